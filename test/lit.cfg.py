@@ -1,0 +1,23 @@
+"""lit over the texts below test/: `build/bin` and LLVM's tools are on the path, `%root` is the repository.
+
+Run all of it by `ninja -C build check-lit` or ctest; one folder by
+`/usr/lib/llvm-22/bin/lit --param build=build -v test/language`.
+"""
+import os
+import lit.formats
+
+config.name = "moe"
+config.test_format = lit.formats.ShTest(execute_external=False)
+config.suffixes = [".mlir", ".test"]
+config.excludes = ["inputs", "unit", "bench"]
+config.test_source_root = os.path.dirname(os.path.abspath(__file__))
+root = os.path.dirname(config.test_source_root)
+build = os.path.abspath(lit_config.params.get("build", os.path.join(root, "build")))
+config.test_exec_root = os.path.join(build, "test", "lit")
+config.environment["PATH"] = os.pathsep.join(
+    [os.path.join(build, "bin"), "/usr/lib/llvm-22/bin", os.environ.get("PATH", "")])
+config.substitutions.append(("%root", root))
+config.substitutions.append(("%build", build))
+for tool in ("moec", "moe-opt", "moe-lsp", "moert"):
+    if os.path.exists(os.path.join(build, "bin", tool)):
+        config.available_features.add(tool)
