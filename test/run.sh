@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Installs what the tests need, builds, and runs every test. Ends with ctest's summary.
+# Options after -- go to ctest: test/run.sh -- -R language
+set -euo pipefail
+cd "$(dirname "$0")/.."
+.ci/install.sh test
+[[ ${1:-} == -- ]] && shift
+export PATH="$PATH:/usr/lib/llvm-22/bin"
+echo "configuring and building in build/"
+cmake --preset release >/dev/null
+cmake --build build
+ctest --test-dir build --output-on-failure --timeout 900 -j "$(nproc)" "$@"
