@@ -1,0 +1,197 @@
+// The plan dialect's registration, custom pieces of its assembly format, and the verifiers that keep its text as
+// strict as the loader: counts, kinds and lifetimes that would not load are refused here, at their line.
+#include "dialects/plan/Expr.h"
+#include "mlir/IR/DialectImplementation.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
+using namespace plan;
+
+// --- custom directives ----------------------------------------------------------------------------------------------
+
+template <typename Attr>
+static ParseResult parseList(OpAsmParser &parser, AsmParser::Delimiter delimiter, ArrayAttr &list) {
+  SmallVector<Attribute> items;
+  auto item = [&]() -> ParseResult {
+    Attribute attribute = Attr::parse(parser, {});
+    if (attribute) items.push_back(attribute);
+    return success(bool(attribute));
+  };
+  if (parser.parseCommaSeparatedList(delimiter, item)) return failure();
+  list = ArrayAttr::get(parser.getContext(), items);
+  return success();
+}
+template <typename Attr>
+static void printList(OpAsmPrinter &printer, StringRef open, StringRef close, ArrayAttr list) {
+  printer << open;
+  llvm::interleaveComma(list.getAsRange<Attr>(), printer, [&](Attr item) { item.print(printer); });
+  printer << close;
+}
+
+static ParseResult parsePorts(OpAsmParser &parser, ArrayAttr &ports) {
+  return parseList<PortAttr>(parser, AsmParser::Delimiter::Paren, ports);
+}
+static void printPorts(OpAsmPrinter &printer, Operation *, ArrayAttr ports) {
+  printList<PortAttr>(printer, "(", ")", ports);
+}
+static ParseResult parseParams(OpAsmParser &parser, ArrayAttr &params) {
+  return parseList<ParamAttr>(parser, AsmParser::Delimiter::Paren, params);
+}
+static void printParams(OpAsmPrinter &printer, Operation *, ArrayAttr params) {
+  printList<ParamAttr>(printer, "(", ")", params);
+}
+static ParseResult parseArgs(OpAsmParser &parser, ArrayAttr &args) {
+  return parseList<ArgAttr>(parser, AsmParser::Delimiter::Square, args);
+}
+static void printArgs(OpAsmPrinter &printer, Operation *, ArrayAttr args) {
+  printList<ArgAttr>(printer, "[", "]", args);
+}
+static ParseResult parseSavedList(OpAsmParser &parser, ArrayAttr &saved) {
+  saved = ArrayAttr::get(parser.getContext(), {});
+  if (failed(parser.parseOptionalKeyword("saved"))) return success();
+  return parseList<SavedAttr>(parser, AsmParser::Delimiter::Paren, saved);
+}
+static void printSavedList(OpAsmPrinter &printer, Operation *, ArrayAttr saved) {
+  if (!saved.empty()) printList<SavedAttr>(printer, "saved (", ")", saved);
+}
+
+static ParseResult parseShape(OpAsmParser &parser, DenseI64ArrayAttr &shape) {
+  SmallVector<int64_t> extents;
+  auto extent = [&]() -> ParseResult { return parser.parseInteger(extents.emplace_back()); };
+  if (parser.parseCommaSeparatedList(AsmParser::Delimiter::Square, extent)) return failure();
+  shape = DenseI64ArrayAttr::get(parser.getContext(), extents);
+  return success();
+}
+static void printShape(OpAsmPrinter &printer, Operation *, DenseI64ArrayAttr shape) {
+  printer << "[";
+  llvm::interleaveComma(shape.asArrayRef(), printer);
+  printer << "]";
+}
+
+static ParseResult parseExtent(OpAsmParser &parser, ExprAttr &extent) {
+  if (parser.parseLSquare()) return failure();
+  extent = llvm::cast_or_null<ExprAttr>(ExprAttr::parse(parser, {}));
+  return failure(!extent || parser.parseRSquare());
+}
+static void printExtent(OpAsmPrinter &printer, Operation *, ExprAttr extent) {
+  printer << "[";
+  extent.print(printer);
+  printer << "]";
+}
+
+// (%0[D * N], %1[10]): a launch's buffers, each with the elements touched.
+static ParseResult parseTouched(OpAsmParser &parser, SmallVectorImpl<OpAsmParser::UnresolvedOperand> &buffers,
+                                ArrayAttr &extents) {
+  SmallVector<Attribute> list;
+  auto item = [&]() -> ParseResult {
+    ExprAttr extent;
+    if (parser.parseOperand(buffers.emplace_back()) || parseExtent(parser, extent)) return failure();
+    list.push_back(extent);
+    return success();
+  };
+  if (parser.parseCommaSeparatedList(AsmParser::Delimiter::Paren, item)) return failure();
+  extents = ArrayAttr::get(parser.getContext(), list);
+  return success();
+}
+static void printTouched(OpAsmPrinter &printer, Operation *op, OperandRange buffers, ArrayAttr extents) {
+  printer << "(";
+  llvm::interleaveComma(llvm::zip_equal(buffers, extents.getAsRange<ExprAttr>()), printer, [&](auto pair) {
+    printer << std::get<0>(pair);
+    printExtent(printer, op, std::get<1>(pair));
+  });
+  printer << ")";
+}
+
+#include "dialects/plan/PlanDialect.cpp.inc"
+#include "dialects/plan/PlanEnums.cpp.inc"
+#define GET_TYPEDEF_CLASSES
+#include "dialects/plan/PlanTypes.cpp.inc"
+#define GET_OP_CLASSES
+#include "dialects/plan/PlanOps.cpp.inc"
+
+void PlanDialect::initialize() {
+  registerAttributes();
+  addTypes<
+#define GET_TYPEDEF_LIST
+#include "dialects/plan/PlanTypes.cpp.inc"
+      >();
+  addOperations<
+#define GET_OP_LIST
+#include "dialects/plan/PlanOps.cpp.inc"
+      >();
+}
+
+// --- verifiers ------------------------------------------------------------------------------------------------------
+
+LogicalResult StateOp::verify() {
+  for (int64_t extent : getShape())
+    if (extent < 1) return emitOpError("expected extents of at least 1, found ") << extent;
+  return success();
+}
+
+LogicalResult BufferOp::verify() {
+  bool named = getKind() == BufferKind::state || getKind() == BufferKind::input || getKind() == BufferKind::output;
+  if (named != getTarget().has_value())
+    return emitOpError() << (named ? "expected the name of a state, input or output" : "expected no name of a port");
+  if ((getKind() == BufferKind::constant) != getOffset().has_value())
+    return emitOpError("expected 'at' and an offset for a constant, and for nothing else");
+  if ((getKind() == BufferKind::temporary) != getLive().has_value())
+    return emitOpError("expected a lifetime for a temporary, and for nothing else");
+  if (!llvm::isPowerOf2_32(getAlignment()))
+    return emitOpError("expected an alignment that is a power of two, found ") << getAlignment();
+  if (getLive() && (getLive()->size() != 2 || (*getLive())[0] < 0 || (*getLive())[0] > (*getLive())[1]))
+    return emitOpError("expected a lifetime [first, last] with first <= last");
+  return success();
+}
+
+LogicalResult LaunchOp::verify() {
+  if (getBuffers().size() != getExtents().size())
+    return emitOpError("expected an extent a buffer, found ") << getExtents().size() << " for " << getBuffers().size();
+  auto target = (*this)->getParentOfType<TargetOp>();
+  auto kernel = target ? llvm::dyn_cast_or_null<KernelOp>(SymbolTable::lookupSymbolIn(target, getKernelAttr())) : nullptr;
+  if (!kernel) return emitOpError("expected a kernel of the target, found @") << getKernel();
+  if (kernel.getParams().size() != getBuffers().size()) {
+    auto error = emitOpError("expected ") << kernel.getParams().size() << " buffers, found " << getBuffers().size();
+    error.attachNote(kernel.getLoc()) << "the kernel is declared here";
+    return error;
+  }
+  if (kernel.getScalars() != getScalars().size()) {
+    auto error = emitOpError("expected ") << kernel.getScalars() << " scalars, found " << getScalars().size();
+    error.attachNote(kernel.getLoc()) << "the kernel is declared here";
+    return error;
+  }
+  for (auto [i, buffer, param] : llvm::enumerate(getBuffers(), kernel.getParams().getAsRange<ParamAttr>())) {
+    auto op = buffer.getDefiningOp<BufferOp>();
+    if (!op) return emitOpError("expected the result of a buffer op as buffer ") << i;
+    if (op.getElement() != param.getElement())
+      return emitOpError("expected ") << stringifyElement(param.getElement()) << " as buffer " << i << ", found "
+                                      << stringifyElement(op.getElement());
+    bool writable = op.getKind() != BufferKind::input && op.getKind() != BufferKind::constant;
+    if (param.getAccess() != Access::read && !writable)
+      return emitOpError("expected a writable buffer as buffer ") << i << ", found an "
+                                                                  << stringifyBufferKind(op.getKind());
+  }
+  return success();
+}
+
+// A temporary's lifetime covers every launch that touches it, and prepare's launches come before the step's.
+LogicalResult PlanOp::verify() {
+  int64_t index = 0;
+  bool step = false;
+  for (LaunchOp launch : getBody().getOps<LaunchOp>()) {
+    if (launch.getPrepare() && step) return launch.emitOpError("expected prepare launches before those of the step");
+    step |= !launch.getPrepare();
+    for (Value buffer : launch.getBuffers()) {
+      auto op = buffer.getDefiningOp<BufferOp>();
+      if (!op || !op.getLive()) continue;
+      ArrayRef<int64_t> live = *op.getLive();
+      if (index < live[0] || index > live[1]) {
+        auto error = launch.emitOpError("expected launch ") << index << " inside the lifetimes of its temporaries";
+        error.attachNote(op.getLoc()) << "this one lives from " << live[0] << " to " << live[1];
+        return error;
+      }
+    }
+    ++index;
+  }
+  return success();
+}

@@ -1,0 +1,189 @@
+// The executable form of a program, one to one with runtime/program/program.fbs: every table of the schema is an op
+// or an attribute here, every index a symbol, a name or an SSA value. `moec disassemble` prints a program in it and
+// `moec assemble` gives the same bytes back, so nothing that reaches the file may live outside these ops.
+include "mlir/IR/AttrTypeBase.td"
+include "mlir/IR/EnumAttr.td"
+include "mlir/IR/OpAsmInterface.td"
+include "mlir/IR/OpBase.td"
+include "mlir/IR/SymbolInterfaces.td"
+
+def Plan_Dialect : Dialect {
+  let name = "plan";
+  let cppNamespace = "::plan";
+  let summary = "buffers and launches over native kernels";
+  let useDefaultAttributePrinterParser = 0;
+  let useDefaultTypePrinterParser = 1;
+  let extraClassDeclaration = [{
+    ::mlir::Attribute parseAttribute(::mlir::DialectAsmParser &parser, ::mlir::Type type) const override;
+    void printAttribute(::mlir::Attribute attribute, ::mlir::DialectAsmPrinter &printer) const override;
+    void registerAttributes();
+  }];
+}
+
+// --- words: each enumeration has the schema's order, which Schema.cpp asserts ---------------------------------------
+
+class Plan_Enum<string name, list<string> words>
+    : I32EnumAttr<name, name, !foreach(i, !range(words), I32EnumAttrCase<words[i], i>)> {
+  let cppNamespace = "::plan";
+  let genSpecializedAttr = 0;
+}
+class Plan_Word<EnumAttrInfo words, string word> : EnumAttr<Plan_Dialect, words, word> { let assemblyFormat = "$value"; }
+
+def Element : Plan_Enum<"Element", ["f32", "f64", "i32", "i64", "u8", "bf16"]>;
+def StateKind : Plan_Enum<"StateKind", ["parameter", "buffer", "optimizer", "objective", "average"]>;
+def InitKind : Plan_Enum<"InitKind", ["constant", "uniform", "normal", "trunc_normal"]>;
+def ScalarKind : Plan_Enum<"ScalarKind", ["recipe", "step", "progress"]>;
+def EntryKind : Plan_Enum<"EntryKind", ["train", "infer"]>;
+def Access : Plan_Enum<"Access", ["read", "write", "update"]>;
+def BufferKind : Plan_Enum<"BufferKind", ["state", "input", "output", "constant", "temporary"]>;
+def ArgKind : Plan_Enum<"ArgKind", ["constant_i64", "constant_f32", "extent", "scalar_f32", "step_i64", "seed_i64"]>;
+
+def ElementAttr : Plan_Word<Element, "element">;
+def StateKindAttr : Plan_Word<StateKind, "state_kind">;
+def ScalarKindAttr : Plan_Word<ScalarKind, "scalar_kind">;
+def EntryKindAttr : Plan_Word<EntryKind, "entry_kind">;
+def BufferKindAttr : Plan_Word<BufferKind, "buffer_kind">;
+
+// --- attributes: bare inside an op, #plan.kind<...> elsewhere -------------------------------------------------------
+
+class Plan_Attr<string name, string word> : AttrDef<Plan_Dialect, name> {
+  let mnemonic = word;
+  let hasCustomAssemblyFormat = 1;
+}
+def ExprAttr : Plan_Attr<"Expr", "expr"> {
+  let summary = "a size over the program's symbols D, N and threads";
+  let description = [{
+    The schema's postfix program, code and value a step: what is printed infix parses to the very same steps.
+  }];
+  let parameters = (ins ArrayRefParameter<"int64_t">:$steps);
+}
+def InitAttr : Plan_Attr<"Init", "init"> {
+  let summary = "the rule of a state's initial values: uniform(-0.1, 0.1) stream 7";
+  let parameters = (ins "::plan::InitKind":$kind, "::llvm::APFloat":$a, "::llvm::APFloat":$b, "uint32_t":$stream);
+}
+def PortAttr : Plan_Attr<"Port", "port"> {
+  let summary = "an input or output of an entry: \"image\" f32[D * N, 1, 28, 28]";
+  let parameters = (ins "::mlir::StringAttr":$name, "::plan::Element":$element,
+                        ArrayRefParameter<"::plan::ExprAttr">:$shape);
+}
+def ParamAttr : Plan_Attr<"Param", "param"> {
+  let summary = "how a kernel touches one buffer: read f32";
+  let parameters = (ins "::plan::Access":$access, "::plan::Element":$element);
+}
+def ArgAttr : Plan_Attr<"Arg", "arg"> {
+  let summary = "one 64-bit scalar of a launch";
+  let description = [{ `value` is an integer, a float, an #plan.expr, a scalar's key or nothing, by kind. }];
+  let parameters = (ins "::plan::ArgKind":$kind, "::mlir::Attribute":$value);
+}
+def SavedAttr : Plan_Attr<"Saved", "saved"> {
+  let summary = "a forward value kept for the backward pass, its bytes and why it is kept";
+  let parameters = (ins "::mlir::StringAttr":$name, "::plan::ExprAttr":$bytes, "::mlir::StringAttr":$reason);
+}
+
+def Buffer : TypeDef<Plan_Dialect, "Buffer"> {
+  let mnemonic = "buffer";
+  let summary = "a buffer of a plan";
+}
+
+// --- ops ------------------------------------------------------------------------------------------------------------
+
+class Plan_Op<string name, list<Trait> traits = []> : Op<Plan_Dialect, name, traits>;
+class Plan_Body<string name, list<Trait> traits = []>
+    : Plan_Op<name, traits # [OpAsmOpInterface, NoTerminator, SingleBlock, NoRegionArguments]> {
+  let regions = (region SizedRegion<1>:$body);
+  let extraClassDeclaration = [{ static ::llvm::StringRef getDefaultDialect() { return "plan"; } }];
+}
+
+def ProgramOp : Plan_Body<"program", [IsolatedFromAbove, SymbolTable]> {
+  let summary = "a compiled program";
+  let description = [{ `config` is what was chosen at compile time: classes = "10", objective = "erm". }];
+  let arguments = (ins StrAttr:$name, OptionalAttr<StrAttr>:$optimizer, OptionalAttr<StrAttr>:$compiler,
+                       DictionaryAttr:$config);
+  let assemblyFormat = [{
+    $name (`optimizer` $optimizer^)? (`compiler` $compiler^)? `config` $config attr-dict-with-keyword $body
+  }];
+}
+def StateOp : Plan_Op<"state", [HasParent<"ProgramOp">]> {
+  let summary = "a tensor that outlives a step";
+  let arguments = (ins StrAttr:$path, StateKindAttr:$kind, ElementAttr:$element, DenseI64ArrayAttr:$shape,
+                       InitAttr:$init, OptionalAttr<StrAttr>:$of);
+  let assemblyFormat = "$path $kind $element `` custom<Shape>($shape) $init (`of` $of^)? attr-dict";
+  let hasVerifier = 1;
+}
+def ScalarOp : Plan_Op<"scalar", [HasParent<"ProgramOp">]> {
+  let summary = "a number that every step is given";
+  let arguments = (ins StrAttr:$key, ScalarKindAttr:$kind, F64Attr:$fallback);
+  let assemblyFormat = "$key $kind $fallback attr-dict";
+}
+def EntryOp : Plan_Op<"entry", [HasParent<"ProgramOp">]> {
+  let summary = "what a caller may run: its inputs and outputs by name";
+  let arguments = (ins StrAttr:$name, EntryKindAttr:$kind, ArrayAttr:$inputs, ArrayAttr:$outputs,
+                       OptionalAttr<StrAttr>:$objective, F64Attr:$flops_per_image, ArrayAttr:$saved);
+  let assemblyFormat = [{
+    $name $kind (`objective` $objective^)? `flops` $flops_per_image `inputs` custom<Ports>($inputs)
+    `outputs` custom<Ports>($outputs) custom<SavedList>($saved) attr-dict
+  }];
+}
+def TargetOp : Plan_Body<"target", [HasParent<"ProgramOp">, SymbolTable]> {
+  let summary = "the kernels and plans for one kind of machine";
+  let description = [{
+    `code` is the ELF shared object with the kernels' symbols, absent before object code is made; until then the
+    functions are in a nested builtin module.
+  }];
+  let arguments = (ins StrAttr:$name, StrAttr:$level, StrArrayAttr:$features,
+                       OptionalAttr<AnyAttr>:$code, OptionalAttr<AnyAttr>:$data);
+  let assemblyFormat = [{
+    $name `level` $level `features` $features (`code` $code^)? (`data` $data^)? attr-dict-with-keyword $body
+  }];
+}
+def KernelOp : Plan_Op<"kernel", [HasParent<"TargetOp">, Symbol]> {
+  let summary = "a native function and how it touches its buffers";
+  let arguments = (ins SymbolNameAttr:$sym_name, StrAttr:$kind, ArrayAttr:$params, DefaultValuedAttr<I32Attr, "0">:$scalars,
+                       DefaultValuedAttr<I32Attr, "0">:$scratch);
+  let assemblyFormat = [{
+    $sym_name $kind custom<Params>($params) (`scalars` $scalars^)? (`scratch` $scratch^)? attr-dict
+  }];
+}
+def PlanOp : Plan_Body<"plan", [HasParent<"TargetOp">]> {
+  let summary = "what running an entry on a target does";
+  let description = [{
+    Launches are numbered from 0, those of `prepare` first. A temporary's lifetime is in these numbers; one that
+    `prepare` writes and a step reads lives to the plan's last launch, since steps repeat without `prepare`.
+  }];
+  let arguments = (ins StrAttr:$entry);
+  let assemblyFormat = "$entry attr-dict-with-keyword $body";
+  let hasVerifier = 1;
+}
+def BufferOp : Plan_Op<"buffer", [HasParent<"PlanOp">]> {
+  let summary = "memory that a plan's launches touch";
+  let description = [{
+    `target` names the state, input or output; `offset` is a constant's place in the data section; `live` the first
+    and last launch that touches a temporary. `extent` counts elements.
+  }];
+  let arguments = (ins BufferKindAttr:$kind, OptionalAttr<StrAttr>:$target, OptionalAttr<I64Attr>:$offset,
+                       ElementAttr:$element, ExprAttr:$extent, DefaultValuedAttr<I32Attr, "64">:$alignment,
+                       OptionalAttr<DenseI64ArrayAttr>:$live, OptionalAttr<StrAttr>:$name);
+  let results = (outs Buffer:$buffer);
+  let assemblyFormat = [{
+    $kind (`at` $offset^)? ($target^)? $element `` custom<Extent>($extent) (`align` $alignment^)?
+    (`live` $live^)? (`name` $name^)? attr-dict
+  }];
+  let hasVerifier = 1;
+}
+def LaunchOp : Plan_Op<"launch", [HasParent<"PlanOp">]> {
+  let summary = "one call of a kernel over work units";
+  let description = [{
+    Each buffer is followed by the number of elements that the kernel may touch of it. `units` is split among
+    threads, `grain` units a claim. `flops` and `bytes` are the launch's own, recomputation included.
+  }];
+  let arguments = (ins UnitAttr:$prepare, FlatSymbolRefAttr:$kernel, Variadic<Buffer>:$buffers, ArrayAttr:$extents,
+                       ArrayAttr:$scalars, ExprAttr:$units, DefaultValuedAttr<I32Attr, "1">:$grain, StrAttr:$op,
+                       StrAttr:$path, StrAttr:$file, DefaultValuedAttr<I32Attr, "0">:$line, ExprAttr:$flops,
+                       ExprAttr:$bytes);
+  let assemblyFormat = [{
+    (`prepare` $prepare^)? $kernel custom<Touched>($buffers, $extents) custom<Args>($scalars)
+    `units` $units (`grain` $grain^)? `op` $op `path` $path `from` $file (`:` $line^)?
+    `flops` $flops `bytes` $bytes attr-dict
+  }];
+  let hasVerifier = 1;
+}
