@@ -1,0 +1,90 @@
+// A compiled program in memory. The only ways to get one are `load` and `verify`, which check every byte that anything
+// behind them relies on: digest, structure, then meaning (Verify.cpp has the numbered rules). So whoever holds a
+// Program may follow any index in it. Whether this machine can run its code is asked when a session opens; inspecting
+// a program for another CPU is fine. A Program never changes and may be shared between threads.
+#pragma once
+
+#include "runtime/base/Result.h"
+#include "runtime/program/Header.h"
+#include "runtime/program/program_generated.h"
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace moert {
+
+namespace fb = moe::fb;
+
+/// Bytes of one element.
+size_t elementBytes(fb::ElementType type);
+/// "f32", for messages.
+const char *elementName(fb::ElementType type);
+
+/// The values of a program's symbols: D domains of N rows.
+struct Binding {
+  int64_t domains = 1;
+  int64_t rows = 1;
+};
+
+/// An ELF image inside the program, checked: where its segments lie in the section and go in memory.
+struct CodeImage;
+
+class Program {
+public:
+  /// Reads and verifies a file. Messages name the path and what to do.
+  static Result<std::shared_ptr<const Program>> load(const std::string &path);
+  /// Verifies a file's bytes; `name` stands for the path in messages.
+  static Result<std::shared_ptr<const Program>> verify(std::vector<uint8_t> bytes, std::string name);
+  ~Program();
+
+  /// The FlatBuffer. Every index in it is in range.
+  const fb::Program &table() const { return *table_; }
+  /// The path that it came from.
+  const std::string &path() const { return path_; }
+  /// The model's name.
+  std::string_view name() const;
+  /// The digest as 64 hex digits: what a checkpoint records.
+  const std::string &digest() const { return digest_; }
+  uint64_t fileBytes() const { return bytes_.size; }
+  /// The bytes of a section (0 is the FlatBuffer itself).
+  std::span<const uint8_t> section(uint32_t index) const { return sections_[index]; }
+
+  /// The entry of that name; the failure lists those that exist.
+  Result<const fb::Entry *> entry(std::string_view name) const;
+  /// The value of a compile-time choice ("classes"), if the program records it.
+  std::optional<std::string_view> config(std::string_view key) const;
+  /// Index of a state by its path, or none.
+  std::optional<uint32_t> state(std::string_view path) const;
+  /// Index of a scalar by its key, or none.
+  std::optional<uint32_t> scalar(std::string_view key) const;
+  /// The plan of an entry in a target (verified to exist for every entry of every target).
+  const fb::Plan &plan(const fb::Target &target, const fb::Entry &entry) const;
+
+  /// The value of an expression; a failure where it overflows, divides by zero, or is negative.
+  Result<int64_t> evaluate(uint32_t expr, Binding binding) const;
+  /// A port's shape at a binding.
+  Result<std::vector<int64_t>> shape(const fb::Port &port, Binding binding) const;
+
+  const CodeImage &code(uint32_t target) const { return *codes_[target]; }
+
+private:
+  struct Bytes { // page-aligned, so that sections keep their alignment in memory
+    uint8_t *data = nullptr;
+    size_t size = 0;
+  };
+  Program() = default;
+  Program(const Program &) = delete;
+  static Result<std::shared_ptr<const Program>> verifyBytes(Bytes bytes, std::string name);
+
+  Bytes bytes_;
+  std::string path_;
+  std::string digest_;
+  const fb::Program *table_ = nullptr;
+  std::vector<std::span<const uint8_t>> sections_;
+  std::vector<std::unique_ptr<CodeImage>> codes_; // one a target
+};
+
+} // namespace moert
