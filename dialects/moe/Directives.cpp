@@ -1,0 +1,249 @@
+// The custom directives of the formats. Positions are looked at in the source text where one token is not enough to tell
+// an option from the next op: line breaks mean nothing in MLIR.
+#include "dialects/moe/Directives.h"
+#include "dialects/moe/Nearest.h"
+#include "llvm/ADT/StringExtras.h"
+
+using namespace mlir;
+using namespace moe;
+
+/// The author's %name, as the location of what it names.
+static Location named(OpAsmParser &p, StringRef name, Location loc) {
+  return name.empty() || llvm::isDigit(name[0]) ? loc : NameLoc::get(p.getBuilder().getStringAttr(name), loc);
+}
+
+static ParseResult options(OpAsmParser &p, OperationState &state, StringRef keys, bool comma,
+                           std::optional<Unresolved> *operand) {
+  state.location = named(p, p.getResultName(0).first, state.location);
+  SmallVector<StringRef> known, flags;
+  keys.split(known, ", ", -1, false);
+  if (operand)
+    known.push_back("keys");
+  for (StringRef &key : known)
+    if (key.consume_back("?"))
+      flags.push_back(key);
+  auto [word, equal] = peekWord(p.getCurrentLocation().getPointer());
+  bool begins = comma ? succeeded(p.parseOptionalComma()) : (equal && !word.empty()) || llvm::is_contained(flags, word);
+  if (!begins)
+    return success();
+  StringRef op = state.name.stripDialect();
+  do {
+    SMLoc loc = p.getCurrentLocation();
+    StringRef key;
+    if (failed(p.parseOptionalKeyword(&key)))
+      return reportAt(p, loc) << "expected an option of '" << op << "': " << llvm::join(known, ", ");
+    if (!llvm::is_contained(known, key)) {
+      InFlightDiagnostic diag = reportAt(p, loc) << "'" << op << "' has no option '" << key << "'" << didYouMean(key, known);
+      if (!known.empty())
+        diag << "; it has: " << llvm::join(known, ", ");
+      return diag;
+    }
+    if (state.attributes.get(key) || (operand && key == "keys" && *operand))
+      return reportAt(p, loc) << "option '" << key << "' is given twice";
+    bool flag = llvm::is_contained(flags, key), value = succeeded(p.parseOptionalEqual());
+    if (flag == value)
+      return reportAt(p, loc) << "option '" << key << (flag ? "' takes no value" : "' needs a value");
+    if (operand && key == "keys") {
+      if (p.parseOperand(operand->emplace()))
+        return failure();
+      continue;
+    }
+    Attribute given = flag ? Attribute(p.getBuilder().getUnitAttr()) : parseExpr(p);
+    if (!given)
+      return failure();
+    state.addAttribute(key, given);
+  } while (succeeded(p.parseOptionalComma()));
+  SMLoc loc = p.getCurrentLocation();
+  StringRef next = peekWord(loc.getPointer()).first;
+  if (llvm::is_contained(known, next))
+    return reportAt(p, loc) << "expected ',' before option '" << next << "'";
+  return success();
+}
+
+ParseResult moe::parseOptions(OpAsmParser &p, OperationState &state, StringRef keys) {
+  return options(p, state, keys, false, nullptr);
+}
+
+ParseResult moe::parseKeysOptions(OpAsmParser &p, std::optional<Unresolved> &keys, OperationState &state,
+                                  StringRef names) {
+  return options(p, state, names, true, &keys);
+}
+
+void moe::printOptionList(OpAsmPrinter &p, Operation *op, StringRef keys, bool comma) {
+  SmallVector<StringRef> known;
+  keys.split(known, ", ", -1, false);
+  for (StringRef key : known)
+    if (Attribute value = op->getAttr(key.rtrim('?'))) {
+      p << (comma ? ", " : " ") << key.rtrim('?');
+      comma = true;
+      if (auto expr = dyn_cast<ExprAttr>(value)) {
+        p << " = ";
+        expr.print(p);
+      }
+    }
+}
+
+ParseResult moe::parsePath(OpAsmParser &p, StringAttr &path, StringAttr &mode) {
+  StringRef word;
+  if (succeeded(p.parseOptionalKeyword(&word, {"shared", "frozen"})))
+    mode = p.getBuilder().getStringAttr(word);
+  SMLoc loc = p.getCurrentLocation();
+  if (succeeded(p.parseOptionalSymbolName(path)))
+    return success();
+  StringRef op = peekWord(p.getNameLoc().getPointer()).first;
+  op = op == "moe" ? "op" : op;
+  return reportAt(p, loc) << "'" << op << "' owns parameters, so it needs a name: write '" << op << " @name(...)'";
+}
+
+void moe::printPath(OpAsmPrinter &p, Operation *, StringAttr path, StringAttr mode) {
+  if (mode)
+    p << mode.getValue() << ' ';
+  p.printSymbolName(path);
+}
+
+ParseResult moe::parseWord(OpAsmParser &p, StringAttr &word) {
+  StringRef text;
+  if (p.parseKeyword(&text))
+    return failure();
+  word = p.getBuilder().getStringAttr(text);
+  return success();
+}
+
+OptionalParseResult moe::parseOptionalWord(OpAsmParser &p, StringAttr &word) {
+  StringRef text;
+  if (failed(p.parseOptionalKeyword(&text)))
+    return std::nullopt;
+  word = p.getBuilder().getStringAttr(text);
+  return success();
+}
+
+void moe::printWord(OpAsmPrinter &p, Operation *, StringAttr word) { p << word.getValue(); }
+void moe::printOptionalWord(OpAsmPrinter &p, Operation *, StringAttr word) { p << word.getValue(); }
+
+ParseResult moe::parseExprs(OpAsmParser &p, ArrayAttr &list) {
+  SmallVector<Attribute> args;
+  if (parseExprList(p, AsmParser::Delimiter::None, args))
+    return failure();
+  list = p.getBuilder().getArrayAttr(args);
+  return success();
+}
+
+void moe::printExprs(OpAsmPrinter &p, Operation *, ArrayAttr list) {
+  llvm::interleaveComma(list, p, [&](Attribute a) { cast<ExprAttr>(a).print(p); });
+}
+
+ParseResult moe::parseNamed(OpAsmParser &p, SmallVectorImpl<Unresolved> &values, ArrayAttr &names) {
+  SmallVector<Attribute> words;
+  auto one = [&]() -> ParseResult {
+    SMLoc loc = p.getCurrentLocation();
+    StringRef word;
+    if (failed(p.parseOptionalKeyword(&word)) || failed(p.parseOptionalEqual()))
+      return reportAt(p, loc) << "expected a named result: write 'return logits = %value'";
+    if (p.parseOperand(values.emplace_back()))
+      return failure();
+    words.push_back(p.getBuilder().getStringAttr(word));
+    return success();
+  };
+  if (p.parseCommaSeparatedList(one))
+    return failure();
+  names = p.getBuilder().getArrayAttr(words);
+  return success();
+}
+
+void moe::printNamed(OpAsmPrinter &p, Operation *, OperandRange values, ArrayAttr names) {
+  llvm::interleaveComma(llvm::zip(names.getAsRange<StringAttr>(), values), p, [&](auto it) {
+    p << std::get<0>(it).getValue() << " = " << std::get<1>(it);
+  });
+}
+
+ParseResult moe::parseCondition(OpAsmParser &p, ExprAttr &when, ExprAttr &is) {
+  when = parseExpr(p);
+  if (!when || p.parseEqual() || p.parseEqual())
+    return failure();
+  is = parseExpr(p);
+  return success(bool(is));
+}
+
+void moe::printCondition(OpAsmPrinter &p, Operation *, ExprAttr when, ExprAttr is) {
+  when.print(p);
+  p << " == ";
+  is.print(p);
+}
+
+ParseResult moe::parseResults(OpAsmParser &p, SmallVectorImpl<Type> &types) {
+  types.assign(p.getNumResults(), ValueType::get(p.getContext()));
+  return success();
+}
+
+ParseResult moe::parseParams(OpAsmParser &p, ArrayAttr &params) {
+  SmallVector<Attribute> list;
+  auto one = [&] { return success(bool(list.emplace_back(parseParam(p)))); };
+  if (p.parseCommaSeparatedList(AsmParser::Delimiter::OptionalLessGreater, one))
+    return failure();
+  params = p.getBuilder().getArrayAttr(list);
+  return success();
+}
+
+void moe::printParams(OpAsmPrinter &p, Operation *, ArrayAttr params) {
+  if (params.empty())
+    return;
+  p << '<';
+  llvm::interleaveComma(params, p, [&](Attribute a) { cast<ParamAttr>(a).print(p); });
+  p << '>';
+}
+
+static ParseResult signature(OpAsmParser &p, SmallVectorImpl<Attribute> *inputs, Region &body) {
+  SmallVector<OpAsmParser::Argument> args;
+  auto one = [&]() -> ParseResult {
+    OpAsmParser::Argument &arg = args.emplace_back();
+    if (p.parseArgument(arg))
+      return failure();
+    arg.type = ValueType::get(p.getContext());
+    arg.sourceLoc = named(p, arg.ssaName.name.drop_front(), p.getEncodedSourceLoc(arg.ssaName.location));
+    if (!inputs)
+      return success();
+    SMLoc loc = p.getCurrentLocation();
+    if (failed(p.parseOptionalColon()))
+      return reportAt(p, loc) << "expected ': image[channels, height, width]', ': vector[length]' or ': index'";
+    return success(bool(inputs->emplace_back(parseInput(p))));
+  };
+  if (p.parseCommaSeparatedList(AsmParser::Delimiter::Paren, one))
+    return failure();
+  if (OptionalParseResult found = p.parseOptionalRegion(body, args); found.has_value()) {
+    if (succeeded(*found) && body.empty())
+      body.emplaceBlock();
+    return *found;
+  }
+  Block &block = body.emplaceBlock();
+  for (auto &arg : args)
+    block.addArgument(arg.type, *arg.sourceLoc);
+  return success();
+}
+
+ParseResult moe::parseBody(OpAsmParser &p, Region &body) { return signature(p, nullptr, body); }
+
+ParseResult moe::parseSignature(OpAsmParser &p, ArrayAttr &inputs, Region &body) {
+  SmallVector<Attribute> list;
+  if (signature(p, &list, body))
+    return failure();
+  inputs = p.getBuilder().getArrayAttr(list);
+  return success();
+}
+
+void moe::printSignature(OpAsmPrinter &p, Operation *, ArrayAttr inputs, Region &body) {
+  p << '(';
+  llvm::interleaveComma(body.getArguments(), p, [&](BlockArgument arg) {
+    p << arg;
+    if (inputs) {
+      p << ": ";
+      cast<InputAttr>(inputs[arg.getArgNumber()]).print(p);
+    }
+  });
+  p << ')';
+  if (body.front().empty())
+    return;
+  p << ' ';
+  p.printRegion(body, /*printEntryBlockArgs=*/false);
+}
+
+void moe::printBody(OpAsmPrinter &p, Operation *op, Region &body) { printSignature(p, op, ArrayAttr(), body); }

@@ -1,0 +1,33 @@
+// The language's expressions: how they are read from and written to text. A tree has at most `maxHeight` levels, so that
+// no input can exhaust the stack of what walks it.
+#pragma once
+#include "mlir/IR/Attributes.h"
+#include "mlir/IR/OpImplementation.h"
+
+namespace moe {
+/// What a node of an expression is. Operators come last; their operands are `args`.
+enum class ExprKind { Number, Name, Layer, List, Call, Key, Add, Sub, Mod, Mul, Div };
+
+constexpr unsigned maxHeight = 200;
+
+class ExprAttr;
+class ParamAttr;
+class InputAttr;
+
+/// Reports at `at` without the "custom op 'moe.linear' " that the parser's own emitError puts first.
+mlir::InFlightDiagnostic reportAt(mlir::AsmParser &parser, mlir::SMLoc at);
+
+/// The word in the source at `at`, and whether `=` follows it.
+std::pair<llvm::StringRef, bool> peekWord(const char *at);
+
+/// Null where an error was reported.
+ExprAttr parseExpr(mlir::AsmParser &parser);
+ParamAttr parseParam(mlir::AsmParser &parser);
+InputAttr parseInput(mlir::AsmParser &parser);
+
+/// Comma separated expressions; `key = value` is allowed among them.
+mlir::ParseResult parseExprList(mlir::AsmParser &parser, mlir::AsmParser::Delimiter delimiter,
+                                llvm::SmallVectorImpl<mlir::Attribute> &args);
+
+void printExpr(llvm::raw_ostream &os, ExprAttr expr);
+} // namespace moe

@@ -1,0 +1,75 @@
+// The dialect itself: registration, the bracketed form of its attributes, and the report on misspelt ops.
+#include "dialects/moe/MoeDialect.h"
+#include "dialects/moe/Directives.h"
+#include "dialects/moe/Nearest.h"
+#include "mlir/IR/DialectImplementation.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
+using namespace moe;
+
+#include "dialects/moe/MoeDialect.cpp.inc"
+#include "dialects/moe/MoeInterfaces.cpp.inc"
+#define GET_TYPEDEF_CLASSES
+#include "dialects/moe/MoeTypes.cpp.inc"
+// The dialect reads and writes its attributes itself, so the generated dispatchers stay unused.
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wunused-function"
+#define GET_ATTRDEF_CLASSES
+#include "dialects/moe/MoeAttrs.cpp.inc"
+#pragma clang diagnostic pop
+#define GET_OP_CLASSES
+#include "dialects/moe/MoeOps.cpp.inc"
+
+void MoeDialect::initialize() {
+  addTypes<
+#define GET_TYPEDEF_LIST
+#include "dialects/moe/MoeTypes.cpp.inc"
+      >();
+  addAttributes<
+#define GET_ATTRDEF_LIST
+#include "dialects/moe/MoeAttrs.cpp.inc"
+      >();
+  addOperations<
+#define GET_OP_LIST
+#include "dialects/moe/MoeOps.cpp.inc"
+      >();
+}
+
+/// The closing '>' is demanded here: a parser that stops early would lose the rest of an attribute silently.
+Attribute MoeDialect::parseAttribute(DialectAsmParser &p, Type type) const {
+  StringRef word;
+  SMLoc loc = p.getCurrentLocation();
+  if (p.parseKeyword(&word) || p.parseLess())
+    return {};
+  Attribute attribute;
+  if (word == "expr")
+    attribute = parseExpr(p);
+  else if (word == "param")
+    attribute = parseParam(p);
+  else if (word == "input")
+    attribute = parseInput(p);
+  else
+    reportAt(p, loc) << "unknown attribute '" << word << "'" << didYouMean(word, {"expr", "param", "input"});
+  return attribute && succeeded(p.parseGreater()) ? attribute : Attribute();
+}
+
+void MoeDialect::printAttribute(Attribute attribute, DialectAsmPrinter &p) const {
+  llvm::TypeSwitch<Attribute>(attribute).Case<ExprAttr, ParamAttr, InputAttr>([&](auto it) {
+    p << it.getMnemonic() << '<';
+    it.print(p);
+    p << '>';
+  });
+}
+
+/// A ParseOpHook does not own what it refers to, so this is a function, not a lambda with captures.
+static ParseResult reportUnknown(OpAsmParser &p, OperationState &state) {
+  SmallVector<StringRef> words;
+  for (RegisteredOperationName op : p.getContext()->getRegisteredOperations())
+    if (op.getDialectNamespace() == "moe")
+      words.push_back(op.stripDialect());
+  StringRef word = state.name.stripDialect();
+  return reportAt(p, p.getNameLoc()) << "unknown op '" << word << "'" << didYouMean(word, words);
+}
+
+std::optional<Dialect::ParseOpHook> MoeDialect::getParseOperationHook(StringRef) const { return reportUnknown; }

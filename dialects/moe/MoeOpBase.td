@@ -1,0 +1,46 @@
+// Classes of ops. A format ends with the `options` directive, which reads `key = value` and flags (`key?`) in any order
+// and gives the op its author's %name as location.
+#ifndef MOE_OP_BASE_TD
+#define MOE_OP_BASE_TD
+include "mlir/IR/OpAsmInterface.td"
+include "mlir/IR/SymbolInterfaces.td"
+include "dialects/moe/MoeDialect.td"
+include "dialects/moe/MoeInterfaces.td"
+
+class Moe_Options<string keys> { string s = " `` custom<Options>(prop-dict, \"MOE_KEYS(" # keys # ")\") "; }
+defvar Expands = DeclareOpInterfaceMethods<Moe_ExpandInterface>;
+
+class Moe_Op<string name, dag args, string format, list<Trait> traits = []>
+    : Op<Moe_Dialect, name, traits # [Expands]> {
+  let arguments = args;
+  let results = (outs Moe_Value:$y);
+  let assemblyFormat = format # " attr-dict";
+}
+
+// An op that owns no parameters.
+class Moe_Plain<string name, dag args, string format, string keys = "">
+    : Moe_Op<name, args, format # Moe_Options<keys>.s>;
+
+// An op that owns parameters: `word [shared|frozen] @path ...`.
+class Moe_Owner<string name, dag args, string before, string keys = "", string after = "", list<Trait> traits = []>
+    : Moe_Op<name, !con((ins SymbolNameAttr:$path, OptionalAttr<StrAttr>:$mode), args),
+             "custom<Path>($path, $mode) " # before # Moe_Options<keys>.s # after, traits>;
+
+// An op without a result.
+class Moe_Effect<string name, dag args, string format> : Moe_Op<name, args, format> { let results = (outs); }
+
+// An op of a step's text (an objective): it parses and verifies, and says at elaboration that it is not supported.
+class Moe_Unary<string name, string what> : Moe_Plain<name, (ins Moe_Value:$x), "$x"> { let summary = what; }
+class Moe_Binary<string name, string what> : Moe_Plain<name, (ins Moe_Value:$a, Moe_Value:$b), "$a `,` $b"> {
+  let summary = what;
+}
+class Moe_Reduce<string name, string what>
+    : Moe_Plain<name, (ins Moe_Value:$x, OptionalAttr<Moe_Expr>:$axes), "$x (`over` $axes^)?"> {
+  let summary = what;
+  let description = [{
+    `over pixels` (the last two axes of an image), `over features` (the last axis), `over experts`, `over 0` or
+    `over [0, 2]` (axes of a sample, the batch not counted; negative ones count from the end). Without `over`, all
+    axes of a sample: a number a sample remains. `over rows` and `over domains` belong to objectives.
+  }];
+}
+#endif

@@ -1,0 +1,67 @@
+// Ops that own parameters, and those that apply layers. The name is the parameter path: `linear @fc1` owns `fc1.weight` and
+// `fc1.bias`. `shared @fc1` uses the parameters of an earlier op on purpose; `frozen @fc1` also takes no gradient.
+#ifndef MOE_PARAMETER_OPS_TD
+#define MOE_PARAMETER_OPS_TD
+include "dialects/moe/MoeOpBase.td"
+
+def Moe_LinearOp : Moe_Owner<"linear",
+    (ins Moe_Value:$x, Moe_Expr:$to, OptionalAttr<Moe_Expr>:$init, OptionalAttr<Moe_Expr>:$init_bias, UnitAttr:$no_bias),
+    "`(` $x `)` `to` $to (`init` $init^ (`,` $init_bias^)?)?", "no_bias?"> {
+  let summary = "y = x W^T + b on the last axis";
+  let description = [{
+    Owns `weight` [to, features] and, unless `no_bias`, `bias` [to]. Initial values: `init` of the op, else the model's
+    `default linear`, else torch's (uniform within 1/sqrt(features), both). Rules: `zeros`, `ones`, `constant(c)`,
+    `uniform(low, high)`, `normal(deviation)`, `trunc_normal(deviation)`, `fan_in(gain)` (uniform with variance gain /
+    fan-in).
+  }];
+}
+def Moe_ConvOp : Moe_Owner<"conv",
+    (ins Moe_Value:$x, OptionalAttr<Moe_Expr>:$kernel, OptionalAttr<Moe_Expr>:$stride, OptionalAttr<Moe_Expr>:$pad,
+     UnitAttr:$no_bias, Moe_Expr:$to, OptionalAttr<Moe_Expr>:$init, OptionalAttr<Moe_Expr>:$init_bias),
+    "`(` $x `)`", "kernel, stride, pad, no_bias?", "`to` $to (`init` $init^ (`,` $init_bias^)?)?"> {
+  let summary = "2-D convolution (cross-correlation) of an image";
+  let description = [{
+    Owns `weight` [to, channels, kernel, kernel] and, unless `no_bias`, `bias` [to]. `kernel` is 3, `stride` 1 and `pad`
+    (kernel - 1) / 2 unless given. Initial values as linear's, with fan-in channels * kernel * kernel.
+  }];
+}
+def Moe_PatchesOp : Moe_Owner<"patches", (ins Moe_Value:$x, Moe_Expr:$size, Moe_Expr:$to), "`(` $x `)`", "size", "`to` $to"> {
+  let summary = "cuts an image into square patches and embeds each linearly: [channels, h, w] to [patches, to]";
+  let description = "Owns `proj.weight` [to, channels, size, size] and `proj.bias` [to], timm's keys.";
+}
+def Moe_LayerNormOp : Moe_Owner<"layer_norm", (ins Moe_Value:$x, OptionalAttr<Moe_Expr>:$eps), "`(` $x `)`", "eps"> {
+  let summary = "normalises the last axis; owns `weight` and `bias`";
+  let description = "`eps` is 1e-5 unless given.";
+}
+def Moe_GroupNormOp : Moe_Owner<"group_norm", (ins Moe_Value:$x, Moe_Expr:$groups, OptionalAttr<Moe_Expr>:$eps), "`(` $x `)`",
+                                "groups, eps"> {
+  let summary = "normalises groups of channels of an image; owns `weight` and `bias` [channels]";
+  let description = "`groups` divides the channels. `eps` is 1e-5 unless given.";
+}
+def Moe_AttentionOp : Moe_Owner<"attention", (ins Moe_Value:$x, Moe_Expr:$heads), "`(` $x `)`", "heads"> {
+  let summary = "multi-head self-attention over tokens; owns `qkv` and `proj`, timm's keys";
+}
+def Moe_ParamOp : Moe_Owner<"param", (ins Moe_Expr:$shape, Moe_Expr:$init), "$shape $init"> {
+  let summary = "a free parameter: `param @keys [experts, vec] normal(1.0)`";
+}
+
+class Moe_Applies<string name, dag args, string format, string keys = "">
+    : Moe_Owner<name, args, format, keys, " `` custom<Results>(type($y))", [AttrSizedOperandSegments]> {
+  let results = (outs Variadic<Moe_Value>:$y);
+}
+def Moe_ApplyOp : Moe_Applies<"apply", (ins Variadic<Moe_Value>:$x, Moe_Expr:$layer, Optional<Moe_Value>:$weights),
+                              "`(` $x `)` `layer` $layer (`weights` $weights^)?"> {
+  let summary = "applies a layer under a name";
+}
+def Moe_ChainOp : Moe_Owner<"chain",
+    (ins Moe_Value:$x, Moe_Expr:$list, OptionalAttr<StrAttr>:$ramp, OptionalAttr<Moe_Expr>:$first,
+     OptionalAttr<Moe_Expr>:$last),
+    "`(` $x `)` $list (`ramp` custom<Word>($ramp)^ `from` $first `to` $last)?"> {
+  let summary = "a stack of layers, each on the result of the one before";
+  let description = [{
+    `chain @blocks(%x) [@A<64>, 2 * @B, n * [@A<8>, @B]]`. The layers are named `blocks.0`, `blocks.1`, ... Counts are size
+    expressions and may be 0. `ramp drop from 0.0 to 0.1` gives the number parameter `drop` of the layers that have it
+    values that rise linearly over the whole stack.
+  }];
+}
+#endif

@@ -1,0 +1,87 @@
+// Ordinary ops on tensors. Axes are those of a sample: the batch, and an expert axis where there is one, come along.
+#ifndef MOE_TENSOR_OPS_TD
+#define MOE_TENSOR_OPS_TD
+include "dialects/moe/MoeOpBase.td"
+
+def Moe_NegOp : Moe_Unary<"neg", "-x">;
+def Moe_ExpOp : Moe_Unary<"exp", "e^x">;
+def Moe_LogOp : Moe_Unary<"log", "the natural logarithm">;
+def Moe_SqrtOp : Moe_Unary<"sqrt", "the square root">;
+def Moe_AbsOp : Moe_Unary<"abs", "the absolute value">;
+def Moe_TanhOp : Moe_Unary<"tanh", "the hyperbolic tangent">;
+def Moe_SigmoidOp : Moe_Unary<"sigmoid", "1 / (1 + e^-x)">;
+def Moe_ReluOp : Moe_Unary<"relu", "max(x, 0)">;
+def Moe_SiluOp : Moe_Unary<"silu", "x sigmoid(x)">;
+def Moe_GeluOp : Moe_Unary<"gelu", "x Phi(x), by the error function">;
+def Moe_SoftmaxOp : Moe_Unary<"softmax", "softmax over the last axis">;
+def Moe_FlattenOp : Moe_Unary<"flatten", "all axes of a sample as one">;
+def Moe_StopGradientOp : Moe_Unary<"stop_gradient", "the value; no gradient passes">;
+
+def Moe_AddOp : Moe_Binary<"add", "a + b; axes of size 1 and missing leading axes are repeated">;
+def Moe_SubOp : Moe_Binary<"sub", "a - b, repeated as in add">;
+def Moe_MulOp : Moe_Binary<"mul", "a b, repeated as in add">;
+def Moe_DivOp : Moe_Binary<"div", "a / b, repeated as in add">;
+def Moe_MatmulOp : Moe_Binary<"matmul", "the matrix product of the last two axes">;
+def Moe_PrependOp : Moe_Binary<"prepend", "a before b along the token axis; a may be shared by all samples">;
+def Moe_CrossEntropyOp : Moe_Plain<"cross_entropy", (ins Moe_Value:$a, Moe_Value:$b), "$a `,` $b"> {
+  let summary = "cross entropy of each row, in an objective";
+}
+
+def Moe_MeanOp : Moe_Reduce<"mean", "the mean">;
+def Moe_SumOp : Moe_Reduce<"sum", "the sum">;
+def Moe_VarianceOp : Moe_Reduce<"variance", "the mean squared distance from the mean">;
+def Moe_MaxOp : Moe_Reduce<"max", "the largest">;
+
+def Moe_ConcatOp : Moe_Plain<"concat", (ins Variadic<Moe_Value>:$x, OptionalAttr<Moe_Expr>:$axis), "$x", "axis"> {
+  let summary = "values one after the other along an axis, the last unless given";
+}
+def Moe_SliceOp : Moe_Plain<"slice",
+    (ins Moe_Value:$x, OptionalAttr<Moe_Expr>:$axis, Moe_Expr:$start, Moe_Expr:$size, OptionalAttr<Moe_Expr>:$step), "$x",
+    "axis, start, size, step"> {
+  let summary = "`size` elements from `start` along an axis (the last unless given), each `step`th";
+}
+def Moe_ReshapeOp : Moe_Plain<"reshape", (ins Moe_Value:$x, Moe_Expr:$shape), "$x `to` $shape"> {
+  let summary = "the same elements in another shape: `reshape %x to [4, dim / 4]`";
+}
+def Moe_TransposeOp : Moe_Plain<"transpose", (ins Moe_Value:$x, Moe_Expr:$order), "$x `to` $order"> {
+  let summary = "axes in another order: `transpose %x to [1, 0]`";
+}
+def Moe_TakeOp : Moe_Plain<"take", (ins Moe_Value:$x, Moe_Expr:$token), "$x", "token"> {
+  let summary = "one token: element `token` of the first axis of a sample";
+}
+def Moe_WhereOp : Moe_Plain<"where", (ins Moe_Value:$mask, Moe_Value:$a, Moe_Value:$b), "$mask `,` $a `,` $b"> {
+  let summary = "a where mask is not 0, else b";
+}
+def Moe_UnfoldOp : Moe_Plain<"unfold",
+    (ins Moe_Value:$x, Moe_Expr:$kernel, OptionalAttr<Moe_Expr>:$stride, OptionalAttr<Moe_Expr>:$pad), "$x",
+    "kernel, stride, pad"> {
+  let summary = "windows of an image as axes: [c, h, w] to [c, oh, ow, kernel, kernel]";
+}
+class Moe_Pool<string name, string what>
+    : Moe_Plain<name, (ins Moe_Value:$x, Moe_Expr:$kernel, OptionalAttr<Moe_Expr>:$stride, OptionalAttr<Moe_Expr>:$pad), "$x",
+                "kernel, stride, pad"> {
+  let summary = what;
+}
+def Moe_MaxPoolOp : Moe_Pool<"max_pool", "the largest of each window; `stride` is the kernel and `pad` 0 unless given">;
+def Moe_MeanPoolOp : Moe_Pool<"mean_pool", "the mean of each window, padding included; `stride` is the kernel unless given">;
+
+def Moe_DropoutOp : Moe_Plain<"dropout", (ins Moe_Value:$x, Moe_Expr:$rate), "$x `,` $rate"> {
+  let summary = "in training, zeroes elements with probability `rate` and scales the rest by 1 / (1 - rate)";
+}
+def Moe_ResidualOp : Moe_Plain<"residual", (ins Moe_Value:$x, Moe_Value:$branch, OptionalAttr<Moe_Expr>:$drop_path),
+                               "$x `,` $branch", "drop_path"> {
+  let summary = "x + branch; in training, `drop_path` is the probability that a sample skips the branch";
+}
+class Moe_Random<string name, dag args, string format, string what>
+    : Moe_Plain<name, !con((ins Moe_Expr:$shape), args), "$shape " # format> { let summary = what; }
+def Moe_BernoulliOp : Moe_Random<"bernoulli", (ins Moe_Expr:$p), "`,` $p",
+                                 "1 with probability p, else 0, for each sample: `bernoulli [dim], 0.5`">;
+def Moe_UniformOp : Moe_Random<"uniform", (ins Moe_Expr:$low, Moe_Expr:$high), "`,` $low `,` $high",
+                               "uniform in [low, high), for each sample: `uniform [dim], -1, 1`">;
+def Moe_ReverseGradientOp : Moe_Plain<"reverse_gradient", (ins Moe_Value:$x, Moe_Expr:$schedule), "$x `by` $schedule"> {
+  let summary = "the value; its gradient is multiplied by minus the schedule";
+  let description = [{
+    `by dann`: 2 / (1 + exp(-10 progress)) - 1 (Ganin et al., 2016). `by 0.5` or `by ramp(0, 1, until = 0.5)`: a number.
+  }];
+}
+#endif

@@ -1,0 +1,274 @@
+// What can be checked before elaboration, at the author's line: every name in an expression is a parameter of the
+// enclosing layer or a word that its attribute knows, every layer exists and gets as many arguments as it takes, no
+// layer calls itself, a path names one op's parameters, and bodies end as they should. An op cannot see its parent while it is
+// parsed, so the enclosing layer, model or objective checks all of its body.
+#include "dialects/moe/MoeDialect.h"
+#include "dialects/moe/Nearest.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/ADT/StringMap.h"
+#include "llvm/ADT/StringSet.h"
+
+using namespace mlir;
+using namespace moe;
+
+/// The words with a meaning of their own where an attribute is read, without and with arguments.
+static void ambientWords(StringRef attribute, SmallVectorImpl<StringRef> &names, SmallVectorImpl<StringRef> &calls) {
+  auto add = [](SmallVectorImpl<StringRef> &to, std::initializer_list<StringRef> words) { to.append(words); };
+  if (attribute == "init" || attribute == "init_bias" || attribute == "weight" || attribute == "bias") {
+    add(names, {"zeros", "ones", "hyperfan_in"});
+    add(calls, {"constant", "uniform", "normal", "trunc_normal", "fan_in", "hyperfan_in"});
+  } else if (attribute == "args") {
+    add(names, {"label", "domain"});
+    add(calls, {"ramp"});
+  } else if (attribute == "schedule") {
+    add(names, {"dann"});
+    add(calls, {"ramp"});
+  } else if (attribute == "axes") {
+    add(names, {"pixels", "features", "experts", "tokens", "rows", "domains"});
+  } else if (attribute == "on" || attribute == "when") {
+    add(names, {"step"});
+  }
+}
+
+namespace {
+/// Checks one body against the parameters that are in scope.
+class NameChecker {
+public:
+  NameChecker(Operation *body, ArrayAttr params) : body(body), params(params) {}
+  LogicalResult run();
+
+private:
+  LogicalResult declare();
+  LogicalResult check(Operation *user, StringRef attribute, ExprAttr expr);
+  LogicalResult checkLayer(Operation *user, ExprAttr expr);
+  SmallVector<StringRef> words(StringRef kind) const;
+
+  Operation *body;
+  ArrayAttr params;
+  llvm::StringMap<ParamAttr> known;
+};
+} // namespace
+
+SmallVector<StringRef> NameChecker::words(StringRef kind) const {
+  SmallVector<StringRef> list;
+  for (auto param : params.getAsRange<ParamAttr>())
+    if ((param.getKind() == "layer") == (kind == "layer"))
+      list.push_back(param.getName());
+  return list;
+}
+
+LogicalResult NameChecker::declare() {
+  for (auto param : params.getAsRange<ParamAttr>()) {
+    if (!known.try_emplace(param.getName(), param).second)
+      return body->emitError() << "expected parameters of different names, found '" << param.getName() << "' twice";
+    if (isa<ModelOp, ObjectiveOp>(body) && !param.getFallback())
+      return body->emitError() << "expected a default for parameter '" << param.getName() << "' of a "
+                               << body->getName().stripDialect() << ": write '" << param.getName() << " = ...'";
+    if (param.getKind() != "layer")
+      continue;
+    if (auto other = SymbolTable::lookupNearestSymbolFrom<LayerOp>(
+            body->getParentOp(), StringAttr::get(body->getContext(), param.getName()))) {
+      InFlightDiagnostic diag = body->emitError()
+                                << "layer parameter '@" << param.getName() << "' is spelt like a layer; rename one";
+      diag.attachNote(other.getLoc()) << "declared here";
+      return diag;
+    }
+  }
+  return success();
+}
+
+LogicalResult NameChecker::checkLayer(Operation *user, ExprAttr e) {
+  if (auto it = known.find(e.getText()); it != known.end() && it->second.getKind() == "layer")
+    return success();
+  auto layer = SymbolTable::lookupNearestSymbolFrom<LayerOp>(body->getParentOp(),
+                                                             StringAttr::get(body->getContext(), e.getText()));
+  if (!layer) {
+    SmallVector<StringRef> near = words("layer");
+    for (LayerOp other : body->getParentRegion()->getOps<LayerOp>())
+      near.push_back(other.getSymName());
+    return user->emitError() << "unknown layer '@" << e.getText() << "'" << didYouMean(e.getText(), near);
+  }
+  size_t given = e.getArgs().size() - 1, all = layer.getParams().size();
+  size_t least = llvm::count_if(layer.getParams().getAsRange<ParamAttr>(), [](ParamAttr a) { return !a.getFallback(); });
+  // A default of a layer parameter may leave its arguments open: `@ffn = @Mlp`.
+  bool open = body == user;
+  size_t positional = e.positional().size();
+  llvm::StringSet<> named;
+  for (Attribute arg : e.getArgs().drop_front()) {
+    auto key = cast<ExprAttr>(arg);
+    if (key.getKind() != ExprKind::Key)
+      continue;
+    SmallVector<StringRef> names;
+    bool taken = false;
+    for (auto [i, param] : llvm::enumerate(layer.getParams().getAsRange<ParamAttr>())) {
+      names.push_back(param.getName());
+      taken |= param.getName() == key.getText() && i < positional;
+    }
+    if (!llvm::is_contained(names, key.getText())) {
+      InFlightDiagnostic diag = user->emitError() << "layer '@" << e.getText() << "' has no parameter '" << key.getText()
+                                                  << "'" << didYouMean(key.getText(), names);
+      diag.attachNote(layer.getLoc()) << "declared here";
+      return diag;
+    }
+    if (taken || !named.insert(key.getText()).second)
+      return user->emitError() << "parameter '" << key.getText() << "' of layer '@" << e.getText() << "' is given twice";
+  }
+  if (given <= all && (given >= least || open))
+    return success();
+  InFlightDiagnostic diag = user->emitError() << "layer '@" << e.getText() << "' takes "
+                                              << (least == all ? "" : given < least ? "at least " : "up to ")
+                                              << (given < least ? least : all) << " parameters, " << given << " given";
+  diag.attachNote(layer.getLoc()) << "declared here";
+  return diag;
+}
+
+LogicalResult NameChecker::check(Operation *user, StringRef attribute, ExprAttr e) {
+  SmallVector<StringRef> names, calls;
+  ambientWords(attribute, names, calls);
+  if (e.getKind() == ExprKind::Name && !llvm::is_contained(names, e.getText())) {
+    auto it = known.find(e.getText());
+    if (it != known.end() && it->second.getKind() == "layer")
+      return user->emitError() << "expected a size or number, found layer '@" << e.getText() << "'; a layer is written with '@'";
+    if (it == known.end()) {
+      llvm::append_range(names, words("size"));
+      return user->emitError() << "unknown " << (attribute.starts_with("init") ? "initial value" : "size or number") << " '"
+                               << e.getText() << "'" << didYouMean(e.getText(), names);
+    }
+  }
+  if (e.getKind() == ExprKind::Call && !llvm::is_contained(calls, e.getText())) {
+    InFlightDiagnostic diag = user->emitError() << "unknown rule '" << e.getText() << "(...)'" << didYouMean(e.getText(), calls);
+    if (!calls.empty())
+      diag << "; expected one of: " << llvm::join(calls, ", ");
+    return diag;
+  }
+  return e.getKind() == ExprKind::Layer ? checkLayer(user, e) : success();
+}
+
+LogicalResult NameChecker::run() {
+  if (failed(declare()))
+    return failure();
+  WalkResult result = body->walk([&](Operation *user) {
+    for (NamedAttribute a : user->getAttrs())
+      if (a.getValue()
+              .walk<WalkOrder::PreOrder>([&](ExprAttr e) {
+                return failed(check(user, a.getName(), e)) ? WalkResult::interrupt() : WalkResult::advance();
+              })
+              .wasInterrupted())
+        return WalkResult::interrupt();
+    return WalkResult::advance();
+  });
+  return success(!result.wasInterrupted());
+}
+
+static LogicalResult verifyPaths(Operation *body) {
+  llvm::StringMap<Operation *> owners, labels;
+  WalkResult result = body->walk<WalkOrder::PreOrder>([&](Operation *user) {
+    if (auto label = user->getAttrOfType<StringAttr>("label")) {
+      auto key = (user->getName().getStringRef() + label.getValue()).str();
+      if (auto [it, fresh] = labels.try_emplace(key, user); !fresh) {
+        auto diag = user->emitError() << "expected a name of its own for each " << user->getName().stripDialect() << ", found '@"
+                                      << label.getValue() << "' twice";
+        diag.attachNote(it->second->getLoc()) << "first used here";
+        return WalkResult::interrupt();
+      }
+    }
+    auto path = user->getAttrOfType<StringAttr>("path"), mode = user->getAttrOfType<StringAttr>("mode");
+    if (!path)
+      return WalkResult::advance();
+    if (path.getValue().contains('.')) {
+      user->emitError() << "expected a name without dots, found '@" << path.getValue() << "'; dots part the names of a path";
+      return WalkResult::interrupt();
+    }
+    if (mode && mode.getValue() == "shared" && !owners.contains(path.getValue())) {
+      SmallVector<StringRef> names = llvm::to_vector(owners.keys());
+      llvm::sort(names);
+      user->emitError() << "'shared @" << path.getValue() << "': no earlier op owns these parameters"
+                        << didYouMean(path.getValue(), names);
+      return WalkResult::interrupt();
+    }
+    auto [it, fresh] = owners.try_emplace(path.getValue(), user);
+    if (fresh || (mode && mode.getValue() == "shared"))
+      return WalkResult::advance();
+    InFlightDiagnostic diag = user->emitError()
+                              << "parameter path '" << path.getValue() << "' is used twice; say '"
+                              << user->getName().stripDialect() << " shared @" << path.getValue()
+                              << "' if both use the same parameters";
+    diag.attachNote(it->second->getLoc()) << "first used here";
+    return WalkResult::interrupt();
+  });
+  return success(!result.wasInterrupted());
+}
+
+/// The body ends with one `Last`; after it only entries may follow.
+template <typename Last> static LogicalResult verifyEnd(Operation *op, bool entries, bool several = false) {
+  StringRef word = Last::getOperationName().drop_front(4);
+  Operation *end = nullptr;
+  for (Operation &each : op->getRegion(0).front()) {
+    bool last = isa<Last>(each);
+    if (isa<EntryOp>(each) ? !(entries && end) : end && !(several && last))
+      return each.emitError() << "expected nothing " << (end ? "after" : "of this kind before") << " '" << word << "'";
+    if (isa<LayerOp, ModelOp, ObjectiveOp>(each) || (!last && isa<YieldOp, ReturnOp, UpdateOp>(each)))
+      return each.emitError() << "expected no '" << each.getName().stripDialect() << "' inside a "
+                              << op->getName().stripDialect();
+    if (last)
+      end = &each;
+  }
+  if (end)
+    return success();
+  return op->emitError() << "expected its body to end with '" << word << "'";
+}
+
+/// A layer whose body names itself, directly or through others, has no end. Layers that come in as parameters are left to
+/// elaboration, which limits how deep they nest.
+static LogicalResult verifyAcyclic(LayerOp layer) {
+  SmallVector<LayerOp> stack{layer};
+  llvm::DenseMap<Operation *, Operation *> cameFrom{{layer, nullptr}};
+  while (!stack.empty()) {
+    LayerOp at = stack.pop_back_val();
+    llvm::StringSet<> params;
+    for (auto param : at.getParams().getAsRange<ParamAttr>())
+      params.insert(param.getName());
+    Operation *culprit = nullptr;
+    at.getBody().walk([&](Operation *user) {
+      for (NamedAttribute a : user->getAttrs())
+        a.getValue().walk([&](ExprAttr e) {
+          if (e.getKind() != ExprKind::Layer || params.contains(e.getText()))
+            return;
+          auto next = SymbolTable::lookupNearestSymbolFrom<LayerOp>(layer->getParentOp(),
+                                                                    StringAttr::get(layer.getContext(), e.getText()));
+          if (next == layer)
+            culprit = user;
+          else if (next && cameFrom.try_emplace(next, at).second)
+            stack.push_back(next);
+        });
+    });
+    if (!culprit)
+      continue;
+    InFlightDiagnostic diag = culprit->emitError() << "layer '@" << layer.getSymName() << "' calls itself";
+    if (at != layer)
+      diag << " through '@" << at.getSymName() << "'";
+    diag << "; its stack would have no end";
+    diag.attachNote(layer.getLoc()) << "declared here";
+    return diag;
+  }
+  return success();
+}
+
+LogicalResult LayerOp::verifyRegions() {
+  if (failed(NameChecker(*this, getParams()).run()) || failed(verifyPaths(*this)))
+    return failure();
+  if (getBody().front().empty())
+    return success();
+  return success(succeeded(verifyEnd<YieldOp>(*this, false)) && succeeded(verifyAcyclic(*this)));
+}
+LogicalResult ModelOp::verifyRegions() {
+  if (getBody().front().empty())
+    return emitError() << "expected a body: a model is no declaration";
+  return success(succeeded(NameChecker(*this, getParams()).run()) && succeeded(verifyPaths(*this)) &&
+                 succeeded(verifyEnd<ReturnOp>(*this, true)));
+}
+LogicalResult ObjectiveOp::verifyRegions() {
+  return success(succeeded(NameChecker(*this, getParams()).run()) && succeeded(verifyPaths(*this)) &&
+                 succeeded(verifyEnd<UpdateOp>(*this, false, true)));
+}
+LogicalResult EntryOp::verifyRegions() { return verifyEnd<ReturnOp>(*this, false); }
