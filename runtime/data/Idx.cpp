@@ -1,0 +1,160 @@
+#include "runtime/data/Idx.h"
+
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zlib.h>
+
+namespace moert {
+namespace {
+
+constexpr uint64_t kLargest = uint64_t(1) << 32; // bytes; MNIST's largest file has 47 MB
+constexpr size_t kAxes = 4;
+
+uint32_t bigEndian(const uint8_t *p) { return uint32_t(p[0]) << 24 | p[1] << 16 | p[2] << 8 | p[3]; }
+
+const char *typeName(uint8_t type) {
+  switch (type) {
+  case 0x08: return "unsigned bytes";
+  case 0x09: return "signed bytes";
+  case 0x0b: return "16-bit integers";
+  case 0x0c: return "32-bit integers";
+  case 0x0d: return "32-bit floats";
+  case 0x0e: return "64-bit floats";
+  default: return "an unknown type";
+  }
+}
+
+// The first four bytes: 0, 0, type, number of axes.
+Status checkMagic(const uint8_t *magic) {
+  if (magic[0] || magic[1] || typeName(magic[2]) == typeName(0))
+    return invalidInput("expected an IDX file (first bytes 00 00 08), found another format");
+  if (magic[2] != 0x08)
+    return invalidInput("expected an IDX file of unsigned bytes, found one of ", typeName(magic[2]));
+  if (magic[3] < 1 || magic[3] > kAxes)
+    return invalidInput("expected an IDX file of 1 to 4 axes, found ", int(magic[3]));
+  return okStatus();
+}
+
+// Fills `shape` from the sizes after the magic and returns how many bytes of data they announce.
+Result<uint64_t> readShape(const uint8_t *sizes, size_t axes, std::vector<uint32_t> &shape) {
+  uint64_t total = 1;
+  for (size_t i = 0; i < axes; ++i) {
+    shape.push_back(bigEndian(sizes + 4 * i));
+    if (__builtin_mul_overflow(total, uint64_t(shape.back()), &total) || total > kLargest)
+      return invalidInput("expected at most ", kLargest, " bytes, found a header that announces more");
+  }
+  return total;
+}
+
+struct Descriptor {
+  int fd;
+  ~Descriptor() { ::close(fd); }
+};
+
+Status openPlain(int fd, uint64_t size, IdxFile &file) {
+  uint8_t head[4 + 4 * kAxes];
+  if (::pread(fd, head, 4, 0) != 4)
+    return invalidInput("expected an IDX file, found only ", size, " bytes");
+  MOERT_TRY(checkMagic(head));
+  size_t axes = head[3];
+  if (::pread(fd, head + 4, 4 * axes, 4) != ssize_t(4 * axes))
+    return invalidInput("expected a header of ", 4 + 4 * axes, " bytes, found only ", size, " bytes");
+  MOERT_ASSIGN(uint64_t bytes, readShape(head + 4, axes, file.shape));
+  uint64_t start = 4 + 4 * axes;
+  if (size != start + bytes)
+    return invalidInput("expected ", start + bytes, " bytes as its header says, found ", size,
+                        size < start + bytes ? ": the file is cut short" : ": the file has bytes after its end");
+  if (bytes == 0)
+    return okStatus();
+  void *map = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, 0);
+  if (map == MAP_FAILED)
+    return invalidInput("cannot map it: ", std::strerror(errno));
+  file.storage = std::shared_ptr<const void>(map, [size](const void *p) { ::munmap(const_cast<void *>(p), size); });
+  file.data = {static_cast<const uint8_t *>(map) + start, bytes};
+  return okStatus();
+}
+
+struct GzipReader {
+  gzFile file;
+  ~GzipReader() { ::gzclose_r(file); }
+  // Fewer bytes than asked for is a failure that says whether the stream is damaged or merely ends.
+  Status read(uint8_t *out, uint64_t bytes) {
+    while (bytes) {
+      int got = ::gzread(file, out, unsigned(bytes < (1u << 30) ? bytes : 1u << 30));
+      if (got <= 0)
+        return failure();
+      out += got;
+      bytes -= unsigned(got);
+    }
+    return okStatus();
+  }
+  Status failure() {
+    int code = Z_OK;
+    const char *text = ::gzerror(file, &code);
+    if (code == Z_OK || code == Z_BUF_ERROR)
+      return invalidInput("expected more data, found the end: the file is cut short");
+    return invalidInput("damaged gzip data: ", text);
+  }
+};
+
+Status openGzip(int fd, IdxFile &file) {
+  gzFile stream = ::gzdopen(::dup(fd), "rb");
+  if (!stream)
+    return invalidInput("cannot open the gzip stream: ", std::strerror(errno));
+  GzipReader reader{stream};
+  uint8_t head[4 + 4 * kAxes];
+  MOERT_TRY(reader.read(head, 4));
+  MOERT_TRY(checkMagic(head));
+  MOERT_TRY(reader.read(head + 4, 4 * size_t(head[3])));
+  MOERT_ASSIGN(uint64_t bytes, readShape(head + 4, head[3], file.shape));
+  // Grown as data arrives: a small file must not make us reserve what its header claims.
+  auto buffer = std::make_shared<std::vector<uint8_t>>();
+  for (uint64_t done = 0; done < bytes;) {
+    uint64_t piece = std::min<uint64_t>(bytes - done, std::max<uint64_t>(done, 1 << 20));
+    buffer->resize(done + piece);
+    MOERT_TRY(reader.read(buffer->data() + done, piece));
+    done += piece;
+  }
+  uint8_t extra; // reading past the end makes zlib check the stream's CRC
+  int got = ::gzread(stream, &extra, 1);
+  if (got > 0)
+    return invalidInput("expected ", bytes, " bytes of data as its header says, found more");
+  int code = Z_OK; // a missing trailer shows here alone
+  ::gzerror(stream, &code);
+  if (got < 0 || code != Z_OK)
+    return reader.failure();
+  file.data = {buffer->data(), buffer->size()};
+  file.storage = buffer;
+  return okStatus();
+}
+
+Status openAny(const std::string &path, IdxFile &file) {
+  int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0)
+    return invalidInput("cannot open it: ", std::strerror(errno));
+  Descriptor descriptor{fd};
+  struct stat info;
+  if (::fstat(fd, &info) != 0 || !S_ISREG(info.st_mode))
+    return invalidInput("expected a regular file");
+  uint8_t magic[2] = {};
+  if (::pread(fd, magic, 2, 0) != 2)
+    return invalidInput("expected an IDX file, found ", info.st_size, " bytes");
+  bool gzip = magic[0] == 0x1f && magic[1] == 0x8b;
+  return gzip ? openGzip(fd, file) : openPlain(fd, uint64_t(info.st_size), file);
+}
+
+} // namespace
+
+Result<IdxFile> IdxFile::open(const std::string &path) {
+  IdxFile file;
+  file.path = path;
+  if (Status status = openAny(path, file); !status.ok())
+    return std::move(status).in(path);
+  return file;
+}
+
+} // namespace moert
