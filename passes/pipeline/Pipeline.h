@@ -1,0 +1,38 @@
+// The compiler from text to program as named phases over one set of options. A phase is a plain function that adds its
+// passes; `--to=PHASE` stops behind one and prints the IR there.
+#pragma once
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/Pass/PassManager.h"
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace moe {
+
+/// In the order in which they run.
+enum class Phase { parse, elaborate, differentiate, simplify, rematerialize, fuse, plan, emit };
+/// "parse", "elaborate", ...
+llvm::StringRef phaseName(Phase phase);
+std::optional<Phase> phaseNamed(llvm::StringRef name);
+/// Their names with commas between, for help and errors.
+std::string phaseNames();
+
+struct PipelineOptions {
+  std::vector<std::pair<std::string, std::string>> defines;   // -Dname=value
+  std::string objective = "erm";
+  std::string optimizer = "adam";                             // adam, adamw, sgd
+  std::vector<std::string> targets = {"cpu"};                 // cpu, cpu:x86-64-v3, cpu:x86-64-v4
+  Phase to = Phase::emit;
+  bool timing = false;                                        // a table of the passes' times on standard error
+  bool verifyByEvaluation = false;                            // evaluates every entry before and after each pass
+  std::string reproducer;                                     // where a failing pass leaves its input; empty: nowhere
+};
+
+/// Adds the passes of one phase. `parse` and `emit` have none: they are not about the module's IR.
+void addPhase(mlir::OpPassManager &passes, Phase phase, const PipelineOptions &options);
+
+/// Runs the phases behind `parse` up to and including options.to. Diagnostics go to the context's handler.
+llvm::LogicalResult runPipeline(mlir::ModuleOp module, const PipelineOptions &options);
+
+}  // namespace moe
