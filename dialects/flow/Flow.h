@@ -1,0 +1,32 @@
+// The dialect `flow`: one typed graph an entry, between elaboration of the language and the plan. This header is what
+// users of its ops include; Build.h has the builders that infer types.
+#pragma once
+#include "dialects/flow/Extent.h"
+#include "dialects/flow/Facts.h"
+#include "mlir/Bytecode/BytecodeOpInterface.h"
+#include "mlir/IR/BuiltinAttributes.h"
+#include "mlir/IR/BuiltinTypes.h"
+#include "mlir/IR/Dialect.h"
+#include "mlir/IR/OpDefinition.h"
+#include "mlir/IR/OpImplementation.h"
+#include "mlir/IR/SymbolTable.h"
+#include "mlir/IR/TensorEncoding.h"
+#include "mlir/Interfaces/ControlFlowInterfaces.h"
+#include "mlir/Interfaces/InferTypeOpInterface.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
+
+namespace flow {
+/// See FlowInterfaces.td.
+template <typename Op>
+struct Boundary : mlir::OpTrait::TraitBase<Op, Boundary> {};
+template <typename Op>
+struct Elementwise : mlir::OpTrait::TraitBase<Op, Elementwise> {};
+} // namespace flow
+
+#include "dialects/flow/FlowDialect.h.inc"
+#include "dialects/flow/FlowEnums.h.inc"
+#define GET_ATTRDEF_CLASSES
+#include "dialects/flow/FlowAttrs.h.inc"
+#include "dialects/flow/FlowInterfaces.h.inc"
+#define GET_OP_CLASSES
+#include "dialects/flow/FlowOps.h.inc"

@@ -1,0 +1,109 @@
+// What is known about a flow op, each fact stated once, next to the op: how it is differentiated, computed, evaluated,
+// batched, what it costs, which cases test it and how exact it is. Boundary ops, which only tie the graph to names,
+// state none of it; a test walks the registry for the rest.
+#ifndef FLOW_INTERFACES_TD
+#define FLOW_INTERFACES_TD
+include "mlir/IR/OpBase.td"
+
+// An op that ties the graph to the world outside or to regions: no mathematics of its own.
+def Flow_Boundary : NativeOpTrait<"Boundary"> { let cppNamespace = "::flow"; }
+// Each result element depends on the operands' elements at the same place alone.
+def Flow_Elementwise : NativeOpTrait<"Elementwise"> { let cppNamespace = "::flow"; }
+
+def Flow_GradientInterface : OpInterface<"GradientInterface"> {
+  let cppNamespace = "::flow";
+  let description = [{
+    `rule`: `buildGradient` emits the vector-Jacobian product. `inactive`: no derivative flows (integers, masks,
+    random numbers). `surrogate`: a rule of another function than the one computed. A rule uses forward values freely
+    and decides nothing about memory.
+  }];
+  let methods = [
+    InterfaceMethod<"rule, inactive or surrogate", "::flow::GradientKind", "gradientKind">,
+    InterfaceMethod<[{
+      Given one gradient a result (null where none flows), sets one gradient an operand (null: none flows there). The
+      builder stands where all forward values and all upstream gradients are known.
+    }], "::llvm::LogicalResult", "buildGradient",
+      (ins "::mlir::OpBuilder &":$builder, "::llvm::ArrayRef<::mlir::Value>":$upstream,
+           "::llvm::SmallVectorImpl<::mlir::Value> &":$gradients)>,
+  ];
+}
+
+def Flow_ComputeInterface : OpInterface<"ComputeInterface"> {
+  let cppNamespace = "::flow";
+  let description = [{
+    How an element of the result follows from elements of the operands, for both back ends. The iteration space is
+    the result's axes followed by the reduced ones. `accesses` says which element of each operand a point needs;
+    `buildScalar` emits arith and math ops on scalars or on vectors of one shape alike.
+  }];
+  let methods = [
+    InterfaceMethod<"elementwise, view, reduction, generator, indirect or emitter", "::flow::ComputeKind",
+                    "computeKind">,
+    InterfaceMethod<"the iteration space: result axes, then reduced axes",
+                    "::llvm::SmallVector<::flow::Extent>", "iterationSpace">,
+    InterfaceMethod<"one access an operand, over the iteration space",
+                    "::llvm::SmallVector<::flow::Access>", "accesses">,
+    InterfaceMethod<[{
+      The value at one point from the operands' elements there. For a reduction: the combination of (accumulator,
+      element). Null where `computeKind` is `indirect` or `emitter`, and for generators that need their index.
+    }], "::mlir::Value", "buildScalar",
+      (ins "::mlir::OpBuilder &":$builder, "::mlir::Location":$location, "::mlir::ValueRange":$operands)>,
+    InterfaceMethod<"a reduction's start value", "double", "identity", (ins), [{}], [{ return 0.0; }]>,
+  ];
+}
+
+def Flow_EvaluateInterface : OpInterface<"EvaluateInterface"> {
+  let cppNamespace = "::flow";
+  let description = [{
+    The op's meaning in f64, in obvious code that never uses the scalar body.
+  }];
+  let methods = [
+    InterfaceMethod<"computes the results, whose shapes are set, from the operands", "void", "evaluate",
+      (ins "::llvm::ArrayRef<const ::flow::Array *>":$operands, "::llvm::MutableArrayRef<::flow::Array>":$results,
+           "const ::flow::Symbols &":$symbols)>,
+  ];
+}
+
+def Flow_BatchInterface : OpInterface<"BatchInterface"> {
+  let cppNamespace = "::flow";
+  let description = [{
+    Mode `every`: what the op becomes when operands carry a leading axis of experts. Where none of the op's operands
+    carries it, the op stays as it is and its value is shared.
+  }];
+  let methods = [
+    InterfaceMethod<[{
+      `operands` are the op's operands in batched form; `carries` says which have the leading axis of `experts`.
+      At least one does. Sets one value a result, each with the leading axis; fails where the op has no batched form.
+    }], "::llvm::LogicalResult", "buildBatched",
+      (ins "::mlir::OpBuilder &":$builder, "::mlir::ValueRange":$operands, "::llvm::ArrayRef<bool>":$carries,
+           "int64_t":$experts, "::llvm::SmallVectorImpl<::mlir::Value> &":$results)>,
+  ];
+}
+
+def Flow_CostInterface : OpInterface<"CostInterface"> {
+  let cppNamespace = "::flow";
+  let methods = [
+    InterfaceMethod<"arithmetic, a multiply-add as two, and the least bytes to move", "::flow::Cost", "cost">,
+  ];
+}
+
+def Flow_TruthInterface : OpInterface<"TruthInterface"> {
+  let cppNamespace = "::flow";
+  let description = [{
+    What tests need: random cases away from kinks and ties, and the bound of compiled f32 code against the
+    evaluator, `errorFactor() * eps * magnitude`, where the magnitude of an element is the sum of its terms' absolute
+    values.
+  }];
+  let methods = [
+    StaticInterfaceMethod<"adds one op with random attributes and operands to the case", "void", "buildRandomCase",
+                          (ins "::flow::RandomCase &":$random)>,
+    InterfaceMethod<"c in the bound c * eps * sum|terms|", "double", "errorFactor">,
+    InterfaceMethod<"sum|terms| of every result element", "::flow::Array", "magnitude",
+      (ins "::llvm::ArrayRef<const ::flow::Array *>":$operands, "const ::flow::Array &":$result,
+           "const ::flow::Symbols &":$symbols), [{}], [{
+        ::flow::Array m = result;
+        for (double &v : m.data) v = v < 0 ? -v : v;
+        return m;
+      }]>,
+  ];
+}
+#endif

@@ -1,0 +1,388 @@
+// The ops of `flow`. An entry is one graph in SSA order without control flow: boundary ops name what goes in and out,
+// the others compute on ranked tensors. Broadcasting, conversions and layouts of axes are explicit. Each op's
+// constraints are numbered; the verifiers (Verify.cpp) and their tests name the numbers.
+#ifndef FLOW_OPS_TD
+#define FLOW_OPS_TD
+include "dialects/flow/Flow.td"
+include "dialects/flow/FlowInterfaces.td"
+include "mlir/IR/RegionKindInterface.td"
+include "mlir/IR/SymbolInterfaces.td"
+include "mlir/Interfaces/ControlFlowInterfaces.td"
+include "mlir/Interfaces/InferTypeOpInterface.td"
+include "mlir/Interfaces/SideEffectInterfaces.td"
+
+class Flow_Op<string mnemonic, list<Trait> traits = []> : Op<Flow_Dialect, mnemonic, traits>;
+class Flow_BoundaryOp<string mnemonic, list<Trait> traits = []> : Flow_Op<mnemonic, traits # [Flow_Boundary]>;
+
+// An op that computes. `gradient` is its kind: rule, inactive or surrogate.
+class Flow_ComputeOp<string mnemonic, string gradient, list<Trait> traits = []>
+    : Flow_Op<mnemonic, traits # [Pure]> {
+  string gradientDeclaration = [{ ::flow::GradientKind gradientKind() { return ::flow::GradientKind::}] # gradient # [{; } }];
+  let extraClassDeclaration = gradientDeclaration;
+}
+
+// program and boundary
+
+def Flow_ProgramOp : Flow_BoundaryOp<"program", [Symbol, SymbolTable, NoTerminator, SingleBlock, IsolatedFromAbove]> {
+  let summary = "a model's entries; its attributes are what was chosen at compile time";
+  let arguments = (ins SymbolNameAttr:$sym_name);
+  let regions = (region SizedRegion<1>:$body);
+  let assemblyFormat = "$sym_name attr-dict-with-keyword $body";
+  let skipDefaultBuilders = 1;
+  let builders = [OpBuilder<(ins "::llvm::StringRef":$name)>];
+}
+
+def Flow_EntryOp : Flow_BoundaryOp<"entry", [Symbol, NoTerminator, SingleBlock, IsolatedFromAbove,
+                                             HasParent<"ProgramOp">]> {
+  let summary = "one graph: what `moert` runs by name";
+  let arguments = (ins SymbolNameAttr:$sym_name, Flow_EntryKind:$kind);
+  let regions = (region SizedRegion<1>:$body);
+  let assemblyFormat = "$sym_name $kind attr-dict-with-keyword $body";
+  let skipDefaultBuilders = 1;
+  let builders = [OpBuilder<(ins "::llvm::StringRef":$name, "::flow::EntryKind":$kind)>];
+  let hasRegionVerifier = 1;
+}
+
+def Flow_InputOp : Flow_BoundaryOp<"input", [Pure]> {
+  let summary = "a tensor that the entry is given by name";
+  let arguments = (ins StrAttr:$name);
+  let results = (outs Flow_Tensor:$y);
+  let assemblyFormat = "$name attr-dict `:` type($y)";
+}
+
+def Flow_ParameterOp : Flow_BoundaryOp<"parameter", [Pure]> {
+  let summary = "a weight, by its path; static in shape";
+  let arguments = (ins StrAttr:$path, Flow_InitAttr:$init, UnitAttr:$frozen);
+  let results = (outs Flow_Float:$y);
+  let assemblyFormat = "$path custom<Init>($init) (`frozen` $frozen^)? attr-dict `:` type($y)";
+  let hasVerifier = 1;
+}
+
+def Flow_StateOp : Flow_BoundaryOp<"state", [Pure]> {
+  let summary = "what outlives a step and is no weight; `of` names the parameter that it belongs to";
+  let arguments = (ins StrAttr:$path, Flow_StateKind:$kind, Flow_InitAttr:$init, OptionalAttr<StrAttr>:$of);
+  let results = (outs Flow_Float:$y);
+  let assemblyFormat = "$path $kind custom<Init>($init) (`of` $of^)? attr-dict `:` type($y)";
+  let hasVerifier = 1;
+}
+
+def Flow_ScalarOp : Flow_BoundaryOp<"scalar", [Pure]> {
+  let summary = "a number given with every step: a recipe's key, the step, or the progress";
+  let arguments = (ins StrAttr:$key, Flow_ScalarKind:$kind, F64Attr:$fallback);
+  let results = (outs Flow_Float:$y);
+  let assemblyFormat = "$key $kind `,` $fallback attr-dict `:` type($y)";
+  let hasVerifier = 1;
+}
+
+def Flow_OutputOp : Flow_BoundaryOp<"output"> {
+  let summary = "names a result of the entry";
+  let arguments = (ins StrAttr:$name, Flow_Tensor:$x);
+  let assemblyFormat = "$name $x attr-dict `:` type($x)";
+}
+
+def Flow_AssignOp : Flow_BoundaryOp<"assign"> {
+  let summary = "the value that a parameter or state has after the step";
+  let arguments = (ins StrAttr:$path, Flow_Float:$x);
+  let assemblyFormat = "$path $x attr-dict `:` type($x)";
+}
+
+def Flow_ExposeOp : Flow_BoundaryOp<"expose"> {
+  let summary = "names an inner value for reports";
+  let arguments = (ins StrAttr:$name, Flow_Tensor:$x);
+  let assemblyFormat = "$name $x attr-dict `:` type($x)";
+}
+
+// generators
+
+def Flow_ConstantOp : Flow_ComputeOp<"constant", "inactive", [ConstantLike]> {
+  let summary = "a splat; masks take 0 and 1, indices whole numbers";
+  let arguments = (ins F64Attr:$value);
+  let results = (outs Flow_Tensor:$y);
+  let assemblyFormat = "$value attr-dict `:` type($y)";
+  let hasFolder = 1;
+  let hasVerifier = 1;
+}
+
+def Flow_IotaOp : Flow_ComputeOp<"iota", "inactive"> {
+  let summary = "the index along an axis";
+  let arguments = (ins I64Attr:$axis);
+  let results = (outs Flow_Number:$y);
+  let assemblyFormat = "$axis attr-dict `:` type($y)";
+  let hasVerifier = 1;
+}
+
+def Flow_ExtentOp : Flow_ComputeOp<"extent", "inactive"> {
+  let summary = "a size as a number, such as the divisor of a mean";
+  let arguments = (ins Flow_ExtentAttr:$extent);
+  let results = (outs Flow_Float:$y);
+  let assemblyFormat = "custom<ExtentText>($extent) attr-dict `:` type($y)";
+  let hasFolder = 1;
+  let hasVerifier = 1;
+}
+
+def Flow_RandomOp : Flow_ComputeOp<"random", "inactive"> {
+  let summary = "Philox numbers of a stream; the logical index is the row-major one unless given";
+  let arguments = (ins Flow_RandomKind:$kind, I64Attr:$stream, Optional<Flow_Index>:$index);
+  let results = (outs Flow_Float:$y);
+  let assemblyFormat = "$kind $stream (`at` $index^ `:` type($index) `->`)? attr-dict `:` type($y)";
+  let hasVerifier = 1;
+}
+
+// elementwise
+
+class Flow_UnaryOp<string mnemonic, string gradient, string meaning, list<Trait> traits = []>
+    : Flow_ComputeOp<mnemonic, gradient, traits # [Flow_Elementwise, AllTypesMatch<["x", "y"]>]> {
+  let summary = meaning;
+  let arguments = (ins Flow_Float:$x);
+  let results = (outs Flow_Float:$y);
+  let assemblyFormat = "$x attr-dict `:` type($x)";
+  let hasFolder = 1;
+}
+def Flow_NegOp : Flow_UnaryOp<"neg", "rule", "-x">;
+def Flow_ExpOp : Flow_UnaryOp<"exp", "rule", "e to the x">;
+def Flow_LogOp : Flow_UnaryOp<"log", "rule", "the natural logarithm">;
+def Flow_SqrtOp : Flow_UnaryOp<"sqrt", "rule", "the square root">;
+def Flow_RsqrtOp : Flow_UnaryOp<"rsqrt", "rule", "1 / sqrt(x)">;
+def Flow_TanhOp : Flow_UnaryOp<"tanh", "rule", "the hyperbolic tangent">;
+def Flow_SigmoidOp : Flow_UnaryOp<"sigmoid", "rule", "1 / (1 + exp(-x))">;
+def Flow_ReluOp : Flow_UnaryOp<"relu", "rule", "max(x, 0)">;
+def Flow_SiluOp : Flow_UnaryOp<"silu", "rule", "x * sigmoid(x)">;
+def Flow_GeluOp : Flow_UnaryOp<"gelu", "rule", "x * (1 + erf(x / sqrt(2))) / 2">;
+def Flow_ErfOp : Flow_UnaryOp<"erf", "rule", "the error function">;
+def Flow_AbsOp : Flow_UnaryOp<"abs", "rule", "|x|; its derivative at 0 is 0">;
+def Flow_NotOp : Flow_UnaryOp<"not", "inactive", "the other truth value"> {
+  let arguments = (ins Flow_Mask:$x);
+  let results = (outs Flow_Mask:$y);
+}
+
+def Flow_IsFiniteOp : Flow_ComputeOp<"is_finite", "inactive", [Flow_Elementwise,
+    TypesMatchWith<"a mask of the operand's shape", "x", "y", "::flow::withElement($_self, ::mlir::IntegerType::get($_self.getContext(), 1))">]> {
+  let summary = "neither infinite nor NaN";
+  let arguments = (ins Flow_Float:$x);
+  let results = (outs Flow_Mask:$y);
+  let assemblyFormat = "$x attr-dict `:` type($x)";
+}
+
+class Flow_BinaryOp<string mnemonic, string gradient, string meaning, list<Trait> traits = []>
+    : Flow_ComputeOp<mnemonic, gradient, traits # [Flow_Elementwise, AllTypesMatch<["a", "b", "y"]>]> {
+  let summary = meaning;
+  let arguments = (ins Flow_Number:$a, Flow_Number:$b);
+  let results = (outs Flow_Number:$y);
+  let assemblyFormat = "$a `,` $b attr-dict `:` type($a)";
+  let hasFolder = 1;
+}
+def Flow_AddOp : Flow_BinaryOp<"add", "rule", "a + b", [Commutative]>;
+def Flow_SubOp : Flow_BinaryOp<"sub", "rule", "a - b">;
+def Flow_MulOp : Flow_BinaryOp<"mul", "rule", "a * b", [Commutative]>;
+def Flow_DivOp : Flow_BinaryOp<"div", "rule", "a / b"> {
+  let arguments = (ins Flow_Float:$a, Flow_Float:$b);
+  let results = (outs Flow_Float:$y);
+}
+def Flow_MaximumOp : Flow_BinaryOp<"maximum", "rule", "the larger; NaN where either is; a tie shares its gradient by halves", [Commutative]>;
+def Flow_MinimumOp : Flow_BinaryOp<"minimum", "rule", "the smaller; NaN where either is; a tie shares its gradient by halves", [Commutative]>;
+def Flow_PowOp : Flow_BinaryOp<"pow", "rule", "a to the b, for a > 0"> {
+  let arguments = (ins Flow_Float:$a, Flow_Float:$b);
+  let results = (outs Flow_Float:$y);
+}
+def Flow_AndOp : Flow_BinaryOp<"and", "inactive", "both", [Commutative]> {
+  let arguments = (ins Flow_Mask:$a, Flow_Mask:$b);
+  let results = (outs Flow_Mask:$y);
+}
+def Flow_OrOp : Flow_BinaryOp<"or", "inactive", "either", [Commutative]> {
+  let arguments = (ins Flow_Mask:$a, Flow_Mask:$b);
+  let results = (outs Flow_Mask:$y);
+}
+
+def Flow_CompareOp : Flow_ComputeOp<"compare", "inactive", [Flow_Elementwise, AllTypesMatch<["a", "b"]>,
+    TypesMatchWith<"a mask of the operands' shape", "a", "y", "::flow::withElement($_self, ::mlir::IntegerType::get($_self.getContext(), 1))">]> {
+  let summary = "a comparison; false where either is NaN, but for ne, which is true";
+  let arguments = (ins Flow_Predicate:$predicate, Flow_Number:$a, Flow_Number:$b);
+  let results = (outs Flow_Mask:$y);
+  let assemblyFormat = "$predicate $a `,` $b attr-dict `:` type($a)";
+}
+
+def Flow_SelectOp : Flow_ComputeOp<"select", "rule", [Flow_Elementwise, AllTypesMatch<["a", "b", "y"]>,
+    TypesMatchWith<"a mask of the operands' shape", "a", "mask", "::flow::withElement($_self, ::mlir::IntegerType::get($_self.getContext(), 1))">]> {
+  let summary = "a where the mask holds, else b";
+  let arguments = (ins Flow_Mask:$mask, Flow_Tensor:$a, Flow_Tensor:$b);
+  let results = (outs Flow_Tensor:$y);
+  let assemblyFormat = "$mask `,` $a `,` $b attr-dict `:` type($a)";
+  let hasFolder = 1;
+}
+
+def Flow_ConvertOp : Flow_ComputeOp<"convert", "rule", [Flow_Elementwise]> {
+  let summary = "another element type: masks become 0 and 1, numbers are cut towards zero, a mask is x != 0";
+  let arguments = (ins Flow_Tensor:$x);
+  let results = (outs Flow_Tensor:$y);
+  let assemblyFormat = "$x attr-dict `:` type($x) `->` type($y)";
+  let hasFolder = 1;
+  let hasVerifier = 1;
+}
+
+class Flow_IdentityOp<string mnemonic, string gradient, string meaning, list<Trait> traits = []>
+    : Flow_ComputeOp<mnemonic, gradient, traits # [Flow_Elementwise, AllTypesMatch<["x", "y"]>]> {
+  let summary = meaning;
+  let arguments = (ins Flow_Tensor:$x);
+  let results = (outs Flow_Tensor:$y);
+  let assemblyFormat = "$x attr-dict `:` type($x)";
+}
+def Flow_StopGradientOp : Flow_IdentityOp<"stop_gradient", "inactive", "x; no derivative flows">;
+def Flow_ReverseGradientOp : Flow_ComputeOp<"reverse_gradient", "surrogate", [Flow_Elementwise, AllTypesMatch<["x", "y"]>]> {
+  let summary = "x; the derivative is that of -scale * x";
+  let arguments = (ins Flow_Float:$x, Flow_Float:$scale);
+  let results = (outs Flow_Float:$y);
+  let assemblyFormat = "$x `by` $scale attr-dict `:` type($x) `,` type($scale)";
+  let hasVerifier = 1;
+}
+def Flow_BarrierOp : Flow_IdentityOp<"barrier", "rule", "x, kept apart"> {
+  let description = [{
+    An identity that common subexpressions and fusion by recomputation respect: a rematerialised clone reads its
+    operands through barriers of its own `mark`, so that nothing merges it with the original.
+  }];
+  let arguments = (ins Flow_Tensor:$x, I64Attr:$mark);
+  let assemblyFormat = "$x $mark attr-dict `:` type($x)";
+}
+
+// structure
+
+class Flow_ViewOp<string mnemonic, string meaning, dag attributes, string text>
+    : Flow_ComputeOp<mnemonic, "rule"> {
+  let summary = meaning;
+  let arguments = !con((ins Flow_Tensor:$x), attributes);
+  let results = (outs Flow_Tensor:$y);
+  let assemblyFormat = "$x " # text # " attr-dict `:` type($x) `->` type($y)";
+  let hasFolder = 1;
+  let hasVerifier = 1;
+}
+def Flow_BroadcastOp : Flow_ViewOp<"broadcast", "copies along new axes and along axes of extent 1",
+    (ins DenseI64ArrayAttr:$dims), "`to` $dims"> {
+  let description = "`dims[i]` is the result axis of operand axis i; they ascend.";
+  let hasCanonicalizer = 1;
+}
+def Flow_ReshapeOp : Flow_ViewOp<"reshape", "the same elements in row-major order", (ins), ""> {
+  let hasCanonicalizer = 1;
+}
+def Flow_TransposeOp : Flow_ViewOp<"transpose", "result axis i is operand axis perm[i]",
+    (ins DenseI64ArrayAttr:$perm), "$perm"> {
+  let hasCanonicalizer = 1;
+}
+def Flow_SliceOp : Flow_ViewOp<"slice", "from starts by strides, as many as the result has",
+    (ins DenseI64ArrayAttr:$starts, DenseI64ArrayAttr:$strides), "`from` $starts `by` $strides">;
+def Flow_PadOp : Flow_ViewOp<"pad", "values before, between and after: the gradient of slice",
+    (ins DenseI64ArrayAttr:$low, DenseI64ArrayAttr:$interior, F64Attr:$value),
+    "`low` $low `interior` $interior `with` $value"> {
+  let description = [{
+    Result index = low + operand index * (interior + 1); the rest holds `value`. What the result has beyond the last
+    element is padding as well.
+  }];
+}
+
+def Flow_ConcatOp : Flow_ComputeOp<"concat", "rule"> {
+  let summary = "the operands one after another along an axis";
+  let arguments = (ins Variadic<Flow_Tensor>:$xs, I64Attr:$axis);
+  let results = (outs Flow_Tensor:$y);
+  let assemblyFormat = "$xs `along` $axis attr-dict `:` type($xs) `->` type($y)";
+  let hasFolder = 1;
+  let hasVerifier = 1;
+}
+
+def Flow_ReduceOp : Flow_ComputeOp<"reduce", "rule"> {
+  let summary = "combines along axes and drops them; equal extrema share their gradient";
+  let arguments = (ins Flow_ReduceKind:$kind, Flow_Number:$x, DenseI64ArrayAttr:$axes);
+  let results = (outs Flow_Number:$y);
+  let assemblyFormat = "$kind $x `over` $axes attr-dict `:` type($x) `->` type($y)";
+  let hasFolder = 1;
+  let hasVerifier = 1;
+}
+
+def Flow_ArgmaxOp : Flow_ComputeOp<"argmax", "inactive"> {
+  let summary = "where the largest is along an axis; the lowest index wins a tie; NaN is the largest";
+  let arguments = (ins Flow_Float:$x, I64Attr:$axis);
+  let results = (outs Flow_Index:$y);
+  let assemblyFormat = "$x `along` $axis attr-dict `:` type($x) `->` type($y)";
+  let hasVerifier = 1;
+}
+
+def Flow_GatherOp : Flow_ComputeOp<"gather", "rule"> {
+  let summary = "rows of a table by index: [K, ...], [..] -> [.., ...]; an index outside gives zeros";
+  let arguments = (ins Flow_Float:$table, Flow_Index:$index);
+  let results = (outs Flow_Float:$y);
+  let assemblyFormat = "$table `,` $index attr-dict `:` type($table) `,` type($index) `->` type($y)";
+  let hasVerifier = 1;
+}
+def Flow_ScatterAddOp : Flow_ComputeOp<"scatter_add", "rule"> {
+  let summary = "sums rows into [K, ...] by index, in index order: the gradient of gather";
+  let arguments = (ins Flow_Index:$index, Flow_Float:$rows);
+  let results = (outs Flow_Float:$y);
+  let assemblyFormat = "$index `,` $rows attr-dict `:` type($index) `,` type($rows) `->` type($y)";
+  let hasVerifier = 1;
+}
+
+// contraction and convolution
+
+def Flow_ContractOp : Flow_ComputeOp<"contract", "rule"> {
+  let summary = "an einsum of two: labels that the result lacks are summed";
+  let description = "One label an axis; each label is in at least two of the three, and once in each.";
+  let arguments = (ins Flow_Float:$a, Flow_Float:$b, DenseI64ArrayAttr:$a_axes, DenseI64ArrayAttr:$b_axes,
+                       DenseI64ArrayAttr:$out_axes);
+  let results = (outs Flow_Float:$y);
+  let assemblyFormat = "$a $a_axes `,` $b $b_axes `->` $out_axes attr-dict `:` type($a) `,` type($b) `->` type($y)";
+  let hasVerifier = 1;
+}
+
+class Flow_ConvLikeOp<string mnemonic, string meaning, string first, string second>
+    : Flow_ComputeOp<mnemonic, "rule"> {
+  let summary = meaning;
+  let description = "Strides are (vertical, horizontal); pads are top, left, bottom, right.";
+  let arguments = !con(!dag(ins, [Flow_Float, Flow_Float], [first, second]),
+                       (ins DenseI64ArrayAttr:$strides, DenseI64ArrayAttr:$pads));
+  let results = (outs Flow_Float:$y);
+  let assemblyFormat = "$" # first # " `,` $" # second # " `by` $strides `pads` $pads attr-dict `:` type($" # first
+      # ") `,` type($" # second # ") `->` type($y)";
+  let hasVerifier = 1;
+}
+def Flow_ConvOp : Flow_ConvLikeOp<"conv", "cross-correlation of x [B,C,H,W] with w [O,C,KH,KW]", "x", "w">;
+def Flow_ConvInputGradOp : Flow_ConvLikeOp<"conv_input_grad", "conv's gradient in x from dy and w", "dy", "w">;
+def Flow_ConvWeightGradOp : Flow_ConvLikeOp<"conv_weight_grad", "conv's gradient in w from x and dy", "x", "dy">;
+
+def Flow_WindowOp : Flow_ComputeOp<"window", "rule"> {
+  let summary = "windows as axes: [B,C,H,W] -> [B,C,OH,OW,KH,KW]; outside is `value`";
+  let description = "Pooling is this and a reduction. Size and strides are (vertical, horizontal); pads as in conv.";
+  let arguments = (ins Flow_Float:$x, DenseI64ArrayAttr:$size, DenseI64ArrayAttr:$strides, DenseI64ArrayAttr:$pads,
+                       F64Attr:$value);
+  let results = (outs Flow_Float:$y);
+  let assemblyFormat = "$x `size` $size `by` $strides `pads` $pads `with` $value attr-dict `:` type($x) `->` type($y)";
+  let hasVerifier = 1;
+}
+def Flow_WindowSumOp : Flow_ComputeOp<"window_sum", "rule"> {
+  let summary = "adds windows up where they overlap: the gradient of window";
+  let arguments = (ins Flow_Float:$x, DenseI64ArrayAttr:$strides, DenseI64ArrayAttr:$pads);
+  let results = (outs Flow_Float:$y);
+  let assemblyFormat = "$x `by` $strides `pads` $pads attr-dict `:` type($x) `->` type($y)";
+  let hasVerifier = 1;
+}
+
+// derivatives and groups
+
+def Flow_GradOp : Flow_BoundaryOp<"grad", [Pure]> {
+  let summary = "the derivative of a loss in each of some values; differentiation removes it";
+  let arguments = (ins Flow_Float:$loss, Variadic<Flow_Float>:$wrt);
+  let results = (outs Variadic<Flow_Float>:$gradients);
+  let assemblyFormat = "$loss `wrt` `(` $wrt `)` attr-dict `:` functional-type(operands, $gradients)";
+  let hasVerifier = 1;
+}
+
+def Flow_GroupOp : Flow_BoundaryOp<"group", [Pure, IsolatedFromAbove, SingleBlock]> {
+  let summary = "ops that one kernel runs; inlining every group gives the program back";
+  let arguments = (ins StrAttr:$kind, Variadic<Flow_Tensor>:$inputs);
+  let results = (outs Variadic<Flow_Tensor>:$outputs);
+  let regions = (region SizedRegion<1>:$body);
+  let assemblyFormat = "$kind `(` $inputs `)` `:` functional-type($inputs, $outputs) attr-dict-with-keyword $body";
+  let hasRegionVerifier = 1;
+}
+def Flow_YieldOp : Flow_BoundaryOp<"yield", [Pure, Terminator, ReturnLike, HasParent<"GroupOp">]> {
+  let summary = "a group's results";
+  let arguments = (ins Variadic<Flow_Tensor>:$values);
+  let assemblyFormat = "($values^ `:` type($values))? attr-dict";
+}
+#endif

@@ -1,0 +1,302 @@
+// Folding and canonical forms: what holds of an op whatever surrounds it. A constant is a splat, so every fold of
+// constants is one number; nothing here changes a value that is not exactly the same number (x * 0 stays, since x may
+// be infinite, and 0 + x is x but for the sign of a zero).
+#include "dialects/flow/Flow.h"
+#include "mlir/IR/Matchers.h"
+#include "mlir/IR/PatternMatch.h"
+#include <cmath>
+
+using namespace mlir;
+using namespace flow;
+
+namespace {
+
+std::optional<double> numberOf(Attribute attribute) {
+  if (auto number = dyn_cast_or_null<FloatAttr>(attribute))
+    return number.getValueAsDouble();
+  return std::nullopt;
+}
+
+bool isFloat(Value value) { return cast<RankedTensorType>(value.getType()).getElementType().isF32(); }
+
+/// A folded number as the op's own arithmetic would give it: f32 for values; i32 only where it is exact.
+Attribute resultOf(Value result, double value) {
+  Type element = cast<RankedTensorType>(result.getType()).getElementType();
+  if (element.isF32())
+    value = double(float(value));
+  else if (!(std::fabs(value) <= 2147483647.0))
+    return {};
+  return FloatAttr::get(Float64Type::get(result.getContext()), value);
+}
+
+OpFoldResult foldUnary(Operation *op, Attribute operand, double (*function)(double)) {
+  auto x = numberOf(operand);
+  if (!x)
+    return {};
+  double y = function(*x);
+  return std::isfinite(y) ? resultOf(op->getResult(0), y) : Attribute();
+}
+
+OpFoldResult foldBinary(Operation *op, Attribute a, Attribute b, double (*function)(double, double)) {
+  auto x = numberOf(a), y = numberOf(b);
+  if (!x || !y)
+    return {};
+  double z = function(*x, *y);
+  return std::isfinite(z) ? resultOf(op->getResult(0), z) : Attribute();
+}
+
+/// A splat stays a splat under any change of shape.
+OpFoldResult foldView(Value x, Value y, Attribute operand) {
+  if (operand)
+    return operand;
+  return {};
+}
+
+bool isIdentity(ArrayRef<int64_t> list) {
+  for (auto [i, value] : llvm::enumerate(list))
+    if (value != int64_t(i))
+      return false;
+  return true;
+}
+
+} // namespace
+
+OpFoldResult ConstantOp::fold(FoldAdaptor) { return getValueAttr(); }
+
+OpFoldResult ExtentOp::fold(FoldAdaptor) {
+  if (auto constant = getExtent().getExtent().constantValue())
+    return resultOf(getY(), double(*constant));
+  return {};
+}
+
+OpFoldResult NegOp::fold(FoldAdaptor adaptor) {
+  if (auto inner = getX().getDefiningOp<NegOp>())
+    return inner.getX();
+  return foldUnary(*this, adaptor.getX(), [](double x) { return -x; });
+}
+OpFoldResult ExpOp::fold(FoldAdaptor adaptor) {
+  return foldUnary(*this, adaptor.getX(), [](double x) { return std::exp(x); });
+}
+OpFoldResult LogOp::fold(FoldAdaptor adaptor) {
+  return foldUnary(*this, adaptor.getX(), [](double x) { return std::log(x); });
+}
+OpFoldResult SqrtOp::fold(FoldAdaptor adaptor) {
+  return foldUnary(*this, adaptor.getX(), [](double x) { return std::sqrt(x); });
+}
+OpFoldResult RsqrtOp::fold(FoldAdaptor adaptor) {
+  return foldUnary(*this, adaptor.getX(), [](double x) { return 1 / std::sqrt(x); });
+}
+OpFoldResult TanhOp::fold(FoldAdaptor adaptor) {
+  return foldUnary(*this, adaptor.getX(), [](double x) { return std::tanh(x); });
+}
+OpFoldResult SigmoidOp::fold(FoldAdaptor adaptor) {
+  return foldUnary(*this, adaptor.getX(), [](double x) { return 1 / (1 + std::exp(-x)); });
+}
+OpFoldResult ReluOp::fold(FoldAdaptor adaptor) {
+  if (getX().getDefiningOp<ReluOp>())
+    return getX();
+  return foldUnary(*this, adaptor.getX(), [](double x) { return x > 0 ? x : 0; });
+}
+OpFoldResult SiluOp::fold(FoldAdaptor adaptor) {
+  return foldUnary(*this, adaptor.getX(), [](double x) { return x / (1 + std::exp(-x)); });
+}
+OpFoldResult GeluOp::fold(FoldAdaptor adaptor) {
+  return foldUnary(*this, adaptor.getX(), [](double x) { return x * (1 + std::erf(x * M_SQRT1_2)) / 2; });
+}
+OpFoldResult ErfOp::fold(FoldAdaptor adaptor) {
+  return foldUnary(*this, adaptor.getX(), [](double x) { return std::erf(x); });
+}
+OpFoldResult AbsOp::fold(FoldAdaptor adaptor) {
+  return foldUnary(*this, adaptor.getX(), [](double x) { return std::fabs(x); });
+}
+OpFoldResult NotOp::fold(FoldAdaptor adaptor) {
+  if (auto inner = getX().getDefiningOp<NotOp>())
+    return inner.getX();
+  return foldUnary(*this, adaptor.getX(), [](double x) { return 1 - x; });
+}
+
+OpFoldResult AddOp::fold(FoldAdaptor adaptor) {
+  if (numberOf(adaptor.getB()) == 0.0)
+    return getA();
+  if (numberOf(adaptor.getA()) == 0.0)
+    return getB();
+  return foldBinary(*this, adaptor.getA(), adaptor.getB(), [](double a, double b) { return a + b; });
+}
+OpFoldResult SubOp::fold(FoldAdaptor adaptor) {
+  if (numberOf(adaptor.getB()) == 0.0)
+    return getA();
+  return foldBinary(*this, adaptor.getA(), adaptor.getB(), [](double a, double b) { return a - b; });
+}
+OpFoldResult MulOp::fold(FoldAdaptor adaptor) {
+  if (numberOf(adaptor.getB()) == 1.0)
+    return getA();
+  if (numberOf(adaptor.getA()) == 1.0)
+    return getB();
+  if (!isFloat(getY()) && (numberOf(adaptor.getA()) == 0.0 || numberOf(adaptor.getB()) == 0.0))
+    return resultOf(getY(), 0);
+  return foldBinary(*this, adaptor.getA(), adaptor.getB(), [](double a, double b) { return a * b; });
+}
+OpFoldResult DivOp::fold(FoldAdaptor adaptor) {
+  if (numberOf(adaptor.getB()) == 1.0)
+    return getA();
+  return foldBinary(*this, adaptor.getA(), adaptor.getB(), [](double a, double b) { return a / b; });
+}
+OpFoldResult MaximumOp::fold(FoldAdaptor adaptor) {
+  if (getA() == getB())
+    return getA();
+  return foldBinary(*this, adaptor.getA(), adaptor.getB(), [](double a, double b) { return a > b ? a : b; });
+}
+OpFoldResult MinimumOp::fold(FoldAdaptor adaptor) {
+  if (getA() == getB())
+    return getA();
+  return foldBinary(*this, adaptor.getA(), adaptor.getB(), [](double a, double b) { return a < b ? a : b; });
+}
+OpFoldResult PowOp::fold(FoldAdaptor adaptor) {
+  if (numberOf(adaptor.getB()) == 1.0)
+    return getA();
+  return foldBinary(*this, adaptor.getA(), adaptor.getB(), [](double a, double b) { return std::pow(a, b); });
+}
+OpFoldResult AndOp::fold(FoldAdaptor adaptor) {
+  for (auto [mask, other] : {std::pair(adaptor.getA(), getB()), std::pair(adaptor.getB(), getA())})
+    if (auto value = numberOf(mask))
+      return *value ? OpFoldResult(other) : resultOf(getY(), 0);
+  return getA() == getB() ? OpFoldResult(getA()) : OpFoldResult();
+}
+OpFoldResult OrOp::fold(FoldAdaptor adaptor) {
+  for (auto [mask, other] : {std::pair(adaptor.getA(), getB()), std::pair(adaptor.getB(), getA())})
+    if (auto value = numberOf(mask))
+      return *value ? OpFoldResult(resultOf(getY(), 1)) : OpFoldResult(other);
+  return getA() == getB() ? OpFoldResult(getA()) : OpFoldResult();
+}
+
+OpFoldResult SelectOp::fold(FoldAdaptor adaptor) {
+  if (getA() == getB())
+    return getA();
+  if (auto mask = numberOf(adaptor.getMask()))
+    return *mask ? getA() : getB();
+  return {};
+}
+
+OpFoldResult ConvertOp::fold(FoldAdaptor adaptor) {
+  if (getX().getType() == getY().getType())
+    return getX();
+  auto x = numberOf(adaptor.getX());
+  if (!x)
+    return {};
+  Type to = cast<RankedTensorType>(getY().getType()).getElementType();
+  return resultOf(getY(), to.isInteger(1) ? *x != 0 : to.isInteger(32) ? std::trunc(*x) : *x);
+}
+
+OpFoldResult BroadcastOp::fold(FoldAdaptor adaptor) {
+  if (getX().getType() == getY().getType())
+    return getX();
+  return foldView(getX(), getY(), adaptor.getX());
+}
+OpFoldResult ReshapeOp::fold(FoldAdaptor adaptor) {
+  if (getX().getType() == getY().getType())
+    return getX();
+  return foldView(getX(), getY(), adaptor.getX());
+}
+OpFoldResult TransposeOp::fold(FoldAdaptor adaptor) {
+  if (isIdentity(getPerm()))
+    return getX();
+  return foldView(getX(), getY(), adaptor.getX());
+}
+OpFoldResult SliceOp::fold(FoldAdaptor adaptor) {
+  bool whole = llvm::all_of(getStarts(), [](int64_t start) { return start == 0; }) &&
+               llvm::all_of(getStrides(), [](int64_t stride) { return stride == 1; });
+  if (whole && getX().getType() == getY().getType())
+    return getX();
+  return foldView(getX(), getY(), adaptor.getX());
+}
+OpFoldResult PadOp::fold(FoldAdaptor adaptor) {
+  bool none = llvm::all_of(getLow(), [](int64_t low) { return low == 0; }) &&
+              llvm::all_of(getInterior(), [](int64_t interior) { return interior == 0; });
+  if (none && getX().getType() == getY().getType())
+    return getX();
+  if (numberOf(adaptor.getX()) == getValue().convertToDouble())
+    return adaptor.getX();
+  return {};
+}
+OpFoldResult ConcatOp::fold(FoldAdaptor adaptor) {
+  if (getXs().size() == 1)
+    return getXs()[0];
+  for (Attribute x : adaptor.getXs())
+    if (!x || x != adaptor.getXs()[0])
+      return {};
+  return adaptor.getXs()[0];
+}
+
+OpFoldResult ReduceOp::fold(FoldAdaptor adaptor) {
+  if (getX().getType() == getY().getType())
+    return getX();
+  auto x = numberOf(adaptor.getX());
+  if (!x)
+    return {};
+  if (getKind() != ReduceKind::sum)
+    return adaptor.getX();
+  if (*x == 0)
+    return adaptor.getX();
+  double count = 1;
+  for (int64_t axis : getAxes()) {
+    auto extent = Extent::of(getX(), axis).constantValue();
+    if (!extent)
+      return {};
+    count *= double(*extent);
+  }
+  return resultOf(getY(), *x * count);
+}
+
+namespace {
+/// broadcast(broadcast(x)) is one broadcast.
+struct MergeBroadcasts : OpRewritePattern<BroadcastOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(BroadcastOp op, PatternRewriter &rewriter) const override {
+    auto inner = op.getX().getDefiningOp<BroadcastOp>();
+    if (!inner)
+      return failure();
+    SmallVector<int64_t> dims;
+    for (int64_t axis : inner.getDims())
+      dims.push_back(op.getDims()[axis]);
+    rewriter.replaceOpWithNewOp<BroadcastOp>(op, op.getType(), inner.getX(), dims);
+    return success();
+  }
+};
+
+/// reshape(reshape(x)) is one reshape.
+struct MergeReshapes : OpRewritePattern<ReshapeOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(ReshapeOp op, PatternRewriter &rewriter) const override {
+    auto inner = op.getX().getDefiningOp<ReshapeOp>();
+    if (!inner)
+      return failure();
+    rewriter.replaceOpWithNewOp<ReshapeOp>(op, op.getType(), inner.getX());
+    return success();
+  }
+};
+
+/// transpose(transpose(x)) is one transpose, often none.
+struct MergeTransposes : OpRewritePattern<TransposeOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(TransposeOp op, PatternRewriter &rewriter) const override {
+    auto inner = op.getX().getDefiningOp<TransposeOp>();
+    if (!inner)
+      return failure();
+    SmallVector<int64_t> perm;
+    for (int64_t axis : op.getPerm())
+      perm.push_back(inner.getPerm()[axis]);
+    rewriter.replaceOpWithNewOp<TransposeOp>(op, op.getType(), inner.getX(), perm);
+    return success();
+  }
+};
+} // namespace
+
+void BroadcastOp::getCanonicalizationPatterns(RewritePatternSet &patterns, MLIRContext *context) {
+  patterns.add<MergeBroadcasts>(context);
+}
+void ReshapeOp::getCanonicalizationPatterns(RewritePatternSet &patterns, MLIRContext *context) {
+  patterns.add<MergeReshapes>(context);
+}
+void TransposeOp::getCanonicalizationPatterns(RewritePatternSet &patterns, MLIRContext *context) {
+  patterns.add<MergeTransposes>(context);
+}

@@ -1,0 +1,441 @@
+// The verifiers of flow's ops. Each check carries the constraint's number, which test/dialects/flow-errors.mlir
+// repeats at the text that breaks it. Types speak of sizes by their normal forms, so equality of extents is equality
+// of objects.
+#include "dialects/flow/Flow.h"
+#include "llvm/ADT/SmallSet.h"
+
+using namespace mlir;
+using namespace flow;
+
+namespace {
+
+int64_t rankOf(Value value) { return cast<RankedTensorType>(value.getType()).getRank(); }
+Type elementOf(Value value) { return cast<RankedTensorType>(value.getType()).getElementType(); }
+
+/// What is wrong with a dynamic extent that has no expression, if anything: nothing else can be said about it.
+LogicalResult hasExtents(Operation *op) {
+  for (Value value : llvm::concat<Value>(SmallVector<Value>(op->getOperands()), SmallVector<Value>(op->getResults()))) {
+    auto type = cast<RankedTensorType>(value.getType());
+    if (!type.hasStaticShape() && !isa_and_nonnull<DimsAttr>(type.getEncoding()))
+      return op->emitOpError("expected #flow.dims on a tensor of dynamic shape, found ") << type;
+  }
+  return success();
+}
+
+LogicalResult expectRank(Operation *op, Value value, int64_t rank, StringRef name) {
+  if (rankOf(value) == rank)
+    return success();
+  return op->emitOpError("expected ") << name << " of rank " << rank << ", found rank " << rankOf(value);
+}
+
+LogicalResult expectCount(Operation *op, ArrayRef<int64_t> list, int64_t count, StringRef name) {
+  if (int64_t(list.size()) == count)
+    return success();
+  return op->emitOpError("expected ") << count << " " << name << ", found " << list.size();
+}
+
+LogicalResult expectExtent(Operation *op, Extent expected, Extent found, int64_t axis, StringRef name = "result") {
+  if (expected == found)
+    return success();
+  return op->emitOpError("expected extent ")
+         << expected.str() << " along axis " << axis << " of the " << name << ", found " << found.str();
+}
+
+LogicalResult expectElement(Operation *op, Value value, Type element, StringRef name) {
+  if (elementOf(value) == element)
+    return success();
+  return op->emitOpError("expected ") << name << " of " << element << ", found " << elementOf(value);
+}
+
+LogicalResult expectScalar(Operation *op, Value value, StringRef name) { return expectRank(op, value, 0, name); }
+
+LogicalResult expectStatic(Operation *op, Value value) {
+  auto type = cast<RankedTensorType>(value.getType());
+  if (type.hasStaticShape())
+    return success();
+  return op->emitOpError("expected a static shape: it outlives every batch; found ") << type;
+}
+
+/// Axes in range and each once; ascending where the order is nobody's choice.
+LogicalResult expectAxes(Operation *op, ArrayRef<int64_t> axes, int64_t rank, bool ascending) {
+  llvm::SmallSet<int64_t, 8> seen;
+  for (auto [i, axis] : llvm::enumerate(axes)) {
+    if (axis < 0 || axis >= rank)
+      return op->emitOpError("expected axes below ") << rank << ", found " << axis;
+    if (!seen.insert(axis).second)
+      return op->emitOpError("expected each axis once, found ") << axis << " twice";
+    if (ascending && i && axes[i - 1] > axis)
+      return op->emitOpError("expected ascending axes, found ") << axis << " after " << axes[i - 1];
+  }
+  return success();
+}
+
+/// (input + before + after - window) / stride + 1, rounded down: the number of windows along an axis.
+Extent windowsAlong(Extent input, int64_t pads, int64_t size, int64_t stride) {
+  return (input + (pads - size)).floordiv(stride) + 1;
+}
+
+LogicalResult expectWindows(Operation *op, ArrayRef<Extent> image, ArrayRef<Extent> out, ArrayRef<int64_t> size,
+                            ArrayRef<int64_t> strides, ArrayRef<int64_t> pads) {
+  if (failed(expectCount(op, strides, 2, "strides")) || failed(expectCount(op, pads, 4, "pads")))
+    return failure();
+  for (int i : {0, 1}) {
+    if (strides[i] < 1)
+      return op->emitOpError("expected positive strides, found ") << strides[i];
+    if (pads[i] < 0 || pads[i + 2] < 0)
+      return op->emitOpError("expected no negative padding, found ") << std::min(pads[i], pads[i + 2]);
+    if (size[i] < 1)
+      return op->emitOpError("expected a positive window, found ") << size[i];
+    int64_t both = pads[i] + pads[i + 2];
+    auto constant = image[i].constantValue();
+    if (constant && *constant + both < size[i])
+      return op->emitOpError("expected a window of at most ")
+             << *constant + both << " (the padded image) along axis " << i + 2 << ", found " << size[i];
+    if (failed(expectExtent(op, windowsAlong(image[i], both, size[i], strides[i]), out[i], i + 2, "windows")))
+      return failure();
+  }
+  return success();
+}
+
+/// conv and its two gradients relate the same three tensors: x [B,C,H,W], w [O,C,KH,KW], y [B,O,OH,OW].
+LogicalResult expectConv(Operation *op, Value x, Value w, Value y, ArrayRef<int64_t> strides,
+                         ArrayRef<int64_t> pads) {
+  if (failed(hasExtents(op)))
+    return failure();
+  for (auto [value, name] : {std::pair(x, "an image"), std::pair(w, "a filter"), std::pair(y, "an output image")})
+    if (failed(expectRank(op, value, 4, name)))
+      return failure();
+  if (failed(expectStatic(op, w)))
+    return failure();
+  auto xs = extentsOf(x), ws = extentsOf(w), ys = extentsOf(y);
+  if (failed(expectExtent(op, xs[0], ys[0], 0, "output image")) || failed(expectExtent(op, xs[1], ws[1], 1, "filter")) ||
+      failed(expectExtent(op, ws[0], ys[1], 1, "output image")))
+    return failure();
+  int64_t size[] = {*ws[2].constantValue(), *ws[3].constantValue()};
+  return expectWindows(op, ArrayRef(xs).drop_front(2), ArrayRef(ys).drop_front(2), size, strides, pads);
+}
+
+/// x [B,C,H,W] against windows [B,C,OH,OW,KH,KW].
+LogicalResult expectWindow(Operation *op, Value image, Value windows, ArrayRef<int64_t> strides,
+                           ArrayRef<int64_t> pads) {
+  if (failed(hasExtents(op)) || failed(expectRank(op, image, 4, "an image")) ||
+      failed(expectRank(op, windows, 6, "windows")))
+    return failure();
+  auto xs = extentsOf(image), ws = extentsOf(windows);
+  for (int axis : {0, 1})
+    if (failed(expectExtent(op, xs[axis], ws[axis], axis, "windows")))
+      return failure();
+  auto kh = ws[4].constantValue(), kw = ws[5].constantValue();
+  if (!kh || !kw)
+    return op->emitOpError("expected windows of a constant size, found ") << ws[4].str() << " by " << ws[5].str();
+  int64_t size[] = {*kh, *kw};
+  return expectWindows(op, ArrayRef(xs).drop_front(2), ArrayRef(ws).slice(2, 2), size, strides, pads);
+}
+
+} // namespace
+
+// 1: names are unique by kind. 2: an assignment names a parameter or state of this entry, of its type, once.
+LogicalResult EntryOp::verifyRegions() {
+  llvm::StringMap<Operation *> inputs, outputs, states, assigned;
+  auto once = [](llvm::StringMap<Operation *> &seen, StringRef name, Operation *op, StringRef what) {
+    auto [found, fresh] = seen.try_emplace(name, op);
+    if (fresh)
+      return success();
+    auto error = op->emitOpError("expected each ") << what << " once, found '" << name << "' again";
+    error.attachNote(found->second->getLoc()) << "it is first here";
+    return LogicalResult(error);
+  };
+  for (Operation &op : getBody().front()) {
+    LogicalResult ok = success();
+    if (auto input = dyn_cast<InputOp>(op))
+      ok = once(inputs, input.getName(), &op, "input");
+    else if (auto output = dyn_cast<OutputOp>(op))
+      ok = once(outputs, output.getName(), &op, "output");
+    else if (auto parameter = dyn_cast<ParameterOp>(op))
+      ok = once(states, parameter.getPath(), &op, "path");
+    else if (auto state = dyn_cast<StateOp>(op))
+      ok = once(states, state.getPath(), &op, "path");
+    if (failed(ok))
+      return failure();
+  }
+  for (auto assign : getBody().getOps<AssignOp>()) {
+    if (failed(once(assigned, assign.getPath(), assign, "assignment")))
+      return failure();
+    Operation *target = states.lookup(assign.getPath());
+    if (!target)
+      return assign.emitOpError("expected the path of a parameter or state of this entry, found '")
+             << assign.getPath() << "'";
+    if (target->getResult(0).getType() != assign.getX().getType()) {
+      auto error = assign.emitOpError("expected ")
+                   << target->getResult(0).getType() << ", found " << assign.getX().getType();
+      error.attachNote(target->getLoc()) << "'" << assign.getPath() << "' is declared here";
+      return error;
+    }
+  }
+  return success();
+}
+
+// 3: what outlives a step has a static shape.
+LogicalResult ParameterOp::verify() { return expectStatic(*this, getY()); }
+LogicalResult StateOp::verify() { return expectStatic(*this, getY()); }
+// 4: a scalar is 0-d.
+LogicalResult ScalarOp::verify() { return expectScalar(*this, getY(), "a scalar"); }
+
+// 5: masks are 0 or 1, indices whole numbers of 32 bits.
+LogicalResult ConstantOp::verify() {
+  double value = getValue().convertToDouble();
+  Type element = elementOf(getY());
+  if (failed(hasExtents(*this)))
+    return failure();
+  if (element.isInteger(1) && value != 0 && value != 1)
+    return emitOpError("expected 0 or 1 for a mask, found ") << value;
+  if (element.isInteger(32) && !(value >= -2147483648.0 && value <= 2147483647.0 && value == double(int64_t(value))))
+    return emitOpError("expected a whole number of 32 bits, found ") << value;
+  return success();
+}
+
+// 6: the axis exists.
+LogicalResult IotaOp::verify() {
+  if (failed(hasExtents(*this)))
+    return failure();
+  return expectAxes(*this, {int64_t(getAxis())}, rankOf(getY()), true);
+}
+
+LogicalResult ExtentOp::verify() { return expectScalar(*this, getY(), "a result"); }
+
+// 7: an index for every element.
+LogicalResult RandomOp::verify() {
+  if (failed(hasExtents(*this)))
+    return failure();
+  if (int64_t stream = getStream(); stream < 0 || stream > 0xFFFFFFFFll)
+    return emitOpError("expected a stream of 32 bits, found ") << stream;
+  if (getIndex() && getIndex().getType() != withElement(getY().getType(), elementOf(getIndex())))
+    return emitOpError("expected an index of the result's shape, ") << getY().getType() << ", found " << getIndex().getType();
+  return success();
+}
+
+// 8: the same shape.
+LogicalResult ConvertOp::verify() {
+  if (getX().getType() != withElement(getY().getType(), elementOf(getX())))
+    return emitOpError("expected a result of the operand's shape, ") << getX().getType() << ", found " << getY().getType();
+  return success();
+}
+
+// 9: the scale is a scalar.
+LogicalResult ReverseGradientOp::verify() { return expectScalar(*this, getScale(), "a scale"); }
+
+// 10: one ascending result axis an operand axis, of its extent unless that is 1.
+LogicalResult BroadcastOp::verify() {
+  if (failed(hasExtents(*this)) || failed(expectElement(*this, getY(), elementOf(getX()), "a result")) ||
+      failed(expectCount(*this, getDims(), rankOf(getX()), "axes in dims")) ||
+      failed(expectAxes(*this, getDims(), rankOf(getY()), true)))
+    return failure();
+  for (auto [axis, to] : llvm::enumerate(getDims())) {
+    Extent from = Extent::of(getX(), axis);
+    if (!from.isConstant(1) && failed(expectExtent(*this, from, Extent::of(getY(), to), to)))
+      return failure();
+  }
+  return success();
+}
+
+// 11: the same number of elements.
+LogicalResult ReshapeOp::verify() {
+  if (failed(hasExtents(*this)) || failed(expectElement(*this, getY(), elementOf(getX()), "a result")))
+    return failure();
+  Extent from = elementsOf(getX().getType()), to = elementsOf(getY().getType());
+  if (from != to)
+    return emitOpError("expected a result of ") << from.str() << " elements, found " << to.str();
+  return success();
+}
+
+// 12: a permutation of the axes.
+LogicalResult TransposeOp::verify() {
+  if (failed(hasExtents(*this)) || failed(expectElement(*this, getY(), elementOf(getX()), "a result")) ||
+      failed(expectRank(*this, getY(), rankOf(getX()), "a result")) ||
+      failed(expectCount(*this, getPerm(), rankOf(getX()), "axes")) ||
+      failed(expectAxes(*this, getPerm(), rankOf(getX()), false)))
+    return failure();
+  for (auto [axis, from] : llvm::enumerate(getPerm()))
+    if (failed(expectExtent(*this, Extent::of(getX(), from), Extent::of(getY(), axis), axis)))
+      return failure();
+  return success();
+}
+
+// 13: the last element taken exists.
+LogicalResult SliceOp::verify() {
+  int64_t rank = rankOf(getX());
+  if (failed(hasExtents(*this)) || failed(expectElement(*this, getY(), elementOf(getX()), "a result")) ||
+      failed(expectRank(*this, getY(), rank, "a result")) || failed(expectCount(*this, getStarts(), rank, "starts")) ||
+      failed(expectCount(*this, getStrides(), rank, "strides")))
+    return failure();
+  for (int64_t axis = 0; axis < rank; ++axis) {
+    int64_t start = getStarts()[axis], stride = getStrides()[axis];
+    if (start < 0 || stride < 1)
+      return emitOpError("expected starts from 0 and strides from 1, found ") << start << " and " << stride;
+    Extent from = Extent::of(getX(), axis), to = Extent::of(getY(), axis);
+    if (start == 0 && stride == 1 && from == to)
+      continue;
+    Extent last = (to - 1) * stride + (start + 1);
+    auto slack = (from - last).constantValue();
+    if (slack && *slack < 0)
+      return emitOpError("expected at least ") << last.str() << " elements along axis " << axis << ", found " << from.str();
+  }
+  return success();
+}
+
+// 14: every operand element has a place in the result.
+LogicalResult PadOp::verify() {
+  int64_t rank = rankOf(getX());
+  if (failed(hasExtents(*this)) || failed(expectElement(*this, getY(), elementOf(getX()), "a result")) ||
+      failed(expectRank(*this, getY(), rank, "a result")) || failed(expectCount(*this, getLow(), rank, "low")) ||
+      failed(expectCount(*this, getInterior(), rank, "interior")))
+    return failure();
+  for (int64_t axis = 0; axis < rank; ++axis) {
+    int64_t low = getLow()[axis], interior = getInterior()[axis];
+    if (low < 0 || interior < 0)
+      return emitOpError("expected no negative padding, found ") << std::min(low, interior);
+    Extent least = (Extent::of(getX(), axis) - 1) * (interior + 1) + (low + 1), to = Extent::of(getY(), axis);
+    auto slack = (to - least).constantValue();
+    if (slack && *slack < 0)
+      return emitOpError("expected at least ") << least.str() << " elements along axis " << axis << " of the result, found " << to.str();
+  }
+  return success();
+}
+
+// 15: the operands' extents add up along the axis and agree along the others.
+LogicalResult ConcatOp::verify() {
+  if (getXs().empty())
+    return emitOpError("expected at least one operand");
+  int64_t rank = rankOf(getY()), along = getAxis();
+  if (failed(hasExtents(*this)) || failed(expectAxes(*this, {along}, rank, true)))
+    return failure();
+  Extent total = Extent::constant(getContext(), 0);
+  for (Value x : getXs()) {
+    if (failed(expectElement(*this, x, elementOf(getY()), "operands")) || failed(expectRank(*this, x, rank, "operands")))
+      return failure();
+    for (int64_t axis = 0; axis < rank; ++axis)
+      if (axis != along && failed(expectExtent(*this, Extent::of(getY(), axis), Extent::of(x, axis), axis, "operand")))
+        return failure();
+    total = total + Extent::of(x, along);
+  }
+  return expectExtent(*this, total, Extent::of(getY(), along), along);
+}
+
+// 16: the result has the other axes.
+LogicalResult ReduceOp::verify() {
+  if (failed(hasExtents(*this)) || failed(expectElement(*this, getY(), elementOf(getX()), "a result")) ||
+      failed(expectAxes(*this, getAxes(), rankOf(getX()), true)) ||
+      failed(expectRank(*this, getY(), rankOf(getX()) - getAxes().size(), "a result")))
+    return failure();
+  for (int64_t axis = 0, to = 0; axis < rankOf(getX()); ++axis) {
+    if (llvm::is_contained(getAxes(), axis))
+      continue;
+    if (failed(expectExtent(*this, Extent::of(getX(), axis), Extent::of(getY(), to), to)))
+      return failure();
+    ++to;
+  }
+  return success();
+}
+
+LogicalResult ArgmaxOp::verify() {
+  int64_t along = getAxis();
+  if (failed(hasExtents(*this)) || failed(expectAxes(*this, {along}, rankOf(getX()), true)) ||
+      failed(expectRank(*this, getY(), rankOf(getX()) - 1, "a result")))
+    return failure();
+  for (int64_t axis = 0, to = 0; axis < rankOf(getX()); ++axis) {
+    if (axis == along)
+      continue;
+    if (failed(expectExtent(*this, Extent::of(getX(), axis), Extent::of(getY(), to), to)))
+      return failure();
+    ++to;
+  }
+  return success();
+}
+
+/// 17: rows are the index's axes, then the table's but the first.
+static LogicalResult expectRows(Operation *op, Value table, Value index, Value rows) {
+  if (failed(hasExtents(op)))
+    return failure();
+  if (rankOf(table) < 1)
+    return op->emitOpError("expected a table of rank 1 or more, found rank 0");
+  if (failed(expectRank(op, rows, rankOf(index) + rankOf(table) - 1, "rows")))
+    return failure();
+  SmallVector<Extent> expected = extentsOf(index);
+  llvm::append_range(expected, ArrayRef(extentsOf(table)).drop_front());
+  for (auto [axis, extent] : llvm::enumerate(expected))
+    if (failed(expectExtent(op, extent, Extent::of(rows, axis), axis, "rows")))
+      return failure();
+  return success();
+}
+LogicalResult GatherOp::verify() { return expectRows(*this, getTable(), getIndex(), getY()); }
+LogicalResult ScatterAddOp::verify() { return expectRows(*this, getY(), getIndex(), getRows()); }
+
+// 18: labels, one an axis, once in each tensor and in at least two, with one extent a label.
+LogicalResult ContractOp::verify() {
+  if (failed(hasExtents(*this)))
+    return failure();
+  std::map<int64_t, std::pair<Extent, int>> labels;
+  std::tuple<Value, ArrayRef<int64_t>, StringRef> all[] = {
+      {getA(), getAAxes(), "a"}, {getB(), getBAxes(), "b"}, {getY(), getOutAxes(), "the result"}};
+  for (auto [value, axes, name] : all) {
+    if (int64_t(axes.size()) != rankOf(value))
+      return emitOpError("expected ") << rankOf(value) << " labels for " << name << ", found " << axes.size();
+    llvm::SmallSet<int64_t, 8> seen;
+    for (auto [axis, label] : llvm::enumerate(axes)) {
+      if (!seen.insert(label).second)
+        return emitOpError("expected each label once in ") << name << ", found " << label << " twice";
+      Extent extent = Extent::of(value, axis);
+      auto [found, fresh] = labels.try_emplace(label, extent, 1);
+      if (!fresh && ++found->second.second && found->second.first != extent)
+        return emitOpError("expected extent ") << found->second.first.str() << " for label " << label << " in " << name
+                                               << ", found " << extent.str();
+    }
+  }
+  for (auto &[label, use] : labels)
+    if (use.second < 2)
+      return emitOpError("expected each label in at least two of the three tensors, found ") << label << " in one";
+  return success();
+}
+
+// 19: conv's shapes.
+LogicalResult ConvOp::verify() { return expectConv(*this, getX(), getW(), getY(), getStrides(), getPads()); }
+LogicalResult ConvInputGradOp::verify() { return expectConv(*this, getY(), getW(), getDy(), getStrides(), getPads()); }
+LogicalResult ConvWeightGradOp::verify() { return expectConv(*this, getX(), getY(), getDy(), getStrides(), getPads()); }
+
+// 20: window's shapes.
+LogicalResult WindowOp::verify() {
+  if (failed(expectCount(*this, getSize(), 2, "sizes")) ||
+      failed(expectWindow(*this, getX(), getY(), getStrides(), getPads())))
+    return failure();
+  for (int i : {0, 1})
+    if (!Extent::of(getY(), 4 + i).isConstant(getSize()[i]))
+      return emitOpError("expected windows of ") << getSize()[i] << " along axis " << 4 + i << ", found "
+                                                 << Extent::of(getY(), 4 + i).str();
+  return success();
+}
+LogicalResult WindowSumOp::verify() { return expectWindow(*this, getY(), getX(), getStrides(), getPads()); }
+
+// 21: one gradient a value, of its type; the loss is a scalar.
+LogicalResult GradOp::verify() {
+  if (failed(expectScalar(*this, getLoss(), "a loss")))
+    return failure();
+  if (getWrt().size() != getGradients().size())
+    return emitOpError("expected ") << getWrt().size() << " gradients, found " << getGradients().size();
+  for (auto [value, gradient] : llvm::zip(getWrt(), getGradients()))
+    if (value.getType() != gradient.getType())
+      return emitOpError("expected a gradient of ") << value.getType() << ", found " << gradient.getType();
+  return success();
+}
+
+// 22: a group's block takes its inputs and yields its outputs.
+LogicalResult GroupOp::verifyRegions() {
+  Block &block = getBody().front();
+  auto yield = dyn_cast<YieldOp>(block.getTerminator());
+  if (!yield)
+    return emitOpError("expected flow.yield at the group's end");
+  if (TypeRange(block.getArgumentTypes()) != TypeRange(getInputs().getTypes()))
+    return emitOpError("expected block arguments of the inputs' types");
+  if (TypeRange(yield.getValues().getTypes()) != TypeRange(getOutputs().getTypes()))
+    return emitOpError("expected flow.yield of the outputs' types");
+  return success();
+}
