@@ -1,0 +1,106 @@
+// What the plan dialect refuses, at the line that is wrong.
+// RUN: moe-opt %s --split-input-file --verify-diagnostics
+
+plan.program "p" config {} {
+  // expected-error @+1 {{expected extents of at least 1, found 0}}
+  state "w" parameter f32[0, 4] constant(0.0, 0.0) stream 0
+}
+// -----
+plan.program "p" config {} {
+  target "cpu" level "x" features [] {
+    // expected-note @+1 {{the kernel is declared here}}
+    kernel @k "loop" (read f32)
+    plan "main" {
+      %0 = buffer input "x" f32[D]
+      // expected-error @+1 {{expected 1 buffers, found 2}}
+      launch @k(%0[1], %0[1]) [] units 1 op "" path "" from "" flops 0 bytes 0
+    }
+  }
+}
+// -----
+plan.program "p" config {} {
+  target "cpu" level "x" features [] {
+    // expected-note @+1 {{the kernel is declared here}}
+    kernel @k "loop" (read f32) scalars 1
+    plan "main" {
+      %0 = buffer input "x" f32[D]
+      // expected-error @+1 {{expected 1 scalars, found 0}}
+      launch @k(%0[1]) [] units 1 op "" path "" from "" flops 0 bytes 0
+    }
+  }
+}
+// -----
+plan.program "p" config {} {
+  target "cpu" level "x" features [] {
+    kernel @k "loop" (write f32)
+    plan "main" {
+      %0 = buffer input "x" f32[D]
+      // expected-error @+1 {{expected a writable buffer as buffer 0, found an input}}
+      launch @k(%0[1]) [] units 1 op "" path "" from "" flops 0 bytes 0
+    }
+  }
+}
+// -----
+plan.program "p" config {} {
+  target "cpu" level "x" features [] {
+    kernel @k "loop" (write f32)
+    plan "main" {
+      %0 = buffer temporary i32[D] live [0, 0]
+      // expected-error @+1 {{expected f32 as buffer 0, found i32}}
+      launch @k(%0[1]) [] units 1 op "" path "" from "" flops 0 bytes 0
+    }
+  }
+}
+// -----
+plan.program "p" config {} {
+  target "cpu" level "x" features [] {
+    plan "main" {
+      // expected-error @+1 {{expected a kernel of the target, found @gone}}
+      launch @gone() [] units 1 op "" path "" from "" flops 0 bytes 0
+    }
+  }
+}
+// -----
+plan.program "p" config {} {
+  target "cpu" level "x" features [] {
+    kernel @k "loop" (write f32)
+    plan "main" {
+      // expected-note @+1 {{this one lives from 0 to 0}}
+      %0 = buffer temporary f32[D] live [0, 0]
+      launch @k(%0[1]) [] units 1 op "" path "" from "" flops 0 bytes 0
+      // expected-error @+1 {{expected launch 1 inside the lifetimes of its temporaries}}
+      launch @k(%0[1]) [] units 1 op "" path "" from "" flops 0 bytes 0
+    }
+  }
+}
+// -----
+plan.program "p" config {} {
+  target "cpu" level "x" features [] {
+    kernel @k "loop" (write f32)
+    plan "main" {
+      %0 = buffer temporary f32[D] live [0, 1]
+      launch @k(%0[1]) [] units 1 op "" path "" from "" flops 0 bytes 0
+      // expected-error @+1 {{expected prepare launches before those of the step}}
+      launch prepare @k(%0[1]) [] units 1 op "" path "" from "" flops 0 bytes 0
+    }
+  }
+}
+// -----
+plan.program "p" config {} {
+  target "cpu" level "x" features [] {
+    plan "main" {
+      // expected-error @+1 {{expected a lifetime for a temporary, and for nothing else}}
+      %0 = buffer temporary f32[D]
+    }
+  }
+}
+// -----
+plan.program "p" config {} {
+  // expected-error @+1 {{expected an integer, D, N, threads or '(' in a size}}
+  entry "main" infer flops 0.0 inputs ("x" f32[D * M]) outputs ()
+}
+// -----
+plan.program "p" config {} {
+  // expected-error @+1 {{expected an element type, found 'f16'}}
+  entry "main" infer flops 0.0 inputs ("x" f16[D]) outputs ()
+}

@@ -1,0 +1,49 @@
+// The plan dialect's text: what is printed reads back the same, through bytecode too.
+// RUN: moe-opt %s | FileCheck %s
+// RUN: moe-opt %s -o %t.1 && moe-opt %t.1 -o %t.2 && diff %t.1 %t.2
+// RUN: moe-opt %s --emit-bytecode -o %t.bc && moe-opt %t.bc -o %t.3 && diff %t.1 %t.3
+// RUN: moe-opt %s --mlir-print-op-generic -o %t.4 && moe-opt %t.4 -o %t.5 && diff %t.1 %t.5
+
+// CHECK-LABEL: plan.program "linear" optimizer "sgd" compiler "0.1.0" config {classes = "10"} {
+plan.program "linear" optimizer "sgd" compiler "0.1.0" config {classes = "10"} {
+  // CHECK-NEXT: state "fc.weight" parameter f32[10, 784] uniform(-1.250000e-01, 1.250000e-01) stream 77
+  state "fc.weight" parameter f32[10, 784] uniform(-0.125, 0.125) stream 77
+  // CHECK-NEXT: state "sgd.momentum:fc.weight" optimizer f32[10, 784] constant(0.000000e+00, 0.000000e+00) stream 0 of "fc.weight"
+  state "sgd.momentum:fc.weight" optimizer f32[10, 784] constant(0.0, 0.0) stream 0 of "fc.weight"
+  // CHECK-NEXT: state "count" optimizer f32[] constant
+  state "count" optimizer f32[] constant(0.0, 0.0) stream 0
+  // CHECK-NEXT: scalar "optimizer.lr" recipe 1.000000e-03
+  scalar "optimizer.lr" recipe 0.001
+  // CHECK-NEXT: entry "train" train objective "erm" flops 4.704000e+04 inputs ("image" f32[D * N, 1, 28, 28], "label" i32[D * N])
+  // CHECK-SAME: outputs ("loss" f32[]) saved ("relu" bytes D * N * 40 because "a \22mask\22")
+  entry "train" train objective "erm" flops 47040.0
+      inputs ("image" f32[D * N, 1, 28, 28], "label" i32[D * N]) outputs ("loss" f32[])
+      saved ("relu" bytes D * N * 40 because "a \"mask\"")
+  // CHECK-NEXT: target "cpu" level "x86-64-v3" features ["avx2", "fma"] {
+  target "cpu" level "x86-64-v3" features ["avx2", "fma"] {
+    // CHECK-NEXT: kernel @k "loop" (read f32, update f32, write u8) scalars 5 scratch 128
+    kernel @k "loop" (read f32, update f32, write u8) scalars 5 scratch 128
+    // CHECK-NEXT: plan "train" {
+    plan "train" {
+      // CHECK-NEXT: %[[IN:.*]] = buffer input "image" f32[D * N * 784]
+      %0 = buffer input "image" f32[D * N * 784]
+      // CHECK-NEXT: %[[W:.*]] = buffer state "fc.weight" f32[7840] align 128 name "w"
+      %1 = buffer state "fc.weight" f32[7840] align 128 name "w"
+      // CHECK-NEXT: %[[C:.*]] = buffer constant at 64 i32[3]
+      %2 = buffer constant at 64 i32[3]
+      // Left-associative, with parentheses only where the steps need them.
+      // CHECK-NEXT: %[[T:.*]] = buffer temporary u8[D * (N + 3) floordiv 2 - (D - -1) * threads] live {{\[}}0, 1]
+      %3 = buffer temporary u8[((D * ((N + 3))) floordiv 2) - ((D - -1) * threads)] live [0, 1]
+      // CHECK-NEXT: launch prepare @k(%[[IN]][D * N * 784], %[[W]][7840], %[[T]][N ceildiv (D floordiv 2)])
+      // CHECK-SAME: [constant_i64 -7, constant_f32 1.000000e-05, extent D * N, scalar_f32 "optimizer.lr", step_i64]
+      // CHECK-SAME: units D grain 4 op "conv" path "stages.0" from "a.mlir" : 12 flops D * 2 bytes 0
+      launch prepare @k(%0[D * N * 784], %1[7840], %3[N ceildiv (D floordiv 2)])
+          [constant_i64 -7, constant_f32 1.0e-5, extent D * N, scalar_f32 "optimizer.lr", step_i64]
+          units D grain 4 op "conv" path "stages.0" from "a.mlir" : 12 flops D * 2 bytes 0
+      // CHECK-NEXT: launch @k(
+      launch @k(%0[0], %1[0], %3[0])
+          [constant_i64 1, constant_f32 0xFF800000, extent 3, seed_i64, step_i64]
+          units 1 op "" path "" from "" flops 0 bytes 0
+    }
+  }
+}
