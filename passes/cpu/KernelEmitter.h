@@ -58,8 +58,8 @@ struct LaunchSpec {
 // Launches run in order; a later one may read what an earlier one wrote. Those whose inputs are parameters alone (a
 // packed weight) planning may move into `prepare`.
 struct GroupCode {
-  llvm::SmallVector<Temporary> temporaries;
-  llvm::SmallVector<LaunchSpec> launches;
+  std::vector<Temporary> temporaries;
+  std::vector<LaunchSpec> launches;
   // Result `first` may live in the buffer of operand `second`: every element is read, by the same work unit, before it
   // is written.
   llvm::SmallVector<std::pair<unsigned, unsigned>> inPlace;
