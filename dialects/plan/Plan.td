@@ -181,7 +181,7 @@ def LaunchOp : Plan_Op<"launch", [HasParent<"PlanOp">]> {
                        StrAttr:$path, StrAttr:$file, DefaultValuedAttr<I32Attr, "0">:$line, ExprAttr:$flops,
                        ExprAttr:$bytes);
   let assemblyFormat = [{
-    (`prepare` $prepare^)? $kernel custom<Touched>($buffers, $extents) custom<Args>($scalars)
+    (`prepare` $prepare^)? $kernel `` custom<Touched>($buffers, $extents) custom<Args>($scalars)
     `units` $units (`grain` $grain^)? `op` $op `path` $path `from` $file (`:` $line^)?
     `flops` $flops `bytes` $bytes attr-dict
   }];

@@ -35,7 +35,7 @@ plan.program "linear" optimizer "sgd" compiler "0.1.0" config {classes = "10"} {
       // CHECK-NEXT: %[[T:.*]] = buffer temporary u8[D * (N + 3) floordiv 2 - (D - -1) * threads] live {{\[}}0, 1]
       %3 = buffer temporary u8[((D * ((N + 3))) floordiv 2) - ((D - -1) * threads)] live [0, 1]
       // CHECK-NEXT: launch prepare @k(%[[IN]][D * N * 784], %[[W]][7840], %[[T]][N ceildiv (D floordiv 2)])
-      // CHECK-SAME: [constant_i64 -7, constant_f32 1.000000e-05, extent D * N, scalar_f32 "optimizer.lr", step_i64]
+      // CHECK-SAME: [constant_i64 -7, constant_f32 9.99999974E-6, extent D * N, scalar_f32 "optimizer.lr", step_i64]
       // CHECK-SAME: units D grain 4 op "conv" path "stages.0" from "a.mlir" : 12 flops D * 2 bytes 0
       launch prepare @k(%0[D * N * 784], %1[7840], %3[N ceildiv (D floordiv 2)])
           [constant_i64 -7, constant_f32 1.0e-5, extent D * N, scalar_f32 "optimizer.lr", step_i64]
