@@ -24,7 +24,10 @@ def Flow_GradientInterface : OpInterface<"GradientInterface"> {
       builder stands where all forward values and all upstream gradients are known.
     }], "::llvm::LogicalResult", "buildGradient",
       (ins "::mlir::OpBuilder &":$builder, "::llvm::ArrayRef<::mlir::Value>":$upstream,
-           "::llvm::SmallVectorImpl<::mlir::Value> &":$gradients)>,
+           "::llvm::SmallVectorImpl<::mlir::Value> &":$gradients), [{}], [{
+        gradients.assign($_op->getNumOperands(), {});
+        return ::mlir::success();
+      }]>,
   ];
 }
 

@@ -14,11 +14,15 @@ include "mlir/Interfaces/SideEffectInterfaces.td"
 class Flow_Op<string mnemonic, list<Trait> traits = []> : Op<Flow_Dialect, mnemonic, traits>;
 class Flow_BoundaryOp<string mnemonic, list<Trait> traits = []> : Flow_Op<mnemonic, traits # [Flow_Boundary]>;
 
-// An op that computes. `gradient` is its kind: rule, inactive or surrogate.
+// An op that computes. `gradient` is its kind: rule, inactive or surrogate; the first and the last write buildGradient.
 class Flow_ComputeOp<string mnemonic, string gradient, list<Trait> traits = []>
-    : Flow_Op<mnemonic, traits # [Pure]> {
-  string gradientDeclaration = [{ ::flow::GradientKind gradientKind() { return ::flow::GradientKind::}] # gradient # [{; } }];
-  let extraClassDeclaration = gradientDeclaration;
+    : Flow_Op<mnemonic, traits # [Pure, Flow_GradientInterface]> {
+  string gradientKind = [{ ::flow::GradientKind gradientKind() { return ::flow::GradientKind::}] # gradient # [{; } }];
+  string gradientRule = !if(!eq(gradient, "inactive"), "", [{
+    ::llvm::LogicalResult buildGradient(::mlir::OpBuilder &builder, ::llvm::ArrayRef<::mlir::Value> upstream,
+                                        ::llvm::SmallVectorImpl<::mlir::Value> &gradients);
+  }]);
+  let extraClassDeclaration = gradientKind # gradientRule;
 }
 
 // program and boundary

@@ -1,0 +1,56 @@
+// Gradient rules of the bilinear ops. A contraction's gradients are contractions over the same labels; convolution, its
+// input gradient and its weight gradient are one trilinear form <conv(x, w), dy> with one argument left free, so each of
+// the three is differentiated into the other two, to any order.
+#include "dialects/flow/Emit.h"
+
+using namespace mlir;
+
+namespace flow {
+namespace {
+using Upstream = ArrayRef<Value>;
+using Gradients = SmallVectorImpl<Value>;
+} // namespace
+
+LogicalResult ContractOp::buildGradient(OpBuilder &builder, Upstream upstream, Gradients &gradients) {
+  gradients.assign(2, {});
+  if (Value dy = upstream[0]) {
+    gradients[0] = ContractOp::create(builder, getLoc(), getA().getType(), dy, getB(), getOutAxes(), getBAxes(),
+                                      getAAxes());
+    gradients[1] = ContractOp::create(builder, getLoc(), getB().getType(), getA(), dy, getAAxes(), getOutAxes(),
+                                      getBAxes());
+  }
+  return success();
+}
+
+LogicalResult ConvOp::buildGradient(OpBuilder &builder, Upstream upstream, Gradients &gradients) {
+  gradients.assign(2, {});
+  if (Value dy = upstream[0]) {
+    gradients[0] =
+        ConvInputGradOp::create(builder, getLoc(), getX().getType(), dy, getW(), getStrides(), getPads());
+    gradients[1] =
+        ConvWeightGradOp::create(builder, getLoc(), getW().getType(), getX(), dy, getStrides(), getPads());
+  }
+  return success();
+}
+
+LogicalResult ConvInputGradOp::buildGradient(OpBuilder &builder, Upstream upstream, Gradients &gradients) {
+  gradients.assign(2, {});
+  if (Value dx = upstream[0]) {
+    gradients[0] = ConvOp::create(builder, getLoc(), getDy().getType(), dx, getW(), getStrides(), getPads());
+    gradients[1] =
+        ConvWeightGradOp::create(builder, getLoc(), getW().getType(), dx, getDy(), getStrides(), getPads());
+  }
+  return success();
+}
+
+LogicalResult ConvWeightGradOp::buildGradient(OpBuilder &builder, Upstream upstream, Gradients &gradients) {
+  gradients.assign(2, {});
+  if (Value dw = upstream[0]) {
+    gradients[0] =
+        ConvInputGradOp::create(builder, getLoc(), getX().getType(), getDy(), dw, getStrides(), getPads());
+    gradients[1] = ConvOp::create(builder, getLoc(), getDy().getType(), getX(), dw, getStrides(), getPads());
+  }
+  return success();
+}
+
+} // namespace flow

@@ -1,0 +1,137 @@
+// Gradient rules of the ops that move elements: views, reductions, gathering, windows. Each rule is the adjoint of a
+// linear map, so the pairs broadcast/reduce, slice/pad, gather/scatter_add and window/window_sum are closed under
+// differentiation of any order.
+#include "dialects/flow/Emit.h"
+
+using namespace mlir;
+
+namespace flow {
+namespace {
+using Upstream = ArrayRef<Value>;
+using Gradients = SmallVectorImpl<Value>;
+} // namespace
+
+LogicalResult BroadcastOp::buildGradient(OpBuilder &builder, Upstream upstream, Gradients &gradients) {
+  Emit e{builder, getLoc()};
+  gradients.push_back({});
+  Value dy = upstream[0];
+  if (!dy)
+    return success();
+  // Copies were made along axes that the operand lacks, and along its axes of extent 1.
+  SmallVector<int64_t> kept;
+  for (auto [axis, dim] : llvm::enumerate(getDims()))
+    if (Extent::of(getX(), axis) == Extent::of(dy, dim))
+      kept.push_back(dim);
+  Value sum = e.sum(dy, otherAxes(Emit::rankOf(dy), kept));
+  gradients[0] = e.reshape(sum, getX().getType());
+  return success();
+}
+
+LogicalResult ReshapeOp::buildGradient(OpBuilder &builder, Upstream upstream, Gradients &gradients) {
+  Emit e{builder, getLoc()};
+  gradients.push_back(upstream[0] ? e.reshape(upstream[0], getX().getType()) : Value());
+  return success();
+}
+
+LogicalResult TransposeOp::buildGradient(OpBuilder &builder, Upstream upstream, Gradients &gradients) {
+  gradients.push_back({});
+  if (Value dy = upstream[0]) {
+    SmallVector<int64_t> inverse(getPerm().size());
+    for (auto [to, from] : llvm::enumerate(getPerm()))
+      inverse[from] = int64_t(to);
+    gradients[0] = TransposeOp::create(builder, getLoc(), getX().getType(), dy, inverse);
+  }
+  return success();
+}
+
+LogicalResult SliceOp::buildGradient(OpBuilder &builder, Upstream upstream, Gradients &gradients) {
+  gradients.push_back({});
+  if (Value dy = upstream[0]) {
+    SmallVector<int64_t> interior;
+    for (int64_t stride : getStrides())
+      interior.push_back(stride - 1);
+    gradients[0] = PadOp::create(builder, getLoc(), getX().getType(), dy, getStarts(), interior, APFloat(0.0));
+  }
+  return success();
+}
+
+LogicalResult PadOp::buildGradient(OpBuilder &builder, Upstream upstream, Gradients &gradients) {
+  gradients.push_back({});
+  if (Value dy = upstream[0]) {
+    SmallVector<int64_t> strides;
+    for (int64_t interior : getInterior())
+      strides.push_back(interior + 1);
+    gradients[0] = SliceOp::create(builder, getLoc(), getX().getType(), dy, getLow(), strides);
+  }
+  return success();
+}
+
+LogicalResult ConcatOp::buildGradient(OpBuilder &builder, Upstream upstream, Gradients &gradients) {
+  gradients.assign(getXs().size(), {});
+  Value dy = upstream[0];
+  if (!dy)
+    return success();
+  int64_t rank = Emit::rankOf(dy), axis = getAxis();
+  SmallVector<int64_t> starts(rank, 0), strides(rank, 1);
+  for (auto [i, x] : llvm::enumerate(getXs())) {
+    gradients[i] = SliceOp::create(builder, getLoc(), x.getType(), dy, starts, strides);
+    std::optional<int64_t> extent = Extent::of(x, axis).constantValue();
+    if (!extent && i + 1 < getXs().size())
+      return emitOpError("expected constant extents along the joined axis to differentiate it, found ")
+             << Extent::of(x, axis).str() << "; join along another axis";
+    starts[axis] += extent.value_or(0);
+  }
+  return success();
+}
+
+LogicalResult ReduceOp::buildGradient(OpBuilder &builder, Upstream upstream, Gradients &gradients) {
+  Emit e{builder, getLoc()};
+  gradients.push_back({});
+  Value dy = upstream[0], x = getX();
+  if (!dy)
+    return success();
+  if (getKind() == ReduceKind::sum) {
+    gradients[0] = e.spreadOver(dy, x, getAxes());
+    return success();
+  }
+  // All elements equal to the extremum share its gradient equally, as torch.amax does.
+  Value extreme = e.compare(Predicate::eq, x, e.spreadOver(getY(), x, getAxes()));
+  Value share = e.div(dy, e.sum(e.toFloat(extreme), getAxes()));
+  gradients[0] = e.keep(extreme, e.spreadOver(share, x, getAxes()));
+  return success();
+}
+
+LogicalResult GatherOp::buildGradient(OpBuilder &builder, Upstream upstream, Gradients &gradients) {
+  gradients.assign(2, {});
+  if (Value dy = upstream[0])
+    gradients[0] = ScatterAddOp::create(builder, getLoc(), getTable().getType(), getIndex(), dy);
+  return success();
+}
+
+LogicalResult ScatterAddOp::buildGradient(OpBuilder &builder, Upstream upstream, Gradients &gradients) {
+  gradients.assign(2, {});
+  if (Value dy = upstream[0])
+    gradients[1] = GatherOp::create(builder, getLoc(), getRows().getType(), dy, getIndex());
+  return success();
+}
+
+LogicalResult WindowOp::buildGradient(OpBuilder &builder, Upstream upstream, Gradients &gradients) {
+  gradients.push_back({});
+  if (Value dy = upstream[0])
+    gradients[0] = WindowSumOp::create(builder, getLoc(), getX().getType(), dy, getStrides(), getPads());
+  return success();
+}
+
+LogicalResult WindowSumOp::buildGradient(OpBuilder &builder, Upstream upstream, Gradients &gradients) {
+  gradients.push_back({});
+  if (Value dy = upstream[0]) {
+    SmallVector<int64_t> size;
+    for (unsigned axis : {4u, 5u})
+      size.push_back(*Extent::of(getX(), axis).constantValue());
+    gradients[0] =
+        WindowOp::create(builder, getLoc(), getX().getType(), dy, size, getStrides(), getPads(), APFloat(0.0));
+  }
+  return success();
+}
+
+} // namespace flow
