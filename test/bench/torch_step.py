@@ -1,0 +1,70 @@
+"""One PyTorch variant of a training step, timed in a process of its own. Prints one JSON line.
+
+Memory is anonymous resident memory above what stands after imports and model construction, sampled every millisecond.
+"""
+
+import argparse
+import json
+import pathlib
+import sys
+import threading
+import time
+
+import safetensors.torch
+import torch
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "witness"))
+import models  # noqa: E402
+
+
+def anonymous():
+    with open("/proc/self/status") as f:
+        for line in f:
+            if line.startswith("RssAnon"):
+                return int(line.split()[1]) * 1024
+
+
+def main():
+    a = argparse.ArgumentParser()
+    a.add_argument("--model", required=True)
+    a.add_argument("--params", required=True)
+    a.add_argument("--batch", type=int, default=320)
+    a.add_argument("--steps", type=int, default=5)
+    a.add_argument("--warmup", type=int, default=2)
+    a.add_argument("--threads", type=int, default=2)
+    a.add_argument("--variant", choices=("eager", "channels_last", "compile", "compile_channels_last"), default="eager")
+    a = a.parse_args()
+    torch.set_num_threads(a.threads)
+    torch.manual_seed(0)
+    p = {k: v.requires_grad_() for k, v in safetensors.torch.load_file(a.params).items()}
+    image, label = torch.rand(a.batch, 1, 28, 28), torch.randint(0, 10, (a.batch,))
+    if "channels_last" in a.variant:
+        image = image.to(memory_format=torch.channels_last)
+        p = {k: (v.detach().to(memory_format=torch.channels_last).requires_grad_() if v.dim() == 4 else v) for k, v in p.items()}
+    optimizer = torch.optim.Adam(p.values(), lr=1e-3)
+    loss_of = models.LOSSES[a.model]
+    if a.variant.startswith("compile"):
+        loss_of = torch.compile(loss_of)
+    base, peak, running = anonymous(), [0], [True]
+
+    def watch():
+        while running[0]:
+            peak[0] = max(peak[0], anonymous())
+            time.sleep(0.001)
+
+    threading.Thread(target=watch, daemon=True).start()
+    times = []
+    for step in range(a.warmup + a.steps):
+        start = time.perf_counter()
+        optimizer.zero_grad()
+        loss, _ = loss_of(p, image, label, progress=0.25)
+        loss.backward()
+        optimizer.step()
+        loss.item()
+        if step >= a.warmup:
+            times.append((time.perf_counter() - start) * 1e3)
+    running[0] = False
+    print(json.dumps({"variant": a.variant, "ms": times, "peak_bytes": peak[0] - base}))
+
+
+main()
