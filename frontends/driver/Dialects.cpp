@@ -1,5 +1,6 @@
 // Every dialect that a text may hold: the project's own, and those that kernels are written in.
 #include "frontends/driver/Dialects.h"
+#include "dialects/flow/Flow.h"
 #include "dialects/moe/MoeDialect.h"
 #include "dialects/plan/Plan.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -12,7 +13,7 @@
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 
 void moe::registerDialects(mlir::DialectRegistry &registry) {
-  registry.insert<moe::MoeDialect, plan::PlanDialect>();
+  registry.insert<moe::MoeDialect, flow::FlowDialect, plan::PlanDialect>();
   registry.insert<mlir::arith::ArithDialect, mlir::cf::ControlFlowDialect, mlir::func::FuncDialect,
                   mlir::LLVM::LLVMDialect, mlir::math::MathDialect, mlir::memref::MemRefDialect,
                   mlir::scf::SCFDialect, mlir::vector::VectorDialect>();

@@ -1,0 +1,114 @@
+// Builders of flow's ops that infer the result type. Binary ones broadcast their operands to each other by aligning
+// last axes, as numpy does, with explicit `broadcast` ops. Shapes that do not fit are a caller's mistake, met by
+// asserts: whoever speaks to users checks first (`broadcastExtents` is the check).
+#pragma once
+#include "dialects/flow/Flow.h"
+
+namespace flow {
+
+using mlir::Location;
+using mlir::OpBuilder;
+using mlir::Value;
+using Axes = llvm::ArrayRef<int64_t>;
+using Extents = llvm::ArrayRef<Extent>;
+
+inline mlir::RankedTensorType typeOf(Value value) { return llvm::cast<mlir::RankedTensorType>(value.getType()); }
+inline int64_t rankOf(Value value) { return typeOf(value).getRank(); }
+inline mlir::Type elementOf(Value value) { return typeOf(value).getElementType(); }
+
+// generators
+/// A splat of a tensor type.
+Value constant(OpBuilder &builder, Location location, double value, mlir::Type type);
+/// A tensor<f32>.
+Value number(OpBuilder &builder, Location location, double value);
+Value zerosLike(OpBuilder &builder, Location location, Value like);
+Value onesLike(OpBuilder &builder, Location location, Value like);
+Value iota(OpBuilder &builder, Location location, Extents extents, int64_t axis, mlir::Type element);
+/// A size as tensor<f32>.
+Value extentNumber(OpBuilder &builder, Location location, Extent extent);
+Value random(OpBuilder &builder, Location location, RandomKind kind, uint32_t stream, Extents extents,
+             Value index = {});
+Value scalar(OpBuilder &builder, Location location, llvm::StringRef key, ScalarKind kind, double fallback = 0);
+
+// elementwise
+Value neg(OpBuilder &builder, Location location, Value x);
+Value exp(OpBuilder &builder, Location location, Value x);
+Value log(OpBuilder &builder, Location location, Value x);
+Value sqrt(OpBuilder &builder, Location location, Value x);
+Value rsqrt(OpBuilder &builder, Location location, Value x);
+Value tanh(OpBuilder &builder, Location location, Value x);
+Value sigmoid(OpBuilder &builder, Location location, Value x);
+Value relu(OpBuilder &builder, Location location, Value x);
+Value silu(OpBuilder &builder, Location location, Value x);
+Value gelu(OpBuilder &builder, Location location, Value x);
+Value erf(OpBuilder &builder, Location location, Value x);
+Value abs(OpBuilder &builder, Location location, Value x);
+Value logicalNot(OpBuilder &builder, Location location, Value x);
+Value isFinite(OpBuilder &builder, Location location, Value x);
+
+Value add(OpBuilder &builder, Location location, Value a, Value b);
+Value sub(OpBuilder &builder, Location location, Value a, Value b);
+Value mul(OpBuilder &builder, Location location, Value a, Value b);
+Value div(OpBuilder &builder, Location location, Value a, Value b);
+Value maximum(OpBuilder &builder, Location location, Value a, Value b);
+Value minimum(OpBuilder &builder, Location location, Value a, Value b);
+Value pow(OpBuilder &builder, Location location, Value a, Value b);
+Value logicalAnd(OpBuilder &builder, Location location, Value a, Value b);
+Value logicalOr(OpBuilder &builder, Location location, Value a, Value b);
+Value compare(OpBuilder &builder, Location location, Predicate predicate, Value a, Value b);
+Value select(OpBuilder &builder, Location location, Value mask, Value a, Value b);
+// with a number on the right
+Value add(OpBuilder &builder, Location location, Value a, double b);
+Value sub(OpBuilder &builder, Location location, Value a, double b);
+Value mul(OpBuilder &builder, Location location, Value a, double b);
+Value div(OpBuilder &builder, Location location, Value a, double b);
+Value pow(OpBuilder &builder, Location location, Value a, double b);
+Value compare(OpBuilder &builder, Location location, Predicate predicate, Value a, double b);
+
+Value convert(OpBuilder &builder, Location location, Value x, mlir::Type element);
+Value stopGradient(OpBuilder &builder, Location location, Value x);
+Value reverseGradient(OpBuilder &builder, Location location, Value x, Value scale);
+Value barrier(OpBuilder &builder, Location location, Value x, int64_t mark);
+
+// structure
+/// The extents that two broadcast to, last axes aligned; nothing where they do not fit.
+std::optional<llvm::SmallVector<Extent>> broadcastExtents(Extents a, Extents b);
+/// Copies to `extents`; `dims` is the result axis of each of x's axes. x itself where nothing changes.
+Value broadcast(OpBuilder &builder, Location location, Value x, Extents extents, Axes dims);
+/// The same with last axes aligned.
+Value broadcastTo(OpBuilder &builder, Location location, Value x, Extents extents);
+/// Copies along the axes that x lacks: the inverse of a reduction's shape over `axes` of `like`.
+Value broadcastAlong(OpBuilder &builder, Location location, Value x, Extents extents, Axes axes);
+Value reshape(OpBuilder &builder, Location location, Value x, Extents extents);
+Value transpose(OpBuilder &builder, Location location, Value x, Axes perm);
+Value slice(OpBuilder &builder, Location location, Value x, Axes starts, Axes strides, Extents sizes);
+/// `size` elements from `start` along one axis.
+Value slice(OpBuilder &builder, Location location, Value x, int64_t axis, int64_t start, Extent size);
+Value pad(OpBuilder &builder, Location location, Value x, Axes low, Axes interior, Extents extents, double value = 0);
+Value concat(OpBuilder &builder, Location location, mlir::ValueRange xs, int64_t axis);
+/// New axes of extent 1 before the given axes of the result.
+Value expandAxes(OpBuilder &builder, Location location, Value x, Axes axes);
+
+Value reduce(OpBuilder &builder, Location location, ReduceKind kind, Value x, Axes axes);
+Value sum(OpBuilder &builder, Location location, Value x, Axes axes);
+/// Over all axes: tensor<f32>.
+Value sumAll(OpBuilder &builder, Location location, Value x);
+Value argmax(OpBuilder &builder, Location location, Value x, int64_t axis);
+Value gather(OpBuilder &builder, Location location, Value table, Value index);
+Value scatterAdd(OpBuilder &builder, Location location, Value index, Value rows, Extent count);
+
+// contraction and convolution
+Value contract(OpBuilder &builder, Location location, Value a, Axes aAxes, Value b, Axes bAxes, Axes outAxes);
+/// x [..., in] times w [out, in] transposed: [..., out].
+Value linear(OpBuilder &builder, Location location, Value x, Value w);
+/// How many windows fit along an axis: floor((extent + pads - size) / stride) + 1.
+Extent windowCount(Extent extent, int64_t pads, int64_t size, int64_t stride);
+Value conv(OpBuilder &builder, Location location, Value x, Value w, Axes strides, Axes pads);
+Value convInputGrad(OpBuilder &builder, Location location, Value dy, Value w, Axes strides, Axes pads,
+                    mlir::Type xType);
+Value convWeightGrad(OpBuilder &builder, Location location, Value x, Value dy, Axes strides, Axes pads,
+                     mlir::Type wType);
+Value window(OpBuilder &builder, Location location, Value x, Axes size, Axes strides, Axes pads, double value = 0);
+Value windowSum(OpBuilder &builder, Location location, Value windows, Axes strides, Axes pads, mlir::Type xType);
+
+} // namespace flow
