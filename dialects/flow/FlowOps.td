@@ -128,7 +128,7 @@ def Flow_RandomOp : Flow_ComputeOp<"random", "inactive"> {
   let summary = "Philox numbers of a stream; the logical index is the row-major one unless given";
   let arguments = (ins Flow_RandomKind:$kind, I64Attr:$stream, Optional<Flow_Index>:$index);
   let results = (outs Flow_Float:$y);
-  let assemblyFormat = "$kind $stream (`at` $index^ `:` type($index) `->`)? attr-dict `:` type($y)";
+  let assemblyFormat = "$kind $stream (`at` $index^ `:` type($index))? attr-dict `->` type($y)";
   let hasVerifier = 1;
 }
 

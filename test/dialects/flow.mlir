@@ -1,14 +1,52 @@
-// RUN: moe-opt %s | moe-opt | FileCheck %s
-// RUN: moe-opt %s --emit-bytecode | moe-opt | FileCheck %s
-flow.program @linear attributes {classes = 10 : i64} {
-  flow.entry @main infer {
-    %x = flow.input "image" : tensor<?x1x28x28xf32, #flow.dims<[B, 1, 28, 28]>>
-    %w = flow.parameter "fc.weight" uniform(-0.1, 0.1) : tensor<10x784xf32>
-    %b = flow.parameter "fc.bias" constant(0.0) frozen : tensor<10xf32>
-    %flat = flow.reshape %x : tensor<?x1x28x28xf32, #flow.dims<[B, 1, 28, 28]>> -> tensor<?x784xf32, #flow.dims<[D * N, 784]>>
-    %y = flow.contract %flat [0, 1], %w [2, 1] -> [0, 2] : tensor<?x784xf32, #flow.dims<[B, 784]>>, tensor<10x784xf32> -> tensor<?x10xf32, #flow.dims<[B, 10]>>
-    %wide = flow.broadcast %b to [1] : tensor<10xf32> -> tensor<?x10xf32, #flow.dims<[B, 10]>>
-    %z = flow.add %y, %wide : tensor<?x10xf32, #flow.dims<[B, 10]>>
-    flow.output "logits" %z : tensor<?x10xf32, #flow.dims<[B, 10]>>
+// Every op of flow survives text -> text and text -> bytecode -> text.
+// RUN: moe-opt %s > %t.text
+// RUN: moe-opt %t.text | diff %t.text -
+// RUN: moe-opt %s --emit-bytecode | moe-opt | diff %t.text -
+// RUN: FileCheck %s < %t.text
+
+// A size is printed in its normal form: D * N is B, the constant comes last.
+// CHECK: flow.constant 1.000000e+00 : tensor<?xf32, #flow.dims<[B - 3]>>
+// CHECK: flow.extent floor(B + 3, 4) * 10
+flow.program @p {
+  flow.entry @train train {
+    %x = flow.input "x" : tensor<?x4x8x8xf32, #flow.dims<[B, 4, 8, 8]>>
+    %i = flow.input "i" : tensor<?xi32, #flow.dims<[B]>>
+    %m = flow.state "adam.m:w" optimizer constant(0.0) of "w" : tensor<6x4x3x3xf32>
+    %s = flow.scalar "optimizer.lr" recipe, 0.001 : tensor<f32>
+    %w = flow.parameter "w" trunc_normal(0.0, 0.02) : tensor<6x4x3x3xf32>
+    %c = flow.constant 1.0 : tensor<?xf32, #flow.dims<[N * D - 3]>>
+    %io = flow.iota 0 : tensor<?xi32, #flow.dims<[B]>>
+    %e = flow.extent floor(B + 3, 4) * 10 : tensor<f32>
+    %r = flow.random uniform 77 -> tensor<?xf32, #flow.dims<[B]>>
+    %r2 = flow.random normal 77 at %i : tensor<?xi32, #flow.dims<[B]>> -> tensor<?xf32, #flow.dims<[B]>>
+    %ne = flow.neg %r : tensor<?xf32, #flow.dims<[B]>>
+    %g = flow.compare eq %r, %ne : tensor<?xf32, #flow.dims<[B]>>
+    %sel = flow.select %g, %r, %ne : tensor<?xf32, #flow.dims<[B]>>
+    %f = flow.is_finite %r : tensor<?xf32, #flow.dims<[B]>>
+    %cv = flow.convert %g : tensor<?xi1, #flow.dims<[B]>> -> tensor<?xf32, #flow.dims<[B]>>
+    %rv = flow.reverse_gradient %r by %s : tensor<?xf32, #flow.dims<[B]>>, tensor<f32>
+    %ba = flow.barrier %r 3 : tensor<?xf32, #flow.dims<[B]>>
+    %t = flow.transpose %x [0, 2, 3, 1] : tensor<?x4x8x8xf32, #flow.dims<[B, 4, 8, 8]>> -> tensor<?x8x8x4xf32, #flow.dims<[B, 8, 8, 4]>>
+    %sl = flow.slice %x from [0, 0, 1, 1] by [1, 1, 2, 3] : tensor<?x4x8x8xf32, #flow.dims<[B, 4, 8, 8]>> -> tensor<?x4x4x3xf32, #flow.dims<[B, 4, 4, 3]>>
+    %pd = flow.pad %sl low [0, 0, 1, 1] interior [0, 0, 1, 2] with 0.0 : tensor<?x4x4x3xf32, #flow.dims<[B, 4, 4, 3]>> -> tensor<?x4x8x8xf32, #flow.dims<[B, 4, 8, 8]>>
+    %cc = flow.concat %x, %pd along 1 : tensor<?x4x8x8xf32, #flow.dims<[B, 4, 8, 8]>>, tensor<?x4x8x8xf32, #flow.dims<[B, 4, 8, 8]>> -> tensor<?x8x8x8xf32, #flow.dims<[B, 8, 8, 8]>>
+    %rd = flow.reduce sum %x over [1, 2, 3] : tensor<?x4x8x8xf32, #flow.dims<[B, 4, 8, 8]>> -> tensor<?xf32, #flow.dims<[B]>>
+    %am = flow.argmax %x along 1 : tensor<?x4x8x8xf32, #flow.dims<[B, 4, 8, 8]>> -> tensor<?x8x8xi32, #flow.dims<[B, 8, 8]>>
+    %ga = flow.gather %w, %i : tensor<6x4x3x3xf32>, tensor<?xi32, #flow.dims<[B]>> -> tensor<?x4x3x3xf32, #flow.dims<[B, 4, 3, 3]>>
+    %sc = flow.scatter_add %i, %ga : tensor<?xi32, #flow.dims<[B]>>, tensor<?x4x3x3xf32, #flow.dims<[B, 4, 3, 3]>> -> tensor<6x4x3x3xf32>
+    %co = flow.conv %x, %w by [2, 2] pads [1, 1, 1, 1] : tensor<?x4x8x8xf32, #flow.dims<[B, 4, 8, 8]>>, tensor<6x4x3x3xf32> -> tensor<?x6x4x4xf32, #flow.dims<[B, 6, 4, 4]>>
+    %ci = flow.conv_input_grad %co, %w by [2, 2] pads [1, 1, 1, 1] : tensor<?x6x4x4xf32, #flow.dims<[B, 6, 4, 4]>>, tensor<6x4x3x3xf32> -> tensor<?x4x8x8xf32, #flow.dims<[B, 4, 8, 8]>>
+    %cw = flow.conv_weight_grad %x, %co by [2, 2] pads [1, 1, 1, 1] : tensor<?x4x8x8xf32, #flow.dims<[B, 4, 8, 8]>>, tensor<?x6x4x4xf32, #flow.dims<[B, 6, 4, 4]>> -> tensor<6x4x3x3xf32>
+    %wi = flow.window %x size [2, 2] by [2, 2] pads [0, 0, 0, 0] with 0.0 : tensor<?x4x8x8xf32, #flow.dims<[B, 4, 8, 8]>> -> tensor<?x4x4x4x2x2xf32, #flow.dims<[B, 4, 4, 4, 2, 2]>>
+    %ws = flow.window_sum %wi by [2, 2] pads [0, 0, 0, 0] : tensor<?x4x4x4x2x2xf32, #flow.dims<[B, 4, 4, 4, 2, 2]>> -> tensor<?x4x8x8xf32, #flow.dims<[B, 4, 8, 8]>>
+    %gr = flow.grad %s wrt (%w) : (tensor<f32>, tensor<6x4x3x3xf32>) -> tensor<6x4x3x3xf32>
+    %q = flow.group "loop" (%r, %ne) : (tensor<?xf32, #flow.dims<[B]>>, tensor<?xf32, #flow.dims<[B]>>) -> tensor<?xf32, #flow.dims<[B]>> {
+    ^bb0(%a0: tensor<?xf32, #flow.dims<[B]>>, %a1: tensor<?xf32, #flow.dims<[B]>>):
+      %a2 = flow.add %a0, %a1 : tensor<?xf32, #flow.dims<[B]>>
+      flow.yield %a2 : tensor<?xf32, #flow.dims<[B]>>
+    }
+    flow.assign "w" %gr : tensor<6x4x3x3xf32>
+    flow.expose "q" %q : tensor<?xf32, #flow.dims<[B]>>
+    flow.output "loss" %s : tensor<f32>
   }
 }
