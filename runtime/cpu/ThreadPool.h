@@ -1,12 +1,12 @@
 // The threads that run kernels. A launch is a range of work units, cut into grains that threads claim one after another
-// by an atomic counter: a fast thread takes more of them, and no result depends on who took what. Between launches
-// threads spin a short while before they sleep, since the next launch of a step follows within microseconds; a pool
-// of one runs everything on the caller's thread.
+// by an atomic counter: a fast thread takes more of them, and no result depends on who took what. The caller claims
+// too, and never waits for a thread that has claimed nothing, so that a sleeping or preempted worker costs nothing but
+// its help. Between launches workers spin a short while before they sleep, since the next launch of a step follows
+// within microseconds.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
-#include <memory>
 #include <thread>
 #include <vector>
 
@@ -22,25 +22,28 @@ public:
   int threads() const { return int(workers_.size()) + 1; }
 
   /// Calls body(context, thread, begin, end) until [0, units) is covered, each call taking at most `grain` units, and
-  /// returns when all are done. One caller at a time; neither allocates nor throws.
+  /// returns when all are done. A pool of one takes everything in one call. One caller at a time; neither allocates
+  /// nor throws.
   using Body = void (*)(void *context, int thread, int64_t begin, int64_t end);
   void run(int64_t units, int64_t grain, Body body, void *context);
 
 private:
-  struct Job {
-    Body body = nullptr;
-    void *context = nullptr;
-    int64_t units = 0, grain = 1;
-  };
   void work(int thread);
-  void claim(int thread);
+  /// Claims grains of the job of `round` until none is left. False where that job is over.
+  bool claim(int thread, uint64_t ticket);
 
-  Job job_;
-  alignas(64) std::atomic<int64_t> next_{0};      // first unclaimed unit
-  alignas(64) std::atomic<uint32_t> round_{0};    // raised once a job; workers wait for it to change
-  alignas(64) std::atomic<int> pending_{0};       // workers that have not finished this round
-  alignas(64) std::atomic<int> asleep_{0};
+  // A ticket is round << 32 | next grain. A claim is a compare-and-swap on the whole of it, so a late worker that read
+  // the fields of a job cannot claim from the next one. While a round is closed its grain part is all ones, and only
+  // then are the fields written.
+  static constexpr uint64_t kClosed = 0xFFFFFFFFu;
+  alignas(64) std::atomic<uint64_t> ticket_{kClosed};
+  alignas(64) std::atomic<int64_t> finished_{0}; // grains done in this round
+  alignas(64) std::atomic<uint32_t> signal_{0};  // changes when a round opens: what sleepers wait on
+  std::atomic<int> asleep_{0};
   std::atomic<bool> stop_{false};
+  alignas(64) std::atomic<Body> body_{nullptr};
+  std::atomic<void *> context_{nullptr};
+  std::atomic<int64_t> units_{0}, grain_{1}, grains_{0};
   std::vector<std::thread> workers_;
 };
 

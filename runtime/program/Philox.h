@@ -47,13 +47,15 @@ constexpr uint32_t philoxWord(uint64_t seed, uint32_t stream, uint32_t step, uin
 /// [0, 1) in steps of 2^-24: exact in f32 and in f64.
 constexpr double philoxUniform(uint32_t word) { return double(word >> 8) * 0x1p-24; }
 
-/// Box-Muller on the pair of indices that holds `index`, in f64.
-inline double philoxNormal(uint64_t seed, uint32_t stream, uint32_t step, uint64_t index) {
-  PhiloxBlock words = philoxBlock(seed, stream, step, index / 4);
+/// Box-Muller on the pair of words that holds `index`, in f64; `words` is the index's block.
+inline double philoxNormal(const PhiloxBlock &words, uint64_t index) {
   unsigned pair = unsigned(index % 4) & 2;
   double radius = std::sqrt(-2 * std::log(1 - philoxUniform(words[pair])));
   double angle = 2 * 3.14159265358979323846 * philoxUniform(words[pair + 1]);
   return radius * (index % 2 == 0 ? std::cos(angle) : std::sin(angle));
+}
+inline double philoxNormal(uint64_t seed, uint32_t stream, uint32_t step, uint64_t index) {
+  return philoxNormal(philoxBlock(seed, stream, step, index / 4), index);
 }
 
 } // namespace moert

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "runtime/base/Result.h"
+#include "runtime/program/CodeImage.h"
 #include "runtime/program/Header.h"
 #include "runtime/program/program_generated.h"
 
@@ -29,8 +30,8 @@ struct Binding {
   int64_t rows = 1;
 };
 
-/// An ELF image inside the program, checked: where its segments lie in the section and go in memory.
-struct CodeImage;
+/// The value of a verified expression; a failure where it overflows, divides by zero, or is negative.
+Result<int64_t> evaluateExpr(const fb::Expr &expr, Binding binding);
 
 class Program {
 public:
@@ -68,6 +69,7 @@ public:
   /// A port's shape at a binding.
   Result<std::vector<int64_t>> shape(const fb::Port &port, Binding binding) const;
 
+  /// The checked ELF image of a target's kernels.
   const CodeImage &code(uint32_t target) const { return *codes_[target]; }
 
 private:

@@ -30,7 +30,7 @@ public:
   struct Options {
     uint64_t seed = 0;    // of the random numbers inside a step
     bool poison = false;  // fill temporaries with NaN before their first and after their last use
-    bool trapNan = false; // fail at the first launch that writes a NaN or an infinity
+    bool trapNan = false; // fail at the first launch that writes a NaN; temporaries then start as zeros
     bool profile = false; // time every launch
   };
   /// Bytes that a session works with.

@@ -41,13 +41,14 @@ public:
   /// entry does it itself.
   void touch() { ++version_; }
   uint64_t version() const { return version_; }
-  size_t bytes() const { return memory_.size(); }
+  size_t bytes() const { return bytes_; }
 
 private:
   States() = default;
   std::shared_ptr<const Program> program_;
   std::vector<size_t> offsets_;
   Memory memory_;
+  size_t bytes_ = 0;
   uint64_t version_ = 1;
 };
 

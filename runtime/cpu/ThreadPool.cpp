@@ -1,0 +1,106 @@
+// The pool's protocol, in the order in which a round goes:
+//   1. the caller writes the job's fields while the ticket is closed, then opens it and wakes sleepers;
+//   2. everyone claims grains by compare-and-swap on the ticket and counts those it finished;
+//   3. the caller closes the ticket when no grain is left, and returns when all claimed grains are finished.
+// A claim that succeeds proves that the ticket's round was open all the while since it was read, hence that the fields
+// read in between belong to it (rounds do not repeat within 2^32 launches).
+#include "runtime/cpu/ThreadPool.h"
+
+#include <algorithm>
+#include <immintrin.h>
+#include <sched.h>
+
+namespace moert {
+
+namespace {
+constexpr int kSpinsBeforeSleep = 4000; // about 50 us of pauses
+constexpr int kSpinsBeforeYield = 2000; // a worker that holds our last grain may need this core
+} // namespace
+
+ThreadPool::ThreadPool(int threads) {
+  for (int thread = 1; thread < threads; ++thread)
+    workers_.emplace_back([this, thread] { work(thread); });
+}
+
+ThreadPool::~ThreadPool() {
+  stop_.store(true);
+  signal_.fetch_add(1);
+  signal_.notify_all();
+  for (std::thread &worker : workers_)
+    worker.join();
+}
+
+bool ThreadPool::claim(int thread, uint64_t ticket) {
+  while ((ticket & kClosed) != kClosed) {
+    Body body = body_.load(std::memory_order_relaxed);
+    void *context = context_.load(std::memory_order_relaxed);
+    int64_t units = units_.load(std::memory_order_relaxed), grain = grain_.load(std::memory_order_relaxed);
+    int64_t mine = int64_t(ticket & kClosed);
+    if (mine >= grains_.load(std::memory_order_relaxed))
+      return false;
+    uint64_t round = ticket >> 32;
+    if (!ticket_.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acq_rel, std::memory_order_acquire)) {
+      if (ticket >> 32 != round)
+        return false; // another round: the caller of this function looks again
+      continue;
+    }
+    int64_t begin = mine * grain;
+    body(context, thread, begin, std::min(begin + grain, units));
+    finished_.fetch_add(1, std::memory_order_release);
+    ticket = ticket_.load(std::memory_order_acquire);
+    if (ticket >> 32 != round)
+      return false;
+  }
+  return false;
+}
+
+void ThreadPool::work(int thread) {
+  while (true) {
+    uint32_t seen = signal_.load(std::memory_order_acquire);
+    if (stop_.load(std::memory_order_acquire))
+      return;
+    claim(thread, ticket_.load(std::memory_order_acquire));
+    for (int spin = 0; spin < kSpinsBeforeSleep && signal_.load(std::memory_order_acquire) == seen; ++spin)
+      _mm_pause();
+    if (signal_.load(std::memory_order_acquire) != seen)
+      continue;
+    asleep_.fetch_add(1, std::memory_order_seq_cst);
+    signal_.wait(seen, std::memory_order_seq_cst);
+    asleep_.fetch_sub(1, std::memory_order_relaxed);
+  }
+}
+
+void ThreadPool::run(int64_t units, int64_t grain, Body body, void *context) {
+  if (units <= 0)
+    return;
+  // The grain number has 32 bits: a range of more grains takes larger ones.
+  grain = std::max({grain, int64_t(1), units / int64_t(kClosed - 1) + 1});
+  int64_t grains = (units + grain - 1) / grain;
+  if (workers_.empty() || grains == 1) {
+    body(context, 0, 0, units);
+    return;
+  }
+  body_.store(body, std::memory_order_relaxed);
+  context_.store(context, std::memory_order_relaxed);
+  units_.store(units, std::memory_order_relaxed);
+  grain_.store(grain, std::memory_order_relaxed);
+  grains_.store(grains, std::memory_order_relaxed);
+  finished_.store(0, std::memory_order_relaxed);
+  uint64_t round = (ticket_.load(std::memory_order_relaxed) >> 32) + 1;
+  uint64_t open = round << 32;
+  ticket_.store(open, std::memory_order_release);
+  signal_.fetch_add(1, std::memory_order_seq_cst);
+  if (asleep_.load(std::memory_order_seq_cst) > 0)
+    signal_.notify_all();
+
+  claim(0, open);
+  for (int spin = 0; finished_.load(std::memory_order_acquire) < grains; ++spin) {
+    if (spin < kSpinsBeforeYield)
+      _mm_pause();
+    else
+      sched_yield();
+  }
+  ticket_.store(open | kClosed, std::memory_order_release);
+}
+
+} // namespace moert

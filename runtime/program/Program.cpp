@@ -1,0 +1,220 @@
+// Loading, and the questions that one asks a program. The bytes live on pages of their own, so that every section has
+// the alignment in memory that it has in the file.
+#include "runtime/program/Program.h"
+#include "runtime/base/NearestName.h"
+#include "runtime/program/CodeImage.h"
+#include "runtime/program/Verify.h"
+
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace moert {
+
+size_t elementBytes(fb::ElementType type) {
+  switch (type) {
+  case fb::ElementType::f64:
+  case fb::ElementType::i64:
+    return 8;
+  case fb::ElementType::f32:
+  case fb::ElementType::i32:
+    return 4;
+  case fb::ElementType::bf16:
+    return 2;
+  case fb::ElementType::u8:
+    return 1;
+  }
+  return 1;
+}
+
+const char *elementName(fb::ElementType type) { return fb::EnumNameElementType(type); }
+
+namespace {
+Status cannot(const char *verb, const std::string &path) {
+  return invalidInput(path, ": cannot ", verb, ": ", strerror(errno));
+}
+
+/// Division towards minus infinity, or plus infinity for `up`.
+int64_t divide(int64_t a, int64_t b, bool up) {
+  int64_t quotient = a / b;
+  if (a % b != 0 && ((a < 0) == (b < 0)) == up)
+    quotient += up ? 1 : -1;
+  return quotient;
+}
+} // namespace
+
+Result<std::shared_ptr<const Program>> Program::load(const std::string &path) {
+  int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0)
+    return cannot("open", path);
+  struct Closer {
+    int file;
+    ~Closer() { close(file); }
+  } closer{file};
+  struct stat status;
+  if (fstat(file, &status) != 0)
+    return cannot("read", path);
+  if (!S_ISREG(status.st_mode))
+    return invalidInput(path, ": expected a program file, found ", S_ISDIR(status.st_mode) ? "a folder" : "a device");
+  Bytes bytes;
+  bytes.size = size_t(status.st_size);
+  if (bytes.size > 0) {
+    void *memory = mmap(nullptr, bytes.size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+      return cannot("allocate memory for", path);
+    bytes.data = static_cast<uint8_t *>(memory);
+  }
+  // Copied, not mapped: a file that shrinks while we run must not take the process down.
+  size_t done = 0;
+  while (done < bytes.size) {
+    ssize_t got = read(file, bytes.data + done, bytes.size - done);
+    if (got < 0 && errno == EINTR)
+      continue;
+    if (got <= 0) {
+      munmap(bytes.data, bytes.size);
+      return got < 0 ? cannot("read", path) : invalidInput(path, ": changed while it was read; try again");
+    }
+    done += size_t(got);
+  }
+  return verifyBytes(bytes, path);
+}
+
+Result<std::shared_ptr<const Program>> Program::verify(std::vector<uint8_t> bytes, std::string name) {
+  Bytes copy;
+  copy.size = bytes.size();
+  if (copy.size > 0) {
+    void *memory = mmap(nullptr, copy.size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+      return cannot("allocate memory for", name);
+    copy.data = static_cast<uint8_t *>(memory);
+    memcpy(copy.data, bytes.data(), copy.size);
+  }
+  return verifyBytes(copy, std::move(name));
+}
+
+Result<std::shared_ptr<const Program>> Program::verifyBytes(Bytes bytes, std::string name) {
+  std::shared_ptr<Program> program(new Program);
+  program->bytes_ = bytes;
+  program->path_ = std::move(name);
+  auto failed = [&](Status status) { return std::move(status).in(program->path_); };
+
+  Result<std::vector<std::span<const uint8_t>>> sections = verifyFile({bytes.data, bytes.size});
+  if (!sections)
+    return failed(sections.status());
+  program->sections_ = *std::move(sections);
+  Result<const fb::Program *> table = verifyStructure(program->sections_[0]);
+  if (!table)
+    return failed(table.status());
+  program->table_ = *table;
+  Result<std::vector<std::unique_ptr<CodeImage>>> codes = verifyMeaning(*program->table_, program->sections_);
+  if (!codes)
+    return failed(codes.status());
+  program->codes_ = *std::move(codes);
+
+  for (uint8_t byte : reinterpret_cast<const Header *>(bytes.data)->digest) {
+    program->digest_ += "0123456789abcdef"[byte >> 4];
+    program->digest_ += "0123456789abcdef"[byte & 15];
+  }
+  return std::shared_ptr<const Program>(std::move(program));
+}
+
+Program::~Program() {
+  if (bytes_.data)
+    munmap(bytes_.data, bytes_.size);
+}
+
+std::string_view Program::name() const { return table_->name()->string_view(); }
+
+Result<const fb::Entry *> Program::entry(std::string_view name) const {
+  std::vector<std::string_view> names;
+  for (const fb::Entry *entry : *table_->entries()) {
+    if (entry->name()->string_view() == name)
+      return entry;
+    names.push_back(entry->name()->string_view());
+  }
+  return invalidInput(path_, ": expected an entry of the program, found '", name, "'; ", describeNames(name, names));
+}
+
+std::optional<std::string_view> Program::config(std::string_view key) const {
+  for (const fb::KeyValue *pair : *table_->config())
+    if (pair->key()->string_view() == key)
+      return pair->value()->string_view();
+  return std::nullopt;
+}
+
+std::optional<uint32_t> Program::state(std::string_view path) const {
+  for (unsigned i = 0; i < table_->states()->size(); ++i)
+    if (table_->states()->Get(i)->path()->string_view() == path)
+      return i;
+  return std::nullopt;
+}
+
+std::optional<uint32_t> Program::scalar(std::string_view key) const {
+  for (unsigned i = 0; i < table_->scalars()->size(); ++i)
+    if (table_->scalars()->Get(i)->key()->string_view() == key)
+      return i;
+  return std::nullopt;
+}
+
+const fb::Plan &Program::plan(const fb::Target &target, const fb::Entry &entry) const {
+  for (const fb::Plan *plan : *target.plans())
+    if (table_->entries()->Get(plan->entry()) == &entry)
+      return *plan;
+  fprintf(stderr, "internal: an entry of a verified program has no plan\n");
+  abort();
+}
+
+Result<int64_t> evaluateExpr(const fb::Expr &expr, Binding binding) {
+  int64_t stack[64]; // V11 bounds the depth
+  int depth = 0;
+  for (const fb::ExprOp *op : *expr.ops()) {
+    if (op->code() == fb::ExprCode::constant || op->code() == fb::ExprCode::symbol) {
+      stack[depth++] = op->code() == fb::ExprCode::constant          ? op->value()
+                       : op->value() == int64_t(fb::Symbol::D) ? binding.domains
+                                                                     : binding.rows;
+      continue;
+    }
+    int64_t b = stack[--depth], &a = stack[depth - 1];
+    bool failed = false;
+    switch (op->code()) {
+    case fb::ExprCode::add:
+      failed = __builtin_add_overflow(a, b, &a);
+      break;
+    case fb::ExprCode::sub:
+      failed = __builtin_sub_overflow(a, b, &a);
+      break;
+    case fb::ExprCode::mul:
+      failed = __builtin_mul_overflow(a, b, &a);
+      break;
+    default:
+      failed = b == 0 || (b == -1 && a == INT64_MIN);
+      if (!failed)
+        a = divide(a, b, op->code() == fb::ExprCode::ceildiv);
+    }
+    if (failed)
+      return broken("B01", "a size of the program overflows or divides by zero at ", binding.domains, " x ",
+                    binding.rows, " images");
+  }
+  if (stack[0] < 0)
+    return broken("B01", "a size of the program is ", stack[0], " at ", binding.domains, " x ", binding.rows,
+                  " images");
+  return stack[0];
+}
+
+Result<int64_t> Program::evaluate(uint32_t expr, Binding binding) const {
+  return evaluateExpr(*table_->exprs()->Get(expr), binding);
+}
+
+Result<std::vector<int64_t>> Program::shape(const fb::Port &port, Binding binding) const {
+  std::vector<int64_t> shape;
+  for (uint32_t expr : *port.shape()) {
+    MOERT_ASSIGN(int64_t extent, evaluate(expr, binding));
+    shape.push_back(extent);
+  }
+  return shape;
+}
+
+} // namespace moert

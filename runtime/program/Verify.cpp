@@ -1,0 +1,513 @@
+// The meaning of a program, checked rule by rule before anything acts on it. Afterwards every index is in range, every
+// enumerator is known, names are unique, launches match the kernels that they call, and each temporary is written
+// before it is read and lives exactly as long as it is used. Sizes depend on the batch: see session/Layout.cpp.
+#include "runtime/program/Program.h"
+#include "runtime/program/Verify.h"
+
+#include <cmath>
+#include <string_view>
+#include <unordered_set>
+
+namespace moert {
+
+namespace {
+
+// Limits keep every count far from overflow; real programs stay orders of magnitude below.
+constexpr size_t kMaxItems = 1 << 20;
+constexpr size_t kMaxText = 4096;
+constexpr size_t kMaxExprOps = 4096;
+constexpr int kMaxExprDepth = 64;
+constexpr size_t kMaxRank = 16;
+constexpr int64_t kMaxStateBytes = int64_t(1) << 40;
+constexpr uint32_t kMaxScratch = 1 << 28;
+
+template <typename Enum> bool known(Enum value, Enum last) { return unsigned(value) <= unsigned(last); }
+
+/// Vectors of tables are required by the schema, so a verified FlatBuffer has them.
+template <typename T> size_t count(const flatbuffers::Vector<T> *vector) { return vector->size(); }
+
+class Verifier {
+public:
+  Verifier(const fb::Program &program, std::span<const std::span<const uint8_t>> sections)
+      : program_(program), sections_(sections) {}
+  Result<std::vector<std::unique_ptr<CodeImage>>> run();
+
+private:
+  Status text(const flatbuffers::String *string, const char *what, bool optional = false);
+  Status index(const char *rule, uint64_t value, size_t size, const char *what, std::string_view where);
+  Status expressions();
+  Status states();
+  Status scalars();
+  Status port(const fb::Port &port, std::string_view entry);
+  Status entries();
+  Status config();
+  Status target(const fb::Target &target);
+  Status kernels(const fb::Target &target, const CodeImage &image);
+  Status buffers(const fb::Target &target, const fb::Plan &plan);
+  Status constant(const fb::Target &target, const fb::Buffer &buffer, const std::string &where);
+  Status launch(const fb::Target &target, const fb::Plan &plan, const fb::Launch &launch, uint32_t number);
+  Status argument(const fb::Arg &arg, const std::string &where);
+  Status access(const fb::Plan &plan, const fb::Buffer &buffer, fb::Access access, bool prepare,
+                const std::string &where);
+  Status lifetimes(const fb::Target &target, const fb::Plan &plan);
+  bool isStatic(uint32_t expr) const;
+
+  const fb::Program &program_;
+  std::span<const std::span<const uint8_t>> sections_;
+  std::vector<std::unique_ptr<CodeImage>> images_;
+  const fb::Program &p() const { return program_; }
+};
+
+Status Verifier::text(const flatbuffers::String *string, const char *what, bool optional) {
+  if (!string)
+    return optional ? Status() : broken("V10", "expected ", what, ", found none");
+  if (string->size() > kMaxText || (string->size() == 0 && !optional))
+    return broken("V10", "expected ", what, " of 1 to ", kMaxText, " bytes, found ", string->size());
+  for (char c : string->string_view())
+    if (uint8_t(c) < 0x20 || c == 0x7f)
+      return broken("V10", "expected ", what, " without control characters, found byte ", int(uint8_t(c)));
+  return {};
+}
+
+Status Verifier::index(const char *rule, uint64_t value, size_t size, const char *what, std::string_view where) {
+  if (value < size)
+    return {};
+  return broken(rule, where, ": expected ", what, " below ", size, ", found ", value);
+}
+
+// V11: every expression is a postfix program that leaves one value, over symbols that a plan may depend on.
+Status Verifier::expressions() {
+  if (count(p().exprs()) > kMaxItems)
+    return broken("V11", "expected at most ", kMaxItems, " expressions, found ", count(p().exprs()));
+  for (unsigned i = 0; i < p().exprs()->size(); ++i) {
+    const auto *ops = p().exprs()->Get(i)->ops();
+    if (ops->size() == 0 || ops->size() > kMaxExprOps)
+      return broken("V11", "expression ", i, ": expected 1 to ", kMaxExprOps, " steps, found ", ops->size());
+    int depth = 0;
+    for (const fb::ExprOp *op : *ops) {
+      switch (op->code()) {
+      case fb::ExprCode::symbol:
+        if (op->value() != int64_t(fb::Symbol::D) && op->value() != int64_t(fb::Symbol::N))
+          return broken("V11", "expression ", i, ": expected symbol D (0) or N (1), found ", op->value(),
+                        "; what a plan computes may not depend on threads");
+        [[fallthrough]];
+      case fb::ExprCode::constant:
+        if (++depth > kMaxExprDepth)
+          return broken("V11", "expression ", i, ": expected at most ", kMaxExprDepth, " values on the stack");
+        break;
+      case fb::ExprCode::add:
+      case fb::ExprCode::sub:
+      case fb::ExprCode::mul:
+      case fb::ExprCode::floordiv:
+      case fb::ExprCode::ceildiv:
+        if (--depth < 1)
+          return broken("V11", "expression ", i, ": expected two values on the stack, found fewer");
+        break;
+      default:
+        return broken("V11", "expression ", i, ": expected a known code, found ", int(op->code()));
+      }
+    }
+    if (depth != 1)
+      return broken("V11", "expression ", i, ": expected one value at the end, found ", depth);
+  }
+  return {};
+}
+
+bool Verifier::isStatic(uint32_t expr) const {
+  for (const fb::ExprOp *op : *p().exprs()->Get(expr)->ops())
+    if (op->code() == fb::ExprCode::symbol)
+      return false;
+  return true;
+}
+
+// V12: states have unique paths, sound shapes and rules, and optimizer state says whose it is.
+Status Verifier::states() {
+  std::unordered_set<std::string_view> paths;
+  int64_t total = 0;
+  if (count(p().states()) > kMaxItems)
+    return broken("V12", "expected at most ", kMaxItems, " states, found ", count(p().states()));
+  for (const fb::State *state : *p().states()) {
+    MOERT_TRY(text(state->path(), "a state's path"));
+    std::string where = concat("state '", state->path()->string_view(), "'");
+    if (!paths.insert(state->path()->string_view()).second)
+      return broken("V12", where, ": expected a path of its own, found it twice");
+    if (!known(state->kind(), fb::StateKind::MAX) || !known(state->type(), fb::ElementType::MAX))
+      return broken("V12", where, ": expected a known kind and element type, found ", int(state->kind()), " and ",
+                    int(state->type()));
+    if (state->shape()->size() > kMaxRank)
+      return broken("V12", where, ": expected at most ", kMaxRank, " axes, found ", state->shape()->size());
+    int64_t bytes = int64_t(elementBytes(state->type()));
+    for (int64_t extent : *state->shape())
+      if (extent < 1 || __builtin_mul_overflow(bytes, extent, &bytes))
+        return broken("V12", where, ": expected positive extents, found ", extent);
+    if (__builtin_add_overflow(total, bytes, &total) || total > kMaxStateBytes)
+      return broken("V12", where, ": expected at most ", kMaxStateBytes, " bytes of state");
+    const fb::Init &init = *state->init();
+    if (!known(init.kind(), fb::InitKind::MAX) || !std::isfinite(init.a()) || !std::isfinite(init.b()))
+      return broken("V12", where, ": expected a known rule of finite numbers, found rule ", int(init.kind()), " (",
+                    init.a(), ", ", init.b(), ")");
+    if (init.kind() == fb::InitKind::uniform ? init.b() < init.a()
+                                             : init.kind() != fb::InitKind::constant && init.b() < 0)
+      return broken("V12", where, ": expected an ordered range or a positive deviation, found (", init.a(), ", ",
+                    init.b(), ")");
+    if (init.kind() != fb::InitKind::constant && state->type() != fb::ElementType::f32)
+      return broken("V12", where, ": expected random initial values to be f32, found ", elementName(state->type()));
+    MOERT_TRY(text(state->of(), "a parameter's path", /*optional=*/true));
+  }
+  for (const fb::State *state : *p().states())
+    if (state->of() && !paths.count(state->of()->string_view()))
+      return broken("V12", "state '", state->path()->string_view(), "': expected to belong to a state, found '",
+                    state->of()->string_view(), "'");
+  return {};
+}
+
+// V13: scalars have unique keys and finite fallbacks.
+Status Verifier::scalars() {
+  std::unordered_set<std::string_view> keys;
+  for (const fb::Scalar *scalar : *p().scalars()) {
+    MOERT_TRY(text(scalar->key(), "a scalar's key"));
+    std::string_view key = scalar->key()->string_view();
+    if (!keys.insert(key).second)
+      return broken("V13", "scalar '", key, "': expected a key of its own, found it twice");
+    if (!known(scalar->kind(), fb::ScalarKind::MAX) || !std::isfinite(scalar->fallback()))
+      return broken("V13", "scalar '", key, "': expected a known kind and a finite fallback, found ",
+                    int(scalar->kind()), " and ", scalar->fallback());
+  }
+  return {};
+}
+
+// V14: entries and their ports have unique names and known shapes; a training entry says its loss and whether it is finite.
+Status Verifier::port(const fb::Port &port, std::string_view entry) {
+  MOERT_TRY(text(port.name(), "a port's name"));
+  std::string where = concat("entry '", entry, "', '", port.name()->string_view(), "'");
+  if (!known(port.type(), fb::ElementType::MAX))
+    return broken("V14", where, ": expected a known element type, found ", int(port.type()));
+  if (port.shape()->size() > kMaxRank)
+    return broken("V14", where, ": expected at most ", kMaxRank, " axes, found ", port.shape()->size());
+  for (uint32_t expr : *port.shape())
+    MOERT_TRY(index("V14", expr, count(p().exprs()), "an expression", where));
+  return {};
+}
+
+Status Verifier::entries() {
+  std::unordered_set<std::string_view> names;
+  if (count(p().entries()) == 0)
+    return broken("V14", "expected an entry, found none");
+  for (const fb::Entry *entry : *p().entries()) {
+    MOERT_TRY(text(entry->name(), "an entry's name"));
+    std::string_view name = entry->name()->string_view();
+    if (!names.insert(name).second)
+      return broken("V14", "entry '", name, "': expected a name of its own, found it twice");
+    if (!known(entry->kind(), fb::EntryKind::MAX) || !std::isfinite(entry->flops_per_image()))
+      return broken("V14", "entry '", name, "': expected a known kind and finite FLOPs, found ", int(entry->kind()),
+                    " and ", entry->flops_per_image());
+    MOERT_TRY(text(entry->objective(), "an objective's name", /*optional=*/true));
+    unsigned required = 0;
+    for (const auto *ports : {entry->inputs(), entry->outputs()}) {
+      std::unordered_set<std::string_view> seen;
+      for (const fb::Port *each : *ports) {
+        MOERT_TRY(port(*each, name));
+        std::string_view portName = each->name()->string_view();
+        if (!seen.insert(portName).second)
+          return broken("V14", "entry '", name, "', '", portName, "': expected a name of its own, found it twice");
+        required += ports == entry->outputs() && (portName == "loss" || portName == "finite") &&
+                    each->type() == fb::ElementType::f32 && each->shape()->size() == 0;
+      }
+    }
+    if (entry->kind() == fb::EntryKind::train && required != 2)
+      return broken("V14", "entry '", name, "': expected 0-d f32 outputs 'loss' and 'finite'");
+  }
+  return {};
+}
+
+// V15: compile-time choices have unique keys.
+Status Verifier::config() {
+  MOERT_TRY(text(p().name(), "the model's name"));
+  MOERT_TRY(text(p().optimizer(), "an optimizer's name", /*optional=*/true));
+  MOERT_TRY(text(p().compiler(), "the compiler's version", /*optional=*/true));
+  std::unordered_set<std::string_view> keys;
+  for (const fb::KeyValue *pair : *p().config()) {
+    MOERT_TRY(text(pair->key(), "a key"));
+    MOERT_TRY(text(pair->value(), "a value", /*optional=*/true));
+    if (!keys.insert(pair->key()->string_view()).second)
+      return broken("V15", "config '", pair->key()->string_view(), "': expected a key of its own, found it twice");
+  }
+  return {};
+}
+
+// V16: a target has sections of its own and exactly one plan an entry. V17: its code is a sound image.
+Status Verifier::target(const fb::Target &target) {
+  MOERT_TRY(text(target.name(), "a target's name"));
+  MOERT_TRY(text(target.level(), "a target's level"));
+  std::string where = concat("target '", target.name()->string_view(), "'");
+  for (const flatbuffers::String *feature : *target.features())
+    MOERT_TRY(text(feature, "a CPU feature"));
+  if (target.code() == 0)
+    return broken("V16", where, ": expected a code section, found section 0, which is the FlatBuffer");
+  MOERT_TRY(index("V16", target.code(), sections_.size(), "a code section", where));
+  MOERT_TRY(index("V16", target.data(), sections_.size(), "a data section", where));
+  std::vector<int> plans(count(p().entries()));
+  for (const fb::Plan *plan : *target.plans()) {
+    MOERT_TRY(index("V16", plan->entry(), plans.size(), "an entry", where));
+    ++plans[plan->entry()];
+  }
+  for (size_t i = 0; i < plans.size(); ++i)
+    if (plans[i] != 1)
+      return broken("V16", where, ": expected one plan of entry '",
+                    p().entries()->Get(unsigned(i))->name()->string_view(), "', found ", plans[i]);
+
+  Result<CodeImage> image = CodeImage::read(sections_[target.code()]);
+  if (!image)
+    return broken("V17", where, ": ", image.status().message());
+  images_.push_back(std::make_unique<CodeImage>(*std::move(image)));
+  MOERT_TRY(kernels(target, *images_.back()));
+  for (const fb::Plan *plan : *target.plans()) {
+    MOERT_TRY(buffers(target, *plan));
+    uint32_t number = 0;
+    for (const auto *launches : {plan->prepare(), plan->step()})
+      for (const fb::Launch *each : *launches)
+        MOERT_TRY(launch(target, *plan, *each, number++));
+    MOERT_TRY(lifetimes(target, *plan));
+  }
+  return {};
+}
+
+// V18: kernels have unique symbols that the image defines, and known parameters.
+Status Verifier::kernels(const fb::Target &target, const CodeImage &image) {
+  std::unordered_set<std::string_view> symbols;
+  for (const fb::Kernel *kernel : *target.kernels()) {
+    MOERT_TRY(text(kernel->symbol(), "a kernel's symbol"));
+    MOERT_TRY(text(kernel->kind(), "a kernel's kind", /*optional=*/true));
+    std::string where = concat("kernel '", kernel->symbol()->string_view(), "'");
+    if (!symbols.insert(kernel->symbol()->string_view()).second)
+      return broken("V18", where, ": expected a symbol of its own, found it twice");
+    if (!image.functions.count(kernel->symbol()->string_view()))
+      return broken("V18", where, ": expected a function in the code section, found none");
+    if (kernel->scratch() > kMaxScratch)
+      return broken("V18", where, ": expected at most ", kMaxScratch, " bytes of scratch, found ", kernel->scratch());
+    for (const fb::KernelParam *param : *kernel->params())
+      if (!known(param->access(), fb::Access::MAX) || !known(param->type(), fb::ElementType::MAX))
+        return broken("V18", where, ": expected known accesses and element types, found ", int(param->access()),
+                      " and ", int(param->type()));
+  }
+  return {};
+}
+
+// V19: a buffer stands for what it says, with its type; V20: no two stand for the same thing.
+Status Verifier::buffers(const fb::Target &target, const fb::Plan &plan) {
+  const fb::Entry &entry = *p().entries()->Get(plan.entry());
+  std::string_view entryName = entry.name()->string_view();
+  if (count(plan.buffers()) > kMaxItems)
+    return broken("V19", "entry '", entryName, "': expected at most ", kMaxItems, " buffers");
+  std::unordered_set<uint64_t> taken;
+  for (unsigned i = 0; i < plan.buffers()->size(); ++i) {
+    const fb::Buffer &buffer = *plan.buffers()->Get(i);
+    std::string where = concat("entry '", entryName, "', buffer ", i);
+    MOERT_TRY(text(buffer.name(), "a buffer's name", /*optional=*/true));
+    if (!known(buffer.kind(), fb::BufferKind::MAX) || !known(buffer.type(), fb::ElementType::MAX))
+      return broken("V19", where, ": expected a known kind and element type, found ", int(buffer.kind()), " and ",
+                    int(buffer.type()));
+    MOERT_TRY(index("V19", buffer.extent(), count(p().exprs()), "an expression", where));
+    if (buffer.alignment() < elementBytes(buffer.type()) || buffer.alignment() > kSectionAlignment ||
+        (buffer.alignment() & (buffer.alignment() - 1)) != 0)
+      return broken("V19", where, ": expected an alignment that is a power of two up to ", kSectionAlignment,
+                    ", found ", buffer.alignment());
+    if (buffer.kind() == fb::BufferKind::constant)
+      MOERT_TRY(constant(target, buffer, where));
+    if (buffer.kind() == fb::BufferKind::constant || buffer.kind() == fb::BufferKind::temporary)
+      continue;
+    if (buffer.alignment() > 64)
+      return broken("V19", where, ": expected an alignment of at most 64 outside the arena, found ",
+                    buffer.alignment());
+    fb::ElementType type;
+    if (buffer.kind() == fb::BufferKind::state) {
+      MOERT_TRY(index("V19", buffer.index(), count(p().states()), "a state", where));
+      type = p().states()->Get(buffer.index())->type();
+    } else {
+      const auto &ports = buffer.kind() == fb::BufferKind::input ? *entry.inputs() : *entry.outputs();
+      MOERT_TRY(index("V19", buffer.index(), ports.size(), "a port", where));
+      type = ports.Get(buffer.index())->type();
+    }
+    if (type != buffer.type())
+      return broken("V19", where, ": expected elements of ", elementName(type), ", found ",
+                    elementName(buffer.type()));
+    if (!taken.insert(uint64_t(buffer.kind()) << 32 | buffer.index()).second)
+      return broken("V20", where, ": expected one buffer a state and port, found a second");
+  }
+  return {};
+}
+
+// V21: a constant has a fixed size and lies inside the target's data section.
+Status Verifier::constant(const fb::Target &target, const fb::Buffer &buffer, const std::string &where) {
+  uint64_t available = target.data() == 0 ? 0 : sections_[target.data()].size();
+  if (!isStatic(buffer.extent()))
+    return broken("V21", where, ": expected a constant of fixed size, found one that follows the batch");
+  MOERT_ASSIGN(int64_t elements, evaluateExpr(*p().exprs()->Get(buffer.extent()), Binding()));
+  int64_t bytes;
+  if (__builtin_mul_overflow(elements, int64_t(elementBytes(buffer.type())), &bytes) ||
+      buffer.offset() > available || uint64_t(bytes) > available - buffer.offset() ||
+      buffer.offset() % buffer.alignment() != 0)
+    return broken("V21", where, ": expected an aligned constant inside ", available, " bytes of data, found ",
+                  elements, " elements at byte ", buffer.offset());
+  return {};
+}
+
+static std::string launchName(const fb::Program &program, const fb::Plan &plan, const fb::Launch &launch,
+                              uint32_t number) {
+  return concat("entry '", program.entries()->Get(plan.entry())->name()->string_view(), "', launch ", number, " (",
+                launch.op() ? launch.op()->string_view() : std::string_view("unnamed"), ")");
+}
+
+// V22: a launch calls a kernel with what the kernel declares. V23: no buffer that a launch writes is named twice by it.
+Status Verifier::launch(const fb::Target &target, const fb::Plan &plan, const fb::Launch &launch, uint32_t number) {
+  for (const flatbuffers::String *string : {launch.op(), launch.path(), launch.file()})
+    MOERT_TRY(text(string, "a launch's origin", /*optional=*/true));
+  std::string where = launchName(p(), plan, launch, number);
+  MOERT_TRY(index("V22", launch.kernel(), count(target.kernels()), "a kernel", where));
+  const fb::Kernel &kernel = *target.kernels()->Get(launch.kernel());
+  where += concat(", kernel '", kernel.symbol()->string_view(), "'");
+  size_t params = count(kernel.params());
+  if (count(launch.buffers()) != params || count(launch.extents()) != params)
+    return broken("V22", where, ": expected ", params, " buffers and extents, found ", count(launch.buffers()),
+                  " and ", count(launch.extents()));
+  if (count(launch.scalars()) != kernel.scalars())
+    return broken("V22", where, ": expected ", kernel.scalars(), " scalars, found ", count(launch.scalars()));
+  if (launch.grain() == 0)
+    return broken("V22", where, ": expected a grain of at least 1, found 0");
+  for (uint32_t expr : {launch.units(), launch.flops(), launch.bytes()})
+    MOERT_TRY(index("V22", expr, count(p().exprs()), "an expression", where));
+  for (const fb::Arg *arg : *launch.scalars())
+    MOERT_TRY(argument(*arg, where));
+
+  bool prepare = number < count(plan.prepare());
+  for (unsigned i = 0; i < params; ++i) {
+    uint32_t at = launch.buffers()->Get(i);
+    MOERT_TRY(index("V22", at, count(plan.buffers()), "a buffer", where));
+    MOERT_TRY(index("V22", launch.extents()->Get(i), count(p().exprs()), "an expression", where));
+    const fb::Buffer &buffer = *plan.buffers()->Get(at);
+    const fb::KernelParam &param = *kernel.params()->Get(i);
+    if (param.type() != buffer.type())
+      return broken("V22", where, ": expected ", elementName(param.type()), " as buffer ", i, ", found ",
+                    elementName(buffer.type()));
+    MOERT_TRY(access(plan, buffer, param.access(), prepare, where));
+    for (unsigned j = 0; j < i; ++j)
+      if (launch.buffers()->Get(j) == at && (param.access() != fb::Access::read ||
+                                             kernel.params()->Get(j)->access() != fb::Access::read))
+        return broken("V23", where, ": expected buffers that do not alias what is written, found buffer ", at,
+                      " twice");
+  }
+  return {};
+}
+
+Status Verifier::argument(const fb::Arg &arg, const std::string &where) {
+  switch (arg.kind()) {
+  case fb::ArgKind::extent:
+    return index("V22", uint64_t(arg.value()), count(p().exprs()), "an expression", where);
+  case fb::ArgKind::scalar_f32:
+    return index("V22", uint64_t(arg.value()), count(p().scalars()), "a scalar", where);
+  case fb::ArgKind::constant_i64:
+  case fb::ArgKind::constant_f32:
+  case fb::ArgKind::step_i64:
+  case fb::ArgKind::seed_i64:
+    return {};
+  }
+  return broken("V22", where, ": expected a known kind of scalar, found ", int(arg.kind()));
+}
+
+// V24: what may be done to a buffer follows from its kind. Inputs and constants are read; states change in training
+// entries only; prepare sees nothing of a batch, and what it makes are temporaries.
+Status Verifier::access(const fb::Plan &plan, const fb::Buffer &buffer, fb::Access access, bool prepare,
+                        const std::string &where) {
+  bool writes = access != fb::Access::read;
+  bool trains = p().entries()->Get(plan.entry())->kind() == fb::EntryKind::train;
+  bool allowed = true;
+  switch (buffer.kind()) {
+  case fb::BufferKind::input:
+    allowed = !writes && !prepare;
+    break;
+  case fb::BufferKind::constant:
+    allowed = !writes;
+    break;
+  case fb::BufferKind::state:
+    allowed = !writes || (trains && !prepare);
+    break;
+  case fb::BufferKind::output:
+    allowed = !prepare;
+    break;
+  case fb::BufferKind::temporary:
+    break;
+  }
+  if (allowed)
+    return {};
+  return broken("V24", where, ": expected ", prepare ? "prepare" : "a step", " not to ", writes ? "write" : "read",
+                " a buffer of kind ", fb::EnumNameBufferKind(buffer.kind()));
+}
+
+// V25: a temporary or output is written before it is read. V26: a temporary's lifetime is from its first launch to its
+// last, or to the plan's end where prepare made it and a step reads it. V27: every output is written.
+Status Verifier::lifetimes(const fb::Target &target, const fb::Plan &plan) {
+  struct Use {
+    int64_t first = -1, last = -1;
+  };
+  std::vector<Use> uses(count(plan.buffers()));
+  std::string entry = concat("entry '", p().entries()->Get(plan.entry())->name()->string_view(), "'");
+  int64_t prepares = int64_t(count(plan.prepare())), launches = prepares + int64_t(count(plan.step()));
+  for (int64_t number = 0; number < launches; ++number) {
+    const fb::Launch &launch = number < prepares ? *plan.prepare()->Get(unsigned(number))
+                                                 : *plan.step()->Get(unsigned(number - prepares));
+    for (unsigned i = 0; i < launch.buffers()->size(); ++i) {
+      uint32_t at = launch.buffers()->Get(i);
+      fb::BufferKind kind = plan.buffers()->Get(at)->kind();
+      bool fresh = kind == fb::BufferKind::temporary || kind == fb::BufferKind::output;
+      if (uses[at].first < 0) {
+        uses[at].first = number;
+        fb::Access access = target.kernels()->Get(launch.kernel())->params()->Get(i)->access();
+        if (fresh && access != fb::Access::write)
+          return broken("V25", launchName(p(), plan, launch, uint32_t(number)), ": expected buffer ", at,
+                        " to be written before it is read");
+      }
+      uses[at].last = number;
+    }
+  }
+  std::vector<bool> written(count(p().entries()->Get(plan.entry())->outputs()));
+  for (unsigned i = 0; i < plan.buffers()->size(); ++i) {
+    const fb::Buffer &buffer = *plan.buffers()->Get(i);
+    if (buffer.kind() == fb::BufferKind::output && uses[i].first >= 0)
+      written[buffer.index()] = true;
+    if (buffer.kind() != fb::BufferKind::temporary)
+      continue;
+    bool prepared = uses[i].first >= 0 && uses[i].first < prepares && uses[i].last >= prepares;
+    int64_t last = prepared ? launches - 1 : uses[i].last;
+    if (buffer.first() != uses[i].first || buffer.last() != last)
+      return broken("V26", entry, ", buffer ", i, ": expected to live from launch ", uses[i].first, " to ", last,
+                    ", where it is used, found ", buffer.first(), " to ", buffer.last());
+  }
+  for (unsigned i = 0; i < written.size(); ++i)
+    if (!written[i])
+      return broken("V27", entry, ": expected output '",
+                    p().entries()->Get(plan.entry())->outputs()->Get(i)->name()->string_view(),
+                    "' to be written, found no launch that does");
+  return {};
+}
+
+Result<std::vector<std::unique_ptr<CodeImage>>> Verifier::run() {
+  MOERT_TRY(expressions());
+  MOERT_TRY(states());
+  MOERT_TRY(scalars());
+  MOERT_TRY(entries());
+  MOERT_TRY(config());
+  if (count(p().targets()) == 0)
+    return broken("V16", "expected a target, found none");
+  for (const fb::Target *each : *p().targets())
+    MOERT_TRY(target(*each));
+  return std::move(images_);
+}
+
+} // namespace
+
+Result<std::vector<std::unique_ptr<CodeImage>>> verifyMeaning(const moe::fb::Program &program,
+                                                              std::span<const std::span<const uint8_t>> sections) {
+  return Verifier(program, sections).run();
+}
+
+} // namespace moert

@@ -1,0 +1,28 @@
+// The rules that a program's bytes must keep, by number: V01-V09 are about the file, V10-V39 about what it says, and
+// B01-B09 (session/Layout.h) about sizes, which are known when a session binds a batch. A failure's message ends in its
+// rule's number; VerifyTest breaks every one of them. docs/program.md lists them for people.
+#pragma once
+
+#include "runtime/base/Result.h"
+#include "runtime/program/CodeImage.h"
+#include "runtime/program/Header.h"
+#include "runtime/program/program_generated.h"
+
+#include <memory>
+#include <vector>
+
+namespace moert {
+
+template <typename... Parts> Status broken(const char *rule, const Parts &...parts) {
+  return invalidInput(parts..., " [", rule, "]");
+}
+
+/// V01-V06: header, digest and sections. `file` must be 64-byte aligned.
+Result<std::vector<std::span<const uint8_t>>> verifyFile(std::span<const uint8_t> file);
+/// V07: that section 0 is a FlatBuffer of the schema.
+Result<const moe::fb::Program *> verifyStructure(std::span<const uint8_t> flatbuffer);
+/// V10 and up: that every name, index, number and lifetime makes sense. Gives the code images, one a target.
+Result<std::vector<std::unique_ptr<CodeImage>>> verifyMeaning(const moe::fb::Program &program,
+                                                              std::span<const std::span<const uint8_t>> sections);
+
+} // namespace moert

@@ -1,0 +1,67 @@
+// The file's part of verification: what can be said before a byte of the FlatBuffer is followed. The version is
+// compared before the digest, so that a program of another version is told from a damaged one.
+#include "runtime/program/Verify.h"
+
+#include <cstring>
+
+namespace moert {
+
+namespace {
+constexpr uint64_t kMaxFileBytes = uint64_t(1) << 31; // FlatBuffers' own limit; weights are not in here
+}
+
+Result<std::vector<std::span<const uint8_t>>> verifyFile(std::span<const uint8_t> file) {
+  if (file.empty())
+    return broken("V01", "expected a program, found an empty file");
+  size_t magicBytes = std::min(file.size(), kProgramMagic.size());
+  if (memcmp(file.data(), kProgramMagic.data(), magicBytes) != 0)
+    return broken("V02", "expected a program written by `moec compile`, found a file of another kind");
+  if (file.size() < sizeof(Header) + sizeof(SectionRange) || file.size() > kMaxFileBytes)
+    return broken("V01", "expected a program of ", sizeof(Header) + sizeof(SectionRange), " to ", kMaxFileBytes,
+                  " bytes, found ", file.size(), "; copy or compile it again");
+  Header header;
+  memcpy(&header, file.data(), sizeof header);
+  if (header.major != kSchemaMajor)
+    return broken("V03", "expected schema version ", kSchemaMajor, ", found ", header.major, ".", header.minor,
+                  header.major > kSchemaMajor ? "; this moert is too old: build the version that made the program"
+                                              : "; compile it again with this version's moec");
+  if (header.fileSize != file.size())
+    return broken("V04", "expected ", header.fileSize, " bytes, found ", file.size(),
+                  header.fileSize > file.size() ? "; the file is truncated: copy or compile it again"
+                                                : "; something was appended: copy or compile it again");
+  if (digestOf(file) != header.digest)
+    return broken("V05", "the file is damaged: its digest does not match; copy or compile it again");
+
+  if (header.reserved != 0 || header.sections == 0 || header.sections > kMaxSections)
+    return broken("V06", "expected 1 to ", kMaxSections, " sections, found ", header.sections);
+  uint64_t end = sizeof(Header) + uint64_t(header.sections) * sizeof(SectionRange);
+  if (end > file.size())
+    return broken("V06", "the table of ", header.sections, " sections ends after the file");
+  std::vector<std::span<const uint8_t>> sections;
+  for (uint32_t i = 0; i < header.sections; ++i) {
+    SectionRange range;
+    memcpy(&range, file.data() + sizeof(Header) + i * sizeof range, sizeof range);
+    uint64_t alignment = i == 0 ? kFlatBufferAlignment : kSectionAlignment;
+    uint64_t expected = (end + alignment - 1) / alignment * alignment;
+    if (range.offset != expected || range.offset > file.size() || range.size > file.size() - range.offset)
+      return broken("V06", "expected section ", i, " at byte ", expected, " and inside the file, found ", range.size,
+                    " bytes at ", range.offset);
+    for (uint64_t at = end; at < range.offset; ++at)
+      if (file[at] != 0)
+        return broken("V06", "expected zeros between sections, found ", int(file[at]), " at byte ", at);
+    sections.push_back(file.subspan(range.offset, range.size));
+    end = range.offset + range.size;
+  }
+  if (end != file.size())
+    return broken("V06", "expected the last section to end the file's ", file.size(), " bytes, found its end at ", end);
+  return sections;
+}
+
+Result<const moe::fb::Program *> verifyStructure(std::span<const uint8_t> flatbuffer) {
+  flatbuffers::Verifier verifier(flatbuffer.data(), flatbuffer.size(), /*max_depth=*/16, /*max_tables=*/1 << 20);
+  if (flatbuffer.size() < 16 || !moe::fb::VerifyProgramBuffer(verifier))
+    return broken("V07", "section 0 is not a FlatBuffer of the program's schema; compile it again");
+  return moe::fb::GetProgram(flatbuffer.data());
+}
+
+} // namespace moert

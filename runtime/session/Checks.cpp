@@ -1,0 +1,112 @@
+// Poison and the NaN trap: slow by nature, since they touch every byte that a launch does.
+#include "runtime/session/Checks.h"
+
+#include <cmath>
+#include <cstring>
+
+namespace moert {
+
+namespace {
+
+// Quiet NaNs in each float type; for integers a value that is far outside of any index, and for masks neither 0 nor 1.
+void poison(void *memory, uint64_t bytes, fb::ElementType type) {
+  if (type == fb::ElementType::u8) {
+    memset(memory, 0xA5, bytes);
+    return;
+  }
+  const uint64_t pattern = type == fb::ElementType::f64 || type == fb::ElementType::i64 ? 0x7FF8DEAD7FF8DEADu
+                           : type == fb::ElementType::bf16                              ? 0x7FC17FC17FC17FC1u
+                                                                                        : 0x7FC0DEAD7FC0DEADu;
+  auto *out = static_cast<std::byte *>(memory);
+  for (uint64_t at = 0; at < bytes; at += sizeof pattern)
+    memcpy(out + at, &pattern, std::min<uint64_t>(sizeof pattern, bytes - at));
+}
+
+std::string_view view(const flatbuffers::String *string) {
+  return string ? string->string_view() : std::string_view();
+}
+
+const fb::Launch &launchOf(const fb::Plan &plan, size_t i) {
+  size_t prepares = plan.prepare()->size();
+  return i < prepares ? *plan.prepare()->Get(unsigned(i)) : *plan.step()->Get(unsigned(i - prepares));
+}
+
+} // namespace
+
+Checks::Checks(const fb::Target &target, const fb::Plan &plan, const Layout &layout, bool poison, bool trapNan)
+    : plan_(&plan), scratch_(layout.scratch), poison_(poison), trapNan_(trapNan) {
+  if (!active())
+    return;
+  // Ports and temporaries are born at their first launch; only temporaries die, since outputs are read after the run.
+  std::vector<bool> seen(layout.buffers.size());
+  size_t pointer = 0;
+  for (size_t i = 0; i < layout.launches.size(); ++i) {
+    const fb::Launch &launch = launchOf(plan, i);
+    const fb::Kernel &kernel = *target.kernels()->Get(launch.kernel());
+    std::vector<Operand> operands;
+    for (unsigned j = 0; j < launch.buffers()->size(); ++j) {
+      uint32_t at = launch.buffers()->Get(j);
+      const fb::Buffer &buffer = *plan.buffers()->Get(at);
+      Operand operand = {};
+      operand.buffer = at;
+      operand.pointer = pointer++;
+      operand.bytes = layout.buffers[at].bytes;
+      operand.extent = layout.launches[i].extents[j];
+      operand.type = buffer.type();
+      bool fresh = buffer.kind() == fb::BufferKind::temporary || buffer.kind() == fb::BufferKind::output;
+      operand.born = fresh && !seen[at];
+      // A temporary that prepare made must survive the plan's last launch for the next step.
+      operand.dies = layout.buffers[at].place == Place::arena && buffer.last() == i;
+      operand.written = kernel.params()->Get(j)->access() != fb::Access::read;
+      seen[at] = true;
+      operands.push_back(operand);
+    }
+    operands_.push_back(std::move(operands));
+  }
+}
+
+void Checks::before(size_t launch, void *const *pointers, Device &device) const {
+  for (const Operand &operand : operands_[launch]) {
+    if (!operand.born)
+      continue;
+    if (trapNan_)
+      memset(pointers[operand.pointer], 0, operand.bytes);
+    else
+      poison(pointers[operand.pointer], operand.bytes, operand.type);
+  }
+  if (poison_)
+    for (int thread = 0; thread < device.threads(); ++thread)
+      poison(device.scratch(thread), scratch_, fb::ElementType::f32);
+}
+
+Status Checks::describe(size_t number, const Operand &operand, int64_t element, uint64_t step) const {
+  const fb::Launch &launch = launchOf(*plan_, number);
+  std::string where = concat("'", view(launch.op()), "'");
+  if (!view(launch.path()).empty())
+    where += concat(" at ", view(launch.path()));
+  if (!view(launch.file()).empty())
+    where += concat(" (", view(launch.file()), ":", launch.line(), ")");
+  const fb::Buffer &buffer = *plan_->buffers()->Get(operand.buffer);
+  return invalidInput("step ", step, ": ", where, " made a NaN, the first of the step: element ", element, " of ",
+                      operand.extent, " in ", view(buffer.name()).empty() ? "its result" : view(buffer.name()),
+                      ", launch ", number);
+}
+
+Status Checks::after(size_t launch, void *const *pointers, uint64_t step) const {
+  if (trapNan_)
+    for (const Operand &operand : operands_[launch]) {
+      if (!operand.written || operand.type != fb::ElementType::f32)
+        continue;
+      auto *values = static_cast<const float *>(pointers[operand.pointer]);
+      for (int64_t i = 0; i < operand.extent; ++i)
+        if (std::isnan(values[i]))
+          return describe(launch, operand, i, step);
+    }
+  if (poison_)
+    for (const Operand &operand : operands_[launch])
+      if (operand.dies)
+        poison(pointers[operand.pointer], operand.bytes, operand.type);
+  return {};
+}
+
+} // namespace moert
