@@ -27,10 +27,13 @@ enum class ComputeKind { elementwise, view, reduction, generator, indirect, emit
 /// the mapped index lies outside the operand, the element is `otherwise`.
 struct Access {
   mlir::AffineMap map;
-  mlir::IntegerSet valid;
+  mlir::IntegerSet valid = {};
   bool bounded = false;
   double otherwise = 0;
 };
+
+/// Every operand at the point's own index: what an elementwise op reads.
+llvm::SmallVector<Access> sameIndexAccesses(mlir::Operation *op);
 
 /// `flops` counts a multiply-add as two. `contraction` says that the flops are a contraction's or a convolution's:
 /// what "FLOPs of a model" customarily count.
@@ -38,6 +41,9 @@ struct Cost {
   Extent flops, bytes;
   bool contraction = false;
 };
+
+/// One operation an element of the iteration space, and every operand and result once through memory.
+Cost elementwiseCost(mlir::Operation *op);
 
 /// A tensor of the evaluator: row-major f64. Masks are 0 and 1, indices whole numbers.
 struct Array {

@@ -34,7 +34,7 @@ def Flow_GradientInterface : OpInterface<"GradientInterface"> {
 def Flow_ComputeInterface : OpInterface<"ComputeInterface"> {
   let cppNamespace = "::flow";
   let description = [{
-    How an element of the result follows from elements of the operands, for both back ends. The iteration space is
+    How an element of the result follows from elements of the operands, for every back end. The iteration space is
     the result's axes followed by the reduced ones. `accesses` says which element of each operand a point needs;
     `buildScalar` emits arith and math ops on scalars or on vectors of one shape alike.
   }];
@@ -42,14 +42,19 @@ def Flow_ComputeInterface : OpInterface<"ComputeInterface"> {
     InterfaceMethod<"elementwise, view, reduction, generator, indirect or emitter", "::flow::ComputeKind",
                     "computeKind">,
     InterfaceMethod<"the iteration space: result axes, then reduced axes",
-                    "::llvm::SmallVector<::flow::Extent>", "iterationSpace">,
-    InterfaceMethod<"one access an operand, over the iteration space",
-                    "::llvm::SmallVector<::flow::Access>", "accesses">,
+                    "::llvm::SmallVector<::flow::Extent>", "iterationSpace", (ins), [{}],
+                    [{ return ::flow::extentsOf($_op->getResult(0)); }]>,
+    InterfaceMethod<[{
+      One access an operand, over the iteration space. Empty where the op is indirect. A view of several operands
+      (concat) takes the one whose access is within bounds.
+    }], "::llvm::SmallVector<::flow::Access>", "accesses", (ins), [{}],
+        [{ return ::flow::sameIndexAccesses($_op); }]>,
     InterfaceMethod<[{
       The value at one point from the operands' elements there. For a reduction: the combination of (accumulator,
-      element). Null where `computeKind` is `indirect` or `emitter`, and for generators that need their index.
+      element). Null for generators, indirect ops and emitters.
     }], "::mlir::Value", "buildScalar",
-      (ins "::mlir::OpBuilder &":$builder, "::mlir::Location":$location, "::mlir::ValueRange":$operands)>,
+      (ins "::mlir::OpBuilder &":$builder, "::mlir::Location":$location, "::mlir::ValueRange":$operands), [{}],
+      [{ return $_op.computeKind() == ::flow::ComputeKind::view ? operands[0] : ::mlir::Value(); }]>,
     InterfaceMethod<"a reduction's start value", "double", "identity", (ins), [{}], [{ return 0.0; }]>,
   ];
 }
@@ -85,7 +90,8 @@ def Flow_BatchInterface : OpInterface<"BatchInterface"> {
 def Flow_CostInterface : OpInterface<"CostInterface"> {
   let cppNamespace = "::flow";
   let methods = [
-    InterfaceMethod<"arithmetic, a multiply-add as two, and the least bytes to move", "::flow::Cost", "cost">,
+    InterfaceMethod<"arithmetic, a multiply-add as two, and the least bytes to move", "::flow::Cost", "cost",
+                    (ins), [{}], [{ return ::flow::elementwiseCost($_op); }]>,
   ];
 }
 

@@ -15,14 +15,27 @@ class Flow_Op<string mnemonic, list<Trait> traits = []> : Op<Flow_Dialect, mnemo
 class Flow_BoundaryOp<string mnemonic, list<Trait> traits = []> : Flow_Op<mnemonic, traits # [Flow_Boundary]>;
 
 // An op that computes. `gradient` is its kind: rule, inactive or surrogate; the first and the last write buildGradient.
-class Flow_ComputeOp<string mnemonic, string gradient, list<Trait> traits = []>
-    : Flow_Op<mnemonic, traits # [Pure, Flow_GradientInterface]> {
+// `compute` is its ComputeKind; an elementwise op and a reduction write buildScalar, whatever reads its operands at
+// other places than its own index writes accesses.
+class Flow_ComputeOp<string mnemonic, string gradient, string compute, list<Trait> traits = []>
+    : Flow_Op<mnemonic, traits # [Pure, Flow_GradientInterface, Flow_ComputeInterface, Flow_CostInterface]> {
   string gradientKind = [{ ::flow::GradientKind gradientKind() { return ::flow::GradientKind::}] # gradient # [{; } }];
   string gradientRule = !if(!eq(gradient, "inactive"), "", [{
     ::llvm::LogicalResult buildGradient(::mlir::OpBuilder &builder, ::llvm::ArrayRef<::mlir::Value> upstream,
                                         ::llvm::SmallVectorImpl<::mlir::Value> &gradients);
   }]);
-  let extraClassDeclaration = gradientKind # gradientRule;
+  string computeKind = [{ ::flow::ComputeKind computeKind() { return ::flow::ComputeKind::}] # compute # [{; } }];
+  string scalarBody = !if(!or(!eq(compute, "elementwise"), !eq(compute, "reduction")), [{
+    ::mlir::Value buildScalar(::mlir::OpBuilder &builder, ::mlir::Location location, ::mlir::ValueRange operands);
+  }], "");
+  string accessMaps = !if(!or(!eq(compute, "elementwise"), !eq(compute, "generator")), "", [{
+    ::llvm::SmallVector<::flow::Access> accesses();
+  }]);
+  string space = !if(!or(!eq(compute, "reduction"), !eq(compute, "emitter")), [{
+    ::llvm::SmallVector<::flow::Extent> iterationSpace();
+  }], "");
+  string ownCost = !if(!eq(compute, "emitter"), [{ ::flow::Cost cost(); }], "");
+  let extraClassDeclaration = gradientKind # gradientRule # computeKind # scalarBody # accessMaps # space # ownCost;
 }
 
 // program and boundary
@@ -98,7 +111,7 @@ def Flow_ExposeOp : Flow_BoundaryOp<"expose"> {
 
 // generators
 
-def Flow_ConstantOp : Flow_ComputeOp<"constant", "inactive", [ConstantLike]> {
+def Flow_ConstantOp : Flow_ComputeOp<"constant", "inactive", "generator", [ConstantLike]> {
   let summary = "a splat; masks take 0 and 1, indices whole numbers";
   let arguments = (ins F64Attr:$value);
   let results = (outs Flow_Tensor:$y);
@@ -107,7 +120,7 @@ def Flow_ConstantOp : Flow_ComputeOp<"constant", "inactive", [ConstantLike]> {
   let hasVerifier = 1;
 }
 
-def Flow_IotaOp : Flow_ComputeOp<"iota", "inactive"> {
+def Flow_IotaOp : Flow_ComputeOp<"iota", "inactive", "generator"> {
   let summary = "the index along an axis";
   let arguments = (ins I64Attr:$axis);
   let results = (outs Flow_Number:$y);
@@ -115,7 +128,7 @@ def Flow_IotaOp : Flow_ComputeOp<"iota", "inactive"> {
   let hasVerifier = 1;
 }
 
-def Flow_ExtentOp : Flow_ComputeOp<"extent", "inactive"> {
+def Flow_ExtentOp : Flow_ComputeOp<"extent", "inactive", "generator"> {
   let summary = "a size as a number, such as the divisor of a mean";
   let arguments = (ins Flow_ExtentAttr:$extent);
   let results = (outs Flow_Float:$y);
@@ -124,7 +137,7 @@ def Flow_ExtentOp : Flow_ComputeOp<"extent", "inactive"> {
   let hasVerifier = 1;
 }
 
-def Flow_RandomOp : Flow_ComputeOp<"random", "inactive"> {
+def Flow_RandomOp : Flow_ComputeOp<"random", "inactive", "generator"> {
   let summary = "Philox numbers of a stream; the logical index is the row-major one unless given";
   let arguments = (ins Flow_RandomKind:$kind, I64Attr:$stream, Optional<Flow_Index>:$index);
   let results = (outs Flow_Float:$y);
@@ -135,7 +148,7 @@ def Flow_RandomOp : Flow_ComputeOp<"random", "inactive"> {
 // elementwise
 
 class Flow_UnaryOp<string mnemonic, string gradient, string meaning, list<Trait> traits = []>
-    : Flow_ComputeOp<mnemonic, gradient, traits # [Flow_Elementwise, AllTypesMatch<["x", "y"]>]> {
+    : Flow_ComputeOp<mnemonic, gradient, "elementwise", traits # [Flow_Elementwise, AllTypesMatch<["x", "y"]>]> {
   let summary = meaning;
   let arguments = (ins Flow_Float:$x);
   let results = (outs Flow_Float:$y);
@@ -159,7 +172,7 @@ def Flow_NotOp : Flow_UnaryOp<"not", "inactive", "the other truth value"> {
   let results = (outs Flow_Mask:$y);
 }
 
-def Flow_IsFiniteOp : Flow_ComputeOp<"is_finite", "inactive", [Flow_Elementwise,
+def Flow_IsFiniteOp : Flow_ComputeOp<"is_finite", "inactive", "elementwise", [Flow_Elementwise,
     TypesMatchWith<"a mask of the operand's shape", "x", "y", "::flow::withElement($_self, ::mlir::IntegerType::get($_self.getContext(), 1))">]> {
   let summary = "neither infinite nor NaN";
   let arguments = (ins Flow_Float:$x);
@@ -168,7 +181,7 @@ def Flow_IsFiniteOp : Flow_ComputeOp<"is_finite", "inactive", [Flow_Elementwise,
 }
 
 class Flow_BinaryOp<string mnemonic, string gradient, string meaning, list<Trait> traits = []>
-    : Flow_ComputeOp<mnemonic, gradient, traits # [Flow_Elementwise, AllTypesMatch<["a", "b", "y"]>]> {
+    : Flow_ComputeOp<mnemonic, gradient, "elementwise", traits # [Flow_Elementwise, AllTypesMatch<["a", "b", "y"]>]> {
   let summary = meaning;
   let arguments = (ins Flow_Number:$a, Flow_Number:$b);
   let results = (outs Flow_Number:$y);
@@ -197,7 +210,7 @@ def Flow_OrOp : Flow_BinaryOp<"or", "inactive", "either", [Commutative]> {
   let results = (outs Flow_Mask:$y);
 }
 
-def Flow_CompareOp : Flow_ComputeOp<"compare", "inactive", [Flow_Elementwise, AllTypesMatch<["a", "b"]>,
+def Flow_CompareOp : Flow_ComputeOp<"compare", "inactive", "elementwise", [Flow_Elementwise, AllTypesMatch<["a", "b"]>,
     TypesMatchWith<"a mask of the operands' shape", "a", "y", "::flow::withElement($_self, ::mlir::IntegerType::get($_self.getContext(), 1))">]> {
   let summary = "a comparison; false where either is NaN, but for ne, which is true";
   let arguments = (ins Flow_Predicate:$predicate, Flow_Number:$a, Flow_Number:$b);
@@ -205,7 +218,7 @@ def Flow_CompareOp : Flow_ComputeOp<"compare", "inactive", [Flow_Elementwise, Al
   let assemblyFormat = "$predicate $a `,` $b attr-dict `:` type($a)";
 }
 
-def Flow_SelectOp : Flow_ComputeOp<"select", "rule", [Flow_Elementwise, AllTypesMatch<["a", "b", "y"]>,
+def Flow_SelectOp : Flow_ComputeOp<"select", "rule", "elementwise", [Flow_Elementwise, AllTypesMatch<["a", "b", "y"]>,
     TypesMatchWith<"a mask of the operands' shape", "a", "mask", "::flow::withElement($_self, ::mlir::IntegerType::get($_self.getContext(), 1))">]> {
   let summary = "a where the mask holds, else b";
   let arguments = (ins Flow_Mask:$mask, Flow_Tensor:$a, Flow_Tensor:$b);
@@ -214,7 +227,7 @@ def Flow_SelectOp : Flow_ComputeOp<"select", "rule", [Flow_Elementwise, AllTypes
   let hasFolder = 1;
 }
 
-def Flow_ConvertOp : Flow_ComputeOp<"convert", "rule", [Flow_Elementwise]> {
+def Flow_ConvertOp : Flow_ComputeOp<"convert", "rule", "elementwise", [Flow_Elementwise]> {
   let summary = "another element type: masks become 0 and 1, numbers are cut towards zero, a mask is x != 0";
   let arguments = (ins Flow_Tensor:$x);
   let results = (outs Flow_Tensor:$y);
@@ -224,14 +237,14 @@ def Flow_ConvertOp : Flow_ComputeOp<"convert", "rule", [Flow_Elementwise]> {
 }
 
 class Flow_IdentityOp<string mnemonic, string gradient, string meaning, list<Trait> traits = []>
-    : Flow_ComputeOp<mnemonic, gradient, traits # [Flow_Elementwise, AllTypesMatch<["x", "y"]>]> {
+    : Flow_ComputeOp<mnemonic, gradient, "elementwise", traits # [Flow_Elementwise, AllTypesMatch<["x", "y"]>]> {
   let summary = meaning;
   let arguments = (ins Flow_Tensor:$x);
   let results = (outs Flow_Tensor:$y);
   let assemblyFormat = "$x attr-dict `:` type($x)";
 }
 def Flow_StopGradientOp : Flow_IdentityOp<"stop_gradient", "inactive", "x; no derivative flows">;
-def Flow_ReverseGradientOp : Flow_ComputeOp<"reverse_gradient", "surrogate", [Flow_Elementwise, AllTypesMatch<["x", "y"]>]> {
+def Flow_ReverseGradientOp : Flow_ComputeOp<"reverse_gradient", "surrogate", "elementwise", [Flow_Elementwise, AllTypesMatch<["x", "y"]>]> {
   let summary = "x; the derivative is that of -scale * x";
   let arguments = (ins Flow_Float:$x, Flow_Float:$scale);
   let results = (outs Flow_Float:$y);
@@ -250,7 +263,7 @@ def Flow_BarrierOp : Flow_IdentityOp<"barrier", "rule", "x, kept apart"> {
 // structure
 
 class Flow_ViewOp<string mnemonic, string meaning, dag attributes, string text>
-    : Flow_ComputeOp<mnemonic, "rule"> {
+    : Flow_ComputeOp<mnemonic, "rule", "view"> {
   let summary = meaning;
   let arguments = !con((ins Flow_Tensor:$x), attributes);
   let results = (outs Flow_Tensor:$y);
@@ -281,7 +294,7 @@ def Flow_PadOp : Flow_ViewOp<"pad", "values before, between and after: the gradi
   }];
 }
 
-def Flow_ConcatOp : Flow_ComputeOp<"concat", "rule"> {
+def Flow_ConcatOp : Flow_ComputeOp<"concat", "rule", "view"> {
   let summary = "the operands one after another along an axis";
   let arguments = (ins Variadic<Flow_Tensor>:$xs, I64Attr:$axis);
   let results = (outs Flow_Tensor:$y);
@@ -290,16 +303,19 @@ def Flow_ConcatOp : Flow_ComputeOp<"concat", "rule"> {
   let hasVerifier = 1;
 }
 
-def Flow_ReduceOp : Flow_ComputeOp<"reduce", "rule"> {
+def Flow_ReduceOp : Flow_ComputeOp<"reduce", "rule", "reduction"> {
   let summary = "combines along axes and drops them; equal extrema share their gradient";
   let arguments = (ins Flow_ReduceKind:$kind, Flow_Number:$x, DenseI64ArrayAttr:$axes);
   let results = (outs Flow_Number:$y);
   let assemblyFormat = "$kind $x `over` $axes attr-dict `:` type($x) `->` type($y)";
   let hasFolder = 1;
   let hasVerifier = 1;
+  let extraClassDeclaration = gradientKind # gradientRule # computeKind # scalarBody # accessMaps # space # [{
+    double identity();
+  }];
 }
 
-def Flow_ArgmaxOp : Flow_ComputeOp<"argmax", "inactive"> {
+def Flow_ArgmaxOp : Flow_ComputeOp<"argmax", "inactive", "indirect"> {
   let summary = "where the largest is along an axis; the lowest index wins a tie; NaN is the largest";
   let arguments = (ins Flow_Float:$x, I64Attr:$axis);
   let results = (outs Flow_Index:$y);
@@ -307,14 +323,14 @@ def Flow_ArgmaxOp : Flow_ComputeOp<"argmax", "inactive"> {
   let hasVerifier = 1;
 }
 
-def Flow_GatherOp : Flow_ComputeOp<"gather", "rule"> {
+def Flow_GatherOp : Flow_ComputeOp<"gather", "rule", "indirect"> {
   let summary = "rows of a table by index: [K, ...], [..] -> [.., ...]; an index outside gives zeros";
   let arguments = (ins Flow_Float:$table, Flow_Index:$index);
   let results = (outs Flow_Float:$y);
   let assemblyFormat = "$table `,` $index attr-dict `:` type($table) `,` type($index) `->` type($y)";
   let hasVerifier = 1;
 }
-def Flow_ScatterAddOp : Flow_ComputeOp<"scatter_add", "rule"> {
+def Flow_ScatterAddOp : Flow_ComputeOp<"scatter_add", "rule", "indirect"> {
   let summary = "sums rows into [K, ...] by index, in index order: the gradient of gather";
   let arguments = (ins Flow_Index:$index, Flow_Float:$rows);
   let results = (outs Flow_Float:$y);
@@ -324,7 +340,7 @@ def Flow_ScatterAddOp : Flow_ComputeOp<"scatter_add", "rule"> {
 
 // contraction and convolution
 
-def Flow_ContractOp : Flow_ComputeOp<"contract", "rule"> {
+def Flow_ContractOp : Flow_ComputeOp<"contract", "rule", "emitter"> {
   let summary = "an einsum of two: labels that the result lacks are summed";
   let description = "One label an axis; each label is in at least two of the three, and once in each.";
   let arguments = (ins Flow_Float:$a, Flow_Float:$b, DenseI64ArrayAttr:$a_axes, DenseI64ArrayAttr:$b_axes,
@@ -335,7 +351,7 @@ def Flow_ContractOp : Flow_ComputeOp<"contract", "rule"> {
 }
 
 class Flow_ConvLikeOp<string mnemonic, string meaning, string first, string second>
-    : Flow_ComputeOp<mnemonic, "rule"> {
+    : Flow_ComputeOp<mnemonic, "rule", "emitter"> {
   let summary = meaning;
   let description = "Strides are (vertical, horizontal); pads are top, left, bottom, right.";
   let arguments = !con(!dag(ins, [Flow_Float, Flow_Float], [first, second]),
@@ -349,7 +365,7 @@ def Flow_ConvOp : Flow_ConvLikeOp<"conv", "cross-correlation of x [B,C,H,W] with
 def Flow_ConvInputGradOp : Flow_ConvLikeOp<"conv_input_grad", "conv's gradient in x from dy and w", "dy", "w">;
 def Flow_ConvWeightGradOp : Flow_ConvLikeOp<"conv_weight_grad", "conv's gradient in w from x and dy", "x", "dy">;
 
-def Flow_WindowOp : Flow_ComputeOp<"window", "rule"> {
+def Flow_WindowOp : Flow_ComputeOp<"window", "rule", "view"> {
   let summary = "windows as axes: [B,C,H,W] -> [B,C,OH,OW,KH,KW]; outside is `value`";
   let description = "Pooling is this and a reduction. Size and strides are (vertical, horizontal); pads as in conv.";
   let arguments = (ins Flow_Float:$x, DenseI64ArrayAttr:$size, DenseI64ArrayAttr:$strides, DenseI64ArrayAttr:$pads,
@@ -358,7 +374,7 @@ def Flow_WindowOp : Flow_ComputeOp<"window", "rule"> {
   let assemblyFormat = "$x `size` $size `by` $strides `pads` $pads `with` $value attr-dict `:` type($x) `->` type($y)";
   let hasVerifier = 1;
 }
-def Flow_WindowSumOp : Flow_ComputeOp<"window_sum", "rule"> {
+def Flow_WindowSumOp : Flow_ComputeOp<"window_sum", "rule", "reduction"> {
   let summary = "adds windows up where they overlap: the gradient of window";
   let arguments = (ins Flow_Float:$x, DenseI64ArrayAttr:$strides, DenseI64ArrayAttr:$pads);
   let results = (outs Flow_Float:$y);

@@ -1,0 +1,168 @@
+// The scalar bodies of elementwise ops and the combiners of reductions, in arith and math. Every body works on scalars
+// and on vectors alike: constants take the operands' shape. NaN spreads as torch lets it: through relu, maximum and
+// minimum, never through a comparison.
+#include "dialects/flow/Flow.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include <limits>
+
+using namespace mlir;
+using namespace flow;
+
+namespace {
+
+/// A number of the type, in every lane.
+Value splat(OpBuilder &b, Location loc, Type type, double value) {
+  Type element = getElementTypeOrSelf(type);
+  TypedAttr number = isa<FloatType>(element) ? TypedAttr(b.getFloatAttr(element, value))
+                                             : TypedAttr(b.getIntegerAttr(element, int64_t(value)));
+  if (auto vector = dyn_cast<VectorType>(type))
+    number = DenseElementsAttr::get(vector, Attribute(number));
+  return arith::ConstantOp::create(b, loc, type, number);
+}
+
+bool isFloat(Value value) { return isa<FloatType>(getElementTypeOrSelf(value.getType())); }
+
+Type likeWith(Type type, Type element) {
+  if (auto vector = dyn_cast<VectorType>(type))
+    return vector.clone(element);
+  return element;
+}
+
+/// 1 + exp(-x): the divisor of sigmoid and silu.
+Value onePlusExpNeg(OpBuilder &b, Location loc, Value x) {
+  Value e = math::ExpOp::create(b, loc, arith::NegFOp::create(b, loc, x));
+  return arith::AddFOp::create(b, loc, splat(b, loc, x.getType(), 1), e);
+}
+
+template <typename FloatOp, typename IntOp>
+Value either(OpBuilder &b, Location loc, ValueRange operands) {
+  if (isFloat(operands[0]))
+    return FloatOp::create(b, loc, operands[0], operands[1]);
+  return IntOp::create(b, loc, operands[0], operands[1]);
+}
+
+} // namespace
+
+Value NegOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) { return arith::NegFOp::create(b, loc, v[0]); }
+Value ExpOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) { return math::ExpOp::create(b, loc, v[0]); }
+Value LogOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) { return math::LogOp::create(b, loc, v[0]); }
+Value SqrtOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) { return math::SqrtOp::create(b, loc, v[0]); }
+Value RsqrtOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) {
+  return arith::DivFOp::create(b, loc, splat(b, loc, v[0].getType(), 1), math::SqrtOp::create(b, loc, v[0]));
+}
+Value TanhOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) { return math::TanhOp::create(b, loc, v[0]); }
+Value SigmoidOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) {
+  return arith::DivFOp::create(b, loc, splat(b, loc, v[0].getType(), 1), onePlusExpNeg(b, loc, v[0]));
+}
+Value ReluOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) {
+  // x < 0 ? 0 : x is one instruction and keeps NaN.
+  Value zero = splat(b, loc, v[0].getType(), 0);
+  Value below = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OLT, v[0], zero);
+  return arith::SelectOp::create(b, loc, below, zero, v[0]);
+}
+Value SiluOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) {
+  return arith::DivFOp::create(b, loc, v[0], onePlusExpNeg(b, loc, v[0]));
+}
+Value GeluOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) {
+  Type type = v[0].getType();
+  Value scaled = arith::MulFOp::create(b, loc, v[0], splat(b, loc, type, 0.70710678118654752440));
+  Value cdf = arith::AddFOp::create(b, loc, splat(b, loc, type, 1), math::ErfOp::create(b, loc, scaled));
+  Value half = arith::MulFOp::create(b, loc, v[0], splat(b, loc, type, 0.5));
+  return arith::MulFOp::create(b, loc, half, cdf);
+}
+Value ErfOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) { return math::ErfOp::create(b, loc, v[0]); }
+Value AbsOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) { return math::AbsFOp::create(b, loc, v[0]); }
+Value NotOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) {
+  return arith::XOrIOp::create(b, loc, v[0], splat(b, loc, v[0].getType(), 1));
+}
+Value IsFiniteOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) {
+  Value size = math::AbsFOp::create(b, loc, v[0]);
+  Value infinity = splat(b, loc, v[0].getType(), std::numeric_limits<double>::infinity());
+  return arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OLT, size, infinity);
+}
+
+Value AddOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) {
+  return either<arith::AddFOp, arith::AddIOp>(b, loc, v);
+}
+Value SubOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) {
+  return either<arith::SubFOp, arith::SubIOp>(b, loc, v);
+}
+Value MulOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) {
+  return either<arith::MulFOp, arith::MulIOp>(b, loc, v);
+}
+Value DivOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) {
+  return arith::DivFOp::create(b, loc, v[0], v[1]);
+}
+Value MaximumOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) {
+  return either<arith::MaximumFOp, arith::MaxSIOp>(b, loc, v);
+}
+Value MinimumOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) {
+  return either<arith::MinimumFOp, arith::MinSIOp>(b, loc, v);
+}
+Value PowOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) {
+  return math::PowFOp::create(b, loc, v[0], v[1]);
+}
+Value AndOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) {
+  return arith::AndIOp::create(b, loc, v[0], v[1]);
+}
+Value OrOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) { return arith::OrIOp::create(b, loc, v[0], v[1]); }
+
+Value CompareOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) {
+  using F = arith::CmpFPredicate;
+  using I = arith::CmpIPredicate;
+  static constexpr F floats[] = {F::OEQ, F::UNE, F::OLT, F::OLE, F::OGT, F::OGE};
+  static constexpr I integers[] = {I::eq, I::ne, I::slt, I::sle, I::sgt, I::sge};
+  unsigned i = unsigned(getPredicate());
+  if (isFloat(v[0]))
+    return arith::CmpFOp::create(b, loc, floats[i], v[0], v[1]);
+  return arith::CmpIOp::create(b, loc, integers[i], v[0], v[1]);
+}
+Value SelectOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) {
+  return arith::SelectOp::create(b, loc, v[0], v[1], v[2]);
+}
+
+Value ConvertOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) {
+  Type from = getElementTypeOrSelf(v[0].getType()), to = cast<RankedTensorType>(getY().getType()).getElementType();
+  if (from == to)
+    return v[0];
+  Type type = likeWith(v[0].getType(), to);
+  if (to.isInteger(1)) {
+    Value zero = splat(b, loc, v[0].getType(), 0);
+    if (isa<FloatType>(from))
+      return arith::CmpFOp::create(b, loc, arith::CmpFPredicate::UNE, v[0], zero);
+    return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ne, v[0], zero);
+  }
+  if (from.isInteger(1)) // a select is one masked move
+    return arith::SelectOp::create(b, loc, v[0], splat(b, loc, type, 1), splat(b, loc, type, 0));
+  if (isa<FloatType>(to))
+    return arith::SIToFPOp::create(b, loc, type, v[0]);
+  return arith::FPToSIOp::create(b, loc, type, v[0]);
+}
+
+Value StopGradientOp::buildScalar(OpBuilder &, Location, ValueRange v) { return v[0]; }
+Value ReverseGradientOp::buildScalar(OpBuilder &, Location, ValueRange v) { return v[0]; }
+Value BarrierOp::buildScalar(OpBuilder &, Location, ValueRange v) { return v[0]; }
+
+Value ReduceOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) {
+  switch (getKind()) {
+  case ReduceKind::sum:
+    return either<arith::AddFOp, arith::AddIOp>(b, loc, v);
+  case ReduceKind::max:
+    return either<arith::MaximumFOp, arith::MaxSIOp>(b, loc, v);
+  case ReduceKind::min:
+    return either<arith::MinimumFOp, arith::MinSIOp>(b, loc, v);
+  }
+  llvm_unreachable("a reduction of no kind");
+}
+double ReduceOp::identity() {
+  if (getKind() == ReduceKind::sum)
+    return 0;
+  double most = cast<RankedTensorType>(getX().getType()).getElementType().isF32()
+                    ? std::numeric_limits<double>::infinity()
+                    : 2147483647.0;
+  return getKind() == ReduceKind::max ? -most : most;
+}
+Value WindowSumOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) {
+  return arith::AddFOp::create(b, loc, v[0], v[1]);
+}
