@@ -1,0 +1,138 @@
+// Replaces every flow.grad by the ops that compute it. The gradients of one entry are lowered in program order: a grad's
+// loss can only depend on grads before it, which by then are ordinary ops, so nesting needs nothing of its own. For one
+// grad:
+//   1. mark what depends on the values differentiated by, through ops that let a derivative flow;
+//   2. mark what the loss depends on;
+//   3. walk the ops in both sets backwards, asking each for its rule, and add up what arrives at a value in the order
+//      of arrival, which is fixed.
+// New ops stand at the grad's place and carry the source line of the op whose rule emitted them.
+//
+//     %y = flow.exp %x : tensor<f32>
+//     %g = flow.grad %y wrt(%x) : (tensor<f32>, tensor<f32>) -> tensor<f32>
+//   ==>
+//     %y = flow.exp %x : tensor<f32>
+//     %one = flow.constant 1.0 : tensor<f32>
+//     %g = flow.mul %one, %y : tensor<f32>
+#include "dialects/flow/Emit.h"
+#include "passes/training/Training.h"
+#include "mlir/Pass/Pass.h"
+#include "llvm/ADT/DenseMap.h"
+#include "llvm/ADT/DenseSet.h"
+
+using namespace mlir;
+using namespace flow;
+
+namespace {
+
+bool isFloat(Value value) {
+  auto type = dyn_cast<RankedTensorType>(value.getType());
+  return type && isa<FloatType>(type.getElementType());
+}
+
+// Whether a derivative can pass through the op at all.
+bool isActive(Operation *op) {
+  auto rule = dyn_cast<GradientInterface>(op);
+  return !rule || rule.gradientKind() != GradientKind::inactive;
+}
+
+class Lowering {
+public:
+  explicit Lowering(GradOp grad) : grad(grad), builder(grad) {}
+
+  LogicalResult run() {
+    markActive();
+    markUseful();
+    Emit at{builder, grad.getLoc()};
+    if (active.contains(grad.getLoss()))
+      total[grad.getLoss()] = at.constantLike(grad.getLoss(), 1);
+    for (Operation *op : llvm::reverse(path))
+      if (failed(propagate(op)))
+        return failure();
+    for (auto [result, wrt] : llvm::zip(grad.getGradients(), grad.getWrt())) {
+      Value gradient = total.lookup(wrt);
+      result.replaceAllUsesWith(gradient ? gradient : at.zeros(wrt.getType()));
+    }
+    grad.erase();
+    return success();
+  }
+
+private:
+  void markActive() {
+    for (Value wrt : grad.getWrt())
+      active.insert(wrt);
+    for (Operation &op : *grad->getBlock()) {
+      if (&op == grad)
+        break;
+      bool reached = llvm::any_of(op.getOperands(), [&](Value x) { return isFloat(x) && active.contains(x); });
+      if (!reached || op.getNumResults() == 0 || !isActive(&op))
+        continue;
+      for (Value result : op.getResults())
+        if (isFloat(result))
+          active.insert(result);
+      path.push_back(&op);
+    }
+  }
+
+  // Drops from the path what the loss does not depend on.
+  void markUseful() {
+    DenseSet<Value> useful = {grad.getLoss()};
+    SmallVector<Operation *> kept;
+    for (Operation *op : llvm::reverse(path)) {
+      if (llvm::none_of(op->getResults(), [&](Value y) { return useful.contains(y); }))
+        continue;
+      kept.push_back(op);
+      for (Value operand : op->getOperands())
+        if (active.contains(operand))
+          useful.insert(operand);
+    }
+    path.assign(kept.rbegin(), kept.rend());
+  }
+
+  LogicalResult propagate(Operation *op) {
+    SmallVector<Value> upstream, gradients;
+    for (Value result : op->getResults())
+      upstream.push_back(total.lookup(result));
+    if (llvm::none_of(upstream, [](Value dy) { return bool(dy); }))
+      return success();
+    auto rule = dyn_cast<GradientInterface>(op);
+    if (!rule) {
+      InFlightDiagnostic error = op->emitError("expected a gradient rule, for the loss depends on it, found none for '")
+                                 << op->getName() << "'; put a stop_gradient before it, or leave it out";
+      error.attachNote(grad.getLoc()) << "differentiated here";
+      return error;
+    }
+    if (failed(rule.buildGradient(builder, upstream, gradients)))
+      return failure();
+    for (auto [operand, gradient] : llvm::zip_equal(op->getOperands(), gradients))
+      if (gradient && active.contains(operand)) {
+        Value &sum = total[operand];
+        sum = sum ? Emit{builder, gradient.getLoc()}.add(sum, gradient) : gradient;
+      }
+    return success();
+  }
+
+  GradOp grad;
+  OpBuilder builder;
+  DenseSet<Value> active;
+  SmallVector<Operation *> path;
+  DenseMap<Value, Value> total;
+};
+
+struct Differentiate : PassWrapper<Differentiate, OperationPass<ModuleOp>> {
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(Differentiate)
+  StringRef getArgument() const final { return "moe-differentiate"; }
+  StringRef getDescription() const final { return "replace flow.grad by the ops that compute it"; }
+
+  void runOnOperation() final {
+    SmallVector<GradOp> grads;
+    getOperation().walk([&](GradOp grad) { grads.push_back(grad); });
+    for (GradOp grad : grads)
+      if (failed(Lowering(grad).run()))
+        return signalPassFailure();
+  }
+};
+PassRegistration<Differentiate> registration;
+
+} // namespace
+
+std::unique_ptr<Pass> moe::createDifferentiate() { return std::make_unique<Differentiate>(); }
