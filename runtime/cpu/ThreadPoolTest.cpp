@@ -1,0 +1,71 @@
+// The pool gives every unit to exactly one call, at any number of threads, and one launch after another.
+#include "runtime/cpu/ThreadPool.h"
+
+#include <chrono>
+#include <gtest/gtest.h>
+
+namespace moert {
+namespace {
+
+struct Count {
+  std::vector<std::atomic<int>> seen;
+  std::atomic<int64_t> largest{0};
+  std::atomic<int> threads{0};
+};
+
+void count(void *context, int thread, int64_t begin, int64_t end) {
+  auto &counts = *static_cast<Count *>(context);
+  for (int64_t i = begin; i < end; ++i)
+    counts.seen[size_t(i)].fetch_add(1, std::memory_order_relaxed);
+  for (int64_t old = counts.largest; end - begin > old && !counts.largest.compare_exchange_weak(old, end - begin);)
+    ;
+  counts.threads.fetch_or(1 << thread);
+}
+
+TEST(ThreadPool, EveryUnitOnce) {
+  for (int threads : {1, 2, 3, 8}) {
+    ThreadPool pool(threads);
+    EXPECT_EQ(pool.threads(), threads);
+    for (int64_t units : {0, 1, 2, 7, 100, 1001})
+      for (int64_t grain : {1, 3, 64}) {
+        Count counts{std::vector<std::atomic<int>>(size_t(units)), {}, {}};
+        pool.run(units, grain, count, &counts);
+        for (auto &seen : counts.seen)
+          ASSERT_EQ(seen.load(), 1);
+        if (threads > 1)
+          EXPECT_LE(counts.largest, std::max<int64_t>(grain, 1));
+      }
+  }
+}
+
+TEST(ThreadPool, ManySmallLaunches) {
+  ThreadPool pool(4);
+  struct Context {
+    std::atomic<int64_t> sum{0};
+  } context;
+  constexpr int launches = 20000;
+  for (int i = 0; i < launches; ++i)
+    pool.run(1 + i % 9, 1, [](void *raw, int, int64_t begin, int64_t end) {
+      static_cast<Context *>(raw)->sum.fetch_add(end - begin, std::memory_order_relaxed);
+    }, &context);
+  int64_t expected = 0;
+  for (int i = 0; i < launches; ++i)
+    expected += 1 + i % 9;
+  EXPECT_EQ(context.sum, expected);
+}
+
+TEST(ThreadPool, WakesSleepers) {
+  ThreadPool pool(2);
+  for (int round = 0; round < 5; ++round) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5)); // workers sleep by now
+    Count counts{std::vector<std::atomic<int>>(2), {}, {}};
+    pool.run(2, 1, [](void *raw, int thread, int64_t begin, int64_t end) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      count(raw, thread, begin, end);
+    }, &counts);
+    EXPECT_EQ(counts.threads, 3) << "the sleeping worker did not help";
+  }
+}
+
+} // namespace
+} // namespace moert

@@ -1,0 +1,388 @@
+// Breaks every numbered rule of verification by one change to a sound program, and looks for that rule's number in the
+// refusal. The last test counts the rules that the sources name, so that a new rule needs a case here.
+#include "runtime/program/Verify.h"
+#include "runtime/cpu/KernelCode.h"
+#include "runtime/session/Layout.h"
+#include "test/support/TestProgram.h"
+
+#include <cmath>
+#include <cstring>
+#include <elf.h>
+#include <fstream>
+#include <functional>
+#include <gtest/gtest.h>
+#include <limits>
+#include <regex>
+#include <set>
+#include <sstream>
+
+namespace moert::test {
+namespace {
+
+std::set<std::string> &broken() {
+  static std::set<std::string> rules;
+  return rules;
+}
+
+void expectRule(const Status &status, const std::string &rule, const std::string &words) {
+  broken().insert(rule);
+  ASSERT_FALSE(status.ok()) << "rule " << rule << " let the change pass";
+  EXPECT_EQ(status.code(), Code::invalid_input);
+  EXPECT_NE(status.message().find("[" + rule + "]"), std::string::npos) << status.message();
+  EXPECT_NE(status.message().find(words), std::string::npos) << status.message();
+}
+
+Status verifyBytes(std::vector<uint8_t> bytes) { return Program::verify(std::move(bytes), "p.moe").status(); }
+
+/// A change to the table must be refused by this rule, with these words.
+void expectTable(const char *rule, const char *words, const std::function<void(TestProgram &)> &change) {
+  TestProgram program = testProgram();
+  change(program);
+  expectRule(verifyBytes(program.encode()), rule, words);
+}
+
+/// A change to the file's bytes; `reseal` gives it a valid digest again.
+void expectBytes(const char *rule, const char *words, bool reseal, const std::function<void(std::vector<uint8_t> &)> &change) {
+  std::vector<uint8_t> bytes = testProgram().encode();
+  change(bytes);
+  if (reseal)
+    seal(bytes);
+  expectRule(verifyBytes(std::move(bytes)), rule, words);
+}
+
+void expectElf(const char *words, const std::function<void(std::vector<uint8_t> &)> &change) {
+  TestProgram program = testProgram();
+  change(program.sections[0]);
+  expectRule(verifyBytes(program.encode()), "V17", words);
+}
+
+template <typename T> T get(const std::vector<uint8_t> &bytes, size_t at) {
+  T value;
+  memcpy(&value, bytes.data() + at, sizeof value);
+  return value;
+}
+template <typename T> void put(std::vector<uint8_t> &bytes, size_t at, T value) {
+  memcpy(bytes.data() + at, &value, sizeof value);
+}
+
+/// Offset of the first program header of a type.
+size_t segment(const std::vector<uint8_t> &elf, uint32_t type) {
+  auto header = get<Elf64_Ehdr>(elf, 0);
+  for (unsigned i = 0; i < header.e_phnum; ++i)
+    if (get<Elf64_Phdr>(elf, header.e_phoff + i * sizeof(Elf64_Phdr)).p_type == type)
+      return header.e_phoff + i * sizeof(Elf64_Phdr);
+  ADD_FAILURE() << "the test kernels have no segment of type " << type;
+  return 0;
+}
+
+/// Offset of the dynamic table's entry with a tag.
+size_t dynamic(const std::vector<uint8_t> &elf, int64_t tag) {
+  auto table = get<Elf64_Phdr>(elf, segment(elf, PT_DYNAMIC));
+  for (uint64_t at = 0; at < table.p_filesz; at += sizeof(Elf64_Dyn))
+    if (get<Elf64_Dyn>(elf, table.p_offset + at).d_tag == tag)
+      return table.p_offset + at;
+  ADD_FAILURE() << "the test kernels have no dynamic tag " << tag;
+  return 0;
+}
+
+template <typename T> void setField(std::vector<uint8_t> &elf, size_t record, T Elf64_Phdr::*field, T value) {
+  auto header = get<Elf64_Phdr>(elf, record);
+  header.*field = value;
+  put(elf, record, header);
+}
+
+TEST(Verify, AcceptsTheTestProgram) {
+  Result<std::shared_ptr<const Program>> program = Program::verify(testProgram().encode(), "p.moe");
+  ASSERT_TRUE(program.ok()) << program.status().message();
+  EXPECT_EQ((*program)->name(), "linear");
+  EXPECT_EQ((*program)->digest().size(), 64u);
+  EXPECT_EQ((*program)->config("classes"), "2");
+  EXPECT_FALSE((*program)->config("colour"));
+  EXPECT_EQ((*program)->state("momentum.fc.weight"), 1u);
+  EXPECT_NE((*program)->entry("tarin").status().message().find("did you mean 'train'"), std::string::npos);
+}
+
+TEST(Verify, SameBytesForTheSameProgram) { EXPECT_EQ(testProgram().encode(), testProgram().encode()); }
+
+TEST(Verify, File) {
+  expectBytes("V01", "empty", false, [](auto &bytes) { bytes.clear(); });
+  expectBytes("V01", "found 79", false, [](auto &bytes) { bytes.resize(79); });
+  expectBytes("V02", "another kind", true, [](auto &bytes) { bytes[1] = 'm'; });
+  expectBytes("V03", "too old", true, [](auto &bytes) { put<uint16_t>(bytes, offsetof(Header, major), kSchemaMajor + 1); });
+  expectBytes("V03", "compile it again", true,
+              [](auto &bytes) { put<uint16_t>(bytes, offsetof(Header, major), kSchemaMajor - 1); });
+  expectBytes("V04", "truncated", false, [](auto &bytes) { bytes.pop_back(); });
+  expectBytes("V04", "appended", false, [](auto &bytes) { bytes.push_back(0); });
+  expectBytes("V05", "damaged", false, [](auto &bytes) { bytes[bytes.size() - 2] ^= 1; });
+}
+
+TEST(Verify, Sections) {
+  constexpr size_t table = sizeof(Header);
+  expectBytes("V06", "sections, found 0", true, [](auto &bytes) { put<uint32_t>(bytes, offsetof(Header, sections), 0); });
+  expectBytes("V06", "sections", true, [](auto &bytes) { put<uint32_t>(bytes, offsetof(Header, sections), 65); });
+  expectBytes("V06", "sections", true, [](auto &bytes) { put<uint64_t>(bytes, offsetof(Header, reserved), 1); });
+  expectBytes("V06", "section 1", true, [&](auto &bytes) { put<uint64_t>(bytes, table + 16, 64); });
+  expectBytes("V06", "section 1", true, [&](auto &bytes) { put<uint64_t>(bytes, table + 24, UINT64_MAX); });
+  expectBytes("V06", "zeros", true, [&](auto &bytes) { bytes[get<uint64_t>(bytes, table) + get<uint64_t>(bytes, table + 8)] = 1; });
+  expectBytes("V06", "last section", true, [&](auto &bytes) {
+    put<uint64_t>(bytes, table + 40, get<uint64_t>(bytes, table + 40) - 1);
+  });
+}
+
+TEST(Verify, Structure) {
+  expectBytes("V07", "FlatBuffer", true, [](auto &bytes) { bytes[get<uint64_t>(bytes, sizeof(Header)) + 3] = 0x7f; });
+  expectBytes("V07", "FlatBuffer", true, [](auto &bytes) { bytes[get<uint64_t>(bytes, sizeof(Header)) + 4] = 'X'; });
+}
+
+TEST(Verify, Texts) {
+  expectTable("V10", "a state's path", [](TestProgram &p) { p.table.states[kW]->path = ""; });
+  expectTable("V10", "control", [](TestProgram &p) { p.table.states[kW]->path = "a\nb"; });
+  expectTable("V10", "4096", [](TestProgram &p) { p.table.name = std::string(5000, 'x'); });
+}
+
+TEST(Verify, Expressions) {
+  using moe::fb::ExprCode;
+  auto ops = [](TestProgram &p, std::vector<moe::fb::ExprOp> steps) { p.table.exprs[kB]->ops = std::move(steps); };
+  using Op = moe::fb::ExprOp;
+  expectTable("V11", "1 to", [&](TestProgram &p) { ops(p, {}); });
+  expectTable("V11", "fewer", [&](TestProgram &p) { ops(p, {Op(ExprCode::symbol, 0), Op(ExprCode::mul, 0)}); });
+  expectTable("V11", "one value", [&](TestProgram &p) { ops(p, {Op(ExprCode::symbol, 0), Op(ExprCode::symbol, 1)}); });
+  expectTable("V11", "known code", [&](TestProgram &p) { ops(p, {Op(ExprCode(99), 0)}); });
+  expectTable("V11", "threads", [&](TestProgram &p) { ops(p, {Op(ExprCode::symbol, 2)}); });
+  expectTable("V11", "stack", [&](TestProgram &p) { ops(p, std::vector<Op>(65, Op(ExprCode::constant, 1))); });
+  expectTable("V11", "steps", [&](TestProgram &p) { ops(p, std::vector<Op>(5000, Op(ExprCode::constant, 1))); });
+}
+
+TEST(Verify, States) {
+  using namespace moe::fb;
+  expectTable("V12", "twice", [](TestProgram &p) { p.table.states[kMomentum]->path = "fc.weight"; });
+  expectTable("V12", "known kind", [](TestProgram &p) { p.table.states[kW]->kind = StateKind(9); });
+  expectTable("V12", "known kind", [](TestProgram &p) { p.table.states[kW]->type = ElementType(9); });
+  expectTable("V12", "positive", [](TestProgram &p) { p.table.states[kW]->shape = {3, 0}; });
+  expectTable("V12", "positive", [](TestProgram &p) { p.table.states[kW]->shape = {int64_t(1) << 62, 8}; });
+  expectTable("V12", "bytes of state", [](TestProgram &p) { p.table.states[kW]->shape = {int64_t(1) << 40}; });
+  expectTable("V12", "axes", [](TestProgram &p) { p.table.states[kW]->shape.assign(17, 1); });
+  expectTable("V12", "known rule", [](TestProgram &p) { p.table.states[kW]->init->kind = InitKind(9); });
+  expectTable("V12", "finite", [](TestProgram &p) { p.table.states[kW]->init->a = std::numeric_limits<double>::infinity(); });
+  expectTable("V12", "ordered", [](TestProgram &p) { p.table.states[kW]->init->a = 1; });
+  expectTable("V12", "to be f32", [](TestProgram &p) { p.table.states[kW]->type = ElementType::i32; });
+  expectTable("V12", "belong", [](TestProgram &p) { p.table.states[kMomentum]->of = "fc.bias"; });
+}
+
+TEST(Verify, Scalars) {
+  using namespace moe::fb;
+  expectTable("V13", "twice", [](TestProgram &p) { p.table.scalars[kMu]->key = "optimizer.lr"; });
+  expectTable("V13", "known kind", [](TestProgram &p) { p.table.scalars[kMu]->kind = ScalarKind(7); });
+  expectTable("V13", "finite", [](TestProgram &p) { p.table.scalars[kMu]->fallback = std::nan(""); });
+}
+
+TEST(Verify, Entries) {
+  using namespace moe::fb;
+  expectTable("V14", "an entry", [](TestProgram &p) { p.table.entries.clear(); });
+  expectTable("V14", "twice", [](TestProgram &p) { p.table.entries[1]->name = "train"; });
+  expectTable("V14", "known kind", [](TestProgram &p) { p.table.entries[1]->kind = EntryKind(5); });
+  expectTable("V14", "twice", [](TestProgram &p) { p.table.entries[0]->inputs[1]->name = "image"; });
+  expectTable("V14", "element type", [](TestProgram &p) { p.table.entries[0]->inputs[1]->type = ElementType(9); });
+  expectTable("V14", "below 6, found 6", [](TestProgram &p) { p.table.entries[0]->inputs[0]->shape[0] = 6; });
+  expectTable("V14", "axes", [](TestProgram &p) { p.table.entries[0]->inputs[0]->shape.assign(17, kOne); });
+  expectTable("V14", "'loss' and 'finite'", [](TestProgram &p) { p.table.entries[0]->outputs[0]->name = "cost"; });
+}
+
+TEST(Verify, Config) {
+  expectTable("V15", "twice", [](TestProgram &p) {
+    p.table.config.push_back(std::make_unique<moe::fb::KeyValueT>(*p.table.config[0]));
+  });
+}
+
+TEST(Verify, Targets) {
+  expectTable("V16", "a target", [](TestProgram &p) { p.table.targets.clear(); });
+  expectTable("V16", "section 0", [](TestProgram &p) { p.table.targets[0]->code = 0; });
+  expectTable("V16", "code section below 3", [](TestProgram &p) { p.table.targets[0]->code = 3; });
+  expectTable("V16", "data section below 3", [](TestProgram &p) { p.table.targets[0]->data = 7; });
+  expectTable("V16", "entry below 2", [](TestProgram &p) { p.table.targets[0]->plans[1]->entry = 2; });
+  expectTable("V16", "one plan of entry 'train', found 2", [](TestProgram &p) { p.table.targets[0]->plans[1]->entry = 0; });
+  expectTable("V16", "one plan of entry 'main', found 0", [](TestProgram &p) { p.table.targets[0]->plans.pop_back(); });
+}
+
+TEST(Verify, Code) {
+  expectElf("expected an ELF image", [](auto &elf) { elf.clear(); });
+  expectElf("expected an ELF image", [](auto &elf) { elf[0] = 0; });
+  expectElf("x86 shared object", [](auto &elf) { put<uint16_t>(elf, offsetof(Elf64_Ehdr, e_machine), EM_AARCH64); });
+  expectElf("program headers", [](auto &elf) { put<uint16_t>(elf, offsetof(Elf64_Ehdr, e_phentsize), 55); });
+  expectElf("lies outside", [](auto &elf) { put<uint64_t>(elf, offsetof(Elf64_Ehdr, e_phoff), UINT64_MAX); });
+  expectElf("loaded segments", [](auto &elf) { put<uint16_t>(elf, offsetof(Elf64_Ehdr, e_phnum), 0); });
+  expectElf("ends after", [](auto &elf) { setField(elf, segment(elf, PT_LOAD), &Elf64_Phdr::p_filesz, uint64_t(1) << 40); });
+  expectElf("sound size", [](auto &elf) { setField(elf, segment(elf, PT_LOAD), &Elf64_Phdr::p_memsz, uint64_t(1) << 40); });
+  expectElf("modulo", [](auto &elf) { setField(elf, segment(elf, PT_LOAD), &Elf64_Phdr::p_vaddr, uint64_t(8)); });
+  expectElf("shares a page", [](auto &elf) {
+    size_t at = segment(elf, PT_LOAD) + sizeof(Elf64_Phdr);
+    auto second = get<Elf64_Phdr>(elf, at);
+    ASSERT_EQ(second.p_type, uint32_t(PT_LOAD));
+    setField(elf, at, &Elf64_Phdr::p_vaddr, second.p_offset % 4096);
+  });
+  expectElf("writable and executable", [](auto &elf) { setField(elf, segment(elf, PT_LOAD), &Elf64_Phdr::p_flags, uint32_t(PF_W | PF_X)); });
+  expectElf("thread-local", [](auto &elf) { setField(elf, segment(elf, PT_GNU_STACK), &Elf64_Phdr::p_type, uint32_t(PT_TLS)); });
+  expectElf("dynamic table ends", [](auto &elf) { setField(elf, segment(elf, PT_DYNAMIC), &Elf64_Phdr::p_offset, uint64_t(elf.size() - 8)); });
+  for (int64_t tag : {DT_NEEDED, DT_RELA, DT_REL, DT_JMPREL, DT_INIT, DT_INIT_ARRAY, DT_FINI, DT_TEXTREL})
+    expectElf("found dynamic tag", [&](auto &elf) { put<int64_t>(elf, dynamic(elf, DT_SYMENT), tag); });
+  expectElf("expected symbols of", [](auto &elf) { put<uint64_t>(elf, dynamic(elf, DT_SYMENT) + 8, 23); });
+  expectElf("hash table", [](auto &elf) { put<uint64_t>(elf, dynamic(elf, DT_HASH) + 8, uint64_t(1) << 40); });
+  expectElf("string table", [](auto &elf) { put<uint64_t>(elf, dynamic(elf, DT_STRSZ) + 8, uint64_t(1) << 40); });
+  // Addresses and offsets agree in the first segment, where lld puts the symbols.
+  auto symbol = [](const std::vector<uint8_t> &elf, unsigned i) {
+    return get<uint64_t>(elf, dynamic(elf, DT_SYMTAB) + 8) + i * sizeof(Elf64_Sym);
+  };
+  expectElf("outside the string table", [&](auto &elf) { put<uint32_t>(elf, symbol(elf, 1), 1 << 30); });
+  expectElf("undefined", [&](auto &elf) { put<uint16_t>(elf, symbol(elf, 1) + offsetof(Elf64_Sym, st_shndx), SHN_UNDEF); });
+  expectElf("ends after its segment", [&](auto &elf) { put<uint32_t>(elf, get<uint64_t>(elf, dynamic(elf, DT_HASH) + 8) + 4, 1 << 19); });
+}
+
+TEST(Verify, Kernels) {
+  using namespace moe::fb;
+  auto kernel = [](TestProgram &p) -> KernelT & { return *p.table.targets[0]->kernels[kDot]; };
+  expectTable("V18", "twice", [&](TestProgram &p) { kernel(p).symbol = "scale"; });
+  expectTable("V18", "code section, found none", [&](TestProgram &p) { kernel(p).symbol = "dott"; });
+  expectTable("V18", "scratch", [&](TestProgram &p) { kernel(p).scratch = UINT32_MAX; });
+  expectTable("V18", "known accesses", [&](TestProgram &p) { kernel(p).params[0]->access = Access(3); });
+  expectTable("V18", "known accesses", [&](TestProgram &p) { kernel(p).params[0]->type = ElementType(30); });
+}
+
+TEST(Verify, Buffers) {
+  using namespace moe::fb;
+  auto buffer = [](TestProgram &p, uint32_t i) -> BufferT & { return *p.table.targets[0]->plans[kTrain]->buffers[i]; };
+  expectTable("V19", "known kind", [&](TestProgram &p) { buffer(p, kTY).kind = BufferKind(5); });
+  expectTable("V19", "expression below 6", [&](TestProgram &p) { buffer(p, kTY).extent = 6; });
+  expectTable("V19", "power of two", [&](TestProgram &p) { buffer(p, kTY).alignment = 48; });
+  expectTable("V19", "power of two", [&](TestProgram &p) { buffer(p, kTY).alignment = 1 << 20; });
+  expectTable("V19", "power of two", [&](TestProgram &p) { buffer(p, kTY).alignment = 2; });
+  expectTable("V19", "at most 64", [&](TestProgram &p) { buffer(p, kTW).alignment = 128; });
+  expectTable("V19", "state below 2", [&](TestProgram &p) { buffer(p, kTW).index = 2; });
+  expectTable("V19", "port below 2", [&](TestProgram &p) { buffer(p, kTImage).index = 2; });
+  expectTable("V19", "elements of f32, found i32", [&](TestProgram &p) { buffer(p, kTW).type = ElementType::i32; });
+  expectTable("V20", "second", [&](TestProgram &p) { buffer(p, kTMomentum).index = kW; });
+  expectTable("V21", "fixed size", [&](TestProgram &p) { buffer(p, kTBias).extent = kB; });
+  expectTable("V21", "68 bytes", [&](TestProgram &p) { buffer(p, kTBias).extent = kColumns; });
+  expectTable("V21", "aligned", [&](TestProgram &p) { buffer(p, kTBias).offset = 60; });
+  expectTable("V21", "inside 68", [&](TestProgram &p) { buffer(p, kTBias).offset = UINT64_MAX - 63; });
+}
+
+TEST(Verify, Launches) {
+  using namespace moe::fb;
+  auto launch = [](TestProgram &p) -> LaunchT & { return *p.table.targets[0]->plans[kTrain]->step[0]; };
+  expectTable("V22", "kernel below 5", [&](TestProgram &p) { launch(p).kernel = 5; });
+  expectTable("V22", "4 buffers", [&](TestProgram &p) { launch(p).buffers.pop_back(); });
+  expectTable("V22", "4 buffers", [&](TestProgram &p) { launch(p).extents.pop_back(); });
+  expectTable("V22", "1 scalars, found 0", [&](TestProgram &p) { launch(p).scalars.clear(); });
+  expectTable("V22", "grain", [&](TestProgram &p) { launch(p).grain = 0; });
+  expectTable("V22", "expression below", [&](TestProgram &p) { launch(p).units = 99; });
+  expectTable("V22", "expression below", [&](TestProgram &p) { launch(p).flops = 99; });
+  expectTable("V22", "expression below", [&](TestProgram &p) { launch(p).extents[0] = 99; });
+  expectTable("V22", "buffer below 8", [&](TestProgram &p) { launch(p).buffers[0] = 8; });
+  expectTable("V22", "expression below", [&](TestProgram &p) { launch(p).scalars[0] = Arg(ArgKind::extent, -1); });
+  expectTable("V22", "scalar below", [&](TestProgram &p) { launch(p).scalars[0] = Arg(ArgKind::scalar_f32, 4); });
+  expectTable("V22", "known kind", [&](TestProgram &p) { launch(p).scalars[0] = Arg(ArgKind(17), 0); });
+  expectTable("V22", "expected f32 as buffer 0, found i32", [&](TestProgram &p) { launch(p).buffers[0] = kTLabel; });
+  expectTable("V23", "alias", [&](TestProgram &p) { launch(p).buffers = {kTImage, kTW, kTY, kTY}; });
+  expectTable("V24", "not to write a buffer of kind input", [&](TestProgram &p) { launch(p).buffers[3] = kTImage; });
+  expectTable("V24", "not to write a buffer of kind constant", [&](TestProgram &p) {
+    launch(p).buffers = {kTImage, kTW, kTW, kTBias};
+  });
+  expectTable("V24", "prepare not to read a buffer of kind input", [&](TestProgram &p) {
+    p.table.targets[0]->plans[kMain]->prepare[0]->buffers[0] = kMImage;
+  });
+  expectTable("V24", "not to write a buffer of kind state", [&](TestProgram &p) {
+    p.table.targets[0]->plans[kMain]->step[1]->buffers[1] = kMW;
+  });
+  expectTable("V24", "prepare not to write a buffer of kind output", [&](TestProgram &p) {
+    p.table.targets[0]->plans[kMain]->prepare[0]->buffers[1] = kMLogits;
+  });
+}
+
+TEST(Verify, Lifetimes) {
+  auto plan = [](TestProgram &p, EntryIndex i) -> moe::fb::PlanT & { return *p.table.targets[0]->plans[i]; };
+  expectTable("V25", "before it is read", [&](TestProgram &p) { plan(p, kTrain).step.erase(plan(p, kTrain).step.begin()); });
+  expectTable("V26", "from launch 0 to 2", [&](TestProgram &p) { plan(p, kTrain).buffers[kTY]->last = 1; });
+  expectTable("V26", "from launch 0 to 2", [&](TestProgram &p) { plan(p, kTrain).buffers[kTY]->first = 1; });
+  expectTable("V26", "from launch 0 to 3", [&](TestProgram &p) { plan(p, kMain).buffers[kMPacked]->last = 1; });
+  expectTable("V26", "from launch -1", [&](TestProgram &p) {
+    plan(p, kTrain).buffers.push_back(std::make_unique<moe::fb::BufferT>(*plan(p, kTrain).buffers[kTY]));
+  });
+  expectTable("V27", "'mark' to be written", [&](TestProgram &p) { plan(p, kMain).step.pop_back();
+    plan(p, kMain).buffers[kMPacked]->last = 2; });
+}
+
+Status layOutAt(TestProgram p, EntryIndex entry, Binding binding) {
+  Result<std::shared_ptr<const Program>> program = Program::verify(p.encode(), "p.moe");
+  if (!program)
+    return program.status();
+  const fb::Target &target = *(*program)->table().targets()->Get(0);
+  return layOut(**program, target, *target.plans()->Get(entry), binding).status();
+}
+
+TEST(Bind, Rules) {
+  using moe::fb::ExprCode;
+  using Op = moe::fb::ExprOp;
+  EXPECT_TRUE(layOutAt(testProgram(), kTrain, {5, 64}).ok());
+  auto with = [](const std::function<void(TestProgram &)> &change) {
+    TestProgram p = testProgram();
+    change(p);
+    return p;
+  };
+  expectRule(layOutAt(testProgram(), kTrain, {int64_t(1) << 40, int64_t(1) << 40}), "B01", "overflows");
+  Op divide[] = {Op(ExprCode::constant, 1), Op(ExprCode::constant, 0), Op(ExprCode::floordiv, 0)};
+  expectRule(layOutAt(with([&](TestProgram &p) { p.table.exprs[kB]->ops = {divide, divide + 3}; }), kTrain, {1, 1}), "B01",
+             "divides by zero");
+  Op least[] = {Op(ExprCode::constant, INT64_MIN), Op(ExprCode::constant, -1), Op(ExprCode::ceildiv, 0)};
+  expectRule(layOutAt(with([&](TestProgram &p) { p.table.exprs[kB]->ops = {least, least + 3}; }), kTrain, {1, 1}), "B01",
+             "divides by zero");
+  Op negative[] = {Op(ExprCode::symbol, 0), Op(ExprCode::constant, 9), Op(ExprCode::sub, 0)};
+  expectRule(layOutAt(with([&](TestProgram &p) { p.table.exprs[kB]->ops = {negative, negative + 3}; }), kTrain, {1, 1}),
+             "B01", "is -8");
+  expectRule(layOutAt(testProgram(), kTrain, {0, 4}), "B02", "at least one");
+  expectRule(layOutAt(testProgram(), kTrain, {2, -1}), "B02", "at least one");
+  expectRule(layOutAt(with([](TestProgram &p) { p.table.states[kW]->shape = {4}; }), kTrain, {1, 1}), "B03",
+             "expected the 4 elements");
+  expectRule(layOutAt(with([](TestProgram &p) { p.table.targets[0]->plans[0]->buffers[kTImage]->extent = kB; }), kTrain,
+                      {1, 2}),
+             "B03", "expected the 6 elements");
+  expectRule(layOutAt(with([](TestProgram &p) { p.table.targets[0]->plans[0]->step[0]->extents[3] = kImage; }), kTrain,
+                      {1, 2}),
+             "B04", "at most the 2 elements");
+  expectRule(layOutAt(testProgram(), kTrain, {int64_t(1) << 22, int64_t(1) << 22}), "B05", "fit in memory");
+}
+
+TEST(Bind, RefusesABetterCpu) {
+  TestProgram p = testProgram();
+  p.table.targets[0]->features = {"sse2", "avx1024"};
+  p.table.targets[0]->level = "x86-64-v9";
+  Result<std::shared_ptr<const Program>> program = Program::verify(p.encode(), "p.moe");
+  ASSERT_TRUE(program.ok()) << "a program for another CPU can be inspected: " << program.status().message();
+  Status refused = chooseTarget(**program, {"sse2", "avx2", "fma", "bmi2"}).status();
+  expectRule(refused, "B09", "avx1024");
+  EXPECT_NE(refused.message().find("--target=cpu:x86-64-v3"), std::string::npos) << refused.message();
+  EXPECT_TRUE(chooseTarget(**program, {"sse2", "avx1024"}).ok());
+  EXPECT_FALSE(cpuFeatures().empty());
+}
+
+TEST(Rules, EveryOneIsBrokenByATest) {
+  std::set<std::string> named;
+  for (const char *file : {"program/Verify.cpp", "program/VerifyFile.cpp", "program/Program.cpp", "session/Layout.cpp",
+                           "cpu/KernelCode.cpp"}) {
+    std::ifstream stream(std::string(MOERT_SOURCE_DIR "/runtime/") + file);
+    std::stringstream text;
+    text << stream.rdbuf();
+    std::string source = text.str();
+    ASSERT_FALSE(source.empty()) << file;
+    std::regex rule("(?:broken|index)\\(\\s*\"([VB][0-9][0-9])\"");
+    for (std::sregex_iterator it(source.begin(), source.end(), rule), end; it != end; ++it)
+      named.insert((*it)[1]);
+  }
+  EXPECT_GE(named.size(), 30u);
+  if (broken().size() < 20)
+    GTEST_SKIP() << "the tests that break rules ran in another process: run the whole suite in one";
+  for (const std::string &rule : named)
+    EXPECT_TRUE(broken().count(rule)) << "no test breaks rule " << rule;
+}
+
+} // namespace
+} // namespace moert::test

@@ -1,0 +1,256 @@
+// The small program in sessions: what it computes, at several batch sizes and thread counts; that prepared values follow
+// the parameters; poison and the NaN trap; and that a step never allocates.
+#include "runtime/session/Session.h"
+#include "test/support/TestProgram.h"
+
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <gtest/gtest.h>
+#include <limits>
+#include <new>
+
+// Counts every allocation of the process: a step must make none.
+static thread_local int64_t allocations = 0;
+void *operator new(size_t bytes) {
+  ++allocations;
+  if (void *memory = malloc(bytes ? bytes : 1))
+    return memory;
+  abort();
+}
+void operator delete(void *memory) noexcept { free(memory); }
+void operator delete(void *memory, size_t) noexcept { free(memory); }
+
+namespace moert::test {
+namespace {
+
+struct Bench {
+  std::shared_ptr<const Program> program;
+  std::shared_ptr<States> states;
+  std::shared_ptr<Device> device;
+
+  std::unique_ptr<Session> open(const char *entry, Binding binding, Session::Options options = {}) {
+    Result<std::unique_ptr<Session>> session = Session::open(program, states, device, entry, binding, options);
+    EXPECT_TRUE(session.ok()) << session.status().message();
+    return session.ok() ? *std::move(session) : nullptr;
+  }
+};
+
+Bench bench(int threads = 2, TestProgram source = testProgram()) {
+  Bench out;
+  Result<std::shared_ptr<const Program>> program = Program::verify(source.encode(), "p.moe");
+  EXPECT_TRUE(program.ok()) << program.status().message();
+  out.program = *program;
+  out.states = *States::create(out.program, 1);
+  out.device = *Device::create(threads);
+  return out;
+}
+
+void fill(Session &session) {
+  std::span<float> image = session.input("image")->as<float>();
+  for (size_t i = 0; i < image.size(); ++i)
+    image[i] = float(int(i * 7 % 11) - 5) / 8;
+  if (Result<Tensor> label = session.input("label"))
+    for (size_t i = 0; i < label->as<int32_t>().size(); ++i)
+      label->as<int32_t>()[i] = int32_t(i % 2);
+}
+
+TEST(Session, Infers) {
+  Bench b = bench();
+  std::unique_ptr<Session> main = b.open("main", {2, 3});
+  ASSERT_TRUE(main);
+  EXPECT_EQ(main->input("image")->shape, (std::vector<int64_t>{6, 3}));
+  fill(*main);
+  main->setSeed(3);
+  ASSERT_TRUE(main->run({.step = 2, .progress = 0.5}).ok());
+  std::span<float> w = b.states->tensor(kW).as<float>(), x = main->input("image")->as<float>();
+  for (int row = 0; row < 6; ++row) {
+    float sum = 0.25f;
+    for (int column = 0; column < 3; ++column)
+      sum += x[size_t(row * 3 + column)] * (2 * w[size_t(column)]);
+    EXPECT_FLOAT_EQ(main->output("logits")->as<float>()[size_t(row)], 0.5f * sum);
+    EXPECT_EQ(main->output("mark")->as<float>()[size_t(row)], 2003000.0f + float(row));
+  }
+}
+
+TEST(Session, Trains) {
+  Bench b = bench();
+  std::unique_ptr<Session> train = b.open("train", {2, 4}), main = b.open("main", {1, 1});
+  fill(*train);
+  fill(*main);
+  ASSERT_TRUE(main->run({.progress = 1}).ok());
+  float before = main->output("logits")->as<float>()[0], first = 0;
+  for (uint64_t step = 0; step < 100; ++step) {
+    ASSERT_TRUE(train->run({.step = step}).ok());
+    if (step == 0)
+      first = *train->scalarOutput("loss");
+  }
+  EXPECT_LT(*train->scalarOutput("loss"), first);
+  EXPECT_EQ(*train->scalarOutput("finite"), 1);
+  ASSERT_TRUE(main->run({.progress = 1}).ok());
+  float sum = 0.25f;
+  for (size_t i = 0; i < 3; ++i)
+    sum += main->input("image")->as<float>()[i] * (2 * b.states->tensor(kW).as<float>()[i]);
+  EXPECT_FLOAT_EQ(main->output("logits")->as<float>()[0], sum) << "prepared weights must follow the parameters";
+  EXPECT_NE(before, sum);
+}
+
+TEST(Session, ScalarsTakeEffect) {
+  Bench b = bench();
+  std::unique_ptr<Session> train = b.open("train", {1, 4});
+  fill(*train);
+  std::span<float> w = b.states->tensor(kW).as<float>();
+  std::vector<float> before(w.begin(), w.end());
+  ASSERT_TRUE(train->setScalar("optimizer.lr", 0).ok());
+  ASSERT_TRUE(train->run({}).ok());
+  EXPECT_TRUE(std::equal(w.begin(), w.end(), before.begin()));
+  Status unknown = train->setScalar("optimizer.rl", 1);
+  EXPECT_NE(unknown.message().find("did you mean 'optimizer.lr'"), std::string::npos) << unknown.message();
+  EXPECT_FALSE(train->setScalar("progress", 1).ok()) << "progress is a run's, not a recipe's";
+}
+
+TEST(Session, NothingChangesWhenTheLossIsNotFinite) {
+  Bench b = bench();
+  std::unique_ptr<Session> train = b.open("train", {1, 4});
+  fill(*train);
+  train->input("image")->as<float>()[5] = std::numeric_limits<float>::quiet_NaN();
+  std::span<float> w = b.states->tensor(kW).as<float>();
+  std::vector<float> before(w.begin(), w.end());
+  ASSERT_TRUE(train->run({}).ok());
+  EXPECT_EQ(*train->scalarOutput("finite"), 0);
+  EXPECT_TRUE(std::equal(w.begin(), w.end(), before.begin()));
+}
+
+TEST(Session, SameBytesForAnyThreadCount) {
+  auto run = [](int threads) {
+    Bench b = bench(threads);
+    std::unique_ptr<Session> train = b.open("train", {3, 40});
+    fill(*train);
+    for (uint64_t step = 0; step < 20; ++step)
+      EXPECT_TRUE(train->run({.step = step}).ok());
+    std::span<float> w = b.states->tensor(kW).as<float>();
+    return std::vector<float>(w.begin(), w.end());
+  };
+  EXPECT_EQ(run(1), run(2));
+  EXPECT_EQ(run(1), run(3));
+}
+
+TEST(Session, ArenaMovesUnderOpenSessions) {
+  Bench b = bench();
+  std::unique_ptr<Session> small = b.open("train", {1, 2});
+  fill(*small);
+  ASSERT_TRUE(small->run({}).ok());
+  std::unique_ptr<Session> large = b.open("train", {8, 4096});
+  fill(*large);
+  ASSERT_TRUE(large->run({}).ok());
+  ASSERT_TRUE(small->run({}).ok());
+  EXPECT_TRUE(std::isfinite(*small->scalarOutput("loss")));
+  EXPECT_GT(large->memory().arena, small->memory().arena);
+  EXPECT_GE(small->memory().arena, small->memory().live);
+}
+
+TEST(Session, PoisonChangesNothingThatIsRight) {
+  for (bool poison : {false, true}) {
+    Bench b = bench();
+    Session::Options options;
+    options.poison = poison;
+    std::unique_ptr<Session> train = b.open("train", {1, 4}, options), main = b.open("main", {1, 4}, options);
+    fill(*train);
+    fill(*main);
+    for (uint64_t step = 0; step < 3; ++step) {
+      ASSERT_TRUE(train->run({.step = step}).ok());
+      ASSERT_TRUE(main->run({.step = step, .progress = 1}).ok());
+      ASSERT_TRUE(main->run({.step = step, .progress = 1}).ok()) << "what prepare made must survive a run";
+    }
+    static float loss, logit;
+    if (!poison) {
+      loss = *train->scalarOutput("loss");
+      logit = main->output("logits")->as<float>()[3];
+    } else {
+      EXPECT_EQ(*train->scalarOutput("loss"), loss);
+      EXPECT_EQ(main->output("logits")->as<float>()[3], logit);
+    }
+  }
+}
+
+TEST(Session, PoisonShowsAReadOfWhatNobodyWrote) {
+  TestProgram p = testProgram();
+  // The first launch of main computes one row only; the next one reads all of them.
+  p.table.targets[0]->plans[kMain]->step[0]->units = kOne;
+  Bench b = bench(1, std::move(p));
+  Session::Options options;
+  options.poison = true;
+  std::unique_ptr<Session> main = b.open("main", {1, 4}, options);
+  fill(*main);
+  ASSERT_TRUE(main->run({.progress = 1}).ok());
+  EXPECT_FALSE(std::isnan(main->output("logits")->as<float>()[0]));
+  EXPECT_TRUE(std::isnan(main->output("logits")->as<float>()[3]));
+}
+
+TEST(Session, TrapNamesTheLaunch) {
+  Bench b = bench();
+  Session::Options options;
+  options.trapNan = true;
+  std::unique_ptr<Session> train = b.open("train", {1, 4}, options);
+  fill(*train);
+  EXPECT_TRUE(train->run({}).ok());
+  train->input("image")->as<float>()[7] = std::numeric_limits<float>::quiet_NaN();
+  Status status = train->run({.step = 41});
+  ASSERT_FALSE(status.ok());
+  for (const char *words : {"step 41", "'linear'", "fc", "linear.mlir:3", "%y", "element 2"})
+    EXPECT_NE(status.message().find(words), std::string::npos) << words << " in " << status.message();
+}
+
+TEST(Session, Profiles) {
+  Bench b = bench();
+  Session::Options options;
+  options.profile = true;
+  std::unique_ptr<Session> main = b.open("main", {1, 4}, options);
+  fill(*main);
+  for (int i = 0; i < 5; ++i)
+    ASSERT_TRUE(main->run({}).ok());
+  ASSERT_EQ(main->profile().launches.size(), 4u);
+  EXPECT_EQ(main->profile().launches[0].runs, 1u) << "parameters did not change: one prepare";
+  EXPECT_EQ(main->profile().launches[1].runs, 5u);
+  EXPECT_EQ(main->profile().launches[1].kernel, "dot");
+  EXPECT_GT(main->profile().launches[1].seconds, 0);
+  main->resetProfile();
+  EXPECT_EQ(main->profile().runs, 0u);
+}
+
+TEST(Session, StepsDoNotAllocate) {
+  Bench b = bench();
+  std::unique_ptr<Session> train = b.open("train", {5, 64}), main = b.open("main", {1, 64});
+  fill(*train);
+  fill(*main);
+  int64_t before = allocations;
+  for (uint64_t step = 0; step < 3; ++step) {
+    Status trained = train->run({.step = step}), served = main->run({.step = step});
+    if (!trained.ok() || !served.ok())
+      FAIL();
+  }
+  EXPECT_EQ(allocations, before);
+}
+
+TEST(Session, NamesWhatExists) {
+  Bench b = bench();
+  std::unique_ptr<Session> train = b.open("train", {1, 1});
+  EXPECT_NE(train->input("imge").status().message().find("did you mean 'image'"), std::string::npos);
+  EXPECT_NE(train->output("accuracy").status().message().find("loss, finite"), std::string::npos);
+  EXPECT_FALSE(Session::open(b.program, b.states, b.device, "test", {1, 1}).ok());
+  EXPECT_FALSE(Session::open(b.program, b.states, b.device, "train", {0, 1}).ok());
+  EXPECT_FALSE(Device::create(-1).ok());
+}
+
+TEST(Session, MemoryUseWithoutASession) {
+  Bench b = bench();
+  std::unique_ptr<Session> train = b.open("train", {5, 64});
+  Result<Session::MemoryUse> use = memoryUse(*b.program, 0, "train", {5, 64}, 2);
+  ASSERT_TRUE(use.ok());
+  EXPECT_EQ(use->arena, train->memory().arena);
+  EXPECT_EQ(use->state, train->memory().state);
+  EXPECT_EQ(use->ports, train->memory().ports);
+}
+
+} // namespace
+} // namespace moert::test

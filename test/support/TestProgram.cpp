@@ -1,0 +1,234 @@
+// Builds the test program through the schema's object API.
+#include "test/support/TestProgram.h"
+
+#include <cstring>
+#include <fstream>
+#include <iterator>
+
+namespace moert::test {
+
+using namespace moe::fb;
+
+namespace {
+
+std::unique_ptr<ExprT> expr(std::vector<ExprOp> ops) {
+  auto out = std::make_unique<ExprT>();
+  out->ops = std::move(ops);
+  return out;
+}
+
+ExprOp number(int64_t value) { return ExprOp(ExprCode::constant, value); }
+ExprOp symbol(Symbol value) { return ExprOp(ExprCode::symbol, int64_t(value)); }
+ExprOp times() { return ExprOp(ExprCode::mul, 0); }
+
+std::unique_ptr<PortT> port(const char *name, ElementType type, std::vector<uint32_t> shape) {
+  auto out = std::make_unique<PortT>();
+  out->name = name;
+  out->type = type;
+  out->shape = std::move(shape);
+  return out;
+}
+
+std::unique_ptr<StateT> state(const char *path, StateKind kind, std::unique_ptr<InitT> init, const char *of) {
+  auto out = std::make_unique<StateT>();
+  out->path = path;
+  out->kind = kind;
+  out->type = ElementType::f32;
+  out->shape = {3};
+  out->init = std::move(init);
+  out->of = of;
+  return out;
+}
+
+std::unique_ptr<InitT> init(InitKind kind, double a, double b, uint32_t stream) {
+  auto out = std::make_unique<InitT>();
+  out->kind = kind;
+  out->a = a;
+  out->b = b;
+  out->stream = stream;
+  return out;
+}
+
+std::unique_ptr<ScalarT> scalar(const char *key, ScalarKind kind, double fallback) {
+  auto out = std::make_unique<ScalarT>();
+  out->key = key;
+  out->kind = kind;
+  out->fallback = fallback;
+  return out;
+}
+
+struct Param {
+  Access access;
+  ElementType type = ElementType::f32;
+};
+
+std::unique_ptr<KernelT> kernel(const char *symbol, std::vector<Param> params, uint32_t scalars, uint32_t scratch) {
+  auto out = std::make_unique<KernelT>();
+  out->symbol = symbol;
+  for (Param each : params) {
+    auto param = std::make_unique<KernelParamT>();
+    param->access = each.access;
+    param->type = each.type;
+    out->params.push_back(std::move(param));
+  }
+  out->scalars = scalars;
+  out->scratch = scratch;
+  out->kind = "loop";
+  return out;
+}
+
+std::unique_ptr<BufferT> buffer(BufferKind kind, uint32_t index, uint32_t extent, const char *name,
+                                ElementType type = ElementType::f32, uint32_t first = 0, uint32_t last = 0) {
+  auto out = std::make_unique<BufferT>();
+  out->kind = kind;
+  out->index = index;
+  out->extent = extent;
+  out->name = name;
+  out->type = type;
+  out->first = first;
+  out->last = last;
+  return out;
+}
+
+std::unique_ptr<LaunchT> launch(uint32_t kernel, std::vector<uint32_t> buffers, std::vector<uint32_t> extents,
+                                std::vector<Arg> scalars, uint32_t units, const char *op, uint32_t line) {
+  auto out = std::make_unique<LaunchT>();
+  out->kernel = kernel;
+  out->buffers = std::move(buffers);
+  out->extents = std::move(extents);
+  out->scalars = std::move(scalars);
+  out->units = units;
+  out->op = op;
+  out->path = "fc";
+  out->file = "linear.mlir";
+  out->line = line;
+  out->flops = kOne;
+  out->bytes = kOne;
+  return out;
+}
+
+int64_t bits(float value) {
+  uint32_t out;
+  memcpy(&out, &value, sizeof out);
+  return out;
+}
+
+} // namespace
+
+std::vector<uint8_t> testKernels() {
+  std::ifstream file(MOERT_TEST_KERNELS, std::ios::binary);
+  return std::vector<uint8_t>(std::istreambuf_iterator<char>(file), {});
+}
+
+TestProgram testProgram() {
+  TestProgram program;
+  ProgramT &p = program.table;
+  p.name = "linear";
+  p.compiler = "test";
+  p.optimizer = "sgd";
+  p.config.push_back(std::make_unique<KeyValueT>());
+  p.config[0]->key = "classes";
+  p.config[0]->value = "2";
+
+  p.exprs.push_back(expr({symbol(Symbol::D), symbol(Symbol::N), times()}));
+  p.exprs.push_back(expr({number(3)}));
+  p.exprs.push_back(expr({number(1)}));
+  p.exprs.push_back(expr({symbol(Symbol::D), symbol(Symbol::N), times(), number(3), times()}));
+  p.exprs.push_back(expr({symbol(Symbol::D)}));
+  p.exprs.push_back(expr({symbol(Symbol::N)}));
+
+  p.states.push_back(state("fc.weight", StateKind::parameter, init(InitKind::uniform, -0.5, 0.5, 7), ""));
+  p.states.push_back(state("momentum.fc.weight", StateKind::optimizer, init(InitKind::constant, 0, 0, 0), "fc.weight"));
+  p.scalars.push_back(scalar("optimizer.lr", ScalarKind::recipe, 0.125));
+  p.scalars.push_back(scalar("optimizer.momentum", ScalarKind::recipe, 0.5));
+  p.scalars.push_back(scalar("step", ScalarKind::step, 0));
+  p.scalars.push_back(scalar("progress", ScalarKind::progress, 0));
+
+  p.entries.push_back(std::make_unique<EntryT>());
+  p.entries[0]->name = "train";
+  p.entries[0]->kind = EntryKind::train;
+  p.entries[0]->inputs.push_back(port("image", ElementType::f32, {kB, kColumns}));
+  p.entries[0]->inputs.push_back(port("label", ElementType::i32, {kB}));
+  p.entries[0]->outputs.push_back(port("loss", ElementType::f32, {}));
+  p.entries[0]->outputs.push_back(port("finite", ElementType::f32, {}));
+  p.entries[0]->flops_per_image = 18;
+  p.entries.push_back(std::make_unique<EntryT>());
+  p.entries[1]->name = "main";
+  p.entries[1]->kind = EntryKind::infer;
+  p.entries[1]->inputs.push_back(port("image", ElementType::f32, {kB, kColumns}));
+  p.entries[1]->outputs.push_back(port("logits", ElementType::f32, {kB}));
+  p.entries[1]->outputs.push_back(port("mark", ElementType::f32, {kB}));
+
+  p.targets.push_back(std::make_unique<TargetT>());
+  TargetT &target = *p.targets[0];
+  target.name = "cpu";
+  target.level = "x86-64";
+  target.features = {"sse2"};
+  target.code = 1;
+  target.data = 2;
+  Param read = {Access::read}, write = {Access::write}, update = {Access::update};
+  Param readLabel = {Access::read, ElementType::i32};
+  target.kernels.push_back(kernel("dot", {read, read, read, write}, 1, 64));
+  target.kernels.push_back(kernel("squared_loss", {read, readLabel, write, write}, 1, 0));
+  target.kernels.push_back(kernel("sgd", {read, read, readLabel, read, update, update}, 4, 0));
+  target.kernels.push_back(kernel("scale", {read, write}, 1, 0));
+  target.kernels.push_back(kernel("mark", {write}, 2, 0));
+
+  target.plans.push_back(std::make_unique<PlanT>());
+  PlanT &train = *target.plans[0];
+  train.entry = kTrain;
+  train.buffers.push_back(buffer(BufferKind::input, 0, kImage, "image"));
+  train.buffers.push_back(buffer(BufferKind::input, 1, kB, "label", ElementType::i32));
+  train.buffers.push_back(buffer(BufferKind::state, kW, kColumns, "fc.weight"));
+  train.buffers.push_back(buffer(BufferKind::state, kMomentum, kColumns, "momentum.fc.weight"));
+  train.buffers.push_back(buffer(BufferKind::temporary, 0, kB, "%y", ElementType::f32, 0, 2));
+  train.buffers.push_back(buffer(BufferKind::output, 0, kOne, "loss"));
+  train.buffers.push_back(buffer(BufferKind::output, 1, kOne, "finite"));
+  train.buffers.push_back(buffer(BufferKind::constant, 0, kOne, "bias"));
+  train.buffers[kTBias]->offset = 64;
+  Arg columns(ArgKind::extent, kColumns), rows(ArgKind::extent, kB);
+  train.step.push_back(launch(kDot, {kTImage, kTW, kTBias, kTY}, {kImage, kColumns, kOne, kB}, {columns}, kB, "linear", 3));
+  train.step.push_back(launch(kSquaredLoss, {kTY, kTLabel, kTLoss, kTFinite}, {kB, kB, kOne, kOne}, {rows}, kOne,
+                              "squared_loss", 4));
+  train.step.push_back(launch(kSgd, {kTImage, kTY, kTLabel, kTFinite, kTW, kTMomentum},
+                              {kImage, kB, kB, kOne, kColumns, kColumns},
+                              {Arg(ArgKind::scalar_f32, kLr), Arg(ArgKind::scalar_f32, kMu), rows, columns}, kColumns,
+                              "sgd", 5));
+
+  target.plans.push_back(std::make_unique<PlanT>());
+  PlanT &main = *target.plans[1];
+  main.entry = kMain;
+  main.buffers.push_back(buffer(BufferKind::input, 0, kImage, "image"));
+  main.buffers.push_back(buffer(BufferKind::state, kW, kColumns, "fc.weight"));
+  main.buffers.push_back(buffer(BufferKind::temporary, 0, kColumns, "%packed", ElementType::f32, 0, 3));
+  main.buffers.push_back(buffer(BufferKind::constant, 0, kOne, "bias"));
+  main.buffers[kMBias]->offset = 64;
+  main.buffers.push_back(buffer(BufferKind::temporary, 0, kB, "%y", ElementType::f32, 1, 2));
+  main.buffers.push_back(buffer(BufferKind::output, 0, kB, "logits"));
+  main.buffers.push_back(buffer(BufferKind::output, 1, kB, "mark"));
+  main.prepare.push_back(
+      launch(kScale, {kMW, kMPacked}, {kColumns, kColumns}, {Arg(ArgKind::constant_f32, bits(2))}, kColumns, "pack", 3));
+  main.step.push_back(launch(kDot, {kMImage, kMPacked, kMBias, kMY}, {kImage, kColumns, kOne, kB}, {columns}, kB, "linear", 3));
+  main.step.push_back(
+      launch(kScale, {kMY, kMLogits}, {kB, kB}, {Arg(ArgKind::scalar_f32, kProgressScalar)}, kB, "scale", 6));
+  main.step.push_back(launch(kMark, {kMMark}, {kB}, {Arg(ArgKind::step_i64, 0), Arg(ArgKind::seed_i64, 0)}, kB, "mark", 7));
+
+  std::vector<uint8_t> data(68);
+  float bias = 0.25f;
+  memcpy(data.data() + 64, &bias, sizeof bias);
+  program.sections = {testKernels(), std::move(data)};
+  return program;
+}
+
+std::vector<uint8_t> TestProgram::flatbuffer() const {
+  flatbuffers::FlatBufferBuilder builder;
+  FinishProgramBuffer(builder, moe::fb::Program::Pack(builder, &table));
+  return {builder.GetBufferPointer(), builder.GetBufferPointer() + builder.GetSize()};
+}
+
+std::vector<uint8_t> TestProgram::encode() const {
+  std::vector<std::span<const uint8_t>> rest(sections.begin(), sections.end());
+  return encodeProgram(flatbuffer(), rest);
+}
+
+} // namespace moert::test
