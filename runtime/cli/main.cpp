@@ -1,2 +1,108 @@
-// moert: trains, evaluates and serves a compiled program.
-int main() { return 0; }
+// moert: trains, evaluates and serves a compiled program. This file knows how the command line is spelt and how a
+// process ends: 0 done, 1 wrong input, 2 wrong usage, 3 a fault of ours; a run stopped by a signal saves and then ends
+// by that signal.
+#include "runtime/cli/Commands.h"
+#include "runtime/train/Trainer.h"
+
+#include <CLI/CLI.hpp>
+
+#include <csignal>
+#include <cstdio>
+
+namespace {
+
+using namespace moert;
+
+std::atomic<bool> stopRequested{false};
+volatile std::sig_atomic_t stopSignal = 0;
+
+// The second signal of a kind ends the process at once.
+void requestStop(int signal) {
+  stopSignal = signal;
+  stopRequested.store(true, std::memory_order_relaxed);
+  std::signal(signal, SIG_DFL);
+}
+
+int report(const Status &status) {
+  if (!status.ok()) {
+    fflush(stdout);
+    fprintf(stderr, "moert: %s%s\n", status.code() == Code::internal ? "internal error: " : "error: ",
+            status.message().c_str());
+  }
+  return status.exitCode();
+}
+
+int runTraining(TrainOptions options) {
+  options.stop = &stopRequested;
+  std::signal(SIGINT, requestStop);
+  std::signal(SIGTERM, requestStop);
+  auto end = train(options);
+  if (!end.ok())
+    return report(end.status());
+  if (*end == TrainEnd::stopped && stopSignal) {
+    fflush(nullptr);
+    std::signal(stopSignal, SIG_DFL);
+    std::raise(stopSignal);
+  }
+  return 0;
+}
+
+} // namespace
+
+int main(int argc, char **argv) {
+  auto started = std::chrono::steady_clock::now();
+  std::signal(SIGXFSZ, SIG_IGN); // a file size limit is then an error of write like a full disk
+
+  CLI::App app("Trains, evaluates and serves a compiled mixture of experts.", "moert");
+  app.set_version_flag("--version", "moert " MOE_VERSION);
+  app.require_subcommand(1);
+  app.get_formatter()->column_width(34);
+
+  TrainOptions training;
+  training.started = started;
+  CLI::App *train = app.add_subcommand("train", "train a program by a recipe");
+  train->add_option("program", training.program, "the compiled program (.moe)")->required();
+  train->add_option("--out", training.out, "folder of the run")->required();
+  train->add_option("--recipe", training.recipe, "TOML file; docs/recipe.md lists its keys");
+  train->add_option("--set", training.settings, "a recipe key: --set optimizer.lr=1e-4")->allow_extra_args(false);
+  train->add_option("--seed", training.seed, "same as --set train.seed=N")->check(CLI::NonNegativeNumber);
+  train->add_option("--steps", training.steps, "same as --set train.steps=N")->check(CLI::PositiveNumber);
+  train->add_option("--threads", training.threads, "0: every core")->check(CLI::Range(0, 1024));
+  train->add_flag("--resume", training.resume, "continue the run in --out, bit for bit");
+  train->add_flag("--trap-nan", training.trapNan, "stop at the first launch that writes NaN or infinity");
+  train->add_flag("--poison", training.poison, "fill temporaries with NaN before and after use");
+
+  EvalOptions evaluation;
+  CLI::App *eval = app.add_subcommand("eval", "accuracy by entry, domain and split");
+  eval->add_option("program", evaluation.program, "the compiled program (.moe)")->required();
+  eval->add_option("--checkpoint", evaluation.checkpoint, "folder, such as runs/hmoe/best")->required();
+  eval->add_option("--recipe", evaluation.recipe, "data and splits; default: the checkpoint's own");
+  eval->add_option("--set", evaluation.settings, "a recipe key: --set eval.images=500")->allow_extra_args(false);
+  eval->add_option("--entry", evaluation.entries, "default: every inference entry")->allow_extra_args(false);
+  eval->add_option("--threads", evaluation.threads, "0: every core")->check(CLI::Range(0, 1024));
+  eval->add_flag("--json", evaluation.json, "print JSON");
+
+  InferOptions inference;
+  CLI::App *infer = app.add_subcommand("infer", "run an entry on images or tensors");
+  infer->add_option("program", inference.program, "the compiled program (.moe)")->required();
+  auto *source = infer->add_option_group("parameters");
+  source->add_option("--checkpoint", inference.checkpoint, "folder, such as runs/hmoe/best");
+  source->add_option("--params", inference.parameters, "a safetensors file");
+  source->require_option(1);
+  infer->add_option("--input", inference.inputs, "name=@file.png or name=@file.npy")->allow_extra_args(false);
+  infer->add_option("--output", inference.outputs, "name=@file.npy")->allow_extra_args(false);
+  infer->add_option("--entry", inference.entry, "default: the first inference entry");
+  infer->add_option("--top", inference.top, "how many classes to print")->check(CLI::Range(1, 1000));
+  infer->add_option("--threads", inference.threads, "0: every core")->check(CLI::Range(0, 1024));
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError &error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  if (*train)
+    return runTraining(training);
+  if (*eval)
+    return report(evalCommand(evaluation));
+  return report(inferCommand(inference));
+}

@@ -1,0 +1,135 @@
+#include "runtime/base/Files.h"
+
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
+#include <filesystem>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace moert {
+namespace {
+
+Status failure(const std::string &path, const char *what) {
+  int code = errno;
+  const char *hint = code == ENOSPC || code == EDQUOT ? "; free some space or give another --out"
+                     : code == EACCES || code == EROFS ? "; give a folder that can be written"
+                                                       : "";
+  return invalidInput(path, ": cannot ", what, ": ", std::strerror(code), hint);
+}
+
+struct Descriptor {
+  int fd;
+  ~Descriptor() {
+    if (fd >= 0)
+      ::close(fd);
+  }
+};
+
+// A rename is on the disk when its folder is.
+Status syncFolder(const std::string &path) {
+  Descriptor folder{::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+  if (folder.fd < 0)
+    return failure(path, "open");
+  if (::fsync(folder.fd) != 0 && errno != EINVAL)
+    return failure(path, "flush");
+  return okStatus();
+}
+
+std::string parentOf(const std::string &path) {
+  std::string parent = std::filesystem::path(path).parent_path().string();
+  return parent.empty() ? "." : parent;
+}
+
+} // namespace
+
+Status writeDurably(const std::string &path, std::span<const std::span<const std::byte>> pieces) {
+  Descriptor file{::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666)};
+  if (file.fd < 0)
+    return failure(path, "create");
+  for (std::span<const std::byte> piece : pieces)
+    while (!piece.empty()) {
+      ssize_t written = ::write(file.fd, piece.data(), piece.size());
+      if (written < 0 && errno == EINTR)
+        continue;
+      if (written < 0)
+        return failure(path, "write");
+      piece = piece.subspan(size_t(written));
+    }
+  if (::fsync(file.fd) != 0)
+    return failure(path, "flush");
+  int fd = std::exchange(file.fd, -1);
+  if (::close(fd) != 0)
+    return failure(path, "close");
+  return okStatus();
+}
+
+Status writeDurably(const std::string &path, std::string_view text) {
+  std::span<const std::byte> piece(reinterpret_cast<const std::byte *>(text.data()), text.size());
+  return writeDurably(path, std::span(&piece, 1));
+}
+
+Status replaceFolder(const std::string &fresh, const std::string &target) {
+  MOERT_TRY(syncFolder(fresh));
+  std::string previous = target + ".previous";
+  if (::rename(fresh.c_str(), target.c_str()) == 0) { // there was none, or an empty one
+  } else if (::renameat2(AT_FDCWD, fresh.c_str(), AT_FDCWD, target.c_str(), RENAME_EXCHANGE) == 0) {
+    removeFolder(fresh);
+  } else {
+    removeFolder(previous);
+    if (::rename(target.c_str(), previous.c_str()) != 0)
+      return failure(target, "rename");
+    if (::rename(fresh.c_str(), target.c_str()) != 0) {
+      Status status = failure(fresh, "rename");
+      ::rename(previous.c_str(), target.c_str());
+      return status;
+    }
+    removeFolder(previous);
+  }
+  return syncFolder(parentOf(target));
+}
+
+Result<std::string> readText(const std::string &path, size_t limit) {
+  Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  if (file.fd < 0)
+    return failure(path, "open");
+  struct stat info;
+  if (::fstat(file.fd, &info) != 0)
+    return failure(path, "read");
+  if (!S_ISREG(info.st_mode))
+    return invalidInput(path, ": expected a regular file");
+  if (uint64_t(info.st_size) > limit)
+    return invalidInput(path, ": expected at most ", limit, " bytes, found ", info.st_size);
+  std::string text(size_t(info.st_size), '\0');
+  for (size_t done = 0; done < text.size();) {
+    ssize_t got = ::read(file.fd, text.data() + done, text.size() - done);
+    if (got < 0 && errno == EINTR)
+      continue;
+    if (got < 0)
+      return failure(path, "read");
+    if (got == 0)
+      return invalidInput(path, ": expected ", text.size(), " bytes, found the end at ", done);
+    done += size_t(got);
+  }
+  return text;
+}
+
+Status makeFolders(const std::string &path) {
+  std::error_code code;
+  std::filesystem::create_directories(path, code);
+  if (code) {
+    errno = code.value();
+    return failure(path, "create the folder");
+  }
+  return okStatus();
+}
+
+bool exists(const std::string &path) { return ::access(path.c_str(), F_OK) == 0; }
+
+void removeFolder(const std::string &path) {
+  std::error_code ignored;
+  std::filesystem::remove_all(path, ignored);
+}
+
+} // namespace moert

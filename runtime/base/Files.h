@@ -1,0 +1,30 @@
+// Files that must be whole or absent: written under another name, flushed to the disk, then renamed. Every failure
+// names the path and the system's reason, and leaves what was there before as it was.
+#pragma once
+
+#include "runtime/base/Result.h"
+
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace moert {
+
+/// Writes all pieces to a new file (or over an old one) and waits until the disk has them.
+Status writeDurably(const std::string &path, std::span<const std::span<const std::byte>> pieces);
+Status writeDurably(const std::string &path, std::string_view text);
+
+/// Puts the finished folder `fresh` in the place of `target`, at one instant: a reader, or a run after a crash, finds
+/// the old or the new. Where the file system cannot exchange names, the old one is kept as `target`.previous meanwhile.
+Status replaceFolder(const std::string &fresh, const std::string &target);
+
+/// A whole file; at most `limit` bytes.
+Result<std::string> readText(const std::string &path, size_t limit = size_t(1) << 30);
+
+Status makeFolders(const std::string &path);
+bool exists(const std::string &path);
+void removeFolder(const std::string &path);
+
+} // namespace moert

@@ -1,0 +1,27 @@
+// The verbs of moert, each a plain function over what the command line said. main.cpp alone knows how options are spelt.
+#pragma once
+
+#include "runtime/base/Status.h"
+
+#include <string>
+#include <vector>
+
+namespace moert {
+
+struct EvalOptions {
+  std::string program, checkpoint, recipe; // recipe empty: the one in the checkpoint
+  std::vector<std::string> settings, entries; // entries empty: every inference entry
+  int threads = 0;
+  bool json = false;
+};
+Status evalCommand(const EvalOptions &options);
+
+struct InferOptions {
+  std::string program, checkpoint, parameters; // one of the last two
+  std::string entry;                           // empty: the first inference entry
+  std::vector<std::string> inputs, outputs;    // name=@file
+  int top = 5, threads = 0;
+};
+Status inferCommand(const InferOptions &options);
+
+} // namespace moert

@@ -1,0 +1,159 @@
+// moert infer: runs an entry on what the user brings, images as PNG or any tensor as .npy.
+#include "runtime/base/Nearest.h"
+#include "runtime/cli/Commands.h"
+#include "runtime/data/Npy.h"
+#include "runtime/data/Png.h"
+#include "runtime/session/Session.h"
+#include "runtime/train/Checkpoint.h"
+#include "runtime/train/Evaluate.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <numeric>
+
+namespace moert {
+namespace {
+
+struct Named {
+  std::string name, path;
+};
+
+Result<Named> split(const std::string &argument, const char *option) {
+  size_t equals = argument.find("=@");
+  if (equals == std::string::npos || equals == 0 || equals + 2 == argument.size())
+    return usageError(option, " ", argument, ": expected name=@file");
+  return Named{argument.substr(0, equals), argument.substr(equals + 2)};
+}
+
+Result<const fb::Port *> port(const flatbuffers::Vector<flatbuffers::Offset<fb::Port>> &ports, const std::string &name,
+                              const char *kind) {
+  std::vector<std::string> names;
+  for (const fb::Port *port : ports) {
+    names.push_back(port->name()->str());
+    if (names.back() == name)
+      return port;
+  }
+  return invalidInput("the entry has no ", kind, " '", name, "'", suggestion(name, names));
+}
+
+std::string shapeText(std::span<const int64_t> shape) {
+  std::string text;
+  for (size_t i = 0; i < shape.size(); ++i)
+    text += concat(i ? " x " : "", shape[i]);
+  return text.empty() ? "a scalar" : text;
+}
+
+// A PNG as [1][channel][row][column] in [0, 1].
+Result<NpyArray> fromPng(const std::string &path, const std::vector<int64_t> &shape) {
+  MOERT_ASSIGN(PngImage image, readPng(path));
+  if (shape.size() != 4)
+    return invalidInput(path, ": expected a .npy file for an input of ", shape.size(), " axes, found an image");
+  if (image.channels != shape[1])
+    return invalidInput(path, ": expected an image of ", shape[1], " channels, found ", image.channels,
+                        image.channels == 3 ? " (colour)" : " (grey)",
+                        "; convert it, or give the channels as a .npy file of ", shapeText(std::span(shape).subspan(1)));
+  NpyArray array{fb::ElementType::f32, {1, image.channels, image.height, image.width}, {}};
+  array.bytes.resize(image.pixels.size() * sizeof(float));
+  float *out = reinterpret_cast<float *>(array.bytes.data());
+  size_t pixels = size_t(image.height) * size_t(image.width);
+  for (size_t i = 0; i < image.pixels.size(); ++i)
+    out[i % size_t(image.channels) * pixels + i / size_t(image.channels)] = float(image.pixels[i]) / 255.0f;
+  return array;
+}
+
+// Checks everything but the number of rows, which the file decides.
+Status checkInput(const Named &input, const fb::Port &port, NpyArray &array, const std::vector<int64_t> &shape) {
+  if (array.type != port.type())
+    return invalidInput(input.path, ": expected ", elementName(port.type()), " for input '", input.name, "', found ",
+                        elementName(array.type));
+  if (array.shape.size() + 1 == shape.size())
+    array.shape.insert(array.shape.begin(), 1);
+  bool same = array.shape.size() == shape.size() && !array.shape.empty() &&
+              std::equal(shape.begin() + 1, shape.end(), array.shape.begin() + 1);
+  if (!same)
+    return invalidInput(input.path, ": expected ", shapeText(std::span(shape).subspan(std::min<size_t>(1, shape.size()))),
+                        " a row for input '", input.name, "', found ",
+                        shapeText(std::span(array.shape).subspan(std::min<size_t>(1, array.shape.size()))));
+  if (array.shape[0] == 0)
+    return invalidInput(input.path, ": expected at least one row, found none");
+  return okStatus();
+}
+
+void printTop(const Tensor &scores, int top) {
+  std::span<const float> values = scores.as<float>();
+  size_t classes = size_t(scores.shape[1]);
+  for (size_t row = 0; row < size_t(scores.shape[0]); ++row) {
+    std::span<const float> logits = values.subspan(row * classes, classes);
+    std::vector<size_t> order(classes);
+    std::iota(order.begin(), order.end(), size_t(0));
+    std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+      return logits[a] != logits[b] ? logits[a] > logits[b] : a < b;
+    });
+    double sum = 0;
+    for (float logit : logits)
+      sum += std::exp(double(logit) - double(logits[order[0]]));
+    if (scores.shape[0] > 1)
+      printf("row %zu\n", row);
+    for (size_t i = 0; i < std::min(classes, size_t(top)); ++i)
+      printf("class %-4zu %6.2f %%  (%.4f)\n", order[i],
+             100 * std::exp(double(logits[order[i]]) - double(logits[order[0]])) / sum, double(logits[order[i]]));
+  }
+}
+
+} // namespace
+
+Status inferCommand(const InferOptions &options) {
+  MOERT_ASSIGN(auto program, Program::load(options.program));
+  MOERT_ASSIGN(const fb::Entry *entry, inferenceEntry(*program, options.entry));
+  std::vector<Named> outputs;
+  for (const std::string &argument : options.outputs) {
+    MOERT_ASSIGN(Named output, split(argument, "--output"));
+    MOERT_TRY(port(*entry->outputs(), output.name, "output").status());
+    outputs.push_back(output);
+  }
+  std::vector<std::pair<Named, NpyArray>> inputs;
+  for (const std::string &argument : options.inputs) {
+    MOERT_ASSIGN(Named input, split(argument, "--input"));
+    MOERT_ASSIGN(const fb::Port *declared, port(*entry->inputs(), input.name, "input"));
+    MOERT_ASSIGN(std::vector<int64_t> shape, program->shape(*declared, {1, 1}));
+    bool png = input.path.size() > 4 && input.path.ends_with(".png");
+    MOERT_ASSIGN(NpyArray array, png ? fromPng(input.path, shape) : readNpy(input.path));
+    MOERT_TRY(checkInput(input, *declared, array, shape));
+    if (!inputs.empty() && inputs[0].second.shape[0] != array.shape[0])
+      return invalidInput(input.path, ": expected ", inputs[0].second.shape[0], " rows as in ", inputs[0].first.path,
+                          ", found ", array.shape[0]);
+    inputs.push_back({input, std::move(array)});
+  }
+  for (const fb::Port *declared : *entry->inputs())
+    if (std::none_of(inputs.begin(), inputs.end(), [&](auto &i) { return i.first.name == declared->name()->str(); }))
+      return usageError("expected --input ", declared->name()->str(), "=@file for entry '", entry->name()->str(), "'");
+
+  MOERT_ASSIGN(auto states, States::create(program, 0));
+  MOERT_TRY(loadParameters(options.checkpoint.empty() ? options.parameters : options.checkpoint, *states));
+  MOERT_ASSIGN(auto device, Device::create(options.threads));
+  Binding binding{1, inputs.empty() ? 1 : inputs[0].second.shape[0]};
+  MOERT_ASSIGN(auto session, Session::open(program, states, device, entry->name()->string_view(), binding));
+  for (auto &[input, array] : inputs) {
+    MOERT_ASSIGN(Tensor tensor, session->input(input.name));
+    if (tensor.bytes.size() != array.bytes.size())
+      return invalidInput(input.path, ": expected ", tensor.bytes.size(), " bytes, found ", array.bytes.size());
+    std::memcpy(tensor.bytes.data(), array.bytes.data(), array.bytes.size());
+  }
+  MOERT_TRY(session->run({}));
+  for (const Named &output : outputs) {
+    MOERT_ASSIGN(Tensor tensor, session->output(output.name));
+    MOERT_TRY(writeNpy(output.path, tensor.type, tensor.shape, tensor.bytes));
+    printf("%s: %s in %s\n", output.name.c_str(), shapeText(tensor.shape).c_str(), output.path.c_str());
+  }
+  if (auto scores = scoresOutput(*program, *entry); scores.ok()) {
+    MOERT_ASSIGN(Tensor tensor, session->output(*scores));
+    printTop(tensor, options.top);
+  } else if (outputs.empty()) {
+    return invalidInput("entry '", entry->name()->str(), "' has no class scores to print; give --output name=@file.npy");
+  }
+  return okStatus();
+}
+
+} // namespace moert

@@ -1,0 +1,118 @@
+#include "runtime/data/Npy.h"
+
+#include "runtime/base/Files.h"
+
+#include <cctype>
+#include <charconv>
+#include <cstring>
+#include <optional>
+
+namespace moert {
+namespace {
+
+constexpr char kMagic[] = "\x93NUMPY";
+
+struct TypeName {
+  const char *name;
+  fb::ElementType type;
+};
+constexpr TypeName kTypes[] = {{"<f4", fb::ElementType::f32}, {"<f8", fb::ElementType::f64},
+                               {"<i4", fb::ElementType::i32}, {"<i8", fb::ElementType::i64},
+                               {"|u1", fb::ElementType::u8}};
+
+// The text after "'key':" in the header, a Python dictionary of known form.
+std::optional<std::string_view> field(std::string_view header, std::string_view key) {
+  size_t at = header.find(concat("'", key, "'"));
+  if (at == std::string_view::npos)
+    return std::nullopt;
+  at = header.find(':', at);
+  if (at == std::string_view::npos)
+    return std::nullopt;
+  ++at;
+  while (at < header.size() && header[at] == ' ')
+    ++at;
+  return header.substr(at);
+}
+
+Result<NpyArray> parse(const std::string &file) {
+  size_t lengthBytes = file.size() > 6 && file[6] == 1 ? 2 : 4, start = 8 + lengthBytes;
+  if (file.size() < start || std::memcmp(file.data(), kMagic, 6) != 0 || file[6] < 1 || file[6] > 3)
+    return invalidInput("expected a .npy file of format 1 to 3, found another format");
+  uint64_t length = 0;
+  for (size_t i = 0; i < lengthBytes; ++i)
+    length |= uint64_t(uint8_t(file[8 + i])) << (8 * i);
+  if (length > file.size() - start)
+    return invalidInput("expected a header of ", length, " bytes, found the end of the file");
+  std::string_view header = std::string_view(file).substr(start, length);
+  auto descr = field(header, "descr"), order = field(header, "fortran_order"), shape = field(header, "shape");
+  if (!descr || !order || !shape || descr->size() < 2 || descr->front() != '\'' || shape->empty() ||
+      shape->front() != '(')
+    return invalidInput("expected a header with descr, fortran_order and shape");
+  std::string_view type = descr->substr(1, descr->find('\'', 1) - 1);
+  NpyArray array;
+  bool known = false;
+  for (const TypeName &row : kTypes)
+    if (type == row.name) {
+      array.type = row.type;
+      known = true;
+    }
+  if (!known)
+    return invalidInput("expected one of <f4, <f8, <i4, <i8, |u1, found '", type, "'");
+  if (!order->starts_with("False"))
+    return invalidInput("expected an array in C order, found fortran_order; save numpy.ascontiguousarray of it");
+  uint64_t bytes = elementBytes(array.type);
+  const char *at = shape->data() + 1, *end = shape->data() + shape->size();
+  for (;;) {
+    while (at < end && (*at == ' ' || *at == ','))
+      ++at;
+    if (at == end || *at == ')')
+      break;
+    int64_t size = 0;
+    auto [next, error] = std::from_chars(at, end, size);
+    if (error != std::errc() || size < 0 || array.shape.size() == 8 ||
+        __builtin_mul_overflow(bytes, uint64_t(size), &bytes))
+      return invalidInput("expected a shape of at most 8 sizes, found ", shape->substr(0, 40));
+    array.shape.push_back(size);
+    at = next;
+  }
+  if (at == end)
+    return invalidInput("expected a closed shape in the header");
+  if (bytes != file.size() - start - length)
+    return invalidInput("expected ", bytes, " bytes of data by its shape, found ", file.size() - start - length);
+  auto data = std::as_bytes(std::span(file)).subspan(start + length);
+  array.bytes.assign(data.begin(), data.end());
+  return array;
+}
+
+} // namespace
+
+Result<NpyArray> readNpy(const std::string &path) {
+  MOERT_ASSIGN(std::string file, readText(path, size_t(1) << 36));
+  auto array = parse(file);
+  if (!array.ok())
+    return std::move(array).status().in(path);
+  return array;
+}
+
+Status writeNpy(const std::string &path, fb::ElementType type, std::span<const int64_t> shape,
+                std::span<const std::byte> bytes) {
+  const char *name = nullptr;
+  for (const TypeName &row : kTypes)
+    if (row.type == type)
+      name = row.name;
+  if (!name)
+    return invalidInput(path, ": numpy has no type for ", elementName(type));
+  std::string header = concat("{'descr': '", name, "', 'fortran_order': False, 'shape': (");
+  for (int64_t size : shape)
+    header += concat(size, ",");
+  header += "), }";
+  header.resize((10 + header.size() + 1 + 63) / 64 * 64 - 10 - 1, ' ');
+  header += '\n';
+  std::string head(kMagic, 6);
+  head += {1, 0, char(header.size() & 0xff), char(header.size() >> 8)};
+  head += header;
+  std::span<const std::byte> pieces[] = {std::as_bytes(std::span(head)), bytes};
+  return writeDurably(path, pieces);
+}
+
+} // namespace moert

@@ -1,0 +1,24 @@
+// numpy's .npy files (format 1.0 to 3.0), little-endian, C order: how tensors enter and leave `moert infer`.
+#pragma once
+
+#include "runtime/base/Result.h"
+#include "runtime/program/Program.h"
+
+#include <span>
+#include <string>
+#include <vector>
+
+namespace moert {
+
+struct NpyArray {
+  fb::ElementType type; // f32, f64, i32, i64 or u8
+  std::vector<int64_t> shape;
+  std::vector<std::byte> bytes;
+};
+
+/// invalid_input: missing, another format, a type or order that is not read, data that does not fit the shape.
+Result<NpyArray> readNpy(const std::string &path);
+Status writeNpy(const std::string &path, fb::ElementType type, std::span<const int64_t> shape,
+                std::span<const std::byte> bytes);
+
+} // namespace moert

@@ -1,0 +1,190 @@
+#include "runtime/train/Checkpoint.h"
+
+#include "runtime/base/Nearest.h"
+#include "runtime/base/Files.h"
+#include "runtime/train/Safetensors.h"
+
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+namespace moert {
+namespace {
+
+using Json = nlohmann::ordered_json;
+constexpr int kFormat = 1;
+
+bool ofModel(const fb::State &row) {
+  return row.kind() == fb::StateKind::parameter || row.kind() == fb::StateKind::buffer;
+}
+
+std::vector<NamedTensor> tensorsOf(const States &states, bool model) {
+  std::vector<NamedTensor> tensors;
+  for (size_t i = 0; i < states.size(); ++i)
+    if (ofModel(states.row(i)) == model) {
+      Tensor tensor = states.tensor(i);
+      tensors.push_back({std::string(states.path(i)), tensor.type, tensor.shape, tensor.bytes});
+    }
+  return tensors;
+}
+
+std::string shapeText(const std::vector<int64_t> &shape) {
+  std::string text = "[";
+  for (size_t i = 0; i < shape.size(); ++i)
+    text += concat(i ? ", " : "", shape[i]);
+  return text + "]";
+}
+
+// Every state of the kind must be in the file with its type and shape, and nothing else. At most a few are listed.
+Status checkFits(const Safetensors &file, const std::string &path, const States &states, bool model) {
+  constexpr size_t kListed = 5;
+  std::vector<std::string> names, wanted, problems;
+  for (const NamedTensor &tensor : file.tensors())
+    names.push_back(tensor.name);
+  size_t missing = 0, misfits = 0, extra = 0;
+  for (const NamedTensor &need : tensorsOf(states, model)) {
+    wanted.push_back(need.name);
+    const NamedTensor *have = file.find(need.name);
+    if (auto foreign = file.foreign().find(need.name); foreign != file.foreign().end()) {
+      if (++misfits <= kListed)
+        problems.push_back(concat("'", need.name, "': expected ", elementName(need.type), ", found ", foreign->second));
+    } else if (!have) {
+      if (++missing <= kListed) {
+        auto near = nearest(need.name, names, 2);
+        problems.push_back(concat("'", need.name, "' is missing", near.empty() ? "" : "; nearest there: '",
+                                  near.empty() ? "" : near[0], near.empty() ? "" : "'"));
+      }
+    } else if (have->type != need.type || have->shape != need.shape) {
+      if (++misfits <= kListed)
+        problems.push_back(concat("'", need.name, "': expected ", elementName(need.type), shapeText(need.shape),
+                                  ", found ", elementName(have->type), shapeText(have->shape)));
+    }
+  }
+  for (const std::string &name : names)
+    if (std::find(wanted.begin(), wanted.end(), name) == wanted.end() && ++extra <= kListed) {
+      auto near = nearest(name, wanted, 1);
+      problems.push_back(concat("'", name, "' is not in the program", near.empty() ? "" : "; nearest there: '",
+                                near.empty() ? "" : near[0], near.empty() ? "" : "'"));
+    }
+  if (problems.empty())
+    return okStatus();
+  std::string text = concat(path, ": expected the ", model ? "parameters" : "training state", " of the program ",
+                            states.program().path(), ", found those of another model: ", missing, " missing, ", misfits,
+                            " of another shape or type, ", extra, " unknown");
+  for (const std::string &problem : problems)
+    text += "\n  " + problem;
+  if (missing + misfits + extra > problems.size())
+    text += "\n  ...";
+  return invalidInput(text);
+}
+
+void copyInto(States &states, const Safetensors &file, bool model) {
+  for (size_t i = 0; i < states.size(); ++i)
+    if (ofModel(states.row(i)) == model) {
+      const NamedTensor *tensor = file.find(states.path(i));
+      if (!tensor->bytes.empty())
+        std::memcpy(states.tensor(i).bytes.data(), tensor->bytes.data(), tensor->bytes.size());
+    }
+  states.touch();
+}
+
+Result<Checkpoint> readState(const std::string &path) {
+  MOERT_ASSIGN(std::string text, readText(path, 1 << 24));
+  Json json = Json::parse(text, nullptr, false);
+  auto bad = [&](const char *what) { return invalidInput(path, ": expected ", what, ": the checkpoint is damaged"); };
+  if (!json.is_object())
+    return bad("a JSON object");
+  auto has = [&](const char *key, auto test) { return json.contains(key) && (json[key].*test)(); };
+  if (!has("format", &Json::is_number_integer) || json["format"].get<int64_t>() != kFormat)
+    return bad("a checkpoint of format 1");
+  if (!has("step", &Json::is_number_unsigned) || !has("pending_evaluation", &Json::is_boolean) ||
+      !has("best_score", &Json::is_number) || !has("best_step", &Json::is_number_unsigned) ||
+      !has("sums", &Json::is_object) || !has("summed", &Json::is_number_unsigned) ||
+      !has("program", &Json::is_string) || !has("recipe_digest", &Json::is_string) || !has("recipe", &Json::is_string))
+    return bad("step, pending_evaluation, best_score, best_step, sums, summed, program, recipe_digest and recipe");
+  Checkpoint checkpoint;
+  RunState &run = checkpoint.run;
+  run.step = json["step"].get<uint64_t>();
+  run.pendingEvaluation = json["pending_evaluation"].get<bool>();
+  run.bestScore = json["best_score"].get<double>();
+  run.bestStep = json["best_step"].get<uint64_t>();
+  run.summed = json["summed"].get<uint64_t>();
+  for (auto &[key, value] : json["sums"].items()) {
+    if (!value.is_number())
+      return bad("numbers in sums");
+    run.sums[key] = value.get<double>();
+  }
+  checkpoint.programDigest = json["program"].get<std::string>();
+  checkpoint.recipeDigest = json["recipe_digest"].get<std::string>();
+  checkpoint.recipe = json["recipe"].get<std::string>();
+  return checkpoint;
+}
+
+} // namespace
+
+Status saveCheckpoint(const std::string &folder, const States &states, const Checkpoint &checkpoint) {
+  std::string fresh = folder + ".tmp";
+  removeFolder(fresh);
+  auto write = [&]() -> Status {
+    MOERT_TRY(makeFolders(fresh));
+    MOERT_TRY(writeSafetensors(fresh + "/model.safetensors", tensorsOf(states, true)));
+    MOERT_TRY(writeSafetensors(fresh + "/optimizer.safetensors", tensorsOf(states, false)));
+    const RunState &run = checkpoint.run;
+    Json json = {{"format", kFormat},
+                 {"step", run.step},
+                 {"pending_evaluation", run.pendingEvaluation},
+                 {"best_score", run.bestScore},
+                 {"best_step", run.bestStep},
+                 {"sums", run.sums},
+                 {"summed", run.summed},
+                 {"program", checkpoint.programDigest},
+                 {"recipe_digest", checkpoint.recipeDigest},
+                 {"recipe", checkpoint.recipe}};
+    MOERT_TRY(writeDurably(fresh + "/state.json", json.dump(2) + "\n"));
+    return replaceFolder(fresh, folder);
+  };
+  Status status = write();
+  if (!status.ok())
+    removeFolder(fresh);
+  return status;
+}
+
+std::string checkpointFolder(const std::string &folder) {
+  return !exists(folder) && exists(folder + ".previous") ? folder + ".previous" : folder;
+}
+
+Result<Checkpoint> readCheckpointState(const std::string &where) {
+  std::string folder = checkpointFolder(where);
+  if (!exists(folder + "/state.json"))
+    return invalidInput(where, ": expected a checkpoint folder (model.safetensors, optimizer.safetensors, state.json), "
+                               "found none");
+  return readState(folder + "/state.json");
+}
+
+Result<Checkpoint> loadCheckpoint(const std::string &where, States &states) {
+  MOERT_ASSIGN(Checkpoint checkpoint, readCheckpointState(where));
+  std::string folder = checkpointFolder(where);
+  std::string modelPath = folder + "/model.safetensors", otherPath = folder + "/optimizer.safetensors";
+  MOERT_ASSIGN(Safetensors model, Safetensors::read(modelPath));
+  MOERT_ASSIGN(Safetensors other, Safetensors::read(otherPath));
+  MOERT_TRY(checkFits(model, modelPath, states, true));
+  MOERT_TRY(checkFits(other, otherPath, states, false));
+  copyInto(states, model, true);
+  copyInto(states, other, false);
+  return checkpoint;
+}
+
+Status loadParameters(const std::string &where, States &states) {
+  std::string path = checkpointFolder(where);
+  if (std::filesystem::is_directory(path))
+    path += "/model.safetensors";
+  if (!exists(path))
+    return invalidInput(where, ": expected a checkpoint folder or a safetensors file, found none");
+  MOERT_ASSIGN(Safetensors model, Safetensors::read(path));
+  MOERT_TRY(checkFits(model, path, states, true));
+  copyInto(states, model, true);
+  return okStatus();
+}
+
+} // namespace moert

@@ -1,0 +1,184 @@
+#include "runtime/train/Evaluate.h"
+
+#include "runtime/base/Nearest.h"
+#include "runtime/train/CompileCommand.h"
+#include "runtime/train/Feed.h"
+
+#include <algorithm>
+#include <charconv>
+
+namespace moert {
+namespace {
+
+std::optional<int64_t> integer(std::optional<std::string_view> text) {
+  int64_t value = 0;
+  if (!text || std::from_chars(text->data(), text->data() + text->size(), value).ptr != text->data() + text->size())
+    return std::nullopt;
+  return value;
+}
+
+} // namespace
+
+Result<SplitData> SplitData::open(const Recipe &recipe) {
+  MOERT_ASSIGN(DomainSet set, DomainSet::open(recipe.dataOptions()));
+  SplitData data{std::move(set), {}, {}, {}};
+  for (size_t domain = 0; domain < data.set.domains(); ++domain) {
+    data.splits.push_back(
+        splitDomain(data.set.size(domain), recipe.holdout, splitSeed(recipe.trialSeed, int64_t(domain))));
+    bool held = std::count(recipe.heldOut.begin(), recipe.heldOut.end(), int64_t(domain));
+    data.domainLabel.push_back(held ? -1 : int32_t(data.training.size()));
+    if (!held)
+      data.training.push_back(domain);
+    if (!held && data.splits.back().in.empty())
+      return invalidInput(recipe.dataPath, ": expected at least one training image in domain ", domain, ", found none");
+  }
+  return data;
+}
+
+Result<const fb::Entry *> inferenceEntry(const Program &program, const std::string &name) {
+  std::vector<std::string> names;
+  for (const fb::Entry *entry : *program.table().entries())
+    if (entry->kind() == fb::EntryKind::infer) {
+      names.push_back(entry->name()->str());
+      if (name.empty() || names.back() == name)
+        return entry;
+    }
+  if (names.empty())
+    return invalidInput(program.path(), ": expected an inference entry, found none");
+  return invalidInput(program.path(), ": no inference entry '", name, "'", suggestion(name, names));
+}
+
+Result<const fb::Entry *> trainingEntry(const Program &program, const std::string &objective) {
+  std::vector<const fb::Entry *> entries;
+  std::vector<std::string> objectives;
+  for (const fb::Entry *entry : *program.table().entries())
+    if (entry->kind() == fb::EntryKind::train) {
+      objectives.push_back(entry->objective() ? entry->objective()->str() : entry->name()->str());
+      entries.push_back(entry);
+      if (objectives.back() == objective)
+        return entry;
+    }
+  if (entries.size() == 1 && objective.empty())
+    return entries[0];
+  if (entries.empty())
+    return invalidInput(program.path(), ": expected a training entry, found none; compile with one: ",
+                        compileCommand(program, {{"--objective", objective.empty() ? "erm" : objective}}));
+  if (objective.empty()) {
+    std::string list;
+    for (const std::string &name : objectives)
+      list += (list.empty() ? "" : ", ") + name;
+    return invalidInput("train.objective: expected one of ", list, ", found none");
+  }
+  return invalidInput("train.objective: the program has no objective '", objective, "'",
+                      suggestion(objective, objectives),
+                      "; compile with it: ", compileCommand(program, {{"--objective", objective}}));
+}
+
+Result<std::string> scoresOutput(const Program &program, const fb::Entry &entry) {
+  std::vector<std::string> found;
+  for (const fb::Port *port : *entry.outputs()) {
+    if (port->type() != fb::ElementType::f32 || port->shape()->size() != 2)
+      continue;
+    if (port->name()->str() == "logits")
+      return std::string("logits");
+    found.push_back(port->name()->str());
+  }
+  if (found.size() == 1)
+    return found[0];
+  return invalidInput(program.path(), ": entry '", entry.name()->str(),
+                      "': expected an output 'logits' of two axes, found ", found.size(), " outputs of two axes");
+}
+
+Status checkFits(const Program &program, const SplitData &data, const Recipe &recipe) {
+  MOERT_ASSIGN(const fb::Entry *entry, inferenceEntry(program, recipe.evalEntry));
+  const fb::Port *image = nullptr;
+  for (const fb::Port *port : *entry->inputs())
+    if (port->name()->str() == "image")
+      image = port;
+  if (!image || image->type() != fb::ElementType::f32 || image->shape()->size() != 4)
+    return invalidInput(program.path(), ": entry '", entry->name()->str(),
+                        "': expected an input 'image' of f32 [B, channels, height, width] for this data, found ",
+                        image ? "another type or shape" : "none");
+  MOERT_ASSIGN(std::vector<int64_t> shape, program.shape(*image, {1, 1}));
+  MOERT_ASSIGN(std::string scores, scoresOutput(program, *entry));
+  int64_t classes = 0;
+  for (const fb::Port *port : *entry->outputs())
+    if (port->name()->str() == scores) {
+      MOERT_ASSIGN(std::vector<int64_t> out, program.shape(*port, {1, 1}));
+      classes = out[1];
+    }
+  std::vector<std::pair<std::string, std::string>> changes;
+  std::string found, fixed;
+  auto compare = [&](const char *what, const char *key, int64_t has, int64_t needs) {
+    if (has == needs)
+      return;
+    found += concat(found.empty() ? "" : ", ", what, ": program ", has, ", data ", needs);
+    if (program.config(key))
+      changes.push_back({key, std::to_string(needs)});
+    else
+      fixed += concat(fixed.empty() ? "" : ", ", key);
+  };
+  compare("classes", "classes", classes, data.set.classes());
+  compare("channels", "channels", shape[1], data.set.channels());
+  if (data.set.height() == data.set.width() && shape[2] == shape[3]) {
+    compare("image size", "size", shape[2], data.set.height());
+  } else {
+    compare("image height", "height", shape[2], data.set.height());
+    compare("image width", "width", shape[3], data.set.width());
+  }
+  int64_t domains = int64_t(data.training.size());
+  if (auto has = integer(program.config("domains")))
+    compare("training domains", "domains", *has, domains);
+  // The loss that ties the first experts to the domains needs one for each of them.
+  auto tie = std::find_if(recipe.scalars.begin(), recipe.scalars.end(), [](auto &s) { return s.first == "aux.domain"; });
+  auto experts = integer(program.config("experts"));
+  if (tie != recipe.scalars.end() && tie->second != 0 && experts && *experts < domains)
+    compare("experts for training domains", "experts", *experts, domains);
+  if (found.empty())
+    return okStatus();
+  std::string text = concat(program.path(), " does not fit the data ", recipe.dataPath, " (", recipe.dataKind, "): ",
+                            found);
+  if (!fixed.empty())
+    text += concat("; the model has no size named ", fixed, " to set");
+  if (!changes.empty())
+    text += concat("; compile it for this data: ", compileCommand(program, changes));
+  return invalidInput(text);
+}
+
+Result<Session *> Evaluator::session(const fb::Entry &entry, size_t rows) {
+  auto &session = sessions_[{&entry, rows}];
+  if (!session) {
+    MOERT_ASSIGN(session, Session::open(program_, states_, device_, entry.name()->string_view(), {1, int64_t(rows)}));
+  }
+  return session.get();
+}
+
+Result<double> Evaluator::accuracy(const fb::Entry &entry, size_t domain, bool out, const std::atomic<bool> *stop) {
+  std::span<const uint32_t> indices = out ? data_.splits[domain].out : data_.splits[domain].in;
+  if (recipe_.evalImages)
+    indices = indices.first(std::min<size_t>(indices.size(), size_t(recipe_.evalImages)));
+  if (indices.empty())
+    return 0.0;
+  MOERT_ASSIGN(std::string scores, scoresOutput(*program_, entry));
+  SplitBatches batches(data_.set, domain, indices, size_t(recipe_.evalBatch), data_.domainLabel[domain]);
+  Prefetch prefetch([&](uint64_t index, Batch &batch) { batches.fill(index, batch); }, 0, batches.count(),
+                    int(recipe_.dataThreads));
+  size_t right = 0;
+  while (const Batch *batch = prefetch.next()) {
+    if (stop && stop->load(std::memory_order_relaxed))
+      return -1.0;
+    MOERT_ASSIGN(Session *session, this->session(entry, batch->rows()));
+    MOERT_TRY(feed(*session, *batch));
+    MOERT_TRY(session->run({}));
+    MOERT_ASSIGN(Tensor output, session->output(scores));
+    std::span<const float> values = output.as<float>();
+    size_t classes = size_t(output.shape[1]);
+    for (size_t row = 0; row < batch->rows(); ++row) {
+      auto first = values.begin() + long(row * classes);
+      right += std::max_element(first, first + long(classes)) - first == batch->label[row];
+    }
+  }
+  return double(right) / double(indices.size());
+}
+
+} // namespace moert

@@ -1,0 +1,55 @@
+// Accuracy of an inference entry on the splits of a data set: batches of a fixed size, the last one at its true size.
+// And what of a program has to agree with a data set before either is used.
+#pragma once
+
+#include "runtime/data/Batches.h"
+#include "runtime/session/Session.h"
+#include "runtime/train/Recipe.h"
+
+#include <atomic>
+#include <map>
+
+namespace moert {
+
+/// A data set, its splits, and which domains are trained on.
+struct SplitData {
+  DomainSet set;
+  std::vector<Split> splits;        // by domain
+  std::vector<size_t> training;     // domains not held out, ascending
+  std::vector<int32_t> domainLabel; // by domain: its place in `training`, or -1
+
+  static Result<SplitData> open(const Recipe &recipe);
+};
+
+/// invalid_input, with the moec command that mends it, when the program was compiled for other images, classes or
+/// domains than the data has.
+Status checkFits(const Program &program, const SplitData &data, const Recipe &recipe);
+
+/// The inference entry of that name; empty: the first one.
+Result<const fb::Entry *> inferenceEntry(const Program &program, const std::string &name);
+/// The train entry of an objective; empty: the only one.
+Result<const fb::Entry *> trainingEntry(const Program &program, const std::string &objective);
+/// The output that holds class scores: "logits", or else the only one of two axes.
+Result<std::string> scoresOutput(const Program &program, const fb::Entry &entry);
+
+class Evaluator {
+public:
+  Evaluator(std::shared_ptr<const Program> program, std::shared_ptr<States> states, std::shared_ptr<Device> device,
+            const SplitData &data, const Recipe &recipe)
+      : program_(std::move(program)), states_(std::move(states)), device_(std::move(device)), data_(data),
+        recipe_(recipe) {}
+
+  /// Share of right answers on a split (at most recipe.evalImages of it), or -1 when `stop` was raised meanwhile.
+  Result<double> accuracy(const fb::Entry &entry, size_t domain, bool out, const std::atomic<bool> *stop = nullptr);
+
+private:
+  Result<Session *> session(const fb::Entry &entry, size_t rows);
+  std::shared_ptr<const Program> program_;
+  std::shared_ptr<States> states_;
+  std::shared_ptr<Device> device_;
+  const SplitData &data_;
+  const Recipe &recipe_;
+  std::map<std::pair<const fb::Entry *, size_t>, std::unique_ptr<Session>> sessions_;
+};
+
+} // namespace moert

@@ -1,0 +1,83 @@
+#include "runtime/train/Progress.h"
+
+#include <cmath>
+#include <cstdio>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+namespace moert {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr auto kRedraw = std::chrono::milliseconds(100);
+constexpr auto kPlain = std::chrono::seconds(10);
+
+template <typename... Arguments> std::string format(const char *pattern, Arguments... arguments) {
+  char text[128];
+  snprintf(text, sizeof text, pattern, arguments...);
+  return text;
+}
+
+size_t terminalWidth() {
+  winsize size{};
+  return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ? size.ws_col : 80;
+}
+
+} // namespace
+
+std::string durationText(double seconds) {
+  if (!(seconds >= 0) || seconds > 1e7)
+    return "?";
+  long total = std::lround(seconds), hours = total / 3600;
+  return hours ? format("%ld:%02ld:%02ld", hours, total / 60 % 60, total % 60) : format("%ld:%02ld", total / 60, total % 60);
+}
+
+Progress::Progress() : terminal_(isatty(STDOUT_FILENO)) {}
+
+void Progress::clear() {
+  if (!drawn_.empty())
+    fputs("\r\033[K", stdout);
+  drawn_.clear();
+}
+
+void Progress::show(const Line &line) {
+  auto now = Clock::now();
+  bool ends = line.step == line.steps;
+  if (last_ && now - *last_ < (terminal_ ? Clock::duration(kRedraw) : Clock::duration(kPlain)) && !ends)
+    return;
+  last_ = now;
+  std::string text = format("step %llu/%llu  loss %.4f", (unsigned long long)line.step, (unsigned long long)line.steps,
+                            line.loss);
+  if (line.parts.size() > 1) {
+    text += " (";
+    for (size_t i = 0; i < line.parts.size(); ++i)
+      text += format(i ? "  %s %.4f" : "%s %.4f", line.parts[i].first.c_str(), line.parts[i].second);
+    text += ")";
+  }
+  if (line.rate)
+    text += format("  lr %g", *line.rate);
+  if (line.gateBalance)
+    text += format("  gate %.3f", *line.gateBalance);
+  text += format("  %.0f images/s  ETA %s", line.imagesPerSecond, durationText(line.remaining).c_str());
+  if (terminal_)
+    note(text);
+  else
+    say(text);
+}
+
+void Progress::say(const std::string &text) {
+  clear();
+  puts(text.c_str());
+  fflush(stdout);
+}
+
+void Progress::note(const std::string &text) {
+  if (!terminal_)
+    return;
+  clear();
+  drawn_ = text.substr(0, terminalWidth() - 1);
+  fputs(drawn_.c_str(), stdout);
+  fflush(stdout);
+}
+
+} // namespace moert

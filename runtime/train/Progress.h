@@ -1,0 +1,41 @@
+// What a person sees of a run: one line that rewrites itself on a terminal, plain lines now and then elsewhere.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace moert {
+
+class Progress {
+public:
+  struct Line {
+    uint64_t step, steps; // done, of all
+    double loss;
+    std::vector<std::pair<std::string, double>> parts; // "ce" -> 0.31
+    std::optional<double> rate, gateBalance;           // learning rate; evenness of the gate
+    double imagesPerSecond, remaining;                 // seconds of training left
+  };
+
+  Progress();
+  /// Draws the line; off a terminal at most every ten seconds.
+  void show(const Line &line);
+  /// Prints a lasting line above the status.
+  void say(const std::string &text);
+  /// Draws a short note in place of the status ("evaluating domain 3 of 6"); nothing off a terminal.
+  void note(const std::string &text);
+
+private:
+  void clear();
+  bool terminal_;
+  std::string drawn_;
+  std::optional<std::chrono::steady_clock::time_point> last_;
+};
+
+/// "1:02:03", "2:03".
+std::string durationText(double seconds);
+
+} // namespace moert

@@ -1,0 +1,391 @@
+#include "runtime/train/Recipe.h"
+
+#include "runtime/base/Files.h"
+#include "runtime/base/Nearest.h"
+#include "runtime/train/CompileCommand.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <variant>
+
+#define TOML_EXCEPTIONS 0
+#include <toml++/toml.h>
+
+namespace moert {
+namespace {
+
+using Field = std::variant<int64_t Recipe::*, double Recipe::*, std::string Recipe::*, std::vector<int64_t> Recipe::*,
+                           std::vector<double> Recipe::*>;
+struct Key {
+  const char *name;
+  Field field;
+  double low = 0, high = 9e15; // of numbers, and of each number of a list
+};
+
+const std::vector<Key> &keys() {
+  static const std::vector<Key> table = {
+      {"train.steps", &Recipe::steps, 1},
+      {"train.batch_per_domain", &Recipe::batchPerDomain, 1, 1 << 20},
+      {"train.seed", &Recipe::seed},
+      {"train.checkpoint_every", &Recipe::checkpointEvery},
+      {"train.objective", &Recipe::objective},
+      {"data.kind", &Recipe::dataKind},
+      {"data.path", &Recipe::dataPath},
+      {"data.classes", &Recipe::classes, 0, 256},
+      {"data.angles", &Recipe::angles, -360, 360},
+      {"data.flips", &Recipe::flips, 0, 1},
+      {"data.label_noise", &Recipe::labelNoise, 0, 1},
+      {"data.seed", &Recipe::dataSeed, 0, 4294967295.0},
+      {"data.trial_seed", &Recipe::trialSeed},
+      {"data.holdout", &Recipe::holdout, 0, 0.99},
+      {"data.held_out", &Recipe::heldOut},
+      {"data.threads", &Recipe::dataThreads, 1, 64},
+      {"eval.every", &Recipe::evalEvery, 1},
+      {"eval.batch", &Recipe::evalBatch, 1, 1 << 20},
+      {"eval.images", &Recipe::evalImages},
+      {"eval.entry", &Recipe::evalEntry},
+      {"optimizer.kind", &Recipe::optimizer},
+  };
+  return table;
+}
+
+bool ofProgram(std::string_view key) { return key.starts_with("optimizer.") || key.starts_with("aux."); }
+
+std::string number(double value) {
+  char text[64];
+  auto end = std::to_chars(text, text + sizeof text, value).ptr;
+  std::string out(text, end);
+  return out.find_first_of(".en") == std::string::npos ? out + ".0" : out;
+}
+
+std::string quoted(std::string_view text) {
+  std::string out = "\"";
+  for (char c : text) {
+    if (c == '"' || c == '\\')
+      out += '\\';
+    if (static_cast<unsigned char>(c) < 0x20) {
+      char escape[8];
+      snprintf(escape, sizeof escape, "\\u%04x", c);
+      out += escape;
+    } else {
+      out += c;
+    }
+  }
+  return out + "\"";
+}
+
+std::string shown(const Recipe &recipe, const Field &field) {
+  auto list = [](const auto &values, auto &&one) {
+    std::string out = "[";
+    for (size_t i = 0; i < values.size(); ++i)
+      out += (i ? ", " : "") + one(values[i]);
+    return out + "]";
+  };
+  if (auto *f = std::get_if<int64_t Recipe::*>(&field))
+    return std::to_string(recipe.**f);
+  if (auto *f = std::get_if<double Recipe::*>(&field))
+    return number(recipe.**f);
+  if (auto *f = std::get_if<std::string Recipe::*>(&field))
+    return quoted(recipe.**f);
+  if (auto *f = std::get_if<std::vector<int64_t> Recipe::*>(&field))
+    return list(recipe.**f, [](int64_t v) { return std::to_string(v); });
+  return list(recipe.*std::get<std::vector<double> Recipe::*>(field), number);
+}
+
+const char *typeName(toml::node_type type) {
+  switch (type) {
+  case toml::node_type::string: return "a text";
+  case toml::node_type::integer: return "an integer";
+  case toml::node_type::floating_point: return "a number";
+  case toml::node_type::boolean: return "a boolean";
+  case toml::node_type::array: return "a list";
+  case toml::node_type::table: return "a table";
+  default: return "a date or time";
+  }
+}
+
+// One key of a file or of the command line, with where it was written.
+struct Item {
+  std::string key, where;
+  const toml::node *node;
+};
+
+Status wrongType(const Item &item, const char *expected, const toml::node &found) {
+  return invalidInput(item.where, ": ", item.key, ": expected ", expected, ", found ", typeName(found.type()));
+}
+
+Status inRange(const Item &item, double value, const Key &key) {
+  if (value >= key.low && value <= key.high)
+    return okStatus();
+  return invalidInput(item.where, ": ", item.key, ": expected a value from ", key.low, " to ", key.high, ", found ",
+                      value);
+}
+
+Result<double> readNumber(const Item &item, const toml::node &node, const Key &key) {
+  auto value = node.value<double>();
+  if (!node.is_number() || !value)
+    return wrongType(item, "a number", node);
+  if (!std::isfinite(*value))
+    return invalidInput(item.where, ": ", item.key, ": expected a finite number");
+  MOERT_TRY(inRange(item, *value, key));
+  return *value;
+}
+
+Result<int64_t> readInteger(const Item &item, const toml::node &node, const Key &key) {
+  if (!node.is_integer())
+    return wrongType(item, "an integer", node);
+  int64_t value = *node.value<int64_t>();
+  MOERT_TRY(inRange(item, double(value), key));
+  return value;
+}
+
+template <typename T, typename Read>
+Status readList(const Item &item, const Key &key, std::vector<T> &values, const char *expected, Read read) {
+  const toml::array *array = item.node->as_array();
+  if (!array)
+    return wrongType(item, expected, *item.node);
+  values.clear();
+  for (const toml::node &node : *array) {
+    MOERT_ASSIGN(T value, read(item, node, key));
+    values.push_back(value);
+  }
+  return okStatus();
+}
+
+Status assign(Recipe &recipe, const Key &key, const Item &item) {
+  if (auto *f = std::get_if<int64_t Recipe::*>(&key.field)) {
+    MOERT_ASSIGN(recipe.**f, readInteger(item, *item.node, key));
+  } else if (auto *f = std::get_if<double Recipe::*>(&key.field)) {
+    MOERT_ASSIGN(recipe.**f, readNumber(item, *item.node, key));
+  } else if (auto *f = std::get_if<std::string Recipe::*>(&key.field)) {
+    if (!item.node->is_string())
+      return wrongType(item, "a text in quotes", *item.node);
+    recipe.**f = *item.node->value<std::string>();
+  } else if (auto *f = std::get_if<std::vector<int64_t> Recipe::*>(&key.field)) {
+    return readList(item, key, recipe.**f, "a list of integers", readInteger);
+  } else {
+    return readList(item, key, recipe.*std::get<std::vector<double> Recipe::*>(key.field), "a list of numbers",
+                    readNumber);
+  }
+  return okStatus();
+}
+
+Status accept(Recipe &recipe, const Item &item) {
+  for (const Key &key : keys())
+    if (item.key == key.name)
+      return assign(recipe, key, item);
+  if (ofProgram(item.key)) {
+    MOERT_ASSIGN(double value, readNumber(item, *item.node, {"", &Recipe::holdout, -1e30, 1e30}));
+    recipe.wishes.push_back({item.key, item.where, value});
+    return okStatus();
+  }
+  std::vector<std::string> known{"optimizer.lr", "optimizer.weight_decay", "aux.NAME"};
+  for (const Key &key : keys())
+    known.push_back(key.name);
+  return invalidInput(item.where, ": unknown key '", item.key, "'", suggestion(item.key, known),
+                      "; docs/recipe.md lists the keys");
+}
+
+// Depth first in the order of the text, so that a later line wins.
+void flatten(const toml::table &table, const std::string &prefix, const std::string &where, bool lines,
+             std::vector<Item> &items) {
+  size_t first = items.size();
+  for (auto &&[name, node] : table) {
+    std::string key = prefix.empty() ? std::string(name.str()) : concat(prefix, ".", name.str());
+    if (const toml::table *inner = node.as_table(); inner && !inner->empty()) {
+      flatten(*inner, key, where, lines, items);
+    } else if (!inner || ofProgram(key + ".")) {
+      items.push_back({key, lines ? concat(where, ":", name.source().begin.line) : where, &node});
+    }
+  }
+  if (prefix.empty() && lines)
+    std::sort(items.begin() + long(first), items.end(), [](const Item &a, const Item &b) {
+      auto &x = a.node->source().begin, &y = b.node->source().begin;
+      return std::pair(x.line, x.column) < std::pair(y.line, y.column);
+    });
+}
+
+Status readToml(const std::string &text, const std::string &path, Recipe &recipe) {
+  toml::parse_result parsed = toml::parse(text);
+  if (!parsed) {
+    auto &error = parsed.error();
+    return invalidInput(path, ":", error.source().begin.line, ":", error.source().begin.column, ": ",
+                        error.description());
+  }
+  std::vector<Item> items;
+  flatten(parsed.table(), "", path, true, items);
+  for (const Item &item : items)
+    MOERT_TRY(accept(recipe, item));
+  return okStatus();
+}
+
+// "data.path=/x" needs no quotes on the command line: what is no TOML value is a text.
+Status readSetting(const std::string &setting, Recipe &recipe) {
+  std::string where = concat("--set ", setting);
+  size_t equals = setting.find('=');
+  if (equals == std::string::npos || equals == 0)
+    return usageError(where, ": expected key=value");
+  std::string key = setting.substr(0, equals), value = setting.substr(equals + 1);
+  if (value.find('\n') != std::string::npos || key.find_first_of("\n#[]") != std::string::npos)
+    return usageError(where, ": expected key=value on one line");
+  // A pattern needs quotes in TOML and is typed without them.
+  if (key.starts_with("aux.") && key.find('"') == std::string::npos)
+    key = "aux." + quoted(key.substr(4));
+  toml::parse_result parsed = toml::parse(concat(key, " = ", value));
+  if (!parsed)
+    parsed = toml::parse(concat(key, " = ", quoted(value)));
+  if (!parsed)
+    return usageError(where, ": expected key=value: ", parsed.error().description());
+  std::vector<Item> items;
+  flatten(parsed.table(), "", where, false, items);
+  for (const Item &item : items)
+    MOERT_TRY(accept(recipe, item));
+  return okStatus();
+}
+
+// What no single key shows.
+Status checkWhole(const Recipe &recipe) {
+  if (recipe.dataKind != "rotated" && recipe.dataKind != "colored")
+    return invalidInput("data.kind: expected 'rotated' or 'colored', found '", recipe.dataKind, "'");
+  bool rotated = recipe.dataKind == "rotated";
+  size_t domains = rotated ? recipe.angles.size() : recipe.flips.size();
+  if (domains == 0)
+    return invalidInput(rotated ? "data.angles" : "data.flips", ": expected at least one domain, found an empty list");
+  for (size_t i = 0; i < recipe.heldOut.size(); ++i) {
+    if (recipe.heldOut[i] >= int64_t(domains))
+      return invalidInput("data.held_out: expected domains from 0 to ", domains - 1, ", found ", recipe.heldOut[i],
+                          ": there are ", domains, rotated ? " (data.angles)" : " (data.flips)");
+    if (std::count(recipe.heldOut.begin(), recipe.heldOut.end(), recipe.heldOut[i]) > 1)
+      return invalidInput("data.held_out: expected each domain once, found ", recipe.heldOut[i], " twice");
+  }
+  if (recipe.heldOut.size() == domains)
+    return invalidInput("data.held_out: expected a domain left to train on, found all ", domains, " held out");
+  return okStatus();
+}
+
+} // namespace
+
+Result<Recipe> Recipe::read(const std::string &path, const std::vector<std::string> &settings) {
+  if (path.empty())
+    return parse("", "", settings);
+  MOERT_ASSIGN(std::string text, readText(path, 1 << 24));
+  return parse(text, path, settings);
+}
+
+Result<Recipe> Recipe::parse(const std::string &text, const std::string &name,
+                             const std::vector<std::string> &settings) {
+  Recipe recipe;
+  MOERT_TRY(readToml(text, name, recipe));
+  for (const std::string &setting : settings)
+    MOERT_TRY(readSetting(setting, recipe));
+  if (Status status = checkWhole(recipe); !status.ok())
+    return name.empty() ? std::move(status) : std::move(status).in(name);
+  return recipe;
+}
+
+bool globMatches(std::string_view pattern, std::string_view name) {
+  if (pattern.empty())
+    return name.empty();
+  if (pattern[0] != '*')
+    return !name.empty() && pattern[0] == name[0] && globMatches(pattern.substr(1), name.substr(1));
+  for (size_t i = 0;; ++i) {
+    if (globMatches(pattern.substr(1), name.substr(i)))
+      return true;
+    if (i == name.size() || name[i] == '.')
+      return false;
+  }
+}
+
+Status Recipe::bind(const Program &program) {
+  scalars.clear();
+  std::vector<std::string> known;
+  for (const fb::Scalar *scalar : *program.table().scalars())
+    if (scalar->kind() == fb::ScalarKind::recipe) {
+      known.push_back(scalar->key()->str());
+      scalars.push_back({known.back(), scalar->fallback()});
+    }
+  std::string has = program.table().optimizer() ? program.table().optimizer()->str() : "none";
+  if (!optimizer.empty() && optimizer != has)
+    return invalidInput("optimizer.kind: expected the program's optimizer '", has, "', found '", optimizer,
+                        "'; compile with it: ", compileCommand(program, {{"--optimizer", optimizer}}));
+  // Exact keys outrank patterns; among equals the later wins.
+  for (bool exact : {false, true})
+    for (const Wish &wish : wishes) {
+      if ((wish.key.find('*') == std::string::npos) != exact)
+        continue;
+      bool used = false;
+      for (auto &[key, value] : scalars)
+        if (globMatches(wish.key, key)) {
+          value = wish.value;
+          used = true;
+        }
+      if (used)
+        continue;
+      if (wish.key.starts_with("aux."))
+        return invalidInput(wish.where, ": the program has no auxiliary loss '", wish.key.substr(4),
+                            "' (one whose weight is 0 when compiled is left out)", suggestion(wish.key, known));
+      return invalidInput(wish.where, ": the program's optimizer '", has, "' has no number '", wish.key, "'",
+                          suggestion(wish.key, known));
+    }
+  return okStatus();
+}
+
+std::string Recipe::text() const {
+  std::map<std::string, std::string> sections;
+  auto add = [&](const std::string &key, const std::string &value) {
+    size_t dot = key.find('.');
+    std::string name = key.substr(dot + 1);
+    bool bare = std::all_of(name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) || c == '_' || c == '-'; });
+    sections[key.substr(0, dot)] += concat(bare ? name : quoted(name), " = ", value, "\n");
+  };
+  for (const Key &key : keys()) {
+    std::string_view name = key.name;
+    if ((name == "data.angles" && dataKind != "rotated") ||
+        ((name == "data.flips" || name == "data.label_noise") && dataKind != "colored"))
+      continue;
+    auto *text = std::get_if<std::string Recipe::*>(&key.field);
+    if (text && (this->**text).empty())
+      continue;
+    add(key.name, shown(*this, key.field));
+  }
+  for (auto &[key, value] : scalars)
+    add(key, number(value));
+  std::string out;
+  for (const char *name : {"train", "optimizer", "aux", "data", "eval"})
+    if (sections.count(name))
+      out += concat(out.empty() ? "" : "\n", "[", name, "]\n", sections[name]);
+  return out;
+}
+
+DomainSetOptions Recipe::dataOptions() const {
+  DomainSetOptions options;
+  options.kind = dataKind == "colored" ? DomainKind::colored : DomainKind::rotated;
+  options.path = dataPath;
+  options.classes = classes;
+  options.angles = angles;
+  options.flips = flips;
+  options.labelNoise = labelNoise;
+  options.seed = uint32_t(dataSeed);
+  return options;
+}
+
+std::vector<std::string> differences(const Recipe &expected, const Recipe &found,
+                                     const std::vector<std::string> &allowed) {
+  std::vector<std::string> lines;
+  auto compare = [&](const std::string &key, const std::string &a, const std::string &b) {
+    if (a != b && key != "data.path" && key != "data.threads" &&
+        std::find(allowed.begin(), allowed.end(), key) == allowed.end())
+      lines.push_back(concat(key, ": expected ", a, ", found ", b));
+  };
+  for (const Key &key : keys())
+    compare(key.name, shown(expected, key.field), shown(found, key.field));
+  std::map<std::string, double> values(found.scalars.begin(), found.scalars.end());
+  for (auto &[key, value] : expected.scalars)
+    compare(key, number(value), values.count(key) ? number(values[key]) : "none");
+  return lines;
+}
+
+} // namespace moert

@@ -1,0 +1,72 @@
+// A run's recipe: every number of a training run that needs no recompile, read from TOML and the command line. Unknown
+// keys, wrong types and values out of range are errors with file and line. docs/recipe.md documents the keys; the
+// table in Recipe.cpp is what the reader, the writer and the comparison follow.
+#pragma once
+
+#include "runtime/data/DomainSet.h"
+#include "runtime/program/Program.h"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace moert {
+
+struct Recipe {
+  // [train]
+  int64_t steps = 5001;
+  int64_t batchPerDomain = 64;
+  int64_t seed = 0;            // initial values, draws of training rows, random numbers of steps
+  int64_t checkpointEvery = 0; // steps; 0: at every evaluation
+  std::string objective;       // empty: the program's only one
+  // [data]
+  std::string dataKind = "rotated";
+  std::string dataPath = "/usr/share/datasets/fashion-mnist";
+  int64_t classes = 0; // labels must stay below it; 0: the largest label + 1
+  std::vector<double> angles = {0, 15, 30, 45, 60, 75};
+  std::vector<double> flips = {0.1, 0.2, 0.9};
+  double labelNoise = 0.25;
+  int64_t dataSeed = 0;
+  int64_t trialSeed = 0;
+  double holdout = 0.2;
+  std::vector<int64_t> heldOut = {0};
+  int64_t dataThreads = 1;
+  // [eval]
+  int64_t evalEvery = 300;
+  int64_t evalBatch = 64;
+  int64_t evalImages = 0; // a split; 0: all
+  std::string evalEntry;  // empty: the program's first inference entry
+  // [optimizer]
+  std::string optimizer; // empty: whatever the program has
+
+  /// Values of the program's recipe scalars ("optimizer.lr", "aux.entropy"), in the program's order. Filled by bind.
+  std::vector<std::pair<std::string, double>> scalars;
+
+  /// Reads a file (empty path: defaults alone) and then the settings "key=value", later ones winning.
+  static Result<Recipe> read(const std::string &path, const std::vector<std::string> &settings);
+  /// The same from a text; `name` stands for the file in messages.
+  static Result<Recipe> parse(const std::string &text, const std::string &name,
+                              const std::vector<std::string> &settings);
+  /// Matches the keys below optimizer and aux with the program's scalars. A key that fits none is an error that names
+  /// the nearest; one that asks for another optimizer or objective gives the command that compiles it.
+  Status bind(const Program &program);
+  /// All effective values as TOML that reads back to the same recipe.
+  std::string text() const;
+  DomainSetOptions dataOptions() const;
+
+  struct Wish { // a key that only the program can explain
+    std::string key, where;
+    double value;
+  };
+  std::vector<Wish> wishes;
+};
+
+/// Does a pattern whose * stands for any run of characters without a dot match the whole name?
+bool globMatches(std::string_view pattern, std::string_view name);
+
+/// The keys in which two recipes differ, as "key: expected a, found b"; keys that change no result (data.path,
+/// data.threads) and those in `allowed` are left out.
+std::vector<std::string> differences(const Recipe &expected, const Recipe &found,
+                                     const std::vector<std::string> &allowed);
+
+} // namespace moert

@@ -1,0 +1,92 @@
+#include "runtime/train/RunFolder.h"
+
+#include "runtime/train/Checkpoint.h"
+#include "runtime/base/Files.h"
+
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
+#include <nlohmann/json.hpp>
+#include <unistd.h>
+
+namespace moert {
+
+Result<RunFolder> RunFolder::create(const std::string &path, const Recipe &recipe) {
+  for (const char *name : {"/recipe.toml", "/metrics.jsonl", "/last", "/best", "/done"})
+    if (exists(path + name))
+      return invalidInput(path, ": expected a folder without a run, found ", path, name,
+                          "; continue that run with --resume, or give another --out");
+  MOERT_TRY(makeFolders(path));
+  MOERT_TRY(writeDurably(recipePath(path), recipe.text()));
+  return RunFolder(path);
+}
+
+Result<RunFolder> RunFolder::reopen(const std::string &path, const Recipe &recipe, const Program &program) {
+  if (!exists(recipePath(path)))
+    return invalidInput(path, ": expected the folder of a run to resume, found no recipe.toml there; "
+                              "leave --resume out to start a new run");
+  MOERT_ASSIGN(Recipe before, Recipe::read(recipePath(path), {}));
+  MOERT_TRY(before.bind(program));
+  std::vector<std::string> lines = differences(before, recipe, {"train.steps"});
+  if (recipe.steps < before.steps)
+    lines.push_back(concat("train.steps: expected at least ", before.steps, ", found ", recipe.steps));
+  if (!lines.empty()) {
+    std::string text = concat(path, ": expected the recipe that the run was started with; start another run with a new "
+                                    "--out, or resume without these changes:");
+    for (const std::string &line : lines)
+      text += "\n  " + line;
+    return invalidInput(text);
+  }
+  // Written anew only when it differs, so that a read-only look at a finished run stays possible.
+  if (before.text() != recipe.text()) {
+    MOERT_TRY(writeDurably(recipePath(path) + ".tmp", recipe.text()));
+    if (::rename((recipePath(path) + ".tmp").c_str(), recipePath(path).c_str()) != 0)
+      return invalidInput(recipePath(path), ": cannot rename: ", std::strerror(errno));
+  }
+  return RunFolder(path);
+}
+
+Status RunFolder::truncateMetrics(uint64_t stepsDone) const {
+  std::string path = path_ + "/metrics.jsonl";
+  ::unlink((path_ + "/done").c_str());
+  if (!exists(path))
+    return okStatus();
+  MOERT_ASSIGN(std::string text, readText(path));
+  std::string kept;
+  for (size_t begin = 0; begin < text.size();) {
+    size_t end = text.find('\n', begin);
+    if (end == std::string::npos)
+      break; // a line cut short by a kill
+    auto json = nlohmann::json::parse(text.begin() + long(begin), text.begin() + long(end), nullptr, false);
+    if (!json.is_object() || !json.contains("step") || !json["step"].is_number_unsigned() ||
+        json["step"].get<uint64_t>() >= stepsDone)
+      break;
+    kept += text.substr(begin, end + 1 - begin);
+    begin = end + 1;
+  }
+  if (kept.size() == text.size())
+    return okStatus();
+  MOERT_TRY(writeDurably(path + ".tmp", kept));
+  if (::rename((path + ".tmp").c_str(), path.c_str()) != 0)
+    return invalidInput(path, ": cannot rename: ", std::strerror(errno));
+  return okStatus();
+}
+
+Status RunFolder::appendMetrics(const std::string &line) const {
+  std::string path = path_ + "/metrics.jsonl", text = line + "\n";
+  int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+  if (fd < 0)
+    return invalidInput(path, ": cannot open: ", std::strerror(errno));
+  ssize_t written = ::write(fd, text.data(), text.size());
+  int code = written < 0 ? errno : ENOSPC;
+  bool whole = written == ssize_t(text.size());
+  whole = (::close(fd) == 0) && whole;
+  if (!whole)
+    return invalidInput(path, ": cannot write: ", std::strerror(code),
+                        "; the last checkpoint is untouched: free some space and continue with --resume");
+  return okStatus();
+}
+
+Status RunFolder::markDone() const { return writeDurably(path_ + "/done", "done\n"); }
+
+} // namespace moert

@@ -1,0 +1,35 @@
+// The folder of a run: who may start in it, its recipe, and its metrics file, which a resumed run cuts back to where its
+// checkpoint stands.
+#pragma once
+
+#include "runtime/train/Recipe.h"
+
+#include <optional>
+#include <string>
+
+namespace moert {
+
+class RunFolder {
+public:
+  /// A new run: refuses a folder that holds one. Writes recipe.toml.
+  static Result<RunFolder> create(const std::string &path, const Recipe &recipe);
+  /// An existing run: `recipe` must agree with the run's in all that changes results; train.steps may grow.
+  static Result<RunFolder> reopen(const std::string &path, const Recipe &recipe, const Program &program);
+  /// The recipe that a run was started with.
+  static std::string recipePath(const std::string &path) { return path + "/recipe.toml"; }
+
+  std::string last() const { return path_ + "/last"; }
+  std::string best() const { return path_ + "/best"; }
+  const std::string &path() const { return path_; }
+
+  /// Drops the lines of steps that a resumed run will do again.
+  Status truncateMetrics(uint64_t stepsDone) const;
+  Status appendMetrics(const std::string &line) const;
+  Status markDone() const;
+
+private:
+  explicit RunFolder(std::string path) : path_(std::move(path)) {}
+  std::string path_;
+};
+
+} // namespace moert

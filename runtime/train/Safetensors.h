@@ -1,0 +1,41 @@
+// safetensors (huggingface/safetensors, the format's specification in its README): a length, a JSON table of names,
+// types, shapes and byte ranges, then the bytes. The reader trusts nothing of the table before it is checked.
+#pragma once
+
+#include "runtime/session/States.h"
+
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace moert {
+
+struct NamedTensor {
+  std::string name;
+  fb::ElementType type;
+  std::vector<int64_t> shape;
+  std::span<const std::byte> bytes;
+};
+
+/// Writes the tensors in the order given and waits for the disk.
+Status writeSafetensors(const std::string &path, std::span<const NamedTensor> tensors);
+
+class Safetensors {
+public:
+  /// invalid_input: not such a file, cut short, a range outside the data, overlapping or leaving holes, a name twice,
+  /// a shape that does not fit its range.
+  static Result<Safetensors> read(const std::string &path);
+  const std::vector<NamedTensor> &tensors() const { return tensors_; }
+  const NamedTensor *find(std::string_view name) const;
+  /// Types that a program cannot hold, by name ("F16"); their tensors are left out of tensors().
+  const std::map<std::string, std::string> &foreign() const { return foreign_; }
+
+private:
+  Status parse();
+  std::string content_;
+  std::vector<NamedTensor> tensors_; // views of content_
+  std::map<std::string, std::string> foreign_;
+};
+
+} // namespace moert

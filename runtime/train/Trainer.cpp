@@ -1,0 +1,321 @@
+#include "runtime/train/Trainer.h"
+
+#include "runtime/train/Checkpoint.h"
+#include "runtime/train/Evaluate.h"
+#include "runtime/train/Feed.h"
+#include "runtime/base/Files.h"
+#include "runtime/train/Progress.h"
+#include "runtime/train/RunFolder.h"
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <sha2.h>
+#include <sys/resource.h>
+
+namespace moert {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using Json = nlohmann::ordered_json;
+
+double secondsSince(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+std::string sha256(const std::string &text) {
+  char digest[SHA256_DIGEST_STRING_LENGTH];
+  SHA256Data(reinterpret_cast<const uint8_t *>(text.data()), text.size(), digest);
+  return digest;
+}
+
+double peakGigabytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return double(usage.ru_maxrss) / (1 << 20);
+}
+
+// The accuracies of one evaluation, by domain: in, out.
+using Table = std::vector<std::pair<double, double>>;
+
+class Run {
+public:
+  Run(const TrainOptions &options) : options_(options) {}
+  Result<TrainEnd> run();
+
+private:
+  Status open();
+  Status announce();
+  Status step(Prefetch &batches);
+  Result<bool> evaluate(); // false: stopped meanwhile
+  Status save(const std::string &folder);
+  Result<TrainEnd> stopHere();
+  Status finish();
+  bool stopped() const { return options_.stop && options_.stop->load(std::memory_order_relaxed); }
+  bool due(int64_t every) const { return (state_.step - 1) % uint64_t(every) == 0 || state_.step == uint64_t(recipe_.steps); }
+  std::string tableText(const Table &table) const;
+  size_t batchRows() const { return data_->training.size() * size_t(recipe_.batchPerDomain); }
+
+  const TrainOptions &options_;
+  Recipe recipe_;
+  std::string recipeText_;
+  std::shared_ptr<const Program> program_;
+  const fb::Entry *trainEntry_ = nullptr, *evalEntry_ = nullptr;
+  std::unique_ptr<SplitData> data_;
+  std::shared_ptr<States> states_;
+  std::shared_ptr<Device> device_;
+  std::unique_ptr<Session> session_;
+  std::unique_ptr<Evaluator> evaluator_;
+  std::optional<RunFolder> folder_;
+  RunState state_;
+  std::vector<std::string> losses_; // outputs "loss", "loss.<part>", and "gate_balance" where there is one
+  std::optional<Table> latest_;
+  Progress progress_;
+  Clock::time_point since_ = Clock::now(); // start of the steps that the speed is taken over
+  uint64_t sinceStep_ = 0;
+  bool first_ = true;
+};
+
+Status Run::open() {
+  MOERT_ASSIGN(program_, Program::load(options_.program));
+  bool again = options_.resume && options_.recipe.empty() && exists(RunFolder::recipePath(options_.out));
+  MOERT_ASSIGN(recipe_, Recipe::read(again ? RunFolder::recipePath(options_.out) : options_.recipe, options_.settings));
+  if (options_.seed)
+    recipe_.seed = *options_.seed;
+  if (options_.steps)
+    recipe_.steps = *options_.steps;
+  MOERT_TRY(recipe_.bind(*program_));
+  recipeText_ = recipe_.text();
+  MOERT_ASSIGN(trainEntry_, trainingEntry(*program_, recipe_.objective));
+  MOERT_ASSIGN(evalEntry_, inferenceEntry(*program_, recipe_.evalEntry));
+  MOERT_ASSIGN(SplitData data, SplitData::open(recipe_));
+  data_ = std::make_unique<SplitData>(std::move(data));
+  MOERT_TRY(checkFits(*program_, *data_, recipe_));
+  for (const fb::Port *port : *trainEntry_->outputs()) {
+    std::string name = port->name()->str();
+    if (name == "loss" || name.starts_with("loss.") || name == "gate_balance")
+      losses_.push_back(name);
+  }
+
+  MOERT_ASSIGN(device_, Device::create(options_.threads));
+  MOERT_ASSIGN(states_, States::create(program_, uint64_t(recipe_.seed)));
+  Session::Options sessionOptions;
+  sessionOptions.seed = uint64_t(recipe_.seed);
+  sessionOptions.poison = options_.poison;
+  sessionOptions.trapNan = options_.trapNan;
+  Binding binding{int64_t(data_->training.size()), recipe_.batchPerDomain};
+  MOERT_ASSIGN(session_, Session::open(program_, states_, device_, trainEntry_->name()->string_view(), binding,
+                                       sessionOptions));
+  for (auto &[key, value] : recipe_.scalars)
+    MOERT_TRY(session_->setScalar(key, value));
+  evaluator_ = std::make_unique<Evaluator>(program_, states_, device_, *data_, recipe_);
+
+  if (!options_.resume) {
+    MOERT_ASSIGN(folder_, RunFolder::create(options_.out, recipe_));
+    return okStatus();
+  }
+  MOERT_ASSIGN(folder_, RunFolder::reopen(options_.out, recipe_, *program_));
+  if (!exists(checkpointFolder(folder_->last()))) {
+    progress_.say(concat(options_.out, " has no checkpoint yet: starting from the first step"));
+    return folder_->truncateMetrics(0);
+  }
+  MOERT_ASSIGN(Checkpoint checkpoint, loadCheckpoint(folder_->last(), *states_));
+  if (checkpoint.programDigest != program_->digest())
+    progress_.say(concat("note: the run was started with another compilation of the program; it continues, but not bit "
+                         "for bit (", checkpoint.programDigest.substr(0, 12), " then, ",
+                         program_->digest().substr(0, 12), " now)"));
+  state_ = checkpoint.run;
+  if (state_.step > uint64_t(recipe_.steps))
+    return invalidInput(folder_->last(), ": expected at most train.steps = ", recipe_.steps, " steps done, found ",
+                        state_.step);
+  return folder_->truncateMetrics(state_.pendingEvaluation ? state_.step - 1 : state_.step);
+}
+
+Status Run::announce() {
+  progress_.say(concat(program_->name(), ": ", batchRows(), " images a step (", data_->training.size(), " domains of ",
+                       recipe_.batchPerDomain, "), ", device_->threads(), " threads, ",
+                       session_->memory().total() >> 20, " MiB; run in ", options_.out));
+  progress_.say(recipeText_);
+  if (state_.step)
+    progress_.say(concat("resuming at step ", state_.step, " of ", recipe_.steps));
+  return okStatus();
+}
+
+Status Run::step(Prefetch &batches) {
+  const Batch *batch = batches.next();
+  if (!batch)
+    return internalError("the loader ended before the run");
+  MOERT_TRY(feed(*session_, *batch));
+  Step now{state_.step, double(state_.step) / double(recipe_.steps)};
+  if (Status status = session_->run(now); !status.ok())
+    return std::move(status).in(concat("step ", state_.step));
+  MOERT_ASSIGN(float finite, session_->scalarOutput("finite"));
+  MOERT_ASSIGN(float loss, session_->scalarOutput("loss"));
+  if (first_)
+    progress_.say(concat("first step done ", secondsSince(options_.started), " s after the start"));
+  if (finite == 0) {
+    // No state changed, so what is in memory is the last good state: keep it.
+    MOERT_TRY(save(folder_->last()));
+    return invalidInput("step ", state_.step, ": the loss or its gradient is not finite (loss ", double(loss),
+                        "); nothing was changed by this step, and ", folder_->last(), " holds the ", state_.step,
+                        " good steps before it; lower optimizer.lr, or see where it starts with --resume --trap-nan");
+  }
+  Progress::Line line{state_.step + 1, uint64_t(recipe_.steps), loss, {}, {}, {}, 0, 0};
+  for (const std::string &name : losses_) {
+    MOERT_ASSIGN(float value, session_->scalarOutput(name));
+    state_.sums[name] += double(value);
+    if (name.starts_with("loss."))
+      line.parts.push_back({name.substr(5), value});
+    else if (name == "gate_balance")
+      line.gateBalance = value;
+  }
+  ++state_.summed;
+  ++state_.step;
+  if (first_) { // the first step warms caches up: the speed is taken from the second on
+    first_ = false;
+    since_ = Clock::now();
+    sinceStep_ = state_.step;
+    return okStatus();
+  }
+  double perStep = secondsSince(since_) / double(state_.step - sinceStep_);
+  line.imagesPerSecond = double(batchRows()) / perStep;
+  line.remaining = perStep * double(uint64_t(recipe_.steps) - state_.step);
+  for (auto &[key, value] : recipe_.scalars)
+    if (key == "optimizer.lr")
+      line.rate = value;
+  progress_.show(line);
+  return okStatus();
+}
+
+Result<bool> Run::evaluate() {
+  auto before = Clock::now();
+  double stepTime = state_.step > sinceStep_
+                        ? std::chrono::duration<double>(before - since_).count() / double(state_.step - sinceStep_)
+                        : 0;
+  Table table;
+  for (size_t domain = 0; domain < data_->set.domains(); ++domain) {
+    double shares[2];
+    for (bool out : {false, true}) {
+      progress_.note(concat("step ", state_.step, "  evaluating domain ", domain + 1, " of ", data_->set.domains()));
+      MOERT_ASSIGN(shares[out], evaluator_->accuracy(*evalEntry_, domain, out, options_.stop));
+      if (shares[out] < 0)
+        return false;
+    }
+    table.push_back({shares[0], shares[1]});
+  }
+  latest_ = table;
+  double score = 0;
+  for (size_t domain : data_->training)
+    score += table[domain].second / double(data_->training.size());
+
+  size_t smallest = SIZE_MAX;
+  for (size_t domain : data_->training)
+    smallest = std::min(smallest, data_->splits[domain].in.size());
+  Json line = {{"step", state_.step - 1},
+               {"epoch", double(state_.step - 1) * double(recipe_.batchPerDomain) / double(smallest)}};
+  for (auto &[name, sum] : state_.sums)
+    line[name] = sum / double(std::max<uint64_t>(state_.summed, 1));
+  line["step_time"] = stepTime;
+  line["images_per_s"] = stepTime > 0 ? double(batchRows()) / stepTime : 0;
+  line["mem_gb"] = peakGigabytes();
+  for (size_t domain = 0; domain < table.size(); ++domain) {
+    line[concat("env", domain, "_in_acc")] = table[domain].first;
+    line[concat("env", domain, "_out_acc")] = table[domain].second;
+  }
+  line["score"] = score;
+  MOERT_TRY(folder_->appendMetrics(line.dump()));
+  double loss = state_.sums["loss"] / double(std::max<uint64_t>(state_.summed, 1));
+  std::string text = concat("step ", state_.step, "  mean loss ", loss, "  accuracy out: ");
+  for (size_t domain = 0; domain < table.size(); ++domain)
+    text += concat(domain ? "  " : "", data_->set.name(domain), data_->domainLabel[domain] < 0 ? "* " : " ",
+                   std::round(table[domain].second * 1e4) / 1e2, "%");
+  progress_.say(concat(text, "  (", durationText(secondsSince(before)), ")"));
+
+  state_.sums.clear();
+  state_.summed = 0;
+  state_.pendingEvaluation = false;
+  if (score > state_.bestScore) {
+    state_.bestScore = score;
+    state_.bestStep = state_.step;
+    MOERT_TRY(save(folder_->best()));
+  }
+  since_ = Clock::now(); // evaluation is not training
+  sinceStep_ = state_.step;
+  return true;
+}
+
+Status Run::save(const std::string &folder) {
+  return saveCheckpoint(folder, *states_, {state_, program_->digest(), sha256(recipeText_), recipeText_});
+}
+
+Result<TrainEnd> Run::stopHere() {
+  MOERT_TRY(save(folder_->last()));
+  std::string command = concat("moert train ", options_.program, " --out ", options_.out, " --resume");
+  if (options_.threads)
+    command += concat(" --threads ", options_.threads);
+  progress_.say(concat("stopped after step ", state_.step, " of ", recipe_.steps, "; saved ", folder_->last(),
+                       "\ncontinue with: ", command));
+  return TrainEnd::stopped;
+}
+
+std::string Run::tableText(const Table &table) const {
+  auto percent = [](double share) {
+    char text[16];
+    snprintf(text, sizeof text, "%7.2f", 100 * share);
+    return std::string(text);
+  };
+  std::string text = "domain              in %  out %\n";
+  for (size_t domain = 0; domain < table.size(); ++domain) {
+    std::string name = concat(domain, "  ", data_->set.name(domain), data_->domainLabel[domain] < 0 ? " (held out)" : "");
+    name.resize(std::max<size_t>(name.size(), 17), ' ');
+    text += concat(name, percent(table[domain].first), percent(table[domain].second), "\n");
+  }
+  return text;
+}
+
+Status Run::finish() {
+  if (!latest_) // resumed when all was done
+    progress_.say(concat("all ", recipe_.steps, " steps were done already"));
+  else
+    progress_.say(concat("\nafter ", state_.step, " steps (last):\n", tableText(*latest_)));
+  char score[16];
+  snprintf(score, sizeof score, "%.2f", 100 * state_.bestScore);
+  progress_.say(concat("best: step ", state_.bestStep, ", mean out-split accuracy of the training domains ", score,
+                       " %, in ", folder_->best()));
+  return folder_->markDone();
+}
+
+Result<TrainEnd> Run::run() {
+  MOERT_TRY(open());
+  std::vector<std::vector<uint32_t>> in;
+  for (size_t domain : data_->training)
+    in.push_back(data_->splits[domain].in);
+  TrainingBatches rows(data_->set, data_->training, std::move(in), size_t(recipe_.batchPerDomain),
+                       uint64_t(recipe_.seed));
+  Prefetch batches([&](uint64_t step, Batch &batch) { rows.fill(step, batch); }, state_.step, uint64_t(recipe_.steps),
+                   int(recipe_.dataThreads));
+  MOERT_TRY(announce());
+  int64_t saveEvery = recipe_.checkpointEvery ? recipe_.checkpointEvery : recipe_.evalEvery;
+  while (state_.step < uint64_t(recipe_.steps) || state_.pendingEvaluation) {
+    if (!state_.pendingEvaluation) {
+      MOERT_TRY(step(batches));
+      state_.pendingEvaluation = due(recipe_.evalEvery);
+    }
+    bool saves = due(saveEvery);
+    if (state_.pendingEvaluation && !stopped()) {
+      MOERT_ASSIGN(bool done, evaluate());
+      if (!done)
+        return stopHere();
+    }
+    if (stopped() && state_.step < uint64_t(recipe_.steps) + state_.pendingEvaluation)
+      return stopHere();
+    if (saves)
+      MOERT_TRY(save(folder_->last()));
+  }
+  MOERT_TRY(finish());
+  return TrainEnd::finished;
+}
+
+} // namespace
+
+Result<TrainEnd> train(const TrainOptions &options) { return Run(options).run(); }
+
+} // namespace moert
