@@ -9,6 +9,10 @@
 #include <csignal>
 #include <cstdio>
 
+namespace moert {
+const char *version();
+}
+
 namespace {
 
 using namespace moert;
@@ -54,7 +58,7 @@ int main(int argc, char **argv) {
   std::signal(SIGXFSZ, SIG_IGN); // a file size limit is then an error of write like a full disk
 
   CLI::App app("Trains, evaluates and serves a compiled mixture of experts.", "moert");
-  app.set_version_flag("--version", "moert " MOE_VERSION);
+  app.set_version_flag("--version", std::string("moert ") + version());
   app.require_subcommand(1);
   app.get_formatter()->column_width(34);
 
