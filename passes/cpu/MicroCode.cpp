@@ -1,0 +1,255 @@
+// The building blocks of matmul-like kernels; see MicroCode.h.
+#include "passes/cpu/MicroCode.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+
+using namespace mlir;
+
+namespace moe::cpu {
+
+Value MicroCode::i64(Ix x) {
+  return x.isStatic() ? arith::ConstantIntOp::create(b, loc, b.getI64Type(), x.known()).getResult() : x.dynamic();
+}
+
+Ix MicroCode::add(Ix x, Ix y) {
+  if (x.isStatic() && y.isStatic())
+    return x.known() + y.known();
+  if (x.is(0))
+    return y;
+  if (y.is(0))
+    return x;
+  return arith::AddIOp::create(b, loc, i64(x), i64(y)).getResult();
+}
+
+Ix MicroCode::sub(Ix x, Ix y) {
+  if (x.isStatic() && y.isStatic())
+    return x.known() - y.known();
+  if (y.is(0))
+    return x;
+  return arith::SubIOp::create(b, loc, i64(x), i64(y)).getResult();
+}
+
+Ix MicroCode::mul(Ix x, Ix y) {
+  if (x.isStatic() && y.isStatic())
+    return x.known() * y.known();
+  if (x.is(0) || y.is(0))
+    return 0;
+  if (x.is(1))
+    return y;
+  if (y.is(1))
+    return x;
+  return arith::MulIOp::create(b, loc, i64(x), i64(y)).getResult();
+}
+
+Ix MicroCode::div(Ix x, Ix y) {
+  if (x.isStatic() && y.isStatic())
+    return x.known() / y.known();
+  if (y.is(1))
+    return x;
+  return arith::DivUIOp::create(b, loc, i64(x), i64(y)).getResult();
+}
+
+Ix MicroCode::rem(Ix x, Ix y) {
+  if (x.isStatic() && y.isStatic())
+    return x.known() % y.known();
+  if (y.is(1))
+    return 0;
+  return arith::RemUIOp::create(b, loc, i64(x), i64(y)).getResult();
+}
+
+Ix MicroCode::min(Ix x, Ix y) {
+  if (x.isStatic() && y.isStatic())
+    return std::min(x.known(), y.known());
+  return arith::MinSIOp::create(b, loc, i64(x), i64(y)).getResult();
+}
+
+Ix MicroCode::max(Ix x, Ix y) {
+  if (x.isStatic() && y.isStatic())
+    return std::max(x.known(), y.known());
+  return arith::MaxSIOp::create(b, loc, i64(x), i64(y)).getResult();
+}
+
+Value MicroCode::less(Ix x, Ix y) {
+  return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, i64(x), i64(y));
+}
+
+Value MicroCode::equal(Ix x, Ix y) {
+  return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, i64(x), i64(y));
+}
+
+Value MicroCode::both(Value x, Value y) {
+  return !x ? y : !y ? x : arith::AndIOp::create(b, loc, x, y).getResult();
+}
+
+Ix MicroCode::select(Value condition, Ix x, Ix y) {
+  return arith::SelectOp::create(b, loc, condition, i64(x), i64(y)).getResult();
+}
+
+Value MicroCode::at(Value pointer, Ix offset) {
+  if (offset.is(0))
+    return pointer;
+  Type ptr = LLVM::LLVMPointerType::get(b.getContext());
+  return LLVM::GEPOp::create(b, loc, ptr, b.getF32Type(), pointer, ArrayRef<LLVM::GEPArg>{i64(offset)});
+}
+
+VectorType MicroCode::vectorType(int n) { return VectorType::get({n ? n : lanes}, b.getF32Type()); }
+
+Value MicroCode::zero(int n) {
+  return arith::ConstantOp::create(b, loc, DenseElementsAttr::get(vectorType(n), 0.0f));
+}
+
+Value MicroCode::splat(Value scalar, int n) { return vector::BroadcastOp::create(b, loc, vectorType(n), scalar); }
+
+Value MicroCode::firstLanes(Ix count, int n) {
+  n = n ? n : lanes;
+  SmallVector<int32_t> iota(n);
+  for (int i = 0; i < n; ++i)
+    iota[i] = i;
+  auto type = VectorType::get({n}, b.getI32Type());
+  Value lane = arith::ConstantOp::create(b, loc, DenseIntElementsAttr::get(type, iota));
+  // Clamped first: a count beyond 32 bits must not wrap.
+  Value clamped = i64(min(max(count, 0), n));
+  Value narrow = arith::TruncIOp::create(b, loc, b.getI32Type(), clamped);
+  return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, lane, vector::BroadcastOp::create(b, loc, type, narrow));
+}
+
+Value MicroCode::load(Value pointer, Ix offset, Value mask, int n) {
+  Value address = at(pointer, offset);
+  if (!mask)
+    return LLVM::LoadOp::create(b, loc, vectorType(n), address, 4);
+  return LLVM::MaskedLoadOp::create(b, loc, vectorType(n), address, mask, ValueRange{zero(n)}, b.getI32IntegerAttr(4));
+}
+
+void MicroCode::store(Value vector, Value pointer, Ix offset, Value mask) {
+  Value address = at(pointer, offset);
+  if (!mask)
+    LLVM::StoreOp::create(b, loc, vector, address, 4);
+  else
+    LLVM::MaskedStoreOp::create(b, loc, vector, address, mask, b.getI32IntegerAttr(4));
+}
+
+Value MicroCode::offsets(Ix offset, Ix stride, int n) {
+  auto type = VectorType::get({n}, b.getI64Type());
+  SmallVector<int64_t> iota(n);
+  for (int i = 0; i < n; ++i)
+    iota[i] = stride.isStatic() ? i * stride.known() : i;
+  Value lane = arith::ConstantOp::create(b, loc, DenseIntElementsAttr::get(type, iota));
+  if (!stride.isStatic())
+    lane = arith::MulIOp::create(b, loc, lane, vector::BroadcastOp::create(b, loc, type, i64(stride)));
+  return arith::AddIOp::create(b, loc, lane, vector::BroadcastOp::create(b, loc, type, i64(offset)));
+}
+
+Value MicroCode::loadStrided(Value pointer, Ix offset, Ix stride, Value mask, int n) {
+  n = n ? n : lanes;
+  if (stride.is(1))
+    return load(pointer, offset, mask, n);
+  if (stride.is(0) && !mask)
+    return splat(loadScalar(pointer, offset), n);
+  auto pointers = VectorType::get({n}, LLVM::LLVMPointerType::get(b.getContext()));
+  Value where = LLVM::GEPOp::create(b, loc, pointers, b.getF32Type(), pointer,
+                                    ArrayRef<LLVM::GEPArg>{offsets(offset, stride, n)});
+  if (!mask)
+    mask = arith::ConstantOp::create(b, loc, DenseElementsAttr::get(VectorType::get({n}, b.getI1Type()), true));
+  return LLVM::masked_gather::create(b, loc, vectorType(n), where, mask, ValueRange{zero(n)}, b.getI32IntegerAttr(4));
+}
+
+void MicroCode::storeStrided(Value vector, Value pointer, Ix offset, Ix stride, Value mask) {
+  if (stride.is(1))
+    return store(vector, pointer, offset, mask);
+  int n = cast<VectorType>(vector.getType()).getDimSize(0);
+  auto pointers = VectorType::get({n}, LLVM::LLVMPointerType::get(b.getContext()));
+  Value where = LLVM::GEPOp::create(b, loc, pointers, b.getF32Type(), pointer,
+                                    ArrayRef<LLVM::GEPArg>{offsets(offset, stride, n)});
+  if (!mask)
+    mask = arith::ConstantOp::create(b, loc, DenseElementsAttr::get(VectorType::get({n}, b.getI1Type()), true));
+  LLVM::masked_scatter::create(b, loc, vector, where, mask, b.getI32IntegerAttr(4));
+}
+
+Value MicroCode::loadScalar(Value pointer, Ix offset) {
+  return LLVM::LoadOp::create(b, loc, b.getF32Type(), at(pointer, offset), 4);
+}
+
+void MicroCode::storeScalar(Value scalar, Value pointer, Ix offset) {
+  LLVM::StoreOp::create(b, loc, scalar, at(pointer, offset), 4);
+}
+
+Value MicroCode::loadI64(Value pointer, int64_t offset) {
+  Type ptr = LLVM::LLVMPointerType::get(b.getContext());
+  Value where = LLVM::GEPOp::create(b, loc, ptr, b.getI64Type(), pointer, ArrayRef<LLVM::GEPArg>{int32_t(offset)});
+  return LLVM::LoadOp::create(b, loc, b.getI64Type(), where, 8);
+}
+
+Value MicroCode::loadPointer(Value pointer, int64_t offset) {
+  Type ptr = LLVM::LLVMPointerType::get(b.getContext());
+  Value where = LLVM::GEPOp::create(b, loc, ptr, ptr, pointer, ArrayRef<LLVM::GEPArg>{int32_t(offset)});
+  return LLVM::LoadOp::create(b, loc, ptr, where, 8);
+}
+
+void MicroCode::prefetch(Value pointer, Ix offset, bool write, int locality) {
+  LLVM::Prefetch::create(b, loc, at(pointer, offset), write, locality, 1);
+}
+
+Value MicroCode::addf(Value x, Value y) { return arith::AddFOp::create(b, loc, x, y); }
+
+Value MicroCode::fma(Value x, Value y, Value z) { return LLVM::FMAOp::create(b, loc, x, y, z); }
+
+Values MicroCode::transpose(Values rows) {
+  // Round by round, rows i and i + half exchange the off-diagonal halves of each block of 2 * half.
+  int n = rows.size();
+  for (int half = n / 2; half; half /= 2) {
+    Values next(n);
+    for (int i = 0; i < n; ++i) {
+      if (i & half)
+        continue;
+      SmallVector<int64_t> low(n), high(n);
+      for (int j = 0; j < n; ++j) {
+        low[j] = j & half ? n + j - half : j;
+        high[j] = j & half ? n + j : j + half;
+      }
+      next[i] = vector::ShuffleOp::create(b, loc, rows[i], rows[i + half], low);
+      next[i + half] = vector::ShuffleOp::create(b, loc, rows[i], rows[i + half], high);
+    }
+    rows = std::move(next);
+  }
+  return rows;
+}
+
+void MicroCode::loop(Ix lower, Ix upper, Ix step, llvm::function_ref<void(Ix)> body) {
+  loop(lower, upper, step, {}, [&](Ix i, Values) {
+    body(i);
+    return Values();
+  });
+}
+
+Values MicroCode::loop(Ix lower, Ix upper, Ix step, Values carried, llvm::function_ref<Values(Ix, Values)> body) {
+  if (lower.isStatic() && upper.isStatic() && step.isStatic()) {
+    if (upper.known() <= lower.known())
+      return carried;
+    if (upper.known() - lower.known() <= step.known())
+      return body(lower, carried);
+  }
+  auto op = scf::ForOp::create(b, loc, i64(lower), i64(upper), i64(step), carried);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(op.getBody());
+  Values next = body(op.getInductionVar(), Values(op.getRegionIterArgs()));
+  b.setInsertionPointToEnd(op.getBody());
+  if (op.getBody()->empty() || !op.getBody()->back().hasTrait<OpTrait::IsTerminator>())
+    scf::YieldOp::create(b, loc, next);
+  return Values(op.getResults());
+}
+
+void MicroCode::when(Value condition, llvm::function_ref<void()> then) {
+  auto op = scf::IfOp::create(b, loc, condition, /*withElseRegion=*/false);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(op.thenBlock());
+  then();
+}
+
+Values MicroCode::choose(Value condition, llvm::function_ref<Values()> then, llvm::function_ref<Values()> otherwise) {
+  auto op = scf::IfOp::create(
+      b, loc, condition, [&](OpBuilder &, Location) { scf::YieldOp::create(b, loc, then()); },
+      [&](OpBuilder &, Location) { scf::YieldOp::create(b, loc, otherwise()); });
+  return Values(op.getResults());
+}
+
+} // namespace moe::cpu

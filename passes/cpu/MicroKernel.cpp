@@ -1,0 +1,103 @@
+// Emits the register tile; see MicroKernel.h. Accumulators start from zero and live in registers over the whole nest:
+// what is in memory already is added by the caller at the end, so that the first FMA does not wait for a load.
+#include "passes/cpu/MicroKernel.h"
+
+using namespace mlir;
+
+namespace moe::cpu {
+
+/// Steps of the innermost loop that one turn takes: enough to hide the loop's own instructions.
+static constexpr int64_t kUnroll = 4;
+
+Tile chooseTile(int lanes, int registers, int64_t width) {
+  // One register holds a vector of B each, and with AVX2, which has no broadcast operand, one the element of A.
+  int most = registers >= 32 ? 4 : 2;
+  int vectors = most;
+  if (width > 0) {
+    int64_t panels = (width + most * lanes - 1) / (most * lanes);
+    vectors = (width + panels * lanes - 1) / (panels * lanes);
+  }
+  if (registers >= 32)
+    return {vectors == 4 ? 6 : vectors == 3 ? 8 : 12, vectors};
+  return {vectors == 2 ? 6 : 12, vectors};
+}
+
+namespace {
+struct Nest {
+  MicroCode &code;
+  Tile tile;
+  const MicroOperands &operands;
+  ArrayRef<Reduction> loops;
+  llvm::function_ref<void(Ix)> sections;
+
+  /// `steps` consecutive steps from offsets a and b.
+  Values steps(int64_t steps, Ix a, Ix b, Values sums) {
+    const Reduction &inner = loops.back();
+    SmallVector<Ix> rows;
+    for (Ix row : operands.rows)
+      rows.push_back(code.add(a, row));
+    for (int64_t u = 0; u < steps; ++u) {
+      Ix bu = code.add(b, code.mul(inner.bStep, u));
+      Values bs;
+      for (int j = 0; j < tile.vectors; ++j)
+        bs.push_back(code.load(operands.b, code.add(bu, j * code.lanes)));
+      for (int i = 0; i < tile.rows; ++i) {
+        Value av = code.splat(code.loadScalar(operands.a, code.add(rows[i], code.mul(inner.aStep, u))));
+        for (int j = 0; j < tile.vectors; ++j)
+          sums[i * tile.vectors + j] = code.fma(av, bs[j], sums[i * tile.vectors + j]);
+      }
+    }
+    return sums;
+  }
+
+  /// `count` steps, kUnroll a turn and the rest one by one.
+  Values run(Ix count, Ix a, Ix b, Values sums, bool exact = false) {
+    const Reduction &inner = loops.back();
+    if (count.isStatic() && count.known() <= 2 * kUnroll)
+      return steps(count.known(), a, b, sums);
+    auto offset = [&](Ix base, Ix step, Ix k) { return code.add(base, code.mul(step, k)); };
+    Ix whole = exact ? count : code.mul(code.div(count, kUnroll), kUnroll);
+    sums = code.loop(0, whole, kUnroll, sums, [&](Ix k, Values carried) {
+      return steps(kUnroll, offset(a, inner.aStep, k), offset(b, inner.bStep, k), carried);
+    });
+    if (exact || (count.isStatic() && count.known() == whole.known()))
+      return sums;
+    return code.loop(whole, count, 1, sums, [&](Ix k, Values carried) {
+      return steps(1, offset(a, inner.aStep, k), offset(b, inner.bStep, k), carried);
+    });
+  }
+
+  Values inSections(Ix a, Ix b, Values sums) {
+    const Reduction &inner = loops.back();
+    Ix length = code.mul(code.div(inner.count, tile.rows * kUnroll), kUnroll);
+    sums = code.loop(0, tile.rows, 1, sums, [&](Ix section, Values carried) {
+      sections(section);
+      Ix k = code.mul(section, length);
+      return run(length, code.add(a, code.mul(k, inner.aStep)), code.add(b, code.mul(k, inner.bStep)), carried,
+                 /*exact=*/true);
+    });
+    Ix done = code.mul(length, tile.rows), rest = code.sub(inner.count, done);
+    if (rest.is(0))
+      return sums;
+    return run(rest, code.add(a, code.mul(done, inner.aStep)), code.add(b, code.mul(done, inner.bStep)), sums);
+  }
+
+  Values build(unsigned depth, Ix a, Ix b, Values sums) {
+    const Reduction &loop = loops[depth];
+    if (depth + 1 == loops.size())
+      return sections && depth == 0 ? inSections(a, b, sums) : run(loop.count, a, b, sums);
+    return code.loop(0, loop.count, 1, sums, [&](Ix k, Values carried) {
+      return build(depth + 1, code.add(a, code.mul(loop.aStep, k)), code.add(b, code.mul(loop.bStep, k)), carried);
+    });
+  }
+};
+} // namespace
+
+Values emitMicroKernel(MicroCode &code, Tile tile, const MicroOperands &operands, ArrayRef<Reduction> nest,
+                       llvm::function_ref<void(Ix)> sections) {
+  assert(int(operands.rows.size()) == tile.rows && "a row offset for each row of the tile");
+  Values sums(tile.rows * tile.vectors, code.zero());
+  return Nest{code, tile, operands, nest, sections}.build(0, 0, operands.panel, sums);
+}
+
+} // namespace moe::cpu

@@ -1,0 +1,39 @@
+// The register tile that every contraction and convolution is made of: rows x (vectors * lanes) accumulators, summed
+// over a nest of loops in which a row's element of A is broadcast and multiplied with consecutive vectors of a panel of
+// B. Rows of A are arbitrary offsets, so a row may be a matrix row, a column of a packed strip, or a pixel's window in
+// a padded image. The tile's shape follows from loads per FMA: 6 x 64 with AVX-512 (10 loads for 24 FMAs), 6 x 16 with
+// AVX2, whose 16 registers allow no more.
+#pragma once
+#include "passes/cpu/MicroCode.h"
+
+namespace moe::cpu {
+
+struct Tile {
+  int rows;
+  int vectors;
+};
+
+/// The tile for `width` columns (0: unknown or large): as few panels as possible, all of one width, and the more rows
+/// the fewer vectors a row has.
+Tile chooseTile(int lanes, int registers, int64_t width);
+
+struct Reduction {
+  Ix count;
+  Ix aStep; ///< offset of A from one step to the next
+  Ix bStep; ///< the same of B
+};
+
+struct MicroOperands {
+  mlir::Value a;
+  llvm::SmallVector<Ix> rows; ///< offset in `a` of each row's first element
+  mlir::Value b;
+  Ix panel; ///< offset in `b` of the panel's first element
+};
+
+/// Sums over the nest, outermost first, in that order, and returns the accumulators, row by row. The innermost loop is
+/// unrolled. Where `sections` is set, the innermost loop of a nest of one runs in as many sections as the tile has
+/// rows, and `sections(i)` is emitted at the head of section i: the place to prefetch what comes next.
+Values emitMicroKernel(MicroCode &code, Tile tile, const MicroOperands &operands, llvm::ArrayRef<Reduction> nest,
+                       llvm::function_ref<void(Ix)> sections = {});
+
+} // namespace moe::cpu
