@@ -7,8 +7,32 @@ using namespace mlir;
 
 namespace moe::cpu {
 
-Value MicroCode::i64(Ix x) {
-  return x.isStatic() ? arith::ConstantIntOp::create(b, loc, b.getI64Type(), x.known()).getResult() : x.dynamic();
+plan::ExprAttr toExpr(flow::Extent extent) {
+  MLIRContext *context = extent.getContext();
+  llvm::SmallVector<plan::ExprAttr> stack;
+  for (flow::Extent::Step step : extent.postfix()) {
+    switch (step.code) {
+    case flow::Extent::Code::constant:
+      stack.push_back(plan::constant(context, step.value));
+      continue;
+    case flow::Extent::Code::symbol:
+      stack.push_back(plan::symbol(context, plan::Symbol(step.value)));
+      continue;
+    default:
+      break;
+    }
+    plan::ExprAttr right = stack.pop_back_val(), left = stack.pop_back_val();
+    stack.push_back(plan::combine(plan::Code(step.code), left, right));
+  }
+  return stack.back();
+}
+
+Value MicroCode::i64(Ix x) { return x.isStatic() ? kernel.i64(x.known()) : x.dynamic(); }
+
+Ix MicroCode::size(flow::Extent extent) {
+  if (std::optional<int64_t> known = extent.constantValue())
+    return *known;
+  return kernel.extent(toExpr(extent));
 }
 
 Ix MicroCode::add(Ix x, Ix y) {
@@ -173,16 +197,48 @@ void MicroCode::storeScalar(Value scalar, Value pointer, Ix offset) {
   LLVM::StoreOp::create(b, loc, scalar, at(pointer, offset), 4);
 }
 
-Value MicroCode::loadI64(Value pointer, int64_t offset) {
-  Type ptr = LLVM::LLVMPointerType::get(b.getContext());
-  Value where = LLVM::GEPOp::create(b, loc, ptr, b.getI64Type(), pointer, ArrayRef<LLVM::GEPArg>{int32_t(offset)});
-  return LLVM::LoadOp::create(b, loc, b.getI64Type(), where, 8);
+Value MicroCode::loadMask(Value pointer, Ix offset, Ix stride, Value mask) {
+  Value bytes;
+  auto type = VectorType::get({lanes}, b.getI8Type());
+  if (stride.is(1)) {
+    Value zeros = arith::ConstantOp::create(b, loc, DenseElementsAttr::get(type, int8_t(0)));
+    bytes = mask ? kernel.loadMasked(type, pointer, i64(offset), mask, zeros)
+                 : kernel.load(type, pointer, b.getI8Type(), i64(offset));
+  } else {
+    bytes = arith::ConstantOp::create(b, loc, DenseElementsAttr::get(type, int8_t(0)));
+    for (int i = 0; i < lanes; ++i) {
+      auto read = [&]() -> Values {
+        Value byte = kernel.load(b.getI8Type(), pointer, b.getI8Type(), i64(add(offset, mul(stride, i))));
+        return {vector::InsertOp::create(b, loc, byte, bytes, int64_t(i))};
+      };
+      bytes = mask ? choose(vector::ExtractOp::create(b, loc, mask, int64_t(i)), read, [&] { return Values{bytes}; })[0]
+                   : read()[0];
+    }
+  }
+  Value none = arith::ConstantOp::create(b, loc, DenseElementsAttr::get(type, int8_t(0)));
+  return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ne, bytes, none);
 }
 
-Value MicroCode::loadPointer(Value pointer, int64_t offset) {
-  Type ptr = LLVM::LLVMPointerType::get(b.getContext());
-  Value where = LLVM::GEPOp::create(b, loc, ptr, ptr, pointer, ArrayRef<LLVM::GEPArg>{int32_t(offset)});
-  return LLVM::LoadOp::create(b, loc, ptr, where, 8);
+void MicroCode::storeMask(Value bits, Value pointer, Ix offset, Ix stride, Value mask) {
+  auto type = VectorType::get({lanes}, b.getI8Type());
+  Value bytes = arith::ExtUIOp::create(b, loc, type, bits);
+  if (stride.is(1)) {
+    if (mask)
+      kernel.storeMasked(bytes, pointer, i64(offset), mask);
+    else
+      kernel.store(bytes, pointer, b.getI8Type(), i64(offset));
+    return;
+  }
+  for (int i = 0; i < lanes; ++i) {
+    auto write = [&] {
+      Value byte = vector::ExtractOp::create(b, loc, bytes, int64_t(i));
+      kernel.store(byte, pointer, b.getI8Type(), i64(add(offset, mul(stride, i))));
+    };
+    if (mask)
+      when(vector::ExtractOp::create(b, loc, mask, int64_t(i)), write);
+    else
+      write();
+  }
 }
 
 void MicroCode::prefetch(Value pointer, Ix offset, bool write, int locality) {

@@ -2,9 +2,10 @@
 // is built, f32 vectors of the target's width over plain pointers, loops and branches. A kernel built of these has no
 // memref descriptors, so lowering it is only scf and arith to LLVM. All offsets are in f32 elements.
 #pragma once
+#include "passes/cpu/KernelEmitter.h"
+#include "dialects/flow/Extent.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
-#include "mlir/IR/Builders.h"
 
 namespace moe::cpu {
 
@@ -29,12 +30,18 @@ private:
 
 using Values = llvm::SmallVector<mlir::Value>;
 
-/// Builds the body of one kernel at the builder's insertion point.
+/// A size as plans write it.
+plan::ExprAttr toExpr(flow::Extent extent);
+
+/// Builds the body of one kernel at its builder's insertion point.
 class MicroCode {
 public:
-  MicroCode(mlir::OpBuilder &builder, mlir::Location loc, int lanes) : b(builder), loc(loc), lanes(lanes) {}
+  explicit MicroCode(KernelBuilder &kernel)
+      : kernel(kernel), b(kernel.builder()), loc(kernel.loc()), lanes(kernel.target().lanes()) {}
 
   // --- indices
+  /// A size: known, or a scalar of the launch.
+  Ix size(flow::Extent extent);
   mlir::Value i64(Ix x);
   Ix add(Ix x, Ix y);
   Ix sub(Ix x, Ix y);
@@ -64,8 +71,9 @@ public:
   void storeStrided(mlir::Value vector, mlir::Value pointer, Ix offset, Ix stride, mlir::Value mask = {});
   mlir::Value loadScalar(mlir::Value pointer, Ix offset);
   void storeScalar(mlir::Value scalar, mlir::Value pointer, Ix offset);
-  mlir::Value loadI64(mlir::Value pointer, int64_t offset);
-  mlir::Value loadPointer(mlir::Value pointer, int64_t offset);
+  /// Masks of an i1 tensor, which is u8 in memory; offset and stride as for f32.
+  mlir::Value loadMask(mlir::Value pointer, Ix offset, Ix stride, mlir::Value mask);
+  void storeMask(mlir::Value bits, mlir::Value pointer, Ix offset, Ix stride, mlir::Value mask);
   void prefetch(mlir::Value pointer, Ix offset, bool write, int locality);
 
   // --- vectors
@@ -82,6 +90,7 @@ public:
   /// The values of then where the condition holds, else those of otherwise.
   Values choose(mlir::Value condition, llvm::function_ref<Values()> then, llvm::function_ref<Values()> otherwise);
 
+  KernelBuilder &kernel;
   mlir::OpBuilder &b;
   mlir::Location loc;
   const int lanes;

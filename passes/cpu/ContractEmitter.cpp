@@ -1,0 +1,450 @@
+// Emits a contraction's group as up to three kernels: B packed into panels, the product, and the sum of the parts where
+// the reduction was cut. See ContractForm.h for the shape that all contractions are brought to, ContractPlan.h for the
+// choice of blocks, and MicroKernel.h for the tile. The product's loops, for one unit (a block of rows and a group of
+// panels): chunks of the sum; then row tiles and panels, the panels outside where a unit packs them itself (a panel is
+// used for all rows while it is in the first-level cache), else inside.
+#include "passes/cpu/ContractPlan.h"
+#include "passes/cpu/PackPanels.h"
+
+using namespace mlir;
+
+namespace moe::cpu {
+namespace {
+
+class ContractEmitter {
+public:
+  ContractEmitter(flow::ContractOp contract, const Epilogue &epilogue, const ContractForm &form, unsigned aOperand,
+                  unsigned bOperand, KernelModule &module)
+      : contract(contract), epilogue(epilogue), form(form), plan(ContractPlan::of(form, module.target())),
+        module(module), aRef{BufferRef::operand, aOperand}, bRef{BufferRef::operand, bOperand} {}
+
+  GroupCode emit();
+
+private:
+  // What the bodies of all kernels need.
+  struct Frame {
+    KernelBuilder kernel;
+    MicroCode code;
+    explicit Frame(KernelModule &module, llvm::StringRef kind, Location loc)
+        : kernel(module.begin(kind, loc)), code(kernel) {}
+    llvm::SmallVector<Value> inputs, outputs;
+  };
+  // Where a unit stands.
+  struct Place {
+    SmallVector<Ix> batch; ///< one index a batch axis
+    Ix batchNumber, part, panel, rowBlock;
+  };
+
+  plan::ExprAttr expr(flow::Extent extent) { return toExpr(extent); }
+  flow::Extent constant(int64_t value) { return flow::Extent::constant(form.context(), value); }
+  flow::Extent elements(BufferRef ref);
+
+  Ix batchOffset(MicroCode &code, const SmallVector<Ix> &batch, unsigned operand);
+  /// The offset of a flat index into several axes.
+  Ix offset(MicroCode &code, ArrayRef<ContractAxis> axes, Ix flat, unsigned operand);
+  SmallVector<Ix> unflatten(MicroCode &code, ArrayRef<ContractAxis> axes, Ix flat);
+
+  void emitPack(GroupCode &result);
+  void emitProduct(GroupCode &result);
+  void emitSumOfParts(GroupCode &result);
+
+  void bindEpilogue(Frame &frame);
+  /// Runs the epilogue on one vector and stores every output. `columns` is the first lane's column.
+  void finish(Frame &frame, const SmallVector<Ix> &batch, Ix row, Ix column, Value mask, Value sums);
+  Value columnMask(MicroCode &code, Ix column);
+  void storeTile(Frame &frame, const Place &place, Value partial, Ix row, Ix column, Values sums, Value first,
+                 Value last);
+
+  flow::ContractOp contract;
+  const Epilogue &epilogue;
+  const ContractForm &form;
+  ContractPlan plan;
+  KernelModule &module;
+  BufferRef aRef, bRef, packedRef{}, partsRef{};
+};
+
+flow::Extent ContractEmitter::elements(BufferRef ref) {
+  auto group = contract->getParentOfType<flow::GroupOp>();
+  return flow::elementsOf(ref.kind == BufferRef::operand ? group.getInputs()[ref.index].getType()
+                                                         : group.getOutputs()[ref.index].getType());
+}
+
+SmallVector<Ix> ContractEmitter::unflatten(MicroCode &code, ArrayRef<ContractAxis> axes, Ix flat) {
+  SmallVector<Ix> indices(axes.size());
+  for (size_t i = axes.size(); i-- > 0;) {
+    Ix extent = code.size(axes[i].extent);
+    indices[i] = i == 0 ? flat : code.rem(flat, extent);
+    flat = code.div(flat, extent);
+  }
+  return indices;
+}
+
+Ix ContractEmitter::offset(MicroCode &code, ArrayRef<ContractAxis> axes, Ix flat, unsigned operand) {
+  Ix sum = 0;
+  for (auto [axis, index] : llvm::zip(axes, unflatten(code, axes, flat)))
+    sum = code.add(sum, code.mul(index, code.size(axis.strides[operand])));
+  return sum;
+}
+
+Ix ContractEmitter::batchOffset(MicroCode &code, const SmallVector<Ix> &batch, unsigned operand) {
+  Ix sum = 0;
+  for (auto [axis, index] : llvm::zip(form.batch, batch))
+    sum = code.add(sum, code.mul(index, code.size(axis.strides[operand])));
+  return sum;
+}
+
+Value ContractEmitter::columnMask(MicroCode &code, Ix column) {
+  Ix columns = code.size(form.columns.extent);
+  if (columns.isStatic() && columns.known() % plan.width(code.lanes) == 0)
+    return {};
+  return code.firstLanes(code.sub(columns, column));
+}
+
+void ContractEmitter::bindEpilogue(Frame &frame) {
+  for (const EpilogueInput &input : epilogue.inputs()) {
+    BufferRef ref{BufferRef::operand, input.operand};
+    frame.inputs.push_back(frame.kernel.buffer(plan::Access::read, input.element, ref, expr(elements(ref))));
+  }
+  for (const EpilogueOutput &output : epilogue.outputs()) {
+    BufferRef ref{BufferRef::result, output.result};
+    frame.outputs.push_back(frame.kernel.buffer(plan::Access::write, output.element, ref, expr(elements(ref))));
+  }
+}
+
+void ContractEmitter::finish(Frame &frame, const SmallVector<Ix> &batch, Ix row, Ix column, Value mask, Value sums) {
+  MicroCode &code = frame.code;
+  auto where = [&](unsigned operand) {
+    Ix at = code.add(batchOffset(code, batch, operand), offset(code, form.rows, row, operand));
+    return code.add(at, code.mul(column, code.size(form.columns.strides[operand])));
+  };
+  Values values = epilogue.emit(code, sums, [&](unsigned i) -> Value {
+    unsigned operand = form.firstInput + i;
+    Ix stride = code.size(form.columns.strides[operand]);
+    if (epilogue.inputs()[i].element == plan::Element::u8)
+      return code.loadMask(frame.inputs[i], where(operand), stride, mask);
+    if (stride.is(0))
+      return code.splat(code.loadScalar(frame.inputs[i], where(operand)));
+    return code.loadStrided(frame.inputs[i], where(operand), stride, mask);
+  });
+  for (auto [i, value] : llvm::enumerate(values)) {
+    unsigned operand = form.firstOutput + i;
+    Ix stride = code.size(form.columns.strides[operand]);
+    if (epilogue.outputs()[i].element == plan::Element::u8)
+      code.storeMask(value, frame.outputs[i], where(operand), stride, mask);
+    else
+      code.storeStrided(value, frame.outputs[i], where(operand), stride, mask);
+  }
+}
+
+void ContractEmitter::storeTile(Frame &frame, const Place &place, Value partial, Ix row, Ix column, Values sums,
+                                Value first, Value last) {
+  MicroCode &code = frame.code;
+  const Tile tile = plan.tile;
+  const Ix rows = code.size(form.rowExtent());
+  // Partial sums wait in the parts' own memory or in an output.
+  unsigned waiting = epilogue.accumulator() < 0 ? 0 : epilogue.accumulator();
+  Ix stride = partial ? Ix(1) : code.size(form.columns.strides[form.firstOutput + waiting]);
+  auto where = [&](Ix r) {
+    if (partial) {
+      Ix matrix = code.add(code.mul(place.batchNumber, code.size(plan.parts)), place.part);
+      Ix line = code.add(code.mul(matrix, rows), r);
+      return code.add(code.mul(line, code.size(form.columns.extent)), column);
+    }
+    unsigned operand = form.firstOutput + waiting;
+    Ix at = code.add(batchOffset(code, place.batch, operand), offset(code, form.rows, r, operand));
+    return code.add(at, code.mul(column, stride));
+  };
+  Value target = partial ? partial : frame.outputs[waiting];
+  SmallVector<Value> masks;
+  for (int j = 0; j < tile.vectors; ++j)
+    masks.push_back(columnMask(code, code.add(column, j * code.lanes)));
+  if (first) {
+    sums = code.choose(first, [&] { return sums; },
+                       [&] {
+                         Values added;
+                         for (int i = 0; i < tile.rows; ++i) {
+                           Ix at = where(code.min(code.add(row, i), code.sub(rows, 1)));
+                           for (int j = 0; j < tile.vectors; ++j) {
+                             Ix from = code.add(at, code.mul(stride, j * code.lanes));
+                             Value old = code.loadStrided(target, from, stride, masks[j]);
+                             added.push_back(code.addf(sums[i * tile.vectors + j], old));
+                           }
+                         }
+                         return added;
+                       });
+  }
+  bool exact = rows.isStatic() && rows.known() % tile.rows == 0;
+  for (int i = 0; i < tile.rows; ++i) {
+    Ix r = code.add(row, i);
+    auto plain = [&] {
+      Ix at = where(r);
+      for (int j = 0; j < tile.vectors; ++j)
+        code.storeStrided(sums[i * tile.vectors + j], target, code.add(at, code.mul(stride, j * code.lanes)), stride,
+                          masks[j]);
+    };
+    auto full = [&] {
+      for (int j = 0; j < tile.vectors; ++j) {
+        auto vector = [&] {
+          finish(frame, place.batch, r, code.add(column, j * code.lanes), masks[j], sums[i * tile.vectors + j]);
+        };
+        vector();
+      }
+    };
+    auto store = [&] {
+      if (partial || (epilogue.isIdentity() && last))
+        plain();
+      else if (!last)
+        full();
+      else
+        code.choose(last, [&] { full(); return Values(); }, [&] { plain(); return Values(); });
+    };
+    if (exact)
+      store();
+    else
+      code.when(code.less(r, rows), store);
+  }
+}
+
+void ContractEmitter::emitPack(GroupCode &result) {
+  Frame frame(module, "pack", contract.getLoc());
+  MicroCode &code = frame.code;
+  const int width = plan.width(code.lanes);
+  // Batch axes along which B does not move share its panels.
+  SmallVector<ContractAxis> batch;
+  flow::Extent count = constant(1);
+  for (const ContractAxis &axis : form.batch)
+    if (!axis.strides[1].isConstant(0)) {
+      batch.push_back(axis);
+      count = count * axis.extent;
+    }
+  flow::Extent size = count * plan.panels * form.sumExtent() * width;
+  packedRef = {BufferRef::temporary, unsigned(result.temporaries.size())};
+  result.temporaries.push_back({plan::Element::f32, expr(size), "packed panels"});
+  Value source = frame.kernel.buffer(plan::Access::read, plan::Element::f32, bRef, expr(elements(bRef)));
+  Value target = frame.kernel.buffer(plan::Access::write, plan::Element::f32, packedRef, expr(size));
+  Ix sums = code.size(form.sumExtent()), panels = code.size(plan.panels);
+  code.loop(frame.kernel.begin(), frame.kernel.end(), 1, [&](Ix unit) {
+    Ix base = offset(code, batch, code.div(unit, panels), 1);
+    auto stepOffset = [&](Ix step) { return code.add(base, offset(code, form.sums, step, 1)); };
+    PackSource from{source, code.size(form.columns.strides[1]), code.size(form.columns.extent), stepOffset,
+                    form.sums.size() == 1 && form.sums[0].strides[1].isConstant(1)};
+    emitPackPanel(code, from, code.mul(code.rem(unit, panels), width), width, 0, sums, target,
+                  code.mul(code.mul(unit, sums), width));
+  });
+  LaunchSpec launch = frame.kernel.finish();
+  launch.units = expr(count * plan.panels);
+  launch.flops = expr(constant(0));
+  launch.bytes = expr((elements(bRef) + size) * 4);
+  launch.op = "pack";
+  result.launches.push_back(launch);
+}
+
+void ContractEmitter::emitProduct(GroupCode &result) {
+  Frame frame(module, "matmul", contract.getLoc());
+  MicroCode &code = frame.code;
+  const Tile tile = plan.tile;
+  const int width = plan.width(code.lanes);
+  const bool cut = plan.mostParts > 1;
+  Value a = frame.kernel.buffer(plan::Access::read, plan::Element::f32, aRef, expr(elements(aRef)));
+  BufferRef panelsRef = plan.packAhead ? packedRef : bRef;
+  flow::Extent panelElements = plan.packAhead ? flow::Extent() : elements(bRef);
+  plan::ExprAttr panelExtent =
+      plan.packAhead ? result.temporaries[packedRef.index].extent : expr(panelElements);
+  Value b = frame.kernel.buffer(plan::Access::read, plan::Element::f32, panelsRef, panelExtent);
+  Value partial;
+  flow::Extent partsSize = form.batchExtent() * plan.parts * form.rowExtent() * form.columns.extent;
+  if (cut) {
+    partsRef = {BufferRef::temporary, unsigned(result.temporaries.size())};
+    result.temporaries.push_back({plan::Element::f32, expr(partsSize), "parts of the sum"});
+    partial = frame.kernel.buffer(plan::Access::write, plan::Element::f32, partsRef, expr(partsSize));
+  } else {
+    bindEpilogue(frame);
+  }
+  Value strips, panelScratch;
+  if (!plan.directRows)
+    strips = frame.kernel.scratch((plan.rowBlock * plan.depth + code.lanes) * 4);
+  if (!plan.packAhead)
+    panelScratch = frame.kernel.scratch(int64_t(width) * plan.depth * 4);
+
+  const Ix rows = code.size(form.rowExtent()), columns = code.size(form.columns.extent);
+  const Ix sums = code.size(form.sumExtent()), panels = code.size(plan.panels);
+  const Ix rowBlocks = code.size(plan.rowBlocks), groups = code.size(plan.panelGroups);
+  code.loop(frame.kernel.begin(), frame.kernel.end(), 1, [&](Ix unit) {
+    Place place;
+    place.rowBlock = code.rem(unit, rowBlocks);
+    Ix rest = code.div(unit, rowBlocks);
+    Ix group = code.rem(rest, groups);
+    rest = code.div(rest, groups);
+    if (cut) {
+      place.part = code.rem(rest, code.size(plan.parts));
+      rest = code.div(rest, code.size(plan.parts));
+    }
+    place.batchNumber = rest;
+    place.batch = unflatten(code, form.batch, rest);
+    Ix rowBegin = code.mul(place.rowBlock, plan.rowBlock);
+    Ix rowEnd = code.min(code.add(rowBegin, plan.rowBlock), rows);
+    Ix panelBegin = plan.panelGroup ? code.mul(group, plan.panelGroup) : Ix(0);
+    Ix panelEnd = plan.panelGroup ? code.min(code.add(panelBegin, plan.panelGroup), panels) : panels;
+    Ix sumBegin = cut ? code.mul(place.part, code.size(plan.partDepth)) : Ix(0);
+    Ix sumEnd = cut ? code.min(code.add(sumBegin, code.size(plan.partDepth)), sums) : sums;
+    const Ix aBatch = batchOffset(code, place.batch, 0), bBatch = batchOffset(code, place.batch, 1);
+    // The number of B's packed matrix, for the batch axes along which B moves.
+    Ix packedBatch = 0;
+    for (auto [axis, index] : llvm::zip(form.batch, place.batch))
+      if (!axis.strides[1].isConstant(0))
+        packedBatch = code.add(code.mul(packedBatch, code.size(axis.extent)), index);
+
+    auto chunk = [&](Ix sumAt) {
+      Ix depth = code.min(plan.depth, code.sub(sumEnd, sumAt));
+      bool once = !cut && sums.isStatic() && sums.known() <= plan.depth;
+      Value first = once ? Value() : code.equal(sumAt, sumBegin);
+      Value last = once ? Value() : code.equal(code.add(sumAt, depth), sumEnd);
+      auto aStep = [&](Ix step) { return code.add(aBatch, offset(code, form.sums, step, 0)); };
+      if (!plan.directRows) {
+        // A row's distance is only known for one axis of rows; several are packed row by row through their offsets.
+        code.loop(rowBegin, rowEnd, tile.rows, [&](Ix row) {
+          Ix at = code.mul(code.sub(row, rowBegin), plan.depth);
+          if (form.rows.size() <= 1) {
+            Ix stride = form.rows.empty() ? Ix(1) : code.size(form.rows[0].strides[0]);
+            PackSource from{a, stride, rows, aStep, form.sums.size() == 1 && form.sums[0].strides[0].isConstant(1)};
+            emitPackStrip(code, from, row, tile.rows, sumAt, depth, strips, at);
+            return;
+          }
+          for (int i = 0; i < tile.rows; ++i) {
+            Ix r = offset(code, form.rows, code.min(code.add(row, i), code.sub(rows, 1)), 0);
+            code.loop(0, depth, 1, [&](Ix step) {
+              Value element = code.loadScalar(a, code.add(r, aStep(code.add(sumAt, step))));
+              code.storeScalar(element, strips, code.add(at, code.add(code.mul(step, tile.rows), i)));
+            });
+          }
+        });
+      }
+      auto runTile = [&](Ix row, Ix panel) {
+        MicroOperands operands;
+        for (int i = 0; i < tile.rows; ++i) {
+          if (plan.directRows) {
+            Ix r = code.min(code.add(row, i), code.sub(rows, 1));
+            operands.rows.push_back(code.add(offset(code, form.rows, r, 0), aStep(sumAt)));
+          } else {
+            operands.rows.push_back(code.add(code.mul(code.sub(row, rowBegin), plan.depth), i));
+          }
+        }
+        operands.a = plan.directRows ? a : strips;
+        if (plan.packAhead) {
+          Ix number = code.add(code.mul(packedBatch, panels), panel);
+          operands.b = b;
+          operands.panel = code.mul(code.add(code.mul(number, sums), sumAt), width);
+        } else {
+          operands.b = panelScratch;
+          operands.panel = 0;
+        }
+        Reduction nest{depth, plan.directRows ? Ix(1) : Ix(tile.rows), width};
+        Ix column = code.mul(panel, width);
+        Values totals = emitMicroKernel(code, tile, operands, nest);
+        storeTile(frame, place, partial, row, column, totals, first, last);
+      };
+      if (plan.packAhead) {
+        code.loop(rowBegin, rowEnd, tile.rows, [&](Ix row) {
+          code.loop(panelBegin, panelEnd, 1, [&](Ix panel) { runTile(row, panel); });
+        });
+        return;
+      }
+      code.loop(panelBegin, panelEnd, 1, [&](Ix panel) {
+        auto bStep = [&](Ix step) { return code.add(bBatch, offset(code, form.sums, step, 1)); };
+        PackSource from{b, code.size(form.columns.strides[1]), columns, bStep,
+                        form.sums.size() == 1 && form.sums[0].strides[1].isConstant(1)};
+        emitPackPanel(code, from, code.mul(panel, width), width, sumAt, depth, panelScratch, 0);
+        code.loop(rowBegin, rowEnd, tile.rows, [&](Ix row) { runTile(row, panel); });
+      });
+    };
+    code.loop(sumBegin, sumEnd, plan.depth, chunk);
+  });
+  LaunchSpec launch = frame.kernel.finish();
+  launch.units = expr(plan.units);
+  launch.flops = expr(form.batchExtent() * form.rowExtent() * form.columns.extent * form.sumExtent() * 2);
+  launch.bytes = expr((elements(aRef) + elements(bRef)) * 4 + flow::elementsOf(contract.getType()) * 4);
+  launch.op = "contract";
+  result.launches.push_back(launch);
+}
+
+void ContractEmitter::emitSumOfParts(GroupCode &result) {
+  Frame frame(module, "matmul", contract.getLoc());
+  MicroCode &code = frame.code;
+  flow::Extent size = form.batchExtent() * plan.parts * form.rowExtent() * form.columns.extent;
+  Value parts = frame.kernel.buffer(plan::Access::read, plan::Element::f32, partsRef, expr(size));
+  bindEpilogue(frame);
+  Ix rows = code.size(form.rowExtent()), columns = code.size(form.columns.extent), count = code.size(plan.parts);
+  Ix matrix = code.mul(rows, columns);
+  code.loop(frame.kernel.begin(), frame.kernel.end(), 1, [&](Ix unit) {
+    Ix row = code.rem(unit, rows), number = code.div(unit, rows);
+    SmallVector<Ix> batch = unflatten(code, form.batch, number);
+    Ix base = code.add(code.mul(code.mul(number, count), matrix), code.mul(row, columns));
+    code.loop(0, columns, code.lanes, [&](Ix column) {
+      bool whole = columns.isStatic() && columns.known() % code.lanes == 0;
+      Value mask = whole ? Value() : code.firstLanes(code.sub(columns, column));
+      Values sums = code.loop(0, count, 1, {code.zero()}, [&](Ix part, Values carried) {
+        Value value = code.load(parts, code.add(code.add(base, column), code.mul(part, matrix)), mask);
+        return Values{code.addf(carried[0], value)};
+      });
+      finish(frame, batch, row, column, mask, sums[0]);
+    });
+  });
+  LaunchSpec launch = frame.kernel.finish();
+  launch.units = expr(form.batchExtent() * form.rowExtent());
+  launch.grain = 8;
+  launch.flops = expr(size);
+  launch.bytes = expr(size * 4);
+  launch.op = "contract";
+  result.launches.push_back(launch);
+}
+
+GroupCode ContractEmitter::emit() {
+  GroupCode result;
+  if (plan.packAhead)
+    emitPack(result);
+  emitProduct(result);
+  if (plan.mostParts > 1)
+    emitSumOfParts(result);
+  return result;
+}
+
+/// The group's operand that a contraction reads, and how far apart its elements are along the axes that it sees.
+std::optional<unsigned> readOperand(Value value, const GroupLayouts &layouts, SmallVector<flow::Extent> &strides) {
+  if (auto transpose = value.getDefiningOp<flow::TransposeOp>()) {
+    SmallVector<flow::Extent> inner;
+    std::optional<unsigned> operand = readOperand(transpose.getX(), layouts, inner);
+    if (operand)
+      for (int64_t axis : transpose.getPerm())
+        strides.push_back(inner[axis]);
+    return operand;
+  }
+  auto argument = dyn_cast<BlockArgument>(value);
+  if (!argument)
+    return std::nullopt;
+  strides = physicalStrides(value.getType(), layouts.operand(argument.getArgNumber()));
+  return argument.getArgNumber();
+}
+} // namespace
+
+FailureOr<GroupCode> emitContractGroup(flow::GroupOp group, const GroupLayouts &layouts, KernelModule &module) {
+  auto contract = dyn_cast_or_null<flow::ContractOp>(
+      findRoot(group, [](Operation *op) { return isa<flow::ContractOp>(op); }));
+  if (!contract)
+    return group.emitError("expected exactly one contraction in a group of kind contract");
+  FailureOr<Epilogue> epilogue = Epilogue::of(group, contract, layouts);
+  if (failed(epilogue))
+    return failure();
+  SmallVector<flow::Extent> aStrides, bStrides;
+  std::optional<unsigned> a = readOperand(contract.getA(), layouts, aStrides);
+  std::optional<unsigned> b = readOperand(contract.getB(), layouts, bStrides);
+  if (!a || !b)
+    return contract.emitError("expected the operands of a contraction to be operands of its group or their transposes");
+  if (epilogue->accumulator() < 0)
+    return contract.emitError("expected one of its group's results to be f32, found masks alone");
+  ContractForm form = ContractForm::of(contract, aStrides, bStrides, *epilogue);
+  if (form.swapped)
+    std::swap(a, b);
+  return ContractEmitter(contract, *epilogue, form, *a, *b, module).emit();
+}
+
+} // namespace moe::cpu

@@ -1,0 +1,112 @@
+// Brings a contraction into batch, rows, columns and sums; see ContractForm.h.
+#include "passes/cpu/ContractForm.h"
+
+using namespace mlir;
+
+namespace moe::cpu {
+
+flow::Extent ContractForm::product(ArrayRef<ContractAxis> axes) const {
+  flow::Extent all = flow::Extent::constant(context(), 1);
+  for (const ContractAxis &axis : axes)
+    all = all * axis.extent;
+  return all;
+}
+
+/// Merges neighbours whose elements lie one behind the other for every operand.
+static void merge(SmallVector<ContractAxis> &axes) {
+  for (size_t i = 0; i + 1 < axes.size();) {
+    ContractAxis &outer = axes[i], &inner = axes[i + 1];
+    bool joins = true;
+    for (size_t operand = 0; operand < outer.strides.size(); ++operand)
+      joins &= outer.strides[operand] == inner.strides[operand] * inner.extent;
+    if (!joins) {
+      ++i;
+      continue;
+    }
+    inner.extent = outer.extent * inner.extent;
+    axes.erase(axes.begin() + i);
+  }
+}
+
+/// Outermost first by the strides of one operand, as far as they are comparable: an axis whose stride is a multiple of
+/// another's lies outside of it.
+static void sortByStride(SmallVector<ContractAxis> &axes, unsigned operand) {
+  auto outside = [&](const ContractAxis &x, const ContractAxis &y) {
+    const flow::Symbols sample{3, 64, 1};
+    return x.strides[operand].evaluate(sample).value_or(0) > y.strides[operand].evaluate(sample).value_or(0);
+  };
+  llvm::stable_sort(axes, outside);
+}
+
+ContractForm ContractForm::of(flow::ContractOp contract, ArrayRef<flow::Extent> aStrides,
+                              ArrayRef<flow::Extent> bStrides, const Epilogue &epilogue) {
+  MLIRContext *context = contract.getContext();
+  const flow::Extent zero = flow::Extent::constant(context, 0), one = flow::Extent::constant(context, 1);
+  struct Label {
+    ContractAxis axis;
+    bool inA = false, inB = false, inOut = false;
+  };
+  // Ordered by label, so that the form does not depend on addresses.
+  std::map<int64_t, Label> labels;
+  ContractForm form;
+  form.firstOutput = form.firstInput + epilogue.inputs().size();
+  unsigned operands = form.firstOutput + epilogue.outputs().size();
+  auto label = [&](int64_t name, Value value, unsigned axis) -> Label & {
+    Label &entry = labels[name];
+    if (!entry.axis.extent)
+      entry.axis = {flow::Extent::of(value, axis), SmallVector<flow::Extent>(operands, zero)};
+    return entry;
+  };
+  for (auto [i, name] : llvm::enumerate(contract.getAAxes())) {
+    Label &entry = label(name, contract.getA(), i);
+    entry.inA = true;
+    entry.axis.strides[0] = aStrides[i];
+  }
+  for (auto [i, name] : llvm::enumerate(contract.getBAxes())) {
+    Label &entry = label(name, contract.getB(), i);
+    entry.inB = true;
+    entry.axis.strides[1] = bStrides[i];
+  }
+  for (auto [i, name] : llvm::enumerate(contract.getOutAxes())) {
+    Label &entry = label(name, contract.getY(), i);
+    entry.inOut = true;
+    for (auto [j, input] : llvm::enumerate(epilogue.inputs()))
+      entry.axis.strides[form.firstInput + j] = input.strides[i];
+    for (auto [j, output] : llvm::enumerate(epilogue.outputs()))
+      entry.axis.strides[form.firstOutput + j] = output.strides[i];
+  }
+
+  SmallVector<ContractAxis> ofA, ofB;
+  for (auto &[name, entry] : labels) {
+    if (entry.axis.extent.isConstant(1))
+      continue;
+    (!entry.inOut ? form.sums : !entry.inB ? ofA : !entry.inA ? ofB : form.batch).push_back(entry.axis);
+  }
+  // Columns are what the result has innermost: vectors are stored along them. A vector times a matrix keeps the matrix
+  // as rows, which are read as they lie.
+  auto hasInnermost = [&](ArrayRef<ContractAxis> axes) {
+    return llvm::any_of(axes, [&](const ContractAxis &axis) { return axis.strides[form.firstOutput].isConstant(1); });
+  };
+  form.swapped = hasInnermost(ofA) && !ofB.empty();
+  if (form.swapped) {
+    std::swap(ofA, ofB);
+    for (auto *axes : {&form.batch, &form.sums, &ofA, &ofB})
+      for (ContractAxis &axis : *axes)
+        std::swap(axis.strides[0], axis.strides[1]);
+  }
+  for (auto *axes : {&form.batch, &ofA, &ofB})
+    sortByStride(*axes, form.firstOutput);
+  sortByStride(form.sums, 0);
+  for (auto *axes : {&form.batch, &ofA, &ofB, &form.sums})
+    merge(*axes);
+  form.rows = ofA;
+  // Without columns there is one of them, which needs no distance: 1 keeps loads and stores plain.
+  form.columns = {one, SmallVector<flow::Extent>(operands, one)};
+  if (!ofB.empty()) {
+    form.columns = ofB.pop_back_val();
+    form.batch.append(ofB.begin(), ofB.end());
+  }
+  return form;
+}
+
+} // namespace moe::cpu

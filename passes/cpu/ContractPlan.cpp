@@ -1,0 +1,58 @@
+// Chooses how a contraction runs; see ContractPlan.h. The figures behind the numbers: a block of 384 steps by 384 columns
+// of B is 576 KiB and stays in the second-level cache while the rows of A pass, 6 rows by 384 steps of A stay in the
+// first; a sum over the batch goes in chunks of 96 steps, so that the panel of B being used is 24 KiB.
+#include "passes/cpu/ContractPlan.h"
+
+using namespace mlir;
+
+namespace moe::cpu {
+
+ContractPlan ContractPlan::of(const ContractForm &form, const CpuTarget &target) {
+  MLIRContext *context = form.context();
+  ContractPlan plan;
+  const int64_t lanes = target.lanes();
+  std::optional<int64_t> rows = form.rowExtent().constantValue(), sums = form.sumExtent().constantValue(),
+                         columns = form.columns.extent.constantValue();
+  plan.tile = chooseTile(lanes, target.registers, columns.value_or(0));
+  const int64_t width = plan.width(lanes), tileRows = plan.tile.rows;
+
+  plan.directRows = form.sums.empty() || (form.sums.size() == 1 && form.sums[0].strides[0].isConstant(1));
+  // Packing ahead pays where each panel serves many rows; a sum over the batch would pack what it uses once.
+  plan.packAhead = sums.has_value() && (!rows || *rows > 4 * tileRows);
+
+  if (plan.packAhead) {
+    plan.rowBlock = 96;
+    plan.panelGroup = std::max<int64_t>(1, 384 / width);
+    // Equal chunks, each a multiple of the unrolled sections.
+    int64_t step = tileRows * 4, chunks = std::max<int64_t>(1, (*sums + 383) / 384);
+    plan.depth = ((*sums + chunks - 1) / chunks + step - 1) / step * step;
+  } else {
+    plan.rowBlock = 192;
+    plan.panelGroup = 0;
+    plan.depth = 96;
+    if (rows && *rows <= 4 * tileRows) {
+      plan.rowBlock = (*rows + tileRows - 1) / tileRows * tileRows;
+      plan.panelGroup = std::max<int64_t>(1, 384 / width);
+    }
+    // A small result of a long sum has too few tiles for every thread: each part sums on its own.
+    if (!sums && rows && columns) {
+      int64_t budget = (int64_t(1) << 18) / std::max<int64_t>(1, *rows * *columns);
+      plan.mostParts = std::clamp<int64_t>(budget, 1, 16);
+    }
+  }
+
+  const flow::Extent one = flow::Extent::constant(context, 1);
+  plan.parts = one;
+  plan.partDepth = form.sumExtent();
+  if (plan.mostParts > 1) {
+    plan.partDepth = form.sumExtent().ceildiv(plan.depth).ceildiv(plan.mostParts) * plan.depth;
+    plan.parts = form.sumExtent().ceildiv(plan.partDepth);
+  }
+  plan.rowBlocks = form.rowExtent().ceildiv(plan.rowBlock);
+  plan.panels = form.columns.extent.ceildiv(width);
+  plan.panelGroups = plan.panelGroup ? plan.panels.ceildiv(plan.panelGroup) : one;
+  plan.units = form.batchExtent() * plan.parts * plan.panelGroups * plan.rowBlocks;
+  return plan;
+}
+
+} // namespace moe::cpu

@@ -1,0 +1,30 @@
+// How a contraction runs: block sizes, what is packed where, and how its work is cut into units. All of it follows from
+// the shape and the target, never from the number of threads, so that sums are formed in one order everywhere.
+#pragma once
+#include "passes/cpu/ContractForm.h"
+#include "passes/cpu/MicroKernel.h"
+
+namespace moe::cpu {
+
+struct ContractPlan {
+  Tile tile;
+  /// Rows of a unit's block, a multiple of the tile's, and panels of columns of a unit; 0 panels: all.
+  int64_t rowBlock = 0, panelGroup = 0;
+  /// Steps of the sum between visits to the accumulators' memory.
+  int64_t depth = 0;
+  /// B's panels are written by a launch of their own; otherwise a unit packs the panel that it is about to use.
+  bool packAhead = true;
+  /// A's rows are read as they lie; otherwise a unit packs its block into strips of a tile's rows.
+  bool directRows = true;
+  /// More than 1: the sum is cut into up to so many parts, each with a result of its own, which are then added in
+  /// order. `partDepth` is the sum's length in one part, `parts` their number.
+  int64_t mostParts = 1;
+  flow::Extent partDepth, parts;
+
+  flow::Extent rowBlocks, panels, panelGroups, units;
+  int64_t width(int lanes) const { return int64_t(tile.vectors) * lanes; }
+
+  static ContractPlan of(const ContractForm &form, const CpuTarget &target);
+};
+
+} // namespace moe::cpu

@@ -1,0 +1,176 @@
+// Takes a group's ops apart around its contraction and builds them on the accumulators; see MicroEpilogue.h. The scalar
+// bodies are the ops' own (Compute interface), built on vectors.
+#include "passes/cpu/MicroEpilogue.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+
+using namespace mlir;
+
+namespace moe::cpu {
+
+SmallVector<flow::Extent> physicalStrides(Type type, const Layout &layout) {
+  SmallVector<flow::Extent> extents = flow::extentsOf(type);
+  SmallVector<flow::Extent> strides(extents.size());
+  flow::Extent stride = flow::Extent::constant(type.getContext(), 1);
+  for (size_t i = extents.size(); i-- > 0;) {
+    size_t axis = layout.empty() ? i : size_t(layout[i]);
+    strides[axis] = stride;
+    stride = stride * extents[axis];
+  }
+  return strides;
+}
+
+plan::Element elementOf(Type type) {
+  Type element = getElementTypeOrSelf(type);
+  if (element.isF32())
+    return plan::Element::f32;
+  return element.isInteger(1) ? plan::Element::u8 : plan::Element::i32;
+}
+
+Operation *findRoot(flow::GroupOp group, llvm::function_ref<bool(Operation *)> isRoot) {
+  Operation *found = nullptr;
+  for (Operation &op : group.getBody().front()) {
+    if (!isRoot(&op))
+      continue;
+    if (found)
+      return nullptr;
+    found = &op;
+  }
+  return found;
+}
+
+Epilogue::AxisMap Epilogue::through(Operation *op, const AxisMap &map) {
+  // The map of a view's operand from the map of its result.
+  AxisMap inner;
+  if (auto broadcast = dyn_cast<flow::BroadcastOp>(op)) {
+    auto from = cast<RankedTensorType>(broadcast.getX().getType()), to = cast<RankedTensorType>(broadcast.getType());
+    for (auto [i, axis] : llvm::enumerate(broadcast.getDims())) {
+      bool stretched = from.getDimSize(i) == 1 && to.getDimSize(axis) != 1;
+      inner.push_back(stretched ? -1 : map[axis]);
+    }
+  } else if (auto transpose = dyn_cast<flow::TransposeOp>(op)) {
+    inner.resize(map.size());
+    for (auto [i, axis] : llvm::enumerate(transpose.getPerm()))
+      inner[axis] = map[i];
+  } else {
+    inner = map;
+  }
+  return inner;
+}
+
+EpilogueInput Epilogue::inputOf(BlockArgument argument, const AxisMap &map) const {
+  unsigned rank = cast<RankedTensorType>(root->getResult(0).getType()).getRank();
+  SmallVector<flow::Extent> strides(rank, flow::Extent::constant(argument.getContext(), 0));
+  SmallVector<flow::Extent> own = physicalStrides(argument.getType(), layouts.operand(argument.getArgNumber()));
+  for (auto [i, axis] : llvm::enumerate(map))
+    if (axis >= 0)
+      strides[axis] = own[i];
+  return {argument.getArgNumber(), elementOf(argument.getType()), strides};
+}
+
+unsigned Epilogue::inputIndex(BlockArgument argument, const AxisMap &map) const {
+  EpilogueInput wanted = inputOf(argument, map);
+  for (auto [i, input] : llvm::enumerate(allInputs))
+    if (input.operand == wanted.operand && input.strides == wanted.strides)
+      return i;
+  return allInputs.size();
+}
+
+LogicalResult Epilogue::collect(Value value, const AxisMap &map) {
+  if (auto argument = dyn_cast<BlockArgument>(value)) {
+    if (elementOf(argument.getType()) == plan::Element::i32)
+      return emitError(group.getLoc()) << "expected an epilogue over f32 and masks, found an operand of integers";
+    if (inputIndex(argument, map) == allInputs.size())
+      allInputs.push_back(inputOf(argument, map));
+    return success();
+  }
+  Operation *op = value.getDefiningOp();
+  if (op == root) {
+    for (auto [i, axis] : llvm::enumerate(map))
+      if (axis != int64_t(i))
+        return op->emitError("expected its result in place, found it broadcast or transposed in its own group");
+    return success();
+  }
+  if (isa<flow::ConstantOp>(op))
+    return success();
+  if (!isa<flow::BroadcastOp, flow::TransposeOp>(op) && !op->hasTrait<flow::Elementwise>())
+    return op->emitError("expected an elementwise op, a broadcast or a constant after a contraction in its group");
+  AxisMap inner = through(op, map);
+  for (Value operand : op->getOperands())
+    if (failed(collect(operand, inner)))
+      return failure();
+  return success();
+}
+
+FailureOr<Epilogue> Epilogue::of(flow::GroupOp group, Operation *root, const GroupLayouts &layouts) {
+  Epilogue epilogue;
+  epilogue.group = group;
+  epilogue.root = root;
+  epilogue.layouts = layouts;
+  auto rootType = cast<RankedTensorType>(root->getResult(0).getType());
+  AxisMap identity;
+  for (int64_t i = 0; i < rootType.getRank(); ++i)
+    identity.push_back(i);
+  Operation *yield = group.getBody().front().getTerminator();
+  for (auto [i, value] : llvm::enumerate(yield->getOperands())) {
+    auto type = cast<RankedTensorType>(value.getType());
+    if (flow::extentsOf(type) != flow::extentsOf(rootType))
+      return root->emitError("expected results of its group to have its shape ") << rootType << ", found " << type;
+    if (elementOf(type) == plan::Element::i32)
+      return root->emitError("expected results of its group to be f32 or masks, found ") << type;
+    if (failed(epilogue.collect(value, identity)))
+      return failure();
+    epilogue.allOutputs.push_back({unsigned(i), elementOf(type), physicalStrides(type, layouts.result(i))});
+  }
+  epilogue.identity = yield->getNumOperands() == 1 && yield->getOperand(0) == root->getResult(0);
+  return epilogue;
+}
+
+int Epilogue::accumulator() const {
+  for (auto [i, output] : llvm::enumerate(allOutputs))
+    if (output.element == plan::Element::f32)
+      return i;
+  return -1;
+}
+
+Value Epilogue::build(MicroCode &code, Value value, const AxisMap &map, Value sums,
+                      llvm::function_ref<Value(unsigned)> read,
+                      std::map<std::pair<void *, std::vector<int64_t>>, Value> &known) const {
+  if (value == root->getResult(0))
+    return sums;
+  Value &result = known[{value.getAsOpaquePointer(), std::vector<int64_t>(map.begin(), map.end())}];
+  if (result)
+    return result;
+  if (auto argument = dyn_cast<BlockArgument>(value))
+    return result = read(inputIndex(argument, map));
+  Operation *op = value.getDefiningOp();
+  if (auto constant = dyn_cast<flow::ConstantOp>(op)) {
+    Type element = getElementTypeOrSelf(op->getResult(0).getType());
+    auto type = VectorType::get({code.lanes}, element);
+    double number = constant.getValue().convertToDouble();
+    Attribute splat = element.isF32() ? Attribute(code.b.getF32FloatAttr(number))
+                                      : Attribute(code.b.getIntegerAttr(element, int64_t(number)));
+    return result = arith::ConstantOp::create(code.b, code.loc, DenseElementsAttr::get(type, splat));
+  }
+  AxisMap inner = through(op, map);
+  Values operands;
+  for (Value operand : op->getOperands())
+    operands.push_back(build(code, operand, inner, sums, read, known));
+  if (isa<flow::BroadcastOp, flow::TransposeOp>(op))
+    return known[{value.getAsOpaquePointer(), std::vector<int64_t>(map.begin(), map.end())}] = operands[0];
+  Value built = cast<flow::ComputeInterface>(op).buildScalar(code.b, code.loc, operands);
+  return known[{value.getAsOpaquePointer(), std::vector<int64_t>(map.begin(), map.end())}] = built;
+}
+
+Values Epilogue::emit(MicroCode &code, Value sums, llvm::function_ref<Value(unsigned)> read) const {
+  flow::GroupOp owner = group;
+  AxisMap map;
+  for (int64_t i = 0, rank = cast<RankedTensorType>(root->getResult(0).getType()).getRank(); i < rank; ++i)
+    map.push_back(i);
+  std::map<std::pair<void *, std::vector<int64_t>>, Value> known;
+  Values results;
+  for (Value value : owner.getBody().front().getTerminator()->getOperands())
+    results.push_back(build(code, value, map, sums, read, known));
+  return results;
+}
+
+} // namespace moe::cpu

@@ -1,0 +1,28 @@
+// Copies that bring an operand into the order in which the register tile reads it: panels of B, [step][columns of a
+// panel], and strips of A, [step][rows of a tile]. Where the source has the steps side by side, squares of vectors are
+// transposed in registers. What a panel has beyond the last column is a copy of real values or zero; it is never stored.
+#pragma once
+#include "passes/cpu/MicroCode.h"
+
+namespace moe::cpu {
+
+/// A matrix in memory, steps by lanes (columns of B or rows of A), at any distances.
+struct PackSource {
+  mlir::Value pointer;
+  Ix laneStride;
+  Ix lanes;                                   ///< how many there are; what lies beyond is not read
+  llvm::function_ref<Ix(Ix step)> stepOffset; ///< the batch's offset included
+  bool unitSteps = false;                     ///< neighbouring steps lie side by side
+};
+
+/// Writes steps [first, first + count) of lanes [lane, lane + width) to `target` + `offset` as rows of `width`. `width` is
+/// a multiple of the vector's lanes.
+void emitPackPanel(MicroCode &code, const PackSource &source, Ix lane, int width, Ix first, Ix count,
+                   mlir::Value target, Ix offset);
+
+/// The same for a strip of `width` lanes fewer than a vector's. Each step writes a whole vector, so that the target
+/// needs a vector of room behind the strip, and strips are packed in ascending order.
+void emitPackStrip(MicroCode &code, const PackSource &source, Ix lane, int width, Ix first, Ix count,
+                   mlir::Value target, Ix offset);
+
+} // namespace moe::cpu
