@@ -141,7 +141,7 @@ Value MicroCode::load(Value pointer, Ix offset, Value mask, int n) {
   Value address = at(pointer, offset);
   if (!mask)
     return LLVM::LoadOp::create(b, loc, vectorType(n), address, 4);
-  return LLVM::MaskedLoadOp::create(b, loc, vectorType(n), address, mask, ValueRange{zero(n)}, b.getI32IntegerAttr(4));
+  return LLVM::MaskedLoadOp::create(b, loc, vectorType(n), address, mask, zero(n), b.getI32IntegerAttr(4));
 }
 
 void MicroCode::store(Value vector, Value pointer, Ix offset, Value mask) {
