@@ -62,6 +62,13 @@ struct Array {
   }
 };
 
+/// What a step is given beside tensors: the batch's sizes, and what random numbers follow from.
+struct Setting {
+  Symbols symbols;
+  uint64_t seed = 0;
+  uint32_t step = 0;
+};
+
 /// A test's program under construction: inputs with values away from kinks, then one op's results as outputs.
 struct RandomCase {
   mlir::OpBuilder &builder;

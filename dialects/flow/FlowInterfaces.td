@@ -65,9 +65,9 @@ def Flow_EvaluateInterface : OpInterface<"EvaluateInterface"> {
     The op's meaning in f64, in obvious code that never uses the scalar body.
   }];
   let methods = [
-    InterfaceMethod<"computes the results, whose shapes are set, from the operands", "void", "evaluate",
-      (ins "::llvm::ArrayRef<const ::flow::Array *>":$operands, "::llvm::MutableArrayRef<::flow::Array>":$results,
-           "const ::flow::Symbols &":$symbols)>,
+    InterfaceMethod<"fills the result, whose shape is set", "void", "evaluate",
+      (ins "::llvm::ArrayRef<const ::flow::Array *>":$operands, "::flow::Array &":$result,
+           "const ::flow::Setting &":$setting)>,
   ];
 }
 
@@ -108,7 +108,7 @@ def Flow_TruthInterface : OpInterface<"TruthInterface"> {
     InterfaceMethod<"c in the bound c * eps * sum|terms|", "double", "errorFactor">,
     InterfaceMethod<"sum|terms| of every result element", "::flow::Array", "magnitude",
       (ins "::llvm::ArrayRef<const ::flow::Array *>":$operands, "const ::flow::Array &":$result,
-           "const ::flow::Symbols &":$symbols), [{}], [{
+           "const ::flow::Setting &":$setting), [{}], [{
         ::flow::Array m = result;
         for (double &v : m.data) v = v < 0 ? -v : v;
         return m;

@@ -18,7 +18,8 @@ class Flow_BoundaryOp<string mnemonic, list<Trait> traits = []> : Flow_Op<mnemon
 // `compute` is its ComputeKind; an elementwise op and a reduction write buildScalar, whatever reads its operands at
 // other places than its own index writes accesses.
 class Flow_ComputeOp<string mnemonic, string gradient, string compute, list<Trait> traits = []>
-    : Flow_Op<mnemonic, traits # [Pure, Flow_GradientInterface, Flow_ComputeInterface, Flow_CostInterface]> {
+    : Flow_Op<mnemonic, traits # [Pure, Flow_GradientInterface, Flow_ComputeInterface, Flow_CostInterface,
+                                  DeclareOpInterfaceMethods<Flow_EvaluateInterface>]> {
   string gradientKind = [{ ::flow::GradientKind gradientKind() { return ::flow::GradientKind::}] # gradient # [{; } }];
   string gradientRule = !if(!eq(gradient, "inactive"), "", [{
     ::llvm::LogicalResult buildGradient(::mlir::OpBuilder &builder, ::llvm::ArrayRef<::mlir::Value> upstream,
