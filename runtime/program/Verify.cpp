@@ -202,6 +202,11 @@ Status Verifier::entries() {
       return broken("V14", "entry '", name, "': expected a known kind and finite FLOPs, found ", int(entry->kind()),
                     " and ", entry->flops_per_image());
     MOERT_TRY(text(entry->objective(), "an objective's name", /*optional=*/true));
+    for (const fb::Saved *saved : *entry->saved()) {
+      MOERT_TRY(text(saved->name(), "a saved value's name"));
+      MOERT_TRY(text(saved->reason(), "a reason", /*optional=*/true));
+      MOERT_TRY(index("V14", saved->bytes(), count(p().exprs()), "an expression", concat("entry '", name, "'")));
+    }
     unsigned required = 0;
     for (const auto *ports : {entry->inputs(), entry->outputs()}) {
       std::unordered_set<std::string_view> seen;

@@ -185,6 +185,11 @@ TEST(Verify, Entries) {
   expectTable("V14", "element type", [](TestProgram &p) { p.table.entries[0]->inputs[1]->type = ElementType(9); });
   expectTable("V14", "below 6, found 6", [](TestProgram &p) { p.table.entries[0]->inputs[0]->shape[0] = 6; });
   expectTable("V14", "axes", [](TestProgram &p) { p.table.entries[0]->inputs[0]->shape.assign(17, kOne); });
+  expectTable("V14", "expression below", [](TestProgram &p) {
+    p.table.entries[0]->saved.push_back(std::make_unique<SavedT>());
+    p.table.entries[0]->saved[0]->name = "fc";
+    p.table.entries[0]->saved[0]->bytes = 6;
+  });
   expectTable("V14", "'loss' and 'finite'", [](TestProgram &p) { p.table.entries[0]->outputs[0]->name = "cost"; });
 }
 

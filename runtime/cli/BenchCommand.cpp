@@ -1,0 +1,93 @@
+// Prints a benchmark for people, or as one JSON object with `--json`.
+#include "runtime/cli/BenchCommand.h"
+#include "runtime/session/Bench.h"
+
+#include <nlohmann/json.hpp>
+
+#include <charconv>
+
+namespace moert {
+
+namespace {
+
+/// "5x64": 5 domains of 64 rows. "64": one domain.
+Result<Binding> parseBatch(const std::string &text) {
+  constexpr int64_t most = 1 << 24;
+  Binding binding;
+  const char *end = text.data() + text.size();
+  const char *at = text.data();
+  std::errc error;
+  auto number = [&](const char *from) {
+    std::from_chars_result result = std::from_chars(from, end, binding.rows);
+    at = result.ptr;
+    error = result.ec;
+  };
+  number(at);
+  if (error == std::errc() && at != end && *at == 'x') {
+    binding.domains = binding.rows;
+    number(at + 1);
+  }
+  bool sound = error == std::errc() && at == end && binding.domains >= 1 && binding.domains <= most &&
+               binding.rows >= 1 && binding.rows <= most;
+  if (!sound)
+    return usageError("expected a batch as DOMAINSxROWS (5x64) or ROWS (64), found '", text, "'");
+  return binding;
+}
+
+} // namespace
+
+Status benchCommand(const BenchCommandOptions &options) {
+  BenchOptions bench;
+  MOERT_ASSIGN(bench.binding, parseBatch(options.batch));
+  bench.entry = options.entry;
+  bench.steps = options.steps;
+  bench.session.seed = options.seed;
+  bench.session.profile = options.profile;
+  bench.session.poison = options.poison;
+  bench.session.trapNan = options.trapNan;
+  MOERT_ASSIGN(std::shared_ptr<const Program> program, Program::load(options.program));
+  MOERT_ASSIGN(std::shared_ptr<Device> device, Device::create(options.threads));
+  MOERT_ASSIGN(BenchResult result, benchmark(program, device, bench));
+  std::string batch = concat(bench.binding.domains, "x", bench.binding.rows);
+  if (options.json) {
+    nlohmann::ordered_json out = {{"entry", options.entry},
+                                  {"batch", batch},
+                                  {"threads", device->threads()},
+                                  {"steps", options.steps},
+                                  {"median_ms", result.medianMs},
+                                  {"p10_ms", result.p10Ms},
+                                  {"p90_ms", result.p90Ms},
+                                  {"images_per_s", result.imagesPerSecond},
+                                  {"gflops_per_s", result.gflops},
+                                  {"peak_bytes", result.peakBytes},
+                                  {"state_bytes", result.memory.state},
+                                  {"arena_bytes", result.memory.arena},
+                                  {"live_bytes", result.memory.live}};
+    if (options.profile) {
+      nlohmann::ordered_json launches = nlohmann::ordered_json::array();
+      for (const LaunchProfile &launch : result.profile.launches)
+        if (launch.runs > 0)
+          launches.push_back({{"kernel", launch.kernel},
+                              {"kind", launch.kind},
+                              {"op", launch.op},
+                              {"path", launch.path},
+                              {"ms", launch.seconds / double(launch.runs) * 1e3},
+                              {"flops", launch.flops},
+                              {"bytes", launch.bytes}});
+      out["launches"] = std::move(launches);
+    }
+    printf("%s\n", out.dump().c_str());
+    return {};
+  }
+  printf("%s, entry %s, %s images, %d threads\n", std::string(program->name()).c_str(), options.entry.c_str(),
+         batch.c_str(), device->threads());
+  printf("median %.2f ms (p10 %.2f, p90 %.2f), %.0f images/s, %.1f GFLOP/s\n", result.medianMs, result.p10Ms,
+         result.p90Ms, result.imagesPerSecond, result.gflops);
+  printf("memory %.1f MB: state %.1f, temporaries %.1f (%.1f alive at once)\n", double(result.peakBytes) / 1e6,
+         double(result.memory.state) / 1e6, double(result.memory.arena) / 1e6, double(result.memory.live) / 1e6);
+  if (options.profile)
+    printf("\n%s", describeProfile(result.profile).c_str());
+  return {};
+}
+
+} // namespace moert

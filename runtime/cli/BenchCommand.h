@@ -1,0 +1,19 @@
+// `moert bench`: what one step of an entry takes.
+#pragma once
+
+#include "runtime/base/Status.h"
+
+#include <cstdint>
+#include <string>
+
+namespace moert {
+
+struct BenchCommandOptions {
+  std::string program, entry = "train", batch = "1x64"; // DOMAINSxROWS, or ROWS
+  int steps = 20, threads = 0;
+  uint64_t seed = 0;
+  bool profile = false, json = false, poison = false, trapNan = false;
+};
+Status benchCommand(const BenchCommandOptions &options);
+
+} // namespace moert

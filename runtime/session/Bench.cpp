@@ -1,0 +1,120 @@
+// Timing an entry. Inputs come from Philox, so that two runs time the same numbers; a training entry moves its own state
+// on, as it would in a run.
+#include "runtime/session/Bench.h"
+#include "runtime/program/Philox.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <fstream>
+#include <map>
+
+namespace moert {
+
+void fillSynthetic(const Program &program, Session &session, uint64_t seed) {
+  int64_t classes = 1;
+  if (std::optional<std::string_view> value = program.config("classes"))
+    classes = std::max<int64_t>(1, strtoll(std::string(*value).c_str(), nullptr, 10));
+  for (const fb::Port *port : *session.entry().inputs()) {
+    std::string_view name = port->name()->string_view();
+    Result<Tensor> tensor = session.input(name);
+    if (!tensor)
+      continue; // ports of a session's own entry exist
+    uint32_t stream = philoxStream(name);
+    if (tensor->type == fb::ElementType::f32) {
+      std::span<float> values = tensor->as<float>();
+      for (size_t i = 0; i < values.size(); ++i)
+        values[i] = float(philoxUniform(philoxWord(seed, stream, 0, i)));
+    } else if (tensor->type == fb::ElementType::i32) {
+      std::span<int32_t> values = tensor->as<int32_t>();
+      int64_t rows = session.binding().rows;
+      for (size_t i = 0; i < values.size(); ++i)
+        values[i] = name == "domain" ? int32_t(int64_t(i) / rows)
+                                     : int32_t(philoxWord(seed, stream, 0, i) % uint64_t(classes));
+    }
+  }
+}
+
+uint64_t anonymousBytes() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);)
+    if (line.starts_with("RssAnon:"))
+      return strtoull(line.c_str() + 8, nullptr, 10) * 1024;
+  return 0;
+}
+
+Result<BenchResult> benchmark(std::shared_ptr<const Program> program, std::shared_ptr<Device> device,
+                              const BenchOptions &options) {
+  if (options.steps < 1 || options.warmup < 0)
+    return usageError("expected at least one step, found ", options.steps);
+  MOERT_ASSIGN(std::shared_ptr<States> states, States::create(program, options.session.seed));
+  MOERT_ASSIGN(std::unique_ptr<Session> session,
+               Session::open(program, states, device, options.entry, options.binding, options.session));
+  fillSynthetic(*program, *session, options.session.seed);
+  std::vector<double> milliseconds;
+  for (int i = -options.warmup; i < options.steps; ++i) {
+    if (i == 0)
+      session->resetProfile();
+    auto start = std::chrono::steady_clock::now();
+    MOERT_TRY(session->run({.step = uint64_t(i + options.warmup), .progress = 0}));
+    double took = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+    if (i >= 0)
+      milliseconds.push_back(took);
+  }
+  std::sort(milliseconds.begin(), milliseconds.end());
+  auto quantile = [&](double q) { return milliseconds[size_t(q * double(milliseconds.size() - 1) + 0.5)]; };
+  BenchResult result;
+  result.medianMs = quantile(0.5);
+  result.p10Ms = quantile(0.1);
+  result.p90Ms = quantile(0.9);
+  double images = double(options.binding.domains) * double(options.binding.rows);
+  result.imagesPerSecond = images / result.medianMs * 1e3;
+  result.gflops = session->entry().flops_per_image() * result.imagesPerSecond / 1e9;
+  result.peakBytes = anonymousBytes(); // nothing was freed since the session opened
+  result.memory = session->memory();
+  result.profile = session->profile();
+  return result;
+}
+
+std::string describeProfile(const Profile &profile) {
+  struct Row {
+    std::string kind;
+    uint64_t launches = 0, runs = 0;
+    double seconds = 0, flops = 0, bytes = 0;
+  };
+  std::map<std::string, Row> byKernel;
+  double total = 0;
+  for (const LaunchProfile &launch : profile.launches) {
+    Row &row = byKernel[launch.kernel];
+    row.kind = launch.kind;
+    row.launches += launch.runs > 0;
+    row.runs += launch.runs;
+    row.seconds += launch.seconds;
+    row.flops += launch.flops * double(launch.runs);
+    row.bytes += launch.bytes * double(launch.runs);
+    total += launch.seconds;
+  }
+  std::vector<std::pair<std::string, Row>> rows(byKernel.begin(), byKernel.end());
+  std::sort(rows.begin(), rows.end(), [](const auto &a, const auto &b) {
+    return a.second.seconds != b.second.seconds ? a.second.seconds > b.second.seconds : a.first < b.first;
+  });
+  std::string out;
+  auto line = [&](auto... values) {
+    char text[256];
+    snprintf(text, sizeof text, "%-36.36s %-8.8s %8llu %10.3f %6.1f%% %9.1f %8.1f\n", values...);
+    out += text;
+  };
+  char head[256];
+  snprintf(head, sizeof head, "%-36s %-8s %8s %10s %7s %9s %8s\n", "kernel", "kind", "launches", "ms/step", "share",
+           "GFLOP/s", "GB/s");
+  out += head;
+  double steps = double(std::max<uint64_t>(profile.runs, 1));
+  for (const auto &[name, row] : rows)
+    if (row.runs > 0)
+      line(name.c_str(), row.kind.c_str(), static_cast<unsigned long long>(row.launches), row.seconds / steps * 1e3,
+           total > 0 ? row.seconds / total * 100 : 0, row.seconds > 0 ? row.flops / row.seconds / 1e9 : 0,
+           row.seconds > 0 ? row.bytes / row.seconds / 1e9 : 0);
+  return out;
+}
+
+} // namespace moert

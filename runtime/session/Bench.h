@@ -1,0 +1,37 @@
+// Times an entry on made-up inputs: what `moert bench` prints, and what the measurements are taken with.
+#pragma once
+
+#include "runtime/session/Session.h"
+
+namespace moert {
+
+struct BenchOptions {
+  std::string entry = "train";
+  Binding binding;
+  int steps = 20;
+  int warmup = 3; // runs before the first timed one: pages, caches and the CPU's clock settle
+  Session::Options session;
+};
+
+struct BenchResult {
+  double medianMs = 0, p10Ms = 0, p90Ms = 0; // of one step
+  double imagesPerSecond = 0;                // at the median
+  double gflops = 0;                         // a second: the model's own FLOPs, without recomputation, at the median
+  uint64_t peakBytes = 0;                    // anonymous resident memory of the process, all of it
+  Session::MemoryUse memory;                 // what the session planned
+  Profile profile;                           // of the timed steps, with Session::Options::profile
+};
+
+Result<BenchResult> benchmark(std::shared_ptr<const Program> program, std::shared_ptr<Device> device,
+                              const BenchOptions &options);
+
+/// Fills a session's inputs: floats uniform in [0, 1), labels below the program's classes, each image's domain.
+void fillSynthetic(const Program &program, Session &session, uint64_t seed);
+
+/// Anonymous resident memory of this process, or 0 where the system does not tell.
+uint64_t anonymousBytes();
+
+/// A table by kernel, the slowest first: launches a step, time a step, share, GFLOP/s, GB/s.
+std::string describeProfile(const Profile &profile);
+
+} // namespace moert

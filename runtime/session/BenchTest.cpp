@@ -1,0 +1,48 @@
+// The benchmark's figures hang together, and its inputs are what the program expects.
+#include "runtime/session/Bench.h"
+#include "test/support/TestProgram.h"
+
+#include <algorithm>
+#include <gtest/gtest.h>
+
+namespace moert::test {
+namespace {
+
+TEST(Bench, TimesSteps) {
+  Result<std::shared_ptr<const Program>> program = Program::verify(testProgram().encode(), "p.moe");
+  Result<std::shared_ptr<Device>> device = Device::create(2);
+  BenchOptions options;
+  options.binding = {5, 64};
+  options.steps = 11;
+  options.session.profile = true;
+  Result<BenchResult> result = benchmark(*program, *device, options);
+  ASSERT_TRUE(result.ok()) << result.status().message();
+  EXPECT_LE(result->p10Ms, result->medianMs);
+  EXPECT_LE(result->medianMs, result->p90Ms);
+  EXPECT_NEAR(result->imagesPerSecond * result->medianMs, 320e3, 1);
+  EXPECT_NEAR(result->gflops * 1e9, 18 * result->imagesPerSecond, 1);
+  EXPECT_GT(result->peakBytes, result->memory.ports);
+  EXPECT_EQ(result->profile.runs, 11u);
+  std::string table = describeProfile(result->profile);
+  for (const char *kernel : {"dot", "squared_loss", "sgd"})
+    EXPECT_NE(table.find(kernel), std::string::npos) << table;
+  options.steps = 0;
+  EXPECT_EQ(benchmark(*program, *device, options).status().code(), Code::usage);
+}
+
+TEST(Bench, SyntheticInputs) {
+  Result<std::shared_ptr<const Program>> program = Program::verify(testProgram().encode(), "p.moe");
+  Result<std::shared_ptr<States>> states = States::create(*program, 1);
+  Result<std::unique_ptr<Session>> session =
+      Session::open(*program, *states, *Device::create(1), "train", {2, 50});
+  ASSERT_TRUE(session.ok());
+  fillSynthetic(**program, **session, 7);
+  std::span<int32_t> labels = (*session)->input("label")->as<int32_t>();
+  EXPECT_EQ(*std::min_element(labels.begin(), labels.end()), 0);
+  EXPECT_EQ(*std::max_element(labels.begin(), labels.end()), 1);
+  std::span<float> image = (*session)->input("image")->as<float>();
+  EXPECT_NE(image[0], image[1]);
+}
+
+} // namespace
+} // namespace moert::test
