@@ -1,7 +1,7 @@
 // RUN: moe-opt %s --mlir-use-nameloc-as-prefix | FileCheck %s
 // RUN: moe-opt %s --emit-bytecode -o %t.bc && moe-opt %t.bc --mlir-use-nameloc-as-prefix | FileCheck %s
-// CHECK: %patch = patches @patch_embed(%image) size = patch to dim
-// CHECK: %route = route @gate(%x) cosine, experts = experts, top = 1, proj = 256, capacity = 1.5, noise = 1.0, prioritized
+// CHECK-DAG: %patch = patches @patch_embed(%image) size = patch to dim
+// CHECK-DAG: %route = route @gate(%x) cosine, experts = experts, top = 1, proj = 256, capacity = 1.5, noise = 1.0, prioritized
 // A ViT with six sparse experts in blocks 8 and 10 (Li et al., ICLR 2023).
 moe.layer @Mlp<dim, hidden, drop: number = 0.0>(%x) {
   %up   = linear @fc1(%x) to hidden

@@ -1,0 +1,255 @@
+// Evaluates the language's expressions. Sizes are 64-bit integers: overflow, a division that is not exact and a
+// division by zero are errors that show the numbers, never a wrapped or rounded size.
+#include "dialects/moe/Env.h"
+#include "llvm/Support/Format.h"
+#include "llvm/Support/MathExtras.h"
+#include <cmath>
+
+using namespace mlir;
+using namespace moe;
+
+std::string Binding::str() const {
+  if (auto *size = std::get_if<int64_t>(&is))
+    return std::to_string(*size);
+  if (auto *number = std::get_if<double>(&is)) {
+    std::string text;
+    llvm::raw_string_ostream(text) << llvm::format("%g", *number);
+    return text;
+  }
+  return "@" + std::get<std::shared_ptr<Closure>>(is)->layer.getSymName().str();
+}
+
+static const char *sign(ExprKind kind) {
+  switch (kind) {
+  case ExprKind::Add: return "+";
+  case ExprKind::Sub: return "-";
+  case ExprKind::Mul: return "*";
+  case ExprKind::Div: return "/";
+  default: return "mod";
+  }
+}
+
+FailureOr<int64_t> Env::size(Operation *at, ExprAttr e) const {
+  switch (e.getKind()) {
+  case ExprKind::Number: {
+    int64_t value;
+    if (e.getText().getAsInteger(10, value))
+      return at->emitError() << "expected a whole number as a size, found " << e.getText();
+    return value;
+  }
+  case ExprKind::Name: {
+    auto it = names.find(e.getText());
+    if (it == names.end())
+      return at->emitError() << "expected a size, found '" << e.getText() << "'";
+    if (auto *value = std::get_if<int64_t>(&it->second.is))
+      return *value;
+    return at->emitError() << "expected a size, found '" << e.getText() << "', which is "
+                           << (std::holds_alternative<double>(it->second.is) ? "the number " : "the layer ")
+                           << it->second.str();
+  }
+  case ExprKind::Add:
+  case ExprKind::Sub:
+  case ExprKind::Mul:
+  case ExprKind::Div:
+  case ExprKind::Mod:
+    break;
+  default:
+    return at->emitError() << "expected a size, found '" << e.str() << "'";
+  }
+  FailureOr<int64_t> a = size(at, e.arg(0));
+  if (failed(a))
+    return failure();
+  FailureOr<int64_t> b = size(at, e.arg(1));
+  if (failed(b))
+    return failure();
+  int64_t result = 0;
+  bool overflow = false;
+  switch (e.getKind()) {
+  case ExprKind::Add: overflow = llvm::AddOverflow(*a, *b, result); break;
+  case ExprKind::Sub: overflow = llvm::SubOverflow(*a, *b, result); break;
+  case ExprKind::Mul: overflow = llvm::MulOverflow(*a, *b, result); break;
+  default:
+    if (*b <= 0 || *a < 0)
+      return at->emitError() << "expected a positive divisor of a size, found " << *a << " " << sign(e.getKind()) << " " << *b
+                             << " in '" << e.str() << "'";
+    if (e.getKind() == ExprKind::Div && *a % *b != 0)
+      return at->emitError() << "expected an exact quotient, found " << *a << " / " << *b << " in '" << e.str() << "'";
+    result = e.getKind() == ExprKind::Div ? *a / *b : *a % *b;
+  }
+  if (overflow)
+    return at->emitError() << "expected a size that fits into 64 bits, found " << *a << " " << sign(e.getKind()) << " " << *b
+                           << " in '" << e.str() << "'";
+  return result;
+}
+
+FailureOr<int64_t> Env::positive(Operation *at, ExprAttr e, StringRef what) const {
+  FailureOr<int64_t> value = size(at, e);
+  if (failed(value))
+    return failure();
+  // Extents of tensors are kept below 2^31, so that labels and indices of 32 bits reach every element of an axis.
+  if (*value < 1 || *value > INT32_MAX) {
+    InFlightDiagnostic diag = at->emitError() << "expected a size from 1 to " << INT32_MAX << " for " << what << ", found " << *value;
+    if (e.getKind() != ExprKind::Number)
+      diag << " from '" << e.str() << "'";
+    return diag;
+  }
+  return *value;
+}
+
+FailureOr<double> Env::number(Operation *at, ExprAttr e) const {
+  switch (e.getKind()) {
+  case ExprKind::Number: {
+    double value;
+    if (e.getText().getAsDouble(value))
+      return at->emitError() << "expected a number, found " << e.getText();
+    return value;
+  }
+  case ExprKind::Name: {
+    auto it = names.find(e.getText());
+    if (it == names.end() || std::holds_alternative<std::shared_ptr<Closure>>(it->second.is))
+      return at->emitError() << "expected a number, found '" << e.getText() << "'";
+    if (auto *value = std::get_if<int64_t>(&it->second.is))
+      return double(*value);
+    return std::get<double>(it->second.is);
+  }
+  case ExprKind::Add:
+  case ExprKind::Sub:
+  case ExprKind::Mul:
+  case ExprKind::Div:
+  case ExprKind::Mod:
+    break;
+  default:
+    return at->emitError() << "expected a number, found '" << e.str() << "'";
+  }
+  FailureOr<double> a = number(at, e.arg(0));
+  if (failed(a))
+    return failure();
+  FailureOr<double> b = number(at, e.arg(1));
+  if (failed(b))
+    return failure();
+  double result = e.getKind() == ExprKind::Add   ? *a + *b
+                  : e.getKind() == ExprKind::Sub ? *a - *b
+                  : e.getKind() == ExprKind::Mul ? *a * *b
+                  : e.getKind() == ExprKind::Div ? *a / *b
+                                                 : std::fmod(*a, *b);
+  if (!std::isfinite(result))
+    return at->emitError() << "expected a finite number, found " << *a << " " << sign(e.getKind()) << " " << *b << " in '"
+                           << e.str() << "'";
+  return result;
+}
+
+FailureOr<std::shared_ptr<Closure>> Env::layer(Operation *at, ExprAttr e) const {
+  if (e.getKind() != ExprKind::Layer)
+    return at->emitError() << "expected a layer, found '" << e.str() << "'; a layer is written '@name'";
+  auto closure = std::make_shared<Closure>();
+  if (auto it = names.find(e.getText()); it != names.end()) {
+    auto *given = std::get_if<std::shared_ptr<Closure>>(&it->second.is);
+    if (!given)
+      return at->emitError() << "expected a layer, found parameter '" << e.getText() << "', which is " << it->second.str();
+    *closure = **given;
+  } else {
+    closure->layer =
+        SymbolTable::lookupNearestSymbolFrom<LayerOp>(scope, StringAttr::get(at->getContext(), e.getText()));
+    if (!closure->layer)
+      return at->emitError() << "unknown layer '@" << e.getText() << "'";
+  }
+  for (Attribute a : e.getArgs().drop_front()) {
+    auto arg = cast<ExprAttr>(a);
+    bool key = arg.getKind() == ExprKind::Key;
+    FailureOr<Binding> value = binding(at, key ? arg.arg(0) : arg);
+    if (failed(value))
+      return failure();
+    closure->args.emplace_back(key ? arg.getText().str() : "", *value);
+  }
+  return closure;
+}
+
+/// A size where all of it is one, else a number; or a layer.
+FailureOr<Binding> Env::binding(Operation *at, ExprAttr e) const {
+  if (e.getKind() == ExprKind::Layer) {
+    FailureOr<std::shared_ptr<Closure>> value = layer(at, e);
+    return failed(value) ? FailureOr<Binding>(failure()) : Binding{*value};
+  }
+  bool whole = true;
+  e.walk([&](ExprAttr part) {
+    if (part.getKind() == ExprKind::Number)
+      whole &= part.getText().find_first_of(".e") == StringRef::npos;
+    else if (part.getKind() == ExprKind::Name)
+      if (auto it = names.find(part.getText()); it != names.end())
+        whole &= !std::holds_alternative<double>(it->second.is);
+  });
+  if (whole) {
+    FailureOr<int64_t> value = size(at, e);
+    return failed(value) ? FailureOr<Binding>(failure()) : Binding{*value};
+  }
+  FailureOr<double> value = number(at, e);
+  return failed(value) ? FailureOr<Binding>(failure()) : Binding{*value};
+}
+
+/// Numbers take sizes; else the kinds must agree.
+static FailureOr<Binding> convert(Operation *at, ParamAttr param, Binding value) {
+  StringRef kind = param.getKind();
+  if (kind == "number" && std::holds_alternative<int64_t>(value.is))
+    value.is = double(std::get<int64_t>(value.is));
+  bool fits = kind == "size"     ? std::holds_alternative<int64_t>(value.is)
+              : kind == "number" ? std::holds_alternative<double>(value.is)
+                                 : std::holds_alternative<std::shared_ptr<Closure>>(value.is);
+  if (fits)
+    return value;
+  return at->emitError() << "expected a " << kind << " for parameter '" << param.getName() << "', found " << value.str();
+}
+
+FailureOr<Binding> Env::bind(Operation *at, ParamAttr param, ExprAttr e) const {
+  FailureOr<Binding> value = binding(at, e);
+  return failed(value) ? value : convert(at, param, *value);
+}
+
+FailureOr<Env> moe::enter(Operation *at, const Closure &closure) {
+  LayerOp layer = closure.layer;
+  Env env;
+  env.scope = layer->getParentOp();
+  auto note = [&](InFlightDiagnostic &diag) { diag.attachNote(layer.getLoc()) << "declared here"; };
+  SmallVector<ParamAttr> params(layer.getParams().getAsRange<ParamAttr>());
+  size_t next = 0;
+  for (auto &[name, value] : closure.args) {
+    ParamAttr param;
+    if (name.empty()) {
+      if (next == params.size()) {
+        InFlightDiagnostic diag = at->emitError() << "layer '@" << layer.getSymName() << "' takes up to " << params.size()
+                                                  << " parameters, more are given";
+        note(diag);
+        return diag;
+      }
+      param = params[next++];
+    } else {
+      for (ParamAttr each : params)
+        if (each.getName() == name)
+          param = each;
+      if (!param) {
+        InFlightDiagnostic diag = at->emitError() << "layer '@" << layer.getSymName() << "' has no parameter '" << name << "'";
+        note(diag);
+        return diag;
+      }
+    }
+    FailureOr<Binding> bound = convert(at, param, value);
+    if (failed(bound))
+      return failure();
+    if (!env.names.try_emplace(param.getName(), *bound).second)
+      return at->emitError() << "parameter '" << param.getName() << "' of layer '@" << layer.getSymName() << "' is given twice";
+  }
+  for (ParamAttr param : params) {
+    if (env.names.contains(param.getName()))
+      continue;
+    if (!param.getFallback()) {
+      InFlightDiagnostic diag = at->emitError() << "layer '@" << layer.getSymName() << "' needs parameter '" << param.getName()
+                                                << "', which is not given";
+      note(diag);
+      return diag;
+    }
+    FailureOr<Binding> bound = env.bind(layer, param, cast<ExprAttr>(param.getFallback()));
+    if (failed(bound))
+      return failure();
+    env.names.try_emplace(param.getName(), *bound);
+  }
+  return env;
+}

@@ -1,0 +1,41 @@
+// Parameters of a layer or model while its body is interpreted: sizes, numbers and layers with their own arguments.
+// Arithmetic on sizes is checked: it is exact or it is an error at the author's line.
+#pragma once
+#include "dialects/moe/MoeDialect.h"
+#include "llvm/ADT/StringMap.h"
+#include <memory>
+#include <variant>
+
+namespace moe {
+struct Closure;
+
+/// A parameter's value. A layer keeps the arguments that it was given where it was named.
+struct Binding {
+  std::variant<int64_t, double, std::shared_ptr<Closure>> is;
+  std::string str() const;
+};
+struct Closure {
+  LayerOp layer;
+  std::vector<std::pair<std::string, Binding>> args; // positional ones have no name
+};
+
+class Env {
+public:
+  llvm::StringMap<Binding> names;
+  /// Where the names of layers are looked up.
+  mlir::Operation *scope = nullptr;
+
+  // Each reports at `at` and says what was expected for `what`.
+  mlir::FailureOr<int64_t> size(mlir::Operation *at, ExprAttr e) const;
+  mlir::FailureOr<int64_t> positive(mlir::Operation *at, ExprAttr e, llvm::StringRef what) const;
+  mlir::FailureOr<double> number(mlir::Operation *at, ExprAttr e) const;
+  mlir::FailureOr<std::shared_ptr<Closure>> layer(mlir::Operation *at, ExprAttr e) const;
+  mlir::FailureOr<Binding> binding(mlir::Operation *at, ExprAttr e) const;
+
+  /// A parameter's value from an expression of its kind.
+  mlir::FailureOr<Binding> bind(mlir::Operation *at, ParamAttr param, ExprAttr e) const;
+};
+
+/// The environment of a layer's body: arguments, then defaults.
+mlir::FailureOr<Env> enter(mlir::Operation *at, const Closure &closure);
+} // namespace moe

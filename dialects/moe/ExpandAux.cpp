@@ -1,0 +1,165 @@
+// Auxiliary losses. A weight is a constant factor, which becomes the default of a recipe key, times arithmetic on the
+// training's progress. A factor of zero removes the loss: nothing then keeps what only it used alive.
+#include "dialects/flow/Build.h"
+#include "dialects/flow/BuildNn.h"
+#include "dialects/moe/Expander.h"
+#include "dialects/moe/Nearest.h"
+#include "llvm/ADT/StringExtras.h"
+
+using namespace mlir;
+using namespace moe;
+
+namespace {
+/// factor * graph; a null graph is 1.
+struct Weight {
+  double factor = 1;
+  Value graph;
+};
+} // namespace
+
+/// ramp(from, to, until = u): linear in the progress up to u, then `to`.
+static FailureOr<Weight> ramp(Expander &in, Operation *op, ExprAttr e) {
+  std::vector<ExprAttr> ends = e.positional();
+  ExprAttr until = e.key("until");
+  if (e.getText() != "ramp" || ends.size() != 2 || e.getArgs().size() != ends.size() + (until ? 1 : 0))
+    return op->emitError() << "expected ramp(from, to) or ramp(from, to, until = 0.5), found '" << e.str() << "'";
+  FailureOr<double> from = in.env().number(op, ends[0]), to = in.env().number(op, ends[1]);
+  FailureOr<double> end = until ? in.env().number(op, until) : FailureOr<double>(1.0);
+  if (failed(from) || failed(to) || failed(end))
+    return failure();
+  if (!(*end > 0 && *end <= 1))
+    return op->emitError() << "expected 'until' above 0 and at most 1 (a part of the training), found " << until.str();
+  OpBuilder &b = in.builder;
+  Location loc = in.loc(op);
+  Value part = flow::minimum(b, loc, flow::div(b, loc, in.progress(), *end), flow::number(b, loc, 1));
+  Value rise = flow::mul(b, loc, part, *to - *from);
+  return Weight{1, *from == 0 ? rise : flow::add(b, loc, rise, *from)};
+}
+
+static bool hasRamp(ExprAttr e) {
+  bool found = false;
+  e.walk([&](ExprAttr part) { found |= part.getKind() == ExprKind::Call; });
+  return found;
+}
+
+static FailureOr<Weight> weightOf(Expander &in, Operation *op, ExprAttr e) {
+  if (!hasRamp(e)) {
+    FailureOr<double> factor = in.env().number(op, e);
+    return failed(factor) ? FailureOr<Weight>(failure()) : Weight{*factor, {}};
+  }
+  if (e.getKind() == ExprKind::Call)
+    return ramp(in, op, e);
+  if (e.getKind() != ExprKind::Mul)
+    return op->emitError() << "expected a number, a ramp, or products of them, found '" << e.str() << "'";
+  // Nothing is emitted for a loss that a zero factor removes: constant factors come first.
+  ExprAttr first = e.arg(0), second = e.arg(1);
+  if (hasRamp(first) && !hasRamp(second))
+    std::swap(first, second);
+  FailureOr<Weight> a = weightOf(in, op, first);
+  if (failed(a) || a->factor == 0)
+    return a;
+  FailureOr<Weight> c = weightOf(in, op, second);
+  if (failed(c))
+    return failure();
+  Value graph = a->graph && c->graph ? flow::mul(in.builder, in.loc(op), a->graph, c->graph) : a->graph ? a->graph : c->graph;
+  return Weight{a->factor * c->factor, graph};
+}
+
+FailureOr<Value> moe::expandSchedule(Expander &in, Operation *op, ExprAttr e) {
+  FailureOr<Weight> weight = weightOf(in, op, e);
+  if (failed(weight))
+    return failure();
+  if (!weight->graph)
+    return flow::number(in.builder, in.loc(op), weight->factor);
+  return weight->factor == 1 ? weight->graph : flow::mul(in.builder, in.loc(op), weight->graph, weight->factor);
+}
+
+/// -sum p log p of each row, meaned; from the scores, so that p = 0 gives 0.
+static Value entropy(OpBuilder &b, Location loc, const Routing &route) {
+  Value logs = flow::logSoftmax(b, loc, route.scores, 1);
+  Value rows = flow::neg(b, loc, flow::sum(b, loc, flow::mul(b, loc, route.gates, logs), {1}));
+  return flow::mean(b, loc, rows, {0});
+}
+
+/// KL(P || uniform) = sum_k P_k log(K P_k), P the mean gates of the batch (HMOE, equation 4).
+static Value balance(OpBuilder &b, Location loc, const Routing &route) {
+  Value share = flow::mean(b, loc, route.gates, {0});
+  Value logs = flow::log(b, loc, flow::mul(b, loc, share, double(route.experts)));
+  return flow::sum(b, loc, flow::mul(b, loc, share, logs), {0});
+}
+
+static FailureOr<Value> crossEntropy(Expander &in, AuxOp op, ExprAttr target) {
+  auto input = in.inputs.find(target.getText());
+  if (target.getKind() != ExprKind::Name || (target.getText() != "label" && target.getText() != "domain") ||
+      input == in.inputs.end())
+    return op.emitError() << "expected 'label' or 'domain' as what 'cross_entropy' compares with, found '" << target.str() << "'";
+  const Record *found = in.record(op.getX());
+  Value scores;
+  if (auto *r = found ? std::get_if<Routing>(&found->is) : nullptr) {
+    scores = r->scores;
+  } else {
+    FailureOr<Tensor> t = in.tensor(op, op.getX());
+    if (failed(t))
+      return failure();
+    if (!t->batch || t->experts || t->rank() != 1) {
+      InFlightDiagnostic diag = op.emitError() << "expected scores [classes] of each sample, found " << shapeText(*t);
+      in.noteMade(diag, op.getX());
+      return diag;
+    }
+    scores = t->value;
+  }
+  return flow::crossEntropy(in.builder, in.loc(op), scores, input->second);
+}
+
+LogicalResult AuxOp::expand(Expander &in) {
+  if (!in.training)
+    return success();
+  StringRef rule = getRule().value_or("");
+  const StringRef rules[] = {"entropy", "balance_kl", "cross_entropy", "importance_load"};
+  if (!rule.empty() && !llvm::is_contained(rules, rule))
+    return emitError() << "unknown auxiliary loss '" << rule << "'" << didYouMean(rule, rules)
+                       << "; there are: " << llvm::join(ArrayRef(rules), ", ") << ", or none for a plain value";
+  size_t wanted = rule == "cross_entropy" ? 2 : 1;
+  auto args = llvm::to_vector(getArgs().getAsRange<ExprAttr>());
+  if (args.size() != wanted)
+    return emitError() << "expected " << (wanted == 2 ? "'label' or 'domain', then a weight" : "a weight") << " after the value, found "
+                       << args.size() << " expressions";
+  FailureOr<Weight> weight = weightOf(in, *this, args.back());
+  if (failed(weight))
+    return failure();
+  if (weight->factor == 0)
+    return success();
+  OpBuilder &b = in.builder;
+  Location loc = in.loc(*this);
+  Value value;
+  if (rule == "importance_load")
+    return emitError() << "'aux ... importance_load' is not supported yet by elaboration";
+  if (rule == "cross_entropy") {
+    FailureOr<Value> loss = crossEntropy(in, *this, args.front());
+    if (failed(loss))
+      return failure();
+    value = *loss;
+  } else if (!rule.empty()) {
+    FailureOr<Routing> route = in.routing(*this, getX());
+    if (failed(route))
+      return failure();
+    value = rule == "entropy" ? entropy(b, loc, *route) : balance(b, loc, *route);
+  } else {
+    FailureOr<Tensor> t = in.tensor(*this, getX());
+    if (failed(t))
+      return failure();
+    if (t->rank() != 0 || t->experts) {
+      InFlightDiagnostic diag = emitError() << "expected a number, or a number a sample, as a loss, found " << shapeText(*t)
+                                            << "; 'mean' makes one";
+      in.noteMade(diag, getX());
+      return diag;
+    }
+    value = t->batch ? flow::mean(b, loc, t->value, {0}) : t->value;
+  }
+  std::string path = in.path(getLabel());
+  Value scale = in.scalar("aux." + path, weight->factor);
+  if (weight->graph)
+    scale = flow::mul(b, loc, scale, weight->graph);
+  in.losses.push_back({path, value, scale, loc});
+  return success();
+}

@@ -1,0 +1,311 @@
+// Ops that own parameters. Where a body's weights have a leading expert axis (mode `every`), each op multiplies or adds
+// with that axis in front; an op that has no such form says so at the author's line.
+#include "dialects/flow/Build.h"
+#include "dialects/flow/BuildNn.h"
+#include "dialects/moe/Expander.h"
+
+using namespace mlir;
+using namespace moe;
+
+LogicalResult LinearOp::expand(Expander &in) {
+  FailureOr<Tensor> x = in.tensor(*this, getX());
+  if (failed(x))
+    return failure();
+  if (x->rank() == 0) {
+    InFlightDiagnostic diag = emitError() << "expected at least one axis of features, found a number a sample";
+    in.noteMade(diag, getX());
+    return diag;
+  }
+  FailureOr<int64_t> to = in.env().positive(*this, getTo(), "'to'");
+  if (failed(to))
+    return failure();
+  int64_t from = x->last();
+  FailureOr<Tensor> w = in.parameter(*this, "weight", {*to, from}, getInit().value_or(ExprAttr()), {from, false, !getNoBias()});
+  if (failed(w))
+    return failure();
+  OpBuilder &b = in.builder;
+  Location loc = in.loc(*this);
+  Tensor y{{}, x->experts || w->experts, x->batch};
+  if (!w->experts) {
+    y.value = flow::linear(b, loc, x->value, w->value);
+  } else {
+    // Labels: expert 0, batch 1, sample axes from 2, features last, outputs after them.
+    SmallVector<int64_t> left, out{0};
+    if (x->experts)
+      left.push_back(0);
+    if (x->batch)
+      left.push_back(1);
+    for (unsigned i = 0; i < x->rank(); ++i)
+      left.push_back(2 + i);
+    for (int64_t label : ArrayRef(left).drop_back())
+      if (label != 0)
+        out.push_back(label);
+    int64_t features = left.back(), outputs = features + 1;
+    out.push_back(outputs);
+    y.value = flow::contract(b, loc, x->value, left, w->value, {0, outputs, features}, out);
+  }
+  if (!getNoBias()) {
+    FailureOr<Tensor> bias = in.parameter(*this, "bias", {*to}, getInitBias().value_or(ExprAttr()), {from, true, true});
+    if (failed(bias))
+      return failure();
+    Tensor both[] = {y, *bias};
+    if (failed(align(in, *this, both, {})))
+      return failure();
+    y.value = flow::add(b, loc, both[0].value, both[1].value);
+  }
+  in.set(getY(), y);
+  return success();
+}
+
+FailureOr<WindowShape> moe::windowShape(Expander &in, Operation *op, Value source, const Tensor &x, ExprAttr kernel,
+                                        ExprAttr stride, ExprAttr pad, int64_t strideOr, int64_t padOr) {
+  auto image = [&](const Twine &expected) -> InFlightDiagnostic {
+    InFlightDiagnostic diag = op->emitError() << "expected " << expected.str() << ", found " << shapeText(x);
+    in.noteMade(diag, source);
+    return diag;
+  };
+  if (x.rank() != 3 || !x.batch)
+    return image("an image [channels, height, width]");
+  WindowShape shape;
+  if (kernel) {
+    FailureOr<int64_t> value = in.env().positive(op, kernel, "'kernel'");
+    if (failed(value))
+      return failure();
+    shape.kernel = *value;
+  }
+  shape.stride = strideOr ? strideOr : shape.kernel;
+  if (stride) {
+    FailureOr<int64_t> value = in.env().positive(op, stride, "'stride'");
+    if (failed(value))
+      return failure();
+    shape.stride = *value;
+  }
+  shape.pad = padOr >= 0 ? padOr : (shape.kernel - 1) / 2;
+  if (pad) {
+    FailureOr<int64_t> value = in.env().size(op, pad);
+    if (failed(value))
+      return failure();
+    shape.pad = *value;
+  }
+  if (shape.pad < 0 || shape.pad >= shape.kernel)
+    return op->emitError() << "expected 'pad' from 0 to less than the kernel (" << shape.kernel << "), found " << shape.pad;
+  int64_t height = x.sample()[1], width = x.sample()[2];
+  if (height + 2 * shape.pad < shape.kernel || width + 2 * shape.pad < shape.kernel)
+    return image("an image of at least " + Twine(shape.kernel - 2 * shape.pad) + "x" + Twine(shape.kernel - 2 * shape.pad) +
+                 " for kernel " + Twine(shape.kernel) + " and pad " + Twine(shape.pad));
+  return shape;
+}
+
+/// y [.., channels, height, width] + bias [channels], which may have an expert axis.
+static FailureOr<Tensor> addPerChannel(Expander &in, Operation *op, Tensor y, Tensor bias) {
+  OpBuilder &b = in.builder;
+  Location loc = in.loc(op);
+  if (!y.experts && !bias.experts)
+    return Tensor{flow::add(b, loc, y.value, flow::broadcast(b, loc, bias.value, flow::extentsOf(y.value), {1})), false, true};
+  int64_t rank = flow::rankOf(bias.value);
+  bias.value = flow::expandAxes(b, loc, bias.value, {rank, rank + 1});
+  Tensor both[] = {y, bias};
+  if (failed(align(in, op, both, {})))
+    return failure();
+  return joined(flow::add(b, loc, both[0].value, both[1].value), y, bias);
+}
+
+/// One convolution with square kernel; weights with an expert axis convolve to experts * channels at once.
+static FailureOr<Tensor> convolve(Expander &in, Operation *op, const Tensor &x, const Tensor &w, const WindowShape &shape) {
+  OpBuilder &b = in.builder;
+  Location loc = in.loc(op);
+  if (x.experts)
+    return op->emitError() << "'" << op->getName().stripDialect()
+                           << "' is not supported yet on a value that already differs by expert";
+  SmallVector<int64_t> strides{shape.stride, shape.stride}, pads(4, shape.pad);
+  if (!w.experts)
+    return Tensor{flow::conv(b, loc, x.value, w.value, strides, pads), false, true};
+  auto extents = flow::extentsOf(w.value);
+  flow::Extent experts = extents[0], channels = extents[1];
+  SmallVector<flow::Extent> flat{experts * channels, extents[2], extents[3], extents[4]};
+  Value y = flow::conv(b, loc, x.value, flow::reshape(b, loc, w.value, flat), strides, pads);
+  auto out = flow::extentsOf(y);
+  y = flow::reshape(b, loc, y, SmallVector<flow::Extent>{out[0], experts, channels, out[2], out[3]});
+  return Tensor{flow::transpose(b, loc, y, {1, 0, 2, 3, 4}), true, true};
+}
+
+LogicalResult ConvOp::expand(Expander &in) {
+  FailureOr<Tensor> x = in.tensor(*this, getX());
+  if (failed(x))
+    return failure();
+  FailureOr<WindowShape> shape = windowShape(in, *this, getX(), *x, getKernelAttr(), getStrideAttr(), getPadAttr(), 1, -1);
+  if (failed(shape))
+    return failure();
+  FailureOr<int64_t> to = in.env().positive(*this, getTo(), "'to'");
+  if (failed(to))
+    return failure();
+  int64_t channels = x->sample()[0];
+  Fan fan{channels * shape->kernel * shape->kernel, false, !getNoBias()};
+  FailureOr<Tensor> w = in.parameter(*this, "weight", {*to, channels, shape->kernel, shape->kernel}, getInitAttr(), fan);
+  if (failed(w))
+    return failure();
+  FailureOr<Tensor> y = convolve(in, *this, *x, *w, *shape);
+  if (failed(y))
+    return failure();
+  if (!getNoBias()) {
+    fan.bias = true;
+    FailureOr<Tensor> bias = in.parameter(*this, "bias", {*to}, getInitBiasAttr(), fan);
+    if (failed(bias))
+      return failure();
+    y = addPerChannel(in, *this, *y, *bias);
+    if (failed(y))
+      return failure();
+  }
+  in.set(getY(), *y);
+  return success();
+}
+
+LogicalResult PatchesOp::expand(Expander &in) {
+  FailureOr<Tensor> x = in.tensor(*this, getX());
+  if (failed(x))
+    return failure();
+  FailureOr<WindowShape> shape = windowShape(in, *this, getX(), *x, getSize(), ExprAttr(), ExprAttr(), 0, 0);
+  if (failed(shape))
+    return failure();
+  if (x->sample()[1] % shape->kernel || x->sample()[2] % shape->kernel) {
+    InFlightDiagnostic diag = emitError() << "expected an image that patches of " << shape->kernel << "x" << shape->kernel
+                                          << " cover exactly, found " << shapeText(*x);
+    in.noteMade(diag, getX());
+    return diag;
+  }
+  FailureOr<int64_t> to = in.env().positive(*this, getTo(), "'to'");
+  if (failed(to))
+    return failure();
+  int64_t channels = x->sample()[0];
+  Fan fan{channels * shape->kernel * shape->kernel, false, true};
+  FailureOr<Tensor> w = in.parameter(*this, "proj.weight", {*to, channels, shape->kernel, shape->kernel}, {}, fan);
+  fan.bias = true;
+  FailureOr<Tensor> bias = failed(w) ? FailureOr<Tensor>(failure()) : in.parameter(*this, "proj.bias", {*to}, {}, fan);
+  if (failed(bias))
+    return failure();
+  FailureOr<Tensor> y = convolve(in, *this, *x, *w, *shape);
+  if (succeeded(y))
+    y = addPerChannel(in, *this, *y, *bias);
+  if (failed(y))
+    return failure();
+  // [.., to, h, w] -> [.., h * w, to]
+  OpBuilder &b = in.builder;
+  Location loc = in.loc(*this);
+  auto extents = flow::extentsOf(y->value);
+  flow::Extent patches = extents[extents.size() - 2] * extents.back();
+  extents.pop_back();
+  extents.back() = patches;
+  Value flat = flow::reshape(b, loc, y->value, extents);
+  SmallVector<int64_t> order;
+  for (size_t i = 0; i < extents.size(); ++i)
+    order.push_back(i);
+  std::swap(order[order.size() - 1], order[order.size() - 2]);
+  y->value = flow::transpose(b, loc, flat, order);
+  in.set(getY(), *y);
+  return success();
+}
+
+static FailureOr<double> epsilon(Expander &in, Operation *op, ExprAttr e) {
+  if (!e)
+    return 1e-5;
+  FailureOr<double> eps = in.env().number(op, e);
+  if (succeeded(eps) && !(*eps > 0))
+    return op->emitError() << "expected 'eps' above 0, found " << *eps;
+  return eps;
+}
+
+/// `weight` starts at one, `bias` at zero.
+static FailureOr<std::pair<Tensor, Tensor>> affine(Expander &in, Operation *op, int64_t size) {
+  MLIRContext *context = op->getContext();
+  FailureOr<Tensor> weight = in.parameter(op, "weight", {size}, ExprAttr::get(context, ExprKind::Name, "ones", {}), {});
+  if (failed(weight))
+    return failure();
+  FailureOr<Tensor> bias = in.parameter(op, "bias", {size}, ExprAttr::get(context, ExprKind::Name, "zeros", {}), {0, true});
+  if (failed(bias))
+    return failure();
+  return std::make_pair(*weight, *bias);
+}
+
+LogicalResult LayerNormOp::expand(Expander &in) {
+  FailureOr<Tensor> x = in.tensor(*this, getX());
+  if (failed(x))
+    return failure();
+  if (x->rank() == 0) {
+    InFlightDiagnostic diag = emitError() << "expected at least one axis to normalise, found a number a sample";
+    in.noteMade(diag, getX());
+    return diag;
+  }
+  FailureOr<double> eps = epsilon(in, *this, getEpsAttr());
+  if (failed(eps))
+    return failure();
+  auto parameters = affine(in, *this, x->last());
+  if (failed(parameters))
+    return failure();
+  auto [weight, bias] = *parameters;
+  OpBuilder &b = in.builder;
+  Location loc = in.loc(*this);
+  if (!weight.experts) {
+    in.set(getY(), {flow::layerNorm(b, loc, x->value, weight.value, bias.value, *eps), x->experts, x->batch});
+    return success();
+  }
+  Tensor y{flow::layerNorm(b, loc, x->value, {}, {}, *eps), x->experts, x->batch};
+  Tensor scaled[] = {y, weight};
+  if (failed(align(in, *this, scaled, {})))
+    return failure();
+  y = joined(flow::mul(b, loc, scaled[0].value, scaled[1].value), y, weight);
+  Tensor shifted[] = {y, bias};
+  if (failed(align(in, *this, shifted, {})))
+    return failure();
+  in.set(getY(), joined(flow::add(b, loc, shifted[0].value, shifted[1].value), y, bias));
+  return success();
+}
+
+LogicalResult GroupNormOp::expand(Expander &in) {
+  FailureOr<Tensor> x = in.tensor(*this, getX());
+  if (failed(x))
+    return failure();
+  if (x->rank() < 1 || !x->batch || x->experts) {
+    if (x->experts)
+      return emitError() << "'group_norm' is not supported yet on a value that differs by expert";
+    InFlightDiagnostic diag = emitError() << "expected channels first, as in [channels, height, width], found " << shapeText(*x);
+    in.noteMade(diag, getX());
+    return diag;
+  }
+  FailureOr<int64_t> groups = in.env().positive(*this, getGroups(), "'groups'");
+  FailureOr<double> eps = epsilon(in, *this, getEpsAttr());
+  if (failed(groups) || failed(eps))
+    return failure();
+  int64_t channels = x->sample()[0];
+  if (channels % *groups) {
+    InFlightDiagnostic diag = emitError() << "expected 'groups' that divides " << channels << " channels, found " << *groups;
+    in.noteMade(diag, getX());
+    return diag;
+  }
+  auto parameters = affine(in, *this, channels);
+  if (failed(parameters))
+    return failure();
+  auto [weight, bias] = *parameters;
+  if (weight.experts)
+    return emitError() << "'group_norm' is not supported yet with weights that differ by expert";
+  in.set(getY(), {flow::groupNorm(in.builder, in.loc(*this), x->value, weight.value, bias.value, *groups, *eps), false, true});
+  return success();
+}
+
+LogicalResult ParamOp::expand(Expander &in) {
+  if (getShape().getKind() != ExprKind::List)
+    return emitError() << "expected a shape such as [experts, dim], found '" << getShape().str() << "'";
+  SmallVector<int64_t> shape;
+  for (ExprAttr e : getShape().positional()) {
+    FailureOr<int64_t> extent = in.env().positive(*this, e, "an axis");
+    if (failed(extent))
+      return failure();
+    shape.push_back(*extent);
+  }
+  if (shape.size() != getShape().getArgs().size())
+    return emitError() << "expected sizes in a shape, found '" << getShape().str() << "'";
+  FailureOr<Tensor> made = in.parameter(*this, "", shape, getInit(), {});
+  if (failed(made))
+    return failure();
+  in.set(getY(), *made);
+  return success();
+}

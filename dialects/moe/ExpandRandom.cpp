@@ -1,0 +1,152 @@
+// Noise and gradients that differ from their values. In inference dropout is the identity, and a random value is its mean.
+#include "dialects/flow/Build.h"
+#include "dialects/moe/Expander.h"
+
+using namespace mlir;
+using namespace moe;
+
+static FailureOr<double> probability(Expander &in, Operation *op, ExprAttr e, bool one) {
+  FailureOr<double> rate = in.env().number(op, e);
+  if (succeeded(rate) && !(*rate >= 0 && (one ? *rate <= 1 : *rate < 1)))
+    return op->emitError() << "expected a probability from 0 to " << (one ? "1" : "less than 1") << ", found " << *rate;
+  return rate;
+}
+
+/// 1 / (1 - rate) with probability 1 - rate, else 0; of these extents.
+static FailureOr<Value> keep(Expander &in, Operation *op, double rate, ArrayRef<flow::Extent> extents) {
+  FailureOr<int64_t> stream = in.stream(op);
+  if (failed(stream))
+    return failure();
+  OpBuilder &b = in.builder;
+  Location loc = in.loc(op);
+  Value drawn = flow::random(b, loc, flow::RandomKind::uniform, uint32_t(*stream), extents);
+  Value kept = flow::compare(b, loc, flow::Predicate::ge, drawn, rate);
+  return flow::mul(b, loc, flow::convert(b, loc, kept, b.getF32Type()), 1 / (1 - rate));
+}
+
+LogicalResult DropoutOp::expand(Expander &in) {
+  FailureOr<Tensor> x = in.tensor(*this, getX());
+  FailureOr<double> rate = probability(in, *this, getRate(), false);
+  if (failed(x) || failed(rate))
+    return failure();
+  if (in.training && *rate > 0) {
+    FailureOr<Value> mask = keep(in, *this, *rate, flow::extentsOf(x->value));
+    if (failed(mask))
+      return failure();
+    x->value = flow::mul(in.builder, in.loc(*this), x->value, *mask);
+  }
+  in.set(getY(), *x);
+  return success();
+}
+
+LogicalResult ResidualOp::expand(Expander &in) {
+  FailureOr<Tensor> x = in.tensor(*this, getX()), branch = in.tensor(*this, getBranch());
+  FailureOr<double> rate = getDropPath() ? probability(in, *this, *getDropPath(), false) : FailureOr<double>(0.0);
+  if (failed(x) || failed(branch) || failed(rate))
+    return failure();
+  if (x->sample() != branch->sample()) {
+    InFlightDiagnostic diag = emitError() << "expected a branch of " << shapeText(*x) << ", as the value that it is added to, found "
+                                          << shapeText(*branch);
+    in.noteMade(diag, getX());
+    in.noteMade(diag, getBranch());
+    return diag;
+  }
+  OpBuilder &b = in.builder;
+  Location loc = in.loc(*this);
+  if (in.training && *rate > 0 && branch->batch) {
+    // One draw a sample.
+    unsigned axis = branch->experts ? 1 : 0;
+    SmallVector<flow::Extent> extents = flow::extentsOf(branch->value);
+    FailureOr<Value> mask = keep(in, *this, *rate, {extents[axis]});
+    if (failed(mask))
+      return failure();
+    branch->value = flow::mul(b, loc, branch->value, flow::broadcast(b, loc, *mask, extents, {int64_t(axis)}));
+  }
+  Tensor both[] = {*x, *branch};
+  if (failed(align(in, *this, both, getOperands())))
+    return failure();
+  in.set(getY(), joined(flow::add(b, loc, both[0].value, both[1].value), *x, *branch));
+  return success();
+}
+
+/// [B, shape...].
+static FailureOr<SmallVector<flow::Extent>> drawnShape(Expander &in, Operation *op, ExprAttr shape) {
+  SmallVector<flow::Extent> extents{flow::Extent::batch(op->getContext())};
+  if (shape.getKind() != ExprKind::List)
+    return op->emitError() << "expected the shape of a sample such as [dim] or [], found '" << shape.str() << "'";
+  for (ExprAttr e : shape.positional()) {
+    FailureOr<int64_t> extent = in.env().positive(op, e, "an axis");
+    if (failed(extent))
+      return failure();
+    extents.push_back(flow::Extent::constant(op->getContext(), *extent));
+  }
+  return extents;
+}
+
+LogicalResult BernoulliOp::expand(Expander &in) {
+  FailureOr<double> p = probability(in, *this, getP(), true);
+  FailureOr<SmallVector<flow::Extent>> extents = drawnShape(in, *this, getShape());
+  if (failed(p) || failed(extents))
+    return failure();
+  OpBuilder &b = in.builder;
+  Location loc = in.loc(*this);
+  Value value;
+  if (in.training) {
+    FailureOr<int64_t> stream = in.stream(*this);
+    if (failed(stream))
+      return failure();
+    Value drawn = flow::random(b, loc, flow::RandomKind::uniform, uint32_t(*stream), *extents);
+    value = flow::convert(b, loc, flow::compare(b, loc, flow::Predicate::lt, drawn, *p), b.getF32Type());
+  } else {
+    value = flow::constant(b, loc, *p, flow::tensorType(*extents, b.getF32Type()));
+  }
+  in.set(getY(), {value, false, true});
+  return success();
+}
+
+LogicalResult UniformOp::expand(Expander &in) {
+  FailureOr<double> low = in.env().number(*this, getLow()), high = in.env().number(*this, getHigh());
+  FailureOr<SmallVector<flow::Extent>> extents = drawnShape(in, *this, getShape());
+  if (failed(low) || failed(high) || failed(extents))
+    return failure();
+  if (!(*low < *high))
+    return emitError() << "expected a low end below the high end, found " << *low << " and " << *high;
+  OpBuilder &b = in.builder;
+  Location loc = in.loc(*this);
+  Value value;
+  if (in.training) {
+    FailureOr<int64_t> stream = in.stream(*this);
+    if (failed(stream))
+      return failure();
+    Value drawn = flow::random(b, loc, flow::RandomKind::uniform, uint32_t(*stream), *extents);
+    value = flow::add(b, loc, flow::mul(b, loc, drawn, *high - *low), *low);
+  } else {
+    value = flow::constant(b, loc, (*low + *high) / 2, flow::tensorType(*extents, b.getF32Type()));
+  }
+  in.set(getY(), {value, false, true});
+  return success();
+}
+
+LogicalResult ReverseGradientOp::expand(Expander &in) {
+  FailureOr<Tensor> x = in.tensor(*this, getX());
+  if (failed(x))
+    return failure();
+  if (in.training) {
+    OpBuilder &b = in.builder;
+    Location loc = in.loc(*this);
+    Value scale;
+    if (getSchedule().isName("dann") && !in.env().names.contains("dann")) {
+      // 2 / (1 + exp(-10 p)) - 1 = 2 sigmoid(10 p) - 1 (Ganin et al., 2016)
+      Value s = flow::sigmoid(b, loc, flow::mul(b, loc, in.progress(), 10.0));
+      scale = flow::sub(b, loc, flow::mul(b, loc, s, 2.0), 1.0);
+    } else {
+      FailureOr<Value> number = expandSchedule(in, *this, getSchedule());
+      if (failed(number))
+        return failure();
+      scale = *number;
+    }
+    x->value = flow::reverseGradient(b, loc, x->value, scale);
+  }
+  in.set(getY(), *x);
+  return success();
+}

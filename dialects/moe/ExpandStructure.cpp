@@ -1,0 +1,42 @@
+// Ends and annotations of bodies: yield, return, expose, default.
+#include "dialects/flow/Build.h"
+#include "dialects/moe/Expander.h"
+
+using namespace mlir;
+using namespace moe;
+
+LogicalResult YieldOp::expand(Expander &in) {
+  FailureOr<SmallVector<Record>> list = in.records(*this, getValues());
+  if (failed(list))
+    return failure();
+  in.frame().yields = std::move(*list);
+  return success();
+}
+
+LogicalResult ReturnOp::expand(Expander &in) {
+  FailureOr<SmallVector<Record>> list = in.records(*this, getValues());
+  if (failed(list))
+    return failure();
+  for (auto [name, record] : llvm::zip(getNames().getAsRange<StringAttr>(), *list)) {
+    for (auto &other : in.results)
+      if (other.first == name.getValue())
+        return emitError() << "expected results of different names, found '" << name.getValue() << "' twice";
+    in.results.emplace_back(name.getValue().str(), record);
+  }
+  return success();
+}
+
+LogicalResult ExposeOp::expand(Expander &in) {
+  const Record *found = in.record(getX());
+  Value value;
+  if (auto *t = found ? std::get_if<Tensor>(&found->is) : nullptr)
+    value = t->value;
+  else if (auto *r = found ? std::get_if<Routing>(&found->is) : nullptr)
+    value = r->gates;
+  else
+    return emitError() << "expected a tensor or a routing to expose, found " << (found ? recordText(*found) : "nothing");
+  flow::ExposeOp::create(in.builder, in.loc(*this), in.path(getLabel()), value);
+  return success();
+}
+
+LogicalResult DefaultOp::expand(Expander &in) { return in.setDefault(*this); }

@@ -1,0 +1,373 @@
+// What ops ask for while they expand: records, names, parameters, layers. Values of the program (parameters, recipe
+// numbers) are made at the front of the entry, once each.
+#include "dialects/moe/Expander.h"
+#include "dialects/flow/Build.h"
+#include "dialects/moe/Nearest.h"
+#include "runtime/program/Philox.h"
+#include "llvm/Support/MathExtras.h"
+#include <cmath>
+
+using namespace mlir;
+using namespace moe;
+
+/// Layers that come in as parameters can nest without end; text that people write does not come near this.
+static constexpr size_t maxFrames = 200;
+
+std::string moe::shapeText(const Tensor &tensor) {
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  if (tensor.experts)
+    os << tensor.type().getDimSize(0) << " experts of ";
+  os << '[';
+  llvm::interleaveComma(tensor.sample(), os);
+  os << ']';
+  return text;
+}
+
+std::string moe::recordText(const Record &record) {
+  if (auto *t = std::get_if<Tensor>(&record.is))
+    return shapeText(*t);
+  if (auto *r = std::get_if<Routing>(&record.is))
+    return "a routing over " + std::to_string(r->experts) + " experts";
+  return "a bundle of generated weights";
+}
+
+const Record *Expander::record(Value value) {
+  auto it = frame().values.find(value);
+  return it == frame().values.end() ? nullptr : &it->second;
+}
+
+FailureOr<Tensor> Expander::tensor(Operation *at, Value value) {
+  const Record *found = record(value);
+  if (!found)
+    return at->emitError() << "expected a tensor, found a value that nothing has computed";
+  if (auto *t = std::get_if<Tensor>(&found->is))
+    return *t;
+  InFlightDiagnostic diag = at->emitError() << "expected a tensor, found " << recordText(*found);
+  noteMade(diag, value);
+  return diag;
+}
+
+FailureOr<Routing> Expander::routing(Operation *at, Value value) {
+  const Record *found = record(value);
+  if (!found)
+    return at->emitError() << "expected a routing, found a value that nothing has computed";
+  if (auto *r = std::get_if<Routing>(&found->is))
+    return *r;
+  InFlightDiagnostic diag = at->emitError() << "expected a routing, found " << recordText(*found) << "; 'route' makes one";
+  noteMade(diag, value);
+  return diag;
+}
+
+void Expander::set(Value value, Tensor t) { set(value, Record{t, value.getLoc()}); }
+
+void Expander::noteMade(InFlightDiagnostic &diag, Value value) {
+  if (const Record *found = record(value))
+    diag.attachNote(found->at) << "made here: " << recordText(*found);
+}
+
+std::string Expander::path(StringRef name) {
+  return frame().scope.empty() ? name.str() : (frame().scope + "." + name).str();
+}
+
+Location Expander::loc(Operation *op) {
+  StringRef name;
+  if (auto path = op->getAttrOfType<StringAttr>("path"))
+    name = path.getValue();
+  else if (auto label = op->getAttrOfType<StringAttr>("label"))
+    name = label.getValue();
+  std::string full = name.empty() ? frame().scope : path(name);
+  Location author = op->getLoc();
+  if (auto named = dyn_cast<NameLoc>(author))
+    author = named.getChildLoc();
+  return NameLoc::get(StringAttr::get(op->getContext(), op->getName().stripDialect() + (full.empty() ? "" : " ") + full), author);
+}
+
+FailureOr<int64_t> Expander::stream(Operation *op) {
+  auto named = dyn_cast<NameLoc>(op->getLoc());
+  if (!named)
+    return op->emitError() << "'" << op->getName().stripDialect()
+                           << "' draws random numbers by its name: write '%name = ...' instead of a number";
+  std::string full = path(named.getName().getValue());
+  uint32_t hash = moert::philoxStream(full);
+  auto [it, fresh] = streams.try_emplace(hash, full);
+  if (!fresh)
+    return op->emitError() << "expected random streams of their own, found that '" << full << "' and '" << it->second
+                           << "' share one; rename one of them";
+  return int64_t(hash);
+}
+
+// Parameters.
+
+LogicalResult Expander::setDefault(DefaultOp op) {
+  if (!llvm::is_contained({"linear", "conv"}, op.getOp()))
+    return op.emitError() << "expected 'default linear' or 'default conv', found 'default " << op.getOp() << "'"
+                          << didYouMean(op.getOp(), {"linear", "conv"});
+  defaults[op.getOp()] = {op.getWeight(), op.getBias().value_or(ExprAttr()), &frames.front()};
+  return success();
+}
+
+FailureOr<flow::InitAttr> Expander::initial(Operation *owner, ExprAttr rule, const Env &env, Fan fan) {
+  MLIRContext *context = owner->getContext();
+  auto make = [&](flow::InitKind kind, double a, double b = 0) { return flow::InitAttr::get(context, kind, a, b); };
+  if (!rule) { // torch's reset_parameters: kaiming_uniform(a = sqrt 5) and its bias, both within 1 / sqrt(fan-in)
+    double bound = 1 / std::sqrt(double(fan.in));
+    return make(flow::InitKind::uniform, -bound, bound);
+  }
+  if (rule.getKind() == ExprKind::Name) {
+    if (rule.getText() == "zeros" || rule.getText() == "ones")
+      return make(flow::InitKind::constant, rule.getText() == "ones");
+    return owner->emitError() << "expected an initial value such as zeros or normal(0.02), found '" << rule.getText() << "'";
+  }
+  if (rule.getKind() != ExprKind::Call)
+    return owner->emitError() << "expected an initial value such as zeros or normal(0.02), found '" << rule.str() << "'";
+  SmallVector<double> args;
+  for (ExprAttr arg : rule.positional()) {
+    FailureOr<double> value = env.number(owner, arg);
+    if (failed(value))
+      return failure();
+    args.push_back(*value);
+  }
+  StringRef word = rule.getText();
+  size_t wanted = word == "uniform" ? 2 : 1;
+  if (args.size() != wanted || rule.getArgs().size() != wanted)
+    return owner->emitError() << "expected " << word << " with " << wanted << (wanted == 1 ? " number" : " numbers")
+                              << ", found '" << rule.str() << "'";
+  if (word == "constant")
+    return make(flow::InitKind::constant, args[0]);
+  if (word == "uniform") {
+    if (args[0] >= args[1])
+      return owner->emitError() << "expected uniform(low, high) with low below high, found '" << rule.str() << "'";
+    return make(flow::InitKind::uniform, args[0], args[1]);
+  }
+  if (args[0] < 0)
+    return owner->emitError() << "expected a deviation or gain that is not negative, found '" << rule.str() << "'";
+  if (word == "normal" || word == "trunc_normal")
+    return make(word == "normal" ? flow::InitKind::normal : flow::InitKind::trunc_normal, 0, args[0]);
+  if (word == "fan_in") {
+    if (!fan.in)
+      return owner->emitError() << "'fan_in' needs inputs to count, and '" << owner->getName().stripDialect()
+                                << "' has none; use normal or uniform";
+    double bound = std::sqrt(3 * args[0] / double(fan.in));
+    return make(flow::InitKind::uniform, -bound, bound);
+  }
+  return owner->emitError() << "'" << word << "' is a rule of 'hyper' only";
+}
+
+FailureOr<Tensor> Expander::declare(Operation *owner, StringRef path, ArrayRef<int64_t> shape, flow::InitAttr init,
+                                    bool shared, bool frozen) {
+  int64_t count = 1;
+  for (int64_t extent : shape)
+    if (llvm::MulOverflow(count, extent, count) || count > INT32_MAX) {
+      InFlightDiagnostic diag = owner->emitError() << "expected a parameter of at most " << INT32_MAX << " elements, found '"
+                                                   << path << "' of [";
+      llvm::interleaveComma(shape, diag);
+      return diag << "]";
+    }
+  auto type = RankedTensorType::get(shape, builder.getF32Type());
+  auto it = declared.find(path);
+  if (it == declared.end()) {
+    Location at = loc(owner);
+    Value value = atFront([&]() -> Value {
+      return flow::ParameterOp::create(builder, at, type, builder.getStringAttr(path), init, frozen);
+    });
+    parameters.insert({builder.getStringAttr(path), value});
+    declared[path] = {owner, value};
+    return Tensor{value};
+  }
+  Declared &first = it->second;
+  if (!shared && !frozen) {
+    InFlightDiagnostic diag = owner->emitError() << "parameter path '" << path << "' is used twice";
+    diag.attachNote(first.owner->getLoc()) << "first used here";
+    return diag;
+  }
+  auto old = cast<RankedTensorType>(first.value.getType());
+  if (old != type) {
+    InFlightDiagnostic diag = owner->emitError() << "expected parameter '" << path << "' of [";
+    llvm::interleaveComma(old.getShape(), diag);
+    diag << "], found a use of [";
+    llvm::interleaveComma(shape, diag);
+    diag << "]";
+    diag.attachNote(first.owner->getLoc()) << "declared here";
+    return diag;
+  }
+  return Tensor{frozen ? flow::stopGradient(builder, loc(owner), first.value) : first.value};
+}
+
+FailureOr<Tensor> Expander::generated(Operation *owner, StringRef path, ArrayRef<int64_t> shape, Fan fan) {
+  Bundle &bundle = *weights.bundle;
+  StringRef relative = path.drop_front(weights.base.empty() ? 0 : weights.base.size() + 1);
+  if (auto it = bundle.made.find(relative); it != bundle.made.end()) {
+    ArrayRef<int64_t> old = it->second.type().getShape().drop_front();
+    if (old == shape)
+      return it->second;
+    InFlightDiagnostic diag = owner->emitError() << "expected generated weight '" << relative << "' of [";
+    llvm::interleaveComma(old, diag);
+    diag << "], found a use of [";
+    llvm::interleaveComma(shape, diag);
+    diag << "]";
+    diag.attachNote(bundle.at->getLoc()) << "generated here";
+    return diag;
+  }
+  int64_t count = 1, width = bundle.rows.last();
+  for (int64_t extent : shape)
+    if (llvm::MulOverflow(count, extent, count))
+      return owner->emitError() << "expected a generated weight of at most " << INT32_MAX << " elements, found more";
+  auto uniform = [&](double variance) {
+    double bound = std::sqrt(3 * variance);
+    return flow::InitAttr::get(owner->getContext(), flow::InitKind::uniform, -bound, bound);
+  };
+  // Hyperfan-in (Chang et al., 2020): the weight and the bias share the variance of the output, so each has half.
+  double variance = bundle.gain / ((fan.bias ? 2.0 : (fan.withBias ? 2.0 : 1.0) * double(fan.in)) * double(width));
+  flow::InitAttr init = bundle.hyperfan ? uniform(variance) : uniform(1.0 / (3 * double(width)));
+  flow::InitAttr initBias = bundle.hyperfan ? flow::InitAttr::get(owner->getContext(), flow::InitKind::constant)
+                                            : uniform(1.0 / (3 * double(width)));
+  std::string out = bundle.path + ".out." + relative.str();
+  FailureOr<Tensor> weight = declare(bundle.at, out + ".weight", {count, width}, init, false, bundle.frozen);
+  if (failed(weight))
+    return failure();
+  FailureOr<Tensor> bias = declare(bundle.at, out + ".bias", {count}, initBias, false, bundle.frozen);
+  if (failed(bias))
+    return failure();
+  Location at = loc(owner);
+  SmallVector<flow::Extent> extents{flow::Extent::of(bundle.rows.value, 0)};
+  for (int64_t extent : shape)
+    extents.push_back(flow::Extent::constant(owner->getContext(), extent));
+  Value flat = flow::add(builder, at, flow::linear(builder, at, bundle.rows.value, weight->value), bias->value);
+  Tensor result{flow::reshape(builder, at, flat, extents), /*experts=*/true};
+  bundle.made[relative] = result;
+  return result;
+}
+
+FailureOr<Tensor> Expander::parameter(Operation *owner, StringRef suffix, ArrayRef<int64_t> shape, ExprAttr init, Fan fan) {
+  auto name = owner->getAttrOfType<StringAttr>("path");
+  auto mode = owner->getAttrOfType<StringAttr>("mode");
+  std::string full = path(name.getValue());
+  if (!suffix.empty())
+    full += "." + suffix.str();
+  if (weights.bundle)
+    return generated(owner, full, shape, fan);
+  SmallVector<int64_t> all;
+  if (weights.experts)
+    all.push_back(weights.experts);
+  llvm::append_range(all, shape);
+  const Env *where = &env();
+  if (auto it = defaults.find(owner->getName().stripDialect()); !init && it != defaults.end()) {
+    init = fan.bias ? it->second.bias : it->second.weight;
+    where = &it->second.frame->env;
+  }
+  FailureOr<flow::InitAttr> value = initial(owner, init, *where, fan);
+  if (failed(value))
+    return failure();
+  bool shared = frame().shared || (mode && mode.getValue() == "shared");
+  bool frozen = frame().frozen || (mode && mode.getValue() == "frozen");
+  FailureOr<Tensor> made = declare(owner, full, all, *value, shared, frozen);
+  if (failed(made))
+    return failure();
+  made->experts = weights.experts != 0;
+  return made;
+}
+
+Value Expander::atFront(llvm::function_ref<Value()> make) {
+  OpBuilder::InsertionGuard guard(builder);
+  if (lastBoundary)
+    builder.setInsertionPointAfter(lastBoundary);
+  else
+    builder.setInsertionPointToStart(builder.getInsertionBlock());
+  Value value = make();
+  lastBoundary = value.getDefiningOp();
+  return value;
+}
+
+Value Expander::progress() {
+  if (!progressValue)
+    progressValue = atFront([&] {
+      return flow::scalar(builder, builder.getUnknownLoc(), "progress", flow::ScalarKind::progress);
+    });
+  return progressValue;
+}
+
+Value Expander::scalar(StringRef key, double fallback) {
+  Value &value = scalars[key];
+  if (!value)
+    value = atFront([&] {
+      return flow::scalar(builder, builder.getUnknownLoc(), key, flow::ScalarKind::recipe, fallback);
+    });
+  return value;
+}
+
+// Layers.
+
+FailureOr<SmallVector<Record>> Expander::records(Operation *at, ValueRange values) {
+  SmallVector<Record> list;
+  for (Value value : values) {
+    const Record *found = record(value);
+    if (!found)
+      return at->emitError() << "expected a value, found one that nothing has computed";
+    list.push_back(*found);
+  }
+  return list;
+}
+
+LogicalResult Expander::interpret(Block &body) {
+  for (Operation &op : body) {
+    if (isa<EntryOp>(op))
+      break;
+    auto expands = dyn_cast<ExpandInterface>(op);
+    if (!expands)
+      return op.emitError() << "expected an op of the model language, found '" << op.getName() << "'";
+    if (failed(expands.expand(*this)))
+      return failure();
+  }
+  return success();
+}
+
+FailureOr<SmallVector<Record>> Expander::apply(Operation *at, StringRef name, const Closure &closure,
+                                               ArrayRef<Record> inputs) {
+  LayerOp layer = closure.layer;
+  Block &body = layer.getBody().front();
+  auto declared = [&](InFlightDiagnostic &diag) { diag.attachNote(layer.getLoc()) << "declared here"; };
+  if (body.empty()) {
+    InFlightDiagnostic diag = at->emitError() << "layer '@" << layer.getSymName()
+                                              << "' is only declared; name the file that has its body as well";
+    declared(diag);
+    return diag;
+  }
+  if (inputs.size() != body.getNumArguments()) {
+    InFlightDiagnostic diag = at->emitError() << "layer '@" << layer.getSymName() << "' takes " << body.getNumArguments()
+                                              << " values, " << inputs.size() << " given";
+    declared(diag);
+    return diag;
+  }
+  if (frames.size() > maxFrames)
+    return at->emitError() << "expected layers to nest at most " << maxFrames << " deep, found more; does '@"
+                           << layer.getSymName() << "' call itself?";
+  FailureOr<Env> env = enter(at, closure);
+  if (failed(env))
+    return failure();
+  auto mode = at->getAttrOfType<StringAttr>("mode");
+  Frame next(std::move(*env), path(name), at);
+  next.shared = frame().shared || (mode && mode.getValue() == "shared");
+  next.frozen = frame().frozen || (mode && mode.getValue() == "frozen");
+  for (auto [argument, record] : llvm::zip(body.getArguments(), inputs))
+    next.values.insert_or_assign(argument, record);
+  frames.push_back(std::move(next));
+  LogicalResult result = interpret(body);
+  SmallVector<Record> yields = std::move(frame().yields);
+  frames.pop_back();
+  if (failed(result))
+    return failure();
+  return yields;
+}
+
+LogicalResult Expander::bindResults(Operation *at, ArrayRef<Record> records, const Closure &closure) {
+  if (records.size() != at->getNumResults()) {
+    InFlightDiagnostic diag = at->emitError() << "layer '@" << LayerOp(closure.layer).getSymName() << "' yields "
+                                              << records.size() << " values, " << at->getNumResults() << " named here";
+    diag.attachNote(LayerOp(closure.layer).getLoc()) << "declared here";
+    return diag;
+  }
+  for (auto [value, record] : llvm::zip(at->getResults(), records))
+    set(value, Record{record.is, value.getLoc()});
+  return success();
+}

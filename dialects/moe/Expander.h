@@ -1,0 +1,160 @@
+// Interprets the body of a model over records and emits flow. Each op's `expand` asks for its operands' records, its sizes
+// and its parameters, builds flow ops at the author's line, and binds the results. A frame is one activation of a
+// layer's body; frames nest as layers do. Errors get a note for every layer that is being applied.
+#pragma once
+#include "dialects/flow/Flow.h"
+#include "dialects/moe/Env.h"
+#include "dialects/moe/Record.h"
+#include "llvm/ADT/MapVector.h"
+#include "llvm/ADT/StringMap.h"
+#include <deque>
+
+namespace moe {
+
+/// One activation of a body.
+struct Frame {
+  Frame(Env env, std::string scope, mlir::Operation *applied)
+      : env(std::move(env)), scope(std::move(scope)), applied(applied) {}
+  Env env;
+  std::string scope;          // path of names, "" in the model
+  mlir::Operation *applied = nullptr; // the op that applies the layer
+  bool shared = false;        // applied under a path whose parameters exist
+  bool frozen = false;        // no gradient to the parameters of this body
+  llvm::DenseMap<mlir::Value, Record> values;
+  llvm::SmallVector<Record> yields;
+};
+
+/// Where a parameter stands in its op, for rules that depend on it.
+struct Fan {
+  int64_t in = 0;          // inputs of one output; 0 where the rule has no fan-in
+  bool bias = false;       // adds to an output instead of multiplying an input
+  bool withBias = false;   // the op has a bias as well
+};
+
+/// Weights that a hypernetwork writes: made when a body asks for them, since only then their shapes are known.
+class Bundle {
+public:
+  Tensor rows;             // the trunk's result, one row a set of weights
+  std::shared_ptr<Closure> target;
+  std::string path;        // of the hypernetwork
+  double gain = 1;         // of hyperfan_in
+  bool hyperfan = false;   // else torch's default
+  bool frozen = false;
+  mlir::Operation *at;
+  llvm::StringMap<Tensor> made;
+};
+
+/// Where the parameters of a body come from.
+struct Weights {
+  std::shared_ptr<Bundle> bundle; // generated
+  int64_t experts = 0;            // or own ones with a leading expert axis
+  std::string base;               // the scope of the layer that takes them
+  mlir::Operation *at = nullptr;
+};
+
+/// One auxiliary loss: its unweighted value and its weight, both tensor<f32>.
+struct AuxLoss {
+  std::string path;
+  mlir::Value value, weight;
+  mlir::Location at;
+};
+
+class Expander {
+public:
+  Expander(mlir::OpBuilder builder, bool training) : builder(builder), training(training) {}
+  mlir::OpBuilder builder;
+  const bool training;
+  /// Inputs, parameters and recipe numbers stand before all else: the last of them.
+  mlir::Operation *lastBoundary = nullptr;
+
+  // Records.
+  mlir::FailureOr<Tensor> tensor(mlir::Operation *at, mlir::Value value);
+  mlir::FailureOr<Routing> routing(mlir::Operation *at, mlir::Value value);
+  const Record *record(mlir::Value value);
+  void set(mlir::Value value, Tensor tensor);
+  void set(mlir::Value value, Record record) { frame().values.insert_or_assign(value, record); }
+  mlir::FailureOr<llvm::SmallVector<Record>> records(mlir::Operation *at, mlir::ValueRange values);
+  /// Adds "made here: [128, 14, 14]" at where a value came from.
+  void noteMade(mlir::InFlightDiagnostic &diag, mlir::Value value);
+
+  // Names.
+  Frame &frame() { return frames.back(); }
+  Env &env() { return frame().env; }
+  std::string path(llvm::StringRef name);
+  /// The author's line of an op, named by the op's word and path.
+  mlir::Location loc(mlir::Operation *op);
+  /// The stream of an op's random numbers, from its path.
+  mlir::FailureOr<int64_t> stream(mlir::Operation *op);
+
+  // Parameters. `init` may be null: the model's default for the op, or torch's.
+  mlir::FailureOr<Tensor> parameter(mlir::Operation *owner, llvm::StringRef suffix, llvm::ArrayRef<int64_t> shape,
+                                    ExprAttr init, Fan fan);
+  mlir::LogicalResult setDefault(DefaultOp op);
+
+  // Layers.
+  /// What the layer yields, its parameters named below `name`.
+  mlir::FailureOr<llvm::SmallVector<Record>> apply(mlir::Operation *at, llvm::StringRef name, const Closure &closure,
+                                                   llvm::ArrayRef<Record> inputs);
+  mlir::LogicalResult interpret(mlir::Block &body);
+  mlir::LogicalResult bindResults(mlir::Operation *at, llvm::ArrayRef<Record> records, const Closure &closure);
+
+  // Numbers that are known when the program runs.
+  mlir::Value progress();
+  /// Recipe key with a default.
+  mlir::Value scalar(llvm::StringRef key, double fallback);
+
+  std::deque<Frame> frames;
+  Weights weights;
+  llvm::StringMap<mlir::Value> inputs; // of the entry, by name
+  llvm::MapVector<mlir::StringAttr, mlir::Value> parameters; // trained or not, by path, in order of appearance
+  std::vector<std::pair<std::string, Record>> results; // of the model's `return`
+  std::vector<AuxLoss> losses;
+  std::vector<Routing> routings;
+
+private:
+  struct Default {
+    ExprAttr weight, bias;
+    const Frame *frame;
+  };
+  mlir::FailureOr<flow::InitAttr> initial(mlir::Operation *owner, ExprAttr rule, const Env &env, Fan fan);
+  mlir::FailureOr<Tensor> generated(mlir::Operation *owner, llvm::StringRef path, llvm::ArrayRef<int64_t> shape, Fan fan);
+  mlir::FailureOr<Tensor> declare(mlir::Operation *owner, llvm::StringRef path, llvm::ArrayRef<int64_t> shape,
+                                  flow::InitAttr init, bool shared, bool frozen);
+
+  struct Declared {
+    mlir::Operation *owner;
+    mlir::Value value;
+  };
+  llvm::StringMap<Declared> declared;
+  llvm::StringMap<Default> defaults;
+  llvm::DenseMap<uint32_t, std::string> streams;
+  mlir::Value atFront(llvm::function_ref<mlir::Value()> make);
+  mlir::Value progressValue;
+  llvm::StringMap<mlir::Value> scalars;
+};
+
+/// A number that may rise with the progress, as tensor<f32>: 0.5, or products with ramp(0, 1, until = 0.5).
+mlir::FailureOr<mlir::Value> expandSchedule(Expander &in, mlir::Operation *op, ExprAttr e);
+
+/// A square window over an image.
+struct WindowShape {
+  int64_t kernel = 3, stride = 1, pad = 0;
+};
+/// Reports where `x` is no image or too small. A stride of 0 stands for the kernel, a pad of -1 for (kernel - 1) / 2.
+mlir::FailureOr<WindowShape> windowShape(Expander &in, mlir::Operation *op, mlir::Value source, const Tensor &x, ExprAttr kernel,
+                                         ExprAttr stride, ExprAttr pad, int64_t strideOr, int64_t padOr);
+
+/// Tensors of one rank and one set of leading axes, so that flow's builders broadcast them to each other. Reports shapes
+/// that do not fit, with where each came from.
+mlir::LogicalResult align(Expander &in, mlir::Operation *at, llvm::MutableArrayRef<Tensor> tensors,
+                          mlir::ValueRange sources);
+/// `value` with the leading axes of `a` and `b` together.
+inline Tensor joined(mlir::Value value, const Tensor &a, const Tensor &b) {
+  return {value, a.experts || b.experts, a.batch || b.batch};
+}
+
+/// "[128, 14, 14]", "5 experts of [10]".
+std::string shapeText(const Tensor &tensor);
+std::string recordText(const Record &record);
+
+} // namespace moe

@@ -1,0 +1,355 @@
+// --moe-elaborate: interprets a model's body over records and writes one flow graph an entry.
+//   1. The model's parameters get their values: defaults, or -D.
+//   2. Entry `train`: the body with dropout and noise; objective and auxiliary losses, each times its weight; their sum
+//      `loss`; its gradient in every trained parameter, and the optimiser's update.
+//   3. Entry `main`: the body without noise and auxiliary losses.
+//   4. What nothing uses is removed, so that a loss of weight zero leaves nothing behind.
+// The objective `erm` is the mean cross entropy of the result `logits` over the rows whose label is known.
+#include "passes/language/Elaborate.h"
+#include "dialects/flow/Build.h"
+#include "dialects/flow/BuildNn.h"
+#include "dialects/flow/BuildOptimizer.h"
+#include "dialects/moe/Expander.h"
+#include "dialects/moe/Nearest.h"
+#include "mlir/AsmParser/AsmParser.h"
+#include "mlir/IR/Diagnostics.h"
+#include "mlir/IR/Verifier.h"
+#include "llvm/ADT/StringExtras.h"
+
+using namespace mlir;
+using namespace moe;
+
+namespace {
+
+/// One elaboration: the model with its parameters bound.
+class Elaboration {
+public:
+  Elaboration(ModuleOp module, const ElaborateOptions &options) : module(module), options(options) {}
+  LogicalResult run();
+
+private:
+  LogicalResult findModel();
+  LogicalResult checkObjective();
+  LogicalResult bindParameters();
+  FailureOr<ExprAttr> parseDefine(StringRef name, StringRef value);
+  LogicalResult buildEntry(StringRef name, flow::EntryKind kind);
+  LogicalResult buildInputs(Expander &in);
+  LogicalResult buildTraining(Expander &in);
+  FailureOr<Value> objectiveLoss(Expander &in);
+  DictionaryAttr config(MLIRContext *context);
+
+  ModuleOp module;
+  const ElaborateOptions &options;
+  ModelOp model;
+  flow::ProgramOp program;
+  Env env;
+};
+
+} // namespace
+
+LogicalResult Elaboration::findModel() {
+  for (ModelOp each : module.getOps<ModelOp>()) {
+    if (model) {
+      InFlightDiagnostic diag = each.emitError() << "expected one model in all files, found '@" << model.getSymName() << "' and '@"
+                                                 << each.getSymName() << "'";
+      diag.attachNote(model.getLoc()) << "the first is here";
+      return diag;
+    }
+    model = each;
+  }
+  if (!model)
+    return module.emitError() << "expected a model, found none: write 'moe.model @name(%image: image[3, 224, 224]) { ... }'";
+  for (EntryOp entry : model.getBody().getOps<EntryOp>())
+    return entry.emitError() << "entry '@" << entry.getSymName()
+                             << "' is not supported yet by elaboration; only the model's own body is ('main')";
+  return success();
+}
+
+LogicalResult Elaboration::checkObjective() {
+  if (options.objective != "erm") {
+    SmallVector<StringRef> names{"erm"};
+    for (ObjectiveOp each : module.getOps<ObjectiveOp>()) {
+      names.push_back(each.getSymName());
+      if (each.getSymName() == options.objective)
+        return each.emitError() << "objectives as text are not supported yet by elaboration; use --objective=erm";
+    }
+    return model.emitError() << "unknown objective '" << options.objective << "'" << didYouMean(options.objective, names)
+                             << "; there are: " << llvm::join(names, ", ");
+  }
+  if (!flow::parseOptimizerKind(options.optimizer))
+    return model.emitError() << "unknown optimizer '" << options.optimizer << "'"
+                             << didYouMean(options.optimizer, flow::optimizerNames())
+                             << "; there are: " << llvm::join(flow::optimizerNames(), ", ");
+  return success();
+}
+
+/// A -D value is text on a command line: what the parser says of it is put at the model.
+FailureOr<ExprAttr> Elaboration::parseDefine(StringRef name, StringRef value) {
+  MLIRContext *context = module.getContext();
+  std::string why;
+  Attribute parsed;
+  {
+    ScopedDiagnosticHandler quiet(context, [&](Diagnostic &d) {
+      why = d.str();
+      return success();
+    });
+    parsed = parseAttribute(("#moe.expr<" + value + ">").str(), context);
+  }
+  if (auto expr = dyn_cast_or_null<ExprAttr>(parsed))
+    return expr;
+  return model.emitError() << "expected a size, number or layer in -D" << name << "=" << value << (why.empty() ? "" : ": ") << why;
+}
+
+LogicalResult Elaboration::bindParameters() {
+  env.scope = module;
+  llvm::StringMap<std::string> given;
+  for (auto &[name, value] : options.defines)
+    given[name] = value;
+  SmallVector<StringRef> names;
+  for (auto param : model.getParams().getAsRange<ParamAttr>())
+    names.push_back(param.getName());
+  for (auto &[name, value] : options.defines)
+    if (!llvm::is_contained(names, name)) {
+      InFlightDiagnostic diag = model.emitError() << "model '@" << model.getSymName() << "' has no parameter '" << name << "' for -D"
+                                                  << name << "=" << value << didYouMean(name, names);
+      if (!names.empty())
+        diag << "; it has: " << llvm::join(names, ", ");
+      return diag;
+    }
+  for (auto param : model.getParams().getAsRange<ParamAttr>()) {
+    auto expr = cast<ExprAttr>(param.getFallback());
+    auto it = given.find(param.getName());
+    if (it != given.end()) {
+      FailureOr<ExprAttr> parsed = parseDefine(param.getName(), it->second);
+      if (failed(parsed))
+        return failure();
+      expr = *parsed;
+    }
+    FailureOr<Binding> value = env.bind(model, param, expr);
+    if (failed(value))
+      return failure();
+    env.names[param.getName()] = *value;
+  }
+  return success();
+}
+
+LogicalResult Elaboration::buildInputs(Expander &in) {
+  MLIRContext *context = module.getContext();
+  flow::Extent batch = flow::Extent::batch(context);
+  auto input = [&](StringRef name, ArrayRef<flow::Extent> extents, Type element, Location at) {
+    auto op = flow::InputOp::create(in.builder, at, flow::tensorType(extents, element), in.builder.getStringAttr(name));
+    in.lastBoundary = op;
+    in.inputs[name] = op;
+    return op.getY();
+  };
+  Block &body = model.getBody().front();
+  if (body.getNumArguments() == 0)
+    return model.emitError() << "expected at least one input such as '%image: image[3, 224, 224]', found none";
+  for (auto [argument, attribute] : llvm::zip(body.getArguments(), model.getInputs().getAsRange<InputAttr>())) {
+    auto named = dyn_cast<NameLoc>(argument.getLoc());
+    std::string name = named ? named.getName().str() : "input" + std::to_string(argument.getArgNumber());
+    if (name == "label" || name == "domain")
+      return emitError(argument.getLoc()) << "expected another name for this input: '" << name << "' is the " << name
+                                          << " that every training step is given";
+    if (in.inputs.contains(name))
+      return emitError(argument.getLoc()) << "expected inputs of different names, found '" << name << "' twice";
+    if (attribute.getKind() == "index")
+      return emitError(argument.getLoc()) << "inputs of kind 'index' are not supported yet by elaboration";
+    SmallVector<flow::Extent> extents{batch};
+    int64_t count = 1;
+    for (Attribute dim : attribute.getDims()) {
+      FailureOr<int64_t> extent = env.positive(model, cast<ExprAttr>(dim), "an axis of input '" + name + "'");
+      if (failed(extent))
+        return failure();
+      if (llvm::MulOverflow(count, *extent, count) || count > INT32_MAX)
+        return emitError(argument.getLoc()) << "expected a sample of at most " << INT32_MAX << " elements for input '" << name
+                                            << "', found more";
+      extents.push_back(flow::Extent::constant(context, *extent));
+    }
+    in.set(argument, Tensor{input(name, extents, in.builder.getF32Type(), argument.getLoc()), false, true});
+  }
+  if (in.training) {
+    input("label", {batch}, in.builder.getI32Type(), model.getLoc());
+    input("domain", {batch}, in.builder.getI32Type(), model.getLoc());
+  }
+  return success();
+}
+
+/// Removes what nothing uses; inputs stay, for they are the entry's signature.
+static void eraseDead(Block &body) {
+  for (Operation &op : llvm::make_early_inc_range(llvm::reverse(body)))
+    if (!isa<flow::InputOp>(op) && isOpTriviallyDead(&op))
+      op.erase();
+}
+
+FailureOr<Value> Elaboration::objectiveLoss(Expander &in) {
+  auto *result = in.results.size() == 1 ? &in.results.front() : nullptr;
+  for (auto &each : in.results)
+    if (each.first == "logits")
+      result = &each;
+  if (!result)
+    return model.emitError() << "expected a result named 'logits' for objective 'erm': write 'return logits = %value'";
+  auto *logits = std::get_if<Tensor>(&result->second.is);
+  if (!logits || !logits->batch || logits->experts || logits->rank() != 1) {
+    InFlightDiagnostic diag = emitError(result->second.at) << "expected scores [classes] of each sample as result '" << result->first
+                                                           << "', found " << recordText(result->second);
+    return diag;
+  }
+  return flow::crossEntropy(in.builder, NameLoc::get(in.builder.getStringAttr("objective erm"), model.getLoc()), logits->value,
+                            in.inputs["label"]);
+}
+
+/// The parameters that the loss depends on by a path that gradients take, in order of appearance.
+static std::vector<flow::ParameterOp> trained(Expander &in, Value loss) {
+  llvm::DenseSet<Operation *> reached;
+  SmallVector<Operation *> stack{loss.getDefiningOp()};
+  while (!stack.empty()) {
+    Operation *op = stack.pop_back_val();
+    if (!op || isa<flow::StopGradientOp>(op) || !reached.insert(op).second)
+      continue;
+    for (Value operand : op->getOperands())
+      stack.push_back(operand.getDefiningOp());
+  }
+  std::vector<flow::ParameterOp> list;
+  for (auto &[path, value] : in.parameters)
+    if (auto parameter = value.getDefiningOp<flow::ParameterOp>(); reached.contains(parameter) && !parameter.getFrozen())
+      list.push_back(parameter);
+  return list;
+}
+
+LogicalResult Elaboration::buildTraining(Expander &in) {
+  OpBuilder &b = in.builder;
+  Location loc = NameLoc::get(b.getStringAttr("objective loss"), model.getLoc());
+  FailureOr<Value> objective = objectiveLoss(in);
+  if (failed(objective))
+    return failure();
+  Value loss = *objective;
+  flow::OutputOp::create(b, loc, ("loss." + options.objective), loss);
+  for (AuxLoss &aux : in.losses) {
+    Value part = flow::mul(b, aux.at, aux.value, aux.weight);
+    flow::OutputOp::create(b, aux.at, "loss." + aux.path, part);
+    loss = flow::add(b, loc, loss, part);
+  }
+  flow::OutputOp::create(b, loc, "loss", loss);
+  if (!in.routings.empty()) {
+    Location at = NameLoc::get(b.getStringAttr("route " + in.routings.front().path), model.getLoc());
+    flow::OutputOp::create(b, at, "gate_balance", flow::mean(b, at, in.routings.front().gates, {0}));
+  }
+  std::vector<flow::ParameterOp> parameters = trained(in, loss);
+  if (parameters.empty())
+    return model.emitError() << "expected a loss that depends on a parameter that is not frozen, found none; there is nothing to train";
+  SmallVector<Value> wrt;
+  SmallVector<Type> types;
+  for (flow::ParameterOp parameter : parameters) {
+    wrt.push_back(parameter);
+    types.push_back(parameter.getType());
+  }
+  auto grad = flow::GradOp::create(b, loc, types, loss, wrt);
+  Location update = NameLoc::get(b.getStringAttr(options.optimizer + " optimizer"), model.getLoc());
+  flow::buildUpdate(b, update, *flow::parseOptimizerKind(options.optimizer), loss, parameters, grad.getGradients());
+  return success();
+}
+
+LogicalResult Elaboration::buildEntry(StringRef name, flow::EntryKind kind) {
+  OpBuilder builder = OpBuilder::atBlockEnd(&program.getBody().front());
+  auto entry = flow::EntryOp::create(builder, model.getLoc(), name, kind);
+  Block &body = entry.getBody().front();
+  bool training = kind == flow::EntryKind::train;
+  Expander in(OpBuilder::atBlockEnd(&body), training);
+  in.frames.emplace_back(env, "", nullptr);
+  // An error inside a layer says where the layer was applied.
+  ScopedDiagnosticHandler trace(module.getContext(), [&](Diagnostic &d) {
+    if (d.getSeverity() == DiagnosticSeverity::Error) {
+      unsigned shown = 0;
+      for (Frame &frame : llvm::reverse(in.frames))
+        if (frame.applied && ++shown <= 4)
+          d.attachNote(frame.applied->getLoc()) << "applied here as '" << frame.scope << "'";
+    }
+    return failure(); // the next handler prints it
+  });
+  if (failed(buildInputs(in)) || failed(in.interpret(model.getBody().front())))
+    return failure();
+  if (training) {
+    if (failed(buildTraining(in)))
+      return failure();
+  } else {
+    for (auto &[result, record] : in.results) {
+      auto *value = std::get_if<Tensor>(&record.is);
+      if (!value || value->experts)
+        return emitError(record.at) << "expected a tensor as result '" << result << "', found " << recordText(record);
+      flow::OutputOp::create(in.builder, record.at, result, value->value);
+    }
+  }
+  eraseDead(body);
+  return success();
+}
+
+/// What was chosen at compile time, for the program's records.
+DictionaryAttr Elaboration::config(MLIRContext *context) {
+  Builder b(context);
+  SmallVector<NamedAttribute> list;
+  for (auto param : model.getParams().getAsRange<ParamAttr>())
+    list.push_back(b.getNamedAttr(param.getName(), b.getStringAttr(env.names[param.getName()].str())));
+  return b.getDictionaryAttr(list);
+}
+
+LogicalResult Elaboration::run() {
+  if (failed(findModel()) || failed(checkObjective()) || failed(bindParameters()))
+    return failure();
+  OpBuilder builder = OpBuilder::atBlockEnd(module.getBody());
+  program = flow::ProgramOp::create(builder, model.getLoc(), model.getSymName());
+  program->setAttr("config", config(module.getContext()));
+  program->setAttr("objective", builder.getStringAttr(options.objective));
+  program->setAttr("optimizer", builder.getStringAttr(options.optimizer));
+  if (failed(buildEntry("train", flow::EntryKind::train)) || failed(buildEntry("main", flow::EntryKind::infer))) {
+    program.erase();
+    return failure();
+  }
+  for (Operation &op : llvm::make_early_inc_range(*module.getBody()))
+    if (isa<ModelOp, LayerOp, ObjectiveOp>(op))
+      op.erase();
+  return success();
+}
+
+LogicalResult moe::elaborate(ModuleOp module, const ElaborateOptions &options) { return Elaboration(module, options).run(); }
+
+namespace {
+struct ElaboratePass : PassWrapper<ElaboratePass, OperationPass<ModuleOp>> {
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(ElaboratePass)
+  ElaboratePass() = default;
+  ElaboratePass(const ElaboratePass &other) : PassWrapper(other) {}
+  explicit ElaboratePass(const ElaborateOptions &options) {
+    for (auto &[name, value] : options.defines)
+      defines.push_back(name + "=" + value);
+    objective = options.objective;
+    optimizer = options.optimizer;
+  }
+  StringRef getArgument() const override { return "moe-elaborate"; }
+  StringRef getDescription() const override { return "from the model language to flow, one graph an entry"; }
+  void getDependentDialects(DialectRegistry &registry) const override { registry.insert<flow::FlowDialect>(); }
+  void runOnOperation() override {
+    ElaborateOptions options;
+    for (const std::string &define : defines) {
+      auto [name, value] = StringRef(define).split('=');
+      if (name.empty() || value.empty()) {
+        getOperation().emitError() << "expected -Dname=value, found '-D" << define << "'";
+        return signalPassFailure();
+      }
+      options.defines.emplace_back(name, value);
+    }
+    options.objective = objective;
+    options.optimizer = optimizer;
+    if (failed(elaborate(getOperation(), options)))
+      signalPassFailure();
+  }
+  ListOption<std::string> defines{*this, "define", llvm::cl::desc("name=value: a parameter of the model")};
+  Option<std::string> objective{*this, "objective", llvm::cl::desc("what is minimised"), llvm::cl::init("erm")};
+  Option<std::string> optimizer{*this, "optimizer", llvm::cl::desc("adam, adamw or sgd"), llvm::cl::init("adam")};
+};
+} // namespace
+
+std::unique_ptr<Pass> moe::createElaboratePass(const ElaborateOptions &options) {
+  return std::make_unique<ElaboratePass>(options);
+}
+
+static PassRegistration<ElaboratePass> registration;

@@ -1,0 +1,21 @@
+// From the language to flow: see Elaborate.cpp.
+#pragma once
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/Pass/Pass.h"
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace moe {
+
+struct ElaborateOptions {
+  std::vector<std::pair<std::string, std::string>> defines; // parameters of the model: {"classes", "7"}, {"ffn", "@Mlp"}
+  std::string objective = "erm";
+  std::string optimizer = "adam";
+};
+
+/// Replaces the module's model, layers and objectives by one flow.program with the entries `train` and `main`.
+llvm::LogicalResult elaborate(mlir::ModuleOp module, const ElaborateOptions &options);
+std::unique_ptr<mlir::Pass> createElaboratePass(const ElaborateOptions &options);
+
+} // namespace moe
