@@ -1,6 +1,7 @@
 // moert: trains, evaluates and serves a compiled program. This file knows how the command line is spelt and how a
 // process ends: 0 done, 1 wrong input, 2 wrong usage, 3 a fault of ours; a run stopped by a signal saves and then ends
 // by that signal.
+#include "runtime/cli/BenchCommand.h"
 #include "runtime/cli/Commands.h"
 #include "runtime/train/Trainer.h"
 
@@ -99,6 +100,19 @@ int main(int argc, char **argv) {
   infer->add_option("--top", inference.top, "how many classes to print")->check(CLI::Range(1, 1000));
   infer->add_option("--threads", inference.threads, "0: every core")->check(CLI::Range(0, 1024));
 
+  BenchCommandOptions timing;
+  CLI::App *bench = app.add_subcommand("bench", "time a step on made-up inputs");
+  bench->add_option("program", timing.program, "the compiled program (.moe)")->required();
+  bench->add_option("--entry", timing.entry, "default: train");
+  bench->add_option("--batch", timing.batch, "DOMAINSxROWS (5x64) or ROWS; default 1x64");
+  bench->add_option("--steps", timing.steps, "timed steps; default 20")->check(CLI::PositiveNumber);
+  bench->add_option("--threads", timing.threads, "0: every core")->check(CLI::Range(0, 1024));
+  bench->add_option("--seed", timing.seed, "of parameters and inputs");
+  bench->add_flag("--profile", timing.profile, "time by kernel");
+  bench->add_flag("--json", timing.json, "print JSON");
+  bench->add_flag("--poison", timing.poison, "fill temporaries with NaN before and after use");
+  bench->add_flag("--trap-nan", timing.trapNan, "stop at the first launch that writes NaN");
+
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError &error) {
@@ -108,5 +122,7 @@ int main(int argc, char **argv) {
     return runTraining(training);
   if (*eval)
     return report(evalCommand(evaluation));
+  if (*bench)
+    return report(benchCommand(timing));
   return report(inferCommand(inference));
 }
