@@ -1,5 +1,6 @@
 // The plan dialect: a compiled program as text. See Plan.td for the ops; Expr.h builds and folds its sizes.
 #pragma once
+#include "mlir/Bytecode/BytecodeOpInterface.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/BuiltinAttributes.h"
 #include "mlir/IR/Dialect.h"

@@ -28,14 +28,15 @@ static void merge(SmallVector<ContractAxis> &axes) {
   }
 }
 
-/// Outermost first by the strides of one operand, as far as they are comparable: an axis whose stride is a multiple of
-/// another's lies outside of it.
+/// Outermost first by the strides of one operand, at a sample batch: only speed depends on the order.
 static void sortByStride(SmallVector<ContractAxis> &axes, unsigned operand) {
-  auto outside = [&](const ContractAxis &x, const ContractAxis &y) {
-    const flow::Symbols sample{3, 64, 1};
-    return x.strides[operand].evaluate(sample).value_or(0) > y.strides[operand].evaluate(sample).value_or(0);
+  auto sample = [&](const ContractAxis &axis) {
+    return axis.strides[operand].evaluate(flow::Symbols{3, 64, 1}).value_or(0);
   };
-  llvm::stable_sort(axes, outside);
+  // By insertion: few axes, and equal ones keep their order.
+  for (size_t i = 1; i < axes.size(); ++i)
+    for (size_t j = i; j > 0 && sample(axes[j - 1]) < sample(axes[j]); --j)
+      std::swap(axes[j - 1], axes[j]);
 }
 
 ContractForm ContractForm::of(flow::ContractOp contract, ArrayRef<flow::Extent> aStrides,

@@ -45,7 +45,9 @@ void emitPackStrip(MicroCode &code, const PackSource &source, Ix lane, int width
                    Ix offset) {
   const int n = code.lanes;
   Ix left = code.sub(source.lanes, lane);
-  Value mask = code.firstLanes(code.min(left, width));
+  Values masks;
+  for (int j = 0; j < width; j += n)
+    masks.push_back(code.firstLanes(code.sub(code.min(left, width), j)));
   if (source.unitSteps && !source.laneStride.is(1)) {
     // Lanes far apart, steps side by side: each lane is a run of its own; missing lanes repeat the last.
     code.loop(0, count, 1, [&](Ix step) {
@@ -60,8 +62,11 @@ void emitPackStrip(MicroCode &code, const PackSource &source, Ix lane, int width
   }
   code.loop(0, count, 1, [&](Ix step) {
     Ix from = code.add(source.stepOffset(code.add(first, step)), code.mul(lane, source.laneStride));
-    Value values = code.loadStrided(source.pointer, from, source.laneStride, mask, n);
-    code.store(values, target, code.add(offset, code.mul(step, width)));
+    for (auto [j, mask] : llvm::enumerate(masks)) {
+      Ix at = code.add(from, code.mul(source.laneStride, int64_t(j) * n));
+      Value values = code.loadStrided(source.pointer, at, source.laneStride, mask);
+      code.store(values, target, code.add(offset, code.add(code.mul(step, width), int64_t(j) * n)));
+    }
   });
 }
 

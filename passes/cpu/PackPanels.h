@@ -20,8 +20,8 @@ struct PackSource {
 void emitPackPanel(MicroCode &code, const PackSource &source, Ix lane, int width, Ix first, Ix count,
                    mlir::Value target, Ix offset);
 
-/// The same for a strip of `width` lanes fewer than a vector's. Each step writes a whole vector, so that the target
-/// needs a vector of room behind the strip, and strips are packed in ascending order.
+/// The same for a strip of any width. Each step writes whole vectors, so that the target needs a vector of room behind
+/// the last strip, and strips are packed in ascending order.
 void emitPackStrip(MicroCode &code, const PackSource &source, Ix lane, int width, Ix first, Ix count,
                    mlir::Value target, Ix offset);
 

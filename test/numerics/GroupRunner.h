@@ -1,0 +1,64 @@
+// Runs one group of a flow entry as compiled code, without planning or runtime: the group's emitter, the object code,
+// and then its launches one after another over buffers of known size. For tests of emitters and for their benchmark.
+#pragma once
+#include "passes/cpu/KernelEmitter.h"
+#include "mlir/IR/MLIRContext.h"
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace moe::test {
+
+using KernelFunction = void (*)(void *const *, const int64_t *, int64_t, int64_t, void *);
+
+/// One launch with everything bound but its range.
+struct BoundLaunch {
+  std::string kind;
+  KernelFunction function = nullptr;
+  std::vector<void *> buffers;
+  std::vector<int64_t> scalars;
+  int64_t units = 0;
+  uint32_t grain = 1;
+  uint64_t scratch = 0;
+  void run(int64_t begin, int64_t end, void *scratch) const {
+    function(buffers.data(), scalars.data(), begin, end, scratch);
+  }
+};
+
+/// Memory of whole pages, so that large operands lie as they do in a program.
+class Memory {
+public:
+  explicit Memory(size_t bytes, int poison = 0xff);
+  ~Memory();
+  Memory(const Memory &) = delete;
+  float *floats() { return static_cast<float *>(data); }
+  void *data = nullptr;
+  size_t bytes = 0;
+};
+
+class GroupRunner {
+public:
+  /// `body` is the text of an entry with exactly one flow.group. Reports to stderr and leaves ok() false on failure.
+  GroupRunner(const std::string &entryText, const cpu::CpuTarget &target, int64_t domains, int64_t rows,
+              const cpu::GroupLayouts &layouts = {});
+  ~GroupRunner();
+  bool ok() const { return !bound.empty(); }
+  /// Operands and results in the group's order, elements of 4 bytes (masks: 1).
+  Memory &operand(unsigned i) { return *operands[i]; }
+  Memory &result(unsigned i) { return *results[i]; }
+  Memory &temporary(unsigned i) { return *temporaries[i]; }
+  size_t temporaryCount() const { return temporaries.size(); }
+  const std::vector<BoundLaunch> &launches() const { return bound; }
+  uint64_t scratchBytes() const;
+  /// Every launch, its units cut at random into ranges run out of order; scratch is filled with NaNs before each.
+  void run(unsigned seed = 0);
+
+private:
+  std::unique_ptr<mlir::MLIRContext> context;
+  std::vector<std::unique_ptr<Memory>> operands, results, temporaries;
+  std::vector<BoundLaunch> bound;
+  void *library = nullptr;
+};
+
+} // namespace moe::test
