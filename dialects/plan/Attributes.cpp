@@ -164,13 +164,16 @@ Attribute PortAttr::parse(AsmParser &parser, Type) {
 
 void ParamAttr::print(AsmPrinter &printer) const {
   printer << stringifyAccess(getAccess()) << " " << stringifyElement(getElement());
+  if (getOver() >= 0) printer << " over " << getOver();
 }
 Attribute ParamAttr::parse(AsmParser &parser, Type) {
   FailureOr<Access> access = parseWord<Access>(parser, symbolizeAccess, "read, write or update");
   if (failed(access)) return {};
   FailureOr<Element> element = parseElement(parser);
   if (failed(element)) return {};
-  return ParamAttr::get(parser.getContext(), *access, *element);
+  int32_t over = -1;
+  if (succeeded(parser.parseOptionalKeyword("over")) && parser.parseInteger(over)) return {};
+  return ParamAttr::get(parser.getContext(), *access, *element, over);
 }
 
 void ArgAttr::print(AsmPrinter &printer) const {

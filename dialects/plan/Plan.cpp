@@ -129,6 +129,19 @@ LogicalResult StateOp::verify() {
   return success();
 }
 
+LogicalResult KernelOp::verify() {
+  auto params = llvm::to_vector(getParams().getAsRange<ParamAttr>());
+  for (ParamAttr param : params) {
+    if (param.getOver() < 0) continue;
+    bool sound = param.getAccess() == Access::write && size_t(param.getOver()) < params.size();
+    if (!sound || params[param.getOver()].getAccess() != Access::read ||
+        params[param.getOver()].getElement() != param.getElement())
+      return emitOpError("expected 'over' from a written parameter to a read one of its type, found over ")
+             << param.getOver();
+  }
+  return success();
+}
+
 LogicalResult BufferOp::verify() {
   bool named = getKind() == BufferKind::state || getKind() == BufferKind::input || getKind() == BufferKind::output;
   if (named != getTarget().has_value())
@@ -171,6 +184,13 @@ LogicalResult LaunchOp::verify() {
       return emitOpError("expected a writable buffer as buffer ") << i << ", found an "
                                                                   << stringifyBufferKind(op.getKind());
   }
+  // A buffer that is written may stand once, or twice where the kernel says that the two may share it.
+  auto params = llvm::to_vector(kernel.getParams().getAsRange<ParamAttr>());
+  for (size_t i = 0; i < params.size(); ++i)
+    for (size_t j = 0; j < params.size(); ++j)
+      if (i != j && getBuffers()[i] == getBuffers()[j] && params[i].getAccess() != Access::read &&
+          params[i].getOver() != int32_t(j))
+        return emitOpError("expected buffer ") << i << ", which is written, to be no other, found it as buffer " << j;
   return success();
 }
 

@@ -67,8 +67,14 @@ def PortAttr : Plan_Attr<"Port", "port"> {
                         ArrayRefParameter<"::plan::ExprAttr">:$shape);
 }
 def ParamAttr : Plan_Attr<"Param", "param"> {
-  let summary = "how a kernel touches one buffer: read f32";
-  let parameters = (ins "::plan::Access":$access, "::plan::Element":$element);
+  let summary = "how a kernel touches one buffer: read f32, write f32 over 0";
+  let description = [{
+    `over` is the parameter whose buffer a written one may share: the kernel reads each of its elements before it
+    writes that place, in the same work unit. -1: none.
+  }];
+  let parameters = (ins "::plan::Access":$access, "::plan::Element":$element, "int32_t":$over);
+  let builders = [AttrBuilder<(ins "::plan::Access":$access, "::plan::Element":$element),
+                              [{ return $_get($_ctxt, access, element, -1); }]>];
 }
 def ArgAttr : Plan_Attr<"Arg", "arg"> {
   let summary = "one 64-bit scalar of a launch";
@@ -143,6 +149,7 @@ def KernelOp : Plan_Op<"kernel", [HasParent<"TargetOp">, Symbol]> {
   let assemblyFormat = [{
     $sym_name $kind custom<Params>($params) (`scalars` $scalars^)? (`scratch` $scratch^)? attr-dict
   }];
+  let hasVerifier = 1;
 }
 def PlanOp : Plan_Body<"plan", [HasParent<"TargetOp">]> {
   let summary = "what running an entry on a target does";

@@ -103,7 +103,7 @@ flatbuffers::Offset<fb::Kernel> Emitter::kernel(plan::KernelOp op) {
   std::vector<flatbuffers::Offset<fb::KernelParam>> params;
   for (auto param : op.getParams().getAsRange<plan::ParamAttr>())
     params.push_back(fb::CreateKernelParam(builder, static_cast<fb::Access>(param.getAccess()),
-                                           static_cast<fb::ElementType>(param.getElement())));
+                                           static_cast<fb::ElementType>(param.getElement()), param.getOver()));
   Text symbol = text(op.getSymName()), kind = text(op.getKind());
   return fb::CreateKernel(builder, symbol, builder.CreateVector(params), op.getScalars(), op.getScratch(), kind);
 }

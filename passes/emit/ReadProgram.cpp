@@ -146,7 +146,7 @@ void Reader::target(const fb::Target &target, size_t index) {
     SmallVector<Attribute> params;
     for (const fb::KernelParam *param : *kernel->params())
       params.push_back(plan::ParamAttr::get(context, static_cast<plan::Access>(param->access()),
-                                            static_cast<plan::Element>(param->type())));
+                                            static_cast<plan::Element>(param->type()), param->over()));
     plan::KernelOp::create(builder, loc, text(kernel->symbol()), text(kernel->kind()), builder.getArrayAttr(params),
                            builder.getI32IntegerAttr(kernel->scalars()), builder.getI32IntegerAttr(kernel->scratch()));
   }

@@ -104,3 +104,21 @@ plan.program "p" config {} {
   // expected-error @+1 {{expected an element type, found 'f16'}}
   entry "main" infer flops 0.0 inputs ("x" f16[D]) outputs ()
 }
+// -----
+plan.program "p" config {} {
+  target "cpu" level "x" features [] {
+    // expected-error @+1 {{expected 'over' from a written parameter to a read one of its type, found over 0}}
+    kernel @k "loop" (write f32, write f32 over 0)
+  }
+}
+// -----
+plan.program "p" config {} {
+  target "cpu" level "x" features [] {
+    kernel @k "loop" (read f32, write f32)
+    plan "main" {
+      %0 = buffer temporary f32[D] live [0, 0]
+      // expected-error @+1 {{expected buffer 1, which is written, to be no other, found it as buffer 0}}
+      launch @k(%0[1], %0[1]) [] units 1 op "" path "" from "" flops 0 bytes 0
+    }
+  }
+}

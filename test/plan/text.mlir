@@ -23,6 +23,8 @@ plan.program "linear" optimizer "sgd" compiler "0.1.0" config {classes = "10"} {
   target "cpu" level "x86-64-v3" features ["avx2", "fma"] {
     // CHECK-NEXT: kernel @k "loop" (read f32, update f32, write u8) scalars 5 scratch 128
     kernel @k "loop" (read f32, update f32, write u8) scalars 5 scratch 128
+    // CHECK-NEXT: kernel @in_place "loop" (read f32, write f32 over 0)
+    kernel @in_place "loop" (read f32, write f32 over 0)
     // CHECK-NEXT: plan "train" {
     plan "train" {
       // CHECK-NEXT: %[[IN:.*]] = buffer input "image" f32[D * N * 784]
