@@ -122,6 +122,7 @@ public:
   KernelModule(mlir::MLIRContext *context, const CpuTarget &target);
   KernelBuilder begin(llvm::StringRef kind, mlir::Location location) { return KernelBuilder(*this, kind, location); }
   mlir::ModuleOp module() { return *owned; }
+  mlir::OwningOpRef<mlir::ModuleOp> take() { return std::move(owned); }   // ends the collection
   const CpuTarget &target() const { return cpuTarget; }
   const std::vector<Kernel> &kernels() const { return all; }
 

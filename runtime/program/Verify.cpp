@@ -294,6 +294,18 @@ Status Verifier::kernels(const fb::Target &target, const CodeImage &image) {
       if (!known(param->access(), fb::Access::MAX) || !known(param->type(), fb::ElementType::MAX))
         return broken("V18", where, ": expected known accesses and element types, found ", int(param->access()),
                       " and ", int(param->type()));
+    for (const fb::KernelParam *param : *kernel->params()) {
+      if (param->over() < 0)
+        continue;
+      bool sound = param->access() == fb::Access::write && unsigned(param->over()) < kernel->params()->size();
+      if (sound) {
+        const fb::KernelParam &read = *kernel->params()->Get(unsigned(param->over()));
+        sound = read.access() == fb::Access::read && read.type() == param->type();
+      }
+      if (!sound)
+        return broken("V18", where, ": expected a written parameter to share the buffer of a read one of its type, found ",
+                      param->over());
+    }
   }
   return {};
 }
@@ -363,7 +375,8 @@ static std::string launchName(const fb::Program &program, const fb::Plan &plan, 
                 launch.op() ? launch.op()->string_view() : std::string_view("unnamed"), ")");
 }
 
-// V22: a launch calls a kernel with what the kernel declares. V23: no buffer that a launch writes is named twice by it.
+// V22: a launch calls a kernel with what the kernel declares. V23: no buffer that a launch writes is named twice by it,
+// but for a pair that the kernel declares to work in place.
 Status Verifier::launch(const fb::Target &target, const fb::Plan &plan, const fb::Launch &launch, uint32_t number) {
   for (const flatbuffers::String *string : {launch.op(), launch.path(), launch.file()})
     MOERT_TRY(text(string, "a launch's origin", /*optional=*/true));
@@ -395,9 +408,8 @@ Status Verifier::launch(const fb::Target &target, const fb::Plan &plan, const fb
       return broken("V22", where, ": expected ", elementName(param.type()), " as buffer ", i, ", found ",
                     elementName(buffer.type()));
     MOERT_TRY(access(plan, buffer, param.access(), prepare, where));
-    for (unsigned j = 0; j < i; ++j)
-      if (launch.buffers()->Get(j) == at && (param.access() != fb::Access::read ||
-                                             kernel.params()->Get(j)->access() != fb::Access::read))
+    for (unsigned j = 0; j < params; ++j)
+      if (j != i && launch.buffers()->Get(j) == at && param.access() != fb::Access::read && param.over() != int(j))
         return broken("V23", where, ": expected buffers that do not alias what is written, found buffer ", at,
                       " twice");
   }

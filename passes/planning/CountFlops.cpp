@@ -1,0 +1,38 @@
+// --moe-count-flops: notes on each entry what one image costs, in floating-point operations of its contractions and
+// convolutions (a multiply-add is two), as FLOPs of models are customarily counted. It runs before rematerialisation,
+// so that recomputation does not count. What does not grow with the batch (a hypernetwork's trunk, the optimiser) is
+// nobody's image: the count is the difference between two batches.
+#include "dialects/flow/Flow.h"
+#include "passes/planning/Passes.h"
+
+using namespace mlir;
+
+namespace moe {
+namespace {
+
+struct CountFlops : PassWrapper<CountFlops, OperationPass<ModuleOp>> {
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(CountFlops)
+  StringRef getArgument() const override { return "moe-count-flops"; }
+  StringRef getDescription() const override { return "note each entry's floating-point operations an image"; }
+
+  void runOnOperation() override {
+    getOperation().walk([&](flow::EntryOp entry) {
+      const flow::Symbols few = {1, 64, 1}, many = {1, 128, 1};
+      double total = 0;
+      entry.walk([&](flow::CostInterface op) {
+        flow::Cost cost = op.cost();
+        if (!cost.contraction) return;
+        std::optional<int64_t> low = cost.flops.evaluate(few), high = cost.flops.evaluate(many);
+        if (low && high) total += double(*high - *low) / 64;
+      });
+      entry->setAttr("flops_per_image", FloatAttr::get(Float64Type::get(&getContext()), total));
+    });
+  }
+};
+PassRegistration<CountFlops> registration;
+
+}  // namespace
+
+std::unique_ptr<Pass> createCountFlopsPass() { return std::make_unique<CountFlops>(); }
+
+}  // namespace moe

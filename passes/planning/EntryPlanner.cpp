@@ -1,0 +1,299 @@
+// The rules by which an entry's values get buffers:
+//   1. An input, parameter or state is a buffer of its own; reshapes and identities are the same memory.
+//   2. A group's result that is an output is written to the output's buffer. What cannot be (a boundary value, a second
+//      name for one value) is copied by a group made for it.
+//   3. A result that is assigned to a state is written over it, where every read of the old value precedes the write:
+//      no later group reads the state, and the writing group does so only where its kernel works in place. Otherwise
+//      it gets a temporary that is copied when all reads are over.
+//   4. Other results are temporaries. One takes over the buffer of an operand that dies there, of the same size, type
+//      and layout, where the kernel works in place.
+//   5. In an inference entry, launches that read parameters and prepared buffers alone, and are given no number that
+//      changes, are `prepare`.
+// Lifetimes follow: from the first launch that touches a buffer to the last.
+#include "passes/planning/EntryPlanner.h"
+#include "passes/planning/Layouts.h"
+
+using namespace mlir;
+
+namespace moe {
+
+static bool isIdentity(Operation *op) {
+  return llvm::isa<flow::ReshapeOp, flow::BarrierOp, flow::StopGradientOp, flow::ReverseGradientOp>(op);
+}
+static bool isBoundaryValue(Value value) {
+  return llvm::isa<flow::InputOp, flow::ParameterOp, flow::StateOp>(value.getDefiningOp());
+}
+
+Value EntryPlanner::root(Value value) const {
+  while (isIdentity(value.getDefiningOp())) value = value.getDefiningOp()->getOperand(0);
+  return value;
+}
+
+Value EntryPlanner::copy(Value value, Operation *before) {
+  OpBuilder builder(entry.getContext());
+  if (before) builder.setInsertionPoint(before);
+  else builder.setInsertionPointToEnd(&entry.getBody().front());
+  auto group = flow::GroupOp::create(builder, value.getLoc(), TypeRange(value.getType()), "loop", ValueRange(value));
+  Block &block = group.getBody().emplaceBlock();
+  Value inner = block.addArgument(value.getType(), value.getLoc());
+  builder.setInsertionPointToStart(&block);
+  Value same = flow::StopGradientOp::create(builder, value.getLoc(), value.getType(), inner);
+  flow::YieldOp::create(builder, value.getLoc(), same);
+  return group.getResult(0);
+}
+
+unsigned EntryPlanner::newBuffer(plan::BufferKind kind, StringRef target, Type type, StringRef name) {
+  buffers.push_back({kind, target.str(), name.str(), plan::elementOf(type), plan::elementsOf(type)});
+  return buffers.size() - 1;
+}
+
+unsigned EntryPlanner::boundaryBuffer(Value value) {
+  auto found = held.find(value);
+  if (found != held.end()) return found->second;
+  Operation *op = value.getDefiningOp();
+  unsigned index;
+  if (auto input = llvm::dyn_cast<flow::InputOp>(op)) {
+    index = newBuffer(plan::BufferKind::input, input.getName(), value.getType(), "");
+  } else {
+    auto parameter = llvm::dyn_cast<flow::ParameterOp>(op);
+    StringRef path = parameter ? parameter.getPath() : llvm::cast<flow::StateOp>(op).getPath();
+    auto [place, added] = states.try_emplace(path, buffers.size());
+    index = added ? newBuffer(plan::BufferKind::state, path, value.getType(), "") : place->second;
+  }
+  held[value] = index;
+  return index;
+}
+
+// Every op is a boundary, an identity or a group; values of a group's operands come from one of these.
+LogicalResult EntryPlanner::collect() {
+  for (Operation &op : entry.getBody().front()) {
+    if (llvm::isa<flow::InputOp, flow::ParameterOp, flow::StateOp, flow::OutputOp, flow::AssignOp, flow::ExposeOp>(op) ||
+        isIdentity(&op))
+      continue;
+    if (auto group = llvm::dyn_cast<flow::GroupOp>(op)) {
+      positions[&op] = positions.size();
+      continue;
+    }
+    return op.emitOpError("expected to be inside a group when an entry is planned");
+  }
+  return success();
+}
+
+// Rule 2's copies, and 3's for a value that is no group's result or has another destination already.
+void EntryPlanner::settleResults() {
+  auto settle = [&](Operation *op, Value value) {
+    Value from = root(value);
+    bool direct = !isBoundaryValue(from) && !destination.count(from) && physicalLayout(from).empty();
+    if (!direct) {
+      Value copied = copy(value, nullptr);
+      positions[copied.getDefiningOp()] = positions.size();
+      op->setOperand(0, copied);
+      from = copied;
+    }
+    destination[from] = op;
+  };
+  auto outputs = llvm::to_vector(entry.getBody().getOps<flow::OutputOp>());
+  auto assigns = llvm::to_vector(entry.getBody().getOps<flow::AssignOp>());
+  for (flow::OutputOp output : outputs) settle(output, output.getX());
+  for (flow::AssignOp assign : assigns) settle(assign, assign.getX());
+}
+
+// Whether the group's launches may bind one buffer to a result and an operand: a kernel keeps one such pair a written
+// parameter, since the verifier holds all its launches to it. Makes the pair known where it may.
+bool EntryPlanner::share(const cpu::GroupCode &code, unsigned result, unsigned operand) {
+  if (!llvm::is_contained(code.inPlace, std::make_pair(result, operand))) return false;
+  Sharing added;
+  for (const cpu::LaunchSpec &spec : code.launches)
+    for (auto [w, written] : llvm::enumerate(spec.buffers))
+      for (auto [r, read] : llvm::enumerate(spec.buffers)) {
+        if (written.kind != cpu::BufferRef::result || written.index != result) continue;
+        if (read.kind != cpu::BufferRef::operand || read.index != operand) continue;
+        for (const Sharing *known : {&sharing, &added}) {
+          auto found = known->find({spec.symbol, unsigned(w)});
+          if (found != known->end() && found->second != r) return false;
+        }
+        added[{spec.symbol, unsigned(w)}] = r;
+      }
+  sharing.merge(added);
+  return true;
+}
+
+bool EntryPlanner::mayOverwriteState(flow::GroupOp group, unsigned result, unsigned state,
+                                     const cpu::GroupCode &code) {
+  for (auto &[value, buffer] : held)
+    if (buffer == state && lastUse.lookup(value) > position(group)) return false;
+  std::optional<unsigned> reading;
+  for (auto [i, operand] : llvm::enumerate(group.getInputs())) {
+    auto found = held.find(root(operand));
+    if (found == held.end() || found->second != state) continue;
+    if (reading) return false;
+    reading = i;
+  }
+  return !reading || share(code, result, *reading);
+}
+
+bool EntryPlanner::mayReuse(flow::GroupOp group, unsigned result, unsigned operand,
+                            const cpu::GroupLayouts &layouts) const {
+  Value from = root(group.getInputs()[operand]), to = group.getResult(result);
+  const Buffer &buffer = buffers[held.lookup(from)];
+  if (buffer.kind != plan::BufferKind::temporary || buffer.prepared || buffer.occupant != from) return false;
+  if (lastUse.lookup(from) != position(group) || destination.count(from)) return false;
+  if (buffer.element != plan::elementOf(to.getType()) || buffer.extent != plan::elementsOf(to.getType())) return false;
+  if (layouts.operand(operand) != layouts.result(result)) return false;
+  for (auto [i, other] : llvm::enumerate(group.getInputs()))
+    if (i != operand && root(other) == from) return false;
+  return true;
+}
+
+unsigned EntryPlanner::placeResult(flow::GroupOp group, unsigned result, const cpu::GroupCode &code,
+                                   const cpu::GroupLayouts &layouts) {
+  Value value = group.getResult(result);
+  std::string name = plan::originOf(group.getLoc()).path;
+  if (auto output = llvm::dyn_cast_or_null<flow::OutputOp>(destination.lookup(value)))
+    return newBuffer(plan::BufferKind::output, output.getName(), value.getType(), "");
+  if (auto assign = llvm::dyn_cast_or_null<flow::AssignOp>(destination.lookup(value))) {
+    auto state = states.find(assign.getPath());
+    if (state == states.end()) {   // a state that nothing reads
+      unsigned index = newBuffer(plan::BufferKind::state, assign.getPath(), value.getType(), "");
+      states[assign.getPath()] = index;
+      return index;
+    }
+    if (mayOverwriteState(group, result, state->second, code)) return state->second;
+    Value copied = copy(value, nullptr);
+    positions[copied.getDefiningOp()] = positions.size();
+    lastUse[value] = position(copied.getDefiningOp());
+    destination.erase(value);
+    destination[copied] = assign;
+    finalCopies.push_back(llvm::cast<flow::GroupOp>(copied.getDefiningOp()));
+    return newBuffer(plan::BufferKind::temporary, "", value.getType(), name);
+  }
+  for (auto [written, read] : code.inPlace)
+    if (written == result && mayReuse(group, result, read, layouts) && share(code, result, read)) return held.lookup(root(group.getInputs()[read]));
+  return newBuffer(plan::BufferKind::temporary, "", value.getType(), name);
+}
+
+LogicalResult EntryPlanner::planGroup(flow::GroupOp group) {
+  cpu::GroupLayouts layouts;
+  for (Value operand : group.getInputs()) layouts.operands.push_back(physicalLayout(operand));
+  for (Value result : group.getResults()) layouts.results.push_back(physicalLayout(result));
+  FailureOr<cpu::GroupCode> code = cpu::emitGroup(group, layouts, kernels);
+  if (failed(code)) return failure();
+
+  SmallVector<unsigned> operands, results, temporaries;
+  for (Value operand : group.getInputs()) {
+    Value from = root(operand);
+    operands.push_back(isBoundaryValue(from) ? boundaryBuffer(from) : held.lookup(from));
+  }
+  for (unsigned i = 0; i < group.getNumResults(); ++i) {
+    results.push_back(placeResult(group, i, *code, layouts));
+    held[group.getResult(i)] = results.back();
+    buffers[results.back()].occupant = group.getResult(i);
+  }
+  plan::Origin origin = plan::originOf(group.getLoc());
+  for (const cpu::Temporary &temporary : code->temporaries) {
+    temporaries.push_back(buffers.size());
+    buffers.push_back({plan::BufferKind::temporary, "", temporary.name, temporary.element, temporary.extent});
+  }
+  for (cpu::LaunchSpec &spec : code->launches) {
+    Launch launch;
+    launch.origin = origin;
+    for (cpu::BufferRef ref : spec.buffers)
+      launch.buffers.push_back(ref.kind == cpu::BufferRef::operand  ? operands[ref.index]
+                               : ref.kind == cpu::BufferRef::result ? results[ref.index]
+                                                                    : temporaries[ref.index]);
+    launch.spec = std::move(spec);
+    launches.push_back(std::move(launch));
+  }
+  return success();
+}
+
+// Rule 5, then numbers the launches (prepare first) and the lifetimes.
+void EntryPlanner::order() {
+  llvm::StringMap<const cpu::Kernel *> byName;
+  for (const cpu::Kernel &kernel : kernels.kernels()) byName[kernel.symbol] = &kernel;
+  bool infer = entry.getKind() == flow::EntryKind::infer;
+  SmallVector<unsigned> writers(buffers.size());       // launches that write a buffer
+  for (const Launch &launch : launches)
+    for (auto [i, buffer] : llvm::enumerate(launch.buffers))
+      writers[buffer] += byName[launch.spec.symbol]->params[i].first != plan::Access::read;
+  for (Launch &launch : launches) {
+    launch.prepare = infer;
+    for (auto [i, index] : llvm::enumerate(launch.buffers)) {
+      const Buffer &buffer = buffers[index];
+      bool reads = byName[launch.spec.symbol]->params[i].first == plan::Access::read;
+      bool fixed = buffer.kind == plan::BufferKind::state || buffer.prepared;
+      bool own = buffer.kind == plan::BufferKind::temporary && writers[index] == 1 && plan::constantValue(buffer.extent);
+      launch.prepare &= reads ? fixed : own;
+    }
+    for (plan::ArgAttr arg : launch.spec.scalars)
+      launch.prepare &= arg.getKind() == plan::ArgKind::constant_i64 || arg.getKind() == plan::ArgKind::constant_f32 ||
+                        (arg.getKind() == plan::ArgKind::extent &&
+                         plan::constantValue(llvm::cast<plan::ExprAttr>(arg.getValue())));
+    if (launch.prepare)
+      for (auto [i, index] : llvm::enumerate(launch.buffers))
+        if (byName[launch.spec.symbol]->params[i].first != plan::Access::read) buffers[index].prepared = true;
+  }
+  std::vector<Launch> ordered;
+  for (bool prepare : {true, false})
+    for (Launch &launch : launches)
+      if (launch.prepare == prepare) ordered.push_back(std::move(launch));
+  launches = std::move(ordered);
+  int64_t prepares = llvm::count_if(launches, [](const Launch &launch) { return launch.prepare; });
+  for (auto [number, launch] : llvm::enumerate(launches))
+    for (unsigned index : launch.buffers) {
+      if (buffers[index].first < 0) buffers[index].first = number;
+      buffers[index].last = number;
+    }
+  for (Buffer &buffer : buffers)
+    if (buffer.first >= 0 && buffer.first < prepares && buffer.last >= prepares) buffer.last = launches.size() - 1;
+}
+
+LogicalResult EntryPlanner::plan() {
+  if (failed(collect())) return failure();
+  settleResults();
+  auto groups = llvm::to_vector(entry.getBody().getOps<flow::GroupOp>());
+  for (flow::GroupOp group : groups)
+    for (Value operand : group.getInputs()) {
+      Value from = root(operand);
+      lastUse[from] = std::max(lastUse.lookup(from), position(group));
+      if (isBoundaryValue(from)) boundaryBuffer(from);
+    }
+  for (flow::GroupOp group : groups)
+    if (failed(planGroup(group))) return failure();
+  for (size_t i = 0; i < finalCopies.size(); ++i)
+    if (failed(planGroup(finalCopies[i]))) return failure();
+  order();
+  return success();
+}
+
+void EntryPlanner::build(OpBuilder &builder) {
+  OpBuilder::InsertionGuard guard(builder);
+  MLIRContext *context = builder.getContext();
+  auto op = plan::PlanOp::create(builder, entry.getLoc(), builder.getStringAttr(entry.getSymName()));
+  builder.setInsertionPointToStart(&op.getBody().emplaceBlock());
+  SmallVector<Value> values(buffers.size());
+  for (auto [i, buffer] : llvm::enumerate(buffers)) {
+    if (buffer.first < 0) continue;                    // nothing touches it
+    bool temporary = buffer.kind == plan::BufferKind::temporary;
+    values[i] = plan::BufferOp::create(
+        builder, entry.getLoc(), plan::BufferType::get(context), plan::BufferKindAttr::get(context, buffer.kind),
+        temporary ? StringAttr() : builder.getStringAttr(buffer.target), IntegerAttr(),
+        plan::ElementAttr::get(context, buffer.element), buffer.extent, builder.getI32IntegerAttr(64),
+        temporary ? builder.getDenseI64ArrayAttr({buffer.first, buffer.last}) : DenseI64ArrayAttr(),
+        buffer.name.empty() ? StringAttr() : builder.getStringAttr(buffer.name));
+  }
+  for (const Launch &launch : launches) {
+    SmallVector<Value> touched;
+    for (unsigned buffer : launch.buffers) touched.push_back(values[buffer]);
+    SmallVector<Attribute> extents(launch.spec.extents.begin(), launch.spec.extents.end());
+    SmallVector<Attribute> scalars(launch.spec.scalars.begin(), launch.spec.scalars.end());
+    plan::LaunchOp::create(builder, entry.getLoc(), launch.prepare ? builder.getUnitAttr() : UnitAttr(),
+                           FlatSymbolRefAttr::get(context, launch.spec.symbol), touched, builder.getArrayAttr(extents),
+                           builder.getArrayAttr(scalars), launch.spec.units,
+                           builder.getI32IntegerAttr(launch.spec.grain), builder.getStringAttr(launch.spec.op),
+                           builder.getStringAttr(launch.origin.path), builder.getStringAttr(launch.origin.file),
+                           builder.getI32IntegerAttr(launch.origin.line), launch.spec.flops, launch.spec.bytes);
+  }
+}
+
+}  // namespace moe

@@ -1,0 +1,195 @@
+// --moe-lower-to-plan: a program of grouped flow entries becomes a plan.program: its states, scalars and entries, and
+// for each target the kernels, which stay as functions in a nested module, and a plan an entry. EntryPlanner decides
+// buffers and launches; here is what belongs to the program as a whole.
+#include "passes/planning/EntryPlanner.h"
+#include "passes/planning/Passes.h"
+#include "frontends/driver/Context.h"
+#include "llvm/ADT/StringSet.h"
+
+using namespace mlir;
+
+namespace moe {
+namespace {
+
+// FNV-1a, 32 bits: a parameter's path as a stream of random numbers.
+uint32_t streamOf(StringRef path) {
+  uint32_t hash = 2166136261u;
+  for (unsigned char c : path) hash = (hash ^ c) * 16777619u;
+  return hash;
+}
+
+struct LowerToPlan : PassWrapper<LowerToPlan, OperationPass<ModuleOp>> {
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(LowerToPlan)
+  LowerToPlan() = default;
+  LowerToPlan(const LowerToPlan &other) : PassWrapper(other) {}
+  explicit LowerToPlan(ArrayRef<std::string> names) { targets = names; }
+  StringRef getArgument() const override { return "moe-lower-to-plan"; }
+  StringRef getDescription() const override { return "decide buffers and launches, and emit kernels, for each target"; }
+  void getDependentDialects(DialectRegistry &registry) const override {
+    registry.insert<plan::PlanDialect, arith::ArithDialect, func::FuncDialect, LLVM::LLVMDialect, math::MathDialect,
+                    memref::MemRefDialect, scf::SCFDialect, vector::VectorDialect>();
+  }
+  ListOption<std::string> targets{*this, "target", llvm::cl::desc("cpu, cpu:x86-64-v3 or cpu:x86-64-v4")};
+
+  void runOnOperation() override {
+    for (flow::ProgramOp program : llvm::make_early_inc_range(getOperation().getOps<flow::ProgramOp>()))
+      if (failed(lower(program))) return signalPassFailure();
+  }
+
+  LogicalResult lower(flow::ProgramOp program);
+  LogicalResult states(flow::ProgramOp program);
+  LogicalResult scalars(flow::ProgramOp program);
+  LogicalResult entry(flow::EntryOp entry);
+  LogicalResult target(flow::ProgramOp program, StringRef name);
+  std::unique_ptr<OpBuilder> builder;
+};
+
+plan::InitAttr initOf(flow::InitAttr init, StringRef path) {
+  return plan::InitAttr::get(init.getContext(), static_cast<plan::InitKind>(init.getKind()), init.getA().getValue(),
+                             init.getB().getValue(), streamOf(path));
+}
+static_assert(int(flow::InitKind::trunc_normal) == int(plan::InitKind::trunc_normal));
+static_assert(int(flow::StateKind::average) == int(plan::StateKind::average));
+static_assert(int(flow::ScalarKind::progress) == int(plan::ScalarKind::progress));
+
+// Parameters and states of all entries, in the order of first appearance; entries share them by path.
+LogicalResult LowerToPlan::states(flow::ProgramOp program) {
+  llvm::StringMap<plan::StateOp> known;
+  llvm::DenseMap<uint32_t, StringRef> streams;
+  auto add = [&](Operation *op, StringRef path, plan::StateKind kind, flow::InitAttr init, StringAttr of) {
+    auto type = llvm::cast<RankedTensorType>(op->getResult(0).getType());
+    auto rule = initOf(init, path);
+    if (plan::StateOp before = known.lookup(path)) {
+      if (before.getKind() == kind && before.getInit() == rule && before.getShape() == type.getShape())
+        return success();
+      auto error = op->emitOpError("expected '") << path << "' with one shape and initial rule in all entries";
+      error.attachNote(before.getLoc()) << "it differs here";
+      return failure();
+    }
+    if (rule.getKind() != plan::InitKind::constant) {
+      auto [other, fresh] = streams.try_emplace(rule.getStream(), path);
+      if (!fresh)
+        return LogicalResult(op->emitOpError("expected a path whose random stream is its own, found '")
+                             << path << "' with that of '" << other->second << "'; rename one");
+    }
+    known[path] = plan::StateOp::create(*builder, op->getLoc(), builder->getStringAttr(path),
+                                        plan::StateKindAttr::get(&getContext(), kind),
+                                        plan::ElementAttr::get(&getContext(), plan::elementOf(type)),
+                                        builder->getDenseI64ArrayAttr(type.getShape()), rule, of);
+    return success();
+  };
+  WalkResult result = program.walk([&](Operation *op) {
+    LogicalResult added = success();
+    if (auto parameter = llvm::dyn_cast<flow::ParameterOp>(op))
+      added = add(op, parameter.getPath(), plan::StateKind::parameter, parameter.getInit(), StringAttr());
+    else if (auto state = llvm::dyn_cast<flow::StateOp>(op))
+      added = add(op, state.getPath(), static_cast<plan::StateKind>(state.getKind()), state.getInit(),
+                  state.getOfAttr());
+    return failed(added) ? WalkResult::interrupt() : WalkResult::advance();
+  });
+  return failure(result.wasInterrupted());
+}
+
+LogicalResult LowerToPlan::scalars(flow::ProgramOp program) {
+  llvm::StringMap<plan::ScalarOp> known;
+  WalkResult result = program.walk([&](flow::ScalarOp op) {
+    auto kind = static_cast<plan::ScalarKind>(op.getKind());
+    if (plan::ScalarOp before = known.lookup(op.getKey())) {
+      if (before.getKind() == kind && before.getFallback() == op.getFallback()) return WalkResult::advance();
+      auto error = op.emitOpError("expected '") << op.getKey() << "' with one kind and fallback everywhere";
+      error.attachNote(before.getLoc()) << "it differs here";
+      return WalkResult::interrupt();
+    }
+    known[op.getKey()] = plan::ScalarOp::create(*builder, op.getLoc(), op.getKeyAttr(),
+                                                plan::ScalarKindAttr::get(&getContext(), kind), op.getFallbackAttr());
+    return WalkResult::advance();
+  });
+  return failure(result.wasInterrupted());
+}
+
+LogicalResult LowerToPlan::entry(flow::EntryOp entry) {
+  auto port = [&](StringRef name, Type type) {
+    SmallVector<plan::ExprAttr> shape;
+    for (flow::Extent extent : flow::extentsOf(type)) shape.push_back(plan::fromExtent(extent));
+    return plan::PortAttr::get(&getContext(), builder->getStringAttr(name), plan::elementOf(type), shape);
+  };
+  SmallVector<Attribute> inputs, outputs;
+  llvm::StringSet<> names;
+  for (flow::InputOp input : entry.getBody().getOps<flow::InputOp>())
+    if (names.insert(input.getName()).second) inputs.push_back(port(input.getName(), input.getType()));
+  for (flow::OutputOp output : entry.getBody().getOps<flow::OutputOp>())
+    outputs.push_back(port(output.getName(), output.getX().getType()));
+  auto flops = entry->getAttrOfType<FloatAttr>("flops_per_image");
+  auto saved = entry->getAttrOfType<ArrayAttr>("saved");
+  auto kind = entry.getKind() == flow::EntryKind::train ? plan::EntryKind::train : plan::EntryKind::infer;
+  auto program = entry->getParentOfType<flow::ProgramOp>();
+  plan::EntryOp::create(*builder, entry.getLoc(), builder->getStringAttr(entry.getSymName()),
+                        plan::EntryKindAttr::get(&getContext(), kind), builder->getArrayAttr(inputs),
+                        builder->getArrayAttr(outputs),
+                        kind == plan::EntryKind::train ? program->getAttrOfType<StringAttr>("objective") : StringAttr(),
+                        flops ? flops : builder->getF64FloatAttr(0), saved ? saved : builder->getArrayAttr({}));
+  return success();
+}
+
+LogicalResult LowerToPlan::target(flow::ProgramOp program, StringRef name) {
+  std::string error;
+  std::optional<cpu::CpuTarget> cpu = cpu::cpuTarget(name, error);
+  if (!cpu) return program.emitError() << error;
+  OpBuilder::InsertionGuard guard(*builder);
+  SmallVector<StringRef> features(cpu->features.begin(), cpu->features.end());
+  auto op = plan::TargetOp::create(*builder, program.getLoc(), builder->getStringAttr("cpu"),
+                                   builder->getStringAttr(cpu->level), builder->getStrArrayAttr(features), Attribute(),
+                                   Attribute());
+  builder->setInsertionPointToStart(&op.getBody().emplaceBlock());
+  cpu::KernelModule kernels(&getContext(), *cpu);
+  // Planning adds copies to the entries, by this target's kernels.
+  OwningOpRef<flow::ProgramOp> work = program.clone();
+  Sharing sharing;
+  std::vector<std::unique_ptr<EntryPlanner>> planners;
+  for (flow::EntryOp entry : work->getBody().getOps<flow::EntryOp>()) {
+    planners.push_back(std::make_unique<EntryPlanner>(entry, kernels, sharing));
+    if (failed(planners.back()->plan())) return failure();
+  }
+  for (const cpu::Kernel &kernel : kernels.kernels()) {
+    SmallVector<Attribute> params;
+    for (auto [i, param] : llvm::enumerate(kernel.params)) {
+      auto over = sharing.find({kernel.symbol, unsigned(i)});
+      params.push_back(plan::ParamAttr::get(&getContext(), param.first, param.second,
+                                            over == sharing.end() ? -1 : int32_t(over->second)));
+    }
+    plan::KernelOp::create(*builder, program.getLoc(), kernel.symbol, kernel.kind, builder->getArrayAttr(params),
+                           kernel.scalars, kernel.scratch);
+  }
+  for (const auto &planner : planners) planner->build(*builder);
+  builder->insert(kernels.take().release());
+  return success();
+}
+
+LogicalResult LowerToPlan::lower(flow::ProgramOp program) {
+  builder = std::make_unique<OpBuilder>(program);
+  auto config = program->getAttrOfType<DictionaryAttr>("config");
+  auto op = plan::ProgramOp::create(*builder, program.getLoc(), builder->getStringAttr(program.getSymName()),
+                                    program->getAttrOfType<StringAttr>("optimizer"),
+                                    builder->getStringAttr(version()),
+                                    config ? config : builder->getDictionaryAttr({}));
+  builder->setInsertionPointToStart(&op.getBody().emplaceBlock());
+  if (failed(states(program)) || failed(scalars(program))) return failure();
+  for (flow::EntryOp item : program.getBody().getOps<flow::EntryOp>())
+    if (failed(entry(item))) return failure();
+  std::vector<std::string> names(targets.begin(), targets.end());
+  if (names.empty()) names.push_back("cpu");
+  for (const std::string &name : names)
+    if (failed(target(program, name))) return failure();
+  program.erase();
+  return success();
+}
+
+PassRegistration<LowerToPlan> registration;
+
+}  // namespace
+
+std::unique_ptr<Pass> createLowerToPlanPass(ArrayRef<std::string> targets) {
+  return std::make_unique<LowerToPlan>(targets);
+}
+
+}  // namespace moe
