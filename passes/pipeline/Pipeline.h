@@ -32,7 +32,8 @@ struct PipelineOptions {
 /// Adds the passes of one phase. `parse` and `emit` have none: they are not about the module's IR.
 void addPhase(mlir::OpPassManager &passes, Phase phase, const PipelineOptions &options);
 
-/// Runs the phases behind `parse` up to and including options.to. Diagnostics go to the context's handler.
-llvm::LogicalResult runPipeline(mlir::ModuleOp module, const PipelineOptions &options);
+/// Runs the phases behind `parse` up to and including options.to. Diagnostics go to the context's handler; `reached` is
+/// the phase that failed, or the last. A text is to blame for failures up to `simplify`, the compiler for later ones.
+llvm::LogicalResult runPipeline(mlir::ModuleOp module, const PipelineOptions &options, Phase *reached = nullptr);
 
 }  // namespace moe
