@@ -27,7 +27,7 @@ struct Key {
 
 const std::vector<Key> &keys() {
   static const std::vector<Key> table = {
-      {"train.steps", &Recipe::steps, 1},
+      {"train.steps", &Recipe::steps},
       {"train.batch_per_domain", &Recipe::batchPerDomain, 1, 1 << 20},
       {"train.seed", &Recipe::seed},
       {"train.checkpoint_every", &Recipe::checkpointEvery},
@@ -43,7 +43,8 @@ const std::vector<Key> &keys() {
       {"data.holdout", &Recipe::holdout, 0, 0.99},
       {"data.held_out", &Recipe::heldOut},
       {"data.threads", &Recipe::dataThreads, 1, 64},
-      {"eval.every", &Recipe::evalEvery, 1},
+      {"log.every", &Recipe::logEvery},
+      {"eval.every", &Recipe::evalEvery},
       {"eval.batch", &Recipe::evalBatch, 1, 1 << 20},
       {"eval.images", &Recipe::evalImages},
       {"eval.entry", &Recipe::evalEntry},
@@ -354,7 +355,7 @@ std::string Recipe::text() const {
   for (auto &[key, value] : scalars)
     add(key, number(value));
   std::string out;
-  for (const char *name : {"train", "optimizer", "aux", "data", "eval"})
+  for (const char *name : {"train", "optimizer", "aux", "data", "log", "eval"})
     if (sections.count(name))
       out += concat(out.empty() ? "" : "\n", "[", name, "]\n", sections[name]);
   return out;

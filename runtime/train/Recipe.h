@@ -17,7 +17,7 @@ struct Recipe {
   int64_t steps = 5001;
   int64_t batchPerDomain = 64;
   int64_t seed = 0;            // initial values, draws of training rows, random numbers of steps
-  int64_t checkpointEvery = 0; // steps; 0: at every evaluation
+  int64_t checkpointEvery = 0; // steps; 0: at every evaluation, and at the end
   std::string objective;       // empty: the program's only one
   // [data]
   std::string dataKind = "rotated";
@@ -31,8 +31,10 @@ struct Recipe {
   double holdout = 0.2;
   std::vector<int64_t> heldOut = {0};
   int64_t dataThreads = 1;
+  // [log]
+  int64_t logEvery = 0; // steps between lines of metrics with the losses alone; 0: none
   // [eval]
-  int64_t evalEvery = 300;
+  int64_t evalEvery = 300; // steps; 0: never
   int64_t evalBatch = 64;
   int64_t evalImages = 0; // a split; 0: all
   std::string evalEntry;  // empty: the program's first inference entry

@@ -46,11 +46,16 @@ private:
   Status announce();
   Status step(Prefetch &batches);
   Result<bool> evaluate(); // false: stopped meanwhile
+  Json metricsLine() const;
+  Status log();
   Status save(const std::string &folder);
   Result<TrainEnd> stopHere();
   Status finish();
   bool stopped() const { return options_.stop && options_.stop->load(std::memory_order_relaxed); }
-  bool due(int64_t every) const { return (state_.step - 1) % uint64_t(every) == 0 || state_.step == uint64_t(recipe_.steps); }
+  // DomainBed's rhythm: after steps 0, every, 2 * every, ... and after the last one. 0: never.
+  bool due(int64_t every) const {
+    return every && ((state_.step - 1) % uint64_t(every) == 0 || state_.step == uint64_t(recipe_.steps));
+  }
   std::string tableText(const Table &table) const;
   size_t batchRows() const { return data_->training.size() * size_t(recipe_.batchPerDomain); }
 
@@ -185,11 +190,32 @@ Status Run::step(Prefetch &batches) {
   return okStatus();
 }
 
+// The losses' means since the previous line, by DomainBed's keys.
+Json Run::metricsLine() const {
+  double stepTime = state_.step > sinceStep_ ? secondsSince(since_) / double(state_.step - sinceStep_) : 0;
+  size_t smallest = SIZE_MAX;
+  for (size_t domain : data_->training)
+    smallest = std::min(smallest, data_->splits[domain].in.size());
+  Json line = {{"step", state_.step - 1},
+               {"epoch", double(state_.step - 1) * double(recipe_.batchPerDomain) / double(smallest)}};
+  for (auto &[name, sum] : state_.sums)
+    line[name] = sum / double(std::max<uint64_t>(state_.summed, 1));
+  line["step_time"] = stepTime;
+  line["images_per_s"] = stepTime > 0 ? double(batchRows()) / stepTime : 0;
+  line["mem_gb"] = peakGigabytes();
+  return line;
+}
+
+Status Run::log() {
+  MOERT_TRY(folder_->appendMetrics(metricsLine().dump()));
+  state_.sums.clear();
+  state_.summed = 0;
+  return okStatus();
+}
+
 Result<bool> Run::evaluate() {
   auto before = Clock::now();
-  double stepTime = state_.step > sinceStep_
-                        ? std::chrono::duration<double>(before - since_).count() / double(state_.step - sinceStep_)
-                        : 0;
+  Json line = metricsLine();
   Table table;
   for (size_t domain = 0; domain < data_->set.domains(); ++domain) {
     double shares[2];
@@ -206,16 +232,6 @@ Result<bool> Run::evaluate() {
   for (size_t domain : data_->training)
     score += table[domain].second / double(data_->training.size());
 
-  size_t smallest = SIZE_MAX;
-  for (size_t domain : data_->training)
-    smallest = std::min(smallest, data_->splits[domain].in.size());
-  Json line = {{"step", state_.step - 1},
-               {"epoch", double(state_.step - 1) * double(recipe_.batchPerDomain) / double(smallest)}};
-  for (auto &[name, sum] : state_.sums)
-    line[name] = sum / double(std::max<uint64_t>(state_.summed, 1));
-  line["step_time"] = stepTime;
-  line["images_per_s"] = stepTime > 0 ? double(batchRows()) / stepTime : 0;
-  line["mem_gb"] = peakGigabytes();
   for (size_t domain = 0; domain < table.size(); ++domain) {
     line[concat("env", domain, "_in_acc")] = table[domain].first;
     line[concat("env", domain, "_out_acc")] = table[domain].second;
@@ -272,10 +288,12 @@ std::string Run::tableText(const Table &table) const {
 }
 
 Status Run::finish() {
-  if (!latest_) // resumed when all was done
-    progress_.say(concat("all ", recipe_.steps, " steps were done already"));
-  else
+  if (latest_)
     progress_.say(concat("\nafter ", state_.step, " steps (last):\n", tableText(*latest_)));
+  else
+    progress_.say(concat("all ", recipe_.steps, " steps are done; no evaluation was due"));
+  if (state_.bestScore < 0)
+    return folder_->markDone();
   char score[16];
   snprintf(score, sizeof score, "%.2f", 100 * state_.bestScore);
   progress_.say(concat("best: step ", state_.bestStep, ", mean out-split accuracy of the training domains ", score,
@@ -293,13 +311,17 @@ Result<TrainEnd> Run::run() {
   Prefetch batches([&](uint64_t step, Batch &batch) { rows.fill(step, batch); }, state_.step, uint64_t(recipe_.steps),
                    int(recipe_.dataThreads));
   MOERT_TRY(announce());
+  if (recipe_.steps == 0) // the initial values alone
+    MOERT_TRY(save(folder_->last()));
   int64_t saveEvery = recipe_.checkpointEvery ? recipe_.checkpointEvery : recipe_.evalEvery;
   while (state_.step < uint64_t(recipe_.steps) || state_.pendingEvaluation) {
     if (!state_.pendingEvaluation) {
       MOERT_TRY(step(batches));
       state_.pendingEvaluation = due(recipe_.evalEvery);
+      if (!state_.pendingEvaluation && due(recipe_.logEvery))
+        MOERT_TRY(log());
     }
-    bool saves = due(saveEvery);
+    bool saves = due(saveEvery) || state_.step == uint64_t(recipe_.steps);
     if (state_.pendingEvaluation && !stopped()) {
       MOERT_ASSIGN(bool done, evaluate());
       if (!done)

@@ -1,0 +1,236 @@
+// Checkpoints and the formats below them: what is written reads back to the bit, what is damaged is refused, and a
+// failure to write leaves the previous checkpoint.
+#include "runtime/base/Files.h"
+#include "runtime/data/Npy.h"
+#include "runtime/data/Png.h"
+#include "runtime/data/TestSet.h"
+#include "runtime/train/Checkpoint.h"
+#include "runtime/train/Safetensors.h"
+#include "test/support/TestProgram.h"
+
+#include <csignal>
+#include <cstring>
+#include <gtest/gtest.h>
+#include <png.h>
+#include <sys/resource.h>
+
+using namespace moert;
+
+namespace {
+
+std::shared_ptr<const Program> programWith(const char *weight) {
+  auto made = test::testProgram();
+  made.table.states[test::kW]->path = weight;
+  made.table.states[test::kMomentum]->of = weight;
+  auto program = Program::verify(made.encode(), "test.moe");
+  EXPECT_TRUE(program.ok()) << program.status().message();
+  return *program;
+}
+
+std::shared_ptr<States> statesOf(std::shared_ptr<const Program> program, uint64_t seed) {
+  auto states = States::create(program, seed);
+  EXPECT_TRUE(states.ok()) << states.status().message();
+  return *states;
+}
+
+bool same(const States &a, const States &b) {
+  for (size_t i = 0; i < a.size(); ++i)
+    if (std::memcmp(a.tensor(i).bytes.data(), b.tensor(i).bytes.data(), a.tensor(i).bytes.size()) != 0)
+      return false;
+  return true;
+}
+
+Checkpoint example() {
+  Checkpoint checkpoint;
+  checkpoint.run.step = 12;
+  checkpoint.run.bestScore = 0.1 + 0.2;
+  checkpoint.run.sums["loss"] = 1.0 / 3;
+  checkpoint.run.summed = 5;
+  checkpoint.programDigest = "abc";
+  checkpoint.recipe = "[train]\n";
+  return checkpoint;
+}
+
+std::string readBack(const std::string &path) {
+  auto file = Safetensors::read(path);
+  return file.ok() ? "no failure" : file.status().message();
+}
+
+std::string withTable(const std::string &table, size_t data) {
+  uint64_t length = table.size();
+  return std::string(reinterpret_cast<char *>(&length), 8) + table + std::string(data, 'x');
+}
+
+} // namespace
+
+TEST(Checkpoint, ReadsBackToTheBit) {
+  TestFolder folder;
+  auto program = programWith("fc.weight");
+  auto states = statesOf(program, 1), other = statesOf(program, 2);
+  ASSERT_FALSE(same(*states, *other));
+  ASSERT_TRUE(saveCheckpoint(folder.file("last"), *states, example()).ok());
+  auto loaded = loadCheckpoint(folder.file("last"), *other);
+  ASSERT_TRUE(loaded.ok()) << loaded.status().message();
+  EXPECT_TRUE(same(*states, *other));
+  EXPECT_EQ(loaded->run.step, 12u);
+  EXPECT_EQ(loaded->run.bestScore, 0.1 + 0.2);
+  EXPECT_EQ(loaded->run.sums.at("loss"), 1.0 / 3);
+  EXPECT_EQ(loaded->recipe, "[train]\n");
+  // Over an existing one, and from a crash between two renames.
+  ASSERT_TRUE(saveCheckpoint(folder.file("last"), *states, example()).ok());
+  EXPECT_FALSE(exists(folder.file("last.tmp")));
+  std::filesystem::rename(folder.file("last"), folder.file("last.previous"));
+  EXPECT_TRUE(loadCheckpoint(folder.file("last"), *other).ok());
+}
+
+TEST(Checkpoint, NamesTheNearestKeysOfAnotherModel) {
+  TestFolder folder;
+  auto states = statesOf(programWith("fc.weight"), 1);
+  ASSERT_TRUE(saveCheckpoint(folder.file("last"), *states, example()).ok());
+  auto other = statesOf(programWith("fc2.weight"), 3), before = statesOf(programWith("fc2.weight"), 3);
+  auto loaded = loadCheckpoint(folder.file("last"), *other);
+  ASSERT_FALSE(loaded.ok());
+  EXPECT_EQ(loaded.status().exitCode(), 1);
+  EXPECT_NE(loaded.status().message().find("'fc2.weight' is missing; nearest there: 'fc.weight'"), std::string::npos)
+      << loaded.status().message();
+  EXPECT_NE(loaded.status().message().find("'fc.weight' is not in the program; nearest there: 'fc2.weight'"),
+            std::string::npos);
+  EXPECT_TRUE(same(*other, *before));
+  EXPECT_NE(loadParameters(folder.file("nowhere"), *other).message().find("found none"), std::string::npos);
+}
+
+TEST(Checkpoint, DamageIsRefusedAndChangesNothing) {
+  TestFolder folder;
+  auto program = programWith("fc.weight");
+  auto states = statesOf(program, 1), other = statesOf(program, 2), before = statesOf(program, 2);
+  ASSERT_TRUE(saveCheckpoint(folder.file("last"), *states, example()).ok());
+  for (const char *name : {"model.safetensors", "optimizer.safetensors", "state.json"}) {
+    std::string path = folder.file(std::string("last/") + name), whole = *readText(path);
+    size_t end = whole.size() - (whole.ends_with("\n") ? 1 : 0); // state.json is whole without its last line end
+    for (size_t n = 0; n < end; ++n) {
+      std::ofstream(path, std::ios::binary).write(whole.data(), long(n));
+      ASSERT_FALSE(loadCheckpoint(folder.file("last"), *other).ok()) << name << " cut at " << n;
+      ASSERT_TRUE(same(*other, *before));
+    }
+    for (size_t n = 0; n < whole.size(); ++n)
+      for (char flip : {0x01, 0x20, 0x7f}) { // read or refused, never a crash; never half of it
+        std::string changed = whole;
+        changed[n] = char(changed[n] ^ flip);
+        std::ofstream(path, std::ios::binary).write(changed.data(), long(changed.size()));
+        auto fresh = statesOf(program, 2);
+        if (!loadCheckpoint(folder.file("last"), *fresh).ok())
+          ASSERT_TRUE(same(*fresh, *before));
+      }
+    std::ofstream(path, std::ios::binary).write(whole.data(), long(whole.size()));
+  }
+  EXPECT_TRUE(loadCheckpoint(folder.file("last"), *other).ok());
+}
+
+TEST(Checkpoint, FailedWriteKeepsThePrevious) {
+  TestFolder folder;
+  auto program = programWith("fc.weight");
+  auto states = statesOf(program, 1), newer = statesOf(program, 2), loaded = statesOf(program, 3);
+  ASSERT_TRUE(saveCheckpoint(folder.file("last"), *states, example()).ok());
+  auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  rlimit old{};
+  getrlimit(RLIMIT_FSIZE, &old);
+  for (rlim_t bytes : {0, 50, 200}) { // as a full disk: the write comes short
+    rlimit limit{bytes, old.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &limit);
+    Status status = saveCheckpoint(folder.file("last"), *newer, example());
+    setrlimit(RLIMIT_FSIZE, &old);
+    ASSERT_FALSE(status.ok());
+    EXPECT_EQ(status.exitCode(), 1);
+    EXPECT_NE(status.message().find("cannot write"), std::string::npos) << status.message();
+    EXPECT_FALSE(exists(folder.file("last.tmp")));
+    ASSERT_TRUE(loadCheckpoint(folder.file("last"), *loaded).ok());
+    EXPECT_TRUE(same(*loaded, *states));
+  }
+  std::signal(SIGXFSZ, handler);
+}
+
+TEST(Safetensors, RefusesHostileTables) {
+  TestFolder folder;
+  auto refused = [&](const std::string &bytes) {
+    std::ofstream(folder.file("x"), std::ios::binary).write(bytes.data(), long(bytes.size()));
+    return readBack(folder.file("x"));
+  };
+  const char *good = R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"U8","shape":[],"data_offsets":[8,9]}})";
+  EXPECT_EQ(refused(withTable(good, 9)), "no failure");
+  EXPECT_NE(refused(withTable(good, 8)).find("cut short"), std::string::npos);
+  EXPECT_NE(refused(withTable(good, 10)).find("expected 9 bytes of data"), std::string::npos);
+  std::pair<const char *, const char *> cases[] = {
+      {R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", "twice"},
+      {R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"U8","shape":[1],"data_offsets":[7,8]}})", "to start at 8"},
+      {R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,8]}})", "expected 4 bytes by its shape"},
+      {R"({"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}})", "fit 64 bits"},
+      {R"({"a":{"dtype":"F32","shape":[9223372036854775807,2],"data_offsets":[0,8]}})", "fit 64 bits"},
+      {R"({"a":{"dtype":"Q9","shape":[2],"data_offsets":[0,8]}})", "unknown dtype 'Q9'"},
+      {R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}})", "inside the 8"},
+      {R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,18446744073709551615]}})", "inside the 8"},
+      {R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0]}})", "two data_offsets"},
+      {R"({"a":{"dtype":3,"shape":[2],"data_offsets":[0,8]}})", "dtype"},
+      {R"({"a":4})", "an object"},
+      {R"([1,2,3])", "a JSON object"},
+      {R"({"a")", "a JSON object"},
+  };
+  for (auto &[table, message] : cases)
+    EXPECT_NE(refused(withTable(table, 8)).find(message), std::string::npos) << table << refused(withTable(table, 8));
+  EXPECT_NE(refused(withTable(std::string(100000, '['), 8)), "no failure");
+  EXPECT_NE(refused("short").find("expected a safetensors file"), std::string::npos);
+  EXPECT_NE(refused(std::string(8, '\xff') + "{}").find("expected a safetensors file"), std::string::npos);
+}
+
+TEST(Npy, ReadsBackAndRefuses) {
+  TestFolder folder;
+  float values[6] = {1, 2, 3, 4, 5, 6};
+  int64_t shape[] = {2, 3};
+  ASSERT_TRUE(writeNpy(folder.file("x"), fb::ElementType::f32, shape, std::as_bytes(std::span(values))).ok());
+  auto array = readNpy(folder.file("x"));
+  ASSERT_TRUE(array.ok()) << array.status().message();
+  EXPECT_EQ(array->shape, (std::vector<int64_t>{2, 3}));
+  EXPECT_EQ(std::memcmp(array->bytes.data(), values, sizeof values), 0);
+  std::string whole = *readText(folder.file("x"));
+  EXPECT_EQ(whole.size() % 64, 24u); // the data starts at a multiple of 64
+  for (size_t n = 0; n < whole.size(); ++n) {
+    std::ofstream(folder.file("y"), std::ios::binary).write(whole.data(), long(n));
+    EXPECT_FALSE(readNpy(folder.file("y")).ok()) << n;
+  }
+  std::string fortran = whole;
+  fortran.replace(fortran.find("False"), 5, "True ");
+  std::ofstream(folder.file("y"), std::ios::binary).write(fortran.data(), long(fortran.size()));
+  EXPECT_NE(readNpy(folder.file("y")).status().message().find("C order"), std::string::npos);
+}
+
+TEST(Png, ReadsGreyAndColourAndRefusesTheRest) {
+  TestFolder folder;
+  auto write = [&](uint32_t format, int channels) {
+    png_image image{};
+    image.version = PNG_IMAGE_VERSION;
+    image.width = 3;
+    image.height = 2;
+    image.format = format;
+    std::vector<uint8_t> pixels(size_t(6 * channels));
+    for (size_t i = 0; i < pixels.size(); ++i)
+      pixels[i] = uint8_t(10 * i + 1);
+    EXPECT_TRUE(png_image_write_to_file(&image, folder.file("x.png").c_str(), 0, pixels.data(), 0, nullptr));
+    return pixels;
+  };
+  for (int channels : {1, 3}) {
+    auto pixels = write(channels == 1 ? PNG_FORMAT_GRAY : PNG_FORMAT_RGB, channels);
+    auto image = readPng(folder.file("x.png"));
+    ASSERT_TRUE(image.ok()) << image.status().message();
+    EXPECT_EQ(image->channels, channels);
+    EXPECT_EQ(image->height, 2);
+    EXPECT_EQ(image->width, 3);
+    EXPECT_EQ(image->pixels, pixels);
+    std::string whole = *readText(folder.file("x.png"));
+    for (size_t n = 0; n + 12 < whole.size(); ++n) { // the last chunk is an empty end mark
+      std::ofstream(folder.file("y.png"), std::ios::binary).write(whole.data(), long(n));
+      EXPECT_FALSE(readPng(folder.file("y.png")).ok()) << n;
+    }
+  }
+  write(PNG_FORMAT_RGBA, 4);
+  EXPECT_NE(readPng(folder.file("x.png")).status().message().find("alpha"), std::string::npos);
+  EXPECT_NE(readPng(folder.file("none.png")).status().message().find("No such file"), std::string::npos);
+}

@@ -1,0 +1,128 @@
+// What a recipe accepts, and what it says about the rest.
+#include "runtime/train/Recipe.h"
+#include "test/support/TestProgram.h"
+
+#include <gtest/gtest.h>
+
+using namespace moert;
+
+namespace {
+
+std::string failure(const std::string &text, const std::vector<std::string> &settings = {}) {
+  auto recipe = Recipe::parse(text, "r.toml", settings);
+  return recipe.ok() ? "no failure" : recipe.status().message();
+}
+
+std::shared_ptr<const Program> program() {
+  auto made = test::testProgram();
+  for (const char *key : {"aux.entropy", "aux.blocks.0.balance", "aux.blocks.1.balance"}) {
+    auto scalar = std::make_unique<moe::fb::ScalarT>();
+    scalar->key = key;
+    scalar->kind = moe::fb::ScalarKind::recipe;
+    scalar->fallback = 1;
+    made.table.scalars.push_back(std::move(scalar));
+  }
+  auto program = Program::verify(made.encode(), "test.moe");
+  EXPECT_TRUE(program.ok()) << program.status().message();
+  return *program;
+}
+
+std::string bindFailure(const std::string &text) {
+  auto recipe = Recipe::parse(text, "r.toml", {});
+  EXPECT_TRUE(recipe.ok()) << recipe.status().message();
+  Status status = recipe->bind(*program());
+  return status.ok() ? "no failure" : status.message();
+}
+
+double scalar(const Recipe &recipe, const std::string &key) {
+  for (auto &[name, value] : recipe.scalars)
+    if (name == key)
+      return value;
+  ADD_FAILURE() << key;
+  return 0;
+}
+
+} // namespace
+
+TEST(Recipe, ReadsEveryType) {
+  auto recipe = Recipe::parse("[train]\nsteps = 7\n[data]\nkind = \"colored\"\nflips = [0.1, 1]\nheld_out = [1]\n"
+                              "[optimizer]\nlr = 1\n",
+                              "r.toml", {"data.path=/a b", "train.steps=9"});
+  ASSERT_TRUE(recipe.ok()) << recipe.status().message();
+  EXPECT_EQ(recipe->steps, 9);
+  EXPECT_EQ(recipe->dataKind, "colored");
+  EXPECT_EQ(recipe->flips, (std::vector<double>{0.1, 1}));
+  EXPECT_EQ(recipe->heldOut, std::vector<int64_t>{1});
+  EXPECT_EQ(recipe->dataPath, "/a b");
+}
+
+TEST(Recipe, RefusesWithPlaceAndHint) {
+  EXPECT_EQ(failure("[train]\nstep = 3"),
+            "r.toml:2: unknown key 'train.step'; did you mean 'train.steps'?; docs/recipe.md lists the keys");
+  EXPECT_EQ(failure("[train]\n\nsteps = \"3\""), "r.toml:3: train.steps: expected an integer, found a text");
+  EXPECT_EQ(failure("[train]\nsteps = 3.0"), "r.toml:2: train.steps: expected an integer, found a number");
+  EXPECT_EQ(failure("[optimizer]\nlr = true"), "r.toml:2: optimizer.lr: expected a number, found a boolean");
+  EXPECT_EQ(failure("[optimizer]\nlr = nan"), "r.toml:2: optimizer.lr: expected a finite number");
+  EXPECT_EQ(failure("[data]\nheld_out = 0"), "r.toml:2: data.held_out: expected a list of integers, found an integer");
+  EXPECT_EQ(failure("[data]\nheld_out = [0, 0.5]"), "r.toml:2: data.held_out: expected an integer, found a number");
+  EXPECT_EQ(failure("[data]\nholdout = 1.5"),
+            "r.toml:2: data.holdout: expected a value from 0 to 0.99, found 1.5");
+  EXPECT_EQ(failure("[data]\nheld_out = [6]"),
+            "r.toml: data.held_out: expected domains from 0 to 5, found 6: there are 6 (data.angles)");
+  EXPECT_EQ(failure("[data]\nangles = [0]\nheld_out = [0]"),
+            "r.toml: data.held_out: expected a domain left to train on, found all 1 held out");
+  EXPECT_TRUE(failure("[data]\nheld_out = [1, 1]").find("found 1 twice") != std::string::npos);
+  EXPECT_TRUE(failure("[data]\nkind = \"rotate\"").find("found 'rotate'") != std::string::npos);
+  EXPECT_TRUE(failure("[data\n").starts_with("r.toml:1:"));
+  EXPECT_TRUE(failure("", {"train.steps"}).find("expected key=value") != std::string::npos);
+  EXPECT_TRUE(failure("", {"train.stepz=4"}).find("did you mean 'train.steps'") != std::string::npos);
+  EXPECT_TRUE(failure("", {"[x]\na=4"}).find("on one line") != std::string::npos);
+  EXPECT_TRUE(failure("train = 3").find("unknown key 'train'") != std::string::npos);
+}
+
+TEST(Recipe, EveryPrefixOfAFileIsHandled) {
+  std::string text = "[train]\nsteps = 7 # x\n[data]\nflips = [0.1, 0.2]\nkind = \"colored\"\n[aux]\n\"a.*\" = 1e-3\n";
+  for (size_t n = 0; n <= text.size(); ++n)
+    (void)failure(text.substr(0, n));
+}
+
+TEST(Recipe, BindsToTheProgram) {
+  auto recipe = Recipe::parse("[optimizer]\nlr = 0.5\n[aux]\n\"blocks.1.balance\" = 3\n\"blocks.*.balance\" = 2\n", "r.toml",
+                              {"aux.entropy=0.25"});
+  ASSERT_TRUE(recipe.ok()) << recipe.status().message();
+  ASSERT_TRUE(recipe->bind(*program()).ok());
+  EXPECT_EQ(scalar(*recipe, "optimizer.lr"), 0.5);
+  EXPECT_EQ(scalar(*recipe, "optimizer.momentum"), 0.5); // the program's
+  EXPECT_EQ(scalar(*recipe, "aux.entropy"), 0.25);
+  EXPECT_EQ(scalar(*recipe, "aux.blocks.0.balance"), 2);
+  EXPECT_EQ(scalar(*recipe, "aux.blocks.1.balance"), 3);
+  EXPECT_TRUE(bindFailure("[optimizer]\nlrr = 1").find("did you mean 'optimizer.lr'") != std::string::npos);
+  EXPECT_TRUE(bindFailure("[aux]\nentropi = 1").find("did you mean 'aux.entropy'") != std::string::npos);
+  EXPECT_TRUE(bindFailure("[optimizer]\nkind = \"adam\"").find("moec compile") != std::string::npos);
+  EXPECT_TRUE(bindFailure("[optimizer]\nkind = \"adam\"").find("--optimizer=adam") != std::string::npos);
+}
+
+TEST(Recipe, TextReadsBack) {
+  auto recipe = Recipe::parse("[data]\nkind = \"colored\"\npath = \"/a\\\"b\"\nheld_out=[2]\n[optimizer]\nlr = 0.1\n", "r.toml",
+                              {"aux.blocks.*.balance=0.7"});
+  ASSERT_TRUE(recipe.ok()) << recipe.status().message();
+  ASSERT_TRUE(recipe->bind(*program()).ok());
+  auto again = Recipe::parse(recipe->text(), "saved", {});
+  ASSERT_TRUE(again.ok()) << again.status().message() << recipe->text();
+  ASSERT_TRUE(again->bind(*program()).ok());
+  EXPECT_EQ(again->text(), recipe->text());
+  EXPECT_TRUE(differences(*recipe, *again, {}).empty());
+  again->heldOut = {1};
+  again->dataPath = "/elsewhere";
+  EXPECT_EQ(differences(*recipe, *again, {}),
+            std::vector<std::string>{"data.held_out: expected [2], found [1]"});
+}
+
+TEST(Recipe, Globs) {
+  EXPECT_TRUE(globMatches("a.*.c", "a.bb.c"));
+  EXPECT_TRUE(globMatches("a.*", "a."));
+  EXPECT_TRUE(globMatches("*x*", "axb"));
+  EXPECT_FALSE(globMatches("a.*", "a.b.c"));
+  EXPECT_FALSE(globMatches("a", "ab"));
+  EXPECT_FALSE(globMatches("a*", "b"));
+}
