@@ -1,6 +1,5 @@
 // The passes between elaboration and fusion, all over `flow` and in this order: Differentiate replaces flow.grad by the
-// ops that compute it, PruneInference takes out of inference entries what only training needs, Simplify makes the graph
-// small, Rematerialize chooses what is kept for the backward part.
+// ops that compute it, Simplify makes the graph small, Rematerialize chooses what is kept for the backward part.
 #pragma once
 #include "mlir/Pass/Pass.h"
 #include <memory>
@@ -8,7 +7,6 @@
 namespace moe {
 
 std::unique_ptr<mlir::Pass> createDifferentiate();
-std::unique_ptr<mlir::Pass> createPruneInference();
 std::unique_ptr<mlir::Pass> createSimplify();
 std::unique_ptr<mlir::Pass> createRematerialize();
 

@@ -1,0 +1,70 @@
+// Makes an entry small: folds and canonical forms of the ops, the rules of SimplifyElementwise and SimplifyReductions,
+// common subexpressions, sums shared between reductions, and everything dead. They enable each other, so they run in
+// rounds until nothing changes. Barriers keep their clones apart throughout. Marks that only differentiation reads
+// (stop_gradient, reverse_gradient) go where no flow.grad is left.
+//
+//     %s = flow.broadcast %k to [0] : tensor<8xf32> -> tensor<8x16xf32>
+//     %p = flow.mul %x, %s : tensor<8x16xf32>
+//     %y = flow.reduce sum %p over [1] : tensor<8x16xf32> -> tensor<8xf32>
+//   ==>
+//     %t = flow.reduce sum %x over [1] : tensor<8x16xf32> -> tensor<8xf32>
+//     %y = flow.mul %t, %k : tensor<8xf32>
+#include "passes/training/ShareReductions.h"
+#include "passes/training/SimplifyPatterns.h"
+#include "passes/training/Training.h"
+#include "mlir/IR/Dominance.h"
+#include "mlir/Transforms/CSE.h"
+#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
+
+using namespace mlir;
+using namespace flow;
+
+namespace {
+
+struct Simplify : PassWrapper<Simplify, OperationPass<ModuleOp>> {
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(Simplify)
+  StringRef getArgument() const final { return "moe-simplify"; }
+  StringRef getDescription() const final { return "fold, share and drop what a graph can do without"; }
+
+  void runOnOperation() final {
+    MLIRContext *context = &getContext();
+    RewritePatternSet rules(context), last(context);
+    for (RewritePatternSet *set : {&rules, &last}) {
+      for (RegisteredOperationName name : context->getRegisteredOperations())
+        if (isa_and_nonnull<FlowDialect>(&name.getDialect()))
+          name.getCanonicalizationPatterns(*set, context);
+      moe::addElementwiseRules(*set);
+      moe::addReductionRules(*set);
+    }
+    moe::addDerivativeMarkRules(last);
+    FrozenRewritePatternSet before(std::move(rules)), after(std::move(last));
+
+    SmallVector<EntryOp> entries;
+    getOperation().walk([&](EntryOp entry) { entries.push_back(entry); });
+    for (EntryOp entry : entries) {
+      bool differentiated = entry.getBody().getOps<GradOp>().empty();
+      if (failed(simplify(entry, differentiated ? after : before)))
+        return signalPassFailure();
+    }
+  }
+
+  LogicalResult simplify(EntryOp entry, const FrozenRewritePatternSet &rules) {
+    // Each round that changes something removes a pass over a tensor: the bound is only a guard.
+    for (unsigned round = 0; round < 16; ++round) {
+      if (failed(applyPatternsGreedily(entry.getBody(), rules)))
+        return entry.emitError("expected the rules of moe-simplify to come to an end, found them still at work after "
+                               "the driver's limit; report this with the model");
+      IRRewriter rewriter(entry.getContext());
+      DominanceInfo dominance(entry);
+      eliminateCommonSubExpressions(rewriter, dominance, entry);
+      if (!moe::shareReductions(entry))
+        return success();
+    }
+    return success();
+  }
+};
+PassRegistration<Simplify> registration;
+
+} // namespace
+
+std::unique_ptr<Pass> moe::createSimplify() { return std::make_unique<Simplify>(); }
