@@ -104,8 +104,10 @@ bool distribute(ReduceOp root) {
   Sums sums(root);
   if (!sums.isFree(op->getOperand(0)) || !sums.isFree(op->getOperand(1)))
     return false;
-  // sumOf(root.getX()) starts at the combination itself, for the root is no sum that is there already.
-  Value sum = sums.sumOf(root.getX());
+  OpBuilder builder(root);
+  Emit e{builder, root.getLoc()};
+  Value first = sums.sumOf(op->getOperand(0)), second = sums.sumOf(op->getOperand(1));
+  Value sum = isa<AddOp>(op) ? e.add(first, second) : e.sub(first, second);
   root.replaceAllUsesWith(sum);
   root.erase();
   return true;

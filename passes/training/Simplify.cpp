@@ -49,9 +49,11 @@ struct Simplify : PassWrapper<Simplify, OperationPass<ModuleOp>> {
   }
 
   LogicalResult simplify(EntryOp entry, const FrozenRewritePatternSet &rules) {
+    GreedyRewriteConfig config;
+    config.setMaxIterations(100);
     // Each round that changes something removes a pass over a tensor: the bound is only a guard.
     for (unsigned round = 0; round < 16; ++round) {
-      if (failed(applyPatternsGreedily(entry.getBody(), rules)))
+      if (failed(applyPatternsGreedily(entry.getBody(), rules, config)))
         return entry.emitError("expected the rules of moe-simplify to come to an end, found them still at work after "
                                "the driver's limit; report this with the model");
       IRRewriter rewriter(entry.getContext());

@@ -41,15 +41,13 @@ struct ReduceOfBroadcast : OpRewritePattern<ReduceOp> {
         repeated.push_back(axis);
     for (auto [axis, dim] : llvm::enumerate(copies.getDims()))
       llvm::is_contained(op.getAxes(), dim) ? inner.push_back(axis) : dims.push_back(dim);
-    if (repeated.empty())
+    bool counts = op.getKind() == ReduceKind::sum;
+    if (repeated.empty() || (counts && !isa<FloatType>(Emit::elementOf(op.getX()))))
       return failure();
     Emit e{rewriter, op.getLoc()};
     Value small = e.reduce(op.getKind(), copies.getX(), inner);
-    if (op.getKind() == ReduceKind::sum) {
-      if (!isa<FloatType>(Emit::elementOf(small)))
-        return failure();
+    if (counts)
       small = e.mul(small, e.spread(e.count(op.getX(), repeated), small));
-    }
     rewriter.replaceOp(op, e.broadcast(small, op.getType(), withoutAxes(dims, op.getAxes())));
     return success();
   }
