@@ -1,8 +1,8 @@
 // Evaluates the language's expressions. Sizes are 64-bit integers: overflow, a division that is not exact and a
 // division by zero are errors that show the numbers, never a wrapped or rounded size.
 #include "dialects/moe/Env.h"
-#include "llvm/Support/Format.h"
 #include "llvm/Support/MathExtras.h"
+#include <charconv>
 #include <cmath>
 
 using namespace mlir;
@@ -12,9 +12,8 @@ std::string Binding::str() const {
   if (auto *size = std::get_if<int64_t>(&is))
     return std::to_string(*size);
   if (auto *number = std::get_if<double>(&is)) {
-    std::string text;
-    llvm::raw_string_ostream(text) << llvm::format("%g", *number);
-    return text;
+    char buffer[40];
+    return std::string(buffer, std::to_chars(buffer, buffer + sizeof buffer, *number).ptr);
   }
   return "@" + std::get<std::shared_ptr<Closure>>(is)->layer.getSymName().str();
 }

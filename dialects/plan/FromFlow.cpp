@@ -25,7 +25,12 @@ Origin originOf(Location location) {
   Origin origin;
   location->walk([&](Location inner) {
     if (auto name = llvm::dyn_cast<NameLoc>(inner)) {
-      if (origin.path.empty()) origin.path = name.getName().str();
+      // "conv featurizer.stages.0.conv": the language's op, then the path of names (docs/architecture.md, Locations).
+      if (origin.op.empty()) {
+        auto [op, path] = name.getName().getValue().split(' ');
+        origin.op = op.str();
+        origin.path = path.str();
+      }
     } else if (auto file = llvm::dyn_cast<FileLineColLoc>(inner)) {
       origin.file = file.getFilename().str();
       origin.line = file.getLine();

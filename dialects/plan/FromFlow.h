@@ -16,9 +16,10 @@ inline ExprAttr elementsOf(mlir::Type tensor) { return fromExtent(flow::elements
 /// How an element lies in memory; masks are bytes.
 Element elementOf(mlir::Type tensorOrElement);
 
-/// The innermost name and the first file and line that a location mentions, for profiles and errors of a run.
+/// The outermost name (op of the language, path of names) and the first file and line that a location mentions, for
+/// profiles and errors of a run.
 struct Origin {
-  std::string path, file;
+  std::string op, path, file;
   unsigned line = 0;
 };
 Origin originOf(mlir::Location location);

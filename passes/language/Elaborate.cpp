@@ -117,6 +117,9 @@ LogicalResult Elaboration::bindParameters() {
       return diag;
     }
   for (auto param : model.getParams().getAsRange<ParamAttr>()) {
+    if (llvm::is_contained({"objective", "source", "target"}, param.getName()))
+      return model.emitError() << "expected another name for parameter '" << param.getName()
+                               << "': programs record their " << param.getName() << " under it";
     auto expr = cast<ExprAttr>(param.getFallback());
     auto it = given.find(param.getName());
     if (it != given.end()) {
@@ -287,7 +290,9 @@ LogicalResult Elaboration::buildEntry(StringRef name, flow::EntryKind kind) {
 /// What was chosen at compile time, for the program's records.
 DictionaryAttr Elaboration::config(MLIRContext *context) {
   Builder b(context);
-  SmallVector<NamedAttribute> list;
+  SmallVector<NamedAttribute> list{b.getNamedAttr("objective", b.getStringAttr(options.objective))};
+  if (auto file = model.getLoc()->findInstanceOf<FileLineColLoc>())
+    list.push_back(b.getNamedAttr("source", file.getFilename()));
   for (auto param : model.getParams().getAsRange<ParamAttr>())
     list.push_back(b.getNamedAttr(param.getName(), b.getStringAttr(env.names[param.getName()].str())));
   return b.getDictionaryAttr(list);

@@ -1,0 +1,89 @@
+// --moe-check-unused: warns of values, parameters and layers that nothing uses. A warning, since a text in the making is
+// full of them; what is unused costs nothing in a program. Layers count as unused only beside a model: a file of layers
+// alone is a library.
+#include "passes/language/CheckUnused.h"
+#include "dialects/moe/MoeDialect.h"
+#include "llvm/ADT/StringSet.h"
+
+using namespace mlir;
+using namespace moe;
+
+/// Names of sizes, numbers and layers that a body's expressions mention.
+static llvm::StringSet<> mentioned(Operation *body) {
+  llvm::StringSet<> names;
+  body->walk([&](Operation *op) {
+    for (NamedAttribute attribute : op->getAttrs())
+      attribute.getValue().walk([&](ExprAttr e) {
+        if (e.getKind() == ExprKind::Name || e.getKind() == ExprKind::Layer)
+          names.insert(e.getText());
+      });
+    if (auto chain = dyn_cast<ChainOp>(op); chain && chain.getRamp())
+      names.insert(*chain.getRamp());
+  });
+  return names;
+}
+
+static void checkParams(Operation *body, ArrayAttr params) {
+  llvm::StringSet<> names = mentioned(body);
+  for (auto param : params.getAsRange<ParamAttr>())
+    if (!names.contains(param.getName()))
+      body->emitWarning() << "parameter '" << (param.getKind() == "layer" ? "@" : "") << param.getName() << "' of "
+                          << body->getName().stripDialect() << " '@" << SymbolTable::getSymbolName(body).getValue() << "' is not used";
+}
+
+static void checkValues(Operation *body) {
+  body->walk([&](Operation *op) {
+    // An op of several results is used if one of them is.
+    if (op->getNumResults() && op->use_empty()) {
+      auto name = dyn_cast<NameLoc>(op->getLoc());
+      op->emitWarning() << "value" << (name ? " '%" + name.getName().getValue() + "'" : Twine()).str() << " is not used";
+    }
+  });
+  for (BlockArgument argument : body->getRegion(0).getArguments())
+    if (argument.use_empty() && !body->getRegion(0).front().empty()) {
+      auto name = dyn_cast<NameLoc>(argument.getLoc());
+      emitWarning(argument.getLoc()) << "value" << (name ? " '%" + name.getName().getValue() + "'" : Twine()).str() << " is not used";
+    }
+}
+
+void moe::checkUnused(ModuleOp module) {
+  llvm::StringSet<> used;
+  bool model = false;
+  for (Operation &op : *module.getBody()) {
+    if (!isa<LayerOp, ModelOp, ObjectiveOp>(op))
+      continue;
+    model |= isa<ModelOp>(op);
+    for (auto &name : mentioned(&op))
+      used.insert(name.getKey());
+    checkValues(&op);
+    if (auto layer = dyn_cast<LayerOp>(op)) {
+      if (!layer.getBody().front().empty())
+        checkParams(layer, layer.getParams());
+    } else if (auto m = dyn_cast<ModelOp>(op)) {
+      checkParams(m, m.getParams());
+    } else if (auto o = dyn_cast<ObjectiveOp>(op)) {
+      checkParams(o, o.getParams());
+    }
+  }
+  if (!model)
+    return;
+  for (LayerOp layer : module.getOps<LayerOp>())
+    if (!used.contains(layer.getSymName()))
+      layer.emitWarning() << "layer '@" << layer.getSymName() << "' is not used";
+}
+
+namespace {
+struct CheckUnused : PassWrapper<CheckUnused, OperationPass<ModuleOp>> {
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(CheckUnused)
+  StringRef getArgument() const override { return "moe-check-unused"; }
+  StringRef getDescription() const override { return "warn of values, parameters and layers that nothing uses"; }
+  void runOnOperation() override {
+    checkUnused(getOperation());
+    markAllAnalysesPreserved();
+  }
+};
+} // namespace
+
+std::unique_ptr<Pass> moe::createCheckUnusedPass() { return std::make_unique<CheckUnused>(); }
+
+static PassRegistration<CheckUnused> registration;

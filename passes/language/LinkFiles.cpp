@@ -1,0 +1,131 @@
+// Reads several files as one text. Each is parsed without verification, since a layer that one names may be another's;
+// the linked module is verified as a whole.
+#include "passes/language/LinkFiles.h"
+#include "dialects/moe/MoeDialect.h"
+#include "mlir/IR/Diagnostics.h"
+#include "mlir/IR/Verifier.h"
+#include "mlir/Parser/Parser.h"
+
+using namespace mlir;
+using namespace moe;
+
+/// Each level costs MLIR's parser some hundred bytes of stack to some kilobytes, so this is safe by a factor of ten.
+static constexpr unsigned maxNesting = 256;
+
+LogicalResult moe::checkNesting(StringRef text, StringRef name, MLIRContext *context) {
+  unsigned depth = 0, line = 1;
+  const char *lineStart = text.begin();
+  for (const char *at = text.begin(), *end = text.end(); at != end; ++at) {
+    switch (*at) {
+    case '\n':
+      ++line;
+      lineStart = at + 1;
+      break;
+    case '/': // a comment to the end of its line
+      if (at + 1 != end && at[1] == '/')
+        while (at + 1 != end && at[1] != '\n')
+          ++at;
+      break;
+    case '"': // a string ends on its line, or the parser reports it
+      while (at + 1 != end && at[1] != '"' && at[1] != '\n')
+        at += at[1] == '\\' && at + 2 != end ? 2 : 1;
+      if (at + 1 != end && at[1] == '"')
+        ++at;
+      break;
+    case '(': case '[': case '{': case '<':
+      if (++depth > maxNesting)
+        return emitError(FileLineColLoc::get(context, name, line, unsigned(at - lineStart) + 1))
+               << "expected brackets to nest at most " << maxNesting << " deep, found more";
+      break;
+    case '>':
+      if (at != text.begin() && at[-1] == '-')
+        break; // an arrow
+      [[fallthrough]];
+    case ')': case ']': case '}':
+      depth -= depth > 0;
+      break;
+    default:
+      break;
+    }
+  }
+  return success();
+}
+
+static bool isDeclaration(Operation *op) {
+  auto layer = dyn_cast<LayerOp>(op);
+  return layer && layer.getBody().front().empty();
+}
+
+OwningOpRef<ModuleOp> moe::linkFiles(std::vector<OwningOpRef<ModuleOp>> modules) {
+  OwningOpRef<ModuleOp> linked = std::move(modules.front());
+  llvm::StringMap<Operation *> named;
+  auto enter = [&](Operation *op) -> LogicalResult {
+    auto symbol = op->getAttrOfType<StringAttr>(SymbolTable::getSymbolAttrName());
+    if (!symbol)
+      return success();
+    auto [it, fresh] = named.try_emplace(symbol.getValue(), op);
+    if (fresh)
+      return success();
+    Operation *first = it->second;
+    auto layer = dyn_cast<LayerOp>(op), other = dyn_cast<LayerOp>(first);
+    if (layer && other && (isDeclaration(op) || isDeclaration(first))) {
+      if (layer.getParams().size() != other.getParams().size() ||
+          layer.getBody().getNumArguments() != other.getBody().getNumArguments()) {
+        InFlightDiagnostic diag = op->emitError() << "expected layer '@" << symbol.getValue() << "' with " << other.getParams().size()
+                                                  << " parameters and " << other.getBody().getNumArguments() << " values, found "
+                                                  << layer.getParams().size() << " and " << layer.getBody().getNumArguments();
+        diag.attachNote(first->getLoc()) << "the other one is here";
+        return diag;
+      }
+      if (isDeclaration(first))
+        it->second = op, first->erase();
+      else
+        op->erase();
+      return success();
+    }
+    InFlightDiagnostic diag = op->emitError() << "expected one definition of '@" << symbol.getValue() << "' in all files, found another";
+    diag.attachNote(first->getLoc()) << "the first is here";
+    return diag;
+  };
+  for (Operation &op : llvm::make_early_inc_range(*linked->getBody()))
+    if (failed(enter(&op)))
+      return {};
+  for (auto &module : llvm::drop_begin(modules)) {
+    for (Operation &op : llvm::make_early_inc_range(*module->getBody())) {
+      op.moveBefore(linked->getBody(), linked->getBody()->end());
+      if (failed(enter(&op)))
+        return {};
+    }
+  }
+  return linked;
+}
+
+OwningOpRef<ModuleOp> moe::parseFiles(std::vector<std::unique_ptr<llvm::MemoryBuffer>> files, llvm::SourceMgr &sources,
+                                      MLIRContext *context) {
+  std::vector<OwningOpRef<ModuleOp>> modules;
+  // All of the buffers stay with `sources`, whose handler shows their lines; each is parsed by a manager of its own.
+  std::vector<llvm::MemoryBufferRef> texts;
+  for (auto &file : files) {
+    texts.push_back(file->getMemBufferRef());
+    sources.AddNewSourceBuffer(std::move(file), llvm::SMLoc());
+  }
+  for (llvm::MemoryBufferRef text : texts) {
+    if (failed(checkNesting(text.getBuffer(), text.getBufferIdentifier(), context)))
+      return {};
+    auto own = std::make_shared<llvm::SourceMgr>();
+    own->AddNewSourceBuffer(llvm::MemoryBuffer::getMemBuffer(text), llvm::SMLoc());
+    ParserConfig config(context, /*verifyAfterParse=*/false);
+    OwningOpRef<ModuleOp> module = parseSourceFile<ModuleOp>(own, config);
+    if (!module)
+      return {};
+    modules.push_back(std::move(module));
+  }
+  if (modules.empty()) {
+    emitError(UnknownLoc::get(context)) << "expected at least one file with a model";
+    return {};
+  }
+  OwningOpRef<ModuleOp> linked = linkFiles(std::move(modules));
+  if (!linked || failed(verify(*linked)))
+    return {};
+  return linked;
+}
