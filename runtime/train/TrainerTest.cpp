@@ -1,0 +1,182 @@
+// Whole runs of the hand-written linear model: the run's folder, stopping and resuming to the same bytes, a loss that is
+// not finite, and a program that does not fit the data. Runs of compiled models are in test/end-to-end.
+#include "runtime/base/Files.h"
+#include "runtime/data/TestSet.h"
+#include "runtime/train/Checkpoint.h"
+#include "runtime/train/Trainer.h"
+#include "test/support/TestProgram.h"
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+using namespace moert;
+
+namespace {
+
+// The test program with an image of 1 x 1 x 3 and one class.
+void writeProgram(const std::string &path, double rate = 0.125) {
+  using namespace moert::test;
+  TestProgram program = testProgram();
+  for (auto &entry : program.table.entries)
+    entry->inputs[0]->shape = {kB, kOne, kOne, kColumns};
+  program.table.entries[1]->outputs[0]->shape = {kB, kOne};
+  program.table.config[0]->value = "1";
+  program.table.scalars[kLr]->fallback = rate;
+  std::vector<uint8_t> bytes = program.encode();
+  std::ofstream(path, std::ios::binary).write(reinterpret_cast<const char *>(bytes.data()), long(bytes.size()));
+}
+
+class TrainerTest : public testing::Test {
+protected:
+  void SetUp() override {
+    writeSet(1, 3, 1);
+    writeProgram(folder.file("p.moe"));
+  }
+  void writeSet(uint32_t height, uint32_t width, uint32_t classes) {
+    uint32_t seed = 3;
+    for (auto [name, count] : {std::pair{"train", 60u}, std::pair{"t10k", 20u}}) {
+      std::vector<uint8_t> pixels(count * height * width), labels(count);
+      for (uint8_t &pixel : pixels)
+        pixel = uint8_t((seed = seed * 1664525u + 1013904223u) >> 24);
+      for (uint32_t i = 0; i < count; ++i)
+        labels[i] = uint8_t(i % classes);
+      folder.write(std::string(name) + "-images-idx3-ubyte", TestFolder::idx({count, height, width}, pixels));
+      folder.write(std::string(name) + "-labels-idx1-ubyte", TestFolder::idx({count}, labels));
+    }
+  }
+  TrainOptions options(const std::string &out, std::vector<std::string> settings = {}) {
+    TrainOptions options;
+    options.program = folder.file("p.moe");
+    options.out = folder.file(out);
+    options.settings = {"data.path=" + folder.path(), "data.angles=[0, 180, 0]", "train.batch_per_domain=4",
+                        "train.steps=40", "eval.every=7"};
+    options.settings.insert(options.settings.end(), settings.begin(), settings.end());
+    options.threads = 1;
+    return options;
+  }
+  std::string message(const TrainOptions &options) {
+    auto end = train(options);
+    return end.ok() ? "no failure" : end.status().message();
+  }
+  void expectSameRun(const std::string &a, const std::string &b) {
+    for (const char *name : {"/last/model.safetensors", "/last/optimizer.safetensors", "/last/state.json",
+                             "/best/model.safetensors", "/best/state.json"})
+      EXPECT_EQ(*readText(folder.file(a) + name), *readText(folder.file(b) + name)) << name;
+    auto left = metrics(a), right = metrics(b);
+    ASSERT_EQ(left.size(), right.size());
+    for (size_t i = 0; i < left.size(); ++i)
+      for (auto &[key, value] : left[i].items())
+        if (key != "step_time" && key != "images_per_s" && key != "mem_gb")
+          EXPECT_EQ(value, right[i][key]) << i << " " << key;
+  }
+  std::vector<nlohmann::json> metrics(const std::string &run) {
+    std::vector<nlohmann::json> lines;
+    std::ifstream in(folder.file(run) + "/metrics.jsonl");
+    for (std::string line; std::getline(in, line);)
+      lines.push_back(nlohmann::json::parse(line));
+    return lines;
+  }
+  TestFolder folder;
+};
+
+} // namespace
+
+TEST_F(TrainerTest, RunsToTheEndAndSaysSo) {
+  auto end = train(options("run"));
+  ASSERT_TRUE(end.ok()) << end.status().message();
+  EXPECT_EQ(*end, TrainEnd::finished);
+  EXPECT_TRUE(exists(folder.file("run/done")));
+  auto lines = metrics("run");
+  ASSERT_EQ(lines.size(), 7u); // after steps 0, 7, ... 35 and the last
+  EXPECT_EQ(lines[1]["step"], 7);
+  EXPECT_EQ(lines[6]["step"], 39);
+  EXPECT_LT(lines[6]["loss"].get<double>(), lines[0]["loss"].get<double>());
+  EXPECT_TRUE(lines[0].contains("env2_out_acc"));
+  // 80 images over three domains: the smaller training one has 26, and 26 - 5 in its in-split; 39 steps of 4.
+  EXPECT_DOUBLE_EQ(lines[6]["epoch"].get<double>(), 39 * 4 / 21.0);
+}
+
+TEST_F(TrainerTest, RefusesAnExistingRun) {
+  ASSERT_EQ(message(options("run")), "no failure");
+  EXPECT_NE(message(options("run")).find("continue that run with --resume"), std::string::npos);
+  TrainOptions other = options("run", {"optimizer.lr=0.5"});
+  other.resume = true;
+  EXPECT_NE(message(other).find("optimizer.lr: expected 0.125, found 0.5"), std::string::npos) << message(other);
+  other = options("nothing");
+  other.resume = true;
+  EXPECT_NE(message(other).find("found no recipe.toml"), std::string::npos);
+}
+
+TEST_F(TrainerTest, StoppedAndResumedGivesTheSameBytes) {
+  ASSERT_EQ(message(options("whole")), "no failure");
+  // Stopped at moments that drift over the run: before the first step, inside a step, inside an evaluation.
+  int stops = 0;
+  for (int i = 0;; ++i) {
+    ASSERT_LT(i, 1000);
+    TrainOptions again = options("stopped");
+    again.resume = i > 0;
+    again.threads = 1 + i % 3;
+    std::atomic<bool> stop{false};
+    again.stop = &stop;
+    std::thread signal([&] {
+      std::this_thread::sleep_for(std::chrono::microseconds(500 + 137 * i));
+      stop = true;
+    });
+    auto end = train(again);
+    signal.join();
+    ASSERT_TRUE(end.ok()) << end.status().message();
+    stops += *end == TrainEnd::stopped;
+    if (*end == TrainEnd::finished)
+      break;
+  }
+  EXPECT_GT(stops, 1);
+  expectSameRun("whole", "stopped");
+}
+
+TEST_F(TrainerTest, MoreStepsThanBefore) {
+  ASSERT_EQ(message(options("run", {"train.steps=0"})), "no failure");
+  EXPECT_TRUE(exists(folder.file("run/last/model.safetensors")));
+  TrainOptions more = options("run");
+  more.resume = true;
+  ASSERT_EQ(message(more), "no failure");
+  ASSERT_EQ(message(options("whole")), "no failure");
+  expectSameRun("whole", "run");
+}
+
+TEST_F(TrainerTest, ALossThatIsNotFiniteStopsWithTheLastGoodState) {
+  TrainOptions diverging = options("run", {"optimizer.lr=1e30", "eval.every=0", "log.every=1"});
+  std::string text = message(diverging);
+  EXPECT_NE(text.find("not finite"), std::string::npos) << text;
+  auto program = Program::load(folder.file("p.moe"));
+  ASSERT_TRUE(program.ok());
+  auto states = States::create(*program, 0);
+  auto checkpoint = loadCheckpoint(folder.file("run/last"), **states);
+  ASSERT_TRUE(checkpoint.ok()) << checkpoint.status().message();
+  EXPECT_EQ(metrics("run").size(), checkpoint->run.step);
+  // What was saved is the state after the last good step: the same run of fewer steps ends there.
+  ASSERT_EQ(message(options("short", {"optimizer.lr=1e30", "eval.every=0", "log.every=1",
+                                      "train.steps=" + std::to_string(checkpoint->run.step)})),
+            "no failure");
+  EXPECT_EQ(*readText(folder.file("run/last/model.safetensors")), *readText(folder.file("short/last/model.safetensors")));
+}
+
+TEST_F(TrainerTest, SaysHowToCompileForOtherData) {
+  writeSet(1, 3, 4);
+  std::string text = message(options("run"));
+  EXPECT_NE(text.find("classes: program 1, data 4"), std::string::npos) << text;
+  EXPECT_NE(text.find("moec compile MODEL.mlir -o " + folder.file("p.moe") + " -Dclasses=4"), std::string::npos) << text;
+  writeSet(2, 2, 1);
+  text = message(options("run"));
+  EXPECT_NE(text.find("image height: program 1, data 2"), std::string::npos) << text;
+  EXPECT_NE(text.find("the model has no size named height, width to set"), std::string::npos) << text;
+  EXPECT_FALSE(exists(folder.file("run"))); // refused before anything is made
+}
+
+TEST_F(TrainerTest, WrongNames) {
+  EXPECT_NE(message(options("run", {"eval.entry=mian"})).find("did you mean 'main'"), std::string::npos);
+  EXPECT_NE(message(options("run", {"train.objective=irm"})).find("--objective=irm"), std::string::npos);
+  TrainOptions missing = options("run");
+  missing.program = folder.file("none.moe");
+  EXPECT_NE(message(missing).find("No such file"), std::string::npos);
+}
