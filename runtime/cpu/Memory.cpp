@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstring>
 #include <sys/mman.h>
+#include <unistd.h>
 #include <utility>
 
 namespace moert {
@@ -24,17 +25,22 @@ Memory::~Memory() {
 
 Status Memory::allocate(size_t bytes) {
   constexpr size_t page = 4096, huge = size_t(2) << 20;
-  *this = Memory();
-  if (bytes == 0)
+  if (bytes == 0) {
+    *this = Memory();
     return {};
-  if (bytes > SIZE_MAX / 2)
-    return invalidInput("expected an amount of memory that a machine can have, found ", bytes, " bytes");
+  }
+  // Pages come when they are touched; without this a batch too large would be noticed by the system's killer only.
+  uint64_t machine = uint64_t(sysconf(_SC_PHYS_PAGES)) * uint64_t(sysconf(_SC_PAGESIZE));
+  if (bytes > machine)
+    return invalidInput("expected to need at most the machine's ", machine >> 20, " MiB of memory, found ", bytes >> 20,
+                        "; use a smaller batch");
   size_t size = (bytes + page - 1) / page * page;
   void *memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED)
     return invalidInput("cannot allocate ", bytes >> 20, " MiB: ", strerror(errno), "; use a smaller batch");
   if (size >= 2 * huge)
     madvise(memory, size, MADV_HUGEPAGE); // advice only: a kernel without huge pages ignores it
+  *this = Memory(); // the old block stays until the new one is certain
   data_ = static_cast<std::byte *>(memory);
   size_ = size;
   return {};

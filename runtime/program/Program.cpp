@@ -1,5 +1,5 @@
-// Loading, and the questions that one asks a program. The bytes live on pages of their own, so that every section has
-// the alignment in memory that it has in the file.
+// Loading, and the questions that one asks a program. The bytes start at a page, so that every section has the
+// alignment in memory that it has in the file, and end where the file ends, so that sanitizers see a read past it.
 #include "runtime/program/Program.h"
 #include "runtime/base/NearestName.h"
 #include "runtime/program/CodeImage.h"
@@ -8,7 +8,6 @@
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -59,49 +58,44 @@ Result<std::shared_ptr<const Program>> Program::load(const std::string &path) {
     return cannot("read", path);
   if (!S_ISREG(status.st_mode))
     return invalidInput(path, ": expected a program file, found ", S_ISDIR(status.st_mode) ? "a folder" : "a device");
-  Bytes bytes;
-  bytes.size = size_t(status.st_size);
-  if (bytes.size > 0) {
-    void *memory = mmap(nullptr, bytes.size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED)
-      return cannot("allocate memory for", path);
-    bytes.data = static_cast<uint8_t *>(memory);
-  }
+  MOERT_ASSIGN(Bytes bytes, allocate(size_t(status.st_size), path));
   // Copied, not mapped: a file that shrinks while we run must not take the process down.
   size_t done = 0;
   while (done < bytes.size) {
-    ssize_t got = read(file, bytes.data + done, bytes.size - done);
+    ssize_t got = read(file, bytes.data.get() + done, bytes.size - done);
     if (got < 0 && errno == EINTR)
       continue;
-    if (got <= 0) {
-      munmap(bytes.data, bytes.size);
+    if (got <= 0)
       return got < 0 ? cannot("read", path) : invalidInput(path, ": changed while it was read; try again");
-    }
     done += size_t(got);
   }
-  return verifyBytes(bytes, path);
+  return verifyBytes(std::move(bytes), path);
 }
 
-Result<std::shared_ptr<const Program>> Program::verify(std::vector<uint8_t> bytes, std::string name) {
-  Bytes copy;
-  copy.size = bytes.size();
-  if (copy.size > 0) {
-    void *memory = mmap(nullptr, copy.size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED)
-      return cannot("allocate memory for", name);
-    copy.data = static_cast<uint8_t *>(memory);
-    memcpy(copy.data, bytes.data(), copy.size);
-  }
-  return verifyBytes(copy, std::move(name));
+Result<Program::Bytes> Program::allocate(size_t size, const std::string &name) {
+  Bytes bytes;
+  void *memory = nullptr;
+  if (posix_memalign(&memory, kSectionAlignment, size ? size : 1) != 0)
+    return invalidInput(name, ": cannot allocate ", size, " bytes");
+  bytes.data.reset(static_cast<uint8_t *>(memory));
+  bytes.size = size;
+  return bytes;
+}
+
+Result<std::shared_ptr<const Program>> Program::verify(std::span<const uint8_t> bytes, std::string name) {
+  MOERT_ASSIGN(Bytes copy, allocate(bytes.size(), name));
+  if (!bytes.empty())
+    memcpy(copy.data.get(), bytes.data(), bytes.size());
+  return verifyBytes(std::move(copy), std::move(name));
 }
 
 Result<std::shared_ptr<const Program>> Program::verifyBytes(Bytes bytes, std::string name) {
   std::shared_ptr<Program> program(new Program);
-  program->bytes_ = bytes;
+  program->bytes_ = std::move(bytes);
   program->path_ = std::move(name);
   auto failed = [&](Status status) { return std::move(status).in(program->path_); };
 
-  Result<std::vector<std::span<const uint8_t>>> sections = verifyFile({bytes.data, bytes.size});
+  Result<std::vector<std::span<const uint8_t>>> sections = verifyFile({program->bytes_.data.get(), program->bytes_.size});
   if (!sections)
     return failed(sections.status());
   program->sections_ = *std::move(sections);
@@ -114,16 +108,11 @@ Result<std::shared_ptr<const Program>> Program::verifyBytes(Bytes bytes, std::st
     return failed(codes.status());
   program->codes_ = *std::move(codes);
 
-  for (uint8_t byte : reinterpret_cast<const Header *>(bytes.data)->digest) {
+  for (uint8_t byte : reinterpret_cast<const Header *>(program->bytes_.data.get())->digest) {
     program->digest_ += "0123456789abcdef"[byte >> 4];
     program->digest_ += "0123456789abcdef"[byte & 15];
   }
   return std::shared_ptr<const Program>(std::move(program));
-}
-
-Program::~Program() {
-  if (bytes_.data)
-    munmap(bytes_.data, bytes_.size);
 }
 
 std::string_view Program::name() const { return table_->name()->string_view(); }

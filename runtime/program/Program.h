@@ -9,6 +9,7 @@
 #include "runtime/program/Header.h"
 #include "runtime/program/program_generated.h"
 
+#include <cstdlib>
 #include <memory>
 #include <optional>
 #include <string>
@@ -38,8 +39,7 @@ public:
   /// Reads and verifies a file. Messages name the path and what to do.
   static Result<std::shared_ptr<const Program>> load(const std::string &path);
   /// Verifies a file's bytes; `name` stands for the path in messages.
-  static Result<std::shared_ptr<const Program>> verify(std::vector<uint8_t> bytes, std::string name);
-  ~Program();
+  static Result<std::shared_ptr<const Program>> verify(std::span<const uint8_t> bytes, std::string name);
 
   /// The FlatBuffer. Every index in it is in range.
   const fb::Program &table() const { return *table_; }
@@ -73,12 +73,16 @@ public:
   const CodeImage &code(uint32_t target) const { return *codes_[target]; }
 
 private:
+  struct Free {
+    void operator()(uint8_t *data) const { free(data); }
+  };
   struct Bytes { // page-aligned, so that sections keep their alignment in memory
-    uint8_t *data = nullptr;
+    std::unique_ptr<uint8_t, Free> data;
     size_t size = 0;
   };
   Program() = default;
   Program(const Program &) = delete;
+  static Result<Bytes> allocate(size_t size, const std::string &name);
   static Result<std::shared_ptr<const Program>> verifyBytes(Bytes bytes, std::string name);
 
   Bytes bytes_;
