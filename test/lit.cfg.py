@@ -18,6 +18,9 @@ config.environment["PATH"] = os.pathsep.join(
     [os.path.join(build, "bin"), "/usr/lib/llvm-22/bin", os.environ.get("PATH", "")])
 config.substitutions.append(("%root", root))
 config.substitutions.append(("%build", build))
+# The witnesses' environment, made by .ci/install.sh test.
+cache = os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache"))
+config.substitutions.append(("%python", os.path.join(cache, "moe", "venv", "bin", "python")))
 for tool in ("moec", "moe-opt", "moe-lsp", "moert"):
     if os.path.exists(os.path.join(build, "bin", tool)):
         config.available_features.add(tool)

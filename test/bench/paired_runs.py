@@ -63,7 +63,7 @@ def accuracy(model, p, images, domain, split):
 
 def initial(program, folder, seed):
     moert(program, folder, 0, 16, seed)
-    return {k: v for k, v in safetensors.torch.load_file(next(pathlib.Path(folder).glob("last/*.safetensors"))).items()
+    return {k: v for k, v in safetensors.torch.load_file(pathlib.Path(folder) / "last/model.safetensors").items()
             if not k.startswith("optimizer")}
 
 
@@ -102,7 +102,7 @@ def main():
             held, out = [], []
             for seed in range(a.seeds):
                 weights = {k: v for k, v in initial(program, f"{folder}/i{seed}", seed).items() if k in parameters(program)}
-                moert(program, f"{folder}/r{seed}", steps, a.batch, seed, ("--set", f"eval.every={steps}"))
+                moert(program, f"{folder}/r{seed}", steps, a.batch, seed, ("--set", f"eval.every={steps}", "--set", "eval.images=0"))
                 last = [m for m in metrics(f"{folder}/r{seed}") if "env0_in_acc" in m][-1]
                 n = {s: len(images.split[0][s]) for s in ("in", "out")}
                 ours_held = (last["env0_in_acc"] * n["in"] + last["env0_out_acc"] * n["out"]) / (n["in"] + n["out"])

@@ -65,7 +65,7 @@ def main():
             subprocess.run([BIN / "moec", "compile", ROOT / f"examples/models/{model}.mlir", "-o", program], check=True)
             subprocess.run([BIN / "moert", "train", program, "--recipe", ROOT / "examples/recipes/rotated_fashion_mnist.toml",
                             "--out", params, "--steps", "0"], check=True, stdout=subprocess.DEVNULL)
-            weights = next(pathlib.Path(params).glob("last/*.safetensors"))
+            weights = pathlib.Path(params) / "last/model.safetensors"
             rows = {v: [] for v in (*VARIANTS, "moe")}
             for _ in range(a.rounds):
                 for variant in VARIANTS:
