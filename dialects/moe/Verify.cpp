@@ -244,6 +244,10 @@ static LogicalResult verifyAcyclic(LayerOp layer) {
     });
     if (!culprit)
       continue;
+    // The first layer of a cycle reports it for all.
+    for (Operation *on = at; on; on = cameFrom[on])
+      if (on->isBeforeInBlock(layer))
+        return success();
     InFlightDiagnostic diag = culprit->emitError() << "layer '@" << layer.getSymName() << "' calls itself";
     if (at != layer)
       diag << " through '@" << at.getSymName() << "'";

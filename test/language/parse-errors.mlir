@@ -1,0 +1,123 @@
+// What authors see while a text is read, each at their own line.
+// RUN: moe-opt %s --split-input-file --verify-diagnostics
+
+moe.layer @A<dim>(%x) {
+  // expected-error@+1 {{unknown op 'liner' (did you mean 'linear'?)}}
+  %y = liner @fc(%x) to dim
+  yield %y
+}
+// -----
+moe.layer @A<dim>(%x) {
+  // expected-error@+1 {{'linear' owns parameters, so it needs a name: write 'linear @name(...)'}}
+  %y = linear (%x) to dim
+  yield %y
+}
+// -----
+moe.layer @A<dim>(%x) {
+  // expected-error@+1 {{'attention' has no option 'head' (did you mean 'heads'?); it has: heads}}
+  %y = attention @attn(%x) head = 6
+  yield %y
+}
+// -----
+moe.layer @A<dim>(%x) {
+  // expected-error@+1 {{'route' has no option 'priority'; it has: experts, top, proj, capacity, noise, eps, prioritized, keys}}
+  %r = route @gate(%x) cosine, experts = 6, priority
+  yield %r
+}
+// -----
+// expected-error@+1 {{expected image[channels, height, width], vector[length] or index}}
+moe.model @m(%x: image[3]) {
+  return logits = %x
+}
+// -----
+// expected-error@+1 {{expected ': image[channels, height, width]', ': vector[length]' or ': index'}}
+moe.model @m(%x) {
+  return logits = %x
+}
+// -----
+// expected-error@+1 {{expected ': number'; a parameter without it is a size, and a layer is written '@name'}}
+moe.layer @A<dim: size>(%x) {
+  yield %x
+}
+// -----
+// expected-error@+1 {{expected the name of a parameter: 'size', 'rate: number' or '@layer'}}
+moe.layer @A<7>(%x) {
+  yield %x
+}
+// -----
+moe.layer @A<dim>(%x) {
+  // expected-error@+1 {{'moe.attention' op requires attribute 'heads'}}
+  %y = attention @attn(%x)
+  yield %y
+}
+// -----
+moe.layer @A<dim>(%x) {
+  // expected-error@+1 {{option 'top' needs a value}}
+  %y = route @gate(%x) cosine, top
+  yield %y
+}
+// -----
+moe.layer @A<dim>(%x) {
+  // expected-error@+1 {{option 'eps' is given twice}}
+  %y = layer_norm @n(%x) eps = 1e-6, eps = 1e-5
+  yield %y
+}
+// -----
+moe.layer @A<dim>(%x) {
+  // expected-error@+1 {{option 'unscaled' takes no value}}
+  %y = select %x top = 1, unscaled = 2
+  yield %y
+}
+// -----
+moe.layer @A<dim>(%x) {
+  // expected-error@+2 {{expected a size, a number, a layer or a list}}
+  %y = linear @fc(%x) to
+  yield %y
+}
+// -----
+moe.layer @A<dim>(%x) {
+  // expected-error@+1 {{use of undeclared SSA value name}}
+  yield %y
+}
+// -----
+moe.layer @A(%x) {
+  // expected-error@+1 {{expected ',' before option 'unscaled'}}
+  %y = select %x top = 1 unscaled
+  yield %y
+}
+// -----
+moe.layer @A(%x) {
+  // expected-error@+1 {{expected a number that fits into 64-bit floating point, found 1e400}}
+  %y = linear @fc(%x) to 1e400
+  yield %y
+}
+// -----
+moe.layer @A(%x) {
+  // expected-error@+1 {{expected a number of at most 9223372036854775807, found 99999999999999999999}}
+  %y = linear @fc(%x) to 99999999999999999999
+  yield %y
+}
+// -----
+moe.layer @A(%x) {
+  // expected-error@+1 {{expected a number or a name, found '12' followed by a letter; a name cannot begin with a digit}}
+  %y = linear @fc(%x) to 12ab
+  yield %y
+}
+// -----
+moe.layer @A(%x) {
+  // expected-error@+1 {{expected a number after '-'}}
+  %y = linear @fc(%x) to - dim
+  yield %y
+}
+// -----
+moe.model @m(%x: vector[3]) {
+  // expected-error@+1 {{expected a named result: write 'return logits = %value'}}
+  return %x
+}
+// -----
+// An attribute that stops early must not lose the rest.
+// expected-error@+1 {{expected '>'}}
+module attributes {moe.a = #moe.expr<7 8>} {}
+// -----
+// expected-error@+1 {{unknown attribute 'exp' (did you mean 'expr'?)}}
+module attributes {moe.a = #moe.exp<7>} {}
