@@ -22,13 +22,14 @@ LogicalResult ContractOp::buildGradient(OpBuilder &builder, Upstream upstream, G
   return success();
 }
 
+// The weight gradient comes first: it is the last reader of x, whose memory the input gradient can then have.
 LogicalResult ConvOp::buildGradient(OpBuilder &builder, Upstream upstream, Gradients &gradients) {
   gradients.assign(2, {});
   if (Value dy = upstream[0]) {
-    gradients[0] =
-        ConvInputGradOp::create(builder, getLoc(), getX().getType(), dy, getW(), getStrides(), getPads());
     gradients[1] =
         ConvWeightGradOp::create(builder, getLoc(), getW().getType(), getX(), dy, getStrides(), getPads());
+    gradients[0] =
+        ConvInputGradOp::create(builder, getLoc(), getX().getType(), dy, getW(), getStrides(), getPads());
   }
   return success();
 }

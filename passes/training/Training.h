@@ -8,5 +8,6 @@ namespace moe {
 
 std::unique_ptr<mlir::Pass> createDifferentiate();
 std::unique_ptr<mlir::Pass> createSimplify();
+std::unique_ptr<mlir::Pass> createRematerialize();
 
 } // namespace moe

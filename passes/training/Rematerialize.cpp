@@ -1,0 +1,232 @@
+// Chooses which values of the forward part are kept for the backward part, and computes the others again. Forward is
+// what the entry's outputs need; the rest is backward.
+//   1. Every forward value is a node; keeping it costs its bytes at a reference batch. What can be computed again at the
+//      price of reading its operands (elementwise ops, views, generators) follows from its operands; convolutions,
+//      contractions, reductions and gathered rows never are computed again. A minimum cut between those and what the
+//      backward part reads is the cheapest set of kept values (as in Chen et al., "Training Deep Nets with Sublinear
+//      Memory Cost", 2016, the cheap ops are recomputed, here with the boundary chosen exactly).
+//   2. Backward ops in program order read clones of what is not kept. Clones read kept values through barriers, so that
+//      common subexpressions do not merge them with their originals. They are shared only between two contractions or
+//      convolutions: a clone that lived longer would be a kept value again.
+// Values below a mebibyte at the reference batch are kept as they are, and so cost nothing. `flow.saved` on the entry
+// tells what is kept, and why.
+//
+//     %y = flow.conv ...                              %y = flow.conv ...
+//     %s = flow.sigmoid %y                            %s = flow.sigmoid %y
+//     %n = flow.mul %y, %s                            %n = flow.mul %y, %s
+//     ...                                     ==>     ...
+//     %dw = flow.conv_weight_grad %n, %dz             %k = flow.barrier %y 1
+//                                                     %t = flow.sigmoid %k
+//                                                     %m = flow.mul %k, %t
+//                                                     %dw = flow.conv_weight_grad %m, %dz
+#include "dialects/flow/Flow.h"
+#include "passes/training/MinimumCut.h"
+#include "passes/training/Training.h"
+#include "mlir/IR/Builders.h"
+#include "llvm/ADT/MapVector.h"
+#include "llvm/ADT/SetVector.h"
+
+using namespace mlir;
+using namespace flow;
+using moe::MinimumCut;
+
+namespace {
+
+constexpr Symbols referenceBatch = {/*D=*/4, /*N=*/64, /*threads=*/1};
+constexpr int64_t smallBytes = 1 << 20;
+
+Extent bytesOf(Value value) {
+  auto type = cast<RankedTensorType>(value.getType());
+  return elementsOf(type) * int64_t(type.getElementType().isInteger(1) ? 1 : 4);
+}
+
+int64_t referenceBytes(Value value) { return bytesOf(value).evaluate(referenceBatch).value_or(MinimumCut::unlimited); }
+
+// At hand at any time, at no cost: what the session holds during the whole step, and splats.
+bool isAtHand(Operation *op) { return op->hasTrait<Boundary>() || isa<ConstantOp, ExtentOp>(op); }
+
+bool isCheap(Operation *op) {
+  if (isa<BarrierOp>(op))
+    return false;
+  auto compute = dyn_cast<ComputeInterface>(op);
+  if (!compute)
+    return false;
+  switch (compute.computeKind()) {
+  case ComputeKind::elementwise:
+  case ComputeKind::view:
+  case ComputeKind::generator:
+    return true;
+  default:
+    return false;
+  }
+}
+
+// Where a clone must not live on: the large kernels, between which the backward part's stages lie.
+bool endsStage(Operation *op) {
+  auto compute = dyn_cast<ComputeInterface>(op);
+  return compute && compute.computeKind() == ComputeKind::emitter;
+}
+
+StringRef reason(Operation *op) {
+  if (isCheap(op))
+    return "smaller than what it is made of";
+  auto compute = dyn_cast<ComputeInterface>(op);
+  if (compute && compute.computeKind() == ComputeKind::emitter)
+    return "a contraction's or convolution's result";
+  return "a reduction's or lookup's result";
+}
+
+class Rematerialization {
+public:
+  explicit Rematerialization(EntryOp entry) : entry(entry), block(entry.getBody().front()) {}
+
+  void run() {
+    findForward();
+    if (!chooseKept())
+      return;
+    readClones();
+    report();
+  }
+
+private:
+  void findForward() {
+    for (Operation &op : llvm::reverse(block)) {
+      auto output = dyn_cast<OutputOp>(op);
+      bool root = isa<ExposeOp>(op) || (output && output.getName() != "finite");
+      if (root || llvm::any_of(op.getUsers(), [&](Operation *user) { return forward.contains(user); }))
+        forward.insert(&op);
+    }
+  }
+
+  bool isRead(Value value) const {
+    return llvm::any_of(value.getUsers(), [&](Operation *user) { return !forward.contains(user); });
+  }
+
+  // Fills `kept`; false where nothing large crosses.
+  bool chooseKept() {
+    MinimumCut cut;
+    unsigned source = cut.addNode(), sink = cut.addNode();
+    llvm::MapVector<Value, unsigned> node;          // the node before the cut of a value; the one behind follows it
+    bool large = false;
+    for (Operation &op : block) {
+      if (!forward.contains(&op) || op.getNumResults() != 1 || isAtHand(&op))
+        continue;
+      Value value = op.getResult(0);
+      if (referenceBytes(value) < smallBytes)
+        continue;
+      unsigned before = cut.addNode(), behind = cut.addNode();
+      node[value] = before;
+      cut.addEdge(before, behind, referenceBytes(value));
+      if (!isCheap(&op))
+        cut.addEdge(source, before, MinimumCut::unlimited);
+      for (Value operand : op.getOperands())
+        if (auto known = node.find(operand); known != node.end() && isCheap(&op))
+          cut.addEdge(known->second + 1, before, MinimumCut::unlimited);
+      if (isRead(value)) {
+        cut.addEdge(behind, sink, MinimumCut::unlimited);
+        large = true;
+      }
+    }
+    if (!large)
+      return false;
+    std::vector<bool> late = cut.sinkSide(source, sink);
+    for (auto [value, before] : node)
+      if (!late[before] && late[before + 1])
+        kept.insert(value);
+    return true;
+  }
+
+  // A large forward value that the cut leaves out.
+  bool isDropped(Value value) const {
+    Operation *op = value.getDefiningOp();
+    return forward.contains(op) && !isAtHand(op) && referenceBytes(value) >= smallBytes && !kept.contains(value);
+  }
+
+  void readClones() {
+    SmallVector<Operation *> backward;
+    for (Operation &op : block)
+      if (!forward.contains(&op))
+        backward.push_back(&op);
+    int64_t stage = 1;
+    DenseMap<Value, Value> clones;
+    for (Operation *op : backward) {
+      for (OpOperand &operand : op->getOpOperands())
+        if (isDropped(operand.get()))
+          operand.set(clone(operand.get(), op, stage, clones));
+      if (endsStage(op)) {
+        ++stage;
+        clones.clear();
+      }
+    }
+  }
+
+  // The value computed again before `user`, from clones of this stage and kept values behind this stage's barriers.
+  Value clone(Value value, Operation *user, int64_t stage, DenseMap<Value, Value> &clones) {
+    if (Value known = clones.lookup(value))
+      return known;
+    OpBuilder builder(user);
+    llvm::SetVector<Operation *> again;
+    SmallVector<Value> open = {value};
+    while (!open.empty()) {
+      Operation *op = open.pop_back_val().getDefiningOp();
+      if (!again.insert(op))
+        continue;
+      for (Value operand : op->getOperands())
+        if (isDropped(operand) && !clones.count(operand))
+          open.push_back(operand);
+    }
+    SmallVector<Operation *> order = again.takeVector();
+    llvm::sort(order, [](Operation *a, Operation *b) { return a->isBeforeInBlock(b); });
+    for (Operation *op : order) {
+      IRMapping mapping;
+      for (Value operand : op->getOperands()) {
+        if (operand.getDefiningOp<ConstantOp>())
+          continue;
+        Value &copy = clones[operand];
+        if (!copy)
+          copy = BarrierOp::create(builder, op->getLoc(), operand.getType(), operand, uint64_t(stage));
+        mapping.map(operand, copy);
+      }
+      Operation *copy = builder.clone(*op, mapping);
+      if (op->getNumOperands() == 0)          // no barrier keeps a generator's clone apart: the attribute does
+        copy->setAttr("flow.mark", builder.getI64IntegerAttr(stage));
+      clones[op->getResult(0)] = copy->getResult(0);
+    }
+    return clones[value];
+  }
+
+  void report() {
+    Builder builder(entry.getContext());
+    SmallVector<Attribute> saved;
+    for (Operation &op : block) {
+      if (!forward.contains(&op) || op.getNumResults() != 1 || isAtHand(&op) || !isRead(op.getResult(0)) ||
+          referenceBytes(op.getResult(0)) < smallBytes)
+        continue;
+      saved.push_back(builder.getDictionaryAttr(
+          {builder.getNamedAttr("op", builder.getStringAttr(op.getName().getStringRef())),
+           builder.getNamedAttr("bytes", ExtentAttr::get(entry.getContext(), bytesOf(op.getResult(0)))),
+           builder.getNamedAttr("why", builder.getStringAttr(reason(&op)))}));
+    }
+    entry->setAttr("flow.saved", builder.getArrayAttr(saved));
+  }
+
+  EntryOp entry;
+  Block &block;
+  DenseSet<Operation *> forward;
+  DenseSet<Value> kept;
+};
+
+struct Rematerialize : PassWrapper<Rematerialize, OperationPass<ModuleOp>> {
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(Rematerialize)
+  StringRef getArgument() const final { return "moe-rematerialize"; }
+  StringRef getDescription() const final { return "choose what is kept for the backward part, and recompute the rest"; }
+
+  void runOnOperation() final {
+    getOperation().walk([](EntryOp entry) { Rematerialization(entry).run(); });
+  }
+};
+PassRegistration<Rematerialize> registration;
+
+} // namespace
+
+std::unique_ptr<Pass> moe::createRematerialize() { return std::make_unique<Rematerialize>(); }
