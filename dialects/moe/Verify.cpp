@@ -39,8 +39,9 @@ public:
 
 private:
   LogicalResult declare();
-  LogicalResult check(Operation *user, StringRef attribute, ExprAttr expr);
-  LogicalResult checkLayer(Operation *user, ExprAttr expr);
+  LogicalResult visit(Operation *user, StringRef attribute, Attribute value, bool open);
+  LogicalResult check(Operation *user, StringRef attribute, ExprAttr expr, bool open);
+  LogicalResult checkLayer(Operation *user, ExprAttr expr, bool open);
   SmallVector<StringRef> words(StringRef kind) const;
 
   Operation *body;
@@ -77,7 +78,8 @@ LogicalResult NameChecker::declare() {
   return success();
 }
 
-LogicalResult NameChecker::checkLayer(Operation *user, ExprAttr e) {
+/// `open`: the layer is the value of a layer parameter, whose user may give the rest of its arguments.
+LogicalResult NameChecker::checkLayer(Operation *user, ExprAttr e, bool open) {
   if (auto it = known.find(e.getText()); it != known.end() && it->second.getKind() == "layer")
     return success();
   auto layer = SymbolTable::lookupNearestSymbolFrom<LayerOp>(body->getParentOp(),
@@ -90,8 +92,6 @@ LogicalResult NameChecker::checkLayer(Operation *user, ExprAttr e) {
   }
   size_t given = e.getArgs().size() - 1, all = layer.getParams().size();
   size_t least = llvm::count_if(layer.getParams().getAsRange<ParamAttr>(), [](ParamAttr a) { return !a.getFallback(); });
-  // A default of a layer parameter may leave its arguments open: `@ffn = @Mlp`.
-  bool open = body == user;
   size_t positional = e.positional().size();
   llvm::StringSet<> named;
   for (Attribute arg : e.getArgs().drop_front()) {
@@ -122,7 +122,7 @@ LogicalResult NameChecker::checkLayer(Operation *user, ExprAttr e) {
   return diag;
 }
 
-LogicalResult NameChecker::check(Operation *user, StringRef attribute, ExprAttr e) {
+LogicalResult NameChecker::check(Operation *user, StringRef attribute, ExprAttr e, bool open) {
   SmallVector<StringRef> names, calls;
   ambientWords(attribute, names, calls);
   if (e.getKind() == ExprKind::Name && !llvm::is_contained(names, e.getText())) {
@@ -141,7 +141,33 @@ LogicalResult NameChecker::check(Operation *user, StringRef attribute, ExprAttr 
       diag << "; expected one of: " << llvm::join(calls, ", ");
     return diag;
   }
-  return e.getKind() == ExprKind::Layer ? checkLayer(user, e) : success();
+  return e.getKind() == ExprKind::Layer ? checkLayer(user, e, open) : success();
+}
+
+LogicalResult NameChecker::visit(Operation *user, StringRef attribute, Attribute value, bool open) {
+  if (auto list = dyn_cast<ArrayAttr>(value)) {
+    for (Attribute item : list)
+      if (failed(visit(user, attribute, item, open)))
+        return failure();
+    return success();
+  }
+  if (auto param = dyn_cast<ParamAttr>(value))
+    return param.getFallback() ? visit(user, attribute, param.getFallback(), true) : success();
+  if (auto input = dyn_cast<InputAttr>(value)) {
+    for (Attribute dim : input.getDims())
+      if (failed(visit(user, attribute, dim, open)))
+        return failure();
+    return success();
+  }
+  auto e = dyn_cast<ExprAttr>(value);
+  if (!e)
+    return success();
+  if (failed(check(user, attribute, e, open)))
+    return failure();
+  for (Attribute arg : e.getArgs())
+    if (failed(visit(user, attribute, arg, open || e.getKind() == ExprKind::Layer)))
+      return failure();
+  return success();
 }
 
 LogicalResult NameChecker::run() {
@@ -149,11 +175,7 @@ LogicalResult NameChecker::run() {
     return failure();
   WalkResult result = body->walk([&](Operation *user) {
     for (NamedAttribute a : user->getAttrs())
-      if (a.getValue()
-              .walk<WalkOrder::PreOrder>([&](ExprAttr e) {
-                return failed(check(user, a.getName(), e)) ? WalkResult::interrupt() : WalkResult::advance();
-              })
-              .wasInterrupted())
+      if (failed(visit(user, a.getName(), a.getValue(), false)))
         return WalkResult::interrupt();
     return WalkResult::advance();
   });

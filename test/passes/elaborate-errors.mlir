@@ -1,0 +1,255 @@
+// What authors see where a model's sizes and shapes do not fit: each at its line, with the other place as a note.
+// RUN: moe-opt %s --moe-elaborate --split-input-file --verify-diagnostics
+
+// expected-error@+1 {{expected a model, found none: write 'moe.model @name(%image: image[3, 224, 224]) { ... }'}}
+module {
+}
+// -----
+moe.model @m<dim = 0>(%x: vector[8]) {
+  // expected-error@+1 {{expected a size from 1 to 2147483647 for 'to', found 0 from 'dim'}}
+  %y = linear @fc(%x) to dim
+  return logits = %y
+}
+// -----
+moe.model @m<dim = 3>(%x: vector[8]) {
+  // expected-error@+1 {{expected a size from 1 to 2147483647 for 'to', found -1 from 'dim - 4'}}
+  %y = linear @fc(%x) to dim - 4
+  return logits = %y
+}
+// -----
+moe.model @m<dim = 7>(%x: vector[8]) {
+  // expected-error@+1 {{expected an exact quotient, found 7 / 2 in 'dim / 2'}}
+  %y = linear @fc(%x) to dim / 2
+  return logits = %y
+}
+// -----
+moe.model @m<dim = 7>(%x: vector[8]) {
+  // expected-error@+1 {{expected a positive divisor of a size, found 7 / 0 in 'dim / (dim - 7)'}}
+  %y = linear @fc(%x) to dim / (dim - 7)
+  return logits = %y
+}
+// -----
+moe.model @m<dim = 4294967296>(%x: vector[8]) {
+  // expected-error@+1 {{expected a size that fits into 64 bits, found 4294967296 * 4294967296 in 'dim * dim'}}
+  %y = linear @fc(%x) to dim * dim
+  return logits = %y
+}
+// -----
+moe.model @m<dim = 2000000000>(%x: vector[8]) {
+  // expected-error@+1 {{expected a parameter of at most 2147483647 elements, found 'fc.weight' of [2000000000, 8]}}
+  %y = linear @fc(%x) to dim
+  return logits = %y
+}
+// -----
+// expected-error@+1 {{expected a size from 1 to 2147483647 for an axis of input 'x', found 0 from 'dim'}}
+moe.model @m<dim = 0>(%x: vector[dim]) {
+  return logits = %x
+}
+// -----
+// expected-error@+1 {{expected a size for parameter 'dim', found 1.5}}
+moe.model @m<dim = 1.5>(%x: vector[8]) {
+  return logits = %x
+}
+// -----
+moe.model @m(%x: vector[8], %z: vector[8]) {
+  // expected-note@+1 {{made here: [3]}}
+  %a = linear @a(%x) to 3
+  // expected-note@+1 {{made here: [4]}}
+  %b = linear @b(%z) to 4
+  // expected-error@+1 {{expected equal sizes, or 1, in every axis counted from the last, found [3] and [4]}}
+  %y = add %a, %b
+  return logits = %y
+}
+// -----
+// expected-note@+1 {{made here: [8]}}
+moe.model @m(%x: vector[8]) {
+  // expected-error@+1 {{expected an image [channels, height, width], found [8]}}
+  %y = conv @c(%x) kernel = 3 to 4
+  return logits = %y
+}
+// -----
+// expected-note@+1 {{made here: [1, 4, 4]}}
+moe.model @m(%x: image[1, 4, 4]) {
+  // expected-error@+1 {{expected an image of at least 7x7 for kernel 7 and pad 0, found [1, 4, 4]}}
+  %y = conv @c(%x) kernel = 7, pad = 0 to 4
+  return logits = %y
+}
+// -----
+// expected-note@+1 {{made here: [6, 4, 4]}}
+moe.model @m(%x: image[6, 4, 4]) {
+  // expected-error@+1 {{expected 'groups' that divides 6 channels, found 4}}
+  %y = group_norm @n(%x) groups = 4
+  return logits = %y
+}
+// -----
+moe.model @m(%x: vector[8]) {
+  // expected-note@+1 {{declared here}}
+  %a = linear @fc(%x) to 4
+  // expected-error@+1 {{expected parameter 'fc.weight' of [4, 8], found a use of [4, 4]}}
+  %y = linear shared @fc(%a) to 4
+  return logits = %y
+}
+// -----
+// expected-note@+1 {{declared here}}
+moe.layer @Two(%a, %b) {
+  yield %a, %b
+}
+moe.model @m(%x: vector[8]) {
+  // expected-error@+1 {{layer '@Two' takes 2 values, 1 given}}
+  %y = apply @two(%x) layer @Two
+  return logits = %y
+}
+// -----
+// expected-note@+1 {{declared here}}
+moe.layer @Two(%a) {
+  yield %a, %a
+}
+moe.model @m(%x: vector[8]) {
+  // expected-error@+1 {{layer '@Two' yields 2 values, 1 named here}}
+  %y = apply @two(%x) layer @Two
+  return logits = %y
+}
+// -----
+// expected-note@+1 {{declared here}}
+moe.layer @Elsewhere(%a)
+moe.model @m(%x: vector[8]) {
+  // expected-error@+1 {{layer '@Elsewhere' is only declared; name the file that has its body as well}}
+  %y = apply @e(%x) layer @Elsewhere
+  return logits = %y
+}
+// -----
+moe.layer @Inner<dim>(%a) {
+  // expected-error@+1 {{expected a size from 1 to 2147483647 for 'to', found 0 from 'dim'}}
+  %b = linear @fc(%a) to dim
+  yield %b
+}
+moe.layer @Outer<dim>(%a) {
+  // expected-note@+1 {{applied here as 'outer.inner'}}
+  %b = apply @inner(%a) layer @Inner<dim>
+  yield %b
+}
+moe.model @m(%x: vector[8]) {
+  // expected-note@+1 {{applied here as 'outer'}}
+  %y = apply @outer(%x) layer @Outer<0>
+  return logits = %y
+}
+// -----
+// A layer that is given itself as a parameter is no cycle of names.
+moe.layer @Omega<@f>(%a) {
+  // expected-error@+2 {{expected layers to nest at most 200 deep, found more; does '@Omega' call itself?}}
+  // expected-note@+1 {{applied here as}}
+  %b = apply @again(%a) layer @f<@f>
+  yield %b
+}
+moe.model @m(%x: vector[8]) {
+  %y = apply @omega(%x) layer @Omega<@Omega>
+  return logits = %y
+}
+// -----
+moe.layer @One(%a) {
+  yield %a
+}
+moe.model @m<n = 5000>(%x: vector[8]) {
+  // expected-error@+1 {{expected a count from 0 to 4096, found 5000 from 'n'}}
+  %y = chain @c(%x) [n * @One]
+  return logits = %y
+}
+// -----
+moe.layer @One(%a) {
+  yield %a
+}
+moe.model @m(%x: vector[8]) {
+  // expected-error@+1 {{expected at most 4096 layers in a chain, found 10000}}
+  %y = chain @c(%x) [100 * [100 * @One]]
+  return logits = %y
+}
+// -----
+moe.model @m(%x: vector[8]) {
+  %k = param @keys [4, 8] normal(1.0)
+  // expected-error@+1 {{unknown router 'distanse' (did you mean 'distance'?); there are: distance, linear, cosine}}
+  %r = route @gate(%x) distanse, keys = %k
+  return logits = %x
+}
+// -----
+// expected-note@+1 {{made here: [8]}}
+moe.model @m(%x: vector[8]) {
+  // expected-note@+1 {{made here: [4, 6]}}
+  %k = param @keys [4, 6] normal(1.0)
+  // expected-error@+1 {{expected keys [experts, 8] for values of 8 features, found [4, 6]}}
+  %r = route @gate(%x) distance, keys = %k
+  return logits = %x
+}
+// -----
+moe.layer @Classifier(%z) {
+  %y = linear @fc(%z) to 3
+  yield %y
+}
+moe.model @m(%x: vector[8]) {
+  %k = param @keys [4, 8] normal(1.0)
+  // expected-note@+1 {{made here: a routing over 4 experts}}
+  %r = route @gate(%x) distance, keys = %k
+  // expected-note@+1 {{made here: 5 experts of [3]}}
+  %e = experts @e(%x) layer @Classifier count = 5
+  // expected-error@+1 {{expected results of 4 experts, found 5 experts of [3]}}
+  %y = combine %r, %e
+  return logits = %y
+}
+// -----
+moe.layer @Classifier(%z) {
+  %y = linear @fc(%z) to 3
+  yield %y
+}
+moe.model @m(%x: vector[8]) {
+  // expected-error@+1 {{experts with weights of their own need 'count = n' on a value that was not dispatched}}
+  %e = experts @e(%x) layer @Classifier
+  return logits = %x
+}
+// -----
+moe.model @m(%x: vector[8]) {
+  %y = linear @fc(%x) to 3
+  // expected-error@+1 {{unknown auxiliary loss 'entrop' (did you mean 'entropy'?); there are: entropy, balance_kl, cross_entropy, importance_load, or none for a plain value}}
+  aux @e entrop %y, 0.1
+  return logits = %y
+}
+// -----
+// expected-note@+1 {{made here: [8]}}
+moe.model @m(%x: vector[8]) {
+  %y = linear @fc(%x) to 3
+  // expected-error@+1 {{expected a routing, found [8]; 'route' makes one}}
+  aux @e entropy %x, 0.1
+  return logits = %y
+}
+// -----
+// expected-error@+1 {{expected scores [classes] of each sample as result 'logits', found [1, 4, 4]}}
+moe.model @m(%x: image[1, 4, 4]) {
+  return logits = %x
+}
+// -----
+// expected-error@+1 {{expected a loss that depends on a parameter that is not frozen, found none; there is nothing to train}}
+moe.model @m(%x: vector[4]) {
+  return logits = %x
+}
+// -----
+moe.model @m(%x: vector[4]) {
+  %y = linear @fc(%x) to 3
+  return logits = %y
+  // expected-error@+1 {{entry '@max' is not supported yet by elaboration; only the model's own body is ('main')}}
+  entry @max {
+    return logits = %y
+  }
+}
+// -----
+moe.model @m(%x: vector[4]) {
+  // expected-error@+1 {{'attention' is not supported yet by elaboration}}
+  %y = attention @a(%x) heads = 2
+  return logits = %y
+}
+// -----
+// expected-note@+1 {{the first is here}}
+moe.model @a(%x: vector[4]) {
+  return logits = %x
+}
+// expected-error@+1 {{expected one model in all files, found '@a' and '@b'}}
+moe.model @b(%x: vector[4]) {
+  return logits = %x
+}
