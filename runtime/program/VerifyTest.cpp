@@ -252,6 +252,29 @@ TEST(Verify, Kernels) {
   expectTable("V18", "known accesses", [&](TestProgram &p) { kernel(p).params[0]->type = ElementType(30); });
 }
 
+// A kernel may declare that it works in place, and then a launch may name one buffer twice.
+TEST(Verify, InPlace) {
+  using namespace moe::fb;
+  auto scale = [](TestProgram &p) -> KernelT & { return *p.table.targets[0]->kernels[kScale]; };
+  auto scaleTwice = [&](TestProgram &p) {
+    PlanT &main = *p.table.targets[0]->plans[kMain];
+    main.prepare.push_back(std::make_unique<LaunchT>(*main.prepare[0]));
+    main.prepare[1]->buffers = {kMPacked, kMPacked};
+    main.buffers[kMPacked]->last = 4;
+    main.buffers[kMY]->first = 2;
+    main.buffers[kMY]->last = 3;
+  };
+  TestProgram sound = testProgram();
+  scaleTwice(sound);
+  scale(sound).params[1]->over = 0;
+  EXPECT_TRUE(verifyBytes(sound.encode()).ok()) << verifyBytes(sound.encode()).message();
+  expectTable("V23", "alias", scaleTwice);
+  expectTable("V18", "share the buffer", [&](TestProgram &p) { scale(p).params[1]->over = 2; });
+  expectTable("V18", "share the buffer", [&](TestProgram &p) { scale(p).params[1]->over = 1; });
+  expectTable("V18", "share the buffer", [&](TestProgram &p) { scale(p).params[0]->over = 1; });
+  expectTable("V18", "share the buffer", [&](TestProgram &p) { p.table.targets[0]->kernels[kDot]->params[3]->over = 3; });
+}
+
 TEST(Verify, Buffers) {
   using namespace moe::fb;
   auto buffer = [](TestProgram &p, uint32_t i) -> BufferT & { return *p.table.targets[0]->plans[kTrain]->buffers[i]; };
