@@ -1,0 +1,70 @@
+// Values of a loop kernel at an index: the code of one point (of one vector of points) of a nest. A value that is
+// stored is loaded; every other one is computed from its operands at the index that its op maps to.
+#pragma once
+#include "dialects/plan/FromFlow.h"
+#include "passes/cpu/LoopAnalysis.h"
+#include "passes/cpu/LoopIndex.h"
+#include <map>
+
+namespace moe::cpu {
+
+// Where a tensor lies: an element's place is the sum of index * stride over its axes.
+struct Storage {
+  mlir::Value pointer;
+  mlir::Type element;                   // f32, i32, i1 (a byte in memory)
+  llvm::SmallVector<mlir::Value> strides;
+  bool rowMajor = false;
+  bool scratch = false;                 // written by this kernel: loads stay in the nest that they are in
+  int input = -1;                       // number of the group's operand
+};
+
+// Loads of the group's operands, by the index that they were made at: a result may take an operand's place where all
+// of them are at the place that the result is stored to.
+struct LoadRecord {
+  int input;
+  llvm::SmallVector<const void *> place;
+};
+
+class LoopValues {
+public:
+  LoopValues(KernelBuilder &kernel, IndexMath &math, const LoopAnalysis &analysis, int64_t width)
+      : k(kernel), m(math), a(analysis), width(width) {}
+
+  llvm::DenseMap<mlir::Value, Storage> stored;      // inputs, and stages once their nest is done
+  llvm::DenseMap<mlir::Value, mlir::Value> uniform; // stages without an axis of their own: a splat
+  mlir::Block *nestBlock = nullptr;                 // where the present nest begins
+  unsigned nest = 0;
+  std::vector<LoadRecord> loads;
+
+  // Starts a point: what was computed at another one is forgotten.
+  void newPoint() { memo.clear(); }
+  mlir::Value get(mlir::Value value, llvm::ArrayRef<Index> index, Mask mask);
+  // The expression of a stage itself, though it is (to be) stored.
+  mlir::Value compute(mlir::Value value, llvm::ArrayRef<Index> index, Mask mask);
+  mlir::Value load(const Storage &storage, llvm::ArrayRef<Index> index, Mask mask);
+  void store(mlir::Value value, const Storage &storage, llvm::ArrayRef<Index> index, Mask mask);
+  mlir::Value constant(mlir::Type element, double value);
+  mlir::Value extent(flow::Extent extent) { return k.extent(plan::fromExtent(extent)); }
+  Index offsetOf(const Storage &storage, llvm::ArrayRef<Index> index);
+  // An index, and the nest that it is in, as something to compare.
+  llvm::SmallVector<const void *> placeOf(llvm::ArrayRef<Index> index) const;
+
+private:
+  mlir::Value operandOf(mlir::Operation *op, unsigned i, llvm::ArrayRef<Index> index, Mask mask) {
+    return get(op->getOperand(i), index, mask);
+  }
+  mlir::Value reshape(flow::ReshapeOp op, llvm::ArrayRef<Index> index, Mask mask);
+  mlir::Value random(flow::RandomOp op, llvm::ArrayRef<Index> index, Mask mask);
+  mlir::Value concat(flow::ConcatOp op, llvm::ArrayRef<Index> index, Mask mask);
+  mlir::Value pad(flow::PadOp op, llvm::ArrayRef<Index> index, Mask mask);
+  mlir::Value window(flow::WindowOp op, llvm::ArrayRef<Index> index, Mask mask);
+  mlir::Value gather(flow::GatherOp op, llvm::ArrayRef<Index> index, Mask mask);
+
+  KernelBuilder &k;
+  IndexMath &m;
+  const LoopAnalysis &a;
+  int64_t width;
+  std::map<std::pair<const void *, llvm::SmallVector<const void *>>, mlir::Value> memo;
+};
+
+}  // namespace moe::cpu
