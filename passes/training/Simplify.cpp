@@ -51,15 +51,16 @@ struct Simplify : PassWrapper<Simplify, OperationPass<ModuleOp>> {
   LogicalResult simplify(EntryOp entry, const FrozenRewritePatternSet &rules) {
     GreedyRewriteConfig config;
     config.setMaxIterations(100);
-    // Each round that changes something removes a pass over a tensor: the bound is only a guard.
+    // Each round that changes something removes ops: the bound is only a guard.
     for (unsigned round = 0; round < 16; ++round) {
       if (failed(applyPatternsGreedily(entry.getBody(), rules, config)))
         return entry.emitError("expected the rules of moe-simplify to come to an end, found them still at work after "
                                "the driver's limit; report this with the model");
       IRRewriter rewriter(entry.getContext());
       DominanceInfo dominance(entry);
-      eliminateCommonSubExpressions(rewriter, dominance, entry);
-      if (!moe::shareReductions(entry))
+      bool merged = false;
+      eliminateCommonSubExpressions(rewriter, dominance, entry, &merged);
+      if (!moe::shareReductions(entry) && !merged)
         return success();
     }
     return success();

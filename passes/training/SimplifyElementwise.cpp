@@ -104,7 +104,7 @@ struct MergeScales : OpRewritePattern<MulOp> {
   }
 };
 
-// x + x ==> 2 x, x + (-y) ==> x - y, (-x) + y ==> y - x
+// x + x ==> 2 x, (z + x) + x ==> z + 2 x, x + (-y) ==> x - y, (-x) + y ==> y - x
 struct SignsOfSum : OpRewritePattern<AddOp> {
   using OpRewritePattern::OpRewritePattern;
   LogicalResult matchAndRewrite(AddOp op, PatternRewriter &rewriter) const override {
@@ -113,6 +113,14 @@ struct SignsOfSum : OpRewritePattern<AddOp> {
       rewriter.replaceOpWithNewOp<MulOp>(op, op.getType(), op.getA(), two);
       return success();
     }
+    if (auto sum = op.getA().getDefiningOp<AddOp>())
+      for (auto [z, x] : {std::pair(sum.getA(), sum.getB()), std::pair(sum.getB(), sum.getA())})
+        if (x == op.getB()) {
+          Value two = Emit{rewriter, op.getLoc()}.constantLike(x, 2);
+          Value twice = MulOp::create(rewriter, op.getLoc(), op.getType(), x, two);
+          rewriter.replaceOpWithNewOp<AddOp>(op, op.getType(), z, twice);
+          return success();
+        }
     if (auto minus = op.getB().getDefiningOp<NegOp>()) {
       rewriter.replaceOpWithNewOp<SubOp>(op, op.getType(), op.getA(), minus.getX());
       return success();
