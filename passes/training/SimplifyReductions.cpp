@@ -132,6 +132,53 @@ struct ProductToContract : OpRewritePattern<ReduceOp> {
   }
 };
 
+// x in the shape of `type`, whose axes have the given labels.
+Value spreadByLabel(Emit e, Value x, ArrayRef<int64_t> labels, Type type, ArrayRef<int64_t> target) {
+  SmallVector<int64_t> perm(labels.size()), dims;
+  for (int64_t axis = 0; axis < int64_t(labels.size()); ++axis)
+    perm[axis] = axis;
+  auto place = [&](int64_t axis) { return llvm::find(target, labels[axis]) - target.begin(); };
+  llvm::sort(perm, [&](int64_t a, int64_t b) { return place(a) < place(b); });
+  SmallVector<Extent> extents;
+  for (int64_t axis : perm) {
+    extents.push_back(Extent::of(x, axis));
+    dims.push_back(place(axis));
+  }
+  if (!llvm::is_sorted(perm))
+    x = TransposeOp::create(e.b, e.loc, tensorType(extents, Emit::elementOf(x)), x, perm);
+  return e.broadcast(x, type, dims);
+}
+
+// A contraction that is no product of matrices, because nothing is summed or because one operand brings no axis of its
+// own to the result, is a product of copies and a sum: its terms are no more than the larger operand has elements.
+struct ContractToLoops : OpRewritePattern<ContractOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(ContractOp op, PatternRewriter &rewriter) const override {
+    ArrayRef<int64_t> a = op.getAAxes(), b = op.getBAxes(), out = op.getOutAxes();
+    auto lacks = [](ArrayRef<int64_t> axes, int64_t label) { return !llvm::is_contained(axes, label); };
+    bool ownA = llvm::any_of(a, [&](int64_t label) { return lacks(b, label); });
+    bool ownB = llvm::any_of(b, [&](int64_t label) { return lacks(a, label); });
+    bool summed = llvm::any_of(a, [&](int64_t label) { return lacks(out, label); });
+    if (summed && ownA && ownB)
+      return failure();
+    Emit e{rewriter, op.getLoc()};
+    // The product's axes: the result's where nothing is summed, else those of the operand that has them all.
+    SmallVector<int64_t> labels(!summed ? out : ownB ? b : a);
+    Type type = !summed ? op.getType() : ownB ? op.getB().getType() : op.getA().getType();
+    Value product = e.mul(spreadByLabel(e, op.getA(), a, type, labels), spreadByLabel(e, op.getB(), b, type, labels));
+    SmallVector<int64_t> gone, left, perm;
+    for (auto [axis, label] : llvm::enumerate(labels))
+      lacks(out, label) ? gone.push_back(axis) : left.push_back(label);
+    Value sum = e.sum(product, gone);
+    for (int64_t label : out)
+      perm.push_back(llvm::find(left, label) - left.begin());
+    if (!llvm::is_sorted(perm))
+      sum = TransposeOp::create(rewriter, op.getLoc(), op.getType(), sum, perm);
+    rewriter.replaceOp(op, sum);
+    return success();
+  }
+};
+
 // A contraction reads its operands in any order of axes: contract(transpose a, b) ==> contract(a, b).
 struct TransposeIntoContract : OpRewritePattern<ContractOp> {
   using OpRewritePattern::OpRewritePattern;
@@ -175,6 +222,6 @@ struct ContractInOrder : OpRewritePattern<TransposeOp> {
 } // namespace
 
 void moe::addReductionRules(RewritePatternSet &patterns) {
-  patterns.add<ReduceOfBroadcast, ScaleAfterSum, ReduceOfUnitAxes, ProductToContract, TransposeIntoContract,
-               ContractInOrder>(patterns.getContext());
+  patterns.add<ReduceOfBroadcast, ScaleAfterSum, ReduceOfUnitAxes, ProductToContract, ContractToLoops,
+               TransposeIntoContract, ContractInOrder>(patterns.getContext());
 }
