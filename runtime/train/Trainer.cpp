@@ -150,8 +150,7 @@ Status Run::step(Prefetch &batches) {
     return internalError("the loader ended before the run");
   MOERT_TRY(feed(*session_, *batch));
   Step now{state_.step, double(state_.step) / double(recipe_.steps)};
-  if (Status status = session_->run(now); !status.ok())
-    return std::move(status).in(concat("step ", state_.step));
+  MOERT_TRY(session_->run(now)); // a failure names the step
   MOERT_ASSIGN(float finite, session_->scalarOutput("finite"));
   MOERT_ASSIGN(float loss, session_->scalarOutput("loss"));
   if (first_)
