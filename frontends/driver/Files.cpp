@@ -15,6 +15,7 @@ moert::Result<std::unique_ptr<llvm::MemoryBuffer>> readText(const std::string &p
   if (text.trim().empty()) return moert::invalidInput(path, ": expected a model's text, found an empty file");
   if (text.starts_with("\x89MOE"))
     return moert::invalidInput(path, ": expected a model's text, found a compiled program; 'moec disassemble' shows it");
+  if (text.starts_with("ML\xefR")) return std::move(*file);            // MLIR's bytecode
   const auto *begin = reinterpret_cast<const llvm::UTF8 *>(text.begin());
   const auto *end = reinterpret_cast<const llvm::UTF8 *>(text.end());
   const llvm::UTF8 *stop = begin;

@@ -1,0 +1,51 @@
+// `moec compile`: reads and links the texts, runs the pipeline, and writes the program, which the runtime's own loader
+// has accepted by then; or prints the IR of the phase that was asked for.
+#include "frontends/driver/Context.h"
+#include "frontends/driver/Files.h"
+#include "frontends/moec/Tool.h"
+#include "passes/cpu/CpuTarget.h"
+#include "passes/emit/EmitProgram.h"
+#include "passes/language/LinkFiles.h"
+#include "runtime/program/Program.h"
+#include "llvm/Support/SourceMgr.h"
+
+using namespace mlir;
+
+namespace moe {
+
+moert::Status compileFiles(const PipelineOptions &options, const std::vector<std::string> &inputs,
+                           const std::string &output) {
+  for (const std::string &target : options.targets)
+    if (std::string error; !cpu::cpuTarget(target, error)) return moert::usageError(error);
+  std::unique_ptr<MLIRContext> context = makeContext();
+  llvm::SourceMgr sources;
+  SourceMgrDiagnosticHandler handler(sources, context.get());
+  std::vector<std::unique_ptr<llvm::MemoryBuffer>> files;
+  for (const std::string &path : inputs) {
+    MOERT_ASSIGN(std::unique_ptr<llvm::MemoryBuffer> file, readText(path));
+    files.push_back(std::move(file));
+  }
+  OwningOpRef<ModuleOp> module = parseFiles(std::move(files), sources, context.get());
+  if (!module) return {moert::Code::invalid_input, ""};
+  Phase reached = Phase::parse;
+  if (failed(runPipeline(*module, options, &reached))) {
+    if (reached <= Phase::simplify) return {moert::Code::invalid_input, ""};
+    return moert::internalError("phase '", phaseName(reached).str(),
+                                "' failed, which is the compiler's fault; --reproducer=FILE keeps what it was given");
+  }
+  if (options.to != Phase::emit) {
+    std::string text;
+    llvm::raw_string_ostream os(text);
+    module->print(os, OpPrintingFlags().printNameLocAsPrefix());
+    os << "\n";
+    return writeWhole(output, ArrayRef<char>(text.data(), text.size()));
+  }
+  FailureOr<std::vector<uint8_t>> bytes = emitProgram(*module->getOps<plan::ProgramOp>().begin());
+  if (failed(bytes)) return {moert::Code::internal, ""};
+  if (auto verified = moert::Program::verify(*bytes, output); !verified)
+    return moert::internalError("the compiled program does not verify, which is the compiler's fault: ",
+                                verified.status().message());
+  return writeWhole(output, ArrayRef<char>(reinterpret_cast<const char *>(bytes->data()), bytes->size()));
+}
+
+}  // namespace moe

@@ -1,0 +1,24 @@
+// What the verbs of moec do, without the command line: each returns the Status that becomes the exit code. Diagnostics
+// of a model's text have gone to standard error by then, and such a Status has no message of its own.
+#pragma once
+#include "passes/pipeline/Pipeline.h"
+#include "runtime/base/Status.h"
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace moe {
+
+/// Compiles texts to a program file, or prints the IR after options.to.
+moert::Status compileFiles(const PipelineOptions &options, const std::vector<std::string> &inputs,
+                           const std::string &output);
+
+/// A program file as the text of its plan, and back to the same bytes.
+moert::Status disassembleFile(const std::string &input, const std::string &output);
+moert::Status assembleFile(const std::string &input, const std::string &output);
+
+/// Entries, parameters, costs and memory of a program at a batch of domains x rows.
+moert::Status inspectFile(const std::string &input, int64_t domains, int64_t rows, int threads, bool json);
+
+}  // namespace moe

@@ -1,0 +1,104 @@
+// moec: compiles models to programs and shows what is in them. Here is only the command line; the verbs are functions
+// of Tool.h. Exit codes: 0 done, 1 wrong input, 2 wrong usage, 3 a fault of the compiler's own.
+#include "frontends/driver/Context.h"
+#include "frontends/moec/Tool.h"
+#include "llvm/Support/InitLLVM.h"
+#include <CLI/CLI.hpp>
+#include <charconv>
+#include <cstdio>
+
+namespace {
+
+// "5x64" as domains x rows, or "64" as one domain.
+std::string readBatch(const std::string &text, int64_t &domains, int64_t &rows) {
+  const char *at = text.data(), *end = at + text.size();
+  auto number = [&](int64_t &value) {
+    auto [stop, error] = std::from_chars(at, end, value);
+    bool ok = error == std::errc() && value >= 1 && value <= (int64_t(1) << 31);
+    at = stop;
+    return ok;
+  };
+  domains = 1;
+  bool ok = number(rows);
+  if (ok && at != end && *at == 'x') domains = rows, ++at, ok = number(rows);
+  return ok && at == end ? "" : "expected a batch like 5x64 (domains x rows), found '" + text + "'";
+}
+
+}  // namespace
+
+int main(int argc, char **argv) {
+  llvm::InitLLVM init(argc, argv);
+  CLI::App app("Compiles mixture-of-experts models to native programs for moert.", "moec");
+  app.set_version_flag("--version", std::string("moec ") + moe::version());
+  app.require_subcommand(1);
+  app.fallthrough(false);
+  moe::PipelineOptions options;
+  std::vector<std::string> inputs, defines;
+  std::string input, output, to = "emit", batch = "5x64";
+  bool json = false;
+  int threads = 2;
+
+  auto *compile = app.add_subcommand("compile", "compile texts to a program");
+  compile->add_option("inputs", inputs, "model files; several are linked")->required();
+  compile->add_option("-o,--output", output, "the program to write (or, with --to, the text; - is standard output)");
+  compile->add_option("-D", defines, "set a parameter of the model: -Dclasses=10")->allow_extra_args(false);
+  compile->add_option("--target", options.targets, "cpu (this host), cpu:x86-64-v3 or cpu:x86-64-v4");
+  compile->add_option("--objective", options.objective, "what training minimises: erm")->capture_default_str();
+  compile->add_option("--optimizer", options.optimizer, "adam, adamw or sgd")->capture_default_str()
+      ->check(CLI::IsMember({"adam", "adamw", "sgd"}));
+  compile->add_option("--to", to, "stop behind a phase and print: " + moe::phaseNames());
+  compile->add_flag("--timing", options.timing, "show what each pass took");
+  compile->add_flag("--verify-by-evaluation", options.verifyByEvaluation, "check every pass by evaluating (slow)");
+  compile->add_option("--reproducer", options.reproducer, "where a failing pass leaves its input");
+
+  auto *inspect = app.add_subcommand("inspect", "show entries, parameters, costs and memory");
+  inspect->add_option("program", input, "a compiled program")->required();
+  inspect->add_option("--batch", batch, "domains x rows")->capture_default_str();
+  inspect->add_option("--threads", threads, "for the memory that threads need")->capture_default_str()
+      ->check(CLI::Range(1, 4096));
+  inspect->add_flag("--json", json, "as JSON");
+  auto *disassemble = app.add_subcommand("disassemble", "print a program's plan");
+  auto *assemble = app.add_subcommand("assemble", "make a program from a plan's text");
+  for (auto *verb : {disassemble, assemble}) {
+    verb->add_option("input", input, "the file to read")->required();
+    verb->add_option("-o,--output", output, "the file to write");
+  }
+  auto usage = [](const std::string &message) {
+    fprintf(stderr, "moec: %s\n", message.c_str());
+    return 2;
+  };
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success &done) {
+    return app.exit(done);
+  } catch (const CLI::ParseError &error) {
+    return usage(std::string(error.what()) + "; 'moec --help' lists what there is");
+  }
+
+  moert::Status status;
+  if (*compile) {
+    std::optional<moe::Phase> phase = moe::phaseNamed(to);
+    if (!phase) return usage("expected a phase after --to, one of " + moe::phaseNames() + ", found '" + to + "'");
+    options.to = *phase;
+    for (const std::string &define : defines) {
+      size_t equal = define.find('=');
+      if (equal == 0 || equal == std::string::npos)
+        return usage("expected -Dname=value, found '-D" + define + "'");
+      options.defines.emplace_back(define.substr(0, equal), define.substr(equal + 1));
+    }
+    if (output.empty() && *phase == moe::Phase::emit)
+      return usage("expected -o and the program to write, found none");
+    status = moe::compileFiles(options, inputs, output.empty() ? "-" : output);
+  } else if (*inspect) {
+    int64_t domains, rows;
+    if (std::string wrong = readBatch(batch, domains, rows); !wrong.empty()) return usage(wrong);
+    status = moe::inspectFile(input, domains, rows, threads, json);
+  } else if (*disassemble) {
+    status = moe::disassembleFile(input, output.empty() ? "-" : output);
+  } else {
+    if (output.empty()) return usage("expected -o and the program to write, found none");
+    status = moe::assembleFile(input, output);
+  }
+  if (!status.ok() && !status.message().empty()) fprintf(stderr, "moec: %s\n", status.message().c_str());
+  return status.exitCode();
+}

@@ -1,0 +1,395 @@
+// --moe-form-groups: partitions each entry into groups that one kernel runs. Memory traffic is what costs, so a value
+// that never leaves its group is the gain. The steps:
+//   1. Identities (barriers, stop_gradient) have done their work and are dropped.
+//   2. Free ops (constants, broadcasts, views) cost nothing where they are used: each group takes its own copy. Only one
+//      that a contraction, an output or an assignment needs in memory is a group's result.
+//   3. In program order each op joins the groups that make its operands: a contraction's or convolution's takes
+//      elementwise ops of the result's shape as its epilogue; a loop's takes what LoopAnalysis says that one kernel can
+//      run with the parallelism that the parts had. A merge never closes a cycle: groups keep the set of those before.
+//   4. Loops that read the same value side by side are merged likewise.
+//   5. Groups are laid out in an order that respects their needs, and otherwise that of the program.
+#include "dialects/flow/Flow.h"
+#include "passes/cpu/CpuTarget.h"
+#include "passes/cpu/LoopAnalysis.h"
+#include "passes/fusion/Fusion.h"
+#include "mlir/IR/IRMapping.h"
+#include "llvm/ADT/BitVector.h"
+#include "llvm/ADT/SetVector.h"
+
+using namespace mlir;
+
+namespace moe {
+namespace {
+
+bool isRoot(Operation *op) {
+  return isa<flow::ContractOp, flow::ConvOp, flow::ConvInputGradOp, flow::ConvWeightGradOp>(op);
+}
+bool isIdentity(Operation *op) { return isa<flow::BarrierOp, flow::StopGradientOp, flow::ReverseGradientOp>(op); }
+bool isBoundary(Operation *op) {
+  return isa<flow::InputOp, flow::ParameterOp, flow::StateOp, flow::OutputOp, flow::AssignOp, flow::ExposeOp>(op);
+}
+// Free in a loop, and in an epilogue.
+bool isFreeKind(Operation *op) {
+  return isa<flow::ConstantOp, flow::ExtentOp, flow::ScalarOp, flow::IotaOp, flow::BroadcastOp, flow::ReshapeOp,
+             flow::TransposeOp, flow::SliceOp>(op);
+}
+bool isFreeInEpilogue(Operation *op) { return isa<flow::ConstantOp, flow::BroadcastOp>(op); }
+
+// A loop of less work than this loses nothing when it has no parallelism.
+constexpr double smallWork = 32768, enoughParallelism = 16;
+
+struct Cluster {
+  SmallVector<Operation *> ops;       // in program order, without free ones
+  Operation *root = nullptr;          // the contraction or convolution; null: a loop
+  llvm::BitVector before;             // clusters that must run earlier
+  bool alive = true;
+};
+
+class Fusion {
+public:
+  Fusion(flow::EntryOp entry, const cpu::CpuTarget &target) : entry(entry), target(target) {}
+  LogicalResult run();
+
+private:
+  void number();
+  void makeClusters();
+  void joinProducers(unsigned cluster);
+  void joinSiblings();
+  bool tryMerge(unsigned a, unsigned b);
+  bool closesCycle(unsigned a, unsigned b) const;
+  bool fitsEpilogue(const Cluster &root, const Cluster &loop) const;
+  bool fitsLoop(const Cluster &a, const Cluster &b) const;
+  std::optional<cpu::LoopAnalysis> analyse(ArrayRef<Operation *> ops) const;
+  LogicalResult rebuild();
+
+  bool isFree(Operation *op) const { return isFreeKind(op) && !kept.contains(op); }
+  /// The ops that are no free ones and the boundary values that `op` reads, through free ops.
+  void sources(Operation *op, llvm::SetVector<Value> &found) const;
+  /// The ops that read a value, through free ops.
+  void readers(Value value, llvm::SetVector<Operation *> &found) const;
+  llvm::SetVector<Value> outputsOf(ArrayRef<Operation *> ops) const;
+  /// Ops and the free ops that they use, in program order.
+  SmallVector<Operation *> withFree(ArrayRef<Operation *> ops) const;
+  int clusterOf(Value value) const {
+    Operation *op = value.getDefiningOp();
+    auto found = op ? home.find(op) : home.end();
+    return found == home.end() ? -1 : int(found->second);
+  }
+
+  flow::EntryOp entry;
+  const cpu::CpuTarget &target;
+  llvm::DenseMap<Operation *, unsigned> index;      // program order
+  llvm::DenseSet<Operation *> kept;                 // free kinds that must be in memory
+  llvm::DenseMap<Operation *, unsigned> home;       // op -> cluster
+  std::vector<Cluster> clusters;
+};
+
+void Fusion::sources(Operation *op, llvm::SetVector<Value> &found) const {
+  for (Value operand : op->getOperands()) {
+    if (isFree(operand.getDefiningOp())) sources(operand.getDefiningOp(), found);
+    else found.insert(operand);
+  }
+}
+
+void Fusion::readers(Value value, llvm::SetVector<Operation *> &found) const {
+  for (Operation *user : value.getUsers()) {
+    if (isFree(user)) readers(user->getResult(0), found);
+    // A reshape stands outside of groups in front of what needs memory.
+    else found.insert(user);
+  }
+}
+
+llvm::SetVector<Value> Fusion::outputsOf(ArrayRef<Operation *> ops) const {
+  llvm::SmallDenseSet<Operation *> members(ops.begin(), ops.end());
+  llvm::SetVector<Value> outputs;
+  for (Operation *op : ops)
+    for (Value value : op->getResults()) {
+      llvm::SetVector<Operation *> users;
+      readers(value, users);
+      if (llvm::any_of(users, [&](Operation *user) { return !members.contains(user); })) outputs.insert(value);
+    }
+  return outputs;
+}
+
+SmallVector<Operation *> Fusion::withFree(ArrayRef<Operation *> ops) const {
+  llvm::SetVector<Operation *> all(ops.begin(), ops.end());
+  for (size_t i = 0; i < all.size(); ++i)
+    for (Value operand : all[i]->getOperands())
+      if (isFree(operand.getDefiningOp())) all.insert(operand.getDefiningOp());
+  SmallVector<Operation *> sorted(all.begin(), all.end());
+  llvm::sort(sorted, [&](Operation *a, Operation *b) { return index.lookup(a) < index.lookup(b); });
+  return sorted;
+}
+
+std::optional<cpu::LoopAnalysis> Fusion::analyse(ArrayRef<Operation *> ops) const {
+  llvm::SetVector<Value> outputs = outputsOf(ops);
+  cpu::LoopSource source;
+  source.ops = withFree(ops);
+  source.outputs.assign(outputs.begin(), outputs.end());
+  auto rowMajor = [](Value) { return cpu::Layout(); };
+  source.layout = rowMajor;
+  return cpu::LoopAnalysis::run(source, target);
+}
+
+// --- merging --------------------------------------------------------------------------------------------------------
+
+// Whether a third cluster lies between the two.
+bool Fusion::closesCycle(unsigned a, unsigned b) const {
+  for (unsigned x = 0; x < clusters.size(); ++x) {
+    if (!clusters[x].alive || x == a || x == b) continue;
+    if (clusters[x].before.test(a) && clusters[b].before.test(x)) return true;
+    if (clusters[x].before.test(b) && clusters[a].before.test(x)) return true;
+  }
+  return false;
+}
+
+bool Fusion::fitsEpilogue(const Cluster &root, const Cluster &loop) const {
+  auto shape = llvm::cast<RankedTensorType>(root.root->getResult(0).getType());
+  for (Operation *op : loop.ops) {
+    auto type = llvm::cast<RankedTensorType>(op->getResult(0).getType());
+    if (!op->hasTrait<flow::Elementwise>() || flow::withElement(type, shape.getElementType()) != shape) return false;
+  }
+  for (Operation *op : withFree(loop.ops))
+    if (!llvm::is_contained(loop.ops, op) && !isFreeInEpilogue(op)) return false;
+  // What the epilogue broadcasts comes from outside: the tile has only its own elements.
+  llvm::SmallDenseSet<Operation *> inside(root.ops.begin(), root.ops.end());
+  inside.insert(loop.ops.begin(), loop.ops.end());
+  for (Operation *op : withFree(loop.ops))
+    if (isa<flow::BroadcastOp>(op) && inside.contains(op->getOperand(0).getDefiningOp())) return false;
+  return true;
+}
+
+bool Fusion::fitsLoop(const Cluster &a, const Cluster &b) const {
+  SmallVector<Operation *> ops(a.ops);
+  ops.append(b.ops);
+  llvm::sort(ops, [&](Operation *x, Operation *y) { return index.lookup(x) < index.lookup(y); });
+  std::optional<cpu::LoopAnalysis> merged = analyse(ops);
+  if (!merged) return false;
+  if (merged->work < smallWork) return true;
+  std::optional<cpu::LoopAnalysis> first = analyse(a.ops), second = analyse(b.ops);
+  if (!first || !second) return true;
+  double needed = std::min({first->parallelism, second->parallelism, enoughParallelism});
+  return merged->parallelism >= needed;
+}
+
+bool Fusion::tryMerge(unsigned a, unsigned b) {
+  if (a == b || closesCycle(a, b)) return false;
+  Cluster &into = clusters[a], &from = clusters[b];
+  if (into.root && from.root) return false;
+  if (into.root ? !fitsEpilogue(into, from) : from.root ? !fitsEpilogue(from, into) : !fitsLoop(into, from)) return false;
+  if (from.root) into.root = from.root;
+  into.ops.append(from.ops);
+  llvm::sort(into.ops, [&](Operation *x, Operation *y) { return index.lookup(x) < index.lookup(y); });
+  for (Operation *op : from.ops) home[op] = a;
+  into.before |= from.before;
+  into.before.reset(a);
+  into.before.reset(b);
+  from.alive = false;
+  for (Cluster &other : clusters) {
+    if (!other.alive || &other == &into) continue;
+    if (!other.before.test(a) && !other.before.test(b)) continue;
+    other.before |= into.before;
+    other.before.set(a);
+    other.before.reset(b);
+  }
+  return true;
+}
+
+void Fusion::joinProducers(unsigned cluster) {
+  if (clusters[cluster].root) return;
+  llvm::SetVector<Value> from;
+  for (Operation *op : clusters[cluster].ops) sources(op, from);
+  SmallVector<Value> values(from.begin(), from.end());
+  // The largest value first: it is the most that a merge can save.
+  llvm::sort(values, [&](Value a, Value b) {
+    double sizeA = cpu::estimate(flow::elementsOf(a.getType())), sizeB = cpu::estimate(flow::elementsOf(b.getType()));
+    if (sizeA != sizeB) return sizeA > sizeB;
+    return index.lookup(a.getDefiningOp()) < index.lookup(b.getDefiningOp());
+  });
+  unsigned current = cluster;
+  for (Value value : values) {
+    int producer = clusterOf(value);
+    if (producer >= 0 && tryMerge(producer, current)) current = producer;
+  }
+}
+
+void Fusion::joinSiblings() {
+  for (Operation &op : entry.getBody().front())
+    for (Value value : op.getResults()) {
+      if (isFree(&op)) continue;
+      llvm::SetVector<Operation *> users;
+      readers(value, users);
+      llvm::SetVector<unsigned> loops;
+      for (Operation *user : users)
+        if (auto found = home.find(user); found != home.end() && !clusters[found->second].root) loops.insert(found->second);
+      for (size_t i = 0; i < loops.size(); ++i)
+        for (size_t j = i + 1; j < loops.size(); ++j)
+          if (clusters[loops[i]].alive && clusters[loops[j]].alive) tryMerge(loops[i], loops[j]);
+    }
+}
+
+void Fusion::number() {
+  Block &block = entry.getBody().front();
+  for (Operation &op : llvm::make_early_inc_range(block))
+    if (isIdentity(&op)) {
+      op.getResult(0).replaceAllUsesWith(op.getOperand(0));
+      op.erase();
+    }
+  for (Operation &op : llvm::make_early_inc_range(llvm::reverse(block)))
+    if (!isa<flow::InputOp>(op) && isOpTriviallyDead(&op)) op.erase();
+  for (Operation &op : block) index[&op] = index.size();
+  // What must be in memory: operands of contractions, outputs and assignments, behind reshapes.
+  for (Operation &op : block) {
+    if (!isRoot(&op) && !isa<flow::OutputOp, flow::AssignOp>(op)) continue;
+    for (Value operand : op.getOperands()) {
+      Operation *maker = operand.getDefiningOp();
+      while (isa<flow::ReshapeOp>(maker)) maker = maker->getOperand(0).getDefiningOp();
+      if (isFreeKind(maker)) kept.insert(maker);
+    }
+  }
+}
+
+void Fusion::makeClusters() {
+  SmallVector<Operation *> ops;
+  for (Operation &op : entry.getBody().front())
+    if (!isBoundary(&op) && !isFree(&op)) ops.push_back(&op);
+  clusters.resize(ops.size());
+  for (auto [i, op] : llvm::enumerate(ops)) {
+    Cluster &cluster = clusters[i];
+    cluster.ops = {op};
+    cluster.before.resize(ops.size());
+    if (isRoot(op)) cluster.root = op;
+    home[op] = i;
+    llvm::SetVector<Value> from;
+    sources(op, from);
+    for (Value value : from)
+      if (int producer = clusterOf(value); producer >= 0) {
+        cluster.before |= clusters[producer].before;
+        cluster.before.set(producer);
+      }
+    joinProducers(i);
+  }
+}
+
+// --- writing groups -------------------------------------------------------------------------------------------------
+
+LogicalResult Fusion::rebuild() {
+  Block &block = entry.getBody().front();
+  SmallVector<Operation *> old, results;
+  for (Operation &op : block) {
+    if (isa<flow::OutputOp, flow::AssignOp, flow::ExposeOp>(op)) results.push_back(&op);
+    else if (!isBoundary(&op)) old.push_back(&op);
+  }
+  // Each time the first in program order of those whose needs are met.
+  SmallVector<unsigned> order;
+  llvm::BitVector done(clusters.size());
+  SmallVector<unsigned> waiting;
+  for (auto [i, cluster] : llvm::enumerate(clusters)) {
+    if (cluster.alive) waiting.push_back(i);
+    else done.set(i);
+  }
+  llvm::sort(waiting, [&](unsigned a, unsigned b) {
+    return index.lookup(clusters[a].ops.back()) < index.lookup(clusters[b].ops.back());
+  });
+  while (!waiting.empty()) {
+    auto *next = llvm::find_if(waiting, [&](unsigned i) {
+      llvm::BitVector missing = clusters[i].before;
+      missing.reset(done);
+      return missing.none();
+    });
+    if (next == waiting.end()) return entry.emitError("expected groups without a cycle, found one");
+    order.push_back(*next);
+    done.set(*next);
+    waiting.erase(next);
+  }
+
+  OpBuilder builder(entry.getContext());
+  builder.setInsertionPointToEnd(&block);
+  llvm::DenseMap<Value, Value> outside;                  // an old value -> the value outside of groups
+  for (Operation &op : block)
+    if (isBoundary(&op))
+      for (Value value : op.getResults()) outside[value] = value;
+  // A value in memory: a boundary, a group's result, or a reshape of one.
+  std::function<Value(Value)> memory = [&](Value value) -> Value {
+    if (Value known = outside.lookup(value)) return known;
+    auto reshape = llvm::cast<flow::ReshapeOp>(value.getDefiningOp());
+    Value from = memory(reshape.getX());
+    Value made = flow::ReshapeOp::create(builder, value.getLoc(), value.getType(), from);
+    return outside[value] = made;
+  };
+  for (unsigned i : order) {
+    Cluster &cluster = clusters[i];
+    SmallVector<Operation *> ops;
+    if (cluster.root) {
+      // The root's own operands are in memory; free ops are copied for the epilogue alone.
+      SmallVector<Operation *> epilogue(llvm::make_filter_range(cluster.ops, [&](Operation *op) { return op != cluster.root; }));
+      ops = withFree(epilogue);
+      ops.insert(ops.begin(), cluster.root);
+    } else {
+      ops = withFree(cluster.ops);
+    }
+    llvm::SmallDenseSet<Operation *> members(ops.begin(), ops.end());
+    llvm::SetVector<Value> inputs, outputs = outputsOf(cluster.ops);
+    for (Operation *op : ops)
+      for (Value operand : op->getOperands())
+        if (!members.contains(operand.getDefiningOp()) || (op == cluster.root)) inputs.insert(operand);
+    SmallVector<Value> operands;
+    for (Value input : inputs) operands.push_back(memory(input));
+    SmallVector<Type> types;
+    for (Value output : outputs) types.push_back(output.getType());
+    Operation *main = cluster.root ? cluster.root : cluster.ops.front();
+    StringRef kind = !cluster.root ? "loop" : isa<flow::ContractOp>(cluster.root) ? "contract" : "conv";
+    auto group = flow::GroupOp::create(builder, main->getLoc(), types, kind, operands);
+    OpBuilder::InsertionGuard guard(builder);
+    Block &body = group.getBody().emplaceBlock();
+    builder.setInsertionPointToStart(&body);
+    IRMapping inside;
+    for (auto [input, operand] : llvm::zip_equal(inputs, operands))
+      inside.map(input, body.addArgument(operand.getType(), input.getLoc()));
+    for (Operation *op : ops) builder.clone(*op, inside);
+    SmallVector<Value> yielded;
+    for (Value output : outputs) yielded.push_back(inside.lookup(output));
+    flow::YieldOp::create(builder, main->getLoc(), yielded);
+    for (auto [output, result] : llvm::zip_equal(outputs, group.getResults())) outside[output] = result;
+  }
+  for (Operation *op : results) {
+    op->moveBefore(&block, block.end());
+    builder.setInsertionPoint(op);
+    op->setOperand(0, memory(op->getOperand(0)));
+  }
+  for (Operation *op : llvm::reverse(old)) {
+    op->dropAllUses();
+    op->erase();
+  }
+  return success();
+}
+
+LogicalResult Fusion::run() {
+  number();
+  makeClusters();
+  joinSiblings();
+  return rebuild();
+}
+
+struct FormGroups : PassWrapper<FormGroups, OperationPass<ModuleOp>> {
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(FormGroups)
+  StringRef getArgument() const override { return "moe-form-groups"; }
+  StringRef getDescription() const override { return "partition entries into groups that one kernel runs"; }
+
+  void runOnOperation() override {
+    // The partition is the same for all levels, so that one program's targets differ in code alone.
+    std::string error;
+    std::optional<cpu::CpuTarget> target = cpu::cpuTarget("cpu:x86-64-v3", error);
+    SmallVector<flow::EntryOp> entries;
+    getOperation().walk([&](flow::EntryOp entry) { entries.push_back(entry); });
+    for (flow::EntryOp entry : entries)
+      if (failed(Fusion(entry, *target).run())) return signalPassFailure();
+  }
+};
+PassRegistration<FormGroups> registration;
+
+}  // namespace
+
+std::unique_ptr<Pass> createFormGroupsPass() { return std::make_unique<FormGroups>(); }
+
+}  // namespace moe
