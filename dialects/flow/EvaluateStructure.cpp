@@ -113,7 +113,7 @@ void contractInto(ContractOp op, const Array &a, const Array &b, Array &y, Term 
 }
 
 double itself(double x) { return x; }
-double size(double x) { return std::fabs(x); }
+double absoluteTerm(double x) { return std::fabs(x); }
 
 template <typename Term>
 void reduceInto(ReduceOp op, const Array &x, Array &y, Term term) {
@@ -155,12 +155,12 @@ void windowSumInto(WindowSumOp op, const Array &x, Array &y, Term term) {
   });
 }
 
-/// The magnitude of a sum: every term's absolute value summed, by the same loops.
-template <typename Into>
-Array magnitudeOf(const Array &result, Into into) {
-  Array total(result.shape);
-  into(total);
-  return total;
+/// A convolution's operands without their signs.
+Array absolute(const Array &x) {
+  Array y = x;
+  for (double &value : y.data)
+    value = std::fabs(value);
+  return y;
 }
 
 } // namespace
@@ -275,3 +275,41 @@ void WindowOp::evaluate(Operands v, Array &y, const Setting &) {
 }
 
 void WindowSumOp::evaluate(Operands v, Array &y, const Setting &) { windowSumInto(*this, *v[0], y, itself); }
+
+// Magnitudes: the same loops over absolute values.
+
+Array ReduceOp::magnitude(Operands v, const Array &result) {
+  Array y = result;
+  reduceInto(*this, *v[0], y, absoluteTerm);
+  return y;
+}
+Array ScatterAddOp::magnitude(Operands v, const Array &result) {
+  Array y(result.shape);
+  scatterInto(*v[0], *v[1], y, absoluteTerm);
+  return y;
+}
+Array ContractOp::magnitude(Operands v, const Array &result) {
+  Array y(result.shape);
+  contractInto(*this, *v[0], *v[1], y, absoluteTerm);
+  return y;
+}
+Array WindowSumOp::magnitude(Operands v, const Array &result) {
+  Array y(result.shape);
+  windowSumInto(*this, *v[0], y, absoluteTerm);
+  return y;
+}
+Array ConvOp::magnitude(Operands v, const Array &result) {
+  Array y(result.shape), a = absolute(*v[0]), b = absolute(*v[1]);
+  evaluate({&a, &b}, y, {});
+  return y;
+}
+Array ConvInputGradOp::magnitude(Operands v, const Array &result) {
+  Array y(result.shape), a = absolute(*v[0]), b = absolute(*v[1]);
+  evaluate({&a, &b}, y, {});
+  return y;
+}
+Array ConvWeightGradOp::magnitude(Operands v, const Array &result) {
+  Array y(result.shape), a = absolute(*v[0]), b = absolute(*v[1]);
+  evaluate({&a, &b}, y, {});
+  return y;
+}

@@ -5,6 +5,7 @@
 #include "dialects/flow/Flow.h"
 #include "llvm/ADT/DenseMap.h"
 #include <map>
+#include <random>
 #include <string>
 
 namespace flow {

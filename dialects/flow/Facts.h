@@ -1,13 +1,10 @@
-// The vocabulary of flow's interfaces: what an op's gradient is, how its elements are computed, what it costs, the
-// evaluator's arrays and the builder of random cases. FlowInterfaces.td says what each op answers in these words.
+// The vocabulary of flow's interfaces: what an op's gradient is, how its elements are computed, what it costs, and the
+// evaluator's arrays. FlowInterfaces.td says what each op answers in these words.
 #pragma once
 #include "dialects/flow/Extent.h"
 #include "mlir/IR/AffineMap.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/IntegerSet.h"
-#include <functional>
-#include <map>
-#include <random>
 #include <vector>
 
 namespace flow {
@@ -69,36 +66,11 @@ struct Setting {
   uint32_t step = 0;
 };
 
-/// A test's program under construction: inputs with values away from kinks, then one op's results as outputs.
-struct RandomCase {
-  mlir::OpBuilder &builder;
-  mlir::Location location;
-  std::mt19937_64 &random;
-  Symbols symbols;
-  std::map<std::string, Array> inputs;
+/// The batched form of an elementwise op: operands without the leading axis are copied along it.
+llvm::LogicalResult batchElementwise(mlir::Operation *op, mlir::OpBuilder &builder, mlir::ValueRange operands,
+                                     llvm::ArrayRef<bool> carries, int64_t experts, mlir::Value &result);
 
-  /// A whole number in [low, high].
-  int64_t number(int64_t low, int64_t high) { return low + int64_t(random() % uint64_t(high - low + 1)); }
-  double uniform(double low, double high) {
-    return low + (high - low) * (double(random() >> 11) * 0x1p-53);
-  }
-  bool coin() { return random() & 1; }
-  /// An extent: a small constant, or one of the symbols' expressions.
-  Extent extent();
-  llvm::SmallVector<Extent> extents(unsigned low, unsigned high);
-  /// A new input of that type, whose elements are drawn one by one.
-  mlir::Value input(mlir::Type type, std::function<double()> draw);
-  /// f32 in (-2, 2), at least `gap` away from zero.
-  mlir::Value values(llvm::ArrayRef<Extent> extents, double gap = 0);
-  /// f32 in (low, high).
-  mlir::Value values(llvm::ArrayRef<Extent> extents, double low, double high);
-  /// f32, all pairwise at least 0.01 apart: no ties.
-  mlir::Value distinct(llvm::ArrayRef<Extent> extents);
-  mlir::Value mask(llvm::ArrayRef<Extent> extents);
-  /// i32 in [0, limit).
-  mlir::Value indices(llvm::ArrayRef<Extent> extents, int64_t limit);
-  /// Names a result.
-  void output(mlir::Value value);
-};
+/// A test's program under construction: RandomCase.h.
+struct RandomCase;
 
 } // namespace flow

@@ -74,16 +74,17 @@ def Flow_EvaluateInterface : OpInterface<"EvaluateInterface"> {
 def Flow_BatchInterface : OpInterface<"BatchInterface"> {
   let cppNamespace = "::flow";
   let description = [{
-    Mode `every`: what the op becomes when operands carry a leading axis of experts. Where none of the op's operands
-    carries it, the op stays as it is and its value is shared.
+    Mode `every`: what the op becomes when operands carry a leading axis of experts. Where none does, the op stays as it
+    is and its value is shared.
   }];
   let methods = [
     InterfaceMethod<[{
-      `operands` are the op's operands in batched form; `carries` says which have the leading axis of `experts`.
-      At least one does. Sets one value a result, each with the leading axis; fails where the op has no batched form.
+      `operands` stand for the op's own; `carries` says which have a leading axis of `experts`, and at least one does.
+      Sets the result, with the leading axis. Fails, without a diagnostic, where the op has no batched form.
     }], "::llvm::LogicalResult", "buildBatched",
       (ins "::mlir::OpBuilder &":$builder, "::mlir::ValueRange":$operands, "::llvm::ArrayRef<bool>":$carries,
-           "int64_t":$experts, "::llvm::SmallVectorImpl<::mlir::Value> &":$results)>,
+           "int64_t":$experts, "::mlir::Value &":$result), [{}],
+      [{ return ::flow::batchElementwise($_op, builder, operands, carries, experts, result); }]>,
   ];
 }
 
@@ -98,21 +99,16 @@ def Flow_CostInterface : OpInterface<"CostInterface"> {
 def Flow_TruthInterface : OpInterface<"TruthInterface"> {
   let cppNamespace = "::flow";
   let description = [{
-    What tests need: random cases away from kinks and ties, and the bound of compiled f32 code against the
-    evaluator, `errorFactor() * eps * magnitude`, where the magnitude of an element is the sum of its terms' absolute
-    values.
+    What tests need: random cases away from kinks and ties, and the bound of compiled f32 code against the evaluator,
+    `errorFactor() * eps * magnitude` with eps = 2^-24. An element's magnitude is the sum of its terms' absolute
+    values; for an op that sums nothing, the value that its error is relative to.
   }];
   let methods = [
     StaticInterfaceMethod<"adds one op with random attributes and operands to the case", "void", "buildRandomCase",
                           (ins "::flow::RandomCase &":$random)>,
-    InterfaceMethod<"c in the bound c * eps * sum|terms|", "double", "errorFactor">,
-    InterfaceMethod<"sum|terms| of every result element", "::flow::Array", "magnitude",
-      (ins "::llvm::ArrayRef<const ::flow::Array *>":$operands, "const ::flow::Array &":$result,
-           "const ::flow::Setting &":$setting), [{}], [{
-        ::flow::Array m = result;
-        for (double &v : m.data) v = v < 0 ? -v : v;
-        return m;
-      }]>,
+    InterfaceMethod<"c in the bound c * eps * sum|terms|; 0 where the result is exact", "double", "errorFactor">,
+    InterfaceMethod<"sum|terms| of every result element; `result` is the evaluator's", "::flow::Array", "magnitude",
+      (ins "::llvm::ArrayRef<const ::flow::Array *>":$operands, "const ::flow::Array &":$result)>,
   ];
 }
 #endif

@@ -19,7 +19,8 @@ class Flow_BoundaryOp<string mnemonic, list<Trait> traits = []> : Flow_Op<mnemon
 // other places than its own index writes accesses.
 class Flow_ComputeOp<string mnemonic, string gradient, string compute, list<Trait> traits = []>
     : Flow_Op<mnemonic, traits # [Pure, Flow_GradientInterface, Flow_ComputeInterface, Flow_CostInterface,
-                                  DeclareOpInterfaceMethods<Flow_EvaluateInterface>]> {
+                                  Flow_BatchInterface, DeclareOpInterfaceMethods<Flow_EvaluateInterface>,
+                                  DeclareOpInterfaceMethods<Flow_TruthInterface, ["magnitude"]>]> {
   string gradientKind = [{ ::flow::GradientKind gradientKind() { return ::flow::GradientKind::}] # gradient # [{; } }];
   string gradientRule = !if(!eq(gradient, "inactive"), "", [{
     ::llvm::LogicalResult buildGradient(::mlir::OpBuilder &builder, ::llvm::ArrayRef<::mlir::Value> upstream,
@@ -35,8 +36,12 @@ class Flow_ComputeOp<string mnemonic, string gradient, string compute, list<Trai
   string space = !if(!or(!eq(compute, "reduction"), !eq(compute, "emitter")), [{
     ::llvm::SmallVector<::flow::Extent> iterationSpace();
   }], "");
+  string batched = !if(!eq(compute, "elementwise"), "", [{
+    ::llvm::LogicalResult buildBatched(::mlir::OpBuilder &builder, ::mlir::ValueRange operands,
+                                       ::llvm::ArrayRef<bool> carries, int64_t experts, ::mlir::Value &result);
+  }]);
   string ownCost = !if(!eq(compute, "emitter"), [{ ::flow::Cost cost(); }], "");
-  let extraClassDeclaration = gradientKind # gradientRule # computeKind # scalarBody # accessMaps # space # ownCost;
+  let extraClassDeclaration = gradientKind # gradientRule # computeKind # scalarBody # accessMaps # space # batched # ownCost;
 }
 
 // program and boundary
@@ -311,7 +316,7 @@ def Flow_ReduceOp : Flow_ComputeOp<"reduce", "rule", "reduction"> {
   let assemblyFormat = "$kind $x `over` $axes attr-dict `:` type($x) `->` type($y)";
   let hasFolder = 1;
   let hasVerifier = 1;
-  let extraClassDeclaration = gradientKind # gradientRule # computeKind # scalarBody # accessMaps # space # [{
+  let extraClassDeclaration = gradientKind # gradientRule # computeKind # scalarBody # accessMaps # space # batched # [{
     double identity();
   }];
 }
