@@ -42,7 +42,7 @@ struct Cluster {
   SmallVector<Operation *> ops;       // in program order, without free ones
   Operation *root = nullptr;          // the contraction or convolution; null: a loop
   llvm::BitVector before;             // clusters that must run earlier
-  bool alive = true;
+  bool alive = false;
 };
 
 class Fusion {
@@ -257,6 +257,7 @@ void Fusion::makeClusters() {
   for (auto [i, op] : llvm::enumerate(ops)) {
     Cluster &cluster = clusters[i];
     cluster.ops = {op};
+    cluster.alive = true;
     cluster.before.resize(ops.size());
     if (isRoot(op)) cluster.root = op;
     home[op] = i;
