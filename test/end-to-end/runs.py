@@ -1,0 +1,246 @@
+"""Whole runs of a compiled model from outside: the same bytes whatever happens to the process, and what a user is told.
+
+    runs.py BIN MODEL.mlir FOLDER [CHECK...]      (checks: same_bytes kills interrupt full_disk read_only not_finite verbs refusals)
+    runs.py BIN PROGRAM.moe FOLDER --kills 30
+
+Trains on a small set of images made here, whose class is a bright square at a place of its own.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import random
+import re
+import resource
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import time
+import zlib
+
+STEPS, SIZE, CLASSES = 120, 28, 10
+FILES = ("last/model.safetensors", "last/optimizer.safetensors", "last/state.json", "best/model.safetensors", "best/state.json")
+
+
+def idx(path, shape, data):
+    path.write_bytes(bytes([0, 0, 8, len(shape)]) + b"".join(struct.pack(">I", n) for n in shape) + data)
+
+
+def picture(rng, label):
+    rows = [bytearray(rng.randrange(60) for _ in range(SIZE)) for _ in range(SIZE)]
+    y, x = 3 + 12 * (label // 5), 1 + 5 * (label % 5)
+    for row in rows[y:y + 8]:
+        for column in range(x, x + 5):
+            row[column] = 180 + rng.randrange(60)
+    return b"".join(rows)
+
+
+def make_set(folder, classes=CLASSES):
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = random.Random(5)
+    for part, count in (("train", 500), ("t10k", 100)):
+        labels = [i % classes for i in range(count)]
+        idx(folder / f"{part}-images-idx3-ubyte", (count, SIZE, SIZE), b"".join(picture(rng, l) for l in labels))
+        idx(folder / f"{part}-labels-idx1-ubyte", (count,), bytes(labels))
+    return folder
+
+
+def png(path, pixels, width, channels=1):
+    stride = width * channels
+    raw = b"".join(b"\0" + pixels[i:i + stride] for i in range(0, len(pixels), stride))
+    chunks = ((b"IHDR", struct.pack(">IIBBBBB", width, len(pixels) // stride, 8, 0 if channels == 1 else 2, 0, 0, 0)),
+              (b"IDAT", zlib.compress(raw)), (b"IEND", b""))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(d)) + n + d + struct.pack(">I", zlib.crc32(n + d)) for n, d in chunks))
+
+
+class Runs:
+    def __init__(self, binaries, model, folder, kills):
+        self.moert, self.folder, self.kill_count = binaries / "moert", folder, kills
+        shutil.rmtree(folder, ignore_errors=True)
+        self.images = make_set(folder / "images")
+        self.program = model
+        if model.suffix == ".mlir":
+            self.program = folder / "program.moe"
+            subprocess.run([binaries / "moec", "compile", model, "-o", self.program], check=True)
+
+    def command(self, out, *extra, threads=2):
+        return [str(a) for a in (self.moert, "train", self.program, "--out", self.folder / out, "--threads", threads, "--set",
+                                 f"data.path={self.images}", "--set", "data.angles=[0,10,20]", "--set", f"train.steps={STEPS}", "--set",
+                                 "train.batch_per_domain=8", "--set", "eval.every=25", "--set", "eval.batch=16", *extra)]
+
+    def run(self, command, **options):
+        return subprocess.run(command, capture_output=True, text=True, **options)
+
+    def train(self, out, *extra, threads=2, **options):
+        done = self.run(self.command(out, *extra, threads=threads), **options)
+        assert done.returncode == 0, done
+        return done.stdout
+
+    def reference(self):
+        if not (self.folder / "whole/done").exists():
+            shutil.rmtree(self.folder / "whole", ignore_errors=True)
+            self.train("whole")
+        return "whole"
+
+    def expect_same(self, a, b):
+        for name in FILES:
+            left, right = ((self.folder / run / name).read_bytes() for run in (a, b))
+            assert left == right, f"{a}/{name} and {b}/{name} differ"
+        left, right = ([{k: v for k, v in json.loads(l).items() if k not in ("step_time", "images_per_s", "mem_gb")}
+                        for l in open(self.folder / run / "metrics.jsonl")] for run in (a, b))
+        assert left == right, f"metrics of {a} and {b} differ"
+
+    def refused(self, command, code, *texts, **options):
+        done = self.run([str(a) for a in command], **options)
+        assert done.returncode == code, done
+        for text in texts:
+            assert text in done.stderr + done.stdout, (text, done)
+        return done
+
+    # --- checks ---
+
+    def same_bytes(self):
+        whole = self.reference()
+        for threads in (1, 2, 3):
+            self.train(f"threads{threads}", threads=threads)
+            self.expect_same(whole, f"threads{threads}")
+
+    def kills(self):
+        whole, rng, killed = self.reference(), random.Random(7), 0
+        started = time.time()
+        self.train("timed")
+        length = time.time() - started
+        while killed < self.kill_count:
+            shutil.rmtree(self.folder / "killed", ignore_errors=True)
+            while True:
+                resume = ["--resume"] if (self.folder / "killed/recipe.toml").exists() else []
+                process = subprocess.Popen(self.command("killed", *resume, threads=rng.choice((1, 2, 3))),
+                                           stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+                try:
+                    _, error = process.communicate(timeout=rng.uniform(0, length if killed < self.kill_count else 60 + 10 * length))
+                    assert process.returncode == 0, error
+                    break
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.communicate()
+                    killed += 1
+            self.expect_same(whole, "killed")
+        print(f"  {killed} kills")
+
+    def interrupt(self):
+        whole = self.reference()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            shutil.rmtree(self.folder / "interrupted", ignore_errors=True)
+            process = subprocess.Popen(self.command("interrupted", "--set", f"train.steps={STEPS}"), stdout=subprocess.PIPE, text=True)
+            for line in process.stdout:
+                if "first step done" in line:
+                    break
+            process.send_signal(number)
+            rest = process.stdout.read()
+            assert process.wait() == -number, process.returncode
+            assert "stopped after step" in rest and "--resume" in rest, rest
+            command = re.search("continue with: (.*)", rest).group(1).split()
+            done = self.run([str(self.moert), *command[1:]])
+            assert done.returncode == 0, done
+            self.expect_same(whole, "interrupted")
+
+    def full_disk(self):
+        whole = self.reference()
+        self.train("full", "--set", "train.steps=30")
+        before = (self.folder / "full/last/model.safetensors").read_bytes()
+        limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+        self.refused(self.command("full", "--resume"), 1, "cannot write", preexec_fn=limit)
+        assert before == (self.folder / "full/last/model.safetensors").read_bytes()
+        self.train("full", "--resume")
+        # The progress of a run of 30 steps differs from that of a run of 120: compare with one that was raised too.
+        self.train("raised", "--set", "train.steps=30")
+        self.train("raised", "--resume")
+        self.expect_same("raised", "full")
+
+    def read_only(self):
+        place = pathlib.Path("/sys/moe-run")
+        if os.geteuid() != 0:
+            locked = self.folder / "locked"
+            locked.mkdir(exist_ok=True)
+            locked.chmod(0o555)
+            place = locked / "run"
+        self.refused([place if a == str(self.folder / "x") else a for a in self.command("x")], 1, str(place), "cannot create the folder")
+
+    def not_finite(self):
+        done = self.refused(self.command("nan", "--set", "optimizer.lr=1e30", "--set", "eval.every=0"), 1, "not finite", "good steps before it")
+        assert (self.folder / "nan/last/model.safetensors").exists(), done
+        step = json.loads((self.folder / "nan/last/state.json").read_text())["step"]
+        self.refused(self.command("nan", "--resume", "--trap-nan", "--set", "optimizer.lr=1e30", "--set", "eval.every=0"), 1, f"step {step}")
+
+    def verbs(self):
+        best = self.folder / self.reference() / "best"
+        done = self.run([self.moert, "eval", self.program, "--checkpoint", best, "--json"])
+        assert done.returncode == 0, done
+        report = json.loads(done.stdout)
+        domains = report["entries"][0]["domains"]
+        assert [d["held_out"] for d in domains] == [True, False, False] and all(0.6 < d["out_acc"] <= 1 for d in domains[1:]), report
+        metrics = [json.loads(l) for l in open(self.folder / "whole/metrics.jsonl")]
+        score = json.loads((best / "state.json").read_text())
+        line = next(m for m in metrics if m.get("step") == score["best_step"] - 1)
+        assert all(line[f"env{d}_{s}_acc"] == domains[d][f"{s}_acc"] for d in range(3) for s in ("in", "out")), (line, domains)
+        pixels = picture(random.Random(9), 7)
+        png(self.folder / "seven.png", pixels, SIZE)
+        output = self.folder / "y.npy"
+        for source in (("--checkpoint", best), ("--params", best / "model.safetensors")):
+            done = self.run([self.moert, "infer", self.program, *source, "--input", f"image=@{self.folder}/seven.png", "--output",
+                             f"logits=@{output}"])
+            assert done.returncode == 0 and re.search(r"^class 7 ", done.stdout, re.M).start() < done.stdout.index("class", done.stdout.index("class") + 1), done
+        values = struct.unpack(f"<{CLASSES}f", output.read_bytes()[-4 * CLASSES:])
+        assert max(range(CLASSES), key=values.__getitem__) == 7, values
+        # The same image as a tensor gives the same bytes.
+        header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': (1, {SIZE}, {SIZE}), }}".ljust(117) + "\n"
+        rounded = b"".join(struct.pack("<f", p / 255) for p in pixels)
+        (self.folder / "seven.npy").write_bytes(b"\x93NUMPY\x01\0" + struct.pack("<H", len(header)) + header.encode() + rounded)
+        done = self.run([self.moert, "infer", self.program, "--checkpoint", best, "--input", f"image=@{self.folder}/seven.npy", "--output",
+                         f"logits=@{self.folder}/z.npy"])
+        assert done.returncode == 0 and (self.folder / "z.npy").read_bytes() == output.read_bytes(), done
+
+    def refusals(self):
+        best, train = self.folder / self.reference() / "best", self.command
+        self.refused([self.moert], 2)
+        self.refused([self.moert, "trian"], 2)
+        self.refused([self.moert, "train", self.program, "--out", "x", "--threads", "many"], 2)
+        self.refused(train("whole"), 1, "--resume")
+        self.refused(train("x", "--set", "train.stepz=3"), 1, "did you mean 'train.steps'")
+        self.refused(train("x", "--set", "data.held_out=[3]"), 1, "expected domains from 0 to 2, found 3")
+        self.refused(train("x", "--set", f"data.path={self.folder}"), 1, "train-images-idx3-ubyte")
+        seven = make_set(self.folder / "seven", 7)
+        self.refused(train("x", "--set", f"data.path={seven}"), 1, "data 7", "moec compile", "-Dclasses=7")
+        self.refused(train("x", "--set", "data.kind=colored"), 1, "channels", "-Dchannels=2", "-Dclasses=2")
+        self.refused([self.moert, "eval", self.program, "--checkpoint", self.folder / "none"], 1, "found none")
+        self.refused([self.moert, "eval", self.program, "--checkpoint", best, "--entry", "mian"], 1, "main")
+        infer = [self.moert, "infer", self.program, "--checkpoint", best, "--input"]
+        png(self.folder / "small.png", bytes(100), 10)
+        png(self.folder / "colour.png", bytes(3 * SIZE * SIZE), SIZE, 3)
+        self.refused([*infer, f"image=@{self.folder}/small.png"], 1, f"expected 1 x {SIZE} x {SIZE}", "found 1 x 10 x 10")
+        self.refused([*infer, f"image=@{self.folder}/colour.png"], 1, "expected an image of 1 channels, found 3")
+        self.refused([*infer, f"imgae=@{self.folder}/small.png"], 1, "did you mean 'image'")
+        self.refused([*infer, "image=small.png"], 2, "name=@file")
+        assert not (self.folder / "x").exists()
+
+
+def main():
+    a = argparse.ArgumentParser()
+    a.add_argument("binaries", type=pathlib.Path)
+    a.add_argument("model", type=pathlib.Path)
+    a.add_argument("folder", type=pathlib.Path)
+    a.add_argument("checks", nargs="*")
+    a.add_argument("--kills", type=int, default=6)
+    a = a.parse_args()
+    runs = Runs(a.binaries.absolute(), a.model.absolute(), a.folder.absolute(), a.kills)
+    for check in a.checks or ("same_bytes", "kills", "interrupt", "full_disk", "read_only", "not_finite", "verbs", "refusals"):
+        started = time.time()
+        getattr(runs, check)()
+        print(f"{check}: ok ({time.time() - started:.1f} s)", flush=True)
+
+
+main()
