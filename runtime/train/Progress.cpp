@@ -1,5 +1,7 @@
 #include "runtime/train/Progress.h"
 
+#include "runtime/base/Status.h"
+
 #include <cmath>
 #include <cstdio>
 #include <sys/ioctl.h>
@@ -17,6 +19,8 @@ template <typename... Arguments> std::string format(const char *pattern, Argumen
   snprintf(text, sizeof text, pattern, arguments...);
   return text;
 }
+
+std::string lossText(double loss) { return format(loss < 1e4 ? "%.4f" : "%.3g", loss); }
 
 size_t terminalWidth() {
   winsize size{};
@@ -46,12 +50,12 @@ void Progress::show(const Line &line) {
   if (last_ && now - *last_ < (terminal_ ? Clock::duration(kRedraw) : Clock::duration(kPlain)) && !ends)
     return;
   last_ = now;
-  std::string text = format("step %llu/%llu  loss %.4f", (unsigned long long)line.step, (unsigned long long)line.steps,
-                            line.loss);
+  std::string text = format("step %llu/%llu  loss %s", (unsigned long long)line.step, (unsigned long long)line.steps,
+                            lossText(line.loss).c_str());
   if (line.parts.size() > 1) {
     text += " (";
     for (size_t i = 0; i < line.parts.size(); ++i)
-      text += format(i ? "  %s %.4f" : "%s %.4f", line.parts[i].first.c_str(), line.parts[i].second);
+      text += concat(i ? "  " : "", line.parts[i].first, " ", lossText(line.parts[i].second));
     text += ")";
   }
   if (line.rate)

@@ -179,7 +179,7 @@ Status accept(Recipe &recipe, const Item &item) {
     if (item.key == key.name)
       return assign(recipe, key, item);
   if (ofProgram(item.key)) {
-    MOERT_ASSIGN(double value, readNumber(item, *item.node, {"", &Recipe::holdout, -1e30, 1e30}));
+    MOERT_ASSIGN(double value, readNumber(item, *item.node, {"", &Recipe::holdout, -3.4e38, 3.4e38}));
     recipe.wishes.push_back({item.key, item.where, value});
     return okStatus();
   }

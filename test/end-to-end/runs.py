@@ -171,10 +171,10 @@ class Runs:
         self.refused([place if a == str(self.folder / "x") else a for a in self.command("x")], 1, str(place), "cannot create the folder")
 
     def not_finite(self):
-        done = self.refused(self.command("nan", "--set", "optimizer.lr=1e30", "--set", "eval.every=0"), 1, "not finite", "good steps before it")
+        done = self.refused(self.command("nan", "--set", "optimizer.lr=1e38", "--set", "eval.every=0"), 1, "not finite", "good steps before it")
         assert (self.folder / "nan/last/model.safetensors").exists(), done
         step = json.loads((self.folder / "nan/last/state.json").read_text())["step"]
-        self.refused(self.command("nan", "--resume", "--trap-nan", "--set", "optimizer.lr=1e30", "--set", "eval.every=0"), 1, f"step {step}")
+        self.refused(self.command("nan", "--resume", "--trap-nan", "--set", "optimizer.lr=1e38", "--set", "eval.every=0"), 1, f"step {step}")
 
     def verbs(self):
         best = self.folder / self.reference() / "best"
