@@ -1,6 +1,7 @@
 // Layout and digest of a program file. The same bytes in give the same file out: nothing here reads a clock, a path or
 // uninitialised memory.
 #include "runtime/program/Header.h"
+#include "runtime/program/Trust.h"
 
 #include <cstring>
 #include <sys/types.h>
@@ -51,6 +52,10 @@ std::vector<uint8_t> encodeProgram(std::span<const uint8_t> flatbuffer,
   header.minor = kSchemaMinor;
   header.sections = uint32_t(table.size());
   header.fileSize = at;
+
+  std::vector<std::span<const uint8_t>> all = {flatbuffer};
+  all.insert(all.end(), sections.begin(), sections.end());
+  header.trust = trustOf(*moe::fb::GetProgram(flatbuffer.data()), all);
 
   std::vector<uint8_t> file(at);
   memcpy(file.data(), &header, sizeof header);

@@ -2,7 +2,8 @@
 // sections, and the sections. Section 0 is the FlatBuffer of program.fbs and starts at a multiple of 64; every other
 // section (code, constants) starts at a multiple of 4096, so that it can be mapped. Sections lie in the order of the
 // table without overlap, every byte between them is zero, and the last one ends the file. The digest is the SHA-256
-// of the file with the digest's own bytes as zero: it detects damage, not malice, since a program is code.
+// of the file with the digest's own bytes as zero: it detects damage, not malice, since a program is code. A second,
+// short digest covers what no rule of verification could tell right from wrong; see Trust.h.
 #pragma once
 
 #include <array>
@@ -31,7 +32,7 @@ struct Header {
   uint32_t sections; // entries of the section table that follows the header
   uint64_t fileSize;
   Digest digest;
-  uint64_t reserved; // zero
+  uint64_t trust; // of code, and of what it takes on trust
 };
 static_assert(sizeof(Header) == 64);
 
@@ -48,10 +49,11 @@ inline constexpr uint32_t kMaxSections = 64;
 /// The digest that a file of these bytes must carry. The bytes must hold a whole header.
 Digest digestOf(std::span<const uint8_t> file);
 
-/// Writes the right digest into the header of a file.
+/// Writes the right digest into the header of a file. Leaves `trust` alone.
 void seal(std::span<uint8_t> file);
 
-/// Lays out and seals a file: `flatbuffer` becomes section 0, and sections[i] section i + 1.
+/// Lays out and seals a file: `flatbuffer` (finished, of the program's schema) becomes section 0, and sections[i]
+/// section i + 1.
 std::vector<uint8_t> encodeProgram(std::span<const uint8_t> flatbuffer,
                                    std::span<const std::span<const uint8_t>> sections);
 

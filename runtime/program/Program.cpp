@@ -3,6 +3,7 @@
 #include "runtime/program/Program.h"
 #include "runtime/base/NearestName.h"
 #include "runtime/program/CodeImage.h"
+#include "runtime/program/Trust.h"
 #include "runtime/program/Verify.h"
 
 #include <cerrno>
@@ -107,8 +108,11 @@ Result<std::shared_ptr<const Program>> Program::verifyBytes(Bytes bytes, std::st
   if (!codes)
     return failed(codes.status());
   program->codes_ = *std::move(codes);
+  const auto &header = *reinterpret_cast<const Header *>(program->bytes_.data.get());
+  if (trustOf(*program->table_, program->sections_) != header.trust)
+    return failed(broken("V28", "the code, or a number that it relies on, is not what the compiler wrote; compile it again"));
 
-  for (uint8_t byte : reinterpret_cast<const Header *>(program->bytes_.data.get())->digest) {
+  for (uint8_t byte : header.digest) {
     program->digest_ += "0123456789abcdef"[byte >> 4];
     program->digest_ += "0123456789abcdef"[byte & 15];
   }

@@ -32,7 +32,7 @@ Result<std::vector<std::span<const uint8_t>>> verifyFile(std::span<const uint8_t
   if (digestOf(file) != header.digest)
     return broken("V05", "the file is damaged: its digest does not match; copy or compile it again");
 
-  if (header.reserved != 0 || header.sections == 0 || header.sections > kMaxSections)
+  if (header.sections == 0 || header.sections > kMaxSections)
     return broken("V06", "expected 1 to ", kMaxSections, " sections, found ", header.sections);
   uint64_t end = sizeof(Header) + uint64_t(header.sections) * sizeof(SectionRange);
   if (end > file.size())

@@ -120,7 +120,6 @@ TEST(Verify, Sections) {
   constexpr size_t table = sizeof(Header);
   expectBytes("V06", "sections, found 0", true, [](auto &bytes) { put<uint32_t>(bytes, offsetof(Header, sections), 0); });
   expectBytes("V06", "sections", true, [](auto &bytes) { put<uint32_t>(bytes, offsetof(Header, sections), 65); });
-  expectBytes("V06", "sections", true, [](auto &bytes) { put<uint64_t>(bytes, offsetof(Header, reserved), 1); });
   expectBytes("V06", "section 1", true, [&](auto &bytes) { put<uint64_t>(bytes, table + 16, 64); });
   expectBytes("V06", "section 1", true, [&](auto &bytes) { put<uint64_t>(bytes, table + 24, UINT64_MAX); });
   expectBytes("V06", "zeros", true, [&](auto &bytes) { bytes[get<uint64_t>(bytes, table) + get<uint64_t>(bytes, table + 8)] = 1; });
@@ -337,6 +336,36 @@ TEST(Verify, Lifetimes) {
   });
   expectTable("V27", "'mark' to be written", [&](TestProgram &p) { plan(p, kMain).step.pop_back();
     plan(p, kMain).buffers[kMPacked]->last = 2; });
+}
+
+// A change that every other rule lets pass, made without the compiler: the new table under the old header's trust.
+TEST(Verify, Trust) {
+  auto expectEdit = [](const std::function<void(TestProgram &)> &edit, bool refused) {
+    TestProgram program = testProgram();
+    std::vector<uint8_t> before = program.encode();
+    edit(program);
+    std::vector<uint8_t> after = program.encode();
+    EXPECT_TRUE(verifyBytes(after).ok()) << verifyBytes(after).message();
+    put(after, offsetof(Header, trust), get<uint64_t>(before, offsetof(Header, trust)));
+    seal(after);
+    if (refused)
+      expectRule(verifyBytes(after), "V28", "compile it again");
+    else
+      EXPECT_TRUE(verifyBytes(after).ok()) << verifyBytes(after).message();
+  };
+  auto launch = [](TestProgram &p) -> moe::fb::LaunchT & { return *p.table.targets[0]->plans[kMain]->step[1]; };
+  expectEdit([&](TestProgram &p) { launch(p).units = kOne; }, true);
+  expectEdit([&](TestProgram &p) { launch(p).extents[0] = kOne; }, true);
+  expectEdit([&](TestProgram &p) { launch(p).scalars[0] = moe::fb::Arg(moe::fb::ArgKind::constant_f32, 0); }, true);
+  expectEdit([&](TestProgram &p) { p.table.targets[0]->plans[kMain]->prepare[0]->scalars[0].mutate_value(1); }, true);
+  expectEdit([&](TestProgram &p) { p.table.targets[0]->kernels[kDot]->scratch = 0; }, true);
+  expectEdit([&](TestProgram &p) { p.table.exprs[kColumns]->ops = {moe::fb::ExprOp(moe::fb::ExprCode::constant, 2)}; },
+             true);
+  expectEdit([&](TestProgram &p) { p.sections[0].back() ^= 1; }, true);
+  expectEdit([&](TestProgram &p) { p.sections[1].back() ^= 1; }, true);
+  expectEdit([&](TestProgram &p) { p.table.states[kW]->init->b = 1; }, false);
+  expectEdit([&](TestProgram &p) { p.table.config[0]->value = "3"; }, false);
+  expectEdit([&](TestProgram &p) { launch(p).path = "head"; }, false);
 }
 
 Status layOutAt(TestProgram p, EntryIndex entry, Binding binding) {
