@@ -127,7 +127,7 @@ void ConcatOp::buildRandomCase(RandomCase &r) {
   int64_t axis = r.number(0, extents.size() - 1);
   SmallVector<Value> xs;
   for (int64_t i = 0, count = r.number(1, 3); i < count; ++i) {
-    extents[axis] = r.extent();
+    extents[axis] = i + 1 < count ? r.constant(r.number(1, 4)) : r.extent();
     xs.push_back(r.values(extents));
   }
   r.result(flow::concat(r.builder, r.location, xs, axis));

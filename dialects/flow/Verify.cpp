@@ -302,7 +302,7 @@ LogicalResult PadOp::verify() {
   return success();
 }
 
-// 15: the operands' extents add up along the axis and agree along the others.
+// 15: the operands' extents add up along the axis and agree along the others; where each begins is a constant.
 LogicalResult ConcatOp::verify() {
   if (getXs().empty())
     return emitOpError("expected at least one operand");
@@ -316,6 +316,9 @@ LogicalResult ConcatOp::verify() {
     for (int64_t axis = 0; axis < rank; ++axis)
       if (axis != along && failed(expectExtent(*this, Extent::of(getY(), axis), Extent::of(x, axis), axis, "operand")))
         return failure();
+    if (!total.constantValue())
+      return emitOpError("expected a constant extent along axis ")
+             << along << " of all operands but the last, found " << total.str() << " before one";
     total = total + Extent::of(x, along);
   }
   return expectExtent(*this, total, Extent::of(getY(), along), along);

@@ -1,0 +1,372 @@
+// Walks the registered ops of flow. Each op that computes states every fact (interface) about itself, and the facts
+// agree with the evaluator on random cases: gradients, once and twice, with central differences; batched forms with the
+// op run expert by expert; accesses with the op's own result. A new op is covered by being registered.
+#include "test/unit/FlowCase.h"
+#include "mlir/Bytecode/BytecodeWriter.h"
+#include "mlir/IR/IRMapping.h"
+#include "mlir/IR/Verifier.h"
+#include "mlir/Parser/Parser.h"
+#include <cmath>
+#include <gtest/gtest.h>
+
+using namespace mlir;
+using namespace moe::test;
+using flow::Array;
+
+namespace {
+
+constexpr int casesPerOp = 24;
+
+class FlowOp : public ::testing::TestWithParam<RegisteredOperationName> {
+protected:
+  FlowCase make(int number) { return randomCase(GetParam(), 1000 + number); }
+  /// The op under test: what defines the output "y".
+  static Operation *opOf(FlowCase &one) { return one.output("y").getDefiningOp(); }
+};
+
+bool isFloat(Value value) { return flow::elementOf(value).isF32(); }
+
+/// |found - expected| <= 1e-6 + 1e-5 * |expected|
+void expectNear(double expected, double found, const std::string &what) {
+  EXPECT_LE(std::fabs(found - expected), 1e-6 + 1e-5 * std::fabs(expected))
+      << what << ": expected " << expected << ", found " << found;
+}
+
+/// Some elements of an array, all of a small one.
+std::vector<size_t> sample(size_t size, std::mt19937_64 &random) {
+  std::vector<size_t> elements;
+  for (size_t i = 0; i < size; ++i)
+    elements.push_back(i);
+  std::shuffle(elements.begin(), elements.end(), random);
+  elements.resize(std::min<size_t>(size, 8));
+  return elements;
+}
+
+/// The f32 inputs that the op under test reads.
+SmallVector<Value> floatInputs(FlowCase &one) {
+  SmallVector<Value> inputs;
+  for (auto op : one.entry.getBody().getOps<flow::InputOp>())
+    if (isFloat(op.getY()))
+      inputs.push_back(op.getY());
+  return inputs;
+}
+
+std::string nameOf(Value input) { return input.getDefiningOp<flow::InputOp>().getName().str(); }
+
+/// loss = sum(value * u) with a random u, as the output `name`.
+Value addLoss(FlowCase &one, Value value, StringRef name, std::mt19937_64 &random) {
+  Value u = one.input(("u." + name).str(), flow::extentsOf(value), random);
+  OpBuilder b = one.atEnd();
+  Location loc = b.getUnknownLoc();
+  Value loss = flow::sumAll(b, loc, flow::mul(b, loc, value, u));
+  one.addOutput(name, loss);
+  return loss;
+}
+
+/// The gradients of the loss in the inputs, as values of the entry.
+SmallVector<Value> addGradients(FlowCase &one, Value loss, ArrayRef<Value> inputs) {
+  OpBuilder b = one.atEnd();
+  auto grad = flow::GradOp::create(b, b.getUnknownLoc(), TypeRange(ValueRange(inputs)), loss, inputs);
+  return SmallVector<Value>(grad.getGradients().begin(), grad.getGradients().end());
+}
+
+} // namespace
+
+TEST(FlowRegistry, everyOpStatesEveryFact) {
+  ASSERT_GE(computingOps().size(), 40u);
+  for (RegisteredOperationName name : computingOps()) {
+    std::string op = name.getStringRef().str();
+    EXPECT_TRUE(name.hasInterface<flow::GradientInterface>()) << op << " has no gradient";
+    EXPECT_TRUE(name.hasInterface<flow::ComputeInterface>()) << op << " has no computation";
+    EXPECT_TRUE(name.hasInterface<flow::EvaluateInterface>()) << op << " has no evaluator";
+    EXPECT_TRUE(name.hasInterface<flow::BatchInterface>()) << op << " has no batched form";
+    EXPECT_TRUE(name.hasInterface<flow::CostInterface>()) << op << " has no cost";
+    EXPECT_TRUE(name.hasInterface<flow::TruthInterface>()) << op << " has no random cases";
+  }
+}
+
+TEST(FlowRegistry, boundaryOpsComputeNothing) {
+  for (RegisteredOperationName name : context().getRegisteredOperationsByDialect("flow"))
+    if (name.hasTrait<flow::Boundary>())
+      EXPECT_FALSE(name.hasInterface<flow::EvaluateInterface>()) << name.getStringRef().str();
+}
+
+TEST_P(FlowOp, casesVerify) {
+  for (int i = 0; i < casesPerOp; ++i) {
+    FlowCase one = make(i);
+    EXPECT_TRUE(succeeded(mlir::verify(*one.module))) << one.text();
+    ASSERT_TRUE(opOf(one)) << one.text();
+    EXPECT_EQ(opOf(one)->getName().getStringRef().str(), GetParam().getStringRef().str());
+    flow::Evaluation result = one.evaluate();
+    auto shape = flow::shapeOf(one.output("y").getType(), one.bindings.setting.symbols);
+    ASSERT_TRUE(shape);
+    EXPECT_EQ(ArrayRef<int64_t>(result.outputs.at("y").shape), ArrayRef(*shape));
+  }
+}
+
+TEST_P(FlowOp, textAndBytecodeKeepIt) {
+  for (int i = 0; i < 8; ++i) {
+    FlowCase one = make(i);
+    std::string text = one.text(), bytecode;
+    auto printed = [](OwningOpRef<ModuleOp> module) {
+      std::string again;
+      llvm::raw_string_ostream stream(again);
+      if (module)
+        module->print(stream);
+      return again;
+    };
+    EXPECT_EQ(text, printed(parseSourceString<ModuleOp>(text, &context())));
+    llvm::raw_string_ostream stream(bytecode);
+    ASSERT_TRUE(succeeded(writeBytecodeToFile(*one.module, stream)));
+    EXPECT_EQ(text, printed(parseSourceString<ModuleOp>(bytecode, &context())));
+  }
+}
+
+TEST_P(FlowOp, gradientAgreesWithCentralDifferences) {
+  for (int i = 0; i < casesPerOp; ++i) {
+    FlowCase one = make(i);
+    Value y = one.output("y");
+    auto gradient = cast<flow::GradientInterface>(opOf(one));
+    auto inputs = floatInputs(one);
+    if (!isFloat(y) || inputs.empty() || gradient.gradientKind() == flow::GradientKind::inactive)
+      continue;
+    bool surrogate = gradient.gradientKind() == flow::GradientKind::surrogate;
+    std::mt19937_64 random(i);
+    // The derivative of a surrogate is that of another function: for reverse_gradient, of -scale * x.
+    if (surrogate) {
+      ASSERT_TRUE(isa<flow::ReverseGradientOp>(opOf(one))) << "say here whose derivative the surrogate has";
+    }
+    Value loss = addLoss(one, y, "loss", random);
+    auto gradients = addGradients(one, loss, inputs);
+    for (auto [input, value] : llvm::zip(inputs, gradients))
+      one.addOutput("d." + nameOf(input), value);
+    ASSERT_TRUE(one.differentiate()) << one.text();
+    flow::Evaluation found = one.evaluate();
+    for (Value input : inputs) {
+      std::string name = nameOf(input);
+      const Array &values = found.outputs.at("d." + name);
+      ASSERT_EQ(values.shape, one.bindings.inputs.at(name).shape) << one.text();
+      for (size_t element : sample(values.data.size(), random)) {
+        double expected = centralDifference(one, "loss", name, element);
+        if (surrogate)
+          expected *= name == "x0" ? -one.bindings.inputs.at("x1").data[0] : 0;
+        expectNear(expected, values.data[element],
+                   "case " + std::to_string(i) + ", d" + name + "[" + std::to_string(element) + "] of\n" + one.text());
+        if (HasFailure())
+          return;
+      }
+    }
+  }
+}
+
+// What rules emit can be differentiated again, and rightly.
+TEST_P(FlowOp, secondGradientAgreesWithCentralDifferences) {
+  for (int i = 0; i < casesPerOp / 2; ++i) {
+    FlowCase one = make(i);
+    Value y = one.output("y");
+    auto inputs = floatInputs(one);
+    if (!isFloat(y) || inputs.empty() ||
+        cast<flow::GradientInterface>(opOf(one)).gradientKind() != flow::GradientKind::rule)
+      continue;
+    std::mt19937_64 random(i);
+    // A square, so that linear ops have a second derivative too.
+    OpBuilder b = one.atEnd();
+    Value square = flow::mul(b, b.getUnknownLoc(), y, y);
+    auto gradients = addGradients(one, addLoss(one, square, "first", random), inputs);
+    Value penalty;
+    for (auto [k, gradient] : llvm::enumerate(gradients)) {
+      Value part = addLoss(one, gradient, "part" + std::to_string(k), random);
+      OpBuilder at = one.atEnd();
+      penalty = penalty ? flow::add(at, at.getUnknownLoc(), penalty, part) : part;
+    }
+    one.addOutput("second", penalty);
+    auto again = addGradients(one, penalty, inputs);
+    for (auto [input, value] : llvm::zip(inputs, again))
+      one.addOutput("d." + nameOf(input), value);
+    ASSERT_TRUE(one.differentiate()) << one.text();
+    flow::Evaluation found = one.evaluate();
+    for (Value input : inputs) {
+      std::string name = nameOf(input);
+      const Array &values = found.outputs.at("d." + name);
+      for (size_t element : sample(values.data.size(), random)) {
+        expectNear(centralDifference(one, "second", name, element), values.data[element],
+                   "case " + std::to_string(i) + ", d" + name + "[" + std::to_string(element) + "] of\n" + one.text());
+        if (HasFailure())
+          return;
+      }
+    }
+  }
+}
+
+TEST_P(FlowOp, batchedFormIsTheOpExpertByExpert) {
+  constexpr int64_t experts = 3;
+  for (int i = 0; i < casesPerOp; ++i) {
+    FlowCase one = make(i);
+    Operation *op = opOf(one);
+    if (op->getNumOperands() == 0)
+      continue;
+    std::mt19937_64 random(i);
+    SmallVector<bool> carries(op->getNumOperands());
+    for (bool &carried : carries)
+      carried = random() & 1;
+    if (llvm::none_of(carries, [](bool carried) { return carried; }))
+      carries[0] = true;
+    if (isa<flow::ReverseGradientOp>(op))
+      carries[0] = true, carries[1] = false; // one scale for all
+    // The carried operands get values of their own for each expert: permutations keep away from kinks.
+    OpBuilder b = one.atEnd();
+    Location loc = b.getUnknownLoc();
+    SmallVector<Value> operands;
+    std::vector<std::map<std::string, Array>> byExpert(experts, one.bindings.inputs);
+    for (auto [operand, carried] : llvm::zip(op->getOperands(), carries)) {
+      if (!carried) {
+        operands.push_back(operand);
+        continue;
+      }
+      std::string name = nameOf(operand);
+      SmallVector<flow::Extent> extents{flow::Extent::constant(&context(), experts)};
+      llvm::append_range(extents, flow::extentsOf(operand));
+      Array all = one.bindings.inputs.at(name);
+      std::vector<double> stacked;
+      for (auto &inputs : byExpert) {
+        std::shuffle(all.data.begin(), all.data.end(), random);
+        inputs[name] = all;
+        stacked.insert(stacked.end(), all.data.begin(), all.data.end());
+      }
+      all.shape.insert(all.shape.begin(), experts);
+      all.data = stacked;
+      one.bindings.inputs["e." + name] = all;
+      operands.push_back(
+          flow::InputOp::create(b, loc, flow::tensorType(extents, flow::elementOf(operand)), "e." + name));
+    }
+    Value result;
+    ASSERT_TRUE(succeeded(cast<flow::BatchInterface>(op).buildBatched(b, operands, carries, experts, result)))
+        << one.text();
+    one.addOutput("batched", result);
+    ASSERT_TRUE(succeeded(mlir::verify(*one.module))) << one.text();
+    Array batched = one.evaluate().outputs.at("batched");
+    std::vector<double> expected;
+    for (int64_t expert = 0; expert < experts; ++expert) {
+      flow::Bindings own = one.bindings;
+      for (auto &[name, array] : byExpert[expert])
+        own.inputs[name] = array;
+      auto y = flow::evaluate(one.entry, own);
+      ASSERT_TRUE(succeeded(y));
+      const Array &part = y->outputs.at("y");
+      expected.insert(expected.end(), part.data.begin(), part.data.end());
+    }
+    ASSERT_EQ(expected.size(), batched.data.size()) << one.text();
+    for (size_t k = 0; k < expected.size(); ++k)
+      if (!(std::isnan(expected[k]) && std::isnan(batched.data[k])))
+        ASSERT_NEAR(expected[k], batched.data[k], 1e-12 * (1 + std::fabs(expected[k]))) << one.text();
+  }
+}
+
+namespace {
+
+/// The value of an affine expression at a point.
+int64_t valueAt(AffineExpr expression, ArrayRef<int64_t> point, const flow::Symbols &symbols) {
+  if (auto constant = dyn_cast<AffineConstantExpr>(expression))
+    return constant.getValue();
+  if (auto dim = dyn_cast<AffineDimExpr>(expression))
+    return point[dim.getPosition()];
+  if (auto symbol = dyn_cast<AffineSymbolExpr>(expression))
+    return symbol.getPosition() == 0 ? symbols.D : symbol.getPosition() == 1 ? symbols.N : symbols.threads;
+  auto binary = cast<AffineBinaryOpExpr>(expression);
+  int64_t l = valueAt(binary.getLHS(), point, symbols), r = valueAt(binary.getRHS(), point, symbols);
+  switch (binary.getKind()) {
+  case AffineExprKind::Add:
+    return l + r;
+  case AffineExprKind::Mul:
+    return l * r;
+  case AffineExprKind::FloorDiv:
+    return llvm::divideFloorSigned(l, r);
+  case AffineExprKind::CeilDiv:
+    return llvm::divideCeilSigned(l, r);
+  default:
+    return l - llvm::divideFloorSigned(l, r) * r;
+  }
+}
+
+/// The operand's element that an access reads at a point; nothing where it reads `otherwise`.
+std::optional<double> read(flow::Access access, const Array &x, ArrayRef<int64_t> point,
+                           const flow::Symbols &symbols) {
+  if (access.valid)
+    for (AffineExpr constraint : access.valid.getConstraints())
+      if (valueAt(constraint, point, symbols) != 0)
+        return std::nullopt;
+  int64_t position = 0;
+  for (auto [axis, result] : llvm::enumerate(access.map.getResults())) {
+    int64_t index = valueAt(result, point, symbols);
+    bool inside = index >= 0 && index < x.shape[axis];
+    EXPECT_TRUE(inside || access.bounded) << "an access out of bounds";
+    if (!inside)
+      return std::nullopt;
+    position = position * x.shape[axis] + index;
+  }
+  return x.data[position];
+}
+
+} // namespace
+
+// The op's result follows from its iteration space and accesses, for every kind that has them.
+TEST_P(FlowOp, accessesGiveTheResult) {
+  for (int i = 0; i < casesPerOp; ++i) {
+    FlowCase one = make(i);
+    Operation *op = opOf(one);
+    auto compute = cast<flow::ComputeInterface>(op);
+    flow::ComputeKind kind = compute.computeKind();
+    auto cost = cast<flow::CostInterface>(op).cost();
+    EXPECT_GE(cost.flops.evaluate(one.bindings.setting.symbols).value_or(-1), 0);
+    EXPECT_GT(cost.bytes.evaluate(one.bindings.setting.symbols).value_or(-1), 0);
+    if (kind == flow::ComputeKind::generator || kind == flow::ComputeKind::indirect)
+      continue;
+    auto accesses = compute.accesses();
+    ASSERT_EQ(accesses.size(), op->getNumOperands());
+    if (kind == flow::ComputeKind::elementwise)
+      continue; // the body's own business
+    const flow::Symbols &symbols = one.bindings.setting.symbols;
+    SmallVector<int64_t> space;
+    for (flow::Extent extent : compute.iterationSpace())
+      space.push_back(*extent.evaluate(symbols));
+    SmallVector<const Array *> operands;
+    for (Value operand : op->getOperands())
+      operands.push_back(&one.bindings.inputs.at(nameOf(operand)));
+    Array y = one.evaluate().outputs.at("y"), mine(y.shape);
+    auto reduce = dyn_cast<flow::ReduceOp>(op);
+    std::fill(mine.data.begin(), mine.data.end(), compute.identity());
+    int64_t points = 1;
+    for (int64_t extent : space)
+      points *= extent;
+    for (int64_t p = 0; p < points; ++p) {
+      SmallVector<int64_t> point(space.size());
+      for (int64_t rest = p, axis = space.size(); axis-- > 0; rest /= space[axis])
+        point[axis] = rest % space[axis];
+      int64_t at = 0;
+      for (size_t axis = 0; axis < y.shape.size(); ++axis)
+        at = at * y.shape[axis] + point[axis];
+      double &into = mine.data[at];
+      if (kind == flow::ComputeKind::view) {
+        std::optional<double> value;
+        for (auto [access, operand] : llvm::zip(accesses, operands))
+          if (!value)
+            value = read(access, *operand, point, symbols);
+        into = value.value_or(accesses[0].otherwise);
+        continue;
+      }
+      double term = 1;
+      for (auto [access, operand] : llvm::zip(accesses, operands))
+        term *= read(access, *operand, point, symbols).value_or(access.otherwise);
+      if (reduce && reduce.getKind() != flow::ReduceKind::sum)
+        into = reduce.getKind() == flow::ReduceKind::max ? std::max(into, term) : std::min(into, term);
+      else
+        into += term;
+    }
+    for (size_t k = 0; k < y.data.size(); ++k)
+      ASSERT_NEAR(y.data[k], mine.data[k], 1e-12 * (1 + std::fabs(y.data[k]))) << one.text();
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(, FlowOp, ::testing::ValuesIn(computingOps()), [](const auto &info) {
+  return info.param.getStringRef().drop_front(5).str();
+});
