@@ -2,7 +2,6 @@
 #include "runtime/cli/Commands.h"
 #include "runtime/train/Checkpoint.h"
 #include "runtime/train/Evaluate.h"
-#include "runtime/base/Files.h"
 
 #include <cstdio>
 #include <nlohmann/json.hpp>
@@ -25,7 +24,6 @@ Result<Recipe> recipeOf(const EvalOptions &options) {
 Status evalCommand(const EvalOptions &options) {
   MOERT_ASSIGN(auto program, Program::load(options.program));
   MOERT_ASSIGN(Recipe recipe, recipeOf(options));
-  MOERT_TRY(recipe.bind(*program));
   std::vector<const fb::Entry *> entries;
   for (const std::string &name : options.entries) {
     MOERT_ASSIGN(const fb::Entry *entry, inferenceEntry(*program, name));

@@ -8,6 +8,8 @@
 #include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <tuple>
+#include <zlib.h>
 
 namespace moert {
 namespace {
@@ -89,20 +91,39 @@ void copyInto(States &states, const Safetensors &file, bool model) {
   states.touch();
 }
 
-Result<Checkpoint> readState(const std::string &path) {
+Status noCheckpoint(const std::string &where, const char *expected) {
+  std::string hint = exists(where + "/best") ? concat("; did you mean ", where, "/best?") : "";
+  return invalidInput(where, ": expected ", expected, ", found none", hint);
+}
+
+// The tensors' bytes in the order of the files: damage that leaves a file readable shows here.
+uint32_t checksum(std::span<const NamedTensor> tensors) {
+  uLong sum = crc32(0, nullptr, 0);
+  for (const NamedTensor &tensor : tensors)
+    sum = crc32_z(sum, reinterpret_cast<const Bytef *>(tensor.bytes.data()), tensor.bytes.size());
+  return uint32_t(sum);
+}
+
+Result<Json> readJson(const std::string &path) {
   MOERT_ASSIGN(std::string text, readText(path, 1 << 24));
   Json json = Json::parse(text, nullptr, false);
-  auto bad = [&](const char *what) { return invalidInput(path, ": expected ", what, ": the checkpoint is damaged"); };
   if (!json.is_object())
-    return bad("a JSON object");
+    return invalidInput(path, ": expected a JSON object: the checkpoint is damaged");
+  return json;
+}
+
+Result<Checkpoint> readState(const Json &json, const std::string &path) {
+  auto bad = [&](const char *what) { return invalidInput(path, ": expected ", what, ": the checkpoint is damaged"); };
   auto has = [&](const char *key, auto test) { return json.contains(key) && (json[key].*test)(); };
   if (!has("format", &Json::is_number_integer) || json["format"].get<int64_t>() != kFormat)
     return bad("a checkpoint of format 1");
   if (!has("step", &Json::is_number_unsigned) || !has("pending_evaluation", &Json::is_boolean) ||
       !has("best_score", &Json::is_number) || !has("best_step", &Json::is_number_unsigned) ||
       !has("sums", &Json::is_object) || !has("summed", &Json::is_number_unsigned) ||
+      !has("model_checksum", &Json::is_number_unsigned) || !has("optimizer_checksum", &Json::is_number_unsigned) ||
       !has("program", &Json::is_string) || !has("recipe_digest", &Json::is_string) || !has("recipe", &Json::is_string))
-    return bad("step, pending_evaluation, best_score, best_step, sums, summed, program, recipe_digest and recipe");
+    return bad("step, pending_evaluation, best_score, best_step, sums, summed, checksums, program, "
+               "recipe_digest and recipe");
   Checkpoint checkpoint;
   RunState &run = checkpoint.run;
   run.step = json["step"].get<uint64_t>();
@@ -128,8 +149,9 @@ Status saveCheckpoint(const std::string &folder, const States &states, const Che
   removeFolder(fresh);
   auto write = [&]() -> Status {
     MOERT_TRY(makeFolders(fresh));
-    MOERT_TRY(writeSafetensors(fresh + "/model.safetensors", tensorsOf(states, true)));
-    MOERT_TRY(writeSafetensors(fresh + "/optimizer.safetensors", tensorsOf(states, false)));
+    std::vector<NamedTensor> model = tensorsOf(states, true), other = tensorsOf(states, false);
+    MOERT_TRY(writeSafetensors(fresh + "/model.safetensors", model));
+    MOERT_TRY(writeSafetensors(fresh + "/optimizer.safetensors", other));
     const RunState &run = checkpoint.run;
     Json json = {{"format", kFormat},
                  {"step", run.step},
@@ -138,6 +160,8 @@ Status saveCheckpoint(const std::string &folder, const States &states, const Che
                  {"best_step", run.bestStep},
                  {"sums", run.sums},
                  {"summed", run.summed},
+                 {"model_checksum", checksum(model)},
+                 {"optimizer_checksum", checksum(other)},
                  {"program", checkpoint.programDigest},
                  {"recipe_digest", checkpoint.recipeDigest},
                  {"recipe", checkpoint.recipe}};
@@ -157,19 +181,25 @@ std::string checkpointFolder(const std::string &folder) {
 Result<Checkpoint> readCheckpointState(const std::string &where) {
   std::string folder = checkpointFolder(where);
   if (!exists(folder + "/state.json"))
-    return invalidInput(where, ": expected a checkpoint folder (model.safetensors, optimizer.safetensors, state.json), "
-                               "found none");
-  return readState(folder + "/state.json");
+    return noCheckpoint(where, "a checkpoint folder (model.safetensors, optimizer.safetensors, state.json)");
+  MOERT_ASSIGN(Json json, readJson(folder + "/state.json"));
+  return readState(json, folder + "/state.json");
 }
 
 Result<Checkpoint> loadCheckpoint(const std::string &where, States &states) {
   MOERT_ASSIGN(Checkpoint checkpoint, readCheckpointState(where));
   std::string folder = checkpointFolder(where);
+  MOERT_ASSIGN(Json json, readJson(folder + "/state.json"));
   std::string modelPath = folder + "/model.safetensors", otherPath = folder + "/optimizer.safetensors";
   MOERT_ASSIGN(Safetensors model, Safetensors::read(modelPath));
   MOERT_ASSIGN(Safetensors other, Safetensors::read(otherPath));
   MOERT_TRY(checkFits(model, modelPath, states, true));
   MOERT_TRY(checkFits(other, otherPath, states, false));
+  for (auto &[file, path, key] : {std::tuple(&model, &modelPath, "model_checksum"),
+                                  std::tuple(&other, &otherPath, "optimizer_checksum")})
+    if (checksum(file->tensors()) != json[key].get<uint64_t>())
+      return invalidInput(*path, ": expected the values that ", folder, "/state.json has the checksum of, found others: "
+                                 "the checkpoint is damaged, or its files are of different steps");
   copyInto(states, model, true);
   copyInto(states, other, false);
   return checkpoint;
@@ -180,7 +210,7 @@ Status loadParameters(const std::string &where, States &states) {
   if (std::filesystem::is_directory(path))
     path += "/model.safetensors";
   if (!exists(path))
-    return invalidInput(where, ": expected a checkpoint folder or a safetensors file, found none");
+    return noCheckpoint(where, "a checkpoint folder or a safetensors file");
   MOERT_ASSIGN(Safetensors model, Safetensors::read(path));
   MOERT_TRY(checkFits(model, path, states, true));
   copyInto(states, model, true);

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <fcntl.h>
 #include <nlohmann/json.hpp>
+#include <sys/file.h>
 #include <unistd.h>
 
 namespace moert {
@@ -17,14 +18,18 @@ Result<RunFolder> RunFolder::create(const std::string &path, const Recipe &recip
       return invalidInput(path, ": expected a folder without a run, found ", path, name,
                           "; continue that run with --resume, or give another --out");
   MOERT_TRY(makeFolders(path));
+  RunFolder folder(path);
+  MOERT_TRY(folder.lock());
   MOERT_TRY(writeDurably(recipePath(path), recipe.text()));
-  return RunFolder(path);
+  return folder;
 }
 
 Result<RunFolder> RunFolder::reopen(const std::string &path, const Recipe &recipe, const Program &program) {
   if (!exists(recipePath(path)))
     return invalidInput(path, ": expected the folder of a run to resume, found no recipe.toml there; "
                               "leave --resume out to start a new run");
+  RunFolder folder(path);
+  MOERT_TRY(folder.lock());
   MOERT_ASSIGN(Recipe before, Recipe::read(recipePath(path), {}));
   MOERT_TRY(before.bind(program));
   std::vector<std::string> lines = differences(before, recipe, {"train.steps"});
@@ -43,7 +48,20 @@ Result<RunFolder> RunFolder::reopen(const std::string &path, const Recipe &recip
     if (::rename((recipePath(path) + ".tmp").c_str(), recipePath(path).c_str()) != 0)
       return invalidInput(recipePath(path), ": cannot rename: ", std::strerror(errno));
   }
-  return RunFolder(path);
+  return folder;
+}
+
+Status RunFolder::lock() {
+  int fd = ::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0)
+    return invalidInput(path_, ": cannot open: ", std::strerror(errno));
+  lock_ = std::shared_ptr<const int>(new int(fd), [](const int *fd) {
+    ::close(*fd);
+    delete fd;
+  });
+  if (::flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+    return invalidInput(path_, ": expected a folder that nothing trains in, found another process at work there");
+  return okStatus();
 }
 
 Status RunFolder::truncateMetrics(uint64_t stepsDone) const {

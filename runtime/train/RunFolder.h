@@ -4,7 +4,7 @@
 
 #include "runtime/train/Recipe.h"
 
-#include <optional>
+#include <memory>
 #include <string>
 
 namespace moert {
@@ -29,7 +29,10 @@ public:
 
 private:
   explicit RunFolder(std::string path) : path_(std::move(path)) {}
+  // Only one process at a time may train in a folder; the lock ends with the process, however it ends.
+  Status lock();
   std::string path_;
+  std::shared_ptr<const int> lock_;
 };
 
 } // namespace moert

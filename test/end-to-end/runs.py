@@ -139,7 +139,10 @@ class Runs:
             for line in process.stdout:
                 if "first step done" in line:
                     break
+            process.send_signal(signal.SIGSTOP)
+            self.refused(self.command("interrupted", "--resume"), 1, "another process")
             process.send_signal(number)
+            process.send_signal(signal.SIGCONT)
             rest = process.stdout.read()
             assert process.wait() == -number, process.returncode
             assert "stopped after step" in rest and "--resume" in rest, rest
@@ -217,6 +220,7 @@ class Runs:
         self.refused(train("x", "--set", f"data.path={seven}"), 1, "data 7", "moec compile", "-Dclasses=7")
         self.refused(train("x", "--set", "data.kind=colored"), 1, "channels", "-Dchannels=2", "-Dclasses=2")
         self.refused([self.moert, "eval", self.program, "--checkpoint", self.folder / "none"], 1, "found none")
+        self.refused([self.moert, "eval", self.program, "--checkpoint", best.parent], 1, "did you mean")
         self.refused([self.moert, "eval", self.program, "--checkpoint", best, "--entry", "mian"], 1, "main")
         infer = [self.moert, "infer", self.program, "--checkpoint", best, "--input"]
         png(self.folder / "small.png", bytes(100), 10)
