@@ -27,7 +27,7 @@ class Plan_Enum<string name, list<string> words>
   let cppNamespace = "::plan";
   let genSpecializedAttr = 0;
 }
-class Plan_Word<EnumAttrInfo words, string word> : EnumAttr<Plan_Dialect, words, word> { let assemblyFormat = "$value"; }
+class Plan_Word<EnumAttrInfo words, string word> : EnumAttr<Plan_Dialect, words, word> { let assemblyFormat = "`` $value"; }
 
 def Element : Plan_Enum<"Element", ["f32", "f64", "i32", "i64", "u8", "bf16"]>;
 def StateKind : Plan_Enum<"StateKind", ["parameter", "buffer", "optimizer", "objective", "average"]>;

@@ -42,6 +42,7 @@ struct Cluster {
   SmallVector<Operation *> ops;       // in program order, without free ones
   Operation *root = nullptr;          // the contraction or convolution; null: a loop
   llvm::BitVector before;             // clusters that must run earlier
+  std::optional<double> parallelism;  // of a loop by itself, once it was asked for
   bool alive = false;
 };
 
@@ -56,9 +57,11 @@ private:
   void joinProducers(unsigned cluster);
   void joinSiblings();
   bool tryMerge(unsigned a, unsigned b);
+  llvm::DenseSet<std::pair<unsigned, unsigned>> refused;      // siblings that did not fit, as they were
   bool closesCycle(unsigned a, unsigned b) const;
   bool fitsEpilogue(const Cluster &root, const Cluster &loop) const;
-  bool fitsLoop(const Cluster &a, const Cluster &b) const;
+  bool fitsLoop(Cluster &a, Cluster &b);
+  double parallelismOf(Cluster &loop);
   std::optional<cpu::LoopAnalysis> analyse(ArrayRef<Operation *> ops) const;
   LogicalResult rebuild();
 
@@ -159,17 +162,25 @@ bool Fusion::fitsEpilogue(const Cluster &root, const Cluster &loop) const {
   return true;
 }
 
-bool Fusion::fitsLoop(const Cluster &a, const Cluster &b) const {
+double Fusion::parallelismOf(Cluster &loop) {
+  if (!loop.parallelism) {
+    std::optional<cpu::LoopAnalysis> alone = analyse(loop.ops);
+    loop.parallelism = alone ? alone->parallelism : 0;
+  }
+  return *loop.parallelism;
+}
+
+bool Fusion::fitsLoop(Cluster &a, Cluster &b) {
   SmallVector<Operation *> ops(a.ops);
   ops.append(b.ops);
   llvm::sort(ops, [&](Operation *x, Operation *y) { return index.lookup(x) < index.lookup(y); });
   std::optional<cpu::LoopAnalysis> merged = analyse(ops);
   if (!merged) return false;
-  if (merged->work < smallWork) return true;
-  std::optional<cpu::LoopAnalysis> first = analyse(a.ops), second = analyse(b.ops);
-  if (!first || !second) return true;
-  double needed = std::min({first->parallelism, second->parallelism, enoughParallelism});
-  return merged->parallelism >= needed;
+  if (merged->work >= smallWork &&
+      merged->parallelism < std::min({parallelismOf(a), parallelismOf(b), enoughParallelism}))
+    return false;
+  a.parallelism = merged->parallelism;
+  return true;
 }
 
 bool Fusion::tryMerge(unsigned a, unsigned b) {
@@ -224,7 +235,9 @@ void Fusion::joinSiblings() {
         if (auto found = home.find(user); found != home.end() && !clusters[found->second].root) loops.insert(found->second);
       for (size_t i = 0; i < loops.size(); ++i)
         for (size_t j = i + 1; j < loops.size(); ++j)
-          if (clusters[loops[i]].alive && clusters[loops[j]].alive) tryMerge(loops[i], loops[j]);
+          if (clusters[loops[i]].alive && clusters[loops[j]].alive && !refused.contains({loops[i], loops[j]}) &&
+              !tryMerge(loops[i], loops[j]))
+            refused.insert({loops[i], loops[j]});
     }
 }
 
