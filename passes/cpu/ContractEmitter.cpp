@@ -27,7 +27,7 @@ private:
     MicroCode code;
     explicit Frame(KernelModule &module, llvm::StringRef kind, Location loc)
         : kernel(module.begin(kind, loc)), code(kernel) {}
-    llvm::SmallVector<Value> inputs, outputs;
+    Values ports; ///< the epilogue's
   };
   // Where a unit stands.
   struct Place {
@@ -48,7 +48,6 @@ private:
   void emitProduct(GroupCode &result);
   void emitSumOfParts(GroupCode &result);
 
-  void bindEpilogue(Frame &frame);
   /// Runs the epilogue on one vector and stores every output. `columns` is the first lane's column.
   void finish(Frame &frame, const SmallVector<Ix> &batch, Ix row, Ix column, Value mask, Value sums);
   Value columnMask(MicroCode &code, Ix column);
@@ -100,40 +99,15 @@ Value ContractEmitter::columnMask(MicroCode &code, Ix column) {
   return code.firstLanes(code.sub(columns, column));
 }
 
-void ContractEmitter::bindEpilogue(Frame &frame) {
-  for (const EpilogueInput &input : epilogue.inputs()) {
-    BufferRef ref{BufferRef::operand, input.operand};
-    frame.inputs.push_back(frame.kernel.buffer(plan::Access::read, input.element, ref, expr(elements(ref))));
-  }
-  for (const EpilogueOutput &output : epilogue.outputs()) {
-    BufferRef ref{BufferRef::result, output.result};
-    frame.outputs.push_back(frame.kernel.buffer(plan::Access::write, output.element, ref, expr(elements(ref))));
-  }
-}
-
 void ContractEmitter::finish(Frame &frame, const SmallVector<Ix> &batch, Ix row, Ix column, Value mask, Value sums) {
   MicroCode &code = frame.code;
   auto where = [&](unsigned operand) {
     Ix at = code.add(batchOffset(code, batch, operand), offset(code, form.rows, row, operand));
     return code.add(at, code.mul(column, code.size(form.columns.strides[operand])));
   };
-  Values values = epilogue.emit(code, sums, [&](unsigned i) -> Value {
-    unsigned operand = form.firstInput + i;
-    Ix stride = code.size(form.columns.strides[operand]);
-    if (epilogue.inputs()[i].element == plan::Element::u8)
-      return code.loadMask(frame.inputs[i], where(operand), stride, mask);
-    if (stride.is(0))
-      return code.splat(code.loadScalar(frame.inputs[i], where(operand)));
-    return code.loadStrided(frame.inputs[i], where(operand), stride, mask);
-  });
-  for (auto [i, value] : llvm::enumerate(values)) {
-    unsigned operand = form.firstOutput + i;
-    Ix stride = code.size(form.columns.strides[operand]);
-    if (epilogue.outputs()[i].element == plan::Element::u8)
-      code.storeMask(value, frame.outputs[i], where(operand), stride, mask);
-    else
-      code.storeStrided(value, frame.outputs[i], where(operand), stride, mask);
-  }
+  epilogue.store(
+      code, frame.ports, sums, mask, [&](unsigned port) { return where(form.firstInput + port); },
+      [&](unsigned port) { return code.size(form.columns.strides[form.firstInput + port]); });
 }
 
 void ContractEmitter::storeTile(Frame &frame, const Place &place, Value partial, Ix row, Ix column, Values sums,
@@ -154,7 +128,7 @@ void ContractEmitter::storeTile(Frame &frame, const Place &place, Value partial,
     Ix at = code.add(batchOffset(code, place.batch, operand), offset(code, form.rows, r, operand));
     return code.add(at, code.mul(column, stride));
   };
-  Value target = partial ? partial : frame.outputs[waiting];
+  Value target = partial ? partial : frame.ports[epilogue.inputs().size() + waiting];
   SmallVector<Value> masks;
   for (int j = 0; j < tile.vectors; ++j)
     masks.push_back(columnMask(code, code.add(column, j * code.lanes)));
@@ -258,7 +232,7 @@ void ContractEmitter::emitProduct(GroupCode &result) {
     result.temporaries.push_back({plan::Element::f32, expr(partsSize), "parts of the sum"});
     partial = frame.kernel.buffer(plan::Access::write, plan::Element::f32, partsRef, expr(partsSize));
   } else {
-    bindEpilogue(frame);
+    frame.ports = epilogue.bind(frame.kernel);
   }
   Value strips, panelScratch;
   if (!plan.directRows)
@@ -372,7 +346,7 @@ void ContractEmitter::emitSumOfParts(GroupCode &result) {
   MicroCode &code = frame.code;
   flow::Extent size = form.batchExtent() * plan.parts * form.rowExtent() * form.columns.extent;
   Value parts = frame.kernel.buffer(plan::Access::read, plan::Element::f32, partsRef, expr(size));
-  bindEpilogue(frame);
+  frame.ports = epilogue.bind(frame.kernel);
   Ix rows = code.size(form.rowExtent()), columns = code.size(form.columns.extent), count = code.size(plan.parts);
   Ix matrix = code.mul(rows, columns);
   code.loop(frame.kernel.begin(), frame.kernel.end(), 1, [&](Ix unit) {

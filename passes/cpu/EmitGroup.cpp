@@ -8,7 +8,8 @@ mlir::FailureOr<GroupCode> emitGroup(flow::GroupOp group, const GroupLayouts &la
   llvm::StringRef kind = group.getKind();
   if (kind == "loop") return emitLoopGroup(group, layouts, module);
   if (kind == "contract") return emitContractGroup(group, layouts, module);
-  return group.emitError("expected a group of kind loop or contract, found '") << kind << "'";
+  if (kind == "conv") return emitConvGroup(group, layouts, module);
+  return group.emitError("expected a group of kind loop, contract or conv, found '") << kind << "'";
 }
 
 }  // namespace moe::cpu

@@ -173,4 +173,39 @@ Values Epilogue::emit(MicroCode &code, Value sums, llvm::function_ref<Value(unsi
   return results;
 }
 
+Values Epilogue::bind(KernelBuilder &kernel) const {
+  flow::GroupOp owner = group;
+  Values ports;
+  for (const EpilogueInput &input : allInputs) {
+    flow::Extent elements = flow::elementsOf(owner.getInputs()[input.operand].getType());
+    BufferRef ref{BufferRef::operand, input.operand};
+    ports.push_back(kernel.buffer(plan::Access::read, input.element, ref, toExpr(elements)));
+  }
+  for (const EpilogueOutput &output : allOutputs) {
+    flow::Extent elements = flow::elementsOf(owner.getOutputs()[output.result].getType());
+    BufferRef ref{BufferRef::result, output.result};
+    ports.push_back(kernel.buffer(plan::Access::write, output.element, ref, toExpr(elements)));
+  }
+  return ports;
+}
+
+void Epilogue::store(MicroCode &code, ArrayRef<Value> ports, Value sums, Value mask,
+                     llvm::function_ref<Ix(unsigned)> where, llvm::function_ref<Ix(unsigned)> stride) const {
+  Values values = emit(code, sums, [&](unsigned i) -> Value {
+    Ix step = stride(i);
+    if (allInputs[i].element == plan::Element::u8)
+      return code.loadMask(ports[i], where(i), step, mask);
+    if (step.is(0))
+      return code.splat(code.loadScalar(ports[i], where(i)));
+    return code.loadStrided(ports[i], where(i), step, mask);
+  });
+  for (auto [i, value] : llvm::enumerate(values)) {
+    unsigned port = allInputs.size() + i;
+    if (allOutputs[i].element == plan::Element::u8)
+      code.storeMask(value, ports[port], where(port), stride(port), mask);
+    else
+      code.storeStrided(value, ports[port], where(port), stride(port), mask);
+  }
+}
+
 } // namespace moe::cpu

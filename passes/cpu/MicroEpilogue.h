@@ -42,6 +42,13 @@ public:
   /// One vector an output from the root's. `read` gives an input's elements at the place of the accumulators.
   Values emit(MicroCode &code, mlir::Value root, llvm::function_ref<mlir::Value(unsigned)> read) const;
 
+  /// Buffers of the inputs, then of the outputs, in the kernel being built.
+  Values bind(KernelBuilder &kernel) const;
+  /// Runs the chain on one vector and stores every output. A port is a number of `bind`'s; `where` gives the offset of
+  /// the vector's first lane in it and `stride` the distance of its lanes.
+  void store(MicroCode &code, llvm::ArrayRef<mlir::Value> ports, mlir::Value sums, mlir::Value mask,
+             llvm::function_ref<Ix(unsigned)> where, llvm::function_ref<Ix(unsigned)> stride) const;
+
 private:
   /// For each axis of a value, the axis of the root's result that it follows, or -1.
   using AxisMap = llvm::SmallVector<int64_t, 4>;

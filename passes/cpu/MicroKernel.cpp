@@ -50,15 +50,19 @@ struct Nest {
     return sums;
   }
 
-  /// `count` steps, kUnroll a turn and the rest one by one.
+  /// `count` steps, some a turn and the rest one by one.
   Values run(Ix count, Ix a, Ix b, Values sums, bool exact = false) {
     const Reduction &inner = loops.back();
     if (count.isStatic() && count.known() <= 2 * kUnroll)
       return steps(count.known(), a, b, sums);
+    int64_t unroll = kUnroll;
+    if (count.isStatic() && count.known() % unroll)
+      for (int64_t u : {3, 5, 6, 7})
+        unroll = count.known() % u ? unroll : u;
     auto offset = [&](Ix base, Ix step, Ix k) { return code.add(base, code.mul(step, k)); };
-    Ix whole = exact ? count : code.mul(code.div(count, kUnroll), kUnroll);
-    sums = code.loop(0, whole, kUnroll, sums, [&](Ix k, Values carried) {
-      return steps(kUnroll, offset(a, inner.aStep, k), offset(b, inner.bStep, k), carried);
+    Ix whole = exact ? count : code.mul(code.div(count, unroll), unroll);
+    sums = code.loop(0, whole, unroll, sums, [&](Ix k, Values carried) {
+      return steps(unroll, offset(a, inner.aStep, k), offset(b, inner.bStep, k), carried);
     });
     if (exact || (count.isStatic() && count.known() == whole.known()))
       return sums;

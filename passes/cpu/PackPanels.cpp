@@ -6,8 +6,9 @@ using namespace mlir;
 namespace moe::cpu {
 
 void emitPackPanel(MicroCode &code, const PackSource &source, Ix lane, int width, Ix first, Ix count, Value target,
-                   Ix offset) {
+                   Ix offset, llvm::function_ref<Ix(Ix)> place) {
   const int n = code.lanes;
+  auto rowAt = [&](Ix step) { return code.add(offset, code.mul(place ? place(step) : step, width)); };
   // Whether every panel is whole is known where the lanes' number is.
   bool whole = source.lanes.isStatic() && source.lanes.known() % width == 0;
   auto row = [&](Ix step) {
@@ -16,7 +17,7 @@ void emitPackPanel(MicroCode &code, const PackSource &source, Ix lane, int width
       Value mask = whole ? Value() : code.firstLanes(code.sub(source.lanes, code.add(lane, j)));
       Value values = code.loadStrided(source.pointer, code.add(from, code.mul(source.laneStride, j)),
                                       source.laneStride, mask);
-      code.store(values, target, code.add(offset, code.add(code.mul(step, width), j)));
+      code.store(values, target, code.add(rowAt(step), j));
     }
   };
   Ix done = 0;
@@ -34,7 +35,7 @@ void emitPackPanel(MicroCode &code, const PackSource &source, Ix lane, int width
         }
         square = code.transpose(square);
         for (int i = 0; i < n; ++i)
-          code.store(square[i], target, code.add(offset, code.add(code.mul(code.add(step, i), width), j)));
+          code.store(square[i], target, code.add(rowAt(code.add(step, i)), j));
       }
     });
   }

@@ -3,6 +3,7 @@
 // transposed in registers. What a panel has beyond the last column is a copy of real values or zero; it is never stored.
 #pragma once
 #include "passes/cpu/MicroCode.h"
+#include <functional>
 
 namespace moe::cpu {
 
@@ -11,14 +12,15 @@ struct PackSource {
   mlir::Value pointer;
   Ix laneStride;
   Ix lanes;                                   ///< how many there are; what lies beyond is not read
-  llvm::function_ref<Ix(Ix step)> stepOffset; ///< the batch's offset included
+  std::function<Ix(Ix step)> stepOffset;      ///< the batch's offset included
   bool unitSteps = false;                     ///< neighbouring steps lie side by side
 };
 
 /// Writes steps [first, first + count) of lanes [lane, lane + width) to `target` + `offset` as rows of `width`. `width` is
-/// a multiple of the vector's lanes.
+/// a multiple of the vector's lanes. `place` gives the row of the target that a step goes to; without it steps lie in their
+/// own order.
 void emitPackPanel(MicroCode &code, const PackSource &source, Ix lane, int width, Ix first, Ix count,
-                   mlir::Value target, Ix offset);
+                   mlir::Value target, Ix offset, llvm::function_ref<Ix(Ix)> place = {});
 
 /// The same for a strip of any width. Each step writes whole vectors, so that the target needs a vector of room behind
 /// the last strip, and strips are packed in ascending order.

@@ -1,4 +1,5 @@
-// The passes between elaboration and fusion, all over `flow` and in this order: Differentiate replaces flow.grad by the
+// The passes between elaboration and fusion, all over `flow` and in this order: AddGradientsEntry (on demand) adds an
+// entry for checking gradients, Differentiate replaces flow.grad by the
 // ops that compute it, Simplify makes the graph small, Rematerialize chooses what is kept for the backward part.
 #pragma once
 #include "mlir/Pass/Pass.h"
@@ -6,6 +7,7 @@
 
 namespace moe {
 
+std::unique_ptr<mlir::Pass> createAddGradientsEntry();
 std::unique_ptr<mlir::Pass> createDifferentiate();
 std::unique_ptr<mlir::Pass> createSimplify();
 std::unique_ptr<mlir::Pass> createRematerialize();

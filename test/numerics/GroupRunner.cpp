@@ -55,7 +55,8 @@ GroupRunner::GroupRunner(const std::string &text, const cpu::CpuTarget &target, 
   if (!group)
     return;
   cpu::KernelModule module(context.get(), target);
-  auto code = cpu::emitContractGroup(group, layouts, module);
+  auto code = group.getKind() == "contract" ? cpu::emitContractGroup(group, layouts, module)
+                                            : cpu::emitConvGroup(group, layouts, module);
   if (mlir::failed(code))
     return;
   auto object = cpu::compileToObject(module.module(), target);

@@ -1,0 +1,104 @@
+// moec evaluate: runs an entry of a model in f64 by the evaluator, without compiling it to machine code. Parameters come
+// from a safetensors file, inputs from .npy files, results go to .npy files of f64: the reference that compiled programs
+// and other implementations are held against.
+#include "frontends/moec/Evaluate.h"
+#include "dialects/flow/Evaluator.h"
+#include "runtime/base/Nearest.h"
+#include "runtime/base/Result.h"
+#include "runtime/data/Npy.h"
+#include "runtime/train/Safetensors.h"
+#include <cstring>
+
+using namespace mlir;
+using moert::fb::ElementType;
+namespace moe {
+namespace {
+
+template <typename T> void widen(std::span<const std::byte> bytes, std::vector<double> &to) {
+  for (size_t i = 0; i < to.size(); ++i) {
+    T value;
+    std::memcpy(&value, bytes.data() + i * sizeof(T), sizeof(T));
+    to[i] = double(value);
+  }
+}
+
+moert::Result<flow::Array> toArray(const std::string &name, ElementType type, llvm::ArrayRef<int64_t> shape,
+                                   std::span<const std::byte> bytes) {
+  flow::Array array(shape);
+  switch (type) {
+  case ElementType::f32: widen<float>(bytes, array.data); break;
+  case ElementType::f64: widen<double>(bytes, array.data); break;
+  case ElementType::i32: widen<int32_t>(bytes, array.data); break;
+  case ElementType::i64: widen<int64_t>(bytes, array.data); break;
+  case ElementType::u8: widen<uint8_t>(bytes, array.data); break;
+  default: return moert::invalidInput(name, ": expected f32, f64, i32, i64 or u8, found another element type");
+  }
+  return array;
+}
+
+moert::Result<std::pair<std::string, std::string>> namedFile(const std::string &argument, const char *option) {
+  size_t at = argument.find("=@");
+  if (at == std::string::npos || at == 0 || at + 2 == argument.size())
+    return moert::usageError(option, " ", argument, ": expected name=@file");
+  return std::pair(argument.substr(0, at), argument.substr(at + 2));
+}
+
+}  // namespace
+
+moert::Status evaluateModule(ModuleOp module, const EvaluateOptions &options) {
+  flow::EntryOp entry;
+  std::vector<std::string> names;
+  module.walk([&](flow::EntryOp each) {
+    names.push_back(each.getSymName().str());
+    if (each.getSymName() == options.entry) entry = each;
+  });
+  if (!entry)
+    return moert::usageError("the model has no entry '", options.entry, "'", moert::suggestion(options.entry, names));
+
+  flow::Bindings bindings;
+  bindings.progress = options.progress;
+  bindings.setting.seed = options.seed;
+  bindings.setting.step = uint32_t(options.step);
+  MOERT_ASSIGN(moert::Safetensors file, moert::Safetensors::read(options.parameters));
+  for (const moert::NamedTensor &tensor : file.tensors()) {
+    MOERT_ASSIGN(flow::Array array, toArray(tensor.name, tensor.type, tensor.shape, tensor.bytes));
+    bindings.states[tensor.name] = std::move(array);
+  }
+  int64_t rows = 0;
+  for (const std::string &argument : options.inputs) {
+    MOERT_ASSIGN(auto input, namedFile(argument, "--input"));
+    MOERT_ASSIGN(moert::NpyArray read, moert::readNpy(input.second));
+    MOERT_ASSIGN(flow::Array array, toArray(input.second, read.type, read.shape, read.bytes));
+    int64_t here = read.shape.empty() ? 1 : read.shape[0];
+    if (rows && here != rows)
+      return moert::invalidInput(input.second, ": expected ", rows, " rows as in the inputs before it, found ", here);
+    rows = here;
+    bindings.inputs[input.first] = std::move(array);
+  }
+  if (options.domains < 1 || rows % options.domains)
+    return moert::invalidInput("expected rows that ", options.domains, " domains divide, found ", rows);
+  bindings.setting.symbols.D = options.domains;
+  bindings.setting.symbols.N = std::max<int64_t>(1, rows / options.domains);
+
+  FailureOr<flow::Evaluation> result = flow::evaluate(entry, bindings);
+  if (failed(result)) return moert::Status(moert::Code::invalid_input, "");
+  std::vector<std::string> known;
+  for (auto &[name, array] : result->outputs) known.push_back(name);
+  for (const std::string &argument : options.outputs) {
+    MOERT_ASSIGN(auto output, namedFile(argument, "--output"));
+    auto it = result->outputs.find(output.first);
+    if (it == result->outputs.end())
+      return moert::usageError("entry '", options.entry, "' has no output '", output.first, "'",
+                               moert::suggestion(output.first, known));
+    MOERT_TRY(moert::writeNpy(output.second, ElementType::f64, it->second.shape, std::as_bytes(std::span(it->second.data))));
+  }
+  if (!options.outputFolder.empty())
+    for (auto &[name, array] : result->outputs)
+      MOERT_TRY(moert::writeNpy(options.outputFolder + "/" + name + ".npy", ElementType::f64, array.shape,
+                                std::as_bytes(std::span(array.data))));
+  for (auto &[name, array] : result->outputs)
+    if (array.shape.empty()) printf("%s %.17g\n", name.c_str(), array.data[0]);
+  return moert::okStatus();
+}
+
+}  // namespace moe

@@ -1,0 +1,265 @@
+// Convolution forward and its input gradient, as implicit matrix products. One launch packs the weights into panels,
+// [phase][panel of result channels][tap][source channel][width]; the other runs units of an image's band of rows: the
+// band is copied with its padding into scratch, channels innermost, and tiles of consecutive pixels pass over the
+// panels, where a row of taps times channels is one run. Padding multiplies weights by 0, so an infinite weight makes
+// NaN at an image's edge, as it would inside; skipping those taps would cost a tile per edge.
+#include "passes/cpu/ConvEmitter.h"
+#include "passes/cpu/PackPanels.h"
+
+using namespace mlir;
+
+namespace moe::cpu {
+
+/// Floats of padded copy that a unit holds: it stays in the second-level cache beside the panels being used.
+static constexpr int64_t kBandFloats = 80 * 1024;
+
+void emitZero(MicroCode &code, Value target, Ix offset, Ix count) {
+  Ix whole = code.mul(code.div(count, code.lanes), code.lanes);
+  code.loop(0, whole, code.lanes, [&](Ix i) { code.store(code.zero(), target, code.add(offset, i)); });
+  Ix rest = code.sub(count, whole);
+  if (!rest.is(0))
+    code.store(code.zero(), target, code.add(offset, whole), code.firstLanes(rest));
+}
+
+static void emitCopy(MicroCode &code, Value source, Ix from, Value target, Ix to, Ix count) {
+  Ix whole = code.mul(code.div(count, code.lanes), code.lanes);
+  code.loop(0, whole, code.lanes,
+            [&](Ix i) { code.store(code.load(source, code.add(from, i)), target, code.add(to, i)); });
+  Ix rest = code.sub(count, whole);
+  if (rest.is(0))
+    return;
+  Value mask = code.firstLanes(rest);
+  code.store(code.load(source, code.add(from, whole), mask), target, code.add(to, whole), mask);
+}
+
+void emitPaddedCopy(MicroCode &code, const ConvImage &image, Ix top, int64_t left, Ix rows, int64_t width,
+                    Value target) {
+  const int64_t channels = image.channels;
+  const int64_t pixels = std::max<int64_t>(0, std::min(image.width, width - left));
+  const int64_t right = width - left - pixels;
+  bool contiguous = image.pixelStride.is(channels) && (channels == 1 || image.channelStride.is(1));
+  code.loop(0, rows, 1, [&](Ix row) {
+    Ix y = code.add(top, row), to = code.mul(row, width * channels);
+    Value inside = code.both(code.less(-1, y), code.less(y, image.height));
+    code.choose(
+        inside,
+        [&] {
+          emitZero(code, target, to, left * channels);
+          Ix at = code.add(to, left * channels), from = code.add(image.origin, code.mul(y, image.rowStride));
+          if (contiguous) {
+            emitCopy(code, image.pointer, from, target, at, pixels * channels);
+          } else {
+            // Any other order: runs along the row for each channel.
+            code.loop(0, channels, 1, [&](Ix c) {
+              Ix start = code.add(from, code.mul(c, image.channelStride));
+              code.loop(0, pixels, code.lanes, [&](Ix x) {
+                Value mask = pixels % code.lanes == 0 ? Value() : code.firstLanes(code.sub(pixels, x));
+                Value values = code.loadStrided(image.pointer, code.add(start, code.mul(x, image.pixelStride)),
+                                                image.pixelStride, mask);
+                code.storeStrided(values, target, code.add(code.add(at, c), code.mul(x, channels)), channels, mask);
+              });
+            });
+          }
+          emitZero(code, target, code.add(at, pixels * channels), right * channels);
+          return Values();
+        },
+        [&] {
+          emitZero(code, target, to, width * channels);
+          return Values();
+        });
+  });
+}
+
+namespace {
+class PixelEmitter {
+public:
+  PixelEmitter(const ConvGroup &group, const PixelPass &pass, const ConvOperand &image, const ConvOperand &weights,
+               KernelModule &module)
+      : group(group), pass(pass), image(image), weights(weights), module(module) {
+    const CpuTarget &target = module.target();
+    tile = chooseTile(target.lanes(), target.registers, pass.resultChannels);
+    width = tile.vectors * target.lanes();
+    panels = (pass.resultChannels + width - 1) / width;
+    // Bands of equal height.
+    int64_t rows = pass.phaseRows(), line = pass.paddedWidth() * pass.sourceChannels;
+    band = rows;
+    while (band > 1 && pass.paddedRows(band) * line > kBandFloats)
+      band = (band + 1) / 2;
+    bands = (rows + band - 1) / band;
+    band = (rows + bands - 1) / bands;
+  }
+
+  GroupCode emit() {
+    emitPack();
+    emitTiles();
+    return std::move(result);
+  }
+
+private:
+  int64_t depth(const ConvPhase &phase) const { return phase.tapsY * phase.tapsX * pass.sourceChannels; }
+  int64_t packedFloats() const {
+    int64_t sum = 0;
+    for (const ConvPhase &phase : pass.phases)
+      sum += panels * depth(phase) * width;
+    return sum;
+  }
+  plan::ExprAttr number(int64_t value) { return plan::constant(group.op->getContext(), value); }
+
+  void emitPack();
+  void emitTiles();
+  void emitPhase(MicroCode &code, ArrayRef<Value> ports, const ConvPhase &phase, int64_t packedAt, Ix imageNumber,
+                 Ix firstRow, Value source, Ix origin, Ix rowStride, Ix pixelStride, Value packed);
+
+  const ConvGroup &group;
+  const PixelPass &pass;
+  const ConvOperand &image, &weights;
+  KernelModule &module;
+  Tile tile;
+  int64_t width, panels, band, bands;
+  BufferRef packedRef{BufferRef::temporary, 0};
+  GroupCode result;
+};
+
+void PixelEmitter::emitPack() {
+  KernelBuilder kernel = module.begin("pack", group.op->getLoc());
+  MicroCode code(kernel);
+  plan::ExprAttr size = number(std::max<int64_t>(1, packedFloats()));
+  result.temporaries.push_back({plan::Element::f32, size, "packed weights"});
+  Value source = kernel.buffer(plan::Access::read, plan::Element::f32, weights.ref, toExpr(weights.elements));
+  Value target = kernel.buffer(plan::Access::write, plan::Element::f32, packedRef, size);
+  const int64_t channels = pass.sourceChannels, kernelWidth = group.shape.kernelWidth, taps = group.shape.taps();
+  code.loop(kernel.begin(), kernel.end(), 1, [&](Ix panel) {
+    int64_t base = 0;
+    for (const ConvPhase &phase : pass.phases) {
+      Ix offset = code.add(code.mul(panel, depth(phase) * width), base);
+      base += panels * depth(phase) * width;
+      Ix lane = code.mul(panel, width);
+      if (pass.tapStepY > 0) {
+        // Forward: in memory a result channel's weights are one run over (channel, tap), which is transposed into
+        // (tap, channel).
+        PackSource from{source, pass.weightOutput, pass.resultChannels, [](Ix step) { return step; }, true};
+        emitPackPanel(code, from, lane, width, 0, channels * taps, target, offset,
+                      [&](Ix step) { return code.add(code.mul(code.rem(step, taps), channels), code.div(step, taps)); });
+        continue;
+      }
+      auto at = [&](Ix step) {
+        Ix c = code.rem(step, channels), tap = code.div(step, channels);
+        Ix ky = code.add(phase.firstTapY, code.mul(code.div(tap, phase.tapsX), pass.tapStepY));
+        Ix kx = code.add(phase.firstTapX, code.mul(code.rem(tap, phase.tapsX), pass.tapStepX));
+        return code.add(code.mul(c, pass.weightSource), code.add(code.mul(ky, kernelWidth), kx));
+      };
+      PackSource from{source, pass.weightOutput, pass.resultChannels, at, false};
+      if (depth(phase))
+        emitPackPanel(code, from, lane, width, 0, depth(phase), target, offset);
+    }
+  });
+  LaunchSpec launch = kernel.finish();
+  launch.units = number(panels);
+  launch.flops = number(0);
+  launch.bytes = number(4 * (packedFloats() + pass.resultChannels * pass.sourceChannels * taps));
+  launch.op = "pack";
+  result.launches.push_back(launch);
+}
+
+void PixelEmitter::emitPhase(MicroCode &code, ArrayRef<Value> ports, const ConvPhase &phase, int64_t packedAt,
+                             Ix imageNumber, Ix firstRow, Value source, Ix origin, Ix rowStride, Ix pixelStride,
+                             Value packed) {
+  const int64_t columns = phase.columns;
+  Ix rows = code.min(band, code.sub(phase.rows, firstRow));
+  Ix pixels = code.mul(rows, columns);
+  auto tiles = [&](Ix panel) {
+    code.loop(0, pixels, tile.rows, [&](Ix first) {
+      MicroOperands operands{source, {}, packed, code.add(code.mul(panel, depth(phase) * width), packedAt)};
+      SmallVector<Ix> ys, xs;
+      for (int i = 0; i < tile.rows; ++i) {
+        Ix pixel = code.min(code.add(first, i), code.sub(pixels, 1));
+        Ix y = code.div(pixel, columns), x = code.rem(pixel, columns);
+        ys.push_back(y);
+        xs.push_back(x);
+        Ix sourceY = code.add(code.mul(y, pass.sourceStepY), phase.sourceY);
+        Ix sourceX = code.add(code.mul(x, pass.sourceStepX), phase.sourceX);
+        operands.rows.push_back(
+            code.add(origin, code.add(code.mul(sourceY, rowStride), code.mul(sourceX, pixelStride))));
+      }
+      // A row of taps by channels is one run.
+      const int64_t run = phase.tapsX * pass.sourceChannels;
+      Reduction nest[] = {{phase.tapsY, rowStride, run * width}, {run, 1, width}};
+      Values sums = emitMicroKernel(code, tile, operands, nest);
+      for (int i = 0; i < tile.rows; ++i) {
+        auto store = [&] {
+          Ix y = code.add(phase.resultY, code.mul(code.add(firstRow, ys[i]), pass.resultStepY));
+          Ix x = code.add(phase.resultX, code.mul(xs[i], pass.resultStepX));
+          for (int j = 0; j < tile.vectors; ++j) {
+            Ix column = code.add(code.mul(panel, width), j * code.lanes);
+            Value mask = pass.resultChannels % width == 0
+                             ? Value()
+                             : code.firstLanes(code.sub(pass.resultChannels, column));
+            size_t inputs = group.epilogue.inputs().size();
+            auto strides = [&](unsigned port) -> ArrayRef<flow::Extent> {
+              return port < inputs ? group.epilogue.inputs()[port].strides
+                                   : group.epilogue.outputs()[port - inputs].strides;
+            };
+            auto where = [&](unsigned port) {
+              ArrayRef<flow::Extent> s = strides(port);
+              Ix at = code.add(code.mul(imageNumber, code.size(s[0])), code.mul(column, code.size(s[1])));
+              return code.add(at, code.add(code.mul(y, code.size(s[2])), code.mul(x, code.size(s[3]))));
+            };
+            group.epilogue.store(code, ports, sums[i * tile.vectors + j], mask, where,
+                                 [&](unsigned port) { return code.size(strides(port)[1]); });
+          }
+        };
+        code.when(code.less(code.add(first, i), pixels), store);
+      }
+    });
+  };
+  // Phases of unequal height: the last bands of a lower one are empty.
+  code.when(code.less(0, rows), [&] { code.loop(0, panels, 1, tiles); });
+}
+
+void PixelEmitter::emitTiles() {
+  KernelBuilder kernel = module.begin("conv", group.op->getLoc());
+  MicroCode code(kernel);
+  Value source = kernel.buffer(plan::Access::read, plan::Element::f32, image.ref, toExpr(image.elements));
+  Value packed = kernel.buffer(plan::Access::read, plan::Element::f32, packedRef, result.temporaries[0].extent);
+  Values ports = group.epilogue.bind(kernel);
+  const int64_t channels = pass.sourceChannels, line = pass.paddedWidth() * channels;
+  bool channelsInnermost = channels == 1 || image.strides[1].isConstant(1);
+  bool direct = pass.unpadded() && channelsInnermost && image.strides[3].isConstant(channels);
+  Value copy = direct ? source : kernel.scratch(pass.paddedRows(band) * line * 4);
+  code.loop(kernel.begin(), kernel.end(), 1, [&](Ix unit) {
+    Ix number = code.div(unit, bands), firstRow = code.mul(code.rem(unit, bands), band);
+    Ix base = code.mul(number, code.size(image.strides[0]));
+    Ix top = code.mul(firstRow, pass.sourceStepY);
+    Ix origin = 0, rowStride = line, pixelStride = channels;
+    if (direct) {
+      rowStride = code.size(image.strides[2]);
+      origin = code.add(base, code.mul(top, rowStride));
+    } else {
+      ConvImage from{source, base, code.size(image.strides[1]), code.size(image.strides[2]), code.size(image.strides[3]),
+                     channels, pass.sourceHeight, pass.sourceWidth};
+      Ix rows = code.min(band, code.sub(pass.phaseRows(), firstRow));
+      Ix padded = code.add(code.mul(code.sub(rows, 1), pass.sourceStepY), pass.spanY);
+      emitPaddedCopy(code, from, code.sub(top, pass.lowY), pass.lowX, padded, pass.paddedWidth(), copy);
+    }
+    int64_t packedAt = 0;
+    for (const ConvPhase &phase : pass.phases) {
+      emitPhase(code, ports, phase, packedAt, number, firstRow, copy, origin, rowStride, pixelStride, packed);
+      packedAt += panels * depth(phase) * width;
+    }
+  });
+  LaunchSpec launch = kernel.finish();
+  launch.units = toExpr(group.shape.batch * bands);
+  const ConvShape &s = group.shape;
+  launch.flops = toExpr(group.shape.batch * (2 * s.outHeight * s.outWidth * s.outputs * s.channels * s.taps()));
+  launch.bytes = toExpr((image.elements + weights.elements + flow::elementsOf(group.op->getResult(0).getType())) * 4);
+  launch.op = group.op->getName().stripDialect().str();
+  result.launches.push_back(launch);
+}
+} // namespace
+
+GroupCode emitPixelPass(const ConvGroup &group, const PixelPass &pass, const ConvOperand &image,
+                        const ConvOperand &weights, KernelModule &module) {
+  return PixelEmitter(group, pass, image, weights, module).emit();
+}
+
+} // namespace moe::cpu

@@ -1,0 +1,263 @@
+// A convolution's weight gradient: for every tap and channel of x and every channel of dy, the sum over all pixels of
+// all images. The batch is cut into parts, as many as fit a memory budget and follow from the shape; a part's images
+// are brought one after another into packed form (x padded, in panels of a tile's rows of channels; dy in panels of a
+// tile's width of channels), and every tile sums a whole band of pixels, where a tap is only an offset. The parts' sums,
+// [tap][channel of x][channel of dy], are then added in order and stored as the weights lie.
+#include "passes/cpu/ConvEmitter.h"
+#include "passes/cpu/PackPanels.h"
+
+using namespace mlir;
+
+namespace moe::cpu {
+namespace {
+
+/// Floats that all parts together may take, and that a band's packed operands may take.
+constexpr int64_t kPartFloats = int64_t(1) << 22;
+constexpr int64_t kBandFloats = 96 * 1024;
+
+class WeightEmitter {
+public:
+  WeightEmitter(const ConvGroup &group, KernelModule &module) : group(group), s(group.shape), module(module) {
+    const CpuTarget &target = module.target();
+    tile = chooseTile(target.lanes(), target.registers, s.outputs);
+    width = tile.vectors * target.lanes();
+    panels = (s.outputs + width - 1) / width;
+    // Few channels: a tile's rows run over taps and channels together, in an image that is one panel.
+    mixed = s.channels <= tile.rows;
+    strip = mixed ? s.channels : tile.rows;
+    strips = (s.channels + strip - 1) / strip;
+    paddedWidth = (s.outWidth - 1) * s.strideX + s.kernelWidth;
+    band = s.outHeight;
+    while (band > 1 && imageFloats() + gradientFloats() > kBandFloats)
+      band = (band + 1) / 2;
+    bands = (s.outHeight + band - 1) / band;
+    band = (s.outHeight + bands - 1) / bands;
+    int64_t most = std::clamp<int64_t>(kPartFloats / (s.taps() * s.channels * s.outputs), 2, 16);
+    partImages = s.batch.ceildiv(most);
+    parts = s.batch.ceildiv(partImages);
+  }
+
+  GroupCode emit() {
+    emitParts();
+    emitSum();
+    return std::move(result);
+  }
+
+private:
+  int64_t paddedRows() const { return (band - 1) * s.strideY + s.kernelHeight; }
+  int64_t imageFloats() const { return strips * paddedRows() * paddedWidth * strip; }
+  int64_t gradientFloats() const { return panels * width * band * s.outWidth; }
+  int64_t matrix() const { return s.taps() * s.channels * s.outputs; }
+  flow::Extent partsFloats() { return parts * matrix(); }
+
+  void emitParts();
+  void packImage(MicroCode &code, Value x, Ix base, Ix firstRow, Value target);
+  void emitTiles(MicroCode &code, Value image, Value gradient, Ix rows, Value sums, Ix sumsAt, Value first);
+  void emitSum();
+
+  const ConvGroup &group;
+  const ConvShape &s;
+  KernelModule &module;
+  Tile tile;
+  int64_t width, panels, strip, strips, paddedWidth, band, bands;
+  bool mixed;
+  flow::Extent partImages, parts;
+  BufferRef partsRef{BufferRef::temporary, 0};
+  GroupCode result;
+};
+
+void WeightEmitter::packImage(MicroCode &code, Value x, Ix base, Ix firstRow, Value target) {
+  const ConvOperand &image = group.first;
+  Ix channelStride = code.size(image.strides[1]), rowStride = code.size(image.strides[2]),
+     pixelStride = code.size(image.strides[3]);
+  Ix top = code.sub(code.mul(firstRow, s.strideY), s.padTop);
+  if (mixed) {
+    ConvImage from{x, base, channelStride, rowStride, pixelStride, s.channels, s.height, s.width};
+    emitPaddedCopy(code, from, top, s.padLeft, paddedRows(), paddedWidth, target);
+    return;
+  }
+  const int64_t line = paddedWidth * strip, plane = paddedRows() * line;
+  const int64_t pixels = std::max<int64_t>(0, std::min(s.width, paddedWidth - s.padLeft));
+  const int64_t right = paddedWidth - s.padLeft - pixels;
+  // Rows ascend inside a strip and strips ascend: a copy's last vector may spill into what is written next.
+  code.loop(0, strips, 1, [&](Ix number) {
+    code.loop(0, paddedRows(), 1, [&](Ix row) {
+      Ix y = code.add(top, row), to = code.add(code.mul(number, plane), code.mul(row, line));
+      Value inside = code.both(code.less(-1, y), code.less(y, s.height));
+      code.choose(
+          inside,
+          [&] {
+            emitZero(code, target, to, s.padLeft * strip);
+            Ix from = code.add(base, code.mul(y, rowStride)), at = code.add(to, s.padLeft * strip);
+            PackSource source{x, channelStride, s.channels,
+                              [&](Ix step) { return code.add(from, code.mul(step, pixelStride)); },
+                              pixelStride.is(1)};
+            emitPackStrip(code, source, code.mul(number, strip), strip, 0, pixels, target, at);
+            emitZero(code, target, code.add(at, pixels * strip), right * strip);
+            return Values();
+          },
+          [&] {
+            emitZero(code, target, to, line);
+            return Values();
+          });
+    });
+  });
+}
+
+void WeightEmitter::emitTiles(MicroCode &code, Value image, Value gradient, Ix rows, Value sums, Ix sumsAt,
+                              Value first) {
+  const int64_t plane = paddedRows() * paddedWidth * strip, gradientPanel = band * s.outWidth * width;
+  // A group of tiles: its rows are channels of one tap, or taps and channels together.
+  const int64_t outer = mixed ? 1 : strips, inner = mixed ? (s.taps() * s.channels + tile.rows - 1) / tile.rows : s.taps();
+  code.loop(0, outer, 1, [&](Ix number) {
+    code.loop(0, inner, 1, [&](Ix which) {
+      code.loop(0, panels, 1, [&](Ix panel) {
+        MicroOperands operands{image, {}, gradient, code.mul(panel, gradientPanel)};
+        SmallVector<Ix> resultRows;
+        SmallVector<Value> valid;
+        for (int i = 0; i < tile.rows; ++i) {
+          Ix tap = which, channel = 0, row = 0;
+          if (mixed) {
+            row = code.add(code.mul(which, tile.rows), i);
+            bool exact = (s.taps() * s.channels) % tile.rows == 0;
+            valid.push_back(exact ? Value() : code.less(row, s.taps() * s.channels));
+            row = code.min(row, s.taps() * s.channels - 1);
+            tap = code.div(row, s.channels);
+            channel = code.rem(row, s.channels);
+          } else {
+            channel = i;
+            Ix c = code.add(code.mul(number, strip), i);
+            valid.push_back(s.channels % strip == 0 ? Value() : code.less(c, s.channels));
+            row = code.add(code.mul(tap, s.channels), code.min(c, s.channels - 1));
+          }
+          Ix ky = code.div(tap, s.kernelWidth), kx = code.rem(tap, s.kernelWidth);
+          Ix pixel = code.add(code.mul(ky, paddedWidth), kx);
+          operands.rows.push_back(
+              code.add(code.mul(number, plane), code.add(code.mul(pixel, strip), channel)));
+          resultRows.push_back(row);
+        }
+        Reduction nest[] = {{rows, s.strideY * paddedWidth * strip, s.outWidth * width},
+                            {s.outWidth, s.strideX * strip, width}};
+        Values totals = emitMicroKernel(code, tile, operands, nest);
+        SmallVector<Value> masks;
+        for (int j = 0; j < tile.vectors; ++j)
+          masks.push_back(s.outputs % width == 0
+                              ? Value()
+                              : code.firstLanes(code.sub(s.outputs, code.add(code.mul(panel, width), j * code.lanes))));
+        auto at = [&](int i, int j) {
+          Ix column = code.add(code.mul(panel, width), j * code.lanes);
+          return code.add(sumsAt, code.add(code.mul(resultRows[i], s.outputs), column));
+        };
+        totals = code.choose(first, [&] { return totals; },
+                             [&] {
+                               Values added;
+                               for (int i = 0; i < tile.rows; ++i)
+                                 for (int j = 0; j < tile.vectors; ++j)
+                                   added.push_back(code.addf(totals[i * tile.vectors + j],
+                                                             code.load(sums, at(i, j), masks[j])));
+                               return added;
+                             });
+        for (int i = 0; i < tile.rows; ++i) {
+          auto store = [&] {
+            for (int j = 0; j < tile.vectors; ++j)
+              code.store(totals[i * tile.vectors + j], sums, at(i, j), masks[j]);
+          };
+          if (valid[i])
+            code.when(valid[i], store);
+          else
+            store();
+        }
+      });
+    });
+  });
+}
+
+void WeightEmitter::emitParts() {
+  KernelBuilder kernel = module.begin("conv", group.op->getLoc());
+  MicroCode code(kernel);
+  result.temporaries.push_back({plan::Element::f32, toExpr(partsFloats()), "parts of the weight gradient"});
+  Value x = kernel.buffer(plan::Access::read, plan::Element::f32, group.first.ref, toExpr(group.first.elements));
+  Value dy = kernel.buffer(plan::Access::read, plan::Element::f32, group.second.ref, toExpr(group.second.elements));
+  Value sums = kernel.buffer(plan::Access::write, plan::Element::f32, partsRef, toExpr(partsFloats()));
+  Value image = kernel.scratch((imageFloats() + code.lanes) * 4);
+  Value gradient = kernel.scratch(gradientFloats() * 4);
+  Ix batch = code.size(s.batch), images = code.size(partImages);
+  code.loop(kernel.begin(), kernel.end(), 1, [&](Ix part) {
+    Ix begin = code.mul(part, images), end = code.min(code.add(begin, images), batch);
+    code.loop(begin, end, 1, [&](Ix number) {
+      code.loop(0, bands, 1, [&](Ix bandNumber) {
+        Ix firstRow = code.mul(bandNumber, band);
+        Ix rows = code.min(band, code.sub(s.outHeight, firstRow));
+        packImage(code, x, code.mul(number, code.size(group.first.strides[0])), firstRow, image);
+        // The band's pixels of dy, row after row.
+        Ix dyBase = code.add(code.mul(number, code.size(group.second.strides[0])),
+                             code.mul(firstRow, code.size(group.second.strides[2])));
+        Ix rowStride = code.size(group.second.strides[2]), pixelStride = code.size(group.second.strides[3]);
+        bool flat = group.second.strides[2] == group.second.strides[3] * s.outWidth;
+        auto pixel = [&](Ix step) {
+          if (flat)
+            return code.add(dyBase, code.mul(step, pixelStride));
+          return code.add(dyBase, code.add(code.mul(code.div(step, s.outWidth), rowStride),
+                                           code.mul(code.rem(step, s.outWidth), pixelStride)));
+        };
+        PackSource source{dy, code.size(group.second.strides[1]), s.outputs, pixel, false};
+        code.loop(0, panels, 1, [&](Ix panel) {
+          emitPackPanel(code, source, code.mul(panel, width), width, 0, code.mul(rows, s.outWidth), gradient,
+                        code.mul(panel, band * s.outWidth * width));
+        });
+        Value first = code.both(code.equal(number, begin), code.equal(bandNumber, 0));
+        emitTiles(code, image, gradient, rows, sums, code.mul(part, matrix()), first);
+      });
+    });
+  });
+  LaunchSpec launch = kernel.finish();
+  launch.units = toExpr(parts);
+  launch.flops = toExpr(s.batch * (2 * s.outHeight * s.outWidth * matrix()));
+  launch.bytes = toExpr((group.first.elements + group.second.elements + partsFloats()) * 4);
+  launch.op = "conv_weight_grad";
+  result.launches.push_back(launch);
+}
+
+void WeightEmitter::emitSum() {
+  KernelBuilder kernel = module.begin("conv", group.op->getLoc());
+  MicroCode code(kernel);
+  Value sums = kernel.buffer(plan::Access::read, plan::Element::f32, partsRef, toExpr(partsFloats()));
+  Values ports = group.epilogue.bind(kernel);
+  Ix count = code.size(parts);
+  code.loop(kernel.begin(), kernel.end(), 1, [&](Ix row) {
+    Ix tap = code.div(row, s.channels), channel = code.rem(row, s.channels);
+    Ix ky = code.div(tap, s.kernelWidth), kx = code.rem(tap, s.kernelWidth);
+    code.loop(0, s.outputs, code.lanes, [&](Ix column) {
+      Value mask = s.outputs % code.lanes == 0 ? Value() : code.firstLanes(code.sub(s.outputs, column));
+      Ix at = code.add(code.mul(row, s.outputs), column);
+      Values total = code.loop(0, count, 1, {code.zero()}, [&](Ix part, Values carried) {
+        return Values{code.addf(carried[0], code.load(sums, code.add(at, code.mul(part, matrix())), mask))};
+      });
+      size_t inputs = group.epilogue.inputs().size();
+      auto strides = [&](unsigned port) -> ArrayRef<flow::Extent> {
+        return port < inputs ? group.epilogue.inputs()[port].strides : group.epilogue.outputs()[port - inputs].strides;
+      };
+      auto where = [&](unsigned port) {
+        ArrayRef<flow::Extent> t = strides(port);
+        Ix sum = code.add(code.mul(column, code.size(t[0])), code.mul(channel, code.size(t[1])));
+        return code.add(sum, code.add(code.mul(ky, code.size(t[2])), code.mul(kx, code.size(t[3]))));
+      };
+      group.epilogue.store(code, ports, total[0], mask, where,
+                           [&](unsigned port) { return code.size(strides(port)[0]); });
+    });
+  });
+  LaunchSpec launch = kernel.finish();
+  launch.units = plan::constant(group.op->getContext(), s.taps() * s.channels);
+  launch.grain = 16;
+  launch.flops = toExpr(partsFloats());
+  launch.bytes = toExpr((partsFloats() + matrix()) * 4);
+  launch.op = "conv_weight_grad";
+  result.launches.push_back(launch);
+}
+} // namespace
+
+GroupCode emitWeightGradient(const ConvGroup &group, KernelModule &module) {
+  return WeightEmitter(group, module).emit();
+}
+
+} // namespace moe::cpu

@@ -1,0 +1,62 @@
+// Adds to a program the entry `gradients`: the training entry's losses and, instead of an update, the loss's gradient in
+// every trained parameter as output `grad.<path>`. It is how anyone checks gradients from outside: moert runs it like an
+// inference entry, and `moec evaluate` gives the same in f64.
+//   1. Clone the entry `train` as `gradients`, which is an inference entry: it changes no state.
+//   2. Erase its assignments; the optimiser's ops die with them.
+//   3. Name the gradient of each parameter that its grad op differentiates by.
+//
+//     flow.entry @train train {
+//       %w = flow.parameter "w" ...
+//       %g = flow.grad %loss wrt(%w)
+//       flow.assign "w" %new
+//     }
+//   ==>
+//     flow.entry @gradients infer {
+//       %w = flow.parameter "w" ...
+//       %g = flow.grad %loss wrt(%w)
+//       flow.output "grad.w" %g
+//     }
+#include "dialects/flow/Flow.h"
+#include "passes/training/Training.h"
+#include "mlir/Pass/Pass.h"
+#include "mlir/Transforms/RegionUtils.h"
+
+using namespace mlir;
+
+namespace {
+
+struct AddGradientsEntry : PassWrapper<AddGradientsEntry, OperationPass<ModuleOp>> {
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(AddGradientsEntry)
+  StringRef getArgument() const final { return "moe-add-gradients-entry"; }
+  StringRef getDescription() const final { return "add an entry that yields every parameter's gradient"; }
+
+  void runOnOperation() final {
+    SmallVector<flow::EntryOp> training;
+    getOperation().walk([&](flow::EntryOp entry) {
+      if (entry.getKind() == flow::EntryKind::train)
+        training.push_back(entry);
+    });
+    for (flow::EntryOp entry : training) {
+      OpBuilder outer(entry->getContext());
+      outer.setInsertionPointAfter(entry);
+      auto copy = cast<flow::EntryOp>(outer.clone(*entry));
+      copy.setKind(flow::EntryKind::infer);
+      copy.setSymName(training.size() == 1 ? "gradients" : ("gradients_" + entry.getSymName()).str());
+      SmallVector<flow::GradOp> grads(copy.getBody().getOps<flow::GradOp>());
+      for (auto assign : llvm::make_early_inc_range(copy.getBody().getOps<flow::AssignOp>()))
+        assign.erase();
+      OpBuilder builder = OpBuilder::atBlockEnd(&copy.getBody().front());
+      for (flow::GradOp grad : grads)
+        for (auto [gradient, wrt] : llvm::zip(grad.getGradients(), grad.getWrt()))
+          if (auto parameter = wrt.getDefiningOp<flow::ParameterOp>())
+            flow::OutputOp::create(builder, grad.getLoc(), builder.getStringAttr("grad." + parameter.getPath()), gradient);
+      IRRewriter rewriter(entry->getContext());
+      (void)runRegionDCE(rewriter, copy->getRegions());
+    }
+  }
+};
+PassRegistration<AddGradientsEntry> registration;
+
+} // namespace
+
+std::unique_ptr<Pass> moe::createAddGradientsEntry() { return std::make_unique<AddGradientsEntry>(); }

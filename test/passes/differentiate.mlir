@@ -1,0 +1,101 @@
+// RUN: moe-opt --split-input-file --moe-differentiate %s | FileCheck %s
+
+// The example of the pass's description: a rule reads the forward value.
+// CHECK-LABEL: flow.program @example
+// CHECK: %[[X:.*]] = flow.parameter "x"
+// CHECK: %[[Y:.*]] = flow.exp %[[X]]
+// CHECK: %[[ONE:.*]] = flow.constant 1.000000e+00 : tensor<f32>
+// CHECK: %[[G:.*]] = flow.mul %[[ONE]], %[[Y]]
+// CHECK-NOT: flow.grad
+// CHECK: flow.output "g" %[[G]]
+flow.program @example {
+  flow.entry @train train {
+    %x = flow.parameter "x" constant(0.5) : tensor<f32>
+    %y = flow.exp %x : tensor<f32>
+    %g = flow.grad %y wrt(%x) : (tensor<f32>, tensor<f32>) -> tensor<f32>
+    flow.output "g" %g : tensor<f32>
+  }
+}
+
+// -----
+
+// A grad of a grad: the first is ordinary ops by the time the second is lowered. d2(x^3) = 6 x, in pieces.
+// CHECK-LABEL: flow.program @nested
+// CHECK-NOT: flow.grad
+// CHECK: flow.output "second"
+flow.program @nested {
+  flow.entry @train train {
+    %x = flow.parameter "x" constant(0.5) : tensor<f32>
+    %xx = flow.mul %x, %x : tensor<f32>
+    %xxx = flow.mul %xx, %x : tensor<f32>
+    %g = flow.grad %xxx wrt(%x) : (tensor<f32>, tensor<f32>) -> tensor<f32>
+    %h = flow.grad %g wrt(%x) : (tensor<f32>, tensor<f32>) -> tensor<f32>
+    flow.output "second" %h : tensor<f32>
+  }
+}
+
+// -----
+
+// Nothing flows through stop_gradient, comparisons and labels; what the loss does not depend on has gradient zero.
+// CHECK-LABEL: flow.program @inactive
+// CHECK: %[[W:.*]] = flow.parameter "w"
+// CHECK: %[[S:.*]] = flow.stop_gradient %[[W]]
+// CHECK: flow.mul %[[W]], %[[S]]
+// CHECK: %[[ONE:.*]] = flow.constant 1.0
+// CHECK: %[[D:.*]] = flow.broadcast %[[ONE]]
+// CHECK: %[[GW:.*]] = flow.mul %[[D]], %[[S]]
+// CHECK: %[[GU:.*]] = flow.constant 0.000000e+00 : tensor<3xf32>
+// CHECK: flow.output "w" %[[GW]]
+// CHECK: flow.output "u" %[[GU]]
+flow.program @inactive {
+  flow.entry @train train {
+    %w = flow.parameter "w" constant(0.5) : tensor<2xf32>
+    %u = flow.parameter "u" constant(0.5) : tensor<3xf32>
+    %s = flow.stop_gradient %w : tensor<2xf32>
+    %p = flow.mul %w, %s : tensor<2xf32>
+    %unused = flow.exp %u : tensor<3xf32>
+    %loss = flow.reduce sum %p over [0] : tensor<2xf32> -> tensor<f32>
+    %g:2 = flow.grad %loss wrt(%w, %u) : (tensor<f32>, tensor<2xf32>, tensor<3xf32>) -> (tensor<2xf32>, tensor<3xf32>)
+    flow.output "w" %g#0 : tensor<2xf32>
+    flow.output "u" %g#1 : tensor<3xf32>
+  }
+}
+
+// -----
+
+// Gradient reversal is differentiated as -scale * x.
+// CHECK-LABEL: flow.program @reversal
+// CHECK: %[[K:.*]] = flow.scalar "k"
+// CHECK: %[[D:.*]] = flow.broadcast %{{.*}} to [] : tensor<f32> -> tensor<2xf32>
+// CHECK: %[[KS:.*]] = flow.broadcast %[[K]] to [] : tensor<f32> -> tensor<2xf32>
+// CHECK: %[[N:.*]] = flow.neg %[[KS]]
+// CHECK: %[[G:.*]] = flow.mul %[[D]], %[[N]]
+// CHECK: flow.output "w" %[[G]]
+flow.program @reversal {
+  flow.entry @train train {
+    %w = flow.parameter "w" constant(0.5) : tensor<2xf32>
+    %k = flow.scalar "k" recipe, 1.0 : tensor<f32>
+    %r = flow.reverse_gradient %w by %k : tensor<2xf32>, tensor<f32>
+    %loss = flow.reduce sum %r over [0] : tensor<2xf32> -> tensor<f32>
+    %g = flow.grad %loss wrt(%w) : (tensor<f32>, tensor<2xf32>) -> tensor<2xf32>
+    flow.output "w" %g : tensor<2xf32>
+  }
+}
+
+// -----
+
+// A convolution's weight gradient is computed before its input gradient, which may then have its input's memory.
+// CHECK-LABEL: flow.program @convolution
+// CHECK: %[[DW:.*]] = flow.conv_weight_grad %[[X:.*]], %[[DY:.*]] by [2, 2] pads [1, 1, 1, 1]
+// CHECK: %[[DX:.*]] = flow.conv_input_grad %[[DY]], %[[W:.*]] by [2, 2] pads [1, 1, 1, 1]
+flow.program @convolution {
+  flow.entry @train train {
+    %x = flow.parameter "x" constant(0.5) : tensor<2x3x8x8xf32>
+    %w = flow.parameter "w" constant(0.5) : tensor<4x3x3x3xf32>
+    %y = flow.conv %x, %w by [2, 2] pads [1, 1, 1, 1] : tensor<2x3x8x8xf32>, tensor<4x3x3x3xf32> -> tensor<2x4x4x4xf32>
+    %loss = flow.reduce sum %y over [0, 1, 2, 3] : tensor<2x4x4x4xf32> -> tensor<f32>
+    %g:2 = flow.grad %loss wrt(%x, %w) : (tensor<f32>, tensor<2x3x8x8xf32>, tensor<4x3x3x3xf32>) -> (tensor<2x3x8x8xf32>, tensor<4x3x3x3xf32>)
+    flow.output "x" %g#0 : tensor<2x3x8x8xf32>
+    flow.output "w" %g#1 : tensor<4x3x3x3xf32>
+  }
+}

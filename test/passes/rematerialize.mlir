@@ -1,0 +1,88 @@
+// RUN: moe-opt --split-input-file --moe-rematerialize %s | FileCheck %s
+// RUN: moe-opt --split-input-file --moe-rematerialize --cse %s | FileCheck %s
+
+// The example of the pass's description: the convolution's result is kept, its activation is computed again for the
+// weight gradient, and common subexpressions leave it there.
+// CHECK-LABEL: flow.program @activation
+// CHECK: flow.saved = [{bytes = #flow.extent<B * 200704>, op = "flow.conv", why = "a contraction's or convolution's result"}]
+// CHECK: %[[Y:.*]] = flow.conv %
+// CHECK: %[[S:.*]] = flow.sigmoid %[[Y]]
+// CHECK: %[[N:.*]] = flow.mul %[[Y]], %[[S]]
+// CHECK: flow.conv %[[N]]
+// CHECK: flow.output "loss"
+// CHECK: %[[K:.*]] = flow.barrier %[[Y]] 1
+// CHECK: %[[T:.*]] = flow.sigmoid %[[K]]
+// CHECK: %[[M:.*]] = flow.mul %[[K]], %[[T]]
+// CHECK: flow.conv_weight_grad %[[M]]
+// CHECK: flow.conv_weight_grad %{{.*}}, %[[Y]]
+!maps = tensor<?x64x28x28xf32, #flow.dims<[B, 64, 28, 28]>>
+flow.program @activation {
+  flow.entry @train train {
+    %x = flow.input "x" : tensor<?x3x28x28xf32, #flow.dims<[B, 3, 28, 28]>>
+    %w = flow.parameter "w" constant(0.5) : tensor<64x3x3x3xf32>
+    %v = flow.parameter "v" constant(0.5) : tensor<64x64x1x1xf32>
+    %y = flow.conv %x, %w by [1, 1] pads [1, 1, 1, 1] : tensor<?x3x28x28xf32, #flow.dims<[B, 3, 28, 28]>>, tensor<64x3x3x3xf32> -> !maps
+    %s = flow.sigmoid %y : !maps
+    %n = flow.mul %y, %s : !maps
+    %z = flow.conv %n, %v by [1, 1] pads [0, 0, 0, 0] : !maps, tensor<64x64x1x1xf32> -> !maps
+    %loss = flow.reduce sum %z over [0, 1, 2, 3] : !maps -> tensor<f32>
+    flow.output "loss" %loss : tensor<f32>
+    %dz = flow.constant 1.0 : !maps
+    %dv = flow.conv_weight_grad %n, %dz by [1, 1] pads [0, 0, 0, 0] : !maps, !maps -> tensor<64x64x1x1xf32>
+    flow.assign "v" %dv : tensor<64x64x1x1xf32>
+    %dw = flow.conv_weight_grad %x, %y by [1, 1] pads [1, 1, 1, 1] : tensor<?x3x28x28xf32, #flow.dims<[B, 3, 28, 28]>>, !maps -> tensor<64x3x3x3xf32>
+    flow.assign "w" %dw : tensor<64x3x3x3xf32>
+  }
+}
+
+// -----
+
+// Of two values of one size the later is kept, so that less is computed again; random numbers are never kept.
+// CHECK-LABEL: flow.program @dropout
+// CHECK: flow.saved = [{bytes = #flow.extent<B * 200704>, op = "flow.relu"
+// CHECK: %[[R:.*]] = flow.relu
+// CHECK: flow.output "loss"
+// CHECK: %[[U:.*]] = flow.random uniform 7 {flow.mark = 1 : i64}
+// CHECK: %[[K:.*]] = flow.barrier %[[R]] 1
+// CHECK: %[[D:.*]] = flow.mul
+// CHECK: flow.conv_weight_grad %[[D]]
+!maps = tensor<?x64x28x28xf32, #flow.dims<[B, 64, 28, 28]>>
+flow.program @dropout {
+  flow.entry @train train {
+    %x = flow.input "x" : tensor<?x3x28x28xf32, #flow.dims<[B, 3, 28, 28]>>
+    %w = flow.parameter "w" constant(0.5) : tensor<64x3x3x3xf32>
+    %v = flow.parameter "v" constant(0.5) : tensor<64x64x1x1xf32>
+    %y = flow.conv %x, %w by [1, 1] pads [1, 1, 1, 1] : tensor<?x3x28x28xf32, #flow.dims<[B, 3, 28, 28]>>, tensor<64x3x3x3xf32> -> !maps
+    %r = flow.relu %y : !maps
+    %u = flow.random uniform 7 -> !maps
+    %d = flow.mul %r, %u : !maps
+    %z = flow.conv %d, %v by [1, 1] pads [0, 0, 0, 0] : !maps, tensor<64x64x1x1xf32> -> !maps
+    %loss = flow.reduce sum %z over [0, 1, 2, 3] : !maps -> tensor<f32>
+    flow.output "loss" %loss : tensor<f32>
+    %dz = flow.constant 1.0 : !maps
+    %dv = flow.conv_weight_grad %d, %dz by [1, 1] pads [0, 0, 0, 0] : !maps, !maps -> tensor<64x64x1x1xf32>
+    flow.assign "v" %dv : tensor<64x64x1x1xf32>
+    %positive = flow.compare gt %r, %dz : !maps
+    %count = flow.convert %positive : tensor<?x64x28x28xi1, #flow.dims<[B, 64, 28, 28]>> -> !maps
+    %dw = flow.conv_weight_grad %x, %count by [1, 1] pads [1, 1, 1, 1] : tensor<?x3x28x28xf32, #flow.dims<[B, 3, 28, 28]>>, !maps -> tensor<64x3x3x3xf32>
+    flow.assign "w" %dw : tensor<64x3x3x3xf32>
+  }
+}
+
+// -----
+
+// Small values are kept as they are: nothing is gained by computing them again.
+// CHECK-LABEL: flow.program @small
+// CHECK-NOT: flow.barrier
+flow.program @small {
+  flow.entry @train train {
+    %x = flow.input "x" : tensor<?x8xf32, #flow.dims<[B, 8]>>
+    %w = flow.parameter "w" constant(0.5) : tensor<8xf32>
+    %e = flow.exp %x : tensor<?x8xf32, #flow.dims<[B, 8]>>
+    %loss = flow.reduce sum %e over [0, 1] : tensor<?x8xf32, #flow.dims<[B, 8]>> -> tensor<f32>
+    flow.output "loss" %loss : tensor<f32>
+    %g = flow.reduce sum %e over [0] : tensor<?x8xf32, #flow.dims<[B, 8]>> -> tensor<8xf32>
+    %n = flow.add %w, %g : tensor<8xf32>
+    flow.assign "w" %n : tensor<8xf32>
+  }
+}

@@ -1,0 +1,245 @@
+// RUN: moe-opt --split-input-file --moe-simplify %s | FileCheck %s
+
+// The example of the pass's description: what is one number along the reduced axis leaves the sum.
+// CHECK-LABEL: flow.program @scale
+// CHECK: %[[X:.*]] = flow.input "x"
+// CHECK: %[[K:.*]] = flow.parameter "k"
+// CHECK: %[[T:.*]] = flow.reduce sum %[[X]] over [1]
+// CHECK: %[[Y:.*]] = flow.mul %[[T]], %[[K]] : tensor<8xf32>
+// CHECK: flow.output "y" %[[Y]]
+flow.program @scale {
+  flow.entry @main infer {
+    %x = flow.input "x" : tensor<8x16xf32>
+    %k = flow.parameter "k" constant(0.5) : tensor<8xf32>
+    %s = flow.broadcast %k to [0] : tensor<8xf32> -> tensor<8x16xf32>
+    %p = flow.mul %x, %s : tensor<8x16xf32>
+    %y = flow.reduce sum %p over [1] : tensor<8x16xf32> -> tensor<8xf32>
+    flow.output "y" %y : tensor<8xf32>
+  }
+}
+
+// -----
+
+// Arithmetic on copies is done before they are made; sources of fewer axes are copied to the widest source's shape.
+// CHECK-LABEL: flow.program @before_broadcast
+// CHECK: %[[W:.*]] = flow.parameter "w"
+// CHECK: %[[C:.*]] = flow.scalar "c"
+// CHECK: %[[CW:.*]] = flow.broadcast %[[C]] to [] : tensor<f32> -> tensor<16xf32>
+// CHECK: %[[S:.*]] = flow.mul %[[W]], %[[CW]] : tensor<16xf32>
+// CHECK: %[[E:.*]] = flow.exp %[[S]] : tensor<16xf32>
+// CHECK: %[[Y:.*]] = flow.broadcast %[[E]] to [1] : tensor<16xf32> -> tensor<?x16xf32
+// CHECK: flow.output "y" %[[Y]]
+flow.program @before_broadcast {
+  flow.entry @main infer {
+    %w = flow.parameter "w" constant(0.5) : tensor<16xf32>
+    %c = flow.scalar "c" recipe, 1.0 : tensor<f32>
+    %a = flow.broadcast %w to [1] : tensor<16xf32> -> tensor<?x16xf32, #flow.dims<[B, 16]>>
+    %b = flow.broadcast %c to [] : tensor<f32> -> tensor<?x16xf32, #flow.dims<[B, 16]>>
+    %p = flow.mul %a, %b : tensor<?x16xf32, #flow.dims<[B, 16]>>
+    %y = flow.exp %p : tensor<?x16xf32, #flow.dims<[B, 16]>>
+    flow.output "y" %y : tensor<?x16xf32, #flow.dims<[B, 16]>>
+  }
+}
+
+// -----
+
+// A sum of copies is a product with their number, a maximum of copies is the source.
+// CHECK-LABEL: flow.program @copies
+// CHECK: %[[N:.*]] = flow.constant 1.200000e+01
+// CHECK: %[[X:.*]] = flow.input "x"
+// CHECK-NOT: flow.reduce
+// CHECK: %[[S:.*]] = flow.mul %[[X]], %[[N]]
+// CHECK: flow.output "sum" %[[S]]
+// CHECK: flow.output "max" %[[X]]
+flow.program @copies {
+  flow.entry @main infer {
+    %x = flow.input "x" : tensor<5xf32>
+    %c = flow.broadcast %x to [1] : tensor<5xf32> -> tensor<3x5x4xf32>
+    %s = flow.reduce sum %c over [0, 2] : tensor<3x5x4xf32> -> tensor<5xf32>
+    %m = flow.reduce max %c over [0, 2] : tensor<3x5x4xf32> -> tensor<5xf32>
+    flow.output "sum" %s : tensor<5xf32>
+    flow.output "max" %m : tensor<5xf32>
+  }
+}
+
+// -----
+
+// A sum of outer products is a matrix product, whose operands need no transposes.
+// CHECK-LABEL: flow.program @products
+// CHECK: %[[A:.*]] = flow.input "a"
+// CHECK: %[[B:.*]] = flow.input "b"
+// CHECK: %[[Y:.*]] = flow.contract %[[A]] [1, 0], %[[B]] [1, 2] -> [0, 2]
+// CHECK: flow.output "y" %[[Y]]
+flow.program @products {
+  flow.entry @main infer {
+    %a = flow.input "a" : tensor<6x4xf32>
+    %b = flow.input "b" : tensor<6x5xf32>
+    %t = flow.transpose %a [1, 0] : tensor<6x4xf32> -> tensor<4x6xf32>
+    %aa = flow.broadcast %t to [0, 1] : tensor<4x6xf32> -> tensor<4x6x5xf32>
+    %bb = flow.broadcast %b to [1, 2] : tensor<6x5xf32> -> tensor<4x6x5xf32>
+    %p = flow.mul %aa, %bb : tensor<4x6x5xf32>
+    %y = flow.reduce sum %p over [1] : tensor<4x6x5xf32> -> tensor<4x5xf32>
+    flow.output "y" %y : tensor<4x5xf32>
+  }
+}
+
+// -----
+
+// A contraction that is no matrix product (a row of numbers times a row, an outer product) is left to loops.
+// CHECK-LABEL: flow.program @loops
+// CHECK-NOT: flow.contract
+// CHECK: %[[P:.*]] = flow.mul %{{.*}}, %{{.*}} : tensor<4x6xf32>
+// CHECK: %[[D:.*]] = flow.reduce sum %[[P]] over [1]
+// CHECK: flow.output "dot" %[[D]]
+// CHECK: %[[O:.*]] = flow.mul %{{.*}}, %{{.*}} : tensor<6x4x6xf32>
+// CHECK: flow.output "outer" %[[O]]
+flow.program @loops {
+  flow.entry @main infer {
+    %a = flow.input "a" : tensor<4x6xf32>
+    %b = flow.input "b" : tensor<6xf32>
+    %d = flow.contract %a [0, 1], %b [1] -> [0] : tensor<4x6xf32>, tensor<6xf32> -> tensor<4xf32>
+    flow.output "dot" %d : tensor<4xf32>
+    %o = flow.contract %a [1, 2], %b [0] -> [0, 1, 2] : tensor<4x6xf32>, tensor<6xf32> -> tensor<6x4x6xf32>
+    flow.output "outer" %o : tensor<6x4x6xf32>
+  }
+}
+
+// -----
+
+// One pass over a tensor serves both sums of it: the larger starts from the smaller, wherever it stands.
+// CHECK-LABEL: flow.program @shared_sum
+// CHECK: %[[X:.*]] = flow.input "x"
+// CHECK: %[[I:.*]] = flow.reduce sum %[[X]] over [2, 3]
+// CHECK: %[[A:.*]] = flow.reduce sum %[[I]] over [0]
+// CHECK: flow.output "all" %[[A]]
+// CHECK: flow.output "images" %[[I]]
+flow.program @shared_sum {
+  flow.entry @main infer {
+    %x = flow.input "x" : tensor<3x4x8x8xf32>
+    %a = flow.reduce sum %x over [0, 2, 3] : tensor<3x4x8x8xf32> -> tensor<4xf32>
+    flow.output "all" %a : tensor<4xf32>
+    %i = flow.reduce sum %x over [2, 3] : tensor<3x4x8x8xf32> -> tensor<3x4xf32>
+    flow.output "images" %i : tensor<3x4xf32>
+  }
+}
+
+// -----
+
+// sum(u + (x - m)) needs no pass of its own where u and x are summed anyway and m is one number.
+// CHECK-LABEL: flow.program @combination
+// CHECK: %[[U:.*]] = flow.input "u"
+// CHECK: %[[X:.*]] = flow.input "x"
+// CHECK: %[[SX:.*]] = flow.reduce sum %[[X]] over [1]
+// CHECK: %[[M:.*]] = flow.div %[[SX]]
+// CHECK: %[[SU:.*]] = flow.reduce sum %[[U]] over [1]
+// CHECK: %[[N:.*]] = flow.mul %[[M]]
+// CHECK: %[[R:.*]] = flow.sub %[[SX]], %[[N]]
+// CHECK: %[[Y:.*]] = flow.add %[[SU]], %[[R]]
+// CHECK-NOT: flow.reduce
+// CHECK: flow.output "sum" %[[Y]]
+flow.program @combination {
+  flow.entry @main infer {
+    %u = flow.input "u" : tensor<4x64xf32>
+    %x = flow.input "x" : tensor<4x64xf32>
+    %n = flow.constant 64.0 : tensor<4xf32>
+    %sx = flow.reduce sum %x over [1] : tensor<4x64xf32> -> tensor<4xf32>
+    %m = flow.div %sx, %n : tensor<4xf32>
+    %mm = flow.broadcast %m to [0] : tensor<4xf32> -> tensor<4x64xf32>
+    %d = flow.sub %x, %mm : tensor<4x64xf32>
+    %c = flow.add %u, %d : tensor<4x64xf32>
+    flow.output "c" %c : tensor<4x64xf32>
+    %su = flow.reduce sum %u over [1] : tensor<4x64xf32> -> tensor<4xf32>
+    flow.output "u" %su : tensor<4xf32>
+    %y = flow.reduce sum %c over [1] : tensor<4x64xf32> -> tensor<4xf32>
+    flow.output "sum" %y : tensor<4xf32>
+  }
+}
+
+// -----
+
+// Terms that come twice, signs, and a mask that has been applied already.
+// CHECK-LABEL: flow.program @terms
+// CHECK: %[[TWO:.*]] = flow.constant 2.0
+// CHECK: %[[A:.*]] = flow.input "a"
+// CHECK: %[[B:.*]] = flow.input "b"
+// CHECK: %[[BB:.*]] = flow.mul %[[B]], %[[TWO]]
+// CHECK: %[[S:.*]] = flow.add %[[A]], %[[BB]]
+// CHECK: flow.output "twice" %[[S]]
+// CHECK: %[[D:.*]] = flow.sub %[[A]], %[[B]]
+// CHECK: flow.output "minus" %[[D]]
+// CHECK: %[[M:.*]] = flow.select
+// CHECK-NOT: flow.select
+// CHECK: flow.output "masked" %[[M]]
+flow.program @terms {
+  flow.entry @main infer {
+    %a = flow.input "a" : tensor<4xf32>
+    %b = flow.input "b" : tensor<4xf32>
+    %zero = flow.constant 0.0 : tensor<4xf32>
+    %s = flow.add %a, %b : tensor<4xf32>
+    %t = flow.add %s, %b : tensor<4xf32>
+    flow.output "twice" %t : tensor<4xf32>
+    %n = flow.neg %b : tensor<4xf32>
+    %d = flow.add %a, %n : tensor<4xf32>
+    flow.output "minus" %d : tensor<4xf32>
+    %p = flow.compare gt %a, %zero : tensor<4xf32>
+    %q = flow.compare gt %a, %zero : tensor<4xf32>
+    %m = flow.select %p, %b, %zero : tensor<4xf32>
+    %mm = flow.select %q, %m, %zero : tensor<4xf32>
+    flow.output "masked" %mm : tensor<4xf32>
+  }
+}
+
+// -----
+
+// Barriers of different marks keep equal clones apart; of one mark they are one.
+// CHECK-LABEL: flow.program @barriers
+// CHECK-COUNT-2: flow.exp
+// CHECK-NOT: flow.exp
+flow.program @barriers {
+  flow.entry @main infer {
+    %a = flow.input "a" : tensor<4xf32>
+    %b1 = flow.barrier %a 1 : tensor<4xf32>
+    %b2 = flow.barrier %a 2 : tensor<4xf32>
+    %b3 = flow.barrier %a 2 : tensor<4xf32>
+    %e1 = flow.exp %b1 : tensor<4xf32>
+    %e2 = flow.exp %b2 : tensor<4xf32>
+    %e3 = flow.exp %b3 : tensor<4xf32>
+    flow.output "1" %e1 : tensor<4xf32>
+    flow.output "2" %e2 : tensor<4xf32>
+    flow.output "3" %e3 : tensor<4xf32>
+  }
+}
+
+// -----
+
+// What only training reads goes: unused parameters and random numbers, and the marks of differentiation once it is done.
+// CHECK-LABEL: flow.program @dead
+// CHECK: %[[A:.*]] = flow.input "a"
+// CHECK-NEXT: flow.output "y" %[[A]]
+// CHECK-NEXT: }
+flow.program @dead {
+  flow.entry @main infer {
+    %a = flow.input "a" : tensor<4xf32>
+    %w = flow.parameter "w" constant(0.5) : tensor<4xf32>
+    %r = flow.random uniform 7 -> tensor<4xf32>
+    %noise = flow.mul %w, %r : tensor<4xf32>
+    %s = flow.stop_gradient %a : tensor<4xf32>
+    flow.output "y" %s : tensor<4xf32>
+  }
+}
+
+// -----
+
+// A stop_gradient stays while a grad is to be lowered.
+// CHECK-LABEL: flow.program @undifferentiated
+// CHECK: flow.stop_gradient
+// CHECK: flow.grad
+flow.program @undifferentiated {
+  flow.entry @train train {
+    %w = flow.parameter "w" constant(0.5) : tensor<f32>
+    %s = flow.stop_gradient %w : tensor<f32>
+    %p = flow.mul %w, %s : tensor<f32>
+    %g = flow.grad %p wrt(%w) : (tensor<f32>, tensor<f32>) -> tensor<f32>
+    flow.output "g" %g : tensor<f32>
+  }
+}
