@@ -15,7 +15,7 @@ class ContractEmitter {
 public:
   ContractEmitter(flow::ContractOp contract, const Epilogue &epilogue, const ContractForm &form, unsigned aOperand,
                   unsigned bOperand, KernelModule &module)
-      : contract(contract), epilogue(epilogue), form(form), plan(ContractPlan::of(form, module.target())),
+      : contract(contract), epilogue(epilogue), form(form), plan(ContractPlan::of(form, epilogue, module.target())),
         module(module), aRef{BufferRef::operand, aOperand}, bRef{BufferRef::operand, bOperand} {}
 
   GroupCode emit();
@@ -28,6 +28,7 @@ private:
     explicit Frame(KernelModule &module, llvm::StringRef kind, Location loc)
         : kernel(module.begin(kind, loc)), code(kernel) {}
     Values ports; ///< the epilogue's
+    Value tile;   ///< scratch of one tile, for the epilogue's loop
   };
   // Where a unit stands.
   struct Place {
@@ -51,6 +52,8 @@ private:
   /// Runs the epilogue on one vector and stores every output. `columns` is the first lane's column.
   void finish(Frame &frame, const SmallVector<Ix> &batch, Ix row, Ix column, Value mask, Value sums);
   Value columnMask(MicroCode &code, Ix column);
+  /// Where a row's sums wait, or go: memory, the offset of a column, and the columns' distance.
+  std::tuple<Value, Ix, Ix> waitingRow(Frame &frame, const Place &place, Value partial, Ix row, Ix column);
   void storeTile(Frame &frame, const Place &place, Value partial, Ix row, Ix column, Values sums, Value first,
                  Value last);
 
@@ -110,25 +113,30 @@ void ContractEmitter::finish(Frame &frame, const SmallVector<Ix> &batch, Ix row,
       [&](unsigned port) { return code.size(form.columns.strides[form.firstInput + port]); });
 }
 
+std::tuple<Value, Ix, Ix> ContractEmitter::waitingRow(Frame &frame, const Place &place, Value partial, Ix row,
+                                                      Ix column) {
+  MicroCode &code = frame.code;
+  if (partial) {
+    Ix matrix = code.add(code.mul(place.batchNumber, code.size(plan.parts)), place.part);
+    Ix line = code.add(code.mul(matrix, code.size(form.rowExtent())), row);
+    return {partial, code.add(code.mul(line, code.size(form.columns.extent)), column), 1};
+  }
+  // A sum in one go waits nowhere, so that any output will do.
+  unsigned output = std::max(0, epilogue.accumulator()), operand = form.firstOutput + output;
+  Ix stride = code.size(form.columns.strides[operand]);
+  Ix at = code.add(batchOffset(code, place.batch, operand), offset(code, form.rows, row, operand));
+  return {frame.ports[epilogue.inputs().size() + output], code.add(at, code.mul(column, stride)), stride};
+}
+
 void ContractEmitter::storeTile(Frame &frame, const Place &place, Value partial, Ix row, Ix column, Values sums,
                                 Value first, Value last) {
   MicroCode &code = frame.code;
   const Tile tile = plan.tile;
   const Ix rows = code.size(form.rowExtent());
-  // Partial sums wait in the parts' own memory or in an output.
-  unsigned waiting = epilogue.accumulator() < 0 ? 0 : epilogue.accumulator();
-  Ix stride = partial ? Ix(1) : code.size(form.columns.strides[form.firstOutput + waiting]);
-  auto where = [&](Ix r) {
-    if (partial) {
-      Ix matrix = code.add(code.mul(place.batchNumber, code.size(plan.parts)), place.part);
-      Ix line = code.add(code.mul(matrix, rows), r);
-      return code.add(code.mul(line, code.size(form.columns.extent)), column);
-    }
-    unsigned operand = form.firstOutput + waiting;
-    Ix at = code.add(batchOffset(code, place.batch, operand), offset(code, form.rows, r, operand));
-    return code.add(at, code.mul(column, stride));
-  };
-  Value target = partial ? partial : frame.ports[epilogue.inputs().size() + waiting];
+  auto where = [&](Ix r) { return std::get<1>(waitingRow(frame, place, partial, r, column)); };
+  Value target;
+  Ix stride;
+  std::tie(target, std::ignore, stride) = waitingRow(frame, place, partial, row, column);
   SmallVector<Value> masks;
   for (int j = 0; j < tile.vectors; ++j)
     masks.push_back(columnMask(code, code.add(column, j * code.lanes)));
@@ -147,36 +155,41 @@ void ContractEmitter::storeTile(Frame &frame, const Place &place, Value partial,
                          return added;
                        });
   }
-  bool exact = rows.isStatic() && rows.known() % tile.rows == 0;
-  for (int i = 0; i < tile.rows; ++i) {
-    Ix r = code.add(row, i);
-    auto plain = [&] {
-      Ix at = where(r);
-      for (int j = 0; j < tile.vectors; ++j)
-        code.storeStrided(sums[i * tile.vectors + j], target, code.add(at, code.mul(stride, j * code.lanes)), stride,
-                          masks[j]);
-    };
-    auto full = [&] {
-      for (int j = 0; j < tile.vectors; ++j) {
-        auto vector = [&] {
-          finish(frame, place.batch, r, code.add(column, j * code.lanes), masks[j], sums[i * tile.vectors + j]);
-        };
-        vector();
-      }
-    };
-    auto store = [&] {
-      if (partial || (epilogue.isIdentity() && last))
-        plain();
-      else if (!last)
-        full();
+  auto plain = [&] {
+    bool exact = rows.isStatic() && rows.known() % tile.rows == 0;
+    for (int i = 0; i < tile.rows; ++i) {
+      Ix r = code.add(row, i);
+      auto store = [&] {
+        Ix at = where(r);
+        for (int j = 0; j < tile.vectors; ++j)
+          code.storeStrided(sums[i * tile.vectors + j], target, code.add(at, code.mul(stride, j * code.lanes)), stride,
+                            masks[j]);
+      };
+      if (exact)
+        store();
       else
-        code.choose(last, [&] { full(); return Values(); }, [&] { plain(); return Values(); });
-    };
-    if (exact)
-      store();
-    else
-      code.when(code.less(r, rows), store);
-  }
+        code.when(code.less(r, rows), store);
+    }
+  };
+  // An epilogue runs over the tile in a loop: unrolled, a long one would be most of the program.
+  auto full = [&] {
+    const int width = plan.width(code.lanes);
+    for (auto [i, sum] : llvm::enumerate(sums))
+      code.store(sum, frame.tile, int64_t(i) * code.lanes);
+    code.loop(0, code.min(tile.rows, code.sub(rows, row)), 1, [&](Ix i) {
+      code.loop(0, width, code.lanes, [&](Ix j) {
+        Value sum = code.load(frame.tile, code.add(code.mul(i, width), j));
+        Ix at = code.add(column, j);
+        finish(frame, place.batch, code.add(row, i), at, columnMask(code, at), sum);
+      });
+    });
+  };
+  if (partial || epilogue.isIdentity())
+    plain();
+  else if (!last)
+    full();
+  else
+    code.choose(last, [&] { full(); return Values(); }, [&] { plain(); return Values(); });
 }
 
 void ContractEmitter::emitPack(GroupCode &result) {
@@ -218,7 +231,7 @@ void ContractEmitter::emitProduct(GroupCode &result) {
   MicroCode &code = frame.code;
   const Tile tile = plan.tile;
   const int width = plan.width(code.lanes);
-  const bool cut = plan.mostParts > 1;
+  const bool cut = plan.viaParts;
   Value a = frame.kernel.buffer(plan::Access::read, plan::Element::f32, aRef, expr(elements(aRef)));
   BufferRef panelsRef = plan.packAhead ? packedRef : bRef;
   flow::Extent panelElements = plan.packAhead ? flow::Extent() : elements(bRef);
@@ -233,6 +246,8 @@ void ContractEmitter::emitProduct(GroupCode &result) {
     partial = frame.kernel.buffer(plan::Access::write, plan::Element::f32, partsRef, expr(partsSize));
   } else {
     frame.ports = epilogue.bind(frame.kernel);
+    if (!epilogue.isIdentity())
+      frame.tile = frame.kernel.scratch(int64_t(tile.rows) * width * 4);
   }
   Value strips, panelScratch;
   if (!plan.directRows)
@@ -314,7 +329,23 @@ void ContractEmitter::emitProduct(GroupCode &result) {
         }
         Reduction nest{depth, plan.directRows ? Ix(1) : Ix(tile.rows), width};
         Ix column = code.mul(panel, width);
-        Values totals = emitMicroKernel(code, tile, operands, nest);
+        // Section i of the sum fetches row i of where the result goes and a share of the next tile's rows of A.
+        auto sections = [&](Ix section) {
+          Ix r = code.min(code.add(row, section), code.sub(rows, 1));
+          auto [target, at, stride] = waitingRow(frame, place, partial, r, column);
+          if (stride.is(1))
+            for (int j = 0; j < width; j += 16)
+              code.prefetch(target, code.add(at, j), /*write=*/true, 3);
+          if (!plan.packAhead || !plan.directRows)
+            return;
+          int64_t lines = (plan.depth + 16 * plan.panelGroup - 1) / (16 * plan.panelGroup);
+          Ix next = code.min(code.add(code.add(row, tile.rows), section), code.sub(rows, 1));
+          Ix from = code.add(offset(code, form.rows, next, 0), aStep(sumAt));
+          from = code.add(from, code.mul(code.sub(panel, panelBegin), lines * 16));
+          for (int64_t line = 0; line < lines; ++line)
+            code.prefetch(a, code.add(from, line * 16), /*write=*/false, 3);
+        };
+        Values totals = emitMicroKernel(code, tile, operands, nest, sections);
         storeTile(frame, place, partial, row, column, totals, first, last);
       };
       if (plan.packAhead) {
@@ -377,7 +408,7 @@ GroupCode ContractEmitter::emit() {
   if (plan.packAhead)
     emitPack(result);
   emitProduct(result);
-  if (plan.mostParts > 1)
+  if (plan.viaParts)
     emitSumOfParts(result);
   return result;
 }
@@ -413,8 +444,6 @@ FailureOr<GroupCode> emitContractGroup(flow::GroupOp group, const GroupLayouts &
   std::optional<unsigned> b = readOperand(contract.getB(), layouts, bStrides);
   if (!a || !b)
     return contract.emitError("expected the operands of a contraction to be operands of its group or their transposes");
-  if (epilogue->accumulator() < 0)
-    return contract.emitError("expected one of its group's results to be f32, found masks alone");
   ContractForm form = ContractForm::of(contract, aStrides, bStrides, *epilogue);
   if (form.swapped)
     std::swap(a, b);

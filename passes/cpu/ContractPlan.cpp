@@ -7,7 +7,7 @@ using namespace mlir;
 
 namespace moe::cpu {
 
-ContractPlan ContractPlan::of(const ContractForm &form, const CpuTarget &target) {
+ContractPlan ContractPlan::of(const ContractForm &form, const Epilogue &epilogue, const CpuTarget &target) {
   MLIRContext *context = form.context();
   ContractPlan plan;
   const int64_t lanes = target.lanes();
@@ -48,6 +48,8 @@ ContractPlan ContractPlan::of(const ContractForm &form, const CpuTarget &target)
     plan.partDepth = form.sumExtent().ceildiv(plan.depth).ceildiv(plan.mostParts) * plan.depth;
     plan.parts = form.sumExtent().ceildiv(plan.partDepth);
   }
+  bool inOneGo = sums && *sums <= plan.depth;
+  plan.viaParts = plan.mostParts > 1 || (epilogue.accumulator() < 0 && !inOneGo);
   plan.rowBlocks = form.rowExtent().ceildiv(plan.rowBlock);
   plan.panels = form.columns.extent.ceildiv(width);
   plan.panelGroups = plan.panelGroup ? plan.panels.ceildiv(plan.panelGroup) : one;

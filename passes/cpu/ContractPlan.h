@@ -19,12 +19,14 @@ struct ContractPlan {
   /// More than 1: the sum is cut into up to so many parts, each with a result of its own, which are then added in
   /// order. `partDepth` is the sum's length in one part, `parts` their number.
   int64_t mostParts = 1;
+  /// Sums go to memory of their own first: there are parts, or no output can hold what is not complete yet.
+  bool viaParts = false;
   flow::Extent partDepth, parts;
 
   flow::Extent rowBlocks, panels, panelGroups, units;
   int64_t width(int lanes) const { return int64_t(tile.vectors) * lanes; }
 
-  static ContractPlan of(const ContractForm &form, const CpuTarget &target);
+  static ContractPlan of(const ContractForm &form, const Epilogue &epilogue, const CpuTarget &target);
 };
 
 } // namespace moe::cpu

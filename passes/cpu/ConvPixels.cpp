@@ -117,6 +117,7 @@ private:
   Tile tile;
   int64_t width, panels, band, bands;
   BufferRef packedRef{BufferRef::temporary, 0};
+  Value tileScratch;
   GroupCode result;
 };
 
@@ -181,35 +182,56 @@ void PixelEmitter::emitPhase(MicroCode &code, ArrayRef<Value> ports, const ConvP
         operands.rows.push_back(
             code.add(origin, code.add(code.mul(sourceY, rowStride), code.mul(sourceX, pixelStride))));
       }
+      const EpilogueOutput &output = group.epilogue.outputs().front();
+      if (output.strides[1].isConstant(1) && output.element == plan::Element::f32)
+        for (int i = 0; i < tile.rows; ++i) {
+          Ix y = code.add(phase.resultY, code.mul(code.add(firstRow, ys[i]), pass.resultStepY));
+          Ix x = code.add(phase.resultX, code.mul(xs[i], pass.resultStepX));
+          Ix at = code.add(code.mul(imageNumber, code.size(output.strides[0])), code.mul(panel, width));
+          at = code.add(at, code.add(code.mul(y, code.size(output.strides[2])), code.mul(x, code.size(output.strides[3]))));
+          for (int64_t j = 0; j < width; j += 16)
+            code.prefetch(ports[group.epilogue.inputs().size()], code.add(at, j), /*write=*/true, 3);
+        }
       // A row of taps by channels is one run.
       const int64_t run = phase.tapsX * pass.sourceChannels;
       Reduction nest[] = {{phase.tapsY, rowStride, run * width}, {run, 1, width}};
       Values sums = emitMicroKernel(code, tile, operands, nest);
-      for (int i = 0; i < tile.rows; ++i) {
-        auto store = [&] {
-          Ix y = code.add(phase.resultY, code.mul(code.add(firstRow, ys[i]), pass.resultStepY));
-          Ix x = code.add(phase.resultX, code.mul(xs[i], pass.resultStepX));
-          for (int j = 0; j < tile.vectors; ++j) {
-            Ix column = code.add(code.mul(panel, width), j * code.lanes);
-            Value mask = pass.resultChannels % width == 0
-                             ? Value()
-                             : code.firstLanes(code.sub(pass.resultChannels, column));
-            size_t inputs = group.epilogue.inputs().size();
-            auto strides = [&](unsigned port) -> ArrayRef<flow::Extent> {
-              return port < inputs ? group.epilogue.inputs()[port].strides
-                                   : group.epilogue.outputs()[port - inputs].strides;
-            };
-            auto where = [&](unsigned port) {
-              ArrayRef<flow::Extent> s = strides(port);
-              Ix at = code.add(code.mul(imageNumber, code.size(s[0])), code.mul(column, code.size(s[1])));
-              return code.add(at, code.add(code.mul(y, code.size(s[2])), code.mul(x, code.size(s[3]))));
-            };
-            group.epilogue.store(code, ports, sums[i * tile.vectors + j], mask, where,
-                                 [&](unsigned port) { return code.size(strides(port)[1]); });
-          }
+      auto store = [&](Ix y, Ix x, Ix column, Value sum) {
+        y = code.add(phase.resultY, code.mul(code.add(firstRow, y), pass.resultStepY));
+        x = code.add(phase.resultX, code.mul(x, pass.resultStepX));
+        Value mask = pass.resultChannels % width == 0 ? Value()
+                                                      : code.firstLanes(code.sub(pass.resultChannels, column));
+        size_t inputs = group.epilogue.inputs().size();
+        auto strides = [&](unsigned port) -> ArrayRef<flow::Extent> {
+          return port < inputs ? group.epilogue.inputs()[port].strides
+                               : group.epilogue.outputs()[port - inputs].strides;
         };
-        code.when(code.less(code.add(first, i), pixels), store);
+        auto where = [&](unsigned port) {
+          ArrayRef<flow::Extent> s = strides(port);
+          Ix at = code.add(code.mul(imageNumber, code.size(s[0])), code.mul(column, code.size(s[1])));
+          return code.add(at, code.add(code.mul(y, code.size(s[2])), code.mul(x, code.size(s[3]))));
+        };
+        group.epilogue.store(code, ports, sum, mask, where,
+                             [&](unsigned port) { return code.size(strides(port)[1]); });
+      };
+      if (group.epilogue.isIdentity()) {
+        for (int i = 0; i < tile.rows; ++i)
+          code.when(code.less(code.add(first, i), pixels), [&] {
+            for (int j = 0; j < tile.vectors; ++j)
+              store(ys[i], xs[i], code.add(code.mul(panel, width), j * code.lanes), sums[i * tile.vectors + j]);
+          });
+        return;
       }
+      // An epilogue runs over the tile in a loop: unrolled, a long one would be most of the program.
+      for (auto [i, sum] : llvm::enumerate(sums))
+        code.store(sum, tileScratch, int64_t(i) * code.lanes);
+      code.loop(0, code.min(tile.rows, code.sub(pixels, first)), 1, [&](Ix i) {
+        Ix pixel = code.add(first, i);
+        code.loop(0, width, code.lanes, [&](Ix j) {
+          Value sum = code.load(tileScratch, code.add(code.mul(i, width), j));
+          store(code.div(pixel, columns), code.rem(pixel, columns), code.add(code.mul(panel, width), j), sum);
+        });
+      });
     });
   };
   // Phases of unequal height: the last bands of a lower one are empty.
@@ -225,6 +247,8 @@ void PixelEmitter::emitTiles() {
   const int64_t channels = pass.sourceChannels, line = pass.paddedWidth() * channels;
   bool channelsInnermost = channels == 1 || image.strides[1].isConstant(1);
   bool direct = pass.unpadded() && channelsInnermost && image.strides[3].isConstant(channels);
+  if (!group.epilogue.isIdentity())
+    tileScratch = kernel.scratch(int64_t(tile.rows) * width * 4);
   Value copy = direct ? source : kernel.scratch(pass.paddedRows(band) * line * 4);
   code.loop(kernel.begin(), kernel.end(), 1, [&](Ix unit) {
     Ix number = code.div(unit, bands), firstRow = code.mul(code.rem(unit, bands), band);

@@ -138,7 +138,17 @@ void WeightEmitter::emitTiles(MicroCode &code, Value image, Value gradient, Ix r
         }
         Reduction nest[] = {{rows, s.strideY * paddedWidth * strip, s.outWidth * width},
                             {s.outWidth, s.strideX * strip, width}};
-        Values totals = emitMicroKernel(code, tile, operands, nest);
+        // Row i of where the sums wait, while row i of the image is summed.
+        auto ahead = [&](Ix turn) {
+          Ix i = code.min(turn, tile.rows - 1), row = mixed ? code.add(code.mul(which, tile.rows), i) : Ix();
+          if (!mixed)
+            row = code.add(code.mul(which, s.channels), code.add(code.mul(number, strip), i));
+          row = code.min(row, s.taps() * s.channels - 1);
+          Ix at = code.add(sumsAt, code.add(code.mul(row, s.outputs), code.mul(panel, width)));
+          for (int64_t j = 0; j < width; j += 16)
+            code.prefetch(sums, code.add(at, j), /*write=*/true, 3);
+        };
+        Values totals = emitMicroKernel(code, tile, operands, nest, ahead);
         SmallVector<Value> masks;
         for (int j = 0; j < tile.vectors; ++j)
           masks.push_back(s.outputs % width == 0

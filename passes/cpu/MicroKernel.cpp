@@ -28,7 +28,7 @@ struct Nest {
   Tile tile;
   const MicroOperands &operands;
   ArrayRef<Reduction> loops;
-  llvm::function_ref<void(Ix)> sections;
+  llvm::function_ref<void(Ix)> ahead;
 
   /// `steps` consecutive steps from offsets a and b.
   Values steps(int64_t steps, Ix a, Ix b, Values sums) {
@@ -75,7 +75,7 @@ struct Nest {
     const Reduction &inner = loops.back();
     Ix length = code.mul(code.div(inner.count, tile.rows * kUnroll), kUnroll);
     sums = code.loop(0, tile.rows, 1, sums, [&](Ix section, Values carried) {
-      sections(section);
+      ahead(section);
       Ix k = code.mul(section, length);
       return run(length, code.add(a, code.mul(k, inner.aStep)), code.add(b, code.mul(k, inner.bStep)), carried,
                  /*exact=*/true);
@@ -89,8 +89,10 @@ struct Nest {
   Values build(unsigned depth, Ix a, Ix b, Values sums) {
     const Reduction &loop = loops[depth];
     if (depth + 1 == loops.size())
-      return sections && depth == 0 ? inSections(a, b, sums) : run(loop.count, a, b, sums);
+      return ahead && depth == 0 ? inSections(a, b, sums) : run(loop.count, a, b, sums);
     return code.loop(0, loop.count, 1, sums, [&](Ix k, Values carried) {
+      if (ahead && depth == 0)
+        ahead(k);
       return build(depth + 1, code.add(a, code.mul(loop.aStep, k)), code.add(b, code.mul(loop.bStep, k)), carried);
     });
   }
@@ -98,10 +100,10 @@ struct Nest {
 } // namespace
 
 Values emitMicroKernel(MicroCode &code, Tile tile, const MicroOperands &operands, ArrayRef<Reduction> nest,
-                       llvm::function_ref<void(Ix)> sections) {
+                       llvm::function_ref<void(Ix)> ahead) {
   assert(int(operands.rows.size()) == tile.rows && "a row offset for each row of the tile");
   Values sums(tile.rows * tile.vectors, code.zero());
-  return Nest{code, tile, operands, nest, sections}.build(0, 0, operands.panel, sums);
+  return Nest{code, tile, operands, nest, ahead}.build(0, 0, operands.panel, sums);
 }
 
 } // namespace moe::cpu

@@ -31,9 +31,9 @@ struct MicroOperands {
 };
 
 /// Sums over the nest, outermost first, in that order, and returns the accumulators, row by row. The innermost loop is
-/// unrolled. Where `sections` is set, the innermost loop of a nest of one runs in as many sections as the tile has
-/// rows, and `sections(i)` is emitted at the head of section i: the place to prefetch what comes next.
+/// unrolled. `ahead(i)`, where given, is the place to fetch what comes next: it is emitted at the head of each turn of
+/// the outermost loop; a nest of one loop runs in as many sections as the tile has rows, and i is the section.
 Values emitMicroKernel(MicroCode &code, Tile tile, const MicroOperands &operands, llvm::ArrayRef<Reduction> nest,
-                       llvm::function_ref<void(Ix)> sections = {});
+                       llvm::function_ref<void(Ix)> ahead = {});
 
 } // namespace moe::cpu
