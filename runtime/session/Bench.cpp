@@ -78,7 +78,7 @@ Result<BenchResult> benchmark(std::shared_ptr<const Program> program, std::share
 
 std::string describeProfile(const Profile &profile) {
   struct Row {
-    std::string kind;
+    std::string kind, origin; // the first launch's op and path
     uint64_t launches = 0, runs = 0;
     double seconds = 0, flops = 0, bytes = 0;
   };
@@ -86,7 +86,10 @@ std::string describeProfile(const Profile &profile) {
   double total = 0;
   for (const LaunchProfile &launch : profile.launches) {
     Row &row = byKernel[launch.kernel];
-    row.kind = launch.kind;
+    if (row.origin.empty()) {
+      row.kind = launch.kind;
+      row.origin = launch.op + (launch.path.empty() ? "" : " " + launch.path);
+    }
     row.launches += launch.runs > 0;
     row.runs += launch.runs;
     row.seconds += launch.seconds;
@@ -99,21 +102,20 @@ std::string describeProfile(const Profile &profile) {
     return a.second.seconds != b.second.seconds ? a.second.seconds > b.second.seconds : a.first < b.first;
   });
   std::string out;
-  auto line = [&](auto... values) {
+  auto line = [&](const char *format, auto... values) {
     char text[256];
-    snprintf(text, sizeof text, "%-36.36s %-8.8s %8llu %10.3f %6.1f%% %9.1f %8.1f\n", values...);
+    snprintf(text, sizeof text, format, values...);
     out += text;
   };
-  char head[256];
-  snprintf(head, sizeof head, "%-36s %-8s %8s %10s %7s %9s %8s\n", "kernel", "kind", "launches", "ms/step", "share",
-           "GFLOP/s", "GB/s");
-  out += head;
+  line("%-16s %-8s %8s %9s %6s %8s %7s  %s\n", "kernel", "kind", "launches", "ms/step", "share", "GFLOP/s", "GB/s",
+       "first use");
   double steps = double(std::max<uint64_t>(profile.runs, 1));
   for (const auto &[name, row] : rows)
     if (row.runs > 0)
-      line(name.c_str(), row.kind.c_str(), static_cast<unsigned long long>(row.launches), row.seconds / steps * 1e3,
+      line("%-16.16s %-8.8s %8llu %9.3f %5.1f%% %8.1f %7.1f  %.96s\n", name.c_str(), row.kind.c_str(),
+           static_cast<unsigned long long>(row.launches), row.seconds / steps * 1e3,
            total > 0 ? row.seconds / total * 100 : 0, row.seconds > 0 ? row.flops / row.seconds / 1e9 : 0,
-           row.seconds > 0 ? row.bytes / row.seconds / 1e9 : 0);
+           row.seconds > 0 ? row.bytes / row.seconds / 1e9 : 0, row.origin.c_str());
   return out;
 }
 
