@@ -209,7 +209,7 @@ static LogicalResult verifyPaths(Operation *body) {
       return WalkResult::interrupt();
     }
     auto [it, fresh] = owners.try_emplace(path.getValue(), user);
-    if (fresh || (mode && mode.getValue() == "shared"))
+    if (fresh || mode)
       return WalkResult::advance();
     InFlightDiagnostic diag = user->emitError()
                               << "parameter path '" << path.getValue() << "' is used twice; say '"

@@ -1,0 +1,3 @@
+moe.layer @Mlp<dim>(%x) {
+  yield %x
+}

@@ -1,0 +1,3 @@
+moe.layer @Mlp<dim, hidden>(%x) {
+  yield %x
+}
