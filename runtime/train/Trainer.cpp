@@ -33,6 +33,15 @@ double peakGigabytes() {
   return double(usage.ru_maxrss) / (1 << 20);
 }
 
+// How evenly a batch uses the experts: exp(entropy of the mean gates) over their number. 1: all alike; 1/K: one alone.
+double evenness(std::span<const float> gates) {
+  double entropy = 0;
+  for (float gate : gates)
+    if (gate > 0)
+      entropy -= double(gate) * std::log(double(gate));
+  return std::exp(entropy) / double(std::max<size_t>(gates.size(), 1));
+}
+
 // The accuracies of one evaluation, by domain: in, out.
 using Table = std::vector<std::pair<double, double>>;
 
@@ -71,7 +80,8 @@ private:
   std::unique_ptr<Evaluator> evaluator_;
   std::optional<RunFolder> folder_;
   RunState state_;
-  std::vector<std::string> losses_; // outputs "loss", "loss.<part>", and "gate_balance" where there is one
+  std::vector<std::string> losses_; // outputs "loss", "loss.<part>"
+  bool hasGates_ = false;           // and "gate_balance", the batch's mean gates
   std::optional<Table> latest_;
   Progress progress_;
   Clock::time_point since_ = Clock::now(); // start of the steps that the speed is taken over
@@ -96,8 +106,9 @@ Status Run::open() {
   MOERT_TRY(checkFits(*program_, *data_, recipe_));
   for (const fb::Port *port : *trainEntry_->outputs()) {
     std::string name = port->name()->str();
-    if (name == "loss" || name.starts_with("loss.") || name == "gate_balance")
+    if (name == "loss" || name.starts_with("loss."))
       losses_.push_back(name);
+    hasGates_ |= name == "gate_balance";
   }
 
   MOERT_ASSIGN(device_, Device::create(options_.threads));
@@ -168,8 +179,13 @@ Status Run::step(Prefetch &batches) {
     state_.sums[name] += double(value);
     if (name.starts_with("loss."))
       line.parts.push_back({name.substr(5), value});
-    else if (name == "gate_balance")
-      line.gateBalance = value;
+  }
+  if (hasGates_) {
+    MOERT_ASSIGN(Tensor gates, session_->output("gate_balance"));
+    line.gateBalance = evenness(gates.as<float>());
+    state_.sums["gate_balance"] += *line.gateBalance;
+    for (size_t k = 0; k < size_t(gates.elements()); ++k)
+      state_.sums[concat("gate.", k)] += double(gates.as<float>()[k]);
   }
   ++state_.summed;
   ++state_.step;
