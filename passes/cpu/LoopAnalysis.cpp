@@ -518,7 +518,6 @@ private:
     }
   }
   LogicalResult findNests() {
-    std::vector<Reads> all;
     for (auto [i, stage] : llvm::enumerate(a.stages)) {
       Reads reads;
       llvm::DenseSet<std::pair<Value, unsigned>> seen;
@@ -530,22 +529,32 @@ private:
         earliest = std::max<size_t>(earliest, need.nest + (sameNest ? 0 : 1));
       }
       size_t nest = earliest;
-      while (nest < a.nests.size() && (a.nests[nest].dims != stage.dims || a.nests[nest].reduced != stage.reduced)) ++nest;
+      auto fits = [&](const LoopNest &n) {
+        return n.dims == stage.dims && n.reduced == stage.reduced && n.reduces == stage.reduces;
+      };
+      while (nest < a.nests.size() && !fits(a.nests[nest])) ++nest;
       if (nest == a.nests.size()) {
         a.nests.emplace_back();
         a.nests.back().dims = stage.dims;
         a.nests.back().reduced = stage.reduced;
+        a.nests.back().reduces = stage.reduces;
       }
       stage.nest = nest;
       a.nests[nest].stages.push_back(i);
       all.push_back(std::move(reads));
     }
-    // Lanes run where most of what a nest touches is contiguous.
-    for (LoopNest &nest : a.nests) {
+    for (size_t i = 0; i < a.nests.size(); ++i) chooseVector(i, LoopAnalysis::none);
+    return success();
+  }
+  // Lanes run where most of what a nest touches is contiguous; never along `except`.
+  void chooseVector(size_t index, unsigned except) {
+    LoopNest &nest = a.nests[index];
+    nest.vector = -1;
+    {
       std::map<unsigned, double> score;
       auto vote = [&](ArrayRef<unsigned> ordered, double weight) {
         for (unsigned c : llvm::reverse(ordered)) {
-          if (a.dimOfClass[c] == LoopAnalysis::none) continue;
+          if (a.dimOfClass[c] == LoopAnalysis::none || a.dimOfClass[c] == except) continue;
           unsigned d = a.dimOfClass[c];
           if (llvm::is_contained(nest.dims, d) || llvm::is_contained(nest.reduced, d)) score[d] += weight;
           return;
@@ -573,6 +582,7 @@ private:
           const LoopStage &need = a.stages[a.stageIndex[value]];
           if (!need.dims.empty()) {
             unsigned d = need.dims.back();
+            if (d == except) continue;
             if (llvm::is_contained(nest.dims, d) || llvm::is_contained(nest.reduced, d))
               score[d] += 0.5 * estimate(flow::elementsOf(value.getType()));
           }
@@ -582,12 +592,14 @@ private:
       for (auto [d, weight] : score)
         if (weight > best) best = weight, nest.vector = d;
       if (nest.vector < 0) {
-        // Nothing in memory: the longest loop.
+        // Nothing in memory: the longest loop that units do not run over.
         for (unsigned d : llvm::concat<unsigned>(nest.dims, nest.reduced))
-          if (estimate(a.dims[d].extent) > best) best = estimate(a.dims[d].extent), nest.vector = d;
+          if (!shared.contains(a.dims[d].classes.back()) && estimate(a.dims[d].extent) > best)
+            best = estimate(a.dims[d].extent), nest.vector = d;
+        for (unsigned d : llvm::concat<unsigned>(nest.dims, nest.reduced))
+          if (nest.vector < 0 && d != except && estimate(a.dims[d].extent) > best) best = estimate(a.dims[d].extent), nest.vector = d;
       }
     }
-    return success();
   }
 
   // --- 5. units
@@ -607,11 +619,15 @@ private:
     int64_t lanes = target.lanes();
     for (unsigned d : capable) {
       double extent = estimate(a.dims[d].extent), rest = inner / extent;
-      bool vector = llvm::any_of(a.nests, [&](LoopNest &n) { return n.vector == int(d); });
-      // Chunks of vectors: only where every nest runs its lanes along them and no nest leaves another something there.
-      if (vector && (!llvm::all_of(a.nests, [&](LoopNest &n) { return n.vector == int(d); }) ||
-                     !llvm::all_of(a.stages, [](LoopStage &s) { return s.output; })))
-        continue;
+      double along = 0;
+      for (LoopNest &nest : a.nests)
+        if (nest.vector == int(d)) along += volume(nest);
+      bool vector = llvm::all_of(a.nests, [&](LoopNest &n) { return n.vector == int(d); });
+      if (!vector && along > 0.25 * a.work) continue;
+      // Small nests that would run their lanes along what units take do without.
+      if (!vector)
+        for (auto [i, nest] : llvm::enumerate(a.nests))
+          if (nest.vector == int(d)) chooseVector(i, d);
       if (inner < unitWork && !a.units.empty()) break;
       a.units.push_back(d);
       inner = rest;
@@ -684,6 +700,7 @@ private:
   const LoopSource &source;
   const CpuTarget &target;
   LoopAnalysis a;
+  std::vector<Reads> all;               // by stage
   std::string why;
   bool mismatch = false;
   SmallVector<unsigned> parent;

@@ -40,6 +40,7 @@ struct LoopStage {
 struct LoopNest {
   llvm::SmallVector<unsigned> dims, reduced;
   llvm::SmallVector<unsigned> stages;
+  bool reduces = false;                 // its stages combine, though perhaps over axes of extent 1 alone
   int vector = -1;                      // the dimension that lanes run along
 };
 

@@ -109,7 +109,7 @@ private:
   // The elements that one point adds to a reduction.
   Values elements(const LoopStage &stage, Mask mask);
   void finish(const LoopStage &stage, Values accumulators, Mask mask);
-  Storage &target(const LoopStage &stage) { return targets[stage.value]; }
+  bool isVectorChunk(unsigned dim) const { return a.vectorChunk && dim == a.units.back(); }
 
   flow::GroupOp group;
   const GroupLayouts &layouts;
@@ -120,6 +120,7 @@ private:
   IndexMath m;
   LoopValues values;
   DenseMap<Value, Storage> targets;               // where stages are stored
+  DenseMap<Value, int64_t> chunkStride;           // of stages in scratch that hold a unit's chunk alone
   SmallVector<Index> at;                          // the present index along each dimension
   DenseMap<unsigned, Range> chunks;               // dimensions that a unit has only a part of
   std::vector<std::pair<unsigned, SmallVector<const void *>>> stores;  // result and place
@@ -226,10 +227,11 @@ void LoopKernel::bindBuffers(GroupCode &code) {
     if (targets.count(stage.value) || (part == partial && stage.nest != 0)) continue;
     SmallVector<unsigned> own;
     for (unsigned d : stage.dims)
-      if (!llvm::is_contained(a.units, d)) own.push_back(d);
+      if (!llvm::is_contained(a.units, d) || isVectorChunk(d)) own.push_back(d);
     if (own.empty()) continue;
+    auto length = [&](unsigned d) { return isVectorChunk(d) ? a.chunk : *a.dims[d].extent.constantValue(); };
     int64_t elements = 1;
-    for (unsigned d : own) elements *= *a.dims[d].extent.constantValue();
+    for (unsigned d : own) elements *= length(d);
     auto type = cast<RankedTensorType>(stage.value.getType());
     bool mask = type.getElementType().isInteger(1);
     Storage storage;
@@ -245,7 +247,8 @@ void LoopKernel::bindBuffers(GroupCode &code) {
         if (a.classOf(stage.value, axis) != LoopAnalysis::none &&
             a.classOf(stage.value, axis) == a.dims[d].classes.back())
           storage.strides[axis] = k.i64(stride);
-      stride *= *a.dims[d].extent.constantValue();
+      if (isVectorChunk(d)) chunkStride[stage.value] = stride;
+      stride *= length(d);
     }
     targets[stage.value] = storage;
   }
@@ -606,7 +609,7 @@ void LoopKernel::emitNest(const LoopNest &nest) {
     if (!llvm::is_contained(a.units, d) && int(d) != nest.vector) outer.push_back(d);
   values.nestBlock = b().getInsertionBlock();
   values.nest = &nest - a.nests.data();
-  if (nest.reduced.empty() && !llvm::any_of(nest.stages, [&](unsigned s) { return a.stages[s].reduces; })) emitParallel(nest, outer);
+  if (!nest.reduces) emitParallel(nest, outer);
   else if (nest.vector >= 0 && llvm::is_contained(nest.dims, unsigned(nest.vector))) emitColumns(nest, outer);
   else emitRows(nest, outer);
   for (unsigned s : nest.stages)
@@ -651,6 +654,12 @@ void LoopKernel::emitUnits() {
       chunks[d] = {low, high, whole};
     }
     unsigned d = a.units.back();
+    // Scratch has the chunk's elements, found by the whole dimension's index.
+    for (auto [value, stride] : chunkStride) {
+      Storage &storage = targets[value];
+      Type memory = storage.element.isInteger(1) ? Type(b().getI8Type()) : storage.element;
+      storage.pointer = k.at(storage.pointer, memory, m.mul(chunks[d].low, k.i64(-stride)));
+    }
     if (a.chunk == 1 || a.vectorChunk) {
       emitNests();
       return;

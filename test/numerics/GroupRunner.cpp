@@ -45,7 +45,7 @@ static size_t bytesOf(mlir::Type type, const flow::Symbols &symbols) {
 }
 
 GroupRunner::GroupRunner(const std::string &text, const cpu::CpuTarget &target, int64_t domains, int64_t rows,
-                         const cpu::GroupLayouts &layouts)
+                         const cpu::GroupLayouts &layouts, const std::map<std::string, double> &numbers)
     : context(makeContext()) {
   auto source = mlir::parseSourceString<mlir::ModuleOp>(text, context.get());
   if (!source)
@@ -55,8 +55,7 @@ GroupRunner::GroupRunner(const std::string &text, const cpu::CpuTarget &target, 
   if (!group)
     return;
   cpu::KernelModule module(context.get(), target);
-  auto code = group.getKind() == "contract" ? cpu::emitContractGroup(group, layouts, module)
-                                            : cpu::emitConvGroup(group, layouts, module);
+  auto code = cpu::emitGroup(group, layouts, module);
   if (mlir::failed(code))
     return;
   auto object = cpu::compileToObject(module.module(), target);
@@ -70,7 +69,13 @@ GroupRunner::GroupRunner(const std::string &text, const cpu::CpuTarget &target, 
   if (!library)
     return;
 
+  shared.assign(code->inPlace.begin(), code->inPlace.end());
   flow::Symbols symbols{domains, rows, 1};
+  auto bits = [](float number) {
+    int64_t word = 0;
+    std::memcpy(&word, &number, 4);
+    return word;
+  };
   for (mlir::Value value : group.getInputs())
     operands.push_back(std::make_unique<Memory>(bytesOf(value.getType(), symbols)));
   for (mlir::Value value : group.getOutputs())
@@ -94,13 +99,14 @@ GroupRunner::GroupRunner(const std::string &text, const cpu::CpuTarget &target, 
       one.buffers.push_back(from[ref.index]->data);
     }
     for (plan::ArgAttr arg : launch.scalars) {
-      if (arg.getKind() == plan::ArgKind::extent) {
+      if (!arg.getValue()) {
+        one.scalars.push_back(int64_t(numbers.at(arg.getKind() == plan::ArgKind::seed_i64 ? "seed" : "step")));
+      } else if (arg.getKind() == plan::ArgKind::extent) {
         one.scalars.push_back(value(llvm::cast<plan::ExprAttr>(arg.getValue())));
       } else if (auto number = llvm::dyn_cast<mlir::FloatAttr>(arg.getValue())) {
-        float f = number.getValue().convertToFloat();
-        int64_t bits = 0;
-        std::memcpy(&bits, &f, 4);
-        one.scalars.push_back(bits);
+        one.scalars.push_back(bits(number.getValue().convertToFloat()));
+      } else if (auto key = llvm::dyn_cast_or_null<mlir::StringAttr>(arg.getValue())) {
+        one.scalars.push_back(bits(float(numbers.at(key.str()))));
       } else {
         one.scalars.push_back(llvm::cast<mlir::IntegerAttr>(arg.getValue()).getInt());
       }
@@ -114,6 +120,13 @@ GroupRunner::GroupRunner(const std::string &text, const cpu::CpuTarget &target, 
 GroupRunner::~GroupRunner() {
   if (library)
     dlclose(library);
+}
+
+void GroupRunner::place(unsigned result, unsigned operand) {
+  for (BoundLaunch &launch : bound)
+    for (void *&buffer : launch.buffers)
+      if (buffer == results[result]->data)
+        buffer = operands[operand]->data;
 }
 
 uint64_t GroupRunner::scratchBytes() const {

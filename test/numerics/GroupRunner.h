@@ -4,6 +4,7 @@
 #include "passes/cpu/KernelEmitter.h"
 #include "mlir/IR/MLIRContext.h"
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -40,8 +41,9 @@ public:
 class GroupRunner {
 public:
   /// `body` is the text of an entry with exactly one flow.group. Reports to stderr and leaves ok() false on failure.
+  /// `numbers` are the launches' scalars by key, and "seed" and "step".
   GroupRunner(const std::string &entryText, const cpu::CpuTarget &target, int64_t domains, int64_t rows,
-              const cpu::GroupLayouts &layouts = {});
+              const cpu::GroupLayouts &layouts = {}, const std::map<std::string, double> &numbers = {});
   ~GroupRunner();
   bool ok() const { return !bound.empty(); }
   /// Operands and results in the group's order, elements of 4 bytes (masks: 1).
@@ -50,6 +52,10 @@ public:
   Memory &temporary(unsigned i) { return *temporaries[i]; }
   size_t temporaryCount() const { return temporaries.size(); }
   const std::vector<BoundLaunch> &launches() const { return bound; }
+  /// Results that the kernels allow in an operand's place: (result, operand).
+  const std::vector<std::pair<unsigned, unsigned>> &inPlace() const { return shared; }
+  /// Binds a result to an operand's memory from now on.
+  void place(unsigned result, unsigned operand);
   uint64_t scratchBytes() const;
   /// Every launch, its units cut at random into ranges run out of order; scratch is filled with NaNs before each.
   void run(unsigned seed = 0);
@@ -58,6 +64,7 @@ private:
   std::unique_ptr<mlir::MLIRContext> context;
   std::vector<std::unique_ptr<Memory>> operands, results, temporaries;
   std::vector<BoundLaunch> bound;
+  std::vector<std::pair<unsigned, unsigned>> shared;
   void *library = nullptr;
 };
 

@@ -1,0 +1,482 @@
+// Loop groups, compiled and run, against the f64 evaluator: every op that a loop kernel runs, alone and in the forms that
+// networks are made of (norms, softmax, losses, updates, pooling), at sizes around the vector width, in row-major and in
+// NHWC order, at the host's level and the one below. Outputs, temporaries and scratch hold NaNs before; any cut of the
+// units gives the same bytes; a result that the kernel allows in an operand's place gives the same there.
+#include "dialects/flow/BuildNn.h"
+#include "dialects/flow/Evaluator.h"
+#include "frontends/driver/Context.h"
+#include "test/numerics/GroupRunner.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/Verifier.h"
+#include "mlir/Parser/Parser.h"
+#include "llvm/ADT/SetVector.h"
+#include "llvm/Support/raw_ostream.h"
+#include <cmath>
+#include <cstring>
+#include <gtest/gtest.h>
+
+using namespace moe;
+using namespace moe::test;
+
+namespace {
+std::vector<cpu::CpuTarget> levels() {
+  std::string error;
+  std::vector<cpu::CpuTarget> all{*cpu::cpuTarget("cpu", error)};
+  if (auto below = cpu::levelBelowHost()) all.push_back(*below);
+  return all;
+}
+
+bool isBoundary(mlir::Operation &op) {
+  return llvm::isa<flow::InputOp, flow::ParameterOp, flow::StateOp, flow::OutputOp>(op);
+}
+
+/// All ops of the entry in one loop group.
+void groupAll(flow::EntryOp entry) {
+  mlir::Block &block = entry.getBody().front();
+  std::vector<mlir::Operation *> ops;
+  llvm::SetVector<mlir::Value> inputs, outputs;
+  for (mlir::Operation &op : block)
+    if (!isBoundary(op)) ops.push_back(&op);
+  for (mlir::Operation *op : ops)
+    for (mlir::Value operand : op->getOperands())
+      if (isBoundary(*operand.getDefiningOp())) inputs.insert(operand);
+  std::vector<mlir::Type> types;
+  for (flow::OutputOp output : entry.getBody().getOps<flow::OutputOp>()) outputs.insert(output.getX());
+  for (mlir::Value value : outputs) types.push_back(value.getType());
+  mlir::OpBuilder builder(entry.getContext());
+  builder.setInsertionPointAfter(ops.back());
+  auto group = flow::GroupOp::create(builder, entry.getLoc(), types, "loop", inputs.getArrayRef());
+  mlir::Block &body = group.getBody().emplaceBlock();
+  for (mlir::Operation *op : ops) op->moveBefore(&body, body.end());
+  builder.setInsertionPointToEnd(&body);
+  flow::YieldOp::create(builder, entry.getLoc(), outputs.getArrayRef());
+  for (mlir::Value input : inputs.takeVector()) {
+    mlir::Value argument = body.addArgument(input.getType(), input.getLoc());
+    input.replaceUsesWithIf(argument, [&](mlir::OpOperand &use) { return use.getOwner()->getBlock() == &body; });
+  }
+  llvm::SmallVector<mlir::Value> left = outputs.takeVector();
+  for (auto [output, result] : llvm::zip(left, group.getResults()))
+    output.replaceUsesWithIf(result, [&](mlir::OpOperand &use) { return use.getOwner()->getBlock() == &block; });
+  llvm::SmallVector<flow::OutputOp> last(entry.getBody().getOps<flow::OutputOp>());
+  for (flow::OutputOp output : last) output->moveBefore(&block, block.end());
+}
+
+struct Options {
+  int64_t domains = 1, rows = 1;
+  bool nhwc = false;                    // rank-4 operands and results of the group
+  int64_t classes = 3;
+  double tolerance = 3e-5;
+  double step = 7;
+};
+
+std::vector<int64_t> permuted(const std::vector<int64_t> &shape, bool nhwc) {
+  if (!nhwc || shape.size() != 4) return {};
+  return {0, 2, 3, 1};
+}
+
+/// Where element i, counted in physical order, is in row-major order.
+std::vector<int64_t> physicalOrder(const std::vector<int64_t> &shape, bool nhwc) {
+  int64_t n = 1;
+  for (int64_t extent : shape) n *= extent;
+  std::vector<int64_t> order(n);
+  for (int64_t i = 0; i < n; ++i) order[i] = i;
+  if (permuted(shape, nhwc).empty()) return order;
+  int64_t at = 0;
+  for (int64_t b = 0; b < shape[0]; ++b)
+    for (int64_t h = 0; h < shape[2]; ++h)
+      for (int64_t w = 0; w < shape[3]; ++w)
+        for (int64_t c = 0; c < shape[1]; ++c) order[at++] = ((b * shape[1] + c) * shape[2] + h) * shape[3] + w;
+  return order;
+}
+
+void fill(Memory &memory, mlir::Type element, const flow::Array &values, const std::vector<int64_t> &order) {
+  for (size_t i = 0; i < order.size(); ++i) {
+    double value = values.data[order[i]];
+    if (element.isF32()) static_cast<float *>(memory.data)[i] = float(value);
+    else if (element.isInteger(1)) static_cast<uint8_t *>(memory.data)[i] = value != 0;
+    else static_cast<int32_t *>(memory.data)[i] = int32_t(value);
+  }
+}
+
+double read(Memory &memory, mlir::Type element, size_t i) {
+  if (element.isF32()) return static_cast<float *>(memory.data)[i];
+  if (element.isInteger(1)) return static_cast<uint8_t *>(memory.data)[i];
+  return static_cast<int32_t *>(memory.data)[i];
+}
+
+/// Runs an entry's text as one loop group at every level and compares all outputs.
+void check(const std::string &body, Options options = {}) {
+  std::string text = "flow.program @t {\n flow.entry @e infer {\n" + body + "\n }\n}\n";
+  SCOPED_TRACE(text);
+  std::unique_ptr<mlir::MLIRContext> context = makeContext();
+  auto module = mlir::parseSourceString<mlir::ModuleOp>(text, context.get());
+  ASSERT_TRUE(module);
+  flow::EntryOp entry;
+  module->walk([&](flow::EntryOp op) { entry = op; });
+  flow::Bindings bindings;
+  bindings.setting.symbols = {options.domains, options.rows, 1};
+  bindings.setting.seed = 0x123456789abcull;
+  bindings.setting.step = uint32_t(options.step);
+  std::mt19937_64 random(11);
+  flow::bindRandom(entry, bindings, random, options.classes);
+  auto expected = flow::evaluate(entry, bindings);
+  ASSERT_TRUE(mlir::succeeded(expected));
+  std::map<std::string, double> numbers{{"seed", double(0x123456789abcull)}, {"step", options.step}};
+  entry.walk([&](flow::ScalarOp op) { numbers[op.getKey().str()] = op.getFallback().convertToDouble(); });
+  groupAll(entry);
+  ASSERT_TRUE(mlir::succeeded(mlir::verify(*module)));
+  flow::GroupOp group;
+  module->walk([&](flow::GroupOp op) { group = op; });
+  std::string grouped;
+  llvm::raw_string_ostream(grouped) << *module;
+  auto shape = [&](mlir::Type type) {
+    auto extents = *flow::shapeOf(type, bindings.setting.symbols);
+    return std::vector<int64_t>(extents.begin(), extents.end());
+  };
+  cpu::GroupLayouts layouts;
+  auto layoutOf = [&](mlir::Value value) {
+    auto order = permuted(shape(value.getType()), options.nhwc);
+    return cpu::Layout(order.begin(), order.end());
+  };
+  for (mlir::Value value : group.getInputs()) layouts.operands.push_back(layoutOf(value));
+  for (mlir::Value value : group.getOutputs()) layouts.results.push_back(layoutOf(value));
+  for (const cpu::CpuTarget &target : levels()) {
+    SCOPED_TRACE(target.level);
+    GroupRunner runner(grouped, target, options.domains, options.rows, layouts, numbers);
+    ASSERT_TRUE(runner.ok());
+    auto bind = [&](unsigned i) {
+      mlir::Value value = group.getInputs()[i];
+      std::string name;
+      const flow::Array *array;
+      if (auto input = value.getDefiningOp<flow::InputOp>()) array = &bindings.inputs.at(input.getName().str());
+      else array = &bindings.states.at(value.getDefiningOp<flow::ParameterOp>().getPath().str());
+      fill(runner.operand(i), llvm::cast<mlir::RankedTensorType>(value.getType()).getElementType(), *array,
+           physicalOrder(shape(value.getType()), options.nhwc));
+    };
+    for (unsigned i = 0; i < group.getInputs().size(); ++i) bind(i);
+    runner.run();
+    std::vector<std::vector<char>> once;
+    for (flow::OutputOp output : entry.getBody().getOps<flow::OutputOp>()) {
+      unsigned i = llvm::cast<mlir::OpResult>(output.getX()).getResultNumber();
+      mlir::Type element = llvm::cast<mlir::RankedTensorType>(output.getX().getType()).getElementType();
+      const flow::Array &want = expected->outputs.at(output.getName().str());
+      double size = 0;
+      for (double v : want.data)
+        if (std::isfinite(v)) size = std::max(size, std::fabs(v));
+      std::vector<int64_t> order = physicalOrder(shape(output.getX().getType()), options.nhwc);
+      for (size_t e = 0; e < order.size(); ++e) {
+        double got = read(runner.result(i), element, e), wanted = want.data[order[e]];
+        if (std::isnan(wanted) || std::isinf(wanted)) {
+          ASSERT_EQ(std::isnan(wanted), std::isnan(got)) << output.getName().str() << " element " << order[e];
+          continue;
+        }
+        double allowed = element.isF32() ? options.tolerance * (std::fabs(wanted) + 0.1 * size) + 1e-30 : 0;
+        ASSERT_LE(std::fabs(got - wanted), allowed) << output.getName().str() << " element " << order[e] << " of " << order.size()
+                                                    << ": expected " << wanted << ", found " << got;
+      }
+    }
+    for (unsigned i = 0; i < group.getNumResults(); ++i) {
+      const char *data = static_cast<const char *>(runner.result(i).data);
+      once.emplace_back(data, data + runner.result(i).bytes);
+    }
+    for (unsigned seed : {1, 2}) {
+      for (unsigned i = 0; i < group.getNumResults(); ++i) std::memset(runner.result(i).data, 0xff, runner.result(i).bytes);
+      for (size_t i = 0; i < runner.temporaryCount(); ++i) std::memset(runner.temporary(i).data, 0xff, runner.temporary(i).bytes);
+      runner.run(seed);
+      for (unsigned i = 0; i < group.getNumResults(); ++i)
+        ASSERT_EQ(0, std::memcmp(once[i].data(), runner.result(i).data, once[i].size())) << "another cut of the units gave other bytes";
+    }
+    llvm::SmallDenseSet<unsigned> taken;
+    for (auto [result, operand] : runner.inPlace()) {
+      if (!taken.insert(operand).second) continue;
+      runner.place(result, operand);
+      runner.run();
+      ASSERT_EQ(0, std::memcmp(once[result].data(), runner.operand(operand).data, once[result].size())) << "in place";
+      break;
+    }
+  }
+}
+
+/// Replaces $1, $2, ... in a text.
+std::string with(std::string text, std::vector<std::string> values) {
+  for (size_t i = values.size(); i--;) {
+    std::string key = "$" + std::to_string(i + 1);
+    for (size_t at; (at = text.find(key)) != std::string::npos;) text.replace(at, key.size(), values[i]);
+  }
+  return text;
+}
+std::string tensor(std::vector<std::string> extents, std::string element = "f32") {
+  std::string shape, dims;
+  bool dynamic = false;
+  for (const std::string &extent : extents) {
+    bool number = extent.find_first_not_of("0123456789") == std::string::npos;
+    dynamic |= !number;
+    shape += (number ? extent : "?") + "x";
+    dims += (dims.empty() ? "" : ", ") + extent;
+  }
+  return "tensor<" + shape + element + (dynamic ? ", #flow.dims<[" + dims + "]>" : "") + ">";
+}
+
+const std::vector<int64_t> sizes = {1, 3, 15, 16, 17, 33, 130};
+
+TEST(Loop, Chain) {
+  for (int64_t n : sizes) {
+    std::string m = std::to_string(n);
+    check(with(R"(
+      %x = flow.input "x" : $1
+      %y = flow.input "y" : $1
+      %a = flow.add %x, %y : $1
+      %b = flow.mul %a, %x : $1
+      %c = flow.relu %b : $1
+      %d = flow.sub %c, %y : $1
+      flow.output "c" %c : $1
+      flow.output "d" %d : $1)", {tensor({"B", m})}), {.domains = 1, .rows = 5});
+    check(with(R"(
+      %x = flow.parameter "x" uniform(-1.0, 1.0) : $1
+      %a = flow.neg %x : $1
+      flow.output "a" %a : $1)", {tensor({m, "7"})}));
+  }
+}
+
+TEST(Loop, Unary) {
+  for (const char *op : {"neg", "exp", "tanh", "sigmoid", "relu", "silu", "gelu", "erf", "abs"})
+    check(with(R"(
+      %x = flow.input "x" : $1
+      %y = flow.$2 %x : $1
+      flow.output "y" %y : $1)", {tensor({"B", "37"}), op}), {.rows = 9});
+  for (const char *op : {"log", "sqrt", "rsqrt"})
+    check(with(R"(
+      %x = flow.input "x" : $1
+      %z = flow.mul %x, %x : $1
+      %c = flow.constant 1.000000e-03 : $1
+      %w = flow.add %z, %c : $1
+      %y = flow.$2 %w : $1
+      flow.output "y" %y : $1)", {tensor({"B", "37"}), op}), {.rows = 9});
+}
+
+TEST(Loop, MasksAndNumbers) {
+  check(with(R"(
+      %x = flow.input "x" : $1
+      %y = flow.input "y" : $1
+      %l = flow.input "label" : $2
+      %m = flow.compare lt %x, %y : $1
+      %n = flow.not %m : $3
+      %s = flow.select %n, %x, %y : $1
+      %i = flow.iota 1 : $4
+      %j = flow.broadcast %l to [0] : $2 -> $4
+      %e = flow.compare eq %i, %j : $4
+      %f = flow.convert %e : $3 -> $1
+      %o = flow.and %e, %m : $3
+      %k = flow.is_finite %x : $1
+      %p = flow.pow %f, %f : $1
+      flow.output "m" %m : $3
+      flow.output "s" %s : $1
+      flow.output "f" %f : $1
+      flow.output "o" %o : $3
+      flow.output "k" %k : $3
+      flow.output "j" %j : $4)",
+             {tensor({"B", "19"}), tensor({"B"}, "i32"), tensor({"B", "19"}, "i1"), tensor({"B", "19"}, "i32")}),
+        {.rows = 21, .classes = 19});
+}
+
+TEST(Loop, Reductions) {
+  for (int64_t n : sizes)
+    for (const char *kind : {"sum", "max", "min"}) {
+      std::string m = std::to_string(n);
+      for (int64_t rows : {1, 17}) {
+        check(with(R"(
+      %x = flow.input "x" : $1
+      %y = flow.reduce $3 %x over [1] : $1 -> $2
+      flow.output "y" %y : $2)", {tensor({"B", m}), tensor({"B"}), kind}), {.rows = rows});
+        check(with(R"(
+      %x = flow.input "x" : $1
+      %y = flow.reduce $3 %x over [0] : $1 -> $2
+      flow.output "y" %y : $2)", {tensor({"B", m}), tensor({m}), kind}), {.rows = rows});
+      }
+    }
+}
+
+TEST(Loop, LargeReductionsAreSplit) {
+  check(with(R"(
+      %x = flow.input "x" : $1
+      %q = flow.mul %x, %x : $1
+      %y = flow.reduce sum %q over [0] : $1 -> $2
+      %z = flow.reduce max %x over [0] : $1 -> $2
+      %h = flow.constant 2.500000e-01 : $2
+      %w = flow.mul %y, %h : $2
+      flow.output "w" %w : $2
+      flow.output "z" %z : $2)", {tensor({"B", "1000"}), tensor({"1000"})}), {.domains = 5, .rows = 61});
+  check(with(R"(
+      %x = flow.parameter "x" uniform(-1.0, 1.0) : $1
+      %q = flow.mul %x, %x : $1
+      %y = flow.reduce sum %q over [0, 1] : $1 -> tensor<f32>
+      flow.output "y" %y : tensor<f32>)", {tensor({"700", "333"})}));
+  check(with(R"(
+      %x = flow.input "x" : $1
+      %y = flow.reduce sum %x over [0, 2, 3] : $1 -> $2
+      flow.output "y" %y : $2)", {tensor({"B", "24", "14", "14"}), tensor({"24"})}), {.domains = 2, .rows = 19, .nhwc = true});
+}
+
+TEST(Loop, Softmax) {
+  for (int64_t n : sizes) {
+    std::string m = std::to_string(n);
+    check(with(R"(
+      %x = flow.input "x" : $1
+      %m = flow.reduce max %x over [1] : $1 -> $2
+      %n = flow.broadcast %m to [0] : $2 -> $1
+      %d = flow.sub %x, %n : $1
+      %e = flow.exp %d : $1
+      %s = flow.reduce sum %e over [1] : $1 -> $2
+      %t = flow.broadcast %s to [0] : $2 -> $1
+      %y = flow.div %e, %t : $1
+      %l = flow.log %s : $2
+      flow.output "y" %y : $1
+      flow.output "l" %l : $2)", {tensor({"B", m}), tensor({"B"})}), {.domains = 2, .rows = 9});
+  }
+}
+
+TEST(Loop, Argmax) {
+  for (int64_t n : sizes) {
+    std::string m = std::to_string(n);
+    check(with(R"(
+      %x = flow.input "x" : $1
+      %y = flow.argmax %x along 1 : $1 -> $2
+      flow.output "y" %y : $2)", {tensor({"B", m}), tensor({"B"}, "i32")}), {.rows = 6});
+    check(with(R"(
+      %x = flow.input "x" : $1
+      %y = flow.argmax %x along 0 : $1 -> $2
+      flow.output "y" %y : $2)", {tensor({"B", m}), tensor({m}, "i32")}), {.rows = 6});
+  }
+}
+
+TEST(Loop, Views) {
+  Options o{.domains = 2, .rows = 5};
+  check(with(R"(
+      %x = flow.input "x" : $1
+      %s = flow.slice %x from [0, 1, 2] by [1, 1, 2] : $1 -> $2
+      %t = flow.transpose %s [0, 2, 1] : $2 -> $3
+      %r = flow.reshape %t : $3 -> $4
+      flow.output "t" %t : $3
+      flow.output "r" %r : $4)", {tensor({"B", "9", "21"}), tensor({"B", "7", "10"}), tensor({"B", "10", "7"}), tensor({"B", "70"})}), o);
+  check(with(R"(
+      %x = flow.input "x" : $1
+      %p = flow.pad %x low [0, 2] interior [0, 1] with 3.000000e+00 : $1 -> $2
+      %q = flow.pad %x low [0, 1] interior [0, 0] with 0.000000e+00 : $1 -> $3
+      flow.output "p" %p : $2
+      flow.output "q" %q : $3)", {tensor({"B", "20"}), tensor({"B", "44"}), tensor({"B", "23"})}), o);
+  check(with(R"(
+      %x = flow.input "x" : $1
+      %y = flow.input "y" : $2
+      %c = flow.concat %x, %y, %x along 1 : $1, $2, $1 -> $3
+      %d = flow.concat %x, %x along 0 : $1, $1 -> $4
+      flow.output "c" %c : $3
+      flow.output "d" %d : $4)", {tensor({"B", "20"}), tensor({"B", "5"}), tensor({"B", "45"}), tensor({"B * 2", "20"})}), o);
+  check(with(R"(
+      %x = flow.input "x" : $1
+      %r = flow.reshape %x : $1 -> $2
+      %s = flow.reduce sum %r over [1] : $2 -> $3
+      flow.output "s" %s : $3)", {tensor({"B", "20"}), tensor({"D", "N", "20"}), tensor({"D", "20"})}), o);
+}
+
+TEST(Loop, GatherAndScatter) {
+  Options o{.domains = 1, .rows = 23, .classes = 7};
+  check(with(R"(
+      %t = flow.parameter "t" uniform(-1.0, 1.0) : $1
+      %i = flow.input "i" : $2
+      %r = flow.input "r" : $3
+      %g = flow.gather %t, %i : $1, $2 -> $3
+      %s = flow.scatter_add %i, %r : $2, $3 -> $1
+      flow.output "g" %g : $3
+      flow.output "s" %s : $1)", {tensor({"7", "18"}), tensor({"B"}, "i32"), tensor({"B", "18"})}), o);
+  check(with(R"(
+      %t = flow.parameter "t" uniform(-1.0, 1.0) : $1
+      %i = flow.input "i" : $2
+      %g = flow.gather %t, %i : $1, $2 -> $3
+      flow.output "g" %g : $3)", {tensor({"7"}), tensor({"B"}, "i32"), tensor({"B"})}), o);
+}
+
+TEST(Loop, Pooling) {
+  for (bool nhwc : {false, true})
+    for (const char *kind : {"max", "sum"}) {
+      check(with(R"(
+      %x = flow.input "x" : $1
+      %w = flow.window %x size [3, 2] by [2, 1] pads [1, 0, 1, 1] with 0.000000e+00 : $1 -> $2
+      %y = flow.reduce $4 %w over [4, 5] : $2 -> $3
+      flow.output "y" %y : $3)",
+                 {tensor({"B", "17", "9", "7"}), tensor({"B", "17", "5", "7", "3", "2"}), tensor({"B", "17", "5", "7"}), kind}),
+            {.rows = 3, .nhwc = nhwc});
+      check(with(R"(
+      %x = flow.input "x" : $1
+      %w = flow.broadcast %x to [0, 1, 2, 3] : $1 -> $2
+      %y = flow.window_sum %w by [2, 1] pads [1, 0, 1, 1] : $2 -> $3
+      flow.output "y" %y : $3)",
+                 {tensor({"B", "17", "5", "7"}), tensor({"B", "17", "5", "7", "3", "2"}), tensor({"B", "17", "9", "7"})}),
+            {.rows = 3, .nhwc = nhwc});
+    }
+}
+
+TEST(Loop, Random) {
+  check(with(R"(
+      %u = flow.random uniform 12345 -> $1
+      %n = flow.random normal 777 -> $1
+      flow.output "u" %u : $1
+      flow.output "n" %n : $1)", {tensor({"B", "33"})}), {.rows = 7, .tolerance = 1e-5});
+}
+
+TEST(Loop, GroupNorm) {
+  for (int64_t channels : {8, 32, 64})
+    for (int64_t pixels : {1, 5, 14})
+      for (bool nhwc : {false, true}) {
+        // Through the builder, since this is the form that models have; both directions are one kernel each.
+        std::unique_ptr<mlir::MLIRContext> context = makeContext();
+        std::string text = with("flow.program @t {\n flow.entry @e infer {\n %x = flow.input \"x\" : $1\n %w = flow.parameter \"w\" "
+                                "uniform(-1.0, 1.0) : $2\n flow.output \"x\" %x : $1\n flow.output \"w\" %w : $2\n }\n}",
+                                {tensor({"B", std::to_string(channels), std::to_string(pixels), std::to_string(pixels)}),
+                                 tensor({std::to_string(channels)})});
+        auto module = mlir::parseSourceString<mlir::ModuleOp>(text, context.get());
+        ASSERT_TRUE(module);
+        std::vector<flow::OutputOp> outputs;
+        module->walk([&](flow::OutputOp op) { outputs.push_back(op); });
+        mlir::OpBuilder builder(outputs[0]);
+        mlir::Value y = flow::groupNorm(builder, outputs[0].getLoc(), outputs[0].getX(), outputs[1].getX(), outputs[1].getX(), 4, 1e-5);
+        outputs[0]->setOperand(0, y);
+        outputs[1].erase();
+        std::string body;
+        llvm::raw_string_ostream stream(body);
+        module->walk([&](flow::EntryOp entry) {
+          mlir::AsmState state(entry);
+          for (mlir::Operation &op : entry.getBody().front()) {
+            op.print(stream, state);
+            stream << "\n";
+          }
+        });
+        check(body, {.rows = 3, .nhwc = nhwc});
+      }
+}
+
+TEST(Loop, Adam) {
+  for (const char *shape : {"1", "33", "4096"})
+    check(with(R"(
+      %p = flow.parameter "p" uniform(-1.0, 1.0) : $1
+      %m = flow.parameter "m" uniform(-1.0, 1.0) : $1
+      %g = flow.input "g" : $1
+      %k = flow.input "keep" : tensor<i1>
+      %lr = flow.scalar "optimizer.lr" recipe, 1.000000e-03 : tensor<f32>
+      %b = flow.scalar "optimizer.beta1" recipe, 0.900000e+00 : tensor<f32>
+      %one = flow.constant 1.000000e+00 : tensor<f32>
+      %c = flow.sub %one, %b : tensor<f32>
+      %bb = flow.broadcast %b to [] : tensor<f32> -> $1
+      %cc = flow.broadcast %c to [] : tensor<f32> -> $1
+      %ll = flow.broadcast %lr to [] : tensor<f32> -> $1
+      %kk = flow.broadcast %k to [] : tensor<i1> -> $2
+      %m1 = flow.mul %m, %bb : $1
+      %m2 = flow.mul %g, %cc : $1
+      %m3 = flow.add %m1, %m2 : $1
+      %u = flow.mul %m3, %ll : $1
+      %p1 = flow.sub %p, %u : $1
+      %p2 = flow.select %kk, %p1, %p : $1
+      %m4 = flow.select %kk, %m3, %m : $1
+      flow.output "p" %p2 : $1
+      flow.output "m" %m4 : $1)", {tensor({shape, "9"}), tensor({shape, "9"}, "i1")}));
+}
+} // namespace
