@@ -368,9 +368,10 @@ TEST(Loop, Views) {
       %x = flow.input "x" : $1
       %y = flow.input "y" : $2
       %c = flow.concat %x, %y, %x along 1 : $1, $2, $1 -> $3
-      %d = flow.concat %x, %x along 0 : $1, $1 -> $4
+      %w = flow.parameter "w" uniform(-1.0, 1.0) : $5
+      %d = flow.concat %w, %x along 0 : $5, $1 -> $4
       flow.output "c" %c : $3
-      flow.output "d" %d : $4)", {tensor({"B", "20"}), tensor({"B", "5"}), tensor({"B", "45"}), tensor({"B * 2", "20"})}), o);
+      flow.output "d" %d : $4)", {tensor({"B", "20"}), tensor({"B", "5"}), tensor({"B", "45"}), tensor({"B + 3", "20"}), tensor({"3", "20"})}), o);
   check(with(R"(
       %x = flow.input "x" : $1
       %r = flow.reshape %x : $1 -> $2
