@@ -1,6 +1,6 @@
 // One linear layer on a vector: boundary, objective, gradient, optimiser; and the entry for inference without them.
 // RUN: moe-opt %s --moe-elaborate=optimizer=sgd | FileCheck %s
-// RUN: moe-opt %s --moe-elaborate="define=classes=7 define=in=5" | FileCheck %s --check-prefix=DEFINE
+// RUN: moe-opt %s --moe-elaborate="define=classes=7 define=in=5" | FileCheck %s --check-prefix=GIVEN
 // RUN: not moe-opt %s --moe-elaborate="define=clases=7" 2>&1 | FileCheck %s --check-prefix=UNKNOWN
 // RUN: not moe-opt %s --moe-elaborate="define=classes=@Mlp" 2>&1 | FileCheck %s --check-prefix=LAYER
 // RUN: not moe-opt %s --moe-elaborate="define=classes=7x" 2>&1 | FileCheck %s --check-prefix=TEXT
@@ -42,7 +42,7 @@
 // CHECK-NEXT:   }
 // CHECK-NEXT: }
 
-// DEFINE: flow.parameter "fc.weight" {{.*}} : tensor<7x5xf32>
+// GIVEN: flow.parameter "fc.weight" {{.*}} : tensor<7x5xf32>
 moe.model @one<classes = 3, in = 4>(%x: vector[in]) {
   %y = linear @fc(%x) to classes
   return logits = %y
