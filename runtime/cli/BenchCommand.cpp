@@ -62,7 +62,8 @@ Status benchCommand(const BenchCommandOptions &options) {
                                   {"peak_bytes", result.peakBytes},
                                   {"state_bytes", result.memory.state},
                                   {"arena_bytes", result.memory.arena},
-                                  {"live_bytes", result.memory.live}};
+                                  {"live_bytes", result.memory.live},
+                                  {"digest", result.digest}};
     if (options.profile) {
       nlohmann::ordered_json launches = nlohmann::ordered_json::array();
       for (const LaunchProfile &launch : result.profile.launches)

@@ -8,8 +8,30 @@
 #include <cstdlib>
 #include <fstream>
 #include <map>
+#include <sys/types.h>
+
+extern "C" {
+#include <sha2.h>
+}
 
 namespace moert {
+
+// What a benchmark computed, so that two of them can be compared byte by byte: other threads, poison, another build.
+static std::string digestOf(const States &states, const Session &session) {
+  SHA2_CTX context;
+  SHA256Init(&context);
+  auto add = [&](const Tensor &tensor) {
+    SHA256Update(&context, reinterpret_cast<const uint8_t *>(tensor.bytes.data()), tensor.bytes.size());
+  };
+  for (size_t i = 0; i < states.size(); ++i)
+    add(states.tensor(i));
+  for (const fb::Port *port : *session.entry().outputs())
+    if (Result<Tensor> tensor = session.output(port->name()->string_view()))
+      add(*tensor);
+  char text[SHA256_DIGEST_STRING_LENGTH];
+  SHA256End(&context, text);
+  return text;
+}
 
 void fillSynthetic(const Program &program, Session &session, uint64_t seed) {
   int64_t classes = 1;
@@ -71,6 +93,7 @@ Result<BenchResult> benchmark(std::shared_ptr<const Program> program, std::share
   result.imagesPerSecond = images / result.medianMs * 1e3;
   result.gflops = session->entry().flops_per_image() * result.imagesPerSecond / 1e9;
   result.peakBytes = anonymousBytes(); // nothing was freed since the session opened
+  result.digest = digestOf(*states, *session);
   result.memory = session->memory();
   result.profile = session->profile();
   return result;

@@ -18,6 +18,7 @@ struct BenchResult {
   double imagesPerSecond = 0;                // at the median
   double gflops = 0;                         // a second: the model's own FLOPs, without recomputation, at the median
   uint64_t peakBytes = 0;                    // anonymous resident memory of the process, all of it
+  std::string digest;                        // SHA-256 of all state and outputs after the last step
   Session::MemoryUse memory;                 // what the session planned
   Profile profile;                           // of the timed steps, with Session::Options::profile
 };

@@ -26,6 +26,12 @@ TEST(Bench, TimesSteps) {
   std::string table = describeProfile(result->profile);
   for (const char *kernel : {"dot", "squared_loss", "sgd"})
     EXPECT_NE(table.find(kernel), std::string::npos) << table;
+  options.session.poison = true;
+  Result<BenchResult> again = benchmark(*program, *Device::create(3), options);
+  ASSERT_TRUE(again.ok());
+  EXPECT_EQ(again->digest, result->digest) << "neither threads nor poison change a byte";
+  options.session.seed = 1;
+  EXPECT_NE(benchmark(*program, *device, options)->digest, result->digest);
   options.steps = 0;
   EXPECT_EQ(benchmark(*program, *device, options).status().code(), Code::usage);
 }

@@ -108,6 +108,8 @@ class Runs:
         for threads in (1, 2, 3):
             self.train(f"threads{threads}", threads=threads)
             self.expect_same(whole, f"threads{threads}")
+        self.train("poison", "--poison")
+        self.expect_same(whole, "poison")
 
     def kills(self):
         whole, rng, killed = self.reference(), random.Random(7), 0
