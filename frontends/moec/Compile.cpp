@@ -13,6 +13,26 @@ using namespace mlir;
 
 namespace moe {
 
+// Reads, links and lowers the texts up to options.to.
+static moert::Result<OwningOpRef<ModuleOp>> lowerFiles(MLIRContext *context, llvm::SourceMgr &sources,
+                                                       const PipelineOptions &options,
+                                                       const std::vector<std::string> &inputs) {
+  std::vector<std::unique_ptr<llvm::MemoryBuffer>> files;
+  for (const std::string &path : inputs) {
+    MOERT_ASSIGN(std::unique_ptr<llvm::MemoryBuffer> file, readText(path));
+    files.push_back(std::move(file));
+  }
+  OwningOpRef<ModuleOp> module = parseFiles(std::move(files), sources, context);
+  if (!module) return moert::Status(moert::Code::invalid_input, "");
+  Phase reached = Phase::parse;
+  if (failed(runPipeline(*module, options, &reached))) {
+    if (reached <= Phase::simplify) return moert::Status(moert::Code::invalid_input, "");
+    return moert::internalError("phase '", phaseName(reached).str(),
+                                "' failed, which is the compiler's fault; --reproducer=FILE keeps what it was given");
+  }
+  return module;
+}
+
 moert::Status compileFiles(const PipelineOptions &options, const std::vector<std::string> &inputs,
                            const std::string &output) {
   for (const std::string &target : options.targets)
@@ -20,19 +40,7 @@ moert::Status compileFiles(const PipelineOptions &options, const std::vector<std
   std::unique_ptr<MLIRContext> context = makeContext();
   llvm::SourceMgr sources;
   SourceMgrDiagnosticHandler handler(sources, context.get());
-  std::vector<std::unique_ptr<llvm::MemoryBuffer>> files;
-  for (const std::string &path : inputs) {
-    MOERT_ASSIGN(std::unique_ptr<llvm::MemoryBuffer> file, readText(path));
-    files.push_back(std::move(file));
-  }
-  OwningOpRef<ModuleOp> module = parseFiles(std::move(files), sources, context.get());
-  if (!module) return {moert::Code::invalid_input, ""};
-  Phase reached = Phase::parse;
-  if (failed(runPipeline(*module, options, &reached))) {
-    if (reached <= Phase::simplify) return {moert::Code::invalid_input, ""};
-    return moert::internalError("phase '", phaseName(reached).str(),
-                                "' failed, which is the compiler's fault; --reproducer=FILE keeps what it was given");
-  }
+  MOERT_ASSIGN(OwningOpRef<ModuleOp> module, lowerFiles(context.get(), sources, options, inputs));
   if (options.to != Phase::emit) {
     std::string text;
     llvm::raw_string_ostream os(text);
@@ -46,6 +54,15 @@ moert::Status compileFiles(const PipelineOptions &options, const std::vector<std
     return moert::internalError("the compiled program does not verify, which is the compiler's fault: ",
                                 verified.status().message());
   return writeWhole(output, ArrayRef<char>(reinterpret_cast<const char *>(bytes->data()), bytes->size()));
+}
+
+moert::Status evaluateFiles(const PipelineOptions &options, const std::vector<std::string> &inputs,
+                            const EvaluateOptions &evaluation) {
+  std::unique_ptr<MLIRContext> context = makeContext();
+  llvm::SourceMgr sources;
+  SourceMgrDiagnosticHandler handler(sources, context.get());
+  MOERT_ASSIGN(OwningOpRef<ModuleOp> module, lowerFiles(context.get(), sources, options, inputs));
+  return evaluateModule(*module, evaluation);
 }
 
 }  // namespace moe

@@ -33,23 +33,38 @@ int main(int argc, char **argv) {
   app.require_subcommand(1);
   app.fallthrough(false);
   moe::PipelineOptions options;
+  moe::EvaluateOptions evaluation;
   std::vector<std::string> inputs, defines;
   std::string input, output, to = "emit", batch = "5x64";
   bool json = false;
   int threads = 2;
 
   auto *compile = app.add_subcommand("compile", "compile texts to a program");
-  compile->add_option("inputs", inputs, "model files; several are linked")->required();
+  auto *evaluate = app.add_subcommand("evaluate", "run an entry of a model in f64, as the reference");
+  for (auto *verb : {compile, evaluate}) {
+    verb->add_option("inputs", inputs, "model files; several are linked")->required();
+    verb->add_option("-D", defines, "set a parameter of the model: -Dclasses=10")->allow_extra_args(false);
+    verb->add_option("--objective", options.objective, "what training minimises: erm")->capture_default_str();
+    verb->add_option("--optimizer", options.optimizer, "adam, adamw or sgd")->capture_default_str()
+        ->check(CLI::IsMember({"adam", "adamw", "sgd"}));
+    verb->add_flag("--gradients", options.gradients, "add an entry that gives the gradients of the loss");
+  }
   compile->add_option("-o,--output", output, "the program to write (or, with --to, the text; - is standard output)");
-  compile->add_option("-D", defines, "set a parameter of the model: -Dclasses=10")->allow_extra_args(false);
   compile->add_option("--target", options.targets, "cpu (this host), cpu:x86-64-v3 or cpu:x86-64-v4");
-  compile->add_option("--objective", options.objective, "what training minimises: erm")->capture_default_str();
-  compile->add_option("--optimizer", options.optimizer, "adam, adamw or sgd")->capture_default_str()
-      ->check(CLI::IsMember({"adam", "adamw", "sgd"}));
   compile->add_option("--to", to, "stop behind a phase and print: " + moe::phaseNames());
   compile->add_flag("--timing", options.timing, "show what each pass took");
   compile->add_flag("--verify-by-evaluation", options.verifyByEvaluation, "check every pass by evaluating (slow)");
   compile->add_option("--reproducer", options.reproducer, "where a failing pass leaves its input");
+
+  evaluate->add_option("--entry", evaluation.entry, "which entry")->capture_default_str();
+  evaluate->add_option("--params", evaluation.parameters, "parameters, a safetensors file")->required();
+  evaluate->add_option("--input", evaluation.inputs, "name=@file.npy")->allow_extra_args(false);
+  evaluate->add_option("--output", evaluation.outputs, "name=@file.npy")->allow_extra_args(false);
+  evaluate->add_option("--output-folder", evaluation.outputFolder, "where every output goes as <name>.npy");
+  evaluate->add_option("--domains", evaluation.domains, "into which the rows are split")->capture_default_str();
+  evaluate->add_option("--progress", evaluation.progress, "step / total steps")->capture_default_str();
+  evaluate->add_option("--step", evaluation.step, "the step, for random numbers")->capture_default_str();
+  evaluate->add_option("--seed", evaluation.seed, "of random numbers")->capture_default_str();
 
   auto *inspect = app.add_subcommand("inspect", "show entries, parameters, costs and memory");
   inspect->add_option("program", input, "a compiled program")->required();
@@ -76,19 +91,21 @@ int main(int argc, char **argv) {
   }
 
   moert::Status status;
+  for (const std::string &define : defines) {
+    size_t equal = define.find('=');
+    if (equal == 0 || equal == std::string::npos) return usage("expected -Dname=value, found '-D" + define + "'");
+    options.defines.emplace_back(define.substr(0, equal), define.substr(equal + 1));
+  }
   if (*compile) {
     std::optional<moe::Phase> phase = moe::phaseNamed(to);
     if (!phase) return usage("expected a phase after --to, one of " + moe::phaseNames() + ", found '" + to + "'");
     options.to = *phase;
-    for (const std::string &define : defines) {
-      size_t equal = define.find('=');
-      if (equal == 0 || equal == std::string::npos)
-        return usage("expected -Dname=value, found '-D" + define + "'");
-      options.defines.emplace_back(define.substr(0, equal), define.substr(equal + 1));
-    }
     if (output.empty() && *phase == moe::Phase::emit)
       return usage("expected -o and the program to write, found none");
     status = moe::compileFiles(options, inputs, output.empty() ? "-" : output);
+  } else if (*evaluate) {
+    options.to = moe::Phase::differentiate;
+    status = moe::evaluateFiles(options, inputs, evaluation);
   } else if (*inspect) {
     int64_t domains, rows;
     if (std::string wrong = readBatch(batch, domains, rows); !wrong.empty()) return usage(wrong);

@@ -6,6 +6,7 @@
 //   3. In program order each op joins the groups that make its operands: a contraction's or convolution's takes
 //      elementwise ops of the result's shape as its epilogue; a loop's takes what LoopAnalysis says that one kernel can
 //      run with the parallelism that the parts had. A merge never closes a cycle: groups keep the set of those before.
+//      Ops that lead to assignments alone stay among themselves.
 //   4. Loops that read the same value side by side are merged likewise.
 //   5. Groups are laid out in an order that respects their needs, and otherwise that of the program.
 #include "dialects/flow/Flow.h"
@@ -37,12 +38,17 @@ bool isFreeInEpilogue(Operation *op) { return isa<flow::ConstantOp, flow::Broadc
 
 // A loop of less work than this loses nothing when it has no parallelism.
 constexpr double smallWork = 32768, enoughParallelism = 16;
+// What shares no more than this with a large loop stays by itself: the updates of all weights hang on one predicate,
+// and one by one those of equal shape are one kernel.
+constexpr double smallValue = 1024;
+// Longer loops take long to compile and are nobody's twin.
+constexpr size_t maxOps = 64;
 
 struct Cluster {
   SmallVector<Operation *> ops;       // in program order, without free ones
   Operation *root = nullptr;          // the contraction or convolution; null: a loop
   llvm::BitVector before;             // clusters that must run earlier
-  std::optional<double> parallelism;  // of a loop by itself, once it was asked for
+  std::optional<double> parallelism, work;   // of a loop by itself, once they were asked for
   bool alive = false;
 };
 
@@ -56,12 +62,13 @@ private:
   void makeClusters();
   void joinProducers(unsigned cluster);
   void joinSiblings();
-  bool tryMerge(unsigned a, unsigned b);
+  /// `shared`: elements of the value that the two have in common.
+  bool tryMerge(unsigned a, unsigned b, Value shared);
   llvm::DenseSet<std::pair<unsigned, unsigned>> refused;      // siblings that did not fit, as they were
   bool closesCycle(unsigned a, unsigned b) const;
   bool fitsEpilogue(const Cluster &root, const Cluster &loop) const;
-  bool fitsLoop(Cluster &a, Cluster &b);
-  double parallelismOf(Cluster &loop);
+  bool fitsLoop(Cluster &a, Cluster &b, double shared);
+  void measure(Cluster &loop);
   std::optional<cpu::LoopAnalysis> analyse(ArrayRef<Operation *> ops) const;
   LogicalResult rebuild();
 
@@ -83,6 +90,7 @@ private:
   const cpu::CpuTarget &target;
   llvm::DenseMap<Operation *, unsigned> index;      // program order
   llvm::DenseSet<Operation *> kept;                 // free kinds that must be in memory
+  llvm::DenseSet<Operation *> updates;              // ops that lead to assignments alone
   llvm::DenseMap<Operation *, unsigned> home;       // op -> cluster
   std::vector<Cluster> clusters;
 };
@@ -162,32 +170,44 @@ bool Fusion::fitsEpilogue(const Cluster &root, const Cluster &loop) const {
   return true;
 }
 
-double Fusion::parallelismOf(Cluster &loop) {
-  if (!loop.parallelism) {
-    std::optional<cpu::LoopAnalysis> alone = analyse(loop.ops);
-    loop.parallelism = alone ? alone->parallelism : 0;
-  }
-  return *loop.parallelism;
+void Fusion::measure(Cluster &loop) {
+  if (loop.parallelism) return;
+  std::optional<cpu::LoopAnalysis> alone = analyse(loop.ops);
+  loop.parallelism = alone ? alone->parallelism : 0;
+  loop.work = alone ? alone->work : 0;
 }
 
-bool Fusion::fitsLoop(Cluster &a, Cluster &b) {
+bool Fusion::fitsLoop(Cluster &a, Cluster &b, double shared) {
+  if (a.ops.size() + b.ops.size() > maxOps) return false;
+  measure(a);
+  measure(b);
+  if (shared < smallValue && std::max(*a.work, *b.work) >= smallWork) return false;
   SmallVector<Operation *> ops(a.ops);
   ops.append(b.ops);
   llvm::sort(ops, [&](Operation *x, Operation *y) { return index.lookup(x) < index.lookup(y); });
   std::optional<cpu::LoopAnalysis> merged = analyse(ops);
   if (!merged) return false;
-  if (merged->work >= smallWork &&
-      merged->parallelism < std::min({parallelismOf(a), parallelismOf(b), enoughParallelism}))
+  if (merged->work >= smallWork && merged->parallelism < std::min({*a.parallelism, *b.parallelism, enoughParallelism}))
     return false;
   a.parallelism = merged->parallelism;
+  a.work = merged->work;
   return true;
 }
 
-bool Fusion::tryMerge(unsigned a, unsigned b) {
+bool Fusion::tryMerge(unsigned a, unsigned b, Value shared) {
   if (a == b || closesCycle(a, b)) return false;
   Cluster &into = clusters[a], &from = clusters[b];
   if (into.root && from.root) return false;
-  if (into.root ? !fitsEpilogue(into, from) : from.root ? !fitsEpilogue(from, into) : !fitsLoop(into, from)) return false;
+  // An update waits for its predicate, and reads and writes a state once if all of it does.
+  bool update = updates.contains(from.ops.front());
+  if (updates.contains(into.ops.front()) != update) return false;
+  auto isScalar = [](Cluster &cluster) {
+    return llvm::cast<RankedTensorType>(cluster.ops.front()->getResult(0).getType()).getRank() == 0;
+  };
+  if (update && isScalar(into) != isScalar(from)) return false;
+  if (update && !isScalar(into) && llvm::cast<RankedTensorType>(shared.getType()).getRank() == 0) return false;
+  if (into.root ? !fitsEpilogue(into, from) : from.root ? !fitsEpilogue(from, into) : !fitsLoop(into, from, cpu::estimate(flow::elementsOf(shared.getType()))))
+    return false;
   if (from.root) into.root = from.root;
   into.ops.append(from.ops);
   llvm::sort(into.ops, [&](Operation *x, Operation *y) { return index.lookup(x) < index.lookup(y); });
@@ -220,7 +240,7 @@ void Fusion::joinProducers(unsigned cluster) {
   unsigned current = cluster;
   for (Value value : values) {
     int producer = clusterOf(value);
-    if (producer >= 0 && tryMerge(producer, current)) current = producer;
+    if (producer >= 0 && tryMerge(producer, current, value)) current = producer;
   }
 }
 
@@ -236,7 +256,7 @@ void Fusion::joinSiblings() {
       for (size_t i = 0; i < loops.size(); ++i)
         for (size_t j = i + 1; j < loops.size(); ++j)
           if (clusters[loops[i]].alive && clusters[loops[j]].alive && !refused.contains({loops[i], loops[j]}) &&
-              !tryMerge(loops[i], loops[j]))
+              !tryMerge(loops[i], loops[j], value))
             refused.insert({loops[i], loops[j]});
     }
 }
@@ -251,6 +271,11 @@ void Fusion::number() {
   for (Operation &op : llvm::make_early_inc_range(llvm::reverse(block)))
     if (!isa<flow::InputOp>(op) && isOpTriviallyDead(&op)) op.erase();
   for (Operation &op : block) index[&op] = index.size();
+  for (Operation &op : llvm::reverse(block))
+    if (!isBoundary(&op) && !op.use_empty() && llvm::all_of(op.getUsers(), [&](Operation *user) {
+          return isa<flow::AssignOp>(user) || updates.contains(user);
+        }))
+      updates.insert(&op);
   // What must be in memory: operands of contractions, outputs and assignments, behind reshapes.
   for (Operation &op : block) {
     if (!isRoot(&op) && !isa<flow::OutputOp, flow::AssignOp>(op)) continue;

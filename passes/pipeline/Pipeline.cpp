@@ -31,6 +31,7 @@ void addPhase(OpPassManager &passes, Phase phase, const PipelineOptions &options
   case Phase::elaborate:
     passes.addPass(createCheckUnusedPass());
     passes.addPass(createElaboratePass({options.defines, options.objective, options.optimizer}));
+    if (options.gradients) passes.addPass(createAddGradientsEntry());
     break;
   case Phase::differentiate:
     passes.addPass(createDifferentiate());

@@ -23,6 +23,7 @@ struct PipelineOptions {
   std::string objective = "erm";
   std::string optimizer = "adam";                             // adam, adamw, sgd
   std::vector<std::string> targets = {"cpu"};                 // cpu, cpu:x86-64-v3, cpu:x86-64-v4
+  bool gradients = false;                                     // an entry `gradients` beside `train`, for checks
   Phase to = Phase::emit;
   bool timing = false;                                        // a table of the passes' times on standard error
   bool verifyByEvaluation = false;                            // evaluates every entry before and after each pass

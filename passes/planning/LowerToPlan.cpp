@@ -120,14 +120,20 @@ LogicalResult LowerToPlan::entry(flow::EntryOp entry) {
   for (flow::OutputOp output : entry.getBody().getOps<flow::OutputOp>())
     outputs.push_back(port(output.getName(), output.getX().getType()));
   auto flops = entry->getAttrOfType<FloatAttr>("flops_per_image");
-  auto saved = entry->getAttrOfType<ArrayAttr>("saved");
+  // What rematerialisation kept for the backward pass, and why.
+  SmallVector<Attribute> saved;
+  if (auto kept = entry->getAttrOfType<ArrayAttr>("flow.saved"))
+    for (auto item : kept.getAsRange<DictionaryAttr>())
+      saved.push_back(plan::SavedAttr::get(
+          &getContext(), item.getAs<StringAttr>("op"),
+          plan::fromExtent(item.getAs<flow::ExtentAttr>("bytes").getExtent()), item.getAs<StringAttr>("why")));
   auto kind = entry.getKind() == flow::EntryKind::train ? plan::EntryKind::train : plan::EntryKind::infer;
   auto program = entry->getParentOfType<flow::ProgramOp>();
   plan::EntryOp::create(*builder, entry.getLoc(), builder->getStringAttr(entry.getSymName()),
                         plan::EntryKindAttr::get(&getContext(), kind), builder->getArrayAttr(inputs),
                         builder->getArrayAttr(outputs),
                         kind == plan::EntryKind::train ? program->getAttrOfType<StringAttr>("objective") : StringAttr(),
-                        flops ? flops : builder->getF64FloatAttr(0), saved ? saved : builder->getArrayAttr({}));
+                        flops ? flops : builder->getF64FloatAttr(0), builder->getArrayAttr(saved));
   return success();
 }
 
