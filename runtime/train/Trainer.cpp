@@ -138,6 +138,13 @@ Status Run::open() {
     progress_.say(concat("note: the run was started with another compilation of the program; it continues, but not bit "
                          "for bit (", checkpoint.programDigest.substr(0, 12), " then, ",
                          program_->digest().substr(0, 12), " now)"));
+  if (checkpoint.recipeDigest != sha256(recipeText_)) { // recipe.toml was edited, or the run was given more steps
+    MOERT_ASSIGN(Recipe before, Recipe::parse(checkpoint.recipe, folder_->last() + "/state.json", {}));
+    MOERT_TRY(before.bind(*program_));
+    if (auto lines = differences(before, recipe_, {"train.steps"}); !lines.empty())
+      return invalidInput(folder_->last(), ": expected the recipe that the checkpoint was trained with; ", lines[0],
+                          lines.size() > 1 ? concat(" and ", lines.size() - 1, " more") : "");
+  }
   state_ = checkpoint.run;
   if (state_.step > uint64_t(recipe_.steps))
     return invalidInput(folder_->last(), ": expected at most train.steps = ", recipe_.steps, " steps done, found ",
@@ -274,7 +281,11 @@ Result<bool> Run::evaluate() {
 }
 
 Status Run::save(const std::string &folder) {
-  return saveCheckpoint(folder, *states_, {state_, program_->digest(), sha256(recipeText_), recipeText_});
+  bool before = exists(folder);
+  Status status = saveCheckpoint(folder, *states_, {state_, program_->digest(), sha256(recipeText_), recipeText_});
+  if (status.ok() || !before)
+    return status;
+  return {status.code(), concat(status.message(), "; the checkpoint before is untouched, continue with --resume")};
 }
 
 Result<TrainEnd> Run::stopHere() {

@@ -103,6 +103,15 @@ TEST_F(TrainerTest, RefusesAnExistingRun) {
   TrainOptions other = options("run", {"optimizer.lr=0.5"});
   other.resume = true;
   EXPECT_NE(message(other).find("optimizer.lr: expected 0.125, found 0.5"), std::string::npos) << message(other);
+  // recipe.toml edited by hand: the checkpoint knows what it was trained with.
+  std::string recipe = *readText(folder.file("run/recipe.toml"));
+  size_t at = recipe.find("lr = 0.125");
+  ASSERT_NE(at, std::string::npos);
+  recipe.replace(at, 10, "lr = 0.25 ");
+  ASSERT_TRUE(writeDurably(folder.file("run/recipe.toml"), recipe).ok());
+  other = options("run", {"optimizer.lr=0.25"});
+  other.resume = true;
+  EXPECT_NE(message(other).find("trained with; optimizer.lr: expected 0.125, found 0.25"), std::string::npos) << message(other);
   other = options("nothing");
   other.resume = true;
   EXPECT_NE(message(other).find("found no recipe.toml"), std::string::npos);

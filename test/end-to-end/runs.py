@@ -1,7 +1,7 @@
 """Whole runs of a compiled model from outside: the same bytes whatever happens to the process, and what a user is told.
 
     runs.py BIN MODEL.mlir FOLDER [CHECK...]      (checks: same_bytes kills interrupt full_disk read_only not_finite verbs refusals)
-    runs.py BIN PROGRAM.moe FOLDER --kills 30
+    runs.py BIN PROGRAM.moe FOLDER kills --kills 30 --steps 120
 
 Trains on a small set of images made here, whose class is a bright square at a place of its own.
 """
@@ -21,7 +21,7 @@ import sys
 import time
 import zlib
 
-STEPS, SIZE, CLASSES = 120, 28, 10
+SIZE, CLASSES = 28, 10
 FILES = ("last/model.safetensors", "last/optimizer.safetensors", "last/state.json", "best/model.safetensors", "best/state.json")
 
 
@@ -58,8 +58,8 @@ def png(path, pixels, width, channels=1):
 
 
 class Runs:
-    def __init__(self, binaries, model, folder, kills):
-        self.moert, self.folder, self.kill_count = binaries / "moert", folder, kills
+    def __init__(self, binaries, model, folder, kills, steps):
+        self.moert, self.folder, self.kill_count, self.steps = binaries / "moert", folder, kills, steps
         shutil.rmtree(folder, ignore_errors=True)
         self.images = make_set(folder / "images")
         self.program = model
@@ -69,7 +69,7 @@ class Runs:
 
     def command(self, out, *extra, threads=2):
         return [str(a) for a in (self.moert, "train", self.program, "--out", self.folder / out, "--threads", threads, "--set",
-                                 f"data.path={self.images}", "--set", "data.angles=[0,10,20]", "--set", f"train.steps={STEPS}", "--set",
+                                 f"data.path={self.images}", "--set", "data.angles=[0,10,20]", "--set", f"train.steps={self.steps}", "--set",
                                  "train.batch_per_domain=8", "--set", "eval.every=25", "--set", "eval.batch=16", *extra)]
 
     def run(self, command, **options):
@@ -137,7 +137,7 @@ class Runs:
         whole = self.reference()
         for number in (signal.SIGINT, signal.SIGTERM):
             shutil.rmtree(self.folder / "interrupted", ignore_errors=True)
-            process = subprocess.Popen(self.command("interrupted", "--set", f"train.steps={STEPS}"), stdout=subprocess.PIPE, text=True)
+            process = subprocess.Popen(self.command("interrupted"), stdout=subprocess.PIPE, text=True)
             for line in process.stdout:
                 if "first step done" in line:
                     break
@@ -161,7 +161,7 @@ class Runs:
         self.refused(self.command("full", "--resume"), 1, "cannot write", preexec_fn=limit)
         assert before == (self.folder / "full/last/model.safetensors").read_bytes()
         self.train("full", "--resume")
-        # The progress of a run of 30 steps differs from that of a run of 120: compare with one that was raised too.
+        # The progress of a run of 30 steps differs from that of a longer one: compare with one that was raised too.
         self.train("raised", "--set", "train.steps=30")
         self.train("raised", "--resume")
         self.expect_same("raised", "full")
@@ -241,8 +241,9 @@ def main():
     a.add_argument("folder", type=pathlib.Path)
     a.add_argument("checks", nargs="*")
     a.add_argument("--kills", type=int, default=6)
+    a.add_argument("--steps", type=int, default=120)
     a = a.parse_args()
-    runs = Runs(a.binaries.absolute(), a.model.absolute(), a.folder.absolute(), a.kills)
+    runs = Runs(a.binaries.absolute(), a.model.absolute(), a.folder.absolute(), a.kills, a.steps)
     for check in a.checks or ("same_bytes", "kills", "interrupt", "full_disk", "read_only", "not_finite", "verbs", "refusals"):
         started = time.time()
         getattr(runs, check)()
