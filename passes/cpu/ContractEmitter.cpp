@@ -48,6 +48,8 @@ private:
   void emitPack(GroupCode &result);
   void emitProduct(GroupCode &result);
   void emitSumOfParts(GroupCode &result);
+  void fetchForPacking(MicroCode &code, Value a, Value b, Ix row, Ix section, Ix rowBegin, Ix panel, Ix panelBegin,
+                       Ix panelEnd, Ix sumAt, Ix aBatch, Ix bBatch);
 
   /// Runs the epilogue on one vector and stores every output. `columns` is the first lane's column.
   void finish(Frame &frame, const SmallVector<Ix> &batch, Ix row, Ix column, Value mask, Value sums);
@@ -251,7 +253,7 @@ void ContractEmitter::emitProduct(GroupCode &result) {
   }
   Value strips, panelScratch;
   if (!plan.directRows)
-    strips = frame.kernel.scratch((plan.rowBlock * plan.depth + code.lanes) * 4);
+    strips = frame.kernel.scratch(plan.rowBlock * plan.depth * 4);
   if (!plan.packAhead)
     panelScratch = frame.kernel.scratch(int64_t(width) * plan.depth * 4);
 
@@ -291,22 +293,21 @@ void ContractEmitter::emitProduct(GroupCode &result) {
       auto aStep = [&](Ix step) { return code.add(aBatch, offset(code, form.sums, step, 0)); };
       if (!plan.directRows) {
         // A row's distance is only known for one axis of rows; several are packed row by row through their offsets.
-        code.loop(rowBegin, rowEnd, tile.rows, [&](Ix row) {
-          Ix at = code.mul(code.sub(row, rowBegin), plan.depth);
-          if (form.rows.size() <= 1) {
-            Ix stride = form.rows.empty() ? Ix(1) : code.size(form.rows[0].strides[0]);
-            PackSource from{a, stride, rows, aStep, form.sums.size() == 1 && form.sums[0].strides[0].isConstant(1)};
-            emitPackStrip(code, from, row, tile.rows, sumAt, depth, strips, at);
-            return;
-          }
-          for (int i = 0; i < tile.rows; ++i) {
-            Ix r = offset(code, form.rows, code.min(code.add(row, i), code.sub(rows, 1)), 0);
+        const int64_t stripStride = plan.depth * tile.rows;
+        if (form.rows.size() <= 1) {
+          Ix stride = form.rows.empty() ? Ix(1) : code.size(form.rows[0].strides[0]);
+          PackSource from{a, stride, rows, aStep};
+          emitPackStrips(code, from, rowBegin, rowEnd, tile.rows, sumAt, depth, strips, 0, stripStride);
+        } else {
+          code.loop(rowBegin, rowEnd, 1, [&](Ix row) {
+            Ix r = offset(code, form.rows, row, 0), i = code.sub(row, rowBegin);
+            Ix to = code.add(code.mul(code.div(i, tile.rows), stripStride), code.rem(i, tile.rows));
             code.loop(0, depth, 1, [&](Ix step) {
               Value element = code.loadScalar(a, code.add(r, aStep(code.add(sumAt, step))));
-              code.storeScalar(element, strips, code.add(at, code.add(code.mul(step, tile.rows), i)));
+              code.storeScalar(element, strips, code.add(to, code.mul(step, tile.rows)));
             });
-          }
-        });
+          });
+        }
       }
       auto runTile = [&](Ix row, Ix panel) {
         MicroOperands operands;
@@ -336,6 +337,8 @@ void ContractEmitter::emitProduct(GroupCode &result) {
           if (stride.is(1))
             for (int j = 0; j < width; j += 16)
               code.prefetch(target, code.add(at, j), /*write=*/true, 3);
+          if (!plan.packAhead)
+            fetchForPacking(code, a, b, row, section, rowBegin, panel, panelBegin, panelEnd, sumAt, aBatch, bBatch);
           if (!plan.packAhead || !plan.directRows)
             return;
           int64_t lines = (plan.depth + 16 * plan.panelGroup - 1) / (16 * plan.panelGroup);
@@ -370,6 +373,38 @@ void ContractEmitter::emitProduct(GroupCode &result) {
   launch.bytes = expr((elements(aRef) + elements(bRef)) * 4 + flow::elementsOf(contract.getType()) * 4);
   launch.op = "contract";
   result.launches.push_back(launch);
+}
+
+/// A share of what will be packed next: B's next panel, and the block of A's rows of the next chunk of the sum.
+void ContractEmitter::fetchForPacking(MicroCode &code, Value a, Value b, Ix row, Ix section, Ix rowBegin, Ix panel,
+                                      Ix panelBegin, Ix panelEnd, Ix sumAt, Ix aBatch, Ix bBatch) {
+  if (form.sums.size() != 1)
+    return;
+  const int64_t width = plan.width(code.lanes), turns = plan.rowBlock;
+  const Ix sums = code.size(form.sumExtent()), turn = code.add(code.sub(row, rowBegin), section);
+  const Ix chunk = code.add(sumAt, plan.depth);
+  auto fetch = [&](unsigned operand, Value pointer, Ix base, Ix line, int64_t lanes, Ix lane, Ix step) {
+    const int64_t linesOfStep = lanes / 16;
+    Ix at = code.min(code.add(step, code.div(line, linesOfStep)), code.sub(sums, 1));
+    Ix from = code.add(base, code.mul(at, code.size(form.sums[0].strides[operand])));
+    code.prefetch(pointer, code.add(from, code.add(lane, code.mul(code.rem(line, linesOfStep), 16))),
+                  /*write=*/false, 3);
+  };
+  if (form.columns.strides[1].isConstant(1) && width >= 16) {
+    const int64_t share = (plan.depth * width / 16 + turns - 1) / turns;
+    Value more = code.less(code.add(panel, 1), panelEnd);
+    Ix lane = code.mul(code.select(more, code.add(panel, 1), panelBegin), width), step = code.select(more, sumAt, chunk);
+    for (int64_t x = 0; x < share; ++x)
+      fetch(1, b, bBatch, code.add(code.mul(turn, share), x), width, lane, step);
+  }
+  Ix panels = code.sub(panelEnd, panelBegin);
+  if (!plan.directRows && form.rows.size() == 1 && form.rows[0].strides[0].isConstant(1) && panels.isStatic()) {
+    const int64_t lines = plan.depth * plan.rowBlock / 16, all = turns * panels.known();
+    Ix number = code.add(code.mul(code.sub(panel, panelBegin), turns), turn);
+    const int64_t share = (lines + all - 1) / all, every = std::max<int64_t>(1, all / lines);
+    for (int64_t x = 0; x < share; ++x)
+      fetch(0, a, aBatch, code.div(code.add(code.mul(number, share), x), every), plan.rowBlock, rowBegin, chunk);
+  }
 }
 
 void ContractEmitter::emitSumOfParts(GroupCode &result) {

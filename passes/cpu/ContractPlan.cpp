@@ -21,7 +21,9 @@ ContractPlan ContractPlan::of(const ContractForm &form, const Epilogue &epilogue
   plan.packAhead = sums.has_value() && (!rows || *rows > 4 * tileRows);
 
   if (plan.packAhead) {
-    plan.rowBlock = 96;
+    // Fewer rows a unit make more units; more of them read B less often, where it does not stay in the cache.
+    bool large = !columns || *sums * *columns * 4 > target.l2Bytes;
+    plan.rowBlock = large ? 192 : 96;
     plan.panelGroup = std::max<int64_t>(1, 384 / width);
     // Equal chunks, each a multiple of the unrolled sections.
     int64_t step = tileRows * 4, chunks = std::max<int64_t>(1, (*sums + 383) / 384);

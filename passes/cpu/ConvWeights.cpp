@@ -78,29 +78,24 @@ void WeightEmitter::packImage(MicroCode &code, Value x, Ix base, Ix firstRow, Va
   }
   const int64_t line = paddedWidth * strip, plane = paddedRows() * line;
   const int64_t pixels = std::max<int64_t>(0, std::min(s.width, paddedWidth - s.padLeft));
-  const int64_t right = paddedWidth - s.padLeft - pixels;
-  // Rows ascend inside a strip and strips ascend: a copy's last vector may spill into what is written next.
-  code.loop(0, strips, 1, [&](Ix number) {
-    code.loop(0, paddedRows(), 1, [&](Ix row) {
-      Ix y = code.add(top, row), to = code.add(code.mul(number, plane), code.mul(row, line));
-      Value inside = code.both(code.less(-1, y), code.less(y, s.height));
-      code.choose(
-          inside,
-          [&] {
-            emitZero(code, target, to, s.padLeft * strip);
-            Ix from = code.add(base, code.mul(y, rowStride)), at = code.add(to, s.padLeft * strip);
-            PackSource source{x, channelStride, s.channels,
-                              [&](Ix step) { return code.add(from, code.mul(step, pixelStride)); },
-                              pixelStride.is(1)};
-            emitPackStrip(code, source, code.mul(number, strip), strip, 0, pixels, target, at);
-            emitZero(code, target, code.add(at, pixels * strip), right * strip);
-            return Values();
-          },
-          [&] {
-            emitZero(code, target, to, line);
-            return Values();
-          });
-    });
+  // The borders beside rows are zero from the start and stay so; a row of the border may have held another band's.
+  code.loop(0, paddedRows(), 1, [&](Ix row) {
+    Ix y = code.add(top, row), to = code.mul(row, line);
+    Value inside = code.both(code.less(-1, y), code.less(y, s.height));
+    code.choose(
+        inside,
+        [&] {
+          Ix from = code.add(base, code.mul(y, rowStride));
+          PackSource source{x, channelStride, s.channels,
+                            [&](Ix step) { return code.add(from, code.mul(step, pixelStride)); }};
+          emitPackStrips(code, source, 0, s.channels, strip, 0, pixels, target, code.add(to, s.padLeft * strip), plane);
+          return Values();
+        },
+        [&] {
+          if (bands > 1)
+            code.loop(0, strips, 1, [&](Ix number) { emitZero(code, target, code.add(to, code.mul(number, plane)), line); });
+          return Values();
+        });
   });
 }
 
@@ -189,8 +184,10 @@ void WeightEmitter::emitParts() {
   Value x = kernel.buffer(plan::Access::read, plan::Element::f32, group.first.ref, toExpr(group.first.elements));
   Value dy = kernel.buffer(plan::Access::read, plan::Element::f32, group.second.ref, toExpr(group.second.elements));
   Value sums = kernel.buffer(plan::Access::write, plan::Element::f32, partsRef, toExpr(partsFloats()));
-  Value image = kernel.scratch((imageFloats() + code.lanes) * 4);
+  Value image = kernel.scratch(imageFloats() * 4);
   Value gradient = kernel.scratch(gradientFloats() * 4);
+  if (!mixed)
+    emitZero(code, image, 0, imageFloats());
   Ix batch = code.size(s.batch), images = code.size(partImages);
   code.loop(kernel.begin(), kernel.end(), 1, [&](Ix part) {
     Ix begin = code.mul(part, images), end = code.min(code.add(begin, images), batch);

@@ -42,33 +42,38 @@ void emitPackPanel(MicroCode &code, const PackSource &source, Ix lane, int width
   code.loop(done, count, 1, row);
 }
 
-void emitPackStrip(MicroCode &code, const PackSource &source, Ix lane, int width, Ix first, Ix count, Value target,
-                   Ix offset) {
-  const int n = code.lanes;
-  Ix left = code.sub(source.lanes, lane);
-  Values masks;
-  for (int j = 0; j < width; j += n)
-    masks.push_back(code.firstLanes(code.sub(code.min(left, width), j)));
-  if (source.unitSteps && !source.laneStride.is(1)) {
-    // Lanes far apart, steps side by side: each lane is a run of its own; missing lanes repeat the last.
-    code.loop(0, count, 1, [&](Ix step) {
-      Ix from = source.stepOffset(code.add(first, step));
-      for (int i = 0; i < width; ++i) {
-        Ix at = code.min(code.add(lane, i), code.sub(source.lanes, 1));
-        Value element = code.loadScalar(source.pointer, code.add(from, code.mul(at, source.laneStride)));
-        code.storeScalar(element, target, code.add(offset, code.add(code.mul(step, width), i)));
+void emitPackStrips(MicroCode &code, const PackSource &source, Ix lane, Ix end, int width, Ix first, Ix count,
+                    Value target, Ix offset, Ix stripStride) {
+  constexpr int64_t kTogether = 8;
+  // Pieces of powers of two: whole loads and stores, and nothing is written beyond the strip.
+  SmallVector<std::pair<int, int>> pieces;
+  for (int at = 0, n = code.lanes; at < width; at += n) {
+    while (n > width - at)
+      n /= 2;
+    pieces.push_back({at, n});
+  }
+  bool whole = source.lanes.isStatic() && source.lanes.known() % width == 0;
+  auto rows = [&](Ix step, int64_t together) {
+    code.loop(lane, end, width, [&](Ix at) {
+      Ix strip = code.div(code.sub(at, lane), width);
+      SmallVector<Value> masks;
+      for (auto [piece, n] : pieces)
+        masks.push_back(whole ? Value() : code.firstLanes(code.sub(source.lanes, code.add(at, piece)), n));
+      for (int64_t r = 0; r < together; ++r) {
+        Ix from = code.add(source.stepOffset(code.add(first, code.add(step, r))), code.mul(at, source.laneStride));
+        Ix to = code.add(offset, code.add(code.mul(strip, stripStride), code.mul(code.add(step, r), width)));
+        for (auto [piece, mask] : llvm::zip(pieces, masks)) {
+          auto [at, n] = piece;
+          Value values = code.loadStrided(source.pointer, code.add(from, code.mul(source.laneStride, at)),
+                                          source.laneStride, mask, n);
+          code.store(values, target, code.add(to, at));
+        }
       }
     });
-    return;
-  }
-  code.loop(0, count, 1, [&](Ix step) {
-    Ix from = code.add(source.stepOffset(code.add(first, step)), code.mul(lane, source.laneStride));
-    for (auto [j, mask] : llvm::enumerate(masks)) {
-      Ix at = code.add(from, code.mul(source.laneStride, int64_t(j) * n));
-      Value values = code.loadStrided(source.pointer, at, source.laneStride, mask);
-      code.store(values, target, code.add(offset, code.add(code.mul(step, width), int64_t(j) * n)));
-    }
-  });
+  };
+  Ix together = code.mul(code.div(count, kTogether), kTogether);
+  code.loop(0, together, kTogether, [&](Ix step) { rows(step, kTogether); });
+  code.loop(together, count, 1, [&](Ix step) { rows(step, 1); });
 }
 
 } // namespace moe::cpu

@@ -22,9 +22,10 @@ struct PackSource {
 void emitPackPanel(MicroCode &code, const PackSource &source, Ix lane, int width, Ix first, Ix count,
                    mlir::Value target, Ix offset, llvm::function_ref<Ix(Ix)> place = {});
 
-/// The same for a strip of any width. Each step writes whole vectors, so that the target needs a vector of room behind
-/// the last strip, and strips are packed in ascending order.
-void emitPackStrip(MicroCode &code, const PackSource &source, Ix lane, int width, Ix first, Ix count,
-                   mlir::Value target, Ix offset);
+/// Writes the same steps of lanes [lane, end) as strips of `width` lanes, `stripStride` apart, each [step][width]. Some
+/// steps are taken together before the next strip: neighbouring strips share cache lines of the source, whose steps may
+/// lie a multiple of a page apart. Missing lanes of the last strip are zero.
+void emitPackStrips(MicroCode &code, const PackSource &source, Ix lane, Ix end, int width, Ix first, Ix count,
+                    mlir::Value target, Ix offset, Ix stripStride);
 
 } // namespace moe::cpu
