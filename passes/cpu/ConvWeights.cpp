@@ -32,6 +32,10 @@ public:
       band = (band + 1) / 2;
     bands = (s.outHeight + band - 1) / band;
     band = (s.outHeight + bands - 1) / bands;
+    // A panel of dy serves every strip and tap while it is in the first-level cache.
+    int64_t fit = std::max<int64_t>(1, target.l1Bytes * 7 / 8 / (s.outWidth * width * 4));
+    chunk = (band + fit - 1) / fit;
+    chunk = (band + chunk - 1) / chunk;
     int64_t most = std::clamp<int64_t>(kPartFloats / (s.taps() * s.channels * s.outputs), 2, 16);
     partImages = s.batch.ceildiv(most);
     parts = s.batch.ceildiv(partImages);
@@ -53,13 +57,18 @@ private:
   void emitParts();
   void packImage(MicroCode &code, Value x, Ix base, Ix firstRow, Value target);
   void emitTiles(MicroCode &code, Value image, Value gradient, Ix rows, Value sums, Ix sumsAt, Value first);
+  /// A tile: rows of pixels from `row`, panel of dy, strip of x, and tap (or number of taps and channels together).
+  struct Place {
+    Ix row, rows, panel, number, which;
+  };
+  void emitTile(MicroCode &code, Value image, Value gradient, const Place &place, Value sums, Ix sumsAt, Value first);
   void emitSum();
 
   const ConvGroup &group;
   const ConvShape &s;
   KernelModule &module;
   Tile tile;
-  int64_t width, panels, strip, strips, paddedWidth, band, bands;
+  int64_t width, panels, strip, strips, paddedWidth, band, bands, chunk;
   bool mixed;
   flow::Extent partImages, parts;
   BufferRef partsRef{BufferRef::temporary, 0};
@@ -101,80 +110,89 @@ void WeightEmitter::packImage(MicroCode &code, Value x, Ix base, Ix firstRow, Va
 
 void WeightEmitter::emitTiles(MicroCode &code, Value image, Value gradient, Ix rows, Value sums, Ix sumsAt,
                               Value first) {
-  const int64_t plane = paddedRows() * paddedWidth * strip, gradientPanel = band * s.outWidth * width;
   // A group of tiles: its rows are channels of one tap, or taps and channels together.
-  const int64_t outer = mixed ? 1 : strips, inner = mixed ? (s.taps() * s.channels + tile.rows - 1) / tile.rows : s.taps();
-  code.loop(0, outer, 1, [&](Ix number) {
-    code.loop(0, inner, 1, [&](Ix which) {
-      code.loop(0, panels, 1, [&](Ix panel) {
-        MicroOperands operands{image, {}, gradient, code.mul(panel, gradientPanel)};
-        SmallVector<Ix> resultRows;
-        SmallVector<Value> valid;
-        for (int i = 0; i < tile.rows; ++i) {
-          Ix tap = which, channel = 0, row = 0;
-          if (mixed) {
-            row = code.add(code.mul(which, tile.rows), i);
-            bool exact = (s.taps() * s.channels) % tile.rows == 0;
-            valid.push_back(exact ? Value() : code.less(row, s.taps() * s.channels));
-            row = code.min(row, s.taps() * s.channels - 1);
-            tap = code.div(row, s.channels);
-            channel = code.rem(row, s.channels);
-          } else {
-            channel = i;
-            Ix c = code.add(code.mul(number, strip), i);
-            valid.push_back(s.channels % strip == 0 ? Value() : code.less(c, s.channels));
-            row = code.add(code.mul(tap, s.channels), code.min(c, s.channels - 1));
-          }
-          Ix ky = code.div(tap, s.kernelWidth), kx = code.rem(tap, s.kernelWidth);
-          Ix pixel = code.add(code.mul(ky, paddedWidth), kx);
-          operands.rows.push_back(
-              code.add(code.mul(number, plane), code.add(code.mul(pixel, strip), channel)));
-          resultRows.push_back(row);
-        }
-        Reduction nest[] = {{rows, s.strideY * paddedWidth * strip, s.outWidth * width},
-                            {s.outWidth, s.strideX * strip, width}};
-        // Row i of where the sums wait, while row i of the image is summed.
-        auto ahead = [&](Ix turn) {
-          Ix i = code.min(turn, tile.rows - 1), row = mixed ? code.add(code.mul(which, tile.rows), i) : Ix();
-          if (!mixed)
-            row = code.add(code.mul(which, s.channels), code.add(code.mul(number, strip), i));
-          row = code.min(row, s.taps() * s.channels - 1);
-          Ix at = code.add(sumsAt, code.add(code.mul(row, s.outputs), code.mul(panel, width)));
-          for (int64_t j = 0; j < width; j += 16)
-            code.prefetch(sums, code.add(at, j), /*write=*/true, 3);
-        };
-        Values totals = emitMicroKernel(code, tile, operands, nest, ahead);
-        SmallVector<Value> masks;
-        for (int j = 0; j < tile.vectors; ++j)
-          masks.push_back(s.outputs % width == 0
-                              ? Value()
-                              : code.firstLanes(code.sub(s.outputs, code.add(code.mul(panel, width), j * code.lanes))));
-        auto at = [&](int i, int j) {
-          Ix column = code.add(code.mul(panel, width), j * code.lanes);
-          return code.add(sumsAt, code.add(code.mul(resultRows[i], s.outputs), column));
-        };
-        totals = code.choose(first, [&] { return totals; },
-                             [&] {
-                               Values added;
-                               for (int i = 0; i < tile.rows; ++i)
-                                 for (int j = 0; j < tile.vectors; ++j)
-                                   added.push_back(code.addf(totals[i * tile.vectors + j],
-                                                             code.load(sums, at(i, j), masks[j])));
-                               return added;
-                             });
-        for (int i = 0; i < tile.rows; ++i) {
-          auto store = [&] {
-            for (int j = 0; j < tile.vectors; ++j)
-              code.store(totals[i * tile.vectors + j], sums, at(i, j), masks[j]);
-          };
-          if (valid[i])
-            code.when(valid[i], store);
-          else
-            store();
-        }
+  const int64_t outer = mixed ? 1 : strips;
+  const int64_t inner = mixed ? (s.taps() * s.channels + tile.rows - 1) / tile.rows : s.taps();
+  code.loop(0, rows, chunk, [&](Ix row) {
+    Value begins = code.both(first, code.equal(row, 0));
+    code.loop(0, panels, 1, [&](Ix panel) {
+      code.loop(0, outer, 1, [&](Ix number) {
+        code.loop(0, inner, 1, [&](Ix which) {
+          emitTile(code, image, gradient, {row, code.min(chunk, code.sub(rows, row)), panel, number, which}, sums, sumsAt,
+                   begins);
+        });
       });
     });
   });
+}
+
+void WeightEmitter::emitTile(MicroCode &code, Value image, Value gradient, const Place &place, Value sums, Ix sumsAt,
+                             Value first) {
+  const int64_t plane = paddedRows() * paddedWidth * strip, gradientPanel = band * s.outWidth * width;
+  const int64_t lines = s.taps() * s.channels;
+  const Ix firstColumn = code.mul(place.panel, width);
+  // Row i of the tile as a line of the result, [tap][channel]; it may lie beyond the last channel.
+  auto lineOf = [&](Ix i) {
+    if (mixed)
+      return code.add(code.mul(place.which, tile.rows), i);
+    return code.add(code.mul(place.which, s.channels), code.add(code.mul(place.number, strip), i));
+  };
+  MicroOperands operands{image, {}, gradient,
+                         code.add(code.mul(place.panel, gradientPanel), code.mul(place.row, s.outWidth * width))};
+  SmallVector<Value> valid;
+  for (int i = 0; i < tile.rows; ++i) {
+    Ix tap = place.which, channel = i;
+    if (mixed) {
+      Ix line = code.min(lineOf(i), lines - 1);
+      tap = code.div(line, s.channels);
+      channel = code.rem(line, s.channels);
+      valid.push_back(lines % tile.rows == 0 ? Value() : code.less(lineOf(i), lines));
+    } else {
+      valid.push_back(s.channels % strip == 0 ? Value()
+                                              : code.less(code.add(code.mul(place.number, strip), i), s.channels));
+    }
+    Ix y = code.add(code.mul(place.row, s.strideY), code.div(tap, s.kernelWidth)), x = code.rem(tap, s.kernelWidth);
+    Ix pixel = code.add(code.mul(y, paddedWidth), x);
+    operands.rows.push_back(code.add(code.mul(place.number, plane), code.add(code.mul(pixel, strip), channel)));
+  }
+  // Rows of where the sums wait, while rows of the image are summed.
+  const int64_t share = (tile.rows + chunk - 1) / chunk;
+  auto ahead = [&](Ix turn) {
+    for (int64_t i = 0; i < share; ++i) {
+      Ix line = code.min(lineOf(code.min(code.add(code.mul(turn, share), i), tile.rows - 1)), lines - 1);
+      for (int64_t j = 0; j < width; j += 16)
+        code.prefetch(sums, code.add(code.add(sumsAt, code.mul(line, s.outputs)), code.add(firstColumn, j)), /*write=*/true, 3);
+    }
+  };
+  Reduction nest[] = {{place.rows, s.strideY * paddedWidth * strip, s.outWidth * width},
+                      {s.outWidth, s.strideX * strip, width}};
+  Values totals = emitMicroKernel(code, tile, operands, nest, ahead);
+  SmallVector<Value> masks;
+  for (int j = 0; j < tile.vectors; ++j)
+    masks.push_back(s.outputs % width == 0 ? Value()
+                                           : code.firstLanes(code.sub(s.outputs, code.add(firstColumn, j * code.lanes))));
+  auto at = [&](Ix line, int j) {
+    return code.add(sumsAt, code.add(code.mul(line, s.outputs), code.add(firstColumn, j * code.lanes)));
+  };
+  totals = code.choose(first, [&] { return totals; },
+                       [&] {
+                         Values added;
+                         for (int i = 0; i < tile.rows; ++i)
+                           for (int j = 0; j < tile.vectors; ++j)
+                             added.push_back(code.addf(totals[i * tile.vectors + j],
+                                                       code.load(sums, at(code.min(lineOf(i), lines - 1), j), masks[j])));
+                         return added;
+                       });
+  for (int i = 0; i < tile.rows; ++i) {
+    auto store = [&] {
+      for (int j = 0; j < tile.vectors; ++j)
+        code.store(totals[i * tile.vectors + j], sums, at(lineOf(i), j), masks[j]);
+    };
+    if (valid[i])
+      code.when(valid[i], store);
+    else
+      store();
+  }
 }
 
 void WeightEmitter::emitParts() {

@@ -68,7 +68,7 @@ void measure(const Options &options, const std::string &what, double flops, int 
              std::vector<Variant> variants) {
   Threads pool(threads);
   auto peak = [&] {
-    const long turns = 100000;
+    const long turns = 400000;
     double done = 0;
     double time = seconds([&] { pool.run(threads, 1, [&](int, int64_t, int64_t) { done = moe::bench::runPeak(lanes, turns); }); });
     return done * threads / time;
