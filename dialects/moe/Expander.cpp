@@ -318,6 +318,15 @@ LogicalResult Expander::interpret(Block &body) {
       return op.emitError() << "expected an op of the model language, found '" << op.getName() << "'";
     if (failed(expands.expand(*this)))
       return failure();
+    // Offsets within a sample stay below 2^31: an axis count is no protection, since axes multiply.
+    for (Value result : op.getResults()) {
+      const Record *found = record(result);
+      auto *tensor = found ? std::get_if<Tensor>(&found->is) : nullptr;
+      int64_t count = tensor && tensor->experts ? tensor->type().getDimSize(0) : 1;
+      for (int64_t extent : tensor ? tensor->sample() : ArrayRef<int64_t>())
+        if (llvm::MulOverflow(count, extent, count) || count > INT32_MAX)
+          return op.emitError() << "expected a value of at most " << INT32_MAX << " elements a sample, found " << shapeText(*tensor);
+    }
   }
   return success();
 }

@@ -14,11 +14,21 @@ using namespace mlir;
 using namespace moe;
 
 std::string moe::didYouMean(StringRef word, ArrayRef<StringRef> words) {
+  auto letters = [](StringRef text) {
+    std::string sorted = text.str();
+    llvm::sort(sorted);
+    return sorted;
+  };
   StringRef best;
-  unsigned least = std::max<unsigned>(2, word.size() / 3) + 1;
-  for (StringRef other : words)
-    if (unsigned distance = word.edit_distance(other); distance < least && distance < word.size())
+  // One slip in a short word, two in a longer one, a third of a long one; or the same letters in another order.
+  unsigned least = (word.size() < 4 ? 1 : std::max<unsigned>(2, word.size() / 3)) + 1;
+  for (StringRef other : words) {
+    unsigned distance = word.edit_distance(other);
+    if (distance == 2 && letters(word) == letters(other))
+      distance = 1;
+    if (distance < least && distance < word.size())
       least = distance, best = other;
+  }
   return best.empty() ? "" : (" (did you mean '" + best + "'?)").str();
 }
 

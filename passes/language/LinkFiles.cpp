@@ -13,8 +13,15 @@ using namespace moe;
 static constexpr unsigned maxNesting = 256;
 
 LogicalResult moe::checkNesting(StringRef text, StringRef name, MLIRContext *context) {
-  unsigned depth = 0, line = 1;
+  struct Open {
+    char bracket;
+    unsigned line, column;
+  };
+  std::vector<Open> open;
+  bool matched = true; // else the parser says at once what is wrong
+  unsigned line = 1;
   const char *lineStart = text.begin();
+  auto place = [&](unsigned row, unsigned column) { return FileLineColLoc::get(context, name, row, column); };
   for (const char *at = text.begin(), *end = text.end(); at != end; ++at) {
     switch (*at) {
     case '\n':
@@ -33,22 +40,31 @@ LogicalResult moe::checkNesting(StringRef text, StringRef name, MLIRContext *con
         ++at;
       break;
     case '(': case '[': case '{': case '<':
-      if (++depth > maxNesting)
-        return emitError(FileLineColLoc::get(context, name, line, unsigned(at - lineStart) + 1))
-               << "expected brackets to nest at most " << maxNesting << " deep, found more";
+      open.push_back({*at, line, unsigned(at - lineStart) + 1});
+      if (open.size() > maxNesting)
+        return emitError(place(line, open.back().column)) << "expected brackets to nest at most " << maxNesting << " deep, found more";
       break;
     case '>':
       if (at != text.begin() && at[-1] == '-')
         break; // an arrow
       [[fallthrough]];
-    case ')': case ']': case '}':
-      depth -= depth > 0;
+    case ')': case ']': case '}': {
+      char wanted = *at == ')' ? '(' : *at == ']' ? '[' : *at == '}' ? '{' : '<';
+      matched &= !open.empty() && open.back().bracket == wanted;
+      if (!open.empty())
+        open.pop_back();
       break;
+    }
     default:
       break;
     }
   }
-  return success();
+  if (!matched || open.empty())
+    return success();
+  Open last = open.back();
+  const char closing = last.bracket == '(' ? ')' : last.bracket == '[' ? ']' : last.bracket == '{' ? '}' : '>';
+  return emitError(place(last.line, last.column)) << "expected '" << std::string(1, closing) << "' that closes '"
+                                                  << std::string(1, last.bracket) << "', found the end of the file";
 }
 
 static bool isDeclaration(Operation *op) {

@@ -7,7 +7,8 @@
 
 namespace moe {
 
-/// Reports brackets that nest deeper than any text that people write: MLIR's parser recurses on them. `name` is the file's.
+/// Reports brackets that nest deeper than any text that people write, since MLIR's parser recurses on them, and a file that
+/// ends before its brackets do. `name` is the file's.
 llvm::LogicalResult checkNesting(llvm::StringRef text, llvm::StringRef name, mlir::MLIRContext *context);
 
 /// Moves the ops of all modules into the first one. A declaration gives way to its definition; two definitions of a name are

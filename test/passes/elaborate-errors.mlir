@@ -253,3 +253,10 @@ moe.model @a(%x: vector[4]) {
 moe.model @b(%x: vector[4]) {
   return logits = %x
 }
+// -----
+moe.model @m(%x: vector[65536]) {
+  %column = reshape %x to [65536, 1]
+  // expected-error@+1 {{expected a value of at most 2147483647 elements a sample, found [65536, 65536]}}
+  %y = mul %column, %x
+  return logits = %y
+}
