@@ -20,6 +20,8 @@ struct InferOptions {
   std::string program, checkpoint, parameters; // one of the last two
   std::string entry;                           // empty: the first inference entry
   std::vector<std::string> inputs, outputs;    // name=@file
+  std::string outputFolder;                    // every output as <name>.npy; empty: none
+  double progress = 0;                         // step / total steps, for entries that depend on it
   int top = 5, threads = 0;
 };
 Status inferCommand(const InferOptions &options);

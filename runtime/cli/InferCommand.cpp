@@ -141,7 +141,13 @@ Status inferCommand(const InferOptions &options) {
       return invalidInput(input.path, ": expected ", tensor.bytes.size(), " bytes, found ", array.bytes.size());
     std::memcpy(tensor.bytes.data(), array.bytes.data(), array.bytes.size());
   }
-  MOERT_TRY(session->run({}));
+  MOERT_TRY(session->run({.step = 0, .progress = options.progress}));
+  if (!options.outputFolder.empty())
+    for (const fb::Port *declared : *entry->outputs()) {
+      MOERT_ASSIGN(Tensor tensor, session->output(declared->name()->string_view()));
+      MOERT_TRY(writeNpy(concat(options.outputFolder, "/", declared->name()->string_view(), ".npy"), tensor.type,
+                         tensor.shape, tensor.bytes));
+    }
   for (const Named &output : outputs) {
     MOERT_ASSIGN(Tensor tensor, session->output(output.name));
     MOERT_TRY(writeNpy(output.path, tensor.type, tensor.shape, tensor.bytes));

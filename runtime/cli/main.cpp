@@ -96,6 +96,9 @@ int main(int argc, char **argv) {
   source->require_option(1);
   infer->add_option("--input", inference.inputs, "name=@file.png or name=@file.npy")->allow_extra_args(false);
   infer->add_option("--output", inference.outputs, "name=@file.npy")->allow_extra_args(false);
+  infer->add_option("--output-folder", inference.outputFolder, "every output as <name>.npy");
+  infer->add_option("--progress", inference.progress, "step / total steps, where an entry depends on it")
+      ->check(CLI::Range(0.0, 1.0));
   infer->add_option("--entry", inference.entry, "default: the first inference entry");
   infer->add_option("--top", inference.top, "how many classes to print")->check(CLI::Range(1, 1000));
   infer->add_option("--threads", inference.threads, "0: every core")->check(CLI::Range(0, 1024));

@@ -1,0 +1,109 @@
+"""One step's loss and every gradient of the example models: compiled f32 code and PyTorch f32, both against the f64 evaluator.
+
+    gradients.py <folder of moec and moert> [--rows 5] [--models mnist_cnn,hmoe_28] [--targets cpu,cpu:x86-64-v3]
+
+Parameters are all random (experts distinct, biases not zero), inputs and labels too, progress 0.3. The error of a tensor is
+its largest absolute difference over its largest absolute value. Ours must be at most twice PyTorch's own, or `floor`, whichever
+is larger: an error below a few units in the last place of the tensor's scale says nothing about either side.
+"""
+
+import argparse
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+import safetensors.numpy
+import torch
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import models  # noqa: E402
+
+ROOT = pathlib.Path(__file__).parents[2]
+PROGRESS = 0.3
+FLOOR = 4 * 2.0**-24
+
+
+def load(folder):
+    return {p.stem: np.load(p) for p in pathlib.Path(folder).glob("*.npy")}
+
+
+def torch_gradients(model, params, image, label, domain, dtype):
+    p = {k: torch.from_numpy(v).to(dtype).requires_grad_() for k, v in params.items()}
+    loss, _ = models.LOSSES[model](p, torch.from_numpy(image).to(dtype), torch.from_numpy(label).long(), torch.from_numpy(domain), PROGRESS)
+    loss.backward()
+    return {"loss": loss.detach().numpy()} | {f"grad.{k}": v.grad.numpy() for k, v in p.items()}
+
+
+def error(a, truth):
+    return float(np.max(np.abs(a.astype(np.float64) - truth)) / max(np.max(np.abs(truth)), 1e-30))
+
+
+def check(binaries, model, target, rows, seed, report):
+    rng = np.random.default_rng(seed)
+    with tempfile.TemporaryDirectory() as folder:
+        def run(*command):
+            out = subprocess.run([str(c) for c in command], capture_output=True, text=True)
+            if out.returncode:
+                sys.exit(f"{' '.join(map(str, command))}\n{out.stdout}{out.stderr}")
+        text, program = ROOT / f"examples/models/{model}.mlir", f"{folder}/p.moe"
+        run(binaries / "moec", "compile", text, "--gradients", "--target", target, "-o", program)
+        run(binaries / "moert", "train", program, "--recipe", ROOT / "examples/recipes/rotated_fashion_mnist.toml", "--steps", 0,
+            "--out", f"{folder}/init")
+        shapes = safetensors.numpy.load_file(next(pathlib.Path(f"{folder}/init/last").glob("param*.safetensors")))
+        params = {}
+        for path, value in shapes.items():
+            fan = int(np.prod(value.shape[1:])) if value.ndim > 1 else 1
+            noise = rng.standard_normal(value.shape) * (1.2 / np.sqrt(fan) if value.ndim > 1 else 0.2)
+            params[path] = (noise + (1 if path.endswith("norm.weight") else 0)).astype(np.float32)
+        safetensors.numpy.save_file(params, f"{folder}/p.safetensors")
+        image = rng.random((rows, 1, 28, 28), np.float32)
+        label = rng.integers(0, 10, rows).astype(np.int32)
+        label[0] = -1                                    # unknown: leaves the loss and its denominator
+        domain = np.zeros(rows, np.int32)
+        inputs = []
+        for name, value in (("image", image), ("label", label), ("domain", domain)):
+            np.save(f"{folder}/{name}.npy", value)
+            inputs += ["--input", f"{name}=@{folder}/{name}.npy"]
+        if model == "mnist_cnn":
+            inputs = inputs[:4]
+        for side in ("ours", "truth"):
+            pathlib.Path(folder, side).mkdir()
+        common = ["--params", f"{folder}/p.safetensors", "--entry", "gradients", "--progress", PROGRESS]
+        run(binaries / "moert", "infer", program, *common, *inputs, "--output-folder", f"{folder}/ours")
+        run(binaries / "moec", "evaluate", text, "--gradients", *common, *inputs, "--output-folder", f"{folder}/truth")
+        ours, truth = load(f"{folder}/ours"), load(f"{folder}/truth")
+    witness = torch_gradients(model, params, image, label, domain, torch.float32)
+    witness64 = torch_gradients(model, params, image, label, domain, torch.float64)
+    failures = 0
+    worst = (0, "")
+    for name in sorted(witness):
+        semantic = error(witness64[name], truth[name])   # the evaluator and PyTorch in f64 agree on what is computed
+        mine, theirs = error(ours[name], truth[name]), error(witness[name], truth[name])
+        bad = semantic > 1e-9 or not mine <= max(2 * theirs, FLOOR)
+        failures += bad
+        worst = max(worst, (mine / max(theirs, FLOOR / 2), name))
+        if report or bad:
+            print(f"{'FAIL' if bad else 'ok  '} {model} {target} {name}: ours {mine:.2e}, PyTorch {theirs:.2e}, PyTorch f64 {semantic:.1e}")
+    print(f"{model} {target}, {rows} rows, seed {seed}: {len(witness)} tensors, {failures} beyond twice PyTorch's error; "
+          f"largest ratio {worst[0]:.2f} ({worst[1]})", flush=True)
+    return failures
+
+
+def main():
+    a = argparse.ArgumentParser()
+    a.add_argument("binaries", type=pathlib.Path)
+    a.add_argument("--rows", type=int, default=5)
+    a.add_argument("--seeds", type=int, default=1)
+    a.add_argument("--models", default="mnist_cnn,hmoe_28")
+    a.add_argument("--targets", default="cpu")
+    a.add_argument("--report", action="store_true")
+    a = a.parse_args()
+    torch.set_num_threads(1)
+    failures = sum(check(a.binaries.resolve(), m, t, a.rows, s, a.report)
+                   for m in a.models.split(",") for t in a.targets.split(",") for s in range(a.seeds))
+    sys.exit(1 if failures else 0)
+
+
+main()
