@@ -38,7 +38,7 @@ struct AddGradientsEntry : PassWrapper<AddGradientsEntry, OperationPass<ModuleOp
     });
     for (flow::EntryOp entry : training) {
       OpBuilder outer(entry->getContext());
-      outer.setInsertionPointAfter(entry);
+      outer.setInsertionPointToEnd(entry->getBlock());   // behind `main`, which stays the first to infer by
       auto copy = cast<flow::EntryOp>(outer.clone(*entry));
       copy.setKind(flow::EntryKind::infer);
       copy.setSymName(training.size() == 1 ? "gradients" : ("gradients_" + entry.getSymName()).str());

@@ -87,7 +87,7 @@ def main():
             subprocess.run([BIN / "moec", "compile", ROOT / f"examples/models/{model}.mlir", "-o", program], check=True)
             if a.what == "losses":
                 steps = a.steps or 200
-                weights = {k: v for k, v in initial(program, f"{folder}/i", 0).items() if k in parameters(program)}
+                weights = initial(program, f"{folder}/i", 0)
                 moert(program, f"{folder}/r", steps, a.batch, 0, ("--set", "log.every=1", "--set", "eval.every=0"))
                 ours = {m["step"]: m["loss"] for m in metrics(f"{folder}/r") if "loss" in m}
                 _, one = witness(model, weights, images, steps, a.batch, 0, 1)
@@ -101,7 +101,7 @@ def main():
             print(f"\n{model}, {steps} steps of 5 x {a.batch} images, domain 0 held out\n\n| seed | held out, ours | PyTorch | out-splits, ours | PyTorch |\n|---|---|---|---|---|", flush=True)
             held, out = [], []
             for seed in range(a.seeds):
-                weights = {k: v for k, v in initial(program, f"{folder}/i{seed}", seed).items() if k in parameters(program)}
+                weights = initial(program, f"{folder}/i{seed}", seed)
                 moert(program, f"{folder}/r{seed}", steps, a.batch, seed, ("--set", f"eval.every={steps}", "--set", "eval.images=0"))
                 last = [m for m in metrics(f"{folder}/r{seed}") if "env0_in_acc" in m][-1]
                 n = {s: len(images.split[0][s]) for s in ("in", "out")}
@@ -118,11 +118,6 @@ def main():
                 if len(d) > 1:
                     half = STUDENT_90[len(d)] * statistics.stdev(d) / math.sqrt(len(d))
                     print(f"\n{name}: mean difference {statistics.mean(d):+.2f} points, 90 % interval [{statistics.mean(d) - half:+.2f}, {statistics.mean(d) + half:+.2f}]", flush=True)
-
-
-def parameters(program):
-    out = json.loads(subprocess.run([BIN / "moec", "inspect", program, "--json"], capture_output=True, text=True, check=True).stdout)
-    return {p["path"] for p in out["parameters"]}
 
 
 main()
