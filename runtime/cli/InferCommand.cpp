@@ -156,7 +156,7 @@ Status inferCommand(const InferOptions &options) {
   if (auto scores = scoresOutput(*program, *entry); scores.ok()) {
     MOERT_ASSIGN(Tensor tensor, session->output(*scores));
     printTop(tensor, options.top);
-  } else if (outputs.empty()) {
+  } else if (outputs.empty() && options.outputFolder.empty()) {
     return invalidInput("entry '", entry->name()->str(), "' has no class scores to print; give --output name=@file.npy");
   }
   return okStatus();
