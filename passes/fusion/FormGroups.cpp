@@ -1,6 +1,6 @@
 // --moe-form-groups: partitions each entry into groups that one kernel runs. Memory traffic is what costs, so a value
 // that never leaves its group is the gain. The steps:
-//   1. Identities (barriers, stop_gradient) have done their work and are dropped.
+//   1. Identities are dropped: they have done their work, barriers when groups are formed.
 //   2. Free ops (constants, broadcasts, views) cost nothing where they are used: each group takes its own copy. Only one
 //      that a contraction, an output or an assignment needs in memory is a group's result.
 //   3. In program order each op joins the groups that make its operands: a contraction's or convolution's takes
@@ -26,13 +26,20 @@ bool isRoot(Operation *op) {
   return isa<flow::ContractOp, flow::ConvOp, flow::ConvInputGradOp, flow::ConvWeightGradOp>(op);
 }
 bool isIdentity(Operation *op) { return isa<flow::BarrierOp, flow::StopGradientOp, flow::ReverseGradientOp>(op); }
+void dropIdentities(Block &block, llvm::function_ref<bool(Operation *)> which) {
+  for (Operation &op : llvm::make_early_inc_range(block))
+    if (which(&op)) {
+      op.getResult(0).replaceAllUsesWith(op.getOperand(0));
+      op.erase();
+    }
+}
 bool isBoundary(Operation *op) {
   return isa<flow::InputOp, flow::ParameterOp, flow::StateOp, flow::OutputOp, flow::AssignOp, flow::ExposeOp>(op);
 }
 // Free in a loop, and in an epilogue.
 bool isFreeKind(Operation *op) {
   return isa<flow::ConstantOp, flow::ExtentOp, flow::ScalarOp, flow::IotaOp, flow::BroadcastOp, flow::ReshapeOp,
-             flow::TransposeOp, flow::SliceOp>(op);
+             flow::TransposeOp, flow::SliceOp, flow::BarrierOp>(op);
 }
 bool isFreeInEpilogue(Operation *op) { return isa<flow::ConstantOp, flow::BroadcastOp>(op); }
 
@@ -76,7 +83,7 @@ private:
   /// The ops that are no free ones and the boundary values that `op` reads, through free ops.
   void sources(Operation *op, llvm::SetVector<Value> &found) const;
   /// The ops that read a value, through free ops.
-  void readers(Value value, llvm::SetVector<Operation *> &found) const;
+  void readers(Value value, llvm::SetVector<Operation *> &found, bool throughBarriers = true) const;
   llvm::SetVector<Value> outputsOf(ArrayRef<Operation *> ops) const;
   /// Ops and the free ops that they use, in program order.
   SmallVector<Operation *> withFree(ArrayRef<Operation *> ops) const;
@@ -91,6 +98,7 @@ private:
   llvm::DenseMap<Operation *, unsigned> index;      // program order
   llvm::DenseSet<Operation *> kept;                 // free kinds that must be in memory
   llvm::DenseSet<Operation *> updates;              // ops that lead to assignments alone
+  llvm::DenseSet<Operation *> forward;              // ops that the losses and other results need
   llvm::DenseMap<Operation *, unsigned> home;       // op -> cluster
   std::vector<Cluster> clusters;
 };
@@ -102,9 +110,10 @@ void Fusion::sources(Operation *op, llvm::SetVector<Value> &found) const {
   }
 }
 
-void Fusion::readers(Value value, llvm::SetVector<Operation *> &found) const {
+void Fusion::readers(Value value, llvm::SetVector<Operation *> &found, bool throughBarriers) const {
   for (Operation *user : value.getUsers()) {
-    if (isFree(user)) readers(user->getResult(0), found);
+    if (isa<flow::BarrierOp>(user) && !throughBarriers) continue;
+    if (isFree(user)) readers(user->getResult(0), found, throughBarriers);
     // A reshape stands outside of groups in front of what needs memory.
     else found.insert(user);
   }
@@ -162,6 +171,16 @@ bool Fusion::fitsEpilogue(const Cluster &root, const Cluster &loop) const {
   }
   for (Operation *op : withFree(loop.ops))
     if (!llvm::is_contained(loop.ops, op) && !isFreeInEpilogue(op)) return false;
+  // One result for another is a gain; two would be better read by the loops that need them.
+  SmallVector<Operation *> ops(root.ops);
+  ops.append(loop.ops);
+  auto bytes = [&](ArrayRef<Operation *> of) {
+    double sum = 0;
+    for (Value output : outputsOf(of))
+      sum += cpu::estimate(flow::elementsOf(output.getType())) * (getElementTypeOrSelf(output.getType()).isInteger(1) ? 1 : 4);
+    return sum;
+  };
+  if (bytes(ops) > 1.3 * bytes(root.ops)) return false;
   // What the epilogue broadcasts comes from outside: the tile has only its own elements.
   llvm::SmallDenseSet<Operation *> inside(root.ops.begin(), root.ops.end());
   inside.insert(loop.ops.begin(), loop.ops.end());
@@ -198,6 +217,8 @@ bool Fusion::tryMerge(unsigned a, unsigned b, Value shared) {
   if (a == b || closesCycle(a, b)) return false;
   Cluster &into = clusters[a], &from = clusters[b];
   if (into.root && from.root) return false;
+  // What is computed again for the backward part is computed there.
+  if (forward.contains(into.ops.front()) != forward.contains(from.ops.front())) return false;
   // An update waits for its predicate, and reads and writes a state once if all of it does.
   bool update = updates.contains(from.ops.front());
   if (updates.contains(into.ops.front()) != update) return false;
@@ -248,8 +269,9 @@ void Fusion::joinSiblings() {
   for (Operation &op : entry.getBody().front())
     for (Value value : op.getResults()) {
       if (isFree(&op)) continue;
+      // A value that is computed again twice is so on purpose: barriers keep its readers apart.
       llvm::SetVector<Operation *> users;
-      readers(value, users);
+      readers(value, users, /*throughBarriers=*/false);
       llvm::SetVector<unsigned> loops;
       for (Operation *user : users)
         if (auto found = home.find(user); found != home.end() && !clusters[found->second].root) loops.insert(found->second);
@@ -263,14 +285,16 @@ void Fusion::joinSiblings() {
 
 void Fusion::number() {
   Block &block = entry.getBody().front();
-  for (Operation &op : llvm::make_early_inc_range(block))
-    if (isIdentity(&op)) {
-      op.getResult(0).replaceAllUsesWith(op.getOperand(0));
-      op.erase();
-    }
+  dropIdentities(block, [](Operation *op) { return isIdentity(op) && !isa<flow::BarrierOp>(op); });
   for (Operation &op : llvm::make_early_inc_range(llvm::reverse(block)))
     if (!isa<flow::InputOp>(op) && isOpTriviallyDead(&op)) op.erase();
   for (Operation &op : block) index[&op] = index.size();
+  for (Operation &op : llvm::reverse(block)) {
+    auto output = llvm::dyn_cast<flow::OutputOp>(op);
+    if ((output && output.getName() != "finite") ||
+        llvm::any_of(op.getUsers(), [&](Operation *user) { return forward.contains(user); }))
+      forward.insert(&op);
+  }
   for (Operation &op : llvm::reverse(block))
     if (!isBoundary(&op) && !op.use_empty() && llvm::all_of(op.getUsers(), [&](Operation *user) {
           return isa<flow::AssignOp>(user) || updates.contains(user);
@@ -281,7 +305,7 @@ void Fusion::number() {
     if (!isRoot(&op) && !isa<flow::OutputOp, flow::AssignOp>(op)) continue;
     for (Value operand : op.getOperands()) {
       Operation *maker = operand.getDefiningOp();
-      while (isa<flow::ReshapeOp>(maker)) maker = maker->getOperand(0).getDefiningOp();
+      while (isa<flow::ReshapeOp, flow::BarrierOp>(maker)) maker = maker->getOperand(0).getDefiningOp();
       if (isFreeKind(maker)) kept.insert(maker);
     }
   }
@@ -328,7 +352,7 @@ LogicalResult Fusion::rebuild() {
     else done.set(i);
   }
   llvm::sort(waiting, [&](unsigned a, unsigned b) {
-    return index.lookup(clusters[a].ops.back()) < index.lookup(clusters[b].ops.back());
+    return index.lookup(clusters[a].ops.front()) < index.lookup(clusters[b].ops.front());
   });
   while (!waiting.empty()) {
     auto *next = llvm::find_if(waiting, [&](unsigned i) {
@@ -407,6 +431,7 @@ LogicalResult Fusion::run() {
   number();
   makeClusters();
   joinSiblings();
+  dropIdentities(entry.getBody().front(), isIdentity);
   return rebuild();
 }
 
