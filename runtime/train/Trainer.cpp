@@ -167,12 +167,14 @@ Status Run::step(Prefetch &batches) {
   if (!batch)
     return internalError("the loader ended before the run");
   MOERT_TRY(feed(*session_, *batch));
+  double began = secondsSince(options_.started);
   Step now{state_.step, double(state_.step) / double(recipe_.steps)};
   MOERT_TRY(session_->run(now)); // a failure names the step
   MOERT_ASSIGN(float finite, session_->scalarOutput("finite"));
   MOERT_ASSIGN(float loss, session_->scalarOutput("loss"));
   if (first_)
-    progress_.say(concat("first step done ", secondsSince(options_.started), " s after the start"));
+    progress_.say(concat("first step done: began ", std::round(began * 1e4) / 1e4, " s after the process, took ",
+                         std::round((secondsSince(options_.started) - began) * 1e4) / 1e4, " s"));
   if (finite == 0) {
     // No state changed, so what is in memory is the last good state: keep it.
     MOERT_TRY(save(folder_->last()));

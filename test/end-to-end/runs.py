@@ -70,7 +70,7 @@ class Runs:
     def command(self, out, *extra, threads=2):
         return [str(a) for a in (self.moert, "train", self.program, "--out", self.folder / out, "--threads", threads, "--set",
                                  f"data.path={self.images}", "--set", "data.angles=[0,10,20]", "--set", f"train.steps={self.steps}", "--set",
-                                 "train.batch_per_domain=8", "--set", "eval.every=25", "--set", "eval.batch=16", *extra)]
+                                 "train.batch_per_domain=8", "--set", "eval.every=25", "--set", "train.checkpoint_every=5", "--set", "eval.batch=16", *extra)]
 
     def run(self, command, **options):
         return subprocess.run(command, capture_output=True, text=True, **options)
@@ -116,6 +116,7 @@ class Runs:
         started = time.time()
         self.train("timed")
         length = time.time() - started
+        pause = max(0.1, 4 * length / self.kill_count)  # so that most kills fall into one run
         while killed < self.kill_count:
             shutil.rmtree(self.folder / "killed", ignore_errors=True)
             while True:
@@ -123,7 +124,7 @@ class Runs:
                 process = subprocess.Popen(self.command("killed", *resume, threads=rng.choice((1, 2, 3))),
                                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
                 try:
-                    _, error = process.communicate(timeout=rng.uniform(0, length if killed < self.kill_count else 60 + 10 * length))
+                    _, error = process.communicate(timeout=rng.uniform(0, pause) if killed < self.kill_count else 60 + 10 * length)
                     assert process.returncode == 0, error
                     break
                 except subprocess.TimeoutExpired:
