@@ -1,6 +1,7 @@
 // Walks an entry in order. Boundary ops read and write the bindings; a group is its block with the arguments bound;
 // every other op evaluates itself.
 #include "dialects/flow/Evaluator.h"
+#include "runtime/program/Philox.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/TypeSwitch.h"
 #include <cmath>
@@ -133,11 +134,17 @@ FailureOr<Evaluation> evaluate(EntryOp entry, const Bindings &bindings) {
 
 
 void bindRandom(EntryOp entry, Bindings &bindings, std::mt19937_64 &random, int64_t classes) {
-  auto draw = [&](double low, double high) { return double(float(low + (high - low) * (double(random() >> 11) * 0x1p-53))); };
+  // Each name has numbers of its own, so that what a value is does not hang on the order or the number of others.
+  uint64_t seed = random();
+  std::mt19937_64 own;
+  auto draw = [&](double low, double high) {
+    return double(float(low + (high - low) * (double(own() >> 11) * 0x1p-53)));
+  };
   auto bind = [&](std::map<std::string, Array> &to, StringRef name, Value value, auto next) {
     auto shape = shapeOf(value.getType(), bindings.setting.symbols);
     if (!shape || to.count(name.str()))
       return;
+    own.seed(seed ^ moert::philoxStream(name));
     Array array(*shape);
     for (double &element : array.data)
       element = next();
@@ -149,7 +156,7 @@ void bindRandom(EntryOp entry, Bindings &bindings, std::mt19937_64 &random, int6
       bind(bindings.inputs, input.getName(), input.getY(), [&]() -> double {
         if (element.isF32())
           return draw(-1, 1);
-        return double(random() % uint64_t(element.isInteger(1) ? 2 : classes));
+        return double(own() % uint64_t(element.isInteger(1) ? 2 : classes));
       });
     } else if (auto parameter = dyn_cast<ParameterOp>(op)) {
       ArrayRef<int64_t> shape = cast<RankedTensorType>(parameter.getY().getType()).getShape();

@@ -3,6 +3,7 @@
 #include "passes/fusion/Fusion.h"
 #include "passes/language/CheckUnused.h"
 #include "passes/language/Elaborate.h"
+#include "passes/pipeline/VerifyByEvaluation.h"
 #include "passes/planning/Passes.h"
 #include "passes/training/Training.h"
 #include "mlir/Support/Timing.h"
@@ -60,6 +61,7 @@ LogicalResult runPipeline(ModuleOp module, const PipelineOptions &options, Phase
   DefaultTimingManager times;
   times.setEnabled(options.timing);
   TimingScope all = times.getRootScope();
+  EntryValues values;
   for (size_t index = 0; index <= static_cast<size_t>(options.to); ++index) {
     Phase phase = static_cast<Phase>(index);
     if (reached) *reached = phase;
@@ -69,7 +71,9 @@ LogicalResult runPipeline(ModuleOp module, const PipelineOptions &options, Phase
     if (!options.reproducer.empty())
       passes.enableCrashReproducerGeneration(options.reproducer, /*genLocalReproducer=*/false);
     addPhase(passes, phase, options);
+    if (options.verifyByEvaluation) passes.addInstrumentation(verifyByEvaluation(values));
     if (passes.size() && failed(passes.run(module))) return failure();
+    if (values.failed()) return failure();
   }
   return success();
 }

@@ -1,0 +1,121 @@
+#include "passes/pipeline/VerifyByEvaluation.h"
+#include "mlir/Pass/Pass.h"
+#include <cmath>
+
+using namespace mlir;
+
+namespace moe {
+namespace {
+
+/// Folding rounds constants to f32; what follows from them may differ by a little more.
+constexpr double tolerance = 1e-5;
+
+/// The first element that differs by more than the tolerance of the largest one.
+std::optional<size_t> difference(const flow::Array &before, const flow::Array &after) {
+  double scale = 0;
+  for (double value : before.data)
+    if (std::isfinite(value))
+      scale = std::max(scale, std::fabs(value));
+  for (size_t i = 0; i < before.data.size(); ++i) {
+    double a = before.data[i], b = after.data[i];
+    if (a == b || (std::isnan(a) && std::isnan(b)))
+      continue;
+    if (!(std::fabs(a - b) <= tolerance * scale))
+      return i;
+  }
+  return std::nullopt;
+}
+
+class Instrumentation : public PassInstrumentation {
+public:
+  explicit Instrumentation(EntryValues &values) : values(values) {}
+  void runBeforePass(Pass *pass, Operation *op) override {
+    if (!pass->getArgument().empty() && !started) {
+      started = true;
+      (void)values.check(rootOf(op), "before");
+    }
+  }
+  void runAfterPass(Pass *pass, Operation *op) override {
+    if (!pass->getArgument().empty()) // not the adaptors that only hold other passes
+      (void)values.check(rootOf(op), pass->getArgument());
+  }
+
+private:
+  static Operation *rootOf(Operation *op) {
+    while (op->getParentOp())
+      op = op->getParentOp();
+    return op;
+  }
+  EntryValues &values;
+  bool started = false;
+};
+
+} // namespace
+
+EntryValues::EntryValues(flow::Symbols symbols, uint64_t seed) : symbols(symbols), seed(seed) {}
+
+LogicalResult EntryValues::compare(flow::EntryOp entry, StringRef what, const flow::Bindings &bindings,
+                                   const std::map<std::string, flow::Array> &before,
+                                   const std::map<std::string, flow::Array> &after, StringRef culprit) {
+  LogicalResult ok = success();
+  for (auto &[name, value] : before) {
+    auto found = after.find(name);
+    const flow::Array *now = found != after.end() ? &found->second : nullptr;
+    if (!now && what == "state") { // a state that is not assigned keeps its value
+      auto old = bindings.states.find(name);
+      now = old != bindings.states.end() ? &old->second : nullptr;
+    }
+    auto complain = [&]() -> InFlightDiagnostic {
+      ok = failure();
+      return entry.emitError() << "pass '" << culprit << "' changed " << what << " '" << name << "' of entry '"
+                               << entry.getSymName() << "': ";
+    };
+    if (!now) {
+      complain() << "expected it to stay, found it gone";
+      continue;
+    }
+    if (now->shape != value.shape) {
+      complain() << "expected " << value.data.size() << " elements, found " << now->data.size();
+      continue;
+    }
+    ++compared;
+    if (auto at = difference(value, *now))
+      complain() << "expected " << value.data[*at] << " at element " << *at << ", found " << now->data[*at];
+  }
+  return ok;
+}
+
+LogicalResult EntryValues::check(Operation *root, StringRef culprit) {
+  LogicalResult ok = success();
+  root->walk([&](flow::EntryOp entry) {
+    std::string name = entry.getSymName().str();
+    flow::Bindings bindings;
+    bindings.setting = {symbols, seed, 3};
+    bindings.progress = 0.25;
+    int64_t classes = 2;
+    if (auto given = entry->getParentOfType<flow::ProgramOp>()->getAttrOfType<IntegerAttr>("classes"))
+      classes = given.getInt();
+    std::mt19937_64 random(seed);
+    flow::bindRandom(entry, bindings, random, classes);
+    auto now = flow::evaluate(entry, bindings);
+    if (llvm::failed(now)) {
+      ok = failure();
+      return WalkResult::advance();
+    }
+    if (auto before = known.find(name); before != known.end()) {
+      if (llvm::failed(compare(entry, "output", bindings, before->second.outputs, now->outputs, culprit)) ||
+          llvm::failed(compare(entry, "state", bindings, before->second.assigned, now->assigned, culprit)))
+        ok = failure();
+    }
+    known[name] = std::move(*now);
+    return WalkResult::advance();
+  });
+  anyFailed |= llvm::failed(ok);
+  return ok;
+}
+
+std::unique_ptr<PassInstrumentation> verifyByEvaluation(EntryValues &values) {
+  return std::make_unique<Instrumentation>(values);
+}
+
+} // namespace moe
