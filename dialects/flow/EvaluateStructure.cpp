@@ -56,18 +56,23 @@ struct Windows {
 template <typename Function>
 void forEachProduct(ArrayRef<int64_t> x, ArrayRef<int64_t> w, ArrayRef<int64_t> y, ArrayRef<int64_t> strides,
                     ArrayRef<int64_t> pads, Function function) {
-  Windows windows{strides, pads, x[2], x[3]};
-  int64_t h, v;
   for (int64_t b = 0; b < y[0]; ++b)
     for (int64_t o = 0; o < y[1]; ++o)
       for (int64_t c = 0; c < x[1]; ++c)
-        for (int64_t oh = 0; oh < y[2]; ++oh)
-          for (int64_t ow = 0; ow < y[3]; ++ow)
-            for (int64_t kh = 0; kh < w[2]; ++kh)
-              for (int64_t kw = 0; kw < w[3]; ++kw)
-                if (windows.inside(oh, ow, kh, kw, h, v))
-                  function(((b * x[1] + c) * x[2] + h) * x[3] + v, ((o * w[1] + c) * w[2] + kh) * w[3] + kw,
-                           ((b * y[1] + o) * y[2] + oh) * y[3] + ow);
+        for (int64_t kh = 0; kh < w[2]; ++kh)
+          for (int64_t kw = 0; kw < w[3]; ++kw)
+            for (int64_t oh = 0; oh < y[2]; ++oh) {
+              int64_t h = oh * strides[0] + kh - pads[0];
+              if (h < 0 || h >= x[2])
+                continue;
+              int64_t xRow = ((b * x[1] + c) * x[2] + h) * x[3], wAt = ((o * w[1] + c) * w[2] + kh) * w[3] + kw,
+                      yRow = ((b * y[1] + o) * y[2] + oh) * y[3];
+              for (int64_t ow = 0; ow < y[3]; ++ow) {
+                int64_t v = ow * strides[1] + kw - pads[1];
+                if (v >= 0 && v < x[3])
+                  function(xRow + v, wAt, yRow + ow);
+              }
+            }
 }
 
 /// A contraction's sum for every result element; `term` is what is summed of a product.

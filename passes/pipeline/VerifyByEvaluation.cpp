@@ -93,8 +93,9 @@ LogicalResult EntryValues::check(Operation *root, StringRef culprit) {
     bindings.setting = {symbols, seed, 3};
     bindings.progress = 0.25;
     int64_t classes = 2;
-    if (auto given = entry->getParentOfType<flow::ProgramOp>()->getAttrOfType<IntegerAttr>("classes"))
-      classes = given.getInt();
+    if (auto config = entry->getParentOfType<flow::ProgramOp>()->getAttrOfType<DictionaryAttr>("config"))
+      if (auto given = config.getAs<StringAttr>("classes"))
+        (void)given.getValue().getAsInteger(10, classes);
     std::mt19937_64 random(seed);
     flow::bindRandom(entry, bindings, random, classes);
     auto now = flow::evaluate(entry, bindings);

@@ -13,7 +13,7 @@ namespace moe {
 /// One walk through the pipeline, over any number of pass managers.
 class EntryValues {
 public:
-  explicit EntryValues(flow::Symbols symbols = {2, 2, 1}, uint64_t seed = 1);
+  explicit EntryValues(flow::Symbols symbols = {2, 1, 1}, uint64_t seed = 1);
   /// Evaluates the entries of a module and compares with the values known so far, which it then replaces. An output
   /// that was there must still be, with the same value up to f32's rounding of folded constants; so must a new state,
   /// unless the state keeps its old value. Reports what differs as errors at the entry; `culprit` names the pass.

@@ -1,0 +1,58 @@
+// Every op of flow as a program of its own, compiled and run by the runtime, against the evaluator: within
+// c * eps * sum|terms|, c stated by the op, at the host's level and the one below. Buffers are poisoned, and the random
+// cases' odd sizes leave tails everywhere.
+#include "test/unit/FlowCase.h"
+#include "test/unit/RunCompiled.h"
+#include <cmath>
+#include <gtest/gtest.h>
+
+using namespace mlir;
+using namespace moe::test;
+
+namespace {
+
+class CompiledFlowOp : public ::testing::TestWithParam<RegisteredOperationName> {};
+
+constexpr double epsilon = 0x1p-24;
+
+/// One case at one level; false where it differs or does not compile.
+void check(RegisteredOperationName name, uint64_t seed, const std::string &target) {
+  FlowCase one = randomCase(name, seed);
+  std::string text = one.text();
+  Operation *op = one.output("y").getDefiningOp();
+  SmallVector<const flow::Array *> operands;
+  for (Value operand : op->getOperands())
+    operands.push_back(&one.bindings.inputs.at(operand.getDefiningOp<flow::InputOp>().getName().str()));
+  flow::Array expected = one.evaluate().outputs.at("y");
+  auto truth = cast<flow::TruthInterface>(op);
+  double factor = truth.errorFactor();
+  flow::Array magnitude = truth.magnitude(operands, expected);
+  auto found = runCompiled(*one.module, "main", one.bindings, {target});
+  ASSERT_TRUE(found) << target << "\n" << text;
+  const flow::Array &y = found->outputs.at("y");
+  ASSERT_EQ(y.data.size(), expected.data.size()) << text;
+  for (size_t i = 0; i < y.data.size(); ++i) {
+    double wanted = expected.data[i], bound = factor * epsilon * magnitude.data[i];
+    if (factor == 0)
+      wanted = double(float(wanted));
+    bool same = wanted == y.data[i] || (std::isnan(wanted) && std::isnan(y.data[i]));
+    ASSERT_TRUE(same || std::fabs(y.data[i] - wanted) <= bound)
+        << target << ", element " << i << ": expected " << wanted << " within " << bound << ", found " << y.data[i]
+        << "\n" << text;
+  }
+}
+
+} // namespace
+
+TEST_P(CompiledFlowOp, agreesWithTheEvaluator) {
+  for (const std::string &target : testTargets())
+    for (uint64_t seed = 0; seed < 6; ++seed) {
+      check(GetParam(), 1000 + seed, target);
+      if (HasFailure())
+        return;
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(, CompiledFlowOp, ::testing::ValuesIn(computingOps()), [](const auto &info) {
+  return info.param.getStringRef().drop_front(5).str();
+});
