@@ -28,14 +28,14 @@ std::vector<RegisteredOperationName> computingOps() {
   return ops;
 }
 
-FlowCase::FlowCase() {
+FlowCase::FlowCase(flow::EntryKind kind) {
   OpBuilder builder(&context());
   Location location = builder.getUnknownLoc();
   module = ModuleOp::create(location);
   builder.setInsertionPointToEnd(module->getBody());
   auto program = flow::ProgramOp::create(builder, location, "test");
   builder.setInsertionPointToEnd(&program.getBody().front());
-  entry = flow::EntryOp::create(builder, location, "main", flow::EntryKind::train);
+  entry = flow::EntryOp::create(builder, location, "main", kind);
 }
 
 Value FlowCase::output(StringRef name) {

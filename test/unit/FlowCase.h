@@ -22,7 +22,7 @@ struct FlowCase {
   flow::EntryOp entry;
   flow::Bindings bindings;
 
-  FlowCase();
+  explicit FlowCase(flow::EntryKind kind = flow::EntryKind::infer);
   mlir::OpBuilder atEnd() { return mlir::OpBuilder::atBlockEnd(&entry.getBody().front()); }
   /// The operand of the output of that name.
   mlir::Value output(llvm::StringRef name);
