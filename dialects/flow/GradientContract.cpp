@@ -11,18 +11,20 @@ using Upstream = ArrayRef<Value>;
 using Gradients = SmallVectorImpl<Value>;
 } // namespace
 
+// The second operand's gradient, a weight's in a linear layer, comes first: it is the last reader of the first operand,
+// whose memory that one's gradient can then have.
 LogicalResult ContractOp::buildGradient(OpBuilder &builder, Upstream upstream, Gradients &gradients) {
   gradients.assign(2, {});
   if (Value dy = upstream[0]) {
-    gradients[0] = ContractOp::create(builder, getLoc(), getA().getType(), dy, getB(), getOutAxes(), getBAxes(),
-                                      getAAxes());
     gradients[1] = ContractOp::create(builder, getLoc(), getB().getType(), getA(), dy, getAAxes(), getOutAxes(),
                                       getBAxes());
+    gradients[0] = ContractOp::create(builder, getLoc(), getA().getType(), dy, getB(), getOutAxes(), getBAxes(),
+                                      getAAxes());
   }
   return success();
 }
 
-// The weight gradient comes first: it is the last reader of x, whose memory the input gradient can then have.
+// The weight gradient comes first, as above.
 LogicalResult ConvOp::buildGradient(OpBuilder &builder, Upstream upstream, Gradients &gradients) {
   gradients.assign(2, {});
   if (Value dy = upstream[0]) {

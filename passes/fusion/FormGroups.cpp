@@ -9,6 +9,8 @@
 //      Ops that lead to assignments alone stay among themselves.
 //   4. Loops that read the same value side by side are merged likewise.
 //   5. Groups are laid out in an order that respects their needs, and otherwise that of the program.
+// Program order is what Rematerialize decided about memory: what stands between two contractions or convolutions is a
+// stage, and large loops of different stages are not merged, however much they read in common.
 #include "dialects/flow/Flow.h"
 #include "passes/cpu/CpuTarget.h"
 #include "passes/cpu/LoopAnalysis.h"
@@ -43,6 +45,9 @@ bool isFreeKind(Operation *op) {
 }
 bool isFreeInEpilogue(Operation *op) { return isa<flow::ConstantOp, flow::BroadcastOp>(op); }
 
+// Elements from which on a tensor must not live longer than it has to.
+constexpr double largeElements = 1 << 18;
+
 // A loop of less work than this loses nothing when it has no parallelism.
 constexpr double smallWork = 32768, enoughParallelism = 16;
 // What shares no more than this with a large loop stays by itself: the updates of all weights hang on one predicate,
@@ -55,8 +60,12 @@ struct Cluster {
   SmallVector<Operation *> ops;       // in program order, without free ones
   Operation *root = nullptr;          // the contraction or convolution; null: a loop
   llvm::BitVector before;             // clusters that must run earlier
+  std::optional<unsigned> stage;      // of a root, and of a loop over a large tensor
+  unsigned place = 0;                 // in program order
   std::optional<double> parallelism, work;   // of a loop by itself, once they were asked for
   bool alive = false;
+  // Of two that are merged, the heavier one says where the work is done.
+  int weight() const { return root ? 2 : stage ? 1 : 0; }
 };
 
 class Fusion {
@@ -79,6 +88,7 @@ private:
   std::optional<cpu::LoopAnalysis> analyse(ArrayRef<Operation *> ops) const;
   LogicalResult rebuild();
 
+  bool isLarge(Operation *op) const;
   bool isFree(Operation *op) const { return isFreeKind(op) && !kept.contains(op); }
   /// The ops that are no free ones and the boundary values that `op` reads, through free ops.
   void sources(Operation *op, llvm::SetVector<Value> &found) const;
@@ -96,6 +106,7 @@ private:
   flow::EntryOp entry;
   const cpu::CpuTarget &target;
   llvm::DenseMap<Operation *, unsigned> index;      // program order
+  llvm::DenseMap<Operation *, unsigned> stages;     // roots up to and including the op
   llvm::DenseSet<Operation *> kept;                 // free kinds that must be in memory
   llvm::DenseSet<Operation *> updates;              // ops that lead to assignments alone
   llvm::DenseSet<Operation *> forward;              // ops that the losses and other results need
@@ -108,6 +119,14 @@ void Fusion::sources(Operation *op, llvm::SetVector<Value> &found) const {
     if (isFree(operand.getDefiningOp())) sources(operand.getDefiningOp(), found);
     else found.insert(operand);
   }
+}
+
+bool Fusion::isLarge(Operation *op) const {
+  llvm::SetVector<Value> touched(op->result_begin(), op->result_end());
+  sources(op, touched);
+  return llvm::any_of(touched, [](Value value) {
+    return cpu::estimate(flow::elementsOf(value.getType())) >= largeElements;
+  });
 }
 
 void Fusion::readers(Value value, llvm::SetVector<Operation *> &found, bool throughBarriers) const {
@@ -186,7 +205,18 @@ bool Fusion::fitsEpilogue(const Cluster &root, const Cluster &loop) const {
   inside.insert(loop.ops.begin(), loop.ops.end());
   for (Operation *op : withFree(loop.ops))
     if (isa<flow::BroadcastOp>(op) && inside.contains(op->getOperand(0).getDefiningOp())) return false;
-  return true;
+  // A further result is written only where somebody needs it in memory: another contraction, or a later stage.
+  SmallVector<Operation *> merged(inside.begin(), inside.end());
+  llvm::SetVector<Value> results = outputsOf(merged);
+  if (results.size() <= outputsOf(root.ops).size()) return true;
+  unsigned stage = stages.lookup(root.root);
+  return llvm::all_of(results, [&](Value value) {
+    llvm::SetVector<Operation *> users;
+    readers(value, users);
+    return value == root.root->getResult(0) || llvm::any_of(users, [&](Operation *user) {
+      return isRoot(user) || isBoundary(user) || stages.lookup(user) != stage;
+    });
+  });
 }
 
 void Fusion::measure(Cluster &loop) {
@@ -219,6 +249,7 @@ bool Fusion::tryMerge(unsigned a, unsigned b, Value shared) {
   if (into.root && from.root) return false;
   // What is computed again for the backward part is computed there.
   if (forward.contains(into.ops.front()) != forward.contains(from.ops.front())) return false;
+  if (into.stage && from.stage && *into.stage != *from.stage) return false;
   // An update waits for its predicate, and reads and writes a state once if all of it does.
   bool update = updates.contains(from.ops.front());
   if (updates.contains(into.ops.front()) != update) return false;
@@ -229,6 +260,8 @@ bool Fusion::tryMerge(unsigned a, unsigned b, Value shared) {
   if (update && !isScalar(into) && llvm::cast<RankedTensorType>(shared.getType()).getRank() == 0) return false;
   if (into.root ? !fitsEpilogue(into, from) : from.root ? !fitsEpilogue(from, into) : !fitsLoop(into, from, cpu::estimate(flow::elementsOf(shared.getType()))))
     return false;
+  into.place = into.weight() == from.weight() ? std::max(into.place, from.place)
+               : into.weight() > from.weight() ? into.place : from.place;
   if (from.root) into.root = from.root;
   into.ops.append(from.ops);
   llvm::sort(into.ops, [&](Operation *x, Operation *y) { return index.lookup(x) < index.lookup(y); });
@@ -236,6 +269,7 @@ bool Fusion::tryMerge(unsigned a, unsigned b, Value shared) {
   into.before |= from.before;
   into.before.reset(a);
   into.before.reset(b);
+  if (!into.stage) into.stage = from.stage;
   from.alive = false;
   for (Cluster &other : clusters) {
     if (!other.alive || &other == &into) continue;
@@ -288,7 +322,12 @@ void Fusion::number() {
   dropIdentities(block, [](Operation *op) { return isIdentity(op) && !isa<flow::BarrierOp>(op); });
   for (Operation &op : llvm::make_early_inc_range(llvm::reverse(block)))
     if (!isa<flow::InputOp>(op) && isOpTriviallyDead(&op)) op.erase();
-  for (Operation &op : block) index[&op] = index.size();
+  unsigned roots = 0;
+  for (Operation &op : block) {
+    roots += isRoot(&op);
+    stages[&op] = roots;
+    index[&op] = index.size();
+  }
   for (Operation &op : llvm::reverse(block)) {
     auto output = llvm::dyn_cast<flow::OutputOp>(op);
     if ((output && output.getName() != "finite") ||
@@ -322,6 +361,8 @@ void Fusion::makeClusters() {
     cluster.alive = true;
     cluster.before.resize(ops.size());
     if (isRoot(op)) cluster.root = op;
+    if (isRoot(op) || isLarge(op)) cluster.stage = stages.lookup(op);
+    cluster.place = index.lookup(op);
     home[op] = i;
     llvm::SetVector<Value> from;
     sources(op, from);
@@ -343,27 +384,29 @@ LogicalResult Fusion::rebuild() {
     if (isa<flow::OutputOp, flow::AssignOp, flow::ExposeOp>(op)) results.push_back(&op);
     else if (!isBoundary(&op)) old.push_back(&op);
   }
-  // Each time the first in program order of those whose needs are met.
-  SmallVector<unsigned> order;
+  // By place, each behind what it needs and is not there yet.
+  SmallVector<unsigned> order, places;
   llvm::BitVector done(clusters.size());
-  SmallVector<unsigned> waiting;
   for (auto [i, cluster] : llvm::enumerate(clusters)) {
-    if (cluster.alive) waiting.push_back(i);
+    if (cluster.alive) places.push_back(i);
     else done.set(i);
   }
-  llvm::sort(waiting, [&](unsigned a, unsigned b) {
-    return index.lookup(clusters[a].ops.front()) < index.lookup(clusters[b].ops.front());
-  });
-  while (!waiting.empty()) {
-    auto *next = llvm::find_if(waiting, [&](unsigned i) {
-      llvm::BitVector missing = clusters[i].before;
-      missing.reset(done);
-      return missing.none();
-    });
-    if (next == waiting.end()) return entry.emitError("expected groups without a cycle, found one");
-    order.push_back(*next);
-    done.set(*next);
-    waiting.erase(next);
+  llvm::sort(places, [&](unsigned a, unsigned b) { return clusters[a].place < clusters[b].place; });
+  for (unsigned goal : places) {
+    SmallVector<unsigned> needed(llvm::make_filter_range(places, [&](unsigned i) {
+      return !done.test(i) && (i == goal || clusters[goal].before.test(i));
+    }));
+    while (!needed.empty()) {
+      auto *next = llvm::find_if(needed, [&](unsigned i) {
+        llvm::BitVector missing = clusters[i].before;
+        missing.reset(done);
+        return missing.none();
+      });
+      if (next == needed.end()) return entry.emitError("expected groups without a cycle, found one");
+      order.push_back(*next);
+      done.set(*next);
+      needed.erase(next);
+    }
   }
 
   OpBuilder builder(entry.getContext());
