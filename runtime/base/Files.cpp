@@ -13,7 +13,7 @@ namespace {
 
 Status failure(const std::string &path, const char *what) {
   int code = errno;
-  const char *hint = code == ENOSPC || code == EDQUOT ? "; free some space or give another --out"
+  const char *hint = code == ENOSPC || code == EDQUOT  ? "; free some space or give another --out"
                      : code == EACCES || code == EROFS ? "; give a folder that can be written"
                                                        : "";
   return invalidInput(path, ": cannot ", what, ": ", std::strerror(code), hint);

@@ -1,5 +1,5 @@
-// Files that must be whole or absent: written under another name, flushed to the disk, then renamed. Every failure
-// names the path and the system's reason, and leaves what was there before as it was.
+// Files that must be whole or absent: written under another name, flushed to the disk, then renamed. Every
+// failure names the path and the system's reason, and leaves what was there before as it was.
 #pragma once
 
 #include "runtime/base/Result.h"
@@ -16,8 +16,9 @@ namespace moert {
 Status writeDurably(const std::string &path, std::span<const std::span<const std::byte>> pieces);
 Status writeDurably(const std::string &path, std::string_view text);
 
-/// Puts the finished folder `fresh` in the place of `target`, at one instant: a reader, or a run after a crash, finds
-/// the old or the new. Where the file system cannot exchange names, the old one is kept as `target`.previous meanwhile.
+/// Puts the finished folder `fresh` in the place of `target`, at one instant: a reader, or a run after a
+/// crash, finds the old or the new. Where the file system cannot exchange names, the old one is kept as
+/// `target`.previous meanwhile.
 Status replaceFolder(const std::string &fresh, const std::string &target);
 
 /// A whole file; at most `limit` bytes.

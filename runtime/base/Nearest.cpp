@@ -5,7 +5,8 @@
 #include <algorithm>
 
 namespace moert {
-std::vector<std::string> nearest(std::string_view name, std::span<const std::string> candidates, size_t count) {
+std::vector<std::string> nearest(std::string_view name, std::span<const std::string> candidates,
+                                 size_t count) {
   std::vector<std::pair<size_t, size_t>> ranked; // distance, candidate
   for (size_t i = 0; i < candidates.size(); ++i) {
     size_t distance = editDistance(name, candidates[i]);

@@ -9,7 +9,8 @@
 namespace moert {
 
 /// At most `count` of the candidates, nearest first, none farther than half the longer name's length.
-std::vector<std::string> nearest(std::string_view name, std::span<const std::string> candidates, size_t count = 1);
+std::vector<std::string> nearest(std::string_view name, std::span<const std::string> candidates,
+                                 size_t count = 1);
 
 /// ", did you mean 'x'", or the list of candidates when none is near and there are few, else nothing.
 std::string suggestion(std::string_view name, std::span<const std::string> candidates);

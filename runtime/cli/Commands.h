@@ -1,4 +1,5 @@
-// The verbs of moert, each a plain function over what the command line said. main.cpp alone knows how options are spelt.
+// The verbs of moert, each a plain function over what the command line said. main.cpp alone knows how options
+// are spelt.
 #pragma once
 
 #include "runtime/base/Status.h"
@@ -9,7 +10,7 @@
 namespace moert {
 
 struct EvalOptions {
-  std::string program, checkpoint, recipe; // recipe empty: the one in the checkpoint
+  std::string program, checkpoint, recipe;    // recipe empty: the one in the checkpoint
   std::vector<std::string> settings, entries; // entries empty: every inference entry
   int threads = 0;
   bool json = false;

@@ -16,7 +16,8 @@ Result<Recipe> recipeOf(const EvalOptions &options) {
   if (!options.recipe.empty())
     return Recipe::read(options.recipe, options.settings);
   MOERT_ASSIGN(Checkpoint checkpoint, readCheckpointState(options.checkpoint));
-  return Recipe::parse(checkpoint.recipe, checkpointFolder(options.checkpoint) + "/state.json", options.settings);
+  return Recipe::parse(checkpoint.recipe, checkpointFolder(options.checkpoint) + "/state.json",
+                       options.settings);
 }
 
 } // namespace
@@ -40,7 +41,8 @@ Status evalCommand(const EvalOptions &options) {
   MOERT_ASSIGN(auto device, Device::create(options.threads));
   Evaluator evaluator(program, states, device, data, recipe);
 
-  Json report = {{"program", options.program}, {"checkpoint", options.checkpoint}, {"entries", Json::array()}};
+  Json report = {
+      {"program", options.program}, {"checkpoint", options.checkpoint}, {"entries", Json::array()}};
   for (const fb::Entry *entry : entries) {
     Json domains = Json::array();
     if (!options.json)
@@ -49,8 +51,11 @@ Status evalCommand(const EvalOptions &options) {
       bool held = data.domainLabel[domain] < 0;
       MOERT_ASSIGN(double in, evaluator.accuracy(*entry, domain, false));
       MOERT_ASSIGN(double out, evaluator.accuracy(*entry, domain, true));
-      domains.push_back({{"domain", domain}, {"name", data.set.name(domain)}, {"held_out", held},
-                         {"in_acc", in}, {"out_acc", out}});
+      domains.push_back({{"domain", domain},
+                         {"name", data.set.name(domain)},
+                         {"held_out", held},
+                         {"in_acc", in},
+                         {"out_acc", out}});
       if (!options.json) {
         std::string name = concat(domain, "  ", data.set.name(domain), held ? " (held out)" : "");
         printf("%-17s%7.2f%7.2f\n", name.c_str(), 100 * in, 100 * out);

@@ -27,8 +27,8 @@ Result<Named> split(const std::string &argument, const char *option) {
   return Named{argument.substr(0, equals), argument.substr(equals + 2)};
 }
 
-Result<const fb::Port *> port(const flatbuffers::Vector<flatbuffers::Offset<fb::Port>> &ports, const std::string &name,
-                              const char *kind) {
+Result<const fb::Port *> port(const flatbuffers::Vector<flatbuffers::Offset<fb::Port>> &ports,
+                              const std::string &name, const char *kind) {
   std::vector<std::string> names;
   for (const fb::Port *port : ports) {
     names.push_back(port->name()->str());
@@ -49,11 +49,13 @@ std::string shapeText(std::span<const int64_t> shape) {
 Result<NpyArray> fromPng(const std::string &path, const std::vector<int64_t> &shape) {
   MOERT_ASSIGN(PngImage image, readPng(path));
   if (shape.size() != 4)
-    return invalidInput(path, ": expected a .npy file for an input of ", shape.size(), " axes, found an image");
+    return invalidInput(path, ": expected a .npy file for an input of ", shape.size(),
+                        " axes, found an image");
   if (image.channels != shape[1])
     return invalidInput(path, ": expected an image of ", shape[1], " channels, found ", image.channels,
                         image.channels == 3 ? " (colour)" : " (grey)",
-                        "; convert it, or give the channels as a .npy file of ", shapeText(std::span(shape).subspan(1)));
+                        "; convert it, or give the channels as a .npy file of ",
+                        shapeText(std::span(shape).subspan(1)));
   NpyArray array{fb::ElementType::f32, {1, image.channels, image.height, image.width}, {}};
   array.bytes.resize(image.pixels.size() * sizeof(float));
   float *out = reinterpret_cast<float *>(array.bytes.data());
@@ -64,16 +66,18 @@ Result<NpyArray> fromPng(const std::string &path, const std::vector<int64_t> &sh
 }
 
 // Checks everything but the number of rows, which the file decides.
-Status checkInput(const Named &input, const fb::Port &port, NpyArray &array, const std::vector<int64_t> &shape) {
+Status checkInput(const Named &input, const fb::Port &port, NpyArray &array,
+                  const std::vector<int64_t> &shape) {
   if (array.type != port.type())
-    return invalidInput(input.path, ": expected ", elementName(port.type()), " for input '", input.name, "', found ",
-                        elementName(array.type));
+    return invalidInput(input.path, ": expected ", elementName(port.type()), " for input '", input.name,
+                        "', found ", elementName(array.type));
   if (array.shape.size() + 1 == shape.size())
     array.shape.insert(array.shape.begin(), 1);
   bool same = array.shape.size() == shape.size() && !array.shape.empty() &&
               std::equal(shape.begin() + 1, shape.end(), array.shape.begin() + 1);
   if (!same)
-    return invalidInput(input.path, ": expected ", shapeText(std::span(shape).subspan(std::min<size_t>(1, shape.size()))),
+    return invalidInput(input.path, ": expected ",
+                        shapeText(std::span(shape).subspan(std::min<size_t>(1, shape.size()))),
                         " a row for input '", input.name, "', found ",
                         shapeText(std::span(array.shape).subspan(std::min<size_t>(1, array.shape.size()))));
   if (array.shape[0] == 0)
@@ -88,9 +92,8 @@ void printTop(const Tensor &scores, int top) {
     std::span<const float> logits = values.subspan(row * classes, classes);
     std::vector<size_t> order(classes);
     std::iota(order.begin(), order.end(), size_t(0));
-    std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
-      return logits[a] != logits[b] ? logits[a] > logits[b] : a < b;
-    });
+    std::sort(order.begin(), order.end(),
+              [&](size_t a, size_t b) { return logits[a] != logits[b] ? logits[a] > logits[b] : a < b; });
     double sum = 0;
     for (float logit : logits)
       sum += std::exp(double(logit) - double(logits[order[0]]));
@@ -98,7 +101,8 @@ void printTop(const Tensor &scores, int top) {
       printf("row %zu\n", row);
     for (size_t i = 0; i < std::min(classes, size_t(top)); ++i)
       printf("class %-4zu %6.2f %%  (%.4f)\n", order[i],
-             100 * std::exp(double(logits[order[i]]) - double(logits[order[0]])) / sum, double(logits[order[i]]));
+             100 * std::exp(double(logits[order[i]]) - double(logits[order[0]])) / sum,
+             double(logits[order[i]]));
   }
 }
 
@@ -122,13 +126,15 @@ Status inferCommand(const InferOptions &options) {
     MOERT_ASSIGN(NpyArray array, png ? fromPng(input.path, shape) : readNpy(input.path));
     MOERT_TRY(checkInput(input, *declared, array, shape));
     if (!inputs.empty() && inputs[0].second.shape[0] != array.shape[0])
-      return invalidInput(input.path, ": expected ", inputs[0].second.shape[0], " rows as in ", inputs[0].first.path,
-                          ", found ", array.shape[0]);
+      return invalidInput(input.path, ": expected ", inputs[0].second.shape[0], " rows as in ",
+                          inputs[0].first.path, ", found ", array.shape[0]);
     inputs.push_back({input, std::move(array)});
   }
   for (const fb::Port *declared : *entry->inputs())
-    if (std::none_of(inputs.begin(), inputs.end(), [&](auto &i) { return i.first.name == declared->name()->str(); }))
-      return usageError("expected --input ", declared->name()->str(), "=@file for entry '", entry->name()->str(), "'");
+    if (std::none_of(inputs.begin(), inputs.end(),
+                     [&](auto &i) { return i.first.name == declared->name()->str(); }))
+      return usageError("expected --input ", declared->name()->str(), "=@file for entry '",
+                        entry->name()->str(), "'");
 
   MOERT_ASSIGN(auto states, States::create(program, 0));
   MOERT_TRY(loadParameters(options.checkpoint.empty() ? options.parameters : options.checkpoint, *states));
@@ -138,15 +144,16 @@ Status inferCommand(const InferOptions &options) {
   for (auto &[input, array] : inputs) {
     MOERT_ASSIGN(Tensor tensor, session->input(input.name));
     if (tensor.bytes.size() != array.bytes.size())
-      return invalidInput(input.path, ": expected ", tensor.bytes.size(), " bytes, found ", array.bytes.size());
+      return invalidInput(input.path, ": expected ", tensor.bytes.size(), " bytes, found ",
+                          array.bytes.size());
     std::memcpy(tensor.bytes.data(), array.bytes.data(), array.bytes.size());
   }
   MOERT_TRY(session->run({.step = 0, .progress = options.progress}));
   if (!options.outputFolder.empty())
     for (const fb::Port *declared : *entry->outputs()) {
       MOERT_ASSIGN(Tensor tensor, session->output(declared->name()->string_view()));
-      MOERT_TRY(writeNpy(concat(options.outputFolder, "/", declared->name()->string_view(), ".npy"), tensor.type,
-                         tensor.shape, tensor.bytes));
+      MOERT_TRY(writeNpy(concat(options.outputFolder, "/", declared->name()->string_view(), ".npy"),
+                         tensor.type, tensor.shape, tensor.bytes));
     }
   for (const Named &output : outputs) {
     MOERT_ASSIGN(Tensor tensor, session->output(output.name));
@@ -157,7 +164,8 @@ Status inferCommand(const InferOptions &options) {
     MOERT_ASSIGN(Tensor tensor, session->output(*scores));
     printTop(tensor, options.top);
   } else if (outputs.empty() && options.outputFolder.empty()) {
-    return invalidInput("entry '", entry->name()->str(), "' has no class scores to print; give --output name=@file.npy");
+    return invalidInput("entry '", entry->name()->str(),
+                        "' has no class scores to print; give --output name=@file.npy");
   }
   return okStatus();
 }

@@ -17,7 +17,8 @@ uint32_t draw(uint64_t seed, uint32_t stream, uint64_t position, uint32_t n) {
 
 TrainingBatches::TrainingBatches(const DomainSet &set, std::vector<size_t> domains,
                                  std::vector<std::vector<uint32_t>> in, size_t rowsPerDomain, uint64_t seed)
-    : set_(set), domains_(std::move(domains)), in_(std::move(in)), rowsPerDomain_(rowsPerDomain), seed_(seed) {}
+    : set_(set), domains_(std::move(domains)), in_(std::move(in)), rowsPerDomain_(rowsPerDomain),
+      seed_(seed) {}
 
 void TrainingBatches::fill(uint64_t step, Batch &batch) const {
   size_t elements = set_.imageElements();

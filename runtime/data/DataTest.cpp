@@ -1,5 +1,5 @@
-// The parts of the data pipeline that need no file: generator, splits, rotation, draws, prefetching. Values marked
-// numpy were printed by numpy 2.4; test/python/data_witness.py compares far more of them.
+// The parts of the data pipeline that need no file: generator, splits, rotation, draws, prefetching. Values
+// marked numpy were printed by numpy 2.4; test/python/data_witness.py compares far more of them.
 #include "runtime/data/Batches.h"
 #include "runtime/data/RandomState.h"
 #include "runtime/data/Rotate.h"
@@ -13,7 +13,7 @@ using namespace moert;
 
 TEST(RandomState, MatchesNumpy) {
   RandomState random(0);
-  EXPECT_EQ(random.next(), 2357136044u); // numpy
+  EXPECT_EQ(random.next(), 2357136044u);                                                            // numpy
   EXPECT_EQ(RandomState(0).permutation(10), (std::vector<uint32_t>{2, 8, 4, 9, 1, 6, 7, 3, 0, 5})); // numpy
   EXPECT_EQ(RandomState(0).uniform(), 0.5488135039273248);                                          // numpy
 }

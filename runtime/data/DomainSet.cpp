@@ -23,7 +23,8 @@ Result<std::string> findFile(const std::string &folder, const char *part, const 
       if (::access(path.c_str(), F_OK) == 0)
         return path;
     }
-  return invalidInput("expected the file ", first, " (or .gz), found none; set data.path to a folder of the four IDX "
+  return invalidInput("expected the file ", first,
+                      " (or .gz), found none; set data.path to a folder of the four IDX "
                       "files, or install Debian's dataset-fashion-mnist, whose folder is "
                       "/usr/share/datasets/fashion-mnist");
 }
@@ -40,7 +41,8 @@ Result<Part> openPart(const std::string &folder, const char *name) {
   MOERT_ASSIGN(part.labels, IdxFile::open(labelPath));
   if (part.images.shape.size() != 3)
     return invalidInput(imagePath, ": expected images of 3 axes (count, rows, columns), found ",
-                        part.images.shape.size(), part.images.shape.size() == 1 ? ": are these labels?" : " axes");
+                        part.images.shape.size(),
+                        part.images.shape.size() == 1 ? ": are these labels?" : " axes");
   if (part.labels.shape.size() != 1)
     return invalidInput(labelPath, ": expected labels of 1 axis, found ", part.labels.shape.size(),
                         part.labels.shape.size() == 3 ? ": are these images?" : " axes");
@@ -51,8 +53,8 @@ Result<Part> openPart(const std::string &folder, const char *name) {
     return invalidInput(imagePath, ": expected images of at least 1 x 1, found ", part.images.shape[1], " x ",
                         part.images.shape[2]);
   if (part.images.shape[1] > 4096 || part.images.shape[2] > 4096)
-    return invalidInput(imagePath, ": expected images of at most 4096 x 4096, found ", part.images.shape[1], " x ",
-                        part.images.shape[2]);
+    return invalidInput(imagePath, ": expected images of at most 4096 x 4096, found ", part.images.shape[1],
+                        " x ", part.images.shape[2]);
   return part;
 }
 
@@ -70,8 +72,8 @@ Result<DomainSet> DomainSet::open(const DomainSetOptions &options) {
   MOERT_ASSIGN(Part test, openPart(options.path, "t10k"));
   if (train.images.shape[1] != test.images.shape[1] || train.images.shape[2] != test.images.shape[2])
     return invalidInput(test.images.path, ": expected images of ", train.images.shape[1], " x ",
-                        train.images.shape[2], " as in ", train.images.path, ", found ", test.images.shape[1], " x ",
-                        test.images.shape[2]);
+                        train.images.shape[2], " as in ", train.images.path, ", found ", test.images.shape[1],
+                        " x ", test.images.shape[2]);
   set.first_ = train.images.shape[0];
   set.height_ = train.images.shape[1];
   set.width_ = train.images.shape[2];
@@ -80,8 +82,8 @@ Result<DomainSet> DomainSet::open(const DomainSetOptions &options) {
     for (size_t i = 0; i < file->data.size(); ++i) {
       largest = std::max<int64_t>(largest, file->data[i]);
       if (options.classes && file->data[i] >= options.classes)
-        return invalidInput(file->path, ": expected labels below data.classes = ", options.classes, ", found ",
-                            int(file->data[i]), " at index ", i);
+        return invalidInput(file->path, ": expected labels below data.classes = ", options.classes,
+                            ", found ", int(file->data[i]), " at index ", i);
       set.labels_.push_back(file->data[i]);
     }
   set.classes_ = options.classes ? options.classes : largest + 1;
@@ -113,8 +115,10 @@ void DomainSet::addRotated(const std::vector<uint32_t> &order, const std::vector
   }
 }
 
-// y = [label in the lower half of the classes], flipped with the noise; colour = y, flipped with the domain's chance.
-void DomainSet::addColored(const std::vector<uint32_t> &order, const DomainSetOptions &options, RandomState &random) {
+// y = [label in the lower half of the classes], flipped with the noise; colour = y, flipped with the domain's
+// chance.
+void DomainSet::addColored(const std::vector<uint32_t> &order, const DomainSetOptions &options,
+                           RandomState &random) {
   int64_t half = (classes_ + 1) / 2;
   classes_ = 2;
   for (size_t domain = 0; domain < options.flips.size(); ++domain) {
@@ -132,7 +136,8 @@ void DomainSet::addColored(const std::vector<uint32_t> &order, const DomainSetOp
 
 const uint8_t *DomainSet::image(uint32_t index) const {
   size_t bytes = size_t(height_ * width_);
-  return index < first_ ? images_[0].data.data() + index * bytes : images_[1].data.data() + (index - first_) * bytes;
+  return index < first_ ? images_[0].data.data() + index * bytes
+                        : images_[1].data.data() + (index - first_) * bytes;
 }
 
 void DomainSet::render(size_t domain, uint32_t index, float *out) const {

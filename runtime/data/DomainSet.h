@@ -1,9 +1,10 @@
-// A data set of several domains over one set of images: DomainBed's Rotated and Colored constructions (datasets.py)
-// over any IDX set. Images are made when asked for, from any thread; what is random about the set itself (the deal of
-// images to domains, label noise, colours) is drawn once, here.
+// A data set of several domains over one set of images: DomainBed's Rotated and Colored constructions
+// (datasets.py) over any IDX set. Images are made when asked for, from any thread; what is random about the
+// set itself (the deal of images to domains, label noise, colours) is drawn once, here.
 //
-// One deliberate difference: DomainBed deals with torch's global generator, so its set depends on torch's version and
-// on what ran before. Here the deal, the noise and the colours are numpy's RandomState(data seed), in that order.
+// One deliberate difference: DomainBed deals with torch's global generator, so its set depends on torch's
+// version and on what ran before. Here the deal, the noise and the colours are numpy's RandomState(data
+// seed), in that order.
 #pragma once
 
 #include "runtime/base/Result.h"
@@ -20,18 +21,18 @@ enum class DomainKind { rotated, colored };
 
 struct DomainSetOptions {
   DomainKind kind = DomainKind::rotated;
-  std::string path;                                   // a folder of the four IDX files
-  int64_t classes = 0;                                // what the labels must stay below; 0: the largest label + 1
+  std::string path;    // a folder of the four IDX files
+  int64_t classes = 0; // what the labels must stay below; 0: the largest label + 1
   std::vector<double> angles = {0, 15, 30, 45, 60, 75}; // rotated: degrees counter-clockwise, a domain each
-  std::vector<double> flips = {0.1, 0.2, 0.9};          // colored: P(colour differs from label), a domain each
-  double labelNoise = 0.25;                           // colored: P(label is flipped)
+  std::vector<double> flips = {0.1, 0.2, 0.9}; // colored: P(colour differs from label), a domain each
+  double labelNoise = 0.25;                    // colored: P(label is flipped)
   uint32_t seed = 0;
 };
 
 class DomainSet {
 public:
-  /// Reads and joins the training and test files. invalid_input: missing or damaged files, images and labels that do
-  /// not belong together, a label out of range, fewer images than domains.
+  /// Reads and joins the training and test files. invalid_input: missing or damaged files, images and labels
+  /// that do not belong together, a label out of range, fewer images than domains.
   static Result<DomainSet> open(const DomainSetOptions &options);
 
   size_t domains() const { return members_.size(); }
@@ -55,7 +56,8 @@ private:
   };
   const uint8_t *image(uint32_t index) const;
   void addRotated(const std::vector<uint32_t> &order, const std::vector<double> &angles);
-  void addColored(const std::vector<uint32_t> &order, const DomainSetOptions &options, class RandomState &random);
+  void addColored(const std::vector<uint32_t> &order, const DomainSetOptions &options,
+                  class RandomState &random);
 
   DomainKind kind_ = DomainKind::rotated;
   IdxFile images_[2]; // training files, then test files

@@ -18,13 +18,20 @@ uint32_t bigEndian(const uint8_t *p) { return uint32_t(p[0]) << 24 | p[1] << 16 
 
 const char *typeName(uint8_t type) {
   switch (type) {
-  case 0x08: return "unsigned bytes";
-  case 0x09: return "signed bytes";
-  case 0x0b: return "16-bit integers";
-  case 0x0c: return "32-bit integers";
-  case 0x0d: return "32-bit floats";
-  case 0x0e: return "64-bit floats";
-  default: return "an unknown type";
+  case 0x08:
+    return "unsigned bytes";
+  case 0x09:
+    return "signed bytes";
+  case 0x0b:
+    return "16-bit integers";
+  case 0x0c:
+    return "32-bit integers";
+  case 0x0d:
+    return "32-bit floats";
+  case 0x0e:
+    return "64-bit floats";
+  default:
+    return "an unknown type";
   }
 }
 
@@ -67,13 +74,15 @@ Status openPlain(int fd, uint64_t size, IdxFile &file) {
   uint64_t start = 4 + 4 * axes;
   if (size != start + bytes)
     return invalidInput("expected ", start + bytes, " bytes as its header says, found ", size,
-                        size < start + bytes ? ": the file is cut short" : ": the file has bytes after its end");
+                        size < start + bytes ? ": the file is cut short"
+                                             : ": the file has bytes after its end");
   if (bytes == 0)
     return okStatus();
   void *map = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, 0);
   if (map == MAP_FAILED)
     return invalidInput("cannot map it: ", std::strerror(errno));
-  file.storage = std::shared_ptr<const void>(map, [size](const void *p) { ::munmap(const_cast<void *>(p), size); });
+  file.storage =
+      std::shared_ptr<const void>(map, [size](const void *p) { ::munmap(const_cast<void *>(p), size); });
   file.data = {static_cast<const uint8_t *>(map) + start, bytes};
   return okStatus();
 }

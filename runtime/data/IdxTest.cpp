@@ -1,6 +1,6 @@
 // What a reader of IDX files must refuse, and how it says so; and that gzip and plain give the same.
-#include "runtime/data/DomainSet.h"
 #include "runtime/data/Idx.h"
+#include "runtime/data/DomainSet.h"
 #include "runtime/data/TestSet.h"
 
 #include <gtest/gtest.h>

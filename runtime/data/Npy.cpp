@@ -16,8 +16,10 @@ struct TypeName {
   const char *name;
   fb::ElementType type;
 };
-constexpr TypeName kTypes[] = {{"<f4", fb::ElementType::f32}, {"<f8", fb::ElementType::f64},
-                               {"<i4", fb::ElementType::i32}, {"<i8", fb::ElementType::i64},
+constexpr TypeName kTypes[] = {{"<f4", fb::ElementType::f32},
+                               {"<f8", fb::ElementType::f64},
+                               {"<i4", fb::ElementType::i32},
+                               {"<i8", fb::ElementType::i64},
                                {"|u1", fb::ElementType::u8}};
 
 // The text after "'key':" in the header, a Python dictionary of known form.
@@ -59,7 +61,8 @@ Result<NpyArray> parse(const std::string &file) {
   if (!known)
     return invalidInput("expected one of <f4, <f8, <i4, <i8, |u1, found '", type, "'");
   if (!order->starts_with("False"))
-    return invalidInput("expected an array in C order, found fortran_order; save numpy.ascontiguousarray of it");
+    return invalidInput(
+        "expected an array in C order, found fortran_order; save numpy.ascontiguousarray of it");
   uint64_t bytes = elementBytes(array.type);
   const char *at = shape->data() + 1, *end = shape->data() + shape->size();
   for (;;) {
@@ -78,7 +81,8 @@ Result<NpyArray> parse(const std::string &file) {
   if (at == end)
     return invalidInput("expected a closed shape in the header");
   if (bytes != file.size() - start - length)
-    return invalidInput("expected ", bytes, " bytes of data by its shape, found ", file.size() - start - length);
+    return invalidInput("expected ", bytes, " bytes of data by its shape, found ",
+                        file.size() - start - length);
   auto data = std::as_bytes(std::span(file)).subspan(start + length);
   array.bytes.assign(data.begin(), data.end());
   return array;

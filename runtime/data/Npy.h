@@ -16,7 +16,8 @@ struct NpyArray {
   std::vector<std::byte> bytes;
 };
 
-/// invalid_input: missing, another format, a type or order that is not read, data that does not fit the shape.
+/// invalid_input: missing, another format, a type or order that is not read, data that does not fit the
+/// shape.
 Result<NpyArray> readNpy(const std::string &path);
 Status writeNpy(const std::string &path, fb::ElementType type, std::span<const int64_t> shape,
                 std::span<const std::byte> bytes);

@@ -20,10 +20,11 @@ Result<PngImage> readPng(const std::string &path) {
     ~Freed() { png_image_free(&png); }
   } freed{png};
   if (png.width > kLargest || png.height > kLargest)
-    return invalidInput(path, ": expected at most ", kLargest, " x ", kLargest, " pixels, found ", png.width, " x ",
-                        png.height);
+    return invalidInput(path, ": expected at most ", kLargest, " x ", kLargest, " pixels, found ", png.width,
+                        " x ", png.height);
   if (png.format & PNG_FORMAT_FLAG_ALPHA)
-    return invalidInput(path, ": expected an image without transparency, found an alpha channel; flatten it first");
+    return invalidInput(path,
+                        ": expected an image without transparency, found an alpha channel; flatten it first");
   bool colour = png.format & PNG_FORMAT_FLAG_COLOR;
   png.format = colour ? PNG_FORMAT_RGB : PNG_FORMAT_GRAY;
   PngImage image{colour ? 3 : 1, int(png.height), int(png.width), std::vector<uint8_t>(PNG_IMAGE_SIZE(png))};

@@ -1,5 +1,5 @@
-// MT19937 (Matsumoto and Nishimura, 1998) behind numpy's legacy interface. Nothing here may change: a split made with
-// another bit would silently be another experiment.
+// MT19937 (Matsumoto and Nishimura, 1998) behind numpy's legacy interface. Nothing here may change: a split
+// made with another bit would silently be another experiment.
 #include "runtime/data/RandomState.h"
 
 namespace moert {

@@ -1,5 +1,6 @@
 // numpy's legacy RandomState: MT19937 with the seeding, bounded integers, shuffle and uniform doubles that
-// numpy.random.RandomState has kept since 1.x. DomainBed's splits are defined by it, so it is rebuilt here to the bit.
+// numpy.random.RandomState has kept since 1.x. DomainBed's splits are defined by it, so it is rebuilt here to
+// the bit.
 #pragma once
 #include <array>
 #include <cstddef>

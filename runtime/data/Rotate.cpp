@@ -1,6 +1,6 @@
-// The affine resampling of Pillow (Image.py rotate, Geometry.c bilinear_filter8), in its order of operations: double
-// arithmetic, no fused multiply-add, matrix entries rounded to 15 decimals, truncation at the end. Another order gives
-// other bytes, and with them other data than DomainBed's.
+// The affine resampling of Pillow (Image.py rotate, Geometry.c bilinear_filter8), in its order of operations:
+// double arithmetic, no fused multiply-add, matrix entries rounded to 15 decimals, truncation at the end.
+// Another order gives other bytes, and with them other data than DomainBed's.
 #include "runtime/data/Rotate.h"
 #include <cmath>
 #include <cstddef>
@@ -11,7 +11,8 @@
 namespace moert {
 namespace {
 
-// Python's round(x, 15) for |x| <= 1: the correctly rounded decimal, which is what printing and reading back gives.
+// Python's round(x, 15) for |x| <= 1: the correctly rounded decimal, which is what printing and reading back
+// gives.
 double roundTo15(double x) {
   long double scaled = std::nearbyintl(static_cast<long double>(x) * 1e15L);
   return static_cast<double>(scaled / 1e15L);

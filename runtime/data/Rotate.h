@@ -4,8 +4,8 @@
 
 namespace moert {
 
-// Rotates a height x width image counter-clockwise by `degrees` about its centre, without enlarging it; what comes
-// from outside is 0. `source` and `result` must not overlap.
+// Rotates a height x width image counter-clockwise by `degrees` about its centre, without enlarging it; what
+// comes from outside is 0. `source` and `result` must not overlap.
 void rotateBilinear(const uint8_t *source, uint8_t *result, int height, int width, double degrees);
 
 } // namespace moert

@@ -25,7 +25,8 @@ public:
   std::string file(const std::string &name) const { return path_ + "/" + name; }
 
   void write(const std::string &name, const std::vector<uint8_t> &bytes) const {
-    std::ofstream(file(name), std::ios::binary).write(reinterpret_cast<const char *>(bytes.data()), long(bytes.size()));
+    std::ofstream(file(name), std::ios::binary)
+        .write(reinterpret_cast<const char *>(bytes.data()), long(bytes.size()));
   }
   /// An IDX file of unsigned bytes.
   static std::vector<uint8_t> idx(const std::vector<uint32_t> &shape, const std::vector<uint8_t> &data) {

@@ -1,7 +1,7 @@
 #include "runtime/train/Checkpoint.h"
 
-#include "runtime/base/Nearest.h"
 #include "runtime/base/Files.h"
+#include "runtime/base/Nearest.h"
 #include "runtime/train/Safetensors.h"
 
 #include <algorithm>
@@ -38,7 +38,8 @@ std::string shapeText(const std::vector<int64_t> &shape) {
   return text + "]";
 }
 
-// Every state of the kind must be in the file with its type and shape, and nothing else. At most a few are listed.
+// Every state of the kind must be in the file with its type and shape, and nothing else. At most a few are
+// listed.
 Status checkFits(const Safetensors &file, const std::string &path, const States &states, bool model) {
   constexpr size_t kListed = 5;
   std::vector<std::string> names, wanted, problems;
@@ -50,7 +51,8 @@ Status checkFits(const Safetensors &file, const std::string &path, const States 
     const NamedTensor *have = file.find(need.name);
     if (auto foreign = file.foreign().find(need.name); foreign != file.foreign().end()) {
       if (++misfits <= kListed)
-        problems.push_back(concat("'", need.name, "': expected ", elementName(need.type), ", found ", foreign->second));
+        problems.push_back(
+            concat("'", need.name, "': expected ", elementName(need.type), ", found ", foreign->second));
     } else if (!have) {
       if (++missing <= kListed) {
         auto near = nearest(need.name, names, 2);
@@ -59,21 +61,24 @@ Status checkFits(const Safetensors &file, const std::string &path, const States 
       }
     } else if (have->type != need.type || have->shape != need.shape) {
       if (++misfits <= kListed)
-        problems.push_back(concat("'", need.name, "': expected ", elementName(need.type), shapeText(need.shape),
-                                  ", found ", elementName(have->type), shapeText(have->shape)));
+        problems.push_back(concat("'", need.name, "': expected ", elementName(need.type),
+                                  shapeText(need.shape), ", found ", elementName(have->type),
+                                  shapeText(have->shape)));
     }
   }
   for (const std::string &name : names)
     if (std::find(wanted.begin(), wanted.end(), name) == wanted.end() && ++extra <= kListed) {
       auto near = nearest(name, wanted, 1);
-      problems.push_back(concat("'", name, "' is not in the program", near.empty() ? "" : "; nearest there: '",
-                                near.empty() ? "" : near[0], near.empty() ? "" : "'"));
+      problems.push_back(concat("'", name, "' is not in the program",
+                                near.empty() ? "" : "; nearest there: '", near.empty() ? "" : near[0],
+                                near.empty() ? "" : "'"));
     }
   if (problems.empty())
     return okStatus();
-  std::string text = concat(path, ": expected the ", model ? "parameters" : "training state", " of the program ",
-                            states.program().path(), ", found those of another model: ", missing, " missing, ", misfits,
-                            " of another shape or type, ", extra, " unknown");
+  std::string text =
+      concat(path, ": expected the ", model ? "parameters" : "training state", " of the program ",
+             states.program().path(), ", found those of another model: ", missing, " missing, ", misfits,
+             " of another shape or type, ", extra, " unknown");
   for (const std::string &problem : problems)
     text += "\n  " + problem;
   if (missing + misfits + extra > problems.size())
@@ -113,15 +118,18 @@ Result<Json> readJson(const std::string &path) {
 }
 
 Result<Checkpoint> readState(const Json &json, const std::string &path) {
-  auto bad = [&](const char *what) { return invalidInput(path, ": expected ", what, ": the checkpoint is damaged"); };
+  auto bad = [&](const char *what) {
+    return invalidInput(path, ": expected ", what, ": the checkpoint is damaged");
+  };
   auto has = [&](const char *key, auto test) { return json.contains(key) && (json[key].*test)(); };
   if (!has("format", &Json::is_number_integer) || json["format"].get<int64_t>() != kFormat)
     return bad("a checkpoint of format 1");
   if (!has("step", &Json::is_number_unsigned) || !has("pending_evaluation", &Json::is_boolean) ||
       !has("best_score", &Json::is_number) || !has("best_step", &Json::is_number_unsigned) ||
       !has("sums", &Json::is_object) || !has("summed", &Json::is_number_unsigned) ||
-      !has("model_checksum", &Json::is_number_unsigned) || !has("optimizer_checksum", &Json::is_number_unsigned) ||
-      !has("program", &Json::is_string) || !has("recipe_digest", &Json::is_string) || !has("recipe", &Json::is_string))
+      !has("model_checksum", &Json::is_number_unsigned) ||
+      !has("optimizer_checksum", &Json::is_number_unsigned) || !has("program", &Json::is_string) ||
+      !has("recipe_digest", &Json::is_string) || !has("recipe", &Json::is_string))
     return bad("step, pending_evaluation, best_score, best_step, sums, summed, checksums, program, "
                "recipe_digest and recipe");
   Checkpoint checkpoint;
@@ -198,8 +206,9 @@ Result<Checkpoint> loadCheckpoint(const std::string &where, States &states) {
   for (auto &[file, path, key] : {std::tuple(&model, &modelPath, "model_checksum"),
                                   std::tuple(&other, &otherPath, "optimizer_checksum")})
     if (checksum(file->tensors()) != json[key].get<uint64_t>())
-      return invalidInput(*path, ": expected the values that ", folder, "/state.json has the checksum of, found others: "
-                                 "the checkpoint is damaged, or its files are of different steps");
+      return invalidInput(*path, ": expected the values that ", folder,
+                          "/state.json has the checksum of, found others: "
+                          "the checkpoint is damaged, or its files are of different steps");
   copyInto(states, model, true);
   copyInto(states, other, false);
   return checkpoint;

@@ -1,6 +1,6 @@
-// A checkpoint is a folder: model.safetensors (parameters and buffers, by path, row-major), optimizer.safetensors (all
-// other state), and state.json (where the run stands). It appears whole or not at all. The same run at the same step
-// gives the same bytes, so nothing in it tells the time.
+// A checkpoint is a folder: model.safetensors (parameters and buffers, by path, row-major),
+// optimizer.safetensors (all other state), and state.json (where the run stands). It appears whole or not at
+// all. The same run at the same step gives the same bytes, so nothing in it tells the time.
 #pragma once
 
 #include "runtime/session/States.h"
@@ -12,9 +12,9 @@ namespace moert {
 
 /// Where a run stands. Batches and random numbers follow from `step`, so there is no generator to save.
 struct RunState {
-  uint64_t step = 0;               // steps done
-  bool pendingEvaluation = false;  // the evaluation after the last step was interrupted
-  double bestScore = -1;           // mean out-split accuracy of the training domains; -1: none yet
+  uint64_t step = 0;              // steps done
+  bool pendingEvaluation = false; // the evaluation after the last step was interrupted
+  double bestScore = -1;          // mean out-split accuracy of the training domains; -1: none yet
   uint64_t bestStep = 0;
   std::map<std::string, double> sums; // losses since the last evaluation, for its means
   uint64_t summed = 0;
@@ -28,8 +28,8 @@ struct Checkpoint {
 /// Writes `folder` through `folder`.tmp. On failure the previous checkpoint stands as it was.
 Status saveCheckpoint(const std::string &folder, const States &states, const Checkpoint &checkpoint);
 
-/// Reads everything into `states`. invalid_input: no such folder, damaged files, or a checkpoint of another model,
-/// with the nearest keys. `states` is only changed when all fits.
+/// Reads everything into `states`. invalid_input: no such folder, damaged files, or a checkpoint of another
+/// model, with the nearest keys. `states` is only changed when all fits.
 Result<Checkpoint> loadCheckpoint(const std::string &folder, States &states);
 
 /// Where the run stood, without the tensors.

@@ -1,10 +1,10 @@
-// Checkpoints and the formats below them: what is written reads back to the bit, what is damaged is refused, and a
-// failure to write leaves the previous checkpoint.
+// Checkpoints and the formats below them: what is written reads back to the bit, what is damaged is refused,
+// and a failure to write leaves the previous checkpoint.
+#include "runtime/train/Checkpoint.h"
 #include "runtime/base/Files.h"
 #include "runtime/data/Npy.h"
 #include "runtime/data/Png.h"
 #include "runtime/data/TestSet.h"
-#include "runtime/train/Checkpoint.h"
 #include "runtime/train/Safetensors.h"
 #include "test/support/TestProgram.h"
 
@@ -91,7 +91,8 @@ TEST(Checkpoint, NamesTheNearestKeysOfAnotherModel) {
   auto loaded = loadCheckpoint(folder.file("last"), *other);
   ASSERT_FALSE(loaded.ok());
   EXPECT_EQ(loaded.status().exitCode(), 1);
-  EXPECT_NE(loaded.status().message().find("'fc2.weight' is missing; nearest there: 'fc.weight'"), std::string::npos)
+  EXPECT_NE(loaded.status().message().find("'fc2.weight' is missing; nearest there: 'fc.weight'"),
+            std::string::npos)
       << loaded.status().message();
   EXPECT_NE(loaded.status().message().find("'fc.weight' is not in the program; nearest there: 'fc2.weight'"),
             std::string::npos);
@@ -106,7 +107,8 @@ TEST(Checkpoint, DamageIsRefusedAndChangesNothing) {
   ASSERT_TRUE(saveCheckpoint(folder.file("last"), *states, example()).ok());
   for (const char *name : {"model.safetensors", "optimizer.safetensors", "state.json"}) {
     std::string path = folder.file(std::string("last/") + name), whole = *readText(path);
-    size_t end = whole.size() - (whole.ends_with("\n") ? 1 : 0); // state.json is whole without its last line end
+    size_t end =
+        whole.size() - (whole.ends_with("\n") ? 1 : 0); // state.json is whole without its last line end
     for (size_t n = 0; n < end; ++n) {
       std::ofstream(path, std::ios::binary).write(whole.data(), long(n));
       ASSERT_FALSE(loadCheckpoint(folder.file("last"), *other).ok()) << name << " cut at " << n;
@@ -156,13 +158,16 @@ TEST(Safetensors, RefusesHostileTables) {
     std::ofstream(folder.file("x"), std::ios::binary).write(bytes.data(), long(bytes.size()));
     return readBack(folder.file("x"));
   };
-  const char *good = R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"U8","shape":[],"data_offsets":[8,9]}})";
+  const char *good =
+      R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"U8","shape":[],"data_offsets":[8,9]}})";
   EXPECT_EQ(refused(withTable(good, 9)), "no failure");
   EXPECT_NE(refused(withTable(good, 8)).find("cut short"), std::string::npos);
   EXPECT_NE(refused(withTable(good, 10)).find("expected 9 bytes of data"), std::string::npos);
   std::pair<const char *, const char *> cases[] = {
-      {R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", "twice"},
-      {R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"U8","shape":[1],"data_offsets":[7,8]}})", "to start at 8"},
+      {R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})",
+       "twice"},
+      {R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"U8","shape":[1],"data_offsets":[7,8]}})",
+       "to start at 8"},
       {R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,8]}})", "expected 4 bytes by its shape"},
       {R"({"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}})", "fit 64 bits"},
       {R"({"a":{"dtype":"F32","shape":[9223372036854775807,2],"data_offsets":[0,8]}})", "fit 64 bits"},
@@ -176,7 +181,8 @@ TEST(Safetensors, RefusesHostileTables) {
       {R"({"a")", "a JSON object"},
   };
   for (auto &[table, message] : cases)
-    EXPECT_NE(refused(withTable(table, 8)).find(message), std::string::npos) << table << refused(withTable(table, 8));
+    EXPECT_NE(refused(withTable(table, 8)).find(message), std::string::npos)
+        << table << refused(withTable(table, 8));
   EXPECT_NE(refused(withTable(std::string(100000, '['), 8)), "no failure");
   EXPECT_NE(refused("short").find("expected a safetensors file"), std::string::npos);
   EXPECT_NE(refused(std::string(8, '\xff') + "{}").find("expected a safetensors file"), std::string::npos);

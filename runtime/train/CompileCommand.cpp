@@ -4,7 +4,8 @@
 
 namespace moert {
 
-std::string compileCommand(const Program &program, const std::vector<std::pair<std::string, std::string>> &changes) {
+std::string compileCommand(const Program &program,
+                           const std::vector<std::pair<std::string, std::string>> &changes) {
   std::vector<std::pair<std::string, std::string>> choices;
   for (const fb::KeyValue *choice : *program.table().config()) {
     std::string key = choice->key()->str();
@@ -14,13 +15,15 @@ std::string compileCommand(const Program &program, const std::vector<std::pair<s
   if (program.table().optimizer())
     choices.push_back({"--optimizer", program.table().optimizer()->str()});
   for (auto &[key, value] : changes) {
-    auto found = std::find_if(choices.begin(), choices.end(), [&](auto &choice) { return choice.first == key; });
+    auto found =
+        std::find_if(choices.begin(), choices.end(), [&](auto &choice) { return choice.first == key; });
     if (found == choices.end())
       choices.push_back({key, value});
     else
       found->second = value;
   }
-  std::string command = concat("moec compile ", program.config("source").value_or("MODEL.mlir"), " -o ", program.path());
+  std::string command =
+      concat("moec compile ", program.config("source").value_or("MODEL.mlir"), " -o ", program.path());
   for (auto &[key, value] : choices)
     command += key.starts_with("--") ? concat(" ", key, "=", value) : concat(" -D", key, "=", value);
   return command;

@@ -1,5 +1,5 @@
-// The moec command that compiles a program again with some choices changed: what every refusal that only a recompile can
-// mend ends with.
+// The moec command that compiles a program again with some choices changed: what every refusal that only a
+// recompile can mend ends with.
 #pragma once
 
 #include "runtime/program/Program.h"
@@ -10,8 +10,9 @@
 
 namespace moert {
 
-/// "moec compile models/hmoe_28.mlir -o hmoe.moe -Dclasses=10": the program's own choices, with `changes` put in.
-/// A change's key is an option ("--optimizer") or a size ("classes").
-std::string compileCommand(const Program &program, const std::vector<std::pair<std::string, std::string>> &changes);
+/// "moec compile models/hmoe_28.mlir -o hmoe.moe -Dclasses=10": the program's own choices, with `changes` put
+/// in. A change's key is an option ("--optimizer") or a size ("classes").
+std::string compileCommand(const Program &program,
+                           const std::vector<std::pair<std::string, std::string>> &changes);
 
 } // namespace moert

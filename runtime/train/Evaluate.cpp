@@ -12,7 +12,8 @@ namespace {
 
 std::optional<int64_t> integer(std::optional<std::string_view> text) {
   int64_t value = 0;
-  if (!text || std::from_chars(text->data(), text->data() + text->size(), value).ptr != text->data() + text->size())
+  if (!text ||
+      std::from_chars(text->data(), text->data() + text->size(), value).ptr != text->data() + text->size())
     return std::nullopt;
   return value;
 }
@@ -30,7 +31,8 @@ Result<SplitData> SplitData::open(const Recipe &recipe) {
     if (!held)
       data.training.push_back(domain);
     if (!held && data.splits.back().in.empty())
-      return invalidInput(recipe.dataPath, ": expected at least one training image in domain ", domain, ", found none");
+      return invalidInput(recipe.dataPath, ": expected at least one training image in domain ", domain,
+                          ", found none");
   }
   return data;
 }
@@ -86,7 +88,8 @@ Result<std::string> scoresOutput(const Program &program, const fb::Entry &entry)
   if (found.size() == 1)
     return found[0];
   return invalidInput(program.path(), ": entry '", entry.name()->str(),
-                      "': expected an output 'logits' of two axes, found ", found.size(), " outputs of two axes");
+                      "': expected an output 'logits' of two axes, found ", found.size(),
+                      " outputs of two axes");
 }
 
 Status checkFits(const Program &program, const SplitData &data, const Recipe &recipe) {
@@ -96,9 +99,10 @@ Status checkFits(const Program &program, const SplitData &data, const Recipe &re
     if (port->name()->str() == "image")
       image = port;
   if (!image || image->type() != fb::ElementType::f32 || image->shape()->size() != 4)
-    return invalidInput(program.path(), ": entry '", entry->name()->str(),
-                        "': expected an input 'image' of f32 [B, channels, height, width] for this data, found ",
-                        image ? "another type or shape" : "none");
+    return invalidInput(
+        program.path(), ": entry '", entry->name()->str(),
+        "': expected an input 'image' of f32 [B, channels, height, width] for this data, found ",
+        image ? "another type or shape" : "none");
   MOERT_ASSIGN(std::vector<int64_t> shape, program.shape(*image, {1, 1}));
   MOERT_ASSIGN(std::string scores, scoresOutput(program, *entry));
   int64_t classes = 0;
@@ -130,14 +134,15 @@ Status checkFits(const Program &program, const SplitData &data, const Recipe &re
   if (auto has = integer(program.config("domains")))
     compare("training domains", "domains", *has, domains);
   // The loss that ties the first experts to the domains needs one for each of them.
-  auto tie = std::find_if(recipe.scalars.begin(), recipe.scalars.end(), [](auto &s) { return s.first == "aux.domain"; });
+  auto tie = std::find_if(recipe.scalars.begin(), recipe.scalars.end(),
+                          [](auto &s) { return s.first == "aux.domain"; });
   auto experts = integer(program.config("experts"));
   if (tie != recipe.scalars.end() && tie->second != 0 && experts && *experts < domains)
     compare("experts for training domains", "experts", *experts, domains);
   if (found.empty())
     return okStatus();
-  std::string text = concat(program.path(), " does not fit the data ", recipe.dataPath, " (", recipe.dataKind, "): ",
-                            found);
+  std::string text =
+      concat(program.path(), " does not fit the data ", recipe.dataPath, " (", recipe.dataKind, "): ", found);
   if (!fixed.empty())
     text += concat("; the model has no size named ", fixed, " to set");
   if (!changes.empty())
@@ -148,12 +153,14 @@ Status checkFits(const Program &program, const SplitData &data, const Recipe &re
 Result<Session *> Evaluator::session(const fb::Entry &entry, size_t rows) {
   auto &session = sessions_[{&entry, rows}];
   if (!session) {
-    MOERT_ASSIGN(session, Session::open(program_, states_, device_, entry.name()->string_view(), {1, int64_t(rows)}));
+    MOERT_ASSIGN(session,
+                 Session::open(program_, states_, device_, entry.name()->string_view(), {1, int64_t(rows)}));
   }
   return session.get();
 }
 
-Result<double> Evaluator::accuracy(const fb::Entry &entry, size_t domain, bool out, const std::atomic<bool> *stop) {
+Result<double> Evaluator::accuracy(const fb::Entry &entry, size_t domain, bool out,
+                                   const std::atomic<bool> *stop) {
   std::span<const uint32_t> indices = out ? data_.splits[domain].out : data_.splits[domain].in;
   if (recipe_.evalImages)
     indices = indices.first(std::min<size_t>(indices.size(), size_t(recipe_.evalImages)));
@@ -167,7 +174,7 @@ Result<double> Evaluator::accuracy(const fb::Entry &entry, size_t domain, bool o
   while (const Batch *batch = prefetch.next()) {
     if (stop && stop->load(std::memory_order_relaxed))
       return -1.0;
-    MOERT_ASSIGN(Session *session, this->session(entry, batch->rows()));
+    MOERT_ASSIGN(Session * session, this->session(entry, batch->rows()));
     MOERT_TRY(feed(*session, *batch));
     MOERT_TRY(session->run({}));
     MOERT_ASSIGN(Tensor output, session->output(scores));

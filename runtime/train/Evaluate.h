@@ -1,5 +1,5 @@
-// Accuracy of an inference entry on the splits of a data set: batches of a fixed size, the last one at its true size.
-// And what of a program has to agree with a data set before either is used.
+// Accuracy of an inference entry on the splits of a data set: batches of a fixed size, the last one at its
+// true size. And what of a program has to agree with a data set before either is used.
 #pragma once
 
 #include "runtime/data/Batches.h"
@@ -21,8 +21,8 @@ struct SplitData {
   static Result<SplitData> open(const Recipe &recipe);
 };
 
-/// invalid_input, with the moec command that mends it, when the program was compiled for other images, classes or
-/// domains than the data has.
+/// invalid_input, with the moec command that mends it, when the program was compiled for other images,
+/// classes or domains than the data has.
 Status checkFits(const Program &program, const SplitData &data, const Recipe &recipe);
 
 /// The inference entry of that name; empty: the first one.
@@ -34,13 +34,15 @@ Result<std::string> scoresOutput(const Program &program, const fb::Entry &entry)
 
 class Evaluator {
 public:
-  Evaluator(std::shared_ptr<const Program> program, std::shared_ptr<States> states, std::shared_ptr<Device> device,
-            const SplitData &data, const Recipe &recipe)
+  Evaluator(std::shared_ptr<const Program> program, std::shared_ptr<States> states,
+            std::shared_ptr<Device> device, const SplitData &data, const Recipe &recipe)
       : program_(std::move(program)), states_(std::move(states)), device_(std::move(device)), data_(data),
         recipe_(recipe) {}
 
-  /// Share of right answers on a split (at most recipe.evalImages of it), or -1 when `stop` was raised meanwhile.
-  Result<double> accuracy(const fb::Entry &entry, size_t domain, bool out, const std::atomic<bool> *stop = nullptr);
+  /// Share of right answers on a split (at most recipe.evalImages of it), or -1 when `stop` was raised
+  /// meanwhile.
+  Result<double> accuracy(const fb::Entry &entry, size_t domain, bool out,
+                          const std::atomic<bool> *stop = nullptr);
 
 private:
   Result<Session *> session(const fb::Entry &entry, size_t rows);

@@ -6,7 +6,8 @@
 namespace moert {
 namespace {
 
-template <typename T> Status copyInput(Session &session, std::string_view name, const std::vector<T> &values) {
+template <typename T>
+Status copyInput(Session &session, std::string_view name, const std::vector<T> &values) {
   MOERT_ASSIGN(Tensor tensor, session.input(name));
   if (tensor.bytes.size() != values.size() * sizeof(T))
     return invalidInput("input '", name, "': expected ", tensor.bytes.size(), " bytes, found a batch of ",

@@ -1,4 +1,5 @@
-// Puts a batch into a session's inputs by name. An entry takes what it declares; what it does not declare is left out.
+// Puts a batch into a session's inputs by name. An entry takes what it declares; what it does not declare is
+// left out.
 #pragma once
 
 #include "runtime/data/Batches.h"

@@ -33,7 +33,8 @@ std::string durationText(double seconds) {
   if (!(seconds >= 0) || seconds > 1e7)
     return "?";
   long total = std::lround(seconds), hours = total / 3600;
-  return hours ? format("%ld:%02ld:%02ld", hours, total / 60 % 60, total % 60) : format("%ld:%02ld", total / 60, total % 60);
+  return hours ? format("%ld:%02ld:%02ld", hours, total / 60 % 60, total % 60)
+               : format("%ld:%02ld", total / 60, total % 60);
 }
 
 Progress::Progress() : terminal_(isatty(STDOUT_FILENO)) {}
@@ -50,8 +51,8 @@ void Progress::show(const Line &line) {
   if (last_ && now - *last_ < (terminal_ ? Clock::duration(kRedraw) : Clock::duration(kPlain)) && !ends)
     return;
   last_ = now;
-  std::string text = format("step %llu/%llu  loss %s", (unsigned long long)line.step, (unsigned long long)line.steps,
-                            lossText(line.loss).c_str());
+  std::string text = format("step %llu/%llu  loss %s", (unsigned long long)line.step,
+                            (unsigned long long)line.steps, lossText(line.loss).c_str());
   if (line.parts.size() > 1) {
     text += " (";
     for (size_t i = 0; i < line.parts.size(); ++i)

@@ -1,4 +1,5 @@
-// What a person sees of a run: one line that rewrites itself on a terminal, plain lines now and then elsewhere.
+// What a person sees of a run: one line that rewrites itself on a terminal, plain lines now and then
+// elsewhere.
 #pragma once
 
 #include <chrono>

@@ -17,8 +17,8 @@
 namespace moert {
 namespace {
 
-using Field = std::variant<int64_t Recipe::*, double Recipe::*, std::string Recipe::*, std::vector<int64_t> Recipe::*,
-                           std::vector<double> Recipe::*>;
+using Field = std::variant<int64_t Recipe::*, double Recipe::*, std::string Recipe::*,
+                           std::vector<int64_t> Recipe::*, std::vector<double> Recipe::*>;
 struct Key {
   const char *name;
   Field field;
@@ -98,13 +98,20 @@ std::string shown(const Recipe &recipe, const Field &field) {
 
 const char *typeName(toml::node_type type) {
   switch (type) {
-  case toml::node_type::string: return "a text";
-  case toml::node_type::integer: return "an integer";
-  case toml::node_type::floating_point: return "a number";
-  case toml::node_type::boolean: return "a boolean";
-  case toml::node_type::array: return "a list";
-  case toml::node_type::table: return "a table";
-  default: return "a date or time";
+  case toml::node_type::string:
+    return "a text";
+  case toml::node_type::integer:
+    return "an integer";
+  case toml::node_type::floating_point:
+    return "a number";
+  case toml::node_type::boolean:
+    return "a boolean";
+  case toml::node_type::array:
+    return "a list";
+  case toml::node_type::table:
+    return "a table";
+  default:
+    return "a date or time";
   }
 }
 
@@ -115,14 +122,15 @@ struct Item {
 };
 
 Status wrongType(const Item &item, const char *expected, const toml::node &found) {
-  return invalidInput(item.where, ": ", item.key, ": expected ", expected, ", found ", typeName(found.type()));
+  return invalidInput(item.where, ": ", item.key, ": expected ", expected, ", found ",
+                      typeName(found.type()));
 }
 
 Status inRange(const Item &item, double value, const Key &key) {
   if (value >= key.low && value <= key.high)
     return okStatus();
-  return invalidInput(item.where, ": ", item.key, ": expected a value from ", key.low, " to ", key.high, ", found ",
-                      value);
+  return invalidInput(item.where, ": ", item.key, ": expected a value from ", key.low, " to ", key.high,
+                      ", found ", value);
 }
 
 Result<double> readNumber(const Item &item, const toml::node &node, const Key &key) {
@@ -168,8 +176,8 @@ Status assign(Recipe &recipe, const Key &key, const Item &item) {
   } else if (auto *f = std::get_if<std::vector<int64_t> Recipe::*>(&key.field)) {
     return readList(item, key, recipe.**f, "a list of integers", readInteger);
   } else {
-    return readList(item, key, recipe.*std::get<std::vector<double> Recipe::*>(key.field), "a list of numbers",
-                    readNumber);
+    return readList(item, key, recipe.*std::get<std::vector<double> Recipe::*>(key.field),
+                    "a list of numbers", readNumber);
   }
   return okStatus();
 }
@@ -254,16 +262,19 @@ Status checkWhole(const Recipe &recipe) {
   bool rotated = recipe.dataKind == "rotated";
   size_t domains = rotated ? recipe.angles.size() : recipe.flips.size();
   if (domains == 0)
-    return invalidInput(rotated ? "data.angles" : "data.flips", ": expected at least one domain, found an empty list");
+    return invalidInput(rotated ? "data.angles" : "data.flips",
+                        ": expected at least one domain, found an empty list");
   for (size_t i = 0; i < recipe.heldOut.size(); ++i) {
     if (recipe.heldOut[i] >= int64_t(domains))
-      return invalidInput("data.held_out: expected domains from 0 to ", domains - 1, ", found ", recipe.heldOut[i],
-                          ": there are ", domains, rotated ? " (data.angles)" : " (data.flips)");
+      return invalidInput("data.held_out: expected domains from 0 to ", domains - 1, ", found ",
+                          recipe.heldOut[i], ": there are ", domains,
+                          rotated ? " (data.angles)" : " (data.flips)");
     if (std::count(recipe.heldOut.begin(), recipe.heldOut.end(), recipe.heldOut[i]) > 1)
       return invalidInput("data.held_out: expected each domain once, found ", recipe.heldOut[i], " twice");
   }
   if (recipe.heldOut.size() == domains)
-    return invalidInput("data.held_out: expected a domain left to train on, found all ", domains, " held out");
+    return invalidInput("data.held_out: expected a domain left to train on, found all ", domains,
+                        " held out");
   return okStatus();
 }
 
@@ -327,7 +338,8 @@ Status Recipe::bind(const Program &program) {
         continue;
       if (wish.key.starts_with("aux."))
         return invalidInput(wish.where, ": the program has no auxiliary loss '", wish.key.substr(4),
-                            "' (one whose weight is 0 when compiled is left out)", suggestion(wish.key, known));
+                            "' (one whose weight is 0 when compiled is left out)",
+                            suggestion(wish.key, known));
       return invalidInput(wish.where, ": the program's optimizer '", has, "' has no number '", wish.key, "'",
                           suggestion(wish.key, known));
     }
@@ -339,7 +351,8 @@ std::string Recipe::text() const {
   auto add = [&](const std::string &key, const std::string &value) {
     size_t dot = key.find('.');
     std::string name = key.substr(dot + 1);
-    bool bare = std::all_of(name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) || c == '_' || c == '-'; });
+    bool bare = std::all_of(name.begin(), name.end(),
+                            [](unsigned char c) { return std::isalnum(c) || c == '_' || c == '-'; });
     sections[key.substr(0, dot)] += concat(bare ? name : quoted(name), " = ", value, "\n");
   };
   for (const Key &key : keys()) {

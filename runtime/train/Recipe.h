@@ -1,6 +1,6 @@
-// A run's recipe: every number of a training run that needs no recompile, read from TOML and the command line. Unknown
-// keys, wrong types and values out of range are errors with file and line. docs/recipe.md documents the keys; the
-// table in Recipe.cpp is what the reader, the writer and the comparison follow.
+// A run's recipe: every number of a training run that needs no recompile, read from TOML and the command
+// line. Unknown keys, wrong types and values out of range are errors with file and line. docs/recipe.md
+// documents the keys; the table in Recipe.cpp is what the reader, the writer and the comparison follow.
 #pragma once
 
 #include "runtime/data/DomainSet.h"
@@ -41,7 +41,8 @@ struct Recipe {
   // [optimizer]
   std::string optimizer; // empty: whatever the program has
 
-  /// Values of the program's recipe scalars ("optimizer.lr", "aux.entropy"), in the program's order. Filled by bind.
+  /// Values of the program's recipe scalars ("optimizer.lr", "aux.entropy"), in the program's order. Filled
+  /// by bind.
   std::vector<std::pair<std::string, double>> scalars;
 
   /// Reads a file (empty path: defaults alone) and then the settings "key=value", later ones winning.
@@ -49,8 +50,9 @@ struct Recipe {
   /// The same from a text; `name` stands for the file in messages.
   static Result<Recipe> parse(const std::string &text, const std::string &name,
                               const std::vector<std::string> &settings);
-  /// Matches the keys below optimizer and aux with the program's scalars. A key that fits none is an error that names
-  /// the nearest; one that asks for another optimizer or objective gives the command that compiles it.
+  /// Matches the keys below optimizer and aux with the program's scalars. A key that fits none is an error
+  /// that names the nearest; one that asks for another optimizer or objective gives the command that compiles
+  /// it.
   Status bind(const Program &program);
   /// All effective values as TOML that reads back to the same recipe.
   std::string text() const;
@@ -66,8 +68,8 @@ struct Recipe {
 /// Does a pattern whose * stands for any run of characters without a dot match the whole name?
 bool globMatches(std::string_view pattern, std::string_view name);
 
-/// The keys in which two recipes differ, as "key: expected a, found b"; keys that change no result (data.path,
-/// data.threads) and those in `allowed` are left out.
+/// The keys in which two recipes differ, as "key: expected a, found b"; keys that change no result
+/// (data.path, data.threads) and those in `allowed` are left out.
 std::vector<std::string> differences(const Recipe &expected, const Recipe &found,
                                      const std::vector<std::string> &allowed);
 

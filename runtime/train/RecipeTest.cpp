@@ -45,9 +45,10 @@ double scalar(const Recipe &recipe, const std::string &key) {
 } // namespace
 
 TEST(Recipe, ReadsEveryType) {
-  auto recipe = Recipe::parse("[train]\nsteps = 7\n[data]\nkind = \"colored\"\nflips = [0.1, 1]\nheld_out = [1]\n"
-                              "[optimizer]\nlr = 1\n",
-                              "r.toml", {"data.path=/a b", "train.steps=9"});
+  auto recipe =
+      Recipe::parse("[train]\nsteps = 7\n[data]\nkind = \"colored\"\nflips = [0.1, 1]\nheld_out = [1]\n"
+                    "[optimizer]\nlr = 1\n",
+                    "r.toml", {"data.path=/a b", "train.steps=9"});
   ASSERT_TRUE(recipe.ok()) << recipe.status().message();
   EXPECT_EQ(recipe->steps, 9);
   EXPECT_EQ(recipe->dataKind, "colored");
@@ -63,8 +64,10 @@ TEST(Recipe, RefusesWithPlaceAndHint) {
   EXPECT_EQ(failure("[train]\nsteps = 3.0"), "r.toml:2: train.steps: expected an integer, found a number");
   EXPECT_EQ(failure("[optimizer]\nlr = true"), "r.toml:2: optimizer.lr: expected a number, found a boolean");
   EXPECT_EQ(failure("[optimizer]\nlr = nan"), "r.toml:2: optimizer.lr: expected a finite number");
-  EXPECT_EQ(failure("[data]\nheld_out = 0"), "r.toml:2: data.held_out: expected a list of integers, found an integer");
-  EXPECT_EQ(failure("[data]\nheld_out = [0, 0.5]"), "r.toml:2: data.held_out: expected an integer, found a number");
+  EXPECT_EQ(failure("[data]\nheld_out = 0"),
+            "r.toml:2: data.held_out: expected a list of integers, found an integer");
+  EXPECT_EQ(failure("[data]\nheld_out = [0, 0.5]"),
+            "r.toml:2: data.held_out: expected an integer, found a number");
   EXPECT_EQ(failure("[data]\nholdout = 1.5"),
             "r.toml:2: data.holdout: expected a value from 0 to 0.99, found 1.5");
   EXPECT_EQ(failure("[data]\nheld_out = [6]"),
@@ -81,14 +84,16 @@ TEST(Recipe, RefusesWithPlaceAndHint) {
 }
 
 TEST(Recipe, EveryPrefixOfAFileIsHandled) {
-  std::string text = "[train]\nsteps = 7 # x\n[data]\nflips = [0.1, 0.2]\nkind = \"colored\"\n[aux]\n\"a.*\" = 1e-3\n";
+  std::string text =
+      "[train]\nsteps = 7 # x\n[data]\nflips = [0.1, 0.2]\nkind = \"colored\"\n[aux]\n\"a.*\" = 1e-3\n";
   for (size_t n = 0; n <= text.size(); ++n)
     (void)failure(text.substr(0, n));
 }
 
 TEST(Recipe, BindsToTheProgram) {
-  auto recipe = Recipe::parse("[optimizer]\nlr = 0.5\n[aux]\n\"blocks.1.balance\" = 3\n\"blocks.*.balance\" = 2\n", "r.toml",
-                              {"aux.entropy=0.25"});
+  auto recipe =
+      Recipe::parse("[optimizer]\nlr = 0.5\n[aux]\n\"blocks.1.balance\" = 3\n\"blocks.*.balance\" = 2\n",
+                    "r.toml", {"aux.entropy=0.25"});
   ASSERT_TRUE(recipe.ok()) << recipe.status().message();
   ASSERT_TRUE(recipe->bind(*program()).ok());
   EXPECT_EQ(scalar(*recipe, "optimizer.lr"), 0.5);
@@ -103,8 +108,9 @@ TEST(Recipe, BindsToTheProgram) {
 }
 
 TEST(Recipe, TextReadsBack) {
-  auto recipe = Recipe::parse("[data]\nkind = \"colored\"\npath = \"/a\\\"b\"\nheld_out=[2]\n[optimizer]\nlr = 0.1\n", "r.toml",
-                              {"aux.blocks.*.balance=0.7"});
+  auto recipe =
+      Recipe::parse("[data]\nkind = \"colored\"\npath = \"/a\\\"b\"\nheld_out=[2]\n[optimizer]\nlr = 0.1\n",
+                    "r.toml", {"aux.blocks.*.balance=0.7"});
   ASSERT_TRUE(recipe.ok()) << recipe.status().message();
   ASSERT_TRUE(recipe->bind(*program()).ok());
   auto again = Recipe::parse(recipe->text(), "saved", {});

@@ -1,7 +1,7 @@
 #include "runtime/train/RunFolder.h"
 
-#include "runtime/train/Checkpoint.h"
 #include "runtime/base/Files.h"
+#include "runtime/train/Checkpoint.h"
 
 #include <cerrno>
 #include <cstring>
@@ -36,8 +36,9 @@ Result<RunFolder> RunFolder::reopen(const std::string &path, const Recipe &recip
   if (recipe.steps < before.steps)
     lines.push_back(concat("train.steps: expected at least ", before.steps, ", found ", recipe.steps));
   if (!lines.empty()) {
-    std::string text = concat(path, ": expected the recipe that the run was started with; start another run with a new "
-                                    "--out, or resume without these changes:");
+    std::string text =
+        concat(path, ": expected the recipe that the run was started with; start another run with a new "
+                     "--out, or resume without these changes:");
     for (const std::string &line : lines)
       text += "\n  " + line;
     return invalidInput(text);
@@ -60,7 +61,8 @@ Status RunFolder::lock() {
     delete fd;
   });
   if (::flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
-    return invalidInput(path_, ": expected a folder that nothing trains in, found another process at work there");
+    return invalidInput(path_,
+                        ": expected a folder that nothing trains in, found another process at work there");
   return okStatus();
 }
 

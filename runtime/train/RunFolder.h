@@ -1,5 +1,5 @@
-// The folder of a run: who may start in it, its recipe, and its metrics file, which a resumed run cuts back to where its
-// checkpoint stands.
+// The folder of a run: who may start in it, its recipe, and its metrics file, which a resumed run cuts back
+// to where its checkpoint stands.
 #pragma once
 
 #include "runtime/train/Recipe.h"

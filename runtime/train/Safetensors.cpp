@@ -19,11 +19,21 @@ struct TypeName {
   int type; // fb::ElementType, or -1 for what programs do not have
 };
 constexpr TypeName kTypes[] = {
-    {"F32", 4, int(fb::ElementType::f32)},   {"F64", 8, int(fb::ElementType::f64)},
-    {"I32", 4, int(fb::ElementType::i32)},   {"I64", 8, int(fb::ElementType::i64)},
-    {"U8", 1, int(fb::ElementType::u8)},     {"BF16", 2, int(fb::ElementType::bf16)},
-    {"F16", 2, -1}, {"I16", 2, -1}, {"I8", 1, -1}, {"BOOL", 1, -1}, {"U16", 2, -1}, {"U32", 4, -1}, {"U64", 8, -1},
-    {"F8_E4M3", 1, -1}, {"F8_E5M2", 1, -1},
+    {"F32", 4, int(fb::ElementType::f32)},
+    {"F64", 8, int(fb::ElementType::f64)},
+    {"I32", 4, int(fb::ElementType::i32)},
+    {"I64", 8, int(fb::ElementType::i64)},
+    {"U8", 1, int(fb::ElementType::u8)},
+    {"BF16", 2, int(fb::ElementType::bf16)},
+    {"F16", 2, -1},
+    {"I16", 2, -1},
+    {"I8", 1, -1},
+    {"BOOL", 1, -1},
+    {"U16", 2, -1},
+    {"U32", 4, -1},
+    {"U64", 8, -1},
+    {"F8_E4M3", 1, -1},
+    {"F8_E5M2", 1, -1},
 };
 
 const char *nameOf(fb::ElementType type) {
@@ -116,8 +126,8 @@ Status Safetensors::parse() {
     }
     uint64_t from = offsets[0].get<uint64_t>(), to = offsets[1].get<uint64_t>();
     if (from > to || to > data.size())
-      return invalidInput("tensor '", name, "': expected bytes inside the ", data.size(), " of the file, found ", from,
-                          " to ", to, ": the file is cut short or damaged");
+      return invalidInput("tensor '", name, "': expected bytes inside the ", data.size(),
+                          " of the file, found ", from, " to ", to, ": the file is cut short or damaged");
     if (to - from != bytes)
       return invalidInput("tensor '", name, "': expected ", bytes, " bytes by its shape, found ", to - from);
     ranges.push_back({from, to, name});
@@ -128,12 +138,14 @@ Status Safetensors::parse() {
     tensor.bytes = data.subspan(from, bytes);
     tensors_.push_back(std::move(tensor));
   }
-  std::sort(ranges.begin(), ranges.end(),
-            [](const Range &a, const Range &b) { return std::pair(a.begin, a.end) < std::pair(b.begin, b.end); });
+  std::sort(ranges.begin(), ranges.end(), [](const Range &a, const Range &b) {
+    return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
+  });
   uint64_t end = 0;
   for (const Range &range : ranges) {
     if (range.begin != end)
-      return invalidInput("tensor '", range.name, "': expected its bytes to start at ", end, ", found ", range.begin);
+      return invalidInput("tensor '", range.name, "': expected its bytes to start at ", end, ", found ",
+                          range.begin);
     end = range.end;
   }
   if (end != data.size())

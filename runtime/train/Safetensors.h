@@ -1,5 +1,6 @@
-// safetensors (huggingface/safetensors, the format's specification in its README): a length, a JSON table of names,
-// types, shapes and byte ranges, then the bytes. The reader trusts nothing of the table before it is checked.
+// safetensors (huggingface/safetensors, the format's specification in its README): a length, a JSON table of
+// names, types, shapes and byte ranges, then the bytes. The reader trusts nothing of the table before it is
+// checked.
 #pragma once
 
 #include "runtime/session/States.h"
@@ -23,8 +24,8 @@ Status writeSafetensors(const std::string &path, std::span<const NamedTensor> te
 
 class Safetensors {
 public:
-  /// invalid_input: not such a file, cut short, a range outside the data, overlapping or leaving holes, a name twice,
-  /// a shape that does not fit its range.
+  /// invalid_input: not such a file, cut short, a range outside the data, overlapping or leaving holes, a
+  /// name twice, a shape that does not fit its range.
   static Result<Safetensors> read(const std::string &path);
   const std::vector<NamedTensor> &tensors() const { return tensors_; }
   const NamedTensor *find(std::string_view name) const;

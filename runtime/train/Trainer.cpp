@@ -1,9 +1,9 @@
 #include "runtime/train/Trainer.h"
 
+#include "runtime/base/Files.h"
 #include "runtime/train/Checkpoint.h"
 #include "runtime/train/Evaluate.h"
 #include "runtime/train/Feed.h"
-#include "runtime/base/Files.h"
 #include "runtime/train/Progress.h"
 #include "runtime/train/RunFolder.h"
 
@@ -19,7 +19,9 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using Json = nlohmann::ordered_json;
 
-double secondsSince(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double secondsSince(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
 std::string sha256(const std::string &text) {
   char digest[SHA256_DIGEST_STRING_LENGTH];
@@ -33,7 +35,8 @@ double peakGigabytes() {
   return double(usage.ru_maxrss) / (1 << 20);
 }
 
-// How evenly a batch uses the experts: exp(entropy of the mean gates) over their number. 1: all alike; 1/K: one alone.
+// How evenly a batch uses the experts: exp(entropy of the mean gates) over their number. 1: all alike; 1/K:
+// one alone.
 double evenness(std::span<const float> gates) {
   double entropy = 0;
   for (float gate : gates)
@@ -92,7 +95,8 @@ private:
 Status Run::open() {
   MOERT_ASSIGN(program_, Program::load(options_.program));
   bool again = options_.resume && options_.recipe.empty() && exists(RunFolder::recipePath(options_.out));
-  MOERT_ASSIGN(recipe_, Recipe::read(again ? RunFolder::recipePath(options_.out) : options_.recipe, options_.settings));
+  MOERT_ASSIGN(recipe_, Recipe::read(again ? RunFolder::recipePath(options_.out) : options_.recipe,
+                                     options_.settings));
   if (options_.seed)
     recipe_.seed = *options_.seed;
   if (options_.steps)
@@ -118,8 +122,8 @@ Status Run::open() {
   sessionOptions.poison = options_.poison;
   sessionOptions.trapNan = options_.trapNan;
   Binding binding{int64_t(data_->training.size()), recipe_.batchPerDomain};
-  MOERT_ASSIGN(session_, Session::open(program_, states_, device_, trainEntry_->name()->string_view(), binding,
-                                       sessionOptions));
+  MOERT_ASSIGN(session_, Session::open(program_, states_, device_, trainEntry_->name()->string_view(),
+                                       binding, sessionOptions));
   for (auto &[key, value] : recipe_.scalars)
     MOERT_TRY(session_->setScalar(key, value));
   evaluator_ = std::make_unique<Evaluator>(program_, states_, device_, *data_, recipe_);
@@ -135,26 +139,28 @@ Status Run::open() {
   }
   MOERT_ASSIGN(Checkpoint checkpoint, loadCheckpoint(folder_->last(), *states_));
   if (checkpoint.programDigest != program_->digest())
-    progress_.say(concat("note: the run was started with another compilation of the program; it continues, but not bit "
-                         "for bit (", checkpoint.programDigest.substr(0, 12), " then, ",
-                         program_->digest().substr(0, 12), " now)"));
-  if (checkpoint.recipeDigest != sha256(recipeText_)) { // recipe.toml was edited, or the run was given more steps
+    progress_.say(
+        concat("note: the run was started with another compilation of the program; it continues, but not bit "
+               "for bit (",
+               checkpoint.programDigest.substr(0, 12), " then, ", program_->digest().substr(0, 12), " now)"));
+  if (checkpoint.recipeDigest !=
+      sha256(recipeText_)) { // recipe.toml was edited, or the run was given more steps
     MOERT_ASSIGN(Recipe before, Recipe::parse(checkpoint.recipe, folder_->last() + "/state.json", {}));
     MOERT_TRY(before.bind(*program_));
     if (auto lines = differences(before, recipe_, {"train.steps"}); !lines.empty())
-      return invalidInput(folder_->last(), ": expected the recipe that the checkpoint was trained with; ", lines[0],
-                          lines.size() > 1 ? concat(" and ", lines.size() - 1, " more") : "");
+      return invalidInput(folder_->last(), ": expected the recipe that the checkpoint was trained with; ",
+                          lines[0], lines.size() > 1 ? concat(" and ", lines.size() - 1, " more") : "");
   }
   state_ = checkpoint.run;
   if (state_.step > uint64_t(recipe_.steps))
-    return invalidInput(folder_->last(), ": expected at most train.steps = ", recipe_.steps, " steps done, found ",
-                        state_.step);
+    return invalidInput(folder_->last(), ": expected at most train.steps = ", recipe_.steps,
+                        " steps done, found ", state_.step);
   return folder_->truncateMetrics(state_.pendingEvaluation ? state_.step - 1 : state_.step);
 }
 
 Status Run::announce() {
-  progress_.say(concat(program_->name(), ": ", batchRows(), " images a step (", data_->training.size(), " domains of ",
-                       recipe_.batchPerDomain, "), ", device_->threads(), " threads, ",
+  progress_.say(concat(program_->name(), ": ", batchRows(), " images a step (", data_->training.size(),
+                       " domains of ", recipe_.batchPerDomain, "), ", device_->threads(), " threads, ",
                        session_->memory().total() >> 20, " MiB; run in ", options_.out));
   progress_.say(recipeText_);
   if (state_.step)
@@ -173,14 +179,16 @@ Status Run::step(Prefetch &batches) {
   MOERT_ASSIGN(float finite, session_->scalarOutput("finite"));
   MOERT_ASSIGN(float loss, session_->scalarOutput("loss"));
   if (first_)
-    progress_.say(concat("first step done: began ", std::round(began * 1e4) / 1e4, " s after the process, took ",
+    progress_.say(concat("first step done: began ", std::round(began * 1e4) / 1e4,
+                         " s after the process, took ",
                          std::round((secondsSince(options_.started) - began) * 1e4) / 1e4, " s"));
   if (finite == 0) {
     // No state changed, so what is in memory is the last good state: keep it.
     MOERT_TRY(save(folder_->last()));
-    return invalidInput("step ", state_.step, ": the loss or its gradient is not finite (loss ", double(loss),
-                        "); nothing was changed by this step, and ", folder_->last(), " holds the ", state_.step,
-                        " good steps before it; lower optimizer.lr, or see where it starts with --resume --trap-nan");
+    return invalidInput(
+        "step ", state_.step, ": the loss or its gradient is not finite (loss ", double(loss),
+        "); nothing was changed by this step, and ", folder_->last(), " holds the ", state_.step,
+        " good steps before it; lower optimizer.lr, or see where it starts with --resume --trap-nan");
   }
   Progress::Line line{state_.step + 1, uint64_t(recipe_.steps), loss, {}, {}, {}, 0, 0};
   for (const std::string &name : losses_) {
@@ -244,7 +252,8 @@ Result<bool> Run::evaluate() {
   for (size_t domain = 0; domain < data_->set.domains(); ++domain) {
     double shares[2];
     for (bool out : {false, true}) {
-      progress_.note(concat("step ", state_.step, "  evaluating domain ", domain + 1, " of ", data_->set.domains()));
+      progress_.note(
+          concat("step ", state_.step, "  evaluating domain ", domain + 1, " of ", data_->set.domains()));
       MOERT_ASSIGN(shares[out], evaluator_->accuracy(*evalEntry_, domain, out, options_.stop));
       if (shares[out] < 0)
         return false;
@@ -284,10 +293,12 @@ Result<bool> Run::evaluate() {
 
 Status Run::save(const std::string &folder) {
   bool before = exists(folder);
-  Status status = saveCheckpoint(folder, *states_, {state_, program_->digest(), sha256(recipeText_), recipeText_});
+  Status status =
+      saveCheckpoint(folder, *states_, {state_, program_->digest(), sha256(recipeText_), recipeText_});
   if (status.ok() || !before)
     return status;
-  return {status.code(), concat(status.message(), "; the checkpoint before is untouched, continue with --resume")};
+  return {status.code(),
+          concat(status.message(), "; the checkpoint before is untouched, continue with --resume")};
 }
 
 Result<TrainEnd> Run::stopHere() {
@@ -308,7 +319,8 @@ std::string Run::tableText(const Table &table) const {
   };
   std::string text = "domain              in %  out %\n";
   for (size_t domain = 0; domain < table.size(); ++domain) {
-    std::string name = concat(domain, "  ", data_->set.name(domain), data_->domainLabel[domain] < 0 ? " (held out)" : "");
+    std::string name =
+        concat(domain, "  ", data_->set.name(domain), data_->domainLabel[domain] < 0 ? " (held out)" : "");
     name.resize(std::max<size_t>(name.size(), 17), ' ');
     text += concat(name, percent(table[domain].first), percent(table[domain].second), "\n");
   }
@@ -324,8 +336,8 @@ Status Run::finish() {
     return folder_->markDone();
   char score[16];
   snprintf(score, sizeof score, "%.2f", 100 * state_.bestScore);
-  progress_.say(concat("best: step ", state_.bestStep, ", mean out-split accuracy of the training domains ", score,
-                       " %, in ", folder_->best()));
+  progress_.say(concat("best: step ", state_.bestStep, ", mean out-split accuracy of the training domains ",
+                       score, " %, in ", folder_->best()));
   return folder_->markDone();
 }
 
@@ -336,8 +348,8 @@ Result<TrainEnd> Run::run() {
     in.push_back(data_->splits[domain].in);
   TrainingBatches rows(data_->set, data_->training, std::move(in), size_t(recipe_.batchPerDomain),
                        uint64_t(recipe_.seed));
-  Prefetch batches([&](uint64_t step, Batch &batch) { rows.fill(step, batch); }, state_.step, uint64_t(recipe_.steps),
-                   int(recipe_.dataThreads));
+  Prefetch batches([&](uint64_t step, Batch &batch) { rows.fill(step, batch); }, state_.step,
+                   uint64_t(recipe_.steps), int(recipe_.dataThreads));
   MOERT_TRY(announce());
   if (recipe_.steps == 0) // the initial values alone
     MOERT_TRY(save(folder_->last()));

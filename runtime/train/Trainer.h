@@ -1,6 +1,7 @@
-// A training run: the loop from a program and a recipe to checkpoints, metrics and a table of accuracies. A run lives in
-// a folder: recipe.toml (all effective values), metrics.jsonl (a line an evaluation, DomainBed's keys), the checkpoints
-// `last` and `best`, and `done` at the end. A run that is stopped at any point and resumed ends with the same bytes.
+// A training run: the loop from a program and a recipe to checkpoints, metrics and a table of accuracies. A
+// run lives in a folder: recipe.toml (all effective values), metrics.jsonl (a line an evaluation, DomainBed's
+// keys), the checkpoints `last` and `best`, and `done` at the end. A run that is stopped at any point and
+// resumed ends with the same bytes.
 #pragma once
 
 #include "runtime/base/Result.h"
@@ -27,8 +28,8 @@ struct TrainOptions {
 
 enum class TrainEnd { finished, stopped };
 
-/// Runs to the last step, or until `stop` is raised. invalid_input: whatever the user can mend, a loss that is not
-/// finite among it; the run's folder then holds the last good checkpoint.
+/// Runs to the last step, or until `stop` is raised. invalid_input: whatever the user can mend, a loss that
+/// is not finite among it; the run's folder then holds the last good checkpoint.
 Result<TrainEnd> train(const TrainOptions &options);
 
 } // namespace moert

@@ -1,9 +1,10 @@
-// Whole runs of the hand-written linear model: the run's folder, stopping and resuming to the same bytes, a loss that is
-// not finite, and a program that does not fit the data. Runs of compiled models are in test/end-to-end.
+// Whole runs of the hand-written linear model: the run's folder, stopping and resuming to the same bytes, a
+// loss that is not finite, and a program that does not fit the data. Runs of compiled models are in
+// test/end-to-end.
+#include "runtime/train/Trainer.h"
 #include "runtime/base/Files.h"
 #include "runtime/data/TestSet.h"
 #include "runtime/train/Checkpoint.h"
-#include "runtime/train/Trainer.h"
 #include "test/support/TestProgram.h"
 
 #include <gtest/gtest.h>
@@ -24,7 +25,8 @@ void writeProgram(const std::string &path, double rate = 0.125) {
   program.table.config[0]->value = "1";
   program.table.scalars[kLr]->fallback = rate;
   std::vector<uint8_t> bytes = program.encode();
-  std::ofstream(path, std::ios::binary).write(reinterpret_cast<const char *>(bytes.data()), long(bytes.size()));
+  std::ofstream(path, std::ios::binary)
+      .write(reinterpret_cast<const char *>(bytes.data()), long(bytes.size()));
 }
 
 class TrainerTest : public testing::Test {
@@ -102,7 +104,8 @@ TEST_F(TrainerTest, RefusesAnExistingRun) {
   EXPECT_NE(message(options("run")).find("continue that run with --resume"), std::string::npos);
   TrainOptions other = options("run", {"optimizer.lr=0.5"});
   other.resume = true;
-  EXPECT_NE(message(other).find("optimizer.lr: expected 0.125, found 0.5"), std::string::npos) << message(other);
+  EXPECT_NE(message(other).find("optimizer.lr: expected 0.125, found 0.5"), std::string::npos)
+      << message(other);
   // recipe.toml edited by hand: the checkpoint knows what it was trained with.
   std::string recipe = *readText(folder.file("run/recipe.toml"));
   size_t at = recipe.find("lr = 0.125");
@@ -111,7 +114,8 @@ TEST_F(TrainerTest, RefusesAnExistingRun) {
   ASSERT_TRUE(writeDurably(folder.file("run/recipe.toml"), recipe).ok());
   other = options("run", {"optimizer.lr=0.25"});
   other.resume = true;
-  EXPECT_NE(message(other).find("trained with; optimizer.lr: expected 0.125, found 0.25"), std::string::npos) << message(other);
+  EXPECT_NE(message(other).find("trained with; optimizer.lr: expected 0.125, found 0.25"), std::string::npos)
+      << message(other);
   other = options("nothing");
   other.resume = true;
   EXPECT_NE(message(other).find("found no recipe.toml"), std::string::npos);
@@ -167,14 +171,17 @@ TEST_F(TrainerTest, ALossThatIsNotFiniteStopsWithTheLastGoodState) {
   ASSERT_EQ(message(options("short", {"optimizer.lr=1e30", "eval.every=0", "log.every=1",
                                       "train.steps=" + std::to_string(checkpoint->run.step)})),
             "no failure");
-  EXPECT_EQ(*readText(folder.file("run/last/model.safetensors")), *readText(folder.file("short/last/model.safetensors")));
+  EXPECT_EQ(*readText(folder.file("run/last/model.safetensors")),
+            *readText(folder.file("short/last/model.safetensors")));
 }
 
 TEST_F(TrainerTest, SaysHowToCompileForOtherData) {
   writeSet(1, 3, 4);
   std::string text = message(options("run"));
   EXPECT_NE(text.find("classes: program 1, data 4"), std::string::npos) << text;
-  EXPECT_NE(text.find("moec compile MODEL.mlir -o " + folder.file("p.moe") + " -Dclasses=4"), std::string::npos) << text;
+  EXPECT_NE(text.find("moec compile MODEL.mlir -o " + folder.file("p.moe") + " -Dclasses=4"),
+            std::string::npos)
+      << text;
   writeSet(2, 2, 1);
   text = message(options("run"));
   EXPECT_NE(text.find("image height: program 1, data 2"), std::string::npos) << text;

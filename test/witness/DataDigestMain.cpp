@@ -1,5 +1,6 @@
-// Prints digests of everything that a run's data is made of, for the witness to compare with numpy and Pillow: of each
-// domain its images, labels and splits, and of some training batches. Arguments are recipe settings, key=value.
+// Prints digests of everything that a run's data is made of, for the witness to compare with numpy and
+// Pillow: of each domain its images, labels and splits, and of some training batches. Arguments are recipe
+// settings, key=value.
 #include "runtime/train/Evaluate.h"
 
 #include <cstdio>
@@ -24,7 +25,8 @@ Status run(const std::vector<std::string> &settings) {
     uint32_t images = 0;
     for (uint32_t i = 0; i < data.set.size(domain); ++i) {
       data.set.render(domain, i, image.data());
-      images = uint32_t(crc32(images, reinterpret_cast<const Bytef *>(image.data()), uInt(image.size() * sizeof(float))));
+      images = uint32_t(
+          crc32(images, reinterpret_cast<const Bytef *>(image.data()), uInt(image.size() * sizeof(float))));
       labels.push_back(data.set.label(domain, i));
     }
     report["domains"].push_back({{"name", data.set.name(domain)},
