@@ -115,10 +115,10 @@ void Packer::consider(const std::vector<uint32_t> &order) {
 
 void Packer::improve() {
   // Work, not time, bounds the search: the result must not depend on the machine's speed.
-  uint64_t budget = 40'000'000 / (uint64_t(items_.size()) * items_.size() + 1);
+  uint64_t budget = 10'000'000 / (uint64_t(items_.size()) * items_.size() + 1);
   uint32_t random = 1;
   for (uint64_t move = 0; move < std::min<uint64_t>(budget, 2000); ++move) {
-    if (best_.bytes <= best_.live + best_.live / 50)
+    if (best_.bytes <= best_.live + best_.live / 25)
       return;
     // Which items end above the bound? One of them goes before a random one.
     std::vector<uint32_t> high;
