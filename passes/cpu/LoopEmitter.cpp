@@ -100,6 +100,8 @@ private:
   }
   // Nested loops over dimensions; the innermost body.
   Values loops(ArrayRef<unsigned> dims, Values carried, bool unroll, llvm::function_ref<Values(Values)> body);
+  Values sumOfSums(const LoopNest &nest, ArrayRef<unsigned> dims, const Values &start,
+                   llvm::function_ref<Values(Values)> body);
   // Vectors along a range: whole ones, then a masked rest.
   Values vectors(Range range, unsigned count, Values carried,
                  llvm::function_ref<Values(Value, unsigned, Mask, Values)> body);
@@ -471,6 +473,38 @@ void LoopKernel::emitParallel(const LoopNest &nest, ArrayRef<unsigned> outer) {
   });
 }
 
+// Reduces runs of the last dimension each from the start value, and combines what they give: a sum of sums, whose rounding
+// error grows with the runs' length and number instead of their product.
+Values LoopKernel::sumOfSums(const LoopNest &nest, ArrayRef<unsigned> dims, const Values &start,
+                             llvm::function_ref<Values(Values)> body) {
+  constexpr int64_t run = 32;
+  auto combineAll = [&](const Values &x, const Values &y) {
+    Values all;
+    while (all.size() < x.size())
+      for (unsigned s : nest.stages) {
+        Operation *op = a.stages[s].value.getDefiningOp();
+        size_t own = isa<flow::ArgmaxOp>(op) ? 2 : 1, taken = all.size();
+        all.append(Combiner{op}.combine(b(), loc(), ValueRange(x).slice(taken, own), ValueRange(y).slice(taken, own)));
+      }
+    return all;
+  };
+  unsigned last = dims.back();
+  return loops(dims.drop_back(), start, false, [&](Values outer) {
+    Range range = rangeOf(last);
+    auto reduceRun = [&](Value low, Value high) {
+      return loop(low, high, 1, start, [&](Value i, Values inner) {
+        at[last] = Index{i};
+        return body(inner);
+      });
+    };
+    if (range.size && *range.size <= 2 * run) return combineAll(outer, reduceRun(range.low, range.high));
+    return loop(range.low, range.high, run, outer, [&](Value i, Values sums) {
+      Value high = arith::MinSIOp::create(b(), loc(), m.add(i, k.i64(run)), range.high);
+      return combineAll(sums, reduceRun(i, high));
+    });
+  });
+}
+
 // Lanes run along the results: blocks of neighbouring results stay in registers while the loops reduce.
 void LoopKernel::emitColumns(const LoopNest &nest, ArrayRef<unsigned> outer) {
   SmallVector<unsigned> reduced(nest.reduced);
@@ -509,7 +543,8 @@ void LoopKernel::emitColumns(const LoopNest &nest, ArrayRef<unsigned> outer) {
                                    chunkIndex = i;
                                    return body(inner);
                                  })
-                          : loops(reduced, start, turns <= 16, body);
+                   : turns <= 16 ? loops(reduced, start, true, body)
+                                 : sumOfSums(nest, reduced, start, body);
       unsigned taken = 0;
       for (unsigned u = 0; u < many; ++u) {
         at[d] = Index{m.add(first, k.i64(u * width)), 1};
