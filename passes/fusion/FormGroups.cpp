@@ -14,7 +14,9 @@
 #include "dialects/flow/Flow.h"
 #include "passes/cpu/CpuTarget.h"
 #include "passes/cpu/LoopAnalysis.h"
+#include "passes/fusion/ConvolutionLayouts.h"
 #include "passes/fusion/Fusion.h"
+#include "passes/planning/Layouts.h"
 #include "mlir/IR/IRMapping.h"
 #include "llvm/ADT/BitVector.h"
 #include "llvm/ADT/SetVector.h"
@@ -105,6 +107,7 @@ private:
 
   flow::EntryOp entry;
   const cpu::CpuTarget &target;
+  llvm::DenseMap<Value, cpu::Layout> layouts;       // of values that are not row-major
   llvm::DenseMap<Operation *, unsigned> index;      // program order
   llvm::DenseMap<Operation *, unsigned> stages;     // roots up to and including the op
   llvm::DenseSet<Operation *> kept;                 // free kinds that must be in memory
@@ -165,8 +168,8 @@ std::optional<cpu::LoopAnalysis> Fusion::analyse(ArrayRef<Operation *> ops) cons
   cpu::LoopSource source;
   source.ops = withFree(ops);
   source.outputs.assign(outputs.begin(), outputs.end());
-  auto rowMajor = [](Value) { return cpu::Layout(); };
-  source.layout = rowMajor;
+  auto layoutOf = [&](Value value) { return layouts.lookup(value); };
+  source.layout = layoutOf;
   return cpu::LoopAnalysis::run(source, target);
 }
 
@@ -456,7 +459,10 @@ LogicalResult Fusion::rebuild() {
     SmallVector<Value> yielded;
     for (Value output : outputs) yielded.push_back(inside.lookup(output));
     flow::YieldOp::create(builder, main->getLoc(), yielded);
-    for (auto [output, result] : llvm::zip_equal(outputs, group.getResults())) outside[output] = result;
+    for (auto [output, result] : llvm::zip_equal(outputs, group.getResults())) {
+      outside[output] = result;
+      if (cpu::Layout layout = layouts.lookup(output); !layout.empty()) setPhysicalLayout(cast<OpResult>(result), layout);
+    }
   }
   for (Operation *op : results) {
     op->moveBefore(&block, block.end());
@@ -472,6 +478,7 @@ LogicalResult Fusion::rebuild() {
 
 LogicalResult Fusion::run() {
   number();
+  layouts = convolutionLayouts(entry);
   makeClusters();
   joinSiblings();
   dropIdentities(entry.getBody().front(), isIdentity);
