@@ -439,8 +439,13 @@ private:
     llvm::sort(bySize, [](Tensor *x, Tensor *y) { return x->elements != y->elements ? x->elements > y->elements : x < y; });
     SmallVector<unsigned> order;
     auto place = [&](ArrayRef<unsigned> list) {
-      // New classes go after the one that they follow in this tensor.
-      size_t at = 0;
+      // New classes go after the one that they follow in this tensor, or before the first known one, or to the end.
+      size_t at = order.size();
+      for (unsigned c : list)
+        if (auto found = llvm::find(order, c); found != order.end()) {
+          at = found - order.begin();
+          break;
+        }
       for (unsigned c : list) {
         if (!loops.contains(c)) continue;
         auto found = llvm::find(order, c);

@@ -56,7 +56,7 @@ constexpr double smallWork = 32768, enoughParallelism = 16;
 // and one by one those of equal shape are one kernel.
 constexpr double smallValue = 1024;
 // Longer loops take long to compile and are nobody's twin.
-constexpr size_t maxOps = 64;
+constexpr size_t maxOps = 128;
 
 struct Cluster {
   SmallVector<Operation *> ops;       // in program order, without free ones
@@ -239,8 +239,14 @@ bool Fusion::fitsLoop(Cluster &a, Cluster &b, double shared) {
   llvm::sort(ops, [&](Operation *x, Operation *y) { return index.lookup(x) < index.lookup(y); });
   std::optional<cpu::LoopAnalysis> merged = analyse(ops);
   if (!merged) return false;
-  if (merged->work >= smallWork && merged->parallelism < std::min({*a.parallelism, *b.parallelism, enoughParallelism}))
-    return false;
+  if (merged->work >= smallWork && !merged->split) {
+    // Units take whole pieces of memory, and are as many as those of the part that has more.
+    if (merged->units.empty() || merged->units.front() != 0) return false;
+    double needed = 1;
+    for (Cluster *part : {&a, &b})
+      if (*part->work >= smallWork) needed = std::max(needed, *part->parallelism);
+    if (merged->parallelism < std::min(needed, enoughParallelism)) return false;
+  }
   a.parallelism = merged->parallelism;
   a.work = merged->work;
   return true;
@@ -320,9 +326,31 @@ void Fusion::joinSiblings() {
     }
 }
 
+// Over images and pixels: first over the pixels, which joins what else is done an image at a time, then over the images.
+static void splitReduction(flow::ReduceOp op) {
+  flow::Extent inner = flow::Extent::constant(op.getContext(), 1);
+  SmallVector<flow::Extent> left;
+  SmallVector<int64_t> rest;
+  for (auto [axis, extent] : llvm::enumerate(flow::extentsOf(op.getX()))) {
+    bool reduced = llvm::is_contained(op.getAxes(), axis);
+    if (axis && reduced) rest.push_back(axis), inner = inner * extent;
+    else left.push_back(extent);
+  }
+  if (!llvm::is_contained(op.getAxes(), 0) || flow::Extent::of(op.getX(), 0).constantValue()) return;
+  std::optional<int64_t> pixels = inner.constantValue();
+  if (left.size() < 2 || !pixels || *pixels < 16) return;
+  OpBuilder builder(op);
+  Type element = cast<RankedTensorType>(op.getX().getType()).getElementType();
+  Value each = flow::ReduceOp::create(builder, op.getLoc(), flow::tensorType(left, element), op.getKind(), op.getX(), rest);
+  Value all = flow::ReduceOp::create(builder, op.getLoc(), op.getY().getType(), op.getKind(), each, ArrayRef<int64_t>{0});
+  op.getY().replaceAllUsesWith(all);
+  op.erase();
+}
+
 void Fusion::number() {
   Block &block = entry.getBody().front();
   dropIdentities(block, [](Operation *op) { return isIdentity(op) && !isa<flow::BarrierOp>(op); });
+  for (flow::ReduceOp reduce : llvm::make_early_inc_range(block.getOps<flow::ReduceOp>())) splitReduction(reduce);
   for (Operation &op : llvm::make_early_inc_range(llvm::reverse(block)))
     if (!isa<flow::InputOp>(op) && isOpTriviallyDead(&op)) op.erase();
   unsigned roots = 0;
