@@ -32,7 +32,7 @@ Status evalCommand(const EvalOptions &options) {
   }
   if (entries.empty())
     for (const fb::Entry *entry : *program->table().entries())
-      if (entry->kind() == fb::EntryKind::infer)
+      if (entry->kind() == fb::EntryKind::infer && scoresOutput(*program, *entry).ok())
         entries.push_back(entry);
   MOERT_ASSIGN(SplitData data, SplitData::open(recipe));
   MOERT_TRY(checkFits(*program, data, recipe));

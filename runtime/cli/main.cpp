@@ -83,7 +83,7 @@ int main(int argc, char **argv) {
   eval->add_option("--checkpoint", evaluation.checkpoint, "folder, such as runs/hmoe/best")->required();
   eval->add_option("--recipe", evaluation.recipe, "data and splits; default: the checkpoint's own");
   eval->add_option("--set", evaluation.settings, "a recipe key: --set eval.images=500")->allow_extra_args(false);
-  eval->add_option("--entry", evaluation.entries, "default: every inference entry")->allow_extra_args(false);
+  eval->add_option("--entry", evaluation.entries, "default: every entry with class scores")->allow_extra_args(false);
   eval->add_option("--threads", evaluation.threads, "0: every core")->check(CLI::Range(0, 1024));
   eval->add_flag("--json", evaluation.json, "print JSON");
 
