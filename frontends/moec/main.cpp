@@ -50,7 +50,7 @@ int main(int argc, char **argv) {
     verb->add_flag("--gradients", options.gradients, "add an entry that gives the gradients of the loss");
   }
   compile->add_option("-o,--output", output, "the program to write (or, with --to, the text; - is standard output)");
-  compile->add_option("--target", options.targets, "cpu (this host), cpu:x86-64-v3 or cpu:x86-64-v4");
+  compile->add_option("--target", options.targets, "cpu (this host), cpu:x86-64-v3 or cpu:x86-64-v4")->allow_extra_args(false);
   compile->add_option("--to", to, "stop behind a phase and print: " + moe::phaseNames());
   compile->add_flag("--timing", options.timing, "show what each pass took");
   compile->add_flag("--verify-by-evaluation", options.verifyByEvaluation, "check every pass by evaluating (slow)");

@@ -74,7 +74,7 @@ int main(int argc, char **argv) {
   train->add_option("--steps", training.steps, "same as --set train.steps=N")->check(CLI::NonNegativeNumber);
   train->add_option("--threads", training.threads, "0: every core")->check(CLI::Range(0, 1024));
   train->add_flag("--resume", training.resume, "continue the run in --out, bit for bit");
-  train->add_flag("--trap-nan", training.trapNan, "stop at the first launch that writes NaN or infinity");
+  train->add_flag("--trap-nan", training.trapNan, "stop at the first launch that writes NaN");
   train->add_flag("--poison", training.poison, "fill temporaries with NaN before and after use");
 
   EvalOptions evaluation;
