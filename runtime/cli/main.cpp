@@ -70,8 +70,8 @@ int main(int argc, char **argv) {
   train->add_option("--out", training.out, "folder of the run")->required();
   train->add_option("--recipe", training.recipe, "TOML file; docs/recipe.md lists its keys");
   train->add_option("--set", training.settings, "a recipe key: --set optimizer.lr=1e-4")->allow_extra_args(false);
-  train->add_option("--seed", training.seed, "same as --set train.seed=N")->check(CLI::NonNegativeNumber);
-  train->add_option("--steps", training.steps, "same as --set train.steps=N")->check(CLI::NonNegativeNumber);
+  train->add_option("--seed", training.seed, "same as --set train.seed=N")->check(CLI::Range(int64_t(0), INT64_MAX));
+  train->add_option("--steps", training.steps, "same as --set train.steps=N")->check(CLI::Range(int64_t(0), INT64_MAX));
   train->add_option("--threads", training.threads, "0: every core")->check(CLI::Range(0, 1024));
   train->add_flag("--resume", training.resume, "continue the run in --out, bit for bit");
   train->add_flag("--trap-nan", training.trapNan, "stop at the first launch that writes NaN");
@@ -108,7 +108,7 @@ int main(int argc, char **argv) {
   bench->add_option("program", timing.program, "the compiled program (.moe)")->required();
   bench->add_option("--entry", timing.entry, "default: train");
   bench->add_option("--batch", timing.batch, "DOMAINSxROWS (5x64) or ROWS; default 1x64");
-  bench->add_option("--steps", timing.steps, "timed steps; default 20")->check(CLI::PositiveNumber);
+  bench->add_option("--steps", timing.steps, "timed steps; default 20")->check(CLI::Range(1, 1000000000));
   bench->add_option("--threads", timing.threads, "0: every core")->check(CLI::Range(0, 1024));
   bench->add_option("--seed", timing.seed, "of parameters and inputs");
   bench->add_flag("--profile", timing.profile, "time by kernel");
