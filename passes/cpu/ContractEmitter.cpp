@@ -173,8 +173,17 @@ void ContractEmitter::storeTile(Frame &frame, const Place &place, Value partial,
         code.when(code.less(r, rows), store);
     }
   };
-  // An epilogue runs over the tile in a loop: unrolled, a long one would be most of the program.
+  // A long epilogue runs over the tile in a loop: unrolled, it would be most of the program.
   auto full = [&] {
+    if (epilogue.isShort()) {
+      for (int i = 0; i < tile.rows; ++i)
+        code.when(code.less(code.add(row, i), rows), [&] {
+          for (int j = 0; j < tile.vectors; ++j)
+            finish(frame, place.batch, code.add(row, i), code.add(column, j * code.lanes), masks[j],
+                   sums[i * tile.vectors + j]);
+        });
+      return;
+    }
     const int width = plan.width(code.lanes);
     for (auto [i, sum] : llvm::enumerate(sums))
       code.store(sum, frame.tile, int64_t(i) * code.lanes);
@@ -248,7 +257,7 @@ void ContractEmitter::emitProduct(GroupCode &result) {
     partial = frame.kernel.buffer(plan::Access::write, plan::Element::f32, partsRef, expr(partsSize));
   } else {
     frame.ports = epilogue.bind(frame.kernel);
-    if (!epilogue.isIdentity())
+    if (!epilogue.isShort())
       frame.tile = frame.kernel.scratch(int64_t(tile.rows) * width * 4);
   }
   Value strips, panelScratch;

@@ -214,7 +214,7 @@ void PixelEmitter::emitPhase(MicroCode &code, ArrayRef<Value> ports, const ConvP
         group.epilogue.store(code, ports, sum, mask, where,
                              [&](unsigned port) { return code.size(strides(port)[1]); });
       };
-      if (group.epilogue.isIdentity()) {
+      if (group.epilogue.isShort()) {
         for (int i = 0; i < tile.rows; ++i)
           code.when(code.less(code.add(first, i), pixels), [&] {
             for (int j = 0; j < tile.vectors; ++j)
@@ -222,7 +222,7 @@ void PixelEmitter::emitPhase(MicroCode &code, ArrayRef<Value> ports, const ConvP
           });
         return;
       }
-      // An epilogue runs over the tile in a loop: unrolled, a long one would be most of the program.
+      // A long epilogue runs over the tile in a loop: unrolled, it would be most of the program.
       for (auto [i, sum] : llvm::enumerate(sums))
         code.store(sum, tileScratch, int64_t(i) * code.lanes);
       code.loop(0, code.min(tile.rows, code.sub(pixels, first)), 1, [&](Ix i) {
@@ -247,7 +247,7 @@ void PixelEmitter::emitTiles() {
   const int64_t channels = pass.sourceChannels, line = pass.paddedWidth() * channels;
   bool channelsInnermost = channels == 1 || image.strides[1].isConstant(1);
   bool direct = pass.unpadded() && channelsInnermost && image.strides[3].isConstant(channels);
-  if (!group.epilogue.isIdentity())
+  if (!group.epilogue.isShort())
     tileScratch = kernel.scratch(int64_t(tile.rows) * width * 4);
   Value copy = direct ? source : kernel.scratch(pass.paddedRows(band) * line * 4);
   code.loop(kernel.begin(), kernel.end(), 1, [&](Ix unit) {

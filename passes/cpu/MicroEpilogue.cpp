@@ -125,6 +125,21 @@ FailureOr<Epilogue> Epilogue::of(flow::GroupOp group, Operation *root, const Gro
   return epilogue;
 }
 
+bool Epilogue::isShort() const {
+  constexpr int kFew = 4;
+  flow::GroupOp owner = group;
+  int count = 0;
+  for (Operation &op : owner.getBody().front()) {
+    if (&op == root || isa<flow::ConstantOp, flow::BroadcastOp, flow::TransposeOp, flow::YieldOp>(op))
+      continue;
+    if (!isa<flow::AddOp, flow::SubOp, flow::MulOp, flow::MaximumOp, flow::MinimumOp, flow::NegOp, flow::ReluOp,
+             flow::CompareOp, flow::SelectOp>(op))
+      return false;
+    ++count;
+  }
+  return count <= kFew;
+}
+
 int Epilogue::accumulator() const {
   for (auto [i, output] : llvm::enumerate(allOutputs))
     if (output.element == plan::Element::f32)

@@ -36,6 +36,8 @@ public:
   llvm::ArrayRef<EpilogueOutput> outputs() const { return allOutputs; }
   /// Whether the group's one result is the root's own.
   bool isIdentity() const { return identity; }
+  /// So few and cheap ops that they are better unrolled over a tile than run in a loop.
+  bool isShort() const;
   /// An f32 output, where partial sums may wait; -1 if there is none.
   int accumulator() const;
 
