@@ -1,0 +1,317 @@
+// What breaks each numbered constraint of flow's verifiers (dialects/flow/Verify.cpp).
+// RUN: moe-opt %s --split-input-file --verify-diagnostics
+
+// 1
+flow.program @p { flow.entry @main train {
+  %x = flow.input "x" : tensor<4xf32> // expected-note {{it is first here}}
+  %y = flow.input "x" : tensor<4xf32> // expected-error {{expected each input once, found 'x' again}}
+} }
+
+// -----
+
+// 1
+flow.program @p { flow.entry @main train {
+  %x = flow.parameter "w" constant(0.0) : tensor<4xf32> // expected-note {{it is first here}}
+  %y = flow.state "w" buffer constant(0.0) : tensor<4xf32> // expected-error {{expected each path once, found 'w' again}}
+} }
+
+// -----
+
+// 2
+flow.program @p { flow.entry @main train {
+  %x = flow.input "x" : tensor<4xf32>
+  flow.assign "v" %x : tensor<4xf32> // expected-error {{expected the path of a parameter or state of this entry, found 'v'}}
+} }
+
+// -----
+
+// 2
+flow.program @p { flow.entry @main train {
+  %x = flow.input "x" : tensor<4xf32>
+  %w = flow.parameter "w" constant(0.0) : tensor<5xf32> // expected-note {{'w' is declared here}}
+  flow.assign "w" %x : tensor<4xf32> // expected-error {{expected 'tensor<5xf32>', found 'tensor<4xf32>'}}
+} }
+
+// -----
+
+// 3
+flow.program @p { flow.entry @main train {
+  // expected-error@+1 {{expected a static shape: it outlives every batch}}
+  %w = flow.parameter "w" constant(0.0) : tensor<?xf32, #flow.dims<[B]>>
+} }
+
+// -----
+
+// 4
+flow.program @p { flow.entry @main train {
+  // expected-error@+1 {{expected a scalar of rank 0, found rank 1}}
+  %s = flow.scalar "optimizer.lr" recipe, 1.0 : tensor<1xf32>
+} }
+
+// -----
+
+// 5
+flow.program @p { flow.entry @main train {
+  // expected-error@+1 {{expected 0 or 1 for a mask, found 2}}
+  %c = flow.constant 2.0 : tensor<3xi1>
+} }
+
+// -----
+
+// 5
+flow.program @p { flow.entry @main train {
+  // expected-error@+1 {{expected a whole number of 32 bits, found 1.5}}
+  %c = flow.constant 1.5 : tensor<3xi32>
+} }
+
+// -----
+
+// 6
+flow.program @p { flow.entry @main train {
+  // expected-error@+1 {{expected axes below 1, found 1}}
+  %i = flow.iota 1 : tensor<3xi32>
+} }
+
+// -----
+
+// 7
+flow.program @p { flow.entry @main train {
+  %i = flow.input "i" : tensor<4xi32>
+  // expected-error@+1 {{expected an index of the result's shape, 'tensor<5xf32>', found 'tensor<4xi32>'}}
+  %r = flow.random uniform 7 at %i : tensor<4xi32> -> tensor<5xf32>
+} }
+
+// -----
+
+// 7
+flow.program @p { flow.entry @main train {
+  // expected-error@+1 {{expected a stream of 32 bits, found -1}}
+  %r = flow.random uniform -1 -> tensor<5xf32>
+} }
+
+// -----
+
+// 8
+flow.program @p { flow.entry @main train {
+  %x = flow.input "x" : tensor<4xf32>
+  // expected-error@+1 {{expected a result of the operand's shape, 'tensor<4xf32>', found 'tensor<5xi1>'}}
+  %y = flow.convert %x : tensor<4xf32> -> tensor<5xi1>
+} }
+
+// -----
+
+// 9
+flow.program @p { flow.entry @main train {
+  %x = flow.input "x" : tensor<4xf32>
+  // expected-error@+1 {{expected a scale of rank 0, found rank 1}}
+  %y = flow.reverse_gradient %x by %x : tensor<4xf32>, tensor<4xf32>
+} }
+
+// -----
+
+// 10
+flow.program @p { flow.entry @main train {
+  %x = flow.input "x" : tensor<4xf32>
+  // expected-error@+1 {{expected extent 4 along axis 1 of the result, found 5}}
+  %y = flow.broadcast %x to [1] : tensor<4xf32> -> tensor<3x5xf32>
+} }
+
+// -----
+
+// 10
+flow.program @p { flow.entry @main train {
+  %x = flow.input "x" : tensor<4x3xf32>
+  // expected-error@+1 {{expected ascending axes, found 0 after 1}}
+  %y = flow.broadcast %x to [1, 0] : tensor<4x3xf32> -> tensor<3x4xf32>
+} }
+
+// -----
+
+// 11
+flow.program @p { flow.entry @main train {
+  %x = flow.input "x" : tensor<?x4xf32, #flow.dims<[B, 4]>>
+  // expected-error@+1 {{expected a result of B * 4 elements, found D * 4}}
+  %y = flow.reshape %x : tensor<?x4xf32, #flow.dims<[B, 4]>> -> tensor<?x2x2xf32, #flow.dims<[D, 2, 2]>>
+} }
+
+// -----
+
+// 12
+flow.program @p { flow.entry @main train {
+  %x = flow.input "x" : tensor<4x3xf32>
+  // expected-error@+1 {{expected each axis once, found 1 twice}}
+  %y = flow.transpose %x [1, 1] : tensor<4x3xf32> -> tensor<3x3xf32>
+} }
+
+// -----
+
+// 13
+flow.program @p { flow.entry @main train {
+  %x = flow.input "x" : tensor<4xf32>
+  // expected-error@+1 {{expected at least 6 elements along axis 0, found 4}}
+  %y = flow.slice %x from [1] by [2] : tensor<4xf32> -> tensor<3xf32>
+} }
+
+// -----
+
+// 14
+flow.program @p { flow.entry @main train {
+  %x = flow.input "x" : tensor<4xf32>
+  // expected-error@+1 {{expected at least 8 elements along axis 0 of the result, found 7}}
+  %y = flow.pad %x low [1] interior [1] with 0.0 : tensor<4xf32> -> tensor<7xf32>
+} }
+
+// -----
+
+// 15
+flow.program @p { flow.entry @main train {
+  %x = flow.input "x" : tensor<4xf32>
+  // expected-error@+1 {{expected extent 8 along axis 0 of the result, found 9}}
+  %y = flow.concat %x, %x along 0 : tensor<4xf32>, tensor<4xf32> -> tensor<9xf32>
+} }
+
+// -----
+
+// 15
+flow.program @p { flow.entry @main train {
+  %x = flow.input "x" : tensor<?xf32, #flow.dims<[B]>>
+  // expected-error@+1 {{expected a constant extent along axis 0 of all operands but the last, found B before one}}
+  %y = flow.concat %x, %x along 0 : tensor<?xf32, #flow.dims<[B]>>, tensor<?xf32, #flow.dims<[B]>> -> tensor<?xf32, #flow.dims<[B * 2]>>
+} }
+
+// -----
+
+// 16
+flow.program @p { flow.entry @main train {
+  %x = flow.input "x" : tensor<4x3xf32>
+  // expected-error@+1 {{expected a result of rank 1, found rank 2}}
+  %y = flow.reduce sum %x over [1] : tensor<4x3xf32> -> tensor<4x1xf32>
+} }
+
+// -----
+
+// 17
+flow.program @p { flow.entry @main train {
+  %t = flow.input "t" : tensor<4x3xf32>
+  %i = flow.input "i" : tensor<7xi32>
+  // expected-error@+1 {{expected extent 7 along axis 0 of the rows, found 4}}
+  %y = flow.gather %t, %i : tensor<4x3xf32>, tensor<7xi32> -> tensor<4x3xf32>
+} }
+
+// -----
+
+// 18
+flow.program @p { flow.entry @main train {
+  %x = flow.input "x" : tensor<4x3xf32>
+  // expected-error@+1 {{expected extent 3 for label 1 in b, found 4}}
+  %y = flow.contract %x [0, 1], %x [1, 2] -> [0, 2] : tensor<4x3xf32>, tensor<4x3xf32> -> tensor<4x3xf32>
+} }
+
+// -----
+
+// 18
+flow.program @p { flow.entry @main train {
+  %x = flow.input "x" : tensor<4x3xf32>
+  // expected-error@+1 {{expected each label in at least two of the three tensors, found 2 in one}}
+  %y = flow.contract %x [0, 1], %x [0, 2] -> [0, 1] : tensor<4x3xf32>, tensor<4x3xf32> -> tensor<4x3xf32>
+} }
+
+// -----
+
+// 18
+flow.program @p { flow.entry @main train {
+  %x = flow.input "x" : tensor<3x3xf32>
+  // expected-error@+1 {{expected each label once in a, found 0 twice}}
+  %y = flow.contract %x [0, 0], %x [0, 1] -> [0, 1] : tensor<3x3xf32>, tensor<3x3xf32> -> tensor<3x3xf32>
+} }
+
+// -----
+
+// 19
+flow.program @p { flow.entry @main train {
+  %x = flow.input "x" : tensor<?x3x8x8xf32, #flow.dims<[B, 3, 8, 8]>>
+  %w = flow.input "w" : tensor<5x3x3x3xf32>
+  // expected-error@+1 {{expected extent 6 along axis 2 of the windows, found 8}}
+  %y = flow.conv %x, %w by [1, 1] pads [0, 0, 0, 0] : tensor<?x3x8x8xf32, #flow.dims<[B, 3, 8, 8]>>, tensor<5x3x3x3xf32> -> tensor<?x5x8x8xf32, #flow.dims<[B, 5, 8, 8]>>
+} }
+
+// -----
+
+// 19
+flow.program @p { flow.entry @main train {
+  %x = flow.input "x" : tensor<2x3x2x2xf32>
+  %w = flow.input "w" : tensor<5x3x3x3xf32>
+  // expected-error@+1 {{expected a window of at most 2 (the padded image) along axis 2, found 3}}
+  %y = flow.conv %x, %w by [1, 1] pads [0, 0, 0, 0] : tensor<2x3x2x2xf32>, tensor<5x3x3x3xf32> -> tensor<2x5x1x1xf32>
+} }
+
+// -----
+
+// 20
+flow.program @p { flow.entry @main train {
+  %x = flow.input "x" : tensor<2x3x4x4xf32>
+  // expected-error@+1 {{expected windows of 2 along axis 4, found 1}}
+  %y = flow.window %x size [2, 2] by [1, 1] pads [0, 0, 0, 0] with 0.0 : tensor<2x3x4x4xf32> -> tensor<2x3x4x3x1x2xf32>
+} }
+
+// -----
+
+// 21
+flow.program @p { flow.entry @main train {
+  %x = flow.input "x" : tensor<4xf32>
+  // expected-error@+1 {{expected a loss of rank 0, found rank 1}}
+  %g = flow.grad %x wrt(%x) : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32>
+} }
+
+// -----
+
+// 22
+flow.program @p { flow.entry @main train {
+  %x = flow.input "x" : tensor<4xf32>
+  // expected-error@+1 {{expected block arguments of the inputs' types}}
+  %y = flow.group "loop"(%x) : (tensor<4xf32>) -> tensor<4xf32> {
+    %z = flow.constant 1.0 : tensor<4xf32>
+    flow.yield %z : tensor<4xf32>
+  }
+} }
+
+// -----
+
+// the encoding
+flow.program @p { flow.entry @main train {
+  // expected-error@+1 {{axis 0: expected an expression over D and N in #flow.dims, found 4}}
+  %x = flow.input "x" : tensor<?xf32, #flow.dims<[4]>>
+} }
+
+// -----
+
+// the encoding
+flow.program @p { flow.entry @main train {
+  // expected-error@+1 {{expected no #flow.dims on a tensor of static shape}}
+  %x = flow.input "x" : tensor<4xf32, #flow.dims<[4]>>
+} }
+
+// -----
+
+// the encoding
+flow.program @p { flow.entry @main train {
+  %x = flow.input "x" : tensor<?xf32>
+  // expected-error@+1 {{expected #flow.dims on a tensor of dynamic shape}}
+  %y = flow.reduce sum %x over [0] : tensor<?xf32> -> tensor<f32>
+} }
+
+// -----
+
+// the encoding
+flow.program @p { flow.entry @main train {
+  // expected-error@+1 {{expected B, D, N, threads, floor or ceil, found 'X'}}
+  %x = flow.input "x" : tensor<?xf32, #flow.dims<[X * 2]>>
+} }
+
+// -----
+
+// the encoding
+flow.program @p { flow.entry @main train {
+  // expected-error@+1 {{expected a positive divisor, found 0}}
+  %x = flow.input "x" : tensor<?xf32, #flow.dims<[floor(B, 0)]>>
+} }
