@@ -1,5 +1,5 @@
-// The custom directives of the formats. Positions are looked at in the source text where one token is not enough to tell
-// an option from the next op: line breaks mean nothing in MLIR.
+// The custom directives of the formats. Positions are looked at in the source text where one token is not
+// enough to tell an option from the next op: line breaks mean nothing in MLIR.
 #include "dialects/moe/Directives.h"
 #include "dialects/moe/Nearest.h"
 #include "llvm/ADT/StringExtras.h"
@@ -23,7 +23,8 @@ static ParseResult options(OpAsmParser &p, OperationState &state, StringRef keys
     if (key.consume_back("?"))
       flags.push_back(key);
   auto [word, equal] = peekWord(p.getCurrentLocation().getPointer());
-  bool begins = comma ? succeeded(p.parseOptionalComma()) : (equal && !word.empty()) || llvm::is_contained(flags, word);
+  bool begins =
+      comma ? succeeded(p.parseOptionalComma()) : (equal && !word.empty()) || llvm::is_contained(flags, word);
   if (!begins)
     return success();
   StringRef op = state.name.stripDialect();
@@ -33,7 +34,8 @@ static ParseResult options(OpAsmParser &p, OperationState &state, StringRef keys
     if (failed(p.parseOptionalKeyword(&key)))
       return reportAt(p, loc) << "expected an option of '" << op << "': " << llvm::join(known, ", ");
     if (!llvm::is_contained(known, key)) {
-      InFlightDiagnostic diag = reportAt(p, loc) << "'" << op << "' has no option '" << key << "'" << didYouMean(key, known);
+      InFlightDiagnostic diag = reportAt(p, loc)
+                                << "'" << op << "' has no option '" << key << "'" << didYouMean(key, known);
       if (!known.empty())
         diag << "; it has: " << llvm::join(known, ", ");
       return diag;
@@ -92,7 +94,8 @@ ParseResult moe::parsePath(OpAsmParser &p, StringAttr &path, StringAttr &mode) {
     return success();
   StringRef op = peekWord(p.getNameLoc().getPointer()).first;
   op = op == "moe" ? "op" : op;
-  return reportAt(p, loc) << "'" << op << "' owns parameters, so it needs a name: write '" << op << " @name(...)'";
+  return reportAt(p, loc) << "'" << op << "' owns parameters, so it needs a name: write '" << op
+                          << " @name(...)'";
 }
 
 void moe::printPath(OpAsmPrinter &p, Operation *, StringAttr path, StringAttr mode) {
@@ -151,9 +154,8 @@ ParseResult moe::parseNamed(OpAsmParser &p, SmallVectorImpl<Unresolved> &values,
 }
 
 void moe::printNamed(OpAsmPrinter &p, Operation *, OperandRange values, ArrayAttr names) {
-  llvm::interleaveComma(llvm::zip(names.getAsRange<StringAttr>(), values), p, [&](auto it) {
-    p << std::get<0>(it).getValue() << " = " << std::get<1>(it);
-  });
+  llvm::interleaveComma(llvm::zip(names.getAsRange<StringAttr>(), values), p,
+                        [&](auto it) { p << std::get<0>(it).getValue() << " = " << std::get<1>(it); });
 }
 
 ParseResult moe::parseCondition(OpAsmParser &p, ExprAttr &when, ExprAttr &is) {
@@ -204,7 +206,8 @@ static ParseResult signature(OpAsmParser &p, SmallVectorImpl<Attribute> *inputs,
       return success();
     SMLoc loc = p.getCurrentLocation();
     if (failed(p.parseOptionalColon()))
-      return reportAt(p, loc) << "expected ': image[channels, height, width]', ': vector[length]' or ': index'";
+      return reportAt(p, loc)
+             << "expected ': image[channels, height, width]', ': vector[length]' or ': index'";
     return success(bool(inputs->emplace_back(parseInput(p))));
   };
   if (p.parseCommaSeparatedList(AsmParser::Delimiter::Paren, one))
@@ -246,4 +249,6 @@ void moe::printSignature(OpAsmPrinter &p, Operation *, ArrayAttr inputs, Region 
   p.printRegion(body, /*printEntryBlockArgs=*/false);
 }
 
-void moe::printBody(OpAsmPrinter &p, Operation *op, Region &body) { printSignature(p, op, ArrayAttr(), body); }
+void moe::printBody(OpAsmPrinter &p, Operation *op, Region &body) {
+  printSignature(p, op, ArrayAttr(), body);
+}

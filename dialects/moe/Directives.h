@@ -1,4 +1,5 @@
-// Custom directives of the declarative formats: how an op's words become attributes. Each has a parse and a print half.
+// Custom directives of the declarative formats: how an op's words become attributes. Each has a parse and a
+// print half.
 #pragma once
 #include "dialects/moe/MoeDialect.h"
 
@@ -7,11 +8,11 @@
 namespace moe {
 using Unresolved = mlir::OpAsmParser::UnresolvedOperand;
 
-/// `key = value` and flags (`key?` in `keys`), in any order. Without a leading comma they begin with a word before '='
-/// (no op does) or with one of this op's flags. Gives the op its author's %name as location.
+/// `key = value` and flags (`key?` in `keys`), in any order. Without a leading comma they begin with a word
+/// before '=' (no op does) or with one of this op's flags. Gives the op its author's %name as location.
 mlir::ParseResult parseOptions(mlir::OpAsmParser &p, mlir::OperationState &state, llvm::StringRef keys);
-mlir::ParseResult parseKeysOptions(mlir::OpAsmParser &p, std::optional<Unresolved> &keys, mlir::OperationState &state,
-                                   llvm::StringRef names);
+mlir::ParseResult parseKeysOptions(mlir::OpAsmParser &p, std::optional<Unresolved> &keys,
+                                   mlir::OperationState &state, llvm::StringRef names);
 void printOptionList(mlir::OpAsmPrinter &p, mlir::Operation *op, llvm::StringRef keys, bool comma);
 template <typename Properties>
 void printOptions(mlir::OpAsmPrinter &p, mlir::Operation *op, const Properties &, llvm::StringRef keys) {
@@ -39,7 +40,8 @@ mlir::ParseResult parseExprs(mlir::OpAsmParser &p, mlir::ArrayAttr &list);
 void printExprs(mlir::OpAsmPrinter &p, mlir::Operation *, mlir::ArrayAttr list);
 
 /// `logits = %y, hidden = %h`.
-mlir::ParseResult parseNamed(mlir::OpAsmParser &p, llvm::SmallVectorImpl<Unresolved> &values, mlir::ArrayAttr &names);
+mlir::ParseResult parseNamed(mlir::OpAsmParser &p, llvm::SmallVectorImpl<Unresolved> &values,
+                             mlir::ArrayAttr &names);
 void printNamed(mlir::OpAsmPrinter &p, mlir::Operation *, mlir::OperandRange values, mlir::ArrayAttr names);
 
 /// `step mod 2 == 1`.
@@ -54,7 +56,8 @@ inline void printResults(mlir::OpAsmPrinter &, mlir::Operation *, mlir::TypeRang
 mlir::ParseResult parseParams(mlir::OpAsmParser &p, mlir::ArrayAttr &params);
 void printParams(mlir::OpAsmPrinter &p, mlir::Operation *, mlir::ArrayAttr params);
 
-/// `(%x, %y) { ... }`; without braces a declaration, whose block has arguments and nothing else. A model's have types.
+/// `(%x, %y) { ... }`; without braces a declaration, whose block has arguments and nothing else. A model's
+/// have types.
 mlir::ParseResult parseBody(mlir::OpAsmParser &p, mlir::Region &body);
 void printBody(mlir::OpAsmPrinter &p, mlir::Operation *op, mlir::Region &body);
 mlir::ParseResult parseSignature(mlir::OpAsmParser &p, mlir::ArrayAttr &inputs, mlir::Region &body);

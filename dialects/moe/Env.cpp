@@ -1,5 +1,5 @@
-// Evaluates the language's expressions. Sizes are 64-bit integers: overflow, a division that is not exact and a
-// division by zero are errors that show the numbers, never a wrapped or rounded size.
+// Evaluates the language's expressions. Sizes are 64-bit integers: overflow, a division that is not exact and
+// a division by zero are errors that show the numbers, never a wrapped or rounded size.
 #include "dialects/moe/Env.h"
 #include "llvm/Support/MathExtras.h"
 #include <charconv>
@@ -20,11 +20,16 @@ std::string Binding::str() const {
 
 static const char *sign(ExprKind kind) {
   switch (kind) {
-  case ExprKind::Add: return "+";
-  case ExprKind::Sub: return "-";
-  case ExprKind::Mul: return "*";
-  case ExprKind::Div: return "/";
-  default: return "mod";
+  case ExprKind::Add:
+    return "+";
+  case ExprKind::Sub:
+    return "-";
+  case ExprKind::Mul:
+    return "*";
+  case ExprKind::Div:
+    return "/";
+  default:
+    return "mod";
   }
 }
 
@@ -64,20 +69,27 @@ FailureOr<int64_t> Env::size(Operation *at, ExprAttr e) const {
   int64_t result = 0;
   bool overflow = false;
   switch (e.getKind()) {
-  case ExprKind::Add: overflow = llvm::AddOverflow(*a, *b, result); break;
-  case ExprKind::Sub: overflow = llvm::SubOverflow(*a, *b, result); break;
-  case ExprKind::Mul: overflow = llvm::MulOverflow(*a, *b, result); break;
+  case ExprKind::Add:
+    overflow = llvm::AddOverflow(*a, *b, result);
+    break;
+  case ExprKind::Sub:
+    overflow = llvm::SubOverflow(*a, *b, result);
+    break;
+  case ExprKind::Mul:
+    overflow = llvm::MulOverflow(*a, *b, result);
+    break;
   default:
     if (*b <= 0 || *a < 0)
-      return at->emitError() << "expected a positive divisor of a size, found " << *a << " " << sign(e.getKind()) << " " << *b
-                             << " in '" << e.str() << "'";
+      return at->emitError() << "expected a positive divisor of a size, found " << *a << " "
+                             << sign(e.getKind()) << " " << *b << " in '" << e.str() << "'";
     if (e.getKind() == ExprKind::Div && *a % *b != 0)
-      return at->emitError() << "expected an exact quotient, found " << *a << " / " << *b << " in '" << e.str() << "'";
+      return at->emitError() << "expected an exact quotient, found " << *a << " / " << *b << " in '"
+                             << e.str() << "'";
     result = e.getKind() == ExprKind::Div ? *a / *b : *a % *b;
   }
   if (overflow)
-    return at->emitError() << "expected a size that fits into 64 bits, found " << *a << " " << sign(e.getKind()) << " " << *b
-                           << " in '" << e.str() << "'";
+    return at->emitError() << "expected a size that fits into 64 bits, found " << *a << " "
+                           << sign(e.getKind()) << " " << *b << " in '" << e.str() << "'";
   return result;
 }
 
@@ -85,9 +97,11 @@ FailureOr<int64_t> Env::positive(Operation *at, ExprAttr e, StringRef what) cons
   FailureOr<int64_t> value = size(at, e);
   if (failed(value))
     return failure();
-  // Extents of tensors are kept below 2^31, so that labels and indices of 32 bits reach every element of an axis.
+  // Extents of tensors are kept below 2^31, so that labels and indices of 32 bits reach every element of an
+  // axis.
   if (*value < 1 || *value > INT32_MAX) {
-    InFlightDiagnostic diag = at->emitError() << "expected a size from 1 to " << INT32_MAX << " for " << what << ", found " << *value;
+    InFlightDiagnostic diag = at->emitError() << "expected a size from 1 to " << INT32_MAX << " for " << what
+                                              << ", found " << *value;
     if (e.getKind() != ExprKind::Number)
       diag << " from '" << e.str() << "'";
     return diag;
@@ -132,8 +146,8 @@ FailureOr<double> Env::number(Operation *at, ExprAttr e) const {
                   : e.getKind() == ExprKind::Div ? *a / *b
                                                  : std::fmod(*a, *b);
   if (!std::isfinite(result))
-    return at->emitError() << "expected a finite number, found " << *a << " " << sign(e.getKind()) << " " << *b << " in '"
-                           << e.str() << "'";
+    return at->emitError() << "expected a finite number, found " << *a << " " << sign(e.getKind()) << " "
+                           << *b << " in '" << e.str() << "'";
   return result;
 }
 
@@ -144,7 +158,8 @@ FailureOr<std::shared_ptr<Closure>> Env::layer(Operation *at, ExprAttr e) const 
   if (auto it = names.find(e.getText()); it != names.end()) {
     auto *given = std::get_if<std::shared_ptr<Closure>>(&it->second.is);
     if (!given)
-      return at->emitError() << "expected a layer, found parameter '" << e.getText() << "', which is " << it->second.str();
+      return at->emitError() << "expected a layer, found parameter '" << e.getText() << "', which is "
+                             << it->second.str();
     *closure = **given;
   } else {
     closure->layer =
@@ -195,7 +210,8 @@ static FailureOr<Binding> convert(Operation *at, ParamAttr param, Binding value)
                                  : std::holds_alternative<std::shared_ptr<Closure>>(value.is);
   if (fits)
     return value;
-  return at->emitError() << "expected a " << kind << " for parameter '" << param.getName() << "', found " << value.str();
+  return at->emitError() << "expected a " << kind << " for parameter '" << param.getName() << "', found "
+                         << value.str();
 }
 
 FailureOr<Binding> Env::bind(Operation *at, ParamAttr param, ExprAttr e) const {
@@ -214,8 +230,8 @@ FailureOr<Env> moe::enter(Operation *at, const Closure &closure) {
     ParamAttr param;
     if (name.empty()) {
       if (next == params.size()) {
-        InFlightDiagnostic diag = at->emitError() << "layer '@" << layer.getSymName() << "' takes up to " << params.size()
-                                                  << " parameters, more are given";
+        InFlightDiagnostic diag = at->emitError() << "layer '@" << layer.getSymName() << "' takes up to "
+                                                  << params.size() << " parameters, more are given";
         note(diag);
         return diag;
       }
@@ -225,7 +241,8 @@ FailureOr<Env> moe::enter(Operation *at, const Closure &closure) {
         if (each.getName() == name)
           param = each;
       if (!param) {
-        InFlightDiagnostic diag = at->emitError() << "layer '@" << layer.getSymName() << "' has no parameter '" << name << "'";
+        InFlightDiagnostic diag = at->emitError() << "layer '@" << layer.getSymName()
+                                                  << "' has no parameter '" << name << "'";
         note(diag);
         return diag;
       }
@@ -234,14 +251,15 @@ FailureOr<Env> moe::enter(Operation *at, const Closure &closure) {
     if (failed(bound))
       return failure();
     if (!env.names.try_emplace(param.getName(), *bound).second)
-      return at->emitError() << "parameter '" << param.getName() << "' of layer '@" << layer.getSymName() << "' is given twice";
+      return at->emitError() << "parameter '" << param.getName() << "' of layer '@" << layer.getSymName()
+                             << "' is given twice";
   }
   for (ParamAttr param : params) {
     if (env.names.contains(param.getName()))
       continue;
     if (!param.getFallback()) {
-      InFlightDiagnostic diag = at->emitError() << "layer '@" << layer.getSymName() << "' needs parameter '" << param.getName()
-                                                << "', which is not given";
+      InFlightDiagnostic diag = at->emitError() << "layer '@" << layer.getSymName() << "' needs parameter '"
+                                                << param.getName() << "', which is not given";
       note(diag);
       return diag;
     }

@@ -1,5 +1,5 @@
-// Parameters of a layer or model while its body is interpreted: sizes, numbers and layers with their own arguments.
-// Arithmetic on sizes is checked: it is exact or it is an error at the author's line.
+// Parameters of a layer or model while its body is interpreted: sizes, numbers and layers with their own
+// arguments. Arithmetic on sizes is checked: it is exact or it is an error at the author's line.
 #pragma once
 #include "dialects/moe/MoeDialect.h"
 #include "llvm/ADT/StringMap.h"

@@ -1,5 +1,6 @@
-// Auxiliary losses. A weight is a constant factor, which becomes the default of a recipe key, times arithmetic on the
-// training's progress. A factor of zero removes the loss: nothing then keeps what only it used alive.
+// Auxiliary losses. A weight is a constant factor, which becomes the default of a recipe key, times
+// arithmetic on the training's progress. A factor of zero removes the loss: nothing then keeps what only it
+// used alive.
 #include "dialects/flow/Build.h"
 #include "dialects/flow/BuildNn.h"
 #include "dialects/moe/Expander.h"
@@ -22,13 +23,15 @@ static FailureOr<Weight> ramp(Expander &in, Operation *op, ExprAttr e) {
   std::vector<ExprAttr> ends = e.positional();
   ExprAttr until = e.key("until");
   if (e.getText() != "ramp" || ends.size() != 2 || e.getArgs().size() != ends.size() + (until ? 1 : 0))
-    return op->emitError() << "expected ramp(from, to) or ramp(from, to, until = 0.5), found '" << e.str() << "'";
+    return op->emitError() << "expected ramp(from, to) or ramp(from, to, until = 0.5), found '" << e.str()
+                           << "'";
   FailureOr<double> from = in.env().number(op, ends[0]), to = in.env().number(op, ends[1]);
   FailureOr<double> end = until ? in.env().number(op, until) : FailureOr<double>(1.0);
   if (failed(from) || failed(to) || failed(end))
     return failure();
   if (!(*end > 0 && *end <= 1))
-    return op->emitError() << "expected 'until' above 0 and at most 1 (a part of the training), found " << until.str();
+    return op->emitError() << "expected 'until' above 0 and at most 1 (a part of the training), found "
+                           << until.str();
   OpBuilder &b = in.builder;
   Location loc = in.loc(op);
   Value part = flow::minimum(b, loc, flow::div(b, loc, in.progress(), *end), flow::number(b, loc, 1));
@@ -61,7 +64,9 @@ static FailureOr<Weight> weightOf(Expander &in, Operation *op, ExprAttr e) {
   FailureOr<Weight> c = weightOf(in, op, second);
   if (failed(c))
     return failure();
-  Value graph = a->graph && c->graph ? flow::mul(in.builder, in.loc(op), a->graph, c->graph) : a->graph ? a->graph : c->graph;
+  Value graph = a->graph && c->graph ? flow::mul(in.builder, in.loc(op), a->graph, c->graph)
+                : a->graph           ? a->graph
+                                     : c->graph;
   return Weight{a->factor * c->factor, graph};
 }
 
@@ -71,7 +76,8 @@ FailureOr<Value> moe::expandSchedule(Expander &in, Operation *op, ExprAttr e) {
     return failure();
   if (!weight->graph)
     return flow::number(in.builder, in.loc(op), weight->factor);
-  return weight->factor == 1 ? weight->graph : flow::mul(in.builder, in.loc(op), weight->graph, weight->factor);
+  return weight->factor == 1 ? weight->graph
+                             : flow::mul(in.builder, in.loc(op), weight->graph, weight->factor);
 }
 
 /// -sum p log p of each row, meaned; from the scores, so that p = 0 gives 0.
@@ -92,7 +98,8 @@ static FailureOr<Value> crossEntropy(Expander &in, AuxOp op, ExprAttr target) {
   auto input = in.inputs.find(target.getText());
   if (target.getKind() != ExprKind::Name || (target.getText() != "label" && target.getText() != "domain") ||
       input == in.inputs.end())
-    return op.emitError() << "expected 'label' or 'domain' as what 'cross_entropy' compares with, found '" << target.str() << "'";
+    return op.emitError() << "expected 'label' or 'domain' as what 'cross_entropy' compares with, found '"
+                          << target.str() << "'";
   const Record *found = in.record(op.getX());
   Value scores;
   if (auto *r = found ? std::get_if<Routing>(&found->is) : nullptr) {
@@ -102,7 +109,8 @@ static FailureOr<Value> crossEntropy(Expander &in, AuxOp op, ExprAttr target) {
     if (failed(t))
       return failure();
     if (!t->batch || t->experts || t->rank() != 1) {
-      InFlightDiagnostic diag = op.emitError() << "expected scores [classes] of each sample, found " << shapeText(*t);
+      InFlightDiagnostic diag = op.emitError()
+                                << "expected scores [classes] of each sample, found " << shapeText(*t);
       in.noteMade(diag, op.getX());
       return diag;
     }
@@ -118,12 +126,13 @@ LogicalResult AuxOp::expand(Expander &in) {
   const StringRef rules[] = {"entropy", "balance_kl", "cross_entropy", "importance_load"};
   if (!rule.empty() && !llvm::is_contained(rules, rule))
     return emitError() << "unknown auxiliary loss '" << rule << "'" << didYouMean(rule, rules)
-                       << "; there are: " << llvm::join(ArrayRef(rules), ", ") << ", or none for a plain value";
+                       << "; there are: " << llvm::join(ArrayRef(rules), ", ")
+                       << ", or none for a plain value";
   size_t wanted = rule == "cross_entropy" ? 2 : 1;
   auto args = llvm::to_vector(getArgs().getAsRange<ExprAttr>());
   if (args.size() != wanted)
-    return emitError() << "expected " << (wanted == 2 ? "'label' or 'domain', then a weight" : "a weight") << " after the value, found "
-                       << args.size() << " expressions";
+    return emitError() << "expected " << (wanted == 2 ? "'label' or 'domain', then a weight" : "a weight")
+                       << " after the value, found " << args.size() << " expressions";
   FailureOr<Weight> weight = weightOf(in, *this, args.back());
   if (failed(weight))
     return failure();
@@ -149,8 +158,8 @@ LogicalResult AuxOp::expand(Expander &in) {
     if (failed(t))
       return failure();
     if (t->rank() != 0 || t->experts) {
-      InFlightDiagnostic diag = emitError() << "expected a number, or a number a sample, as a loss, found " << shapeText(*t)
-                                            << "; 'mean' makes one";
+      InFlightDiagnostic diag = emitError() << "expected a number, or a number a sample, as a loss, found "
+                                            << shapeText(*t) << "; 'mean' makes one";
       in.noteMade(diag, getX());
       return diag;
     }

@@ -35,8 +35,9 @@ LogicalResult moe::align(Expander &in, Operation *at, MutableArrayRef<Tensor> te
         continue;
       int64_t mine = t.sample()[t.rank() - axis];
       if (mine != 1 && extent != 1 && mine != extent) {
-        InFlightDiagnostic diag = at->emitError() << "expected equal sizes, or 1, in every axis counted from the last, found "
-                                                  << shapeText(tensors[from]) << " and " << shapeText(t);
+        InFlightDiagnostic diag = at->emitError()
+                                  << "expected equal sizes, or 1, in every axis counted from the last, found "
+                                  << shapeText(tensors[from]) << " and " << shapeText(t);
         for (Value source : sources)
           in.noteMade(diag, source);
         return diag;
@@ -50,14 +51,16 @@ LogicalResult moe::align(Expander &in, Operation *at, MutableArrayRef<Tensor> te
     if (t.experts) {
       int64_t mine = t.type().getDimSize(0);
       if (count >= 0 && mine != count) {
-        InFlightDiagnostic diag = at->emitError() << "expected values of as many experts, found " << count << " and " << mine;
+        InFlightDiagnostic diag = at->emitError()
+                                  << "expected values of as many experts, found " << count << " and " << mine;
         for (Value source : sources)
           in.noteMade(diag, source);
         return diag;
       }
       count = mine;
     }
-  // Axes that a tensor lacks behind one that it has become axes of extent 1; what is missing in front is implied.
+  // Axes that a tensor lacks behind one that it has become axes of extent 1; what is missing in front is
+  // implied.
   for (Tensor &t : tensors) {
     SmallVector<int64_t> missing;
     bool before = t.experts;
@@ -121,7 +124,8 @@ LogicalResult MulOp::expand(Expander &in) { return binary(in, *this, flow::mul);
 LogicalResult DivOp::expand(Expander &in) { return binary(in, *this, flow::div); }
 
 LogicalResult WhereOp::expand(Expander &in) {
-  FailureOr<Tensor> mask = in.tensor(*this, getMask()), a = in.tensor(*this, getA()), c = in.tensor(*this, getB());
+  FailureOr<Tensor> mask = in.tensor(*this, getMask()), a = in.tensor(*this, getA()),
+                    c = in.tensor(*this, getB());
   if (failed(mask) || failed(a) || failed(c))
     return failure();
   Tensor all[] = {*mask, *a, *c};
@@ -156,8 +160,8 @@ LogicalResult SoftmaxOp::expand(Expander &in) {
 }
 
 /// The sample's axes that `over` names, ascending; `experts` is told apart.
-static FailureOr<SmallVector<int64_t>> reducedAxes(Expander &in, Operation *op, Value source, const Tensor &x, ExprAttr over,
-                                                   bool &experts) {
+static FailureOr<SmallVector<int64_t>> reducedAxes(Expander &in, Operation *op, Value source, const Tensor &x,
+                                                   ExprAttr over, bool &experts) {
   SmallVector<int64_t> axes;
   int64_t rank = x.rank();
   if (!over) {
@@ -166,7 +170,8 @@ static FailureOr<SmallVector<int64_t>> reducedAxes(Expander &in, Operation *op, 
     return axes;
   }
   auto wrong = [&](const Twine &expected) -> InFlightDiagnostic {
-    InFlightDiagnostic diag = op->emitError() << "expected " << expected << " for 'over " << over.str() << "', found " << shapeText(x);
+    InFlightDiagnostic diag = op->emitError() << "expected " << expected << " for 'over " << over.str()
+                                              << "', found " << shapeText(x);
     in.noteMade(diag, source);
     return diag;
   };
@@ -191,7 +196,8 @@ static FailureOr<SmallVector<int64_t>> reducedAxes(Expander &in, Operation *op, 
       return wrong("at least one axis");
     return SmallVector<int64_t>{word == "tokens" ? 0 : rank - 1};
   }
-  std::vector<ExprAttr> items = over.getKind() == ExprKind::List ? over.positional() : std::vector<ExprAttr>{over};
+  std::vector<ExprAttr> items =
+      over.getKind() == ExprKind::List ? over.positional() : std::vector<ExprAttr>{over};
   for (ExprAttr item : items) {
     FailureOr<int64_t> axis = in.env().size(op, item);
     if (failed(axis))
@@ -200,14 +206,16 @@ static FailureOr<SmallVector<int64_t>> reducedAxes(Expander &in, Operation *op, 
     if (from < 0 || from >= rank)
       return wrong("axes from " + Twine(-rank) + " to " + Twine(rank - 1));
     if (llvm::is_contained(axes, from))
-      return op->emitError() << "expected each axis once, found " << *axis << " again in 'over " << over.str() << "'";
+      return op->emitError() << "expected each axis once, found " << *axis << " again in 'over " << over.str()
+                             << "'";
     axes.push_back(from);
   }
   llvm::sort(axes);
   return axes;
 }
 
-template <typename Build> static LogicalResult reduce(Expander &in, Operation *op, ExprAttr over, Build build) {
+template <typename Build>
+static LogicalResult reduce(Expander &in, Operation *op, ExprAttr over, Build build) {
   FailureOr<Tensor> x = in.tensor(op, op->getOperand(0));
   if (failed(x))
     return failure();
@@ -225,10 +233,13 @@ template <typename Build> static LogicalResult reduce(Expander &in, Operation *o
 }
 
 LogicalResult MeanOp::expand(Expander &in) {
-  return reduce(in, *this, getAxesAttr(), [](OpBuilder &b, Location l, Value x, ArrayRef<int64_t> a) { return flow::mean(b, l, x, a); });
+  return reduce(in, *this, getAxesAttr(), [](OpBuilder &b, Location l, Value x, ArrayRef<int64_t> a) {
+    return flow::mean(b, l, x, a);
+  });
 }
 LogicalResult SumOp::expand(Expander &in) {
-  return reduce(in, *this, getAxesAttr(), [](OpBuilder &b, Location l, Value x, ArrayRef<int64_t> a) { return flow::sum(b, l, x, a); });
+  return reduce(in, *this, getAxesAttr(),
+                [](OpBuilder &b, Location l, Value x, ArrayRef<int64_t> a) { return flow::sum(b, l, x, a); });
 }
 LogicalResult VarianceOp::expand(Expander &in) {
   if (const Record *found = in.record(getX()))
@@ -237,8 +248,9 @@ LogicalResult VarianceOp::expand(Expander &in) {
       in.noteMade(diag, getX());
       return diag;
     }
-  return reduce(in, *this, getAxesAttr(),
-                [](OpBuilder &b, Location l, Value x, ArrayRef<int64_t> a) { return flow::variance(b, l, x, a); });
+  return reduce(in, *this, getAxesAttr(), [](OpBuilder &b, Location l, Value x, ArrayRef<int64_t> a) {
+    return flow::variance(b, l, x, a);
+  });
 }
 LogicalResult MaxOp::expand(Expander &in) {
   return reduce(in, *this, getAxesAttr(), [](OpBuilder &b, Location l, Value x, ArrayRef<int64_t> a) {

@@ -15,14 +15,16 @@ LogicalResult ApplyOp::expand(Expander &in) {
   if (failed(closure) || failed(inputs))
     return failure();
   if (getWeights())
-    return emitError() << "'apply ... weights' (weights written for each sample) is not supported yet by elaboration; "
-                          "'experts ... weights' runs every set of weights on every row";
+    return emitError()
+           << "'apply ... weights' (weights written for each sample) is not supported yet by elaboration; "
+              "'experts ... weights' runs every set of weights on every row";
   FailureOr<SmallVector<Record>> yields = in.apply(*this, getPath(), **closure, *inputs);
   return failed(yields) ? failure() : in.bindResults(*this, *yields, **closure);
 }
 
 /// The layers of a list with counts, in order.
-static LogicalResult flatten(Expander &in, Operation *op, ExprAttr e, std::vector<std::shared_ptr<Closure>> &list) {
+static LogicalResult flatten(Expander &in, Operation *op, ExprAttr e,
+                             std::vector<std::shared_ptr<Closure>> &list) {
   if (list.size() > maxChain)
     return op->emitError() << "expected at most " << maxChain << " layers in a chain, found more";
   if (e.getKind() == ExprKind::List) {
@@ -39,12 +41,14 @@ static LogicalResult flatten(Expander &in, Operation *op, ExprAttr e, std::vecto
     return success();
   }
   if (e.getKind() != ExprKind::Mul)
-    return op->emitError() << "expected a layer, a list, or a count times one of them, found '" << e.str() << "'";
+    return op->emitError() << "expected a layer, a list, or a count times one of them, found '" << e.str()
+                           << "'";
   FailureOr<int64_t> count = in.env().size(op, e.arg(0));
   if (failed(count))
     return failure();
   if (*count < 0 || *count > int64_t(maxChain))
-    return op->emitError() << "expected a count from 0 to " << maxChain << ", found " << *count << " from '" << e.arg(0).str() << "'";
+    return op->emitError() << "expected a count from 0 to " << maxChain << ", found " << *count << " from '"
+                           << e.arg(0).str() << "'";
   std::vector<std::shared_ptr<Closure>> once;
   if (failed(flatten(in, op, e.arg(1), once)))
     return failure();
@@ -88,19 +92,22 @@ LogicalResult ChainOp::expand(Expander &in) {
           ramped = true;
         }
     }
-    FailureOr<SmallVector<Record>> next = in.apply(*this, (getPath() + "." + Twine(i)).str(), closure, *values);
+    FailureOr<SmallVector<Record>> next =
+        in.apply(*this, (getPath() + "." + Twine(i)).str(), closure, *values);
     if (failed(next))
       return failure();
     if (next->size() != 1) {
-      InFlightDiagnostic diag = emitError() << "expected layers of one value in a chain, found '@"
-                                            << closure.layer.getSymName() << "', which yields " << next->size();
+      InFlightDiagnostic diag = emitError()
+                                << "expected layers of one value in a chain, found '@"
+                                << closure.layer.getSymName() << "', which yields " << next->size();
       diag.attachNote(closure.layer.getLoc()) << "declared here";
       return diag;
     }
     values = std::move(next);
   }
   if (getRamp() && !ramped && !list.empty())
-    return emitError() << "expected a layer with a number parameter '" << *getRamp() << "' left open to ramp, found none in the chain";
+    return emitError() << "expected a layer with a number parameter '" << *getRamp()
+                       << "' left open to ramp, found none in the chain";
   in.set(getY(), Record{values->front().is, getY().getLoc()});
   return success();
 }

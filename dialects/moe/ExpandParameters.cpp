@@ -1,5 +1,5 @@
-// Ops that own parameters. Where a body's weights have a leading expert axis (mode `every`), each op multiplies or adds
-// with that axis in front; an op that has no such form says so at the author's line.
+// Ops that own parameters. Where a body's weights have a leading expert axis (mode `every`), each op
+// multiplies or adds with that axis in front; an op that has no such form says so at the author's line.
 #include "dialects/flow/Build.h"
 #include "dialects/flow/BuildNn.h"
 #include "dialects/moe/Expander.h"
@@ -12,7 +12,8 @@ LogicalResult LinearOp::expand(Expander &in) {
   if (failed(x))
     return failure();
   if (x->rank() == 0) {
-    InFlightDiagnostic diag = emitError() << "expected at least one axis of features, found a number a sample";
+    InFlightDiagnostic diag = emitError()
+                              << "expected at least one axis of features, found a number a sample";
     in.noteMade(diag, getX());
     return diag;
   }
@@ -20,7 +21,8 @@ LogicalResult LinearOp::expand(Expander &in) {
   if (failed(to))
     return failure();
   int64_t from = x->last();
-  FailureOr<Tensor> w = in.parameter(*this, "weight", {*to, from}, getInit().value_or(ExprAttr()), {from, false, !getNoBias()});
+  FailureOr<Tensor> w =
+      in.parameter(*this, "weight", {*to, from}, getInit().value_or(ExprAttr()), {from, false, !getNoBias()});
   if (failed(w))
     return failure();
   OpBuilder &b = in.builder;
@@ -45,7 +47,8 @@ LogicalResult LinearOp::expand(Expander &in) {
     y.value = flow::contract(b, loc, x->value, left, w->value, {0, outputs, features}, out);
   }
   if (!getNoBias()) {
-    FailureOr<Tensor> bias = in.parameter(*this, "bias", {*to}, getInitBias().value_or(ExprAttr()), {from, true, true});
+    FailureOr<Tensor> bias =
+        in.parameter(*this, "bias", {*to}, getInitBias().value_or(ExprAttr()), {from, true, true});
     if (failed(bias))
       return failure();
     Tensor both[] = {y, *bias};
@@ -57,8 +60,9 @@ LogicalResult LinearOp::expand(Expander &in) {
   return success();
 }
 
-FailureOr<WindowShape> moe::windowShape(Expander &in, Operation *op, Value source, const Tensor &x, ExprAttr kernel,
-                                        ExprAttr stride, ExprAttr pad, int64_t strideOr, int64_t padOr) {
+FailureOr<WindowShape> moe::windowShape(Expander &in, Operation *op, Value source, const Tensor &x,
+                                        ExprAttr kernel, ExprAttr stride, ExprAttr pad, int64_t strideOr,
+                                        int64_t padOr) {
   auto image = [&](const Twine &expected) -> InFlightDiagnostic {
     InFlightDiagnostic diag = op->emitError() << "expected " << expected.str() << ", found " << shapeText(x);
     in.noteMade(diag, source);
@@ -88,11 +92,13 @@ FailureOr<WindowShape> moe::windowShape(Expander &in, Operation *op, Value sourc
     shape.pad = *value;
   }
   if (shape.pad < 0 || shape.pad >= shape.kernel)
-    return op->emitError() << "expected 'pad' from 0 to less than the kernel (" << shape.kernel << "), found " << shape.pad;
+    return op->emitError() << "expected 'pad' from 0 to less than the kernel (" << shape.kernel << "), found "
+                           << shape.pad;
   int64_t height = x.sample()[1], width = x.sample()[2];
   if (height + 2 * shape.pad < shape.kernel || width + 2 * shape.pad < shape.kernel)
-    return image("an image of at least " + Twine(shape.kernel - 2 * shape.pad) + "x" + Twine(shape.kernel - 2 * shape.pad) +
-                 " for kernel " + Twine(shape.kernel) + " and pad " + Twine(shape.pad));
+    return image("an image of at least " + Twine(shape.kernel - 2 * shape.pad) + "x" +
+                 Twine(shape.kernel - 2 * shape.pad) + " for kernel " + Twine(shape.kernel) + " and pad " +
+                 Twine(shape.pad));
   return shape;
 }
 
@@ -101,7 +107,9 @@ static FailureOr<Tensor> addPerChannel(Expander &in, Operation *op, Tensor y, Te
   OpBuilder &b = in.builder;
   Location loc = in.loc(op);
   if (!y.experts && !bias.experts)
-    return Tensor{flow::add(b, loc, y.value, flow::broadcast(b, loc, bias.value, flow::extentsOf(y.value), {1})), false, true};
+    return Tensor{
+        flow::add(b, loc, y.value, flow::broadcast(b, loc, bias.value, flow::extentsOf(y.value), {1})), false,
+        true};
   int64_t rank = flow::rankOf(bias.value);
   bias.value = flow::expandAxes(b, loc, bias.value, {rank, rank + 1});
   Tensor both[] = {y, bias};
@@ -111,7 +119,8 @@ static FailureOr<Tensor> addPerChannel(Expander &in, Operation *op, Tensor y, Te
 }
 
 /// One convolution with square kernel; weights with an expert axis convolve to experts * channels at once.
-static FailureOr<Tensor> convolve(Expander &in, Operation *op, const Tensor &x, const Tensor &w, const WindowShape &shape) {
+static FailureOr<Tensor> convolve(Expander &in, Operation *op, const Tensor &x, const Tensor &w,
+                                  const WindowShape &shape) {
   OpBuilder &b = in.builder;
   Location loc = in.loc(op);
   if (x.experts)
@@ -133,7 +142,8 @@ LogicalResult ConvOp::expand(Expander &in) {
   FailureOr<Tensor> x = in.tensor(*this, getX());
   if (failed(x))
     return failure();
-  FailureOr<WindowShape> shape = windowShape(in, *this, getX(), *x, getKernelAttr(), getStrideAttr(), getPadAttr(), 1, -1);
+  FailureOr<WindowShape> shape =
+      windowShape(in, *this, getX(), *x, getKernelAttr(), getStrideAttr(), getPadAttr(), 1, -1);
   if (failed(shape))
     return failure();
   FailureOr<int64_t> to = in.env().positive(*this, getTo(), "'to'");
@@ -141,7 +151,8 @@ LogicalResult ConvOp::expand(Expander &in) {
     return failure();
   int64_t channels = x->sample()[0];
   Fan fan{channels * shape->kernel * shape->kernel, false, !getNoBias()};
-  FailureOr<Tensor> w = in.parameter(*this, "weight", {*to, channels, shape->kernel, shape->kernel}, getInitAttr(), fan);
+  FailureOr<Tensor> w =
+      in.parameter(*this, "weight", {*to, channels, shape->kernel, shape->kernel}, getInitAttr(), fan);
   if (failed(w))
     return failure();
   FailureOr<Tensor> y = convolve(in, *this, *x, *w, *shape);
@@ -168,8 +179,8 @@ LogicalResult PatchesOp::expand(Expander &in) {
   if (failed(shape))
     return failure();
   if (x->sample()[1] % shape->kernel || x->sample()[2] % shape->kernel) {
-    InFlightDiagnostic diag = emitError() << "expected an image that patches of " << shape->kernel << "x" << shape->kernel
-                                          << " cover exactly, found " << shapeText(*x);
+    InFlightDiagnostic diag = emitError() << "expected an image that patches of " << shape->kernel << "x"
+                                          << shape->kernel << " cover exactly, found " << shapeText(*x);
     in.noteMade(diag, getX());
     return diag;
   }
@@ -178,9 +189,11 @@ LogicalResult PatchesOp::expand(Expander &in) {
     return failure();
   int64_t channels = x->sample()[0];
   Fan fan{channels * shape->kernel * shape->kernel, false, true};
-  FailureOr<Tensor> w = in.parameter(*this, "proj.weight", {*to, channels, shape->kernel, shape->kernel}, {}, fan);
+  FailureOr<Tensor> w =
+      in.parameter(*this, "proj.weight", {*to, channels, shape->kernel, shape->kernel}, {}, fan);
   fan.bias = true;
-  FailureOr<Tensor> bias = failed(w) ? FailureOr<Tensor>(failure()) : in.parameter(*this, "proj.bias", {*to}, {}, fan);
+  FailureOr<Tensor> bias =
+      failed(w) ? FailureOr<Tensor>(failure()) : in.parameter(*this, "proj.bias", {*to}, {}, fan);
   if (failed(bias))
     return failure();
   FailureOr<Tensor> y = convolve(in, *this, *x, *w, *shape);
@@ -217,10 +230,12 @@ static FailureOr<double> epsilon(Expander &in, Operation *op, ExprAttr e) {
 /// `weight` starts at one, `bias` at zero.
 static FailureOr<std::pair<Tensor, Tensor>> affine(Expander &in, Operation *op, int64_t size) {
   MLIRContext *context = op->getContext();
-  FailureOr<Tensor> weight = in.parameter(op, "weight", {size}, ExprAttr::get(context, ExprKind::Name, "ones", {}), {});
+  FailureOr<Tensor> weight =
+      in.parameter(op, "weight", {size}, ExprAttr::get(context, ExprKind::Name, "ones", {}), {});
   if (failed(weight))
     return failure();
-  FailureOr<Tensor> bias = in.parameter(op, "bias", {size}, ExprAttr::get(context, ExprKind::Name, "zeros", {}), {0, true});
+  FailureOr<Tensor> bias =
+      in.parameter(op, "bias", {size}, ExprAttr::get(context, ExprKind::Name, "zeros", {}), {0, true});
   if (failed(bias))
     return failure();
   return std::make_pair(*weight, *bias);
@@ -231,7 +246,8 @@ LogicalResult LayerNormOp::expand(Expander &in) {
   if (failed(x))
     return failure();
   if (x->rank() == 0) {
-    InFlightDiagnostic diag = emitError() << "expected at least one axis to normalise, found a number a sample";
+    InFlightDiagnostic diag = emitError()
+                              << "expected at least one axis to normalise, found a number a sample";
     in.noteMade(diag, getX());
     return diag;
   }
@@ -267,7 +283,8 @@ LogicalResult GroupNormOp::expand(Expander &in) {
   if (x->rank() < 1 || !x->batch || x->experts) {
     if (x->experts)
       return emitError() << "'group_norm' is not supported yet on a value that differs by expert";
-    InFlightDiagnostic diag = emitError() << "expected channels first, as in [channels, height, width], found " << shapeText(*x);
+    InFlightDiagnostic diag =
+        emitError() << "expected channels first, as in [channels, height, width], found " << shapeText(*x);
     in.noteMade(diag, getX());
     return diag;
   }
@@ -277,7 +294,8 @@ LogicalResult GroupNormOp::expand(Expander &in) {
     return failure();
   int64_t channels = x->sample()[0];
   if (channels % *groups) {
-    InFlightDiagnostic diag = emitError() << "expected 'groups' that divides " << channels << " channels, found " << *groups;
+    InFlightDiagnostic diag = emitError() << "expected 'groups' that divides " << channels
+                                          << " channels, found " << *groups;
     in.noteMade(diag, getX());
     return diag;
   }
@@ -287,7 +305,9 @@ LogicalResult GroupNormOp::expand(Expander &in) {
   auto [weight, bias] = *parameters;
   if (weight.experts)
     return emitError() << "'group_norm' is not supported yet with weights that differ by expert";
-  in.set(getY(), {flow::groupNorm(in.builder, in.loc(*this), x->value, weight.value, bias.value, *groups, *eps), false, true});
+  in.set(getY(),
+         {flow::groupNorm(in.builder, in.loc(*this), x->value, weight.value, bias.value, *groups, *eps),
+          false, true});
   return success();
 }
 

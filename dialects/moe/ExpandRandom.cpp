@@ -1,4 +1,5 @@
-// Noise and gradients that differ from their values. In inference dropout is the identity, and a random value is its mean.
+// Noise and gradients that differ from their values. In inference dropout is the identity, and a random value
+// is its mean.
 #include "dialects/flow/Build.h"
 #include "dialects/moe/Expander.h"
 
@@ -8,7 +9,8 @@ using namespace moe;
 static FailureOr<double> probability(Expander &in, Operation *op, ExprAttr e, bool one) {
   FailureOr<double> rate = in.env().number(op, e);
   if (succeeded(rate) && !(*rate >= 0 && (one ? *rate <= 1 : *rate < 1)))
-    return op->emitError() << "expected a probability from 0 to " << (one ? "1" : "less than 1") << ", found " << *rate;
+    return op->emitError() << "expected a probability from 0 to " << (one ? "1" : "less than 1") << ", found "
+                           << *rate;
   return rate;
 }
 
@@ -41,12 +43,14 @@ LogicalResult DropoutOp::expand(Expander &in) {
 
 LogicalResult ResidualOp::expand(Expander &in) {
   FailureOr<Tensor> x = in.tensor(*this, getX()), branch = in.tensor(*this, getBranch());
-  FailureOr<double> rate = getDropPath() ? probability(in, *this, *getDropPath(), false) : FailureOr<double>(0.0);
+  FailureOr<double> rate =
+      getDropPath() ? probability(in, *this, *getDropPath(), false) : FailureOr<double>(0.0);
   if (failed(x) || failed(branch) || failed(rate))
     return failure();
   if (x->sample() != branch->sample()) {
-    InFlightDiagnostic diag = emitError() << "expected a branch of " << shapeText(*x) << ", as the value that it is added to, found "
-                                          << shapeText(*branch);
+    InFlightDiagnostic diag = emitError()
+                              << "expected a branch of " << shapeText(*x)
+                              << ", as the value that it is added to, found " << shapeText(*branch);
     in.noteMade(diag, getX());
     in.noteMade(diag, getBranch());
     return diag;
@@ -60,7 +64,8 @@ LogicalResult ResidualOp::expand(Expander &in) {
     FailureOr<Value> mask = keep(in, *this, *rate, {extents[axis]});
     if (failed(mask))
       return failure();
-    branch->value = flow::mul(b, loc, branch->value, flow::broadcast(b, loc, *mask, extents, {int64_t(axis)}));
+    branch->value =
+        flow::mul(b, loc, branch->value, flow::broadcast(b, loc, *mask, extents, {int64_t(axis)}));
   }
   Tensor both[] = {*x, *branch};
   if (failed(align(in, *this, both, getOperands())))
@@ -73,7 +78,8 @@ LogicalResult ResidualOp::expand(Expander &in) {
 static FailureOr<SmallVector<flow::Extent>> drawnShape(Expander &in, Operation *op, ExprAttr shape) {
   SmallVector<flow::Extent> extents{flow::Extent::batch(op->getContext())};
   if (shape.getKind() != ExprKind::List)
-    return op->emitError() << "expected the shape of a sample such as [dim] or [], found '" << shape.str() << "'";
+    return op->emitError() << "expected the shape of a sample such as [dim] or [], found '" << shape.str()
+                           << "'";
   for (ExprAttr e : shape.positional()) {
     FailureOr<int64_t> extent = in.env().positive(op, e, "an axis");
     if (failed(extent))

@@ -1,27 +1,30 @@
-// Routing, experts in mode `every` (each expert on each row), their combination, and hypernetworks. Experts are one
-// contraction with an expert axis: a layer's body is interpreted once, and its parameters bring the axis in.
+// Routing, experts in mode `every` (each expert on each row), their combination, and hypernetworks. Experts
+// are one contraction with an expert axis: a layer's body is interpreted once, and its parameters bring the
+// axis in.
 #include "dialects/flow/Build.h"
 #include "dialects/flow/BuildNn.h"
 #include "dialects/moe/Expander.h"
 #include "dialects/moe/Nearest.h"
-#include "llvm/Support/SaveAndRestore.h"
 #include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/SaveAndRestore.h"
 
 using namespace mlir;
 using namespace moe;
 
-/// Scores -log(|x - key|^2 + eps); their softmax is proportional to 1 / (|x - key|^2 + eps) (HMOE, equation 2).
+/// Scores -log(|x - key|^2 + eps); their softmax is proportional to 1 / (|x - key|^2 + eps) (HMOE, equation
+/// 2).
 static FailureOr<Value> distanceScores(Expander &in, RouteOp op, const Tensor &x) {
   if (!op.getKeys())
     return op.emitError() << "'route ... distance' measures distances to keys: write 'keys = %keys'";
   if (op.getExperts())
-    return op.emitError() << "'route ... distance' has as many experts as its keys have rows; remove 'experts'";
+    return op.emitError()
+           << "'route ... distance' has as many experts as its keys have rows; remove 'experts'";
   FailureOr<Tensor> keys = in.tensor(op, op.getKeys());
   if (failed(keys))
     return failure();
   if (keys->lead() || keys->rank() != 2 || keys->last() != x.last()) {
-    InFlightDiagnostic diag = op.emitError() << "expected keys [experts, " << x.last() << "] for values of " << x.last()
-                                             << " features, found " << shapeText(*keys);
+    InFlightDiagnostic diag = op.emitError() << "expected keys [experts, " << x.last() << "] for values of "
+                                             << x.last() << " features, found " << shapeText(*keys);
     in.noteMade(diag, op.getKeys());
     in.noteMade(diag, op.getX());
     return diag;
@@ -62,11 +65,14 @@ LogicalResult RouteOp::expand(Expander &in) {
   if (!llvm::is_contained(routers, getKind()))
     return emitError() << "unknown router '" << getKind() << "'" << didYouMean(getKind(), routers)
                        << "; there are: " << llvm::join(ArrayRef(routers), ", ");
-  for (auto [name, given] : {std::pair<StringRef, bool>{"top", bool(getTop())}, {"capacity", bool(getCapacity())},
-                             {"noise", bool(getNoise())}, {"prioritized", getPrioritized()}})
+  for (auto [name, given] : {std::pair<StringRef, bool>{"top", bool(getTop())},
+                             {"capacity", bool(getCapacity())},
+                             {"noise", bool(getNoise())},
+                             {"prioritized", getPrioritized()}})
     if (given || getKind() == "cosine")
-      return emitError() << "routing to some experts only ('" << (given ? name : "cosine")
-                         << "') is not supported yet by elaboration; 'distance' and 'linear' weigh every expert";
+      return emitError()
+             << "routing to some experts only ('" << (given ? name : "cosine")
+             << "') is not supported yet by elaboration; 'distance' and 'linear' weigh every expert";
   if (getKind() == "linear" && (getKeys() || getEps()))
     return emitError() << "'" << (getKeys() ? "keys" : "eps") << "' belongs to router 'distance'";
   if (in.weights.at)
@@ -75,15 +81,17 @@ LogicalResult RouteOp::expand(Expander &in) {
   if (failed(x))
     return failure();
   if (!x->batch || x->experts || x->rank() != 1) {
-    InFlightDiagnostic diag = emitError() << "expected a vector [features] of each sample to route, found " << shapeText(*x);
+    InFlightDiagnostic diag = emitError() << "expected a vector [features] of each sample to route, found "
+                                          << shapeText(*x);
     in.noteMade(diag, getX());
     return diag;
   }
-  FailureOr<Value> scores = getKind() == "distance" ? distanceScores(in, *this, *x) : linearScores(in, *this, *x);
+  FailureOr<Value> scores =
+      getKind() == "distance" ? distanceScores(in, *this, *x) : linearScores(in, *this, *x);
   if (failed(scores))
     return failure();
-  Routing route{*scores, flow::softmax(in.builder, in.loc(*this), *scores, 1), flow::typeOf(*scores).getDimSize(1),
-                in.path(getPath())};
+  Routing route{*scores, flow::softmax(in.builder, in.loc(*this), *scores, 1),
+                flow::typeOf(*scores).getDimSize(1), in.path(getPath())};
   in.routings.push_back(route);
   in.set(getY(), Record{route, getY().getLoc()});
   return success();
@@ -126,9 +134,10 @@ LogicalResult ExpertsOp::expand(Expander &in) {
     if (getCount())
       return emitError() << "the generated weights say how many experts there are; remove 'count'";
     if (!sameArguments(**closure, *(*bundle)->target)) {
-      InFlightDiagnostic diag = emitError() << "expected the layer that the weights are generated for, '@"
-                                            << LayerOp((*bundle)->target->layer).getSymName() << "' with the same arguments, found '"
-                                            << getLayer().str() << "'";
+      InFlightDiagnostic diag = emitError()
+                                << "expected the layer that the weights are generated for, '@"
+                                << LayerOp((*bundle)->target->layer).getSymName()
+                                << "' with the same arguments, found '" << getLayer().str() << "'";
       diag.attachNote((*bundle)->at->getLoc()) << "generated here";
       return diag;
     }
@@ -139,7 +148,8 @@ LogicalResult ExpertsOp::expand(Expander &in) {
       return failure();
     weights.experts = *count;
   } else {
-    return emitError() << "experts with weights of their own need 'count = n' on a value that was not dispatched";
+    return emitError()
+           << "experts with weights of their own need 'count = n' on a value that was not dispatched";
   }
   llvm::SaveAndRestore guard(in.weights, weights);
   FailureOr<SmallVector<Record>> yields = in.apply(*this, getPath(), **closure, *inputs);
@@ -152,7 +162,8 @@ LogicalResult CombineOp::expand(Expander &in) {
   if (failed(route) || failed(x))
     return failure();
   if (!x->experts || !x->batch || x->type().getDimSize(0) != route->experts) {
-    InFlightDiagnostic diag = emitError() << "expected results of " << route->experts << " experts, found " << shapeText(*x);
+    InFlightDiagnostic diag = emitError() << "expected results of " << route->experts << " experts, found "
+                                          << shapeText(*x);
     in.noteMade(diag, getX());
     in.noteMade(diag, getRoute());
     return diag;
@@ -162,22 +173,26 @@ LogicalResult CombineOp::expand(Expander &in) {
     axes.push_back(2 + i);
     out.push_back(2 + i);
   }
-  in.set(getY(), {flow::contract(in.builder, in.loc(*this), route->gates, {1, 0}, x->value, axes, out), false, true});
+  in.set(getY(),
+         {flow::contract(in.builder, in.loc(*this), route->gates, {1, 0}, x->value, axes, out), false, true});
   return success();
 }
 
 LogicalResult HyperOp::expand(Expander &in) {
   if (!getTrunk() || !getTarget())
-    return emitError() << "expected 'trunk @Layer for @Layer'; a second use of a hypernetwork is not supported yet by elaboration";
+    return emitError() << "expected 'trunk @Layer for @Layer'; a second use of a hypernetwork is not "
+                          "supported yet by elaboration";
   if (in.weights.at)
     return emitError() << "'hyper' is not supported yet inside experts";
-  FailureOr<std::shared_ptr<Closure>> trunk = in.env().layer(*this, *getTrunk()), target = in.env().layer(*this, *getTarget());
+  FailureOr<std::shared_ptr<Closure>> trunk = in.env().layer(*this, *getTrunk()),
+                                      target = in.env().layer(*this, *getTarget());
   FailureOr<Tensor> x = in.tensor(*this, getX());
   FailureOr<SmallVector<Record>> inputs = in.records(*this, getX());
   if (failed(trunk) || failed(target) || failed(x) || failed(inputs))
     return failure();
   if (x->batch)
-    return emitError() << "weights written for each sample are not supported yet by elaboration; expected one row a set of "
+    return emitError() << "weights written for each sample are not supported yet by elaboration; expected "
+                          "one row a set of "
                           "weights, such as 'param @keys [experts, dim] ...'";
   if (x->experts || x->rank() != 2) {
     InFlightDiagnostic diag = emitError() << "expected rows [sets, features], found " << shapeText(*x);
@@ -194,7 +209,8 @@ LogicalResult HyperOp::expand(Expander &in) {
     bundle->hyperfan = init->getText() == "hyperfan_in";
     std::vector<ExprAttr> args = init->positional();
     if (!bundle->hyperfan || args.size() > 1 || args.size() != init->getArgs().size())
-      return emitError() << "expected 'init hyperfan_in' or 'init hyperfan_in(gain)', found '" << init->str() << "'";
+      return emitError() << "expected 'init hyperfan_in' or 'init hyperfan_in(gain)', found '" << init->str()
+                         << "'";
     if (!args.empty()) {
       FailureOr<double> gain = in.env().number(*this, args.front());
       if (failed(gain))

@@ -1,5 +1,5 @@
-// Ops that move elements: shapes, slices, tokens, windows, products of matrices. Axes are a sample's; the leading axes of
-// experts and batch are kept in front.
+// Ops that move elements: shapes, slices, tokens, windows, products of matrices. Axes are a sample's; the
+// leading axes of experts and batch are kept in front.
 #include "dialects/flow/Build.h"
 #include "dialects/moe/Expander.h"
 #include <numeric>
@@ -8,7 +8,8 @@ using namespace mlir;
 using namespace moe;
 
 /// Reports what a sample's shape should have been.
-static InFlightDiagnostic wrongShape(Expander &in, Operation *op, Value source, const Tensor &x, const Twine &expected) {
+static InFlightDiagnostic wrongShape(Expander &in, Operation *op, Value source, const Tensor &x,
+                                     const Twine &expected) {
   InFlightDiagnostic diag = op->emitError() << "expected " << expected << ", found " << shapeText(x);
   in.noteMade(diag, source);
   return diag;
@@ -20,7 +21,9 @@ static SmallVector<flow::Extent> leading(const Tensor &x) {
   return extents;
 }
 
-static flow::Extent fixed(Operation *op, int64_t value) { return flow::Extent::constant(op->getContext(), value); }
+static flow::Extent fixed(Operation *op, int64_t value) {
+  return flow::Extent::constant(op->getContext(), value);
+}
 
 static int64_t elements(ArrayRef<int64_t> shape) {
   return std::accumulate(shape.begin(), shape.end(), int64_t(1), std::multiplies<int64_t>());
@@ -36,7 +39,9 @@ static FailureOr<int64_t> axisOf(Expander &in, Operation *op, Value source, cons
     axis = *given;
   }
   if (axis < -rank || axis >= rank)
-    return wrongShape(in, op, source, x, "an axis from " + Twine(-rank) + " to " + Twine(rank - 1) + " of the sample, not " + Twine(axis));
+    return wrongShape(in, op, source, x,
+                      "an axis from " + Twine(-rank) + " to " + Twine(rank - 1) + " of the sample, not " +
+                          Twine(axis));
   return axis < 0 ? axis + rank : axis;
 }
 
@@ -64,10 +69,12 @@ LogicalResult ReshapeOp::expand(Expander &in) {
       return failure();
     extents.push_back(fixed(*this, *extent));
     if (llvm::MulOverflow(count, *extent, count))
-      return emitError() << "expected a shape whose size fits into 64 bits, found '" << getShape().str() << "'";
+      return emitError() << "expected a shape whose size fits into 64 bits, found '" << getShape().str()
+                         << "'";
   }
   if (count != elements(x->sample()))
-    return wrongShape(in, *this, getX(), *x, "a value of " + Twine(count) + " elements a sample, as '" + getShape().str() + "' has");
+    return wrongShape(in, *this, getX(), *x,
+                      "a value of " + Twine(count) + " elements a sample, as '" + getShape().str() + "' has");
   in.set(getY(), {flow::reshape(in.builder, in.loc(*this), x->value, extents), x->experts, x->batch});
   return success();
 }
@@ -90,7 +97,8 @@ LogicalResult TransposeOp::expand(Expander &in) {
   std::iota(all.begin(), all.end(), 0);
   llvm::sort(sorted);
   if (sorted != all)
-    return wrongShape(in, *this, getX(), *x, "an order that names each axis of the sample once, not '" + getOrder().str() + "'");
+    return wrongShape(in, *this, getX(), *x,
+                      "an order that names each axis of the sample once, not '" + getOrder().str() + "'");
   in.set(getY(), {flow::transpose(in.builder, in.loc(*this), x->value, order), x->experts, x->batch});
   return success();
 }
@@ -100,20 +108,24 @@ LogicalResult SliceOp::expand(Expander &in) {
   if (failed(x))
     return failure();
   FailureOr<int64_t> axis = axisOf(in, *this, getX(), *x, getAxisAttr());
-  FailureOr<int64_t> start = in.env().size(*this, getStart()), size = in.env().positive(*this, getSize(), "'size'");
-  FailureOr<int64_t> step = getStep() ? in.env().positive(*this, *getStep(), "'step'") : FailureOr<int64_t>(1);
+  FailureOr<int64_t> start = in.env().size(*this, getStart()),
+                     size = in.env().positive(*this, getSize(), "'size'");
+  FailureOr<int64_t> step =
+      getStep() ? in.env().positive(*this, *getStep(), "'step'") : FailureOr<int64_t>(1);
   if (failed(axis) || failed(start) || failed(size) || failed(step))
     return failure();
   int64_t extent = x->sample()[*axis];
   if (*start < 0 || *start >= extent || (*size - 1) > (extent - 1 - *start) / *step)
-    return wrongShape(in, *this, getX(), *x, Twine(*size) + " elements from " + Twine(*start) + " by " + Twine(*step) +
-                                                 " within axis " + Twine(*axis) + " of " + Twine(extent));
+    return wrongShape(in, *this, getX(), *x,
+                      Twine(*size) + " elements from " + Twine(*start) + " by " + Twine(*step) +
+                          " within axis " + Twine(*axis) + " of " + Twine(extent));
   SmallVector<flow::Extent> extents = flow::extentsOf(x->value);
   SmallVector<int64_t> starts(extents.size(), 0), strides(extents.size(), 1);
   extents[x->lead() + *axis] = fixed(*this, *size);
   starts[x->lead() + *axis] = *start;
   strides[x->lead() + *axis] = *step;
-  in.set(getY(), {flow::slice(in.builder, in.loc(*this), x->value, starts, strides, extents), x->experts, x->batch});
+  in.set(getY(),
+         {flow::slice(in.builder, in.loc(*this), x->value, starts, strides, extents), x->experts, x->batch});
   return success();
 }
 
@@ -126,7 +138,8 @@ LogicalResult TakeOp::expand(Expander &in) {
     return wrongShape(in, *this, getX(), *x, "tokens [tokens, features]");
   int64_t extent = x->sample()[0], at = *token < 0 ? *token + extent : *token;
   if (at < 0 || at >= extent)
-    return wrongShape(in, *this, getX(), *x, "a token from 0 to " + Twine(extent - 1) + ", not " + Twine(*token));
+    return wrongShape(in, *this, getX(), *x,
+                      "a token from 0 to " + Twine(extent - 1) + ", not " + Twine(*token));
   OpBuilder &b = in.builder;
   Location loc = in.loc(*this);
   Value one = flow::slice(b, loc, x->value, x->lead(), at, fixed(*this, 1));
@@ -137,7 +150,8 @@ LogicalResult TakeOp::expand(Expander &in) {
 }
 
 /// Joins along a sample's axis; values without a batch or expert axis are repeated along it.
-static LogicalResult join(Expander &in, Operation *op, MutableArrayRef<Tensor> list, ValueRange sources, int64_t axis) {
+static LogicalResult join(Expander &in, Operation *op, MutableArrayRef<Tensor> list, ValueRange sources,
+                          int64_t axis) {
   OpBuilder &b = in.builder;
   Location loc = in.loc(op);
   Tensor lead{};
@@ -158,8 +172,9 @@ static LogicalResult join(Expander &in, Operation *op, MutableArrayRef<Tensor> l
     for (unsigned d = 0; fits && d < t.rank(); ++d)
       fits = int64_t(d) == axis || t.sample()[d] == list[0].sample()[d];
     if (!fits) {
-      InFlightDiagnostic diag = op->emitError() << "expected equal sizes in every axis but " << axis << ", found "
-                                                << shapeText(list[0]) << " and " << shapeText(t);
+      InFlightDiagnostic diag = op->emitError()
+                                << "expected equal sizes in every axis but " << axis << ", found "
+                                << shapeText(list[0]) << " and " << shapeText(t);
       in.noteMade(diag, sources[0]);
       in.noteMade(diag, sources[i]);
       return diag;
@@ -219,8 +234,9 @@ LogicalResult MatmulOp::expand(Expander &in) {
   bool fits = left.size() >= 2 && left.size() == right.size() && left.back() == right[right.size() - 2] &&
               left.drop_back(2) == right.drop_back(2);
   if (!fits) {
-    InFlightDiagnostic diag = emitError() << "expected matrices [.., m, k] and [.., k, n] with equal leading axes, found "
-                                          << shapeText(*a) << " and " << shapeText(*c);
+    InFlightDiagnostic diag = emitError()
+                              << "expected matrices [.., m, k] and [.., k, n] with equal leading axes, found "
+                              << shapeText(*a) << " and " << shapeText(*c);
     in.noteMade(diag, getA());
     in.noteMade(diag, getB());
     return diag;
@@ -250,8 +266,8 @@ LogicalResult MatmulOp::expand(Expander &in) {
 }
 
 /// Windows of an image: [B, c, oh, ow, k, k].
-static FailureOr<Value> windows(Expander &in, Operation *op, Value source, ExprAttr kernel, ExprAttr stride, ExprAttr pad,
-                                int64_t strideOr, double outside) {
+static FailureOr<Value> windows(Expander &in, Operation *op, Value source, ExprAttr kernel, ExprAttr stride,
+                                ExprAttr pad, int64_t strideOr, double outside) {
   FailureOr<Tensor> x = in.tensor(op, source);
   if (failed(x))
     return failure();
@@ -259,9 +275,10 @@ static FailureOr<Value> windows(Expander &in, Operation *op, Value source, ExprA
   if (failed(shape))
     return failure();
   if (x->experts)
-    return op->emitError() << "'" << op->getName().stripDialect() << "' is not supported yet on a value that differs by expert";
-  return flow::window(in.builder, in.loc(op), x->value, {shape->kernel, shape->kernel}, {shape->stride, shape->stride},
-                      SmallVector<int64_t>(4, shape->pad), outside);
+    return op->emitError() << "'" << op->getName().stripDialect()
+                           << "' is not supported yet on a value that differs by expert";
+  return flow::window(in.builder, in.loc(op), x->value, {shape->kernel, shape->kernel},
+                      {shape->stride, shape->stride}, SmallVector<int64_t>(4, shape->pad), outside);
 }
 
 LogicalResult UnfoldOp::expand(Expander &in) {

@@ -34,7 +34,8 @@ LogicalResult ExposeOp::expand(Expander &in) {
   else if (auto *r = found ? std::get_if<Routing>(&found->is) : nullptr)
     value = r->gates;
   else
-    return emitError() << "expected a tensor or a routing to expose, found " << (found ? recordText(*found) : "nothing");
+    return emitError() << "expected a tensor or a routing to expose, found "
+                       << (found ? recordText(*found) : "nothing");
   flow::ExposeOp::create(in.builder, in.loc(*this), in.path(getLabel()), value);
   return success();
 }

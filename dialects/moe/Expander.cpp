@@ -1,5 +1,5 @@
-// What ops ask for while they expand: records, names, parameters, layers. Values of the program (parameters, recipe
-// numbers) are made at the front of the entry, once each.
+// What ops ask for while they expand: records, names, parameters, layers. Values of the program (parameters,
+// recipe numbers) are made at the front of the entry, once each.
 #include "dialects/moe/Expander.h"
 #include "dialects/flow/Build.h"
 #include "dialects/moe/Nearest.h"
@@ -54,7 +54,8 @@ FailureOr<Routing> Expander::routing(Operation *at, Value value) {
     return at->emitError() << "expected a routing, found a value that nothing has computed";
   if (auto *r = std::get_if<Routing>(&found->is))
     return *r;
-  InFlightDiagnostic diag = at->emitError() << "expected a routing, found " << recordText(*found) << "; 'route' makes one";
+  InFlightDiagnostic diag = at->emitError()
+                            << "expected a routing, found " << recordText(*found) << "; 'route' makes one";
   noteMade(diag, value);
   return diag;
 }
@@ -80,7 +81,9 @@ Location Expander::loc(Operation *op) {
   Location author = op->getLoc();
   if (auto named = dyn_cast<NameLoc>(author))
     author = named.getChildLoc();
-  return NameLoc::get(StringAttr::get(op->getContext(), op->getName().stripDialect() + (full.empty() ? "" : " ") + full), author);
+  return NameLoc::get(
+      StringAttr::get(op->getContext(), op->getName().stripDialect() + (full.empty() ? "" : " ") + full),
+      author);
 }
 
 FailureOr<int64_t> Expander::stream(Operation *op) {
@@ -92,8 +95,8 @@ FailureOr<int64_t> Expander::stream(Operation *op) {
   uint32_t hash = moert::philoxStream(full);
   auto [it, fresh] = streams.try_emplace(hash, full);
   if (!fresh)
-    return op->emitError() << "expected random streams of their own, found that '" << full << "' and '" << it->second
-                           << "' share one; rename one of them";
+    return op->emitError() << "expected random streams of their own, found that '" << full << "' and '"
+                           << it->second << "' share one; rename one of them";
   return int64_t(hash);
 }
 
@@ -101,26 +104,31 @@ FailureOr<int64_t> Expander::stream(Operation *op) {
 
 LogicalResult Expander::setDefault(DefaultOp op) {
   if (!llvm::is_contained({"linear", "conv"}, op.getOp()))
-    return op.emitError() << "expected 'default linear' or 'default conv', found 'default " << op.getOp() << "'"
-                          << didYouMean(op.getOp(), {"linear", "conv"});
+    return op.emitError() << "expected 'default linear' or 'default conv', found 'default " << op.getOp()
+                          << "'" << didYouMean(op.getOp(), {"linear", "conv"});
   defaults[op.getOp()] = {op.getWeight(), op.getBias().value_or(ExprAttr()), &frames.front()};
   return success();
 }
 
 FailureOr<flow::InitAttr> Expander::initial(Operation *owner, ExprAttr rule, const Env &env, Fan fan) {
   MLIRContext *context = owner->getContext();
-  auto make = [&](flow::InitKind kind, double a, double b = 0) { return flow::InitAttr::get(context, kind, a, b); };
-  if (!rule) { // torch's reset_parameters: kaiming_uniform(a = sqrt 5) and its bias, both within 1 / sqrt(fan-in)
+  auto make = [&](flow::InitKind kind, double a, double b = 0) {
+    return flow::InitAttr::get(context, kind, a, b);
+  };
+  if (!rule) { // torch's reset_parameters: kaiming_uniform(a = sqrt 5) and its bias, both within 1 /
+               // sqrt(fan-in)
     double bound = 1 / std::sqrt(double(fan.in));
     return make(flow::InitKind::uniform, -bound, bound);
   }
   if (rule.getKind() == ExprKind::Name) {
     if (rule.getText() == "zeros" || rule.getText() == "ones")
       return make(flow::InitKind::constant, rule.getText() == "ones");
-    return owner->emitError() << "expected an initial value such as zeros or normal(0.02), found '" << rule.getText() << "'";
+    return owner->emitError() << "expected an initial value such as zeros or normal(0.02), found '"
+                              << rule.getText() << "'";
   }
   if (rule.getKind() != ExprKind::Call)
-    return owner->emitError() << "expected an initial value such as zeros or normal(0.02), found '" << rule.str() << "'";
+    return owner->emitError() << "expected an initial value such as zeros or normal(0.02), found '"
+                              << rule.str() << "'";
   SmallVector<double> args;
   for (ExprAttr arg : rule.positional()) {
     FailureOr<double> value = env.number(owner, arg);
@@ -131,17 +139,19 @@ FailureOr<flow::InitAttr> Expander::initial(Operation *owner, ExprAttr rule, con
   StringRef word = rule.getText();
   size_t wanted = word == "uniform" ? 2 : 1;
   if (args.size() != wanted || rule.getArgs().size() != wanted)
-    return owner->emitError() << "expected " << word << " with " << wanted << (wanted == 1 ? " number" : " numbers")
-                              << ", found '" << rule.str() << "'";
+    return owner->emitError() << "expected " << word << " with " << wanted
+                              << (wanted == 1 ? " number" : " numbers") << ", found '" << rule.str() << "'";
   if (word == "constant")
     return make(flow::InitKind::constant, args[0]);
   if (word == "uniform") {
     if (args[0] >= args[1])
-      return owner->emitError() << "expected uniform(low, high) with low below high, found '" << rule.str() << "'";
+      return owner->emitError() << "expected uniform(low, high) with low below high, found '" << rule.str()
+                                << "'";
     return make(flow::InitKind::uniform, args[0], args[1]);
   }
   if (args[0] < 0)
-    return owner->emitError() << "expected a deviation or gain that is not negative, found '" << rule.str() << "'";
+    return owner->emitError() << "expected a deviation or gain that is not negative, found '" << rule.str()
+                              << "'";
   if (word == "normal" || word == "trunc_normal")
     return make(word == "normal" ? flow::InitKind::normal : flow::InitKind::trunc_normal, 0, args[0]);
   if (word == "fan_in") {
@@ -154,13 +164,13 @@ FailureOr<flow::InitAttr> Expander::initial(Operation *owner, ExprAttr rule, con
   return owner->emitError() << "'" << word << "' is a rule of 'hyper' only";
 }
 
-FailureOr<Tensor> Expander::declare(Operation *owner, StringRef path, ArrayRef<int64_t> shape, flow::InitAttr init,
-                                    bool shared, bool frozen) {
+FailureOr<Tensor> Expander::declare(Operation *owner, StringRef path, ArrayRef<int64_t> shape,
+                                    flow::InitAttr init, bool shared, bool frozen) {
   int64_t count = 1;
   for (int64_t extent : shape)
     if (llvm::MulOverflow(count, extent, count) || count > INT32_MAX) {
-      InFlightDiagnostic diag = owner->emitError() << "expected a parameter of at most " << INT32_MAX << " elements, found '"
-                                                   << path << "' of [";
+      InFlightDiagnostic diag = owner->emitError() << "expected a parameter of at most " << INT32_MAX
+                                                   << " elements, found '" << path << "' of [";
       llvm::interleaveComma(shape, diag);
       return diag << "]";
     }
@@ -212,16 +222,20 @@ FailureOr<Tensor> Expander::generated(Operation *owner, StringRef path, ArrayRef
   int64_t count = 1, width = bundle.rows.last();
   for (int64_t extent : shape)
     if (llvm::MulOverflow(count, extent, count))
-      return owner->emitError() << "expected a generated weight of at most " << INT32_MAX << " elements, found more";
+      return owner->emitError() << "expected a generated weight of at most " << INT32_MAX
+                                << " elements, found more";
   auto uniform = [&](double variance) {
     double bound = std::sqrt(3 * variance);
     return flow::InitAttr::get(owner->getContext(), flow::InitKind::uniform, -bound, bound);
   };
-  // Hyperfan-in (Chang et al., 2020): the weight and the bias share the variance of the output, so each has half.
-  double variance = bundle.gain / ((fan.bias ? 2.0 : (fan.withBias ? 2.0 : 1.0) * double(fan.in)) * double(width));
+  // Hyperfan-in (Chang et al., 2020): the weight and the bias share the variance of the output, so each has
+  // half.
+  double variance =
+      bundle.gain / ((fan.bias ? 2.0 : (fan.withBias ? 2.0 : 1.0) * double(fan.in)) * double(width));
   flow::InitAttr init = bundle.hyperfan ? uniform(variance) : uniform(1.0 / (3 * double(width)));
-  flow::InitAttr initBias = bundle.hyperfan ? flow::InitAttr::get(owner->getContext(), flow::InitKind::constant)
-                                            : uniform(1.0 / (3 * double(width)));
+  flow::InitAttr initBias = bundle.hyperfan
+                                ? flow::InitAttr::get(owner->getContext(), flow::InitKind::constant)
+                                : uniform(1.0 / (3 * double(width)));
   std::string out = bundle.path + ".out." + relative.str();
   FailureOr<Tensor> weight = declare(bundle.at, out + ".weight", {count, width}, init, false, bundle.frozen);
   if (failed(weight))
@@ -233,13 +247,15 @@ FailureOr<Tensor> Expander::generated(Operation *owner, StringRef path, ArrayRef
   SmallVector<flow::Extent> extents{flow::Extent::of(bundle.rows.value, 0)};
   for (int64_t extent : shape)
     extents.push_back(flow::Extent::constant(owner->getContext(), extent));
-  Value flat = flow::add(builder, at, flow::linear(builder, at, bundle.rows.value, weight->value), bias->value);
+  Value flat =
+      flow::add(builder, at, flow::linear(builder, at, bundle.rows.value, weight->value), bias->value);
   Tensor result{flow::reshape(builder, at, flat, extents), /*experts=*/true};
   bundle.made[relative] = result;
   return result;
 }
 
-FailureOr<Tensor> Expander::parameter(Operation *owner, StringRef suffix, ArrayRef<int64_t> shape, ExprAttr init, Fan fan) {
+FailureOr<Tensor> Expander::parameter(Operation *owner, StringRef suffix, ArrayRef<int64_t> shape,
+                                      ExprAttr init, Fan fan) {
   auto name = owner->getAttrOfType<StringAttr>("path");
   auto mode = owner->getAttrOfType<StringAttr>("mode");
   std::string full = path(name.getValue());
@@ -325,7 +341,8 @@ LogicalResult Expander::interpret(Block &body) {
       int64_t count = tensor && tensor->experts ? tensor->type().getDimSize(0) : 1;
       for (int64_t extent : tensor ? tensor->sample() : ArrayRef<int64_t>())
         if (llvm::MulOverflow(count, extent, count) || count > INT32_MAX)
-          return op.emitError() << "expected a value of at most " << INT32_MAX << " elements a sample, found " << shapeText(*tensor);
+          return op.emitError() << "expected a value of at most " << INT32_MAX << " elements a sample, found "
+                                << shapeText(*tensor);
     }
   }
   return success();
@@ -337,14 +354,16 @@ FailureOr<SmallVector<Record>> Expander::apply(Operation *at, StringRef name, co
   Block &body = layer.getBody().front();
   auto declared = [&](InFlightDiagnostic &diag) { diag.attachNote(layer.getLoc()) << "declared here"; };
   if (body.empty()) {
-    InFlightDiagnostic diag = at->emitError() << "layer '@" << layer.getSymName()
-                                              << "' is only declared; name the file that has its body as well";
+    InFlightDiagnostic diag = at->emitError()
+                              << "layer '@" << layer.getSymName()
+                              << "' is only declared; name the file that has its body as well";
     declared(diag);
     return diag;
   }
   if (inputs.size() != body.getNumArguments()) {
-    InFlightDiagnostic diag = at->emitError() << "layer '@" << layer.getSymName() << "' takes " << body.getNumArguments()
-                                              << " values, " << inputs.size() << " given";
+    InFlightDiagnostic diag = at->emitError()
+                              << "layer '@" << layer.getSymName() << "' takes " << body.getNumArguments()
+                              << " values, " << inputs.size() << " given";
     declared(diag);
     return diag;
   }
@@ -371,8 +390,9 @@ FailureOr<SmallVector<Record>> Expander::apply(Operation *at, StringRef name, co
 
 LogicalResult Expander::bindResults(Operation *at, ArrayRef<Record> records, const Closure &closure) {
   if (records.size() != at->getNumResults()) {
-    InFlightDiagnostic diag = at->emitError() << "layer '@" << LayerOp(closure.layer).getSymName() << "' yields "
-                                              << records.size() << " values, " << at->getNumResults() << " named here";
+    InFlightDiagnostic diag = at->emitError()
+                              << "layer '@" << LayerOp(closure.layer).getSymName() << "' yields "
+                              << records.size() << " values, " << at->getNumResults() << " named here";
     diag.attachNote(LayerOp(closure.layer).getLoc()) << "declared here";
     return diag;
   }

@@ -1,6 +1,7 @@
-// Interprets the body of a model over records and emits flow. Each op's `expand` asks for its operands' records, its sizes
-// and its parameters, builds flow ops at the author's line, and binds the results. A frame is one activation of a
-// layer's body; frames nest as layers do. Errors get a note for every layer that is being applied.
+// Interprets the body of a model over records and emits flow. Each op's `expand` asks for its operands'
+// records, its sizes and its parameters, builds flow ops at the author's line, and binds the results. A frame
+// is one activation of a layer's body; frames nest as layers do. Errors get a note for every layer that is
+// being applied.
 #pragma once
 #include "dialects/flow/Flow.h"
 #include "dialects/moe/Env.h"
@@ -16,29 +17,30 @@ struct Frame {
   Frame(Env env, std::string scope, mlir::Operation *applied)
       : env(std::move(env)), scope(std::move(scope)), applied(applied) {}
   Env env;
-  std::string scope;          // path of names, "" in the model
+  std::string scope;                  // path of names, "" in the model
   mlir::Operation *applied = nullptr; // the op that applies the layer
-  bool shared = false;        // applied under a path whose parameters exist
-  bool frozen = false;        // no gradient to the parameters of this body
+  bool shared = false;                // applied under a path whose parameters exist
+  bool frozen = false;                // no gradient to the parameters of this body
   llvm::DenseMap<mlir::Value, Record> values;
   llvm::SmallVector<Record> yields;
 };
 
 /// Where a parameter stands in its op, for rules that depend on it.
 struct Fan {
-  int64_t in = 0;          // inputs of one output; 0 where the rule has no fan-in
-  bool bias = false;       // adds to an output instead of multiplying an input
-  bool withBias = false;   // the op has a bias as well
+  int64_t in = 0;        // inputs of one output; 0 where the rule has no fan-in
+  bool bias = false;     // adds to an output instead of multiplying an input
+  bool withBias = false; // the op has a bias as well
 };
 
-/// Weights that a hypernetwork writes: made when a body asks for them, since only then their shapes are known.
+/// Weights that a hypernetwork writes: made when a body asks for them, since only then their shapes are
+/// known.
 class Bundle {
 public:
-  Tensor rows;             // the trunk's result, one row a set of weights
+  Tensor rows; // the trunk's result, one row a set of weights
   std::shared_ptr<Closure> target;
-  std::string path;        // of the hypernetwork
-  double gain = 1;         // of hyperfan_in
-  bool hyperfan = false;   // else torch's default
+  std::string path;      // of the hypernetwork
+  double gain = 1;       // of hyperfan_in
+  bool hyperfan = false; // else torch's default
   bool frozen = false;
   mlir::Operation *at;
   llvm::StringMap<Tensor> made;
@@ -87,16 +89,17 @@ public:
   mlir::FailureOr<int64_t> stream(mlir::Operation *op);
 
   // Parameters. `init` may be null: the model's default for the op, or torch's.
-  mlir::FailureOr<Tensor> parameter(mlir::Operation *owner, llvm::StringRef suffix, llvm::ArrayRef<int64_t> shape,
-                                    ExprAttr init, Fan fan);
+  mlir::FailureOr<Tensor> parameter(mlir::Operation *owner, llvm::StringRef suffix,
+                                    llvm::ArrayRef<int64_t> shape, ExprAttr init, Fan fan);
   mlir::LogicalResult setDefault(DefaultOp op);
 
   // Layers.
   /// What the layer yields, its parameters named below `name`.
-  mlir::FailureOr<llvm::SmallVector<Record>> apply(mlir::Operation *at, llvm::StringRef name, const Closure &closure,
-                                                   llvm::ArrayRef<Record> inputs);
+  mlir::FailureOr<llvm::SmallVector<Record>> apply(mlir::Operation *at, llvm::StringRef name,
+                                                   const Closure &closure, llvm::ArrayRef<Record> inputs);
   mlir::LogicalResult interpret(mlir::Block &body);
-  mlir::LogicalResult bindResults(mlir::Operation *at, llvm::ArrayRef<Record> records, const Closure &closure);
+  mlir::LogicalResult bindResults(mlir::Operation *at, llvm::ArrayRef<Record> records,
+                                  const Closure &closure);
 
   // Numbers that are known when the program runs.
   mlir::Value progress();
@@ -106,7 +109,8 @@ public:
   std::deque<Frame> frames;
   Weights weights;
   llvm::StringMap<mlir::Value> inputs; // of the entry, by name
-  llvm::MapVector<mlir::StringAttr, mlir::Value> parameters; // trained or not, by path, in order of appearance
+  llvm::MapVector<mlir::StringAttr, mlir::Value>
+      parameters;                                      // trained or not, by path, in order of appearance
   std::vector<std::pair<std::string, Record>> results; // of the model's `return`
   std::vector<AuxLoss> losses;
   std::vector<Routing> routings;
@@ -117,7 +121,8 @@ private:
     const Frame *frame;
   };
   mlir::FailureOr<flow::InitAttr> initial(mlir::Operation *owner, ExprAttr rule, const Env &env, Fan fan);
-  mlir::FailureOr<Tensor> generated(mlir::Operation *owner, llvm::StringRef path, llvm::ArrayRef<int64_t> shape, Fan fan);
+  mlir::FailureOr<Tensor> generated(mlir::Operation *owner, llvm::StringRef path,
+                                    llvm::ArrayRef<int64_t> shape, Fan fan);
   mlir::FailureOr<Tensor> declare(mlir::Operation *owner, llvm::StringRef path, llvm::ArrayRef<int64_t> shape,
                                   flow::InitAttr init, bool shared, bool frozen);
 
@@ -140,12 +145,14 @@ mlir::FailureOr<mlir::Value> expandSchedule(Expander &in, mlir::Operation *op, E
 struct WindowShape {
   int64_t kernel = 3, stride = 1, pad = 0;
 };
-/// Reports where `x` is no image or too small. A stride of 0 stands for the kernel, a pad of -1 for (kernel - 1) / 2.
-mlir::FailureOr<WindowShape> windowShape(Expander &in, mlir::Operation *op, mlir::Value source, const Tensor &x, ExprAttr kernel,
-                                         ExprAttr stride, ExprAttr pad, int64_t strideOr, int64_t padOr);
+/// Reports where `x` is no image or too small. A stride of 0 stands for the kernel, a pad of -1 for (kernel -
+/// 1) / 2.
+mlir::FailureOr<WindowShape> windowShape(Expander &in, mlir::Operation *op, mlir::Value source,
+                                         const Tensor &x, ExprAttr kernel, ExprAttr stride, ExprAttr pad,
+                                         int64_t strideOr, int64_t padOr);
 
-/// Tensors of one rank and one set of leading axes, so that flow's builders broadcast them to each other. Reports shapes
-/// that do not fit, with where each came from.
+/// Tensors of one rank and one set of leading axes, so that flow's builders broadcast them to each other.
+/// Reports shapes that do not fit, with where each came from.
 mlir::LogicalResult align(Expander &in, mlir::Operation *at, llvm::MutableArrayRef<Tensor> tensors,
                           mlir::ValueRange sources);
 /// `value` with the leading axes of `a` and `b` together.

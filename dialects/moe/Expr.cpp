@@ -1,6 +1,7 @@
-// Reads and writes expressions, parameters and inputs. MLIR's lexer has no `1e-6` (it reads `1`, `e`, `-`, `6`), so
-// numbers are cut out of the source text, and floats would print as `1.000000e-01`, so numbers keep their own shortest
-// spelling. Heights are counted while trees are built: a tree that is too high is refused before anything recurses on it.
+// Reads and writes expressions, parameters and inputs. MLIR's lexer has no `1e-6` (it reads `1`, `e`, `-`,
+// `6`), so numbers are cut out of the source text, and floats would print as `1.000000e-01`, so numbers keep
+// their own shortest spelling. Heights are counted while trees are built: a tree that is too high is refused
+// before anything recurses on it.
 #include "dialects/moe/MoeDialect.h"
 #include "dialects/moe/Nearest.h"
 #include "mlir/IR/DialectImplementation.h"
@@ -20,7 +21,8 @@ std::string moe::didYouMean(StringRef word, ArrayRef<StringRef> words) {
     return sorted;
   };
   StringRef best;
-  // One slip in a short word, two in a longer one, a third of a long one; or the same letters in another order.
+  // One slip in a short word, two in a longer one, a third of a long one; or the same letters in another
+  // order.
   unsigned least = (word.size() < 4 ? 1 : std::max<unsigned>(2, word.size() / 3)) + 1;
   for (StringRef other : words) {
     unsigned distance = word.edit_distance(other);
@@ -111,7 +113,8 @@ ParseResult ExprParser::number(std::string &text) {
   double skippedFloat;
   APInt skippedInteger;
   StringRef skippedWord;
-  if (written.contains('.') ? p.parseFloat(skippedFloat).failed() : failed(*p.parseOptionalInteger(skippedInteger)))
+  if (written.contains('.') ? p.parseFloat(skippedFloat).failed()
+                            : failed(*p.parseOptionalInteger(skippedInteger)))
     return failure();
   while (p.getCurrentLocation().getPointer() < end)
     if (failed(p.parseOptionalMinus()) && failed(p.parseOptionalPlus()) &&
@@ -139,13 +142,15 @@ ParseResult ExprParser::number(std::string &text) {
   return success();
 }
 
-ParseResult ExprParser::list(AsmParser::Delimiter delimiter, SmallVectorImpl<Attribute> &args, unsigned &height) {
+ParseResult ExprParser::list(AsmParser::Delimiter delimiter, SmallVectorImpl<Attribute> &args,
+                             unsigned &height) {
   return p.parseCommaSeparatedList(delimiter, [&]() -> ParseResult {
     SMLoc loc = p.getCurrentLocation();
     Parsed arg = sum();
     if (!arg)
       return failure();
-    if (arg.expr.getKind() == ExprKind::Name && peekWord(loc.getPointer()).second && succeeded(p.parseOptionalEqual())) {
+    if (arg.expr.getKind() == ExprKind::Name && peekWord(loc.getPointer()).second &&
+        succeeded(p.parseOptionalEqual())) {
       Parsed value = sum();
       if (!value)
         return failure();
@@ -221,7 +226,8 @@ Parsed ExprParser::product() {
     else
       break;
     Parsed right = primary();
-    left = right ? node(loc, kind, "", {left.expr, right.expr}, std::max(left.height, right.height)) : Parsed();
+    left =
+        right ? node(loc, kind, "", {left.expr, right.expr}, std::max(left.height, right.height)) : Parsed();
   }
   return left;
 }
@@ -238,14 +244,16 @@ Parsed ExprParser::sum() {
     else
       break;
     Parsed right = product();
-    left = right ? node(loc, kind, "", {left.expr, right.expr}, std::max(left.height, right.height)) : Parsed();
+    left =
+        right ? node(loc, kind, "", {left.expr, right.expr}, std::max(left.height, right.height)) : Parsed();
   }
   return left;
 }
 
 ExprAttr moe::parseExpr(AsmParser &parser) { return ExprParser(parser).sum().expr; }
 
-ParseResult moe::parseExprList(AsmParser &parser, AsmParser::Delimiter delimiter, SmallVectorImpl<Attribute> &args) {
+ParseResult moe::parseExprList(AsmParser &parser, AsmParser::Delimiter delimiter,
+                               SmallVectorImpl<Attribute> &args) {
   unsigned height = 0;
   return ExprParser(parser).list(delimiter, args, height);
 }
@@ -259,7 +267,8 @@ ParamAttr moe::parseParam(AsmParser &p) {
     kind = "size";
     SMLoc loc = p.getCurrentLocation();
     if (failed(p.parseOptionalKeyword(&name)))
-      return reportAt(p, loc) << "expected the name of a parameter: 'size', 'rate: number' or '@layer'", ParamAttr();
+      return reportAt(p, loc) << "expected the name of a parameter: 'size', 'rate: number' or '@layer'",
+             ParamAttr();
     loc = p.getCurrentLocation();
     if (succeeded(p.parseOptionalColon()) && (failed(p.parseOptionalKeyword(&kind)) || kind != "number"))
       return reportAt(p, loc)
@@ -281,7 +290,8 @@ InputAttr moe::parseInput(AsmParser &p) {
     return {};
   size_t rank = kind == "image" ? 3 : kind == "vector" ? 1 : kind == "index" ? 0 : ~size_t(0);
   if (dims.size() != rank)
-    return reportAt(p, loc) << "expected image[channels, height, width], vector[length] or index", InputAttr();
+    return reportAt(p, loc) << "expected image[channels, height, width], vector[length] or index",
+           InputAttr();
   return InputAttr::get(p.getContext(), kind, dims);
 }
 

@@ -1,5 +1,5 @@
-// The language's expressions: how they are read from and written to text. A tree has at most `maxHeight` levels, so that
-// no input can exhaust the stack of what walks it.
+// The language's expressions: how they are read from and written to text. A tree has at most `maxHeight`
+// levels, so that no input can exhaust the stack of what walks it.
 #pragma once
 #include "mlir/IR/Attributes.h"
 #include "mlir/IR/OpImplementation.h"

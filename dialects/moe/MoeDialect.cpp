@@ -72,4 +72,6 @@ static ParseResult reportUnknown(OpAsmParser &p, OperationState &state) {
   return reportAt(p, p.getNameLoc()) << "unknown op '" << word << "'" << didYouMean(word, words);
 }
 
-std::optional<Dialect::ParseOpHook> MoeDialect::getParseOperationHook(StringRef) const { return reportUnknown; }
+std::optional<Dialect::ParseOpHook> MoeDialect::getParseOperationHook(StringRef) const {
+  return reportUnknown;
+}

@@ -1,5 +1,5 @@
-// What a value of the language is found to be while a body is interpreted: a tensor, a routing, or a bundle of generated
-// weights. None of it survives elaboration.
+// What a value of the language is found to be while a body is interpreted: a tensor, a routing, or a bundle
+// of generated weights. None of it survives elaboration.
 #pragma once
 #include "mlir/IR/Location.h"
 #include "mlir/IR/Value.h"
@@ -10,8 +10,8 @@
 namespace moe {
 class Bundle;
 
-/// A flow tensor of axes [experts] [batch] sample...: which of the first two it has is known here, so that ops speak of a
-/// sample's axes only.
+/// A flow tensor of axes [experts] [batch] sample...: which of the first two it has is known here, so that
+/// ops speak of a sample's axes only.
 struct Tensor {
   mlir::Value value;
   bool experts = false;

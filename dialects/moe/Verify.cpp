@@ -1,7 +1,7 @@
-// What can be checked before elaboration, at the author's line: every name in an expression is a parameter of the
-// enclosing layer or a word that its attribute knows, every layer exists and gets as many arguments as it takes, no
-// layer calls itself, a path names one op's parameters, and bodies end as they should. An op cannot see its parent while it is
-// parsed, so the enclosing layer, model or objective checks all of its body.
+// What can be checked before elaboration, at the author's line: every name in an expression is a parameter of
+// the enclosing layer or a word that its attribute knows, every layer exists and gets as many arguments as it
+// takes, no layer calls itself, a path names one op's parameters, and bodies end as they should. An op cannot
+// see its parent while it is parsed, so the enclosing layer, model or objective checks all of its body.
 #include "dialects/moe/MoeDialect.h"
 #include "dialects/moe/Nearest.h"
 #include "llvm/ADT/StringExtras.h"
@@ -12,7 +12,8 @@ using namespace mlir;
 using namespace moe;
 
 /// The words with a meaning of their own where an attribute is read, without and with arguments.
-static void ambientWords(StringRef attribute, SmallVectorImpl<StringRef> &names, SmallVectorImpl<StringRef> &calls) {
+static void ambientWords(StringRef attribute, SmallVectorImpl<StringRef> &names,
+                         SmallVectorImpl<StringRef> &calls) {
   auto add = [](SmallVectorImpl<StringRef> &to, std::initializer_list<StringRef> words) { to.append(words); };
   if (attribute == "init" || attribute == "init_bias" || attribute == "weight" || attribute == "bias") {
     add(names, {"zeros", "ones", "hyperfan_in"});
@@ -61,16 +62,18 @@ SmallVector<StringRef> NameChecker::words(StringRef kind) const {
 LogicalResult NameChecker::declare() {
   for (auto param : params.getAsRange<ParamAttr>()) {
     if (!known.try_emplace(param.getName(), param).second)
-      return body->emitError() << "expected parameters of different names, found '" << param.getName() << "' twice";
+      return body->emitError() << "expected parameters of different names, found '" << param.getName()
+                               << "' twice";
     if (isa<ModelOp, ObjectiveOp>(body) && !param.getFallback())
       return body->emitError() << "expected a default for parameter '" << param.getName() << "' of a "
-                               << body->getName().stripDialect() << ": write '" << param.getName() << " = ...'";
+                               << body->getName().stripDialect() << ": write '" << param.getName()
+                               << " = ...'";
     if (param.getKind() != "layer")
       continue;
     if (auto other = SymbolTable::lookupNearestSymbolFrom<LayerOp>(
             body->getParentOp(), StringAttr::get(body->getContext(), param.getName()))) {
-      InFlightDiagnostic diag = body->emitError()
-                                << "layer parameter '@" << param.getName() << "' is spelt like a layer; rename one";
+      InFlightDiagnostic diag = body->emitError() << "layer parameter '@" << param.getName()
+                                                  << "' is spelt like a layer; rename one";
       diag.attachNote(other.getLoc()) << "declared here";
       return diag;
     }
@@ -82,8 +85,8 @@ LogicalResult NameChecker::declare() {
 LogicalResult NameChecker::checkLayer(Operation *user, ExprAttr e, bool open) {
   if (auto it = known.find(e.getText()); it != known.end() && it->second.getKind() == "layer")
     return success();
-  auto layer = SymbolTable::lookupNearestSymbolFrom<LayerOp>(body->getParentOp(),
-                                                             StringAttr::get(body->getContext(), e.getText()));
+  auto layer = SymbolTable::lookupNearestSymbolFrom<LayerOp>(
+      body->getParentOp(), StringAttr::get(body->getContext(), e.getText()));
   if (!layer) {
     SmallVector<StringRef> near = words("layer");
     for (LayerOp other : body->getParentRegion()->getOps<LayerOp>())
@@ -91,7 +94,8 @@ LogicalResult NameChecker::checkLayer(Operation *user, ExprAttr e, bool open) {
     return user->emitError() << "unknown layer '@" << e.getText() << "'" << didYouMean(e.getText(), near);
   }
   size_t given = e.getArgs().size() - 1, all = layer.getParams().size();
-  size_t least = llvm::count_if(layer.getParams().getAsRange<ParamAttr>(), [](ParamAttr a) { return !a.getFallback(); });
+  size_t least =
+      llvm::count_if(layer.getParams().getAsRange<ParamAttr>(), [](ParamAttr a) { return !a.getFallback(); });
   size_t positional = e.positional().size();
   llvm::StringSet<> named;
   for (Attribute arg : e.getArgs().drop_front()) {
@@ -105,19 +109,23 @@ LogicalResult NameChecker::checkLayer(Operation *user, ExprAttr e, bool open) {
       taken |= param.getName() == key.getText() && i < positional;
     }
     if (!llvm::is_contained(names, key.getText())) {
-      InFlightDiagnostic diag = user->emitError() << "layer '@" << e.getText() << "' has no parameter '" << key.getText()
-                                                  << "'" << didYouMean(key.getText(), names);
+      InFlightDiagnostic diag = user->emitError() << "layer '@" << e.getText() << "' has no parameter '"
+                                                  << key.getText() << "'" << didYouMean(key.getText(), names);
       diag.attachNote(layer.getLoc()) << "declared here";
       return diag;
     }
     if (taken || !named.insert(key.getText()).second)
-      return user->emitError() << "parameter '" << key.getText() << "' of layer '@" << e.getText() << "' is given twice";
+      return user->emitError() << "parameter '" << key.getText() << "' of layer '@" << e.getText()
+                               << "' is given twice";
   }
   if (given <= all && (given >= least || open))
     return success();
-  InFlightDiagnostic diag = user->emitError() << "layer '@" << e.getText() << "' takes "
-                                              << (least == all ? "" : given < least ? "at least " : "up to ")
-                                              << (given < least ? least : all) << " parameters, " << given << " given";
+  InFlightDiagnostic diag = user->emitError()
+                            << "layer '@" << e.getText() << "' takes "
+                            << (least == all    ? ""
+                                : given < least ? "at least "
+                                                : "up to ")
+                            << (given < least ? least : all) << " parameters, " << given << " given";
   diag.attachNote(layer.getLoc()) << "declared here";
   return diag;
 }
@@ -128,15 +136,18 @@ LogicalResult NameChecker::check(Operation *user, StringRef attribute, ExprAttr 
   if (e.getKind() == ExprKind::Name && !llvm::is_contained(names, e.getText())) {
     auto it = known.find(e.getText());
     if (it != known.end() && it->second.getKind() == "layer")
-      return user->emitError() << "expected a size or number, found layer '@" << e.getText() << "'; a layer is written with '@'";
+      return user->emitError() << "expected a size or number, found layer '@" << e.getText()
+                               << "'; a layer is written with '@'";
     if (it == known.end()) {
       llvm::append_range(names, words("size"));
-      return user->emitError() << "unknown " << (attribute.starts_with("init") ? "initial value" : "size or number") << " '"
+      return user->emitError() << "unknown "
+                               << (attribute.starts_with("init") ? "initial value" : "size or number") << " '"
                                << e.getText() << "'" << didYouMean(e.getText(), names);
     }
   }
   if (e.getKind() == ExprKind::Call && !llvm::is_contained(calls, e.getText())) {
-    InFlightDiagnostic diag = user->emitError() << "unknown rule '" << e.getText() << "(...)'" << didYouMean(e.getText(), calls);
+    InFlightDiagnostic diag = user->emitError() << "unknown rule '" << e.getText() << "(...)'"
+                                                << didYouMean(e.getText(), calls);
     if (!calls.empty())
       diag << "; expected one of: " << llvm::join(calls, ", ");
     return diag;
@@ -188,8 +199,9 @@ static LogicalResult verifyPaths(Operation *body) {
     if (auto label = user->getAttrOfType<StringAttr>("label")) {
       auto key = (user->getName().getStringRef() + label.getValue()).str();
       if (auto [it, fresh] = labels.try_emplace(key, user); !fresh) {
-        auto diag = user->emitError() << "expected a name of its own for each " << user->getName().stripDialect() << ", found '@"
-                                      << label.getValue() << "' twice";
+        auto diag = user->emitError()
+                    << "expected a name of its own for each " << user->getName().stripDialect()
+                    << ", found '@" << label.getValue() << "' twice";
         diag.attachNote(it->second->getLoc()) << "first used here";
         return WalkResult::interrupt();
       }
@@ -198,7 +210,8 @@ static LogicalResult verifyPaths(Operation *body) {
     if (!path)
       return WalkResult::advance();
     if (path.getValue().contains('.')) {
-      user->emitError() << "expected a name without dots, found '@" << path.getValue() << "'; dots part the names of a path";
+      user->emitError() << "expected a name without dots, found '@" << path.getValue()
+                        << "'; dots part the names of a path";
       return WalkResult::interrupt();
     }
     if (mode && mode.getValue() == "shared" && !owners.contains(path.getValue())) {
@@ -228,7 +241,8 @@ template <typename Last> static LogicalResult verifyEnd(Operation *op, bool entr
   for (Operation &each : op->getRegion(0).front()) {
     bool last = isa<Last>(each);
     if (isa<EntryOp>(each) ? !(entries && end) : end && !(several && last))
-      return each.emitError() << "expected nothing " << (end ? "after" : "of this kind before") << " '" << word << "'";
+      return each.emitError() << "expected nothing " << (end ? "after" : "of this kind before") << " '"
+                              << word << "'";
     if (isa<LayerOp, ModelOp, ObjectiveOp>(each) || (!last && isa<YieldOp, ReturnOp, UpdateOp>(each)))
       return each.emitError() << "expected no '" << each.getName().stripDialect() << "' inside a "
                               << op->getName().stripDialect();
@@ -240,8 +254,8 @@ template <typename Last> static LogicalResult verifyEnd(Operation *op, bool entr
   return op->emitError() << "expected its body to end with '" << word << "'";
 }
 
-/// A layer whose body names itself, directly or through others, has no end. Layers that come in as parameters are left to
-/// elaboration, which limits how deep they nest.
+/// A layer whose body names itself, directly or through others, has no end. Layers that come in as parameters
+/// are left to elaboration, which limits how deep they nest.
 static LogicalResult verifyAcyclic(LayerOp layer) {
   SmallVector<LayerOp> stack{layer};
   llvm::DenseMap<Operation *, Operation *> cameFrom{{layer, nullptr}};
@@ -256,8 +270,8 @@ static LogicalResult verifyAcyclic(LayerOp layer) {
         a.getValue().walk([&](ExprAttr e) {
           if (e.getKind() != ExprKind::Layer || params.contains(e.getText()))
             return;
-          auto next = SymbolTable::lookupNearestSymbolFrom<LayerOp>(layer->getParentOp(),
-                                                                    StringAttr::get(layer.getContext(), e.getText()));
+          auto next = SymbolTable::lookupNearestSymbolFrom<LayerOp>(
+              layer->getParentOp(), StringAttr::get(layer.getContext(), e.getText()));
           if (next == layer)
             culprit = user;
           else if (next && cameFrom.try_emplace(next, at).second)

@@ -1,4 +1,5 @@
-// moe-lsp: the language server. Diagnostics, definitions, hovers and completion come from the dialects themselves.
+// moe-lsp: the language server. Diagnostics, definitions, hovers and completion come from the dialects
+// themselves.
 #include "frontends/driver/Dialects.h"
 #include "mlir/Tools/mlir-lsp-server/MlirLspServerMain.h"
 

@@ -1,6 +1,6 @@
-// --moe-check-unused: warns of values, parameters and layers that nothing uses. A warning, since a text in the making is
-// full of them; what is unused costs nothing in a program. Layers count as unused only beside a model: a file of layers
-// alone is a library.
+// --moe-check-unused: warns of values, parameters and layers that nothing uses. A warning, since a text in
+// the making is full of them; what is unused costs nothing in a program. Layers count as unused only beside a
+// model: a file of layers alone is a library.
 #include "passes/language/CheckUnused.h"
 #include "dialects/moe/MoeDialect.h"
 #include "llvm/ADT/StringSet.h"
@@ -27,8 +27,9 @@ static void checkParams(Operation *body, ArrayAttr params) {
   llvm::StringSet<> names = mentioned(body);
   for (auto param : params.getAsRange<ParamAttr>())
     if (!names.contains(param.getName()))
-      body->emitWarning() << "parameter '" << (param.getKind() == "layer" ? "@" : "") << param.getName() << "' of "
-                          << body->getName().stripDialect() << " '@" << SymbolTable::getSymbolName(body).getValue() << "' is not used";
+      body->emitWarning() << "parameter '" << (param.getKind() == "layer" ? "@" : "") << param.getName()
+                          << "' of " << body->getName().stripDialect() << " '@"
+                          << SymbolTable::getSymbolName(body).getValue() << "' is not used";
 }
 
 static void checkValues(Operation *body) {
@@ -36,13 +37,16 @@ static void checkValues(Operation *body) {
     // An op of several results is used if one of them is.
     if (op->getNumResults() && op->use_empty()) {
       auto name = dyn_cast<NameLoc>(op->getLoc());
-      op->emitWarning() << "value" << (name ? " '%" + name.getName().getValue() + "'" : Twine()).str() << " is not used";
+      op->emitWarning() << "value" << (name ? " '%" + name.getName().getValue() + "'" : Twine()).str()
+                        << " is not used";
     }
   });
   for (BlockArgument argument : body->getRegion(0).getArguments())
     if (argument.use_empty() && !body->getRegion(0).front().empty()) {
       auto name = dyn_cast<NameLoc>(argument.getLoc());
-      emitWarning(argument.getLoc()) << "value" << (name ? " '%" + name.getName().getValue() + "'" : Twine()).str() << " is not used";
+      emitWarning(argument.getLoc()) << "value"
+                                     << (name ? " '%" + name.getName().getValue() + "'" : Twine()).str()
+                                     << " is not used";
     }
 }
 
@@ -76,7 +80,9 @@ namespace {
 struct CheckUnused : PassWrapper<CheckUnused, OperationPass<ModuleOp>> {
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(CheckUnused)
   StringRef getArgument() const override { return "moe-check-unused"; }
-  StringRef getDescription() const override { return "warn of values, parameters and layers that nothing uses"; }
+  StringRef getDescription() const override {
+    return "warn of values, parameters and layers that nothing uses";
+  }
   void runOnOperation() override {
     checkUnused(getOperation());
     markAllAnalysesPreserved();

@@ -1,6 +1,7 @@
 // --moe-elaborate: interprets a model's body over records and writes one flow graph an entry.
 //   1. The model's parameters get their values: defaults, or -D.
-//   2. Entry `train`: the body with dropout and noise; objective and auxiliary losses, each times its weight; their sum
+//   2. Entry `train`: the body with dropout and noise; objective and auxiliary losses, each times its weight;
+//   their sum
 //      `loss`; its gradient in every trained parameter, and the optimiser's update.
 //   3. Entry `main`: the body without noise and auxiliary losses.
 //   4. What nothing uses is removed, so that a loss of weight zero leaves nothing behind.
@@ -50,18 +51,21 @@ private:
 LogicalResult Elaboration::findModel() {
   for (ModelOp each : module.getOps<ModelOp>()) {
     if (model) {
-      InFlightDiagnostic diag = each.emitError() << "expected one model in all files, found '@" << model.getSymName() << "' and '@"
-                                                 << each.getSymName() << "'";
+      InFlightDiagnostic diag = each.emitError()
+                                << "expected one model in all files, found '@" << model.getSymName()
+                                << "' and '@" << each.getSymName() << "'";
       diag.attachNote(model.getLoc()) << "the first is here";
       return diag;
     }
     model = each;
   }
   if (!model)
-    return module.emitError() << "expected a model, found none: write 'moe.model @name(%image: image[3, 224, 224]) { ... }'";
+    return module.emitError()
+           << "expected a model, found none: write 'moe.model @name(%image: image[3, 224, 224]) { ... }'";
   for (EntryOp entry : model.getBody().getOps<EntryOp>())
-    return entry.emitError() << "entry '@" << entry.getSymName()
-                             << "' is not supported yet by elaboration; only the model's own body is ('main')";
+    return entry.emitError()
+           << "entry '@" << entry.getSymName()
+           << "' is not supported yet by elaboration; only the model's own body is ('main')";
   return success();
 }
 
@@ -71,9 +75,11 @@ LogicalResult Elaboration::checkObjective() {
     for (ObjectiveOp each : module.getOps<ObjectiveOp>()) {
       names.push_back(each.getSymName());
       if (each.getSymName() == options.objective)
-        return each.emitError() << "objectives as text are not supported yet by elaboration; use --objective=erm";
+        return each.emitError()
+               << "objectives as text are not supported yet by elaboration; use --objective=erm";
     }
-    return model.emitError() << "unknown objective '" << options.objective << "'" << didYouMean(options.objective, names)
+    return model.emitError() << "unknown objective '" << options.objective << "'"
+                             << didYouMean(options.objective, names)
                              << "; there are: " << llvm::join(names, ", ");
   }
   if (!flow::parseOptimizerKind(options.optimizer))
@@ -97,7 +103,8 @@ FailureOr<ExprAttr> Elaboration::parseDefine(StringRef name, StringRef value) {
   }
   if (auto expr = dyn_cast_or_null<ExprAttr>(parsed))
     return expr;
-  return model.emitError() << "expected a size, number or layer in -D" << name << "=" << value << (why.empty() ? "" : ": ") << why;
+  return model.emitError() << "expected a size, number or layer in -D" << name << "=" << value
+                           << (why.empty() ? "" : ": ") << why;
 }
 
 LogicalResult Elaboration::bindParameters() {
@@ -110,8 +117,9 @@ LogicalResult Elaboration::bindParameters() {
     names.push_back(param.getName());
   for (auto &[name, value] : options.defines)
     if (!llvm::is_contained(names, name)) {
-      InFlightDiagnostic diag = model.emitError() << "model '@" << model.getSymName() << "' has no parameter '" << name << "' for -D"
-                                                  << name << "=" << value << didYouMean(name, names);
+      InFlightDiagnostic diag = model.emitError()
+                                << "model '@" << model.getSymName() << "' has no parameter '" << name
+                                << "' for -D" << name << "=" << value << didYouMean(name, names);
       if (!names.empty())
         diag << "; it has: " << llvm::join(names, ", ");
       return diag;
@@ -140,22 +148,26 @@ LogicalResult Elaboration::buildInputs(Expander &in) {
   MLIRContext *context = module.getContext();
   flow::Extent batch = flow::Extent::batch(context);
   auto input = [&](StringRef name, ArrayRef<flow::Extent> extents, Type element, Location at) {
-    auto op = flow::InputOp::create(in.builder, at, flow::tensorType(extents, element), in.builder.getStringAttr(name));
+    auto op = flow::InputOp::create(in.builder, at, flow::tensorType(extents, element),
+                                    in.builder.getStringAttr(name));
     in.lastBoundary = op;
     in.inputs[name] = op;
     return op.getY();
   };
   Block &body = model.getBody().front();
   if (body.getNumArguments() == 0)
-    return model.emitError() << "expected at least one input such as '%image: image[3, 224, 224]', found none";
-  for (auto [argument, attribute] : llvm::zip(body.getArguments(), model.getInputs().getAsRange<InputAttr>())) {
+    return model.emitError()
+           << "expected at least one input such as '%image: image[3, 224, 224]', found none";
+  for (auto [argument, attribute] :
+       llvm::zip(body.getArguments(), model.getInputs().getAsRange<InputAttr>())) {
     auto named = dyn_cast<NameLoc>(argument.getLoc());
     std::string name = named ? named.getName().str() : "input" + std::to_string(argument.getArgNumber());
     if (name == "label" || name == "domain")
-      return emitError(argument.getLoc()) << "expected another name for this input: '" << name << "' is the " << name
-                                          << " that every training step is given";
+      return emitError(argument.getLoc()) << "expected another name for this input: '" << name << "' is the "
+                                          << name << " that every training step is given";
     if (in.inputs.contains(name))
-      return emitError(argument.getLoc()) << "expected inputs of different names, found '" << name << "' twice";
+      return emitError(argument.getLoc())
+             << "expected inputs of different names, found '" << name << "' twice";
     if (attribute.getKind() == "index")
       return emitError(argument.getLoc()) << "inputs of kind 'index' are not supported yet by elaboration";
     SmallVector<flow::Extent> extents{batch};
@@ -165,8 +177,8 @@ LogicalResult Elaboration::buildInputs(Expander &in) {
       if (failed(extent))
         return failure();
       if (llvm::MulOverflow(count, *extent, count) || count > INT32_MAX)
-        return emitError(argument.getLoc()) << "expected a sample of at most " << INT32_MAX << " elements for input '" << name
-                                            << "', found more";
+        return emitError(argument.getLoc()) << "expected a sample of at most " << INT32_MAX
+                                            << " elements for input '" << name << "', found more";
       extents.push_back(flow::Extent::constant(context, *extent));
     }
     in.set(argument, Tensor{input(name, extents, in.builder.getF32Type(), argument.getLoc()), false, true});
@@ -191,15 +203,18 @@ FailureOr<Value> Elaboration::objectiveLoss(Expander &in) {
     if (each.first == "logits")
       result = &each;
   if (!result)
-    return model.emitError() << "expected a result named 'logits' for objective 'erm': write 'return logits = %value'";
+    return model.emitError()
+           << "expected a result named 'logits' for objective 'erm': write 'return logits = %value'";
   auto *logits = std::get_if<Tensor>(&result->second.is);
   if (!logits || !logits->batch || logits->experts || logits->rank() != 1) {
-    InFlightDiagnostic diag = emitError(result->second.at) << "expected scores [classes] of each sample as result '" << result->first
-                                                           << "', found " << recordText(result->second);
+    InFlightDiagnostic diag = emitError(result->second.at)
+                              << "expected scores [classes] of each sample as result '" << result->first
+                              << "', found " << recordText(result->second);
     return diag;
   }
-  return flow::crossEntropy(in.builder, NameLoc::get(in.builder.getStringAttr("objective erm"), model.getLoc()), logits->value,
-                            in.inputs["label"]);
+  return flow::crossEntropy(in.builder,
+                            NameLoc::get(in.builder.getStringAttr("objective erm"), model.getLoc()),
+                            logits->value, in.inputs["label"]);
 }
 
 /// The parameters that the loss depends on by a path that gradients take, in order of appearance.
@@ -215,7 +230,8 @@ static std::vector<flow::ParameterOp> trained(Expander &in, Value loss) {
   }
   std::vector<flow::ParameterOp> list;
   for (auto &[path, value] : in.parameters)
-    if (auto parameter = value.getDefiningOp<flow::ParameterOp>(); reached.contains(parameter) && !parameter.getFrozen())
+    if (auto parameter = value.getDefiningOp<flow::ParameterOp>();
+        reached.contains(parameter) && !parameter.getFrozen())
       list.push_back(parameter);
   return list;
 }
@@ -240,7 +256,8 @@ LogicalResult Elaboration::buildTraining(Expander &in) {
   }
   std::vector<flow::ParameterOp> parameters = trained(in, loss);
   if (parameters.empty())
-    return model.emitError() << "expected a loss that depends on a parameter that is not frozen, found none; there is nothing to train";
+    return model.emitError() << "expected a loss that depends on a parameter that is not frozen, found none; "
+                                "there is nothing to train";
   SmallVector<Value> wrt;
   SmallVector<Type> types;
   for (flow::ParameterOp parameter : parameters) {
@@ -249,7 +266,8 @@ LogicalResult Elaboration::buildTraining(Expander &in) {
   }
   auto grad = flow::GradOp::create(b, loc, types, loss, wrt);
   Location update = NameLoc::get(b.getStringAttr(options.optimizer + " optimizer"), model.getLoc());
-  flow::buildUpdate(b, update, *flow::parseOptimizerKind(options.optimizer), loss, parameters, grad.getGradients());
+  flow::buildUpdate(b, update, *flow::parseOptimizerKind(options.optimizer), loss, parameters,
+                    grad.getGradients());
   return success();
 }
 
@@ -279,7 +297,8 @@ LogicalResult Elaboration::buildEntry(StringRef name, flow::EntryKind kind) {
     for (auto &[result, record] : in.results) {
       auto *value = std::get_if<Tensor>(&record.is);
       if (!value || value->experts)
-        return emitError(record.at) << "expected a tensor as result '" << result << "', found " << recordText(record);
+        return emitError(record.at) << "expected a tensor as result '" << result << "', found "
+                                    << recordText(record);
       flow::OutputOp::create(in.builder, record.at, result, value->value);
     }
   }
@@ -306,7 +325,8 @@ LogicalResult Elaboration::run() {
   program->setAttr("config", config(module.getContext()));
   program->setAttr("objective", builder.getStringAttr(options.objective));
   program->setAttr("optimizer", builder.getStringAttr(options.optimizer));
-  if (failed(buildEntry("train", flow::EntryKind::train)) || failed(buildEntry("main", flow::EntryKind::infer))) {
+  if (failed(buildEntry("train", flow::EntryKind::train)) ||
+      failed(buildEntry("main", flow::EntryKind::infer))) {
     program.erase();
     return failure();
   }
@@ -316,7 +336,9 @@ LogicalResult Elaboration::run() {
   return success();
 }
 
-LogicalResult moe::elaborate(ModuleOp module, const ElaborateOptions &options) { return Elaboration(module, options).run(); }
+LogicalResult moe::elaborate(ModuleOp module, const ElaborateOptions &options) {
+  return Elaboration(module, options).run();
+}
 
 namespace {
 struct ElaboratePass : PassWrapper<ElaboratePass, OperationPass<ModuleOp>> {
@@ -331,7 +353,9 @@ struct ElaboratePass : PassWrapper<ElaboratePass, OperationPass<ModuleOp>> {
   }
   StringRef getArgument() const override { return "moe-elaborate"; }
   StringRef getDescription() const override { return "from the model language to flow, one graph an entry"; }
-  void getDependentDialects(DialectRegistry &registry) const override { registry.insert<flow::FlowDialect>(); }
+  void getDependentDialects(DialectRegistry &registry) const override {
+    registry.insert<flow::FlowDialect>();
+  }
   void runOnOperation() override {
     ElaborateOptions options;
     for (const std::string &define : defines) {
@@ -348,8 +372,10 @@ struct ElaboratePass : PassWrapper<ElaboratePass, OperationPass<ModuleOp>> {
       signalPassFailure();
   }
   ListOption<std::string> defines{*this, "define", llvm::cl::desc("name=value: a parameter of the model")};
-  Option<std::string> objective{*this, "objective", llvm::cl::desc("what is minimised"), llvm::cl::init("erm")};
-  Option<std::string> optimizer{*this, "optimizer", llvm::cl::desc("adam, adamw or sgd"), llvm::cl::init("adam")};
+  Option<std::string> objective{*this, "objective", llvm::cl::desc("what is minimised"),
+                                llvm::cl::init("erm")};
+  Option<std::string> optimizer{*this, "optimizer", llvm::cl::desc("adam, adamw or sgd"),
+                                llvm::cl::init("adam")};
 };
 } // namespace
 

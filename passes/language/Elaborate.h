@@ -9,12 +9,14 @@
 namespace moe {
 
 struct ElaborateOptions {
-  std::vector<std::pair<std::string, std::string>> defines; // parameters of the model: {"classes", "7"}, {"ffn", "@Mlp"}
+  std::vector<std::pair<std::string, std::string>>
+      defines; // parameters of the model: {"classes", "7"}, {"ffn", "@Mlp"}
   std::string objective = "erm";
   std::string optimizer = "adam";
 };
 
-/// Replaces the module's model, layers and objectives by one flow.program with the entries `train` and `main`.
+/// Replaces the module's model, layers and objectives by one flow.program with the entries `train` and
+/// `main`.
 llvm::LogicalResult elaborate(mlir::ModuleOp module, const ElaborateOptions &options);
 std::unique_ptr<mlir::Pass> createElaboratePass(const ElaborateOptions &options);
 

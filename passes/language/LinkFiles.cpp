@@ -1,5 +1,5 @@
-// Reads several files as one text. Each is parsed without verification, since a layer that one names may be another's;
-// the linked module is verified as a whole.
+// Reads several files as one text. Each is parsed without verification, since a layer that one names may be
+// another's; the linked module is verified as a whole.
 #include "passes/language/LinkFiles.h"
 #include "dialects/moe/MoeDialect.h"
 #include "mlir/IR/Diagnostics.h"
@@ -9,7 +9,8 @@
 using namespace mlir;
 using namespace moe;
 
-/// Each level costs MLIR's parser some hundred bytes of stack to some kilobytes, so this is safe by a factor of ten.
+/// Each level costs MLIR's parser some hundred bytes of stack to some kilobytes, so this is safe by a factor
+/// of ten.
 static constexpr unsigned maxNesting = 256;
 
 LogicalResult moe::checkNesting(StringRef text, StringRef name, MLIRContext *context) {
@@ -39,16 +40,22 @@ LogicalResult moe::checkNesting(StringRef text, StringRef name, MLIRContext *con
       if (at + 1 != end && at[1] == '"')
         ++at;
       break;
-    case '(': case '[': case '{': case '<':
+    case '(':
+    case '[':
+    case '{':
+    case '<':
       open.push_back({*at, line, unsigned(at - lineStart) + 1});
       if (open.size() > maxNesting)
-        return emitError(place(line, open.back().column)) << "expected brackets to nest at most " << maxNesting << " deep, found more";
+        return emitError(place(line, open.back().column))
+               << "expected brackets to nest at most " << maxNesting << " deep, found more";
       break;
     case '>':
       if (at != text.begin() && at[-1] == '-')
         break; // an arrow
       [[fallthrough]];
-    case ')': case ']': case '}': {
+    case ')':
+    case ']':
+    case '}': {
       char wanted = *at == ')' ? '(' : *at == ']' ? '[' : *at == '}' ? '{' : '<';
       matched &= !open.empty() && open.back().bracket == wanted;
       if (!open.empty())
@@ -62,9 +69,13 @@ LogicalResult moe::checkNesting(StringRef text, StringRef name, MLIRContext *con
   if (!matched || open.empty())
     return success();
   Open last = open.back();
-  const char closing = last.bracket == '(' ? ')' : last.bracket == '[' ? ']' : last.bracket == '{' ? '}' : '>';
-  return emitError(place(last.line, last.column)) << "expected '" << std::string(1, closing) << "' that closes '"
-                                                  << std::string(1, last.bracket) << "', found the end of the file";
+  const char closing = last.bracket == '('   ? ')'
+                       : last.bracket == '[' ? ']'
+                       : last.bracket == '{' ? '}'
+                                             : '>';
+  return emitError(place(last.line, last.column))
+         << "expected '" << std::string(1, closing) << "' that closes '" << std::string(1, last.bracket)
+         << "', found the end of the file";
 }
 
 static bool isDeclaration(Operation *op) {
@@ -87,9 +98,11 @@ OwningOpRef<ModuleOp> moe::linkFiles(std::vector<OwningOpRef<ModuleOp>> modules)
     if (layer && other && (isDeclaration(op) || isDeclaration(first))) {
       if (layer.getParams().size() != other.getParams().size() ||
           layer.getBody().getNumArguments() != other.getBody().getNumArguments()) {
-        InFlightDiagnostic diag = op->emitError() << "expected layer '@" << symbol.getValue() << "' with " << other.getParams().size()
-                                                  << " parameters and " << other.getBody().getNumArguments() << " values, found "
-                                                  << layer.getParams().size() << " and " << layer.getBody().getNumArguments();
+        InFlightDiagnostic diag = op->emitError()
+                                  << "expected layer '@" << symbol.getValue() << "' with "
+                                  << other.getParams().size() << " parameters and "
+                                  << other.getBody().getNumArguments() << " values, found "
+                                  << layer.getParams().size() << " and " << layer.getBody().getNumArguments();
         diag.attachNote(first->getLoc()) << "the other one is here";
         return diag;
       }
@@ -99,7 +112,8 @@ OwningOpRef<ModuleOp> moe::linkFiles(std::vector<OwningOpRef<ModuleOp>> modules)
         op->erase();
       return success();
     }
-    InFlightDiagnostic diag = op->emitError() << "expected one definition of '@" << symbol.getValue() << "' in all files, found another";
+    InFlightDiagnostic diag = op->emitError() << "expected one definition of '@" << symbol.getValue()
+                                              << "' in all files, found another";
     diag.attachNote(first->getLoc()) << "the first is here";
     return diag;
   };
@@ -116,10 +130,11 @@ OwningOpRef<ModuleOp> moe::linkFiles(std::vector<OwningOpRef<ModuleOp>> modules)
   return linked;
 }
 
-OwningOpRef<ModuleOp> moe::parseFiles(std::vector<std::unique_ptr<llvm::MemoryBuffer>> files, llvm::SourceMgr &sources,
-                                      MLIRContext *context) {
+OwningOpRef<ModuleOp> moe::parseFiles(std::vector<std::unique_ptr<llvm::MemoryBuffer>> files,
+                                      llvm::SourceMgr &sources, MLIRContext *context) {
   std::vector<OwningOpRef<ModuleOp>> modules;
-  // All of the buffers stay with `sources`, whose handler shows their lines; each is parsed by a manager of its own.
+  // All of the buffers stay with `sources`, whose handler shows their lines; each is parsed by a manager of
+  // its own.
   std::vector<llvm::MemoryBufferRef> texts;
   for (auto &file : files) {
     texts.push_back(file->getMemBufferRef());

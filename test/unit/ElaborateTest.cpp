@@ -1,8 +1,9 @@
-// What ops of the language mean: small models are elaborated and run by the evaluator, and their results are held against
-// sums written out here. Parameters are random, so that a weight that meets the wrong axis shows.
+// What ops of the language mean: small models are elaborated and run by the evaluator, and their results are
+// held against sums written out here. Parameters are random, so that a weight that meets the wrong axis
+// shows.
+#include "passes/language/Elaborate.h"
 #include "dialects/flow/Evaluator.h"
 #include "dialects/moe/MoeDialect.h"
-#include "passes/language/Elaborate.h"
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/IR/Verifier.h"
 #include "mlir/Parser/Parser.h"
@@ -62,8 +63,8 @@ double at(const Array &a, std::initializer_list<int64_t> index) {
   return a.data[flat];
 }
 
-void expectNear(const Array &found, std::vector<int64_t> shape, const std::function<double(llvm::ArrayRef<int64_t>)> &wanted,
-                double tolerance = 1e-9) {
+void expectNear(const Array &found, std::vector<int64_t> shape,
+                const std::function<double(llvm::ArrayRef<int64_t>)> &wanted, double tolerance = 1e-9) {
   ASSERT_EQ(found.shape, shape);
   std::vector<int64_t> index(shape.size(), 0);
   for (size_t flat = 0; flat < found.data.size(); ++flat) {
@@ -117,7 +118,8 @@ TEST(Elaborate, MixtureOfGeneratedClassifiers) {
   flow::Evaluation result = model.run("main", given);
   const Array &z = given.inputs["z"], &v = given.inputs["v"], &keys = given.states["keys"];
   auto trunk = [&](int64_t expert, int64_t unit) {
-    double h = dense(keys, expert, given.states["hyper.trunk.fc.weight"], given.states["hyper.trunk.fc.bias"], unit);
+    double h =
+        dense(keys, expert, given.states["hyper.trunk.fc.weight"], given.states["hyper.trunk.fc.bias"], unit);
     return h / (1 + std::exp(-h));
   };
   auto written = [&](const std::string &tensor, int64_t expert, int64_t element) {
@@ -228,7 +230,8 @@ moe.model @m(%x: image[2, 5, 6]) {
     for (int64_t c = first; c < first + 2; ++c)
       for (int64_t p = 0; p < 9; ++p)
         squared += std::pow(at(conv, {i[0], c, p / 3, p % 3}) - mean, 2) / 18;
-    return (at(conv, {i[0], i[1], i[2], i[3]}) - mean) / std::sqrt(squared + 1e-3) * given.states["n.weight"].data[i[1]] +
+    return (at(conv, {i[0], i[1], i[2], i[3]}) - mean) / std::sqrt(squared + 1e-3) *
+               given.states["n.weight"].data[i[1]] +
            given.states["n.bias"].data[i[1]];
   });
   expectNear(result.outputs["most"], {2, 2, 2, 3}, [&](auto i) {
@@ -274,11 +277,14 @@ moe.model @m(%x: image[2, 3, 4], %v: vector[4], %mask: vector[3]) {
   flow::Bindings given = batch(1, 2);
   flow::Evaluation result = model.run("main", given);
   const Array &x = given.inputs["x"], &v = given.inputs["v"];
-  expectNear(result.outputs["wide"], {2, 2, 3, 4}, [&](auto i) { return at(x, {i[0], i[1], i[2], i[3]}) * at(v, {i[0], i[3]}); });
+  expectNear(result.outputs["wide"], {2, 2, 3, 4},
+             [&](auto i) { return at(x, {i[0], i[1], i[2], i[3]}) * at(v, {i[0], i[3]}); });
   expectNear(result.outputs["turn"], {2, 4, 2, 3}, [&](auto i) { return at(x, {i[0], i[2], i[3], i[1]}); });
-  expectNear(result.outputs["cut"], {2, 2, 2, 4}, [&](auto i) { return at(x, {i[0], i[1], 2 * i[2], i[3]}); });
+  expectNear(result.outputs["cut"], {2, 2, 2, 4},
+             [&](auto i) { return at(x, {i[0], i[1], 2 * i[2], i[3]}); });
   expectNear(result.outputs["join"], {2, 4, 3, 4}, [&](auto i) {
-    return i[1] < 2 ? at(x, {i[0], i[1], i[2], i[3]}) : at(x, {i[0], i[1] - 2, i[2], i[3]}) * at(v, {i[0], i[3]});
+    return i[1] < 2 ? at(x, {i[0], i[1], i[2], i[3]})
+                    : at(x, {i[0], i[1] - 2, i[2], i[3]}) * at(v, {i[0], i[3]});
   });
   expectNear(result.outputs["token"], {2, 4}, [&](auto i) { return at(x, {i[0], 1, 2, i[1]}); });
   expectNear(result.outputs["sum"], {2, 3}, [&](auto i) {
@@ -339,7 +345,9 @@ moe.model @m(%x: image[1, 4, 4]) {
   flow::Bindings given = batch(1, 2);
   flow::Evaluation result = model.run("main", given);
   const Array &x = given.inputs["x"];
-  auto state = [&](const char *name) -> const Array & { return given.states[std::string("experts.") + name]; };
+  auto state = [&](const char *name) -> const Array & {
+    return given.states[std::string("experts.") + name];
+  };
   ASSERT_EQ(state("c.weight").shape, (std::vector<int64_t>{3, 2, 1, 3, 3}));
   auto expert = [&](int64_t row, int64_t k, int64_t out) {
     double features[2];
@@ -359,7 +367,8 @@ moe.model @m(%x: image[1, 4, 4]) {
     double y = at(state("fc.bias"), {k, out}) + at(state("shift"), {k, out});
     for (int64_t o = 0; o < 2; ++o)
       y += at(state("fc.weight"), {k, out, o}) *
-           ((features[o] - mean) / std::sqrt(deviation + 1e-3) * at(state("n.weight"), {k, o}) + at(state("n.bias"), {k, o}));
+           ((features[o] - mean) / std::sqrt(deviation + 1e-3) * at(state("n.weight"), {k, o}) +
+            at(state("n.bias"), {k, o}));
     return y;
   };
   auto gate = [&](int64_t row, int64_t k) {
@@ -416,7 +425,8 @@ moe.model @m(%x: vector[4]) {
   %c = linear shared @moving(%b) to 4
   %y = linear @head(%c) to 3
   return logits = %y
-})", moe::ElaborateOptions{{}, "erm", "sgd"});
+})",
+              moe::ElaborateOptions{{}, "erm", "sgd"});
   ASSERT_TRUE(bool(model));
   flow::Bindings given = batch(1, 2);
   flow::Evaluation result = model.run("main", given);
@@ -433,6 +443,7 @@ moe.model @m(%x: vector[4]) {
         next.data[r * 4 + o] = dense(h, r, w, b, o);
     h = next;
   }
-  expectNear(result.outputs["logits"], {2, 3},
-             [&](auto i) { return dense(h, i[0], given.states["head.weight"], given.states["head.bias"], i[1]); });
+  expectNear(result.outputs["logits"], {2, 3}, [&](auto i) {
+    return dense(h, i[0], given.states["head.weight"], given.states["head.bias"], i[1]);
+  });
 }
