@@ -175,7 +175,7 @@ void ContractEmitter::storeTile(Frame &frame, const Place &place, Value partial,
   };
   // A long epilogue runs over the tile in a loop: unrolled, it would be most of the program.
   auto full = [&] {
-    if (epilogue.isShort()) {
+    if (epilogue.isShort() && !plan.small) {
       for (int i = 0; i < tile.rows; ++i)
         code.when(code.less(code.add(row, i), rows), [&] {
           for (int j = 0; j < tile.vectors; ++j)
@@ -257,7 +257,7 @@ void ContractEmitter::emitProduct(GroupCode &result) {
     partial = frame.kernel.buffer(plan::Access::write, plan::Element::f32, partsRef, expr(partsSize));
   } else {
     frame.ports = epilogue.bind(frame.kernel);
-    if (!epilogue.isShort())
+    if (!epilogue.isShort() || plan.small)
       frame.tile = frame.kernel.scratch(int64_t(tile.rows) * width * 4);
   }
   Value strips, panelScratch;
@@ -357,7 +357,8 @@ void ContractEmitter::emitProduct(GroupCode &result) {
           for (int64_t line = 0; line < lines; ++line)
             code.prefetch(a, code.add(from, line * 16), /*write=*/false, 3);
         };
-        Values totals = emitMicroKernel(code, tile, operands, nest, sections);
+        Values totals = plan.small ? emitMicroKernel(code, tile, operands, nest, {}, /*unroll=*/1)
+                                   : emitMicroKernel(code, tile, operands, nest, sections);
         storeTile(frame, place, partial, row, column, totals, first, last);
       };
       if (plan.packAhead) {

@@ -16,6 +16,9 @@ ContractPlan ContractPlan::of(const ContractForm &form, const Epilogue &epilogue
   plan.tile = chooseTile(lanes, target.registers, columns.value_or(0));
   const int64_t width = plan.width(lanes), tileRows = plan.tile.rows;
 
+  flow::Extent work = form.batchExtent() * form.rowExtent() * form.columns.extent * form.sumExtent();
+  plan.small = work.evaluate(flow::Symbols{5, 64, 1}).value_or(INT64_MAX) < (int64_t(1) << 21);
+
   plan.directRows = form.sums.empty() || (form.sums.size() == 1 && form.sums[0].strides[0].isConstant(1));
   // Packing ahead pays where each panel serves many rows; a sum over the batch would pack what it uses once.
   plan.packAhead = sums.has_value() && (!rows || *rows > 4 * tileRows);

@@ -16,6 +16,8 @@ struct ContractPlan {
   bool packAhead = true;
   /// A's rows are read as they lie; otherwise a unit packs its block into strips of a tile's rows.
   bool directRows = true;
+  /// So little work that compact code counts for more than speed.
+  bool small = false;
   /// More than 1: the sum is cut into up to so many parts, each with a result of its own, which are then added in
   /// order. `partDepth` is the sum's length in one part, `parts` their number.
   int64_t mostParts = 1;

@@ -107,8 +107,8 @@ private:
 
   void emitPack();
   void emitTiles();
-  void emitPhase(MicroCode &code, ArrayRef<Value> ports, const ConvPhase &phase, int64_t packedAt, Ix imageNumber,
-                 Ix firstRow, Value source, Ix origin, Ix rowStride, Ix pixelStride, Value packed);
+  void emitPhase(MicroCode &code, ArrayRef<Value> ports, Ix number, Ix imageNumber, Ix firstRow, Value source, Ix origin,
+                 Ix rowStride, Ix pixelStride, Value packed);
 
   const ConvGroup &group;
   const PixelPass &pass;
@@ -162,15 +162,37 @@ void PixelEmitter::emitPack() {
   result.launches.push_back(launch);
 }
 
-void PixelEmitter::emitPhase(MicroCode &code, ArrayRef<Value> ports, const ConvPhase &phase, int64_t packedAt,
-                             Ix imageNumber, Ix firstRow, Value source, Ix origin, Ix rowStride, Ix pixelStride,
-                             Value packed) {
-  const int64_t columns = phase.columns;
+void PixelEmitter::emitPhase(MicroCode &code, ArrayRef<Value> ports, Ix number, Ix imageNumber, Ix firstRow,
+                             Value source, Ix origin, Ix rowStride, Ix pixelStride, Value packed) {
+  // One code for all phases: what differs between them follows from the phase's number.
+  auto pick = [&](llvm::function_ref<int64_t(const ConvPhase &)> value) {
+    Ix picked = value(pass.phases.back());
+    for (size_t i = pass.phases.size() - 1; i-- > 0;)
+      if (int64_t other = value(pass.phases[i]); !picked.is(other))
+        picked = code.select(code.equal(number, int64_t(i)), other, picked);
+    return picked;
+  };
+  struct {
+    Ix rows, columns, resultY, resultX, tapsY, sourceY, sourceX;
+  } phase = {pick([](const ConvPhase &p) { return p.rows; }),    pick([](const ConvPhase &p) { return p.columns; }),
+             pick([](const ConvPhase &p) { return p.resultY; }), pick([](const ConvPhase &p) { return p.resultX; }),
+             pick([](const ConvPhase &p) { return p.tapsY; }),   pick([](const ConvPhase &p) { return p.sourceY; }),
+             pick([](const ConvPhase &p) { return p.sourceX; })};
+  // A row of taps by channels is one run.
+  const Ix run = pick([&](const ConvPhase &p) { return p.tapsX * pass.sourceChannels; });
+  const Ix panelFloats = pick([&](const ConvPhase &p) { return depth(p) * width; });
+  const Ix packedAt = pick([&](const ConvPhase &p) {
+    int64_t before = 0;
+    for (const ConvPhase *q = pass.phases.begin(); q != &p; ++q)
+      before += panels * depth(*q) * width;
+    return before;
+  });
+  const Ix columns = phase.columns;
   Ix rows = code.min(band, code.sub(phase.rows, firstRow));
   Ix pixels = code.mul(rows, columns);
   auto tiles = [&](Ix panel) {
     code.loop(0, pixels, tile.rows, [&](Ix first) {
-      MicroOperands operands{source, {}, packed, code.add(code.mul(panel, depth(phase) * width), packedAt)};
+      MicroOperands operands{source, {}, packed, code.add(code.mul(panel, panelFloats), packedAt)};
       SmallVector<Ix> ys, xs;
       for (int i = 0; i < tile.rows; ++i) {
         Ix pixel = code.min(code.add(first, i), code.sub(pixels, 1));
@@ -192,9 +214,7 @@ void PixelEmitter::emitPhase(MicroCode &code, ArrayRef<Value> ports, const ConvP
           for (int64_t j = 0; j < width; j += 16)
             code.prefetch(ports[group.epilogue.inputs().size()], code.add(at, j), /*write=*/true, 3);
         }
-      // A row of taps by channels is one run.
-      const int64_t run = phase.tapsX * pass.sourceChannels;
-      Reduction nest[] = {{phase.tapsY, rowStride, run * width}, {run, 1, width}};
+      Reduction nest[] = {{phase.tapsY, rowStride, code.mul(run, width)}, {run, 1, width, pass.sourceChannels}};
       Values sums = emitMicroKernel(code, tile, operands, nest);
       auto store = [&](Ix y, Ix x, Ix column, Value sum) {
         y = code.add(phase.resultY, code.mul(code.add(firstRow, y), pass.resultStepY));
@@ -265,11 +285,9 @@ void PixelEmitter::emitTiles() {
       Ix padded = code.add(code.mul(code.sub(rows, 1), pass.sourceStepY), pass.spanY);
       emitPaddedCopy(code, from, code.sub(top, pass.lowY), pass.lowX, padded, pass.paddedWidth(), copy);
     }
-    int64_t packedAt = 0;
-    for (const ConvPhase &phase : pass.phases) {
-      emitPhase(code, ports, phase, packedAt, number, firstRow, copy, origin, rowStride, pixelStride, packed);
-      packedAt += panels * depth(phase) * width;
-    }
+    code.loop(0, int64_t(pass.phases.size()), 1, [&](Ix phase) {
+      emitPhase(code, ports, phase, number, firstRow, copy, origin, rowStride, pixelStride, packed);
+    });
   });
   LaunchSpec launch = kernel.finish();
   launch.units = toExpr(group.shape.batch * bands);

@@ -6,9 +6,6 @@ using namespace mlir;
 
 namespace moe::cpu {
 
-/// Steps of the innermost loop that one turn takes: enough to hide the loop's own instructions.
-static constexpr int64_t kUnroll = 4;
-
 Tile chooseTile(int lanes, int registers, int64_t width) {
   // One register holds a vector of B each, and with AVX2, which has no broadcast operand, one the element of A.
   int most = registers >= 32 ? 4 : 2;
@@ -29,6 +26,7 @@ struct Nest {
   const MicroOperands &operands;
   ArrayRef<Reduction> loops;
   llvm::function_ref<void(Ix)> ahead;
+  int64_t unroll;
 
   /// `steps` consecutive steps from offsets a and b.
   Values steps(int64_t steps, Ix a, Ix b, Values sums) {
@@ -51,45 +49,48 @@ struct Nest {
   }
 
   /// `count` steps, some a turn and the rest one by one.
-  Values run(Ix count, Ix a, Ix b, Values sums, bool exact = false) {
+  Values run(Ix count, Ix a, Ix b, Values sums, int64_t multiple) {
     const Reduction &inner = loops.back();
-    if (count.isStatic() && count.known() <= 2 * kUnroll)
+    if (count.isStatic() && count.known() <= 2 * unroll)
       return steps(count.known(), a, b, sums);
-    int64_t unroll = kUnroll;
-    if (count.isStatic() && count.known() % unroll)
+    int64_t together = unroll;
+    if (count.isStatic() && count.known() % unroll && unroll > 1)
       for (int64_t u : {3, 5, 6, 7})
-        unroll = count.known() % u ? unroll : u;
+        together = count.known() % u ? together : u;
     auto offset = [&](Ix base, Ix step, Ix k) { return code.add(base, code.mul(step, k)); };
-    Ix whole = exact ? count : code.mul(code.div(count, unroll), unroll);
-    sums = code.loop(0, whole, unroll, sums, [&](Ix k, Values carried) {
-      return steps(unroll, offset(a, inner.aStep, k), offset(b, inner.bStep, k), carried);
+    bool exact = multiple % together == 0;
+    Ix whole = exact ? count : code.mul(code.div(count, together), together);
+    sums = code.loop(0, whole, together, sums, [&](Ix k, Values carried) {
+      return steps(together, offset(a, inner.aStep, k), offset(b, inner.bStep, k), carried);
     });
     if (exact || (count.isStatic() && count.known() == whole.known()))
       return sums;
-    return code.loop(whole, count, 1, sums, [&](Ix k, Values carried) {
-      return steps(1, offset(a, inner.aStep, k), offset(b, inner.bStep, k), carried);
+    return one(whole, count, a, b, sums);
+  }
+
+  Values one(Ix first, Ix end, Ix a, Ix b, Values sums) {
+    const Reduction &inner = loops.back();
+    return code.loop(first, end, 1, sums, [&](Ix k, Values carried) {
+      return steps(1, code.add(a, code.mul(inner.aStep, k)), code.add(b, code.mul(inner.bStep, k)), carried);
     });
   }
 
   Values inSections(Ix a, Ix b, Values sums) {
     const Reduction &inner = loops.back();
-    Ix length = code.mul(code.div(inner.count, tile.rows * kUnroll), kUnroll);
+    Ix length = code.mul(code.div(inner.count, tile.rows * unroll), unroll);
     sums = code.loop(0, tile.rows, 1, sums, [&](Ix section, Values carried) {
       ahead(section);
       Ix k = code.mul(section, length);
-      return run(length, code.add(a, code.mul(k, inner.aStep)), code.add(b, code.mul(k, inner.bStep)), carried,
-                 /*exact=*/true);
+      return run(length, code.add(a, code.mul(k, inner.aStep)), code.add(b, code.mul(k, inner.bStep)), carried, unroll);
     });
-    Ix done = code.mul(length, tile.rows), rest = code.sub(inner.count, done);
-    if (rest.is(0))
-      return sums;
-    return run(rest, code.add(a, code.mul(done, inner.aStep)), code.add(b, code.mul(done, inner.bStep)), sums);
+    Ix done = code.mul(length, tile.rows);
+    return code.sub(inner.count, done).is(0) ? sums : one(done, inner.count, a, b, sums);
   }
 
   Values build(unsigned depth, Ix a, Ix b, Values sums) {
     const Reduction &loop = loops[depth];
     if (depth + 1 == loops.size())
-      return ahead && depth == 0 ? inSections(a, b, sums) : run(loop.count, a, b, sums);
+      return ahead && depth == 0 ? inSections(a, b, sums) : run(loop.count, a, b, sums, loop.multiple);
     return code.loop(0, loop.count, 1, sums, [&](Ix k, Values carried) {
       if (ahead && depth == 0)
         ahead(k);
@@ -100,10 +101,10 @@ struct Nest {
 } // namespace
 
 Values emitMicroKernel(MicroCode &code, Tile tile, const MicroOperands &operands, ArrayRef<Reduction> nest,
-                       llvm::function_ref<void(Ix)> ahead) {
+                       llvm::function_ref<void(Ix)> ahead, int64_t unroll) {
   assert(int(operands.rows.size()) == tile.rows && "a row offset for each row of the tile");
   Values sums(tile.rows * tile.vectors, code.zero());
-  return Nest{code, tile, operands, nest, ahead}.build(0, 0, operands.panel, sums);
+  return Nest{code, tile, operands, nest, ahead, unroll}.build(0, 0, operands.panel, sums);
 }
 
 } // namespace moe::cpu

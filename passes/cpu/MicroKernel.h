@@ -8,6 +8,9 @@
 
 namespace moe::cpu {
 
+/// Steps of the innermost loop that one turn takes: enough to hide the loop's own instructions.
+constexpr int64_t kMicroUnroll = 4;
+
 struct Tile {
   int rows;
   int vectors;
@@ -21,6 +24,7 @@ struct Reduction {
   Ix count;
   Ix aStep; ///< offset of A from one step to the next
   Ix bStep; ///< the same of B
+  int64_t multiple = 1; ///< what the count is known to be a multiple of
 };
 
 struct MicroOperands {
@@ -32,8 +36,9 @@ struct MicroOperands {
 
 /// Sums over the nest, outermost first, in that order, and returns the accumulators, row by row. The innermost loop is
 /// unrolled. `ahead(i)`, where given, is the place to fetch what comes next: it is emitted at the head of each turn of
-/// the outermost loop; a nest of one loop runs in as many sections as the tile has rows, and i is the section.
+/// the outermost loop; a nest of one loop runs in as many sections as the tile has rows, and i is the section. `unroll`
+/// is the number of steps of a turn.
 Values emitMicroKernel(MicroCode &code, Tile tile, const MicroOperands &operands, llvm::ArrayRef<Reduction> nest,
-                       llvm::function_ref<void(Ix)> ahead = {});
+                       llvm::function_ref<void(Ix)> ahead = {}, int64_t unroll = kMicroUnroll);
 
 } // namespace moe::cpu
