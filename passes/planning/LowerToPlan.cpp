@@ -123,10 +123,13 @@ LogicalResult LowerToPlan::entry(flow::EntryOp entry) {
   // What rematerialisation kept for the backward pass, and why.
   SmallVector<Attribute> saved;
   if (auto kept = entry->getAttrOfType<ArrayAttr>("flow.saved"))
-    for (auto item : kept.getAsRange<DictionaryAttr>())
+    for (auto item : kept.getAsRange<DictionaryAttr>()) {
+      std::string name = item.getAs<StringAttr>("op").getValue().drop_front(StringRef("flow.").size()).str();
+      if (auto path = item.getAs<StringAttr>("path"); path) name += " " + path.str();
       saved.push_back(plan::SavedAttr::get(
-          &getContext(), item.getAs<StringAttr>("op"),
+          &getContext(), builder->getStringAttr(name),
           plan::fromExtent(item.getAs<flow::ExtentAttr>("bytes").getExtent()), item.getAs<StringAttr>("why")));
+    }
   auto kind = entry.getKind() == flow::EntryKind::train ? plan::EntryKind::train : plan::EntryKind::infer;
   auto program = entry->getParentOfType<flow::ProgramOp>();
   plan::EntryOp::create(*builder, entry.getLoc(), builder->getStringAttr(entry.getSymName()),

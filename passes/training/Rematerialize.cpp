@@ -20,6 +20,7 @@
 //                                                     %m = flow.mul %k, %t
 //                                                     %dw = flow.conv_weight_grad %m, %dz
 #include "dialects/flow/Flow.h"
+#include "dialects/plan/FromFlow.h"
 #include "passes/training/MinimumCut.h"
 #include "passes/training/Training.h"
 #include "mlir/IR/Builders.h"
@@ -202,10 +203,13 @@ private:
       if (!forward.contains(&op) || op.getNumResults() != 1 || isAtHand(&op) || !isRead(op.getResult(0)) ||
           referenceBytes(op.getResult(0)) < smallBytes)
         continue;
-      saved.push_back(builder.getDictionaryAttr(
-          {builder.getNamedAttr("op", builder.getStringAttr(op.getName().getStringRef())),
-           builder.getNamedAttr("bytes", ExtentAttr::get(entry.getContext(), bytesOf(op.getResult(0)))),
-           builder.getNamedAttr("why", builder.getStringAttr(reason(&op)))}));
+      NamedAttrList about;
+      about.set("op", builder.getStringAttr(op.getName().getStringRef()));
+      about.set("bytes", ExtentAttr::get(entry.getContext(), bytesOf(op.getResult(0))));
+      about.set("why", builder.getStringAttr(reason(&op)));
+      if (std::string path = plan::originOf(op.getLoc()).path; !path.empty())
+        about.set("path", builder.getStringAttr(path));
+      saved.push_back(about.getDictionary(entry.getContext()));
     }
     entry->setAttr("flow.saved", builder.getArrayAttr(saved));
   }

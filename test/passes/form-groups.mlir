@@ -1,0 +1,99 @@
+// What becomes one kernel, and what stays apart.
+// RUN: moe-opt %s --moe-form-groups --split-input-file | FileCheck %s
+
+// A linear layer's bias and activation are its contraction's epilogue; the broadcast costs nothing and is inside.
+// CHECK-LABEL: flow.program @epilogue
+// CHECK: flow.group "contract"
+// CHECK: flow.contract
+// CHECK: flow.broadcast
+// CHECK: flow.add
+// CHECK: flow.relu
+// CHECK: flow.yield
+// CHECK-NOT: flow.group
+flow.program @epilogue {
+  flow.entry @main infer {
+    %x = flow.input "x" : tensor<?x32xf32, #flow.dims<[B, 32]>>
+    %w = flow.parameter "w" uniform(-0.5, 0.5) : tensor<8x32xf32>
+    %b = flow.parameter "b" uniform(-0.5, 0.5) : tensor<8xf32>
+    %y = flow.contract %x [0, 1], %w [2, 1] -> [0, 2] : tensor<?x32xf32, #flow.dims<[B, 32]>>, tensor<8x32xf32> -> tensor<?x8xf32, #flow.dims<[B, 8]>>
+    %c = flow.broadcast %b to [1] : tensor<8xf32> -> tensor<?x8xf32, #flow.dims<[B, 8]>>
+    %z = flow.add %y, %c : tensor<?x8xf32, #flow.dims<[B, 8]>>
+    %r = flow.relu %z : tensor<?x8xf32, #flow.dims<[B, 8]>>
+    flow.output "y" %r : tensor<?x8xf32, #flow.dims<[B, 8]>>
+  }
+}
+
+// -----
+// A softmax is one loop over rows: two reductions and what lies between.
+// CHECK-LABEL: flow.program @softmax
+// CHECK: flow.group "loop"
+// CHECK: flow.reduce max
+// CHECK: flow.exp
+// CHECK: flow.reduce sum
+// CHECK: flow.div
+// CHECK: flow.yield
+// CHECK-NOT: flow.group
+flow.program @softmax {
+  flow.entry @main infer {
+    %x = flow.input "x" : tensor<?x100xf32, #flow.dims<[B, 100]>>
+    %m = flow.reduce max %x over [1] : tensor<?x100xf32, #flow.dims<[B, 100]>> -> tensor<?xf32, #flow.dims<[B]>>
+    %n = flow.broadcast %m to [0] : tensor<?xf32, #flow.dims<[B]>> -> tensor<?x100xf32, #flow.dims<[B, 100]>>
+    %d = flow.sub %x, %n : tensor<?x100xf32, #flow.dims<[B, 100]>>
+    %e = flow.exp %d : tensor<?x100xf32, #flow.dims<[B, 100]>>
+    %s = flow.reduce sum %e over [1] : tensor<?x100xf32, #flow.dims<[B, 100]>> -> tensor<?xf32, #flow.dims<[B]>>
+    %t = flow.broadcast %s to [0] : tensor<?xf32, #flow.dims<[B]>> -> tensor<?x100xf32, #flow.dims<[B, 100]>>
+    %y = flow.div %e, %t : tensor<?x100xf32, #flow.dims<[B, 100]>>
+    flow.output "y" %y : tensor<?x100xf32, #flow.dims<[B, 100]>>
+  }
+}
+
+// -----
+// The product needs the exponential, and the last sum needs both: joining the two elementwise ops would close a cycle
+// through the contraction.
+// CHECK-LABEL: flow.program @cycle
+// CHECK: %[[E:.*]] = flow.group "loop"
+// CHECK-NEXT: ^bb0
+// CHECK-NEXT: flow.exp
+// CHECK-NEXT: flow.yield
+// CHECK: flow.group "contract"(%[[E]], %{{.*}}
+// CHECK: flow.contract
+// CHECK-NEXT: flow.add
+// CHECK-NEXT: flow.yield
+// CHECK-NOT: flow.group
+flow.program @cycle {
+  flow.entry @main infer {
+    %x = flow.input "x" : tensor<?x64xf32, #flow.dims<[B, 64]>>
+    %w = flow.parameter "w" uniform(-0.5, 0.5) : tensor<64x64xf32>
+    %e = flow.exp %x : tensor<?x64xf32, #flow.dims<[B, 64]>>
+    %p = flow.contract %e [0, 1], %w [1, 2] -> [0, 2] : tensor<?x64xf32, #flow.dims<[B, 64]>>, tensor<64x64xf32> -> tensor<?x64xf32, #flow.dims<[B, 64]>>
+    %y = flow.add %e, %p : tensor<?x64xf32, #flow.dims<[B, 64]>>
+    flow.output "y" %y : tensor<?x64xf32, #flow.dims<[B, 64]>>
+  }
+}
+
+// -----
+// What a barrier marks is computed again where it is needed, not beside the original; the barrier itself is gone.
+// CHECK-LABEL: flow.program @again
+// CHECK: flow.group "loop"
+// CHECK: flow.exp
+// CHECK-NOT: flow.exp
+// CHECK: flow.yield
+// CHECK: flow.group "contract"
+// CHECK: flow.group "loop"
+// CHECK: flow.exp
+// CHECK: flow.yield
+// CHECK: flow.group "contract"
+// CHECK-NOT: flow.barrier
+flow.program @again {
+  flow.entry @train train {
+    %x = flow.input "x" : tensor<?x64xf32, #flow.dims<[B, 64]>>
+    %w = flow.parameter "w" uniform(-0.5, 0.5) : tensor<64x64xf32>
+    %e = flow.exp %x : tensor<?x64xf32, #flow.dims<[B, 64]>>
+    %p = flow.contract %e [0, 1], %w [1, 2] -> [0, 2] : tensor<?x64xf32, #flow.dims<[B, 64]>>, tensor<64x64xf32> -> tensor<?x64xf32, #flow.dims<[B, 64]>>
+    flow.output "y" %p : tensor<?x64xf32, #flow.dims<[B, 64]>>
+    %k = flow.barrier %x 1 : tensor<?x64xf32, #flow.dims<[B, 64]>>
+    %f = flow.exp %k : tensor<?x64xf32, #flow.dims<[B, 64]>>
+    %g = flow.contract %f [0, 1], %p [0, 2] -> [1, 2] : tensor<?x64xf32, #flow.dims<[B, 64]>>, tensor<?x64xf32, #flow.dims<[B, 64]>> -> tensor<64x64xf32>
+    flow.assign "w" %g : tensor<64x64xf32>
+  }
+}
