@@ -70,7 +70,7 @@ bool endsStage(Operation *op) {
 
 StringRef reason(Operation *op) {
   if (isCheap(op))
-    return "smaller than what it is made of";
+    return "the rest is computed again from it";
   auto compute = dyn_cast<ComputeInterface>(op);
   if (compute && compute.computeKind() == ComputeKind::emitter)
     return "a contraction's or convolution's result";

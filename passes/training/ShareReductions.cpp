@@ -1,9 +1,11 @@
 // Saves passes over large tensors by deriving sums from sums. Two rewrites:
 //   1. A sum over more axes of a value that is also summed over fewer starts from the smaller sum: a bias gradient over
 //      [B, H, W] from the per-image sums over [H, W].
-//   2. A sum of a linear combination is the combination of sums, where every term's sum is there already or costs
-//      nothing: the mean's part of a norm's gradient, sum(u * g + (x - m) * k), needs no pass over u and x then.
-// Both only reassociate a sum.
+//   2. A sum of a linear combination is the combination of sums, where every term's sum costs no pass of its own: it is
+//      there already, or the term is read anyway for a sum along the same axes. The mean's part of a norm's gradient,
+//      sum(u * g + d * k), so comes from sum(u), the bias's, and sum(d), made beside the variance's sum(d * d).
+// Both only reassociate a sum. A centred value d = x - m is a term, never sum(x) - n m: that difference would lose the
+// digits that centring first keeps.
 #include "passes/training/ShareReductions.h"
 #include "dialects/flow/Emit.h"
 
@@ -34,6 +36,10 @@ bool isConstantAlong(Value x, Axes axes) {
   return copies && !varies(copies, axes);
 }
 
+bool isCentred(Operation *op, Axes axes) {
+  return isa<SubOp>(op) && (isConstantAlong(op->getOperand(0), axes) || isConstantAlong(op->getOperand(1), axes));
+}
+
 class Sums {
 public:
   explicit Sums(ReduceOp root) : root(root), axes(root.getAxes()), builder(root) {}
@@ -45,8 +51,12 @@ public:
     for (Operation *user : x.getUsers())
       if (user != root && isSum(user) && includes(cast<ReduceOp>(user).getAxes(), axes))
         return true;
+    if (companion(x))
+      return true;
     Operation *op = x.getDefiningOp();
     if (!op || depth == 8)
+      return false;
+    if (isCentred(op, axes))
       return false;
     if (isa<AddOp, SubOp>(op))
       return isFree(op->getOperand(0), depth + 1) && isFree(op->getOperand(1), depth + 1);
@@ -70,6 +80,12 @@ public:
     for (Operation *user : x.getUsers())
       if (user != root && isSum(user) && includes(cast<ReduceOp>(user).getAxes(), axes))
         return e.sum(x, axes);
+    if (ReduceOp beside = companion(x)) {
+      OpBuilder::InsertionGuard guard(builder);
+      if (beside->isBeforeInBlock(root))
+        builder.setInsertionPoint(beside);
+      return e.sum(x, axes);
+    }
     if (isa<AddOp>(op))
       return e.add(sumOf(op->getOperand(0)), sumOf(op->getOperand(1)));
     if (isa<SubOp>(op))
@@ -81,6 +97,16 @@ public:
   }
 
 private:
+  // A sum along the same axes of what is computed from x element by element: one loop can hold x's own sum as well.
+  ReduceOp companion(Value x) const {
+    for (Operation *user : x.getUsers())
+      if (user->hasTrait<flow::Elementwise>() && user->getNumResults() == 1)
+        for (Operation *sum : user->getResult(0).getUsers())
+          if (sum != root && isSum(sum) && cast<ReduceOp>(sum).getAxes() == axes)
+            return cast<ReduceOp>(sum);
+    return {};
+  }
+
   // What x is along the axes, in the sum's shape.
   Value single(Emit e, Value x) {
     if (auto splat = x.getDefiningOp<ConstantOp>())
@@ -99,7 +125,7 @@ private:
 
 bool distribute(ReduceOp root) {
   Operation *op = root.getX().getDefiningOp();
-  if (!isa_and_nonnull<AddOp, SubOp>(op))
+  if (!isa_and_nonnull<AddOp, SubOp>(op) || isCentred(op, root.getAxes()))
     return false;
   Sums sums(root);
   if (!sums.isFree(op->getOperand(0)) || !sums.isFree(op->getOperand(1)))

@@ -125,16 +125,15 @@ flow.program @shared_sum {
 
 // -----
 
-// sum(u + (x - m)) needs no pass of its own where u and x are summed anyway and m is one number.
+// sum(u + d) needs no pass of its own: u is summed anyway, and d is read for the sum of its squares. The centred d is
+// summed as it is, not as sum(x) - n m.
 // CHECK-LABEL: flow.program @combination
 // CHECK: %[[U:.*]] = flow.input "u"
-// CHECK: %[[X:.*]] = flow.input "x"
-// CHECK: %[[SX:.*]] = flow.reduce sum %[[X]] over [1]
-// CHECK: %[[M:.*]] = flow.div %[[SX]]
+// CHECK: %[[D:.*]] = flow.sub
+// CHECK: %[[SD:.*]] = flow.reduce sum %[[D]] over [1]
+// CHECK: %[[SS:.*]] = flow.reduce sum %{{.*}} over [1]
 // CHECK: %[[SU:.*]] = flow.reduce sum %[[U]] over [1]
-// CHECK: %[[N:.*]] = flow.mul %[[M]]
-// CHECK: %[[R:.*]] = flow.sub %[[SX]], %[[N]]
-// CHECK: %[[Y:.*]] = flow.add %[[SU]], %[[R]]
+// CHECK: %[[Y:.*]] = flow.add %[[SU]], %[[SD]]
 // CHECK-NOT: flow.reduce
 // CHECK: flow.output "sum" %[[Y]]
 flow.program @combination {
@@ -146,6 +145,9 @@ flow.program @combination {
     %m = flow.div %sx, %n : tensor<4xf32>
     %mm = flow.broadcast %m to [0] : tensor<4xf32> -> tensor<4x64xf32>
     %d = flow.sub %x, %mm : tensor<4x64xf32>
+    %dd = flow.mul %d, %d : tensor<4x64xf32>
+    %ss = flow.reduce sum %dd over [1] : tensor<4x64xf32> -> tensor<4xf32>
+    flow.output "squares" %ss : tensor<4xf32>
     %c = flow.add %u, %d : tensor<4x64xf32>
     flow.output "c" %c : tensor<4x64xf32>
     %su = flow.reduce sum %u over [1] : tensor<4x64xf32> -> tensor<4xf32>
