@@ -13,7 +13,7 @@
 namespace moert {
 
 namespace {
-constexpr int kSpinsBeforeSleep = 4000; // about 50 us of pauses
+constexpr int kSpinsBeforeSleep = 4000; // 50 to 200 us of pauses, by the CPU
 constexpr int kSpinsBeforeYield = 2000; // a worker that holds our last grain may need this core
 } // namespace
 
