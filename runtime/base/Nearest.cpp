@@ -1,10 +1,27 @@
+// Names by edit distance: Damerau's and Levenshtein's in its restricted form (optimal string alignment).
 #include "runtime/base/Nearest.h"
-
-#include "runtime/base/NearestName.h"
 
 #include <algorithm>
 
 namespace moert {
+
+size_t editDistance(std::string_view a, std::string_view b) {
+  std::vector<size_t> before(b.size() + 1), above(b.size() + 1), row(b.size() + 1);
+  for (size_t j = 0; j <= b.size(); ++j)
+    above[j] = j;
+  for (size_t i = 1; i <= a.size(); ++i) {
+    row[0] = i;
+    for (size_t j = 1; j <= b.size(); ++j) {
+      row[j] = std::min({above[j] + 1, row[j - 1] + 1, above[j - 1] + (a[i - 1] != b[j - 1])});
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+        row[j] = std::min(row[j], before[j - 2] + 1);
+    }
+    before.swap(above);
+    above.swap(row);
+  }
+  return above[b.size()];
+}
+
 std::vector<std::string> nearest(std::string_view name, std::span<const std::string> candidates,
                                  size_t count) {
   std::vector<std::pair<size_t, size_t>> ranked; // distance, candidate

@@ -8,11 +8,15 @@
 
 namespace moert {
 
+/// Insertions, deletions, substitutions and swaps of neighbours between two names.
+size_t editDistance(std::string_view a, std::string_view b);
+
 /// At most `count` of the candidates, nearest first, none farther than half the longer name's length.
 std::vector<std::string> nearest(std::string_view name, std::span<const std::string> candidates,
                                  size_t count = 1);
 
-/// ", did you mean 'x'", or the list of candidates when none is near and there are few, else nothing.
+/// "; did you mean 'x'?", or "; known: " and the list of candidates when none is near and there are few, else
+/// nothing.
 std::string suggestion(std::string_view name, std::span<const std::string> candidates);
 
 } // namespace moert

@@ -1,5 +1,5 @@
-// A value or the Status that says why there is none. Reading the value of a failure is a programming error and stops
-// the process. MOERT_ASSIGN unwraps a result or returns its failure.
+// A value or the Status that says why there is none. Reading the value of a failure is a programming error
+// and stops the process. MOERT_ASSIGN unwraps a result or returns its failure.
 #pragma once
 
 #include "runtime/base/Status.h"

@@ -1,6 +1,6 @@
-// What an operation of the runtime returns instead of throwing: a code that says whose fault a failure is, and a
-// message for that person. Messages follow one voice: lower case, no full stop, what was expected, what was found,
-// what to do. The code alone decides the exit status of the process.
+// What an operation of the runtime returns instead of throwing: a code that says whose fault a failure is,
+// and a message for that person. Messages follow one voice: lower case, no full stop, what was expected, what
+// was found, what to do. The code alone decides the exit status of the process.
 #pragma once
 
 #include <cstdio>
@@ -72,7 +72,9 @@ template <typename... Parts> std::string concat(const Parts &...parts) {
 template <typename... Parts> Status invalidInput(const Parts &...parts) {
   return {Code::invalid_input, concat(parts...)};
 }
-template <typename... Parts> Status usageError(const Parts &...parts) { return {Code::usage, concat(parts...)}; }
+template <typename... Parts> Status usageError(const Parts &...parts) {
+  return {Code::usage, concat(parts...)};
+}
 template <typename... Parts> Status internalError(const Parts &...parts) {
   return {Code::internal, concat(parts...)};
 }

@@ -12,7 +12,8 @@ Result<std::shared_ptr<Device>> Device::create(int threads) {
     return Status(Code::usage, concat("expected 1 to ", maxThreads, " threads, found ", threads));
   if (threads == 0) {
     cpu_set_t cpus;
-    threads = sched_getaffinity(0, sizeof cpus, &cpus) == 0 ? CPU_COUNT(&cpus) : int(sysconf(_SC_NPROCESSORS_ONLN));
+    threads =
+        sched_getaffinity(0, sizeof cpus, &cpus) == 0 ? CPU_COUNT(&cpus) : int(sysconf(_SC_NPROCESSORS_ONLN));
   }
   return std::shared_ptr<Device>(new Device(threads < 1 ? 1 : threads));
 }

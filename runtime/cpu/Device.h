@@ -1,6 +1,6 @@
-// The CPU as sessions see it: its threads, each thread's scratch, and one arena for temporaries. Sessions on one device
-// (a training step, an evaluation at another batch) run one at a time and share all of it: nothing in the arena
-// outlives a run. Memory grows when a session opens and never during a step.
+// The CPU as sessions see it: its threads, each thread's scratch, and one arena for temporaries. Sessions on
+// one device (a training step, an evaluation at another batch) run one at a time and share all of it: nothing
+// in the arena outlives a run. Memory grows when a session opens and never during a step.
 #pragma once
 
 #include "runtime/base/Result.h"
@@ -18,8 +18,8 @@ public:
 
   int threads() const { return pool_.threads(); }
   ThreadPool &pool() { return pool_; }
-  /// Makes room for temporaries and for each thread's scratch. Moves what was there: sessions ask for the base anew at
-  /// each run.
+  /// Makes room for temporaries and for each thread's scratch. Moves what was there: sessions ask for the
+  /// base anew at each run.
   Status reserve(size_t arenaBytes, size_t scratchBytesAThread);
   std::byte *arena() { return arena_.data(); }
   std::byte *scratch(int thread) { return scratch_.data() + size_t(thread) * scratchStride_; }

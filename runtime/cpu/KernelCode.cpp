@@ -1,4 +1,5 @@
-// Puts verified code where it can run. Nothing is linked or relocated: verification refused images that need it.
+// Puts verified code where it can run. Nothing is linked or relocated: verification refused images that need
+// it.
 #include "runtime/cpu/KernelCode.h"
 #include "runtime/program/Verify.h"
 
@@ -68,13 +69,15 @@ Result<uint32_t> chooseTarget(const Program &program, const std::vector<std::str
     levels.append(levels.empty() ? "" : ", ").append(target.level()->string_view());
   }
   if (missing.empty())
-    return broken("B09", program.path(), ": expected a program for a CPU, found none among its targets; compile it with ",
+    return broken("B09", program.path(),
+                  ": expected a program for a CPU, found none among its targets; compile it with ",
                   "`moec compile --target=cpu`");
   bool v3 = true;
   for (const char *need : {"avx2", "fma", "bmi2"})
     v3 &= std::find(features.begin(), features.end(), need) != features.end();
-  return broken("B09", program.path(), ": expected a CPU with ", missing, ", for which the program was compiled (",
-                levels, "); compile it again with `moec compile --target=cpu` on this machine",
+  return broken("B09", program.path(), ": expected a CPU with ", missing,
+                ", for which the program was compiled (", levels,
+                "); compile it again with `moec compile --target=cpu` on this machine",
                 v3 ? " or with `--target=cpu:x86-64-v3`" : "");
 }
 

@@ -25,7 +25,8 @@ private:
 /// What this CPU can do, as the flags line of /proc/cpuinfo spells it.
 std::vector<std::string> cpuFeatures();
 
-/// The first target that this machine can run; otherwise B09, with the missing features and the command that helps.
+/// The first target that this machine can run; otherwise B09, with the missing features and the command that
+/// helps.
 Result<uint32_t> chooseTarget(const Program &program, const std::vector<std::string> &features);
 
 } // namespace moert

@@ -1,4 +1,5 @@
-// Pages straight from the system: they come zeroed, aligned to any power of two we need, and go back when freed.
+// Pages straight from the system: they come zeroed, aligned to any power of two we need, and go back when
+// freed.
 #include "runtime/cpu/Memory.h"
 
 #include <cerrno>
@@ -29,18 +30,20 @@ Status Memory::allocate(size_t bytes) {
     *this = Memory();
     return {};
   }
-  // Pages come when they are touched; without this a batch too large would be noticed by the system's killer only.
+  // Pages come when they are touched; without this a batch too large would be noticed by the system's killer
+  // only.
   uint64_t machine = uint64_t(sysconf(_SC_PHYS_PAGES)) * uint64_t(sysconf(_SC_PAGESIZE));
   if (bytes > machine)
-    return invalidInput("expected to need at most the machine's ", machine >> 20, " MiB of memory, found ", bytes >> 20,
-                        "; use a smaller batch");
+    return invalidInput("expected to need at most the machine's ", machine >> 20, " MiB of memory, found ",
+                        bytes >> 20, "; use a smaller batch");
   size_t size = (bytes + page - 1) / page * page;
-  void *memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void *memory =
+      mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED)
     return invalidInput("cannot allocate ", bytes >> 20, " MiB: ", strerror(errno), "; use a smaller batch");
   if (size >= 2 * huge)
     madvise(memory, size, MADV_HUGEPAGE); // advice only: a kernel without huge pages ignores it
-  *this = Memory(); // the old block stays until the new one is certain
+  *this = Memory();                       // the old block stays until the new one is certain
   data_ = static_cast<std::byte *>(memory);
   size_ = size;
   return {};

@@ -2,8 +2,8 @@
 //   1. the caller writes the job's fields while the ticket is closed, then opens it and wakes sleepers;
 //   2. everyone claims grains by compare-and-swap on the ticket and counts those it finished;
 //   3. the caller closes the ticket when no grain is left, and returns when all claimed grains are finished.
-// A claim that succeeds proves that the ticket's round was open all the while since it was read, hence that the fields
-// read in between belong to it (rounds do not repeat within 2^32 launches).
+// A claim that succeeds proves that the ticket's round was open all the while since it was read, hence that
+// the fields read in between belong to it (rounds do not repeat within 2^32 launches).
 #include "runtime/cpu/ThreadPool.h"
 
 #include <algorithm>
@@ -39,7 +39,8 @@ bool ThreadPool::claim(int thread, uint64_t ticket) {
     if (mine >= grains_.load(std::memory_order_relaxed))
       return false;
     uint64_t round = ticket >> 32;
-    if (!ticket_.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acq_rel, std::memory_order_acquire)) {
+    if (!ticket_.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acq_rel,
+                                       std::memory_order_acquire)) {
       if (ticket >> 32 != round)
         return false; // another round: the caller of this function looks again
       continue;

@@ -1,8 +1,8 @@
-// The threads that run kernels. A launch is a range of work units, cut into grains that threads claim one after another
-// by an atomic counter: a fast thread takes more of them, and no result depends on who took what. The caller claims
-// too, and never waits for a thread that has claimed nothing, so that a sleeping or preempted worker costs nothing but
-// its help. Between launches workers spin a short while before they sleep, since the next launch of a step follows
-// within microseconds.
+// The threads that run kernels. A launch is a range of work units, cut into grains that threads claim one
+// after another by an atomic counter: a fast thread takes more of them, and no result depends on who took
+// what. The caller claims too, and never waits for a thread that has claimed nothing, so that a sleeping or
+// preempted worker costs nothing but its help. Between launches workers spin a short while before they sleep,
+// since the next launch of a step follows within microseconds.
 #pragma once
 
 #include <atomic>
@@ -21,9 +21,9 @@ public:
 
   int threads() const { return int(workers_.size()) + 1; }
 
-  /// Calls body(context, thread, begin, end) until [0, units) is covered, each call taking at most `grain` units, and
-  /// returns when all are done. A pool of one takes everything in one call. One caller at a time; neither allocates
-  /// nor throws.
+  /// Calls body(context, thread, begin, end) until [0, units) is covered, each call taking at most `grain`
+  /// units, and returns when all are done. A pool of one takes everything in one call. One caller at a time;
+  /// neither allocates nor throws.
   using Body = void (*)(void *context, int thread, int64_t begin, int64_t end);
   void run(int64_t units, int64_t grain, Body body, void *context);
 
@@ -32,9 +32,9 @@ private:
   /// Claims grains of the job of `round` until none is left. False where that job is over.
   bool claim(int thread, uint64_t ticket);
 
-  // A ticket is round << 32 | next grain. A claim is a compare-and-swap on the whole of it, so a late worker that read
-  // the fields of a job cannot claim from the next one. While a round is closed its grain part is all ones, and only
-  // then are the fields written.
+  // A ticket is round << 32 | next grain. A claim is a compare-and-swap on the whole of it, so a late worker
+  // that read the fields of a job cannot claim from the next one. While a round is closed its grain part is
+  // all ones, and only then are the fields written.
   static constexpr uint64_t kClosed = 0xFFFFFFFFu;
   alignas(64) std::atomic<uint64_t> ticket_{kClosed};
   alignas(64) std::atomic<int64_t> finished_{0}; // grains done in this round

@@ -17,7 +17,8 @@ void count(void *context, int thread, int64_t begin, int64_t end) {
   auto &counts = *static_cast<Count *>(context);
   for (int64_t i = begin; i < end; ++i)
     counts.seen[size_t(i)].fetch_add(1, std::memory_order_relaxed);
-  for (int64_t old = counts.largest; end - begin > old && !counts.largest.compare_exchange_weak(old, end - begin);)
+  for (int64_t old = counts.largest;
+       end - begin > old && !counts.largest.compare_exchange_weak(old, end - begin);)
     ;
   counts.threads.fetch_or(1 << thread);
 }
@@ -45,9 +46,12 @@ TEST(ThreadPool, ManySmallLaunches) {
   } context;
   constexpr int launches = 20000;
   for (int i = 0; i < launches; ++i)
-    pool.run(1 + i % 9, 1, [](void *raw, int, int64_t begin, int64_t end) {
-      static_cast<Context *>(raw)->sum.fetch_add(end - begin, std::memory_order_relaxed);
-    }, &context);
+    pool.run(
+        1 + i % 9, 1,
+        [](void *raw, int, int64_t begin, int64_t end) {
+          static_cast<Context *>(raw)->sum.fetch_add(end - begin, std::memory_order_relaxed);
+        },
+        &context);
   int64_t expected = 0;
   for (int i = 0; i < launches; ++i)
     expected += 1 + i % 9;
@@ -59,10 +63,13 @@ TEST(ThreadPool, WakesSleepers) {
   for (int round = 0; round < 5; ++round) {
     std::this_thread::sleep_for(std::chrono::milliseconds(5)); // workers sleep by now
     Count counts{std::vector<std::atomic<int>>(2), {}, {}};
-    pool.run(2, 1, [](void *raw, int thread, int64_t begin, int64_t end) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(20));
-      count(raw, thread, begin, end);
-    }, &counts);
+    pool.run(
+        2, 1,
+        [](void *raw, int thread, int64_t begin, int64_t end) {
+          std::this_thread::sleep_for(std::chrono::milliseconds(20));
+          count(raw, thread, begin, end);
+        },
+        &counts);
     EXPECT_EQ(counts.threads, 3) << "the sleeping worker did not help";
   }
 }

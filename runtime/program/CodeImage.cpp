@@ -1,5 +1,5 @@
-// Reads the ELF image of kernels. Every offset is checked against the section before it is followed; tables are found
-// through the dynamic segment, by addresses that must lie inside a loaded segment's file bytes.
+// Reads the ELF image of kernels. Every offset is checked against the section before it is followed; tables
+// are found through the dynamic segment, by addresses that must lie inside a loaded segment's file bytes.
 #include "runtime/program/CodeImage.h"
 
 #include <cstring>
@@ -47,14 +47,14 @@ private:
 
 Status Reader::addSegment(const Elf64_Phdr &header) {
   if (header.p_offset > elf_.size() || header.p_filesz > elf_.size() - header.p_offset)
-    return invalidInput("segment of ", header.p_filesz, " bytes at ", header.p_offset, " ends after the section's ",
-                        elf_.size(), " bytes");
+    return invalidInput("segment of ", header.p_filesz, " bytes at ", header.p_offset,
+                        " ends after the section's ", elf_.size(), " bytes");
   if (header.p_memsz < header.p_filesz || header.p_memsz > kMaxImageBytes || header.p_vaddr > kMaxImageBytes)
     return invalidInput("segment of ", header.p_memsz, " bytes at address ", header.p_vaddr,
                         " has no sound size in memory");
   if (header.p_vaddr % kPage != header.p_offset % kPage)
-    return invalidInput("segment at address ", header.p_vaddr, " does not match its file offset ", header.p_offset,
-                        " modulo the page");
+    return invalidInput("segment at address ", header.p_vaddr, " does not match its file offset ",
+                        header.p_offset, " modulo the page");
   bool executable = header.p_flags & PF_X;
   if (executable && (header.p_flags & PF_W))
     return invalidInput("segment at address ", header.p_vaddr, " is both writable and executable");
@@ -74,7 +74,8 @@ Status Reader::readSegments() {
     return invalidInput("expected a 64-bit x86 shared object, found class ", int(header.e_ident[EI_CLASS]),
                         ", machine ", header.e_machine, ", type ", header.e_type);
   if (header.e_phentsize != sizeof(Elf64_Phdr))
-    return invalidInput("expected program headers of ", sizeof(Elf64_Phdr), " bytes, found ", header.e_phentsize);
+    return invalidInput("expected program headers of ", sizeof(Elf64_Phdr), " bytes, found ",
+                        header.e_phentsize);
   for (unsigned i = 0; i < header.e_phnum; ++i) {
     Elf64_Phdr segment;
     uint64_t step = uint64_t(i) * sizeof segment;
@@ -90,14 +91,16 @@ Status Reader::readSegments() {
       break;
     case PT_INTERP:
     case PT_TLS:
-      return invalidInput("expected code without interpreter and thread-local storage, found a segment of type ",
-                          segment.p_type);
+      return invalidInput(
+          "expected code without interpreter and thread-local storage, found a segment of type ",
+          segment.p_type);
     default: // notes, stack flags and the like do not touch memory
       break;
     }
   }
   if (image_.segments.empty() || image_.bytes > kMaxImageBytes)
-    return invalidInput("expected loaded segments of at most ", kMaxImageBytes, " bytes, found ", image_.bytes);
+    return invalidInput("expected loaded segments of at most ", kMaxImageBytes, " bytes, found ",
+                        image_.bytes);
   return {};
 }
 
@@ -149,7 +152,8 @@ Status Reader::readSymbols() {
   std::span<const uint8_t> hash = at(hash_), strings = at(strings_), symbols = at(symbols_);
   uint32_t counts[2]; // buckets, chains; a chain a symbol
   if (hash.size() < sizeof counts)
-    return invalidInput("expected a symbol hash table (DT_HASH; link with --hash-style=sysv or both), found none");
+    return invalidInput(
+        "expected a symbol hash table (DT_HASH; link with --hash-style=sysv or both), found none");
   memcpy(counts, hash.data(), sizeof counts);
   if (counts[1] > kMaxSymbols || symbols.size() / sizeof(Elf64_Sym) < counts[1])
     return invalidInput("symbol table of ", counts[1], " symbols ends after its segment");

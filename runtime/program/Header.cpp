@@ -1,5 +1,5 @@
-// Layout and digest of a program file. The same bytes in give the same file out: nothing here reads a clock, a path or
-// uninitialised memory.
+// Layout and digest of a program file. The same bytes in give the same file out: nothing here reads a clock,
+// a path or uninitialised memory.
 #include "runtime/program/Header.h"
 #include "runtime/program/Trust.h"
 

@@ -1,9 +1,10 @@
-// The layout of a program file, and the functions that write and digest it. A file is a 64-byte header, a table of
-// sections, and the sections. Section 0 is the FlatBuffer of program.fbs and starts at a multiple of 64; every other
-// section (code, constants) starts at a multiple of 4096, so that it can be mapped. Sections lie in the order of the
-// table without overlap, every byte between them is zero, and the last one ends the file. The digest is the SHA-256
-// of the file with the digest's own bytes as zero: it detects damage, not malice, since a program is code. A second,
-// short digest covers what no rule of verification could tell right from wrong; see Trust.h.
+// The layout of a program file, and the functions that write and digest it. A file is a 64-byte header, a
+// table of sections, and the sections. Section 0 is the FlatBuffer of program.fbs and starts at a multiple of
+// 64; every other section (code, constants) starts at a multiple of 4096, so that it can be mapped. Sections
+// lie in the order of the table without overlap, every byte between them is zero, and the last one ends the
+// file. The digest is the SHA-256 of the file with the digest's own bytes as zero: it detects damage, not
+// malice, since a program is code. A second, short digest covers what no rule of verification could tell
+// right from wrong; see Trust.h.
 #pragma once
 
 #include <array>
@@ -14,7 +15,8 @@
 
 namespace moert {
 
-/// The first bytes of every program. The shape is PNG's: it shows a transfer that changed line ends or the high bit.
+/// The first bytes of every program. The shape is PNG's: it shows a transfer that changed line ends or the
+/// high bit.
 inline constexpr std::array<uint8_t, 8> kProgramMagic = {0x89, 'M', 'O', 'E', '\r', '\n', 0x1a, '\n'};
 
 /// The schema's version. A change that an older loader cannot read raises major; an added field raises minor.
@@ -52,8 +54,8 @@ Digest digestOf(std::span<const uint8_t> file);
 /// Writes the right digest into the header of a file. Leaves `trust` alone.
 void seal(std::span<uint8_t> file);
 
-/// Lays out and seals a file: `flatbuffer` (finished, of the program's schema) becomes section 0, and sections[i]
-/// section i + 1.
+/// Lays out and seals a file: `flatbuffer` (finished, of the program's schema) becomes section 0, and
+/// sections[i] section i + 1.
 std::vector<uint8_t> encodeProgram(std::span<const uint8_t> flatbuffer,
                                    std::span<const std::span<const uint8_t>> sections);
 

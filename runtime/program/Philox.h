@@ -1,7 +1,7 @@
-// Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011), and the conversions to
-// uniform and normal numbers that every part of the project agrees on to the bit: compiled kernels, the evaluator,
-// initial values, and the tests' witnesses. docs/architecture.md states the counter's layout. A number depends on
-// nothing but (seed, stream, step, index).
+// Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011), and the conversions
+// to uniform and normal numbers that every part of the project agrees on to the bit: compiled kernels, the
+// evaluator, initial values, and the tests' witnesses. docs/architecture.md states the counter's layout. A
+// number depends on nothing but (seed, stream, step, index).
 #pragma once
 
 #include <array>

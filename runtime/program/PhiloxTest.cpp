@@ -1,4 +1,5 @@
-// Philox against the known answers of its authors (Random123, kat_vectors), and initial values against their rules.
+// Philox against the known answers of its authors (Random123, kat_vectors), and initial values against their
+// rules.
 #include "runtime/program/Philox.h"
 #include "runtime/session/States.h"
 #include "test/support/TestProgram.h"

@@ -1,7 +1,8 @@
-// Loading, and the questions that one asks a program. The bytes start at a page, so that every section has the
-// alignment in memory that it has in the file, and end where the file ends, so that sanitizers see a read past it.
+// Loading, and the questions that one asks a program. The bytes start at a page, so that every section has
+// the alignment in memory that it has in the file, and end where the file ends, so that sanitizers see a read
+// past it.
 #include "runtime/program/Program.h"
-#include "runtime/base/NearestName.h"
+#include "runtime/base/Nearest.h"
 #include "runtime/program/CodeImage.h"
 #include "runtime/program/Trust.h"
 #include "runtime/program/Verify.h"
@@ -58,7 +59,8 @@ Result<std::shared_ptr<const Program>> Program::load(const std::string &path) {
   if (fstat(file, &status) != 0)
     return cannot("read", path);
   if (!S_ISREG(status.st_mode))
-    return invalidInput(path, ": expected a program file, found ", S_ISDIR(status.st_mode) ? "a folder" : "a device");
+    return invalidInput(path, ": expected a program file, found ",
+                        S_ISDIR(status.st_mode) ? "a folder" : "a device");
   MOERT_ASSIGN(Bytes bytes, allocate(size_t(status.st_size), path));
   // Copied, not mapped: a file that shrinks while we run must not take the process down.
   size_t done = 0;
@@ -96,7 +98,8 @@ Result<std::shared_ptr<const Program>> Program::verifyBytes(Bytes bytes, std::st
   program->path_ = std::move(name);
   auto failed = [&](Status status) { return std::move(status).in(program->path_); };
 
-  Result<std::vector<std::span<const uint8_t>>> sections = verifyFile({program->bytes_.data.get(), program->bytes_.size});
+  Result<std::vector<std::span<const uint8_t>>> sections =
+      verifyFile({program->bytes_.data.get(), program->bytes_.size});
   if (!sections)
     return failed(sections.status());
   program->sections_ = *std::move(sections);
@@ -110,7 +113,8 @@ Result<std::shared_ptr<const Program>> Program::verifyBytes(Bytes bytes, std::st
   program->codes_ = *std::move(codes);
   const auto &header = *reinterpret_cast<const Header *>(program->bytes_.data.get());
   if (trustOf(*program->table_, program->sections_) != header.trust)
-    return failed(broken("V28", "the code, or a number that it relies on, is not what the compiler wrote; compile it again"));
+    return failed(broken(
+        "V28", "the code, or a number that it relies on, is not what the compiler wrote; compile it again"));
 
   for (uint8_t byte : header.digest) {
     program->digest_ += "0123456789abcdef"[byte >> 4];
@@ -122,13 +126,14 @@ Result<std::shared_ptr<const Program>> Program::verifyBytes(Bytes bytes, std::st
 std::string_view Program::name() const { return table_->name()->string_view(); }
 
 Result<const fb::Entry *> Program::entry(std::string_view name) const {
-  std::vector<std::string_view> names;
+  std::vector<std::string> names;
   for (const fb::Entry *entry : *table_->entries()) {
     if (entry->name()->string_view() == name)
       return entry;
-    names.push_back(entry->name()->string_view());
+    names.push_back(entry->name()->str());
   }
-  return invalidInput(path_, ": expected an entry of the program, found '", name, "'; ", describeNames(name, names));
+  return invalidInput(path_, ": expected an entry of the program, found '", name, "'",
+                      suggestion(name, names));
 }
 
 std::optional<std::string_view> Program::config(std::string_view key) const {
@@ -165,9 +170,9 @@ Result<int64_t> evaluateExpr(const fb::Expr &expr, Binding binding) {
   int depth = 0;
   for (const fb::ExprOp *op : *expr.ops()) {
     if (op->code() == fb::ExprCode::constant || op->code() == fb::ExprCode::symbol) {
-      stack[depth++] = op->code() == fb::ExprCode::constant          ? op->value()
+      stack[depth++] = op->code() == fb::ExprCode::constant    ? op->value()
                        : op->value() == int64_t(fb::Symbol::D) ? binding.domains
-                                                                     : binding.rows;
+                                                               : binding.rows;
       continue;
     }
     int64_t b = stack[--depth], &a = stack[depth - 1];

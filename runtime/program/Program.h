@@ -1,7 +1,8 @@
-// A compiled program in memory. The only ways to get one are `load` and `verify`, which check every byte that anything
-// behind them relies on: digest, structure, then meaning (Verify.cpp has the numbered rules). So whoever holds a
-// Program may follow any index in it. Whether this machine can run its code is asked when a session opens; inspecting
-// a program for another CPU is fine. A Program never changes and may be shared between threads.
+// A compiled program in memory. The only ways to get one are `load` and `verify`, which check every byte that
+// anything behind them relies on: digest, structure, then meaning (Verify.cpp has the numbered rules). So
+// whoever holds a Program may follow any index in it. Whether this machine can run its code is asked when a
+// session opens; inspecting a program for another CPU is fine. A Program never changes and may be shared
+// between threads.
 #pragma once
 
 #include "runtime/base/Result.h"

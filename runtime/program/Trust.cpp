@@ -1,5 +1,5 @@
-// Hashes, target by target, the code, the constants, and every launch as the code sees it: symbols and expressions by what
-// they say, not by where they stand in the tables.
+// Hashes, target by target, the code, the constants, and every launch as the code sees it: symbols and
+// expressions by what they say, not by where they stand in the tables.
 #include "runtime/program/Trust.h"
 
 #include <cstring>
@@ -23,7 +23,9 @@ public:
     number(size); // so that no two sequences run together to the same bytes
     SHA256Update(&context_, static_cast<const uint8_t *>(data), size);
   }
-  void number(uint64_t value) { SHA256Update(&context_, reinterpret_cast<const uint8_t *>(&value), sizeof value); }
+  void number(uint64_t value) {
+    SHA256Update(&context_, reinterpret_cast<const uint8_t *>(&value), sizeof value);
+  }
 
   void expr(uint64_t index) {
     if (index >= program_.exprs()->size()) {

@@ -1,8 +1,9 @@
-// The meaning of a program, checked rule by rule before anything acts on it. Afterwards every index is in range, every
-// enumerator is known, names are unique, launches match the kernels that they call, and each temporary is written
-// before it is read and lives exactly as long as it is used. Sizes depend on the batch: see session/Layout.cpp.
-#include "runtime/program/Program.h"
+// The meaning of a program, checked rule by rule before anything acts on it. Afterwards every index is in
+// range, every enumerator is known, names are unique, launches match the kernels that they call, and each
+// temporary is written before it is read and lives exactly as long as it is used. Sizes depend on the batch:
+// see session/Layout.cpp.
 #include "runtime/program/Verify.h"
+#include "runtime/program/Program.h"
 
 #include <cmath>
 #include <string_view>
@@ -69,7 +70,8 @@ Status Verifier::text(const flatbuffers::String *string, const char *what, bool 
   return {};
 }
 
-Status Verifier::index(const char *rule, uint64_t value, size_t size, const char *what, std::string_view where) {
+Status Verifier::index(const char *rule, uint64_t value, size_t size, const char *what,
+                       std::string_view where) {
   if (value < size)
     return {};
   return broken(rule, where, ": expected ", what, " below ", size, ", found ", value);
@@ -93,7 +95,8 @@ Status Verifier::expressions() {
         [[fallthrough]];
       case fb::ExprCode::constant:
         if (++depth > kMaxExprDepth)
-          return broken("V11", "expression ", i, ": expected at most ", kMaxExprDepth, " values on the stack");
+          return broken("V11", "expression ", i, ": expected at most ", kMaxExprDepth,
+                        " values on the stack");
         break;
       case fb::ExprCode::add:
       case fb::ExprCode::sub:
@@ -132,8 +135,8 @@ Status Verifier::states() {
     if (!paths.insert(state->path()->string_view()).second)
       return broken("V12", where, ": expected a path of its own, found it twice");
     if (!known(state->kind(), fb::StateKind::MAX) || !known(state->type(), fb::ElementType::MAX))
-      return broken("V12", where, ": expected a known kind and element type, found ", int(state->kind()), " and ",
-                    int(state->type()));
+      return broken("V12", where, ": expected a known kind and element type, found ", int(state->kind()),
+                    " and ", int(state->type()));
     if (state->shape()->size() > kMaxRank)
       return broken("V12", where, ": expected at most ", kMaxRank, " axes, found ", state->shape()->size());
     int64_t bytes = int64_t(elementBytes(state->type()));
@@ -144,20 +147,21 @@ Status Verifier::states() {
       return broken("V12", where, ": expected at most ", kMaxStateBytes, " bytes of state");
     const fb::Init &init = *state->init();
     if (!known(init.kind(), fb::InitKind::MAX) || !std::isfinite(init.a()) || !std::isfinite(init.b()))
-      return broken("V12", where, ": expected a known rule of finite numbers, found rule ", int(init.kind()), " (",
-                    init.a(), ", ", init.b(), ")");
+      return broken("V12", where, ": expected a known rule of finite numbers, found rule ", int(init.kind()),
+                    " (", init.a(), ", ", init.b(), ")");
     if (init.kind() == fb::InitKind::uniform ? init.b() < init.a()
                                              : init.kind() != fb::InitKind::constant && init.b() < 0)
-      return broken("V12", where, ": expected an ordered range or a positive deviation, found (", init.a(), ", ",
-                    init.b(), ")");
+      return broken("V12", where, ": expected an ordered range or a positive deviation, found (", init.a(),
+                    ", ", init.b(), ")");
     if (init.kind() != fb::InitKind::constant && state->type() != fb::ElementType::f32)
-      return broken("V12", where, ": expected random initial values to be f32, found ", elementName(state->type()));
+      return broken("V12", where, ": expected random initial values to be f32, found ",
+                    elementName(state->type()));
     MOERT_TRY(text(state->of(), "a parameter's path", /*optional=*/true));
   }
   for (const fb::State *state : *p().states())
     if (state->of() && !paths.count(state->of()->string_view()))
-      return broken("V12", "state '", state->path()->string_view(), "': expected to belong to a state, found '",
-                    state->of()->string_view(), "'");
+      return broken("V12", "state '", state->path()->string_view(),
+                    "': expected to belong to a state, found '", state->of()->string_view(), "'");
   return {};
 }
 
@@ -176,7 +180,8 @@ Status Verifier::scalars() {
   return {};
 }
 
-// V14: entries and their ports have unique names and known shapes; a training entry says its loss and whether it is finite.
+// V14: entries and their ports have unique names and known shapes; a training entry says its loss and whether
+// it is finite.
 Status Verifier::port(const fb::Port &port, std::string_view entry) {
   MOERT_TRY(text(port.name(), "a port's name"));
   std::string where = concat("entry '", entry, "', '", port.name()->string_view(), "'");
@@ -199,13 +204,14 @@ Status Verifier::entries() {
     if (!names.insert(name).second)
       return broken("V14", "entry '", name, "': expected a name of its own, found it twice");
     if (!known(entry->kind(), fb::EntryKind::MAX) || !std::isfinite(entry->flops_per_image()))
-      return broken("V14", "entry '", name, "': expected a known kind and finite FLOPs, found ", int(entry->kind()),
-                    " and ", entry->flops_per_image());
+      return broken("V14", "entry '", name, "': expected a known kind and finite FLOPs, found ",
+                    int(entry->kind()), " and ", entry->flops_per_image());
     MOERT_TRY(text(entry->objective(), "an objective's name", /*optional=*/true));
     for (const fb::Saved *saved : *entry->saved()) {
       MOERT_TRY(text(saved->name(), "a saved value's name"));
       MOERT_TRY(text(saved->reason(), "a reason", /*optional=*/true));
-      MOERT_TRY(index("V14", saved->bytes(), count(p().exprs()), "an expression", concat("entry '", name, "'")));
+      MOERT_TRY(
+          index("V14", saved->bytes(), count(p().exprs()), "an expression", concat("entry '", name, "'")));
     }
     unsigned required = 0;
     for (const auto *ports : {entry->inputs(), entry->outputs()}) {
@@ -214,7 +220,8 @@ Status Verifier::entries() {
         MOERT_TRY(port(*each, name));
         std::string_view portName = each->name()->string_view();
         if (!seen.insert(portName).second)
-          return broken("V14", "entry '", name, "', '", portName, "': expected a name of its own, found it twice");
+          return broken("V14", "entry '", name, "', '", portName,
+                        "': expected a name of its own, found it twice");
         required += ports == entry->outputs() && (portName == "loss" || portName == "finite") &&
                     each->type() == fb::ElementType::f32 && each->shape()->size() == 0;
       }
@@ -235,7 +242,8 @@ Status Verifier::config() {
     MOERT_TRY(text(pair->key(), "a key"));
     MOERT_TRY(text(pair->value(), "a value", /*optional=*/true));
     if (!keys.insert(pair->key()->string_view()).second)
-      return broken("V15", "config '", pair->key()->string_view(), "': expected a key of its own, found it twice");
+      return broken("V15", "config '", pair->key()->string_view(),
+                    "': expected a key of its own, found it twice");
   }
   return {};
 }
@@ -289,11 +297,12 @@ Status Verifier::kernels(const fb::Target &target, const CodeImage &image) {
     if (!image.functions.count(kernel->symbol()->string_view()))
       return broken("V18", where, ": expected a function in the code section, found none");
     if (kernel->scratch() > kMaxScratch)
-      return broken("V18", where, ": expected at most ", kMaxScratch, " bytes of scratch, found ", kernel->scratch());
+      return broken("V18", where, ": expected at most ", kMaxScratch, " bytes of scratch, found ",
+                    kernel->scratch());
     for (const fb::KernelParam *param : *kernel->params())
       if (!known(param->access(), fb::Access::MAX) || !known(param->type(), fb::ElementType::MAX))
-        return broken("V18", where, ": expected known accesses and element types, found ", int(param->access()),
-                      " and ", int(param->type()));
+        return broken("V18", where, ": expected known accesses and element types, found ",
+                      int(param->access()), " and ", int(param->type()));
     for (const fb::KernelParam *param : *kernel->params()) {
       if (param->over() < 0)
         continue;
@@ -303,7 +312,8 @@ Status Verifier::kernels(const fb::Target &target, const CodeImage &image) {
         sound = read.access() == fb::Access::read && read.type() == param->type();
       }
       if (!sound)
-        return broken("V18", where, ": expected a written parameter to share the buffer of a read one of its type, found ",
+        return broken("V18", where,
+                      ": expected a written parameter to share the buffer of a read one of its type, found ",
                       param->over());
     }
   }
@@ -322,8 +332,8 @@ Status Verifier::buffers(const fb::Target &target, const fb::Plan &plan) {
     std::string where = concat("entry '", entryName, "', buffer ", i);
     MOERT_TRY(text(buffer.name(), "a buffer's name", /*optional=*/true));
     if (!known(buffer.kind(), fb::BufferKind::MAX) || !known(buffer.type(), fb::ElementType::MAX))
-      return broken("V19", where, ": expected a known kind and element type, found ", int(buffer.kind()), " and ",
-                    int(buffer.type()));
+      return broken("V19", where, ": expected a known kind and element type, found ", int(buffer.kind()),
+                    " and ", int(buffer.type()));
     MOERT_TRY(index("V19", buffer.extent(), count(p().exprs()), "an expression", where));
     if (buffer.alignment() < elementBytes(buffer.type()) || buffer.alignment() > kSectionAlignment ||
         (buffer.alignment() & (buffer.alignment() - 1)) != 0)
@@ -371,13 +381,14 @@ Status Verifier::constant(const fb::Target &target, const fb::Buffer &buffer, co
 
 static std::string launchName(const fb::Program &program, const fb::Plan &plan, const fb::Launch &launch,
                               uint32_t number) {
-  return concat("entry '", program.entries()->Get(plan.entry())->name()->string_view(), "', launch ", number, " (",
-                launch.op() ? launch.op()->string_view() : std::string_view("unnamed"), ")");
+  return concat("entry '", program.entries()->Get(plan.entry())->name()->string_view(), "', launch ", number,
+                " (", launch.op() ? launch.op()->string_view() : std::string_view("unnamed"), ")");
 }
 
-// V22: a launch calls a kernel with what the kernel declares. V23: no buffer that a launch writes is named twice by it,
-// but for a pair that the kernel declares to work in place.
-Status Verifier::launch(const fb::Target &target, const fb::Plan &plan, const fb::Launch &launch, uint32_t number) {
+// V22: a launch calls a kernel with what the kernel declares. V23: no buffer that a launch writes is named
+// twice by it, but for a pair that the kernel declares to work in place.
+Status Verifier::launch(const fb::Target &target, const fb::Plan &plan, const fb::Launch &launch,
+                        uint32_t number) {
   for (const flatbuffers::String *string : {launch.op(), launch.path(), launch.file()})
     MOERT_TRY(text(string, "a launch's origin", /*optional=*/true));
   std::string where = launchName(p(), plan, launch, number);
@@ -386,8 +397,8 @@ Status Verifier::launch(const fb::Target &target, const fb::Plan &plan, const fb
   where += concat(", kernel '", kernel.symbol()->string_view(), "'");
   size_t params = count(kernel.params());
   if (count(launch.buffers()) != params || count(launch.extents()) != params)
-    return broken("V22", where, ": expected ", params, " buffers and extents, found ", count(launch.buffers()),
-                  " and ", count(launch.extents()));
+    return broken("V22", where, ": expected ", params, " buffers and extents, found ",
+                  count(launch.buffers()), " and ", count(launch.extents()));
   if (count(launch.scalars()) != kernel.scalars())
     return broken("V22", where, ": expected ", kernel.scalars(), " scalars, found ", count(launch.scalars()));
   if (launch.grain() == 0)
@@ -409,7 +420,8 @@ Status Verifier::launch(const fb::Target &target, const fb::Plan &plan, const fb
                     elementName(buffer.type()));
     MOERT_TRY(access(plan, buffer, param.access(), prepare, where));
     for (unsigned j = 0; j < params; ++j)
-      if (j != i && launch.buffers()->Get(j) == at && param.access() != fb::Access::read && param.over() != int(j))
+      if (j != i && launch.buffers()->Get(j) == at && param.access() != fb::Access::read &&
+          param.over() != int(j))
         return broken("V23", where, ": expected buffers that do not alias what is written, found buffer ", at,
                       " twice");
   }
@@ -431,8 +443,8 @@ Status Verifier::argument(const fb::Arg &arg, const std::string &where) {
   return broken("V22", where, ": expected a known kind of scalar, found ", int(arg.kind()));
 }
 
-// V24: what may be done to a buffer follows from its kind. Inputs and constants are read; states change in training
-// entries only; prepare sees nothing of a batch, and what it makes are temporaries.
+// V24: what may be done to a buffer follows from its kind. Inputs and constants are read; states change in
+// training entries only; prepare sees nothing of a batch, and what it makes are temporaries.
 Status Verifier::access(const fb::Plan &plan, const fb::Buffer &buffer, fb::Access access, bool prepare,
                         const std::string &where) {
   bool writes = access != fb::Access::read;
@@ -456,12 +468,13 @@ Status Verifier::access(const fb::Plan &plan, const fb::Buffer &buffer, fb::Acce
   }
   if (allowed)
     return {};
-  return broken("V24", where, ": expected ", prepare ? "prepare" : "a step", " not to ", writes ? "write" : "read",
-                " a buffer of kind ", fb::EnumNameBufferKind(buffer.kind()));
+  return broken("V24", where, ": expected ", prepare ? "prepare" : "a step", " not to ",
+                writes ? "write" : "read", " a buffer of kind ", fb::EnumNameBufferKind(buffer.kind()));
 }
 
-// V25: a temporary or output is written before it is read. V26: a temporary's lifetime is from its first launch to its
-// last, or to the plan's end where prepare made it and a step reads it. V27: every output is written.
+// V25: a temporary or output is written before it is read. V26: a temporary's lifetime is from its first
+// launch to its last, or to the plan's end where prepare made it and a step reads it. V27: every output is
+// written.
 Status Verifier::lifetimes(const fb::Target &target, const fb::Plan &plan) {
   struct Use {
     int64_t first = -1, last = -1;
@@ -496,8 +509,8 @@ Status Verifier::lifetimes(const fb::Target &target, const fb::Plan &plan) {
     bool prepared = uses[i].first >= 0 && uses[i].first < prepares && uses[i].last >= prepares;
     int64_t last = prepared ? launches - 1 : uses[i].last;
     if (buffer.first() != uses[i].first || buffer.last() != last)
-      return broken("V26", entry, ", buffer ", i, ": expected to live from launch ", uses[i].first, " to ", last,
-                    ", where it is used, found ", buffer.first(), " to ", buffer.last());
+      return broken("V26", entry, ", buffer ", i, ": expected to live from launch ", uses[i].first, " to ",
+                    last, ", where it is used, found ", buffer.first(), " to ", buffer.last());
   }
   for (unsigned i = 0; i < written.size(); ++i)
     if (!written[i])
@@ -522,8 +535,8 @@ Result<std::vector<std::unique_ptr<CodeImage>>> Verifier::run() {
 
 } // namespace
 
-Result<std::vector<std::unique_ptr<CodeImage>>> verifyMeaning(const moe::fb::Program &program,
-                                                              std::span<const std::span<const uint8_t>> sections) {
+Result<std::vector<std::unique_ptr<CodeImage>>>
+verifyMeaning(const moe::fb::Program &program, std::span<const std::span<const uint8_t>> sections) {
   return Verifier(program, sections).run();
 }
 

@@ -1,6 +1,7 @@
-// The rules that a program's bytes must keep, by number: V01-V09 are about the file, V10-V28 about what it says, and
-// B01-B09 (session/Layout.h) about sizes, which are known when a session binds a batch. A failure's message ends in its
-// rule's number; VerifyTest breaks every one of them. docs/program.md lists them for people.
+// The rules that a program's bytes must keep, by number: V01-V09 are about the file, V10-V28 about what it
+// says, and B01-B09 (session/Layout.h) about sizes, which are known when a session binds a batch. A failure's
+// message ends in its rule's number; VerifyTest breaks every one of them. docs/program.md lists them for
+// people.
 #pragma once
 
 #include "runtime/base/Result.h"
@@ -22,7 +23,7 @@ Result<std::vector<std::span<const uint8_t>>> verifyFile(std::span<const uint8_t
 /// V07: that section 0 is a FlatBuffer of the schema.
 Result<const moe::fb::Program *> verifyStructure(std::span<const uint8_t> flatbuffer);
 /// V10 and up: that every name, index, number and lifetime makes sense. Gives the code images, one a target.
-Result<std::vector<std::unique_ptr<CodeImage>>> verifyMeaning(const moe::fb::Program &program,
-                                                              std::span<const std::span<const uint8_t>> sections);
+Result<std::vector<std::unique_ptr<CodeImage>>>
+verifyMeaning(const moe::fb::Program &program, std::span<const std::span<const uint8_t>> sections);
 
 } // namespace moert

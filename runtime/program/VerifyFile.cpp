@@ -1,5 +1,5 @@
-// The file's part of verification: what can be said before a byte of the FlatBuffer is followed. The version is
-// compared before the digest, so that a program of another version is told from a damaged one.
+// The file's part of verification: what can be said before a byte of the FlatBuffer is followed. The version
+// is compared before the digest, so that a program of another version is told from a damaged one.
 #include "runtime/program/Verify.h"
 
 #include <cstring>
@@ -17,14 +17,15 @@ Result<std::vector<std::span<const uint8_t>>> verifyFile(std::span<const uint8_t
   if (memcmp(file.data(), kProgramMagic.data(), magicBytes) != 0)
     return broken("V02", "expected a program written by `moec compile`, found a file of another kind");
   if (file.size() < sizeof(Header) + sizeof(SectionRange) || file.size() > kMaxFileBytes)
-    return broken("V01", "expected a program of ", sizeof(Header) + sizeof(SectionRange), " to ", kMaxFileBytes,
-                  " bytes, found ", file.size(), "; copy or compile it again");
+    return broken("V01", "expected a program of ", sizeof(Header) + sizeof(SectionRange), " to ",
+                  kMaxFileBytes, " bytes, found ", file.size(), "; copy or compile it again");
   Header header;
   memcpy(&header, file.data(), sizeof header);
   if (header.major != kSchemaMajor)
-    return broken("V03", "expected schema version ", kSchemaMajor, ", found ", header.major, ".", header.minor,
-                  header.major > kSchemaMajor ? "; this moert is too old: build the version that made the program"
-                                              : "; compile it again with this version's moec");
+    return broken(
+        "V03", "expected schema version ", kSchemaMajor, ", found ", header.major, ".", header.minor,
+        header.major > kSchemaMajor ? "; this moert is too old: build the version that made the program"
+                                    : "; compile it again with this version's moec");
   if (header.fileSize != file.size())
     return broken("V04", "expected ", header.fileSize, " bytes, found ", file.size(),
                   header.fileSize > file.size() ? "; the file is truncated: copy or compile it again"
@@ -44,8 +45,8 @@ Result<std::vector<std::span<const uint8_t>>> verifyFile(std::span<const uint8_t
     uint64_t alignment = i == 0 ? kFlatBufferAlignment : kSectionAlignment;
     uint64_t expected = (end + alignment - 1) / alignment * alignment;
     if (range.offset != expected || range.offset > file.size() || range.size > file.size() - range.offset)
-      return broken("V06", "expected section ", i, " at byte ", expected, " and inside the file, found ", range.size,
-                    " bytes at ", range.offset);
+      return broken("V06", "expected section ", i, " at byte ", expected, " and inside the file, found ",
+                    range.size, " bytes at ", range.offset);
     for (uint64_t at = end; at < range.offset; ++at)
       if (file[at] != 0)
         return broken("V06", "expected zeros between sections, found ", int(file[at]), " at byte ", at);
@@ -53,12 +54,14 @@ Result<std::vector<std::span<const uint8_t>>> verifyFile(std::span<const uint8_t
     end = range.offset + range.size;
   }
   if (end != file.size())
-    return broken("V06", "expected the last section to end the file's ", file.size(), " bytes, found its end at ", end);
+    return broken("V06", "expected the last section to end the file's ", file.size(),
+                  " bytes, found its end at ", end);
   return sections;
 }
 
 Result<const moe::fb::Program *> verifyStructure(std::span<const uint8_t> flatbuffer) {
-  flatbuffers::Verifier verifier(flatbuffer.data(), flatbuffer.size(), /*max_depth=*/16, /*max_tables=*/1 << 20);
+  flatbuffers::Verifier verifier(flatbuffer.data(), flatbuffer.size(), /*max_depth=*/16,
+                                 /*max_tables=*/1 << 20);
   if (flatbuffer.size() < 16 || !moe::fb::VerifyProgramBuffer(verifier))
     return broken("V07", "section 0 is not a FlatBuffer of the program's schema; compile it again");
   return moe::fb::GetProgram(flatbuffer.data());

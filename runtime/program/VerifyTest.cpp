@@ -1,5 +1,6 @@
-// Breaks every numbered rule of verification by one change to a sound program, and looks for that rule's number in the
-// refusal. The last test counts the rules that the sources name, so that a new rule needs a case here.
+// Breaks every numbered rule of verification by one change to a sound program, and looks for that rule's
+// number in the refusal. The last test counts the rules that the sources name, so that a new rule needs a
+// case here.
 #include "runtime/program/Verify.h"
 #include "runtime/cpu/KernelCode.h"
 #include "runtime/session/Layout.h"
@@ -42,7 +43,8 @@ void expectTable(const char *rule, const char *words, const std::function<void(T
 }
 
 /// A change to the file's bytes; `reseal` gives it a valid digest again.
-void expectBytes(const char *rule, const char *words, bool reseal, const std::function<void(std::vector<uint8_t> &)> &change) {
+void expectBytes(const char *rule, const char *words, bool reseal,
+                 const std::function<void(std::vector<uint8_t> &)> &change) {
   std::vector<uint8_t> bytes = testProgram().encode();
   change(bytes);
   if (reseal)
@@ -108,7 +110,8 @@ TEST(Verify, File) {
   expectBytes("V01", "empty", false, [](auto &bytes) { bytes.clear(); });
   expectBytes("V01", "found 79", false, [](auto &bytes) { bytes.resize(79); });
   expectBytes("V02", "another kind", true, [](auto &bytes) { bytes[1] = 'm'; });
-  expectBytes("V03", "too old", true, [](auto &bytes) { put<uint16_t>(bytes, offsetof(Header, major), kSchemaMajor + 1); });
+  expectBytes("V03", "too old", true,
+              [](auto &bytes) { put<uint16_t>(bytes, offsetof(Header, major), kSchemaMajor + 1); });
   expectBytes("V03", "compile it again", true,
               [](auto &bytes) { put<uint16_t>(bytes, offsetof(Header, major), kSchemaMajor - 1); });
   expectBytes("V04", "truncated", false, [](auto &bytes) { bytes.pop_back(); });
@@ -118,19 +121,23 @@ TEST(Verify, File) {
 
 TEST(Verify, Sections) {
   constexpr size_t table = sizeof(Header);
-  expectBytes("V06", "sections, found 0", true, [](auto &bytes) { put<uint32_t>(bytes, offsetof(Header, sections), 0); });
-  expectBytes("V06", "sections", true, [](auto &bytes) { put<uint32_t>(bytes, offsetof(Header, sections), 65); });
+  expectBytes("V06", "sections, found 0", true,
+              [](auto &bytes) { put<uint32_t>(bytes, offsetof(Header, sections), 0); });
+  expectBytes("V06", "sections", true,
+              [](auto &bytes) { put<uint32_t>(bytes, offsetof(Header, sections), 65); });
   expectBytes("V06", "section 1", true, [&](auto &bytes) { put<uint64_t>(bytes, table + 16, 64); });
   expectBytes("V06", "section 1", true, [&](auto &bytes) { put<uint64_t>(bytes, table + 24, UINT64_MAX); });
-  expectBytes("V06", "zeros", true, [&](auto &bytes) { bytes[get<uint64_t>(bytes, table) + get<uint64_t>(bytes, table + 8)] = 1; });
-  expectBytes("V06", "last section", true, [&](auto &bytes) {
-    put<uint64_t>(bytes, table + 40, get<uint64_t>(bytes, table + 40) - 1);
-  });
+  expectBytes("V06", "zeros", true,
+              [&](auto &bytes) { bytes[get<uint64_t>(bytes, table) + get<uint64_t>(bytes, table + 8)] = 1; });
+  expectBytes("V06", "last section", true,
+              [&](auto &bytes) { put<uint64_t>(bytes, table + 40, get<uint64_t>(bytes, table + 40) - 1); });
 }
 
 TEST(Verify, Structure) {
-  expectBytes("V07", "FlatBuffer", true, [](auto &bytes) { bytes[get<uint64_t>(bytes, sizeof(Header)) + 3] = 0x7f; });
-  expectBytes("V07", "FlatBuffer", true, [](auto &bytes) { bytes[get<uint64_t>(bytes, sizeof(Header)) + 4] = 'X'; });
+  expectBytes("V07", "FlatBuffer", true,
+              [](auto &bytes) { bytes[get<uint64_t>(bytes, sizeof(Header)) + 3] = 0x7f; });
+  expectBytes("V07", "FlatBuffer", true,
+              [](auto &bytes) { bytes[get<uint64_t>(bytes, sizeof(Header)) + 4] = 'X'; });
 }
 
 TEST(Verify, Texts) {
@@ -141,15 +148,21 @@ TEST(Verify, Texts) {
 
 TEST(Verify, Expressions) {
   using moe::fb::ExprCode;
-  auto ops = [](TestProgram &p, std::vector<moe::fb::ExprOp> steps) { p.table.exprs[kB]->ops = std::move(steps); };
+  auto ops = [](TestProgram &p, std::vector<moe::fb::ExprOp> steps) {
+    p.table.exprs[kB]->ops = std::move(steps);
+  };
   using Op = moe::fb::ExprOp;
   expectTable("V11", "1 to", [&](TestProgram &p) { ops(p, {}); });
-  expectTable("V11", "fewer", [&](TestProgram &p) { ops(p, {Op(ExprCode::symbol, 0), Op(ExprCode::mul, 0)}); });
-  expectTable("V11", "one value", [&](TestProgram &p) { ops(p, {Op(ExprCode::symbol, 0), Op(ExprCode::symbol, 1)}); });
+  expectTable("V11", "fewer",
+              [&](TestProgram &p) { ops(p, {Op(ExprCode::symbol, 0), Op(ExprCode::mul, 0)}); });
+  expectTable("V11", "one value",
+              [&](TestProgram &p) { ops(p, {Op(ExprCode::symbol, 0), Op(ExprCode::symbol, 1)}); });
   expectTable("V11", "known code", [&](TestProgram &p) { ops(p, {Op(ExprCode(99), 0)}); });
   expectTable("V11", "threads", [&](TestProgram &p) { ops(p, {Op(ExprCode::symbol, 2)}); });
-  expectTable("V11", "stack", [&](TestProgram &p) { ops(p, std::vector<Op>(65, Op(ExprCode::constant, 1))); });
-  expectTable("V11", "steps", [&](TestProgram &p) { ops(p, std::vector<Op>(5000, Op(ExprCode::constant, 1))); });
+  expectTable("V11", "stack",
+              [&](TestProgram &p) { ops(p, std::vector<Op>(65, Op(ExprCode::constant, 1))); });
+  expectTable("V11", "steps",
+              [&](TestProgram &p) { ops(p, std::vector<Op>(5000, Op(ExprCode::constant, 1))); });
 }
 
 TEST(Verify, States) {
@@ -159,10 +172,12 @@ TEST(Verify, States) {
   expectTable("V12", "known kind", [](TestProgram &p) { p.table.states[kW]->type = ElementType(9); });
   expectTable("V12", "positive", [](TestProgram &p) { p.table.states[kW]->shape = {3, 0}; });
   expectTable("V12", "positive", [](TestProgram &p) { p.table.states[kW]->shape = {int64_t(1) << 62, 8}; });
-  expectTable("V12", "bytes of state", [](TestProgram &p) { p.table.states[kW]->shape = {int64_t(1) << 40}; });
+  expectTable("V12", "bytes of state",
+              [](TestProgram &p) { p.table.states[kW]->shape = {int64_t(1) << 40}; });
   expectTable("V12", "axes", [](TestProgram &p) { p.table.states[kW]->shape.assign(17, 1); });
   expectTable("V12", "known rule", [](TestProgram &p) { p.table.states[kW]->init->kind = InitKind(9); });
-  expectTable("V12", "finite", [](TestProgram &p) { p.table.states[kW]->init->a = std::numeric_limits<double>::infinity(); });
+  expectTable("V12", "finite",
+              [](TestProgram &p) { p.table.states[kW]->init->a = std::numeric_limits<double>::infinity(); });
   expectTable("V12", "ordered", [](TestProgram &p) { p.table.states[kW]->init->a = 1; });
   expectTable("V12", "to be f32", [](TestProgram &p) { p.table.states[kW]->type = ElementType::i32; });
   expectTable("V12", "belong", [](TestProgram &p) { p.table.states[kMomentum]->of = "fc.bias"; });
@@ -181,7 +196,8 @@ TEST(Verify, Entries) {
   expectTable("V14", "twice", [](TestProgram &p) { p.table.entries[1]->name = "train"; });
   expectTable("V14", "known kind", [](TestProgram &p) { p.table.entries[1]->kind = EntryKind(5); });
   expectTable("V14", "twice", [](TestProgram &p) { p.table.entries[0]->inputs[1]->name = "image"; });
-  expectTable("V14", "element type", [](TestProgram &p) { p.table.entries[0]->inputs[1]->type = ElementType(9); });
+  expectTable("V14", "element type",
+              [](TestProgram &p) { p.table.entries[0]->inputs[1]->type = ElementType(9); });
   expectTable("V14", "below 6, found 6", [](TestProgram &p) { p.table.entries[0]->inputs[0]->shape[0] = 6; });
   expectTable("V14", "axes", [](TestProgram &p) { p.table.entries[0]->inputs[0]->shape.assign(17, kOne); });
   expectTable("V14", "expression below", [](TestProgram &p) {
@@ -189,7 +205,8 @@ TEST(Verify, Entries) {
     p.table.entries[0]->saved[0]->name = "fc";
     p.table.entries[0]->saved[0]->bytes = 6;
   });
-  expectTable("V14", "'loss' and 'finite'", [](TestProgram &p) { p.table.entries[0]->outputs[0]->name = "cost"; });
+  expectTable("V14", "'loss' and 'finite'",
+              [](TestProgram &p) { p.table.entries[0]->outputs[0]->name = "cost"; });
 }
 
 TEST(Verify, Config) {
@@ -204,41 +221,60 @@ TEST(Verify, Targets) {
   expectTable("V16", "code section below 3", [](TestProgram &p) { p.table.targets[0]->code = 3; });
   expectTable("V16", "data section below 3", [](TestProgram &p) { p.table.targets[0]->data = 7; });
   expectTable("V16", "entry below 2", [](TestProgram &p) { p.table.targets[0]->plans[1]->entry = 2; });
-  expectTable("V16", "one plan of entry 'train', found 2", [](TestProgram &p) { p.table.targets[0]->plans[1]->entry = 0; });
-  expectTable("V16", "one plan of entry 'main', found 0", [](TestProgram &p) { p.table.targets[0]->plans.pop_back(); });
+  expectTable("V16", "one plan of entry 'train', found 2",
+              [](TestProgram &p) { p.table.targets[0]->plans[1]->entry = 0; });
+  expectTable("V16", "one plan of entry 'main', found 0",
+              [](TestProgram &p) { p.table.targets[0]->plans.pop_back(); });
 }
 
 TEST(Verify, Code) {
   expectElf("expected an ELF image", [](auto &elf) { elf.clear(); });
   expectElf("expected an ELF image", [](auto &elf) { elf[0] = 0; });
-  expectElf("x86 shared object", [](auto &elf) { put<uint16_t>(elf, offsetof(Elf64_Ehdr, e_machine), EM_AARCH64); });
+  expectElf("x86 shared object",
+            [](auto &elf) { put<uint16_t>(elf, offsetof(Elf64_Ehdr, e_machine), EM_AARCH64); });
   expectElf("program headers", [](auto &elf) { put<uint16_t>(elf, offsetof(Elf64_Ehdr, e_phentsize), 55); });
   expectElf("lies outside", [](auto &elf) { put<uint64_t>(elf, offsetof(Elf64_Ehdr, e_phoff), UINT64_MAX); });
   expectElf("loaded segments", [](auto &elf) { put<uint16_t>(elf, offsetof(Elf64_Ehdr, e_phnum), 0); });
-  expectElf("ends after", [](auto &elf) { setField(elf, segment(elf, PT_LOAD), &Elf64_Phdr::p_filesz, uint64_t(1) << 40); });
-  expectElf("sound size", [](auto &elf) { setField(elf, segment(elf, PT_LOAD), &Elf64_Phdr::p_memsz, uint64_t(1) << 40); });
-  expectElf("modulo", [](auto &elf) { setField(elf, segment(elf, PT_LOAD), &Elf64_Phdr::p_vaddr, uint64_t(8)); });
+  expectElf("ends after", [](auto &elf) {
+    setField(elf, segment(elf, PT_LOAD), &Elf64_Phdr::p_filesz, uint64_t(1) << 40);
+  });
+  expectElf("sound size",
+            [](auto &elf) { setField(elf, segment(elf, PT_LOAD), &Elf64_Phdr::p_memsz, uint64_t(1) << 40); });
+  expectElf("modulo",
+            [](auto &elf) { setField(elf, segment(elf, PT_LOAD), &Elf64_Phdr::p_vaddr, uint64_t(8)); });
   expectElf("shares a page", [](auto &elf) {
     size_t at = segment(elf, PT_LOAD) + sizeof(Elf64_Phdr);
     auto second = get<Elf64_Phdr>(elf, at);
     ASSERT_EQ(second.p_type, uint32_t(PT_LOAD));
     setField(elf, at, &Elf64_Phdr::p_vaddr, second.p_offset % 4096);
   });
-  expectElf("writable and executable", [](auto &elf) { setField(elf, segment(elf, PT_LOAD), &Elf64_Phdr::p_flags, uint32_t(PF_W | PF_X)); });
-  expectElf("thread-local", [](auto &elf) { setField(elf, segment(elf, PT_GNU_STACK), &Elf64_Phdr::p_type, uint32_t(PT_TLS)); });
-  expectElf("dynamic table ends", [](auto &elf) { setField(elf, segment(elf, PT_DYNAMIC), &Elf64_Phdr::p_offset, uint64_t(elf.size() - 8)); });
+  expectElf("writable and executable", [](auto &elf) {
+    setField(elf, segment(elf, PT_LOAD), &Elf64_Phdr::p_flags, uint32_t(PF_W | PF_X));
+  });
+  expectElf("thread-local", [](auto &elf) {
+    setField(elf, segment(elf, PT_GNU_STACK), &Elf64_Phdr::p_type, uint32_t(PT_TLS));
+  });
+  expectElf("dynamic table ends", [](auto &elf) {
+    setField(elf, segment(elf, PT_DYNAMIC), &Elf64_Phdr::p_offset, uint64_t(elf.size() - 8));
+  });
   for (int64_t tag : {DT_NEEDED, DT_RELA, DT_REL, DT_JMPREL, DT_INIT, DT_INIT_ARRAY, DT_FINI, DT_TEXTREL})
     expectElf("found dynamic tag", [&](auto &elf) { put<int64_t>(elf, dynamic(elf, DT_SYMENT), tag); });
   expectElf("expected symbols of", [](auto &elf) { put<uint64_t>(elf, dynamic(elf, DT_SYMENT) + 8, 23); });
-  expectElf("hash table", [](auto &elf) { put<uint64_t>(elf, dynamic(elf, DT_HASH) + 8, uint64_t(1) << 40); });
-  expectElf("string table", [](auto &elf) { put<uint64_t>(elf, dynamic(elf, DT_STRSZ) + 8, uint64_t(1) << 40); });
+  expectElf("hash table",
+            [](auto &elf) { put<uint64_t>(elf, dynamic(elf, DT_HASH) + 8, uint64_t(1) << 40); });
+  expectElf("string table",
+            [](auto &elf) { put<uint64_t>(elf, dynamic(elf, DT_STRSZ) + 8, uint64_t(1) << 40); });
   // Addresses and offsets agree in the first segment, where lld puts the symbols.
   auto symbol = [](const std::vector<uint8_t> &elf, unsigned i) {
     return get<uint64_t>(elf, dynamic(elf, DT_SYMTAB) + 8) + i * sizeof(Elf64_Sym);
   };
   expectElf("outside the string table", [&](auto &elf) { put<uint32_t>(elf, symbol(elf, 1), 1 << 30); });
-  expectElf("undefined", [&](auto &elf) { put<uint16_t>(elf, symbol(elf, 1) + offsetof(Elf64_Sym, st_shndx), SHN_UNDEF); });
-  expectElf("ends after its segment", [&](auto &elf) { put<uint32_t>(elf, get<uint64_t>(elf, dynamic(elf, DT_HASH) + 8) + 4, 1 << 19); });
+  expectElf("undefined", [&](auto &elf) {
+    put<uint16_t>(elf, symbol(elf, 1) + offsetof(Elf64_Sym, st_shndx), SHN_UNDEF);
+  });
+  expectElf("ends after its segment", [&](auto &elf) {
+    put<uint32_t>(elf, get<uint64_t>(elf, dynamic(elf, DT_HASH) + 8) + 4, 1 << 19);
+  });
 }
 
 TEST(Verify, Kernels) {
@@ -271,12 +307,15 @@ TEST(Verify, InPlace) {
   expectTable("V18", "share the buffer", [&](TestProgram &p) { scale(p).params[1]->over = 2; });
   expectTable("V18", "share the buffer", [&](TestProgram &p) { scale(p).params[1]->over = 1; });
   expectTable("V18", "share the buffer", [&](TestProgram &p) { scale(p).params[0]->over = 1; });
-  expectTable("V18", "share the buffer", [&](TestProgram &p) { p.table.targets[0]->kernels[kDot]->params[3]->over = 3; });
+  expectTable("V18", "share the buffer",
+              [&](TestProgram &p) { p.table.targets[0]->kernels[kDot]->params[3]->over = 3; });
 }
 
 TEST(Verify, Buffers) {
   using namespace moe::fb;
-  auto buffer = [](TestProgram &p, uint32_t i) -> BufferT & { return *p.table.targets[0]->plans[kTrain]->buffers[i]; };
+  auto buffer = [](TestProgram &p, uint32_t i) -> BufferT & {
+    return *p.table.targets[0]->plans[kTrain]->buffers[i];
+  };
   expectTable("V19", "known kind", [&](TestProgram &p) { buffer(p, kTY).kind = BufferKind(5); });
   expectTable("V19", "expression below 6", [&](TestProgram &p) { buffer(p, kTY).extent = 6; });
   expectTable("V19", "power of two", [&](TestProgram &p) { buffer(p, kTY).alignment = 48; });
@@ -285,7 +324,8 @@ TEST(Verify, Buffers) {
   expectTable("V19", "at most 64", [&](TestProgram &p) { buffer(p, kTW).alignment = 128; });
   expectTable("V19", "state below 2", [&](TestProgram &p) { buffer(p, kTW).index = 2; });
   expectTable("V19", "port below 2", [&](TestProgram &p) { buffer(p, kTImage).index = 2; });
-  expectTable("V19", "elements of f32, found i32", [&](TestProgram &p) { buffer(p, kTW).type = ElementType::i32; });
+  expectTable("V19", "elements of f32, found i32",
+              [&](TestProgram &p) { buffer(p, kTW).type = ElementType::i32; });
   expectTable("V20", "second", [&](TestProgram &p) { buffer(p, kTMomentum).index = kW; });
   expectTable("V21", "fixed size", [&](TestProgram &p) { buffer(p, kTBias).extent = kB; });
   expectTable("V21", "68 bytes", [&](TestProgram &p) { buffer(p, kTBias).extent = kColumns; });
@@ -305,40 +345,45 @@ TEST(Verify, Launches) {
   expectTable("V22", "expression below", [&](TestProgram &p) { launch(p).flops = 99; });
   expectTable("V22", "expression below", [&](TestProgram &p) { launch(p).extents[0] = 99; });
   expectTable("V22", "buffer below 8", [&](TestProgram &p) { launch(p).buffers[0] = 8; });
-  expectTable("V22", "expression below", [&](TestProgram &p) { launch(p).scalars[0] = Arg(ArgKind::extent, -1); });
-  expectTable("V22", "scalar below", [&](TestProgram &p) { launch(p).scalars[0] = Arg(ArgKind::scalar_f32, 4); });
+  expectTable("V22", "expression below",
+              [&](TestProgram &p) { launch(p).scalars[0] = Arg(ArgKind::extent, -1); });
+  expectTable("V22", "scalar below",
+              [&](TestProgram &p) { launch(p).scalars[0] = Arg(ArgKind::scalar_f32, 4); });
   expectTable("V22", "known kind", [&](TestProgram &p) { launch(p).scalars[0] = Arg(ArgKind(17), 0); });
-  expectTable("V22", "expected f32 as buffer 0, found i32", [&](TestProgram &p) { launch(p).buffers[0] = kTLabel; });
+  expectTable("V22", "expected f32 as buffer 0, found i32",
+              [&](TestProgram &p) { launch(p).buffers[0] = kTLabel; });
   expectTable("V23", "alias", [&](TestProgram &p) { launch(p).buffers = {kTImage, kTW, kTY, kTY}; });
-  expectTable("V24", "not to write a buffer of kind input", [&](TestProgram &p) { launch(p).buffers[3] = kTImage; });
-  expectTable("V24", "not to write a buffer of kind constant", [&](TestProgram &p) {
-    launch(p).buffers = {kTImage, kTW, kTW, kTBias};
-  });
-  expectTable("V24", "prepare not to read a buffer of kind input", [&](TestProgram &p) {
-    p.table.targets[0]->plans[kMain]->prepare[0]->buffers[0] = kMImage;
-  });
-  expectTable("V24", "not to write a buffer of kind state", [&](TestProgram &p) {
-    p.table.targets[0]->plans[kMain]->step[1]->buffers[1] = kMW;
-  });
-  expectTable("V24", "prepare not to write a buffer of kind output", [&](TestProgram &p) {
-    p.table.targets[0]->plans[kMain]->prepare[0]->buffers[1] = kMLogits;
-  });
+  expectTable("V24", "not to write a buffer of kind input",
+              [&](TestProgram &p) { launch(p).buffers[3] = kTImage; });
+  expectTable("V24", "not to write a buffer of kind constant",
+              [&](TestProgram &p) { launch(p).buffers = {kTImage, kTW, kTW, kTBias}; });
+  expectTable("V24", "prepare not to read a buffer of kind input",
+              [&](TestProgram &p) { p.table.targets[0]->plans[kMain]->prepare[0]->buffers[0] = kMImage; });
+  expectTable("V24", "not to write a buffer of kind state",
+              [&](TestProgram &p) { p.table.targets[0]->plans[kMain]->step[1]->buffers[1] = kMW; });
+  expectTable("V24", "prepare not to write a buffer of kind output",
+              [&](TestProgram &p) { p.table.targets[0]->plans[kMain]->prepare[0]->buffers[1] = kMLogits; });
 }
 
 TEST(Verify, Lifetimes) {
   auto plan = [](TestProgram &p, EntryIndex i) -> moe::fb::PlanT & { return *p.table.targets[0]->plans[i]; };
-  expectTable("V25", "before it is read", [&](TestProgram &p) { plan(p, kTrain).step.erase(plan(p, kTrain).step.begin()); });
+  expectTable("V25", "before it is read",
+              [&](TestProgram &p) { plan(p, kTrain).step.erase(plan(p, kTrain).step.begin()); });
   expectTable("V26", "from launch 0 to 2", [&](TestProgram &p) { plan(p, kTrain).buffers[kTY]->last = 1; });
   expectTable("V26", "from launch 0 to 2", [&](TestProgram &p) { plan(p, kTrain).buffers[kTY]->first = 1; });
-  expectTable("V26", "from launch 0 to 3", [&](TestProgram &p) { plan(p, kMain).buffers[kMPacked]->last = 1; });
+  expectTable("V26", "from launch 0 to 3",
+              [&](TestProgram &p) { plan(p, kMain).buffers[kMPacked]->last = 1; });
   expectTable("V26", "from launch -1", [&](TestProgram &p) {
     plan(p, kTrain).buffers.push_back(std::make_unique<moe::fb::BufferT>(*plan(p, kTrain).buffers[kTY]));
   });
-  expectTable("V27", "'mark' to be written", [&](TestProgram &p) { plan(p, kMain).step.pop_back();
-    plan(p, kMain).buffers[kMPacked]->last = 2; });
+  expectTable("V27", "'mark' to be written", [&](TestProgram &p) {
+    plan(p, kMain).step.pop_back();
+    plan(p, kMain).buffers[kMPacked]->last = 2;
+  });
 }
 
-// A change that every other rule lets pass, made without the compiler: the new table under the old header's trust.
+// A change that every other rule lets pass, made without the compiler: the new table under the old header's
+// trust.
 TEST(Verify, Trust) {
   auto expectEdit = [](const std::function<void(TestProgram &)> &edit, bool refused) {
     TestProgram program = testProgram();
@@ -353,14 +398,22 @@ TEST(Verify, Trust) {
     else
       EXPECT_TRUE(verifyBytes(after).ok()) << verifyBytes(after).message();
   };
-  auto launch = [](TestProgram &p) -> moe::fb::LaunchT & { return *p.table.targets[0]->plans[kMain]->step[1]; };
+  auto launch = [](TestProgram &p) -> moe::fb::LaunchT & {
+    return *p.table.targets[0]->plans[kMain]->step[1];
+  };
   expectEdit([&](TestProgram &p) { launch(p).units = kOne; }, true);
   expectEdit([&](TestProgram &p) { launch(p).extents[0] = kOne; }, true);
-  expectEdit([&](TestProgram &p) { launch(p).scalars[0] = moe::fb::Arg(moe::fb::ArgKind::constant_f32, 0); }, true);
-  expectEdit([&](TestProgram &p) { p.table.targets[0]->plans[kMain]->prepare[0]->scalars[0].mutate_value(1); }, true);
-  expectEdit([&](TestProgram &p) { p.table.targets[0]->kernels[kDot]->scratch = 0; }, true);
-  expectEdit([&](TestProgram &p) { p.table.exprs[kColumns]->ops = {moe::fb::ExprOp(moe::fb::ExprCode::constant, 2)}; },
+  expectEdit([&](TestProgram &p) { launch(p).scalars[0] = moe::fb::Arg(moe::fb::ArgKind::constant_f32, 0); },
              true);
+  expectEdit(
+      [&](TestProgram &p) { p.table.targets[0]->plans[kMain]->prepare[0]->scalars[0].mutate_value(1); },
+      true);
+  expectEdit([&](TestProgram &p) { p.table.targets[0]->kernels[kDot]->scratch = 0; }, true);
+  expectEdit(
+      [&](TestProgram &p) {
+        p.table.exprs[kColumns]->ops = {moe::fb::ExprOp(moe::fb::ExprCode::constant, 2)};
+      },
+      true);
   expectEdit([&](TestProgram &p) { p.sections[0].back() ^= 1; }, true);
   expectEdit([&](TestProgram &p) { p.sections[1].back() ^= 1; }, true);
   expectEdit([&](TestProgram &p) { p.table.states[kW]->init->b = 1; }, false);
@@ -387,24 +440,29 @@ TEST(Bind, Rules) {
   };
   expectRule(layOutAt(testProgram(), kTrain, {int64_t(1) << 40, int64_t(1) << 40}), "B01", "overflows");
   Op divide[] = {Op(ExprCode::constant, 1), Op(ExprCode::constant, 0), Op(ExprCode::floordiv, 0)};
-  expectRule(layOutAt(with([&](TestProgram &p) { p.table.exprs[kB]->ops = {divide, divide + 3}; }), kTrain, {1, 1}), "B01",
-             "divides by zero");
+  expectRule(
+      layOutAt(with([&](TestProgram &p) { p.table.exprs[kB]->ops = {divide, divide + 3}; }), kTrain, {1, 1}),
+      "B01", "divides by zero");
   Op least[] = {Op(ExprCode::constant, INT64_MIN), Op(ExprCode::constant, -1), Op(ExprCode::ceildiv, 0)};
-  expectRule(layOutAt(with([&](TestProgram &p) { p.table.exprs[kB]->ops = {least, least + 3}; }), kTrain, {1, 1}), "B01",
-             "divides by zero");
+  expectRule(
+      layOutAt(with([&](TestProgram &p) { p.table.exprs[kB]->ops = {least, least + 3}; }), kTrain, {1, 1}),
+      "B01", "divides by zero");
   Op negative[] = {Op(ExprCode::symbol, 0), Op(ExprCode::constant, 9), Op(ExprCode::sub, 0)};
-  expectRule(layOutAt(with([&](TestProgram &p) { p.table.exprs[kB]->ops = {negative, negative + 3}; }), kTrain, {1, 1}),
+  expectRule(layOutAt(with([&](TestProgram &p) { p.table.exprs[kB]->ops = {negative, negative + 3}; }),
+                      kTrain, {1, 1}),
              "B01", "is -8");
   expectRule(layOutAt(testProgram(), kTrain, {0, 4}), "B02", "at least one");
   expectRule(layOutAt(testProgram(), kTrain, {2, -1}), "B02", "at least one");
   expectRule(layOutAt(with([](TestProgram &p) { p.table.states[kW]->shape = {4}; }), kTrain, {1, 1}), "B03",
              "expected the 4 elements");
-  expectRule(layOutAt(with([](TestProgram &p) { p.table.targets[0]->plans[0]->buffers[kTImage]->extent = kB; }), kTrain,
-                      {1, 2}),
-             "B03", "expected the 6 elements");
-  expectRule(layOutAt(with([](TestProgram &p) { p.table.targets[0]->plans[0]->step[0]->extents[3] = kImage; }), kTrain,
-                      {1, 2}),
-             "B04", "at most the 2 elements");
+  expectRule(
+      layOutAt(with([](TestProgram &p) { p.table.targets[0]->plans[0]->buffers[kTImage]->extent = kB; }),
+               kTrain, {1, 2}),
+      "B03", "expected the 6 elements");
+  expectRule(
+      layOutAt(with([](TestProgram &p) { p.table.targets[0]->plans[0]->step[0]->extents[3] = kImage; }),
+               kTrain, {1, 2}),
+      "B04", "at most the 2 elements");
   expectRule(layOutAt(testProgram(), kTrain, {int64_t(1) << 22, int64_t(1) << 22}), "B05", "fit in memory");
 }
 
@@ -423,8 +481,8 @@ TEST(Bind, RefusesABetterCpu) {
 
 TEST(Rules, EveryOneIsBrokenByATest) {
   std::set<std::string> named;
-  for (const char *file : {"program/Verify.cpp", "program/VerifyFile.cpp", "program/Program.cpp", "session/Layout.cpp",
-                           "cpu/KernelCode.cpp"}) {
+  for (const char *file : {"program/Verify.cpp", "program/VerifyFile.cpp", "program/Program.cpp",
+                           "session/Layout.cpp", "cpu/KernelCode.cpp"}) {
     std::ifstream stream(std::string(MOERT_SOURCE_DIR "/runtime/") + file);
     std::stringstream text;
     text << stream.rdbuf();

@@ -1,5 +1,5 @@
-// Timing an entry. Inputs come from Philox, so that two runs time the same numbers; a training entry moves its own state
-// on, as it would in a run.
+// Timing an entry. Inputs come from Philox, so that two runs time the same numbers; a training entry moves
+// its own state on, as it would in a run.
 #include "runtime/session/Bench.h"
 #include "runtime/program/Philox.h"
 
@@ -16,7 +16,8 @@ extern "C" {
 
 namespace moert {
 
-// What a benchmark computed, so that two of them can be compared byte by byte: other threads, poison, another build.
+// What a benchmark computed, so that two of them can be compared byte by byte: other threads, poison, another
+// build.
 static std::string digestOf(const States &states, const Session &session) {
   SHA2_CTX context;
   SHA256Init(&context);
@@ -130,8 +131,8 @@ std::string describeProfile(const Profile &profile) {
     snprintf(text, sizeof text, format, values...);
     out += text;
   };
-  line("%-16s %-8s %8s %9s %6s %8s %7s  %s\n", "kernel", "kind", "launches", "ms/step", "share", "GFLOP/s", "GB/s",
-       "first use");
+  line("%-16s %-8s %8s %9s %6s %8s %7s  %s\n", "kernel", "kind", "launches", "ms/step", "share", "GFLOP/s",
+       "GB/s", "first use");
   double steps = double(std::max<uint64_t>(profile.runs, 1));
   for (const auto &[name, row] : rows)
     if (row.runs > 0)

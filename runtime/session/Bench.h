@@ -16,17 +16,18 @@ struct BenchOptions {
 struct BenchResult {
   double medianMs = 0, p10Ms = 0, p90Ms = 0; // of one step
   double imagesPerSecond = 0;                // at the median
-  double gflops = 0;                         // a second: the model's own FLOPs, without recomputation, at the median
-  uint64_t peakBytes = 0;                    // anonymous resident memory of the process, all of it
-  std::string digest;                        // SHA-256 of all state and outputs after the last step
-  Session::MemoryUse memory;                 // what the session planned
-  Profile profile;                           // of the timed steps, with Session::Options::profile
+  double gflops = 0;         // a second: the model's own FLOPs, without recomputation, at the median
+  uint64_t peakBytes = 0;    // anonymous resident memory of the process, all of it
+  std::string digest;        // SHA-256 of all state and outputs after the last step
+  Session::MemoryUse memory; // what the session planned
+  Profile profile;           // of the timed steps, with Session::Options::profile
 };
 
 Result<BenchResult> benchmark(std::shared_ptr<const Program> program, std::shared_ptr<Device> device,
                               const BenchOptions &options);
 
-/// Fills a session's inputs: floats uniform in [0, 1), labels below the program's classes, each image's domain.
+/// Fills a session's inputs: floats uniform in [0, 1), labels below the program's classes, each image's
+/// domain.
 void fillSynthetic(const Program &program, Session &session, uint64_t seed);
 
 /// Anonymous resident memory of this process, or 0 where the system does not tell.

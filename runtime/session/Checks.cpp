@@ -8,7 +8,8 @@ namespace moert {
 
 namespace {
 
-// Quiet NaNs in each float type; for integers a value that is far outside of any index, and for masks neither 0 nor 1.
+// Quiet NaNs in each float type; for integers a value that is far outside of any index, and for masks neither
+// 0 nor 1.
 void poison(void *memory, uint64_t bytes, fb::ElementType type) {
   if (type == fb::ElementType::u8) {
     memset(memory, 0xA5, bytes);
@@ -33,11 +34,13 @@ const fb::Launch &launchOf(const fb::Plan &plan, size_t i) {
 
 } // namespace
 
-Checks::Checks(const fb::Target &target, const fb::Plan &plan, const Layout &layout, bool poison, bool trapNan)
+Checks::Checks(const fb::Target &target, const fb::Plan &plan, const Layout &layout, bool poison,
+               bool trapNan)
     : plan_(&plan), scratch_(layout.scratch), poison_(poison), trapNan_(trapNan) {
   if (!active())
     return;
-  // Ports and temporaries are born at their first launch; only temporaries die, since outputs are read after the run.
+  // Ports and temporaries are born at their first launch; only temporaries die, since outputs are read after
+  // the run.
   std::vector<bool> seen(layout.buffers.size());
   size_t pointer = 0;
   for (size_t i = 0; i < layout.launches.size(); ++i) {
@@ -87,9 +90,9 @@ Status Checks::describe(size_t number, const Operand &operand, int64_t element, 
   if (!view(launch.file()).empty())
     where += concat(" (", view(launch.file()), ":", launch.line(), ")");
   const fb::Buffer &buffer = *plan_->buffers()->Get(operand.buffer);
-  return invalidInput("step ", step, ": ", where, " made a NaN, the first of the step: element ", element, " of ",
-                      operand.extent, " in ", view(buffer.name()).empty() ? "its result" : view(buffer.name()),
-                      ", launch ", number);
+  return invalidInput("step ", step, ": ", where, " made a NaN, the first of the step: element ", element,
+                      " of ", operand.extent, " in ",
+                      view(buffer.name()).empty() ? "its result" : view(buffer.name()), ", launch ", number);
 }
 
 Status Checks::after(size_t launch, void *const *pointers, uint64_t step) const {

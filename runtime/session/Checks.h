@@ -1,7 +1,8 @@
-// What a session can look for around each launch. Poison fills a temporary with NaN at its birth and at its death, so
-// that a kernel which reads what it should not spoils the results for all to see. The NaN trap looks at everything a
-// launch wrote and names the first one that made a NaN: the op, its path and line, and the step. Under the trap
-// temporaries start as zeros, since what a kernel leaves unwritten in a padded buffer is no news.
+// What a session can look for around each launch. Poison fills a temporary with NaN at its birth and at its
+// death, so that a kernel which reads what it should not spoils the results for all to see. The NaN trap
+// looks at everything a launch wrote and names the first one that made a NaN: the op, its path and line, and
+// the step. Under the trap temporaries start as zeros, since what a kernel leaves unwritten in a padded
+// buffer is no news.
 #pragma once
 
 #include "runtime/cpu/Device.h"

@@ -1,5 +1,5 @@
-// Evaluates a plan at a batch size and packs its temporaries. Those that prepare makes and steps read outlive a run and
-// so lie apart from the arena, which sessions share.
+// Evaluates a plan at a batch size and packs its temporaries. Those that prepare makes and steps read outlive
+// a run and so lie apart from the arena, which sessions share.
 #include "runtime/session/Layout.h"
 #include "runtime/program/Verify.h"
 #include "runtime/session/Packer.h"
@@ -39,7 +39,8 @@ private:
 // Only what the plan names must have a value: another entry may divide by what is zero here.
 Status Binder::evaluate() {
   if (binding_.domains < 1 || binding_.rows < 1)
-    return broken("B02", "expected at least one domain and one image, found ", binding_.domains, " x ", binding_.rows);
+    return broken("B02", "expected at least one domain and one image, found ", binding_.domains, " x ",
+                  binding_.rows);
   for (const fb::Expr *expr : *program_.table().exprs()) {
     Result<int64_t> value = evaluateExpr(*expr, binding_);
     values_.push_back(value ? *value : -1);
@@ -47,17 +48,19 @@ Status Binder::evaluate() {
   return {};
 }
 
-Status Binder::ports(const flatbuffers::Vector<flatbuffers::Offset<fb::Port>> &ports, std::vector<uint64_t> &bytes,
-                     std::vector<int64_t> &elements) {
+Status Binder::ports(const flatbuffers::Vector<flatbuffers::Offset<fb::Port>> &ports,
+                     std::vector<uint64_t> &bytes, std::vector<int64_t> &elements) {
   for (const fb::Port *port : ports) {
     MOERT_ASSIGN(std::vector<int64_t> shape, program_.shape(*port, binding_));
     int64_t count = 1, size;
     for (int64_t extent : shape)
       if (__builtin_mul_overflow(count, extent, &count))
-        return broken("B01", "'", port->name()->string_view(), "' has too many elements at ", binding_.domains, " x ",
-                      binding_.rows, " images");
-    if (__builtin_mul_overflow(count, int64_t(elementBytes(port->type())), &size) || uint64_t(size) > kMaxBytes)
-      return broken("B05", "'", port->name()->string_view(), "' of ", count, " elements does not fit in memory");
+        return broken("B01", "'", port->name()->string_view(), "' has too many elements at ",
+                      binding_.domains, " x ", binding_.rows, " images");
+    if (__builtin_mul_overflow(count, int64_t(elementBytes(port->type())), &size) ||
+        uint64_t(size) > kMaxBytes)
+      return broken("B05", "'", port->name()->string_view(), "' of ", count,
+                    " elements does not fit in memory");
     elements.push_back(count);
     bytes.push_back(uint64_t(size));
     layout_.memory.ports += uint64_t(size);
@@ -70,7 +73,8 @@ Status Binder::buffers() {
     const fb::Buffer &buffer = *plan_.buffers()->Get(i);
     MOERT_ASSIGN(int64_t elements, program_.evaluate(buffer.extent(), binding_));
     int64_t bytes;
-    if (__builtin_mul_overflow(elements, int64_t(elementBytes(buffer.type())), &bytes) || uint64_t(bytes) > kMaxBytes)
+    if (__builtin_mul_overflow(elements, int64_t(elementBytes(buffer.type())), &bytes) ||
+        uint64_t(bytes) > kMaxBytes)
       return broken("B05", "buffer ", i, " of ", elements, " elements does not fit in memory");
     BufferLayout layout = {Place::arena, 0, buffer.index(), uint64_t(bytes)};
     int64_t expected = elements;
@@ -99,9 +103,9 @@ Status Binder::buffers() {
       break;
     }
     if (elements != expected)
-      return broken("B03", "entry '", entry_.name()->string_view(), "', buffer ", i, ": expected the ", expected,
-                    " elements of what it stands for, found ", elements, " at ", binding_.domains, " x ",
-                    binding_.rows, " images");
+      return broken("B03", "entry '", entry_.name()->string_view(), "', buffer ", i, ": expected the ",
+                    expected, " elements of what it stands for, found ", elements, " at ", binding_.domains,
+                    " x ", binding_.rows, " images");
     elements_.push_back(elements);
     layout_.buffers.push_back(layout);
   }
@@ -116,9 +120,9 @@ Status Binder::launch(const fb::Launch &launch, uint32_t number) {
     uint32_t buffer = launch.buffers()->Get(i);
     if (extent > elements_[buffer])
       return broken("B04", "entry '", entry_.name()->string_view(), "', launch ", number, " (",
-                    launch.op() ? launch.op()->string_view() : std::string_view("unnamed"), "): expected to touch at most the ",
-                    elements_[buffer], " elements of buffer ", buffer, ", found ", extent, " at ", binding_.domains,
-                    " x ", binding_.rows, " images");
+                    launch.op() ? launch.op()->string_view() : std::string_view("unnamed"),
+                    "): expected to touch at most the ", elements_[buffer], " elements of buffer ", buffer,
+                    ", found ", extent, " at ", binding_.domains, " x ", binding_.rows, " images");
     layout.extents.push_back(extent);
   }
   for (const fb::Arg *arg : *launch.scalars())
@@ -144,7 +148,8 @@ Status Binder::packTemporaries() {
     BufferLayout &layout = layout_.buffers[i];
     sum += layout.bytes;
     if (sum > kMaxBytes)
-      return broken("B05", "the temporaries do not fit in memory at ", binding_.domains, " x ", binding_.rows, " images");
+      return broken("B05", "the temporaries do not fit in memory at ", binding_.domains, " x ", binding_.rows,
+                    " images");
     if (buffer.first() < prepares && buffer.last() >= prepares) {
       uint64_t alignment = std::max<uint64_t>(buffer.alignment(), 64);
       layout.place = Place::prepared;
@@ -178,7 +183,8 @@ Result<Layout> Binder::run() {
 
 } // namespace
 
-Result<Layout> layOut(const Program &program, const fb::Target &target, const fb::Plan &plan, Binding binding) {
+Result<Layout> layOut(const Program &program, const fb::Target &target, const fb::Plan &plan,
+                      Binding binding) {
   Result<Layout> layout = Binder(program, target, plan, binding).run();
   if (!layout)
     return Status(layout.status()).in(program.path());
@@ -196,8 +202,8 @@ static uint64_t stateBytes(const fb::Program &program) {
   return total;
 }
 
-Result<Session::MemoryUse> memoryUse(const Program &program, uint32_t target, std::string_view entry, Binding binding,
-                                     int threads) {
+Result<Session::MemoryUse> memoryUse(const Program &program, uint32_t target, std::string_view entry,
+                                     Binding binding, int threads) {
   MOERT_ASSIGN(const fb::Entry *found, program.entry(entry));
   const fb::Target &row = *program.table().targets()->Get(target);
   MOERT_ASSIGN(Layout layout, layOut(program, row, program.plan(row, *found), binding));

@@ -1,8 +1,9 @@
-// Best fit over several orders. An item goes into the smallest gap that holds it among the placed items that it meets
-// in time (Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net Inference", 2020, greedy by size). The
-// order decides how good that gets, and no order is best for every plan, so several are tried: by size, by size times
-// lifetime, by lifetime, by birth. Where the best stays more than a few percent above the bound, a fixed number of
-// moves that put an item which sticks out earlier in the order are tried too.
+// Best fit over several orders. An item goes into the smallest gap that holds it among the placed items that
+// it meets in time (Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net Inference", 2020,
+// greedy by size). The order decides how good that gets, and no order is best for every plan, so several are
+// tried: by size, by size times lifetime, by lifetime, by birth. Where the best stays more than a few percent
+// above the bound, a fixed number of moves that put an item which sticks out earlier in the order are tried
+// too.
 #include "runtime/session/Packer.h"
 
 #include <algorithm>
@@ -12,8 +13,8 @@ namespace moert {
 
 namespace {
 
-// A line of cache and, in practice, the alignment of every item: sizes are counted in it, so that a sum of sizes is
-// what a layout can reach.
+// A line of cache and, in practice, the alignment of every item: sizes are counted in it, so that a sum of
+// sizes is what a layout can reach.
 constexpr uint64_t kGranule = 64;
 
 uint64_t alignUp(uint64_t value, uint64_t alignment) { return (value + alignment - 1) & ~(alignment - 1); }

@@ -1,7 +1,7 @@
-// Where temporaries lie in the arena. A plan gives each a size and a lifetime in launch numbers; two whose lifetimes
-// meet may not share a byte. The packer is deterministic: the same list gives the same offsets on every machine, and
-// `moec inspect` shows what a session will take. It aims at the largest sum of sizes alive at one launch, which no
-// layout can go below.
+// Where temporaries lie in the arena. A plan gives each a size and a lifetime in launch numbers; two whose
+// lifetimes meet may not share a byte. The packer is deterministic: the same list gives the same offsets on
+// every machine, and `moec inspect` shows what a session will take. It aims at the largest sum of sizes alive
+// at one launch, which no layout can go below.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// The packer on random plans: nothing overlaps, everything is aligned, the same items give the same layout, and the
-// arena stays within 1.10 of what is alive at once.
+// The packer on random plans: nothing overlaps, everything is aligned, the same items give the same layout,
+// and the arena stays within 1.10 of what is alive at once.
 #include "runtime/session/Packer.h"
 
 #include <algorithm>
@@ -16,7 +16,8 @@ void check(const std::vector<PackItem> &items, const Packing &packing) {
     EXPECT_LE(packing.offsets[i] + items[i].bytes, packing.bytes);
     for (size_t j = 0; j < i; ++j) {
       bool together = items[i].first <= items[j].last && items[j].first <= items[i].last;
-      bool overlap = items[i].bytes && items[j].bytes && packing.offsets[i] < packing.offsets[j] + items[j].bytes &&
+      bool overlap = items[i].bytes && items[j].bytes &&
+                     packing.offsets[i] < packing.offsets[j] + items[j].bytes &&
                      packing.offsets[j] < packing.offsets[i] + items[i].bytes;
       ASSERT_FALSE(together && overlap) << "items " << i << " and " << j;
     }
@@ -87,7 +88,8 @@ TEST(Packer, RandomPlansStayNearTheBound) {
     for (uint32_t i = 0; i < launches; ++i) {
       uint32_t first = random() % launches;
       uint32_t life = random() % 8 ? random() % 6 : random() % launches;
-      items.push_back({1 + random() % 100000, uint64_t(64) << random() % 2, first, std::min(first + life, launches - 1)});
+      items.push_back(
+          {1 + random() % 100000, uint64_t(64) << random() % 2, first, std::min(first + life, launches - 1)});
     }
     Packing packing = pack(items);
     check(items, packing);

@@ -1,5 +1,5 @@
-// What launches took: one row a launch of the step, summed over the runs since the last reset. `moert bench --profile`
-// prints them by kernel.
+// What launches took: one row a launch of the step, summed over the runs since the last reset. `moert bench
+// --profile` prints them by kernel.
 #pragma once
 
 #include <cstdint>

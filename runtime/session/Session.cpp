@@ -1,8 +1,8 @@
-// A session on the CPU. Opening turns every launch into a function, an array of pointers and an array of scalars that lie
-// next to each other in memory; a run patches the few scalars that differ from the last one and calls the functions in
-// order. Nothing below `run` allocates, except to word a failure.
+// A session on the CPU. Opening turns every launch into a function, an array of pointers and an array of
+// scalars that lie next to each other in memory; a run patches the few scalars that differ from the last one
+// and calls the functions in order. Nothing below `run` allocates, except to word a failure.
 #include "runtime/session/Session.h"
-#include "runtime/base/NearestName.h"
+#include "runtime/base/Nearest.h"
 #include "runtime/cpu/KernelCode.h"
 #include "runtime/session/Checks.h"
 #include "runtime/session/Layout.h"
@@ -36,8 +36,8 @@ int64_t floatBits(float value) {
 
 class CpuSession final : public Session {
 public:
-  CpuSession(std::shared_ptr<const Program> program, std::shared_ptr<States> states, std::shared_ptr<Device> device,
-             const fb::Entry &entry, Binding binding, Options options)
+  CpuSession(std::shared_ptr<const Program> program, std::shared_ptr<States> states,
+             std::shared_ptr<Device> device, const fb::Entry &entry, Binding binding, Options options)
       : program_(std::move(program)), states_(std::move(states)), device_(std::move(device)), entry_(entry),
         binding_(binding), options_(options), seed_(options.seed) {}
 
@@ -45,7 +45,9 @@ public:
 
   const fb::Entry &entry() const override { return entry_; }
   Binding binding() const override { return binding_; }
-  Result<Tensor> input(std::string_view name) const override { return port(name, *entry_.inputs(), inputs_, "input"); }
+  Result<Tensor> input(std::string_view name) const override {
+    return port(name, *entry_.inputs(), inputs_, "input");
+  }
   Result<Tensor> output(std::string_view name) const override {
     return port(name, *entry_.outputs(), outputs_, "output");
   }
@@ -124,7 +126,8 @@ Status CpuSession::placePorts() {
       total += padded(bytes);
   MOERT_TRY(ports_.allocate(total));
   std::byte *at = ports_.data();
-  auto place = [&](const auto &rows, const std::vector<uint64_t> &sizes, std::vector<Tensor> &tensors) -> Status {
+  auto place = [&](const auto &rows, const std::vector<uint64_t> &sizes,
+                   std::vector<Tensor> &tensors) -> Status {
     for (unsigned i = 0; i < rows.size(); ++i) {
       Tensor tensor;
       tensor.type = rows.Get(i)->type();
@@ -152,8 +155,8 @@ void CpuSession::bindLaunches() {
   for (size_t i = 0; i < layout_.launches.size(); ++i) {
     const fb::Launch &row = launchRow(i);
     const fb::Kernel &kernel = *target_->kernels()->Get(row.kernel());
-    calls_.push_back({code_->function(kernel.symbol()->string_view()), pointer, slot, layout_.launches[i].units,
-                      int64_t(row.grain())});
+    calls_.push_back({code_->function(kernel.symbol()->string_view()), pointer, slot,
+                      layout_.launches[i].units, int64_t(row.grain())});
     pointer += row.buffers()->size();
     for (const fb::Arg *arg : *row.scalars()) {
       switch (arg->kind()) {
@@ -194,7 +197,8 @@ void *CpuSession::address(unsigned buffer) const {
   return nullptr;
 }
 
-/// Points every launch at its buffers. The arena moves when another session of the device needed a larger one.
+/// Points every launch at its buffers. The arena moves when another session of the device needed a larger
+/// one.
 void CpuSession::link() {
   arena_ = device_->arena();
   void **pointer = pointers_.data();
@@ -279,19 +283,19 @@ Status CpuSession::run(const Step &step) {
 Result<Tensor> CpuSession::port(std::string_view name,
                                 const flatbuffers::Vector<flatbuffers::Offset<fb::Port>> &ports,
                                 const std::vector<Tensor> &tensors, const char *what) const {
-  std::vector<std::string_view> names;
+  std::vector<std::string> names;
   for (unsigned i = 0; i < ports.size(); ++i) {
     if (ports.Get(i)->name()->string_view() == name)
       return tensors[i];
-    names.push_back(ports.Get(i)->name()->string_view());
+    names.push_back(ports.Get(i)->name()->str());
   }
-  return invalidInput("expected an ", what, " of entry '", entry_.name()->string_view(), "', found '", name, "'; ",
-                      describeNames(name, names));
+  return invalidInput("expected an ", what, " of entry '", entry_.name()->string_view(), "', found '", name,
+                      "'", suggestion(name, names));
 }
 
 Status CpuSession::setScalar(std::string_view key, double value) {
   const auto &rows = *program_->table().scalars();
-  std::vector<std::string_view> keys;
+  std::vector<std::string> keys;
   for (unsigned i = 0; i < rows.size(); ++i) {
     if (rows.Get(i)->kind() != fb::ScalarKind::recipe)
       continue;
@@ -299,9 +303,9 @@ Status CpuSession::setScalar(std::string_view key, double value) {
       scalars_[i] = float(value);
       return {};
     }
-    keys.push_back(rows.Get(i)->key()->string_view());
+    keys.push_back(rows.Get(i)->key()->str());
   }
-  return invalidInput("expected a number of the program's, found '", key, "'; ", describeNames(key, keys));
+  return invalidInput("expected a number of the program's, found '", key, "'", suggestion(key, keys));
 }
 
 Session::MemoryUse CpuSession::memory() const {
@@ -319,8 +323,8 @@ void CpuSession::resetProfile() {
     const fb::Launch &row = launchRow(i);
     const fb::Kernel &kernel = *target_->kernels()->Get(row.kernel());
     auto text = [](const flatbuffers::String *string) { return string ? string->str() : std::string(); };
-    profile_.launches.push_back({text(kernel.symbol()), text(kernel.kind()), text(row.op()), text(row.path()), 0, 0,
-                                 layout_.launches[i].flops, layout_.launches[i].bytes});
+    profile_.launches.push_back({text(kernel.symbol()), text(kernel.kind()), text(row.op()), text(row.path()),
+                                 0, 0, layout_.launches[i].flops, layout_.launches[i].bytes});
   }
 }
 
@@ -340,8 +344,8 @@ Result<std::unique_ptr<Session>> Session::open(std::shared_ptr<const Program> pr
   if (&states->program() != program.get())
     return internalError("a session's states must be of its own program");
   MOERT_ASSIGN(const fb::Entry *found, program->entry(entry));
-  auto session =
-      std::make_unique<CpuSession>(std::move(program), std::move(states), std::move(device), *found, binding, options);
+  auto session = std::make_unique<CpuSession>(std::move(program), std::move(states), std::move(device),
+                                              *found, binding, options);
   MOERT_TRY(session->open());
   return std::unique_ptr<Session>(std::move(session));
 }

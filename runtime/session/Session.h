@@ -1,7 +1,8 @@
-// An entry of a program, bound to a batch size and ready to run. Opening evaluates every size, checks that what each
-// launch may touch lies inside its buffers, lays the temporaries out, and takes all the memory that a run will need; a
-// run then only calls kernels. A session has its own inputs and outputs; state is shared with every other session of
-// the program, and temporaries with every other session of the device, so that one session runs at a time.
+// An entry of a program, bound to a batch size and ready to run. Opening evaluates every size, checks that
+// what each launch may touch lies inside its buffers, lays the temporaries out, and takes all the memory that
+// a run will need; a run then only calls kernels. A session has its own inputs and outputs; state is shared
+// with every other session of the program, and temporaries with every other session of the device, so that
+// one session runs at a time.
 //
 //     MOERT_ASSIGN(auto program, Program::load("hmoe.moe"));
 //     MOERT_ASSIGN(auto states, States::create(program, seed));
@@ -35,13 +36,13 @@ public:
   };
   /// Bytes that a session works with.
   struct MemoryUse {
-    uint64_t state = 0;     // parameters, buffers, optimizer state
-    uint64_t arena = 0;     // temporaries, as packed
-    uint64_t live = 0;      // the largest sum of temporaries alive at one launch: what no packing can beat
-    uint64_t prepared = 0;  // made from parameters, kept between runs
-    uint64_t ports = 0;     // inputs and outputs
+    uint64_t state = 0;    // parameters, buffers, optimizer state
+    uint64_t arena = 0;    // temporaries, as packed
+    uint64_t live = 0;     // the largest sum of temporaries alive at one launch: what no packing can beat
+    uint64_t prepared = 0; // made from parameters, kept between runs
+    uint64_t ports = 0;    // inputs and outputs
     uint64_t constants = 0;
-    uint64_t scratch = 0;   // all threads'
+    uint64_t scratch = 0; // all threads'
     uint64_t total() const { return state + arena + prepared + ports + constants + scratch; }
   };
 

@@ -1,5 +1,5 @@
-// The small program in sessions: what it computes, at several batch sizes and thread counts; that prepared values follow
-// the parameters; poison and the NaN trap; and that a step never allocates.
+// The small program in sessions: what it computes, at several batch sizes and thread counts; that prepared
+// values follow the parameters; poison and the NaN trap; and that a step never allocates.
 #include "runtime/session/Session.h"
 #include "test/support/TestProgram.h"
 
@@ -30,7 +30,8 @@ struct Bench {
   std::shared_ptr<Device> device;
 
   std::unique_ptr<Session> open(const char *entry, Binding binding, Session::Options options = {}) {
-    Result<std::unique_ptr<Session>> session = Session::open(program, states, device, entry, binding, options);
+    Result<std::unique_ptr<Session>> session =
+        Session::open(program, states, device, entry, binding, options);
     EXPECT_TRUE(session.ok()) << session.status().message();
     return session.ok() ? *std::move(session) : nullptr;
   }
@@ -91,7 +92,8 @@ TEST(Session, Trains) {
   float sum = 0.25f;
   for (size_t i = 0; i < 3; ++i)
     sum += main->input("image")->as<float>()[i] * (2 * b.states->tensor(kW).as<float>()[i]);
-  EXPECT_FLOAT_EQ(main->output("logits")->as<float>()[0], sum) << "prepared weights must follow the parameters";
+  EXPECT_FLOAT_EQ(main->output("logits")->as<float>()[0], sum)
+      << "prepared weights must follow the parameters";
   EXPECT_NE(before, sum);
 }
 

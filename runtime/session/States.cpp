@@ -1,5 +1,5 @@
-// State and its first values. A value depends on the seed, the stream of its path and its index only, so that threads,
-// the order of states and the batch do not move it.
+// State and its first values. A value depends on the seed, the stream of its path and its index only, so that
+// threads, the order of states and the batch do not move it.
 #include "runtime/session/States.h"
 #include "runtime/program/Philox.h"
 
@@ -11,7 +11,8 @@ namespace moert {
 
 namespace {
 
-/// The x with Phi(x) = p, by Wichura's algorithm AS 241 (Applied Statistics 37, 1988), PPND16; about 1e-16 relative.
+/// The x with Phi(x) = p, by Wichura's algorithm AS 241 (Applied Statistics 37, 1988), PPND16; about 1e-16
+/// relative.
 double normalQuantile(double p) {
   auto ratio = [](double r, const double (&a)[8], const double (&b)[8]) {
     double above = a[7], below = b[7];
@@ -21,9 +22,9 @@ double normalQuantile(double p) {
     }
     return above / below;
   };
-  static const double centreAbove[8] = {3.3871328727963666080e0, 1.3314166789178437745e2, 1.9715909503065514427e3,
-                                        1.3731693765509461125e4, 4.5921953931549871457e4, 6.7265770927008700853e4,
-                                        3.3430575583588128105e4, 2.5090809287301226727e3};
+  static const double centreAbove[8] = {
+      3.3871328727963666080e0, 1.3314166789178437745e2, 1.9715909503065514427e3, 1.3731693765509461125e4,
+      4.5921953931549871457e4, 6.7265770927008700853e4, 3.3430575583588128105e4, 2.5090809287301226727e3};
   static const double centreBelow[8] = {1.0,
                                         4.2313330701600911252e1,
                                         6.8718700749205790830e2,
@@ -32,8 +33,9 @@ double normalQuantile(double p) {
                                         3.9307895800092710610e4,
                                         2.8729085735721942674e4,
                                         5.2264952788528545610e3};
-  static const double tailAbove[8] = {1.42343711074968357734e0, 4.63033784615654529590e0, 5.76949722146069140550e0,
-                                      3.64784832476320460504e0, 1.27045825245236838258e0, 2.41780725177450611770e-1,
+  static const double tailAbove[8] = {1.42343711074968357734e0,  4.63033784615654529590e0,
+                                      5.76949722146069140550e0,  3.64784832476320460504e0,
+                                      1.27045825245236838258e0,  2.41780725177450611770e-1,
                                       2.27238449892691845833e-2, 7.74545014278341407640e-4};
   static const double tailBelow[8] = {1.0,
                                       2.05319162663775882187e0,
@@ -55,7 +57,8 @@ double normalQuantile(double p) {
 /// Phi(-2).
 constexpr double kBelowCut = 0.022750131948179207200;
 
-template <typename Value> void fillFloats(const fb::Init &init, uint64_t seed, std::span<float> out, Value value) {
+template <typename Value>
+void fillFloats(const fb::Init &init, uint64_t seed, std::span<float> out, Value value) {
   for (uint64_t i = 0; i < out.size(); i += 4) {
     PhiloxBlock words = philoxBlock(seed, init.stream(), kInitStep, i / 4);
     for (uint64_t j = i; j < std::min<uint64_t>(i + 4, out.size()); ++j)
@@ -111,9 +114,8 @@ void fillInitial(const fb::Init &init, fb::ElementType type, uint64_t seed, std:
       return a + (b - a) * philoxUniform(words[i % 4]);
     });
   case fb::InitKind::normal:
-    return fillFloats(init, seed, floats, [&](uint64_t i, const PhiloxBlock &words) {
-      return a + b * philoxNormal(words, i);
-    });
+    return fillFloats(init, seed, floats,
+                      [&](uint64_t i, const PhiloxBlock &words) { return a + b * philoxNormal(words, i); });
   case fb::InitKind::trunc_normal:
     return fillFloats(init, seed, floats, [&](uint64_t i, const PhiloxBlock &words) {
       double p = kBelowCut + (1 - 2 * kBelowCut) * philoxUniform(words[i % 4]);

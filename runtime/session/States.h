@@ -1,6 +1,6 @@
-// Everything of a program that outlives a step: parameters, buffers, optimizer state. One block of memory holds them in
-// the order of the program's table, and every session of the program works on it in place. The first values follow
-// the program's rules and depend on the seed and the path alone.
+// Everything of a program that outlives a step: parameters, buffers, optimizer state. One block of memory
+// holds them in the order of the program's table, and every session of the program works on it in place. The
+// first values follow the program's rules and depend on the seed and the path alone.
 #pragma once
 
 #include "runtime/cpu/Memory.h"
@@ -37,8 +37,8 @@ public:
   /// Fills everything with its initial value again.
   void initialize(uint64_t seed);
 
-  /// Says that values changed: sessions then prepare anew (pack weights) before their next run. A run of a training
-  /// entry does it itself.
+  /// Says that values changed: sessions then prepare anew (pack weights) before their next run. A run of a
+  /// training entry does it itself.
   void touch() { ++version_; }
   uint64_t version() const { return version_; }
   size_t bytes() const { return bytes_; }

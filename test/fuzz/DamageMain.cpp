@@ -1,9 +1,10 @@
-// damage-test [--all] [--changes N] [--stride N] [program.moe]: damages a program in every way that one byte allows, and ends with a
-// count of what became of it. Every prefix and every change of a byte is tried twice: as it is, which the digest must
-// detect, and re-sealed with a valid digest, which the other rules must refuse or the program must survive being run.
-// Without a file the tests' own small program is damaged; --all tries all 255 changes of each byte, otherwise N
-// spread ones (2); --stride N looks at every Nth byte and prefix only, for large programs. It is built with the address
-// sanitizer, which sees what a crash alone would not show.
+// damage-test [--all] [--changes N] [--stride N] [program.moe]: damages a program in every way that one byte
+// allows, and ends with a count of what became of it. Every prefix and every change of a byte is tried twice:
+// as it is, which the digest must detect, and re-sealed with a valid digest, which the other rules must
+// refuse or the program must survive being run. Without a file the tests' own small program is damaged; --all
+// tries all 255 changes of each byte, otherwise N spread ones (2); --stride N looks at every Nth byte and
+// prefix only, for large programs. It is built with the address sanitizer, which sees what a crash alone
+// would not show.
 #include "test/fuzz/Damage.h"
 #include "test/support/TestProgram.h"
 
@@ -84,7 +85,8 @@ int main(int argc, char **argv) {
     std::ifstream file(path, std::ios::binary);
     damager.golden.assign(std::istreambuf_iterator<char>(file), {});
   }
-  Result<std::shared_ptr<const Program>> original = Program::verify(damager.golden, path.empty() ? "test program" : path);
+  Result<std::shared_ptr<const Program>> original =
+      Program::verify(damager.golden, path.empty() ? "test program" : path);
   if (!original)
     fail(original.status().message());
   Result<std::shared_ptr<Device>> device = Device::create(1);
@@ -96,11 +98,12 @@ int main(int argc, char **argv) {
 
   damager.prefixes();
   for (size_t at = 0; at < damager.golden.size(); at += damager.stride)
-    for (int i = 0; i < changes; ++i) // an odd stride visits all 255 changes, and a sample differs from byte to byte
+    for (int i = 0; i < changes;
+         ++i) // an odd stride visits all 255 changes, and a sample differs from byte to byte
       damager.change(at, uint8_t(1 + (at * 37 + size_t(i) * 101) % 255));
   size_t tried = (damager.golden.size() + damager.stride - 1) / damager.stride;
-  printf("%zu prefixes refused; %zu bytes, %d changes each: %ld refused, %ld ran\n",
-         tried, tried, changes, damager.counts[0], damager.counts[1]);
+  printf("%zu prefixes refused; %zu bytes, %d changes each: %ld refused, %ld ran\n", tried, tried, changes,
+         damager.counts[0], damager.counts[1]);
   // A run that no change survives would not have tested anything behind the digest.
   return damager.counts[int(Outcome::ran)] > 0 ? 0 : 1;
 }

@@ -1,5 +1,5 @@
-// libFuzzer's target for the loader: any bytes, as they come or as the sections of a file with a right header and digest,
-// must be refused or give a program that can be laid out. Built by the `fuzz` preset:
+// libFuzzer's target for the loader: any bytes, as they come or as the sections of a file with a right header
+// and digest, must be refused or give a program that can be laid out. Built by the `fuzz` preset:
 //   build-fuzz/bin/program-fuzz corpus/        (seed the folder with any program.moe)
 #include "runtime/session/Layout.h"
 

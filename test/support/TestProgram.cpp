@@ -62,7 +62,8 @@ struct Param {
   ElementType type = ElementType::f32;
 };
 
-std::unique_ptr<KernelT> kernel(const char *symbol, std::vector<Param> params, uint32_t scalars, uint32_t scratch) {
+std::unique_ptr<KernelT> kernel(const char *symbol, std::vector<Param> params, uint32_t scalars,
+                                uint32_t scratch) {
   auto out = std::make_unique<KernelT>();
   out->symbol = symbol;
   for (Param each : params) {
@@ -138,7 +139,8 @@ TestProgram testProgram() {
   p.exprs.push_back(expr({symbol(Symbol::N)}));
 
   p.states.push_back(state("fc.weight", StateKind::parameter, init(InitKind::uniform, -0.5, 0.5, 7), ""));
-  p.states.push_back(state("momentum.fc.weight", StateKind::optimizer, init(InitKind::constant, 0, 0, 0), "fc.weight"));
+  p.states.push_back(
+      state("momentum.fc.weight", StateKind::optimizer, init(InitKind::constant, 0, 0, 0), "fc.weight"));
   p.scalars.push_back(scalar("optimizer.lr", ScalarKind::recipe, 0.125));
   p.scalars.push_back(scalar("optimizer.momentum", ScalarKind::recipe, 0.5));
   p.scalars.push_back(scalar("step", ScalarKind::step, 0));
@@ -187,13 +189,13 @@ TestProgram testProgram() {
   train.buffers.push_back(buffer(BufferKind::constant, 0, kOne, "bias"));
   train.buffers[kTBias]->offset = 64;
   Arg columns(ArgKind::extent, kColumns), rows(ArgKind::extent, kB);
-  train.step.push_back(launch(kDot, {kTImage, kTW, kTBias, kTY}, {kImage, kColumns, kOne, kB}, {columns}, kB, "linear", 3));
-  train.step.push_back(launch(kSquaredLoss, {kTY, kTLabel, kTLoss, kTFinite}, {kB, kB, kOne, kOne}, {rows}, kOne,
-                              "squared_loss", 4));
-  train.step.push_back(launch(kSgd, {kTImage, kTY, kTLabel, kTFinite, kTW, kTMomentum},
-                              {kImage, kB, kB, kOne, kColumns, kColumns},
-                              {Arg(ArgKind::scalar_f32, kLr), Arg(ArgKind::scalar_f32, kMu), rows, columns}, kColumns,
-                              "sgd", 5));
+  train.step.push_back(
+      launch(kDot, {kTImage, kTW, kTBias, kTY}, {kImage, kColumns, kOne, kB}, {columns}, kB, "linear", 3));
+  train.step.push_back(launch(kSquaredLoss, {kTY, kTLabel, kTLoss, kTFinite}, {kB, kB, kOne, kOne}, {rows},
+                              kOne, "squared_loss", 4));
+  train.step.push_back(launch(
+      kSgd, {kTImage, kTY, kTLabel, kTFinite, kTW, kTMomentum}, {kImage, kB, kB, kOne, kColumns, kColumns},
+      {Arg(ArgKind::scalar_f32, kLr), Arg(ArgKind::scalar_f32, kMu), rows, columns}, kColumns, "sgd", 5));
 
   target.plans.push_back(std::make_unique<PlanT>());
   PlanT &main = *target.plans[1];
@@ -206,12 +208,14 @@ TestProgram testProgram() {
   main.buffers.push_back(buffer(BufferKind::temporary, 0, kB, "%y", ElementType::f32, 1, 2));
   main.buffers.push_back(buffer(BufferKind::output, 0, kB, "logits"));
   main.buffers.push_back(buffer(BufferKind::output, 1, kB, "mark"));
-  main.prepare.push_back(
-      launch(kScale, {kMW, kMPacked}, {kColumns, kColumns}, {Arg(ArgKind::constant_f32, bits(2))}, kColumns, "pack", 3));
-  main.step.push_back(launch(kDot, {kMImage, kMPacked, kMBias, kMY}, {kImage, kColumns, kOne, kB}, {columns}, kB, "linear", 3));
+  main.prepare.push_back(launch(kScale, {kMW, kMPacked}, {kColumns, kColumns},
+                                {Arg(ArgKind::constant_f32, bits(2))}, kColumns, "pack", 3));
+  main.step.push_back(launch(kDot, {kMImage, kMPacked, kMBias, kMY}, {kImage, kColumns, kOne, kB}, {columns},
+                             kB, "linear", 3));
   main.step.push_back(
       launch(kScale, {kMY, kMLogits}, {kB, kB}, {Arg(ArgKind::scalar_f32, kProgressScalar)}, kB, "scale", 6));
-  main.step.push_back(launch(kMark, {kMMark}, {kB}, {Arg(ArgKind::step_i64, 0), Arg(ArgKind::seed_i64, 0)}, kB, "mark", 7));
+  main.step.push_back(
+      launch(kMark, {kMMark}, {kB}, {Arg(ArgKind::step_i64, 0), Arg(ArgKind::seed_i64, 0)}, kB, "mark", 7));
 
   std::vector<uint8_t> data(68);
   float bias = 0.25f;

@@ -1,8 +1,9 @@
-// A small program that runtime tests build, break and run. It has one of everything: a training and an inference entry,
-// a launch that prepares, a constant, temporaries, optimizer state, and every kind of scalar.
+// A small program that runtime tests build, break and run. It has one of everything: a training and an
+// inference entry, a launch that prepares, a constant, temporaries, optimizer state, and every kind of
+// scalar.
 //
-//   train: image f32 [B, 3], label i32 [B]  ->  loss, finite      one step of SGD with momentum on a linear model
-//   main:  image f32 [B, 3]  ->  logits f32 [B], mark f32 [B]      with weights that prepare doubled
+//   train: image f32 [B, 3], label i32 [B]  ->  loss, finite      one step of SGD with momentum on a linear
+//   model main:  image f32 [B, 3]  ->  logits f32 [B], mark f32 [B]      with weights that prepare doubled
 #pragma once
 
 #include "runtime/program/Program.h"
