@@ -5,11 +5,13 @@
 #include "dialects/flow/BuildNn.h"
 #include "dialects/flow/Evaluator.h"
 #include "frontends/driver/Context.h"
+#include "passes/cpu/LoopAnalysis.h"
 #include "test/numerics/GroupRunner.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/Verifier.h"
 #include "mlir/Parser/Parser.h"
 #include "llvm/ADT/SetVector.h"
+#include <array>
 #include "llvm/Support/raw_ostream.h"
 #include <cmath>
 #include <cstring>
@@ -67,6 +69,7 @@ struct Options {
   int64_t classes = 3;
   double tolerance = 3e-5;
   double step = 7;
+  bool mayRefuse = false;               // a set of ops that need not be one kernel
 };
 
 std::vector<int64_t> permuted(const std::vector<int64_t> &shape, bool nhwc) {
@@ -104,6 +107,21 @@ double read(Memory &memory, mlir::Type element, size_t i) {
   return static_cast<int32_t *>(memory.data)[i];
 }
 
+bool isOneKernel(flow::GroupOp group, const cpu::GroupLayouts &layouts) {
+  cpu::LoopSource source;
+  mlir::Block &body = group.getBody().front();
+  for (mlir::Operation &op : body.without_terminator()) source.ops.push_back(&op);
+  source.outputs.assign(body.getTerminator()->operand_begin(), body.getTerminator()->operand_end());
+  auto layoutOf = [&](mlir::Value value) {
+    if (auto argument = llvm::dyn_cast<mlir::BlockArgument>(value)) return layouts.operand(argument.getArgNumber());
+    return layouts.result(llvm::find(source.outputs, value) - source.outputs.begin());
+  };
+  source.layout = layoutOf;
+  return llvm::all_of(levels(), [&](const cpu::CpuTarget &target) { return cpu::LoopAnalysis::run(source, target).has_value(); });
+}
+
+unsigned refused = 0;
+
 /// Runs an entry's text as one loop group at every level and compares all outputs.
 void check(const std::string &body, Options options = {}) {
   std::string text = "flow.program @t {\n flow.entry @e infer {\n" + body + "\n }\n}\n";
@@ -140,6 +158,10 @@ void check(const std::string &body, Options options = {}) {
   };
   for (mlir::Value value : group.getInputs()) layouts.operands.push_back(layoutOf(value));
   for (mlir::Value value : group.getOutputs()) layouts.results.push_back(layoutOf(value));
+  if (options.mayRefuse && !isOneKernel(group, layouts)) {
+    ++refused;
+    return;
+  }
   for (const cpu::CpuTarget &target : levels()) {
     SCOPED_TRACE(target.level);
     GroupRunner runner(grouped, target, options.domains, options.rows, layouts, numbers);
@@ -479,5 +501,109 @@ TEST(Loop, Adam) {
       %m4 = flow.select %kk, %m3, %m : $1
       flow.output "p" %p2 : $1
       flow.output "m" %m4 : $1)", {tensor({shape, "9"}), tensor({shape, "9"}, "i1")}));
+}
+
+/// A random graph over tensors of [B, C, n] and what is left of them when axes are dropped.
+std::string randomBody(std::mt19937 &random, int64_t c, int64_t n) {
+  std::string C = std::to_string(c), N = std::to_string(n), less = std::to_string(n - 1), flat = std::to_string(c * n);
+  std::map<std::string, std::string> types = {{"bcn", tensor({"B", C, N})}, {"bc", tensor({"B", C})},  {"bn", tensor({"B", N})},
+                                              {"cn", tensor({C, N})},       {"b", tensor({"B"})},      {"c", tensor({C})},
+                                              {"i", tensor({"B"}, "i32")},  {"bnc", tensor({"B", N, C})}, {"bf", tensor({"B", flat})},
+                                              {"bcl", tensor({"B", C, less})}};
+  std::map<std::string, std::vector<std::string>> pool;
+  std::string body;
+  unsigned next = 0;
+  auto line = [&](const std::string &kind, const std::string &text) {
+    std::string name = "%v" + std::to_string(next++);
+    body += "      " + name + " = " + text + "\n";
+    pool[kind].push_back(name);
+    return name;
+  };
+  auto pick = [&](const std::string &kind) -> std::string {
+    auto &all = pool[kind];
+    // Recent ones are likelier, so that graphs become deep.
+    return all[all.size() - 1 - std::min<size_t>(random() % all.size(), random() % all.size())];
+  };
+  for (const char *kind : {"bcn", "bc", "bn", "cn", "b", "c", "i"})
+    line(kind, "flow.input \"" + std::string(kind) + "\" : " + types[kind]);
+  auto op = [&](const std::string &to, const std::string &name, const std::string &from, const std::string &rest) {
+    line(to, "flow." + name + " " + pick(from) + " " + rest + " : " + types[from] + " -> " + types[to]);
+  };
+  const std::vector<std::string> kinds = {"bcn", "bcn", "bcn", "bc", "bn", "cn", "b", "c"};
+  const std::vector<std::array<std::string, 3>> reductions = {{"bcn", "bc", "[2]"}, {"bcn", "bn", "[1]"}, {"bcn", "cn", "[0]"},
+                                                              {"bc", "b", "[1]"},   {"bc", "c", "[0]"},   {"bn", "b", "[1]"}, {"cn", "c", "[1]"}};
+  const std::vector<std::array<std::string, 3>> spreads = {{"bc", "bcn", "[0, 1]"}, {"bn", "bcn", "[0, 2]"}, {"cn", "bcn", "[1, 2]"},
+                                                           {"b", "bc", "[0]"},      {"c", "bc", "[1]"},      {"b", "bn", "[0]"}, {"c", "cn", "[0]"}};
+  const unsigned count = 4 + random() % 12;
+  for (unsigned i = 0; i < count; ++i) {
+    std::string kind = kinds[random() % kinds.size()];
+    switch (random() % 12) {
+    case 0:
+    case 1:
+      line(kind, "flow." + std::string(random() % 2 ? "tanh" : "relu") + " " + pick(kind) + " : " + types[kind]);
+      break;
+    case 2:
+    case 3:
+      line(kind, "flow." + std::string(random() % 2 ? "sub" : "maximum") + " " + pick(kind) + ", " + pick(kind) + " : " + types[kind]);
+      break;
+    case 4:
+    case 5: {
+      auto [from, to, axes] = reductions[random() % reductions.size()];
+      op(to, "reduce", from, "");
+      // The kind stands in front of the operand.
+      size_t at = body.rfind("flow.reduce ") + 12;
+      body.insert(at, random() % 2 ? "sum " : "max ");
+      body.insert(body.find("  :", at), " over " + axes);
+      break;
+    }
+    case 6:
+    case 7: {
+      auto [from, to, dims] = spreads[random() % spreads.size()];
+      op(to, "broadcast", from, "to " + dims);
+      break;
+    }
+    case 8:
+      op("bcl", "slice", "bcn", "from [0, 0, 1] by [1, 1, 1]");
+      line("bcn", "flow.pad " + pool["bcl"].back() + " low [0, 0, " + std::to_string(random() % 2) +
+                      "] interior [0, 0, 0] with 0.000000e+00 : " + types["bcl"] + " -> " + types["bcn"]);
+      break;
+    case 9: {
+      std::string y = line("bnc", "flow.transpose " + pick("bcn") + " [0, 2, 1] : " + types["bcn"] + " -> " + types["bnc"]);
+      y = line("bf", "flow.reshape " + y + " : " + types["bnc"] + " -> " + types["bf"]);
+      line("bcn", "flow.reshape " + y + " : " + types["bf"] + " -> " + types["bcn"]);
+      break;
+    }
+    case 10:
+      line("bn", "flow.gather " + pick("cn") + ", " + pick("i") + " : " + types["cn"] + ", " + types["i"] + " -> " + types["bn"]);
+      break;
+    default:
+      if (random() % 2) line("i", "flow.argmax " + pick("bc") + " along 1 : " + types["bc"] + " -> " + types["i"]);
+      else line("cn", "flow.scatter_add " + pick("i") + ", " + pick("bn") + " : " + types["i"] + ", " + types["bn"] + " -> " + types["cn"]);
+    }
+  }
+  unsigned outputs = 0;
+  for (const char *kind : {"bcn", "bc", "bn", "cn", "b", "c", "i"})
+    if (pool[kind].size() > 1) {
+      std::string name = pool[kind].back();
+      body += "      flow.output \"o" + std::to_string(outputs++) + "\" " + name + " : " + types[kind] + "\n";
+    }
+  return outputs ? body : "";
+}
+
+TEST(Loop, RandomGraphs) {
+  std::mt19937 random(3);
+  refused = 0;
+  unsigned run = 0;
+  for (int i = 0; i < 60; ++i) {
+    const int64_t channels[] = {3, 16, 17}, lengths[] = {2, 8, 20, 33};
+    int64_t c = channels[random() % 3], n = lengths[random() % 4];
+    std::string body = randomBody(random, c, n);
+    if (body.empty()) continue;
+    ++run;
+    check(body, {.domains = 1 + int64_t(random() % 2), .rows = 1 + int64_t(random() % 9), .classes = c, .tolerance = 1e-4, .mayRefuse = true});
+    if (HasFatalFailure()) return;
+  }
+  // Fusion never asks for what is refused; what is accepted has to be enough to say something.
+  EXPECT_GT(run - refused, run / 4) << refused << " of " << run << " graphs were no single kernel";
 }
 } // namespace

@@ -97,3 +97,52 @@ flow.program @again {
     flow.assign "w" %g : tensor<64x64xf32>
   }
 }
+
+// -----
+
+// Between convolutions an image is stored channels last; what leaves the entry is row-major. A sum over images and
+// pixels joins its producer as a sum over pixels, and the sum over images is small.
+// CHECK-LABEL: flow.program @images
+// CHECK: %[[A:.*]] = flow.group "conv"({{.*}} attributes {layouts = [array<i64: 0, 2, 3, 1>]}
+// CHECK: %[[L:.*]]:2 = flow.group "loop"(%[[A]]){{.*}} attributes {layouts = [array<i64: 0, 2, 3, 1>, array<i64>]}
+// CHECK: flow.reduce sum %{{.*}} over [2, 3]
+// CHECK: flow.group "loop"(%[[L]]#1)
+// CHECK: flow.reduce sum %{{.*}} over [0]
+// CHECK: flow.group "conv"(%[[L]]#0
+// CHECK-NOT: layouts
+!maps = tensor<?x32x28x28xf32, #flow.dims<[B, 32, 28, 28]>>
+!means = tensor<?x32xf32, #flow.dims<[B, 32]>>
+flow.program @images {
+  flow.entry @e infer {
+    %x = flow.input "x" : tensor<?x3x28x28xf32, #flow.dims<[B, 3, 28, 28]>>
+    %w = flow.parameter "w" constant(0.5) : tensor<32x3x3x3xf32>
+    %v = flow.parameter "v" constant(0.5) : tensor<32x32x1x1xf32>
+    %a = flow.conv %x, %w by [1, 1] pads [1, 1, 1, 1] : tensor<?x3x28x28xf32, #flow.dims<[B, 3, 28, 28]>>, tensor<32x3x3x3xf32> -> !maps
+    %p = flow.reduce max %a over [2, 3] : !maps -> !means
+    %q = flow.broadcast %p to [0, 1] : !means -> !maps
+    %d = flow.sub %a, %q : !maps
+    %s = flow.reduce sum %d over [0, 2, 3] : !maps -> tensor<32xf32>
+    %y = flow.conv %d, %v by [1, 1] pads [0, 0, 0, 0] : !maps, tensor<32x32x1x1xf32> -> !maps
+    flow.output "y" %y : !maps
+    flow.output "s" %s : tensor<32xf32>
+  }
+}
+
+// -----
+
+// A sum down the rows has no rows to share out, so it does not join the loop over rows that it reads.
+// CHECK-LABEL: flow.program @columns
+// CHECK: %[[R:.*]] = flow.group "loop"
+// CHECK: flow.relu
+// CHECK: flow.group "loop"(%[[R]])
+// CHECK: flow.reduce sum %{{.*}} over [0]
+!wide = tensor<?x1024xf32, #flow.dims<[B, 1024]>>
+flow.program @columns {
+  flow.entry @e infer {
+    %x = flow.input "x" : !wide
+    %r = flow.relu %x : !wide
+    %s = flow.reduce sum %r over [0] : !wide -> tensor<1024xf32>
+    flow.output "r" %r : !wide
+    flow.output "s" %s : tensor<1024xf32>
+  }
+}
