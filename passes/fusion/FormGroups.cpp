@@ -433,7 +433,7 @@ LogicalResult Fusion::rebuild() {
         missing.reset(done);
         return missing.none();
       });
-      if (next == needed.end()) return entry.emitError("expected groups without a cycle, found one");
+      if (next == needed.end()) return entry.emitError("internal: groups form a cycle; report this with the model");
       order.push_back(*next);
       done.set(*next);
       needed.erase(next);

@@ -54,7 +54,7 @@ struct Simplify : PassWrapper<Simplify, OperationPass<ModuleOp>> {
     // Each round that changes something removes ops: the bound is only a guard.
     for (unsigned round = 0; round < 16; ++round) {
       if (failed(applyPatternsGreedily(entry.getBody(), rules, config)))
-        return entry.emitError("expected the rules of moe-simplify to come to an end, found them still at work after "
+        return entry.emitError("internal: expected the rules of moe-simplify to come to an end, found them still at work after "
                                "the driver's limit; report this with the model");
       IRRewriter rewriter(entry.getContext());
       DominanceInfo dominance(entry);
