@@ -1,6 +1,7 @@
 // A gradient penalty: the squared norm of a two-layer network's gradient in its input, differentiated in the weights.
 // flow.grad nests, so the second derivative is one more op.
 #include "test/unit/FlowCase.h"
+#include "test/unit/RunCompiled.h"
 #include <gtest/gtest.h>
 
 using namespace mlir;
@@ -38,4 +39,9 @@ TEST(NestedGradient, penaltyThroughTwoLinearsMatchesCentralDifferences) {
     }
   }
   EXPECT_GT(largest, 0.1); // the penalty does depend on the weights
+  auto compiled = runCompiled(*one.module, "main", one.bindings);
+  ASSERT_TRUE(compiled);
+  for (auto &[name, value] : found.outputs)
+    for (size_t i = 0; i < value.data.size(); ++i)
+      EXPECT_NEAR(compiled->outputs.at(name).data[i], value.data[i], 1e-5 * (1 + largest)) << name << "[" << i << "]";
 }
