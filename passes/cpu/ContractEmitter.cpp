@@ -1,8 +1,9 @@
-// Emits a contraction's group as up to three kernels: B packed into panels, the product, and the sum of the parts where
-// the reduction was cut. See ContractForm.h for the shape that all contractions are brought to, ContractPlan.h for the
-// choice of blocks, and MicroKernel.h for the tile. The product's loops, for one unit (a block of rows and a group of
-// panels): chunks of the sum; then row tiles and panels, the panels outside where a unit packs them itself (a panel is
-// used for all rows while it is in the first-level cache), else inside.
+// Emits a contraction's group as up to three kernels: B packed into panels, the product, and the sum of the
+// parts where the reduction was cut. See ContractForm.h for the shape that all contractions are brought to,
+// ContractPlan.h for the choice of blocks, and MicroKernel.h for the tile. The product's loops, for one unit
+// (a block of rows and a group of panels): chunks of the sum; then row tiles and panels, the panels outside
+// where a unit packs them itself (a panel is used for all rows while it is in the first-level cache), else
+// inside.
 #include "passes/cpu/ContractPlan.h"
 #include "passes/cpu/PackPanels.h"
 
@@ -13,10 +14,11 @@ namespace {
 
 class ContractEmitter {
 public:
-  ContractEmitter(flow::ContractOp contract, const Epilogue &epilogue, const ContractForm &form, unsigned aOperand,
-                  unsigned bOperand, KernelModule &module)
-      : contract(contract), epilogue(epilogue), form(form), plan(ContractPlan::of(form, epilogue, module.target())),
-        module(module), aRef{BufferRef::operand, aOperand}, bRef{BufferRef::operand, bOperand} {}
+  ContractEmitter(flow::ContractOp contract, const Epilogue &epilogue, const ContractForm &form,
+                  unsigned aOperand, unsigned bOperand, KernelModule &module)
+      : contract(contract), epilogue(epilogue), form(form),
+        plan(ContractPlan::of(form, epilogue, module.target())), module(module),
+        aRef{BufferRef::operand, aOperand}, bRef{BufferRef::operand, bOperand} {}
 
   GroupCode emit();
 
@@ -48,8 +50,8 @@ private:
   void emitPack(GroupCode &result);
   void emitProduct(GroupCode &result);
   void emitSumOfParts(GroupCode &result);
-  void fetchForPacking(MicroCode &code, Value a, Value b, Ix row, Ix section, Ix rowBegin, Ix panel, Ix panelBegin,
-                       Ix panelEnd, Ix sumAt, Ix aBatch, Ix bBatch);
+  void fetchForPacking(MicroCode &code, Value a, Value b, Ix row, Ix section, Ix rowBegin, Ix panel,
+                       Ix panelBegin, Ix panelEnd, Ix sumAt, Ix aBatch, Ix bBatch);
 
   /// Runs the epilogue on one vector and stores every output. `columns` is the first lane's column.
   void finish(Frame &frame, const SmallVector<Ix> &batch, Ix row, Ix column, Value mask, Value sums);
@@ -104,7 +106,8 @@ Value ContractEmitter::columnMask(MicroCode &code, Ix column) {
   return code.firstLanes(code.sub(columns, column));
 }
 
-void ContractEmitter::finish(Frame &frame, const SmallVector<Ix> &batch, Ix row, Ix column, Value mask, Value sums) {
+void ContractEmitter::finish(Frame &frame, const SmallVector<Ix> &batch, Ix row, Ix column, Value mask,
+                             Value sums) {
   MicroCode &code = frame.code;
   auto where = [&](unsigned operand) {
     Ix at = code.add(batchOffset(code, batch, operand), offset(code, form.rows, row, operand));
@@ -130,8 +133,8 @@ std::tuple<Value, Ix, Ix> ContractEmitter::waitingRow(Frame &frame, const Place 
   return {frame.ports[epilogue.inputs().size() + output], code.add(at, code.mul(column, stride)), stride};
 }
 
-void ContractEmitter::storeTile(Frame &frame, const Place &place, Value partial, Ix row, Ix column, Values sums,
-                                Value first, Value last) {
+void ContractEmitter::storeTile(Frame &frame, const Place &place, Value partial, Ix row, Ix column,
+                                Values sums, Value first, Value last) {
   MicroCode &code = frame.code;
   const Tile tile = plan.tile;
   const Ix rows = code.size(form.rowExtent());
@@ -143,19 +146,20 @@ void ContractEmitter::storeTile(Frame &frame, const Place &place, Value partial,
   for (int j = 0; j < tile.vectors; ++j)
     masks.push_back(columnMask(code, code.add(column, j * code.lanes)));
   if (first) {
-    sums = code.choose(first, [&] { return sums; },
-                       [&] {
-                         Values added;
-                         for (int i = 0; i < tile.rows; ++i) {
-                           Ix at = where(code.min(code.add(row, i), code.sub(rows, 1)));
-                           for (int j = 0; j < tile.vectors; ++j) {
-                             Ix from = code.add(at, code.mul(stride, j * code.lanes));
-                             Value old = code.loadStrided(target, from, stride, masks[j]);
-                             added.push_back(code.addf(sums[i * tile.vectors + j], old));
-                           }
-                         }
-                         return added;
-                       });
+    sums = code.choose(
+        first, [&] { return sums; },
+        [&] {
+          Values added;
+          for (int i = 0; i < tile.rows; ++i) {
+            Ix at = where(code.min(code.add(row, i), code.sub(rows, 1)));
+            for (int j = 0; j < tile.vectors; ++j) {
+              Ix from = code.add(at, code.mul(stride, j * code.lanes));
+              Value old = code.loadStrided(target, from, stride, masks[j]);
+              added.push_back(code.addf(sums[i * tile.vectors + j], old));
+            }
+          }
+          return added;
+        });
   }
   auto plain = [&] {
     bool exact = rows.isStatic() && rows.known() % tile.rows == 0;
@@ -164,8 +168,8 @@ void ContractEmitter::storeTile(Frame &frame, const Place &place, Value partial,
       auto store = [&] {
         Ix at = where(r);
         for (int j = 0; j < tile.vectors; ++j)
-          code.storeStrided(sums[i * tile.vectors + j], target, code.add(at, code.mul(stride, j * code.lanes)), stride,
-                            masks[j]);
+          code.storeStrided(sums[i * tile.vectors + j], target,
+                            code.add(at, code.mul(stride, j * code.lanes)), stride, masks[j]);
       };
       if (exact)
         store();
@@ -200,7 +204,16 @@ void ContractEmitter::storeTile(Frame &frame, const Place &place, Value partial,
   else if (!last)
     full();
   else
-    code.choose(last, [&] { full(); return Values(); }, [&] { plain(); return Values(); });
+    code.choose(
+        last,
+        [&] {
+          full();
+          return Values();
+        },
+        [&] {
+          plain();
+          return Values();
+        });
 }
 
 void ContractEmitter::emitPack(GroupCode &result) {
@@ -301,7 +314,8 @@ void ContractEmitter::emitProduct(GroupCode &result) {
       Value last = once ? Value() : code.equal(code.add(sumAt, depth), sumEnd);
       auto aStep = [&](Ix step) { return code.add(aBatch, offset(code, form.sums, step, 0)); };
       if (!plan.directRows) {
-        // A row's distance is only known for one axis of rows; several are packed row by row through their offsets.
+        // A row's distance is only known for one axis of rows; several are packed row by row through their
+        // offsets.
         const int64_t stripStride = plan.depth * tile.rows;
         if (form.rows.size() <= 1) {
           Ix stride = form.rows.empty() ? Ix(1) : code.size(form.rows[0].strides[0]);
@@ -339,7 +353,8 @@ void ContractEmitter::emitProduct(GroupCode &result) {
         }
         Reduction nest{depth, plan.directRows ? Ix(1) : Ix(tile.rows), width};
         Ix column = code.mul(panel, width);
-        // Section i of the sum fetches row i of where the result goes and a share of the next tile's rows of A.
+        // Section i of the sum fetches row i of where the result goes and a share of the next tile's rows of
+        // A.
         auto sections = [&](Ix section) {
           Ix r = code.min(code.add(row, section), code.sub(rows, 1));
           auto [target, at, stride] = waitingRow(frame, place, partial, r, column);
@@ -347,7 +362,8 @@ void ContractEmitter::emitProduct(GroupCode &result) {
             for (int j = 0; j < width; j += 16)
               code.prefetch(target, code.add(at, j), /*write=*/true, 3);
           if (!plan.packAhead)
-            fetchForPacking(code, a, b, row, section, rowBegin, panel, panelBegin, panelEnd, sumAt, aBatch, bBatch);
+            fetchForPacking(code, a, b, row, section, rowBegin, panel, panelBegin, panelEnd, sumAt, aBatch,
+                            bBatch);
           if (!plan.packAhead || !plan.directRows)
             return;
           int64_t lines = (plan.depth + 16 * plan.panelGroup - 1) / (16 * plan.panelGroup);
@@ -385,9 +401,10 @@ void ContractEmitter::emitProduct(GroupCode &result) {
   result.launches.push_back(launch);
 }
 
-/// A share of what will be packed next: B's next panel, and the block of A's rows of the next chunk of the sum.
-void ContractEmitter::fetchForPacking(MicroCode &code, Value a, Value b, Ix row, Ix section, Ix rowBegin, Ix panel,
-                                      Ix panelBegin, Ix panelEnd, Ix sumAt, Ix aBatch, Ix bBatch) {
+/// A share of what will be packed next: B's next panel, and the block of A's rows of the next chunk of the
+/// sum.
+void ContractEmitter::fetchForPacking(MicroCode &code, Value a, Value b, Ix row, Ix section, Ix rowBegin,
+                                      Ix panel, Ix panelBegin, Ix panelEnd, Ix sumAt, Ix aBatch, Ix bBatch) {
   if (form.sums.size() != 1)
     return;
   const int64_t width = plan.width(code.lanes), turns = plan.rowBlock;
@@ -403,17 +420,20 @@ void ContractEmitter::fetchForPacking(MicroCode &code, Value a, Value b, Ix row,
   if (form.columns.strides[1].isConstant(1) && width >= 16) {
     const int64_t share = (plan.depth * width / 16 + turns - 1) / turns;
     Value more = code.less(code.add(panel, 1), panelEnd);
-    Ix lane = code.mul(code.select(more, code.add(panel, 1), panelBegin), width), step = code.select(more, sumAt, chunk);
+    Ix lane = code.mul(code.select(more, code.add(panel, 1), panelBegin), width),
+       step = code.select(more, sumAt, chunk);
     for (int64_t x = 0; x < share; ++x)
       fetch(1, b, bBatch, code.add(code.mul(turn, share), x), width, lane, step);
   }
   Ix panels = code.sub(panelEnd, panelBegin);
-  if (!plan.directRows && form.rows.size() == 1 && form.rows[0].strides[0].isConstant(1) && panels.isStatic()) {
+  if (!plan.directRows && form.rows.size() == 1 && form.rows[0].strides[0].isConstant(1) &&
+      panels.isStatic()) {
     const int64_t lines = plan.depth * plan.rowBlock / 16, all = turns * panels.known();
     Ix number = code.add(code.mul(code.sub(panel, panelBegin), turns), turn);
     const int64_t share = (lines + all - 1) / all, every = std::max<int64_t>(1, all / lines);
     for (int64_t x = 0; x < share; ++x)
-      fetch(0, a, aBatch, code.div(code.add(code.mul(number, share), x), every), plan.rowBlock, rowBegin, chunk);
+      fetch(0, a, aBatch, code.div(code.add(code.mul(number, share), x), every), plan.rowBlock, rowBegin,
+            chunk);
   }
 }
 
@@ -423,7 +443,8 @@ void ContractEmitter::emitSumOfParts(GroupCode &result) {
   flow::Extent size = form.batchExtent() * plan.parts * form.rowExtent() * form.columns.extent;
   Value parts = frame.kernel.buffer(plan::Access::read, plan::Element::f32, partsRef, expr(size));
   frame.ports = epilogue.bind(frame.kernel);
-  Ix rows = code.size(form.rowExtent()), columns = code.size(form.columns.extent), count = code.size(plan.parts);
+  Ix rows = code.size(form.rowExtent()), columns = code.size(form.columns.extent),
+     count = code.size(plan.parts);
   Ix matrix = code.mul(rows, columns);
   code.loop(frame.kernel.begin(), frame.kernel.end(), 1, [&](Ix unit) {
     Ix row = code.rem(unit, rows), number = code.div(unit, rows);
@@ -458,8 +479,10 @@ GroupCode ContractEmitter::emit() {
   return result;
 }
 
-/// The group's operand that a contraction reads, and how far apart its elements are along the axes that it sees.
-std::optional<unsigned> readOperand(Value value, const GroupLayouts &layouts, SmallVector<flow::Extent> &strides) {
+/// The group's operand that a contraction reads, and how far apart its elements are along the axes that it
+/// sees.
+std::optional<unsigned> readOperand(Value value, const GroupLayouts &layouts,
+                                    SmallVector<flow::Extent> &strides) {
   if (auto transpose = value.getDefiningOp<flow::TransposeOp>()) {
     SmallVector<flow::Extent> inner;
     std::optional<unsigned> operand = readOperand(transpose.getX(), layouts, inner);
@@ -476,7 +499,8 @@ std::optional<unsigned> readOperand(Value value, const GroupLayouts &layouts, Sm
 }
 } // namespace
 
-FailureOr<GroupCode> emitContractGroup(flow::GroupOp group, const GroupLayouts &layouts, KernelModule &module) {
+FailureOr<GroupCode> emitContractGroup(flow::GroupOp group, const GroupLayouts &layouts,
+                                       KernelModule &module) {
   auto contract = dyn_cast_or_null<flow::ContractOp>(
       findRoot(group, [](Operation *op) { return isa<flow::ContractOp>(op); }));
   if (!contract)
@@ -488,7 +512,8 @@ FailureOr<GroupCode> emitContractGroup(flow::GroupOp group, const GroupLayouts &
   std::optional<unsigned> a = readOperand(contract.getA(), layouts, aStrides);
   std::optional<unsigned> b = readOperand(contract.getB(), layouts, bStrides);
   if (!a || !b)
-    return contract.emitError("expected the operands of a contraction to be operands of its group or their transposes");
+    return contract.emitError(
+        "expected the operands of a contraction to be operands of its group or their transposes");
   ContractForm form = ContractForm::of(contract, aStrides, bStrides, *epilogue);
   if (form.swapped)
     std::swap(a, b);

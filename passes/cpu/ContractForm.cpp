@@ -83,10 +83,11 @@ ContractForm ContractForm::of(flow::ContractOp contract, ArrayRef<flow::Extent> 
       continue;
     (!entry.inOut ? form.sums : !entry.inB ? ofA : !entry.inA ? ofB : form.batch).push_back(entry.axis);
   }
-  // Columns are what the result has innermost: vectors are stored along them. A vector times a matrix keeps the matrix
-  // as rows, which are read as they lie.
+  // Columns are what the result has innermost: vectors are stored along them. A vector times a matrix keeps
+  // the matrix as rows, which are read as they lie.
   auto hasInnermost = [&](ArrayRef<ContractAxis> axes) {
-    return llvm::any_of(axes, [&](const ContractAxis &axis) { return axis.strides[form.firstOutput].isConstant(1); });
+    return llvm::any_of(
+        axes, [&](const ContractAxis &axis) { return axis.strides[form.firstOutput].isConstant(1); });
   };
   form.swapped = hasInnermost(ofA) && !ofB.empty();
   if (form.swapped) {

@@ -1,6 +1,6 @@
-// Any contraction of two as one shape: batch axes, rows (M), columns (N) and the summed axes (K), each with its
-// distance in memory for every operand. Axes that lie one behind the other in all operands are merged first, so that a
-// linear layer over any number of leading axes is one matrix product.
+// Any contraction of two as one shape: batch axes, rows (M), columns (N) and the summed axes (K), each with
+// its distance in memory for every operand. Axes that lie one behind the other in all operands are merged
+// first, so that a linear layer over any number of leading axes is one matrix product.
 #pragma once
 #include "passes/cpu/MicroEpilogue.h"
 

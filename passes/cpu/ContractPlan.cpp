@@ -1,6 +1,7 @@
-// Chooses how a contraction runs; see ContractPlan.h. The figures behind the numbers: a block of 384 steps by 384 columns
-// of B is 576 KiB and stays in the second-level cache while the rows of A pass, 6 rows by 384 steps of A stay in the
-// first; a sum over the batch goes in chunks of 96 steps, so that the panel of B being used is 24 KiB.
+// Chooses how a contraction runs; see ContractPlan.h. The figures behind the numbers: a block of 384 steps by
+// 384 columns of B is 576 KiB and stays in the second-level cache while the rows of A pass, 6 rows by 384
+// steps of A stay in the first; a sum over the batch goes in chunks of 96 steps, so that the panel of B being
+// used is 24 KiB.
 #include "passes/cpu/ContractPlan.h"
 
 using namespace mlir;

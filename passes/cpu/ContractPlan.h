@@ -1,5 +1,6 @@
-// How a contraction runs: block sizes, what is packed where, and how its work is cut into units. All of it follows from
-// the shape and the target, never from the number of threads, so that sums are formed in one order everywhere.
+// How a contraction runs: block sizes, what is packed where, and how its work is cut into units. All of it
+// follows from the shape and the target, never from the number of threads, so that sums are formed in one
+// order everywhere.
 #pragma once
 #include "passes/cpu/ContractForm.h"
 #include "passes/cpu/MicroKernel.h"
@@ -12,14 +13,15 @@ struct ContractPlan {
   int64_t rowBlock = 0, panelGroup = 0;
   /// Steps of the sum between visits to the accumulators' memory.
   int64_t depth = 0;
-  /// B's panels are written by a launch of their own; otherwise a unit packs the panel that it is about to use.
+  /// B's panels are written by a launch of their own; otherwise a unit packs the panel that it is about to
+  /// use.
   bool packAhead = true;
   /// A's rows are read as they lie; otherwise a unit packs its block into strips of a tile's rows.
   bool directRows = true;
   /// So little work that compact code counts for more than speed.
   bool small = false;
-  /// More than 1: the sum is cut into up to so many parts, each with a result of its own, which are then added in
-  /// order. `partDepth` is the sum's length in one part, `parts` their number.
+  /// More than 1: the sum is cut into up to so many parts, each with a result of its own, which are then
+  /// added in order. `partDepth` is the sum's length in one part, `parts` their number.
   int64_t mostParts = 1;
   /// Sums go to memory of their own first: there are parts, or no output can hold what is not complete yet.
   bool viaParts = false;

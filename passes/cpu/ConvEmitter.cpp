@@ -1,4 +1,5 @@
-// Takes a convolution's group apart and calls the emitter of its direction; see ConvPixels.cpp and ConvWeights.cpp.
+// Takes a convolution's group apart and calls the emitter of its direction; see ConvPixels.cpp and
+// ConvWeights.cpp.
 #include "passes/cpu/ConvEmitter.h"
 
 using namespace mlir;
@@ -6,8 +7,9 @@ using namespace mlir;
 namespace moe::cpu {
 
 FailureOr<GroupCode> emitConvGroup(flow::GroupOp group, const GroupLayouts &layouts, KernelModule &module) {
-  Operation *root = findRoot(
-      group, [](Operation *op) { return isa<flow::ConvOp, flow::ConvInputGradOp, flow::ConvWeightGradOp>(op); });
+  Operation *root = findRoot(group, [](Operation *op) {
+    return isa<flow::ConvOp, flow::ConvInputGradOp, flow::ConvWeightGradOp>(op);
+  });
   if (!root)
     return group.emitError("expected exactly one convolution in a group of kind conv");
   FailureOr<Epilogue> epilogue = Epilogue::of(group, root, layouts);

@@ -1,5 +1,6 @@
-// The emitters of the three directions of a convolution; emitConvGroup (KernelEmitter.h) chooses. Physical layouts come
-// from the group; tiles want channels innermost (NHWC), other orders are brought to it by the copy that pads.
+// The emitters of the three directions of a convolution; emitConvGroup (KernelEmitter.h) chooses. Physical
+// layouts come from the group; tiles want channels innermost (NHWC), other orders are brought to it by the
+// copy that pads.
 #pragma once
 #include "passes/cpu/ConvShape.h"
 #include "passes/cpu/MicroKernel.h"
@@ -17,7 +18,7 @@ struct ConvGroup {
   mlir::Operation *op;
   Epilogue epilogue;
   ConvShape shape;
-  ConvOperand first, second;               ///< the op's operands
+  ConvOperand first, second; ///< the op's operands
 };
 
 /// Forward and input gradient: `image` is convolved by `weights` into the group's results.
@@ -28,13 +29,13 @@ GroupCode emitWeightGradient(const ConvGroup &group, KernelModule &module);
 /// An image in memory, with a channel's, row's and pixel's distance.
 struct ConvImage {
   mlir::Value pointer;
-  Ix origin;                               ///< the batch's offset included
+  Ix origin; ///< the batch's offset included
   Ix channelStride, rowStride, pixelStride;
   int64_t channels, height, width;
 };
 
-/// Fills `rows` rows of `width` pixels by the image's channels at `target`, of which row 0 is the image's row `top` (it may
-/// be negative) and pixel 0 the image's pixel -left. What lies outside is zero.
+/// Fills `rows` rows of `width` pixels by the image's channels at `target`, of which row 0 is the image's row
+/// `top` (it may be negative) and pixel 0 the image's pixel -left. What lies outside is zero.
 void emitPaddedCopy(MicroCode &code, const ConvImage &image, Ix top, int64_t left, Ix rows, int64_t width,
                     mlir::Value target);
 

@@ -1,8 +1,9 @@
-// Convolution forward and its input gradient, as implicit matrix products. One launch packs the weights into panels,
-// [phase][panel of result channels][tap][source channel][width]; the other runs units of an image's band of rows: the
-// band is copied with its padding into scratch, channels innermost, and tiles of consecutive pixels pass over the
-// panels, where a row of taps times channels is one run. Padding multiplies weights by 0, so an infinite weight makes
-// NaN at an image's edge, as it would inside; skipping those taps would cost a tile per edge.
+// Convolution forward and its input gradient, as implicit matrix products. One launch packs the weights into
+// panels, [phase][panel of result channels][tap][source channel][width]; the other runs units of an image's
+// band of rows: the band is copied with its padding into scratch, channels innermost, and tiles of
+// consecutive pixels pass over the panels, where a row of taps times channels is one run. Padding multiplies
+// weights by 0, so an infinite weight makes NaN at an image's edge, as it would inside; skipping those taps
+// would cost a tile per edge.
 #include "passes/cpu/ConvEmitter.h"
 #include "passes/cpu/PackPanels.h"
 
@@ -54,9 +55,10 @@ void emitPaddedCopy(MicroCode &code, const ConvImage &image, Ix top, int64_t lef
               Ix start = code.add(from, code.mul(c, image.channelStride));
               code.loop(0, pixels, code.lanes, [&](Ix x) {
                 Value mask = pixels % code.lanes == 0 ? Value() : code.firstLanes(code.sub(pixels, x));
-                Value values = code.loadStrided(image.pointer, code.add(start, code.mul(x, image.pixelStride)),
-                                                image.pixelStride, mask);
-                code.storeStrided(values, target, code.add(code.add(at, c), code.mul(x, channels)), channels, mask);
+                Value values = code.loadStrided(
+                    image.pointer, code.add(start, code.mul(x, image.pixelStride)), image.pixelStride, mask);
+                code.storeStrided(values, target, code.add(code.add(at, c), code.mul(x, channels)), channels,
+                                  mask);
               });
             });
           }
@@ -73,8 +75,8 @@ void emitPaddedCopy(MicroCode &code, const ConvImage &image, Ix top, int64_t lef
 namespace {
 class PixelEmitter {
 public:
-  PixelEmitter(const ConvGroup &group, const PixelPass &pass, const ConvOperand &image, const ConvOperand &weights,
-               KernelModule &module)
+  PixelEmitter(const ConvGroup &group, const PixelPass &pass, const ConvOperand &image,
+               const ConvOperand &weights, KernelModule &module)
       : group(group), pass(pass), image(image), weights(weights), module(module) {
     const CpuTarget &target = module.target();
     tile = chooseTile(target.lanes(), target.registers, pass.resultChannels);
@@ -107,8 +109,8 @@ private:
 
   void emitPack();
   void emitTiles();
-  void emitPhase(MicroCode &code, ArrayRef<Value> ports, Ix number, Ix imageNumber, Ix firstRow, Value source, Ix origin,
-                 Ix rowStride, Ix pixelStride, Value packed);
+  void emitPhase(MicroCode &code, ArrayRef<Value> ports, Ix number, Ix imageNumber, Ix firstRow, Value source,
+                 Ix origin, Ix rowStride, Ix pixelStride, Value packed);
 
   const ConvGroup &group;
   const PixelPass &pass;
@@ -128,7 +130,8 @@ void PixelEmitter::emitPack() {
   result.temporaries.push_back({plan::Element::f32, size, "packed weights"});
   Value source = kernel.buffer(plan::Access::read, plan::Element::f32, weights.ref, toExpr(weights.elements));
   Value target = kernel.buffer(plan::Access::write, plan::Element::f32, packedRef, size);
-  const int64_t channels = pass.sourceChannels, kernelWidth = group.shape.kernelWidth, taps = group.shape.taps();
+  const int64_t channels = pass.sourceChannels, kernelWidth = group.shape.kernelWidth,
+                taps = group.shape.taps();
   code.loop(kernel.begin(), kernel.end(), 1, [&](Ix panel) {
     int64_t base = 0;
     for (const ConvPhase &phase : pass.phases) {
@@ -136,11 +139,12 @@ void PixelEmitter::emitPack() {
       base += panels * depth(phase) * width;
       Ix lane = code.mul(panel, width);
       if (pass.tapStepY > 0) {
-        // Forward: in memory a result channel's weights are one run over (channel, tap), which is transposed into
-        // (tap, channel).
+        // Forward: in memory a result channel's weights are one run over (channel, tap), which is transposed
+        // into (tap, channel).
         PackSource from{source, pass.weightOutput, pass.resultChannels, [](Ix step) { return step; }, true};
-        emitPackPanel(code, from, lane, width, 0, channels * taps, target, offset,
-                      [&](Ix step) { return code.add(code.mul(code.rem(step, taps), channels), code.div(step, taps)); });
+        emitPackPanel(code, from, lane, width, 0, channels * taps, target, offset, [&](Ix step) {
+          return code.add(code.mul(code.rem(step, taps), channels), code.div(step, taps));
+        });
         continue;
       }
       auto at = [&](Ix step) {
@@ -174,10 +178,11 @@ void PixelEmitter::emitPhase(MicroCode &code, ArrayRef<Value> ports, Ix number, 
   };
   struct {
     Ix rows, columns, resultY, resultX, tapsY, sourceY, sourceX;
-  } phase = {pick([](const ConvPhase &p) { return p.rows; }),    pick([](const ConvPhase &p) { return p.columns; }),
-             pick([](const ConvPhase &p) { return p.resultY; }), pick([](const ConvPhase &p) { return p.resultX; }),
-             pick([](const ConvPhase &p) { return p.tapsY; }),   pick([](const ConvPhase &p) { return p.sourceY; }),
-             pick([](const ConvPhase &p) { return p.sourceX; })};
+  } phase = {
+      pick([](const ConvPhase &p) { return p.rows; }),    pick([](const ConvPhase &p) { return p.columns; }),
+      pick([](const ConvPhase &p) { return p.resultY; }), pick([](const ConvPhase &p) { return p.resultX; }),
+      pick([](const ConvPhase &p) { return p.tapsY; }),   pick([](const ConvPhase &p) { return p.sourceY; }),
+      pick([](const ConvPhase &p) { return p.sourceX; })};
   // A row of taps by channels is one run.
   const Ix run = pick([&](const ConvPhase &p) { return p.tapsX * pass.sourceChannels; });
   const Ix panelFloats = pick([&](const ConvPhase &p) { return depth(p) * width; });
@@ -210,17 +215,20 @@ void PixelEmitter::emitPhase(MicroCode &code, ArrayRef<Value> ports, Ix number, 
           Ix y = code.add(phase.resultY, code.mul(code.add(firstRow, ys[i]), pass.resultStepY));
           Ix x = code.add(phase.resultX, code.mul(xs[i], pass.resultStepX));
           Ix at = code.add(code.mul(imageNumber, code.size(output.strides[0])), code.mul(panel, width));
-          at = code.add(at, code.add(code.mul(y, code.size(output.strides[2])), code.mul(x, code.size(output.strides[3]))));
+          at = code.add(at, code.add(code.mul(y, code.size(output.strides[2])),
+                                     code.mul(x, code.size(output.strides[3]))));
           for (int64_t j = 0; j < width; j += 16)
             code.prefetch(ports[group.epilogue.inputs().size()], code.add(at, j), /*write=*/true, 3);
         }
-      Reduction nest[] = {{phase.tapsY, rowStride, code.mul(run, width)}, {run, 1, width, pass.sourceChannels}};
+      Reduction nest[] = {{phase.tapsY, rowStride, code.mul(run, width)},
+                          {run, 1, width, pass.sourceChannels}};
       Values sums = emitMicroKernel(code, tile, operands, nest);
       auto store = [&](Ix y, Ix x, Ix column, Value sum) {
         y = code.add(phase.resultY, code.mul(code.add(firstRow, y), pass.resultStepY));
         x = code.add(phase.resultX, code.mul(x, pass.resultStepX));
-        Value mask = pass.resultChannels % width == 0 ? Value()
-                                                      : code.firstLanes(code.sub(pass.resultChannels, column));
+        Value mask = pass.resultChannels % width == 0
+                         ? Value()
+                         : code.firstLanes(code.sub(pass.resultChannels, column));
         size_t inputs = group.epilogue.inputs().size();
         auto strides = [&](unsigned port) -> ArrayRef<flow::Extent> {
           return port < inputs ? group.epilogue.inputs()[port].strides
@@ -238,7 +246,8 @@ void PixelEmitter::emitPhase(MicroCode &code, ArrayRef<Value> ports, Ix number, 
         for (int i = 0; i < tile.rows; ++i)
           code.when(code.less(code.add(first, i), pixels), [&] {
             for (int j = 0; j < tile.vectors; ++j)
-              store(ys[i], xs[i], code.add(code.mul(panel, width), j * code.lanes), sums[i * tile.vectors + j]);
+              store(ys[i], xs[i], code.add(code.mul(panel, width), j * code.lanes),
+                    sums[i * tile.vectors + j]);
           });
         return;
       }
@@ -262,7 +271,8 @@ void PixelEmitter::emitTiles() {
   KernelBuilder kernel = module.begin("conv", group.op->getLoc());
   MicroCode code(kernel);
   Value source = kernel.buffer(plan::Access::read, plan::Element::f32, image.ref, toExpr(image.elements));
-  Value packed = kernel.buffer(plan::Access::read, plan::Element::f32, packedRef, result.temporaries[0].extent);
+  Value packed =
+      kernel.buffer(plan::Access::read, plan::Element::f32, packedRef, result.temporaries[0].extent);
   Values ports = group.epilogue.bind(kernel);
   const int64_t channels = pass.sourceChannels, line = pass.paddedWidth() * channels;
   bool channelsInnermost = channels == 1 || image.strides[1].isConstant(1);
@@ -279,8 +289,14 @@ void PixelEmitter::emitTiles() {
       rowStride = code.size(image.strides[2]);
       origin = code.add(base, code.mul(top, rowStride));
     } else {
-      ConvImage from{source, base, code.size(image.strides[1]), code.size(image.strides[2]), code.size(image.strides[3]),
-                     channels, pass.sourceHeight, pass.sourceWidth};
+      ConvImage from{source,
+                     base,
+                     code.size(image.strides[1]),
+                     code.size(image.strides[2]),
+                     code.size(image.strides[3]),
+                     channels,
+                     pass.sourceHeight,
+                     pass.sourceWidth};
       Ix rows = code.min(band, code.sub(pass.phaseRows(), firstRow));
       Ix padded = code.add(code.mul(code.sub(rows, 1), pass.sourceStepY), pass.spanY);
       emitPaddedCopy(code, from, code.sub(top, pass.lowY), pass.lowX, padded, pass.paddedWidth(), copy);
@@ -292,8 +308,10 @@ void PixelEmitter::emitTiles() {
   LaunchSpec launch = kernel.finish();
   launch.units = toExpr(group.shape.batch * bands);
   const ConvShape &s = group.shape;
-  launch.flops = toExpr(group.shape.batch * (2 * s.outHeight * s.outWidth * s.outputs * s.channels * s.taps()));
-  launch.bytes = toExpr((image.elements + weights.elements + flow::elementsOf(group.op->getResult(0).getType())) * 4);
+  launch.flops =
+      toExpr(group.shape.batch * (2 * s.outHeight * s.outWidth * s.outputs * s.channels * s.taps()));
+  launch.bytes =
+      toExpr((image.elements + weights.elements + flow::elementsOf(group.op->getResult(0).getType())) * 4);
   launch.op = group.op->getName().stripDialect().str();
   result.launches.push_back(launch);
 }

@@ -109,7 +109,8 @@ PixelPass PixelPass::inputGradient(const ConvShape &s) {
     ys.emplace_back(residue, s.height, s.kernelHeight, s.strideY, s.padTop);
   for (int64_t residue = 0; residue < s.strideX; ++residue)
     xs.emplace_back(residue, s.width, s.kernelWidth, s.strideX, s.padLeft);
-  // The padding that the phase reaching furthest back needs; taps ascend in the source, so they descend in the kernel.
+  // The padding that the phase reaching furthest back needs; taps ascend in the source, so they descend in
+  // the kernel.
   auto low = [](ArrayRef<PhaseAxis> axes) {
     int64_t most = 0;
     for (const PhaseAxis &axis : axes)

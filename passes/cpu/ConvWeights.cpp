@@ -1,8 +1,9 @@
-// A convolution's weight gradient: for every tap and channel of x and every channel of dy, the sum over all pixels of
-// all images. The batch is cut into parts, as many as fit a memory budget and follow from the shape; a part's images
-// are brought one after another into packed form (x padded, in panels of a tile's rows of channels; dy in panels of a
-// tile's width of channels), and every tile sums a whole band of pixels, where a tap is only an offset. The parts' sums,
-// [tap][channel of x][channel of dy], are then added in order and stored as the weights lie.
+// A convolution's weight gradient: for every tap and channel of x and every channel of dy, the sum over all
+// pixels of all images. The batch is cut into parts, as many as fit a memory budget and follow from the
+// shape; a part's images are brought one after another into packed form (x padded, in panels of a tile's rows
+// of channels; dy in panels of a tile's width of channels), and every tile sums a whole band of pixels, where
+// a tap is only an offset. The parts' sums, [tap][channel of x][channel of dy], are then added in order and
+// stored as the weights lie.
 #include "passes/cpu/ConvEmitter.h"
 #include "passes/cpu/PackPanels.h"
 
@@ -57,11 +58,13 @@ private:
   void emitParts();
   void packImage(MicroCode &code, Value x, Ix base, Ix firstRow, Value target);
   void emitTiles(MicroCode &code, Value image, Value gradient, Ix rows, Value sums, Ix sumsAt, Value first);
-  /// A tile: rows of pixels from `row`, panel of dy, strip of x, and tap (or number of taps and channels together).
+  /// A tile: rows of pixels from `row`, panel of dy, strip of x, and tap (or number of taps and channels
+  /// together).
   struct Place {
     Ix row, rows, panel, number, which;
   };
-  void emitTile(MicroCode &code, Value image, Value gradient, const Place &place, Value sums, Ix sumsAt, Value first);
+  void emitTile(MicroCode &code, Value image, Value gradient, const Place &place, Value sums, Ix sumsAt,
+                Value first);
   void emitSum();
 
   const ConvGroup &group;
@@ -87,7 +90,8 @@ void WeightEmitter::packImage(MicroCode &code, Value x, Ix base, Ix firstRow, Va
   }
   const int64_t line = paddedWidth * strip, plane = paddedRows() * line;
   const int64_t pixels = std::max<int64_t>(0, std::min(s.width, paddedWidth - s.padLeft));
-  // The borders beside rows are zero from the start and stay so; a row of the border may have held another band's.
+  // The borders beside rows are zero from the start and stay so; a row of the border may have held another
+  // band's.
   code.loop(0, paddedRows(), 1, [&](Ix row) {
     Ix y = code.add(top, row), to = code.mul(row, line);
     Value inside = code.both(code.less(-1, y), code.less(y, s.height));
@@ -97,12 +101,15 @@ void WeightEmitter::packImage(MicroCode &code, Value x, Ix base, Ix firstRow, Va
           Ix from = code.add(base, code.mul(y, rowStride));
           PackSource source{x, channelStride, s.channels,
                             [&](Ix step) { return code.add(from, code.mul(step, pixelStride)); }};
-          emitPackStrips(code, source, 0, s.channels, strip, 0, pixels, target, code.add(to, s.padLeft * strip), plane);
+          emitPackStrips(code, source, 0, s.channels, strip, 0, pixels, target,
+                         code.add(to, s.padLeft * strip), plane);
           return Values();
         },
         [&] {
           if (bands > 1)
-            code.loop(0, strips, 1, [&](Ix number) { emitZero(code, target, code.add(to, code.mul(number, plane)), line); });
+            code.loop(0, strips, 1, [&](Ix number) {
+              emitZero(code, target, code.add(to, code.mul(number, plane)), line);
+            });
           return Values();
         });
   });
@@ -118,16 +125,16 @@ void WeightEmitter::emitTiles(MicroCode &code, Value image, Value gradient, Ix r
     code.loop(0, panels, 1, [&](Ix panel) {
       code.loop(0, outer, 1, [&](Ix number) {
         code.loop(0, inner, 1, [&](Ix which) {
-          emitTile(code, image, gradient, {row, code.min(chunk, code.sub(rows, row)), panel, number, which}, sums, sumsAt,
-                   begins);
+          emitTile(code, image, gradient, {row, code.min(chunk, code.sub(rows, row)), panel, number, which},
+                   sums, sumsAt, begins);
         });
       });
     });
   });
 }
 
-void WeightEmitter::emitTile(MicroCode &code, Value image, Value gradient, const Place &place, Value sums, Ix sumsAt,
-                             Value first) {
+void WeightEmitter::emitTile(MicroCode &code, Value image, Value gradient, const Place &place, Value sums,
+                             Ix sumsAt, Value first) {
   const int64_t plane = paddedRows() * paddedWidth * strip, gradientPanel = band * s.outWidth * width;
   const int64_t lines = s.taps() * s.channels;
   const Ix firstColumn = code.mul(place.panel, width);
@@ -137,8 +144,11 @@ void WeightEmitter::emitTile(MicroCode &code, Value image, Value gradient, const
       return code.add(code.mul(place.which, tile.rows), i);
     return code.add(code.mul(place.which, s.channels), code.add(code.mul(place.number, strip), i));
   };
-  MicroOperands operands{image, {}, gradient,
-                         code.add(code.mul(place.panel, gradientPanel), code.mul(place.row, s.outWidth * width))};
+  MicroOperands operands{
+      image,
+      {},
+      gradient,
+      code.add(code.mul(place.panel, gradientPanel), code.mul(place.row, s.outWidth * width))};
   SmallVector<Value> valid;
   for (int i = 0; i < tile.rows; ++i) {
     Ix tap = place.which, channel = i;
@@ -148,12 +158,15 @@ void WeightEmitter::emitTile(MicroCode &code, Value image, Value gradient, const
       channel = code.rem(line, s.channels);
       valid.push_back(lines % tile.rows == 0 ? Value() : code.less(lineOf(i), lines));
     } else {
-      valid.push_back(s.channels % strip == 0 ? Value()
-                                              : code.less(code.add(code.mul(place.number, strip), i), s.channels));
+      valid.push_back(s.channels % strip == 0
+                          ? Value()
+                          : code.less(code.add(code.mul(place.number, strip), i), s.channels));
     }
-    Ix y = code.add(code.mul(place.row, s.strideY), code.div(tap, s.kernelWidth)), x = code.rem(tap, s.kernelWidth);
+    Ix y = code.add(code.mul(place.row, s.strideY), code.div(tap, s.kernelWidth)),
+       x = code.rem(tap, s.kernelWidth);
     Ix pixel = code.add(code.mul(y, paddedWidth), x);
-    operands.rows.push_back(code.add(code.mul(place.number, plane), code.add(code.mul(pixel, strip), channel)));
+    operands.rows.push_back(
+        code.add(code.mul(place.number, plane), code.add(code.mul(pixel, strip), channel)));
   }
   // Rows of where the sums wait, while rows of the image are summed.
   const int64_t share = (tile.rows + chunk - 1) / chunk;
@@ -161,7 +174,8 @@ void WeightEmitter::emitTile(MicroCode &code, Value image, Value gradient, const
     for (int64_t i = 0; i < share; ++i) {
       Ix line = code.min(lineOf(code.min(code.add(code.mul(turn, share), i), tile.rows - 1)), lines - 1);
       for (int64_t j = 0; j < width; j += 16)
-        code.prefetch(sums, code.add(code.add(sumsAt, code.mul(line, s.outputs)), code.add(firstColumn, j)), /*write=*/true, 3);
+        code.prefetch(sums, code.add(code.add(sumsAt, code.mul(line, s.outputs)), code.add(firstColumn, j)),
+                      /*write=*/true, 3);
     }
   };
   Reduction nest[] = {{place.rows, s.strideY * paddedWidth * strip, s.outWidth * width},
@@ -169,20 +183,22 @@ void WeightEmitter::emitTile(MicroCode &code, Value image, Value gradient, const
   Values totals = emitMicroKernel(code, tile, operands, nest, ahead);
   SmallVector<Value> masks;
   for (int j = 0; j < tile.vectors; ++j)
-    masks.push_back(s.outputs % width == 0 ? Value()
-                                           : code.firstLanes(code.sub(s.outputs, code.add(firstColumn, j * code.lanes))));
+    masks.push_back(s.outputs % width == 0
+                        ? Value()
+                        : code.firstLanes(code.sub(s.outputs, code.add(firstColumn, j * code.lanes))));
   auto at = [&](Ix line, int j) {
     return code.add(sumsAt, code.add(code.mul(line, s.outputs), code.add(firstColumn, j * code.lanes)));
   };
-  totals = code.choose(first, [&] { return totals; },
-                       [&] {
-                         Values added;
-                         for (int i = 0; i < tile.rows; ++i)
-                           for (int j = 0; j < tile.vectors; ++j)
-                             added.push_back(code.addf(totals[i * tile.vectors + j],
-                                                       code.load(sums, at(code.min(lineOf(i), lines - 1), j), masks[j])));
-                         return added;
-                       });
+  totals = code.choose(
+      first, [&] { return totals; },
+      [&] {
+        Values added;
+        for (int i = 0; i < tile.rows; ++i)
+          for (int j = 0; j < tile.vectors; ++j)
+            added.push_back(code.addf(totals[i * tile.vectors + j],
+                                      code.load(sums, at(code.min(lineOf(i), lines - 1), j), masks[j])));
+        return added;
+      });
   for (int i = 0; i < tile.rows; ++i) {
     auto store = [&] {
       for (int j = 0; j < tile.vectors; ++j)
@@ -199,8 +215,10 @@ void WeightEmitter::emitParts() {
   KernelBuilder kernel = module.begin("conv", group.op->getLoc());
   MicroCode code(kernel);
   result.temporaries.push_back({plan::Element::f32, toExpr(partsFloats()), "parts of the weight gradient"});
-  Value x = kernel.buffer(plan::Access::read, plan::Element::f32, group.first.ref, toExpr(group.first.elements));
-  Value dy = kernel.buffer(plan::Access::read, plan::Element::f32, group.second.ref, toExpr(group.second.elements));
+  Value x =
+      kernel.buffer(plan::Access::read, plan::Element::f32, group.first.ref, toExpr(group.first.elements));
+  Value dy =
+      kernel.buffer(plan::Access::read, plan::Element::f32, group.second.ref, toExpr(group.second.elements));
   Value sums = kernel.buffer(plan::Access::write, plan::Element::f32, partsRef, toExpr(partsFloats()));
   Value image = kernel.scratch(imageFloats() * 4);
   Value gradient = kernel.scratch(gradientFloats() * 4);
@@ -260,7 +278,8 @@ void WeightEmitter::emitSum() {
       });
       size_t inputs = group.epilogue.inputs().size();
       auto strides = [&](unsigned port) -> ArrayRef<flow::Extent> {
-        return port < inputs ? group.epilogue.inputs()[port].strides : group.epilogue.outputs()[port - inputs].strides;
+        return port < inputs ? group.epilogue.inputs()[port].strides
+                             : group.epilogue.outputs()[port - inputs].strides;
       };
       auto where = [&](unsigned port) {
         ArrayRef<flow::Extent> t = strides(port);

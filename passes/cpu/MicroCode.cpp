@@ -122,7 +122,9 @@ Value MicroCode::zero(int n) {
   return arith::ConstantOp::create(b, loc, DenseElementsAttr::get(vectorType(n), 0.0f));
 }
 
-Value MicroCode::splat(Value scalar, int n) { return vector::BroadcastOp::create(b, loc, vectorType(n), scalar); }
+Value MicroCode::splat(Value scalar, int n) {
+  return vector::BroadcastOp::create(b, loc, vectorType(n), scalar);
+}
 
 Value MicroCode::firstLanes(Ix count, int n) {
   n = n ? n : lanes;
@@ -134,7 +136,8 @@ Value MicroCode::firstLanes(Ix count, int n) {
   // Clamped first: a count beyond 32 bits must not wrap.
   Value clamped = i64(min(max(count, 0), n));
   Value narrow = arith::TruncIOp::create(b, loc, b.getI32Type(), clamped);
-  return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, lane, vector::BroadcastOp::create(b, loc, type, narrow));
+  return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, lane,
+                               vector::BroadcastOp::create(b, loc, type, narrow));
 }
 
 Value MicroCode::load(Value pointer, Ix offset, Value mask, int n) {
@@ -173,8 +176,10 @@ Value MicroCode::loadStrided(Value pointer, Ix offset, Ix stride, Value mask, in
   Value where = LLVM::GEPOp::create(b, loc, pointers, b.getF32Type(), pointer,
                                     ArrayRef<LLVM::GEPArg>{offsets(offset, stride, n)});
   if (!mask)
-    mask = arith::ConstantOp::create(b, loc, DenseElementsAttr::get(VectorType::get({n}, b.getI1Type()), true));
-  return LLVM::masked_gather::create(b, loc, vectorType(n), where, mask, ValueRange{zero(n)}, b.getI32IntegerAttr(4));
+    mask =
+        arith::ConstantOp::create(b, loc, DenseElementsAttr::get(VectorType::get({n}, b.getI1Type()), true));
+  return LLVM::masked_gather::create(b, loc, vectorType(n), where, mask, ValueRange{zero(n)},
+                                     b.getI32IntegerAttr(4));
 }
 
 void MicroCode::storeStrided(Value vector, Value pointer, Ix offset, Ix stride, Value mask) {
@@ -185,7 +190,8 @@ void MicroCode::storeStrided(Value vector, Value pointer, Ix offset, Ix stride, 
   Value where = LLVM::GEPOp::create(b, loc, pointers, b.getF32Type(), pointer,
                                     ArrayRef<LLVM::GEPArg>{offsets(offset, stride, n)});
   if (!mask)
-    mask = arith::ConstantOp::create(b, loc, DenseElementsAttr::get(VectorType::get({n}, b.getI1Type()), true));
+    mask =
+        arith::ConstantOp::create(b, loc, DenseElementsAttr::get(VectorType::get({n}, b.getI1Type()), true));
   LLVM::masked_scatter::create(b, loc, vector, where, mask, b.getI32IntegerAttr(4));
 }
 
@@ -211,7 +217,8 @@ Value MicroCode::loadMask(Value pointer, Ix offset, Ix stride, Value mask) {
         Value byte = kernel.load(b.getI8Type(), pointer, b.getI8Type(), i64(add(offset, mul(stride, i))));
         return {vector::InsertOp::create(b, loc, byte, bytes, int64_t(i))};
       };
-      bytes = mask ? choose(vector::ExtractOp::create(b, loc, mask, int64_t(i)), read, [&] { return Values{bytes}; })[0]
+      bytes = mask ? choose(vector::ExtractOp::create(b, loc, mask, int64_t(i)), read,
+                            [&] { return Values{bytes}; })[0]
                    : read()[0];
     }
   }
@@ -277,7 +284,8 @@ void MicroCode::loop(Ix lower, Ix upper, Ix step, llvm::function_ref<void(Ix)> b
   });
 }
 
-Values MicroCode::loop(Ix lower, Ix upper, Ix step, Values carried, llvm::function_ref<Values(Ix, Values)> body) {
+Values MicroCode::loop(Ix lower, Ix upper, Ix step, Values carried,
+                       llvm::function_ref<Values(Ix, Values)> body) {
   if (lower.isStatic() && upper.isStatic() && step.isStatic()) {
     if (upper.known() <= lower.known())
       return carried;
@@ -301,7 +309,8 @@ void MicroCode::when(Value condition, llvm::function_ref<void()> then) {
   then();
 }
 
-Values MicroCode::choose(Value condition, llvm::function_ref<Values()> then, llvm::function_ref<Values()> otherwise) {
+Values MicroCode::choose(Value condition, llvm::function_ref<Values()> then,
+                         llvm::function_ref<Values()> otherwise) {
   auto op = scf::IfOp::create(
       b, loc, condition, [&](OpBuilder &, Location) { scf::YieldOp::create(b, loc, then()); },
       [&](OpBuilder &, Location) { scf::YieldOp::create(b, loc, otherwise()); });

@@ -1,11 +1,12 @@
-// What the contraction and convolution emitters write their kernels with: 64-bit index arithmetic that folds while it
-// is built, f32 vectors of the target's width over plain pointers, loops and branches. A kernel built of these has no
-// memref descriptors, so lowering it is only scf and arith to LLVM. All offsets are in f32 elements.
+// What the contraction and convolution emitters write their kernels with: 64-bit index arithmetic that folds
+// while it is built, f32 vectors of the target's width over plain pointers, loops and branches. A kernel
+// built of these has no memref descriptors, so lowering it is only scf and arith to LLVM. All offsets are in
+// f32 elements.
 #pragma once
-#include "passes/cpu/KernelEmitter.h"
 #include "dialects/flow/Extent.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
+#include "passes/cpu/KernelEmitter.h"
 
 namespace moe::cpu {
 
@@ -79,7 +80,8 @@ public:
   // --- vectors
   mlir::Value addf(mlir::Value x, mlir::Value y);
   mlir::Value fma(mlir::Value x, mlir::Value y, mlir::Value z);
-  /// The transpose of a square of n vectors of n lanes, n a power of two, by log2(n) rounds of two-vector shuffles.
+  /// The transpose of a square of n vectors of n lanes, n a power of two, by log2(n) rounds of two-vector
+  /// shuffles.
   Values transpose(Values rows);
 
   // --- control
@@ -88,7 +90,8 @@ public:
   Values loop(Ix lower, Ix upper, Ix step, Values carried, llvm::function_ref<Values(Ix, Values)> body);
   void when(mlir::Value condition, llvm::function_ref<void()> then);
   /// The values of then where the condition holds, else those of otherwise.
-  Values choose(mlir::Value condition, llvm::function_ref<Values()> then, llvm::function_ref<Values()> otherwise);
+  Values choose(mlir::Value condition, llvm::function_ref<Values()> then,
+                llvm::function_ref<Values()> otherwise);
 
   KernelBuilder &kernel;
   mlir::OpBuilder &b;

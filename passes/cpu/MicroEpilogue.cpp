@@ -1,5 +1,5 @@
-// Takes a group's ops apart around its contraction and builds them on the accumulators; see MicroEpilogue.h. The scalar
-// bodies are the ops' own (Compute interface), built on vectors.
+// Takes a group's ops apart around its contraction and builds them on the accumulators; see MicroEpilogue.h.
+// The scalar bodies are the ops' own (Compute interface), built on vectors.
 #include "passes/cpu/MicroEpilogue.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 
@@ -42,7 +42,8 @@ Epilogue::AxisMap Epilogue::through(Operation *op, const AxisMap &map) {
   // The map of a view's operand from the map of its result.
   AxisMap inner;
   if (auto broadcast = dyn_cast<flow::BroadcastOp>(op)) {
-    auto from = cast<RankedTensorType>(broadcast.getX().getType()), to = cast<RankedTensorType>(broadcast.getType());
+    auto from = cast<RankedTensorType>(broadcast.getX().getType()),
+         to = cast<RankedTensorType>(broadcast.getType());
     for (auto [i, axis] : llvm::enumerate(broadcast.getDims())) {
       bool stretched = from.getDimSize(i) == 1 && to.getDimSize(axis) != 1;
       inner.push_back(stretched ? -1 : map[axis]);
@@ -60,7 +61,8 @@ Epilogue::AxisMap Epilogue::through(Operation *op, const AxisMap &map) {
 EpilogueInput Epilogue::inputOf(BlockArgument argument, const AxisMap &map) const {
   unsigned rank = cast<RankedTensorType>(root->getResult(0).getType()).getRank();
   SmallVector<flow::Extent> strides(rank, flow::Extent::constant(argument.getContext(), 0));
-  SmallVector<flow::Extent> own = physicalStrides(argument.getType(), layouts.operand(argument.getArgNumber()));
+  SmallVector<flow::Extent> own =
+      physicalStrides(argument.getType(), layouts.operand(argument.getArgNumber()));
   for (auto [i, axis] : llvm::enumerate(map))
     if (axis >= 0)
       strides[axis] = own[i];
@@ -78,7 +80,8 @@ unsigned Epilogue::inputIndex(BlockArgument argument, const AxisMap &map) const 
 LogicalResult Epilogue::collect(Value value, const AxisMap &map) {
   if (auto argument = dyn_cast<BlockArgument>(value)) {
     if (elementOf(argument.getType()) == plan::Element::i32)
-      return emitError(group.getLoc()) << "expected an epilogue over f32 and masks, found an operand of integers";
+      return emitError(group.getLoc())
+             << "expected an epilogue over f32 and masks, found an operand of integers";
     if (inputIndex(argument, map) == allInputs.size())
       allInputs.push_back(inputOf(argument, map));
     return success();
@@ -87,13 +90,15 @@ LogicalResult Epilogue::collect(Value value, const AxisMap &map) {
   if (op == root) {
     for (auto [i, axis] : llvm::enumerate(map))
       if (axis != int64_t(i))
-        return op->emitError("expected its result in place, found it broadcast or transposed in its own group");
+        return op->emitError(
+            "expected its result in place, found it broadcast or transposed in its own group");
     return success();
   }
   if (isa<flow::ConstantOp>(op))
     return success();
   if (!isa<flow::BroadcastOp, flow::TransposeOp>(op) && !op->hasTrait<flow::Elementwise>())
-    return op->emitError("expected an elementwise op, a broadcast or a constant after a contraction in its group");
+    return op->emitError(
+        "expected an elementwise op, a broadcast or a constant after a contraction in its group");
   AxisMap inner = through(op, map);
   for (Value operand : op->getOperands())
     if (failed(collect(operand, inner)))
@@ -114,7 +119,8 @@ FailureOr<Epilogue> Epilogue::of(flow::GroupOp group, Operation *root, const Gro
   for (auto [i, value] : llvm::enumerate(yield->getOperands())) {
     auto type = cast<RankedTensorType>(value.getType());
     if (flow::extentsOf(type) != flow::extentsOf(rootType))
-      return root->emitError("expected results of its group to have its shape ") << rootType << ", found " << type;
+      return root->emitError("expected results of its group to have its shape ")
+             << rootType << ", found " << type;
     if (elementOf(type) == plan::Element::i32)
       return root->emitError("expected results of its group to be f32 or masks, found ") << type;
     if (failed(epilogue.collect(value, identity)))
@@ -132,8 +138,8 @@ bool Epilogue::isShort() const {
   for (Operation &op : owner.getBody().front()) {
     if (&op == root || isa<flow::ConstantOp, flow::BroadcastOp, flow::TransposeOp, flow::YieldOp>(op))
       continue;
-    if (!isa<flow::AddOp, flow::SubOp, flow::MulOp, flow::MaximumOp, flow::MinimumOp, flow::NegOp, flow::ReluOp,
-             flow::CompareOp, flow::SelectOp>(op))
+    if (!isa<flow::AddOp, flow::SubOp, flow::MulOp, flow::MaximumOp, flow::MinimumOp, flow::NegOp,
+             flow::ReluOp, flow::CompareOp, flow::SelectOp>(op))
       return false;
     ++count;
   }

@@ -1,6 +1,7 @@
-// What happens to a contraction's or a convolution's accumulators before they are stored: the elementwise ops that its
-// group holds after it. Bias, activation, its derivative, residual, accumulate and scales are all this one mechanism:
-// any chain of elementwise ops over values of the result's shape and over operands broadcast to it.
+// What happens to a contraction's or a convolution's accumulators before they are stored: the elementwise ops
+// that its group holds after it. Bias, activation, its derivative, residual, accumulate and scales are all
+// this one mechanism: any chain of elementwise ops over values of the result's shape and over operands
+// broadcast to it.
 #pragma once
 #include "dialects/flow/Flow.h"
 #include "passes/cpu/KernelEmitter.h"
@@ -13,8 +14,8 @@ llvm::SmallVector<flow::Extent> physicalStrides(mlir::Type type, const Layout &l
 
 plan::Element elementOf(mlir::Type type);
 
-/// A group's operand as the epilogue reads it. Strides are along the axes of the root's result; 0 where the operand
-/// is broadcast.
+/// A group's operand as the epilogue reads it. Strides are along the axes of the root's result; 0 where the
+/// operand is broadcast.
 struct EpilogueInput {
   unsigned operand;
   plan::Element element;
@@ -30,7 +31,8 @@ class Epilogue {
 public:
   /// Takes the group's ops apart around `root`, whose operands are the emitter's own business. Fails with a
   /// diagnostic at an op that is no elementwise op, broadcast or constant.
-  static mlir::FailureOr<Epilogue> of(flow::GroupOp group, mlir::Operation *root, const GroupLayouts &layouts);
+  static mlir::FailureOr<Epilogue> of(flow::GroupOp group, mlir::Operation *root,
+                                      const GroupLayouts &layouts);
 
   llvm::ArrayRef<EpilogueInput> inputs() const { return allInputs; }
   llvm::ArrayRef<EpilogueOutput> outputs() const { return allOutputs; }
@@ -46,8 +48,8 @@ public:
 
   /// Buffers of the inputs, then of the outputs, in the kernel being built.
   Values bind(KernelBuilder &kernel) const;
-  /// Runs the chain on one vector and stores every output. A port is a number of `bind`'s; `where` gives the offset of
-  /// the vector's first lane in it and `stride` the distance of its lanes.
+  /// Runs the chain on one vector and stores every output. A port is a number of `bind`'s; `where` gives the
+  /// offset of the vector's first lane in it and `stride` the distance of its lanes.
   void store(MicroCode &code, llvm::ArrayRef<mlir::Value> ports, mlir::Value sums, mlir::Value mask,
              llvm::function_ref<Ix(unsigned)> where, llvm::function_ref<Ix(unsigned)> stride) const;
 

@@ -1,5 +1,6 @@
-// Emits the register tile; see MicroKernel.h. Accumulators start from zero and live in registers over the whole nest:
-// what is in memory already is added by the caller at the end, so that the first FMA does not wait for a load.
+// Emits the register tile; see MicroKernel.h. Accumulators start from zero and live in registers over the
+// whole nest: what is in memory already is added by the caller at the end, so that the first FMA does not
+// wait for a load.
 #include "passes/cpu/MicroKernel.h"
 
 using namespace mlir;
@@ -7,7 +8,8 @@ using namespace mlir;
 namespace moe::cpu {
 
 Tile chooseTile(int lanes, int registers, int64_t width) {
-  // One register holds a vector of B each, and with AVX2, which has no broadcast operand, one the element of A.
+  // One register holds a vector of B each, and with AVX2, which has no broadcast operand, one the element of
+  // A.
   int most = registers >= 32 ? 4 : 2;
   int vectors = most;
   if (width > 0) {
@@ -81,7 +83,8 @@ struct Nest {
     sums = code.loop(0, tile.rows, 1, sums, [&](Ix section, Values carried) {
       ahead(section);
       Ix k = code.mul(section, length);
-      return run(length, code.add(a, code.mul(k, inner.aStep)), code.add(b, code.mul(k, inner.bStep)), carried, unroll);
+      return run(length, code.add(a, code.mul(k, inner.aStep)), code.add(b, code.mul(k, inner.bStep)),
+                 carried, unroll);
     });
     Ix done = code.mul(length, tile.rows);
     return code.sub(inner.count, done).is(0) ? sums : one(done, inner.count, a, b, sums);
@@ -94,7 +97,8 @@ struct Nest {
     return code.loop(0, loop.count, 1, sums, [&](Ix k, Values carried) {
       if (ahead && depth == 0)
         ahead(k);
-      return build(depth + 1, code.add(a, code.mul(loop.aStep, k)), code.add(b, code.mul(loop.bStep, k)), carried);
+      return build(depth + 1, code.add(a, code.mul(loop.aStep, k)), code.add(b, code.mul(loop.bStep, k)),
+                   carried);
     });
   }
 };

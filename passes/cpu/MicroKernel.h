@@ -1,8 +1,8 @@
-// The register tile that every contraction and convolution is made of: rows x (vectors * lanes) accumulators, summed
-// over a nest of loops in which a row's element of A is broadcast and multiplied with consecutive vectors of a panel of
-// B. Rows of A are arbitrary offsets, so a row may be a matrix row, a column of a packed strip, or a pixel's window in
-// a padded image. The tile's shape follows from loads per FMA: 6 x 64 with AVX-512 (10 loads for 24 FMAs), 6 x 16 with
-// AVX2, whose 16 registers allow no more.
+// The register tile that every contraction and convolution is made of: rows x (vectors * lanes) accumulators,
+// summed over a nest of loops in which a row's element of A is broadcast and multiplied with consecutive
+// vectors of a panel of B. Rows of A are arbitrary offsets, so a row may be a matrix row, a column of a
+// packed strip, or a pixel's window in a padded image. The tile's shape follows from loads per FMA: 6 x 64
+// with AVX-512 (10 loads for 24 FMAs), 6 x 16 with AVX2, whose 16 registers allow no more.
 #pragma once
 #include "passes/cpu/MicroCode.h"
 
@@ -16,14 +16,14 @@ struct Tile {
   int vectors;
 };
 
-/// The tile for `width` columns (0: unknown or large): as few panels as possible, all of one width, and the more rows
-/// the fewer vectors a row has.
+/// The tile for `width` columns (0: unknown or large): as few panels as possible, all of one width, and the
+/// more rows the fewer vectors a row has.
 Tile chooseTile(int lanes, int registers, int64_t width);
 
 struct Reduction {
   Ix count;
-  Ix aStep; ///< offset of A from one step to the next
-  Ix bStep; ///< the same of B
+  Ix aStep;             ///< offset of A from one step to the next
+  Ix bStep;             ///< the same of B
   int64_t multiple = 1; ///< what the count is known to be a multiple of
 };
 
@@ -34,11 +34,12 @@ struct MicroOperands {
   Ix panel; ///< offset in `b` of the panel's first element
 };
 
-/// Sums over the nest, outermost first, in that order, and returns the accumulators, row by row. The innermost loop is
-/// unrolled. `ahead(i)`, where given, is the place to fetch what comes next: it is emitted at the head of each turn of
-/// the outermost loop; a nest of one loop runs in as many sections as the tile has rows, and i is the section. `unroll`
-/// is the number of steps of a turn.
-Values emitMicroKernel(MicroCode &code, Tile tile, const MicroOperands &operands, llvm::ArrayRef<Reduction> nest,
-                       llvm::function_ref<void(Ix)> ahead = {}, int64_t unroll = kMicroUnroll);
+/// Sums over the nest, outermost first, in that order, and returns the accumulators, row by row. The
+/// innermost loop is unrolled. `ahead(i)`, where given, is the place to fetch what comes next: it is emitted
+/// at the head of each turn of the outermost loop; a nest of one loop runs in as many sections as the tile
+/// has rows, and i is the section. `unroll` is the number of steps of a turn.
+Values emitMicroKernel(MicroCode &code, Tile tile, const MicroOperands &operands,
+                       llvm::ArrayRef<Reduction> nest, llvm::function_ref<void(Ix)> ahead = {},
+                       int64_t unroll = kMicroUnroll);
 
 } // namespace moe::cpu

@@ -5,8 +5,8 @@ using namespace mlir;
 
 namespace moe::cpu {
 
-void emitPackPanel(MicroCode &code, const PackSource &source, Ix lane, int width, Ix first, Ix count, Value target,
-                   Ix offset, llvm::function_ref<Ix(Ix)> place) {
+void emitPackPanel(MicroCode &code, const PackSource &source, Ix lane, int width, Ix first, Ix count,
+                   Value target, Ix offset, llvm::function_ref<Ix(Ix)> place) {
   const int n = code.lanes;
   auto rowAt = [&](Ix step) { return code.add(offset, code.mul(place ? place(step) : step, width)); };
   // Whether every panel is whole is known where the lanes' number is.
@@ -60,7 +60,8 @@ void emitPackStrips(MicroCode &code, const PackSource &source, Ix lane, Ix end, 
       for (auto [piece, n] : pieces)
         masks.push_back(whole ? Value() : code.firstLanes(code.sub(source.lanes, code.add(at, piece)), n));
       for (int64_t r = 0; r < together; ++r) {
-        Ix from = code.add(source.stepOffset(code.add(first, code.add(step, r))), code.mul(at, source.laneStride));
+        Ix from =
+            code.add(source.stepOffset(code.add(first, code.add(step, r))), code.mul(at, source.laneStride));
         Ix to = code.add(offset, code.add(code.mul(strip, stripStride), code.mul(code.add(step, r), width)));
         for (auto [piece, mask] : llvm::zip(pieces, masks)) {
           auto [at, n] = piece;

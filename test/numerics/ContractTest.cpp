@@ -1,6 +1,7 @@
-// Contractions of all forms, compiled and run, against sums in double: shapes beside every block size, transposed and
-// batched operands, several summed axes, results of one element, epilogues, at the host's level and the one below.
-// Outputs, temporaries and scratch hold NaNs before, and any cut of the units gives the same bytes.
+// Contractions of all forms, compiled and run, against sums in double: shapes beside every block size,
+// transposed and batched operands, several summed axes, results of one element, epilogues, at the host's
+// level and the one below. Outputs, temporaries and scratch hold NaNs before, and any cut of the units gives
+// the same bytes.
 #include "test/numerics/GroupRunner.h"
 #include <cmath>
 #include <cstring>
@@ -49,7 +50,7 @@ std::string list(const std::string &labels) {
 struct Case {
   std::string a, b, out; // one letter an axis
   std::map<char, Size> sizes;
-  std::string epilogue; // "", "bias_relu", "residual", "row_scale", "two"
+  std::string epilogue; // "", "bias_relu", "residual", "row_scale", "two", "long", "mask"
   int64_t domains = 1, rows = 1;
 };
 
@@ -70,8 +71,8 @@ std::vector<Size> sizesOf(const Case &c, const std::string &labels) {
 std::string program(const Case &c) {
   std::string a = typeText(sizesOf(c, c.a)), b = typeText(sizesOf(c, c.b)), y = typeText(sizesOf(c, c.out));
   std::vector<std::string> types{a, b};
-  std::string body = "      %y = flow.contract %p0 " + list(c.a) + ", %p1 " + list(c.b) + " -> " + list(c.out) + " : " + a +
-                     ", " + b + " -> " + y + "\n",
+  std::string body = "      %y = flow.contract %p0 " + list(c.a) + ", %p1 " + list(c.b) + " -> " +
+                     list(c.out) + " : " + a + ", " + b + " -> " + y + "\n",
               last = "%y", results = y;
   int64_t rank = c.out.size();
   if (c.epilogue == "bias_relu") {
@@ -85,8 +86,20 @@ std::string program(const Case &c) {
     last = "%t";
   } else if (c.epilogue == "row_scale") {
     types.push_back(typeText({c.sizes.at(c.out.front())}));
-    body += "      %q = flow.broadcast %p2 to [0] : " + types[2] + " -> " + y + "\n      %t = flow.mul %y, %q : " + y + "\n";
+    body += "      %q = flow.broadcast %p2 to [0] : " + types[2] + " -> " + y +
+            "\n      %t = flow.mul %y, %q : " + y + "\n";
     last = "%t";
+  } else if (c.epilogue == "long") {
+    // y * sigmoid(y), then a polynomial of it: too much to unroll over a tile.
+    body += "      %s = flow.silu %y : " + y + "\n      %u = flow.mul %s, %s : " + y +
+            "\n      %v = flow.mul %u, %s : " + y + "\n      %w = flow.add %u, %v : " + y +
+            "\n      %z = flow.sub %w, %s : " + y + "\n      %t = flow.neg %z : " + y + "\n";
+    last = "%t";
+  } else if (c.epilogue == "mask") {
+    body += "      %o = flow.constant 0.0 : " + y + "\n      %t = flow.compare gt %y, %o : " + y + "\n";
+    last = "%t";
+    results = y;
+    results.replace(results.find("f32"), 3, "i1");
   } else if (c.epilogue == "two") {
     body += "      %t = flow.relu %y : " + y + "\n";
     last = "%y, %t";
@@ -101,10 +114,11 @@ std::string program(const Case &c) {
     args += (i ? ", %p" : "%p") + n + ": " + types[i];
   }
   bool two = c.epilogue == "two";
-  return "flow.program @t {\n  flow.entry @e infer {\n" + inputs + "    %g" + (two ? ":2" : "") + " = flow.group \"contract\" (" +
-         values + ") : (" + argTypes + ") -> " + (two ? "(" + results + ")" : results) + " {\n    ^bb0(" + args + "):\n" + body +
-         "      flow.yield " + last + " : " + results + "\n    }\n    flow.output \"y\" %g" + (two ? "#0" : "") + " : " + y +
-         "\n  }\n}\n";
+  return "flow.program @t {\n  flow.entry @e infer {\n" + inputs + "    %g" + (two ? ":2" : "") +
+         " = flow.group \"contract\" (" + values + ") : (" + argTypes + ") -> " +
+         (two ? "(" + results + ")" : results) + " {\n    ^bb0(" + args + "):\n" + body +
+         "      flow.yield " + last + " : " + results + "\n    }\n    flow.output \"y\" %g" +
+         (two ? "#0 : " + y : " : " + results) + "\n  }\n}\n";
 }
 
 /// Runs a case and compares every element.
@@ -150,11 +164,13 @@ void check(const Case &c, const cpu::CpuTarget &target) {
     for (size_t i = labels.size(); i-- > 0; flat /= extent(labels[i]))
       at[labels[i]] = flat % extent(labels[i]);
   };
-  const float *a = runner.operand(0).floats(), *b = runner.operand(1).floats(), *y = runner.result(0).floats();
+  const float *a = runner.operand(0).floats(), *b = runner.operand(1).floats(),
+              *y = runner.result(0).floats();
   const int64_t outputs = count(c.out), terms = count(summed);
   // Large results are sampled, their ends included.
   int64_t step = std::max<int64_t>(1, outputs * terms / 4000000);
-  for (int64_t i = 0; i < outputs; i += (outputs - 1 - i) < step && i < outputs - 1 ? outputs - 1 - i : step) {
+  for (int64_t i = 0; i < outputs;
+       i += (outputs - 1 - i) < step && i < outputs - 1 ? outputs - 1 - i : step) {
     std::map<char, int64_t> at;
     locate(c.out, i, at);
     double sum = 0, magnitude = 0;
@@ -174,7 +190,21 @@ void check(const Case &c, const cpu::CpuTarget &target) {
     } else if (c.epilogue == "row_scale") {
       sum *= runner.operand(2).floats()[at[c.out.front()]];
     }
-    ASSERT_LE(std::fabs(y[i] - sum), 0x1p-23 * (2 + std::sqrt(double(terms))) * magnitude + 1e-30) << "element " << i;
+    if (c.epilogue == "mask") {
+      if (std::fabs(sum) > 0x1p-20 * magnitude)
+        ASSERT_EQ(int(static_cast<unsigned char *>(runner.result(0).data)[i]), int(sum > 0))
+            << "element " << i;
+      continue;
+    }
+    if (c.epilogue == "long") {
+      // The derivative is below 4 + 9 y^2.
+      double s = sum / (1 + std::exp(-sum)), want = s - s * s - s * s * s;
+      double bound = 0x1p-23 * (16 + std::sqrt(double(terms))) * (magnitude + 1) * (4 + 9 * sum * sum);
+      ASSERT_LE(std::fabs(y[i] - want), bound) << "element " << i;
+      continue;
+    }
+    ASSERT_LE(std::fabs(y[i] - sum), 0x1p-23 * (2 + std::sqrt(double(terms))) * magnitude + 1e-30)
+        << "element " << i;
     if (c.epilogue == "two")
       ASSERT_EQ(runner.result(1).floats()[i], std::max(0.0f, y[i]));
   }
@@ -200,7 +230,8 @@ Size batch(int64_t n = 1) { return {n, true}; }
 
 TEST(Contract, LinearForward) {
   // x [B, K], w [N, K]
-  for (auto [rows, n, k] : {std::tuple{320, 10, 128}, {5, 10, 784}, {1, 1, 1}, {97, 65, 33}, {13, 300, 400}, {64, 128, 385}})
+  for (auto [rows, n, k] :
+       {std::tuple{320, 10, 128}, {5, 10, 784}, {1, 1, 1}, {97, 65, 33}, {13, 300, 400}, {64, 128, 385}})
     for (std::string epilogue : {"", "bias_relu"})
       checkAll({"mk", "nk", "mn", {{'m', batch()}, {'n', number(n)}, {'k', number(k)}}, epilogue, 1, rows});
 }
@@ -211,9 +242,16 @@ TEST(Contract, InputGradient) {
 }
 
 TEST(Contract, WeightGradientSumsOverTheBatch) {
-  for (auto [rows, n, k] : {std::tuple{320, 10, 128}, {1, 5, 3}, {95, 64, 96}, {97, 64, 64}, {193, 200, 70}, {1051, 33, 130}})
+  for (auto [rows, n, k] :
+       {std::tuple{320, 10, 128}, {1, 5, 3}, {95, 64, 96}, {97, 64, 64}, {193, 200, 70}, {1051, 33, 130}})
     for (std::string epilogue : {"", "residual"})
-      checkAll({"mn", "mk", "nk", {{'m', batch()}, {'n', number(n)}, {'k', number(k)}}, epilogue, 5, (rows + 4) / 5});
+      checkAll({"mn",
+                "mk",
+                "nk",
+                {{'m', batch()}, {'n', number(n)}, {'k', number(k)}},
+                epilogue,
+                5,
+                (rows + 4) / 5});
 }
 
 TEST(Contract, FewStaticRows) {
@@ -224,25 +262,83 @@ TEST(Contract, FewStaticRows) {
 TEST(Contract, ExpertsShareTheInput) {
   // x [B, K], w [E, N, K]: experts beside the batch and before it
   for (std::string out : {"men", "emn", "mne"})
-    checkAll({"mk", "enk", out, {{'m', batch()}, {'e', number(3)}, {'n', number(10)}, {'k', number(128)}}, "", 3, 16});
+    checkAll({"mk",
+              "enk",
+              out,
+              {{'m', batch()}, {'e', number(3)}, {'n', number(10)}, {'k', number(128)}},
+              "",
+              3,
+              16});
 }
 
 TEST(Contract, BatchedOperands) {
-  checkAll({"emk", "enk", "emn", {{'m', batch()}, {'e', number(3)}, {'n', number(40)}, {'k', number(20)}}, "two", 2, 9});
-  checkAll({"bhqd", "bhkd", "bhqk", {{'b', batch()}, {'h', number(2)}, {'q', number(19)}, {'k', number(23)}, {'d', number(16)}}, "", 1, 3});
-  checkAll({"bqhd", "bkhd", "bhqk", {{'b', batch()}, {'h', number(2)}, {'q', number(19)}, {'k', number(23)}, {'d', number(16)}}, "", 1, 3});
-  checkAll({"bhqk", "bkhd", "bqhd", {{'b', batch()}, {'h', number(2)}, {'q', number(19)}, {'k', number(23)}, {'d', number(16)}}, "", 1, 3});
+  checkAll({"emk",
+            "enk",
+            "emn",
+            {{'m', batch()}, {'e', number(3)}, {'n', number(40)}, {'k', number(20)}},
+            "two",
+            2,
+            9});
+  checkAll({"bhqd",
+            "bhkd",
+            "bhqk",
+            {{'b', batch()}, {'h', number(2)}, {'q', number(19)}, {'k', number(23)}, {'d', number(16)}},
+            "",
+            1,
+            3});
+  checkAll({"bqhd",
+            "bkhd",
+            "bhqk",
+            {{'b', batch()}, {'h', number(2)}, {'q', number(19)}, {'k', number(23)}, {'d', number(16)}},
+            "",
+            1,
+            3});
+  checkAll({"bhqk",
+            "bkhd",
+            "bqhd",
+            {{'b', batch()}, {'h', number(2)}, {'q', number(19)}, {'k', number(23)}, {'d', number(16)}},
+            "",
+            1,
+            3});
 }
 
 TEST(Contract, SeveralSummedAxes) {
-  checkAll({"bek", "ben", "nk", {{'b', batch()}, {'e', number(3)}, {'k', number(20)}, {'n', number(7)}}, "", 2, 11});
-  checkAll({"ebk", "ben", "kn", {{'b', batch()}, {'e', number(3)}, {'k', number(20)}, {'n', number(7)}}, "", 2, 11});
-  checkAll({"ekm", "kne", "mn", {{'e', number(3)}, {'k', number(20)}, {'n', number(7)}, {'m', number(50)}}, "bias_relu"});
+  checkAll({"bek",
+            "ben",
+            "nk",
+            {{'b', batch()}, {'e', number(3)}, {'k', number(20)}, {'n', number(7)}},
+            "",
+            2,
+            11});
+  checkAll({"ebk",
+            "ben",
+            "kn",
+            {{'b', batch()}, {'e', number(3)}, {'k', number(20)}, {'n', number(7)}},
+            "",
+            2,
+            11});
+  checkAll({"ekm",
+            "kne",
+            "mn",
+            {{'e', number(3)}, {'k', number(20)}, {'n', number(7)}, {'m', number(50)}},
+            "bias_relu"});
 }
 
 TEST(Contract, RowsOfSeveralAxes) {
-  checkAll({"apk", "nk", "pan", {{'a', number(5)}, {'p', batch()}, {'k', number(20)}, {'n', number(7)}}, "row_scale", 1, 9});
-  checkAll({"kap", "kn", "pan", {{'a', number(5)}, {'p', batch()}, {'k', number(20)}, {'n', number(7)}}, "", 1, 9});
+  checkAll({"apk",
+            "nk",
+            "pan",
+            {{'a', number(5)}, {'p', batch()}, {'k', number(20)}, {'n', number(7)}},
+            "row_scale",
+            1,
+            9});
+  checkAll({"kap",
+            "kn",
+            "pan",
+            {{'a', number(5)}, {'p', batch()}, {'k', number(20)}, {'n', number(7)}},
+            "",
+            1,
+            9});
 }
 
 TEST(Contract, ExtentsOfTheBatchEverywhere) {
@@ -255,6 +351,16 @@ TEST(Contract, VectorsAndDots) {
   checkAll({"k", "nk", "n", {{'n', number(41)}, {'k', number(77)}}, ""});
   checkAll({"k", "k", "", {{'k', number(100)}}, ""});
   checkAll({"m", "n", "mn", {{'m', batch()}, {'n', number(20)}}, "residual", 1, 13});
+}
+
+TEST(Contract, LongEpiloguesAndMasks) {
+  // In one go, in several visits to the accumulators, in parts, and for few rows.
+  for (std::string epilogue : {"long", "mask"})
+    for (auto [rows, n, k] : {std::tuple{50, 70, 30}, {50, 70, 500}}) {
+      checkAll({"mk", "nk", "mn", {{'m', batch()}, {'n', number(n)}, {'k', number(k)}}, epilogue, 1, rows});
+      checkAll({"km", "kn", "mn", {{'m', number(n)}, {'n', number(n)}, {'k', batch()}}, epilogue, 1, k});
+      checkAll({"mk", "nk", "mn", {{'m', number(5)}, {'n', number(n)}, {'k', number(k)}}, epilogue});
+    }
 }
 
 TEST(Contract, RandomForms) {

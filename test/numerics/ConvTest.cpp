@@ -1,6 +1,7 @@
-// Convolutions in their three directions, compiled and run, against sums in double: kernels, strides and pads of every
-// kind, few and many channels, odd sizes, NHWC and NCHW operands, images too large for one band, at the host's level and
-// the one below. Outputs, temporaries and scratch hold NaNs before, and any cut of the units gives the same bytes.
+// Convolutions in their three directions, compiled and run, against sums in double: kernels, strides and pads
+// of every kind, few and many channels, odd sizes, NHWC and NCHW operands, images too large for one band, at
+// the host's level and the one below. Outputs, temporaries and scratch hold NaNs before, and any cut of the
+// units gives the same bytes.
 #include "test/numerics/GroupRunner.h"
 #include <cmath>
 #include <cstring>
@@ -36,7 +37,8 @@ struct Tensor {
   int64_t n[4];
   bool channelsLast;
   float &at(int64_t a, int64_t b, int64_t c, int64_t d) const {
-    return channelsLast ? data[((a * n[2] + c) * n[3] + d) * n[1] + b] : data[((a * n[1] + b) * n[2] + c) * n[3] + d];
+    return channelsLast ? data[((a * n[2] + c) * n[3] + d) * n[1] + b]
+                        : data[((a * n[1] + b) * n[2] + c) * n[3] + d];
   }
   int64_t size() const { return n[0] * n[1] * n[2] * n[3]; }
 };
@@ -44,26 +46,28 @@ struct Tensor {
 enum Direction { forward, inputGradient, weightGradient };
 
 void check(const Conv &c, Direction direction, bool epilogue, const cpu::CpuTarget &target) {
-  SCOPED_TRACE(::testing::Message() << "direction " << direction << " C" << c.channels << " " << c.height << "x" << c.width
-                                    << " O" << c.outputs << " k" << c.kernelHeight << "x" << c.kernelWidth << " s"
-                                    << c.stride << " p" << c.pad << (c.channelsLast ? " nhwc " : " nchw ")
-                                    << target.level);
+  SCOPED_TRACE(::testing::Message() << "direction " << direction << " C" << c.channels << " " << c.height
+                                    << "x" << c.width << " O" << c.outputs << " k" << c.kernelHeight << "x"
+                                    << c.kernelWidth << " s" << c.stride << " p" << c.pad
+                                    << (c.channelsLast ? " nhwc " : " nchw ") << target.level);
   std::string x = type({c.batch, c.channels, c.height, c.width}, true);
   std::string w = type({c.outputs, c.channels, c.kernelHeight, c.kernelWidth}, false);
   std::string y = type({c.batch, c.outputs, c.outHeight(), c.outWidth()}, true);
-  const std::string &first = direction == inputGradient ? y : x, &second = direction == weightGradient ? y : w;
+  const std::string &first = direction == inputGradient ? y : x,
+                    &second = direction == weightGradient ? y : w;
   const std::string &result = direction == forward ? y : direction == inputGradient ? x : w;
   const char *names[] = {"conv", "conv_input_grad", "conv_weight_grad"};
   std::string bias = "tensor<" + std::to_string(c.outputs) + "xf32>";
   std::string s = std::to_string(c.stride), p = std::to_string(c.pad), q = std::to_string(c.after());
   std::vector<std::string> types{first, second};
-  std::string body = "      %r = flow." + std::string(names[direction]) + " %p0, %p1 by [" + s + ", " + s + "] pads [" + p + ", " + p +
-                     ", " + q + ", " + q + "] : " + first + ", " + second + " -> " + result + "\n";
+  std::string body = "      %r = flow." + std::string(names[direction]) + " %p0, %p1 by [" + s + ", " + s +
+                     "] pads [" + p + ", " + p + ", " + q + ", " + q + "] : " + first + ", " + second +
+                     " -> " + result + "\n";
   std::string last = "%r";
   if (epilogue && direction == forward) {
     types.push_back(bias);
-    body += "      %b = flow.broadcast %p2 to [1] : " + bias + " -> " + result + "\n      %a = flow.add %r, %b : " + result +
-            "\n      %t = flow.relu %a : " + result + "\n";
+    body += "      %b = flow.broadcast %p2 to [1] : " + bias + " -> " + result +
+            "\n      %a = flow.add %r, %b : " + result + "\n      %t = flow.relu %a : " + result + "\n";
     last = "%t";
   } else if (epilogue) {
     types.push_back(result);
@@ -78,8 +82,9 @@ void check(const Conv &c, Direction direction, bool epilogue, const cpu::CpuTarg
     args += comma + "%p" + n + ": " + types[i];
     all += comma + types[i];
   }
-  std::string text = "flow.program @t {\n  flow.entry @e infer {\n" + inputs + "    %g = flow.group \"conv\" (" + values + ") : (" +
-                     all + ") -> " + result + " {\n    ^bb0(" + args + "):\n" + body + "      flow.yield " + last + " : " + result +
+  std::string text = "flow.program @t {\n  flow.entry @e infer {\n" + inputs +
+                     "    %g = flow.group \"conv\" (" + values + ") : (" + all + ") -> " + result +
+                     " {\n    ^bb0(" + args + "):\n" + body + "      flow.yield " + last + " : " + result +
                      "\n    }\n    flow.output \"y\" %g : " + result + "\n  }\n}\n";
   cpu::Layout nhwc{0, 2, 3, 1}, none;
   cpu::GroupLayouts layouts;
@@ -101,7 +106,9 @@ void check(const Conv &c, Direction direction, bool epilogue, const cpu::CpuTarg
   Tensor tw{nullptr, {c.outputs, c.channels, c.kernelHeight, c.kernelWidth}, false};
   Tensor ty{nullptr, {c.batch, c.outputs, c.outHeight(), c.outWidth()}, c.channelsLast};
   Tensor *slots[3] = {direction == inputGradient ? &ty : &tx, direction == weightGradient ? &ty : &tw,
-                      direction == forward ? &ty : direction == inputGradient ? &tx : &tw};
+                      direction == forward         ? &ty
+                      : direction == inputGradient ? &tx
+                                                   : &tw};
   slots[0]->data = runner.operand(0).floats();
   slots[1]->data = runner.operand(1).floats();
   slots[2]->data = runner.result(0).floats();
@@ -137,7 +144,7 @@ void check(const Conv &c, Direction direction, bool epilogue, const cpu::CpuTarg
               }
             }
   const Tensor &out = *slots[2];
-  double terms = direction == forward ? c.channels * c.kernelHeight * c.kernelWidth
+  double terms = direction == forward         ? c.channels * c.kernelHeight * c.kernelWidth
                  : direction == inputGradient ? c.outputs * c.kernelHeight * c.kernelWidth
                                               : c.batch * c.outHeight() * c.outWidth();
   for (int64_t i = 0; i < out.size(); ++i) {
@@ -150,7 +157,8 @@ void check(const Conv &c, Direction direction, bool epilogue, const cpu::CpuTarg
       if (direction == forward)
         want = std::max(want, 0.0);
     }
-    ASSERT_LE(std::fabs(out.data[i] - want), 0x1p-23 * (2 + std::sqrt(terms)) * scale + 1e-30) << "element " << i;
+    ASSERT_LE(std::fabs(out.data[i] - want), 0x1p-23 * (2 + std::sqrt(terms)) * scale + 1e-30)
+        << "element " << i;
   }
   std::vector<char> once(runner.result(0).bytes);
   std::memcpy(once.data(), out.data, once.size());
@@ -158,7 +166,8 @@ void check(const Conv &c, Direction direction, bool epilogue, const cpu::CpuTarg
   for (size_t i = 0; i < runner.temporaryCount(); ++i)
     std::memset(runner.temporary(i).data, 0xff, runner.temporary(i).bytes);
   runner.run(1);
-  ASSERT_EQ(0, std::memcmp(once.data(), out.data, once.size())) << "another cut of the units gave other bytes";
+  ASSERT_EQ(0, std::memcmp(once.data(), out.data, once.size()))
+      << "another cut of the units gave other bytes";
 }
 
 void checkAll(const Conv &c, bool epilogue = false) {

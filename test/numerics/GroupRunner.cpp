@@ -3,10 +3,10 @@
 #include "dialects/flow/Flow.h"
 #include "dialects/plan/Expr.h"
 #include "frontends/driver/Context.h"
-#include "passes/cpu/MicroEpilogue.h"
-#include "passes/cpu/ObjectCode.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/Parser/Parser.h"
+#include "passes/cpu/MicroEpilogue.h"
+#include "passes/cpu/ObjectCode.h"
 #include <algorithm>
 #include <cstring>
 #include <dlfcn.h>
@@ -82,11 +82,13 @@ GroupRunner::GroupRunner(const std::string &text, const cpu::CpuTarget &target, 
     results.push_back(std::make_unique<Memory>(bytesOf(value.getType(), symbols)));
   auto value = [&](plan::ExprAttr expr) { return *plan::evaluate(expr, domains, rows, 1); };
   for (const cpu::Temporary &temporary : code->temporaries)
-    temporaries.push_back(std::make_unique<Memory>(size_t(value(temporary.extent)) * widthOf(temporary.element)));
+    temporaries.push_back(
+        std::make_unique<Memory>(size_t(value(temporary.extent)) * widthOf(temporary.element)));
   for (const cpu::LaunchSpec &launch : code->launches) {
     BoundLaunch one;
     const auto &kernels = module.kernels();
-    auto kernel = std::find_if(kernels.begin(), kernels.end(), [&](auto &k) { return k.symbol == launch.symbol; });
+    auto kernel =
+        std::find_if(kernels.begin(), kernels.end(), [&](auto &k) { return k.symbol == launch.symbol; });
     one.kind = launch.op;
     one.function = reinterpret_cast<KernelFunction>(dlsym(library, launch.symbol.c_str()));
     one.units = value(launch.units);
@@ -100,7 +102,8 @@ GroupRunner::GroupRunner(const std::string &text, const cpu::CpuTarget &target, 
     }
     for (plan::ArgAttr arg : launch.scalars) {
       if (!arg.getValue()) {
-        one.scalars.push_back(int64_t(numbers.at(arg.getKind() == plan::ArgKind::seed_i64 ? "seed" : "step")));
+        one.scalars.push_back(
+            int64_t(numbers.at(arg.getKind() == plan::ArgKind::seed_i64 ? "seed" : "step")));
       } else if (arg.getKind() == plan::ArgKind::extent) {
         one.scalars.push_back(value(llvm::cast<plan::ExprAttr>(arg.getValue())));
       } else if (auto number = llvm::dyn_cast<mlir::FloatAttr>(arg.getValue())) {

@@ -1,8 +1,9 @@
-// Runs one group of a flow entry as compiled code, without planning or runtime: the group's emitter, the object code,
-// and then its launches one after another over buffers of known size. For tests of emitters and for their benchmark.
+// Runs one group of a flow entry as compiled code, without planning or runtime: the group's emitter, the
+// object code, and then its launches one after another over buffers of known size. For tests of emitters and
+// for their benchmark.
 #pragma once
-#include "passes/cpu/KernelEmitter.h"
 #include "mlir/IR/MLIRContext.h"
+#include "passes/cpu/KernelEmitter.h"
 #include <functional>
 #include <map>
 #include <memory>
@@ -40,8 +41,8 @@ public:
 
 class GroupRunner {
 public:
-  /// `body` is the text of an entry with exactly one flow.group. Reports to stderr and leaves ok() false on failure.
-  /// `numbers` are the launches' scalars by key, and "seed" and "step".
+  /// `body` is the text of an entry with exactly one flow.group. Reports to stderr and leaves ok() false on
+  /// failure. `numbers` are the launches' scalars by key, and "seed" and "step".
   GroupRunner(const std::string &entryText, const cpu::CpuTarget &target, int64_t domains, int64_t rows,
               const cpu::GroupLayouts &layouts = {}, const std::map<std::string, double> &numbers = {});
   ~GroupRunner();
@@ -57,7 +58,8 @@ public:
   /// Binds a result to an operand's memory from now on.
   void place(unsigned result, unsigned operand);
   uint64_t scratchBytes() const;
-  /// Every launch, its units cut at random into ranges run out of order; scratch is filled with NaNs before each.
+  /// Every launch, its units cut at random into ranges run out of order; scratch is filled with NaNs before
+  /// each.
   void run(unsigned seed = 0);
 
 private:

@@ -1,12 +1,13 @@
-// kernel-bench [--filter=TEXT] [--rounds=N] [--threads=N] [--level=cpu:x86-64-v3] [--cpu-time] [--no-library]: every product
-// and convolution that the project promises a speed for, as emitted (packing included), beside oneDNN, each between two
-// runs of a register-only multiply-add loop. The machine may be shared: what counts is the share of the peak measured
-// around each run, its median and its best. --cpu-time counts what one thread used, for a machine whose cores are taken
-// by others now and then. Not a test: it needs an idle machine and minutes.
+// kernel-bench [--filter=TEXT] [--rounds=N] [--threads=N] [--level=cpu:x86-64-v3] [--cpu-time]
+// [--no-library]: every product and convolution that the project promises a speed for, as emitted (packing
+// included), beside oneDNN, each between two runs of a register-only multiply-add loop. The machine may be
+// shared: what counts is the share of the peak measured around each run, its median and its best. --cpu-time
+// counts what one thread used, for a machine whose cores are taken by others now and then. Not a test: it
+// needs an idle machine and minutes.
+#include "oneapi/dnnl/dnnl.hpp"
 #include "runtime/cpu/ThreadPool.h"
 #include "test/bench/kernels/Peak.h"
 #include "test/numerics/GroupRunner.h"
-#include "oneapi/dnnl/dnnl.hpp"
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -49,9 +50,12 @@ class Threads {
 public:
   explicit Threads(int count) : pool(count) {}
   template <typename Body> void run(int64_t units, int64_t grain, Body body) {
-    pool.run(units, grain, [](void *context, int thread, int64_t begin, int64_t end) {
-      (*static_cast<Body *>(context))(thread, begin, end);
-    }, &body);
+    pool.run(
+        units, grain,
+        [](void *context, int thread, int64_t begin, int64_t end) {
+          (*static_cast<Body *>(context))(thread, begin, end);
+        },
+        &body);
   }
 
 private:
@@ -70,7 +74,9 @@ void measure(const Options &options, const std::string &what, double flops, int 
   auto peak = [&] {
     const long turns = 400000;
     double done = 0;
-    double time = seconds([&] { pool.run(threads, 1, [&](int, int64_t, int64_t) { done = moe::bench::runPeak(lanes, turns); }); });
+    double time = seconds([&] {
+      pool.run(threads, 1, [&](int, int64_t, int64_t) { done = moe::bench::runPeak(lanes, turns); });
+    });
     return done * threads / time;
   };
   for (Variant &variant : variants)
@@ -87,10 +93,12 @@ void measure(const Options &options, const std::string &what, double flops, int 
   for (Variant &variant : variants) {
     std::sort(variant.times.begin(), variant.times.end());
     std::sort(variant.shares.begin(), variant.shares.end());
-    printf("%-28s %d thread%s %-12s median %7.1f GFLOP/s %5.1f %% of peak | best %7.1f GFLOP/s %5.1f %% of the best peak %.0f\n",
+    printf("%-28s %d thread%s %-12s median %7.1f GFLOP/s %5.1f %% of peak | best %7.1f GFLOP/s %5.1f %% of "
+           "the best peak %.0f\n",
            what.c_str(), threads, threads > 1 ? "s" : " ", variant.name.c_str(),
-           flops / variant.times[variant.times.size() / 2] * 1e-9, 100 * variant.shares[variant.shares.size() / 2],
-           flops / variant.times[0] * 1e-9, 100 * flops / variant.times[0] / most, most * 1e-9);
+           flops / variant.times[variant.times.size() / 2] * 1e-9,
+           100 * variant.shares[variant.shares.size() / 2], flops / variant.times[0] * 1e-9,
+           100 * flops / variant.times[0] / most, most * 1e-9);
   }
   fflush(stdout);
 }
@@ -120,11 +128,12 @@ Variant ours(GroupRunner &runner, int threads) {
   return {"moe", launcher(runner, std::make_shared<Threads>(threads), scratch), {}, {}};
 }
 
-std::string group(const std::string &kind, const std::string &op, const std::string &a, const std::string &b, const std::string &y) {
-  return "flow.program @t {\n flow.entry @e infer {\n %a = flow.input \"a\" : " + a + "\n %b = flow.input \"b\" : " + b +
-         "\n %g = flow.group \"" + kind + "\" (%a, %b) : (" + a + ", " + b + ") -> " + y + " {\n ^bb0(%p: " + a + ", %q: " + b +
-         "):\n %y = flow." + op + " : " + a + ", " + b + " -> " + y + "\n flow.yield %y : " + y +
-         "\n }\n flow.output \"y\" %g : " + y + "\n }\n}\n";
+std::string group(const std::string &kind, const std::string &op, const std::string &a, const std::string &b,
+                  const std::string &y) {
+  return "flow.program @t {\n flow.entry @e infer {\n %a = flow.input \"a\" : " + a +
+         "\n %b = flow.input \"b\" : " + b + "\n %g = flow.group \"" + kind + "\" (%a, %b) : (" + a + ", " +
+         b + ") -> " + y + " {\n ^bb0(%p: " + a + ", %q: " + b + "):\n %y = flow." + op + " : " + a + ", " +
+         b + " -> " + y + "\n flow.yield %y : " + y + "\n }\n flow.output \"y\" %g : " + y + "\n }\n}\n";
 }
 
 void benchProducts(const Options &options, const cpu::CpuTarget &target, int threads) {
@@ -133,15 +142,17 @@ void benchProducts(const Options &options, const cpu::CpuTarget &target, int thr
       auto batched = [](int64_t width) {
         return "tensor<?x" + std::to_string(width) + "xf32, #flow.dims<[N, " + std::to_string(width) + "]>>";
       };
-      std::string x = batched(k), y = batched(n), w = "tensor<" + std::to_string(n) + "x" + std::to_string(k) + "xf32>";
+      std::string x = batched(k), y = batched(n),
+                  w = "tensor<" + std::to_string(n) + "x" + std::to_string(k) + "xf32>";
       struct {
         const char *name;
         std::string op, a, b, out;
         char ta, tb;
         int64_t m, n, k, lda, ldb;
-      } directions[] = {{"forward", "contract %p [0, 2], %q [1, 2] -> [0, 1]", x, w, y, 'N', 'T', rows, n, k, k, k},
-                        {"dX", "contract %p [0, 1], %q [1, 2] -> [0, 2]", y, w, x, 'N', 'N', rows, k, n, n, k},
-                        {"dW", "contract %p [0, 1], %q [0, 2] -> [1, 2]", y, x, w, 'T', 'N', n, k, rows, n, k}};
+      } directions[] = {
+          {"forward", "contract %p [0, 2], %q [1, 2] -> [0, 1]", x, w, y, 'N', 'T', rows, n, k, k, k},
+          {"dX", "contract %p [0, 1], %q [1, 2] -> [0, 2]", y, w, x, 'N', 'N', rows, k, n, n, k},
+          {"dW", "contract %p [0, 1], %q [0, 2] -> [1, 2]", y, x, w, 'T', 'N', n, k, rows, n, k}};
       for (auto &d : directions) {
         char what[80];
         snprintf(what, sizeof what, "matmul %ld,%ld,%ld %s", long(rows), long(k), long(n), d.name);
@@ -155,10 +166,13 @@ void benchProducts(const Options &options, const cpu::CpuTarget &target, int thr
         std::vector<Variant> variants{ours(runner, threads)};
         Memory out(runner.result(0).bytes);
         if (options.library)
-          variants.push_back({"oneDNN", [&] {
+          variants.push_back({"oneDNN",
+                              [&] {
                                 dnnl_sgemm(d.ta, d.tb, d.m, d.n, d.k, 1, runner.operand(0).floats(), d.lda,
                                            runner.operand(1).floats(), d.ldb, 0, out.floats(), d.n);
-                              }, {}, {}});
+                              },
+                              {},
+                              {}});
         measure(options, what, 2.0 * rows * k * n, threads, target.lanes(), std::move(variants));
       }
     }
@@ -175,23 +189,30 @@ void benchConvolutions(const Options &options, const cpu::CpuTarget &target, int
     const int64_t out = (s.size + 2 * s.pad - s.kernel) / s.stride + 1;
     auto image = [](int64_t c, int64_t n) {
       std::string t = std::to_string(c) + "x" + std::to_string(n) + "x" + std::to_string(n) + "xf32";
-      return "tensor<?x" + t + ", #flow.dims<[N, " + std::to_string(c) + ", " + std::to_string(n) + ", " + std::to_string(n) + "]>>";
+      return "tensor<?x" + t + ", #flow.dims<[N, " + std::to_string(c) + ", " + std::to_string(n) + ", " +
+             std::to_string(n) + "]>>";
     };
     std::string x = image(s.channels, s.size), y = image(s.outputs, out);
     std::string k = std::to_string(s.kernel), st = std::to_string(s.stride), p = std::to_string(s.pad);
-    std::string w = "tensor<" + std::to_string(s.outputs) + "x" + std::to_string(s.channels) + "x" + k + "x" + k + "xf32>";
-    std::string tail = " %p, %q by [" + st + ", " + st + "] pads [" + p + ", " + p + ", " + p + ", " + p + "]";
+    std::string w = "tensor<" + std::to_string(s.outputs) + "x" + std::to_string(s.channels) + "x" + k + "x" +
+                    k + "xf32>";
+    std::string tail =
+        " %p, %q by [" + st + ", " + st + "] pads [" + p + ", " + p + ", " + p + ", " + p + "]";
     for (int direction = 0; direction < 3; ++direction) {
       const char *names[] = {"forward", "dX", "dW"}, *ops[] = {"conv", "conv_input_grad", "conv_weight_grad"};
       char what[80];
-      snprintf(what, sizeof what, "conv %ldx%ld s%ld %ld>%ld @%ld %s", long(s.kernel), long(s.kernel), long(s.stride),
-               long(s.channels), long(s.outputs), long(s.size), names[direction]);
+      snprintf(what, sizeof what, "conv %ldx%ld s%ld %ld>%ld @%ld %s", long(s.kernel), long(s.kernel),
+               long(s.stride), long(s.channels), long(s.outputs), long(s.size), names[direction]);
       if (std::string(what).find(options.filter) == std::string::npos)
         continue;
       cpu::Layout nhwc{0, 2, 3, 1};
-      cpu::GroupLayouts layouts{{nhwc, direction == 2 ? nhwc : cpu::Layout()}, {direction == 2 ? cpu::Layout() : nhwc}};
+      cpu::GroupLayouts layouts{{nhwc, direction == 2 ? nhwc : cpu::Layout()},
+                                {direction == 2 ? cpu::Layout() : nhwc}};
       GroupRunner runner(group("conv", ops[direction] + tail, direction == 1 ? y : x, direction == 2 ? y : w,
-                               direction == 0 ? y : direction == 1 ? x : w), target, 1, batch, layouts);
+                               direction == 0   ? y
+                               : direction == 1 ? x
+                                                : w),
+                         target, 1, batch, layouts);
       if (!runner.ok())
         continue;
       fill(runner.operand(0));
@@ -205,12 +226,14 @@ void benchConvolutions(const Options &options, const cpu::CpuTarget &target, int
           break;
         auto tag = any ? memory::format_tag::any : memory::format_tag::nhwc;
         auto f32 = memory::data_type::f32;
-        memory::desc mx({batch, s.channels, s.size, s.size}, f32, tag), my({batch, s.outputs, out, out}, f32, tag);
+        memory::desc mx({batch, s.channels, s.size, s.size}, f32, tag),
+            my({batch, s.outputs, out, out}, f32, tag);
         memory::desc mw({s.outputs, s.channels, s.kernel, s.kernel}, f32, memory::format_tag::any);
         memory::dims strides{s.stride, s.stride}, low{s.pad, s.pad};
         memory::dims high(2, (out - 1) * s.stride + s.kernel - s.size - s.pad);
-        convolution_forward::primitive_desc forward({prop_kind::forward_training, algorithm::convolution_direct, mx, mw, my,
-                                                     strides, low, high}, eng);
+        convolution_forward::primitive_desc forward(
+            {prop_kind::forward_training, algorithm::convolution_direct, mx, mw, my, strides, low, high},
+            eng);
         std::string name = any ? "oneDNN any" : "oneDNN nhwc";
         auto run = [&queue](auto primitive, std::unordered_map<int, memory> args) {
           return [=, &queue]() mutable {
@@ -224,23 +247,37 @@ void benchConvolutions(const Options &options, const cpu::CpuTarget &target, int
           return m;
         };
         if (direction == 0) {
-          variants.push_back({name, run(convolution_forward(forward), {{DNNL_ARG_SRC, make(forward.src_desc())},
-                                                                       {DNNL_ARG_WEIGHTS, make(forward.weights_desc())},
-                                                                       {DNNL_ARG_DST, make(forward.dst_desc())}}), {}, {}});
+          variants.push_back(
+              {name,
+               run(convolution_forward(forward), {{DNNL_ARG_SRC, make(forward.src_desc())},
+                                                  {DNNL_ARG_WEIGHTS, make(forward.weights_desc())},
+                                                  {DNNL_ARG_DST, make(forward.dst_desc())}}),
+               {},
+               {}});
         } else if (direction == 1) {
-          convolution_backward_data::primitive_desc d({algorithm::convolution_direct, mx, mw, my, strides, low, high}, eng, forward);
-          variants.push_back({name, run(convolution_backward_data(d), {{DNNL_ARG_DIFF_DST, make(d.diff_dst_desc())},
-                                                                       {DNNL_ARG_WEIGHTS, make(d.weights_desc())},
-                                                                       {DNNL_ARG_DIFF_SRC, make(d.diff_src_desc())}}), {}, {}});
+          convolution_backward_data::primitive_desc d(
+              {algorithm::convolution_direct, mx, mw, my, strides, low, high}, eng, forward);
+          variants.push_back(
+              {name,
+               run(convolution_backward_data(d), {{DNNL_ARG_DIFF_DST, make(d.diff_dst_desc())},
+                                                  {DNNL_ARG_WEIGHTS, make(d.weights_desc())},
+                                                  {DNNL_ARG_DIFF_SRC, make(d.diff_src_desc())}}),
+               {},
+               {}});
         } else {
-          convolution_backward_weights::primitive_desc d({algorithm::convolution_direct, mx, mw, my, strides, low, high}, eng, forward);
-          variants.push_back({name, run(convolution_backward_weights(d), {{DNNL_ARG_DIFF_DST, make(d.diff_dst_desc())},
-                                                                          {DNNL_ARG_SRC, make(d.src_desc())},
-                                                                          {DNNL_ARG_DIFF_WEIGHTS, make(d.diff_weights_desc())}}), {}, {}});
+          convolution_backward_weights::primitive_desc d(
+              {algorithm::convolution_direct, mx, mw, my, strides, low, high}, eng, forward);
+          variants.push_back(
+              {name,
+               run(convolution_backward_weights(d), {{DNNL_ARG_DIFF_DST, make(d.diff_dst_desc())},
+                                                     {DNNL_ARG_SRC, make(d.src_desc())},
+                                                     {DNNL_ARG_DIFF_WEIGHTS, make(d.diff_weights_desc())}}),
+               {},
+               {}});
         }
       }
-      measure(options, what, 2.0 * batch * out * out * s.kernel * s.kernel * s.channels * s.outputs, threads, target.lanes(),
-              std::move(variants));
+      measure(options, what, 2.0 * batch * out * out * s.kernel * s.kernel * s.channels * s.outputs, threads,
+              target.lanes(), std::move(variants));
     }
   }
 }
@@ -250,7 +287,9 @@ int main(int argc, char **argv) {
   Options options;
   for (int i = 1; i < argc; ++i) {
     std::string arg = argv[i];
-    auto value = [&](const char *name) { return arg.rfind(name, 0) == 0 ? arg.c_str() + std::strlen(name) : nullptr; };
+    auto value = [&](const char *name) {
+      return arg.rfind(name, 0) == 0 ? arg.c_str() + std::strlen(name) : nullptr;
+    };
     if (const char *v = value("--filter="))
       options.filter = v;
     else if (const char *v = value("--rounds="))
@@ -264,7 +303,11 @@ int main(int argc, char **argv) {
     else if (arg == "--cpu-time")
       cpuTime = true, options.threads = 1;
     else
-      return fprintf(stderr, "expected --filter=, --rounds=, --threads=, --level=, --cpu-time or --no-library, found %s\n", argv[i]), 2;
+      return fprintf(stderr,
+                     "expected --filter=, --rounds=, --threads=, --level=, --cpu-time or --no-library, found "
+                     "%s\n",
+                     argv[i]),
+             2;
   }
   std::string error;
   auto target = cpu::cpuTarget(options.level, error);

@@ -1,5 +1,5 @@
-// The most that the vector units give: multiply-adds on registers alone, in twelve chains. It is what the kernels'
-// benchmark measures against, in the same run.
+// The most that the vector units give: multiply-adds on registers alone, in twelve chains. It is what the
+// kernels' benchmark measures against, in the same run.
 #include "test/bench/kernels/Peak.h"
 #include <immintrin.h>
 
