@@ -346,9 +346,8 @@ private:
         if (!a.inside(x) || isStage(x) || !isWorthKeeping(x)) continue;
         SmallVector<unsigned> few = own(classesOf(x)), many = own(classesOf(broadcast.getY()));
         if (few.empty() || few.size() >= many.size() || bytes(few) > savedBytes) continue;
-        if (llvm::any_of(shared, [&](unsigned c) { return !llvm::is_contained(classesOf(x), c); }) && !few.empty() &&
-            classesOf(x).size() == few.size() && !shared.empty())
-          continue;  // the same for every unit: cheaper from its source than once a unit
+        // What several units share is cheaper from its source than once a unit.
+        if (llvm::any_of(shared, [&](unsigned c) { return !llvm::is_contained(classesOf(x), c); })) continue;
         kept.push_back(x);
       }
     }
@@ -555,55 +554,58 @@ private:
   void chooseVector(size_t index, unsigned except) {
     LoopNest &nest = a.nests[index];
     nest.vector = -1;
-    {
-      std::map<unsigned, double> score;
-      auto vote = [&](ArrayRef<unsigned> ordered, double weight) {
-        for (unsigned c : llvm::reverse(ordered)) {
-          if (a.dimOfClass[c] == LoopAnalysis::none || a.dimOfClass[c] == except) continue;
-          unsigned d = a.dimOfClass[c];
-          if (llvm::is_contained(nest.dims, d) || llvm::is_contained(nest.reduced, d)) score[d] += weight;
-          return;
+    std::map<unsigned, double> score;
+    auto vote = [&](ArrayRef<unsigned> ordered, double weight) {
+      for (unsigned c : llvm::reverse(ordered)) {
+        if (a.dimOfClass[c] == LoopAnalysis::none || a.dimOfClass[c] == except) continue;
+        unsigned d = a.dimOfClass[c];
+        if (llvm::is_contained(nest.dims, d) || llvm::is_contained(nest.reduced, d)) score[d] += weight;
+        return;
+      }
+    };
+    for (unsigned s : nest.stages) {
+      LoopStage &stage = a.stages[s];
+      if (stage.output) {
+        SmallVector<unsigned> classes;
+        for (int64_t axis : orderOf(source.layout(stage.value), rank(stage.value)))
+          if (unsigned c = a.classOf(stage.value, axis); c != LoopAnalysis::none) classes.push_back(c);
+        vote(classes, estimate(flow::elementsOf(stage.value.getType())));
+      }
+      for (auto [op, operand] : all[s].leaves) {
+        Value value = op->getOperand(operand);
+        SmallVector<unsigned> classes;
+        for (int64_t axis : orderOf(source.layout(value), rank(value)))
+          if (unsigned c = a.classOf(op, operand, axis); c != LoopAnalysis::none) classes.push_back(c);
+        // A view's operand has classes of its own; its result's innermost axis stands for them.
+        bool known = !classes.empty() && a.dimOfClass[classes.back()] != LoopAnalysis::none;
+        if (!known && op->getNumResults()) classes = classesOf(op->getResult(0));
+        vote(classes, estimate(flow::elementsOf(value.getType())));
+      }
+      for (auto [value, straight] : all[s].stages) {
+        const LoopStage &need = a.stages[a.stageIndex[value]];
+        if (!need.dims.empty()) {
+          unsigned d = need.dims.back();
+          if (d == except) continue;
+          if (llvm::is_contained(nest.dims, d) || llvm::is_contained(nest.reduced, d))
+            score[d] += 0.5 * estimate(flow::elementsOf(value.getType()));
+        }
+      }
+    }
+    double best = -1;
+    for (auto [d, weight] : score)
+      if (weight > best) best = weight, nest.vector = d;
+    if (nest.vector < 0) {
+      // Nothing in memory: the longest loop, rather one that units do not run over.
+      auto longest = [&](bool sharedToo) {
+        for (unsigned d : llvm::concat<unsigned>(nest.dims, nest.reduced)) {
+          double extent = estimate(a.dims[d].extent);
+          if (d == except || extent <= best || (!sharedToo && shared.contains(a.dims[d].classes.back()))) continue;
+          best = extent;
+          nest.vector = d;
         }
       };
-      for (unsigned s : nest.stages) {
-        LoopStage &stage = a.stages[s];
-        if (stage.output) {
-          SmallVector<unsigned> classes;
-          for (int64_t axis : orderOf(source.layout(stage.value), rank(stage.value)))
-            if (unsigned c = a.classOf(stage.value, axis); c != LoopAnalysis::none) classes.push_back(c);
-          vote(classes, estimate(flow::elementsOf(stage.value.getType())));
-        }
-        for (auto [op, operand] : all[s].leaves) {
-          Value value = op->getOperand(operand);
-          SmallVector<unsigned> classes;
-          for (int64_t axis : orderOf(source.layout(value), rank(value)))
-            if (unsigned c = a.classOf(op, operand, axis); c != LoopAnalysis::none) classes.push_back(c);
-          // A view's operand has classes of its own; its result's innermost axis stands for them.
-          bool known = !classes.empty() && a.dimOfClass[classes.back()] != LoopAnalysis::none;
-          if (!known && op->getNumResults()) classes = classesOf(op->getResult(0));
-          vote(classes, estimate(flow::elementsOf(value.getType())));
-        }
-        for (auto [value, straight] : all[s].stages) {
-          const LoopStage &need = a.stages[a.stageIndex[value]];
-          if (!need.dims.empty()) {
-            unsigned d = need.dims.back();
-            if (d == except) continue;
-            if (llvm::is_contained(nest.dims, d) || llvm::is_contained(nest.reduced, d))
-              score[d] += 0.5 * estimate(flow::elementsOf(value.getType()));
-          }
-        }
-      }
-      double best = -1;
-      for (auto [d, weight] : score)
-        if (weight > best) best = weight, nest.vector = d;
-      if (nest.vector < 0) {
-        // Nothing in memory: the longest loop that units do not run over.
-        for (unsigned d : llvm::concat<unsigned>(nest.dims, nest.reduced))
-          if (!shared.contains(a.dims[d].classes.back()) && estimate(a.dims[d].extent) > best)
-            best = estimate(a.dims[d].extent), nest.vector = d;
-        for (unsigned d : llvm::concat<unsigned>(nest.dims, nest.reduced))
-          if (nest.vector < 0 && d != except && estimate(a.dims[d].extent) > best) best = estimate(a.dims[d].extent), nest.vector = d;
-      }
+      longest(false);
+      if (nest.vector < 0) longest(true);
     }
   }
 

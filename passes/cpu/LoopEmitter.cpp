@@ -122,7 +122,7 @@ private:
   IndexMath m;
   LoopValues values;
   DenseMap<Value, Storage> targets;               // where stages are stored
-  DenseMap<Value, int64_t> chunkStride;           // of stages in scratch that hold a unit's chunk alone
+  llvm::MapVector<Value, int64_t> chunkStride;           // of stages in scratch that hold a unit's chunk alone
   SmallVector<Index> at;                          // the present index along each dimension
   DenseMap<unsigned, Range> chunks;               // dimensions that a unit has only a part of
   std::vector<std::pair<unsigned, SmallVector<const void *>>> stores;  // result and place
