@@ -94,11 +94,19 @@ struct Nest {
     const Reduction &loop = loops[depth];
     if (depth + 1 == loops.size())
       return ahead && depth == 0 ? inSections(a, b, sums) : run(loop.count, a, b, sums, loop.multiple);
+    // Long turns sum from zero and are then added: the rounding error grows with the turns' length and number, not with
+    // their product. The totals wait in memory meanwhile, which short turns would notice.
+    const Ix &inner = loops.back().count;
+    bool apart = inner.isStatic() && inner.known() >= kMicroChain;
     return code.loop(0, loop.count, 1, sums, [&](Ix k, Values carried) {
       if (ahead && depth == 0)
         ahead(k);
-      return build(depth + 1, code.add(a, code.mul(loop.aStep, k)), code.add(b, code.mul(loop.bStep, k)),
-                   carried);
+      Values start = apart ? Values(carried.size(), code.zero()) : carried;
+      Values turn = build(depth + 1, code.add(a, code.mul(loop.aStep, k)), code.add(b, code.mul(loop.bStep, k)), start);
+      if (apart)
+        for (auto [part, total] : llvm::zip_equal(turn, carried))
+          part = code.addf(total, part);
+      return turn;
     });
   }
 };

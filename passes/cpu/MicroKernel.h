@@ -11,6 +11,9 @@ namespace moe::cpu {
 /// Steps of the innermost loop that one turn takes: enough to hide the loop's own instructions.
 constexpr int64_t kMicroUnroll = 4;
 
+/// Steps of a sum from which on an innermost loop has accumulators of its own.
+constexpr int64_t kMicroChain = 64;
+
 struct Tile {
   int rows;
   int vectors;
