@@ -1,5 +1,6 @@
-// Mode `every`: each op with a leading axis of experts. Most ops only move their axes by one; convolutions and windows
-// take the axis into the batch where their image alone carries it; what is left is done expert by expert.
+// Mode `every`: each op with a leading axis of experts. Most ops only move their axes by one; convolutions
+// and windows take the axis into the batch where their image alone carries it; what is left is done expert by
+// expert.
 #include "dialects/flow/Build.h"
 
 using namespace mlir;
@@ -37,7 +38,8 @@ SmallVector<int64_t> shifted(ArrayRef<int64_t> axes) {
 }
 
 /// The op once an expert, on slices of what carries the axis.
-Value byExpert(Operation *op, OpBuilder &builder, ValueRange operands, ArrayRef<bool> carries, int64_t experts) {
+Value byExpert(Operation *op, OpBuilder &builder, ValueRange operands, ArrayRef<bool> carries,
+               int64_t experts) {
   Location location = op->getLoc();
   SmallVector<Value> all;
   for (int64_t expert = 0; expert < experts; ++expert) {
@@ -56,7 +58,8 @@ Value byExpert(Operation *op, OpBuilder &builder, ValueRange operands, ArrayRef<
   return concat(builder, location, all, 0);
 }
 
-/// [experts, B, ...] as [experts * B, ...], through the op, and apart again: for ops that treat each image alone.
+/// [experts, B, ...] as [experts * B, ...], through the op, and apart again: for ops that treat each image
+/// alone.
 template <typename Build>
 Value throughBatch(OpBuilder &builder, Location location, Value x, int64_t experts, Build build) {
   SmallVector<Extent> extents = extentsOf(x);
@@ -76,8 +79,8 @@ Type mergedBatch(Type type, int64_t experts) {
 
 } // namespace
 
-LogicalResult flow::batchElementwise(Operation *op, OpBuilder &builder, ValueRange operands, ArrayRef<bool> carries,
-                                     int64_t experts, Value &result) {
+LogicalResult flow::batchElementwise(Operation *op, OpBuilder &builder, ValueRange operands,
+                                     ArrayRef<bool> carries, int64_t experts, Value &result) {
   SmallVector<Value> led;
   for (auto [old, operand, carried] : llvm::zip(op->getOperands(), operands, carries)) {
     bool scalar = rankOf(old) == 0 && rankOf(op->getResult(0)) != 0; // reverse_gradient's scale, one for all
@@ -97,36 +100,43 @@ LogicalResult flow::batchElementwise(Operation *op, OpBuilder &builder, ValueRan
   return success();
 }
 
-LogicalResult ConstantOp::buildBatched(OpBuilder &, ValueRange, ArrayRef<bool>, int64_t, Value &) { return failure(); }
-LogicalResult IotaOp::buildBatched(OpBuilder &, ValueRange, ArrayRef<bool>, int64_t, Value &) { return failure(); }
-LogicalResult ExtentOp::buildBatched(OpBuilder &, ValueRange, ArrayRef<bool>, int64_t, Value &) { return failure(); }
+LogicalResult ConstantOp::buildBatched(OpBuilder &, ValueRange, ArrayRef<bool>, int64_t, Value &) {
+  return failure();
+}
+LogicalResult IotaOp::buildBatched(OpBuilder &, ValueRange, ArrayRef<bool>, int64_t, Value &) {
+  return failure();
+}
+LogicalResult ExtentOp::buildBatched(OpBuilder &, ValueRange, ArrayRef<bool>, int64_t, Value &) {
+  return failure();
+}
 
-LogicalResult RandomOp::buildBatched(OpBuilder &builder, ValueRange operands, ArrayRef<bool>, int64_t, Value &result) {
+LogicalResult RandomOp::buildBatched(OpBuilder &builder, ValueRange operands, ArrayRef<bool>, int64_t,
+                                     Value &result) {
   result = random(builder, getLoc(), getKind(), uint32_t(getStream()), extentsOf(operands[0]), operands[0]);
   return success();
 }
 
-LogicalResult BroadcastOp::buildBatched(OpBuilder &builder, ValueRange operands, ArrayRef<bool>, int64_t experts,
-                                        Value &result) {
+LogicalResult BroadcastOp::buildBatched(OpBuilder &builder, ValueRange operands, ArrayRef<bool>,
+                                        int64_t experts, Value &result) {
   result = BroadcastOp::create(builder, getLoc(), leadType(getType(), experts), operands[0],
                                withFirst(0, getDims(), 1));
   return success();
 }
-LogicalResult ReshapeOp::buildBatched(OpBuilder &builder, ValueRange operands, ArrayRef<bool>, int64_t experts,
-                                      Value &result) {
+LogicalResult ReshapeOp::buildBatched(OpBuilder &builder, ValueRange operands, ArrayRef<bool>,
+                                      int64_t experts, Value &result) {
   result = ReshapeOp::create(builder, getLoc(), leadType(getType(), experts), operands[0]);
   return success();
 }
-LogicalResult TransposeOp::buildBatched(OpBuilder &builder, ValueRange operands, ArrayRef<bool>, int64_t experts,
-                                        Value &result) {
+LogicalResult TransposeOp::buildBatched(OpBuilder &builder, ValueRange operands, ArrayRef<bool>,
+                                        int64_t experts, Value &result) {
   result = TransposeOp::create(builder, getLoc(), leadType(getType(), experts), operands[0],
                                withFirst(0, getPerm(), 1));
   return success();
 }
 LogicalResult SliceOp::buildBatched(OpBuilder &builder, ValueRange operands, ArrayRef<bool>, int64_t experts,
                                     Value &result) {
-  result = SliceOp::create(builder, getLoc(), leadType(getType(), experts), operands[0], withFirst(0, getStarts()),
-                           withFirst(1, getStrides()));
+  result = SliceOp::create(builder, getLoc(), leadType(getType(), experts), operands[0],
+                           withFirst(0, getStarts()), withFirst(1, getStrides()));
   return success();
 }
 LogicalResult PadOp::buildBatched(OpBuilder &builder, ValueRange operands, ArrayRef<bool>, int64_t experts,
@@ -136,26 +146,29 @@ LogicalResult PadOp::buildBatched(OpBuilder &builder, ValueRange operands, Array
                getValue().convertToDouble());
   return success();
 }
-LogicalResult ConcatOp::buildBatched(OpBuilder &builder, ValueRange operands, ArrayRef<bool> carries, int64_t experts,
-                                     Value &result) {
+LogicalResult ConcatOp::buildBatched(OpBuilder &builder, ValueRange operands, ArrayRef<bool> carries,
+                                     int64_t experts, Value &result) {
   SmallVector<Value> led;
   for (auto [operand, carried] : llvm::zip(operands, carries))
     led.push_back(lead(builder, getLoc(), operand, carried, experts));
   result = concat(builder, getLoc(), led, int64_t(getAxis()) + 1);
   return success();
 }
-LogicalResult ReduceOp::buildBatched(OpBuilder &builder, ValueRange operands, ArrayRef<bool>, int64_t, Value &result) {
-  result = ReduceOp::create(builder, getLoc(), leadType(getType(), *Extent::of(operands[0], 0).constantValue()),
-                            getKind(), operands[0], shifted(getAxes()));
+LogicalResult ReduceOp::buildBatched(OpBuilder &builder, ValueRange operands, ArrayRef<bool>, int64_t,
+                                     Value &result) {
+  result =
+      ReduceOp::create(builder, getLoc(), leadType(getType(), *Extent::of(operands[0], 0).constantValue()),
+                       getKind(), operands[0], shifted(getAxes()));
   return success();
 }
-LogicalResult ArgmaxOp::buildBatched(OpBuilder &builder, ValueRange operands, ArrayRef<bool>, int64_t, Value &result) {
+LogicalResult ArgmaxOp::buildBatched(OpBuilder &builder, ValueRange operands, ArrayRef<bool>, int64_t,
+                                     Value &result) {
   result = argmax(builder, getLoc(), operands[0], int64_t(getAxis()) + 1);
   return success();
 }
 
-LogicalResult GatherOp::buildBatched(OpBuilder &builder, ValueRange operands, ArrayRef<bool> carries, int64_t experts,
-                                     Value &result) {
+LogicalResult GatherOp::buildBatched(OpBuilder &builder, ValueRange operands, ArrayRef<bool> carries,
+                                     int64_t experts, Value &result) {
   if (carries[0])
     result = byExpert(*this, builder, operands, carries, experts);
   else
@@ -183,8 +196,8 @@ LogicalResult ContractOp::buildBatched(OpBuilder &builder, ValueRange operands, 
   return success();
 }
 
-LogicalResult ConvOp::buildBatched(OpBuilder &builder, ValueRange operands, ArrayRef<bool> carries, int64_t experts,
-                                   Value &result) {
+LogicalResult ConvOp::buildBatched(OpBuilder &builder, ValueRange operands, ArrayRef<bool> carries,
+                                   int64_t experts, Value &result) {
   if (carries[1])
     result = byExpert(*this, builder, operands, carries, experts);
   else
@@ -216,8 +229,8 @@ LogicalResult WindowOp::buildBatched(OpBuilder &builder, ValueRange operands, Ar
   });
   return success();
 }
-LogicalResult WindowSumOp::buildBatched(OpBuilder &builder, ValueRange operands, ArrayRef<bool>, int64_t experts,
-                                        Value &result) {
+LogicalResult WindowSumOp::buildBatched(OpBuilder &builder, ValueRange operands, ArrayRef<bool>,
+                                        int64_t experts, Value &result) {
   result = throughBatch(builder, getLoc(), operands[0], experts, [&](Value windows) {
     return windowSum(builder, getLoc(), windows, getStrides(), getPads(), mergedBatch(getType(), experts));
   });

@@ -24,16 +24,20 @@ Value extentNumber(OpBuilder &builder, Location location, Extent extent) {
   return ExtentOp::create(builder, location, RankedTensorType::get({}, builder.getF32Type()),
                           ExtentAttr::get(builder.getContext(), extent));
 }
-Value random(OpBuilder &builder, Location location, RandomKind kind, uint32_t stream, Extents extents, Value index) {
-  return RandomOp::create(builder, location, tensorType(extents, builder.getF32Type()), kind, int64_t(stream), index);
+Value random(OpBuilder &builder, Location location, RandomKind kind, uint32_t stream, Extents extents,
+             Value index) {
+  return RandomOp::create(builder, location, tensorType(extents, builder.getF32Type()), kind, int64_t(stream),
+                          index);
 }
 Value scalar(OpBuilder &builder, Location location, StringRef key, ScalarKind kind, double fallback) {
   return ScalarOp::create(builder, location, RankedTensorType::get({}, builder.getF32Type()), key, kind,
                           llvm::APFloat(fallback));
 }
 
-#define FLOW_UNARY(name, Op)                                                                                          \
-  Value name(OpBuilder &builder, Location location, Value x) { return Op::create(builder, location, x.getType(), x); }
+#define FLOW_UNARY(name, Op)                                                                                 \
+  Value name(OpBuilder &builder, Location location, Value x) {                                               \
+    return Op::create(builder, location, x.getType(), x);                                                    \
+  }
 FLOW_UNARY(neg, NegOp)
 FLOW_UNARY(exp, ExpOp)
 FLOW_UNARY(log, LogOp)
@@ -62,10 +66,10 @@ static void align(OpBuilder &builder, Location location, Value &a, Value &b) {
   b = broadcastTo(builder, location, b, *extents);
 }
 
-#define FLOW_BINARY(name, Op)                                                                                         \
-  Value name(OpBuilder &builder, Location location, Value a, Value b) {                                               \
-    align(builder, location, a, b);                                                                                   \
-    return Op::create(builder, location, a.getType(), a, b);                                                          \
+#define FLOW_BINARY(name, Op)                                                                                \
+  Value name(OpBuilder &builder, Location location, Value a, Value b) {                                      \
+    align(builder, location, a, b);                                                                          \
+    return Op::create(builder, location, a.getType(), a, b);                                                 \
   }
 FLOW_BINARY(add, AddOp)
 FLOW_BINARY(sub, SubOp)
@@ -89,9 +93,9 @@ Value select(OpBuilder &builder, Location location, Value mask, Value a, Value b
   return SelectOp::create(builder, location, a.getType(), mask, a, b);
 }
 
-#define FLOW_BY_NUMBER(name)                                                                                          \
-  Value name(OpBuilder &builder, Location location, Value a, double b) {                                              \
-    return name(builder, location, a, constant(builder, location, b, a.getType()));                                   \
+#define FLOW_BY_NUMBER(name)                                                                                 \
+  Value name(OpBuilder &builder, Location location, Value a, double b) {                                     \
+    return name(builder, location, a, constant(builder, location, b, a.getType()));                          \
   }
 FLOW_BY_NUMBER(add)
 FLOW_BY_NUMBER(sub)
@@ -178,7 +182,8 @@ Value slice(OpBuilder &builder, Location location, Value x, int64_t axis, int64_
   starts[axis] = start;
   return slice(builder, location, x, starts, strides, sizes);
 }
-Value pad(OpBuilder &builder, Location location, Value x, Axes low, Axes interior, Extents extents, double value) {
+Value pad(OpBuilder &builder, Location location, Value x, Axes low, Axes interior, Extents extents,
+          double value) {
   return PadOp::create(builder, location, tensorType(extents, elementOf(x)), x, low, interior,
                        llvm::APFloat(value));
 }
@@ -229,14 +234,16 @@ Value scatterAdd(OpBuilder &builder, Location location, Value index, Value rows,
   return ScatterAddOp::create(builder, location, tensorType(extents, elementOf(rows)), index, rows);
 }
 
-Value contract(OpBuilder &builder, Location location, Value a, Axes aAxes, Value b, Axes bAxes, Axes outAxes) {
+Value contract(OpBuilder &builder, Location location, Value a, Axes aAxes, Value b, Axes bAxes,
+               Axes outAxes) {
   SmallVector<Extent> extents;
   for (int64_t label : outAxes) {
     auto *inA = llvm::find(aAxes, label);
     extents.push_back(inA != aAxes.end() ? Extent::of(a, inA - aAxes.begin())
                                          : Extent::of(b, llvm::find(bAxes, label) - bAxes.begin()));
   }
-  return ContractOp::create(builder, location, tensorType(extents, elementOf(a)), a, b, aAxes, bAxes, outAxes);
+  return ContractOp::create(builder, location, tensorType(extents, elementOf(a)), a, b, aAxes, bAxes,
+                            outAxes);
 }
 Value linear(OpBuilder &builder, Location location, Value x, Value w) {
   int64_t last = rankOf(x) - 1;
@@ -255,13 +262,16 @@ Value conv(OpBuilder &builder, Location location, Value x, Value w, Axes strides
                                   *Extent::of(w, 2 + i).constantValue(), strides[i]));
   return ConvOp::create(builder, location, tensorType(extents, elementOf(x)), x, w, strides, pads);
 }
-Value convInputGrad(OpBuilder &builder, Location location, Value dy, Value w, Axes strides, Axes pads, Type xType) {
+Value convInputGrad(OpBuilder &builder, Location location, Value dy, Value w, Axes strides, Axes pads,
+                    Type xType) {
   return ConvInputGradOp::create(builder, location, xType, dy, w, strides, pads);
 }
-Value convWeightGrad(OpBuilder &builder, Location location, Value x, Value dy, Axes strides, Axes pads, Type wType) {
+Value convWeightGrad(OpBuilder &builder, Location location, Value x, Value dy, Axes strides, Axes pads,
+                     Type wType) {
   return ConvWeightGradOp::create(builder, location, wType, x, dy, strides, pads);
 }
-Value window(OpBuilder &builder, Location location, Value x, Axes size, Axes strides, Axes pads, double value) {
+Value window(OpBuilder &builder, Location location, Value x, Axes size, Axes strides, Axes pads,
+             double value) {
   SmallVector<Extent> extents{Extent::of(x, 0), Extent::of(x, 1)};
   for (int i : {0, 1})
     extents.push_back(windowCount(Extent::of(x, 2 + i), pads[i] + pads[i + 2], size[i], strides[i]));

@@ -1,6 +1,6 @@
-// Iteration spaces, accesses and costs. A space is the result's axes and then the reduced ones; an access maps a point
-// of it to an element of an operand. Maps have the batch's symbols (D, N, threads), because a reshape divides by
-// extents.
+// Iteration spaces, accesses and costs. A space is the result's axes and then the reduced ones; an access
+// maps a point of it to an element of an operand. Maps have the batch's symbols (D, N, threads), because a
+// reshape divides by extents.
 #include "dialects/flow/Flow.h"
 
 using namespace mlir;
@@ -30,25 +30,32 @@ IntegerSet divisible(unsigned dims, ArrayRef<std::pair<AffineExpr, int64_t>> all
 }
 
 /// Where window element k of window o lies along an axis: o * stride + k - before.
-AffineExpr imageIndex(AffineExpr o, AffineExpr k, int64_t stride, int64_t before) { return o * stride + k - before; }
+AffineExpr imageIndex(AffineExpr o, AffineExpr k, int64_t stride, int64_t before) {
+  return o * stride + k - before;
+}
 /// Which window holds image element i as its element k, times the stride: i + before - k.
 AffineExpr windowIndex(AffineExpr i, AffineExpr k, int64_t before) { return i + before - k; }
 
 /// The elements of a window op's image at (o, k), both given by their first axis in the space.
-Access imageAccess(MLIRContext *c, unsigned dims, AffineExpr batch, AffineExpr channel, unsigned o, unsigned k,
-                   ArrayRef<int64_t> strides, ArrayRef<int64_t> pads, double otherwise) {
+Access imageAccess(MLIRContext *c, unsigned dims, AffineExpr batch, AffineExpr channel, unsigned o,
+                   unsigned k, ArrayRef<int64_t> strides, ArrayRef<int64_t> pads, double otherwise) {
   return {mapOf(dims,
                 {batch, channel, imageIndex(dim(c, o), dim(c, k), strides[0], pads[0]),
                  imageIndex(dim(c, o + 1), dim(c, k + 1), strides[1], pads[1])},
                 c),
-          {}, true, otherwise};
+          {},
+          true,
+          otherwise};
 }
 
 /// The windows that hold an image's element, both given by their first axis in the space.
-std::pair<SmallVector<AffineExpr>, IntegerSet> windowsOf(MLIRContext *c, unsigned dims, unsigned i, unsigned k,
-                                                         ArrayRef<int64_t> strides, ArrayRef<int64_t> pads) {
-  AffineExpr h = windowIndex(dim(c, i), dim(c, k), pads[0]), w = windowIndex(dim(c, i + 1), dim(c, k + 1), pads[1]);
-  return {{h.floorDiv(strides[0]), w.floorDiv(strides[1])}, divisible(dims, {{h, strides[0]}, {w, strides[1]}})};
+std::pair<SmallVector<AffineExpr>, IntegerSet> windowsOf(MLIRContext *c, unsigned dims, unsigned i,
+                                                         unsigned k, ArrayRef<int64_t> strides,
+                                                         ArrayRef<int64_t> pads) {
+  AffineExpr h = windowIndex(dim(c, i), dim(c, k), pads[0]),
+             w = windowIndex(dim(c, i + 1), dim(c, k + 1), pads[1]);
+  return {{h.floorDiv(strides[0]), w.floorDiv(strides[1])},
+          divisible(dims, {{h, strides[0]}, {w, strides[1]}})};
 }
 
 Extent bytesOf(Operation *op) {
@@ -86,7 +93,8 @@ SmallVector<Access> flow::sameIndexAccesses(Operation *op) {
 Cost flow::elementwiseCost(Operation *op) {
   auto compute = cast<ComputeInterface>(op);
   bool works = compute.computeKind() != ComputeKind::view;
-  Extent work = works ? productOf(compute.iterationSpace(), op->getContext()) : Extent::constant(op->getContext(), 0);
+  Extent work =
+      works ? productOf(compute.iterationSpace(), op->getContext()) : Extent::constant(op->getContext(), 0);
   return {work, bytesOf(op), false};
 }
 
@@ -101,7 +109,8 @@ SmallVector<Access> BroadcastOp::accesses() {
 }
 
 SmallVector<Access> ReshapeOp::accesses() {
-  // Runs of axes with equal products are divided apart on their own, so that [B, C, H, W] -> [B, C * H * W] keeps B.
+  // Runs of axes with equal products are divided apart on their own, so that [B, C, H, W] -> [B, C * H * W]
+  // keeps B.
   MLIRContext *c = getContext();
   SmallVector<Extent> from = extentsOf(getX()), to = extentsOf(getY());
   SmallVector<AffineExpr> at(from.size(), getAffineConstantExpr(0, c));
@@ -282,7 +291,8 @@ Cost ConvWeightGradOp::cost() { return contractionCost(*this, iterationSpace());
 
 SmallVector<Access> WindowOp::accesses() {
   MLIRContext *c = getContext();
-  return {imageAccess(c, 6, dim(c, 0), dim(c, 1), 2, 4, getStrides(), getPads(), getValue().convertToDouble())};
+  return {
+      imageAccess(c, 6, dim(c, 0), dim(c, 1), 2, 4, getStrides(), getPads(), getValue().convertToDouble())};
 }
 
 // window_sum: [b, c, h, w | kh, kw]

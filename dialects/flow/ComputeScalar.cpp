@@ -1,6 +1,6 @@
-// The scalar bodies of elementwise ops and the combiners of reductions, in arith and math. Every body works on scalars
-// and on vectors alike: constants take the operands' shape. NaN spreads as torch lets it: through relu, maximum and
-// minimum, never through a comparison.
+// The scalar bodies of elementwise ops and the combiners of reductions, in arith and math. Every body works
+// on scalars and on vectors alike: constants take the operands' shape. NaN spreads as torch lets it: through
+// relu, maximum and minimum, never through a comparison.
 #include "dialects/flow/Flow.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -35,8 +35,7 @@ Value onePlusExpNeg(OpBuilder &b, Location loc, Value x) {
   return arith::AddFOp::create(b, loc, splat(b, loc, x.getType(), 1), e);
 }
 
-template <typename FloatOp, typename IntOp>
-Value either(OpBuilder &b, Location loc, ValueRange operands) {
+template <typename FloatOp, typename IntOp> Value either(OpBuilder &b, Location loc, ValueRange operands) {
   if (isFloat(operands[0]))
     return FloatOp::create(b, loc, operands[0], operands[1]);
   return IntOp::create(b, loc, operands[0], operands[1]);
@@ -44,14 +43,24 @@ Value either(OpBuilder &b, Location loc, ValueRange operands) {
 
 } // namespace
 
-Value NegOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) { return arith::NegFOp::create(b, loc, v[0]); }
-Value ExpOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) { return math::ExpOp::create(b, loc, v[0]); }
-Value LogOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) { return math::LogOp::create(b, loc, v[0]); }
-Value SqrtOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) { return math::SqrtOp::create(b, loc, v[0]); }
+Value NegOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) {
+  return arith::NegFOp::create(b, loc, v[0]);
+}
+Value ExpOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) {
+  return math::ExpOp::create(b, loc, v[0]);
+}
+Value LogOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) {
+  return math::LogOp::create(b, loc, v[0]);
+}
+Value SqrtOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) {
+  return math::SqrtOp::create(b, loc, v[0]);
+}
 Value RsqrtOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) {
   return arith::DivFOp::create(b, loc, splat(b, loc, v[0].getType(), 1), math::SqrtOp::create(b, loc, v[0]));
 }
-Value TanhOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) { return math::TanhOp::create(b, loc, v[0]); }
+Value TanhOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) {
+  return math::TanhOp::create(b, loc, v[0]);
+}
 Value SigmoidOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) {
   return arith::DivFOp::create(b, loc, splat(b, loc, v[0].getType(), 1), onePlusExpNeg(b, loc, v[0]));
 }
@@ -71,8 +80,12 @@ Value GeluOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) {
   Value half = arith::MulFOp::create(b, loc, v[0], splat(b, loc, type, 0.5));
   return arith::MulFOp::create(b, loc, half, cdf);
 }
-Value ErfOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) { return math::ErfOp::create(b, loc, v[0]); }
-Value AbsOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) { return math::AbsFOp::create(b, loc, v[0]); }
+Value ErfOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) {
+  return math::ErfOp::create(b, loc, v[0]);
+}
+Value AbsOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) {
+  return math::AbsFOp::create(b, loc, v[0]);
+}
 Value NotOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) {
   return arith::XOrIOp::create(b, loc, v[0], splat(b, loc, v[0].getType(), 1));
 }
@@ -106,7 +119,9 @@ Value PowOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) {
 Value AndOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) {
   return arith::AndIOp::create(b, loc, v[0], v[1]);
 }
-Value OrOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) { return arith::OrIOp::create(b, loc, v[0], v[1]); }
+Value OrOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) {
+  return arith::OrIOp::create(b, loc, v[0], v[1]);
+}
 
 Value CompareOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) {
   using F = arith::CmpFPredicate;
@@ -123,7 +138,8 @@ Value SelectOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) {
 }
 
 Value ConvertOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) {
-  Type from = getElementTypeOrSelf(v[0].getType()), to = cast<RankedTensorType>(getY().getType()).getElementType();
+  Type from = getElementTypeOrSelf(v[0].getType()),
+       to = cast<RankedTensorType>(getY().getType()).getElementType();
   if (from == to)
     return v[0];
   Type type = likeWith(v[0].getType(), to);

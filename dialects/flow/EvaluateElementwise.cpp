@@ -10,14 +10,12 @@ namespace {
 
 using Operands = ArrayRef<const Array *>;
 
-template <typename Function>
-void map(Operands operands, Array &result, Function function) {
+template <typename Function> void map(Operands operands, Array &result, Function function) {
   for (size_t i = 0; i < result.data.size(); ++i)
     result.data[i] = function(operands[0]->data[i]);
 }
 
-template <typename Function>
-void map2(Operands operands, Array &result, Function function) {
+template <typename Function> void map2(Operands operands, Array &result, Function function) {
   for (size_t i = 0; i < result.data.size(); ++i)
     result.data[i] = function(operands[0]->data[i], operands[1]->data[i]);
 }
@@ -55,14 +53,24 @@ void RandomOp::evaluate(Operands operands, Array &result, const Setting &setting
   }
 }
 
-void NegOp::evaluate(Operands v, Array &y, const Setting &) { map(v, y, [](double x) { return -x; }); }
-void ExpOp::evaluate(Operands v, Array &y, const Setting &) { map(v, y, [](double x) { return std::exp(x); }); }
-void LogOp::evaluate(Operands v, Array &y, const Setting &) { map(v, y, [](double x) { return std::log(x); }); }
-void SqrtOp::evaluate(Operands v, Array &y, const Setting &) { map(v, y, [](double x) { return std::sqrt(x); }); }
+void NegOp::evaluate(Operands v, Array &y, const Setting &) {
+  map(v, y, [](double x) { return -x; });
+}
+void ExpOp::evaluate(Operands v, Array &y, const Setting &) {
+  map(v, y, [](double x) { return std::exp(x); });
+}
+void LogOp::evaluate(Operands v, Array &y, const Setting &) {
+  map(v, y, [](double x) { return std::log(x); });
+}
+void SqrtOp::evaluate(Operands v, Array &y, const Setting &) {
+  map(v, y, [](double x) { return std::sqrt(x); });
+}
 void RsqrtOp::evaluate(Operands v, Array &y, const Setting &) {
   map(v, y, [](double x) { return 1 / std::sqrt(x); });
 }
-void TanhOp::evaluate(Operands v, Array &y, const Setting &) { map(v, y, [](double x) { return std::tanh(x); }); }
+void TanhOp::evaluate(Operands v, Array &y, const Setting &) {
+  map(v, y, [](double x) { return std::tanh(x); });
+}
 void SigmoidOp::evaluate(Operands v, Array &y, const Setting &) {
   map(v, y, [](double x) { return 1 / (1 + std::exp(-x)); });
 }
@@ -75,9 +83,15 @@ void SiluOp::evaluate(Operands v, Array &y, const Setting &) {
 void GeluOp::evaluate(Operands v, Array &y, const Setting &) {
   map(v, y, [](double x) { return x * (1 + std::erf(x / std::sqrt(2.0))) / 2; });
 }
-void ErfOp::evaluate(Operands v, Array &y, const Setting &) { map(v, y, [](double x) { return std::erf(x); }); }
-void AbsOp::evaluate(Operands v, Array &y, const Setting &) { map(v, y, [](double x) { return std::fabs(x); }); }
-void NotOp::evaluate(Operands v, Array &y, const Setting &) { map(v, y, [](double x) { return double(x == 0); }); }
+void ErfOp::evaluate(Operands v, Array &y, const Setting &) {
+  map(v, y, [](double x) { return std::erf(x); });
+}
+void AbsOp::evaluate(Operands v, Array &y, const Setting &) {
+  map(v, y, [](double x) { return std::fabs(x); });
+}
+void NotOp::evaluate(Operands v, Array &y, const Setting &) {
+  map(v, y, [](double x) { return double(x == 0); });
+}
 void IsFiniteOp::evaluate(Operands v, Array &y, const Setting &) {
   map(v, y, [](double x) { return double(std::isfinite(x)); });
 }
@@ -138,5 +152,7 @@ void SelectOp::evaluate(Operands v, Array &y, const Setting &) {
 
 void ConvertOp::evaluate(Operands v, Array &y, const Setting &) {
   Type to = cast<RankedTensorType>(getY().getType()).getElementType();
-  map(v, y, [&](double x) { return to.isInteger(1) ? double(x != 0) : to.isInteger(32) ? std::trunc(x) : x; });
+  map(v, y, [&](double x) {
+    return to.isInteger(1) ? double(x != 0) : to.isInteger(32) ? std::trunc(x) : x;
+  });
 }

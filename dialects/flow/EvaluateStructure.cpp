@@ -1,5 +1,5 @@
-// The meaning of structural ops, reductions, contractions and convolutions in f64: for each, loops over indices as the
-// op's definition reads.
+// The meaning of structural ops, reductions, contractions and convolutions in f64: for each, loops over
+// indices as the op's definition reads.
 #include "dialects/flow/Flow.h"
 #include <cmath>
 
@@ -12,8 +12,7 @@ using Operands = ArrayRef<const Array *>;
 using Index = SmallVector<int64_t, 8>;
 
 /// Calls `function(index, position)` for every index of a shape, in row-major order.
-template <typename Function>
-void forEach(ArrayRef<int64_t> shape, Function function) {
+template <typename Function> void forEach(ArrayRef<int64_t> shape, Function function) {
   int64_t size = 1;
   for (int64_t extent : shape)
     size *= extent;
@@ -65,7 +64,8 @@ void forEachProduct(ArrayRef<int64_t> x, ArrayRef<int64_t> w, ArrayRef<int64_t> 
               int64_t h = oh * strides[0] + kh - pads[0];
               if (h < 0 || h >= x[2])
                 continue;
-              int64_t xRow = ((b * x[1] + c) * x[2] + h) * x[3], wAt = ((o * w[1] + c) * w[2] + kh) * w[3] + kw,
+              int64_t xRow = ((b * x[1] + c) * x[2] + h) * x[3],
+                      wAt = ((o * w[1] + c) * w[2] + kh) * w[3] + kw,
                       yRow = ((b * y[1] + o) * y[2] + oh) * y[3];
               for (int64_t ow = 0; ow < y[3]; ++ow) {
                 int64_t v = ow * strides[1] + kw - pads[1];
@@ -78,7 +78,8 @@ void forEachProduct(ArrayRef<int64_t> x, ArrayRef<int64_t> w, ArrayRef<int64_t> 
 /// A contraction's sum for every result element; `term` is what is summed of a product.
 template <typename Term>
 void contractInto(ContractOp op, const Array &a, const Array &b, Array &y, Term term) {
-  // Labels in order: the result's, then the summed ones. Each tensor's position advances by its own stride a label.
+  // Labels in order: the result's, then the summed ones. Each tensor's position advances by its own stride a
+  // label.
   SmallVector<int64_t> labels(op.getOutAxes());
   for (int64_t label : op.getAAxes())
     if (!llvm::is_contained(labels, label))
@@ -106,10 +107,12 @@ void contractInto(ContractOp op, const Array &a, const Array &b, Array &y, Term 
   ArrayRef<int64_t> outer = ArrayRef(extents).take_front(kept), inner = ArrayRef(extents).drop_front(kept);
   SmallVector<std::pair<int64_t, int64_t>> summed;
   forEach(inner, [&](ArrayRef<int64_t> index, int64_t) {
-    summed.push_back({dot(index, ArrayRef(aStrides).drop_front(kept)), dot(index, ArrayRef(bStrides).drop_front(kept))});
+    summed.push_back(
+        {dot(index, ArrayRef(aStrides).drop_front(kept)), dot(index, ArrayRef(bStrides).drop_front(kept))});
   });
   forEach(outer, [&](ArrayRef<int64_t> index, int64_t position) {
-    int64_t aBase = dot(index, ArrayRef(aStrides).take_front(kept)), bBase = dot(index, ArrayRef(bStrides).take_front(kept));
+    int64_t aBase = dot(index, ArrayRef(aStrides).take_front(kept)),
+            bBase = dot(index, ArrayRef(bStrides).take_front(kept));
     double total = 0;
     for (auto [aOffset, bOffset] : summed)
       total += term(a.data[aBase + aOffset] * b.data[bBase + bOffset]);
@@ -120,8 +123,7 @@ void contractInto(ContractOp op, const Array &a, const Array &b, Array &y, Term 
 double itself(double x) { return x; }
 double absoluteTerm(double x) { return std::fabs(x); }
 
-template <typename Term>
-void reduceInto(ReduceOp op, const Array &x, Array &y, Term term) {
+template <typename Term> void reduceInto(ReduceOp op, const Array &x, Array &y, Term term) {
   double start = op.getKind() == ReduceKind::sum ? 0 : op.getKind() == ReduceKind::max ? -INFINITY : INFINITY;
   fill(y, start);
   forEach(x.shape, [&](ArrayRef<int64_t> index, int64_t position) {
@@ -137,8 +139,7 @@ void reduceInto(ReduceOp op, const Array &x, Array &y, Term term) {
   });
 }
 
-template <typename Term>
-void scatterInto(const Array &index, const Array &rows, Array &y, Term term) {
+template <typename Term> void scatterInto(const Array &index, const Array &rows, Array &y, Term term) {
   fill(y, 0);
   int64_t row = rows.size() / std::max<int64_t>(index.size(), 1);
   for (int64_t i = 0; i < index.size(); ++i) {
@@ -149,8 +150,7 @@ void scatterInto(const Array &index, const Array &rows, Array &y, Term term) {
   }
 }
 
-template <typename Term>
-void windowSumInto(WindowSumOp op, const Array &x, Array &y, Term term) {
+template <typename Term> void windowSumInto(WindowSumOp op, const Array &x, Array &y, Term term) {
   fill(y, 0);
   Windows windows{op.getStrides(), op.getPads(), y.shape[2], y.shape[3]};
   forEach(x.shape, [&](ArrayRef<int64_t> i, int64_t position) {
@@ -252,7 +252,9 @@ void GatherOp::evaluate(Operands v, Array &y, const Setting &) {
 
 void ScatterAddOp::evaluate(Operands v, Array &y, const Setting &) { scatterInto(*v[0], *v[1], y, itself); }
 
-void ContractOp::evaluate(Operands v, Array &y, const Setting &) { contractInto(*this, *v[0], *v[1], y, itself); }
+void ContractOp::evaluate(Operands v, Array &y, const Setting &) {
+  contractInto(*this, *v[0], *v[1], y, itself);
+}
 
 void ConvOp::evaluate(Operands v, Array &y, const Setting &) {
   fill(y, 0);

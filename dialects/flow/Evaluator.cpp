@@ -1,5 +1,5 @@
-// Walks an entry in order. Boundary ops read and write the bindings; a group is its block with the arguments bound;
-// every other op evaluates itself.
+// Walks an entry in order. Boundary ops read and write the bindings; a group is its block with the arguments
+// bound; every other op evaluates itself.
 #include "dialects/flow/Evaluator.h"
 #include "runtime/program/Philox.h"
 #include "llvm/ADT/StringExtras.h"
@@ -84,7 +84,8 @@ struct Walker {
     }
     auto shape = shapeOf(op->getResult(0).getType(), bindings.setting.symbols);
     if (!shape)
-      return op->emitError("expected sizes with a value for this batch, found ") << op->getResult(0).getType();
+      return op->emitError("expected sizes with a value for this batch, found ")
+             << op->getResult(0).getType();
     Array result(*shape);
     evaluates.evaluate(operands, result, bindings.setting);
     values[op->getResult(0)] = std::move(result);
@@ -96,7 +97,9 @@ struct Walker {
       LogicalResult ok =
           TypeSwitch<Operation *, LogicalResult>(&op)
               .Case([&](InputOp op) { return bind(op, op.getY(), bindings.inputs, op.getName(), "input"); })
-              .Case([&](ParameterOp op) { return bind(op, op.getY(), bindings.states, op.getPath(), "parameter"); })
+              .Case([&](ParameterOp op) {
+                return bind(op, op.getY(), bindings.states, op.getPath(), "parameter");
+              })
               .Case([&](StateOp op) { return bind(op, op.getY(), bindings.states, op.getPath(), "state"); })
               .Case([&](ScalarOp op) { return scalar(op); })
               .Case([&](OutputOp op) { return give(out.outputs, op.getName(), op.getX()); })
@@ -132,9 +135,9 @@ FailureOr<Evaluation> evaluate(EntryOp entry, const Bindings &bindings) {
   return std::move(walker.out);
 }
 
-
 void bindRandom(EntryOp entry, Bindings &bindings, std::mt19937_64 &random, int64_t classes) {
-  // Each name has numbers of its own, so that what a value is does not hang on the order or the number of others.
+  // Each name has numbers of its own, so that what a value is does not hang on the order or the number of
+  // others.
   uint64_t seed = random();
   std::mt19937_64 own;
   auto draw = [&](double low, double high) {

@@ -1,5 +1,6 @@
-// The normal form of sizes. An affine expression is read as a sum of products (a map from factors to coefficient),
-// written back in the order of its printed factors with the constant last, and then uniqued by MLIR.
+// The normal form of sizes. An affine expression is read as a sum of products (a map from factors to
+// coefficient), written back in the order of its printed factors with the constant last, and then uniqued by
+// MLIR.
 #include "dialects/flow/Extent.h"
 #include "dialects/flow/Flow.h"
 #include "mlir/IR/OpImplementation.h"
@@ -117,7 +118,8 @@ void printTerm(raw_ostream &os, const Term &term, int64_t coefficient) {
   SmallVector<std::string> words;
   for (unsigned i = 0; i < term.factors.size(); ++i) {
     auto is = [&](unsigned at, unsigned position) {
-      auto symbol = at < term.factors.size() ? dyn_cast<AffineSymbolExpr>(term.factors[at]) : AffineSymbolExpr(nullptr);
+      auto symbol =
+          at < term.factors.size() ? dyn_cast<AffineSymbolExpr>(term.factors[at]) : AffineSymbolExpr(nullptr);
       return symbol && symbol.getPosition() == position;
     };
     bool lastD = is(i, 0) && !is(i + 1, 0);
@@ -355,7 +357,8 @@ struct Reader {
     if (auto *found = llvm::find(symbolNames, word); found != std::end(symbolNames))
       return Extent::symbol(context, Symbol(found - symbolNames));
     if (word != "floor" && word != "ceil")
-      return parser.emitError(at, "expected B, D, N, threads, floor or ceil, found '") << word << "'", failure();
+      return parser.emitError(at, "expected B, D, N, threads, floor or ceil, found '") << word << "'",
+             failure();
     bool floor = word == "floor";
     if (failed(parser.parseLParen()))
       return failure();

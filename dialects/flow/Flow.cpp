@@ -67,7 +67,8 @@ void FlowDialect::initialize() {
       >();
 }
 
-Operation *FlowDialect::materializeConstant(OpBuilder &builder, Attribute value, Type type, Location location) {
+Operation *FlowDialect::materializeConstant(OpBuilder &builder, Attribute value, Type type,
+                                            Location location) {
   auto number = dyn_cast<FloatAttr>(value);
   if (!number || !number.getType().isF64() || !isa<RankedTensorType>(type))
     return nullptr;
@@ -106,7 +107,8 @@ LogicalResult DimsAttr::verifyEncoding(ArrayRef<int64_t> shape, Type,
     dynamic |= ShapedType::isDynamic(size);
     if (ShapedType::isDynamic(size) ? constant.has_value() : constant != size)
       return emitError() << "axis " << axis << ": expected "
-                         << (ShapedType::isDynamic(size) ? "an expression over D and N" : std::to_string(size))
+                         << (ShapedType::isDynamic(size) ? "an expression over D and N"
+                                                         : std::to_string(size))
                          << " in #flow.dims, found " << extent.str();
   }
   if (!dynamic)

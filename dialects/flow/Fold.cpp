@@ -1,6 +1,6 @@
-// Folding and canonical forms: what holds of an op whatever surrounds it. A constant is a splat, so every fold of
-// constants is one number; nothing here changes a value that is not exactly the same number (x * 0 stays, since x may
-// be infinite, and 0 + x is x but for the sign of a zero).
+// Folding and canonical forms: what holds of an op whatever surrounds it. A constant is a splat, so every
+// fold of constants is one number; nothing here changes a value that is not exactly the same number (x * 0
+// stays, since x may be infinite, and 0 + x is x but for the sign of a zero).
 #include "dialects/flow/Flow.h"
 #include "mlir/IR/Matchers.h"
 #include "mlir/IR/PatternMatch.h"

@@ -1,4 +1,5 @@
-// The builder of random cases: programs of one op that tests of gradients, of batching and of compiled code run.
+// The builder of random cases: programs of one op that tests of gradients, of batching and of compiled code
+// run.
 #pragma once
 #include "dialects/flow/Build.h"
 #include <functional>
@@ -7,8 +8,8 @@
 
 namespace flow {
 
-/// A test's program under construction: one op on inputs whose values keep away from its kinks, and its result as the
-/// output "y". The values are f32 numbers, so that compiled code can be given the same.
+/// A test's program under construction: one op on inputs whose values keep away from its kinks, and its
+/// result as the output "y". The values are f32 numbers, so that compiled code can be given the same.
 struct RandomCase {
   mlir::OpBuilder &builder;
   mlir::Location location;

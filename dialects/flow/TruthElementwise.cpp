@@ -1,6 +1,6 @@
-// Random cases and error bounds of generators and elementwise ops. A factor is in units of 2^-24 relative to the
-// magnitude: 1 where the result is correctly rounded, the polynomial's error in ulps (two units each) with a margin
-// where it is a function.
+// Random cases and error bounds of generators and elementwise ops. A factor is in units of 2^-24 relative to
+// the magnitude: 1 where the result is correctly rounded, the polynomial's error in ulps (two units each)
+// with a margin where it is a function.
 #include "dialects/flow/RandomCase.h"
 #include <cmath>
 
@@ -55,7 +55,8 @@ Value RandomCase::distinct(ArrayRef<Extent> extents) {
   for (int64_t i = count; i-- > 1;)
     std::swap(order[i], order[number(0, i)]);
   size_t next = 0;
-  return input(extents, builder.getF32Type(), [&] { return (double(order[next++]) - double(count) / 2) * 0.0625; });
+  return input(extents, builder.getF32Type(),
+               [&] { return (double(order[next++]) - double(count) / 2) * 0.0625; });
 }
 Value RandomCase::mask(ArrayRef<Extent> extents) {
   return input(extents, builder.getI1Type(), [&] { return double(coin()); });
@@ -67,21 +68,21 @@ Value RandomCase::any(ArrayRef<Extent> extents) {
   int64_t kind = number(0, 7);
   return kind == 0 ? mask(extents) : kind == 1 ? indices(extents, 100) : values(extents);
 }
-const Array &RandomCase::valuesOf(Value value) { return inputs.at(value.getDefiningOp<InputOp>().getName().str()); }
+const Array &RandomCase::valuesOf(Value value) {
+  return inputs.at(value.getDefiningOp<InputOp>().getName().str());
+}
 void RandomCase::result(Value value) { OutputOp::create(builder, location, "y", value); }
 
 namespace {
 
 constexpr unsigned mostAxes = 4;
 
-template <typename Op>
-void unary(RandomCase &r, Value x) {
+template <typename Op> void unary(RandomCase &r, Value x) {
   r.result(Op::create(r.builder, r.location, x.getType(), x));
 }
 
 /// Both operands of one shape; the second drawn knowing the first.
-template <typename Op, typename Draw>
-void binary(RandomCase &r, Value a, Draw draw) {
+template <typename Op, typename Draw> void binary(RandomCase &r, Value a, Draw draw) {
   const Array &first = r.valuesOf(a);
   size_t i = 0;
   Value b = r.input(extentsOf(a), elementOf(a), [&] { return draw(first.data[i++]); });
@@ -94,8 +95,7 @@ auto apart(RandomCase &r) {
 }
 
 /// f32 or i32 operands of an arithmetic op.
-template <typename Op>
-void arithmetic(RandomCase &r) {
+template <typename Op> void arithmetic(RandomCase &r) {
   auto extents = r.extents(0, mostAxes);
   if (r.number(0, 5) == 0)
     return binary<Op>(r, r.indices(extents, 100), [&](double) { return double(r.number(-50, 50)); });
@@ -157,7 +157,9 @@ void IsFiniteOp::buildRandomCase(RandomCase &r) {
   });
   r.result(flow::isFinite(r.builder, r.location, x));
 }
-void StopGradientOp::buildRandomCase(RandomCase &r) { unary<StopGradientOp>(r, r.any(r.extents(0, mostAxes))); }
+void StopGradientOp::buildRandomCase(RandomCase &r) {
+  unary<StopGradientOp>(r, r.any(r.extents(0, mostAxes)));
+}
 void ReverseGradientOp::buildRandomCase(RandomCase &r) {
   Value x = r.values(r.extents(0, mostAxes)), scale = r.between({}, 0.5, 2);
   r.result(flow::reverseGradient(r.builder, r.location, x, scale));
@@ -210,7 +212,8 @@ void ConvertOp::buildRandomCase(RandomCase &r) {
   Value x = r.input(extents, types[from], [&]() -> double {
     if (from == 1)
       return r.coin();
-    return (r.coin() ? 0 : double(r.number(-40, 40))) + (from == 0 ? r.uniform(0.2, 0.8) * (r.coin() ? 1 : 0) : 0);
+    return (r.coin() ? 0 : double(r.number(-40, 40))) +
+           (from == 0 ? r.uniform(0.2, 0.8) * (r.coin() ? 1 : 0) : 0);
   });
   r.result(flow::convert(r.builder, r.location, x, types[to]));
 }
@@ -264,7 +267,7 @@ Array PowOp::magnitude(ArrayRef<const Array *> v, const Array &y) {
     m.data[i] *= 1 + std::fabs(v[1]->data[i] * std::log(v[0]->data[i]));
   return m;
 }
-#define FLOW_SIZE_OF_RESULT(Op)                                                                                       \
+#define FLOW_SIZE_OF_RESULT(Op)                                                                              \
   Array Op::magnitude(ArrayRef<const Array *>, const Array &y) { return sizes(y); }
 FLOW_SIZE_OF_RESULT(ConstantOp)
 FLOW_SIZE_OF_RESULT(IotaOp)

@@ -1,5 +1,5 @@
-// Random cases and error bounds of structural ops, reductions, contractions and convolutions. Copies are exact; a sum's
-// factor is stated for up to a few thousand terms of mixed sign, in any fixed order.
+// Random cases and error bounds of structural ops, reductions, contractions and convolutions. Copies are
+// exact; a sum's factor is stated for up to a few thousand terms of mixed sign, in any fixed order.
 #include "dialects/flow/RandomCase.h"
 #include <cmath>
 
@@ -37,7 +37,8 @@ struct ConvShapes {
   SmallVector<int64_t> size, strides, pads;
 
   explicit ConvShapes(RandomCase &r) {
-    image = {r.coin() ? Extent::batch(r.builder.getContext()) : r.constant(r.number(1, 2)), r.constant(r.number(1, 3))};
+    image = {r.coin() ? Extent::batch(r.builder.getContext()) : r.constant(r.number(1, 2)),
+             r.constant(r.number(1, 3))};
     filter = {r.constant(r.number(1, 3)), image[1]};
     out = {image[0], filter[0]};
     for (int i : {0, 1})
@@ -137,7 +138,8 @@ void ReduceOp::buildRandomCase(RandomCase &r) {
   ReduceKind kind = ReduceKind(r.number(0, 2));
   auto extents = r.extents(1, 4);
   Value x = kind == ReduceKind::sum ? r.values(extents) : r.distinct(extents);
-  r.result(flow::reduce(r.builder, r.location, kind, x, someAxes(r, extents.size(), r.number(1, extents.size()))));
+  r.result(
+      flow::reduce(r.builder, r.location, kind, x, someAxes(r, extents.size(), r.number(1, extents.size()))));
 }
 
 void ArgmaxOp::buildRandomCase(RandomCase &r) {
@@ -160,7 +162,8 @@ void GatherOp::buildRandomCase(RandomCase &r) {
 void ScatterAddOp::buildRandomCase(RandomCase &r) {
   auto extents = r.extents(0, 2);
   Extent count = r.extent();
-  Value index = r.input(extents, r.builder.getI32Type(), [&] { return double(r.number(-1, r.valueOf(count))); });
+  Value index =
+      r.input(extents, r.builder.getI32Type(), [&] { return double(r.number(-1, r.valueOf(count))); });
   llvm::append_range(extents, r.extents(0, 2));
   r.result(flow::scatterAdd(r.builder, r.location, index, r.values(extents), count));
 }
@@ -210,7 +213,8 @@ void ConvWeightGradOp::buildRandomCase(RandomCase &r) {
 void WindowOp::buildRandomCase(RandomCase &r) {
   ConvShapes shapes(r);
   double value = r.coin() ? 0 : double(float(r.uniform(-2, 2)));
-  r.result(flow::window(r.builder, r.location, r.values(shapes.image), shapes.size, shapes.strides, shapes.pads, value));
+  r.result(flow::window(r.builder, r.location, r.values(shapes.image), shapes.size, shapes.strides,
+                        shapes.pads, value));
 }
 void WindowSumOp::buildRandomCase(RandomCase &r) {
   ConvShapes shapes(r);
@@ -235,7 +239,7 @@ double ConvWeightGradOp::errorFactor() { return sumFactor; }
 double WindowOp::errorFactor() { return 0; }
 double WindowSumOp::errorFactor() { return sumFactor; }
 
-#define FLOW_SIZE_OF_RESULT(Op)                                                                                       \
+#define FLOW_SIZE_OF_RESULT(Op)                                                                              \
   Array Op::magnitude(ArrayRef<const Array *>, const Array &y) { return sizes(y); }
 FLOW_SIZE_OF_RESULT(BroadcastOp)
 FLOW_SIZE_OF_RESULT(ReshapeOp)

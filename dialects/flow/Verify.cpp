@@ -1,6 +1,6 @@
-// The verifiers of flow's ops. Each check carries the constraint's number, which test/dialects/flow-errors.mlir
-// repeats at the text that breaks it. Types speak of sizes by their normal forms, so equality of extents is equality
-// of objects.
+// The verifiers of flow's ops. Each check carries the constraint's number, which
+// test/dialects/flow-errors.mlir repeats at the text that breaks it. Types speak of sizes by their normal
+// forms, so equality of extents is equality of objects.
 #include "dialects/flow/Flow.h"
 #include "llvm/ADT/SmallSet.h"
 
@@ -12,9 +12,11 @@ namespace {
 int64_t rankOf(Value value) { return cast<RankedTensorType>(value.getType()).getRank(); }
 Type elementOf(Value value) { return cast<RankedTensorType>(value.getType()).getElementType(); }
 
-/// What is wrong with a dynamic extent that has no expression, if anything: nothing else can be said about it.
+/// What is wrong with a dynamic extent that has no expression, if anything: nothing else can be said about
+/// it.
 LogicalResult hasExtents(Operation *op) {
-  for (Value value : llvm::concat<Value>(SmallVector<Value>(op->getOperands()), SmallVector<Value>(op->getResults()))) {
+  for (Value value :
+       llvm::concat<Value>(SmallVector<Value>(op->getOperands()), SmallVector<Value>(op->getResults()))) {
     auto type = cast<RankedTensorType>(value.getType());
     if (!type.hasStaticShape() && !isa_and_nonnull<DimsAttr>(type.getEncoding()))
       return op->emitOpError("expected #flow.dims on a tensor of dynamic shape, found ") << type;
@@ -34,7 +36,8 @@ LogicalResult expectCount(Operation *op, ArrayRef<int64_t> list, int64_t count, 
   return op->emitOpError("expected ") << count << " " << name << ", found " << list.size();
 }
 
-LogicalResult expectExtent(Operation *op, Extent expected, Extent found, int64_t axis, StringRef name = "result") {
+LogicalResult expectExtent(Operation *op, Extent expected, Extent found, int64_t axis,
+                           StringRef name = "result") {
   if (expected == found)
     return success();
   return op->emitOpError("expected extent ")
@@ -47,7 +50,9 @@ LogicalResult expectElement(Operation *op, Value value, Type element, StringRef 
   return op->emitOpError("expected ") << name << " of " << element << ", found " << elementOf(value);
 }
 
-LogicalResult expectScalar(Operation *op, Value value, StringRef name) { return expectRank(op, value, 0, name); }
+LogicalResult expectScalar(Operation *op, Value value, StringRef name) {
+  return expectRank(op, value, 0, name);
+}
 
 LogicalResult expectStatic(Operation *op, Value value) {
   auto type = cast<RankedTensorType>(value.getType());
@@ -75,8 +80,8 @@ Extent windowsAlong(Extent input, int64_t pads, int64_t size, int64_t stride) {
   return (input + (pads - size)).floordiv(stride) + 1;
 }
 
-LogicalResult expectWindows(Operation *op, ArrayRef<Extent> image, ArrayRef<Extent> out, ArrayRef<int64_t> size,
-                            ArrayRef<int64_t> strides, ArrayRef<int64_t> pads) {
+LogicalResult expectWindows(Operation *op, ArrayRef<Extent> image, ArrayRef<Extent> out,
+                            ArrayRef<int64_t> size, ArrayRef<int64_t> strides, ArrayRef<int64_t> pads) {
   if (failed(expectCount(op, strides, 2, "strides")) || failed(expectCount(op, pads, 4, "pads")))
     return failure();
   for (int i : {0, 1}) {
@@ -102,13 +107,15 @@ LogicalResult expectConv(Operation *op, Value x, Value w, Value y, ArrayRef<int6
                          ArrayRef<int64_t> pads) {
   if (failed(hasExtents(op)))
     return failure();
-  for (auto [value, name] : {std::pair(x, "an image"), std::pair(w, "a filter"), std::pair(y, "an output image")})
+  for (auto [value, name] :
+       {std::pair(x, "an image"), std::pair(w, "a filter"), std::pair(y, "an output image")})
     if (failed(expectRank(op, value, 4, name)))
       return failure();
   if (failed(expectStatic(op, w)))
     return failure();
   auto xs = extentsOf(x), ws = extentsOf(w), ys = extentsOf(y);
-  if (failed(expectExtent(op, xs[0], ys[0], 0, "output image")) || failed(expectExtent(op, xs[1], ws[1], 1, "filter")) ||
+  if (failed(expectExtent(op, xs[0], ys[0], 0, "output image")) ||
+      failed(expectExtent(op, xs[1], ws[1], 1, "filter")) ||
       failed(expectExtent(op, ws[0], ys[1], 1, "output image")))
     return failure();
   int64_t size[] = {*ws[2].constantValue(), *ws[3].constantValue()};
@@ -127,7 +134,8 @@ LogicalResult expectWindow(Operation *op, Value image, Value windows, ArrayRef<i
       return failure();
   auto kh = ws[4].constantValue(), kw = ws[5].constantValue();
   if (!kh || !kw)
-    return op->emitOpError("expected windows of a constant size, found ") << ws[4].str() << " by " << ws[5].str();
+    return op->emitOpError("expected windows of a constant size, found ")
+           << ws[4].str() << " by " << ws[5].str();
   int64_t size[] = {*kh, *kw};
   return expectWindows(op, ArrayRef(xs).drop_front(2), ArrayRef(ws).slice(2, 2), size, strides, pads);
 }
@@ -189,7 +197,8 @@ LogicalResult ConstantOp::verify() {
     return failure();
   if (element.isInteger(1) && value != 0 && value != 1)
     return emitOpError("expected 0 or 1 for a mask, found ") << value;
-  if (element.isInteger(32) && !(value >= -2147483648.0 && value <= 2147483647.0 && value == double(int64_t(value))))
+  if (element.isInteger(32) &&
+      !(value >= -2147483648.0 && value <= 2147483647.0 && value == double(int64_t(value))))
     return emitOpError("expected a whole number of 32 bits, found ") << value;
   return success();
 }
@@ -210,14 +219,16 @@ LogicalResult RandomOp::verify() {
   if (int64_t stream = getStream(); stream < 0 || stream > 0xFFFFFFFFll)
     return emitOpError("expected a stream of 32 bits, found ") << stream;
   if (getIndex() && getIndex().getType() != withElement(getY().getType(), elementOf(getIndex())))
-    return emitOpError("expected an index of the result's shape, ") << getY().getType() << ", found " << getIndex().getType();
+    return emitOpError("expected an index of the result's shape, ")
+           << getY().getType() << ", found " << getIndex().getType();
   return success();
 }
 
 // 8: the same shape.
 LogicalResult ConvertOp::verify() {
   if (getX().getType() != withElement(getY().getType(), elementOf(getX())))
-    return emitOpError("expected a result of the operand's shape, ") << getX().getType() << ", found " << getY().getType();
+    return emitOpError("expected a result of the operand's shape, ")
+           << getX().getType() << ", found " << getY().getType();
   return success();
 }
 
@@ -265,7 +276,8 @@ LogicalResult TransposeOp::verify() {
 LogicalResult SliceOp::verify() {
   int64_t rank = rankOf(getX());
   if (failed(hasExtents(*this)) || failed(expectElement(*this, getY(), elementOf(getX()), "a result")) ||
-      failed(expectRank(*this, getY(), rank, "a result")) || failed(expectCount(*this, getStarts(), rank, "starts")) ||
+      failed(expectRank(*this, getY(), rank, "a result")) ||
+      failed(expectCount(*this, getStarts(), rank, "starts")) ||
       failed(expectCount(*this, getStrides(), rank, "strides")))
     return failure();
   for (int64_t axis = 0; axis < rank; ++axis) {
@@ -278,7 +290,8 @@ LogicalResult SliceOp::verify() {
     Extent last = (to - 1) * stride + (start + 1);
     auto slack = (from - last).constantValue();
     if (slack && *slack < 0)
-      return emitOpError("expected at least ") << last.str() << " elements along axis " << axis << ", found " << from.str();
+      return emitOpError("expected at least ")
+             << last.str() << " elements along axis " << axis << ", found " << from.str();
   }
   return success();
 }
@@ -287,7 +300,8 @@ LogicalResult SliceOp::verify() {
 LogicalResult PadOp::verify() {
   int64_t rank = rankOf(getX());
   if (failed(hasExtents(*this)) || failed(expectElement(*this, getY(), elementOf(getX()), "a result")) ||
-      failed(expectRank(*this, getY(), rank, "a result")) || failed(expectCount(*this, getLow(), rank, "low")) ||
+      failed(expectRank(*this, getY(), rank, "a result")) ||
+      failed(expectCount(*this, getLow(), rank, "low")) ||
       failed(expectCount(*this, getInterior(), rank, "interior")))
     return failure();
   for (int64_t axis = 0; axis < rank; ++axis) {
@@ -297,12 +311,14 @@ LogicalResult PadOp::verify() {
     Extent least = (Extent::of(getX(), axis) - 1) * (interior + 1) + (low + 1), to = Extent::of(getY(), axis);
     auto slack = (to - least).constantValue();
     if (slack && *slack < 0)
-      return emitOpError("expected at least ") << least.str() << " elements along axis " << axis << " of the result, found " << to.str();
+      return emitOpError("expected at least ")
+             << least.str() << " elements along axis " << axis << " of the result, found " << to.str();
   }
   return success();
 }
 
-// 15: the operands' extents add up along the axis and agree along the others; where each begins is a constant.
+// 15: the operands' extents add up along the axis and agree along the others; where each begins is a
+// constant.
 LogicalResult ConcatOp::verify() {
   if (getXs().empty())
     return emitOpError("expected at least one operand");
@@ -311,10 +327,12 @@ LogicalResult ConcatOp::verify() {
     return failure();
   Extent total = Extent::constant(getContext(), 0);
   for (Value x : getXs()) {
-    if (failed(expectElement(*this, x, elementOf(getY()), "operands")) || failed(expectRank(*this, x, rank, "operands")))
+    if (failed(expectElement(*this, x, elementOf(getY()), "operands")) ||
+        failed(expectRank(*this, x, rank, "operands")))
       return failure();
     for (int64_t axis = 0; axis < rank; ++axis)
-      if (axis != along && failed(expectExtent(*this, Extent::of(getY(), axis), Extent::of(x, axis), axis, "operand")))
+      if (axis != along &&
+          failed(expectExtent(*this, Extent::of(getY(), axis), Extent::of(x, axis), axis, "operand")))
         return failure();
     if (!total.constantValue())
       return emitOpError("expected a constant extent along axis ")
@@ -390,20 +408,25 @@ LogicalResult ContractOp::verify() {
       Extent extent = Extent::of(value, axis);
       auto [found, fresh] = labels.try_emplace(label, extent, 1);
       if (!fresh && ++found->second.second && found->second.first != extent)
-        return emitOpError("expected extent ") << found->second.first.str() << " for label " << label << " in " << name
-                                               << ", found " << extent.str();
+        return emitOpError("expected extent ") << found->second.first.str() << " for label " << label
+                                               << " in " << name << ", found " << extent.str();
     }
   }
   for (auto &[label, use] : labels)
     if (use.second < 2)
-      return emitOpError("expected each label in at least two of the three tensors, found ") << label << " in one";
+      return emitOpError("expected each label in at least two of the three tensors, found ")
+             << label << " in one";
   return success();
 }
 
 // 19: conv's shapes.
 LogicalResult ConvOp::verify() { return expectConv(*this, getX(), getW(), getY(), getStrides(), getPads()); }
-LogicalResult ConvInputGradOp::verify() { return expectConv(*this, getY(), getW(), getDy(), getStrides(), getPads()); }
-LogicalResult ConvWeightGradOp::verify() { return expectConv(*this, getX(), getY(), getDy(), getStrides(), getPads()); }
+LogicalResult ConvInputGradOp::verify() {
+  return expectConv(*this, getY(), getW(), getDy(), getStrides(), getPads());
+}
+LogicalResult ConvWeightGradOp::verify() {
+  return expectConv(*this, getX(), getY(), getDy(), getStrides(), getPads());
+}
 
 // 20: window's shapes.
 LogicalResult WindowOp::verify() {
@@ -412,8 +435,8 @@ LogicalResult WindowOp::verify() {
     return failure();
   for (int i : {0, 1})
     if (!Extent::of(getY(), 4 + i).isConstant(getSize()[i]))
-      return emitOpError("expected windows of ") << getSize()[i] << " along axis " << 4 + i << ", found "
-                                                 << Extent::of(getY(), 4 + i).str();
+      return emitOpError("expected windows of ")
+             << getSize()[i] << " along axis " << 4 + i << ", found " << Extent::of(getY(), 4 + i).str();
   return success();
 }
 LogicalResult WindowSumOp::verify() { return expectWindow(*this, getY(), getX(), getStrides(), getPads()); }

@@ -1,3 +1,5 @@
+// Values are bound by name from a fixed seed, so that an entry is given the same numbers however a pass orders or drops
+// its inputs. What depends on a flow.grad joins the comparison once it is differentiated.
 #include "passes/pipeline/VerifyByEvaluation.h"
 #include "mlir/Pass/Pass.h"
 #include <cmath>
@@ -7,8 +9,8 @@ using namespace mlir;
 namespace moe {
 namespace {
 
-/// Folding rounds constants to f32; what follows from them may differ by a little more. Where everything cancels,
-/// what is left is the rounding of f64.
+/// Folding rounds constants to f32; what follows from them may differ by a little more. Where everything
+/// cancels, what is left is the rounding of f64.
 constexpr double tolerance = 1e-5, nothing = 1e-12;
 
 /// The first element that differs by more than the tolerance of the largest one.
@@ -68,8 +70,8 @@ LogicalResult EntryValues::compare(flow::EntryOp entry, StringRef what, const fl
     }
     auto complain = [&]() -> InFlightDiagnostic {
       ok = failure();
-      return entry.emitError() << "pass '" << culprit << "' changed " << what << " '" << name << "' of entry '"
-                               << entry.getSymName() << "': ";
+      return entry.emitError() << "pass '" << culprit << "' changed " << what << " '" << name
+                               << "' of entry '" << entry.getSymName() << "': ";
     };
     if (!now) {
       complain() << "expected it to stay, found it gone";

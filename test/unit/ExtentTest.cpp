@@ -1,7 +1,8 @@
-// The normal form of sizes: equal ones are one object however they were written, and text, postfix and evaluation agree.
-#include "test/unit/FlowCase.h"
+// The normal form of sizes: equal ones are one object however they were written, and text, postfix and
+// evaluation agree.
 #include "mlir/AsmParser/AsmParser.h"
 #include "mlir/IR/Diagnostics.h"
+#include "test/unit/FlowCase.h"
 #include <gtest/gtest.h>
 
 using namespace mlir;
@@ -15,8 +16,8 @@ Extent N() { return Extent::symbol(&moe::test::context(), flow::Symbol::N); }
 Extent B() { return Extent::batch(&moe::test::context()); }
 
 Extent parsed(const std::string &text) {
-  auto attribute = dyn_cast_or_null<flow::ExtentAttr>(
-      parseAttribute("#flow.extent<" + text + ">", &moe::test::context()));
+  auto attribute =
+      dyn_cast_or_null<flow::ExtentAttr>(parseAttribute("#flow.extent<" + text + ">", &moe::test::context()));
   return attribute ? attribute.getExtent() : Extent();
 }
 
@@ -34,9 +35,9 @@ std::optional<int64_t> run(ArrayRef<Extent::Step> steps, const flow::Symbols &sy
     int64_t r = stack.back();
     stack.pop_back();
     int64_t &l = stack.back();
-    l = step.code == Extent::Code::add   ? l + r
-        : step.code == Extent::Code::sub ? l - r
-        : step.code == Extent::Code::mul ? l * r
+    l = step.code == Extent::Code::add        ? l + r
+        : step.code == Extent::Code::sub      ? l - r
+        : step.code == Extent::Code::mul      ? l * r
         : step.code == Extent::Code::floordiv ? llvm::divideFloorSigned(l, r)
                                               : llvm::divideCeilSigned(l, r);
   }

@@ -1,8 +1,10 @@
+// How random cases become modules, and what tests ask of them. The context is shared: loading MLIR's dialects takes longer
+// than most tests.
 #include "test/unit/FlowCase.h"
 #include "frontends/driver/Dialects.h"
-#include "passes/training/Training.h"
 #include "mlir/IR/Verifier.h"
 #include "mlir/Pass/PassManager.h"
+#include "passes/training/Training.h"
 #include <gtest/gtest.h>
 
 using namespace mlir;
@@ -54,7 +56,8 @@ Value FlowCase::input(StringRef name, ArrayRef<flow::Extent> extents, std::mt199
   for (double &value : array.data)
     value = double(float(double(random() >> 11) * 0x1p-52 - 1));
   bindings.inputs[name.str()] = array;
-  return flow::InputOp::create(builder, builder.getUnknownLoc(), flow::tensorType(extents, builder.getF32Type()), name);
+  return flow::InputOp::create(builder, builder.getUnknownLoc(),
+                               flow::tensorType(extents, builder.getF32Type()), name);
 }
 
 void FlowCase::addOutput(StringRef name, Value value) {
@@ -95,7 +98,8 @@ FlowCase randomCase(RegisteredOperationName name, uint64_t seed) {
   return one;
 }
 
-double centralDifference(const FlowCase &one, const std::string &output, const std::string &input, size_t element) {
+double centralDifference(const FlowCase &one, const std::string &output, const std::string &input,
+                         size_t element) {
   constexpr double step = 1e-5;
   double sides[2];
   for (int side : {0, 1}) {

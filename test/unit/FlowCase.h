@@ -1,4 +1,5 @@
-// What the tests of flow share: random cases of one op as modules, differentiation, evaluation, central differences.
+// What the tests of flow share: random cases of one op as modules, differentiation, evaluation, central
+// differences.
 #pragma once
 #include "dialects/flow/Evaluator.h"
 #include "dialects/flow/RandomCase.h"
@@ -39,6 +40,7 @@ struct FlowCase {
 FlowCase randomCase(mlir::RegisteredOperationName name, uint64_t seed);
 
 /// d(output) / d(input element) by central differences; the output is 0-d.
-double centralDifference(const FlowCase &one, const std::string &output, const std::string &input, size_t element);
+double centralDifference(const FlowCase &one, const std::string &output, const std::string &input,
+                         size_t element);
 
 } // namespace moe::test

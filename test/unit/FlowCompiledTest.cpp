@@ -1,6 +1,6 @@
 // Every op of flow as a program of its own, compiled and run by the runtime, against the evaluator: within
-// c * eps * sum|terms|, c stated by the op, at the host's level and the one below. Buffers are poisoned, and the random
-// cases' odd sizes leave tails everywhere.
+// c * eps * sum|terms|, c stated by the op, at the host's level and the one below. Buffers are poisoned, and
+// the random cases' odd sizes leave tails everywhere.
 #include "test/unit/FlowCase.h"
 #include "test/unit/RunCompiled.h"
 #include <cmath>
@@ -37,8 +37,9 @@ void check(RegisteredOperationName name, uint64_t seed, const std::string &targe
       wanted = double(float(wanted));
     bool same = wanted == y.data[i] || (std::isnan(wanted) && std::isnan(y.data[i]));
     ASSERT_TRUE(same || std::fabs(y.data[i] - wanted) <= bound)
-        << target << ", element " << i << ": expected " << wanted << " within " << bound << ", found " << y.data[i]
-        << "\n" << text;
+        << target << ", element " << i << ": expected " << wanted << " within " << bound << ", found "
+        << y.data[i] << "\n"
+        << text;
   }
 }
 
@@ -53,6 +54,5 @@ TEST_P(CompiledFlowOp, agreesWithTheEvaluator) {
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(, CompiledFlowOp, ::testing::ValuesIn(computingOps()), [](const auto &info) {
-  return info.param.getStringRef().drop_front(5).str();
-});
+INSTANTIATE_TEST_SUITE_P(, CompiledFlowOp, ::testing::ValuesIn(computingOps()),
+                         [](const auto &info) { return info.param.getStringRef().drop_front(5).str(); });

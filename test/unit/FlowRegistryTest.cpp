@@ -1,11 +1,12 @@
-// Walks the registered ops of flow. Each op that computes states every fact (interface) about itself, and the facts
-// agree with the evaluator on random cases: gradients, once and twice, with central differences; batched forms with the
-// op run expert by expert; accesses with the op's own result. A new op is covered by being registered.
-#include "test/unit/FlowCase.h"
+// Walks the registered ops of flow. Each op that computes states every fact (interface) about itself, and the
+// facts agree with the evaluator on random cases: gradients, once and twice, with central differences;
+// batched forms with the op run expert by expert; accesses with the op's own result. A new op is covered by
+// being registered.
 #include "mlir/Bytecode/BytecodeWriter.h"
 #include "mlir/IR/IRMapping.h"
 #include "mlir/IR/Verifier.h"
 #include "mlir/Parser/Parser.h"
+#include "test/unit/FlowCase.h"
 #include <cmath>
 #include <gtest/gtest.h>
 
@@ -151,7 +152,8 @@ TEST_P(FlowOp, gradientAgreesWithCentralDifferences) {
         if (surrogate)
           expected *= name == "x0" ? -one.bindings.inputs.at("x1").data[0] : 0;
         expectNear(expected, values.data[element],
-                   "case " + std::to_string(i) + ", d" + name + "[" + std::to_string(element) + "] of\n" + one.text());
+                   "case " + std::to_string(i) + ", d" + name + "[" + std::to_string(element) + "] of\n" +
+                       one.text());
         if (HasFailure())
           return;
       }
@@ -190,7 +192,8 @@ TEST_P(FlowOp, secondGradientAgreesWithCentralDifferences) {
       const Array &values = found.outputs.at("d." + name);
       for (size_t element : sample(values.data.size(), random)) {
         expectNear(centralDifference(one, "second", name, element), values.data[element],
-                   "case " + std::to_string(i) + ", d" + name + "[" + std::to_string(element) + "] of\n" + one.text());
+                   "case " + std::to_string(i) + ", d" + name + "[" + std::to_string(element) + "] of\n" +
+                       one.text());
         if (HasFailure())
           return;
       }
@@ -367,6 +370,5 @@ TEST_P(FlowOp, accessesGiveTheResult) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(, FlowOp, ::testing::ValuesIn(computingOps()), [](const auto &info) {
-  return info.param.getStringRef().drop_front(5).str();
-});
+INSTANTIATE_TEST_SUITE_P(, FlowOp, ::testing::ValuesIn(computingOps()),
+                         [](const auto &info) { return info.param.getStringRef().drop_front(5).str(); });

@@ -1,10 +1,11 @@
-// The example models as wholes: one training step and one inference, compiled and run, against the evaluator of what
-// elaboration and differentiation made. Parameters are all random, and an update by SGD with rate 1 shows every gradient.
-#include "test/unit/FlowCase.h"
-#include "test/unit/RunCompiled.h"
-#include "passes/pipeline/Pipeline.h"
+// The example models as wholes: one training step and one inference, compiled and run, against the evaluator
+// of what elaboration and differentiation made. Parameters are all random, and an update by SGD with rate 1
+// shows every gradient.
 #include "mlir/Parser/Parser.h"
 #include "mlir/Pass/PassManager.h"
+#include "passes/pipeline/Pipeline.h"
+#include "test/unit/FlowCase.h"
+#include "test/unit/RunCompiled.h"
 #include <cmath>
 #include <gtest/gtest.h>
 
@@ -100,5 +101,6 @@ TEST_P(ExampleModel, compiledStepAgreesWithTheEvaluator) {
 }
 
 INSTANTIATE_TEST_SUITE_P(, ExampleModel,
-                         ::testing::Values(Model{"linear", 3, 5}, Model{"mnist_cnn", 2, 1}, Model{"hmoe_28", 2, 2}),
+                         ::testing::Values(Model{"linear", 3, 5}, Model{"mnist_cnn", 2, 1},
+                                           Model{"hmoe_28", 2, 2}),
                          [](const auto &info) { return std::string(info.param.name); });

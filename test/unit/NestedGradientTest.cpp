@@ -1,5 +1,5 @@
-// A gradient penalty: the squared norm of a two-layer network's gradient in its input, differentiated in the weights.
-// flow.grad nests, so the second derivative is one more op.
+// A gradient penalty: the squared norm of a two-layer network's gradient in its input, differentiated in the
+// weights. flow.grad nests, so the second derivative is one more op.
 #include "test/unit/FlowCase.h"
 #include "test/unit/RunCompiled.h"
 #include <gtest/gtest.h>
@@ -34,7 +34,8 @@ TEST(NestedGradient, penaltyThroughTwoLinearsMatchesCentralDifferences) {
     const flow::Array &values = found.outputs.at("d." + name);
     for (size_t i = 0; i < values.data.size(); ++i) {
       double expected = centralDifference(one, "penalty", name, i);
-      EXPECT_LE(std::fabs(values.data[i] - expected), 1e-6 + 1e-5 * std::fabs(expected)) << name << "[" << i << "]";
+      EXPECT_LE(std::fabs(values.data[i] - expected), 1e-6 + 1e-5 * std::fabs(expected))
+          << name << "[" << i << "]";
       largest = std::max(largest, std::fabs(expected));
     }
   }
@@ -43,5 +44,6 @@ TEST(NestedGradient, penaltyThroughTwoLinearsMatchesCentralDifferences) {
   ASSERT_TRUE(compiled);
   for (auto &[name, value] : found.outputs)
     for (size_t i = 0; i < value.data.size(); ++i)
-      EXPECT_NEAR(compiled->outputs.at(name).data[i], value.data[i], 1e-5 * (1 + largest)) << name << "[" << i << "]";
+      EXPECT_NEAR(compiled->outputs.at(name).data[i], value.data[i], 1e-5 * (1 + largest))
+          << name << "[" << i << "]";
 }

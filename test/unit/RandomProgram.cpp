@@ -1,3 +1,5 @@
+// Each step draws an op that fits one of the latest values, or does nothing; sizes stay small and values tame, so that
+// a program is evaluated in milliseconds and no difference is rounding's alone.
 #include "test/unit/RandomProgram.h"
 #include "dialects/flow/BuildNn.h"
 #include "dialects/flow/BuildOptimizer.h"
@@ -15,10 +17,12 @@ public:
   void run(unsigned ops, uint64_t seed) {
     Extent batch = Extent::batch(b.getContext());
     label = flow::InputOp::create(b, loc, flow::tensorType({batch}, b.getI32Type()), "label");
-    add(flow::InputOp::create(b, loc, type({batch, size(3), size(number(4, 7)), size(number(4, 7))}), "image"));
+    add(flow::InputOp::create(b, loc, type({batch, size(3), size(number(4, 7)), size(number(4, 7))}),
+                              "image"));
     add(flow::InputOp::create(b, loc, type({batch, size(number(1, 20))}), "rows"));
-    add(flow::InputOp::create(b, loc, type({Extent::symbol(b.getContext(), flow::Symbol::D),
-                                            Extent::symbol(b.getContext(), flow::Symbol::N), size(number(1, 5))}),
+    add(flow::InputOp::create(b, loc,
+                              type({Extent::symbol(b.getContext(), flow::Symbol::D),
+                                    Extent::symbol(b.getContext(), flow::Symbol::N), size(number(1, 5))}),
                               "domains"));
     for (unsigned i = 0; i < ops; ++i)
       step();
@@ -39,7 +43,8 @@ private:
   Value parameter(ArrayRef<int64_t> shape) {
     std::string path = "p" + std::to_string(parameters.size());
     auto init = flow::InitAttr::get(b.getContext(), flow::InitKind::normal, 0, 1);
-    parameters.push_back(flow::ParameterOp::create(b, loc, RankedTensorType::get(shape, b.getF32Type()), path, init,
+    parameters.push_back(flow::ParameterOp::create(b, loc, RankedTensorType::get(shape, b.getF32Type()), path,
+                                                   init,
                                                    /*frozen=*/false));
     return parameters.back().getY();
   }
@@ -74,8 +79,9 @@ private:
       }
     }
     case 4: { // dropout
-      Value keep = flow::compare(b, loc, flow::Predicate::ge,
-                                 flow::random(b, loc, flow::RandomKind::uniform, uint32_t(random()), flow::extentsOf(x)), 0.3);
+      Value keep = flow::compare(
+          b, loc, flow::Predicate::ge,
+          flow::random(b, loc, flow::RandomKind::uniform, uint32_t(random()), flow::extentsOf(x)), 0.3);
       return add(flow::select(b, loc, keep, flow::mul(b, loc, x, 1 / 0.7), flow::zerosLike(b, loc, x)));
     }
     case 5:
@@ -157,7 +163,8 @@ private:
     }
   }
 
-  /// loss = mean of tanh of the last values, and a cross-entropy where one has the shape for it; then an update.
+  /// loss = mean of tanh of the last values, and a cross-entropy where one has the shape for it; then an
+  /// update.
   void finish() {
     Value loss = flow::number(b, loc, 0);
     size_t last = std::min<size_t>(pool.size(), 5);
@@ -179,7 +186,8 @@ private:
     auto grad = flow::GradOp::create(b, loc, TypeRange(ValueRange(wrt)), loss, wrt);
     for (auto [i, gradient] : llvm::enumerate(grad.getGradients()))
       flow::OutputOp::create(b, loc, "grad." + std::to_string(i), gradient);
-    flow::OptimizerKind kinds[] = {flow::OptimizerKind::sgd, flow::OptimizerKind::adam, flow::OptimizerKind::adamw};
+    flow::OptimizerKind kinds[] = {flow::OptimizerKind::sgd, flow::OptimizerKind::adam,
+                                   flow::OptimizerKind::adamw};
     flow::buildUpdate(b, loc, kinds[random() % 3], loss, parameters, grad.getGradients());
   }
 

@@ -1,12 +1,12 @@
-// Random whole programs through every pass over flow, evaluated before and after each, and compiled and run. f64
-// evaluation of what a pass made must agree with what it was given; compiled f32 must agree with f64 as far as rounding
-// goes, at every level, and give the same bytes for any number of threads.
+// Random whole programs through every pass over flow, evaluated before and after each, and compiled and run.
+// f64 evaluation of what a pass made must agree with what it was given; compiled f32 must agree with f64 as
+// far as rounding goes, at every level, and give the same bytes for any number of threads.
 #include "test/unit/RandomProgram.h"
-#include "test/unit/RunCompiled.h"
+#include "mlir/IR/Verifier.h"
 #include "passes/fusion/Fusion.h"
 #include "passes/pipeline/Pipeline.h"
 #include "passes/pipeline/VerifyByEvaluation.h"
-#include "mlir/IR/Verifier.h"
+#include "test/unit/RunCompiled.h"
 #include <cmath>
 #include <gtest/gtest.h>
 
@@ -73,10 +73,13 @@ TEST_P(RandomProgram, compiledAgreesWithTheEvaluator) {
     auto found = runCompiled(*program.module, "main", program.bindings, {target});
     ASSERT_TRUE(found) << target << "\n" << text;
     for (auto &[name, value] : expected.outputs)
-      ASSERT_LE(distance(value, found->outputs.at(name)), 2e-3) << target << ", output " << name << "\n" << text;
+      ASSERT_LE(distance(value, found->outputs.at(name)), 2e-3) << target << ", output " << name << "\n"
+                                                                << text;
     for (auto &[path, value] : expected.assigned)
-      if (path.find("adam") == std::string::npos) // a vanishing gradient's direction is rounding's choice under Adam
-        ASSERT_LE(distance(value, found->assigned.at(path)), 5e-2) << target << ", state " << path << "\n" << text;
+      if (path.find("adam") ==
+          std::string::npos) // a vanishing gradient's direction is rounding's choice under Adam
+        ASSERT_LE(distance(value, found->assigned.at(path)), 5e-2) << target << ", state " << path << "\n"
+                                                                   << text;
   }
 }
 

@@ -1,3 +1,5 @@
+// The whole compile path in memory: phases, program bytes, the verifying loader, a session. Nothing is skipped that moec
+// and moert do, but for files.
 #include "test/unit/RunCompiled.h"
 #include "passes/cpu/CpuTarget.h"
 #include "passes/emit/EmitProgram.h"
@@ -38,7 +40,8 @@ flow::Array read(const moert::Tensor &from) {
 bool compile(ModuleOp module, const RunOptions &options) {
   PipelineOptions pipeline;
   pipeline.targets = {options.target};
-  for (Phase phase : {Phase::differentiate, Phase::simplify, Phase::rematerialize, Phase::fuse, Phase::plan, Phase::emit}) {
+  for (Phase phase :
+       {Phase::differentiate, Phase::simplify, Phase::rematerialize, Phase::fuse, Phase::plan, Phase::emit}) {
     PassManager passes(module.getContext());
     addPhase(passes, phase, pipeline);
     if (failed(passes.run(module))) {
@@ -50,18 +53,18 @@ bool compile(ModuleOp module, const RunOptions &options) {
 }
 
 /// The value of a result, or a test failure.
-#define TEST_ASSIGN(declaration, expression)                                                                          \
-  auto MOERT_JOIN(result_, __LINE__) = (expression);                                                                  \
-  if (!MOERT_JOIN(result_, __LINE__).ok()) {                                                                          \
-    ADD_FAILURE() << MOERT_JOIN(result_, __LINE__).status().message();                                                \
-    return std::nullopt;                                                                                              \
-  }                                                                                                                   \
+#define TEST_ASSIGN(declaration, expression)                                                                 \
+  auto MOERT_JOIN(result_, __LINE__) = (expression);                                                         \
+  if (!MOERT_JOIN(result_, __LINE__).ok()) {                                                                 \
+    ADD_FAILURE() << MOERT_JOIN(result_, __LINE__).status().message();                                       \
+    return std::nullopt;                                                                                     \
+  }                                                                                                          \
   declaration = *std::move(MOERT_JOIN(result_, __LINE__))
 
 } // namespace
 
-std::optional<flow::Evaluation> runCompiled(ModuleOp module, const std::string &entry, const flow::Bindings &bindings,
-                                            const RunOptions &options) {
+std::optional<flow::Evaluation> runCompiled(ModuleOp module, const std::string &entry,
+                                            const flow::Bindings &bindings, const RunOptions &options) {
   if (!compile(module, options))
     return std::nullopt;
   auto bytes = emitProgram(*module.getOps<plan::ProgramOp>().begin());
@@ -80,7 +83,8 @@ std::optional<flow::Evaluation> runCompiled(ModuleOp module, const std::string &
   session_options.seed = bindings.setting.seed;
   session_options.poison = options.poison;
   const flow::Symbols &symbols = bindings.setting.symbols;
-  TEST_ASSIGN(auto session, moert::Session::open(program, states, device, entry, {symbols.D, symbols.N}, session_options));
+  TEST_ASSIGN(auto session,
+              moert::Session::open(program, states, device, entry, {symbols.D, symbols.N}, session_options));
   for (const fb::Port *port : *session->entry().inputs()) {
     TEST_ASSIGN(auto tensor, session->input(port->name()->string_view()));
     fill(tensor, bindings.inputs.at(port->name()->str()));

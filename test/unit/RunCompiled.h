@@ -1,4 +1,5 @@
-// Compiles a program of flow by the pipeline's own phases and runs an entry of it by the runtime's session, in process.
+// Compiles a program of flow by the pipeline's own phases and runs an entry of it by the runtime's session,
+// in process.
 #pragma once
 #include "dialects/flow/Evaluator.h"
 #include "mlir/IR/BuiltinOps.h"
@@ -14,8 +15,8 @@ struct RunOptions {
   bool poison = true;
 };
 
-/// What an entry gives for these bindings: outputs by name, and every state's value after the run by path. The module
-/// is consumed. Reports what went wrong as a test failure and gives nothing.
+/// What an entry gives for these bindings: outputs by name, and every state's value after the run by path.
+/// The module is consumed. Reports what went wrong as a test failure and gives nothing.
 std::optional<flow::Evaluation> runCompiled(mlir::ModuleOp module, const std::string &entry,
                                             const flow::Bindings &bindings, const RunOptions &options = {});
 

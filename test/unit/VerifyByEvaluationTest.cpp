@@ -1,7 +1,7 @@
 // The check of passes by evaluation must itself notice what a wrong pass does.
-#include "test/unit/FlowCase.h"
 #include "passes/pipeline/VerifyByEvaluation.h"
 #include "mlir/IR/Diagnostics.h"
+#include "test/unit/FlowCase.h"
 #include <gtest/gtest.h>
 
 using namespace mlir;
@@ -18,7 +18,8 @@ struct Checked {
 
   Checked() {
     std::mt19937_64 random(1);
-    Value x = one.input("x", {flow::Extent::batch(&context()), flow::Extent::constant(&context(), 4)}, random);
+    Value x =
+        one.input("x", {flow::Extent::batch(&context()), flow::Extent::constant(&context(), 4)}, random);
     OpBuilder b = one.atEnd();
     Location loc = b.getUnknownLoc();
     auto type = RankedTensorType::get({4}, b.getF32Type());
@@ -62,7 +63,8 @@ TEST(VerifyByEvaluation, namesThePassThatChangesAValue) {
                                     checked.product.getB());
   checked.product.getY().replaceAllUsesWith(wrong);
   EXPECT_TRUE(failed(checked.check("moe-wrong")));
-  EXPECT_NE(checked.message.find("pass 'moe-wrong' changed output 'y'"), std::string::npos) << checked.message;
+  EXPECT_NE(checked.message.find("pass 'moe-wrong' changed output 'y'"), std::string::npos)
+      << checked.message;
   EXPECT_NE(checked.message.find("changed state 'w'"), std::string::npos) << checked.message;
   EXPECT_TRUE(checked.values.failed());
 }
@@ -74,6 +76,7 @@ TEST(VerifyByEvaluation, noticesWhatIsGone) {
     if (isa<flow::OutputOp, flow::AssignOp>(op))
       op.erase();
   EXPECT_TRUE(failed(checked.check("moe-drop")));
-  EXPECT_NE(checked.message.find("output 'y' of entry 'main': expected it to stay"), std::string::npos) << checked.message;
+  EXPECT_NE(checked.message.find("output 'y' of entry 'main': expected it to stay"), std::string::npos)
+      << checked.message;
   EXPECT_NE(checked.message.find("state 'w'"), std::string::npos) << checked.message;
 }
