@@ -25,7 +25,6 @@ import data  # noqa: E402
 import models  # noqa: E402
 
 ROOT = pathlib.Path(__file__).parents[2]
-BIN = ROOT / "build" / "bin"
 RECIPE = ROOT / "examples/recipes/rotated_fashion_mnist.toml"
 STUDENT_90 = {2: 6.314, 3: 2.920, 4: 2.353, 5: 2.132, 6: 2.015, 8: 1.895, 10: 1.833}  # two-sided, n - 1 degrees of freedom
 
@@ -78,7 +77,10 @@ def main():
     a.add_argument("--seeds", type=int, default=5)
     a.add_argument("--steps", type=int)
     a.add_argument("--batch", type=int, default=16)
+    a.add_argument("--bin", type=pathlib.Path, default=ROOT / "build" / "bin", help="the folder of moec and moert")
     a = a.parse_args()
+    global BIN
+    BIN = a.bin
     images = data.Rotated()
     domains = range(1, 6)
     for model in a.models.split(","):
