@@ -489,13 +489,13 @@ Status Verifier::lifetimes(const fb::Target &target, const fb::Plan &plan) {
       uint32_t at = launch.buffers()->Get(i);
       fb::BufferKind kind = plan.buffers()->Get(at)->kind();
       bool fresh = kind == fb::BufferKind::temporary || kind == fb::BufferKind::output;
-      if (uses[at].first < 0) {
+      if (uses[at].first < 0)
         uses[at].first = number;
-        fb::Access access = target.kernels()->Get(launch.kernel())->params()->Get(i)->access();
-        if (fresh && access != fb::Access::write)
-          return broken("V25", launchName(p(), plan, launch, uint32_t(number)), ": expected buffer ", at,
-                        " to be written before it is read");
-      }
+      // Every parameter of the first launch: one that works in place names the buffer twice.
+      fb::Access access = target.kernels()->Get(launch.kernel())->params()->Get(i)->access();
+      if (fresh && uses[at].first == number && access != fb::Access::write)
+        return broken("V25", launchName(p(), plan, launch, uint32_t(number)), ": expected buffer ", at,
+                      " to be written before it is read");
       uses[at].last = number;
     }
   }

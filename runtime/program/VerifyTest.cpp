@@ -369,6 +369,14 @@ TEST(Verify, Lifetimes) {
   auto plan = [](TestProgram &p, EntryIndex i) -> moe::fb::PlanT & { return *p.table.targets[0]->plans[i]; };
   expectTable("V25", "before it is read",
               [&](TestProgram &p) { plan(p, kTrain).step.erase(plan(p, kTrain).step.begin()); });
+  expectTable("V25", "before it is read", [&](TestProgram &p) { // in place, and the write is named first
+    moe::fb::LaunchT &first = *plan(p, kTrain).step[0];
+    auto &params = p.table.targets[0]->kernels[first.kernel]->params;
+    params[0]->access = moe::fb::Access::write;
+    params[0]->over = 3;
+    params[3]->access = moe::fb::Access::read;
+    first.buffers[0] = first.buffers[3];
+  });
   expectTable("V26", "from launch 0 to 2", [&](TestProgram &p) { plan(p, kTrain).buffers[kTY]->last = 1; });
   expectTable("V26", "from launch 0 to 2", [&](TestProgram &p) { plan(p, kTrain).buffers[kTY]->first = 1; });
   expectTable("V26", "from launch 0 to 3",
