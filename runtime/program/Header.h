@@ -23,6 +23,9 @@ inline constexpr std::array<uint8_t, 8> kProgramMagic = {0x89, 'M', 'O', 'E', '\
 inline constexpr uint16_t kSchemaMajor = 1;
 inline constexpr uint16_t kSchemaMinor = 0;
 
+/// FlatBuffers' own limit; weights are not in here.
+inline constexpr uint64_t kMaxFileBytes = uint64_t(1) << 31;
+
 inline constexpr size_t kDigestBytes = 32;
 using Digest = std::array<uint8_t, kDigestBytes>;
 

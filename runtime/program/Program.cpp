@@ -4,6 +4,7 @@
 #include "runtime/program/Program.h"
 #include "runtime/base/Nearest.h"
 #include "runtime/program/CodeImage.h"
+#include "runtime/program/Header.h"
 #include "runtime/program/Trust.h"
 #include "runtime/program/Verify.h"
 
@@ -61,6 +62,9 @@ Result<std::shared_ptr<const Program>> Program::load(const std::string &path) {
   if (!S_ISREG(status.st_mode))
     return invalidInput(path, ": expected a program file, found ",
                         S_ISDIR(status.st_mode) ? "a folder" : "a device");
+  if (uint64_t(status.st_size) > kMaxFileBytes) // before it is read: it may be larger than memory
+    return broken("V01", "expected a program of at most ", kMaxFileBytes, " bytes, found ", status.st_size)
+        .in(path);
   MOERT_ASSIGN(Bytes bytes, allocate(size_t(status.st_size), path));
   // Copied, not mapped: a file that shrinks while we run must not take the process down.
   size_t done = 0;

@@ -6,10 +6,6 @@
 
 namespace moert {
 
-namespace {
-constexpr uint64_t kMaxFileBytes = uint64_t(1) << 31; // FlatBuffers' own limit; weights are not in here
-}
-
 Result<std::vector<std::span<const uint8_t>>> verifyFile(std::span<const uint8_t> file) {
   if (file.empty())
     return broken("V01", "expected a program, found an empty file");

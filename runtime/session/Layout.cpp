@@ -64,6 +64,9 @@ Status Binder::ports(const flatbuffers::Vector<flatbuffers::Offset<fb::Port>> &p
     elements.push_back(count);
     bytes.push_back(uint64_t(size));
     layout_.memory.ports += uint64_t(size);
+    if (layout_.memory.ports > kMaxBytes)
+      return broken("B05", "inputs and outputs do not fit in memory at ", binding_.domains, " x ",
+                    binding_.rows, " images");
   }
   return {};
 }
