@@ -70,12 +70,20 @@ Status writeDurably(const std::string &path, std::string_view text) {
   return writeDurably(path, std::span(&piece, 1));
 }
 
+Status replaceFile(const std::string &path, std::string_view text) {
+  std::string fresh = path + ".tmp";
+  MOERT_TRY(writeDurably(fresh, text));
+  if (::rename(fresh.c_str(), path.c_str()) != 0)
+    return failure(path, "rename");
+  return syncFolder(parentOf(path));
+}
+
 Status replaceFolder(const std::string &fresh, const std::string &target) {
   MOERT_TRY(syncFolder(fresh));
-  std::string previous = target + ".previous";
+  std::string previous = target + ".previous", old;
   if (::rename(fresh.c_str(), target.c_str()) == 0) { // there was none, or an empty one
   } else if (::renameat2(AT_FDCWD, fresh.c_str(), AT_FDCWD, target.c_str(), RENAME_EXCHANGE) == 0) {
-    removeFolder(fresh);
+    old = fresh;
   } else {
     removeFolder(previous);
     if (::rename(target.c_str(), previous.c_str()) != 0)
@@ -85,9 +93,13 @@ Status replaceFolder(const std::string &fresh, const std::string &target) {
       ::rename(previous.c_str(), target.c_str());
       return status;
     }
-    removeFolder(previous);
+    old = previous;
   }
-  return syncFolder(parentOf(target));
+  // The old one goes only when the disk has the new name.
+  MOERT_TRY(syncFolder(parentOf(target)));
+  if (!old.empty())
+    removeFolder(old);
+  return okStatus();
 }
 
 Result<std::string> readText(const std::string &path, size_t limit) {

@@ -16,6 +16,9 @@ namespace moert {
 Status writeDurably(const std::string &path, std::span<const std::span<const std::byte>> pieces);
 Status writeDurably(const std::string &path, std::string_view text);
 
+/// Puts a file with this text in the place of `path`, at one instant; the text is first in `path`.tmp.
+Status replaceFile(const std::string &path, std::string_view text);
+
 /// Puts the finished folder `fresh` in the place of `target`, at one instant: a reader, or a run after a
 /// crash, finds the old or the new. Where the file system cannot exchange names, the old one is kept as
 /// `target`.previous meanwhile.

@@ -20,7 +20,7 @@ Result<RunFolder> RunFolder::create(const std::string &path, const Recipe &recip
   MOERT_TRY(makeFolders(path));
   RunFolder folder(path);
   MOERT_TRY(folder.lock());
-  MOERT_TRY(writeDurably(recipePath(path), recipe.text()));
+  MOERT_TRY(replaceFile(recipePath(path), recipe.text()));
   return folder;
 }
 
@@ -44,11 +44,8 @@ Result<RunFolder> RunFolder::reopen(const std::string &path, const Recipe &recip
     return invalidInput(text);
   }
   // Written anew only when it differs, so that a read-only look at a finished run stays possible.
-  if (before.text() != recipe.text()) {
-    MOERT_TRY(writeDurably(recipePath(path) + ".tmp", recipe.text()));
-    if (::rename((recipePath(path) + ".tmp").c_str(), recipePath(path).c_str()) != 0)
-      return invalidInput(recipePath(path), ": cannot rename: ", std::strerror(errno));
-  }
+  if (before.text() != recipe.text())
+    MOERT_TRY(replaceFile(recipePath(path), recipe.text()));
   return folder;
 }
 
@@ -86,10 +83,7 @@ Status RunFolder::truncateMetrics(uint64_t stepsDone) const {
   }
   if (kept.size() == text.size())
     return okStatus();
-  MOERT_TRY(writeDurably(path + ".tmp", kept));
-  if (::rename((path + ".tmp").c_str(), path.c_str()) != 0)
-    return invalidInput(path, ": cannot rename: ", std::strerror(errno));
-  return okStatus();
+  return replaceFile(path, kept);
 }
 
 Status RunFolder::appendMetrics(const std::string &line) const {
