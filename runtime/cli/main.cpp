@@ -3,6 +3,7 @@
 // by that signal.
 #include "runtime/cli/BenchCommand.h"
 #include "runtime/cli/Commands.h"
+#include "runtime/train/Recipe.h"
 #include "runtime/train/Trainer.h"
 
 #include <CLI/CLI.hpp>
@@ -70,8 +71,10 @@ int main(int argc, char **argv) {
   train->add_option("--out", training.out, "folder of the run")->required();
   train->add_option("--recipe", training.recipe, "TOML file; docs/recipe.md lists its keys");
   train->add_option("--set", training.settings, "a recipe key: --set optimizer.lr=1e-4")->allow_extra_args(false);
-  train->add_option("--seed", training.seed, "same as --set train.seed=N")->check(CLI::Range(int64_t(0), INT64_MAX));
-  train->add_option("--steps", training.steps, "same as --set train.steps=N")->check(CLI::Range(int64_t(0), INT64_MAX));
+  train->add_option("--seed", training.seed, "same as --set train.seed=N")
+      ->check(CLI::Range(int64_t(0), Recipe::kMaxInteger));
+  train->add_option("--steps", training.steps, "same as --set train.steps=N")
+      ->check(CLI::Range(int64_t(0), Recipe::kMaxSteps));
   train->add_option("--threads", training.threads, "0: every core")->check(CLI::Range(0, 1024));
   train->add_flag("--resume", training.resume, "continue the run in --out, bit for bit");
   train->add_flag("--trap-nan", training.trapNan, "stop at the first launch that writes NaN");

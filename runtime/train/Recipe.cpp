@@ -22,12 +22,12 @@ using Field = std::variant<int64_t Recipe::*, double Recipe::*, std::string Reci
 struct Key {
   const char *name;
   Field field;
-  double low = 0, high = 9e15; // of numbers, and of each number of a list
+  double low = 0, high = double(Recipe::kMaxInteger); // of numbers, and of each number of a list
 };
 
 const std::vector<Key> &keys() {
   static const std::vector<Key> table = {
-      {"train.steps", &Recipe::steps},
+      {"train.steps", &Recipe::steps, 0, double(Recipe::kMaxSteps)},
       {"train.batch_per_domain", &Recipe::batchPerDomain, 1, 1 << 20},
       {"train.seed", &Recipe::seed},
       {"train.checkpoint_every", &Recipe::checkpointEvery},

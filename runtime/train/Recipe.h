@@ -13,6 +13,11 @@
 namespace moert {
 
 struct Recipe {
+  /// Steps are numbered in 32 bits by the random numbers, whose last two numbers are data and initial values.
+  static constexpr int64_t kMaxSteps = 0xFFFFFFFE;
+  /// Of every other integer: exact as a number of TOML and of JSON.
+  static constexpr int64_t kMaxInteger = 9'000'000'000'000'000;
+
   // [train]
   int64_t steps = 5001;
   int64_t batchPerDomain = 64;
