@@ -142,7 +142,7 @@ void print(const Json &info, llvm::raw_ostream &os) {
 moert::Status inspectFile(const std::string &input, int64_t domains, int64_t rows, int threads, bool json) {
   MOERT_ASSIGN(std::shared_ptr<const moert::Program> program, moert::Program::load(input));
   MOERT_ASSIGN(Json info, describe(*program, {domains, rows}, threads));
-  if (json) llvm::outs() << info.dump(2) << "\n";
+  if (json) llvm::outs() << info.dump(2, ' ', false, Json::error_handler_t::replace) << "\n";
   else print(info, llvm::outs());
   return moert::okStatus();
 }

@@ -77,7 +77,7 @@ Status benchCommand(const BenchCommandOptions &options) {
                               {"bytes", launch.bytes}});
       out["launches"] = std::move(launches);
     }
-    printf("%s\n", out.dump().c_str());
+    printf("%s\n", out.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
     return {};
   }
   printf("%s, entry %s, %s images, %d threads\n", std::string(program->name()).c_str(), options.entry.c_str(),

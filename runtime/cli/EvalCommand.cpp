@@ -65,7 +65,7 @@ Status evalCommand(const EvalOptions &options) {
     report["entries"].push_back({{"entry", entry->name()->str()}, {"domains", domains}});
   }
   if (options.json)
-    puts(report.dump(2).c_str());
+    puts(report.dump(2, ' ', false, Json::error_handler_t::replace).c_str());
   return okStatus();
 }
 
