@@ -92,8 +92,10 @@ void printTop(const Tensor &scores, int top) {
     std::span<const float> logits = values.subspan(row * classes, classes);
     std::vector<size_t> order(classes);
     std::iota(order.begin(), order.end(), size_t(0));
+    // NaN comes last: compared as it is, it would leave sort without an order.
+    auto rank = [&](size_t i) { return std::isnan(logits[i]) ? -INFINITY : logits[i]; };
     std::sort(order.begin(), order.end(),
-              [&](size_t a, size_t b) { return logits[a] != logits[b] ? logits[a] > logits[b] : a < b; });
+              [&](size_t a, size_t b) { return rank(a) != rank(b) ? rank(a) > rank(b) : a < b; });
     double sum = 0;
     for (float logit : logits)
       sum += std::exp(double(logit) - double(logits[order[0]]));
