@@ -44,7 +44,7 @@ void ExtentOp::evaluate(Operands, Array &result, const Setting &setting) {
 
 void RandomOp::evaluate(Operands operands, Array &result, const Setting &setting) {
   for (size_t i = 0; i < result.data.size(); ++i) {
-    uint64_t index = operands.empty() ? i : uint64_t(operands[0]->data[i]);
+    uint64_t index = operands.empty() ? i : uint32_t(int32_t(operands[0]->data[i]));
     uint32_t stream = uint32_t(getStream());
     if (getKind() == RandomKind::uniform)
       result.data[i] = moert::philoxUniform(moert::philoxWord(setting.seed, stream, setting.step, index));
