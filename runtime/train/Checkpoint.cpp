@@ -173,7 +173,8 @@ Status saveCheckpoint(const std::string &folder, const States &states, const Che
                  {"program", checkpoint.programDigest},
                  {"recipe_digest", checkpoint.recipeDigest},
                  {"recipe", checkpoint.recipe}};
-    MOERT_TRY(writeDurably(fresh + "/state.json", json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"));
+    MOERT_TRY(
+        writeDurably(fresh + "/state.json", json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"));
     return replaceFolder(fresh, folder);
   };
   Status status = write();
