@@ -13,7 +13,7 @@ namespace {
 
 Status failure(const std::string &path, const char *what) {
   int code = errno;
-  const char *hint = code == ENOSPC || code == EDQUOT  ? "; free some space or give another --out"
+  const char *hint = code == ENOSPC || code == EDQUOT  ? "; free some space or write elsewhere"
                      : code == EACCES || code == EROFS ? "; give a folder that can be written"
                                                        : "";
   return invalidInput(path, ": cannot ", what, ": ", std::strerror(code), hint);
@@ -57,7 +57,7 @@ Status writeDurably(const std::string &path, std::span<const std::span<const std
         return failure(path, "write");
       piece = piece.subspan(size_t(written));
     }
-  if (::fsync(file.fd) != 0)
+  if (::fsync(file.fd) != 0 && errno != EINVAL) // EINVAL: a pipe or a device, which has no disk
     return failure(path, "flush");
   int fd = std::exchange(file.fd, -1);
   if (::close(fd) != 0)
@@ -70,12 +70,24 @@ Status writeDurably(const std::string &path, std::string_view text) {
   return writeDurably(path, std::span(&piece, 1));
 }
 
-Status replaceFile(const std::string &path, std::string_view text) {
+Status replaceFile(const std::string &path, std::span<const std::span<const std::byte>> pieces) {
+  struct stat info;
+  if (::lstat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode))
+    return writeDurably(path, pieces);
   std::string fresh = path + ".tmp";
-  MOERT_TRY(writeDurably(fresh, text));
-  if (::rename(fresh.c_str(), path.c_str()) != 0)
-    return failure(path, "rename");
+  Status status = writeDurably(fresh, pieces);
+  if (status.ok() && ::rename(fresh.c_str(), path.c_str()) != 0)
+    status = failure(path, "rename");
+  if (!status.ok()) {
+    ::unlink(fresh.c_str());
+    return status;
+  }
   return syncFolder(parentOf(path));
+}
+
+Status replaceFile(const std::string &path, std::string_view text) {
+  std::span<const std::byte> piece(reinterpret_cast<const std::byte *>(text.data()), text.size());
+  return replaceFile(path, std::span(&piece, 1));
 }
 
 Status replaceFolder(const std::string &fresh, const std::string &target) {

@@ -16,7 +16,9 @@ namespace moert {
 Status writeDurably(const std::string &path, std::span<const std::span<const std::byte>> pieces);
 Status writeDurably(const std::string &path, std::string_view text);
 
-/// Puts a file with this text in the place of `path`, at one instant; the text is first in `path`.tmp.
+/// The same as `path`.tmp, renamed when it is whole: a failure leaves neither a part nor the loss of what was
+/// there. What is no plain file (a pipe, /dev/null, a link) is written in place.
+Status replaceFile(const std::string &path, std::span<const std::span<const std::byte>> pieces);
 Status replaceFile(const std::string &path, std::string_view text);
 
 /// Puts the finished folder `fresh` in the place of `target`, at one instant: a reader, or a run after a

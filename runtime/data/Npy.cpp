@@ -116,7 +116,7 @@ Status writeNpy(const std::string &path, fb::ElementType type, std::span<const i
   head += {1, 0, char(header.size() & 0xff), char(header.size() >> 8)};
   head += header;
   std::span<const std::byte> pieces[] = {std::as_bytes(std::span(head)), bytes};
-  return writeDurably(path, pieces);
+  return replaceFile(path, pieces);
 }
 
 } // namespace moert

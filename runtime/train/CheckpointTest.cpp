@@ -152,6 +152,27 @@ TEST(Checkpoint, FailedWriteKeepsThePrevious) {
   std::signal(SIGXFSZ, handler);
 }
 
+TEST(Files, AFailedReplacementKeepsThePrevious) {
+  TestFolder folder;
+  std::string path = folder.file("y.npy");
+  ASSERT_TRUE(replaceFile(path, "before").ok());
+  auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  rlimit old{};
+  getrlimit(RLIMIT_FSIZE, &old);
+  rlimit limit{4, old.rlim_max};
+  setrlimit(RLIMIT_FSIZE, &limit); // as a full disk: the write comes short
+  Status over = replaceFile(path, "behind it"), fresh = replaceFile(folder.file("z.npy"), "behind it");
+  setrlimit(RLIMIT_FSIZE, &old);
+  std::signal(SIGXFSZ, handler);
+  EXPECT_EQ(over.exitCode(), 1);
+  EXPECT_EQ(fresh.exitCode(), 1);
+  EXPECT_EQ(*readText(path), "before");
+  EXPECT_FALSE(exists(path + ".tmp"));
+  EXPECT_FALSE(exists(folder.file("z.npy")));
+  EXPECT_FALSE(exists(folder.file("z.npy.tmp")));
+  EXPECT_TRUE(replaceFile("/dev/null", "written in place").ok());
+}
+
 TEST(Safetensors, RefusesHostileTables) {
   TestFolder folder;
   auto refused = [&](const std::string &bytes) {
