@@ -2,6 +2,7 @@
 // of Tool.h. Exit codes: 0 done, 1 wrong input, 2 wrong usage, 3 a fault of the compiler's own.
 #include "frontends/driver/Context.h"
 #include "frontends/moec/Tool.h"
+#include "runtime/cli/Usage.h"
 #include "llvm/Support/InitLLVM.h"
 #include <CLI/CLI.hpp>
 #include <charconv>
@@ -87,7 +88,7 @@ int main(int argc, char **argv) {
   } catch (const CLI::Success &done) {
     return app.exit(done);
   } catch (const CLI::ParseError &error) {
-    return usage(std::string(error.what()) + "; 'moec --help' lists what there is");
+    return usage(moert::wrongUsage(app, error, argc, argv));
   }
 
   moert::Status status;

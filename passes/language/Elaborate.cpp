@@ -136,6 +136,11 @@ LogicalResult Elaboration::bindParameters() {
         return failure();
       expr = *parsed;
     }
+    ScopedDiagnosticHandler origin(module.getContext(), [&](Diagnostic &d) {
+      if (it != given.end() && d.getSeverity() == DiagnosticSeverity::Error)
+        d << " in -D" << param.getName() << "=" << it->second;
+      return failure(); // and on to whoever prints it
+    });
     FailureOr<Binding> value = env.bind(model, param, expr);
     if (failed(value))
       return failure();

@@ -3,6 +3,7 @@
 // by that signal.
 #include "runtime/cli/BenchCommand.h"
 #include "runtime/cli/Commands.h"
+#include "runtime/cli/Usage.h"
 #include "runtime/train/Recipe.h"
 #include "runtime/train/Trainer.h"
 
@@ -121,8 +122,10 @@ int main(int argc, char **argv) {
 
   try {
     app.parse(argc, argv);
+  } catch (const CLI::Success &done) {
+    return app.exit(done);
   } catch (const CLI::ParseError &error) {
-    return app.exit(error) == 0 ? 0 : 2;
+    return report(usageError(wrongUsage(app, error, argc, argv)));
   }
   if (*train)
     return runTraining(training);

@@ -129,8 +129,11 @@ Status wrongType(const Item &item, const char *expected, const toml::node &found
 Status inRange(const Item &item, double value, const Key &key) {
   if (value >= key.low && value <= key.high)
     return okStatus();
-  return invalidInput(item.where, ": ", item.key, ": expected a value from ", key.low, " to ", key.high,
-                      ", found ", value);
+  auto digits = [](double bound) {
+    return bound == std::floor(bound) ? std::to_string(int64_t(bound)) : concat(bound);
+  };
+  return invalidInput(item.where, ": ", item.key, ": expected a value from ", digits(key.low), " to ",
+                      digits(key.high), ", found ", std::abs(value) < 9e15 ? digits(value) : concat(value));
 }
 
 Result<double> readNumber(const Item &item, const toml::node &node, const Key &key) {
@@ -293,8 +296,14 @@ Result<Recipe> Recipe::parse(const std::string &text, const std::string &name,
   MOERT_TRY(readToml(text, name, recipe));
   for (const std::string &setting : settings)
     MOERT_TRY(readSetting(setting, recipe));
-  if (Status status = checkWhole(recipe); !status.ok())
-    return name.empty() ? std::move(status) : std::move(status).in(name);
+  if (Status status = checkWhole(recipe); !status.ok()) {
+    // Between keys no line is to blame; what --set changed is.
+    std::string where = name;
+    for (const std::string &setting : settings)
+      if (setting.starts_with("data."))
+        where += concat(where.empty() ? "" : " with ", "--set ", setting);
+    return where.empty() ? std::move(status) : std::move(status).in(where);
+  }
   return recipe;
 }
 
@@ -336,10 +345,12 @@ Status Recipe::bind(const Program &program) {
         }
       if (used)
         continue;
-      if (wish.key.starts_with("aux."))
+      if (wish.key.starts_with("aux.")) {
+        std::erase_if(known, [](const std::string &key) { return !key.starts_with("aux."); });
         return invalidInput(wish.where, ": the program has no auxiliary loss '", wish.key.substr(4),
                             "' (one whose weight is 0 when compiled is left out)",
-                            suggestion(wish.key, known));
+                            known.empty() ? "; it has none" : suggestion(wish.key, known));
+      }
       return invalidInput(wish.where, ": the program's optimizer '", has, "' has no number '", wish.key, "'",
                           suggestion(wish.key, known));
     }

@@ -74,6 +74,14 @@ TEST(Recipe, RefusesWithPlaceAndHint) {
             "r.toml: data.held_out: expected domains from 0 to 5, found 6: there are 6 (data.angles)");
   EXPECT_EQ(failure("[data]\nangles = [0]\nheld_out = [0]"),
             "r.toml: data.held_out: expected a domain left to train on, found all 1 held out");
+  EXPECT_EQ(failure("", {"train.steps=5", "data.held_out=[6]"}),
+            "r.toml with --set data.held_out=[6]: data.held_out: expected domains from 0 to 5, found 6: "
+            "there are 6 "
+            "(data.angles)");
+  EXPECT_EQ(failure("[data]\ntrial_seed = -1"),
+            "r.toml:2: data.trial_seed: expected a value from 0 to 9000000000000000, found -1");
+  EXPECT_EQ(failure("[eval]\nbatch = 0"),
+            "r.toml:2: eval.batch: expected a value from 1 to 1048576, found 0");
   EXPECT_TRUE(failure("[data]\nheld_out = [1, 1]").find("found 1 twice") != std::string::npos);
   EXPECT_TRUE(failure("[data]\nkind = \"rotate\"").find("found 'rotate'") != std::string::npos);
   EXPECT_TRUE(failure("[data\n").starts_with("r.toml:1:"));
