@@ -1,6 +1,8 @@
-// Emits the register tile; see MicroKernel.h. Accumulators start from zero and live in registers over the
-// whole nest: what is in memory already is added by the caller at the end, so that the first FMA does not
-// wait for a load.
+// Emits the register tile; see MicroKernel.h. Accumulators start from zero and live in registers: what is in
+// memory already is added by the caller at the end, so that the first FMA does not wait for a load. A long
+// sum is cut into chains, each of which starts from zero and is then added to the total: the rounding error
+// grows with the chains' length and number, not with their product. Where the cuts are follows from the shape
+// alone.
 #include "passes/cpu/MicroKernel.h"
 
 using namespace mlir;
@@ -90,23 +92,52 @@ struct Nest {
     return code.sub(inner.count, done).is(0) ? sums : one(done, inner.count, a, b, sums);
   }
 
+  /// Sums `part` from zero and adds that to the totals, which wait in memory meanwhile.
+  Values addTo(const Values &totals, llvm::function_ref<Values(Values)> part) {
+    Values sums = part(Values(totals.size(), code.zero()));
+    for (auto [sum, total] : llvm::zip_equal(sums, totals))
+      sum = code.addf(total, sum);
+    return sums;
+  }
+
+  /// Into how many chains the innermost loop is cut; 1 where its count is only known when the kernel runs.
+  int64_t chains() const {
+    const Ix &count = loops.back().count;
+    return count.isStatic() ? std::max<int64_t>(1, (count.known() + kMicroChain / 2 - 1) / kMicroChain) : 1;
+  }
+
+  Values inChains(Ix a, Ix b, Values sums) {
+    const Reduction &inner = loops.back();
+    const int64_t count = inner.count.known(), most = (count + chains() - 1) / chains();
+    const int64_t length = (most + unroll - 1) / unroll * unroll, whole = count / length * length;
+    auto chain = [&](Ix first, int64_t steps, const Values &totals) {
+      return addTo(totals, [&](Values zeros) {
+        return run(steps, code.add(a, code.mul(inner.aStep, first)),
+                   code.add(b, code.mul(inner.bStep, first)), zeros, unroll);
+      });
+    };
+    sums = code.loop(0, whole, length, sums,
+                     [&](Ix first, Values totals) { return chain(first, length, totals); });
+    return whole == count ? sums : chain(whole, count - whole, sums);
+  }
+
   Values build(unsigned depth, Ix a, Ix b, Values sums) {
     const Reduction &loop = loops[depth];
-    if (depth + 1 == loops.size())
-      return ahead && depth == 0 ? inSections(a, b, sums) : run(loop.count, a, b, sums, loop.multiple);
-    // Long turns sum from zero and are then added: the rounding error grows with the turns' length and number, not with
-    // their product. The totals wait in memory meanwhile, which short turns would notice.
-    const Ix &inner = loops.back().count;
-    bool apart = inner.isStatic() && inner.known() >= kMicroChain;
-    return code.loop(0, loop.count, 1, sums, [&](Ix k, Values carried) {
+    if (depth + 1 == loops.size()) {
+      if (ahead && depth == 0)
+        return inSections(a, b, sums);
+      return chains() > 1 ? inChains(a, b, sums) : run(loop.count, a, b, sums, loop.multiple);
+    }
+    // A turn is a chain of its own where it is long enough, unless it is cut into several.
+    const Reduction &inner = loops.back();
+    const int64_t least = inner.count.isStatic() ? inner.count.known() : inner.multiple;
+    const bool apart = least >= kMicroChain / 2 && chains() == 1;
+    return code.loop(0, loop.count, 1, sums, [&](Ix k, Values totals) {
       if (ahead && depth == 0)
         ahead(k);
-      Values start = apart ? Values(carried.size(), code.zero()) : carried;
-      Values turn = build(depth + 1, code.add(a, code.mul(loop.aStep, k)), code.add(b, code.mul(loop.bStep, k)), start);
-      if (apart)
-        for (auto [part, total] : llvm::zip_equal(turn, carried))
-          part = code.addf(total, part);
-      return turn;
+      Ix turnA = code.add(a, code.mul(loop.aStep, k)), turnB = code.add(b, code.mul(loop.bStep, k));
+      auto turn = [&](Values start) { return build(depth + 1, turnA, turnB, start); };
+      return apart ? addTo(totals, turn) : turn(totals);
     });
   }
 };

@@ -11,8 +11,9 @@ namespace moe::cpu {
 /// Steps of the innermost loop that one turn takes: enough to hide the loop's own instructions.
 constexpr int64_t kMicroUnroll = 4;
 
-/// Steps of a sum from which on an innermost loop has accumulators of its own.
-constexpr int64_t kMicroChain = 64;
+/// About how many steps are summed one after another before they are added to the total: that costs as much
+/// as about three steps.
+constexpr int64_t kMicroChain = 192;
 
 struct Tile {
   int rows;
