@@ -1,6 +1,6 @@
-// Builders of flow's ops that infer the result type. Binary ones broadcast their operands to each other by aligning
-// last axes, as numpy does, with explicit `broadcast` ops. Shapes that do not fit are a caller's mistake, met by
-// asserts: whoever speaks to users checks first (`broadcastExtents` is the check).
+// Builders of flow's ops that infer the result type. Binary ones broadcast their operands to each other by
+// aligning last axes, as numpy does, with explicit `broadcast` ops. Shapes that do not fit are a caller's
+// mistake, met by asserts: whoever speaks to users checks first (`broadcastExtents` is the check).
 #pragma once
 #include "dialects/flow/Flow.h"
 
@@ -12,7 +12,9 @@ using mlir::Value;
 using Axes = llvm::ArrayRef<int64_t>;
 using Extents = llvm::ArrayRef<Extent>;
 
-inline mlir::RankedTensorType typeOf(Value value) { return llvm::cast<mlir::RankedTensorType>(value.getType()); }
+inline mlir::RankedTensorType typeOf(Value value) {
+  return llvm::cast<mlir::RankedTensorType>(value.getType());
+}
 inline int64_t rankOf(Value value) { return typeOf(value).getRank(); }
 inline mlir::Type elementOf(Value value) { return typeOf(value).getElementType(); }
 
@@ -28,7 +30,8 @@ Value iota(OpBuilder &builder, Location location, Extents extents, int64_t axis,
 Value extentNumber(OpBuilder &builder, Location location, Extent extent);
 Value random(OpBuilder &builder, Location location, RandomKind kind, uint32_t stream, Extents extents,
              Value index = {});
-Value scalar(OpBuilder &builder, Location location, llvm::StringRef key, ScalarKind kind, double fallback = 0);
+Value scalar(OpBuilder &builder, Location location, llvm::StringRef key, ScalarKind kind,
+             double fallback = 0);
 
 // elementwise
 Value neg(OpBuilder &builder, Location location, Value x);
@@ -84,7 +87,8 @@ Value transpose(OpBuilder &builder, Location location, Value x, Axes perm);
 Value slice(OpBuilder &builder, Location location, Value x, Axes starts, Axes strides, Extents sizes);
 /// `size` elements from `start` along one axis.
 Value slice(OpBuilder &builder, Location location, Value x, int64_t axis, int64_t start, Extent size);
-Value pad(OpBuilder &builder, Location location, Value x, Axes low, Axes interior, Extents extents, double value = 0);
+Value pad(OpBuilder &builder, Location location, Value x, Axes low, Axes interior, Extents extents,
+          double value = 0);
 Value concat(OpBuilder &builder, Location location, mlir::ValueRange xs, int64_t axis);
 /// New axes of extent 1 before the given axes of the result.
 Value expandAxes(OpBuilder &builder, Location location, Value x, Axes axes);
@@ -108,7 +112,9 @@ Value convInputGrad(OpBuilder &builder, Location location, Value dy, Value w, Ax
                     mlir::Type xType);
 Value convWeightGrad(OpBuilder &builder, Location location, Value x, Value dy, Axes strides, Axes pads,
                      mlir::Type wType);
-Value window(OpBuilder &builder, Location location, Value x, Axes size, Axes strides, Axes pads, double value = 0);
-Value windowSum(OpBuilder &builder, Location location, Value windows, Axes strides, Axes pads, mlir::Type xType);
+Value window(OpBuilder &builder, Location location, Value x, Axes size, Axes strides, Axes pads,
+             double value = 0);
+Value windowSum(OpBuilder &builder, Location location, Value windows, Axes strides, Axes pads,
+                mlir::Type xType);
 
 } // namespace flow

@@ -1,5 +1,5 @@
-// The composites of BuildNn.h. Shifts by a maximum are under stop_gradient: the result does not depend on the shift, so
-// its derivative is zero and is not computed.
+// The composites of BuildNn.h. Shifts by a maximum are under stop_gradient: the result does not depend on the
+// shift, so its derivative is zero and is not computed.
 #include "dialects/flow/BuildNn.h"
 #include "dialects/flow/Emit.h"
 
@@ -21,7 +21,8 @@ Value shifted(Emit e, Value x, int64_t axis) {
 // The mask of rows whose label is known.
 Value known(Emit e, Value label) { return e.compare(Predicate::ge, label, 0.0); }
 
-// gain * (x - mean) / sqrt(variance + eps) + bias, where the statistics lack `axes` and gain and bias go along `dims`.
+// gain * (x - mean) / sqrt(variance + eps) + bias, where the statistics lack `axes` and gain and bias go
+// along `dims`.
 Value affine(Emit e, Value y, Value weight, Value bias, ArrayRef<int64_t> dims) {
   if (weight)
     y = e.mul(y, e.broadcast(weight, y.getType(), dims));
@@ -84,7 +85,8 @@ Value crossEntropy(OpBuilder &builder, Location location, Value scores, Value la
   return meanOverKnown(builder, location, crossEntropyRows(builder, location, scores, label), label);
 }
 
-Value layerNorm(OpBuilder &builder, Location location, Value x, Value weight, Value bias, double eps, int64_t count) {
+Value layerNorm(OpBuilder &builder, Location location, Value x, Value weight, Value bias, double eps,
+                int64_t count) {
   Emit e{builder, location};
   if (weight || bias)
     count = Emit::rankOf(weight ? weight : bias);
@@ -97,9 +99,10 @@ Value layerNorm(OpBuilder &builder, Location location, Value x, Value weight, Va
   return affine(e, y, weight, bias, axes);
 }
 
-// Statistics are summed over the image first, per channel, and only then over a group's channels: the rank-4 values
-// keep their shape.
-Value groupNorm(OpBuilder &builder, Location location, Value x, Value weight, Value bias, int64_t groups, double eps) {
+// Statistics are summed over the image first, per channel, and only then over a group's channels: the rank-4
+// values keep their shape.
+Value groupNorm(OpBuilder &builder, Location location, Value x, Value weight, Value bias, int64_t groups,
+                double eps) {
   Emit e{builder, location};
   int64_t rank = Emit::rankOf(x);
   Extent batch = Extent::of(x, 0), channels = Extent::of(x, 1);

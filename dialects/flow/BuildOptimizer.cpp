@@ -1,6 +1,7 @@
-// The updates of BuildOptimizer.h, operation for operation as torch.optim's Adam, AdamW and SGD write them. Adam's bias
-// corrections 1 - beta^t are states of their own, kept by c <- beta c + (1 - beta): in f32 the direct form loses all
-// digits of a small correction to the subtraction, and this form follows a beta that the recipe changes.
+// The updates of BuildOptimizer.h, operation for operation as torch.optim's Adam, AdamW and SGD write them.
+// Adam's bias corrections 1 - beta^t are states of their own, kept by c <- beta c + (1 - beta): in f32 the
+// direct form loses all digits of a small correction to the subtraction, and this form follows a beta that
+// the recipe changes.
 #include "dialects/flow/BuildOptimizer.h"
 #include "dialects/flow/Emit.h"
 
@@ -11,7 +12,7 @@ namespace {
 
 struct Update {
   Emit e;
-  Value finite;     // tensor<i1>
+  Value finite; // tensor<i1>
 
   Value scalar(StringRef name, double fallback) {
     return ScalarOp::create(e.b, e.loc, e.scalarType(), ("optimizer." + name).str(), ScalarKind::recipe,
@@ -68,7 +69,8 @@ void adam(Update &u, ArrayRef<ParameterOp> parameters, ValueRange gradients, boo
   for (auto [of, g] : llvm::zip_equal(parameters, gradients)) {
     ParameterOp parameter = of;
     Value p = parameter.getY();
-    std::string mPath = ("adam.m:" + parameter.getPath()).str(), vPath = ("adam.v:" + parameter.getPath()).str();
+    std::string mPath = ("adam.m:" + parameter.getPath()).str(),
+                vPath = ("adam.v:" + parameter.getPath()).str();
     Value m = u.state(mPath, p.getType(), parameter.getPath());
     Value v = u.state(vPath, p.getType(), parameter.getPath());
     Value start = decoupled ? e.mul(p, e.spread(shrink, p)) : p;

@@ -1,14 +1,16 @@
-// The optimisers as functional updates: each trained parameter and each state gets an `assign` of its value after the
-// step, built from elementwise ops. Every number of an optimiser is a `scalar` (optimizer.lr, optimizer.beta1, ...), so
-// that a recipe changes it without a recompile. All updates are predicated on `finite`: where the loss or the sum of
-// squared gradients is not finite, every parameter and state keeps its value.
+// The optimisers as functional updates: each trained parameter and each state gets an `assign` of its value
+// after the step, built from elementwise ops. Every number of an optimiser is a `scalar` (optimizer.lr,
+// optimizer.beta1, ...), so that a recipe changes it without a recompile. All updates are predicated on
+// `finite`: where the loss or the sum of squared gradients is not finite, every parameter and state keeps its
+// value.
 #pragma once
 #include "dialects/flow/Flow.h"
 #include <optional>
 
 namespace flow {
 
-/// sgd: with momentum and coupled decay; adam: coupled decay; adamw: decoupled decay. All three as torch.optim does.
+/// sgd: with momentum and coupled decay; adam: coupled decay; adamw: decoupled decay. All three as
+/// torch.optim does.
 enum class OptimizerKind { sgd, adam, adamw };
 
 /// From "sgd", "adam", "adamw".
@@ -16,8 +18,8 @@ std::optional<OptimizerKind> parseOptimizerKind(llvm::StringRef name);
 /// The three names, for diagnostics.
 llvm::ArrayRef<llvm::StringRef> optimizerNames();
 
-/// Emits the updates of `parameters` by their `gradients` (one each, of the parameter's type) at the builder's place, the
-/// `assign`s, and the output "finite" (tensor<f32>, 1 or 0). `loss` is tensor<f32>.
+/// Emits the updates of `parameters` by their `gradients` (one each, of the parameter's type) at the
+/// builder's place, the `assign`s, and the output "finite" (tensor<f32>, 1 or 0). `loss` is tensor<f32>.
 void buildUpdate(mlir::OpBuilder &builder, mlir::Location location, OptimizerKind kind, mlir::Value loss,
                  llvm::ArrayRef<ParameterOp> parameters, mlir::ValueRange gradients);
 

@@ -1,5 +1,6 @@
-// A builder and a location together, with one short method an op, so that formulas in gradient rules and composites
-// read as formulas. Operands of the binary methods have one type; `like` and `spread` make that so.
+// A builder and a location together, with one short method an op, so that formulas in gradient rules and
+// composites read as formulas. Operands of the binary methods have one type; `like` and `spread` make that
+// so.
 #pragma once
 #include "dialects/flow/Flow.h"
 
@@ -10,21 +11,17 @@ struct Emit {
   mlir::Location loc;
   using Value = mlir::Value;
 
-  Value constant(mlir::Type type, double value) { return ConstantOp::create(b, loc, type, b.getF64FloatAttr(value)); }
+  Value constant(mlir::Type type, double value) {
+    return ConstantOp::create(b, loc, type, b.getF64FloatAttr(value));
+  }
   Value constantLike(Value x, double value) { return constant(x.getType(), value); }
   Value zeros(mlir::Type type) { return constant(type, 0); }
   /// tensor<f32>
   mlir::RankedTensorType scalarType() { return mlir::RankedTensorType::get({}, b.getF32Type()); }
   Value scalar(double value) { return constant(scalarType(), value); }
 
-  template <typename Op>
-  Value unary(Value x) {
-    return Op::create(b, loc, x.getType(), x);
-  }
-  template <typename Op>
-  Value binary(Value x, Value y) {
-    return Op::create(b, loc, x.getType(), x, y);
-  }
+  template <typename Op> Value unary(Value x) { return Op::create(b, loc, x.getType(), x); }
+  template <typename Op> Value binary(Value x, Value y) { return Op::create(b, loc, x.getType(), x, y); }
   Value neg(Value x) { return unary<NegOp>(x); }
   Value exp(Value x) { return unary<ExpOp>(x); }
   Value log(Value x) { return unary<LogOp>(x); }
@@ -71,7 +68,9 @@ struct Emit {
   /// The product of some extents of x as a number: tensor<f32>.
   Value count(Value x, llvm::ArrayRef<int64_t> axes);
 
-  static mlir::Type elementOf(Value x) { return mlir::cast<mlir::RankedTensorType>(x.getType()).getElementType(); }
+  static mlir::Type elementOf(Value x) {
+    return mlir::cast<mlir::RankedTensorType>(x.getType()).getElementType();
+  }
   static int64_t rankOf(Value x) { return mlir::cast<mlir::RankedTensorType>(x.getType()).getRank(); }
 };
 

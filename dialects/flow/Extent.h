@@ -1,8 +1,8 @@
-// A size over the batch's symbols: D domains of N rows (B = D * N), and `threads`, which only scratch sizes use. An
-// extent is always in normal form, a sum of products in a fixed order with quotients as opaque factors, so that two are
-// equal exactly when they are the same object. All arithmetic on sizes is here; nobody else takes an extent apart but
-// through `visit`. Storage is MLIR's uniqued affine expressions, whose own simplification is no normal form once
-// symbols are multiplied.
+// A size over the batch's symbols: D domains of N rows (B = D * N), and `threads`, which only scratch sizes
+// use. An extent is always in normal form, a sum of products in a fixed order with quotients as opaque
+// factors, so that two are equal exactly when they are the same object. All arithmetic on sizes is here;
+// nobody else takes an extent apart but through `visit`. Storage is MLIR's uniqued affine expressions, whose
+// own simplification is no normal form once symbols are multiplied.
 #pragma once
 #include "mlir/IR/AffineExpr.h"
 #include "mlir/IR/BuiltinTypes.h"

@@ -1,5 +1,5 @@
-// The vocabulary of flow's interfaces: what an op's gradient is, how its elements are computed, what it costs, and the
-// evaluator's arrays. FlowInterfaces.td says what each op answers in these words.
+// The vocabulary of flow's interfaces: what an op's gradient is, how its elements are computed, what it
+// costs, and the evaluator's arrays. FlowInterfaces.td says what each op answers in these words.
 #pragma once
 #include "dialects/flow/Extent.h"
 #include "mlir/IR/AffineMap.h"
@@ -20,8 +20,8 @@ enum class GradientKind { rule, inactive, surrogate };
 ///   emitter      contraction and convolution: emitters of their own
 enum class ComputeKind { elementwise, view, reduction, generator, indirect, emitter };
 
-/// Which element of an operand a point of the iteration space needs. Where `valid` is set and does not hold, or where
-/// the mapped index lies outside the operand, the element is `otherwise`.
+/// Which element of an operand a point of the iteration space needs. Where `valid` is set and does not hold,
+/// or where the mapped index lies outside the operand, the element is `otherwise`.
 struct Access {
   mlir::AffineMap map;
   mlir::IntegerSet valid = {};
@@ -32,8 +32,8 @@ struct Access {
 /// Every operand at the point's own index: what an elementwise op reads.
 llvm::SmallVector<Access> sameIndexAccesses(mlir::Operation *op);
 
-/// `flops` counts a multiply-add as two. `contraction` says that the flops are a contraction's or a convolution's:
-/// what "FLOPs of a model" customarily count.
+/// `flops` counts a multiply-add as two. `contraction` says that the flops are a contraction's or a
+/// convolution's: what "FLOPs of a model" customarily count.
 struct Cost {
   Extent flops, bytes;
   bool contraction = false;

@@ -1,5 +1,5 @@
-// The dialect `flow`: one typed graph an entry, between elaboration of the language and the plan. This header is what
-// users of its ops include; Build.h has the builders that infer types.
+// The dialect `flow`: one typed graph an entry, between elaboration of the language and the plan. This header
+// is what users of its ops include; Build.h has the builders that infer types.
 #pragma once
 #include "dialects/flow/Extent.h"
 #include "dialects/flow/Facts.h"
@@ -17,10 +17,8 @@
 
 namespace flow {
 /// See FlowInterfaces.td.
-template <typename Op>
-struct Boundary : mlir::OpTrait::TraitBase<Op, Boundary> {};
-template <typename Op>
-struct Elementwise : mlir::OpTrait::TraitBase<Op, Elementwise> {};
+template <typename Op> struct Boundary : mlir::OpTrait::TraitBase<Op, Boundary> {};
+template <typename Op> struct Elementwise : mlir::OpTrait::TraitBase<Op, Elementwise> {};
 } // namespace flow
 
 #include "dialects/flow/FlowDialect.h.inc"

@@ -1,6 +1,6 @@
-// Gradient rules of the elementwise ops: the vector-Jacobian product of each, from forward values and the result's
-// gradient. Where the derivative can be told from the result alone it is (relu, exp, tanh, sqrt), because the result is
-// what the next op reads anyway. Ties and kinks do as torch.autograd does.
+// Gradient rules of the elementwise ops: the vector-Jacobian product of each, from forward values and the
+// result's gradient. Where the derivative can be told from the result alone it is (relu, exp, tanh, sqrt),
+// because the result is what the next op reads anyway. Ties and kinks do as torch.autograd does.
 #include "dialects/flow/Emit.h"
 #include <cmath>
 #include <numbers>
@@ -16,13 +16,13 @@ bool isFloat(Value x) { return isa<FloatType>(Emit::elementOf(x)); }
 } // namespace
 
 // One rule of a unary op: `y` is the result, `dy` its gradient; yields the operand's.
-#define FLOW_UNARY_RULE(Op, formula)                                                                                   \
-  LogicalResult Op::buildGradient(OpBuilder &builder, Upstream upstream, Gradients &gradients) {                       \
-    [[maybe_unused]] Emit e{builder, getLoc()};                                                                        \
-    [[maybe_unused]] Value x = getX(), y = getY();                                                                     \
-    Value dy = upstream[0];                                                                                            \
-    gradients.push_back(dy ? Value(formula) : Value());                                                                \
-    return success();                                                                                                  \
+#define FLOW_UNARY_RULE(Op, formula)                                                                         \
+  LogicalResult Op::buildGradient(OpBuilder &builder, Upstream upstream, Gradients &gradients) {             \
+    [[maybe_unused]] Emit e{builder, getLoc()};                                                              \
+    [[maybe_unused]] Value x = getX(), y = getY();                                                           \
+    Value dy = upstream[0];                                                                                  \
+    gradients.push_back(dy ? Value(formula) : Value());                                                      \
+    return success();                                                                                        \
   }
 
 FLOW_UNARY_RULE(NegOp, e.neg(dy))
@@ -148,7 +148,8 @@ LogicalResult SelectOp::buildGradient(OpBuilder &builder, Upstream upstream, Gra
   return success();
 }
 
-// Only f32 has a derivative, and f32 is the only float type: a conversion that matters goes between equal types.
+// Only f32 has a derivative, and f32 is the only float type: a conversion that matters goes between equal
+// types.
 LogicalResult ConvertOp::buildGradient(OpBuilder &builder, Upstream upstream, Gradients &gradients) {
   gradients.push_back(isFloat(getX()) ? upstream[0] : Value());
   return success();

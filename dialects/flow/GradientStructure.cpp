@@ -1,6 +1,6 @@
-// Gradient rules of the ops that move elements: views, reductions, gathering, windows. Each rule is the adjoint of a
-// linear map, so the pairs broadcast/reduce, slice/pad, gather/scatter_add and window/window_sum are closed under
-// differentiation of any order.
+// Gradient rules of the ops that move elements: views, reductions, gathering, windows. Each rule is the
+// adjoint of a linear map, so the pairs broadcast/reduce, slice/pad, gather/scatter_add and window/window_sum
+// are closed under differentiation of any order.
 #include "dialects/flow/Emit.h"
 
 using namespace mlir;
@@ -50,7 +50,8 @@ LogicalResult SliceOp::buildGradient(OpBuilder &builder, Upstream upstream, Grad
     SmallVector<int64_t> interior;
     for (int64_t stride : getStrides())
       interior.push_back(stride - 1);
-    gradients[0] = PadOp::create(builder, getLoc(), getX().getType(), dy, getStarts(), interior, APFloat(0.0));
+    gradients[0] =
+        PadOp::create(builder, getLoc(), getX().getType(), dy, getStarts(), interior, APFloat(0.0));
   }
   return success();
 }
@@ -125,8 +126,8 @@ LogicalResult WindowSumOp::buildGradient(OpBuilder &builder, Upstream upstream, 
     SmallVector<int64_t> size;
     for (unsigned axis : {4u, 5u})
       size.push_back(*Extent::of(getX(), axis).constantValue());
-    gradients[0] =
-        WindowOp::create(builder, getLoc(), getX().getType(), dy, size, getStrides(), getPads(), APFloat(0.0));
+    gradients[0] = WindowOp::create(builder, getLoc(), getX().getType(), dy, size, getStrides(), getPads(),
+                                    APFloat(0.0));
   }
   return success();
 }

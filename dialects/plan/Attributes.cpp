@@ -1,5 +1,6 @@
-// Parsing and printing of the plan dialect's attributes. Inside an op they stand bare; elsewhere parseAttribute adds
-// and demands the `<` and `>`, so that an attribute parser that stops early is an error and never a silent cut.
+// Parsing and printing of the plan dialect's attributes. Inside an op they stand bare; elsewhere
+// parseAttribute adds and demands the `<` and `>`, so that an attribute parser that stops early is an error
+// and never a silent cut.
 #include "dialects/plan/Expr.h"
 #include "mlir/IR/DialectImplementation.h"
 #include "llvm/ADT/TypeSwitch.h"
@@ -11,11 +12,14 @@ namespace plan {
 // --- words ---
 
 template <typename Enum>
-static FailureOr<Enum> parseWord(AsmParser &parser, std::optional<Enum> (*symbolize)(StringRef), StringRef what) {
+static FailureOr<Enum> parseWord(AsmParser &parser, std::optional<Enum> (*symbolize)(StringRef),
+                                 StringRef what) {
   StringRef word;
   SMLoc at = parser.getCurrentLocation();
-  if (parser.parseKeyword(&word)) return failure();
-  if (std::optional<Enum> value = symbolize(word)) return *value;
+  if (parser.parseKeyword(&word))
+    return failure();
+  if (std::optional<Enum> value = symbolize(word))
+    return *value;
   return parser.emitError(at, "expected ") << what << ", found '" << word << "'", failure();
 }
 static FailureOr<Element> parseElement(AsmParser &parser) {
@@ -25,32 +29,49 @@ static FailureOr<Element> parseElement(AsmParser &parser) {
 // --- expressions: infix, left-associative; the parse of a print is the same postfix program ---
 
 namespace {
-struct Operator { StringRef spelling; int precedence; };
-}
+struct Operator {
+  StringRef spelling;
+  int precedence;
+};
+} // namespace
 static Operator operatorOf(Code code) {
   switch (code) {
-  case Code::add: return {" + ", 1};
-  case Code::sub: return {" - ", 1};
-  case Code::mul: return {" * ", 2};
-  case Code::floordiv: return {" floordiv ", 2};
-  case Code::ceildiv: return {" ceildiv ", 2};
-  default: return {"", 3};
+  case Code::add:
+    return {" + ", 1};
+  case Code::sub:
+    return {" - ", 1};
+  case Code::mul:
+    return {" * ", 2};
+  case Code::floordiv:
+    return {" floordiv ", 2};
+  case Code::ceildiv:
+    return {" ceildiv ", 2};
+  default:
+    return {"", 3};
   }
 }
 static constexpr StringRef symbolNames[] = {"D", "N", "threads"};
 
 void ExprAttr::print(AsmPrinter &printer) const {
-  SmallVector<std::pair<std::string, int>> stack;     // text and its precedence
+  SmallVector<std::pair<std::string, int>> stack; // text and its precedence
   ArrayRef<int64_t> steps = getSteps();
   for (size_t i = 0; i + 1 < steps.size(); i += 2) {
     Code code = static_cast<Code>(steps[i]);
-    if (code == Code::constant) { stack.push_back({std::to_string(steps[i + 1]), 3}); continue; }
-    if (code == Code::symbol) { stack.push_back({symbolNames[steps[i + 1]].str(), 3}); continue; }
+    if (code == Code::constant) {
+      stack.push_back({std::to_string(steps[i + 1]), 3});
+      continue;
+    }
+    if (code == Code::symbol) {
+      stack.push_back({symbolNames[steps[i + 1]].str(), 3});
+      continue;
+    }
     Operator op = operatorOf(code);
     auto [b, below] = stack.pop_back_val();
     auto [a, above] = stack.pop_back_val();
-    if (above < op.precedence) a = "(" + a + ")";
-    if (below <= op.precedence) b = "(" + b + ")";
+    if (above < op.precedence)
+      a = "(" + a + ")";
+    if (below <= op.precedence)
+      b = "(" + b + ")";
     stack.push_back({a + op.spelling.str() + b, op.precedence});
   }
   printer << stack.back().first;
@@ -61,7 +82,8 @@ static ParseResult parseSum(AsmParser &parser, SmallVectorImpl<int64_t> &steps, 
 
 static ParseResult parsePrimary(AsmParser &parser, SmallVectorImpl<int64_t> &steps, int depth) {
   SMLoc at = parser.getCurrentLocation();
-  if (depth > 200) return parser.emitError(at, "expected at most 200 nested parentheses in a size");
+  if (depth > 200)
+    return parser.emitError(at, "expected at most 200 nested parentheses in a size");
   if (succeeded(parser.parseOptionalLParen()))
     return failure(parseSum(parser, steps, depth + 1) || parser.parseRParen());
   int64_t value;
@@ -81,33 +103,45 @@ static ParseResult parsePrimary(AsmParser &parser, SmallVectorImpl<int64_t> &ste
 }
 
 static ParseResult parseProduct(AsmParser &parser, SmallVectorImpl<int64_t> &steps, int depth) {
-  if (parsePrimary(parser, steps, depth)) return failure();
+  if (parsePrimary(parser, steps, depth))
+    return failure();
   for (;;) {
     Code code;
-    if (succeeded(parser.parseOptionalStar())) code = Code::mul;
-    else if (succeeded(parser.parseOptionalKeyword("floordiv"))) code = Code::floordiv;
-    else if (succeeded(parser.parseOptionalKeyword("ceildiv"))) code = Code::ceildiv;
-    else return success();
-    if (parsePrimary(parser, steps, depth)) return failure();
+    if (succeeded(parser.parseOptionalStar()))
+      code = Code::mul;
+    else if (succeeded(parser.parseOptionalKeyword("floordiv")))
+      code = Code::floordiv;
+    else if (succeeded(parser.parseOptionalKeyword("ceildiv")))
+      code = Code::ceildiv;
+    else
+      return success();
+    if (parsePrimary(parser, steps, depth))
+      return failure();
     steps.append({static_cast<int64_t>(code), 0});
   }
 }
 
 static ParseResult parseSum(AsmParser &parser, SmallVectorImpl<int64_t> &steps, int depth) {
-  if (parseProduct(parser, steps, depth)) return failure();
+  if (parseProduct(parser, steps, depth))
+    return failure();
   for (;;) {
     Code code;
-    if (succeeded(parser.parseOptionalPlus())) code = Code::add;
-    else if (succeeded(parser.parseOptionalMinus())) code = Code::sub;
-    else return success();
-    if (parseProduct(parser, steps, depth)) return failure();
+    if (succeeded(parser.parseOptionalPlus()))
+      code = Code::add;
+    else if (succeeded(parser.parseOptionalMinus()))
+      code = Code::sub;
+    else
+      return success();
+    if (parseProduct(parser, steps, depth))
+      return failure();
     steps.append({static_cast<int64_t>(code), 0});
   }
 }
 
 Attribute ExprAttr::parse(AsmParser &parser, Type) {
   SmallVector<int64_t> steps;
-  if (parseSum(parser, steps, 0)) return {};
+  if (parseSum(parser, steps, 0))
+    return {};
   return ExprAttr::get(parser.getContext(), steps);
 }
 
@@ -126,7 +160,8 @@ void InitAttr::print(AsmPrinter &printer) const {
 
 static ParseResult parseDouble(AsmParser &parser, APFloat &value) {
   FloatAttr attribute;
-  if (parser.parseAttribute(attribute, Float64Type::get(parser.getContext()))) return failure();
+  if (parser.parseAttribute(attribute, Float64Type::get(parser.getContext())))
+    return failure();
   value = attribute.getValue();
   return success();
 }
@@ -136,7 +171,8 @@ Attribute InitAttr::parse(AsmParser &parser, Type) {
   APFloat a(0.0), b(0.0);
   uint32_t stream;
   if (failed(kind) || parser.parseLParen() || parseDouble(parser, a) || parser.parseComma() ||
-      parseDouble(parser, b) || parser.parseRParen() || parser.parseKeyword("stream") || parser.parseInteger(stream))
+      parseDouble(parser, b) || parser.parseRParen() || parser.parseKeyword("stream") ||
+      parser.parseInteger(stream))
     return {};
   return InitAttr::get(parser.getContext(), *kind, a, b, stream);
 }
@@ -150,68 +186,84 @@ void PortAttr::print(AsmPrinter &printer) const {
 
 Attribute PortAttr::parse(AsmParser &parser, Type) {
   std::string name;
-  if (parser.parseString(&name)) return {};
+  if (parser.parseString(&name))
+    return {};
   FailureOr<Element> element = parseElement(parser);
   SmallVector<ExprAttr> shape;
   auto extent = [&]() -> ParseResult {
     auto expr = llvm::cast_or_null<ExprAttr>(ExprAttr::parse(parser, {}));
-    if (expr) shape.push_back(expr);
+    if (expr)
+      shape.push_back(expr);
     return success(bool(expr));
   };
-  if (failed(element) || parser.parseCommaSeparatedList(AsmParser::Delimiter::Square, extent)) return {};
+  if (failed(element) || parser.parseCommaSeparatedList(AsmParser::Delimiter::Square, extent))
+    return {};
   return PortAttr::get(parser.getContext(), StringAttr::get(parser.getContext(), name), *element, shape);
 }
 
 void ParamAttr::print(AsmPrinter &printer) const {
   printer << stringifyAccess(getAccess()) << " " << stringifyElement(getElement());
-  if (getOver() >= 0) printer << " over " << getOver();
+  if (getOver() >= 0)
+    printer << " over " << getOver();
 }
 Attribute ParamAttr::parse(AsmParser &parser, Type) {
   FailureOr<Access> access = parseWord<Access>(parser, symbolizeAccess, "read, write or update");
-  if (failed(access)) return {};
+  if (failed(access))
+    return {};
   FailureOr<Element> element = parseElement(parser);
-  if (failed(element)) return {};
+  if (failed(element))
+    return {};
   int32_t over = -1;
-  if (succeeded(parser.parseOptionalKeyword("over")) && parser.parseInteger(over)) return {};
+  if (succeeded(parser.parseOptionalKeyword("over")) && parser.parseInteger(over))
+    return {};
   return ParamAttr::get(parser.getContext(), *access, *element, over);
 }
 
 void ArgAttr::print(AsmPrinter &printer) const {
   printer << stringifyArgKind(getKind());
-  if (!getValue()) return;
+  if (!getValue())
+    return;
   printer << " ";
-  if (auto expr = llvm::dyn_cast<ExprAttr>(getValue())) expr.print(printer);
-  else printer.printAttributeWithoutType(getValue());
+  if (auto expr = llvm::dyn_cast<ExprAttr>(getValue()))
+    expr.print(printer);
+  else
+    printer.printAttributeWithoutType(getValue());
 }
 Attribute ArgAttr::parse(AsmParser &parser, Type) {
   FailureOr<ArgKind> kind = parseWord<ArgKind>(parser, symbolizeArgKind, "a kind of launch argument");
-  if (failed(kind)) return {};
+  if (failed(kind))
+    return {};
   MLIRContext *context = parser.getContext();
   Attribute value;
   switch (*kind) {
   case ArgKind::constant_i64: {
     IntegerAttr integer;
-    if (parser.parseAttribute(integer, IntegerType::get(context, 64))) return {};
+    if (parser.parseAttribute(integer, IntegerType::get(context, 64)))
+      return {};
     value = integer;
     break;
   }
   case ArgKind::constant_f32: {
     FloatAttr number;
-    if (parser.parseAttribute(number, Float32Type::get(context))) return {};
+    if (parser.parseAttribute(number, Float32Type::get(context)))
+      return {};
     value = number;
     break;
   }
   case ArgKind::extent:
-    if (!(value = ExprAttr::parse(parser, {}))) return {};
+    if (!(value = ExprAttr::parse(parser, {})))
+      return {};
     break;
   case ArgKind::scalar_f32: {
     std::string key;
-    if (parser.parseString(&key)) return {};
+    if (parser.parseString(&key))
+      return {};
     value = StringAttr::get(context, key);
     break;
   }
   case ArgKind::step_i64:
-  case ArgKind::seed_i64: break;
+  case ArgKind::seed_i64:
+    break;
   }
   return ArgAttr::get(context, *kind, value);
 }
@@ -226,13 +278,15 @@ void SavedAttr::print(AsmPrinter &printer) const {
 Attribute SavedAttr::parse(AsmParser &parser, Type) {
   MLIRContext *context = parser.getContext();
   std::string name, reason;
-  if (parser.parseString(&name) || parser.parseKeyword("bytes")) return {};
+  if (parser.parseString(&name) || parser.parseKeyword("bytes"))
+    return {};
   auto bytes = llvm::cast_or_null<ExprAttr>(ExprAttr::parse(parser, {}));
-  if (!bytes || parser.parseKeyword("because") || parser.parseString(&reason)) return {};
+  if (!bytes || parser.parseKeyword("because") || parser.parseString(&reason))
+    return {};
   return SavedAttr::get(context, StringAttr::get(context, name), bytes, StringAttr::get(context, reason));
 }
 
-}  // namespace plan
+} // namespace plan
 
 // The generated dispatchers go unused: the dialect's own, below, add the angle brackets.
 #pragma clang diagnostic push
@@ -253,32 +307,47 @@ void PlanDialect::registerAttributes() {
 Attribute PlanDialect::parseAttribute(DialectAsmParser &parser, Type type) const {
   StringRef mnemonic;
   SMLoc at = parser.getCurrentLocation();
-  if (parser.parseKeyword(&mnemonic) || parser.parseLess()) return {};
+  if (parser.parseKeyword(&mnemonic) || parser.parseLess())
+    return {};
   Attribute attribute;
-  if (mnemonic == "expr") attribute = ExprAttr::parse(parser, type);
-  else if (mnemonic == "init") attribute = InitAttr::parse(parser, type);
-  else if (mnemonic == "port") attribute = PortAttr::parse(parser, type);
-  else if (mnemonic == "param") attribute = ParamAttr::parse(parser, type);
-  else if (mnemonic == "arg") attribute = ArgAttr::parse(parser, type);
-  else if (mnemonic == "saved") attribute = SavedAttr::parse(parser, type);
-  else if (mnemonic == "element") attribute = ElementAttr::parse(parser, type);
-  else if (mnemonic == "state_kind") attribute = StateKindAttr::parse(parser, type);
-  else if (mnemonic == "scalar_kind") attribute = ScalarKindAttr::parse(parser, type);
-  else if (mnemonic == "entry_kind") attribute = EntryKindAttr::parse(parser, type);
-  else if (mnemonic == "buffer_kind") attribute = BufferKindAttr::parse(parser, type);
-  else return parser.emitError(at, "expected an attribute of the plan dialect, found '") << mnemonic << "'", Attribute();
-  if (!attribute || parser.parseGreater()) return {};
+  if (mnemonic == "expr")
+    attribute = ExprAttr::parse(parser, type);
+  else if (mnemonic == "init")
+    attribute = InitAttr::parse(parser, type);
+  else if (mnemonic == "port")
+    attribute = PortAttr::parse(parser, type);
+  else if (mnemonic == "param")
+    attribute = ParamAttr::parse(parser, type);
+  else if (mnemonic == "arg")
+    attribute = ArgAttr::parse(parser, type);
+  else if (mnemonic == "saved")
+    attribute = SavedAttr::parse(parser, type);
+  else if (mnemonic == "element")
+    attribute = ElementAttr::parse(parser, type);
+  else if (mnemonic == "state_kind")
+    attribute = StateKindAttr::parse(parser, type);
+  else if (mnemonic == "scalar_kind")
+    attribute = ScalarKindAttr::parse(parser, type);
+  else if (mnemonic == "entry_kind")
+    attribute = EntryKindAttr::parse(parser, type);
+  else if (mnemonic == "buffer_kind")
+    attribute = BufferKindAttr::parse(parser, type);
+  else
+    return parser.emitError(at, "expected an attribute of the plan dialect, found '") << mnemonic << "'",
+           Attribute();
+  if (!attribute || parser.parseGreater())
+    return {};
   return attribute;
 }
 
 void PlanDialect::printAttribute(Attribute attribute, DialectAsmPrinter &printer) const {
   llvm::TypeSwitch<Attribute>(attribute)
-      .Case<ExprAttr, InitAttr, PortAttr, ParamAttr, ArgAttr, SavedAttr, ElementAttr, StateKindAttr, ScalarKindAttr,
-            EntryKindAttr, BufferKindAttr>([&](auto known) {
+      .Case<ExprAttr, InitAttr, PortAttr, ParamAttr, ArgAttr, SavedAttr, ElementAttr, StateKindAttr,
+            ScalarKindAttr, EntryKindAttr, BufferKindAttr>([&](auto known) {
         printer << decltype(known)::getMnemonic() << "<";
         known.print(printer);
         printer << ">";
       });
 }
 
-}  // namespace plan
+} // namespace plan

@@ -21,4 +21,4 @@ std::optional<int64_t> constantValue(ExprAttr expr);
 // The value for a bound batch; nothing on overflow, division by zero, or a malformed program.
 std::optional<int64_t> evaluate(ExprAttr expr, int64_t domains, int64_t rows, int64_t threads = 1);
 
-}  // namespace plan
+} // namespace plan

@@ -6,17 +6,23 @@ namespace plan {
 
 ExprAttr fromExtent(flow::Extent extent) {
   SmallVector<int64_t> steps;
-  for (flow::Extent::Step step : extent.postfix()) steps.append({static_cast<int64_t>(step.code), step.value});
+  for (flow::Extent::Step step : extent.postfix())
+    steps.append({static_cast<int64_t>(step.code), step.value});
   return ExprAttr::get(extent.getContext(), steps);
 }
 
 Element elementOf(Type type) {
   Type element = getElementTypeOrSelf(type);
-  if (element.isF64()) return Element::f64;
-  if (element.isBF16()) return Element::bf16;
-  if (element.isInteger(1) || element.isInteger(8)) return Element::u8;
-  if (element.isInteger(32)) return Element::i32;
-  if (element.isInteger(64)) return Element::i64;
+  if (element.isF64())
+    return Element::f64;
+  if (element.isBF16())
+    return Element::bf16;
+  if (element.isInteger(1) || element.isInteger(8))
+    return Element::u8;
+  if (element.isInteger(32))
+    return Element::i32;
+  if (element.isInteger(64))
+    return Element::i64;
   assert(element.isF32());
   return Element::f32;
 }
@@ -25,7 +31,8 @@ Origin originOf(Location location) {
   Origin origin;
   location->walk([&](Location inner) {
     if (auto name = llvm::dyn_cast<NameLoc>(inner)) {
-      // "conv featurizer.stages.0.conv": the language's op, then the path of names (docs/architecture.md, Locations).
+      // "conv featurizer.stages.0.conv": the language's op, then the path of names (docs/architecture.md,
+      // Locations).
       if (origin.op.empty()) {
         auto [op, path] = name.getName().getValue().split(' ');
         origin.op = op.str();
@@ -41,4 +48,4 @@ Origin originOf(Location location) {
   return origin;
 }
 
-}  // namespace plan
+} // namespace plan

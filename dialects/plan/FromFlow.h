@@ -16,12 +16,12 @@ inline ExprAttr elementsOf(mlir::Type tensor) { return fromExtent(flow::elements
 /// How an element lies in memory; masks are bytes.
 Element elementOf(mlir::Type tensorOrElement);
 
-/// The outermost name (op of the language, path of names) and the first file and line that a location mentions, for
-/// profiles and errors of a run.
+/// The outermost name (op of the language, path of names) and the first file and line that a location
+/// mentions, for profiles and errors of a run.
 struct Origin {
   std::string op, path, file;
   unsigned line = 0;
 };
 Origin originOf(mlir::Location location);
 
-}  // namespace plan
+} // namespace plan

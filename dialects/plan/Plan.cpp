@@ -1,5 +1,5 @@
-// The plan dialect's registration, custom pieces of its assembly format, and the verifiers that keep its text as
-// strict as the loader: counts, kinds and lifetimes that would not load are refused here, at their line.
+// The plan dialect's registration, custom pieces of its assembly format, and the verifiers that keep its text
+// as strict as the loader: counts, kinds and lifetimes that would not load are refused here, at their line.
 #include "dialects/plan/Expr.h"
 #include "mlir/IR/DialectImplementation.h"
 #include "llvm/ADT/TypeSwitch.h"
@@ -7,17 +7,20 @@
 using namespace mlir;
 using namespace plan;
 
-// --- custom directives ----------------------------------------------------------------------------------------------
+// --- custom directives
+// ----------------------------------------------------------------------------------------------
 
 template <typename Attr>
 static ParseResult parseList(OpAsmParser &parser, AsmParser::Delimiter delimiter, ArrayAttr &list) {
   SmallVector<Attribute> items;
   auto item = [&]() -> ParseResult {
     Attribute attribute = Attr::parse(parser, {});
-    if (attribute) items.push_back(attribute);
+    if (attribute)
+      items.push_back(attribute);
     return success(bool(attribute));
   };
-  if (parser.parseCommaSeparatedList(delimiter, item)) return failure();
+  if (parser.parseCommaSeparatedList(delimiter, item))
+    return failure();
   list = ArrayAttr::get(parser.getContext(), items);
   return success();
 }
@@ -48,17 +51,20 @@ static void printArgs(OpAsmPrinter &printer, Operation *, ArrayAttr args) {
 }
 static ParseResult parseSavedList(OpAsmParser &parser, ArrayAttr &saved) {
   saved = ArrayAttr::get(parser.getContext(), {});
-  if (failed(parser.parseOptionalKeyword("saved"))) return success();
+  if (failed(parser.parseOptionalKeyword("saved")))
+    return success();
   return parseList<SavedAttr>(parser, AsmParser::Delimiter::Paren, saved);
 }
 static void printSavedList(OpAsmPrinter &printer, Operation *, ArrayAttr saved) {
-  if (!saved.empty()) printList<SavedAttr>(printer, "saved (", ")", saved);
+  if (!saved.empty())
+    printList<SavedAttr>(printer, "saved (", ")", saved);
 }
 
 static ParseResult parseShape(OpAsmParser &parser, DenseI64ArrayAttr &shape) {
   SmallVector<int64_t> extents;
   auto extent = [&]() -> ParseResult { return parser.parseInteger(extents.emplace_back()); };
-  if (parser.parseCommaSeparatedList(AsmParser::Delimiter::Square, extent)) return failure();
+  if (parser.parseCommaSeparatedList(AsmParser::Delimiter::Square, extent))
+    return failure();
   shape = DenseI64ArrayAttr::get(parser.getContext(), extents);
   return success();
 }
@@ -69,7 +75,8 @@ static void printShape(OpAsmPrinter &printer, Operation *, DenseI64ArrayAttr sha
 }
 
 static ParseResult parseExtent(OpAsmParser &parser, ExprAttr &extent) {
-  if (parser.parseLSquare()) return failure();
+  if (parser.parseLSquare())
+    return failure();
   extent = llvm::cast_or_null<ExprAttr>(ExprAttr::parse(parser, {}));
   return failure(!extent || parser.parseRSquare());
 }
@@ -85,11 +92,13 @@ static ParseResult parseTouched(OpAsmParser &parser, SmallVectorImpl<OpAsmParser
   SmallVector<Attribute> list;
   auto item = [&]() -> ParseResult {
     ExprAttr extent;
-    if (parser.parseOperand(buffers.emplace_back()) || parseExtent(parser, extent)) return failure();
+    if (parser.parseOperand(buffers.emplace_back()) || parseExtent(parser, extent))
+      return failure();
     list.push_back(extent);
     return success();
   };
-  if (parser.parseCommaSeparatedList(AsmParser::Delimiter::Paren, item)) return failure();
+  if (parser.parseCommaSeparatedList(AsmParser::Delimiter::Paren, item))
+    return failure();
   extents = ArrayAttr::get(parser.getContext(), list);
   return success();
 }
@@ -121,18 +130,21 @@ void PlanDialect::initialize() {
       >();
 }
 
-// --- verifiers ------------------------------------------------------------------------------------------------------
+// --- verifiers
+// ------------------------------------------------------------------------------------------------------
 
 LogicalResult StateOp::verify() {
   for (int64_t extent : getShape())
-    if (extent < 1) return emitOpError("expected extents of at least 1, found ") << extent;
+    if (extent < 1)
+      return emitOpError("expected extents of at least 1, found ") << extent;
   return success();
 }
 
 LogicalResult KernelOp::verify() {
   auto params = llvm::to_vector(getParams().getAsRange<ParamAttr>());
   for (ParamAttr param : params) {
-    if (param.getOver() < 0) continue;
+    if (param.getOver() < 0)
+      continue;
     bool sound = param.getAccess() == Access::write && size_t(param.getOver()) < params.size();
     if (!sound || params[param.getOver()].getAccess() != Access::read ||
         params[param.getOver()].getElement() != param.getElement())
@@ -143,9 +155,11 @@ LogicalResult KernelOp::verify() {
 }
 
 LogicalResult BufferOp::verify() {
-  bool named = getKind() == BufferKind::state || getKind() == BufferKind::input || getKind() == BufferKind::output;
+  bool named =
+      getKind() == BufferKind::state || getKind() == BufferKind::input || getKind() == BufferKind::output;
   if (named != getTarget().has_value())
-    return emitOpError() << (named ? "expected the name of a state, input or output" : "expected no name of a port");
+    return emitOpError() << (named ? "expected the name of a state, input or output"
+                                   : "expected no name of a port");
   if ((getKind() == BufferKind::constant) != getOffset().has_value())
     return emitOpError("expected 'at' and an offset for a constant, and for nothing else");
   if ((getKind() == BufferKind::temporary) != getLive().has_value())
@@ -159,12 +173,17 @@ LogicalResult BufferOp::verify() {
 
 LogicalResult LaunchOp::verify() {
   if (getBuffers().size() != getExtents().size())
-    return emitOpError("expected an extent a buffer, found ") << getExtents().size() << " for " << getBuffers().size();
+    return emitOpError("expected an extent a buffer, found ")
+           << getExtents().size() << " for " << getBuffers().size();
   auto target = (*this)->getParentOfType<TargetOp>();
-  auto kernel = target ? llvm::dyn_cast_or_null<KernelOp>(SymbolTable::lookupSymbolIn(target, getKernelAttr())) : nullptr;
-  if (!kernel) return emitOpError("expected a kernel of the target, found @") << getKernel();
+  auto kernel = target
+                    ? llvm::dyn_cast_or_null<KernelOp>(SymbolTable::lookupSymbolIn(target, getKernelAttr()))
+                    : nullptr;
+  if (!kernel)
+    return emitOpError("expected a kernel of the target, found @") << getKernel();
   if (kernel.getParams().size() != getBuffers().size()) {
-    auto error = emitOpError("expected ") << kernel.getParams().size() << " buffers, found " << getBuffers().size();
+    auto error = emitOpError("expected ")
+                 << kernel.getParams().size() << " buffers, found " << getBuffers().size();
     error.attachNote(kernel.getLoc()) << "the kernel is declared here";
     return error;
   }
@@ -175,14 +194,15 @@ LogicalResult LaunchOp::verify() {
   }
   for (auto [i, buffer, param] : llvm::enumerate(getBuffers(), kernel.getParams().getAsRange<ParamAttr>())) {
     auto op = buffer.getDefiningOp<BufferOp>();
-    if (!op) return emitOpError("expected the result of a buffer op as buffer ") << i;
+    if (!op)
+      return emitOpError("expected the result of a buffer op as buffer ") << i;
     if (op.getElement() != param.getElement())
-      return emitOpError("expected ") << stringifyElement(param.getElement()) << " as buffer " << i << ", found "
-                                      << stringifyElement(op.getElement());
+      return emitOpError("expected ") << stringifyElement(param.getElement()) << " as buffer " << i
+                                      << ", found " << stringifyElement(op.getElement());
     bool writable = op.getKind() != BufferKind::input && op.getKind() != BufferKind::constant;
     if (param.getAccess() != Access::read && !writable)
-      return emitOpError("expected a writable buffer as buffer ") << i << ", found an "
-                                                                  << stringifyBufferKind(op.getKind());
+      return emitOpError("expected a writable buffer as buffer ")
+             << i << ", found an " << stringifyBufferKind(op.getKind());
   }
   // A buffer that is written may stand once, or twice where the kernel says that the two may share it.
   auto params = llvm::to_vector(kernel.getParams().getAsRange<ParamAttr>());
@@ -190,7 +210,8 @@ LogicalResult LaunchOp::verify() {
     for (size_t j = 0; j < params.size(); ++j)
       if (i != j && getBuffers()[i] == getBuffers()[j] && params[i].getAccess() != Access::read &&
           params[i].getOver() != int32_t(j))
-        return emitOpError("expected buffer ") << i << ", which is written, to be no other, found it as buffer " << j;
+        return emitOpError("expected buffer ")
+               << i << ", which is written, to be no other, found it as buffer " << j;
   return success();
 }
 
@@ -199,14 +220,17 @@ LogicalResult PlanOp::verify() {
   int64_t index = 0;
   bool step = false;
   for (LaunchOp launch : getBody().getOps<LaunchOp>()) {
-    if (launch.getPrepare() && step) return launch.emitOpError("expected prepare launches before those of the step");
+    if (launch.getPrepare() && step)
+      return launch.emitOpError("expected prepare launches before those of the step");
     step |= !launch.getPrepare();
     for (Value buffer : launch.getBuffers()) {
       auto op = buffer.getDefiningOp<BufferOp>();
-      if (!op || !op.getLive()) continue;
+      if (!op || !op.getLive())
+        continue;
       ArrayRef<int64_t> live = *op.getLive();
       if (index < live[0] || index > live[1]) {
-        auto error = launch.emitOpError("expected launch ") << index << " inside the lifetimes of its temporaries";
+        auto error = launch.emitOpError("expected launch ")
+                     << index << " inside the lifetimes of its temporaries";
         error.attachNote(op.getLoc()) << "this one lives from " << live[0] << " to " << live[1];
         return error;
       }

@@ -13,4 +13,4 @@ std::unique_ptr<MLIRContext> makeContext() {
   return context;
 }
 
-}  // namespace moe
+} // namespace moe

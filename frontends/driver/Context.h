@@ -10,4 +10,4 @@ const char *version();
 /// A context with all dialects (Dialects.h), single-threaded so that diagnostics and bytes come in one order.
 std::unique_ptr<mlir::MLIRContext> makeContext();
 
-}  // namespace moe
+} // namespace moe

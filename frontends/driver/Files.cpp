@@ -10,12 +10,16 @@ moert::Result<std::unique_ptr<llvm::MemoryBuffer>> readText(const std::string &p
   if (path != "-" && llvm::sys::fs::is_directory(path))
     return moert::invalidInput(path, ": expected a file with a model's text, found a folder");
   auto file = llvm::MemoryBuffer::getFileOrSTDIN(path, /*IsText=*/false);
-  if (!file) return moert::invalidInput(path, ": cannot be read: ", file.getError().message());
+  if (!file)
+    return moert::invalidInput(path, ": cannot be read: ", file.getError().message());
   llvm::StringRef text = (*file)->getBuffer();
-  if (text.trim().empty()) return moert::invalidInput(path, ": expected a model's text, found an empty file");
+  if (text.trim().empty())
+    return moert::invalidInput(path, ": expected a model's text, found an empty file");
   if (text.starts_with("\x89MOE"))
-    return moert::invalidInput(path, ": expected a model's text, found a compiled program; 'moec disassemble' shows it");
-  if (text.starts_with("ML\xefR")) return std::move(*file);            // MLIR's bytecode
+    return moert::invalidInput(
+        path, ": expected a model's text, found a compiled program; 'moec disassemble' shows it");
+  if (text.starts_with("ML\xefR"))
+    return std::move(*file); // MLIR's bytecode
   const auto *begin = reinterpret_cast<const llvm::UTF8 *>(text.begin());
   const auto *end = reinterpret_cast<const llvm::UTF8 *>(text.end());
   const llvm::UTF8 *stop = begin;
@@ -23,7 +27,8 @@ moert::Result<std::unique_ptr<llvm::MemoryBuffer>> readText(const std::string &p
   size_t zero = text.find('\0');
   if (!utf8 || zero != llvm::StringRef::npos) {
     size_t at = std::min<size_t>(zero, utf8 ? text.size() : stop - begin);
-    return moert::invalidInput(path, ": expected a model's text in UTF-8, found a binary file (byte ", at, ")");
+    return moert::invalidInput(path, ": expected a model's text in UTF-8, found a binary file (byte ", at,
+                               ")");
   }
   return std::move(*file);
 }
@@ -32,7 +37,8 @@ moert::Status writeWhole(const std::string &path, llvm::ArrayRef<char> bytes) {
   if (path == "-") {
     llvm::outs().write(bytes.data(), bytes.size());
     llvm::outs().flush();
-    return llvm::outs().has_error() ? moert::invalidInput("standard output cannot be written") : moert::okStatus();
+    return llvm::outs().has_error() ? moert::invalidInput("standard output cannot be written")
+                                    : moert::okStatus();
   }
   if (llvm::sys::fs::is_directory(path))
     return moert::invalidInput(path, ": expected a file to write, found a folder; add a name to it");
@@ -41,13 +47,15 @@ moert::Status writeWhole(const std::string &path, llvm::ArrayRef<char> bytes) {
   bool replace = llvm::sys::fs::status(path, status) || llvm::sys::fs::is_regular_file(status);
   std::string target = replace ? path + ".tmp" + std::to_string(getpid()) : path;
   auto failed = [&](std::error_code code) {
-    if (replace) llvm::sys::fs::remove(target);
+    if (replace)
+      llvm::sys::fs::remove(target);
     return moert::invalidInput(path, ": cannot be written: ", code.message());
   };
   std::error_code code;
   {
     llvm::raw_fd_ostream out(target, code);
-    if (code) return failed(code);
+    if (code)
+      return failed(code);
     out.write(bytes.data(), bytes.size());
     out.close();
     if (std::error_code error = out.error()) {
@@ -56,8 +64,9 @@ moert::Status writeWhole(const std::string &path, llvm::ArrayRef<char> bytes) {
     }
   }
   if (replace)
-    if (std::error_code error = llvm::sys::fs::rename(target, path)) return failed(error);
+    if (std::error_code error = llvm::sys::fs::rename(target, path))
+      return failed(error);
   return moert::okStatus();
 }
 
-}  // namespace moe
+} // namespace moe

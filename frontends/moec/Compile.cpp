@@ -1,5 +1,5 @@
-// `moec compile`: reads and links the texts, runs the pipeline, and writes the program, which the runtime's own loader
-// has accepted by then; or prints the IR of the phase that was asked for.
+// `moec compile`: reads and links the texts, runs the pipeline, and writes the program, which the runtime's
+// own loader has accepted by then; or prints the IR of the phase that was asked for.
 #include "frontends/driver/Context.h"
 #include "frontends/driver/Files.h"
 #include "frontends/moec/Tool.h"
@@ -23,12 +23,15 @@ static moert::Result<OwningOpRef<ModuleOp>> lowerFiles(MLIRContext *context, llv
     files.push_back(std::move(file));
   }
   OwningOpRef<ModuleOp> module = parseFiles(std::move(files), sources, context);
-  if (!module) return moert::Status(moert::Code::invalid_input, "");
+  if (!module)
+    return moert::Status(moert::Code::invalid_input, "");
   Phase reached = Phase::parse;
   if (failed(runPipeline(*module, options, &reached))) {
-    if (reached <= Phase::simplify) return moert::Status(moert::Code::invalid_input, "");
-    return moert::internalError("phase '", phaseName(reached).str(),
-                                "' failed, which is the compiler's fault; --reproducer=FILE keeps what it was given");
+    if (reached <= Phase::simplify)
+      return moert::Status(moert::Code::invalid_input, "");
+    return moert::internalError(
+        "phase '", phaseName(reached).str(),
+        "' failed, which is the compiler's fault; --reproducer=FILE keeps what it was given");
   }
   return module;
 }
@@ -36,7 +39,8 @@ static moert::Result<OwningOpRef<ModuleOp>> lowerFiles(MLIRContext *context, llv
 moert::Status compileFiles(const PipelineOptions &options, const std::vector<std::string> &inputs,
                            const std::string &output) {
   for (const std::string &target : options.targets)
-    if (std::string error; !cpu::cpuTarget(target, error)) return moert::usageError(error);
+    if (std::string error; !cpu::cpuTarget(target, error))
+      return moert::usageError(error);
   std::unique_ptr<MLIRContext> context = makeContext();
   llvm::SourceMgr sources;
   SourceMgrDiagnosticHandler handler(sources, context.get());
@@ -49,7 +53,8 @@ moert::Status compileFiles(const PipelineOptions &options, const std::vector<std
     return writeWhole(output, ArrayRef<char>(text.data(), text.size()));
   }
   FailureOr<std::vector<uint8_t>> bytes = emitProgram(*module->getOps<plan::ProgramOp>().begin());
-  if (failed(bytes)) return {moert::Code::internal, ""};
+  if (failed(bytes))
+    return {moert::Code::internal, ""};
   if (auto verified = moert::Program::verify(*bytes, output); !verified)
     return moert::internalError("the compiled program does not verify, which is the compiler's fault: ",
                                 verified.status().message());
@@ -65,4 +70,4 @@ moert::Status evaluateFiles(const PipelineOptions &options, const std::vector<st
   return evaluateModule(*module, evaluation);
 }
 
-}  // namespace moe
+} // namespace moe

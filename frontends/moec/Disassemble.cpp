@@ -2,10 +2,10 @@
 #include "frontends/driver/Context.h"
 #include "frontends/driver/Files.h"
 #include "frontends/moec/Tool.h"
-#include "passes/emit/EmitProgram.h"
-#include "runtime/program/Program.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/Parser/Parser.h"
+#include "passes/emit/EmitProgram.h"
+#include "runtime/program/Program.h"
 #include "llvm/Support/SourceMgr.h"
 
 using namespace mlir;
@@ -30,16 +30,20 @@ moert::Status assembleFile(const std::string &input, const std::string &output) 
   sources.AddNewSourceBuffer(std::move(text), {});
   SourceMgrDiagnosticHandler handler(sources, context.get());
   OwningOpRef<ModuleOp> module = parseSourceFile<ModuleOp>(sources, context.get());
-  if (!module) return {moert::Code::invalid_input, ""};
+  if (!module)
+    return {moert::Code::invalid_input, ""};
   auto programs = module->getOps<plan::ProgramOp>();
   if (programs.empty() || std::next(programs.begin()) != programs.end())
-    return moert::invalidInput(input, ": expected one plan.program, found ", std::distance(programs.begin(), programs.end()));
+    return moert::invalidInput(input, ": expected one plan.program, found ",
+                               std::distance(programs.begin(), programs.end()));
   FailureOr<std::vector<uint8_t>> bytes = emitProgram(*programs.begin());
-  if (failed(bytes)) return {moert::Code::invalid_input, ""};
+  if (failed(bytes))
+    return {moert::Code::invalid_input, ""};
   // What a person wrote must pass the loader before it becomes a file.
   auto verified = moert::Program::verify(*bytes, input);
-  if (!verified) return std::move(verified).status();
+  if (!verified)
+    return std::move(verified).status();
   return writeWhole(output, ArrayRef<char>(reinterpret_cast<const char *>(bytes->data()), bytes->size()));
 }
 
-}  // namespace moe
+} // namespace moe

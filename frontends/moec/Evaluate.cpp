@@ -1,6 +1,6 @@
-// moec evaluate: runs an entry of a model in f64 by the evaluator, without compiling it to machine code. Parameters come
-// from a safetensors file, inputs from .npy files, results go to .npy files of f64: the reference that compiled programs
-// and other implementations are held against.
+// moec evaluate: runs an entry of a model in f64 by the evaluator, without compiling it to machine code.
+// Parameters come from a safetensors file, inputs from .npy files, results go to .npy files of f64: the
+// reference that compiled programs and other implementations are held against.
 #include "frontends/moec/Evaluate.h"
 #include "dialects/flow/Evaluator.h"
 #include "runtime/base/Nearest.h"
@@ -26,34 +26,48 @@ moert::Result<flow::Array> toArray(const std::string &name, ElementType type, ll
                                    std::span<const std::byte> bytes) {
   flow::Array array(shape);
   switch (type) {
-  case ElementType::f32: widen<float>(bytes, array.data); break;
-  case ElementType::f64: widen<double>(bytes, array.data); break;
-  case ElementType::i32: widen<int32_t>(bytes, array.data); break;
-  case ElementType::i64: widen<int64_t>(bytes, array.data); break;
-  case ElementType::u8: widen<uint8_t>(bytes, array.data); break;
-  default: return moert::invalidInput(name, ": expected f32, f64, i32, i64 or u8, found another element type");
+  case ElementType::f32:
+    widen<float>(bytes, array.data);
+    break;
+  case ElementType::f64:
+    widen<double>(bytes, array.data);
+    break;
+  case ElementType::i32:
+    widen<int32_t>(bytes, array.data);
+    break;
+  case ElementType::i64:
+    widen<int64_t>(bytes, array.data);
+    break;
+  case ElementType::u8:
+    widen<uint8_t>(bytes, array.data);
+    break;
+  default:
+    return moert::invalidInput(name, ": expected f32, f64, i32, i64 or u8, found another element type");
   }
   return array;
 }
 
-moert::Result<std::pair<std::string, std::string>> namedFile(const std::string &argument, const char *option) {
+moert::Result<std::pair<std::string, std::string>> namedFile(const std::string &argument,
+                                                             const char *option) {
   size_t at = argument.find("=@");
   if (at == std::string::npos || at == 0 || at + 2 == argument.size())
     return moert::usageError(option, " ", argument, ": expected name=@file");
   return std::pair(argument.substr(0, at), argument.substr(at + 2));
 }
 
-}  // namespace
+} // namespace
 
 moert::Status evaluateModule(ModuleOp module, const EvaluateOptions &options) {
   flow::EntryOp entry;
   std::vector<std::string> names;
   module.walk([&](flow::EntryOp each) {
     names.push_back(each.getSymName().str());
-    if (each.getSymName() == options.entry) entry = each;
+    if (each.getSymName() == options.entry)
+      entry = each;
   });
   if (!entry)
-    return moert::usageError("the model has no entry '", options.entry, "'", moert::suggestion(options.entry, names));
+    return moert::usageError("the model has no entry '", options.entry, "'",
+                             moert::suggestion(options.entry, names));
 
   flow::Bindings bindings;
   bindings.progress = options.progress;
@@ -71,7 +85,8 @@ moert::Status evaluateModule(ModuleOp module, const EvaluateOptions &options) {
     MOERT_ASSIGN(flow::Array array, toArray(input.second, read.type, read.shape, read.bytes));
     int64_t here = read.shape.empty() ? 1 : read.shape[0];
     if (rows && here != rows)
-      return moert::invalidInput(input.second, ": expected ", rows, " rows as in the inputs before it, found ", here);
+      return moert::invalidInput(input.second, ": expected ", rows,
+                                 " rows as in the inputs before it, found ", here);
     rows = here;
     bindings.inputs[input.first] = std::move(array);
   }
@@ -81,24 +96,28 @@ moert::Status evaluateModule(ModuleOp module, const EvaluateOptions &options) {
   bindings.setting.symbols.N = std::max<int64_t>(1, rows / options.domains);
 
   FailureOr<flow::Evaluation> result = flow::evaluate(entry, bindings);
-  if (failed(result)) return moert::Status(moert::Code::invalid_input, "");
+  if (failed(result))
+    return moert::Status(moert::Code::invalid_input, "");
   std::vector<std::string> known;
-  for (auto &[name, array] : result->outputs) known.push_back(name);
+  for (auto &[name, array] : result->outputs)
+    known.push_back(name);
   for (const std::string &argument : options.outputs) {
     MOERT_ASSIGN(auto output, namedFile(argument, "--output"));
     auto it = result->outputs.find(output.first);
     if (it == result->outputs.end())
       return moert::usageError("entry '", options.entry, "' has no output '", output.first, "'",
                                moert::suggestion(output.first, known));
-    MOERT_TRY(moert::writeNpy(output.second, ElementType::f64, it->second.shape, std::as_bytes(std::span(it->second.data))));
+    MOERT_TRY(moert::writeNpy(output.second, ElementType::f64, it->second.shape,
+                              std::as_bytes(std::span(it->second.data))));
   }
   if (!options.outputFolder.empty())
     for (auto &[name, array] : result->outputs)
       MOERT_TRY(moert::writeNpy(options.outputFolder + "/" + name + ".npy", ElementType::f64, array.shape,
                                 std::as_bytes(std::span(array.data))));
   for (auto &[name, array] : result->outputs)
-    if (array.shape.empty()) printf("%s %.17g\n", name.c_str(), array.data[0]);
+    if (array.shape.empty())
+      printf("%s %.17g\n", name.c_str(), array.data[0]);
   return moert::okStatus();
 }
 
-}  // namespace moe
+} // namespace moe

@@ -1,11 +1,11 @@
-// `moec inspect`: what a program holds and takes. Everything is read through the verifying loader, and memory comes
-// from the runtime's own packer, so that the figures are those of a run.
+// `moec inspect`: what a program holds and takes. Everything is read through the verifying loader, and memory
+// comes from the runtime's own packer, so that the figures are those of a run.
 #include "dialects/plan/Expr.h"
 #include "frontends/moec/Tool.h"
 #include "runtime/program/Program.h"
 #include "runtime/session/Session.h"
-#include "llvm/Support/raw_ostream.h"
 #include "llvm/Support/Format.h"
+#include "llvm/Support/raw_ostream.h"
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -18,7 +18,8 @@ namespace {
 std::string count(double value) {
   const char *unit = "";
   for (const char *next : {"k", "M", "G", "T"})
-    if (value >= 10000) value /= 1000, unit = next;
+    if (value >= 10000)
+      value /= 1000, unit = next;
   std::string out;
   llvm::raw_string_ostream(out) << llvm::format(*unit ? "%.1f %s" : "%.0f%s", value, unit);
   return out;
@@ -32,19 +33,24 @@ moert::Result<Json> describe(const moert::Program &program, moert::Binding bindi
   out["digest"] = program.digest();
   out["file_bytes"] = program.fileBytes();
   Json &config = out["config"] = Json::object();
-  for (const fb::KeyValue *choice : *table.config()) config[choice->key()->str()] = choice->value()->str();
-  if (table.optimizer()) out["optimizer"] = table.optimizer()->str();
+  for (const fb::KeyValue *choice : *table.config())
+    config[choice->key()->str()] = choice->value()->str();
+  if (table.optimizer())
+    out["optimizer"] = table.optimizer()->str();
   Json &scalars = out["scalars"] = Json::object();
   for (const fb::Scalar *scalar : *table.scalars())
-    if (scalar->kind() == fb::ScalarKind::recipe) scalars[scalar->key()->str()] = scalar->fallback();
+    if (scalar->kind() == fb::ScalarKind::recipe)
+      scalars[scalar->key()->str()] = scalar->fallback();
 
   Json &parameters = out["parameters"] = Json::array();
   uint64_t total = 0;
   for (const fb::State *state : *table.states()) {
-    if (state->kind() != fb::StateKind::parameter) continue;
+    if (state->kind() != fb::StateKind::parameter)
+      continue;
     uint64_t elements = 1;
     Json shape = Json::array();
-    for (int64_t extent : *state->shape()) shape.push_back(extent), elements *= extent;
+    for (int64_t extent : *state->shape())
+      shape.push_back(extent), elements *= extent;
     parameters.push_back({{"path", state->path()->str()}, {"shape", shape}, {"count", elements}});
     total += elements;
   }
@@ -67,8 +73,10 @@ moert::Result<Json> describe(const moert::Program &program, moert::Binding bindi
       }
     // An inference entry knows no domains: its rows are all of the batch.
     moert::Binding bound = binding;
-    if (entry->kind() == fb::EntryKind::infer) bound = {1, binding.domains * binding.rows};
-    MOERT_ASSIGN(moert::Session::MemoryUse use, moert::memoryUse(program, 0, entry->name()->str(), bound, threads));
+    if (entry->kind() == fb::EntryKind::infer)
+      bound = {1, binding.domains * binding.rows};
+    MOERT_ASSIGN(moert::Session::MemoryUse use,
+                 moert::memoryUse(program, 0, entry->name()->str(), bound, threads));
     peak = std::max<uint64_t>(peak, use.total());
     Json item = {{"name", entry->name()->str()},
                  {"kind", fb::EnumNameEntryKind(entry->kind())},
@@ -78,15 +86,24 @@ moert::Result<Json> describe(const moert::Program &program, moert::Binding bindi
                  {"launches", plan.prepare()->size() + plan.step()->size()},
                  {"prepare_launches", plan.prepare()->size()},
                  {"kernels", kernels.size()},
-                 {"memory", {{"state", use.state}, {"arena", use.arena}, {"live", use.live},
-                             {"prepared", use.prepared}, {"ports", use.ports}, {"constants", use.constants},
-                             {"scratch", use.scratch}, {"total", use.total()}}}};
-    if (entry->objective()) item["objective"] = entry->objective()->str();
+                 {"memory",
+                  {{"state", use.state},
+                   {"arena", use.arena},
+                   {"live", use.live},
+                   {"prepared", use.prepared},
+                   {"ports", use.ports},
+                   {"constants", use.constants},
+                   {"scratch", use.scratch},
+                   {"total", use.total()}}}};
+    if (entry->objective())
+      item["objective"] = entry->objective()->str();
     for (auto [key, ports] : {std::pair("inputs", entry->inputs()), std::pair("outputs", entry->outputs())}) {
       Json &list = item[key] = Json::array();
       for (const fb::Port *port : *ports) {
         MOERT_ASSIGN(std::vector<int64_t> shape, program.shape(*port, bound));
-        list.push_back({{"name", port->name()->str()}, {"type", fb::EnumNameElementType(port->type())}, {"shape", shape}});
+        list.push_back({{"name", port->name()->str()},
+                        {"type", fb::EnumNameElementType(port->type())},
+                        {"shape", shape}});
       }
     }
     Json &saved = item["saved"] = Json::array();
@@ -105,11 +122,13 @@ void print(const Json &info, llvm::raw_ostream &os) {
   auto mib = [](const Json &value) { return llvm::format("%.1f MiB", value.get<double>() / (1 << 20)); };
   os << text(info["program"]) << ", compiled by moec " << text(info["compiler"]) << " for "
      << text(info["target"]["name"]) << " (" << text(info["target"]["level"]) << ")\n";
-  for (auto &[key, value] : info["config"].items()) os << "  " << key << " = " << text(value) << "\n";
+  for (auto &[key, value] : info["config"].items())
+    os << "  " << key << " = " << text(value) << "\n";
   os << "\nparameters: " << info["parameters_total"].get<uint64_t>() << "\n";
   for (const Json &parameter : info["parameters"]) {
     std::string shape;
-    for (const Json &extent : parameter["shape"]) shape += (shape.empty() ? "" : " x ") + extent.dump();
+    for (const Json &extent : parameter["shape"])
+      shape += (shape.empty() ? "" : " x ") + extent.dump();
     os << llvm::format("  %-48s %-20s %10llu\n", text(parameter["path"]).c_str(), shape.c_str(),
                        (unsigned long long)parameter["count"].get<uint64_t>());
   }
@@ -121,15 +140,17 @@ void print(const Json &info, llvm::raw_ostream &os) {
   os << "\nat a batch of " << text(info["batch"]) << ":\n";
   for (const Json &entry : info["entries"]) {
     os << "  " << text(entry["name"]) << " (" << text(entry["kind"])
-       << (entry.contains("objective") ? ", " + text(entry["objective"]) : "") << "): "
-       << count(entry["flops_per_image"].get<double>()) << "FLOP an image ("
+       << (entry.contains("objective") ? ", " + text(entry["objective"]) : "")
+       << "): " << count(entry["flops_per_image"].get<double>()) << "FLOP an image ("
        << count(entry["macs_per_image"].get<double>()) << "MAC), " << entry["launches"].get<uint64_t>()
        << " launches of " << entry["kernels"].get<uint64_t>() << " kernels\n";
     const Json &memory = entry["memory"];
     os << "    memory " << mib(memory["total"]) << ": state " << mib(memory["state"]) << ", temporaries "
-       << mib(memory["arena"]) << " (at least " << mib(memory["live"]) << "), prepared " << mib(memory["prepared"])
-       << ", inputs and outputs " << mib(memory["ports"]) << ", scratch " << mib(memory["scratch"]) << "\n";
-    if (entry["saved"].empty()) continue;
+       << mib(memory["arena"]) << " (at least " << mib(memory["live"]) << "), prepared "
+       << mib(memory["prepared"]) << ", inputs and outputs " << mib(memory["ports"]) << ", scratch "
+       << mib(memory["scratch"]) << "\n";
+    if (entry["saved"].empty())
+      continue;
     os << "    kept for the backward pass:\n";
     for (const Json &value : entry["saved"])
       os << "      " << llvm::format("%-44s ", text(value["name"]).c_str()) << mib(value["bytes"]) << "  "
@@ -137,14 +158,16 @@ void print(const Json &info, llvm::raw_ostream &os) {
   }
 }
 
-}  // namespace
+} // namespace
 
 moert::Status inspectFile(const std::string &input, int64_t domains, int64_t rows, int threads, bool json) {
   MOERT_ASSIGN(std::shared_ptr<const moert::Program> program, moert::Program::load(input));
   MOERT_ASSIGN(Json info, describe(*program, {domains, rows}, threads));
-  if (json) llvm::outs() << info.dump(2, ' ', false, Json::error_handler_t::replace) << "\n";
-  else print(info, llvm::outs());
+  if (json)
+    llvm::outs() << info.dump(2, ' ', false, Json::error_handler_t::replace) << "\n";
+  else
+    print(info, llvm::outs());
   return moert::okStatus();
 }
 
-}  // namespace moe
+} // namespace moe

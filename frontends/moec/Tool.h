@@ -1,5 +1,6 @@
-// What the verbs of moec do, without the command line: each returns the Status that becomes the exit code. Diagnostics
-// of a model's text have gone to standard error by then, and such a Status has no message of its own.
+// What the verbs of moec do, without the command line: each returns the Status that becomes the exit code.
+// Diagnostics of a model's text have gone to standard error by then, and such a Status has no message of its
+// own.
 #pragma once
 #include "frontends/moec/Evaluate.h"
 #include "passes/pipeline/Pipeline.h"
@@ -26,4 +27,4 @@ moert::Status assembleFile(const std::string &input, const std::string &output);
 /// Entries, parameters, costs and memory of a program at a batch of domains x rows.
 moert::Status inspectFile(const std::string &input, int64_t domains, int64_t rows, int threads, bool json);
 
-}  // namespace moe
+} // namespace moe

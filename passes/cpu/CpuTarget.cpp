@@ -1,5 +1,5 @@
-// The levels that a program can be compiled for. Features are named twice, as LLVM and as /proc/cpuinfo spell them:
-// the second list goes into the program, and the loader refuses a CPU that lacks one of them.
+// The levels that a program can be compiled for. Features are named twice, as LLVM and as /proc/cpuinfo spell
+// them: the second list goes into the program, and the loader refuses a CPU that lacks one of them.
 #include "passes/cpu/CpuTarget.h"
 #include "llvm/ADT/StringMap.h"
 #include "llvm/ADT/StringSwitch.h"
@@ -10,7 +10,8 @@
 namespace moe::cpu {
 
 // What x86-64-v3 and v4 have beyond the baseline, by their definition in the x86-64 psABI.
-static const char *const v3Features[] = {"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe", "xsave"};
+static const char *const v3Features[] = {"avx", "avx2", "bmi1",  "bmi2", "f16c",
+                                         "fma", "abm",  "movbe", "xsave"};
 static const char *const v4Features[] = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"};
 
 // LLVM's name of a feature of /proc/cpuinfo.
@@ -47,8 +48,10 @@ static bool hostHas(const CpuTarget &target) {
 
 std::optional<CpuTarget> cpuTarget(llvm::StringRef name, std::string &error) {
   CpuTarget v3 = makeTarget("x86-64-v3", "x86-64-v3", false), v4 = makeTarget("x86-64-v4", "x86-64-v4", true);
-  if (name == "cpu:x86-64-v3") return v3;
-  if (name == "cpu:x86-64-v4") return v4;
+  if (name == "cpu:x86-64-v3")
+    return v3;
+  if (name == "cpu:x86-64-v4")
+    return v4;
   if (name != "cpu") {
     error = "expected a target 'cpu', 'cpu:x86-64-v3' or 'cpu:x86-64-v4', found '" + name.str() + "'";
     return std::nullopt;
@@ -67,8 +70,9 @@ std::optional<CpuTarget> cpuTarget(llvm::StringRef name, std::string &error) {
 std::optional<CpuTarget> levelBelowHost() {
   std::string error;
   std::optional<CpuTarget> host = cpuTarget("cpu", error);
-  if (!host || !host->avx512()) return std::nullopt;
+  if (!host || !host->avx512())
+    return std::nullopt;
   return cpuTarget("cpu:x86-64-v3", error);
 }
 
-}  // namespace moe::cpu
+} // namespace moe::cpu

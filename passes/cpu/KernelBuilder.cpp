@@ -1,7 +1,6 @@
-// Writing one kernel, and keeping each once. A kernel's name is the digest of its text, so that equal code is found
-// whatever it was made from. Pointers, launch scalars and constants are loaded in front of the body; the body's code
-// may use them anywhere.
-#include "passes/cpu/KernelEmitter.h"
+// Writing one kernel, and keeping each once. A kernel's name is the digest of its text, so that equal code is
+// found whatever it was made from. Pointers, launch scalars and constants are loaded in front of the body;
+// the body's code may use them anywhere.
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -9,6 +8,7 @@
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "passes/cpu/KernelEmitter.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/xxhash.h"
 
@@ -49,11 +49,13 @@ const CpuTarget &KernelBuilder::target() const { return module.target(); }
 
 Value KernelBuilder::i64(int64_t value) {
   Value &known = constants[value];
-  if (!known) known = arith::ConstantOp::create(entry, location, entry.getI64IntegerAttr(value));
+  if (!known)
+    known = arith::ConstantOp::create(entry, location, entry.getI64IntegerAttr(value));
   return known;
 }
 
-Value KernelBuilder::buffer(plan::Access access, plan::Element element, BufferRef bound, plan::ExprAttr extent) {
+Value KernelBuilder::buffer(plan::Access access, plan::Element element, BufferRef bound,
+                            plan::ExprAttr extent) {
   Type pointer = LLVM::LLVMPointerType::get(body.getContext());
   Value slot = LLVM::GEPOp::create(entry, location, pointer, pointer, buffersPointer,
                                    ArrayRef<LLVM::GEPArg>{int32_t(kernel.params.size())});
@@ -65,9 +67,10 @@ Value KernelBuilder::buffer(plan::Access access, plan::Element element, BufferRe
 
 Value KernelBuilder::scalar(plan::ArgAttr arg, Type type) {
   Value &known = scalarValues[arg];
-  if (known) return known;
-  Value slot = LLVM::GEPOp::create(entry, location, scalarsPointer.getType(), entry.getI64Type(), scalarsPointer,
-                                   ArrayRef<LLVM::GEPArg>{int32_t(launch.scalars.size())});
+  if (known)
+    return known;
+  Value slot = LLVM::GEPOp::create(entry, location, scalarsPointer.getType(), entry.getI64Type(),
+                                   scalarsPointer, ArrayRef<LLVM::GEPArg>{int32_t(launch.scalars.size())});
   launch.scalars.push_back(arg);
   return known = LLVM::LoadOp::create(entry, location, type, slot, /*alignment=*/8);
 }
@@ -76,12 +79,14 @@ Value KernelBuilder::integer(plan::ArgAttr arg) { return scalar(arg, body.getI64
 Value KernelBuilder::number(plan::ArgAttr arg) { return scalar(arg, body.getF32Type()); }
 
 Value KernelBuilder::extent(plan::ExprAttr extent) {
-  if (std::optional<int64_t> value = plan::constantValue(extent)) return i64(*value);
+  if (std::optional<int64_t> value = plan::constantValue(extent))
+    return i64(*value);
   return integer(plan::ArgAttr::get(body.getContext(), plan::ArgKind::extent, extent));
 }
 
 Value KernelBuilder::numberConstant(float value) {
-  return number(plan::ArgAttr::get(body.getContext(), plan::ArgKind::constant_f32, body.getF32FloatAttr(value)));
+  return number(
+      plan::ArgAttr::get(body.getContext(), plan::ArgKind::constant_f32, body.getF32FloatAttr(value)));
 }
 
 Value KernelBuilder::scratch(uint64_t bytes) {
@@ -92,7 +97,8 @@ Value KernelBuilder::scratch(uint64_t bytes) {
 }
 
 Value KernelBuilder::at(Value pointer, Type element, Value index) {
-  return LLVM::GEPOp::create(body, location, pointer.getType(), element, pointer, ArrayRef<LLVM::GEPArg>{index});
+  return LLVM::GEPOp::create(body, location, pointer.getType(), element, pointer,
+                             ArrayRef<LLVM::GEPArg>{index});
 }
 
 static unsigned alignmentOf(Type type) {
@@ -115,7 +121,8 @@ Value KernelBuilder::loadMasked(VectorType type, Value pointer, Value index, Val
 
 void KernelBuilder::storeMasked(Value value, Value pointer, Value index, Value mask) {
   Type element = cast<VectorType>(value.getType()).getElementType();
-  LLVM::MaskedStoreOp::create(body, location, value, at(pointer, element, index), mask, alignmentOf(value.getType()));
+  LLVM::MaskedStoreOp::create(body, location, value, at(pointer, element, index), mask,
+                              alignmentOf(value.getType()));
 }
 
 LaunchSpec KernelBuilder::finish() {
@@ -125,10 +132,13 @@ LaunchSpec KernelBuilder::finish() {
   llvm::raw_string_ostream stream(text);
   func.print(stream, OpPrintingFlags().useLocalScope().assumeVerified());
   // What a launch's caller sees is part of the kernel too.
-  for (auto [access, element] : kernel.params) stream << int(access) << "," << int(element) << ";";
+  for (auto [access, element] : kernel.params)
+    stream << int(access) << "," << int(element) << ";";
   stream << kernel.scratch;
-  llvm::XXH128_hash_t hash = llvm::xxh3_128bits(llvm::ArrayRef(reinterpret_cast<const uint8_t *>(text.data()), text.size()));
-  kernel.symbol = kernel.kind + "_" + llvm::utohexstr(hash.high64, true, 16) + llvm::utohexstr(hash.low64, true, 16);
+  llvm::XXH128_hash_t hash =
+      llvm::xxh3_128bits(llvm::ArrayRef(reinterpret_cast<const uint8_t *>(text.data()), text.size()));
+  kernel.symbol =
+      kernel.kind + "_" + llvm::utohexstr(hash.high64, true, 16) + llvm::utohexstr(hash.low64, true, 16);
   launch.symbol = kernel.symbol;
   auto [slot, fresh] = module.bySymbol.try_emplace(kernel.symbol, module.all.size());
   if (fresh) {
@@ -140,4 +150,4 @@ LaunchSpec KernelBuilder::finish() {
   return launch;
 }
 
-}  // namespace moe::cpu
+} // namespace moe::cpu

@@ -2,7 +2,8 @@
 //   1. classes: axes that carry the same index are united through every op's indexing;
 //   2. stages: outputs, reductions, and interior values that it pays to store;
 //   3. dimensions: classes ordered as the largest tensor has them, adjacent ones collapsed;
-//   4. nests: stages of equal dimensions, in an order that respects their needs, each with its vector dimension;
+//   4. nests: stages of equal dimensions, in an order that respects their needs, each with its vector
+//   dimension;
 //   5. units: the dimensions that all stages share, or chunks of a reduction.
 #include "passes/cpu/LoopAnalysis.h"
 #include "llvm/ADT/EquivalenceClasses.h"
@@ -28,8 +29,9 @@ double estimate(flow::Extent extent) {
 
 bool isLoopOp(Operation *op) {
   return isa<flow::ConstantOp, flow::IotaOp, flow::ExtentOp, flow::RandomOp, flow::ScalarOp, flow::IsFiniteOp,
-             flow::BroadcastOp, flow::ReshapeOp, flow::TransposeOp, flow::SliceOp, flow::PadOp, flow::ConcatOp,
-             flow::ReduceOp, flow::ArgmaxOp, flow::GatherOp, flow::ScatterAddOp, flow::WindowOp, flow::WindowSumOp>(op) ||
+             flow::BroadcastOp, flow::ReshapeOp, flow::TransposeOp, flow::SliceOp, flow::PadOp,
+             flow::ConcatOp, flow::ReduceOp, flow::ArgmaxOp, flow::GatherOp, flow::ScatterAddOp,
+             flow::WindowOp, flow::WindowSumOp>(op) ||
          op->hasTrait<flow::Elementwise>();
 }
 
@@ -45,13 +47,18 @@ SmallVector<ReshapeSegment> reshapeSegments(Type from, Type to) {
     // The shorter side takes the next axis until the products agree; sizes of 1 join where they stand.
     auto takeA = [&] { p = p * a[i++]; };
     auto takeB = [&] { q = q * b[j++]; };
-    if (i < a.size()) takeA();
-    if (j < b.size()) takeB();
+    if (i < a.size())
+      takeA();
+    if (j < b.size())
+      takeB();
     while (p != q && (i < a.size() || j < b.size())) {
       bool fromShorter = q.exactQuotient(p).has_value() && p != q;
-      if ((fromShorter || j == b.size()) && i < a.size()) takeA();
-      else if (j < b.size()) takeB();
-      else takeA();
+      if ((fromShorter || j == b.size()) && i < a.size())
+        takeA();
+      else if (j < b.size())
+        takeB();
+      else
+        takeA();
     }
     segment.fromLast = i;
     segment.toLast = j;
@@ -65,7 +72,8 @@ unsigned LoopAnalysis::classOf(Value value, unsigned axis) const {
   return found == valueBase.end() ? none : classOfAxis[found->second + axis];
 }
 unsigned LoopAnalysis::classOf(Operation *user, unsigned operand, unsigned axis) const {
-  if (inside(user->getOperand(operand))) return classOf(user->getOperand(operand), axis);
+  if (inside(user->getOperand(operand)))
+    return classOf(user->getOperand(operand), axis);
   auto found = useBase.find({user, operand});
   return found == useBase.end() ? none : classOfAxis[found->second + axis];
 }
@@ -92,7 +100,8 @@ public:
     if (succeeded(classes()) && succeeded(findStages()) && succeeded(findDims()) && succeeded(findNests()) &&
         succeeded(findUnits()))
       return std::move(a);
-    if (reason) *reason = why;
+    if (reason)
+      *reason = why;
     return std::nullopt;
   }
 
@@ -110,13 +119,16 @@ private:
     return (a.inside(value) ? a.valueBase[value] : a.useBase[{user, operand}]) + axis;
   }
   unsigned find(unsigned id) {
-    while (parent[id] != id) id = parent[id] = parent[parent[id]];
+    while (parent[id] != id)
+      id = parent[id] = parent[parent[id]];
     return id;
   }
   void unite(unsigned x, unsigned y) {
     x = find(x), y = find(y);
-    if (x == y) return;
-    if (extents[x] != extents[y]) mismatch = true;
+    if (x == y)
+      return;
+    if (extents[x] != extents[y])
+      mismatch = true;
     parent[std::max(x, y)] = std::min(x, y);
     pinned[std::min(x, y)] |= pinned[std::max(x, y)];
     irregular[std::min(x, y)] |= irregular[std::max(x, y)];
@@ -129,68 +141,84 @@ private:
       irregular.push_back(false);
     }
   }
-  // The axis is read at another index than its own loop's: what is stored along it may not be split among units, and
-  // the class does not collapse.
+  // The axis is read at another index than its own loop's: what is stored along it may not be split among
+  // units, and the class does not collapse.
   void markIrregular(Operation *user, unsigned operand, unsigned axis) {
     unsigned id = find(axisId(user, operand, axis));
     pinned[id] = true;
-    if (a.inside(user->getOperand(operand))) irregular[id] = true;
+    if (a.inside(user->getOperand(operand)))
+      irregular[id] = true;
   }
   void pin(unsigned id) { pinned[find(id)] = true; }
 
   LogicalResult classes() {
-    for (Operation *op : source.ops) a.members.insert(op);
+    for (Operation *op : source.ops)
+      a.members.insert(op);
     for (Operation *op : source.ops) {
       for (Value result : op->getResults()) {
         a.valueBase[result] = parent.size();
         addAxes(result);
       }
       for (auto [i, operand] : llvm::enumerate(op->getOperands())) {
-        if (a.inside(operand)) continue;
+        if (a.inside(operand))
+          continue;
         a.useBase[{op, i}] = parent.size();
         addAxes(operand);
       }
     }
     for (Operation *op : source.ops) {
       unsigned y = op->getNumResults() ? a.valueBase[op->getResult(0)] : 0;
-      auto same = [&](unsigned operand, unsigned axis, unsigned to) { unite(axisId(op, operand, axis), y + to); };
+      auto same = [&](unsigned operand, unsigned axis, unsigned to) {
+        unite(axisId(op, operand, axis), y + to);
+      };
       auto skew = [&](unsigned operand, unsigned axis, std::optional<unsigned> to) {
         markIrregular(op, operand, axis);
-        if (to) pin(y + *to);
+        if (to)
+          pin(y + *to);
       };
       if (auto reverse = dyn_cast<flow::ReverseGradientOp>(op)) {
-        for (int64_t i = 0; i < rank(reverse.getX()); ++i) same(0, i, i);
+        for (int64_t i = 0; i < rank(reverse.getX()); ++i)
+          same(0, i, i);
       } else if (op->hasTrait<flow::Elementwise>()) {
         for (unsigned operand = 0; operand < op->getNumOperands(); ++operand)
-          for (int64_t i = 0; i < rank(op->getOperand(operand)); ++i) same(operand, i, i);
+          for (int64_t i = 0; i < rank(op->getOperand(operand)); ++i)
+            same(operand, i, i);
       } else if (auto broadcast = dyn_cast<flow::BroadcastOp>(op)) {
         for (auto [i, to] : llvm::enumerate(broadcast.getDims()))
-          if (flow::Extent::of(broadcast.getX(), i) == flow::Extent::of(broadcast.getY(), to)) same(0, i, to);
+          if (flow::Extent::of(broadcast.getX(), i) == flow::Extent::of(broadcast.getY(), to))
+            same(0, i, to);
       } else if (auto transpose = dyn_cast<flow::TransposeOp>(op)) {
-        for (auto [i, from] : llvm::enumerate(transpose.getPerm())) same(0, from, i);
+        for (auto [i, from] : llvm::enumerate(transpose.getPerm()))
+          same(0, from, i);
       } else if (auto reshape = dyn_cast<flow::ReshapeOp>(op)) {
         for (ReshapeSegment s : reshapeSegments(reshape.getX().getType(), reshape.getY().getType())) {
           // Axes of extent 1 carry no index; what else is left of the segment decides.
           SmallVector<unsigned> from, to;
           for (unsigned i = s.fromFirst; i < s.fromLast; ++i)
-            if (!extents[axisId(op, 0, i)].isConstant(1)) from.push_back(i);
+            if (!extents[axisId(op, 0, i)].isConstant(1))
+              from.push_back(i);
           for (unsigned i = s.toFirst; i < s.toLast; ++i)
-            if (!extents[y + i].isConstant(1)) to.push_back(i);
+            if (!extents[y + i].isConstant(1))
+              to.push_back(i);
           if (from.size() == 1 && to.size() == 1) {
             same(0, from[0], to[0]);
             continue;
           }
-          for (unsigned i : from) markIrregular(op, 0, i);
-          for (unsigned i : to) pin(y + i);
+          for (unsigned i : from)
+            markIrregular(op, 0, i);
+          for (unsigned i : to)
+            pin(y + i);
         }
       } else if (auto slice = dyn_cast<flow::SliceOp>(op)) {
         for (int64_t i = 0; i < rank(slice.getX()); ++i) {
-          bool whole = slice.getStarts()[i] == 0 && slice.getStrides()[i] == 1 && extents[axisId(op, 0, i)] == extents[y + i];
+          bool whole = slice.getStarts()[i] == 0 && slice.getStrides()[i] == 1 &&
+                       extents[axisId(op, 0, i)] == extents[y + i];
           whole ? same(0, i, i) : skew(0, i, i);
         }
       } else if (auto pad = dyn_cast<flow::PadOp>(op)) {
         for (int64_t i = 0; i < rank(pad.getX()); ++i) {
-          bool whole = pad.getLow()[i] == 0 && pad.getInterior()[i] == 0 && extents[axisId(op, 0, i)] == extents[y + i];
+          bool whole = pad.getLow()[i] == 0 && pad.getInterior()[i] == 0 &&
+                       extents[axisId(op, 0, i)] == extents[y + i];
           whole ? same(0, i, i) : skew(0, i, i);
         }
       } else if (auto concat = dyn_cast<flow::ConcatOp>(op)) {
@@ -200,42 +228,57 @@ private:
       } else if (auto reduce = dyn_cast<flow::ReduceOp>(op)) {
         unsigned to = 0;
         for (int64_t i = 0; i < rank(reduce.getX()); ++i)
-          if (!llvm::is_contained(reduce.getAxes(), i)) same(0, i, to++);
+          if (!llvm::is_contained(reduce.getAxes(), i))
+            same(0, i, to++);
       } else if (auto argmax = dyn_cast<flow::ArgmaxOp>(op)) {
         unsigned to = 0;
         for (int64_t i = 0; i < rank(argmax.getX()); ++i)
           i == int64_t(argmax.getAxis()) ? pin(axisId(op, 0, i)) : same(0, i, to++);
       } else if (auto gather = dyn_cast<flow::GatherOp>(op)) {
         int64_t leading = rank(gather.getIndex());
-        for (int64_t i = 0; i < leading; ++i) same(1, i, i);
+        for (int64_t i = 0; i < leading; ++i)
+          same(1, i, i);
         markIrregular(op, 0, 0);
-        for (int64_t i = 1; i < rank(gather.getTable()); ++i) same(0, i, leading + i - 1);
+        for (int64_t i = 1; i < rank(gather.getTable()); ++i)
+          same(0, i, leading + i - 1);
       } else if (auto scatter = dyn_cast<flow::ScatterAddOp>(op)) {
         int64_t leading = rank(scatter.getIndex());
-        for (int64_t i = 0; i < leading; ++i) unite(axisId(op, 0, i), axisId(op, 1, i));
+        for (int64_t i = 0; i < leading; ++i)
+          unite(axisId(op, 0, i), axisId(op, 1, i));
         pin(y);
-        for (int64_t i = leading; i < rank(scatter.getRows()); ++i) same(1, i, i - leading + 1);
+        for (int64_t i = leading; i < rank(scatter.getRows()); ++i)
+          same(1, i, i - leading + 1);
       } else if (isa<flow::WindowOp>(op)) {
-        for (unsigned i : {0, 1}) same(0, i, i);
-        for (unsigned i : {2, 3}) skew(0, i, i);
-        for (unsigned i : {4, 5}) pin(y + i);
+        for (unsigned i : {0, 1})
+          same(0, i, i);
+        for (unsigned i : {2, 3})
+          skew(0, i, i);
+        for (unsigned i : {4, 5})
+          pin(y + i);
       } else if (isa<flow::WindowSumOp>(op)) {
-        for (unsigned i : {0, 1}) same(0, i, i);
-        for (unsigned i : {2, 3}) skew(0, i, i);
-        for (unsigned i : {4, 5}) pin(axisId(op, 0, i));
+        for (unsigned i : {0, 1})
+          same(0, i, i);
+        for (unsigned i : {2, 3})
+          skew(0, i, i);
+        for (unsigned i : {4, 5})
+          pin(axisId(op, 0, i));
       } else if (auto random = dyn_cast<flow::RandomOp>(op)) {
         if (random.getIndex())
-          for (int64_t i = 0; i < rank(random.getY()); ++i) same(0, i, i);
+          for (int64_t i = 0; i < rank(random.getY()); ++i)
+            same(0, i, i);
         else
-          for (int64_t i = 0; i < rank(random.getY()); ++i) pin(y + i);
+          for (int64_t i = 0; i < rank(random.getY()); ++i)
+            pin(y + i);
       } else if (auto iota = dyn_cast<flow::IotaOp>(op)) {
         pin(y + iota.getAxis());
       } else if (!isLoopOp(op)) {
         return fail("'" + op->getName().getStringRef() + "' has an emitter of its own");
       }
     }
-    if (mismatch) return fail("an axis would carry two extents");
-    // Compact numbers, none for extents of 1; a value with one class on two axes would need two indices for one loop.
+    if (mismatch)
+      return fail("an axis would carry two extents");
+    // Compact numbers, none for extents of 1; a value with one class on two axes would need two indices for
+    // one loop.
     DenseMap<unsigned, unsigned> numbers;
     a.classOfAxis.resize(parent.size());
     for (unsigned id = 0; id < parent.size(); ++id) {
@@ -255,12 +298,14 @@ private:
     auto distinct = [&](unsigned base, int64_t rank) {
       llvm::SmallDenseSet<unsigned> seen;
       for (int64_t i = 0; i < rank; ++i)
-        if (unsigned c = a.classOfAxis[base + i]; c != LoopAnalysis::none && !seen.insert(c).second) return false;
+        if (unsigned c = a.classOfAxis[base + i]; c != LoopAnalysis::none && !seen.insert(c).second)
+          return false;
       return true;
     };
     for (Operation *op : source.ops)
       for (Value result : op->getResults())
-        if (!distinct(a.valueBase[result], rank(result))) return fail("one index would run along two axes of a value");
+        if (!distinct(a.valueBase[result], rank(result)))
+          return fail("one index would run along two axes of a value");
     return success();
   }
 
@@ -268,28 +313,33 @@ private:
   SmallVector<unsigned> classesOf(Value value) {
     SmallVector<unsigned> found;
     for (int64_t i = 0; i < rank(value); ++i)
-      if (unsigned c = a.classOf(value, i); c != LoopAnalysis::none) found.push_back(c);
+      if (unsigned c = a.classOf(value, i); c != LoopAnalysis::none)
+        found.push_back(c);
     return found;
   }
   // Classes that a reduction combines over.
   SmallVector<unsigned> reducedClasses(Operation *op) {
     SmallVector<unsigned> found;
     auto take = [&](unsigned operand, unsigned axis) {
-      if (unsigned c = a.classOf(op, operand, axis); c != LoopAnalysis::none) found.push_back(c);
+      if (unsigned c = a.classOf(op, operand, axis); c != LoopAnalysis::none)
+        found.push_back(c);
     };
     if (auto reduce = dyn_cast<flow::ReduceOp>(op)) {
-      for (int64_t axis : reduce.getAxes()) take(0, axis);
+      for (int64_t axis : reduce.getAxes())
+        take(0, axis);
     } else if (auto argmax = dyn_cast<flow::ArgmaxOp>(op)) {
       take(0, argmax.getAxis());
     } else if (isa<flow::WindowSumOp>(op)) {
       take(0, 4), take(0, 5);
     } else if (auto scatter = dyn_cast<flow::ScatterAddOp>(op)) {
-      for (int64_t i = 0; i < rank(scatter.getIndex()); ++i) take(0, i);
+      for (int64_t i = 0; i < rank(scatter.getIndex()); ++i)
+        take(0, i);
     }
     return found;
   }
   void addStage(Value value) {
-    if (!a.stageIndex.try_emplace(value, a.stages.size()).second) return;
+    if (!a.stageIndex.try_emplace(value, a.stages.size()).second)
+      return;
     LoopStage stage;
     stage.value = value;
     stage.reduces = reducesByItself(value.getDefiningOp());
@@ -303,38 +353,49 @@ private:
       return;
     }
     for (Operation *user : value.getUsers())
-      if (a.members.contains(user) && user->getNumResults()) consumers(user->getResult(0), found, depth + 1);
+      if (a.members.contains(user) && user->getNumResults())
+        consumers(user->getResult(0), found, depth + 1);
   }
   // Work behind a value that is computed in place: more than loads and a few additions.
   bool isWorthKeeping(Value value, unsigned depth = 0) {
     Operation *op = value.getDefiningOp();
-    if (!op || !a.inside(value) || isStage(value) || isa<flow::ConstantOp, flow::ScalarOp, flow::ExtentOp>(op)) return false;
-    if (isMoreThanALoad(op)) return true;
-    if (depth > 8) return true;
+    if (!op || !a.inside(value) || isStage(value) ||
+        isa<flow::ConstantOp, flow::ScalarOp, flow::ExtentOp>(op))
+      return false;
+    if (isMoreThanALoad(op))
+      return true;
+    if (depth > 8)
+      return true;
     return llvm::any_of(op->getOperands(), [&](Value operand) { return isWorthKeeping(operand, depth + 1); });
   }
   LogicalResult findStages() {
-    if (source.outputs.empty()) return fail("nothing leaves the group");
+    if (source.outputs.empty())
+      return fail("nothing leaves the group");
     for (Value output : source.outputs)
-      if (!a.inside(output)) return fail("an output comes from outside");
+      if (!a.inside(output))
+        return fail("an output comes from outside");
     for (Operation *op : source.ops)
       for (Value result : op->getResults())
-        if (reducesByItself(op) || llvm::is_contained(source.outputs, result)) addStage(result);
+        if (reducesByItself(op) || llvm::is_contained(source.outputs, result))
+          addStage(result);
     // Common to all stages so far: storing more may not take from what units run over, so it is left aside.
     shared = sharedClasses();
     auto own = [&](ArrayRef<unsigned> all) {
       SmallVector<unsigned> rest;
       for (unsigned c : all)
-        if (!shared.contains(c)) rest.push_back(c);
+        if (!shared.contains(c))
+          rest.push_back(c);
       return rest;
     };
     auto bytes = [&](ArrayRef<unsigned> all) {
       int64_t product = 4;
       for (unsigned c : all) {
         std::optional<int64_t> extent = classExtent[c].constantValue();
-        if (!extent || *extent > savedBytes) return int64_t(savedBytes) + 1;
+        if (!extent || *extent > savedBytes)
+          return int64_t(savedBytes) + 1;
         product *= *extent;
-        if (product > savedBytes) return product;
+        if (product > savedBytes)
+          return product;
       }
       return product;
     };
@@ -343,40 +404,51 @@ private:
     for (Operation *op : source.ops) {
       if (auto broadcast = dyn_cast<flow::BroadcastOp>(op)) {
         Value x = broadcast.getX();
-        if (!a.inside(x) || isStage(x) || !isWorthKeeping(x)) continue;
+        if (!a.inside(x) || isStage(x) || !isWorthKeeping(x))
+          continue;
         SmallVector<unsigned> few = own(classesOf(x)), many = own(classesOf(broadcast.getY()));
-        if (few.empty() || few.size() >= many.size() || bytes(few) > savedBytes) continue;
+        if (few.empty() || few.size() >= many.size() || bytes(few) > savedBytes)
+          continue;
         // What several units share is cheaper from its source than once a unit.
-        if (llvm::any_of(shared, [&](unsigned c) { return !llvm::is_contained(classesOf(x), c); })) continue;
+        if (llvm::any_of(shared, [&](unsigned c) { return !llvm::is_contained(classesOf(x), c); }))
+          continue;
         kept.push_back(x);
       }
     }
-    for (Value value : kept) addStage(value);
+    for (Value value : kept)
+      addStage(value);
     for (Operation *op : source.ops) {
-      if (!isDear(op) || isStage(op->getResult(0))) continue;
+      if (!isDear(op) || isStage(op->getResult(0)))
+        continue;
       llvm::SmallSetVector<Operation *, 8> users;
       for (Operation *user : op->getResult(0).getUsers())
-        if (a.members.contains(user) && user->getNumResults()) consumers(user->getResult(0), users);
+        if (a.members.contains(user) && user->getNumResults())
+          consumers(user->getResult(0), users);
       llvm::SmallDenseSet<uint64_t> signatures;
-      for (Operation *user : users) signatures.insert(signatureOf(user->getResult(0)));
+      for (Operation *user : users)
+        signatures.insert(signatureOf(user->getResult(0)));
       SmallVector<unsigned> rest = own(classesOf(op->getResult(0)));
       if (signatures.size() > 1 && !rest.empty() && bytes(rest) <= savedBytes &&
-          llvm::all_of(shared, [&](unsigned c) { return llvm::is_contained(classesOf(op->getResult(0)), c); }))
+          llvm::all_of(shared,
+                       [&](unsigned c) { return llvm::is_contained(classesOf(op->getResult(0)), c); }))
         addStage(op->getResult(0));
     }
     // In program order, so that every stage follows what it needs.
     DenseMap<Operation *, unsigned> order;
-    for (auto [i, op] : llvm::enumerate(source.ops)) order[op] = i;
+    for (auto [i, op] : llvm::enumerate(source.ops))
+      order[op] = i;
     llvm::sort(a.stages, [&](const LoopStage &x, const LoopStage &y) {
       return order[x.value.getDefiningOp()] < order[y.value.getDefiningOp()];
     });
-    for (auto [i, stage] : llvm::enumerate(a.stages)) a.stageIndex[stage.value] = i;
+    for (auto [i, stage] : llvm::enumerate(a.stages))
+      a.stageIndex[stage.value] = i;
     shared = sharedClasses();
     return success();
   }
   uint64_t signatureOf(Value value) {
     SmallVector<unsigned> parallel = classesOf(value), reduced;
-    if (reducesByItself(value.getDefiningOp())) reduced = reducedClasses(value.getDefiningOp());
+    if (reducesByItself(value.getDefiningOp()))
+      reduced = reducedClasses(value.getDefiningOp());
     llvm::sort(parallel);
     llvm::sort(reduced);
     return llvm::hash_combine(llvm::hash_combine_range(parallel), llvm::hash_combine_range(reduced));
@@ -386,24 +458,28 @@ private:
     bool first = true;
     for (LoopStage &stage : a.stages) {
       SmallVector<unsigned> own = classesOf(stage.value);
-      if (first) common.insert(own.begin(), own.end());
+      if (first)
+        common.insert(own.begin(), own.end());
       else
         for (unsigned c : SmallVector<unsigned>(common.begin(), common.end()))
-          if (!llvm::is_contained(own, c)) common.erase(c);
+          if (!llvm::is_contained(own, c))
+            common.erase(c);
       first = false;
     }
     for (unsigned c : SmallVector<unsigned>(common.begin(), common.end()))
-      if (classIrregular[c]) common.erase(c);
+      if (classIrregular[c])
+        common.erase(c);
     return common;
   }
 
   // --- 3. dimensions
   struct Tensor {
-    SmallVector<unsigned> classes;  // in layout order
+    SmallVector<unsigned> classes; // in layout order
     double elements;
   };
   static SmallVector<int64_t> orderOf(Layout layout, int64_t rank) {
-    if (!layout.empty()) return SmallVector<int64_t>(layout.begin(), layout.end());
+    if (!layout.empty())
+      return SmallVector<int64_t>(layout.begin(), layout.end());
     return llvm::to_vector(llvm::seq<int64_t>(0, rank));
   }
   LogicalResult findDims() {
@@ -411,15 +487,18 @@ private:
     for (Value output : source.outputs) {
       Tensor tensor{{}, estimate(flow::elementsOf(output.getType()))};
       for (int64_t axis : orderOf(source.layout(output), rank(output)))
-        if (unsigned c = a.classOf(output, axis); c != LoopAnalysis::none) tensor.classes.push_back(c);
+        if (unsigned c = a.classOf(output, axis); c != LoopAnalysis::none)
+          tensor.classes.push_back(c);
       tensors.push_back(tensor);
     }
     for (Operation *op : source.ops) {
       for (auto [i, operand] : llvm::enumerate(op->getOperands())) {
-        if (a.inside(operand)) continue;
+        if (a.inside(operand))
+          continue;
         Tensor tensor{{}, estimate(flow::elementsOf(operand.getType()))};
         for (int64_t axis : orderOf(source.layout(operand), rank(operand)))
-          if (unsigned c = a.classOf(op, i, axis); c != LoopAnalysis::none) tensor.classes.push_back(c);
+          if (unsigned c = a.classOf(op, i, axis); c != LoopAnalysis::none)
+            tensor.classes.push_back(c);
         tensors.push_back(tensor);
       }
     }
@@ -428,17 +507,24 @@ private:
     std::vector<std::pair<SmallVector<unsigned>, SmallVector<unsigned>>> spaces;
     for (LoopStage &stage : a.stages) {
       SmallVector<unsigned> parallel = classesOf(stage.value), reduced;
-      if (stage.reduces) reduced = reducedClasses(stage.value.getDefiningOp());
-      for (unsigned c : parallel) loops.insert(c);
-      for (unsigned c : reduced) loops.insert(c);
+      if (stage.reduces)
+        reduced = reducedClasses(stage.value.getDefiningOp());
+      for (unsigned c : parallel)
+        loops.insert(c);
+      for (unsigned c : reduced)
+        loops.insert(c);
       spaces.push_back({parallel, reduced});
     }
     std::vector<Tensor *> bySize;
-    for (Tensor &tensor : tensors) bySize.push_back(&tensor);
-    llvm::sort(bySize, [](Tensor *x, Tensor *y) { return x->elements != y->elements ? x->elements > y->elements : x < y; });
+    for (Tensor &tensor : tensors)
+      bySize.push_back(&tensor);
+    llvm::sort(bySize, [](Tensor *x, Tensor *y) {
+      return x->elements != y->elements ? x->elements > y->elements : x < y;
+    });
     SmallVector<unsigned> order;
     auto place = [&](ArrayRef<unsigned> list) {
-      // New classes go after the one that they follow in this tensor, or before the first known one, or to the end.
+      // New classes go after the one that they follow in this tensor, or before the first known one, or to
+      // the end.
       size_t at = order.size();
       for (unsigned c : list)
         if (auto found = llvm::find(order, c); found != order.end()) {
@@ -446,7 +532,8 @@ private:
           break;
         }
       for (unsigned c : list) {
-        if (!loops.contains(c)) continue;
+        if (!loops.contains(c))
+          continue;
         auto found = llvm::find(order, c);
         if (found != order.end()) {
           at = found - order.begin() + 1;
@@ -456,17 +543,24 @@ private:
         ++at;
       }
     };
-    for (Tensor *tensor : bySize) place(tensor->classes);
-    for (auto &[parallel, reduced] : spaces) place(parallel), place(reduced);
+    for (Tensor *tensor : bySize)
+      place(tensor->classes);
+    for (auto &[parallel, reduced] : spaces)
+      place(parallel), place(reduced);
 
-    // Two neighbours collapse where every tensor has both, side by side, or neither, and every stage treats them alike.
+    // Two neighbours collapse where every tensor has both, side by side, or neither, and every stage treats
+    // them alike.
     auto together = [&](unsigned x, unsigned y) {
-      if (classPinned[x] || classPinned[y]) return false;
-      if (shared.contains(x) != shared.contains(y)) return false;
+      if (classPinned[x] || classPinned[y])
+        return false;
+      if (shared.contains(x) != shared.contains(y))
+        return false;
       for (Tensor &tensor : tensors) {
         auto ix = llvm::find(tensor.classes, x), iy = llvm::find(tensor.classes, y);
-        if ((ix == tensor.classes.end()) != (iy == tensor.classes.end())) return false;
-        if (ix != tensor.classes.end() && ix + 1 != iy) return false;
+        if ((ix == tensor.classes.end()) != (iy == tensor.classes.end()))
+          return false;
+        if (ix != tensor.classes.end() && ix + 1 != iy)
+          return false;
       }
       for (auto &[parallel, reduced] : spaces)
         if (llvm::is_contained(parallel, x) != llvm::is_contained(parallel, y) ||
@@ -487,7 +581,8 @@ private:
     auto dimsOf = [&](ArrayRef<unsigned> list) {
       SmallVector<unsigned> found;
       for (unsigned c : list)
-        if (!llvm::is_contained(found, a.dimOfClass[c])) found.push_back(a.dimOfClass[c]);
+        if (!llvm::is_contained(found, a.dimOfClass[c]))
+          found.push_back(a.dimOfClass[c]);
       llvm::sort(found);
       return found;
     };
@@ -501,11 +596,12 @@ private:
   // --- 4. nests
   // What a stage's expression reads: stages, by whether they are read at the same index, and leaves.
   struct Reads {
-    llvm::SmallDenseMap<Value, bool> stages;   // true: through elementwise ops alone
+    llvm::SmallDenseMap<Value, bool> stages; // true: through elementwise ops alone
     SmallVector<std::pair<Operation *, unsigned>> leaves;
   };
   void collect(Value value, bool straight, Reads &reads, llvm::DenseSet<std::pair<Value, unsigned>> &seen) {
-    if (!seen.insert({value, straight}).second) return;
+    if (!seen.insert({value, straight}).second)
+      return;
     Operation *op = value.getDefiningOp();
     bool elementwise = op->hasTrait<flow::Elementwise>();
     for (auto [i, operand] : llvm::enumerate(op->getOperands())) {
@@ -515,7 +611,8 @@ private:
       }
       if (isStage(operand)) {
         auto [slot, fresh] = reads.stages.try_emplace(operand, straight && elementwise);
-        if (!fresh) slot->second &= straight && elementwise;
+        if (!fresh)
+          slot->second &= straight && elementwise;
       } else {
         collect(operand, straight && elementwise, reads, seen);
       }
@@ -536,7 +633,8 @@ private:
       auto fits = [&](const LoopNest &n) {
         return n.dims == stage.dims && n.reduced == stage.reduced && n.reduces == stage.reduces;
       };
-      while (nest < a.nests.size() && !fits(a.nests[nest])) ++nest;
+      while (nest < a.nests.size() && !fits(a.nests[nest]))
+        ++nest;
       if (nest == a.nests.size()) {
         a.nests.emplace_back();
         a.nests.back().dims = stage.dims;
@@ -547,7 +645,8 @@ private:
       a.nests[nest].stages.push_back(i);
       all.push_back(std::move(reads));
     }
-    for (size_t i = 0; i < a.nests.size(); ++i) chooseVector(i, LoopAnalysis::none);
+    for (size_t i = 0; i < a.nests.size(); ++i)
+      chooseVector(i, LoopAnalysis::none);
     return success();
   }
   // Lanes run where most of what a nest touches is contiguous; never along `except`.
@@ -557,9 +656,11 @@ private:
     std::map<unsigned, double> score;
     auto vote = [&](ArrayRef<unsigned> ordered, double weight) {
       for (unsigned c : llvm::reverse(ordered)) {
-        if (a.dimOfClass[c] == LoopAnalysis::none || a.dimOfClass[c] == except) continue;
+        if (a.dimOfClass[c] == LoopAnalysis::none || a.dimOfClass[c] == except)
+          continue;
         unsigned d = a.dimOfClass[c];
-        if (llvm::is_contained(nest.dims, d) || llvm::is_contained(nest.reduced, d)) score[d] += weight;
+        if (llvm::is_contained(nest.dims, d) || llvm::is_contained(nest.reduced, d))
+          score[d] += weight;
         return;
       }
     };
@@ -568,24 +669,28 @@ private:
       if (stage.output) {
         SmallVector<unsigned> classes;
         for (int64_t axis : orderOf(source.layout(stage.value), rank(stage.value)))
-          if (unsigned c = a.classOf(stage.value, axis); c != LoopAnalysis::none) classes.push_back(c);
+          if (unsigned c = a.classOf(stage.value, axis); c != LoopAnalysis::none)
+            classes.push_back(c);
         vote(classes, estimate(flow::elementsOf(stage.value.getType())));
       }
       for (auto [op, operand] : all[s].leaves) {
         Value value = op->getOperand(operand);
         SmallVector<unsigned> classes;
         for (int64_t axis : orderOf(source.layout(value), rank(value)))
-          if (unsigned c = a.classOf(op, operand, axis); c != LoopAnalysis::none) classes.push_back(c);
+          if (unsigned c = a.classOf(op, operand, axis); c != LoopAnalysis::none)
+            classes.push_back(c);
         // A view's operand has classes of its own; its result's innermost axis stands for them.
         bool known = !classes.empty() && a.dimOfClass[classes.back()] != LoopAnalysis::none;
-        if (!known && op->getNumResults()) classes = classesOf(op->getResult(0));
+        if (!known && op->getNumResults())
+          classes = classesOf(op->getResult(0));
         vote(classes, estimate(flow::elementsOf(value.getType())));
       }
       for (auto [value, straight] : all[s].stages) {
         const LoopStage &need = a.stages[a.stageIndex[value]];
         if (!need.dims.empty()) {
           unsigned d = need.dims.back();
-          if (d == except) continue;
+          if (d == except)
+            continue;
           if (llvm::is_contained(nest.dims, d) || llvm::is_contained(nest.reduced, d))
             score[d] += 0.5 * estimate(flow::elementsOf(value.getType()));
         }
@@ -593,30 +698,35 @@ private:
     }
     double best = -1;
     for (auto [d, weight] : score)
-      if (weight > best) best = weight, nest.vector = d;
+      if (weight > best)
+        best = weight, nest.vector = d;
     if (nest.vector < 0) {
       // Nothing in memory: the longest loop, rather one that units do not run over.
       auto longest = [&](bool sharedToo) {
         for (unsigned d : llvm::concat<unsigned>(nest.dims, nest.reduced)) {
           double extent = estimate(a.dims[d].extent);
-          if (d == except || extent <= best || (!sharedToo && shared.contains(a.dims[d].classes.back()))) continue;
+          if (d == except || extent <= best || (!sharedToo && shared.contains(a.dims[d].classes.back())))
+            continue;
           best = extent;
           nest.vector = d;
         }
       };
       longest(false);
-      if (nest.vector < 0) longest(true);
+      if (nest.vector < 0)
+        longest(true);
     }
   }
 
   // --- 5. units
   double volume(const LoopNest &nest) {
     double product = 1;
-    for (unsigned d : llvm::concat<const unsigned>(nest.dims, nest.reduced)) product *= estimate(a.dims[d].extent);
+    for (unsigned d : llvm::concat<const unsigned>(nest.dims, nest.reduced))
+      product *= estimate(a.dims[d].extent);
     return product * nest.stages.size();
   }
   LogicalResult findUnits() {
-    for (LoopNest &nest : a.nests) a.work += volume(nest);
+    for (LoopNest &nest : a.nests)
+      a.work += volume(nest);
     SmallVector<unsigned> capable;
     for (unsigned d = 0; d < a.dims.size(); ++d)
       if (llvm::all_of(a.stages, [&](LoopStage &s) { return llvm::is_contained(s.dims, d); }) &&
@@ -628,20 +738,25 @@ private:
       double extent = estimate(a.dims[d].extent), rest = inner / extent;
       double along = 0;
       for (LoopNest &nest : a.nests)
-        if (nest.vector == int(d)) along += volume(nest);
+        if (nest.vector == int(d))
+          along += volume(nest);
       bool vector = llvm::all_of(a.nests, [&](LoopNest &n) { return n.vector == int(d); });
-      if (!vector && along > 0.25 * a.work) continue;
+      if (!vector && along > 0.25 * a.work)
+        continue;
       // Small nests that would run their lanes along what units take do without.
       if (!vector)
         for (auto [i, nest] : llvm::enumerate(a.nests))
-          if (nest.vector == int(d)) chooseVector(i, d);
-      if (inner < unitWork && !a.units.empty()) break;
+          if (nest.vector == int(d))
+            chooseVector(i, d);
+      if (inner < unitWork && !a.units.empty())
+        break;
       a.units.push_back(d);
       inner = rest;
       a.parallelism *= extent;
       if (vector || rest < unitWork) {
         a.chunk = std::max<int64_t>(1, int64_t(unitWork / rest));
-        if (vector) a.chunk = (a.chunk + lanes - 1) / lanes * lanes, a.vectorChunk = true;
+        if (vector)
+          a.chunk = (a.chunk + lanes - 1) / lanes * lanes, a.vectorChunk = true;
         if (std::optional<int64_t> known = a.dims[d].extent.constantValue(); known && *known < a.chunk) {
           // One unit takes it all: the same as no unit at all, but for the dimensions before it.
           a.chunk = vector ? (*known + lanes - 1) / lanes * lanes : *known;
@@ -654,49 +769,63 @@ private:
     // What is stored in scratch has to have a size.
     int64_t total = 0;
     for (LoopStage &stage : a.stages) {
-      if (stage.output || a.split) continue;
+      if (stage.output || a.split)
+        continue;
       int64_t bytes = 4;
       for (unsigned d : stage.dims) {
-        if (llvm::is_contained(a.units, d)) continue;
+        if (llvm::is_contained(a.units, d))
+          continue;
         std::optional<int64_t> extent = a.dims[d].extent.constantValue();
-        if (!extent) return fail("an intermediate value's size is known only when a batch is bound");
-        if (*extent > scratchBytes || (bytes *= *extent) > scratchBytes) return fail("an intermediate value is too large for scratch");
+        if (!extent)
+          return fail("an intermediate value's size is known only when a batch is bound");
+        if (*extent > scratchBytes || (bytes *= *extent) > scratchBytes)
+          return fail("an intermediate value is too large for scratch");
       }
       total += bytes;
     }
-    if (total > scratchBytes) return fail("the intermediate values are too large for scratch");
+    if (total > scratchBytes)
+      return fail("the intermediate values are too large for scratch");
     return success();
   }
   // Where units are few and a first nest of reductions does nearly all the work, that nest is cut.
   void considerSplit() {
-    if (a.parallelism >= 4 || a.work < splitFrom) return;
+    if (a.parallelism >= 4 || a.work < splitFrom)
+      return;
     const LoopNest &first = a.nests.front();
-    if (first.reduced.empty() || volume(first) < 0.9 * a.work) return;
+    if (first.reduced.empty() || volume(first) < 0.9 * a.work)
+      return;
     for (LoopStage &stage : a.stages) {
       if (stage.nest == 0) {
-        if (!stage.reduces || !isa<flow::ReduceOp>(stage.value.getDefiningOp())) return;
+        if (!stage.reduces || !isa<flow::ReduceOp>(stage.value.getDefiningOp()))
+          return;
       } else {
         // The rest runs in the second kernel, which knows nothing of the reduced dimensions.
         for (unsigned d : first.reduced)
-          if (llvm::is_contained(stage.dims, d) || llvm::is_contained(stage.reduced, d)) return;
+          if (llvm::is_contained(stage.dims, d) || llvm::is_contained(stage.reduced, d))
+            return;
       }
     }
     int64_t kept = 0;
     for (LoopStage &stage : a.stages) {
-      if (stage.output) continue;
+      if (stage.output)
+        continue;
       int64_t bytes = 4;
       for (unsigned d : stage.dims) {
         std::optional<int64_t> extent = a.dims[d].extent.constantValue();
-        if (!extent || *extent > savedBytes || (bytes *= *extent) > savedBytes) return;
+        if (!extent || *extent > savedBytes || (bytes *= *extent) > savedBytes)
+          return;
       }
-      if ((kept += bytes) > savedBytes) return;
+      if ((kept += bytes) > savedBytes)
+        return;
     }
     // The outermost reduced dimension in memory; not the lanes' unless it is the only one.
     unsigned d = first.reduced.front();
     double extent = estimate(a.dims[d].extent), rest = volume(first) / extent;
     int64_t chunk = std::max<int64_t>(1, int64_t(splitPiece / rest));
-    if (first.vector == int(d)) chunk = (chunk + 63) / 64 * 64;
-    if (extent / chunk < 2) return;
+    if (first.vector == int(d))
+      chunk = (chunk + 63) / 64 * 64;
+    if (extent / chunk < 2)
+      return;
     a.split = true;
     a.splitDim = d;
     a.splitChunk = chunk;
@@ -707,7 +836,7 @@ private:
   const LoopSource &source;
   const CpuTarget &target;
   LoopAnalysis a;
-  std::vector<Reads> all;               // by stage
+  std::vector<Reads> all; // by stage
   std::string why;
   bool mismatch = false;
   SmallVector<unsigned> parent;
@@ -716,8 +845,9 @@ private:
   llvm::SmallDenseSet<unsigned> shared;
 };
 
-std::optional<LoopAnalysis> LoopAnalysis::run(const LoopSource &source, const CpuTarget &target, std::string *reason) {
+std::optional<LoopAnalysis> LoopAnalysis::run(const LoopSource &source, const CpuTarget &target,
+                                              std::string *reason) {
   return LoopAnalyzer(source, target).run(reason);
 }
 
-}  // namespace moe::cpu
+} // namespace moe::cpu

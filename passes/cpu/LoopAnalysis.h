@@ -1,9 +1,9 @@
-// How a set of flow ops runs as one loop kernel. Fusion asks whether a set can, and what parallelism it has; the
-// emitter follows the answer. Axes of all values that always carry the same index are one class; classes that lie side
-// by side in every tensor are one dimension. A stage is a value that is stored (an output, a reduction, something dear
-// that several nests read); everything else is computed where it is used. Stages with the same dimensions share a nest.
-// Dimensions that every stage has are split among work units; where there are none, a reduction is cut into chunks
-// whose partial results a second kernel combines.
+// How a set of flow ops runs as one loop kernel. Fusion asks whether a set can, and what parallelism it has;
+// the emitter follows the answer. Axes of all values that always carry the same index are one class; classes
+// that lie side by side in every tensor are one dimension. A stage is a value that is stored (an output, a
+// reduction, something dear that several nests read); everything else is computed where it is used. Stages
+// with the same dimensions share a nest. Dimensions that every stage has are split among work units; where
+// there are none, a reduction is cut into chunks whose partial results a second kernel combines.
 #pragma once
 #include "dialects/flow/Flow.h"
 #include "passes/cpu/CpuTarget.h"
@@ -18,30 +18,30 @@ namespace moe::cpu {
 struct LoopSource {
   llvm::SmallVector<mlir::Operation *> ops;
   llvm::SmallVector<mlir::Value> outputs;
-  llvm::function_ref<Layout(mlir::Value)> layout;  // of outputs, and of values that come from outside
+  llvm::function_ref<Layout(mlir::Value)> layout; // of outputs, and of values that come from outside
 };
 
 // Ops that a loop kernel can run, whatever is around them.
 bool isLoopOp(mlir::Operation *op);
 
 struct LoopDim {
-  llvm::SmallVector<unsigned> classes;  // outermost first; the last one carries the index, the others are 0
+  llvm::SmallVector<unsigned> classes; // outermost first; the last one carries the index, the others are 0
   flow::Extent extent;
 };
 
 struct LoopStage {
   mlir::Value value;
-  bool reduces = false;                 // combines over `reduced`
+  bool reduces = false; // combines over `reduced`
   bool output = false;
-  llvm::SmallVector<unsigned> dims, reduced;  // in loop order
+  llvm::SmallVector<unsigned> dims, reduced; // in loop order
   unsigned nest = 0;
 };
 
 struct LoopNest {
   llvm::SmallVector<unsigned> dims, reduced;
   llvm::SmallVector<unsigned> stages;
-  bool reduces = false;                 // its stages combine, though perhaps over axes of extent 1 alone
-  int vector = -1;                      // the dimension that lanes run along
+  bool reduces = false; // its stages combine, though perhaps over axes of extent 1 alone
+  int vector = -1;      // the dimension that lanes run along
 };
 
 class LoopAnalysis {
@@ -49,47 +49,50 @@ public:
   static constexpr unsigned none = ~0u;
 
   // Nothing where the set cannot be one kernel; `reason` then says why.
-  static std::optional<LoopAnalysis> run(const LoopSource &source, const CpuTarget &target, std::string *reason = nullptr);
+  static std::optional<LoopAnalysis> run(const LoopSource &source, const CpuTarget &target,
+                                         std::string *reason = nullptr);
 
   // The class of an operand's or a value's axis; `none` for an axis of extent 1.
   unsigned classOf(mlir::Value value, unsigned axis) const;
   unsigned classOf(mlir::Operation *user, unsigned operand, unsigned axis) const;
-  bool inside(mlir::Value value) const { return value.getDefiningOp() && members.contains(value.getDefiningOp()); }
+  bool inside(mlir::Value value) const {
+    return value.getDefiningOp() && members.contains(value.getDefiningOp());
+  }
   const LoopStage *stageOf(mlir::Value value) const {
     auto found = stageIndex.find(value);
     return found == stageIndex.end() ? nullptr : &stages[found->second];
   }
 
   llvm::DenseSet<mlir::Operation *> members;
-  llvm::SmallVector<LoopDim> dims;                // in loop order, outermost first
-  llvm::SmallVector<unsigned> dimOfClass;         // `none` for classes that are no loop
+  llvm::SmallVector<LoopDim> dims;        // in loop order, outermost first
+  llvm::SmallVector<unsigned> dimOfClass; // `none` for classes that are no loop
   std::vector<LoopStage> stages;
   std::vector<LoopNest> nests;
-  llvm::SmallVector<unsigned> units;              // dimensions that work units run over; the last in chunks
-  int64_t chunk = 1;                              // of the last unit dimension; a multiple of the lanes where it is a vector
-  bool vectorChunk = false;                       // the chunked dimension is the one that lanes run along
-  bool split = false;                             // two kernels: partial results a chunk of `splitDim`, then their sum
+  llvm::SmallVector<unsigned> units; // dimensions that work units run over; the last in chunks
+  int64_t chunk = 1;        // of the last unit dimension; a multiple of the lanes where it is a vector
+  bool vectorChunk = false; // the chunked dimension is the one that lanes run along
+  bool split = false;       // two kernels: partial results a chunk of `splitDim`, then their sum
   unsigned splitDim = none;
   int64_t splitChunk = 1;
-  double work = 0;                                // elements that the nests touch, at a customary batch
-  double parallelism = 1;                         // work units at that batch
+  double work = 0;        // elements that the nests touch, at a customary batch
+  double parallelism = 1; // work units at that batch
 
 private:
   friend class LoopAnalyzer;
   llvm::DenseMap<mlir::Value, unsigned> valueBase;
   llvm::DenseMap<std::pair<mlir::Operation *, unsigned>, unsigned> useBase;
-  llvm::SmallVector<unsigned> classOfAxis;        // by base + axis
+  llvm::SmallVector<unsigned> classOfAxis; // by base + axis
   llvm::DenseMap<mlir::Value, unsigned> stageIndex;
 };
 
 // A size for estimates: 5 domains of 64 rows.
 double estimate(flow::Extent extent);
 
-
-// Pairs of equal products of two shapes: reshape's independent segments, as axis ranges [first, last) of each.
+// Pairs of equal products of two shapes: reshape's independent segments, as axis ranges [first, last) of
+// each.
 struct ReshapeSegment {
   unsigned fromFirst, fromLast, toFirst, toLast;
 };
 llvm::SmallVector<ReshapeSegment> reshapeSegments(mlir::Type from, mlir::Type to);
 
-}  // namespace moe::cpu
+} // namespace moe::cpu

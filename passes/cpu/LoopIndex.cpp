@@ -10,45 +10,59 @@ namespace moe::cpu {
 
 std::optional<int64_t> constantOf(Value value) {
   APInt number;
-  if (value && matchPattern(value, m_ConstantInt(&number))) return number.getSExtValue();
+  if (value && matchPattern(value, m_ConstantInt(&number)))
+    return number.getSExtValue();
   return std::nullopt;
 }
 
 Value IndexMath::add(Value a, Value b) {
   auto x = constantOf(a), y = constantOf(b);
-  if (x && y) return k.i64(*x + *y);
-  if (x == 0) return b;
-  if (y == 0) return a;
+  if (x && y)
+    return k.i64(*x + *y);
+  if (x == 0)
+    return b;
+  if (y == 0)
+    return a;
   return arith::AddIOp::create(k.builder(), k.loc(), a, b);
 }
 Value IndexMath::sub(Value a, Value b) {
   auto x = constantOf(a), y = constantOf(b);
-  if (x && y) return k.i64(*x - *y);
-  if (y == 0) return a;
+  if (x && y)
+    return k.i64(*x - *y);
+  if (y == 0)
+    return a;
   return arith::SubIOp::create(k.builder(), k.loc(), a, b);
 }
 Value IndexMath::mul(Value a, Value b) {
   auto x = constantOf(a), y = constantOf(b);
-  if (x && y) return k.i64(*x * *y);
-  if (x == 0 || y == 1) return a;
-  if (y == 0 || x == 1) return b;
+  if (x && y)
+    return k.i64(*x * *y);
+  if (x == 0 || y == 1)
+    return a;
+  if (y == 0 || x == 1)
+    return b;
   return arith::MulIOp::create(k.builder(), k.loc(), a, b);
 }
 Value IndexMath::div(Value a, Value b) {
   auto x = constantOf(a), y = constantOf(b);
-  if (x && y && *y) return k.i64(*x / *y);
-  if (y == 1) return a;
+  if (x && y && *y)
+    return k.i64(*x / *y);
+  if (y == 1)
+    return a;
   return arith::DivUIOp::create(k.builder(), k.loc(), a, b);
 }
 Value IndexMath::rem(Value a, Value b) {
   auto x = constantOf(a), y = constantOf(b);
-  if (x && y && *y) return k.i64(*x % *y);
-  if (y == 1) return k.i64(0);
+  if (x && y && *y)
+    return k.i64(*x % *y);
+  if (y == 1)
+    return k.i64(0);
   return arith::RemUIOp::create(k.builder(), k.loc(), a, b);
 }
 Value IndexMath::min(Value a, Value b) {
   auto x = constantOf(a), y = constantOf(b);
-  if (x && y) return k.i64(std::min(*x, *y));
+  if (x && y)
+    return k.i64(std::min(*x, *y));
   return arith::MinSIOp::create(k.builder(), k.loc(), a, b);
 }
 
@@ -63,25 +77,30 @@ Value IndexMath::iota() {
 }
 
 static Value splatConstant(KernelBuilder &k, VectorType type, int64_t value) {
-  return arith::ConstantOp::create(k.builder(), k.loc(),
-                                   DenseElementsAttr::get(type, Attribute(k.builder().getIntegerAttr(type.getElementType(), value))));
+  return arith::ConstantOp::create(
+      k.builder(), k.loc(),
+      DenseElementsAttr::get(type, Attribute(k.builder().getIntegerAttr(type.getElementType(), value))));
 }
 
 Index IndexMath::add(Index a, Index b) {
   Index sum{add(a.base, b.base), a.step + b.step, a.lanes};
-  if (b.lanes) sum.lanes = a.lanes ? Value(arith::AddIOp::create(k.builder(), k.loc(), a.lanes, b.lanes)) : b.lanes;
+  if (b.lanes)
+    sum.lanes = a.lanes ? Value(arith::AddIOp::create(k.builder(), k.loc(), a.lanes, b.lanes)) : b.lanes;
   return sum;
 }
 
 Index IndexMath::mul(Index a, Value factor) {
   Index product{mul(a.base, factor)};
-  if (a.uniform()) return product;
+  if (a.uniform())
+    return product;
   if (std::optional<int64_t> known = constantOf(factor)) {
     product.step = a.step * *known;
     if (a.lanes)
-      product.lanes = *known == 1 ? a.lanes
-                                  : Value(arith::MulIOp::create(k.builder(), k.loc(), a.lanes,
-                                                                splatConstant(k, type(k.builder().getI32Type()), *known)));
+      product.lanes =
+          *known == 1
+              ? a.lanes
+              : Value(arith::MulIOp::create(k.builder(), k.loc(), a.lanes,
+                                            splatConstant(k, type(k.builder().getI32Type()), *known)));
     return product;
   }
   Value narrow = splat(arith::TruncIOp::create(k.builder(), k.loc(), k.builder().getI32Type(), factor));
@@ -90,12 +109,16 @@ Index IndexMath::mul(Index a, Value factor) {
 }
 
 std::pair<Index, Index> IndexMath::divide(Index a, Value divisor) {
-  if (a.uniform()) return {Index{div(a.base, divisor)}, Index{rem(a.base, divisor)}};
-  if (constantOf(divisor) == 1) return {a, constant(0)};
+  if (a.uniform())
+    return {Index{div(a.base, divisor)}, Index{rem(a.base, divisor)}};
+  if (constantOf(divisor) == 1)
+    return {a, constant(0)};
   Type i32 = k.builder().getI32Type();
   Value dividend = vector(a), by;
-  if (std::optional<int64_t> known = constantOf(divisor)) by = splatConstant(k, type(i32), *known);
-  else by = splat(arith::TruncIOp::create(k.builder(), k.loc(), i32, divisor));
+  if (std::optional<int64_t> known = constantOf(divisor))
+    by = splatConstant(k, type(i32), *known);
+  else
+    by = splat(arith::TruncIOp::create(k.builder(), k.loc(), i32, divisor));
   Value quotient = arith::DivUIOp::create(k.builder(), k.loc(), dividend, by);
   Value back = arith::MulIOp::create(k.builder(), k.loc(), quotient, by);
   Value remainder = arith::SubIOp::create(k.builder(), k.loc(), dividend, back);
@@ -105,11 +128,17 @@ std::pair<Index, Index> IndexMath::divide(Index a, Value divisor) {
 Value IndexMath::vector(Index index) {
   Type i32 = k.builder().getI32Type();
   Value sum;
-  auto plus = [&](Value more) { sum = sum ? Value(arith::AddIOp::create(k.builder(), k.loc(), sum, more)) : more; };
-  if (constantOf(index.base) != 0) plus(splat(arith::TruncIOp::create(k.builder(), k.loc(), i32, index.base)));
-  if (index.step == 1) plus(iota());
-  else if (index.step) plus(arith::MulIOp::create(k.builder(), k.loc(), iota(), splatConstant(k, type(i32), index.step)));
-  if (index.lanes) plus(index.lanes);
+  auto plus = [&](Value more) {
+    sum = sum ? Value(arith::AddIOp::create(k.builder(), k.loc(), sum, more)) : more;
+  };
+  if (constantOf(index.base) != 0)
+    plus(splat(arith::TruncIOp::create(k.builder(), k.loc(), i32, index.base)));
+  if (index.step == 1)
+    plus(iota());
+  else if (index.step)
+    plus(arith::MulIOp::create(k.builder(), k.loc(), iota(), splatConstant(k, type(i32), index.step)));
+  if (index.lanes)
+    plus(index.lanes);
   return sum ? sum : splatConstant(k, type(i32), 0);
 }
 
@@ -122,7 +151,8 @@ Value IndexMath::wide(Index index) {
 
 Mask IndexMath::both(Mask a, Mask b) {
   auto join = [&](Value x, Value y) -> Value {
-    if (!x || !y) return x ? x : y;
+    if (!x || !y)
+      return x ? x : y;
     return arith::AndIOp::create(k.builder(), k.loc(), x, y);
   };
   return {join(a.uniform, b.uniform), join(a.lanes, b.lanes)};
@@ -131,27 +161,32 @@ Mask IndexMath::both(Mask a, Mask b) {
 Mask IndexMath::compare(Index index, Value value, bool equal) {
   // An unsigned comparison holds for no negative number.
   auto predicate = equal ? arith::CmpIPredicate::eq : arith::CmpIPredicate::ult;
-  if (index.uniform()) return {arith::CmpIOp::create(k.builder(), k.loc(), predicate, index.base, value), {}};
+  if (index.uniform())
+    return {arith::CmpIOp::create(k.builder(), k.loc(), predicate, index.base, value), {}};
   Value narrow = arith::TruncIOp::create(k.builder(), k.loc(), k.builder().getI32Type(), value);
   return {{}, arith::CmpIOp::create(k.builder(), k.loc(), predicate, vector(index), splat(narrow))};
 }
 Mask IndexMath::within(Index index, Value extent) {
   auto at = index.uniform() ? constantOf(index.base) : std::nullopt, size = constantOf(extent);
-  if (at && size && *at >= 0 && *at < *size) return {};
+  if (at && size && *at >= 0 && *at < *size)
+    return {};
   return compare(index, extent, false);
 }
 Mask IndexMath::equals(Index index, Value value) { return compare(index, value, true); }
 
 Value IndexMath::bits(Mask mask) {
-  if (!mask.uniform) return mask.lanes;
+  if (!mask.uniform)
+    return mask.lanes;
   Value all = splat(mask.uniform);
   return mask.lanes ? Value(arith::AndIOp::create(k.builder(), k.loc(), all, mask.lanes)) : all;
 }
 
 Value IndexMath::select(Mask mask, Value value, Value otherwise) {
-  if (!mask) return value;
-  if (!mask.lanes) return arith::SelectOp::create(k.builder(), k.loc(), mask.uniform, value, otherwise);
+  if (!mask)
+    return value;
+  if (!mask.lanes)
+    return arith::SelectOp::create(k.builder(), k.loc(), mask.uniform, value, otherwise);
   return arith::SelectOp::create(k.builder(), k.loc(), bits(mask), value, otherwise);
 }
 
-}  // namespace moe::cpu
+} // namespace moe::cpu

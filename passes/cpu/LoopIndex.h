@@ -1,23 +1,24 @@
-// Indices of a vectorised loop. Along the lanes an index is base + lane * step, or has a vector of its own where it
-// went through a division or came from data. Keeping the first form as long as possible is what makes a load contiguous
-// or a splat rather than a gather. Masks are kept in the same two parts, one bit for all lanes and a vector of bits.
+// Indices of a vectorised loop. Along the lanes an index is base + lane * step, or has a vector of its own
+// where it went through a division or came from data. Keeping the first form as long as possible is what
+// makes a load contiguous or a splat rather than a gather. Masks are kept in the same two parts, one bit for
+// all lanes and a vector of bits.
 #pragma once
-#include "passes/cpu/KernelEmitter.h"
 #include "mlir/IR/Value.h"
+#include "passes/cpu/KernelEmitter.h"
 #include <optional>
 
 namespace moe::cpu {
 
 struct Index {
-  mlir::Value base;                     // i64, the same for all lanes
-  int64_t step = 0;                     // what a lane adds
-  mlir::Value lanes;                    // vector of i32 that is added as well, or null
+  mlir::Value base;       // i64, the same for all lanes
+  int64_t step = 0;       // what a lane adds
+  mlir::Value lanes = {}; // vector of i32 that is added as well, or null
   bool uniform() const { return step == 0 && !lanes; }
 };
 
 struct Mask {
-  mlir::Value uniform;                  // i1, or null: holds
-  mlir::Value lanes;                    // vector of i1, or null: all hold
+  mlir::Value uniform;    // i1, or null: holds
+  mlir::Value lanes = {}; // vector of i1, or null: all hold
   explicit operator bool() const { return uniform || lanes; }
 };
 
@@ -31,7 +32,7 @@ public:
   mlir::Value add(mlir::Value a, mlir::Value b);
   mlir::Value sub(mlir::Value a, mlir::Value b);
   mlir::Value mul(mlir::Value a, mlir::Value b);
-  mlir::Value div(mlir::Value a, mlir::Value b);   // of numbers that are not negative
+  mlir::Value div(mlir::Value a, mlir::Value b); // of numbers that are not negative
   mlir::Value rem(mlir::Value a, mlir::Value b);
   mlir::Value min(mlir::Value a, mlir::Value b);
 
@@ -39,21 +40,21 @@ public:
   Index add(Index a, Index b);
   Index add(Index a, int64_t b) { return add(a, constant(b)); }
   Index mul(Index a, mlir::Value factor);
-  std::pair<Index, Index> divide(Index a, mlir::Value divisor);  // quotient and remainder
-  mlir::Value vector(Index index);                 // vector of i32
-  mlir::Value wide(Index index);                   // vector of i64
+  std::pair<Index, Index> divide(Index a, mlir::Value divisor); // quotient and remainder
+  mlir::Value vector(Index index);                              // vector of i32
+  mlir::Value wide(Index index);                                // vector of i64
 
   Mask both(Mask a, Mask b);
   // 0 <= index < extent.
   Mask within(Index index, mlir::Value extent);
   Mask equals(Index index, mlir::Value value);
-  mlir::Value bits(Mask mask);                     // as a vector, or null where it always holds
+  mlir::Value bits(Mask mask); // as a vector, or null where it always holds
   // `value` where the mask holds, else `otherwise`.
   mlir::Value select(Mask mask, mlir::Value value, mlir::Value otherwise);
 
   mlir::VectorType type(mlir::Type element) { return mlir::VectorType::get({width}, element); }
   mlir::Value splat(mlir::Value scalar);
-  mlir::Value iota();                              // vector of i32: 0, 1, ...
+  mlir::Value iota(); // vector of i32: 0, 1, ...
 
 private:
   Mask compare(Index index, mlir::Value value, bool equal);
@@ -61,4 +62,4 @@ private:
   int64_t width;
 };
 
-}  // namespace moe::cpu
+} // namespace moe::cpu

@@ -1,5 +1,6 @@
-// See LoopRandom.h. A counter block gives four words, so lanes that are neighbours compute the same block; each keeps the
-// word that is its own. Constants are those of Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (2011).
+// See LoopRandom.h. A counter block gives four words, so lanes that are neighbours compute the same block;
+// each keeps the word that is its own. Constants are those of Salmon et al., "Parallel random numbers: as
+// easy as 1, 2, 3" (2011).
 #include "passes/cpu/LoopRandom.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -14,9 +15,10 @@ namespace {
 struct Philox {
   OpBuilder &b;
   Location loc;
-  VectorType wide, narrow, real;        // i64, i32, f32
+  VectorType wide, narrow, real; // i64, i32, f32
 
-  Philox(OpBuilder &b, Location loc, Value logical) : b(b), loc(loc), wide(cast<VectorType>(logical.getType())) {
+  Philox(OpBuilder &b, Location loc, Value logical)
+      : b(b), loc(loc), wide(cast<VectorType>(logical.getType())) {
     narrow = wide.clone(b.getI32Type());
     real = wide.clone(b.getF32Type());
   }
@@ -25,7 +27,8 @@ struct Philox {
     return arith::ConstantOp::create(b, loc, DenseElementsAttr::get(type, bits));
   }
   Value reals(double value) {
-    return arith::ConstantOp::create(b, loc, DenseElementsAttr::get(real, Attribute(b.getF32FloatAttr(float(value)))));
+    return arith::ConstantOp::create(
+        b, loc, DenseElementsAttr::get(real, Attribute(b.getF32FloatAttr(float(value)))));
   }
   Value low(Value x) { return arith::TruncIOp::create(b, loc, narrow, x); }
   Value high(Value x) { return low(arith::ShRUIOp::create(b, loc, x, integers(wide, 32))); }
@@ -52,7 +55,8 @@ struct Philox {
       }
       Value p0 = arith::MulIOp::create(b, loc, m0, arith::ExtUIOp::create(b, loc, wide, c[0]));
       Value p1 = arith::MulIOp::create(b, loc, m1, arith::ExtUIOp::create(b, loc, wide, c[2]));
-      c = {exclusive(exclusive(high(p1), c[1]), k0), low(p1), exclusive(exclusive(high(p0), c[3]), k1), low(p0)};
+      c = {exclusive(exclusive(high(p1), c[1]), k0), low(p1), exclusive(exclusive(high(p0), c[3]), k1),
+           low(p0)};
     }
     return c;
   }
@@ -70,7 +74,7 @@ struct Philox {
   }
 };
 
-}  // namespace
+} // namespace
 
 Value philoxUniform(OpBuilder &builder, Location location, PhiloxKey key, Value logical) {
   Philox p(builder, location, logical);
@@ -89,8 +93,9 @@ Value philoxNormal(OpBuilder &builder, Location location, PhiloxKey key, Value l
       builder, location,
       arith::MulFOp::create(builder, location, p.reals(-2), math::LogOp::create(builder, location, u1)));
   Value angle = arith::MulFOp::create(builder, location, u2, p.reals(6.283185307179586));
-  Value wave = p.choose(odd, math::SinOp::create(builder, location, angle), math::CosOp::create(builder, location, angle));
+  Value wave = p.choose(odd, math::SinOp::create(builder, location, angle),
+                        math::CosOp::create(builder, location, angle));
   return arith::MulFOp::create(builder, location, radius, wave);
 }
 
-}  // namespace moe::cpu
+} // namespace moe::cpu

@@ -1,16 +1,19 @@
-// Random numbers inside kernels: Philox 4x32-10 on every lane at once, to the bit as docs/architecture.md says ("Random
-// numbers"); the logarithm, sine and cosine of a normal number are the kernels' own polynomials.
+// Random numbers inside kernels: Philox 4x32-10 on every lane at once, to the bit as docs/architecture.md
+// says ("Random numbers"); the logarithm, sine and cosine of a normal number are the kernels' own
+// polynomials.
 #pragma once
 #include "mlir/IR/Builders.h"
 
 namespace moe::cpu {
 
 struct PhiloxKey {
-  mlir::Value seed, step, stream;       // i64 each
+  mlir::Value seed, step, stream; // i64 each
 };
 
 // `logical`: vector of i64. The result is a vector of f32.
-mlir::Value philoxUniform(mlir::OpBuilder &builder, mlir::Location location, PhiloxKey key, mlir::Value logical);
-mlir::Value philoxNormal(mlir::OpBuilder &builder, mlir::Location location, PhiloxKey key, mlir::Value logical);
+mlir::Value philoxUniform(mlir::OpBuilder &builder, mlir::Location location, PhiloxKey key,
+                          mlir::Value logical);
+mlir::Value philoxNormal(mlir::OpBuilder &builder, mlir::Location location, PhiloxKey key,
+                         mlir::Value logical);
 
-}  // namespace moe::cpu
+} // namespace moe::cpu

@@ -1,12 +1,12 @@
-// See LoopValues.h. Elementwise ops take their bodies from the ops themselves (ComputeInterface); here is how the others
-// find the elements that they need, and what a load becomes: a vector load where lanes are neighbours, a splat where
-// they share an element, else a gather.
+// See LoopValues.h. Elementwise ops take their bodies from the ops themselves (ComputeInterface); here is how
+// the others find the elements that they need, and what a load becomes: a vector load where lanes are
+// neighbours, a splat where they share an element, else a gather.
 #include "passes/cpu/LoopValues.h"
-#include "passes/cpu/LoopRandom.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "passes/cpu/LoopRandom.h"
 #include <cmath>
 
 using namespace mlir;
@@ -25,10 +25,14 @@ Value LoopValues::constant(Type element, double value) {
     Attribute number = b.getIntegerAttr(element, int64_t(value));
     return arith::ConstantOp::create(b, k.loc(), DenseElementsAttr::get(type, number));
   }
-  // Numbers that are part of an op's meaning stay in the code; others (rates, eps, weights) do not make another kernel.
-  bool common = !std::isfinite(value) || value == 0 || std::abs(value) == 1 || std::abs(value) == 2 || value == 0.5;
-  if (!common) return m.splat(k.numberConstant(float(value)));
-  return arith::ConstantOp::create(b, k.loc(), DenseElementsAttr::get(type, Attribute(b.getF32FloatAttr(float(value)))));
+  // Numbers that are part of an op's meaning stay in the code; others (rates, eps, weights) do not make
+  // another kernel.
+  bool common =
+      !std::isfinite(value) || value == 0 || std::abs(value) == 1 || std::abs(value) == 2 || value == 0.5;
+  if (!common)
+    return m.splat(k.numberConstant(float(value)));
+  return arith::ConstantOp::create(b, k.loc(),
+                                   DenseElementsAttr::get(type, Attribute(b.getF32FloatAttr(float(value)))));
 }
 
 SmallVector<const void *> LoopValues::placeOf(ArrayRef<Index> index) const {
@@ -43,28 +47,34 @@ SmallVector<const void *> LoopValues::placeOf(ArrayRef<Index> index) const {
 
 Index LoopValues::offsetOf(const Storage &storage, ArrayRef<Index> index) {
   Index offset = m.constant(0);
-  for (auto [i, stride] : llvm::zip(index, storage.strides)) offset = m.add(offset, m.mul(i, stride));
+  for (auto [i, stride] : llvm::zip(index, storage.strides))
+    offset = m.add(offset, m.mul(i, stride));
   return offset;
 }
 
 Value LoopValues::load(const Storage &storage, ArrayRef<Index> index, Mask mask) {
   OpBuilder &b = k.builder();
   Type memory = memoryType(storage.element);
-  if (storage.input >= 0) loads.push_back({storage.input, placeOf(index)});
+  if (storage.input >= 0)
+    loads.push_back({storage.input, placeOf(index)});
   Index offset = offsetOf(storage, index);
   VectorType type = m.type(memory);
   Value loaded;
   if (offset.uniform()) {
-    // The same element for every lane, and often for every turn of the inner loops: as far out as its index is known.
+    // The same element for every lane, and often for every turn of the inner loops: as far out as its index
+    // is known.
     OpBuilder::InsertionGuard guard(b);
     Value place = offset.base;
-    if (mask.uniform) place = arith::SelectOp::create(b, k.loc(), mask.uniform, place, k.i64(0));
+    if (mask.uniform)
+      place = arith::SelectOp::create(b, k.loc(), mask.uniform, place, k.i64(0));
     for (Block *block = b.getInsertionBlock(); !storage.scratch || block != nestBlock;) {
       Operation *parent = block->getParentOp();
-      if (!isa<scf::ForOp, scf::IfOp>(parent)) break;
+      if (!isa<scf::ForOp, scf::IfOp>(parent))
+        break;
       Operation *definer = place.getDefiningOp();
       Block *home = definer ? definer->getBlock() : cast<BlockArgument>(place).getOwner();
-      if (home == block) break;
+      if (home == block)
+        break;
       b.setInsertionPoint(parent);
       block = parent->getBlock();
     }
@@ -86,7 +96,8 @@ Value LoopValues::load(const Storage &storage, ArrayRef<Index> index, Mask mask)
     loaded = LLVM::masked_gather::create(b, k.loc(), type, all, bits, ValueRange{zero},
                                          b.getI32IntegerAttr(memory.getIntOrFloatBitWidth() / 8));
   }
-  if (memory == storage.element) return loaded;
+  if (memory == storage.element)
+    return loaded;
   Value zero = arith::ConstantOp::create(b, k.loc(), b.getZeroAttr(type));
   return arith::CmpIOp::create(b, k.loc(), arith::CmpIPredicate::ne, loaded, zero);
 }
@@ -95,7 +106,8 @@ void LoopValues::store(Value value, const Storage &storage, ArrayRef<Index> inde
   OpBuilder &b = k.builder();
   Type memory = memoryType(storage.element);
   VectorType type = m.type(memory);
-  if (memory != storage.element) value = arith::ExtUIOp::create(b, k.loc(), type, value);
+  if (memory != storage.element)
+    value = arith::ExtUIOp::create(b, k.loc(), type, value);
   Index offset = offsetOf(storage, index);
   if (offset.uniform()) {
     Value first = vector::ExtractOp::create(b, k.loc(), value, ArrayRef<int64_t>{0});
@@ -104,28 +116,36 @@ void LoopValues::store(Value value, const Storage &storage, ArrayRef<Index> inde
   }
   Value bits = m.bits(mask);
   if (offset.step == 1 && !offset.lanes) {
-    if (bits) k.storeMasked(value, storage.pointer, offset.base, bits);
-    else k.store(value, storage.pointer, memory, offset.base);
+    if (bits)
+      k.storeMasked(value, storage.pointer, offset.base, bits);
+    else
+      k.store(value, storage.pointer, memory, offset.base);
     return;
   }
   Value to = k.at(storage.pointer, memory, offset.base);
   Value lanes = m.vector({k.i64(0), offset.step, offset.lanes});
   auto pointers = VectorType::get({width}, storage.pointer.getType());
   Value all = LLVM::GEPOp::create(b, k.loc(), pointers, memory, to, ArrayRef<LLVM::GEPArg>{lanes});
-  if (!bits) bits = arith::ConstantOp::create(b, k.loc(), DenseElementsAttr::get(m.type(b.getI1Type()), true));
-  LLVM::masked_scatter::create(b, k.loc(), value, all, bits, b.getI32IntegerAttr(memory.getIntOrFloatBitWidth() / 8));
+  if (!bits)
+    bits = arith::ConstantOp::create(b, k.loc(), DenseElementsAttr::get(m.type(b.getI1Type()), true));
+  LLVM::masked_scatter::create(b, k.loc(), value, all, bits,
+                               b.getI32IntegerAttr(memory.getIntOrFloatBitWidth() / 8));
 }
 
 Value LoopValues::get(Value value, ArrayRef<Index> index, Mask mask) {
-  if (Value known = uniform.lookup(value)) return known;
+  if (Value known = uniform.lookup(value))
+    return known;
   auto place = placeOf(index);
   place.push_back(mask.uniform.getAsOpaquePointer());
   place.push_back(mask.lanes.getAsOpaquePointer());
   auto key = std::make_pair(value.getAsOpaquePointer(), place);
-  if (auto found = memo.find(key); found != memo.end()) return found->second;
+  if (auto found = memo.find(key); found != memo.end())
+    return found->second;
   Value result;
-  if (auto at = stored.find(value); at != stored.end()) result = load(at->second, index, mask);
-  else result = compute(value, index, mask);
+  if (auto at = stored.find(value); at != stored.end())
+    result = load(at->second, index, mask);
+  else
+    result = compute(value, index, mask);
   // What was hoisted or computed at this point dominates everything that follows in it.
   return memo[key] = result;
 }
@@ -134,17 +154,22 @@ Value LoopValues::compute(Value value, ArrayRef<Index> index, Mask mask) {
   OpBuilder &b = k.builder();
   Operation *op = value.getDefiningOp();
   auto result = cast<RankedTensorType>(value.getType());
-  if (auto o = dyn_cast<flow::ConstantOp>(op)) return constant(result.getElementType(), o.getValue().convertToDouble());
+  if (auto o = dyn_cast<flow::ConstantOp>(op))
+    return constant(result.getElementType(), o.getValue().convertToDouble());
   if (auto o = dyn_cast<flow::ScalarOp>(op))
     return m.splat(k.number(plan::ArgAttr::get(b.getContext(), plan::ArgKind::scalar_f32, o.getKeyAttr())));
   if (auto o = dyn_cast<flow::ExtentOp>(op))
     return m.splat(arith::SIToFPOp::create(b, k.loc(), b.getF32Type(), extent(o.getExtent().getExtent())));
   if (auto o = dyn_cast<flow::IotaOp>(op)) {
     Value at = m.vector(index[o.getAxis()]);
-    return result.getElementType().isF32() ? Value(arith::SIToFPOp::create(b, k.loc(), m.type(b.getF32Type()), at)) : at;
+    return result.getElementType().isF32()
+               ? Value(arith::SIToFPOp::create(b, k.loc(), m.type(b.getF32Type()), at))
+               : at;
   }
-  if (auto o = dyn_cast<flow::RandomOp>(op)) return random(o, index, mask);
-  if (auto o = dyn_cast<flow::ReverseGradientOp>(op)) return get(o.getX(), index, mask);
+  if (auto o = dyn_cast<flow::RandomOp>(op))
+    return random(o, index, mask);
+  if (auto o = dyn_cast<flow::ReverseGradientOp>(op))
+    return get(o.getX(), index, mask);
   if (auto o = dyn_cast<flow::BroadcastOp>(op)) {
     SmallVector<Index> at;
     for (auto [i, to] : llvm::enumerate(o.getDims()))
@@ -153,7 +178,8 @@ Value LoopValues::compute(Value value, ArrayRef<Index> index, Mask mask) {
   }
   if (auto o = dyn_cast<flow::TransposeOp>(op)) {
     SmallVector<Index> at(index.size());
-    for (auto [i, from] : llvm::enumerate(o.getPerm())) at[from] = index[i];
+    for (auto [i, from] : llvm::enumerate(o.getPerm()))
+      at[from] = index[i];
     return get(o.getX(), at, mask);
   }
   if (auto o = dyn_cast<flow::SliceOp>(op)) {
@@ -162,14 +188,21 @@ Value LoopValues::compute(Value value, ArrayRef<Index> index, Mask mask) {
       at.push_back(m.add(m.mul(i, k.i64(stride)), start));
     return get(o.getX(), at, mask);
   }
-  if (auto o = dyn_cast<flow::ReshapeOp>(op)) return reshape(o, index, mask);
-  if (auto o = dyn_cast<flow::PadOp>(op)) return pad(o, index, mask);
-  if (auto o = dyn_cast<flow::ConcatOp>(op)) return concat(o, index, mask);
-  if (auto o = dyn_cast<flow::WindowOp>(op)) return window(o, index, mask);
-  if (auto o = dyn_cast<flow::GatherOp>(op)) return gather(o, index, mask);
-  assert(op->hasTrait<flow::Elementwise>() && "reductions are stages, and stages are stored before they are read");
+  if (auto o = dyn_cast<flow::ReshapeOp>(op))
+    return reshape(o, index, mask);
+  if (auto o = dyn_cast<flow::PadOp>(op))
+    return pad(o, index, mask);
+  if (auto o = dyn_cast<flow::ConcatOp>(op))
+    return concat(o, index, mask);
+  if (auto o = dyn_cast<flow::WindowOp>(op))
+    return window(o, index, mask);
+  if (auto o = dyn_cast<flow::GatherOp>(op))
+    return gather(o, index, mask);
+  assert(op->hasTrait<flow::Elementwise>() &&
+         "reductions are stages, and stages are stored before they are read");
   SmallVector<Value> operands;
-  for (Value operand : op->getOperands()) operands.push_back(get(operand, index, mask));
+  for (Value operand : op->getOperands())
+    operands.push_back(get(operand, index, mask));
   return cast<flow::ComputeInterface>(op).buildScalar(b, k.loc(), operands);
 }
 
@@ -190,12 +223,15 @@ Value LoopValues::reshape(flow::ReshapeOp op, ArrayRef<Index> index, Mask mask) 
   SmallVector<Index> at(from.size(), m.constant(0));
   for (ReshapeSegment s : reshapeSegments(x.getType(), op.getY().getType())) {
     Index linear = m.constant(0);
-    for (unsigned i = s.toFirst; i < s.toLast; ++i) linear = m.add(m.mul(linear, extent(to[i])), index[i]);
+    for (unsigned i = s.toFirst; i < s.toLast; ++i)
+      linear = m.add(m.mul(linear, extent(to[i])), index[i]);
     // Axes of the operand from the last to the first that is not 1: the first takes what is left.
     unsigned first = s.fromFirst;
-    while (first + 1 < s.fromLast && from[first].isConstant(1)) ++first;
+    while (first + 1 < s.fromLast && from[first].isConstant(1))
+      ++first;
     for (unsigned i = s.fromLast; i-- > first;) {
-      if (from[i].isConstant(1)) continue;
+      if (from[i].isConstant(1))
+        continue;
       if (i == first) {
         at[i] = linear;
         break;
@@ -220,7 +256,8 @@ Value LoopValues::pad(flow::PadOp op, ArrayRef<Index> index, Mask mask) {
       continue;
     }
     Index shifted = m.add(i, -op.getLow()[axis]);
-    // Negative indices are beyond the last as unsigned numbers, and so are their quotients where they are tested.
+    // Negative indices are beyond the last as unsigned numbers, and so are their quotients where they are
+    // tested.
     inside = m.both(inside, m.within(shifted, m.mul(extent(size), k.i64(step))));
     if (step != 1) {
       auto [quotient, remainder] = m.divide(shifted, k.i64(step));
@@ -252,9 +289,11 @@ Value LoopValues::window(flow::WindowOp op, ArrayRef<Index> index, Mask mask) {
   Mask inside;
   SmallVector<Index> at = {index[0], index[1]};
   for (unsigned i : {0, 1}) {
-    Index place = m.add(m.mul(index[2 + i], k.i64(op.getStrides()[i])), m.add(index[4 + i], -op.getPads()[i]));
+    Index place =
+        m.add(m.mul(index[2 + i], k.i64(op.getStrides()[i])), m.add(index[4 + i], -op.getPads()[i]));
     bool always = op.getPads()[i] == 0 && op.getPads()[2 + i] == 0;
-    if (!always) inside = m.both(inside, m.within(place, extent(flow::Extent::of(op.getX(), 2 + i))));
+    if (!always)
+      inside = m.both(inside, m.within(place, extent(flow::Extent::of(op.getX(), 2 + i))));
     at.push_back(place);
   }
   Value value = get(op.getX(), at, m.both(mask, inside));
@@ -288,16 +327,18 @@ Value LoopValues::random(flow::RandomOp op, ArrayRef<Index> index, Mask mask) {
     logical = arith::ExtUIOp::create(b, k.loc(), m.type(b.getI64Type()), get(op.getIndex(), index, mask));
   } else {
     Index linear = m.constant(0);
-    for (auto [i, size] : llvm::zip(index, flow::extentsOf(op.getY()))) linear = m.add(m.mul(linear, extent(size)), i);
+    for (auto [i, size] : llvm::zip(index, flow::extentsOf(op.getY())))
+      linear = m.add(m.mul(linear, extent(size)), i);
     logical = m.wide(linear);
   }
   MLIRContext *context = b.getContext();
   PhiloxKey key;
   key.seed = k.integer(plan::ArgAttr::get(context, plan::ArgKind::seed_i64, Attribute()));
   key.step = k.integer(plan::ArgAttr::get(context, plan::ArgKind::step_i64, Attribute()));
-  key.stream = k.integer(plan::ArgAttr::get(context, plan::ArgKind::constant_i64, b.getI64IntegerAttr(op.getStream())));
+  key.stream = k.integer(
+      plan::ArgAttr::get(context, plan::ArgKind::constant_i64, b.getI64IntegerAttr(op.getStream())));
   return op.getKind() == flow::RandomKind::uniform ? philoxUniform(b, k.loc(), key, logical)
                                                    : philoxNormal(b, k.loc(), key, logical);
 }
 
-}  // namespace moe::cpu
+} // namespace moe::cpu

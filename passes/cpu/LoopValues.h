@@ -1,5 +1,5 @@
-// Values of a loop kernel at an index: the code of one point (of one vector of points) of a nest. A value that is
-// stored is loaded; every other one is computed from its operands at the index that its op maps to.
+// Values of a loop kernel at an index: the code of one point (of one vector of points) of a nest. A value
+// that is stored is loaded; every other one is computed from its operands at the index that its op maps to.
 #pragma once
 #include "dialects/plan/FromFlow.h"
 #include "passes/cpu/LoopAnalysis.h"
@@ -11,15 +11,15 @@ namespace moe::cpu {
 // Where a tensor lies: an element's place is the sum of index * stride over its axes.
 struct Storage {
   mlir::Value pointer;
-  mlir::Type element;                   // f32, i32, i1 (a byte in memory)
+  mlir::Type element; // f32, i32, i1 (a byte in memory)
   llvm::SmallVector<mlir::Value> strides;
   bool rowMajor = false;
-  bool scratch = false;                 // written by this kernel: loads stay in the nest that they are in
-  int input = -1;                       // number of the group's operand
+  bool scratch = false; // written by this kernel: loads stay in the nest that they are in
+  int input = -1;       // number of the group's operand
 };
 
-// Loads of the group's operands, by the index that they were made at: a result may take an operand's place where all
-// of them are at the place that the result is stored to.
+// Loads of the group's operands, by the index that they were made at: a result may take an operand's place
+// where all of them are at the place that the result is stored to.
 struct LoadRecord {
   int input;
   llvm::SmallVector<const void *> place;
@@ -67,4 +67,4 @@ private:
   std::map<std::pair<const void *, llvm::SmallVector<const void *>>, mlir::Value> memo;
 };
 
-}  // namespace moe::cpu
+} // namespace moe::cpu

@@ -1,10 +1,14 @@
 // Lowering kernels to machine code:
-//   1. mathematical functions become polynomials; vector, scf, arith, math and memref become the llvm dialect;
-//   2. functions are dealt into a fixed number of LLVM modules, which are optimised and written as objects by threads.
-//      The loop vectorisers stay off: the kernels are vectors already. No builtins: a copy loop must not become a call;
+//   1. mathematical functions become polynomials; vector, scf, arith, math and memref become the llvm
+//   dialect;
+//   2. functions are dealt into a fixed number of LLVM modules, which are optimised and written as objects by
+//   threads.
+//      The loop vectorisers stay off: the kernels are vectors already. No builtins: a copy loop must not
+//      become a call;
 //   3. lld links the objects into one shared object, in process;
 //   4. the result is checked to need nothing from outside.
 #include "passes/cpu/ObjectCode.h"
+#include "lld/Common/Driver.h"
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Arith/Transforms/Passes.h"
@@ -20,7 +24,6 @@
 #include "mlir/Target/LLVMIR/Export.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 #include "mlir/Transforms/Passes.h"
-#include "lld/Common/Driver.h"
 #include "llvm/Analysis/TargetLibraryInfo.h"
 #include "llvm/IR/LLVMContext.h"
 #include "llvm/IR/LegacyPassManager.h"
@@ -57,9 +60,11 @@ struct ApproximateMath : PassWrapper<ApproximateMath, OperationPass<func::FuncOp
     math::populateExpansionPatterns(patterns, {"powf", "rsqrt", "round", "roundeven"});
     populateMathPolynomialApproximationPatterns(patterns, [](StringRef name) {
       return llvm::is_contained({"math.exp", "math.log", "math.log1p", "math.expm1", "math.erf", "math.tanh",
-                                 "math.sin", "math.cos"}, name);
+                                 "math.sin", "math.cos"},
+                                name);
     });
-    if (failed(applyPatternsGreedily(getOperation(), std::move(patterns)))) signalPassFailure();
+    if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
+      signalPassFailure();
   }
 };
 
@@ -99,10 +104,11 @@ std::unique_ptr<llvm::TargetMachine> makeMachine(const CpuTarget &target, std::s
   });
   llvm::Triple triple("x86_64-unknown-linux-gnu");
   const llvm::Target *backend = llvm::TargetRegistry::lookupTarget(triple, error);
-  if (!backend) return nullptr;
+  if (!backend)
+    return nullptr;
   return std::unique_ptr<llvm::TargetMachine>(
-      backend->createTargetMachine(triple, target.cpu, target.llvmFeatures, {}, llvm::Reloc::PIC_, std::nullopt,
-                                   llvm::CodeGenOptLevel::Default));
+      backend->createTargetMachine(triple, target.cpu, target.llvmFeatures, {}, llvm::Reloc::PIC_,
+                                   std::nullopt, llvm::CodeGenOptLevel::Default));
 }
 
 struct Batch {
@@ -114,12 +120,14 @@ struct Batch {
 
 void generateCode(Batch &batch, const CpuTarget &target) {
   std::unique_ptr<llvm::TargetMachine> machine = makeMachine(target, batch.error);
-  if (!machine) return;
+  if (!machine)
+    return;
   llvm::Module &module = *batch.module;
   module.setDataLayout(machine->createDataLayout());
   module.setTargetTriple(machine->getTargetTriple());
   for (llvm::Function &function : module) {
-    if (function.isDeclaration()) continue;
+    if (function.isDeclaration())
+      continue;
     function.addFnAttr("target-cpu", target.cpu);
     function.addFnAttr("target-features", target.llvmFeatures);
     function.addFnAttr("prefer-vector-width", std::to_string(target.vectorBytes * 8));
@@ -155,13 +163,15 @@ void generateCode(Batch &batch, const CpuTarget &target) {
 struct TemporaryFile {
   llvm::SmallString<128> path;
   ~TemporaryFile() {
-    if (!path.empty()) llvm::sys::fs::remove(path);
+    if (!path.empty())
+      llvm::sys::fs::remove(path);
   }
 };
 
 std::error_code writeTemporary(llvm::ArrayRef<char> bytes, TemporaryFile &file) {
   int descriptor;
-  if (std::error_code error = llvm::sys::fs::createTemporaryFile("moe-kernels", "o", descriptor, file.path)) return error;
+  if (std::error_code error = llvm::sys::fs::createTemporaryFile("moe-kernels", "o", descriptor, file.path))
+    return error;
   llvm::raw_fd_ostream stream(descriptor, /*shouldClose=*/true);
   stream.write(bytes.data(), bytes.size());
   stream.close();
@@ -170,40 +180,54 @@ std::error_code writeTemporary(llvm::ArrayRef<char> bytes, TemporaryFile &file) 
   return error;
 }
 
-}  // namespace
+} // namespace
 
 std::optional<std::string> findForeignNeeds(llvm::ArrayRef<char> sharedObject) {
   using namespace llvm::object;
   using namespace llvm::ELF;
   auto broken = [](llvm::Error error) { return "a readable ELF file: " + llvm::toString(std::move(error)); };
   auto file = ELFFile<ELF64LE>::create(llvm::StringRef(sharedObject.data(), sharedObject.size()));
-  if (!file) return broken(file.takeError());
+  if (!file)
+    return broken(file.takeError());
   auto sections = file->sections();
-  if (!sections) return broken(sections.takeError());
+  if (!sections)
+    return broken(sections.takeError());
   for (const auto &section : *sections) {
-    if ((section.sh_type == SHT_RELA || section.sh_type == SHT_REL) && section.sh_size) return "relocations";
-    if (section.sh_type == SHT_INIT_ARRAY || section.sh_type == SHT_FINI_ARRAY) return "initialisers";
-    if (section.sh_flags & SHF_TLS) return "thread-local storage";
-    if ((section.sh_flags & SHF_WRITE) && section.sh_type != SHT_DYNAMIC && section.sh_size) return "writable data";
+    if ((section.sh_type == SHT_RELA || section.sh_type == SHT_REL) && section.sh_size)
+      return "relocations";
+    if (section.sh_type == SHT_INIT_ARRAY || section.sh_type == SHT_FINI_ARRAY)
+      return "initialisers";
+    if (section.sh_flags & SHF_TLS)
+      return "thread-local storage";
+    if ((section.sh_flags & SHF_WRITE) && section.sh_type != SHT_DYNAMIC && section.sh_size)
+      return "writable data";
     if (section.sh_type == SHT_DYNSYM) {
       auto symbols = file->symbols(&section);
       auto strings = file->getStringTableForSymtab(section);
-      if (!symbols) return broken(symbols.takeError());
-      if (!strings) return broken(strings.takeError());
+      if (!symbols)
+        return broken(symbols.takeError());
+      if (!strings)
+        return broken(strings.takeError());
       for (const auto &symbol : llvm::drop_begin(*symbols)) {
-        if (symbol.st_shndx != SHN_UNDEF) continue;
+        if (symbol.st_shndx != SHN_UNDEF)
+          continue;
         auto name = symbol.getName(*strings);
-        if (!name) return broken(name.takeError());
+        if (!name)
+          return broken(name.takeError());
         return "the undefined symbol '" + name->str() + "'";
       }
     }
   }
   auto dynamic = file->dynamicEntries();
-  if (!dynamic) return broken(dynamic.takeError());
+  if (!dynamic)
+    return broken(dynamic.takeError());
   for (const auto &entry : *dynamic) {
-    if (entry.d_tag == DT_NEEDED) return "another library";
-    if (entry.d_tag == DT_INIT || entry.d_tag == DT_FINI) return "initialisers";
-    if (entry.d_tag == DT_RELA || entry.d_tag == DT_REL || entry.d_tag == DT_JMPREL) return "relocations";
+    if (entry.d_tag == DT_NEEDED)
+      return "another library";
+    if (entry.d_tag == DT_INIT || entry.d_tag == DT_FINI)
+      return "initialisers";
+    if (entry.d_tag == DT_RELA || entry.d_tag == DT_REL || entry.d_tag == DT_JMPREL)
+      return "relocations";
   }
   return std::nullopt;
 }
@@ -228,7 +252,8 @@ FailureOr<llvm::SmallVector<char, 0>> compileToObject(ModuleOp module, const Cpu
   registerBuiltinDialectTranslation(registry);
   registerLLVMDialectTranslation(registry);
   module.getContext()->appendDialectRegistry(registry);
-  if (failed(lowerToLlvmDialect(module))) return fail("expected kernels in vector, scf, arith, math and llvm ops; lowering failed");
+  if (failed(lowerToLlvmDialect(module)))
+    return fail("expected kernels in vector, scf, arith, math and llvm ops; lowering failed");
   lap("lowering");
 
   // 2. to objects; big functions first, each to the batch that has least, so that the threads end together
@@ -243,7 +268,8 @@ FailureOr<llvm::SmallVector<char, 0>> compileToObject(ModuleOp module, const Cpu
   });
   std::vector<OwningOpRef<ModuleOp>> parts;
   std::vector<size_t> load(std::min(batches, std::max<size_t>(functions.size(), 1)));
-  for (size_t i = 0; i < load.size(); ++i) parts.push_back(ModuleOp::create(module.getLoc()));
+  for (size_t i = 0; i < load.size(); ++i)
+    parts.push_back(ModuleOp::create(module.getLoc()));
   for (auto &[ops, function] : functions) {
     size_t least = std::min_element(load.begin(), load.end()) - load.begin();
     load[least] += ops;
@@ -254,17 +280,20 @@ FailureOr<llvm::SmallVector<char, 0>> compileToObject(ModuleOp module, const Cpu
   for (OwningOpRef<ModuleOp> &part : parts) {
     auto batch = std::make_unique<Batch>();
     batch->module = translateModuleToLLVMIR(*part, batch->context, "kernels");
-    if (!batch->module) return fail("translation to LLVM IR failed");
+    if (!batch->module)
+      return fail("translation to LLVM IR failed");
     work.push_back(std::move(batch));
   }
   lap("translation");
   {
     llvm::DefaultThreadPool pool(llvm::hardware_concurrency(unsigned(work.size())));
-    for (auto &batch : work) pool.async([&] { generateCode(*batch, target); });
+    for (auto &batch : work)
+      pool.async([&] { generateCode(*batch, target); });
     pool.wait();
   }
   for (auto &batch : work)
-    if (!batch->error.empty()) return fail(batch->error);
+    if (!batch->error.empty())
+      return fail(batch->error);
   lap("code generation");
 
   // 3. link
@@ -273,21 +302,26 @@ FailureOr<llvm::SmallVector<char, 0>> compileToObject(ModuleOp module, const Cpu
   for (size_t i = 0; i < work.size(); ++i)
     if (std::error_code error = writeTemporary(work[i]->object, inputs[i]))
       return fail("cannot write a temporary file: " + error.message());
-  if (std::error_code error = writeTemporary({}, output)) return fail("cannot write a temporary file: " + error.message());
-  std::vector<const char *> arguments = {"ld.lld", "-shared", "--threads=1", "-z", "nognustack", "-z", "norelro",
-                                         "--build-id=none", "--hash-style=both", "-Bsymbolic", "-s", "-o",
-                                         output.path.c_str()};
-  for (TemporaryFile &input : inputs) arguments.push_back(input.path.c_str());
+  if (std::error_code error = writeTemporary({}, output))
+    return fail("cannot write a temporary file: " + error.message());
+  std::vector<const char *> arguments = {
+      "ld.lld",           "-shared",         "--threads=1",       "-z",         "nognustack", "-z",
+      "norelro",          "--build-id=none", "--hash-style=both", "-Bsymbolic", "-s",         "-o",
+      output.path.c_str()};
+  for (TemporaryFile &input : inputs)
+    arguments.push_back(input.path.c_str());
   std::string messages;
   {
-    static std::mutex linker;  // lld keeps its state in globals
+    static std::mutex linker; // lld keeps its state in globals
     std::lock_guard lock(linker);
     llvm::raw_string_ostream stream(messages);
     lld::Result result = lld::lldMain(arguments, stream, stream, {{lld::Gnu, &lld::elf::link}});
-    if (result.retCode) return fail("linking failed: " + messages);
+    if (result.retCode)
+      return fail("linking failed: " + messages);
   }
   auto linked = llvm::MemoryBuffer::getFile(output.path, /*IsText=*/false, /*RequiresNullTerminator=*/false);
-  if (!linked) return fail("cannot read the linked kernels: " + linked.getError().message());
+  if (!linked)
+    return fail("cannot read the linked kernels: " + linked.getError().message());
   llvm::SmallVector<char, 0> bytes((*linked)->getBufferStart(), (*linked)->getBufferEnd());
   lap("linking");
 
@@ -297,4 +331,4 @@ FailureOr<llvm::SmallVector<char, 0>> compileToObject(ModuleOp module, const Cpu
   return bytes;
 }
 
-}  // namespace moe::cpu
+} // namespace moe::cpu

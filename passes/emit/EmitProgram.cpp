@@ -1,11 +1,11 @@
-// Writes a plan as a program file. The order of every vector is the order of the ops; sizes are interned in the order
-// of their first use. Nothing else enters: no time, no path of the compiler, no hash order.
+// Writes a plan as a program file. The order of every vector is the order of the ops; sizes are interned in
+// the order of their first use. Nothing else enters: no time, no path of the compiler, no hash order.
 #include "passes/emit/EmitProgram.h"
 #include "dialects/plan/Expr.h"
-#include "runtime/program/Header.h"
-#include "runtime/program/program_generated.h"
 #include "mlir/IR/AsmState.h"
 #include "mlir/IR/DialectResourceBlobManager.h"
+#include "runtime/program/Header.h"
+#include "runtime/program/program_generated.h"
 #include "llvm/ADT/MapVector.h"
 
 using namespace mlir;
@@ -27,13 +27,15 @@ static_assert(int(plan::Symbol::threads) == int(fb::Symbol::threads));
 
 Attribute bytesAttr(MLIRContext *context, StringRef name, ArrayRef<char> bytes) {
   auto type = RankedTensorType::get({static_cast<int64_t>(bytes.size())}, IntegerType::get(context, 8));
-  return DenseI8ResourceElementsAttr::get(type, name, HeapAsmResourceBlob::allocateAndCopyWithAlign(bytes, 64));
+  return DenseI8ResourceElementsAttr::get(type, name,
+                                          HeapAsmResourceBlob::allocateAndCopyWithAlign(bytes, 64));
 }
 
 std::optional<ArrayRef<char>> bytesOf(Attribute attribute) {
   auto resource = llvm::dyn_cast_or_null<DenseResourceElementsAttr>(attribute);
   AsmResourceBlob *blob = resource ? resource.getRawHandle().getBlob() : nullptr;
-  if (!blob) return std::nullopt;
+  if (!blob)
+    return std::nullopt;
   return blob->getData();
 }
 
@@ -54,7 +56,8 @@ private:
   flatbuffers::Offset<fb::Entry> entry(plan::EntryOp op);
   flatbuffers::Offset<fb::Kernel> kernel(plan::KernelOp op);
   FailureOr<flatbuffers::Offset<fb::Buffer>> buffer(plan::BufferOp op, plan::EntryOp entry);
-  FailureOr<flatbuffers::Offset<fb::Launch>> launch(plan::LaunchOp op, const llvm::DenseMap<Value, uint32_t> &buffers);
+  FailureOr<flatbuffers::Offset<fb::Launch>> launch(plan::LaunchOp op,
+                                                    const llvm::DenseMap<Value, uint32_t> &buffers);
   FailureOr<flatbuffers::Offset<fb::Plan>> plan(plan::PlanOp op);
   FailureOr<flatbuffers::Offset<fb::Target>> target(plan::TargetOp op);
   FailureOr<uint32_t> section(Operation *op, Attribute bytes, StringRef what);
@@ -63,14 +66,14 @@ private:
   llvm::MapVector<plan::ExprAttr, uint32_t> exprs;
   llvm::StringMap<uint32_t> states, scalars;
   SmallVector<plan::EntryOp> entries;
-  llvm::DenseMap<StringAttr, uint32_t> kernels;          // of the target being written
+  llvm::DenseMap<StringAttr, uint32_t> kernels; // of the target being written
   std::vector<std::span<const uint8_t>> sections;
 };
 
 flatbuffers::Offset<fb::State> Emitter::state(plan::StateOp op) {
   plan::InitAttr rule = op.getInit();
-  auto init = fb::CreateInit(builder, static_cast<fb::InitKind>(rule.getKind()), rule.getA().convertToDouble(),
-                             rule.getB().convertToDouble(), rule.getStream());
+  auto init = fb::CreateInit(builder, static_cast<fb::InitKind>(rule.getKind()),
+                             rule.getA().convertToDouble(), rule.getB().convertToDouble(), rule.getStream());
   auto shape = builder.CreateVector(op.getShape().data(), op.getShape().size());
   Text path = text(op.getPath()), of = text(op.getOf());
   return fb::CreateState(builder, path, static_cast<fb::StateKind>(op.getKind()),
@@ -79,15 +82,19 @@ flatbuffers::Offset<fb::State> Emitter::state(plan::StateOp op) {
 
 flatbuffers::Offset<fb::Port> Emitter::port(plan::PortAttr port) {
   std::vector<uint32_t> shape;
-  for (plan::ExprAttr extent : port.getShape()) shape.push_back(expr(extent));
+  for (plan::ExprAttr extent : port.getShape())
+    shape.push_back(expr(extent));
   Text name = text(port.getName().getValue());
-  return fb::CreatePort(builder, name, static_cast<fb::ElementType>(port.getElement()), builder.CreateVector(shape));
+  return fb::CreatePort(builder, name, static_cast<fb::ElementType>(port.getElement()),
+                        builder.CreateVector(shape));
 }
 
 flatbuffers::Offset<fb::Entry> Emitter::entry(plan::EntryOp op) {
   std::vector<flatbuffers::Offset<fb::Port>> inputs, outputs;
-  for (auto item : op.getInputs().getAsRange<plan::PortAttr>()) inputs.push_back(port(item));
-  for (auto item : op.getOutputs().getAsRange<plan::PortAttr>()) outputs.push_back(port(item));
+  for (auto item : op.getInputs().getAsRange<plan::PortAttr>())
+    inputs.push_back(port(item));
+  for (auto item : op.getOutputs().getAsRange<plan::PortAttr>())
+    outputs.push_back(port(item));
   std::vector<flatbuffers::Offset<fb::Saved>> saved;
   for (auto item : op.getSaved().getAsRange<plan::SavedAttr>()) {
     Text name = text(item.getName().getValue()), reason = text(item.getReason().getValue());
@@ -103,30 +110,39 @@ flatbuffers::Offset<fb::Kernel> Emitter::kernel(plan::KernelOp op) {
   std::vector<flatbuffers::Offset<fb::KernelParam>> params;
   for (auto param : op.getParams().getAsRange<plan::ParamAttr>())
     params.push_back(fb::CreateKernelParam(builder, static_cast<fb::Access>(param.getAccess()),
-                                           static_cast<fb::ElementType>(param.getElement()), param.getOver()));
+                                           static_cast<fb::ElementType>(param.getElement()),
+                                           param.getOver()));
   Text symbol = text(op.getSymName()), kind = text(op.getKind());
-  return fb::CreateKernel(builder, symbol, builder.CreateVector(params), op.getScalars(), op.getScratch(), kind);
+  return fb::CreateKernel(builder, symbol, builder.CreateVector(params), op.getScalars(), op.getScratch(),
+                          kind);
 }
 
 FailureOr<flatbuffers::Offset<fb::Buffer>> Emitter::buffer(plan::BufferOp op, plan::EntryOp entry) {
   uint32_t index = 0;
   auto portIndex = [&](ArrayAttr ports) -> LogicalResult {
     for (auto [i, port] : llvm::enumerate(ports.getAsRange<plan::PortAttr>()))
-      if (port.getName() == op.getTargetAttr()) { index = i; return success(); }
-    return op.emitOpError("expected an input or output of entry '") << entry.getName() << "', found '"
-                                                                    << *op.getTarget() << "'";
+      if (port.getName() == op.getTargetAttr()) {
+        index = i;
+        return success();
+      }
+    return op.emitOpError("expected an input or output of entry '")
+           << entry.getName() << "', found '" << *op.getTarget() << "'";
   };
   if (op.getKind() == plan::BufferKind::state) {
     auto found = states.find(*op.getTarget());
-    if (found == states.end()) return op.emitOpError("expected a state of the program, found '") << *op.getTarget() << "'";
+    if (found == states.end())
+      return op.emitOpError("expected a state of the program, found '") << *op.getTarget() << "'";
     index = found->second;
   } else if (op.getKind() == plan::BufferKind::input) {
-    if (failed(portIndex(entry.getInputs()))) return failure();
+    if (failed(portIndex(entry.getInputs())))
+      return failure();
   } else if (op.getKind() == plan::BufferKind::output) {
-    if (failed(portIndex(entry.getOutputs()))) return failure();
+    if (failed(portIndex(entry.getOutputs())))
+      return failure();
   }
   uint32_t first = 0, last = 0;
-  if (op.getLive()) first = (*op.getLive())[0], last = (*op.getLive())[1];
+  if (op.getLive())
+    first = (*op.getLive())[0], last = (*op.getLive())[1];
   uint32_t extent = expr(op.getExtent());
   Text name = text(op.getName());
   return fb::CreateBuffer(builder, static_cast<fb::BufferKind>(op.getKind()), index,
@@ -137,8 +153,10 @@ FailureOr<flatbuffers::Offset<fb::Buffer>> Emitter::buffer(plan::BufferOp op, pl
 FailureOr<flatbuffers::Offset<fb::Launch>> Emitter::launch(plan::LaunchOp op,
                                                            const llvm::DenseMap<Value, uint32_t> &buffers) {
   std::vector<uint32_t> touched, extents;
-  for (Value buffer : op.getBuffers()) touched.push_back(buffers.lookup(buffer));
-  for (auto extent : op.getExtents().getAsRange<plan::ExprAttr>()) extents.push_back(expr(extent));
+  for (Value buffer : op.getBuffers())
+    touched.push_back(buffers.lookup(buffer));
+  for (auto extent : op.getExtents().getAsRange<plan::ExprAttr>())
+    extents.push_back(expr(extent));
   std::vector<fb::Arg> args;
   for (auto arg : op.getScalars().getAsRange<plan::ArgAttr>()) {
     int64_t value = 0;
@@ -150,7 +168,8 @@ FailureOr<flatbuffers::Offset<fb::Launch>> Emitter::launch(plan::LaunchOp op,
       value = expr(extent);
     } else if (auto key = llvm::dyn_cast_or_null<StringAttr>(arg.getValue())) {
       auto found = scalars.find(key.getValue());
-      if (found == scalars.end()) return op.emitOpError("expected a scalar of the program, found ") << key;
+      if (found == scalars.end())
+        return op.emitOpError("expected a scalar of the program, found ") << key;
       value = found->second;
     }
     args.push_back(fb::Arg(static_cast<fb::ArgKind>(arg.getKind()), value));
@@ -159,13 +178,14 @@ FailureOr<flatbuffers::Offset<fb::Launch>> Emitter::launch(plan::LaunchOp op,
   Text name = text(op.getOp()), path = text(op.getPath()), file = text(op.getFile());
   auto bufferVector = builder.CreateVector(touched), extentVector = builder.CreateVector(extents);
   auto argVector = builder.CreateVectorOfStructs(args);
-  return fb::CreateLaunch(builder, kernels.lookup(op.getKernelAttr().getAttr()), bufferVector, extentVector, argVector,
-                          units, op.getGrain(), name, path, file, op.getLine(), flops, bytes);
+  return fb::CreateLaunch(builder, kernels.lookup(op.getKernelAttr().getAttr()), bufferVector, extentVector,
+                          argVector, units, op.getGrain(), name, path, file, op.getLine(), flops, bytes);
 }
 
 FailureOr<flatbuffers::Offset<fb::Plan>> Emitter::plan(plan::PlanOp op) {
   auto entry = llvm::find_if(entries, [&](plan::EntryOp entry) { return entry.getName() == op.getEntry(); });
-  if (entry == entries.end()) return op.emitOpError("expected an entry of the program, found '") << op.getEntry() << "'";
+  if (entry == entries.end())
+    return op.emitOpError("expected an entry of the program, found '") << op.getEntry() << "'";
   std::vector<flatbuffers::Offset<fb::Buffer>> buffers;
   std::vector<flatbuffers::Offset<fb::Launch>> prepare, step;
   llvm::DenseMap<Value, uint32_t> indices;
@@ -173,11 +193,13 @@ FailureOr<flatbuffers::Offset<fb::Plan>> Emitter::plan(plan::PlanOp op) {
     if (auto item = llvm::dyn_cast<plan::BufferOp>(inner)) {
       indices[item.getBuffer()] = buffers.size();
       auto made = buffer(item, *entry);
-      if (failed(made)) return failure();
+      if (failed(made))
+        return failure();
       buffers.push_back(*made);
     } else if (auto item = llvm::dyn_cast<plan::LaunchOp>(inner)) {
       auto made = launch(item, indices);
-      if (failed(made)) return failure();
+      if (failed(made))
+        return failure();
       (item.getPrepare() ? prepare : step).push_back(*made);
     } else {
       return inner.emitOpError("expected only buffers and launches in a plan");
@@ -190,7 +212,8 @@ FailureOr<flatbuffers::Offset<fb::Plan>> Emitter::plan(plan::PlanOp op) {
 
 FailureOr<uint32_t> Emitter::section(Operation *op, Attribute bytes, StringRef what) {
   std::optional<ArrayRef<char>> data = bytesOf(bytes);
-  if (!data || data->empty()) return op->emitOpError("expected ") << what << " as a resource with at least one byte";
+  if (!data || data->empty())
+    return op->emitOpError("expected ") << what << " as a resource with at least one byte";
   sections.push_back({reinterpret_cast<const uint8_t *>(data->data()), data->size()});
   return static_cast<uint32_t>(sections.size());
 }
@@ -205,19 +228,23 @@ FailureOr<flatbuffers::Offset<fb::Target>> Emitter::target(plan::TargetOp op) {
   }
   for (auto item : op.getBody().getOps<plan::PlanOp>()) {
     auto made = plan(item);
-    if (failed(made)) return failure();
+    if (failed(made))
+      return failure();
     plans.push_back(*made);
   }
   FailureOr<uint32_t> code = section(op, op.getCodeAttr(), "object code");
-  if (failed(code)) return failure();
+  if (failed(code))
+    return failure();
   uint32_t data = 0;
   if (op.getDataAttr()) {
     FailureOr<uint32_t> constants = section(op, op.getDataAttr(), "constants");
-    if (failed(constants)) return failure();
+    if (failed(constants))
+      return failure();
     data = *constants;
   }
   std::vector<Text> features;
-  for (auto feature : op.getFeatures().getAsRange<StringAttr>()) features.push_back(text(feature.getValue()));
+  for (auto feature : op.getFeatures().getAsRange<StringAttr>())
+    features.push_back(text(feature.getValue()));
   Text name = text(op.getName()), level = text(op.getLevel());
   auto f = builder.CreateVector(features);
   auto p = builder.CreateVector(plans);
@@ -238,8 +265,8 @@ FailureOr<std::vector<uint8_t>> Emitter::run(plan::ProgramOp program) {
     if (!scalars.insert({op.getKey(), scalarList.size()}).second)
       return op.emitOpError("expected a key used once, found '") << op.getKey() << "' again";
     Text key = text(op.getKey());
-    scalarList.push_back(
-        fb::CreateScalar(builder, key, static_cast<fb::ScalarKind>(op.getKind()), op.getFallback().convertToDouble()));
+    scalarList.push_back(fb::CreateScalar(builder, key, static_cast<fb::ScalarKind>(op.getKind()),
+                                          op.getFallback().convertToDouble()));
   }
   for (auto op : program.getBody().getOps<plan::EntryOp>()) {
     entries.push_back(op);
@@ -247,13 +274,15 @@ FailureOr<std::vector<uint8_t>> Emitter::run(plan::ProgramOp program) {
   }
   for (auto op : program.getBody().getOps<plan::TargetOp>()) {
     auto made = target(op);
-    if (failed(made)) return failure();
+    if (failed(made))
+      return failure();
     targetList.push_back(*made);
   }
   std::vector<flatbuffers::Offset<fb::KeyValue>> config;
   for (NamedAttribute choice : program.getConfig()) {
     auto value = llvm::dyn_cast<StringAttr>(choice.getValue());
-    if (!value) return program.emitOpError("expected a string as config '") << choice.getName().getValue() << "'";
+    if (!value)
+      return program.emitOpError("expected a string as config '") << choice.getName().getValue() << "'";
     Text key = text(choice.getName().getValue()), shown = text(value.getValue());
     config.push_back(fb::CreateKeyValue(builder, key, shown));
   }
@@ -265,19 +294,21 @@ FailureOr<std::vector<uint8_t>> Emitter::run(plan::ProgramOp program) {
       steps.push_back(fb::ExprOp(static_cast<fb::ExprCode>(flat[i]), flat[i + 1]));
     exprList.push_back(fb::CreateExpr(builder, builder.CreateVectorOfStructs(steps)));
   }
-  Text name = text(program.getName()), optimizer = text(program.getOptimizer()), compiler = text(program.getCompiler());
+  Text name = text(program.getName()), optimizer = text(program.getOptimizer()),
+       compiler = text(program.getCompiler());
   auto e = builder.CreateVector(exprList);
   auto sc = builder.CreateVector(scalarList);
   auto st = builder.CreateVector(stateList);
   auto en = builder.CreateVector(entryList);
   auto ta = builder.CreateVector(targetList);
   auto co = builder.CreateVector(config);
-  builder.Finish(fb::CreateProgram(builder, name, e, sc, st, en, ta, optimizer, co, compiler), fb::ProgramIdentifier());
+  builder.Finish(fb::CreateProgram(builder, name, e, sc, st, en, ta, optimizer, co, compiler),
+                 fb::ProgramIdentifier());
   return moert::encodeProgram({builder.GetBufferPointer(), builder.GetSize()}, sections);
 }
 
-}  // namespace
+} // namespace
 
 FailureOr<std::vector<uint8_t>> emitProgram(plan::ProgramOp program) { return Emitter().run(program); }
 
-}  // namespace moe
+} // namespace moe

@@ -1,5 +1,6 @@
-// Between a plan and a program file: the writer and its inverse. Writing is a function of the plan's text alone, so
-// the same input gives the same bytes, and reading back what was written and writing it again gives them too.
+// Between a plan and a program file: the writer and its inverse. Writing is a function of the plan's text
+// alone, so the same input gives the same bytes, and reading back what was written and writing it again gives
+// them too.
 #pragma once
 #include "dialects/plan/Plan.h"
 #include "mlir/IR/BuiltinOps.h"
@@ -7,7 +8,9 @@
 #include <cstdint>
 #include <vector>
 
-namespace moert { class Program; }
+namespace moert {
+class Program;
+}
 
 namespace moe {
 
@@ -21,4 +24,4 @@ mlir::OwningOpRef<mlir::ModuleOp> readProgram(const moert::Program &program, mli
 mlir::Attribute bytesAttr(mlir::MLIRContext *context, llvm::StringRef name, llvm::ArrayRef<char> bytes);
 std::optional<llvm::ArrayRef<char>> bytesOf(mlir::Attribute attribute);
 
-}  // namespace moe
+} // namespace moe

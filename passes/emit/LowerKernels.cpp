@@ -1,5 +1,5 @@
-// --moe-lower-kernels: each target's kernels, a nested module of functions, become the object code that the target
-// carries as bytes.
+// --moe-lower-kernels: each target's kernels, a nested module of functions, become the object code that the
+// target carries as bytes.
 #include "dialects/plan/Plan.h"
 #include "passes/cpu/ObjectCode.h"
 #include "passes/emit/EmitProgram.h"
@@ -15,9 +15,11 @@ FailureOr<cpu::CpuTarget> cpuOf(plan::TargetOp target) {
   std::string error;
   for (StringRef name : {"cpu", "cpu:x86-64-v3", "cpu:x86-64-v4"}) {
     std::optional<cpu::CpuTarget> cpu = cpu::cpuTarget(name, error);
-    if (cpu && cpu->level == target.getLevel()) return *cpu;
+    if (cpu && cpu->level == target.getLevel())
+      return *cpu;
   }
-  return target.emitOpError("expected a level that this compiler makes code for here, found '") << target.getLevel() << "'";
+  return target.emitOpError("expected a level that this compiler makes code for here, found '")
+         << target.getLevel() << "'";
 }
 
 struct LowerKernels : PassWrapper<LowerKernels, OperationPass<ModuleOp>> {
@@ -32,17 +34,21 @@ struct LowerKernels : PassWrapper<LowerKernels, OperationPass<ModuleOp>> {
   void runOnOperation() override {
     for (plan::ProgramOp program : getOperation().getOps<plan::ProgramOp>())
       for (auto [index, target] : llvm::enumerate(program.getBody().getOps<plan::TargetOp>()))
-        if (failed(lower(target, index))) return signalPassFailure();
+        if (failed(lower(target, index)))
+          return signalPassFailure();
   }
 
   LogicalResult lower(plan::TargetOp target, size_t index) {
     auto modules = target.getBody().getOps<ModuleOp>();
-    if (modules.empty()) return target.emitOpError("expected a module with the kernels' functions, found none");
+    if (modules.empty())
+      return target.emitOpError("expected a module with the kernels' functions, found none");
     ModuleOp kernels = *modules.begin();
     FailureOr<cpu::CpuTarget> cpu = cpuOf(target);
-    if (failed(cpu)) return failure();
+    if (failed(cpu))
+      return failure();
     auto object = cpu::compileToObject(kernels, *cpu, {.timing = showTimes});
-    if (failed(object)) return failure();
+    if (failed(object))
+      return failure();
     target.setCodeAttr(bytesAttr(&getContext(), ("code" + Twine(index)).str(), *object));
     kernels.erase();
     return success();
@@ -50,8 +56,8 @@ struct LowerKernels : PassWrapper<LowerKernels, OperationPass<ModuleOp>> {
 };
 PassRegistration<LowerKernels> registration;
 
-}  // namespace
+} // namespace
 
 std::unique_ptr<Pass> createLowerKernelsPass(bool timing) { return std::make_unique<LowerKernels>(timing); }
 
-}  // namespace moe
+} // namespace moe

@@ -7,4 +7,4 @@ namespace moe {
 /// Kernels to object code; `timing` shows the steps' times on standard error.
 std::unique_ptr<mlir::Pass> createLowerKernelsPass(bool timing);
 
-}  // namespace moe
+} // namespace moe

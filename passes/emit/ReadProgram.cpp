@@ -1,5 +1,5 @@
-// A program file as a plan, for `moec disassemble`: the inverse of EmitProgram.cpp. The loader has verified every
-// index, so they are followed without checks.
+// A program file as a plan, for `moec disassemble`: the inverse of EmitProgram.cpp. The loader has verified
+// every index, so they are followed without checks.
 #include "dialects/plan/Expr.h"
 #include "passes/emit/EmitProgram.h"
 #include "runtime/program/Program.h"
@@ -32,7 +32,8 @@ private:
     SmallVector<Attribute> ports;
     for (const fb::Port *port : *list) {
       SmallVector<plan::ExprAttr> shape;
-      for (uint32_t extent : *port->shape()) shape.push_back(expr(extent));
+      for (uint32_t extent : *port->shape())
+        shape.push_back(expr(extent));
       ports.push_back(
           plan::PortAttr::get(context, text(port->name()), static_cast<plan::Element>(port->type()), shape));
     }
@@ -60,46 +61,62 @@ void Reader::state(const fb::State &state) {
                                   llvm::APFloat(init.b()), init.stream());
   auto kind = plan::StateKindAttr::get(context, static_cast<plan::StateKind>(state.kind()));
   auto shape = builder.getDenseI64ArrayAttr(ArrayRef<int64_t>(state.shape()->data(), state.shape()->size()));
-  plan::StateOp::create(builder, loc, text(state.path()), kind, element(state.type()), shape, rule, text(state.of()));
+  plan::StateOp::create(builder, loc, text(state.path()), kind, element(state.type()), shape, rule,
+                        text(state.of()));
 }
 
 void Reader::entry(const fb::Entry &entry) {
   SmallVector<Attribute> saved;
   for (const fb::Saved *item : *entry.saved())
-    saved.push_back(plan::SavedAttr::get(context, text(item->name()), expr(item->bytes()), text(item->reason())));
+    saved.push_back(
+        plan::SavedAttr::get(context, text(item->name()), expr(item->bytes()), text(item->reason())));
   plan::EntryOp::create(builder, loc, text(entry.name()),
                         plan::EntryKindAttr::get(context, static_cast<plan::EntryKind>(entry.kind())),
                         ports(entry.inputs()), ports(entry.outputs()), text(entry.objective()),
                         builder.getF64FloatAttr(entry.flops_per_image()), builder.getArrayAttr(saved));
 }
 
-void Reader::launch(const fb::Target &target, const fb::Launch &launch, ArrayRef<Value> buffers, bool prepare) {
+void Reader::launch(const fb::Target &target, const fb::Launch &launch, ArrayRef<Value> buffers,
+                    bool prepare) {
   SmallVector<Value> touched;
   SmallVector<Attribute> extents, args;
-  for (uint32_t buffer : *launch.buffers()) touched.push_back(buffers[buffer]);
-  for (uint32_t extent : *launch.extents()) extents.push_back(expr(extent));
+  for (uint32_t buffer : *launch.buffers())
+    touched.push_back(buffers[buffer]);
+  for (uint32_t extent : *launch.extents())
+    extents.push_back(expr(extent));
   for (const fb::Arg *arg : *launch.scalars()) {
     Attribute value;
     switch (arg->kind()) {
-    case fb::ArgKind::constant_i64: value = builder.getI64IntegerAttr(arg->value()); break;
-    case fb::ArgKind::constant_f32:
-      value = FloatAttr::get(builder.getF32Type(), llvm::APFloat(llvm::APFloat::IEEEsingle(),
-                                                                 llvm::APInt(32, static_cast<uint32_t>(arg->value()))));
+    case fb::ArgKind::constant_i64:
+      value = builder.getI64IntegerAttr(arg->value());
       break;
-    case fb::ArgKind::extent: value = expr(arg->value()); break;
-    case fb::ArgKind::scalar_f32: value = text(table.scalars()->Get(arg->value())->key()); break;
+    case fb::ArgKind::constant_f32:
+      value = FloatAttr::get(
+          builder.getF32Type(),
+          llvm::APFloat(llvm::APFloat::IEEEsingle(), llvm::APInt(32, static_cast<uint32_t>(arg->value()))));
+      break;
+    case fb::ArgKind::extent:
+      value = expr(arg->value());
+      break;
+    case fb::ArgKind::scalar_f32:
+      value = text(table.scalars()->Get(arg->value())->key());
+      break;
     case fb::ArgKind::step_i64:
-    case fb::ArgKind::seed_i64: break;
+    case fb::ArgKind::seed_i64:
+      break;
     }
     args.push_back(plan::ArgAttr::get(context, static_cast<plan::ArgKind>(arg->kind()), value));
   }
   auto kernel = FlatSymbolRefAttr::get(text(target.kernels()->Get(launch.kernel())->symbol()));
-  auto textOrEmpty = [&](const flatbuffers::String *value) { return value ? text(value) : builder.getStringAttr(""); };
+  auto textOrEmpty = [&](const flatbuffers::String *value) {
+    return value ? text(value) : builder.getStringAttr("");
+  };
   plan::LaunchOp::create(builder, loc, prepare ? builder.getUnitAttr() : UnitAttr(), kernel, touched,
                          builder.getArrayAttr(extents), builder.getArrayAttr(args), expr(launch.units()),
                          builder.getI32IntegerAttr(launch.grain()), textOrEmpty(launch.op()),
                          textOrEmpty(launch.path()), textOrEmpty(launch.file()),
-                         builder.getI32IntegerAttr(launch.line()), expr(launch.flops()), expr(launch.bytes()));
+                         builder.getI32IntegerAttr(launch.line()), expr(launch.flops()),
+                         expr(launch.bytes()));
 }
 
 void Reader::plan(const fb::Target &target, const fb::Plan &plan) {
@@ -113,20 +130,31 @@ void Reader::plan(const fb::Target &target, const fb::Plan &plan) {
     IntegerAttr offset;
     DenseI64ArrayAttr live;
     switch (buffer->kind()) {
-    case fb::BufferKind::state: name = text(table.states()->Get(buffer->index())->path()); break;
-    case fb::BufferKind::input: name = text(entry.inputs()->Get(buffer->index())->name()); break;
-    case fb::BufferKind::output: name = text(entry.outputs()->Get(buffer->index())->name()); break;
-    case fb::BufferKind::constant: offset = builder.getI64IntegerAttr(buffer->offset()); break;
-    case fb::BufferKind::temporary: live = builder.getDenseI64ArrayAttr({buffer->first(), buffer->last()}); break;
+    case fb::BufferKind::state:
+      name = text(table.states()->Get(buffer->index())->path());
+      break;
+    case fb::BufferKind::input:
+      name = text(entry.inputs()->Get(buffer->index())->name());
+      break;
+    case fb::BufferKind::output:
+      name = text(entry.outputs()->Get(buffer->index())->name());
+      break;
+    case fb::BufferKind::constant:
+      offset = builder.getI64IntegerAttr(buffer->offset());
+      break;
+    case fb::BufferKind::temporary:
+      live = builder.getDenseI64ArrayAttr({buffer->first(), buffer->last()});
+      break;
     }
     auto kind = plan::BufferKindAttr::get(context, static_cast<plan::BufferKind>(buffer->kind()));
-    buffers.push_back(plan::BufferOp::create(builder, loc, plan::BufferType::get(context), kind, name, offset,
-                                             element(buffer->type()), expr(buffer->extent()),
-                                             builder.getI32IntegerAttr(buffer->alignment()), live,
-                                             text(buffer->name())));
+    buffers.push_back(plan::BufferOp::create(
+        builder, loc, plan::BufferType::get(context), kind, name, offset, element(buffer->type()),
+        expr(buffer->extent()), builder.getI32IntegerAttr(buffer->alignment()), live, text(buffer->name())));
   }
-  for (const fb::Launch *item : *plan.prepare()) launch(target, *item, buffers, true);
-  for (const fb::Launch *item : *plan.step()) launch(target, *item, buffers, false);
+  for (const fb::Launch *item : *plan.prepare())
+    launch(target, *item, buffers, true);
+  for (const fb::Launch *item : *plan.step())
+    launch(target, *item, buffers, false);
 }
 
 void Reader::target(const fb::Target &target, size_t index) {
@@ -137,7 +165,8 @@ void Reader::target(const fb::Target &target, size_t index) {
                      ArrayRef<char>(reinterpret_cast<const char *>(data.data()), data.size()));
   };
   SmallVector<StringRef> features;
-  for (const flatbuffers::String *feature : *target.features()) features.push_back(feature->c_str());
+  for (const flatbuffers::String *feature : *target.features())
+    features.push_back(feature->c_str());
   auto op = plan::TargetOp::create(builder, loc, text(target.name()), text(target.level()),
                                    builder.getStrArrayAttr(features), bytes(target.code(), "code"),
                                    target.data() ? bytes(target.data(), "data") : Attribute());
@@ -147,10 +176,12 @@ void Reader::target(const fb::Target &target, size_t index) {
     for (const fb::KernelParam *param : *kernel->params())
       params.push_back(plan::ParamAttr::get(context, static_cast<plan::Access>(param->access()),
                                             static_cast<plan::Element>(param->type()), param->over()));
-    plan::KernelOp::create(builder, loc, text(kernel->symbol()), text(kernel->kind()), builder.getArrayAttr(params),
-                           builder.getI32IntegerAttr(kernel->scalars()), builder.getI32IntegerAttr(kernel->scratch()));
+    plan::KernelOp::create(builder, loc, text(kernel->symbol()), text(kernel->kind()),
+                           builder.getArrayAttr(params), builder.getI32IntegerAttr(kernel->scalars()),
+                           builder.getI32IntegerAttr(kernel->scratch()));
   }
-  for (const fb::Plan *item : *target.plans()) plan(target, *item);
+  for (const fb::Plan *item : *target.plans())
+    plan(target, *item);
 }
 
 OwningOpRef<ModuleOp> Reader::run() {
@@ -159,23 +190,26 @@ OwningOpRef<ModuleOp> Reader::run() {
   SmallVector<NamedAttribute> config;
   for (const fb::KeyValue *choice : *table.config())
     config.push_back(builder.getNamedAttr(choice->key()->c_str(), text(choice->value())));
-  auto op = plan::ProgramOp::create(builder, loc, text(table.name()), text(table.optimizer()), text(table.compiler()),
-                                    builder.getDictionaryAttr(config));
+  auto op = plan::ProgramOp::create(builder, loc, text(table.name()), text(table.optimizer()),
+                                    text(table.compiler()), builder.getDictionaryAttr(config));
   builder.setInsertionPointToStart(&op.getBody().emplaceBlock());
-  for (const fb::State *item : *table.states()) state(*item);
+  for (const fb::State *item : *table.states())
+    state(*item);
   for (const fb::Scalar *item : *table.scalars())
     plan::ScalarOp::create(builder, loc, text(item->key()),
                            plan::ScalarKindAttr::get(context, static_cast<plan::ScalarKind>(item->kind())),
                            builder.getF64FloatAttr(item->fallback()));
-  for (const fb::Entry *item : *table.entries()) entry(*item);
-  for (auto [index, item] : llvm::enumerate(*table.targets())) target(*item, index);
+  for (const fb::Entry *item : *table.entries())
+    entry(*item);
+  for (auto [index, item] : llvm::enumerate(*table.targets()))
+    target(*item, index);
   return module;
 }
 
-}  // namespace
+} // namespace
 
 OwningOpRef<ModuleOp> readProgram(const moert::Program &program, MLIRContext *context) {
   return Reader(program, context).run();
 }
 
-}  // namespace moe
+} // namespace moe

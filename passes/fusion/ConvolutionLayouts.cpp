@@ -1,7 +1,7 @@
-// The rank-4 values that elementwise ops, slices and the like tie to one another are one family; a family with a
-// convolution's image in it is NHWC. Boundary values stay as they are given, and so does what a reshape in front of a
-// contraction, an output or an assignment would otherwise have to copy. Kernels address every value by its own strides,
-// so a family need not agree: a layout is a matter of speed alone.
+// The rank-4 values that elementwise ops, slices and the like tie to one another are one family; a family
+// with a convolution's image in it is NHWC. Boundary values stay as they are given, and so does what a
+// reshape in front of a contraction, an output or an assignment would otherwise have to copy. Kernels address
+// every value by its own strides, so a family need not agree: a layout is a matter of speed alone.
 #include "passes/fusion/ConvolutionLayouts.h"
 #include "llvm/ADT/EquivalenceClasses.h"
 
@@ -17,18 +17,24 @@ llvm::DenseMap<Value, cpu::Layout> convolutionLayouts(flow::EntryOp entry) {
   auto key = [](Value value) { return const_cast<void *>(value.getAsOpaquePointer()); };
   for (Operation &op : entry.getBody().front()) {
     for (Value result : op.getResults())
-      if (isImage(result)) images.push_back(result), families.insert(key(result));
+      if (isImage(result))
+        images.push_back(result), families.insert(key(result));
     // A filter is a parameter's, or its gradient: no image.
-    if (isa<flow::ConvOp, flow::ConvInputGradOp>(op)) seeds.append({op.getOperand(0), op.getResult(0)});
-    else if (isa<flow::ConvWeightGradOp>(op)) seeds.append({op.getOperand(0), op.getOperand(1)});
+    if (isa<flow::ConvOp, flow::ConvInputGradOp>(op))
+      seeds.append({op.getOperand(0), op.getResult(0)});
+    else if (isa<flow::ConvWeightGradOp>(op))
+      seeds.append({op.getOperand(0), op.getOperand(1)});
     bool ties = op.hasTrait<flow::Elementwise>() ||
                 isa<flow::SliceOp, flow::PadOp, flow::ConcatOp, flow::WindowOp, flow::WindowSumOp>(op);
-    if (!ties || op.getNumResults() != 1 || !isImage(op.getResult(0))) continue;
+    if (!ties || op.getNumResults() != 1 || !isImage(op.getResult(0)))
+      continue;
     for (Value operand : op.getOperands())
-      if (isImage(operand)) families.unionSets(key(operand), key(op.getResult(0)));
+      if (isImage(operand))
+        families.unionSets(key(operand), key(op.getResult(0)));
   }
   llvm::SmallDenseSet<void *> chosen;
-  for (Value seed : seeds) chosen.insert(families.getLeaderValue(key(seed)));
+  for (Value seed : seeds)
+    chosen.insert(families.getLeaderValue(key(seed)));
 
   // Whether a row-major tensor is wanted of the value: for a view outside of groups, or at the boundary.
   auto isViewed = [](Value value) {
@@ -36,20 +42,26 @@ llvm::DenseMap<Value, cpu::Layout> convolutionLayouts(flow::EntryOp entry) {
     while (!work.empty()) {
       Value next = work.pop_back_val();
       for (Operation *user : next.getUsers()) {
-        if (isa<flow::OutputOp, flow::AssignOp, flow::ExposeOp>(user)) return true;
-        if (isa<flow::ReshapeOp>(user)) work.push_back(user->getResult(0));
-        else if (next != value && isa<flow::ContractOp, flow::ConvOp, flow::ConvInputGradOp, flow::ConvWeightGradOp>(user)) return true;
+        if (isa<flow::OutputOp, flow::AssignOp, flow::ExposeOp>(user))
+          return true;
+        if (isa<flow::ReshapeOp>(user))
+          work.push_back(user->getResult(0));
+        else if (next != value &&
+                 isa<flow::ContractOp, flow::ConvOp, flow::ConvInputGradOp, flow::ConvWeightGradOp>(user))
+          return true;
       }
     }
     return false;
   };
   llvm::DenseMap<Value, cpu::Layout> layouts;
   for (Value image : images) {
-    if (isa<flow::InputOp, flow::ParameterOp, flow::StateOp>(image.getDefiningOp())) continue;
-    if (!chosen.contains(families.getLeaderValue(key(image))) || isViewed(image)) continue;
+    if (isa<flow::InputOp, flow::ParameterOp, flow::StateOp>(image.getDefiningOp()))
+      continue;
+    if (!chosen.contains(families.getLeaderValue(key(image))) || isViewed(image))
+      continue;
     layouts[image] = cpu::Layout{0, 2, 3, 1};
   }
   return layouts;
 }
 
-}  // namespace moe
+} // namespace moe

@@ -1,23 +1,26 @@
-// --moe-form-groups: partitions each entry into groups that one kernel runs. Memory traffic is what costs, so a value
-// that never leaves its group is the gain. The steps:
+// --moe-form-groups: partitions each entry into groups that one kernel runs. Memory traffic is what costs, so
+// a value that never leaves its group is the gain. The steps:
 //   1. Identities are dropped: they have done their work, barriers when groups are formed.
-//   2. Free ops (constants, broadcasts, views) cost nothing where they are used: each group takes its own copy. Only one
+//   2. Free ops (constants, broadcasts, views) cost nothing where they are used: each group takes its own
+//   copy. Only one
 //      that a contraction, an output or an assignment needs in memory is a group's result.
-//   3. In program order each op joins the groups that make its operands: a contraction's or convolution's takes
-//      elementwise ops of the result's shape as its epilogue; a loop's takes what LoopAnalysis says that one kernel can
-//      run with the parallelism that the parts had. A merge never closes a cycle: groups keep the set of those before.
-//      Ops that lead to assignments alone stay among themselves.
+//   3. In program order each op joins the groups that make its operands: a contraction's or convolution's
+//   takes
+//      elementwise ops of the result's shape as its epilogue; a loop's takes what LoopAnalysis says that one
+//      kernel can run with the parallelism that the parts had. A merge never closes a cycle: groups keep the
+//      set of those before. Ops that lead to assignments alone stay among themselves.
 //   4. Loops that read the same value side by side are merged likewise.
 //   5. Groups are laid out in an order that respects their needs, and otherwise that of the program.
-// Program order is what Rematerialize decided about memory: what stands between two contractions or convolutions is a
-// stage, and large loops of different stages are not merged, however much they read in common.
+// Program order is what Rematerialize decided about memory: what stands between two contractions or
+// convolutions is a stage, and large loops of different stages are not merged, however much they read in
+// common.
 #include "dialects/flow/Flow.h"
+#include "mlir/IR/IRMapping.h"
 #include "passes/cpu/CpuTarget.h"
 #include "passes/cpu/LoopAnalysis.h"
 #include "passes/fusion/ConvolutionLayouts.h"
 #include "passes/fusion/Fusion.h"
 #include "passes/planning/Layouts.h"
-#include "mlir/IR/IRMapping.h"
 #include "llvm/ADT/BitVector.h"
 #include "llvm/ADT/SetVector.h"
 
@@ -29,7 +32,9 @@ namespace {
 bool isRoot(Operation *op) {
   return isa<flow::ContractOp, flow::ConvOp, flow::ConvInputGradOp, flow::ConvWeightGradOp>(op);
 }
-bool isIdentity(Operation *op) { return isa<flow::BarrierOp, flow::StopGradientOp, flow::ReverseGradientOp>(op); }
+bool isIdentity(Operation *op) {
+  return isa<flow::BarrierOp, flow::StopGradientOp, flow::ReverseGradientOp>(op);
+}
 void dropIdentities(Block &block, llvm::function_ref<bool(Operation *)> which) {
   for (Operation &op : llvm::make_early_inc_range(block))
     if (which(&op)) {
@@ -38,12 +43,13 @@ void dropIdentities(Block &block, llvm::function_ref<bool(Operation *)> which) {
     }
 }
 bool isBoundary(Operation *op) {
-  return isa<flow::InputOp, flow::ParameterOp, flow::StateOp, flow::OutputOp, flow::AssignOp, flow::ExposeOp>(op);
+  return isa<flow::InputOp, flow::ParameterOp, flow::StateOp, flow::OutputOp, flow::AssignOp, flow::ExposeOp>(
+      op);
 }
 // Free in a loop, and in an epilogue.
 bool isFreeKind(Operation *op) {
-  return isa<flow::ConstantOp, flow::ExtentOp, flow::ScalarOp, flow::IotaOp, flow::BroadcastOp, flow::ReshapeOp,
-             flow::TransposeOp, flow::SliceOp, flow::BarrierOp>(op);
+  return isa<flow::ConstantOp, flow::ExtentOp, flow::ScalarOp, flow::IotaOp, flow::BroadcastOp,
+             flow::ReshapeOp, flow::TransposeOp, flow::SliceOp, flow::BarrierOp>(op);
 }
 bool isFreeInEpilogue(Operation *op) { return isa<flow::ConstantOp, flow::BroadcastOp>(op); }
 
@@ -52,19 +58,19 @@ constexpr double largeElements = 1 << 18;
 
 // A loop of less work than this loses nothing when it has no parallelism.
 constexpr double smallWork = 32768, enoughParallelism = 16;
-// What shares no more than this with a large loop stays by itself: the updates of all weights hang on one predicate,
-// and one by one those of equal shape are one kernel.
+// What shares no more than this with a large loop stays by itself: the updates of all weights hang on one
+// predicate, and one by one those of equal shape are one kernel.
 constexpr double smallValue = 1024;
 // Longer loops take long to compile and are nobody's twin.
 constexpr size_t maxOps = 128;
 
 struct Cluster {
-  SmallVector<Operation *> ops;       // in program order, without free ones
-  Operation *root = nullptr;          // the contraction or convolution; null: a loop
-  llvm::BitVector before;             // clusters that must run earlier
-  std::optional<unsigned> stage;      // of a root, and of a loop over a large tensor
-  unsigned place = 0;                 // in program order
-  std::optional<double> parallelism, work;   // of a loop by itself, once they were asked for
+  SmallVector<Operation *> ops;            // in program order, without free ones
+  Operation *root = nullptr;               // the contraction or convolution; null: a loop
+  llvm::BitVector before;                  // clusters that must run earlier
+  std::optional<unsigned> stage;           // of a root, and of a loop over a large tensor
+  unsigned place = 0;                      // in program order
+  std::optional<double> parallelism, work; // of a loop by itself, once they were asked for
   bool alive = false;
   // Of two that are merged, the heavier one says where the work is done.
   int weight() const { return root ? 2 : stage ? 1 : 0; }
@@ -82,7 +88,7 @@ private:
   void joinSiblings();
   /// `shared`: elements of the value that the two have in common.
   bool tryMerge(unsigned a, unsigned b, Value shared);
-  llvm::DenseSet<std::pair<unsigned, unsigned>> refused;      // siblings that did not fit, as they were
+  llvm::DenseSet<std::pair<unsigned, unsigned>> refused; // siblings that did not fit, as they were
   bool closesCycle(unsigned a, unsigned b) const;
   bool fitsEpilogue(const Cluster &root, const Cluster &loop) const;
   bool fitsLoop(Cluster &a, Cluster &b, double shared);
@@ -107,37 +113,41 @@ private:
 
   flow::EntryOp entry;
   const cpu::CpuTarget &target;
-  llvm::DenseMap<Value, cpu::Layout> layouts;       // of values that are not row-major
-  llvm::DenseMap<Operation *, unsigned> index;      // program order
-  llvm::DenseMap<Operation *, unsigned> stages;     // roots up to and including the op
-  llvm::DenseSet<Operation *> kept;                 // free kinds that must be in memory
-  llvm::DenseSet<Operation *> updates;              // ops that lead to assignments alone
-  llvm::DenseSet<Operation *> forward;              // ops that the losses and other results need
-  llvm::DenseMap<Operation *, unsigned> home;       // op -> cluster
+  llvm::DenseMap<Value, cpu::Layout> layouts;   // of values that are not row-major
+  llvm::DenseMap<Operation *, unsigned> index;  // program order
+  llvm::DenseMap<Operation *, unsigned> stages; // roots up to and including the op
+  llvm::DenseSet<Operation *> kept;             // free kinds that must be in memory
+  llvm::DenseSet<Operation *> updates;          // ops that lead to assignments alone
+  llvm::DenseSet<Operation *> forward;          // ops that the losses and other results need
+  llvm::DenseMap<Operation *, unsigned> home;   // op -> cluster
   std::vector<Cluster> clusters;
 };
 
 void Fusion::sources(Operation *op, llvm::SetVector<Value> &found) const {
   for (Value operand : op->getOperands()) {
-    if (isFree(operand.getDefiningOp())) sources(operand.getDefiningOp(), found);
-    else found.insert(operand);
+    if (isFree(operand.getDefiningOp()))
+      sources(operand.getDefiningOp(), found);
+    else
+      found.insert(operand);
   }
 }
 
 bool Fusion::isLarge(Operation *op) const {
   llvm::SetVector<Value> touched(op->result_begin(), op->result_end());
   sources(op, touched);
-  return llvm::any_of(touched, [](Value value) {
-    return cpu::estimate(flow::elementsOf(value.getType())) >= largeElements;
-  });
+  return llvm::any_of(
+      touched, [](Value value) { return cpu::estimate(flow::elementsOf(value.getType())) >= largeElements; });
 }
 
 void Fusion::readers(Value value, llvm::SetVector<Operation *> &found, bool throughBarriers) const {
   for (Operation *user : value.getUsers()) {
-    if (isa<flow::BarrierOp>(user) && !throughBarriers) continue;
-    if (isFree(user)) readers(user->getResult(0), found, throughBarriers);
+    if (isa<flow::BarrierOp>(user) && !throughBarriers)
+      continue;
+    if (isFree(user))
+      readers(user->getResult(0), found, throughBarriers);
     // A reshape stands outside of groups in front of what needs memory.
-    else found.insert(user);
+    else
+      found.insert(user);
   }
 }
 
@@ -148,7 +158,8 @@ llvm::SetVector<Value> Fusion::outputsOf(ArrayRef<Operation *> ops) const {
     for (Value value : op->getResults()) {
       llvm::SetVector<Operation *> users;
       readers(value, users);
-      if (llvm::any_of(users, [&](Operation *user) { return !members.contains(user); })) outputs.insert(value);
+      if (llvm::any_of(users, [&](Operation *user) { return !members.contains(user); }))
+        outputs.insert(value);
     }
   return outputs;
 }
@@ -157,7 +168,8 @@ SmallVector<Operation *> Fusion::withFree(ArrayRef<Operation *> ops) const {
   llvm::SetVector<Operation *> all(ops.begin(), ops.end());
   for (size_t i = 0; i < all.size(); ++i)
     for (Value operand : all[i]->getOperands())
-      if (isFree(operand.getDefiningOp())) all.insert(operand.getDefiningOp());
+      if (isFree(operand.getDefiningOp()))
+        all.insert(operand.getDefiningOp());
   SmallVector<Operation *> sorted(all.begin(), all.end());
   llvm::sort(sorted, [&](Operation *a, Operation *b) { return index.lookup(a) < index.lookup(b); });
   return sorted;
@@ -173,14 +185,18 @@ std::optional<cpu::LoopAnalysis> Fusion::analyse(ArrayRef<Operation *> ops) cons
   return cpu::LoopAnalysis::run(source, target);
 }
 
-// --- merging --------------------------------------------------------------------------------------------------------
+// --- merging
+// --------------------------------------------------------------------------------------------------------
 
 // Whether a third cluster lies between the two.
 bool Fusion::closesCycle(unsigned a, unsigned b) const {
   for (unsigned x = 0; x < clusters.size(); ++x) {
-    if (!clusters[x].alive || x == a || x == b) continue;
-    if (clusters[x].before.test(a) && clusters[b].before.test(x)) return true;
-    if (clusters[x].before.test(b) && clusters[a].before.test(x)) return true;
+    if (!clusters[x].alive || x == a || x == b)
+      continue;
+    if (clusters[x].before.test(a) && clusters[b].before.test(x))
+      return true;
+    if (clusters[x].before.test(b) && clusters[a].before.test(x))
+      return true;
   }
   return false;
 }
@@ -189,63 +205,77 @@ bool Fusion::fitsEpilogue(const Cluster &root, const Cluster &loop) const {
   auto shape = llvm::cast<RankedTensorType>(root.root->getResult(0).getType());
   for (Operation *op : loop.ops) {
     auto type = llvm::cast<RankedTensorType>(op->getResult(0).getType());
-    if (!op->hasTrait<flow::Elementwise>() || flow::withElement(type, shape.getElementType()) != shape) return false;
+    if (!op->hasTrait<flow::Elementwise>() || flow::withElement(type, shape.getElementType()) != shape)
+      return false;
   }
   for (Operation *op : withFree(loop.ops))
-    if (!llvm::is_contained(loop.ops, op) && !isFreeInEpilogue(op)) return false;
+    if (!llvm::is_contained(loop.ops, op) && !isFreeInEpilogue(op))
+      return false;
   // One result for another is a gain; two would be better read by the loops that need them.
   SmallVector<Operation *> ops(root.ops);
   ops.append(loop.ops);
   auto bytes = [&](ArrayRef<Operation *> of) {
     double sum = 0;
     for (Value output : outputsOf(of))
-      sum += cpu::estimate(flow::elementsOf(output.getType())) * (getElementTypeOrSelf(output.getType()).isInteger(1) ? 1 : 4);
+      sum += cpu::estimate(flow::elementsOf(output.getType())) *
+             (getElementTypeOrSelf(output.getType()).isInteger(1) ? 1 : 4);
     return sum;
   };
-  if (bytes(ops) > 1.3 * bytes(root.ops)) return false;
+  if (bytes(ops) > 1.3 * bytes(root.ops))
+    return false;
   // What the epilogue broadcasts comes from outside: the tile has only its own elements.
   llvm::SmallDenseSet<Operation *> inside(root.ops.begin(), root.ops.end());
   inside.insert(loop.ops.begin(), loop.ops.end());
   for (Operation *op : withFree(loop.ops))
-    if (isa<flow::BroadcastOp>(op) && inside.contains(op->getOperand(0).getDefiningOp())) return false;
-  // A further result is written only where somebody needs it in memory: another contraction, or a later stage.
+    if (isa<flow::BroadcastOp>(op) && inside.contains(op->getOperand(0).getDefiningOp()))
+      return false;
+  // A further result is written only where somebody needs it in memory: another contraction, or a later
+  // stage.
   SmallVector<Operation *> merged(inside.begin(), inside.end());
   llvm::SetVector<Value> results = outputsOf(merged);
-  if (results.size() <= outputsOf(root.ops).size()) return true;
+  if (results.size() <= outputsOf(root.ops).size())
+    return true;
   unsigned stage = stages.lookup(root.root);
   return llvm::all_of(results, [&](Value value) {
     llvm::SetVector<Operation *> users;
     readers(value, users);
     return value == root.root->getResult(0) || llvm::any_of(users, [&](Operation *user) {
-      return isRoot(user) || isBoundary(user) || stages.lookup(user) != stage;
-    });
+             return isRoot(user) || isBoundary(user) || stages.lookup(user) != stage;
+           });
   });
 }
 
 void Fusion::measure(Cluster &loop) {
-  if (loop.parallelism) return;
+  if (loop.parallelism)
+    return;
   std::optional<cpu::LoopAnalysis> alone = analyse(loop.ops);
   loop.parallelism = alone ? alone->parallelism : 0;
   loop.work = alone ? alone->work : 0;
 }
 
 bool Fusion::fitsLoop(Cluster &a, Cluster &b, double shared) {
-  if (a.ops.size() + b.ops.size() > maxOps) return false;
+  if (a.ops.size() + b.ops.size() > maxOps)
+    return false;
   measure(a);
   measure(b);
-  if (shared < smallValue && std::max(*a.work, *b.work) >= smallWork) return false;
+  if (shared < smallValue && std::max(*a.work, *b.work) >= smallWork)
+    return false;
   SmallVector<Operation *> ops(a.ops);
   ops.append(b.ops);
   llvm::sort(ops, [&](Operation *x, Operation *y) { return index.lookup(x) < index.lookup(y); });
   std::optional<cpu::LoopAnalysis> merged = analyse(ops);
-  if (!merged) return false;
+  if (!merged)
+    return false;
   if (merged->work >= smallWork && !merged->split) {
     // Units take whole pieces of memory, and are as many as those of the part that has more.
-    if (merged->units.empty() || merged->units.front() != 0) return false;
+    if (merged->units.empty() || merged->units.front() != 0)
+      return false;
     double needed = 1;
     for (Cluster *part : {&a, &b})
-      if (*part->work >= smallWork) needed = std::max(needed, *part->parallelism);
-    if (merged->parallelism < std::min(needed, enoughParallelism)) return false;
+      if (*part->work >= smallWork)
+        needed = std::max(needed, *part->parallelism);
+    if (merged->parallelism < std::min(needed, enoughParallelism))
+      return false;
   }
   a.parallelism = merged->parallelism;
   a.work = merged->work;
@@ -253,36 +283,51 @@ bool Fusion::fitsLoop(Cluster &a, Cluster &b, double shared) {
 }
 
 bool Fusion::tryMerge(unsigned a, unsigned b, Value shared) {
-  if (a == b || closesCycle(a, b)) return false;
+  if (a == b || closesCycle(a, b))
+    return false;
   Cluster &into = clusters[a], &from = clusters[b];
-  if (into.root && from.root) return false;
+  if (into.root && from.root)
+    return false;
   // What is computed again for the backward part is computed there.
-  if (forward.contains(into.ops.front()) != forward.contains(from.ops.front())) return false;
-  if (into.stage && from.stage && *into.stage != *from.stage) return false;
+  if (forward.contains(into.ops.front()) != forward.contains(from.ops.front()))
+    return false;
+  if (into.stage && from.stage && *into.stage != *from.stage)
+    return false;
   // An update waits for its predicate, and reads and writes a state once if all of it does.
   bool update = updates.contains(from.ops.front());
-  if (updates.contains(into.ops.front()) != update) return false;
+  if (updates.contains(into.ops.front()) != update)
+    return false;
   auto isScalar = [](Cluster &cluster) {
     return llvm::cast<RankedTensorType>(cluster.ops.front()->getResult(0).getType()).getRank() == 0;
   };
-  if (update && isScalar(into) != isScalar(from)) return false;
-  if (update && !isScalar(into) && llvm::cast<RankedTensorType>(shared.getType()).getRank() == 0) return false;
-  if (into.root ? !fitsEpilogue(into, from) : from.root ? !fitsEpilogue(from, into) : !fitsLoop(into, from, cpu::estimate(flow::elementsOf(shared.getType()))))
+  if (update && isScalar(into) != isScalar(from))
     return false;
-  into.place = into.weight() == from.weight() ? std::max(into.place, from.place)
-               : into.weight() > from.weight() ? into.place : from.place;
-  if (from.root) into.root = from.root;
+  if (update && !isScalar(into) && llvm::cast<RankedTensorType>(shared.getType()).getRank() == 0)
+    return false;
+  if (into.root   ? !fitsEpilogue(into, from)
+      : from.root ? !fitsEpilogue(from, into)
+                  : !fitsLoop(into, from, cpu::estimate(flow::elementsOf(shared.getType()))))
+    return false;
+  into.place = into.weight() == from.weight()  ? std::max(into.place, from.place)
+               : into.weight() > from.weight() ? into.place
+                                               : from.place;
+  if (from.root)
+    into.root = from.root;
   into.ops.append(from.ops);
   llvm::sort(into.ops, [&](Operation *x, Operation *y) { return index.lookup(x) < index.lookup(y); });
-  for (Operation *op : from.ops) home[op] = a;
+  for (Operation *op : from.ops)
+    home[op] = a;
   into.before |= from.before;
   into.before.reset(a);
   into.before.reset(b);
-  if (!into.stage) into.stage = from.stage;
+  if (!into.stage)
+    into.stage = from.stage;
   from.alive = false;
   for (Cluster &other : clusters) {
-    if (!other.alive || &other == &into) continue;
-    if (!other.before.test(a) && !other.before.test(b)) continue;
+    if (!other.alive || &other == &into)
+      continue;
+    if (!other.before.test(a) && !other.before.test(b))
+      continue;
     other.before |= into.before;
     other.before.set(a);
     other.before.reset(b);
@@ -291,58 +336,72 @@ bool Fusion::tryMerge(unsigned a, unsigned b, Value shared) {
 }
 
 void Fusion::joinProducers(unsigned cluster) {
-  if (clusters[cluster].root) return;
+  if (clusters[cluster].root)
+    return;
   llvm::SetVector<Value> from;
-  for (Operation *op : clusters[cluster].ops) sources(op, from);
+  for (Operation *op : clusters[cluster].ops)
+    sources(op, from);
   SmallVector<Value> values(from.begin(), from.end());
   // The largest value first: it is the most that a merge can save.
   llvm::sort(values, [&](Value a, Value b) {
-    double sizeA = cpu::estimate(flow::elementsOf(a.getType())), sizeB = cpu::estimate(flow::elementsOf(b.getType()));
-    if (sizeA != sizeB) return sizeA > sizeB;
+    double sizeA = cpu::estimate(flow::elementsOf(a.getType())),
+           sizeB = cpu::estimate(flow::elementsOf(b.getType()));
+    if (sizeA != sizeB)
+      return sizeA > sizeB;
     return index.lookup(a.getDefiningOp()) < index.lookup(b.getDefiningOp());
   });
   unsigned current = cluster;
   for (Value value : values) {
     int producer = clusterOf(value);
-    if (producer >= 0 && tryMerge(producer, current, value)) current = producer;
+    if (producer >= 0 && tryMerge(producer, current, value))
+      current = producer;
   }
 }
 
 void Fusion::joinSiblings() {
   for (Operation &op : entry.getBody().front())
     for (Value value : op.getResults()) {
-      if (isFree(&op)) continue;
+      if (isFree(&op))
+        continue;
       // A value that is computed again twice is so on purpose: barriers keep its readers apart.
       llvm::SetVector<Operation *> users;
       readers(value, users, /*throughBarriers=*/false);
       llvm::SetVector<unsigned> loops;
       for (Operation *user : users)
-        if (auto found = home.find(user); found != home.end() && !clusters[found->second].root) loops.insert(found->second);
+        if (auto found = home.find(user); found != home.end() && !clusters[found->second].root)
+          loops.insert(found->second);
       for (size_t i = 0; i < loops.size(); ++i)
         for (size_t j = i + 1; j < loops.size(); ++j)
-          if (clusters[loops[i]].alive && clusters[loops[j]].alive && !refused.contains({loops[i], loops[j]}) &&
-              !tryMerge(loops[i], loops[j], value))
+          if (clusters[loops[i]].alive && clusters[loops[j]].alive &&
+              !refused.contains({loops[i], loops[j]}) && !tryMerge(loops[i], loops[j], value))
             refused.insert({loops[i], loops[j]});
     }
 }
 
-// Over images and pixels: first over the pixels, which joins what else is done an image at a time, then over the images.
+// Over images and pixels: first over the pixels, which joins what else is done an image at a time, then over
+// the images.
 static void splitReduction(flow::ReduceOp op) {
   flow::Extent inner = flow::Extent::constant(op.getContext(), 1);
   SmallVector<flow::Extent> left;
   SmallVector<int64_t> rest;
   for (auto [axis, extent] : llvm::enumerate(flow::extentsOf(op.getX()))) {
     bool reduced = llvm::is_contained(op.getAxes(), axis);
-    if (axis && reduced) rest.push_back(axis), inner = inner * extent;
-    else left.push_back(extent);
+    if (axis && reduced)
+      rest.push_back(axis), inner = inner * extent;
+    else
+      left.push_back(extent);
   }
-  if (!llvm::is_contained(op.getAxes(), 0) || flow::Extent::of(op.getX(), 0).constantValue()) return;
+  if (!llvm::is_contained(op.getAxes(), 0) || flow::Extent::of(op.getX(), 0).constantValue())
+    return;
   std::optional<int64_t> pixels = inner.constantValue();
-  if (left.size() < 2 || !pixels || *pixels < 16) return;
+  if (left.size() < 2 || !pixels || *pixels < 16)
+    return;
   OpBuilder builder(op);
   Type element = cast<RankedTensorType>(op.getX().getType()).getElementType();
-  Value each = flow::ReduceOp::create(builder, op.getLoc(), flow::tensorType(left, element), op.getKind(), op.getX(), rest);
-  Value all = flow::ReduceOp::create(builder, op.getLoc(), op.getY().getType(), op.getKind(), each, ArrayRef<int64_t>{0});
+  Value each = flow::ReduceOp::create(builder, op.getLoc(), flow::tensorType(left, element), op.getKind(),
+                                      op.getX(), rest);
+  Value all = flow::ReduceOp::create(builder, op.getLoc(), op.getY().getType(), op.getKind(), each,
+                                     ArrayRef<int64_t>{0});
   op.getY().replaceAllUsesWith(all);
   op.erase();
 }
@@ -350,9 +409,11 @@ static void splitReduction(flow::ReduceOp op) {
 void Fusion::number() {
   Block &block = entry.getBody().front();
   dropIdentities(block, [](Operation *op) { return isIdentity(op) && !isa<flow::BarrierOp>(op); });
-  for (flow::ReduceOp reduce : llvm::make_early_inc_range(block.getOps<flow::ReduceOp>())) splitReduction(reduce);
+  for (flow::ReduceOp reduce : llvm::make_early_inc_range(block.getOps<flow::ReduceOp>()))
+    splitReduction(reduce);
   for (Operation &op : llvm::make_early_inc_range(llvm::reverse(block)))
-    if (!isa<flow::InputOp>(op) && isOpTriviallyDead(&op)) op.erase();
+    if (!isa<flow::InputOp>(op) && isOpTriviallyDead(&op))
+      op.erase();
   unsigned roots = 0;
   for (Operation &op : block) {
     roots += isRoot(&op);
@@ -372,11 +433,14 @@ void Fusion::number() {
       updates.insert(&op);
   // What must be in memory: operands of contractions, outputs and assignments, behind reshapes.
   for (Operation &op : block) {
-    if (!isRoot(&op) && !isa<flow::OutputOp, flow::AssignOp>(op)) continue;
+    if (!isRoot(&op) && !isa<flow::OutputOp, flow::AssignOp>(op))
+      continue;
     for (Value operand : op.getOperands()) {
       Operation *maker = operand.getDefiningOp();
-      while (isa<flow::ReshapeOp, flow::BarrierOp>(maker)) maker = maker->getOperand(0).getDefiningOp();
-      if (isFreeKind(maker)) kept.insert(maker);
+      while (isa<flow::ReshapeOp, flow::BarrierOp>(maker))
+        maker = maker->getOperand(0).getDefiningOp();
+      if (isFreeKind(maker))
+        kept.insert(maker);
     }
   }
 }
@@ -384,15 +448,18 @@ void Fusion::number() {
 void Fusion::makeClusters() {
   SmallVector<Operation *> ops;
   for (Operation &op : entry.getBody().front())
-    if (!isBoundary(&op) && !isFree(&op)) ops.push_back(&op);
+    if (!isBoundary(&op) && !isFree(&op))
+      ops.push_back(&op);
   clusters.resize(ops.size());
   for (auto [i, op] : llvm::enumerate(ops)) {
     Cluster &cluster = clusters[i];
     cluster.ops = {op};
     cluster.alive = true;
     cluster.before.resize(ops.size());
-    if (isRoot(op)) cluster.root = op;
-    if (isRoot(op) || isLarge(op)) cluster.stage = stages.lookup(op);
+    if (isRoot(op))
+      cluster.root = op;
+    if (isRoot(op) || isLarge(op))
+      cluster.stage = stages.lookup(op);
     cluster.place = index.lookup(op);
     home[op] = i;
     llvm::SetVector<Value> from;
@@ -406,34 +473,39 @@ void Fusion::makeClusters() {
   }
 }
 
-// --- writing groups -------------------------------------------------------------------------------------------------
+// --- writing groups
+// -------------------------------------------------------------------------------------------------
 
 LogicalResult Fusion::rebuild() {
   Block &block = entry.getBody().front();
   SmallVector<Operation *> old, results;
   for (Operation &op : block) {
-    if (isa<flow::OutputOp, flow::AssignOp, flow::ExposeOp>(op)) results.push_back(&op);
-    else if (!isBoundary(&op)) old.push_back(&op);
+    if (isa<flow::OutputOp, flow::AssignOp, flow::ExposeOp>(op))
+      results.push_back(&op);
+    else if (!isBoundary(&op))
+      old.push_back(&op);
   }
   // By place, each behind what it needs and is not there yet.
   SmallVector<unsigned> order, places;
   llvm::BitVector done(clusters.size());
   for (auto [i, cluster] : llvm::enumerate(clusters)) {
-    if (cluster.alive) places.push_back(i);
-    else done.set(i);
+    if (cluster.alive)
+      places.push_back(i);
+    else
+      done.set(i);
   }
   llvm::sort(places, [&](unsigned a, unsigned b) { return clusters[a].place < clusters[b].place; });
   for (unsigned goal : places) {
-    SmallVector<unsigned> needed(llvm::make_filter_range(places, [&](unsigned i) {
-      return !done.test(i) && (i == goal || clusters[goal].before.test(i));
-    }));
+    SmallVector<unsigned> needed(llvm::make_filter_range(
+        places, [&](unsigned i) { return !done.test(i) && (i == goal || clusters[goal].before.test(i)); }));
     while (!needed.empty()) {
       auto *next = llvm::find_if(needed, [&](unsigned i) {
         llvm::BitVector missing = clusters[i].before;
         missing.reset(done);
         return missing.none();
       });
-      if (next == needed.end()) return entry.emitError("internal: groups form a cycle; report this with the model");
+      if (next == needed.end())
+        return entry.emitError("internal: groups form a cycle; report this with the model");
       order.push_back(*next);
       done.set(*next);
       needed.erase(next);
@@ -442,13 +514,15 @@ LogicalResult Fusion::rebuild() {
 
   OpBuilder builder(entry.getContext());
   builder.setInsertionPointToEnd(&block);
-  llvm::DenseMap<Value, Value> outside;                  // an old value -> the value outside of groups
+  llvm::DenseMap<Value, Value> outside; // an old value -> the value outside of groups
   for (Operation &op : block)
     if (isBoundary(&op))
-      for (Value value : op.getResults()) outside[value] = value;
+      for (Value value : op.getResults())
+        outside[value] = value;
   // A value in memory: a boundary, a group's result, or a reshape of one.
   std::function<Value(Value)> memory = [&](Value value) -> Value {
-    if (Value known = outside.lookup(value)) return known;
+    if (Value known = outside.lookup(value))
+      return known;
     auto reshape = llvm::cast<flow::ReshapeOp>(value.getDefiningOp());
     Value from = memory(reshape.getX());
     Value made = flow::ReshapeOp::create(builder, value.getLoc(), value.getType(), from);
@@ -459,7 +533,8 @@ LogicalResult Fusion::rebuild() {
     SmallVector<Operation *> ops;
     if (cluster.root) {
       // The root's own operands are in memory; free ops are copied for the epilogue alone.
-      SmallVector<Operation *> epilogue(llvm::make_filter_range(cluster.ops, [&](Operation *op) { return op != cluster.root; }));
+      SmallVector<Operation *> epilogue(
+          llvm::make_filter_range(cluster.ops, [&](Operation *op) { return op != cluster.root; }));
       ops = withFree(epilogue);
       ops.insert(ops.begin(), cluster.root);
     } else {
@@ -469,11 +544,14 @@ LogicalResult Fusion::rebuild() {
     llvm::SetVector<Value> inputs, outputs = outputsOf(cluster.ops);
     for (Operation *op : ops)
       for (Value operand : op->getOperands())
-        if (!members.contains(operand.getDefiningOp()) || (op == cluster.root)) inputs.insert(operand);
+        if (!members.contains(operand.getDefiningOp()) || (op == cluster.root))
+          inputs.insert(operand);
     SmallVector<Value> operands;
-    for (Value input : inputs) operands.push_back(memory(input));
+    for (Value input : inputs)
+      operands.push_back(memory(input));
     SmallVector<Type> types;
-    for (Value output : outputs) types.push_back(output.getType());
+    for (Value output : outputs)
+      types.push_back(output.getType());
     Operation *main = cluster.root ? cluster.root : cluster.ops.front();
     StringRef kind = !cluster.root ? "loop" : isa<flow::ContractOp>(cluster.root) ? "contract" : "conv";
     auto group = flow::GroupOp::create(builder, main->getLoc(), types, kind, operands);
@@ -483,13 +561,16 @@ LogicalResult Fusion::rebuild() {
     IRMapping inside;
     for (auto [input, operand] : llvm::zip_equal(inputs, operands))
       inside.map(input, body.addArgument(operand.getType(), input.getLoc()));
-    for (Operation *op : ops) builder.clone(*op, inside);
+    for (Operation *op : ops)
+      builder.clone(*op, inside);
     SmallVector<Value> yielded;
-    for (Value output : outputs) yielded.push_back(inside.lookup(output));
+    for (Value output : outputs)
+      yielded.push_back(inside.lookup(output));
     flow::YieldOp::create(builder, main->getLoc(), yielded);
     for (auto [output, result] : llvm::zip_equal(outputs, group.getResults())) {
       outside[output] = result;
-      if (cpu::Layout layout = layouts.lookup(output); !layout.empty()) setPhysicalLayout(cast<OpResult>(result), layout);
+      if (cpu::Layout layout = layouts.lookup(output); !layout.empty())
+        setPhysicalLayout(cast<OpResult>(result), layout);
     }
   }
   for (Operation *op : results) {
@@ -525,13 +606,14 @@ struct FormGroups : PassWrapper<FormGroups, OperationPass<ModuleOp>> {
     SmallVector<flow::EntryOp> entries;
     getOperation().walk([&](flow::EntryOp entry) { entries.push_back(entry); });
     for (flow::EntryOp entry : entries)
-      if (failed(Fusion(entry, *target).run())) return signalPassFailure();
+      if (failed(Fusion(entry, *target).run()))
+        return signalPassFailure();
   }
 };
 PassRegistration<FormGroups> registration;
 
-}  // namespace
+} // namespace
 
 std::unique_ptr<Pass> createFormGroupsPass() { return std::make_unique<FormGroups>(); }
 
-}  // namespace moe
+} // namespace moe

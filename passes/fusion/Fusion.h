@@ -9,4 +9,4 @@ std::unique_ptr<mlir::Pass> createFormGroupsPass();
 /// Gives the program back: every group's ops where the group was.
 std::unique_ptr<mlir::Pass> createInlineGroupsPass();
 
-}  // namespace moe
+} // namespace moe

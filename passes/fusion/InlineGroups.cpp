@@ -1,5 +1,5 @@
-// --moe-inline-groups: every group's ops where the group was. Fusion only ever puts regions around ordinary ops, so this
-// gives a program that means what the one before fusion did.
+// --moe-inline-groups: every group's ops where the group was. Fusion only ever puts regions around ordinary
+// ops, so this gives a program that means what the one before fusion did.
 #include "dialects/flow/Flow.h"
 #include "passes/fusion/Fusion.h"
 
@@ -31,8 +31,8 @@ struct InlineGroups : PassWrapper<InlineGroups, OperationPass<ModuleOp>> {
 };
 PassRegistration<InlineGroups> registration;
 
-}  // namespace
+} // namespace
 
 std::unique_ptr<Pass> createInlineGroupsPass() { return std::make_unique<InlineGroups>(); }
 
-}  // namespace moe
+} // namespace moe

@@ -1,4 +1,5 @@
 #include "passes/pipeline/Pipeline.h"
+#include "mlir/Support/Timing.h"
 #include "passes/emit/Passes.h"
 #include "passes/fusion/Fusion.h"
 #include "passes/language/CheckUnused.h"
@@ -6,7 +7,6 @@
 #include "passes/pipeline/VerifyByEvaluation.h"
 #include "passes/planning/Passes.h"
 #include "passes/training/Training.h"
-#include "mlir/Support/Timing.h"
 #include "llvm/ADT/StringExtras.h"
 
 using namespace mlir;
@@ -20,7 +20,8 @@ StringRef phaseName(Phase phase) { return names[static_cast<size_t>(phase)]; }
 
 std::optional<Phase> phaseNamed(StringRef name) {
   const auto *found = llvm::find(names, name);
-  if (found == std::end(names)) return std::nullopt;
+  if (found == std::end(names))
+    return std::nullopt;
   return static_cast<Phase>(found - std::begin(names));
 }
 
@@ -28,11 +29,13 @@ std::string phaseNames() { return llvm::join(std::begin(names), std::end(names),
 
 void addPhase(OpPassManager &passes, Phase phase, const PipelineOptions &options) {
   switch (phase) {
-  case Phase::parse: break;
+  case Phase::parse:
+    break;
   case Phase::elaborate:
     passes.addPass(createCheckUnusedPass());
     passes.addPass(createElaboratePass({options.defines, options.objective, options.optimizer}));
-    if (options.gradients) passes.addPass(createAddGradientsEntry());
+    if (options.gradients)
+      passes.addPass(createAddGradientsEntry());
     break;
   case Phase::differentiate:
     passes.addPass(createDifferentiate());
@@ -64,18 +67,22 @@ LogicalResult runPipeline(ModuleOp module, const PipelineOptions &options, Phase
   EntryValues values;
   for (size_t index = 0; index <= static_cast<size_t>(options.to); ++index) {
     Phase phase = static_cast<Phase>(index);
-    if (reached) *reached = phase;
+    if (reached)
+      *reached = phase;
     PassManager passes(module.getContext());
     TimingScope scope = all.nest(phaseName(phase));
     passes.enableTiming(scope);
     if (!options.reproducer.empty())
       passes.enableCrashReproducerGeneration(options.reproducer, /*genLocalReproducer=*/false);
     addPhase(passes, phase, options);
-    if (options.verifyByEvaluation) passes.addInstrumentation(verifyByEvaluation(values));
-    if (passes.size() && failed(passes.run(module))) return failure();
-    if (values.failed()) return failure();
+    if (options.verifyByEvaluation)
+      passes.addInstrumentation(verifyByEvaluation(values));
+    if (passes.size() && failed(passes.run(module)))
+      return failure();
+    if (values.failed())
+      return failure();
   }
   return success();
 }
 
-}  // namespace moe
+} // namespace moe

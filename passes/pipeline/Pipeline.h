@@ -1,5 +1,5 @@
-// The compiler from text to program as named phases over one set of options. A phase is a plain function that adds its
-// passes; `--to=PHASE` stops behind one and prints the IR there.
+// The compiler from text to program as named phases over one set of options. A phase is a plain function that
+// adds its passes; `--to=PHASE` stops behind one and prints the IR there.
 #pragma once
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/Pass/PassManager.h"
@@ -19,22 +19,24 @@ std::optional<Phase> phaseNamed(llvm::StringRef name);
 std::string phaseNames();
 
 struct PipelineOptions {
-  std::vector<std::pair<std::string, std::string>> defines;   // -Dname=value
+  std::vector<std::pair<std::string, std::string>> defines; // -Dname=value
   std::string objective = "erm";
-  std::string optimizer = "adam";                             // adam, adamw, sgd
-  std::vector<std::string> targets = {"cpu"};                 // cpu, cpu:x86-64-v3, cpu:x86-64-v4
-  bool gradients = false;                                     // an entry `gradients` beside `train`, for checks
+  std::string optimizer = "adam";             // adam, adamw, sgd
+  std::vector<std::string> targets = {"cpu"}; // cpu, cpu:x86-64-v3, cpu:x86-64-v4
+  bool gradients = false;                     // an entry `gradients` beside `train`, for checks
   Phase to = Phase::emit;
-  bool timing = false;                                        // a table of the passes' times on standard error
-  bool verifyByEvaluation = false;                            // evaluates every entry before and after each pass
-  std::string reproducer;                                     // where a failing pass leaves its input; empty: nowhere
+  bool timing = false;             // a table of the passes' times on standard error
+  bool verifyByEvaluation = false; // evaluates every entry before and after each pass
+  std::string reproducer;          // where a failing pass leaves its input; empty: nowhere
 };
 
 /// Adds the passes of one phase. `parse` and `emit` have none: they are not about the module's IR.
 void addPhase(mlir::OpPassManager &passes, Phase phase, const PipelineOptions &options);
 
-/// Runs the phases behind `parse` up to and including options.to. Diagnostics go to the context's handler; `reached` is
-/// the phase that failed, or the last. A text is to blame for failures up to `simplify`, the compiler for later ones.
-llvm::LogicalResult runPipeline(mlir::ModuleOp module, const PipelineOptions &options, Phase *reached = nullptr);
+/// Runs the phases behind `parse` up to and including options.to. Diagnostics go to the context's handler;
+/// `reached` is the phase that failed, or the last. A text is to blame for failures up to `simplify`, the
+/// compiler for later ones.
+llvm::LogicalResult runPipeline(mlir::ModuleOp module, const PipelineOptions &options,
+                                Phase *reached = nullptr);
 
-}  // namespace moe
+} // namespace moe

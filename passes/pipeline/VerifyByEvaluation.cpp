@@ -1,5 +1,5 @@
-// Values are bound by name from a fixed seed, so that an entry is given the same numbers however a pass orders or drops
-// its inputs. What depends on a flow.grad joins the comparison once it is differentiated.
+// Values are bound by name from a fixed seed, so that an entry is given the same numbers however a pass
+// orders or drops its inputs. What depends on a flow.grad joins the comparison once it is differentiated.
 #include "passes/pipeline/VerifyByEvaluation.h"
 #include "mlir/Pass/Pass.h"
 #include <cmath>

@@ -1,7 +1,7 @@
-// --moe-count-flops: notes on each entry what one image costs, in floating-point operations of its contractions and
-// convolutions (a multiply-add is two), as FLOPs of models are customarily counted. It runs before rematerialisation,
-// so that recomputation does not count. What does not grow with the batch (a hypernetwork's trunk, the optimiser) is
-// nobody's image: the count is the difference between two batches.
+// --moe-count-flops: notes on each entry what one image costs, in floating-point operations of its
+// contractions and convolutions (a multiply-add is two), as FLOPs of models are customarily counted. It runs
+// before rematerialisation, so that recomputation does not count. What does not grow with the batch (a
+// hypernetwork's trunk, the optimiser) is nobody's image: the count is the difference between two batches.
 #include "dialects/flow/Flow.h"
 #include "passes/planning/Passes.h"
 
@@ -21,9 +21,11 @@ struct CountFlops : PassWrapper<CountFlops, OperationPass<ModuleOp>> {
       double total = 0;
       entry.walk([&](flow::CostInterface op) {
         flow::Cost cost = op.cost();
-        if (!cost.contraction) return;
+        if (!cost.contraction)
+          return;
         std::optional<int64_t> low = cost.flops.evaluate(few), high = cost.flops.evaluate(many);
-        if (low && high) total += double(*high - *low) / 64;
+        if (low && high)
+          total += double(*high - *low) / 64;
       });
       entry->setAttr("flops_per_image", FloatAttr::get(Float64Type::get(&getContext()), total));
     });
@@ -31,8 +33,8 @@ struct CountFlops : PassWrapper<CountFlops, OperationPass<ModuleOp>> {
 };
 PassRegistration<CountFlops> registration;
 
-}  // namespace
+} // namespace
 
 std::unique_ptr<Pass> createCountFlopsPass() { return std::make_unique<CountFlops>(); }
 
-}  // namespace moe
+} // namespace moe

@@ -1,13 +1,17 @@
 // The rules by which an entry's values get buffers:
 //   1. An input, parameter or state is a buffer of its own; reshapes and identities are the same memory.
-//   2. A group's result that is an output is written to the output's buffer. What cannot be (a boundary value, a second
+//   2. A group's result that is an output is written to the output's buffer. What cannot be (a boundary
+//   value, a second
 //      name for one value) is copied by a group made for it.
-//   3. A result that is assigned to a state is written over it, where every read of the old value precedes the write:
-//      no later group reads the state, and the writing group does so only where its kernel works in place. Otherwise
-//      it gets a temporary that is copied when all reads are over.
-//   4. Other results are temporaries. One takes over the buffer of an operand that dies there, of the same size, type
+//   3. A result that is assigned to a state is written over it, where every read of the old value precedes
+//   the write:
+//      no later group reads the state, and the writing group does so only where its kernel works in place.
+//      Otherwise it gets a temporary that is copied when all reads are over.
+//   4. Other results are temporaries. One takes over the buffer of an operand that dies there, of the same
+//   size, type
 //      and layout, where the kernel works in place.
-//   5. In an inference entry, launches that read parameters and prepared buffers alone, and are given no number that
+//   5. In an inference entry, launches that read parameters and prepared buffers alone, and are given no
+//   number that
 //      changes, are `prepare`.
 // Lifetimes follow: from the first launch that touches a buffer to the last.
 #include "passes/planning/EntryPlanner.h"
@@ -25,15 +29,19 @@ static bool isBoundaryValue(Value value) {
 }
 
 Value EntryPlanner::root(Value value) const {
-  while (isIdentity(value.getDefiningOp())) value = value.getDefiningOp()->getOperand(0);
+  while (isIdentity(value.getDefiningOp()))
+    value = value.getDefiningOp()->getOperand(0);
   return value;
 }
 
 Value EntryPlanner::copy(Value value, Operation *before) {
   OpBuilder builder(entry.getContext());
-  if (before) builder.setInsertionPoint(before);
-  else builder.setInsertionPointToEnd(&entry.getBody().front());
-  auto group = flow::GroupOp::create(builder, value.getLoc(), TypeRange(value.getType()), "loop", ValueRange(value));
+  if (before)
+    builder.setInsertionPoint(before);
+  else
+    builder.setInsertionPointToEnd(&entry.getBody().front());
+  auto group =
+      flow::GroupOp::create(builder, value.getLoc(), TypeRange(value.getType()), "loop", ValueRange(value));
   Block &block = group.getBody().emplaceBlock();
   Value inner = block.addArgument(value.getType(), value.getLoc());
   builder.setInsertionPointToStart(&block);
@@ -49,7 +57,8 @@ unsigned EntryPlanner::newBuffer(plan::BufferKind kind, StringRef target, Type t
 
 unsigned EntryPlanner::boundaryBuffer(Value value) {
   auto found = held.find(value);
-  if (found != held.end()) return found->second;
+  if (found != held.end())
+    return found->second;
   Operation *op = value.getDefiningOp();
   unsigned index;
   if (auto input = llvm::dyn_cast<flow::InputOp>(op)) {
@@ -67,7 +76,8 @@ unsigned EntryPlanner::boundaryBuffer(Value value) {
 // Every op is a boundary, an identity or a group; values of a group's operands come from one of these.
 LogicalResult EntryPlanner::collect() {
   for (Operation &op : entry.getBody().front()) {
-    if (llvm::isa<flow::InputOp, flow::ParameterOp, flow::StateOp, flow::OutputOp, flow::AssignOp, flow::ExposeOp>(op) ||
+    if (llvm::isa<flow::InputOp, flow::ParameterOp, flow::StateOp, flow::OutputOp, flow::AssignOp,
+                  flow::ExposeOp>(op) ||
         isIdentity(&op))
       continue;
     if (auto group = llvm::dyn_cast<flow::GroupOp>(op)) {
@@ -94,23 +104,29 @@ void EntryPlanner::settleResults() {
   };
   auto outputs = llvm::to_vector(entry.getBody().getOps<flow::OutputOp>());
   auto assigns = llvm::to_vector(entry.getBody().getOps<flow::AssignOp>());
-  for (flow::OutputOp output : outputs) settle(output, output.getX());
-  for (flow::AssignOp assign : assigns) settle(assign, assign.getX());
+  for (flow::OutputOp output : outputs)
+    settle(output, output.getX());
+  for (flow::AssignOp assign : assigns)
+    settle(assign, assign.getX());
 }
 
-// Whether the group's launches may bind one buffer to a result and an operand: a kernel keeps one such pair a written
-// parameter, since the verifier holds all its launches to it. Makes the pair known where it may.
+// Whether the group's launches may bind one buffer to a result and an operand: a kernel keeps one such pair a
+// written parameter, since the verifier holds all its launches to it. Makes the pair known where it may.
 bool EntryPlanner::share(const cpu::GroupCode &code, unsigned result, unsigned operand) {
-  if (!llvm::is_contained(code.inPlace, std::make_pair(result, operand))) return false;
+  if (!llvm::is_contained(code.inPlace, std::make_pair(result, operand)))
+    return false;
   Sharing added;
   for (const cpu::LaunchSpec &spec : code.launches)
     for (auto [w, written] : llvm::enumerate(spec.buffers))
       for (auto [r, read] : llvm::enumerate(spec.buffers)) {
-        if (written.kind != cpu::BufferRef::result || written.index != result) continue;
-        if (read.kind != cpu::BufferRef::operand || read.index != operand) continue;
+        if (written.kind != cpu::BufferRef::result || written.index != result)
+          continue;
+        if (read.kind != cpu::BufferRef::operand || read.index != operand)
+          continue;
         for (const Sharing *known : {&sharing, &added}) {
           auto found = known->find({spec.symbol, unsigned(w)});
-          if (found != known->end() && found->second != r) return false;
+          if (found != known->end() && found->second != r)
+            return false;
         }
         added[{spec.symbol, unsigned(w)}] = r;
       }
@@ -121,12 +137,15 @@ bool EntryPlanner::share(const cpu::GroupCode &code, unsigned result, unsigned o
 bool EntryPlanner::mayOverwriteState(flow::GroupOp group, unsigned result, unsigned state,
                                      const cpu::GroupCode &code) {
   for (auto &[value, buffer] : held)
-    if (buffer == state && lastUse.lookup(value) > position(group)) return false;
+    if (buffer == state && lastUse.lookup(value) > position(group))
+      return false;
   std::optional<unsigned> reading;
   for (auto [i, operand] : llvm::enumerate(group.getInputs())) {
     auto found = held.find(root(operand));
-    if (found == held.end() || found->second != state) continue;
-    if (reading) return false;
+    if (found == held.end() || found->second != state)
+      continue;
+    if (reading)
+      return false;
     reading = i;
   }
   return !reading || share(code, result, *reading);
@@ -136,12 +155,17 @@ bool EntryPlanner::mayReuse(flow::GroupOp group, unsigned result, unsigned opera
                             const cpu::GroupLayouts &layouts) const {
   Value from = root(group.getInputs()[operand]), to = group.getResult(result);
   const Buffer &buffer = buffers[held.lookup(from)];
-  if (buffer.kind != plan::BufferKind::temporary || buffer.prepared || buffer.occupant != from) return false;
-  if (lastUse.lookup(from) != position(group) || destination.count(from)) return false;
-  if (buffer.element != plan::elementOf(to.getType()) || buffer.extent != plan::elementsOf(to.getType())) return false;
-  if (layouts.operand(operand) != layouts.result(result)) return false;
+  if (buffer.kind != plan::BufferKind::temporary || buffer.prepared || buffer.occupant != from)
+    return false;
+  if (lastUse.lookup(from) != position(group) || destination.count(from))
+    return false;
+  if (buffer.element != plan::elementOf(to.getType()) || buffer.extent != plan::elementsOf(to.getType()))
+    return false;
+  if (layouts.operand(operand) != layouts.result(result))
+    return false;
   for (auto [i, other] : llvm::enumerate(group.getInputs()))
-    if (i != operand && root(other) == from) return false;
+    if (i != operand && root(other) == from)
+      return false;
   return true;
 }
 
@@ -153,12 +177,13 @@ unsigned EntryPlanner::placeResult(flow::GroupOp group, unsigned result, const c
     return newBuffer(plan::BufferKind::output, output.getName(), value.getType(), "");
   if (auto assign = llvm::dyn_cast_or_null<flow::AssignOp>(destination.lookup(value))) {
     auto state = states.find(assign.getPath());
-    if (state == states.end()) {   // a state that nothing reads
+    if (state == states.end()) { // a state that nothing reads
       unsigned index = newBuffer(plan::BufferKind::state, assign.getPath(), value.getType(), "");
       states[assign.getPath()] = index;
       return index;
     }
-    if (mayOverwriteState(group, result, state->second, code)) return state->second;
+    if (mayOverwriteState(group, result, state->second, code))
+      return state->second;
     Value copied = copy(value, nullptr);
     positions[copied.getDefiningOp()] = positions.size();
     lastUse[value] = position(copied.getDefiningOp());
@@ -168,16 +193,20 @@ unsigned EntryPlanner::placeResult(flow::GroupOp group, unsigned result, const c
     return newBuffer(plan::BufferKind::temporary, "", value.getType(), name);
   }
   for (auto [written, read] : code.inPlace)
-    if (written == result && mayReuse(group, result, read, layouts) && share(code, result, read)) return held.lookup(root(group.getInputs()[read]));
+    if (written == result && mayReuse(group, result, read, layouts) && share(code, result, read))
+      return held.lookup(root(group.getInputs()[read]));
   return newBuffer(plan::BufferKind::temporary, "", value.getType(), name);
 }
 
 LogicalResult EntryPlanner::planGroup(flow::GroupOp group) {
   cpu::GroupLayouts layouts;
-  for (Value operand : group.getInputs()) layouts.operands.push_back(physicalLayout(operand));
-  for (Value result : group.getResults()) layouts.results.push_back(physicalLayout(result));
+  for (Value operand : group.getInputs())
+    layouts.operands.push_back(physicalLayout(operand));
+  for (Value result : group.getResults())
+    layouts.results.push_back(physicalLayout(result));
   FailureOr<cpu::GroupCode> code = cpu::emitGroup(group, layouts, kernels);
-  if (failed(code)) return failure();
+  if (failed(code))
+    return failure();
 
   SmallVector<unsigned> operands, results, temporaries;
   for (Value operand : group.getInputs()) {
@@ -210,9 +239,10 @@ LogicalResult EntryPlanner::planGroup(flow::GroupOp group) {
 // Rule 5, then numbers the launches (prepare first) and the lifetimes.
 void EntryPlanner::order() {
   llvm::StringMap<const cpu::Kernel *> byName;
-  for (const cpu::Kernel &kernel : kernels.kernels()) byName[kernel.symbol] = &kernel;
+  for (const cpu::Kernel &kernel : kernels.kernels())
+    byName[kernel.symbol] = &kernel;
   bool infer = entry.getKind() == flow::EntryKind::infer;
-  SmallVector<unsigned> writers(buffers.size());       // launches that write a buffer
+  SmallVector<unsigned> writers(buffers.size()); // launches that write a buffer
   for (const Launch &launch : launches)
     for (auto [i, buffer] : llvm::enumerate(launch.buffers))
       writers[buffer] += byName[launch.spec.symbol]->params[i].first != plan::Access::read;
@@ -222,46 +252,56 @@ void EntryPlanner::order() {
       const Buffer &buffer = buffers[index];
       bool reads = byName[launch.spec.symbol]->params[i].first == plan::Access::read;
       bool fixed = buffer.kind == plan::BufferKind::state || buffer.prepared;
-      bool own = buffer.kind == plan::BufferKind::temporary && writers[index] == 1 && plan::constantValue(buffer.extent);
+      bool own = buffer.kind == plan::BufferKind::temporary && writers[index] == 1 &&
+                 plan::constantValue(buffer.extent);
       launch.prepare &= reads ? fixed : own;
     }
     for (plan::ArgAttr arg : launch.spec.scalars)
-      launch.prepare &= arg.getKind() == plan::ArgKind::constant_i64 || arg.getKind() == plan::ArgKind::constant_f32 ||
+      launch.prepare &= arg.getKind() == plan::ArgKind::constant_i64 ||
+                        arg.getKind() == plan::ArgKind::constant_f32 ||
                         (arg.getKind() == plan::ArgKind::extent &&
                          plan::constantValue(llvm::cast<plan::ExprAttr>(arg.getValue())));
     if (launch.prepare)
       for (auto [i, index] : llvm::enumerate(launch.buffers))
-        if (byName[launch.spec.symbol]->params[i].first != plan::Access::read) buffers[index].prepared = true;
+        if (byName[launch.spec.symbol]->params[i].first != plan::Access::read)
+          buffers[index].prepared = true;
   }
   std::vector<Launch> ordered;
   for (bool prepare : {true, false})
     for (Launch &launch : launches)
-      if (launch.prepare == prepare) ordered.push_back(std::move(launch));
+      if (launch.prepare == prepare)
+        ordered.push_back(std::move(launch));
   launches = std::move(ordered);
   int64_t prepares = llvm::count_if(launches, [](const Launch &launch) { return launch.prepare; });
   for (auto [number, launch] : llvm::enumerate(launches))
     for (unsigned index : launch.buffers) {
-      if (buffers[index].first < 0) buffers[index].first = number;
+      if (buffers[index].first < 0)
+        buffers[index].first = number;
       buffers[index].last = number;
     }
   for (Buffer &buffer : buffers)
-    if (buffer.first >= 0 && buffer.first < prepares && buffer.last >= prepares) buffer.last = launches.size() - 1;
+    if (buffer.first >= 0 && buffer.first < prepares && buffer.last >= prepares)
+      buffer.last = launches.size() - 1;
 }
 
 LogicalResult EntryPlanner::plan() {
-  if (failed(collect())) return failure();
+  if (failed(collect()))
+    return failure();
   settleResults();
   auto groups = llvm::to_vector(entry.getBody().getOps<flow::GroupOp>());
   for (flow::GroupOp group : groups)
     for (Value operand : group.getInputs()) {
       Value from = root(operand);
       lastUse[from] = std::max(lastUse.lookup(from), position(group));
-      if (isBoundaryValue(from)) boundaryBuffer(from);
+      if (isBoundaryValue(from))
+        boundaryBuffer(from);
     }
   for (flow::GroupOp group : groups)
-    if (failed(planGroup(group))) return failure();
+    if (failed(planGroup(group)))
+      return failure();
   for (size_t i = 0; i < finalCopies.size(); ++i)
-    if (failed(planGroup(finalCopies[i]))) return failure();
+    if (failed(planGroup(finalCopies[i])))
+      return failure();
   order();
   return success();
 }
@@ -273,10 +313,12 @@ void EntryPlanner::build(OpBuilder &builder) {
   builder.setInsertionPointToStart(&op.getBody().emplaceBlock());
   SmallVector<Value> values(buffers.size());
   for (auto [i, buffer] : llvm::enumerate(buffers)) {
-    if (buffer.first < 0) continue;                    // nothing touches it
+    if (buffer.first < 0)
+      continue; // nothing touches it
     bool temporary = buffer.kind == plan::BufferKind::temporary;
     values[i] = plan::BufferOp::create(
-        builder, entry.getLoc(), plan::BufferType::get(context), plan::BufferKindAttr::get(context, buffer.kind),
+        builder, entry.getLoc(), plan::BufferType::get(context),
+        plan::BufferKindAttr::get(context, buffer.kind),
         temporary ? StringAttr() : builder.getStringAttr(buffer.target), IntegerAttr(),
         plan::ElementAttr::get(context, buffer.element), buffer.extent, builder.getI32IntegerAttr(64),
         temporary ? builder.getDenseI64ArrayAttr({buffer.first, buffer.last}) : DenseI64ArrayAttr(),
@@ -284,16 +326,18 @@ void EntryPlanner::build(OpBuilder &builder) {
   }
   for (const Launch &launch : launches) {
     SmallVector<Value> touched;
-    for (unsigned buffer : launch.buffers) touched.push_back(values[buffer]);
+    for (unsigned buffer : launch.buffers)
+      touched.push_back(values[buffer]);
     SmallVector<Attribute> extents(launch.spec.extents.begin(), launch.spec.extents.end());
     SmallVector<Attribute> scalars(launch.spec.scalars.begin(), launch.spec.scalars.end());
-    plan::LaunchOp::create(builder, entry.getLoc(), launch.prepare ? builder.getUnitAttr() : UnitAttr(),
-                           FlatSymbolRefAttr::get(context, launch.spec.symbol), touched, builder.getArrayAttr(extents),
-                           builder.getArrayAttr(scalars), launch.spec.units,
-                           builder.getI32IntegerAttr(launch.spec.grain), builder.getStringAttr(launch.spec.op),
-                           builder.getStringAttr(launch.origin.path), builder.getStringAttr(launch.origin.file),
-                           builder.getI32IntegerAttr(launch.origin.line), launch.spec.flops, launch.spec.bytes);
+    plan::LaunchOp::create(
+        builder, entry.getLoc(), launch.prepare ? builder.getUnitAttr() : UnitAttr(),
+        FlatSymbolRefAttr::get(context, launch.spec.symbol), touched, builder.getArrayAttr(extents),
+        builder.getArrayAttr(scalars), launch.spec.units, builder.getI32IntegerAttr(launch.spec.grain),
+        builder.getStringAttr(launch.spec.op), builder.getStringAttr(launch.origin.path),
+        builder.getStringAttr(launch.origin.file), builder.getI32IntegerAttr(launch.origin.line),
+        launch.spec.flops, launch.spec.bytes);
   }
 }
 
-}  // namespace moe
+} // namespace moe

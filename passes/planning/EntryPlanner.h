@@ -30,9 +30,9 @@ private:
     std::string target, name;
     plan::Element element;
     plan::ExprAttr extent;
-    bool prepared = false;                // a temporary that prepare writes
-    mlir::Value occupant = {};            // the value that it holds now, as far as reuse is concerned
-    int64_t first = -1, last = -1;        // launches that touch it
+    bool prepared = false;         // a temporary that prepare writes
+    mlir::Value occupant = {};     // the value that it holds now, as far as reuse is concerned
+    int64_t first = -1, last = -1; // launches that touch it
   };
   struct Launch {
     cpu::LaunchSpec spec;
@@ -48,7 +48,8 @@ private:
                        const cpu::GroupLayouts &layouts);
   bool share(const cpu::GroupCode &code, unsigned result, unsigned operand);
   bool mayOverwriteState(flow::GroupOp group, unsigned result, unsigned state, const cpu::GroupCode &code);
-  bool mayReuse(flow::GroupOp group, unsigned result, unsigned operand, const cpu::GroupLayouts &layouts) const;
+  bool mayReuse(flow::GroupOp group, unsigned result, unsigned operand,
+                const cpu::GroupLayouts &layouts) const;
   void order();
 
   /// The value whose memory a value is: through reshapes and identities.
@@ -64,12 +65,12 @@ private:
   Sharing &sharing;
   std::vector<Buffer> buffers;
   std::vector<Launch> launches;
-  llvm::MapVector<mlir::Value, unsigned> held;                     // root -> buffer
-  llvm::DenseMap<mlir::Value, mlir::Operation *> destination;      // root -> the output or assign that it goes to
-  llvm::DenseMap<mlir::Operation *, int64_t> positions;            // of groups
-  llvm::DenseMap<mlir::Value, int64_t> lastUse;                    // root -> the last group that reads it
-  llvm::StringMap<unsigned> states;                                // path -> buffer
+  llvm::MapVector<mlir::Value, unsigned> held;                // root -> buffer
+  llvm::DenseMap<mlir::Value, mlir::Operation *> destination; // root -> the output or assign that it goes to
+  llvm::DenseMap<mlir::Operation *, int64_t> positions;       // of groups
+  llvm::DenseMap<mlir::Value, int64_t> lastUse;               // root -> the last group that reads it
+  llvm::StringMap<unsigned> states;                           // path -> buffer
   std::vector<flow::GroupOp> finalCopies;
 };
 
-}  // namespace moe
+} // namespace moe

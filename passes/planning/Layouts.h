@@ -1,8 +1,8 @@
-// The physical order of values' axes. Types are logical; a group says in its attribute `layouts`, one array of axes a
-// result, how its results lie in memory. Everything else (inputs, parameters, states) is row-major.
+// The physical order of values' axes. Types are logical; a group says in its attribute `layouts`, one array
+// of axes a result, how its results lie in memory. Everything else (inputs, parameters, states) is row-major.
 #pragma once
-#include "passes/cpu/KernelEmitter.h"
 #include "mlir/IR/Value.h"
+#include "passes/cpu/KernelEmitter.h"
 
 namespace moe {
 
@@ -10,4 +10,4 @@ namespace moe {
 cpu::Layout physicalLayout(mlir::Value value);
 void setPhysicalLayout(mlir::OpResult result, llvm::ArrayRef<int64_t> order);
 
-}  // namespace moe
+} // namespace moe

@@ -1,9 +1,9 @@
-// --moe-lower-to-plan: a program of grouped flow entries becomes a plan.program: its states, scalars and entries, and
-// for each target the kernels, which stay as functions in a nested module, and a plan an entry. EntryPlanner decides
-// buffers and launches; here is what belongs to the program as a whole.
+// --moe-lower-to-plan: a program of grouped flow entries becomes a plan.program: its states, scalars and
+// entries, and for each target the kernels, which stay as functions in a nested module, and a plan an entry.
+// EntryPlanner decides buffers and launches; here is what belongs to the program as a whole.
+#include "frontends/driver/Context.h"
 #include "passes/planning/EntryPlanner.h"
 #include "passes/planning/Passes.h"
-#include "frontends/driver/Context.h"
 #include "llvm/ADT/StringSet.h"
 
 using namespace mlir;
@@ -14,7 +14,8 @@ namespace {
 // FNV-1a, 32 bits: a parameter's path as a stream of random numbers.
 uint32_t streamOf(StringRef path) {
   uint32_t hash = 2166136261u;
-  for (unsigned char c : path) hash = (hash ^ c) * 16777619u;
+  for (unsigned char c : path)
+    hash = (hash ^ c) * 16777619u;
   return hash;
 }
 
@@ -24,16 +25,19 @@ struct LowerToPlan : PassWrapper<LowerToPlan, OperationPass<ModuleOp>> {
   LowerToPlan(const LowerToPlan &other) : PassWrapper(other) {}
   explicit LowerToPlan(ArrayRef<std::string> names) { targets = names; }
   StringRef getArgument() const override { return "moe-lower-to-plan"; }
-  StringRef getDescription() const override { return "decide buffers and launches, and emit kernels, for each target"; }
+  StringRef getDescription() const override {
+    return "decide buffers and launches, and emit kernels, for each target";
+  }
   void getDependentDialects(DialectRegistry &registry) const override {
-    registry.insert<plan::PlanDialect, arith::ArithDialect, func::FuncDialect, LLVM::LLVMDialect, math::MathDialect,
-                    memref::MemRefDialect, scf::SCFDialect, vector::VectorDialect>();
+    registry.insert<plan::PlanDialect, arith::ArithDialect, func::FuncDialect, LLVM::LLVMDialect,
+                    math::MathDialect, memref::MemRefDialect, scf::SCFDialect, vector::VectorDialect>();
   }
   ListOption<std::string> targets{*this, "target", llvm::cl::desc("cpu, cpu:x86-64-v3 or cpu:x86-64-v4")};
 
   void runOnOperation() override {
     for (flow::ProgramOp program : llvm::make_early_inc_range(getOperation().getOps<flow::ProgramOp>()))
-      if (failed(lower(program))) return signalPassFailure();
+      if (failed(lower(program)))
+        return signalPassFailure();
   }
 
   LogicalResult lower(flow::ProgramOp program);
@@ -45,8 +49,8 @@ struct LowerToPlan : PassWrapper<LowerToPlan, OperationPass<ModuleOp>> {
 };
 
 plan::InitAttr initOf(flow::InitAttr init, StringRef path) {
-  return plan::InitAttr::get(init.getContext(), static_cast<plan::InitKind>(init.getKind()), init.getA().getValue(),
-                             init.getB().getValue(), streamOf(path));
+  return plan::InitAttr::get(init.getContext(), static_cast<plan::InitKind>(init.getKind()),
+                             init.getA().getValue(), init.getB().getValue(), streamOf(path));
 }
 static_assert(int(flow::InitKind::trunc_normal) == int(plan::InitKind::trunc_normal));
 static_assert(int(flow::StateKind::average) == int(plan::StateKind::average));
@@ -62,7 +66,8 @@ LogicalResult LowerToPlan::states(flow::ProgramOp program) {
     if (plan::StateOp before = known.lookup(path)) {
       if (before.getKind() == kind && before.getInit() == rule && before.getShape() == type.getShape())
         return success();
-      auto error = op->emitOpError("expected '") << path << "' with one shape and initial rule in all entries";
+      auto error = op->emitOpError("expected '")
+                   << path << "' with one shape and initial rule in all entries";
       error.attachNote(before.getLoc()) << "it differs here";
       return failure();
     }
@@ -95,13 +100,15 @@ LogicalResult LowerToPlan::scalars(flow::ProgramOp program) {
   WalkResult result = program.walk([&](flow::ScalarOp op) {
     auto kind = static_cast<plan::ScalarKind>(op.getKind());
     if (plan::ScalarOp before = known.lookup(op.getKey())) {
-      if (before.getKind() == kind && before.getFallback() == op.getFallback()) return WalkResult::advance();
+      if (before.getKind() == kind && before.getFallback() == op.getFallback())
+        return WalkResult::advance();
       auto error = op.emitOpError("expected '") << op.getKey() << "' with one kind and fallback everywhere";
       error.attachNote(before.getLoc()) << "it differs here";
       return WalkResult::interrupt();
     }
-    known[op.getKey()] = plan::ScalarOp::create(*builder, op.getLoc(), op.getKeyAttr(),
-                                                plan::ScalarKindAttr::get(&getContext(), kind), op.getFallbackAttr());
+    known[op.getKey()] =
+        plan::ScalarOp::create(*builder, op.getLoc(), op.getKeyAttr(),
+                               plan::ScalarKindAttr::get(&getContext(), kind), op.getFallbackAttr());
     return WalkResult::advance();
   });
   return failure(result.wasInterrupted());
@@ -110,13 +117,15 @@ LogicalResult LowerToPlan::scalars(flow::ProgramOp program) {
 LogicalResult LowerToPlan::entry(flow::EntryOp entry) {
   auto port = [&](StringRef name, Type type) {
     SmallVector<plan::ExprAttr> shape;
-    for (flow::Extent extent : flow::extentsOf(type)) shape.push_back(plan::fromExtent(extent));
+    for (flow::Extent extent : flow::extentsOf(type))
+      shape.push_back(plan::fromExtent(extent));
     return plan::PortAttr::get(&getContext(), builder->getStringAttr(name), plan::elementOf(type), shape);
   };
   SmallVector<Attribute> inputs, outputs;
   llvm::StringSet<> names;
   for (flow::InputOp input : entry.getBody().getOps<flow::InputOp>())
-    if (names.insert(input.getName()).second) inputs.push_back(port(input.getName(), input.getType()));
+    if (names.insert(input.getName()).second)
+      inputs.push_back(port(input.getName(), input.getType()));
   for (flow::OutputOp output : entry.getBody().getOps<flow::OutputOp>())
     outputs.push_back(port(output.getName(), output.getX().getType()));
   auto flops = entry->getAttrOfType<FloatAttr>("flops_per_image");
@@ -125,17 +134,20 @@ LogicalResult LowerToPlan::entry(flow::EntryOp entry) {
   if (auto kept = entry->getAttrOfType<ArrayAttr>("flow.saved"))
     for (auto item : kept.getAsRange<DictionaryAttr>()) {
       std::string name = item.getAs<StringAttr>("op").getValue().drop_front(StringRef("flow.").size()).str();
-      if (auto path = item.getAs<StringAttr>("path"); path) name += " " + path.str();
-      saved.push_back(plan::SavedAttr::get(
-          &getContext(), builder->getStringAttr(name),
-          plan::fromExtent(item.getAs<flow::ExtentAttr>("bytes").getExtent()), item.getAs<StringAttr>("why")));
+      if (auto path = item.getAs<StringAttr>("path"); path)
+        name += " " + path.str();
+      saved.push_back(
+          plan::SavedAttr::get(&getContext(), builder->getStringAttr(name),
+                               plan::fromExtent(item.getAs<flow::ExtentAttr>("bytes").getExtent()),
+                               item.getAs<StringAttr>("why")));
     }
   auto kind = entry.getKind() == flow::EntryKind::train ? plan::EntryKind::train : plan::EntryKind::infer;
   auto program = entry->getParentOfType<flow::ProgramOp>();
   plan::EntryOp::create(*builder, entry.getLoc(), builder->getStringAttr(entry.getSymName()),
                         plan::EntryKindAttr::get(&getContext(), kind), builder->getArrayAttr(inputs),
                         builder->getArrayAttr(outputs),
-                        kind == plan::EntryKind::train ? program->getAttrOfType<StringAttr>("objective") : StringAttr(),
+                        kind == plan::EntryKind::train ? program->getAttrOfType<StringAttr>("objective")
+                                                       : StringAttr(),
                         flops ? flops : builder->getF64FloatAttr(0), builder->getArrayAttr(saved));
   return success();
 }
@@ -143,12 +155,13 @@ LogicalResult LowerToPlan::entry(flow::EntryOp entry) {
 LogicalResult LowerToPlan::target(flow::ProgramOp program, StringRef name) {
   std::string error;
   std::optional<cpu::CpuTarget> cpu = cpu::cpuTarget(name, error);
-  if (!cpu) return program.emitError() << error;
+  if (!cpu)
+    return program.emitError() << error;
   OpBuilder::InsertionGuard guard(*builder);
   SmallVector<StringRef> features(cpu->features.begin(), cpu->features.end());
   auto op = plan::TargetOp::create(*builder, program.getLoc(), builder->getStringAttr("cpu"),
-                                   builder->getStringAttr(cpu->level), builder->getStrArrayAttr(features), Attribute(),
-                                   Attribute());
+                                   builder->getStringAttr(cpu->level), builder->getStrArrayAttr(features),
+                                   Attribute(), Attribute());
   builder->setInsertionPointToStart(&op.getBody().emplaceBlock());
   cpu::KernelModule kernels(&getContext(), *cpu);
   // Planning adds copies to the entries, by this target's kernels.
@@ -157,7 +170,8 @@ LogicalResult LowerToPlan::target(flow::ProgramOp program, StringRef name) {
   std::vector<std::unique_ptr<EntryPlanner>> planners;
   for (flow::EntryOp entry : work->getBody().getOps<flow::EntryOp>()) {
     planners.push_back(std::make_unique<EntryPlanner>(entry, kernels, sharing));
-    if (failed(planners.back()->plan())) return failure();
+    if (failed(planners.back()->plan()))
+      return failure();
   }
   for (const cpu::Kernel &kernel : kernels.kernels()) {
     SmallVector<Attribute> params;
@@ -166,10 +180,11 @@ LogicalResult LowerToPlan::target(flow::ProgramOp program, StringRef name) {
       params.push_back(plan::ParamAttr::get(&getContext(), param.first, param.second,
                                             over == sharing.end() ? -1 : int32_t(over->second)));
     }
-    plan::KernelOp::create(*builder, program.getLoc(), kernel.symbol, kernel.kind, builder->getArrayAttr(params),
-                           kernel.scalars, kernel.scratch);
+    plan::KernelOp::create(*builder, program.getLoc(), kernel.symbol, kernel.kind,
+                           builder->getArrayAttr(params), kernel.scalars, kernel.scratch);
   }
-  for (const auto &planner : planners) planner->build(*builder);
+  for (const auto &planner : planners)
+    planner->build(*builder);
   builder->insert(kernels.take().release());
   return success();
 }
@@ -182,23 +197,27 @@ LogicalResult LowerToPlan::lower(flow::ProgramOp program) {
                                     builder->getStringAttr(version()),
                                     config ? config : builder->getDictionaryAttr({}));
   builder->setInsertionPointToStart(&op.getBody().emplaceBlock());
-  if (failed(states(program)) || failed(scalars(program))) return failure();
+  if (failed(states(program)) || failed(scalars(program)))
+    return failure();
   for (flow::EntryOp item : program.getBody().getOps<flow::EntryOp>())
-    if (failed(entry(item))) return failure();
+    if (failed(entry(item)))
+      return failure();
   std::vector<std::string> names(targets.begin(), targets.end());
-  if (names.empty()) names.push_back("cpu");
+  if (names.empty())
+    names.push_back("cpu");
   for (const std::string &name : names)
-    if (failed(target(program, name))) return failure();
+    if (failed(target(program, name)))
+      return failure();
   program.erase();
   return success();
 }
 
 PassRegistration<LowerToPlan> registration;
 
-}  // namespace
+} // namespace
 
 std::unique_ptr<Pass> createLowerToPlanPass(ArrayRef<std::string> targets) {
   return std::make_unique<LowerToPlan>(targets);
 }
 
-}  // namespace moe
+} // namespace moe

@@ -10,4 +10,4 @@ std::unique_ptr<mlir::Pass> createLowerToPlanPass(llvm::ArrayRef<std::string> ta
 /// Notes on each entry what one more image costs, before anything is recomputed.
 std::unique_ptr<mlir::Pass> createCountFlopsPass();
 
-}  // namespace moe
+} // namespace moe

@@ -1,6 +1,6 @@
-// Adds to a program the entry `gradients`: the training entry's losses and, instead of an update, the loss's gradient in
-// every trained parameter as output `grad.<path>`. It is how anyone checks gradients from outside: moert runs it like an
-// inference entry, and `moec evaluate` gives the same in f64.
+// Adds to a program the entry `gradients`: the training entry's losses and, instead of an update, the loss's
+// gradient in every trained parameter as output `grad.<path>`. It is how anyone checks gradients from
+// outside: moert runs it like an inference entry, and `moec evaluate` gives the same in f64.
 //   1. Clone the entry `train` as `gradients`, which is an inference entry: it changes no state.
 //   2. Erase its assignments; the optimiser's ops die with them.
 //   3. Name the gradient of each parameter that its grad op differentiates by.
@@ -17,9 +17,9 @@
 //       flow.output "grad.w" %g
 //     }
 #include "dialects/flow/Flow.h"
-#include "passes/training/Training.h"
 #include "mlir/Pass/Pass.h"
 #include "mlir/Transforms/RegionUtils.h"
+#include "passes/training/Training.h"
 
 using namespace mlir;
 
@@ -38,7 +38,7 @@ struct AddGradientsEntry : PassWrapper<AddGradientsEntry, OperationPass<ModuleOp
     });
     for (flow::EntryOp entry : training) {
       OpBuilder outer(entry->getContext());
-      outer.setInsertionPointToEnd(entry->getBlock());   // behind `main`, which stays the first to infer by
+      outer.setInsertionPointToEnd(entry->getBlock()); // behind `main`, which stays the first to infer by
       auto copy = cast<flow::EntryOp>(outer.clone(*entry));
       copy.setKind(flow::EntryKind::infer);
       copy.setSymName(training.size() == 1 ? "gradients" : ("gradients_" + entry.getSymName()).str());
@@ -49,7 +49,8 @@ struct AddGradientsEntry : PassWrapper<AddGradientsEntry, OperationPass<ModuleOp
       for (flow::GradOp grad : grads)
         for (auto [gradient, wrt] : llvm::zip(grad.getGradients(), grad.getWrt()))
           if (auto parameter = wrt.getDefiningOp<flow::ParameterOp>())
-            flow::OutputOp::create(builder, grad.getLoc(), builder.getStringAttr("grad." + parameter.getPath()), gradient);
+            flow::OutputOp::create(builder, grad.getLoc(),
+                                   builder.getStringAttr("grad." + parameter.getPath()), gradient);
       IRRewriter rewriter(entry->getContext());
       (void)runRegionDCE(rewriter, copy->getRegions());
     }

@@ -1,9 +1,10 @@
-// Replaces every flow.grad by the ops that compute it. The gradients of one entry are lowered in program order: a grad's
-// loss can only depend on grads before it, which by then are ordinary ops, so nesting needs nothing of its own. For one
-// grad:
+// Replaces every flow.grad by the ops that compute it. The gradients of one entry are lowered in program
+// order: a grad's loss can only depend on grads before it, which by then are ordinary ops, so nesting needs
+// nothing of its own. For one grad:
 //   1. mark what depends on the values differentiated by, through ops that let a derivative flow;
 //   2. mark what the loss depends on;
-//   3. walk the ops in both sets backwards, asking each for its rule, and add up what arrives at a value in the order
+//   3. walk the ops in both sets backwards, asking each for its rule, and add up what arrives at a value in
+//   the order
 //      of arrival, which is fixed.
 // New ops stand at the grad's place and carry the source line of the op whose rule emitted them.
 //
@@ -14,8 +15,8 @@
 //     %one = flow.constant 1.0 : tensor<f32>
 //     %g = flow.mul %one, %y : tensor<f32>
 #include "dialects/flow/Emit.h"
-#include "passes/training/Training.h"
 #include "mlir/Pass/Pass.h"
+#include "passes/training/Training.h"
 #include "llvm/ADT/DenseMap.h"
 #include "llvm/ADT/DenseSet.h"
 
@@ -63,7 +64,8 @@ private:
     for (Operation &op : *grad->getBlock()) {
       if (&op == grad)
         break;
-      bool reached = llvm::any_of(op.getOperands(), [&](Value x) { return isFloat(x) && active.contains(x); });
+      bool reached =
+          llvm::any_of(op.getOperands(), [&](Value x) { return isFloat(x) && active.contains(x); });
       if (!reached || op.getNumResults() == 0 || !isActive(&op))
         continue;
       for (Value result : op.getResults())
@@ -96,8 +98,9 @@ private:
       return success();
     auto rule = dyn_cast<GradientInterface>(op);
     if (!rule) {
-      InFlightDiagnostic error = op->emitError("expected a gradient rule, for the loss depends on it, found none for '")
-                                 << op->getName() << "'; put a stop_gradient before it, or leave it out";
+      InFlightDiagnostic error =
+          op->emitError("expected a gradient rule, for the loss depends on it, found none for '")
+          << op->getName() << "'; put a stop_gradient before it, or leave it out";
       error.attachNote(grad.getLoc()) << "differentiated here";
       return error;
     }

@@ -1,5 +1,5 @@
-// The cheapest set of edges that separates a source from a sink, by augmenting shortest paths (Edmonds and Karp, 1972).
-// Rematerialize asks it which values to keep; its graphs have some thousand edges.
+// The cheapest set of edges that separates a source from a sink, by augmenting shortest paths (Edmonds and
+// Karp, 1972). Rematerialize asks it which values to keep; its graphs have some thousand edges.
 #pragma once
 #include <cstdint>
 #include <vector>
@@ -18,7 +18,7 @@ public:
 private:
   struct Edge {
     unsigned to;
-    int64_t left;        // the residual capacity; the edge at index ^ 1 is its reverse
+    int64_t left; // the residual capacity; the edge at index ^ 1 is its reverse
   };
   bool augment(unsigned source, unsigned sink);
 

@@ -1,15 +1,18 @@
-// Chooses which values of the forward part are kept for the backward part, and computes the others again. Forward is
-// what the entry's outputs need; the rest is backward.
-//   1. Every forward value is a node; keeping it costs its bytes at a reference batch. What can be computed again at the
-//      price of reading its operands (elementwise ops, views, generators) follows from its operands; convolutions,
-//      contractions, reductions and gathered rows never are computed again. A minimum cut between those and what the
-//      backward part reads is the cheapest set of kept values (as in Chen et al., "Training Deep Nets with Sublinear
-//      Memory Cost", 2016, the cheap ops are recomputed, here with the boundary chosen exactly).
-//   2. Backward ops in program order read clones of what is not kept. Clones read kept values through barriers, so that
-//      common subexpressions do not merge them with their originals. They are shared only between two contractions or
-//      convolutions: a clone that lived longer would be a kept value again.
-// Values below a mebibyte at the reference batch are kept as they are, and so cost nothing. `flow.saved` on the entry
-// tells what is kept, and why.
+// Chooses which values of the forward part are kept for the backward part, and computes the others again.
+// Forward is what the entry's outputs need; the rest is backward.
+//   1. Every forward value is a node; keeping it costs its bytes at a reference batch. What can be computed
+//   again at the
+//      price of reading its operands (elementwise ops, views, generators) follows from its operands;
+//      convolutions, contractions, reductions and gathered rows never are computed again. A minimum cut
+//      between those and what the backward part reads is the cheapest set of kept values (as in Chen et al.,
+//      "Training Deep Nets with Sublinear Memory Cost", 2016, the cheap ops are recomputed, here with the
+//      boundary chosen exactly).
+//   2. Backward ops in program order read clones of what is not kept. Clones read kept values through
+//   barriers, so that
+//      common subexpressions do not merge them with their originals. They are shared only between two
+//      contractions or convolutions: a clone that lived longer would be a kept value again.
+// Values below a mebibyte at the reference batch are kept as they are, and so cost nothing. `flow.saved` on
+// the entry tells what is kept, and why.
 //
 //     %y = flow.conv ...                              %y = flow.conv ...
 //     %s = flow.sigmoid %y                            %s = flow.sigmoid %y
@@ -21,9 +24,9 @@
 //                                                     %dw = flow.conv_weight_grad %m, %dz
 #include "dialects/flow/Flow.h"
 #include "dialects/plan/FromFlow.h"
+#include "mlir/IR/Builders.h"
 #include "passes/training/MinimumCut.h"
 #include "passes/training/Training.h"
-#include "mlir/IR/Builders.h"
 #include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/SetVector.h"
 
@@ -41,7 +44,9 @@ Extent bytesOf(Value value) {
   return elementsOf(type) * int64_t(type.getElementType().isInteger(1) ? 1 : 4);
 }
 
-int64_t referenceBytes(Value value) { return bytesOf(value).evaluate(referenceBatch).value_or(MinimumCut::unlimited); }
+int64_t referenceBytes(Value value) {
+  return bytesOf(value).evaluate(referenceBatch).value_or(MinimumCut::unlimited);
+}
 
 // At hand at any time, at no cost: what the session holds during the whole step, and splats.
 bool isAtHand(Operation *op) { return op->hasTrait<Boundary>() || isa<ConstantOp, ExtentOp>(op); }
@@ -107,7 +112,7 @@ private:
   bool chooseKept() {
     MinimumCut cut;
     unsigned source = cut.addNode(), sink = cut.addNode();
-    llvm::MapVector<Value, unsigned> node;          // the node before the cut of a value; the one behind follows it
+    llvm::MapVector<Value, unsigned> node; // the node before the cut of a value; the one behind follows it
     bool large = false;
     for (Operation &op : block) {
       if (!forward.contains(&op) || op.getNumResults() != 1 || isAtHand(&op))
@@ -140,7 +145,8 @@ private:
   // A large forward value that the cut leaves out.
   bool isDropped(Value value) const {
     Operation *op = value.getDefiningOp();
-    return forward.contains(op) && !isAtHand(op) && referenceBytes(value) >= smallBytes && !kept.contains(value);
+    return forward.contains(op) && !isAtHand(op) && referenceBytes(value) >= smallBytes &&
+           !kept.contains(value);
   }
 
   void readClones() {
@@ -161,7 +167,8 @@ private:
     }
   }
 
-  // The value computed again before `user`, from clones of this stage and kept values behind this stage's barriers.
+  // The value computed again before `user`, from clones of this stage and kept values behind this stage's
+  // barriers.
   Value clone(Value value, Operation *user, int64_t stage, DenseMap<Value, Value> &clones) {
     if (Value known = clones.lookup(value))
       return known;
@@ -189,7 +196,7 @@ private:
         mapping.map(operand, copy);
       }
       Operation *copy = builder.clone(*op, mapping);
-      if (op->getNumOperands() == 0)          // no barrier keeps a generator's clone apart: the attribute does
+      if (op->getNumOperands() == 0) // no barrier keeps a generator's clone apart: the attribute does
         copy->setAttr("flow.mark", builder.getI64IntegerAttr(stage));
       clones[op->getResult(0)] = copy->getResult(0);
     }
@@ -223,7 +230,9 @@ private:
 struct Rematerialize : PassWrapper<Rematerialize, OperationPass<ModuleOp>> {
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(Rematerialize)
   StringRef getArgument() const final { return "moe-rematerialize"; }
-  StringRef getDescription() const final { return "choose what is kept for the backward part, and recompute the rest"; }
+  StringRef getDescription() const final {
+    return "choose what is kept for the backward part, and recompute the rest";
+  }
 
   void runOnOperation() final {
     getOperation().walk([](EntryOp entry) { Rematerialization(entry).run(); });

@@ -1,11 +1,14 @@
 // Saves passes over large tensors by deriving sums from sums. Two rewrites:
-//   1. A sum over more axes of a value that is also summed over fewer starts from the smaller sum: a bias gradient over
+//   1. A sum over more axes of a value that is also summed over fewer starts from the smaller sum: a bias
+//   gradient over
 //      [B, H, W] from the per-image sums over [H, W].
-//   2. A sum of a linear combination is the combination of sums, where every term's sum costs no pass of its own: it is
-//      there already, or the term is read anyway for a sum along the same axes. The mean's part of a norm's gradient,
-//      sum(u * g + d * k), so comes from sum(u), the bias's, and sum(d), made beside the variance's sum(d * d).
-// Both only reassociate a sum. A centred value d = x - m is a term, never sum(x) - n m: that difference would lose the
-// digits that centring first keeps.
+//   2. A sum of a linear combination is the combination of sums, where every term's sum costs no pass of its
+//   own: it is
+//      there already, or the term is read anyway for a sum along the same axes. The mean's part of a norm's
+//      gradient, sum(u * g + d * k), so comes from sum(u), the bias's, and sum(d), made beside the variance's
+//      sum(d * d).
+// Both only reassociate a sum. A centred value d = x - m is a term, never sum(x) - n m: that difference would
+// lose the digits that centring first keeps.
 #include "passes/training/ShareReductions.h"
 #include "dialects/flow/Emit.h"
 
@@ -37,7 +40,8 @@ bool isConstantAlong(Value x, Axes axes) {
 }
 
 bool isCentred(Operation *op, Axes axes) {
-  return isa<SubOp>(op) && (isConstantAlong(op->getOperand(0), axes) || isConstantAlong(op->getOperand(1), axes));
+  return isa<SubOp>(op) &&
+         (isConstantAlong(op->getOperand(0), axes) || isConstantAlong(op->getOperand(1), axes));
 }
 
 class Sums {
@@ -97,7 +101,8 @@ public:
   }
 
 private:
-  // A sum along the same axes of what is computed from x element by element: one loop can hold x's own sum as well.
+  // A sum along the same axes of what is computed from x element by element: one loop can hold x's own sum as
+  // well.
   ReduceOp companion(Value x) const {
     for (Operation *user : x.getUsers())
       if (user->hasTrait<flow::Elementwise>() && user->getNumResults() == 1)

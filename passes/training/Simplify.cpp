@@ -1,7 +1,7 @@
-// Makes an entry small: folds and canonical forms of the ops, the rules of SimplifyElementwise and SimplifyReductions,
-// common subexpressions, sums shared between reductions, and everything dead. They enable each other, so they run in
-// rounds until nothing changes. Barriers keep their clones apart throughout. Marks that only differentiation reads
-// (stop_gradient, reverse_gradient) go where no flow.grad is left.
+// Makes an entry small: folds and canonical forms of the ops, the rules of SimplifyElementwise and
+// SimplifyReductions, common subexpressions, sums shared between reductions, and everything dead. They enable
+// each other, so they run in rounds until nothing changes. Barriers keep their clones apart throughout. Marks
+// that only differentiation reads (stop_gradient, reverse_gradient) go where no flow.grad is left.
 //
 //     %s = flow.broadcast %k to [0] : tensor<8xf32> -> tensor<8x16xf32>
 //     %p = flow.mul %x, %s : tensor<8x16xf32>
@@ -9,12 +9,12 @@
 //   ==>
 //     %t = flow.reduce sum %x over [1] : tensor<8x16xf32> -> tensor<8xf32>
 //     %y = flow.mul %t, %k : tensor<8xf32>
-#include "passes/training/ShareReductions.h"
-#include "passes/training/SimplifyPatterns.h"
-#include "passes/training/Training.h"
 #include "mlir/IR/Dominance.h"
 #include "mlir/Transforms/CSE.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
+#include "passes/training/ShareReductions.h"
+#include "passes/training/SimplifyPatterns.h"
+#include "passes/training/Training.h"
 
 using namespace mlir;
 using namespace flow;
@@ -54,8 +54,9 @@ struct Simplify : PassWrapper<Simplify, OperationPass<ModuleOp>> {
     // Each round that changes something removes ops: the bound is only a guard.
     for (unsigned round = 0; round < 16; ++round) {
       if (failed(applyPatternsGreedily(entry.getBody(), rules, config)))
-        return entry.emitError("internal: expected the rules of moe-simplify to come to an end, found them still at work after "
-                               "the driver's limit; report this with the model");
+        return entry.emitError(
+            "internal: expected the rules of moe-simplify to come to an end, found them still at work after "
+            "the driver's limit; report this with the model");
       IRRewriter rewriter(entry.getContext());
       DominanceInfo dominance(entry);
       bool merged = false;

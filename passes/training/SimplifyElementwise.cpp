@@ -1,8 +1,8 @@
-// Rules of Simplify about elementwise ops: arithmetic on broadcasts is done before the broadcast, where the tensor is
-// small; signs and equal terms are merged; marks that only differentiation reads are dropped.
+// Rules of Simplify about elementwise ops: arithmetic on broadcasts is done before the broadcast, where the
+// tensor is small; signs and equal terms are merged; marks that only differentiation reads are dropped.
 #include "dialects/flow/Emit.h"
-#include "passes/training/SimplifyPatterns.h"
 #include "mlir/IR/Matchers.h"
+#include "passes/training/SimplifyPatterns.h"
 
 using namespace mlir;
 using namespace flow;
@@ -11,7 +11,7 @@ namespace {
 
 // An operand that is the same along most axes: a broadcast whose source keeps its extents, or a splat.
 struct Spread {
-  Value source;               // null for a splat
+  Value source; // null for a splat
   SmallVector<int64_t> dims;
   double splat = 0;
 
@@ -161,8 +161,7 @@ struct SelectOfSelect : OpRewritePattern<SelectOp> {
   }
 };
 
-template <typename Op>
-struct DropMark : OpRewritePattern<Op> {
+template <typename Op> struct DropMark : OpRewritePattern<Op> {
   using OpRewritePattern<Op>::OpRewritePattern;
   LogicalResult matchAndRewrite(Op op, PatternRewriter &rewriter) const override {
     rewriter.replaceOp(op, op.getX());

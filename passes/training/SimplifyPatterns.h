@@ -1,4 +1,5 @@
-// The local rules of Simplify, by theme. Each keeps the value up to rounding; none copies work that is not small.
+// The local rules of Simplify, by theme. Each keeps the value up to rounding; none copies work that is not
+// small.
 #pragma once
 #include "mlir/IR/PatternMatch.h"
 

@@ -1,5 +1,6 @@
-// Rules of Simplify about reductions: what does not change along the reduced axes leaves the sum, a sum of copies is a
-// product, and a sum of outer products is a contraction, whose operands may come in any order of axes.
+// Rules of Simplify about reductions: what does not change along the reduced axes leaves the sum, a sum of
+// copies is a product, and a sum of outer products is a contraction, whose operands may come in any order of
+// axes.
 #include "dialects/flow/Emit.h"
 #include "passes/training/SimplifyPatterns.h"
 
@@ -102,8 +103,8 @@ struct ReduceOfUnitAxes : OpRewritePattern<ReduceOp> {
   }
 };
 
-// sum(a[m, k] * b[n, k] over k) ==> contract: where each factor lacks an axis that the other brings to the result, the
-// product is larger than both and must not be formed.
+// sum(a[m, k] * b[n, k] over k) ==> contract: where each factor lacks an axis that the other brings to the
+// result, the product is larger than both and must not be formed.
 struct ProductToContract : OpRewritePattern<ReduceOp> {
   using OpRewritePattern::OpRewritePattern;
   LogicalResult matchAndRewrite(ReduceOp op, PatternRewriter &rewriter) const override {
@@ -127,7 +128,8 @@ struct ProductToContract : OpRewritePattern<ReduceOp> {
     for (int64_t axis : op.getAxes())
       if (!llvm::is_contained(a.getDims(), axis) || !llvm::is_contained(b.getDims(), axis))
         return failure();
-    rewriter.replaceOpWithNewOp<ContractOp>(op, op.getType(), a.getX(), b.getX(), a.getDims(), b.getDims(), kept);
+    rewriter.replaceOpWithNewOp<ContractOp>(op, op.getType(), a.getX(), b.getX(), a.getDims(), b.getDims(),
+                                            kept);
     return success();
   }
 };
@@ -149,8 +151,9 @@ Value spreadByLabel(Emit e, Value x, ArrayRef<int64_t> labels, Type type, ArrayR
   return e.broadcast(x, type, dims);
 }
 
-// A contraction that is no product of matrices, because nothing is summed or because one operand brings no axis of its
-// own to the result, is a product of copies and a sum: its terms are no more than the larger operand has elements.
+// A contraction that is no product of matrices, because nothing is summed or because one operand brings no
+// axis of its own to the result, is a product of copies and a sum: its terms are no more than the larger
+// operand has elements.
 struct ContractToLoops : OpRewritePattern<ContractOp> {
   using OpRewritePattern::OpRewritePattern;
   LogicalResult matchAndRewrite(ContractOp op, PatternRewriter &rewriter) const override {
@@ -165,7 +168,8 @@ struct ContractToLoops : OpRewritePattern<ContractOp> {
     // The product's axes: the result's where nothing is summed, else those of the operand that has them all.
     SmallVector<int64_t> labels(!summed ? out : ownB ? b : a);
     Type type = !summed ? op.getType() : ownB ? op.getB().getType() : op.getA().getType();
-    Value product = e.mul(spreadByLabel(e, op.getA(), a, type, labels), spreadByLabel(e, op.getB(), b, type, labels));
+    Value product =
+        e.mul(spreadByLabel(e, op.getA(), a, type, labels), spreadByLabel(e, op.getB(), b, type, labels));
     SmallVector<int64_t> gone, left, perm;
     for (auto [axis, label] : llvm::enumerate(labels))
       lacks(out, label) ? gone.push_back(axis) : left.push_back(label);
@@ -184,7 +188,8 @@ struct TransposeIntoContract : OpRewritePattern<ContractOp> {
   using OpRewritePattern::OpRewritePattern;
   LogicalResult matchAndRewrite(ContractOp op, PatternRewriter &rewriter) const override {
     SmallVector<Value> operands = {op.getA(), op.getB()};
-    SmallVector<int64_t> labels[2] = {SmallVector<int64_t>(op.getAAxes()), SmallVector<int64_t>(op.getBAxes())};
+    SmallVector<int64_t> labels[2] = {SmallVector<int64_t>(op.getAAxes()),
+                                      SmallVector<int64_t>(op.getBAxes())};
     bool changed = false;
     for (unsigned side : {0u, 1u})
       if (auto transpose = operands[side].getDefiningOp<TransposeOp>()) {
@@ -213,8 +218,8 @@ struct ContractInOrder : OpRewritePattern<TransposeOp> {
     SmallVector<int64_t> out;
     for (int64_t from : op.getPerm())
       out.push_back(contract.getOutAxes()[from]);
-    rewriter.replaceOpWithNewOp<ContractOp>(op, op.getType(), contract.getA(), contract.getB(), contract.getAAxes(),
-                                            contract.getBAxes(), out);
+    rewriter.replaceOpWithNewOp<ContractOp>(op, op.getType(), contract.getA(), contract.getB(),
+                                            contract.getAAxes(), contract.getBAxes(), out);
     return success();
   }
 };

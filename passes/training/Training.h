@@ -1,6 +1,6 @@
-// The passes between elaboration and fusion, all over `flow` and in this order: AddGradientsEntry (on demand) adds an
-// entry for checking gradients, Differentiate replaces flow.grad by the ops that compute it, Simplify makes the graph
-// small, Rematerialize chooses what is kept for the backward part.
+// The passes between elaboration and fusion, all over `flow` and in this order: AddGradientsEntry (on demand)
+// adds an entry for checking gradients, Differentiate replaces flow.grad by the ops that compute it, Simplify
+// makes the graph small, Rematerialize chooses what is kept for the backward part.
 #pragma once
 #include "mlir/Pass/Pass.h"
 #include <memory>

@@ -1,18 +1,19 @@
-// Loop groups, compiled and run, against the f64 evaluator: every op that a loop kernel runs, alone and in the forms that
-// networks are made of (norms, softmax, losses, updates, pooling), at sizes around the vector width, in row-major and in
-// NHWC order, at the host's level and the one below. Outputs, temporaries and scratch hold NaNs before; any cut of the
-// units gives the same bytes; a result that the kernel allows in an operand's place gives the same there.
+// Loop groups, compiled and run, against the f64 evaluator: every op that a loop kernel runs, alone and in
+// the forms that networks are made of (norms, softmax, losses, updates, pooling), at sizes around the vector
+// width, in row-major and in NHWC order, at the host's level and the one below. Outputs, temporaries and
+// scratch hold NaNs before; any cut of the units gives the same bytes; a result that the kernel allows in an
+// operand's place gives the same there.
 #include "dialects/flow/BuildNn.h"
 #include "dialects/flow/Evaluator.h"
 #include "frontends/driver/Context.h"
-#include "passes/cpu/LoopAnalysis.h"
-#include "test/numerics/GroupRunner.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/Verifier.h"
 #include "mlir/Parser/Parser.h"
+#include "passes/cpu/LoopAnalysis.h"
+#include "test/numerics/GroupRunner.h"
 #include "llvm/ADT/SetVector.h"
-#include <array>
 #include "llvm/Support/raw_ostream.h"
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <gtest/gtest.h>
@@ -24,7 +25,8 @@ namespace {
 std::vector<cpu::CpuTarget> levels() {
   std::string error;
   std::vector<cpu::CpuTarget> all{*cpu::cpuTarget("cpu", error)};
-  if (auto below = cpu::levelBelowHost()) all.push_back(*below);
+  if (auto below = cpu::levelBelowHost())
+    all.push_back(*below);
   return all;
 }
 
@@ -38,86 +40,108 @@ void groupAll(flow::EntryOp entry) {
   std::vector<mlir::Operation *> ops;
   llvm::SetVector<mlir::Value> inputs, outputs;
   for (mlir::Operation &op : block)
-    if (!isBoundary(op)) ops.push_back(&op);
+    if (!isBoundary(op))
+      ops.push_back(&op);
   for (mlir::Operation *op : ops)
     for (mlir::Value operand : op->getOperands())
-      if (isBoundary(*operand.getDefiningOp())) inputs.insert(operand);
+      if (isBoundary(*operand.getDefiningOp()))
+        inputs.insert(operand);
   std::vector<mlir::Type> types;
-  for (flow::OutputOp output : entry.getBody().getOps<flow::OutputOp>()) outputs.insert(output.getX());
-  for (mlir::Value value : outputs) types.push_back(value.getType());
+  for (flow::OutputOp output : entry.getBody().getOps<flow::OutputOp>())
+    outputs.insert(output.getX());
+  for (mlir::Value value : outputs)
+    types.push_back(value.getType());
   mlir::OpBuilder builder(entry.getContext());
   builder.setInsertionPointAfter(ops.back());
   auto group = flow::GroupOp::create(builder, entry.getLoc(), types, "loop", inputs.getArrayRef());
   mlir::Block &body = group.getBody().emplaceBlock();
-  for (mlir::Operation *op : ops) op->moveBefore(&body, body.end());
+  for (mlir::Operation *op : ops)
+    op->moveBefore(&body, body.end());
   builder.setInsertionPointToEnd(&body);
   flow::YieldOp::create(builder, entry.getLoc(), outputs.getArrayRef());
   for (mlir::Value input : inputs.takeVector()) {
     mlir::Value argument = body.addArgument(input.getType(), input.getLoc());
-    input.replaceUsesWithIf(argument, [&](mlir::OpOperand &use) { return use.getOwner()->getBlock() == &body; });
+    input.replaceUsesWithIf(argument,
+                            [&](mlir::OpOperand &use) { return use.getOwner()->getBlock() == &body; });
   }
   llvm::SmallVector<mlir::Value> left = outputs.takeVector();
   for (auto [output, result] : llvm::zip(left, group.getResults()))
-    output.replaceUsesWithIf(result, [&](mlir::OpOperand &use) { return use.getOwner()->getBlock() == &block; });
+    output.replaceUsesWithIf(result,
+                             [&](mlir::OpOperand &use) { return use.getOwner()->getBlock() == &block; });
   llvm::SmallVector<flow::OutputOp> last(entry.getBody().getOps<flow::OutputOp>());
-  for (flow::OutputOp output : last) output->moveBefore(&block, block.end());
+  for (flow::OutputOp output : last)
+    output->moveBefore(&block, block.end());
 }
 
 struct Options {
   int64_t domains = 1, rows = 1;
-  bool nhwc = false;                    // rank-4 operands and results of the group
+  bool nhwc = false; // rank-4 operands and results of the group
   int64_t classes = 3;
   double tolerance = 3e-5;
   double step = 7;
-  bool mayRefuse = false;               // a set of ops that need not be one kernel
+  bool mayRefuse = false; // a set of ops that need not be one kernel
 };
 
 std::vector<int64_t> permuted(const std::vector<int64_t> &shape, bool nhwc) {
-  if (!nhwc || shape.size() != 4) return {};
+  if (!nhwc || shape.size() != 4)
+    return {};
   return {0, 2, 3, 1};
 }
 
 /// Where element i, counted in physical order, is in row-major order.
 std::vector<int64_t> physicalOrder(const std::vector<int64_t> &shape, bool nhwc) {
   int64_t n = 1;
-  for (int64_t extent : shape) n *= extent;
+  for (int64_t extent : shape)
+    n *= extent;
   std::vector<int64_t> order(n);
-  for (int64_t i = 0; i < n; ++i) order[i] = i;
-  if (permuted(shape, nhwc).empty()) return order;
+  for (int64_t i = 0; i < n; ++i)
+    order[i] = i;
+  if (permuted(shape, nhwc).empty())
+    return order;
   int64_t at = 0;
   for (int64_t b = 0; b < shape[0]; ++b)
     for (int64_t h = 0; h < shape[2]; ++h)
       for (int64_t w = 0; w < shape[3]; ++w)
-        for (int64_t c = 0; c < shape[1]; ++c) order[at++] = ((b * shape[1] + c) * shape[2] + h) * shape[3] + w;
+        for (int64_t c = 0; c < shape[1]; ++c)
+          order[at++] = ((b * shape[1] + c) * shape[2] + h) * shape[3] + w;
   return order;
 }
 
 void fill(Memory &memory, mlir::Type element, const flow::Array &values, const std::vector<int64_t> &order) {
   for (size_t i = 0; i < order.size(); ++i) {
     double value = values.data[order[i]];
-    if (element.isF32()) static_cast<float *>(memory.data)[i] = float(value);
-    else if (element.isInteger(1)) static_cast<uint8_t *>(memory.data)[i] = value != 0;
-    else static_cast<int32_t *>(memory.data)[i] = int32_t(value);
+    if (element.isF32())
+      static_cast<float *>(memory.data)[i] = float(value);
+    else if (element.isInteger(1))
+      static_cast<uint8_t *>(memory.data)[i] = value != 0;
+    else
+      static_cast<int32_t *>(memory.data)[i] = int32_t(value);
   }
 }
 
 double read(Memory &memory, mlir::Type element, size_t i) {
-  if (element.isF32()) return static_cast<float *>(memory.data)[i];
-  if (element.isInteger(1)) return static_cast<uint8_t *>(memory.data)[i];
+  if (element.isF32())
+    return static_cast<float *>(memory.data)[i];
+  if (element.isInteger(1))
+    return static_cast<uint8_t *>(memory.data)[i];
   return static_cast<int32_t *>(memory.data)[i];
 }
 
 bool isOneKernel(flow::GroupOp group, const cpu::GroupLayouts &layouts) {
   cpu::LoopSource source;
   mlir::Block &body = group.getBody().front();
-  for (mlir::Operation &op : body.without_terminator()) source.ops.push_back(&op);
+  for (mlir::Operation &op : body.without_terminator())
+    source.ops.push_back(&op);
   source.outputs.assign(body.getTerminator()->operand_begin(), body.getTerminator()->operand_end());
   auto layoutOf = [&](mlir::Value value) {
-    if (auto argument = llvm::dyn_cast<mlir::BlockArgument>(value)) return layouts.operand(argument.getArgNumber());
+    if (auto argument = llvm::dyn_cast<mlir::BlockArgument>(value))
+      return layouts.operand(argument.getArgNumber());
     return layouts.result(llvm::find(source.outputs, value) - source.outputs.begin());
   };
   source.layout = layoutOf;
-  return llvm::all_of(levels(), [&](const cpu::CpuTarget &target) { return cpu::LoopAnalysis::run(source, target).has_value(); });
+  return llvm::all_of(levels(), [&](const cpu::CpuTarget &target) {
+    return cpu::LoopAnalysis::run(source, target).has_value();
+  });
 }
 
 unsigned refused = 0;
@@ -156,8 +180,10 @@ void check(const std::string &body, Options options = {}) {
     auto order = permuted(shape(value.getType()), options.nhwc);
     return cpu::Layout(order.begin(), order.end());
   };
-  for (mlir::Value value : group.getInputs()) layouts.operands.push_back(layoutOf(value));
-  for (mlir::Value value : group.getOutputs()) layouts.results.push_back(layoutOf(value));
+  for (mlir::Value value : group.getInputs())
+    layouts.operands.push_back(layoutOf(value));
+  for (mlir::Value value : group.getOutputs())
+    layouts.results.push_back(layoutOf(value));
   if (options.mayRefuse && !isOneKernel(group, layouts)) {
     ++refused;
     return;
@@ -170,12 +196,15 @@ void check(const std::string &body, Options options = {}) {
       mlir::Value value = group.getInputs()[i];
       std::string name;
       const flow::Array *array;
-      if (auto input = value.getDefiningOp<flow::InputOp>()) array = &bindings.inputs.at(input.getName().str());
-      else array = &bindings.states.at(value.getDefiningOp<flow::ParameterOp>().getPath().str());
+      if (auto input = value.getDefiningOp<flow::InputOp>())
+        array = &bindings.inputs.at(input.getName().str());
+      else
+        array = &bindings.states.at(value.getDefiningOp<flow::ParameterOp>().getPath().str());
       fill(runner.operand(i), llvm::cast<mlir::RankedTensorType>(value.getType()).getElementType(), *array,
            physicalOrder(shape(value.getType()), options.nhwc));
     };
-    for (unsigned i = 0; i < group.getInputs().size(); ++i) bind(i);
+    for (unsigned i = 0; i < group.getInputs().size(); ++i)
+      bind(i);
     runner.run();
     std::vector<std::vector<char>> once;
     for (flow::OutputOp output : entry.getBody().getOps<flow::OutputOp>()) {
@@ -184,7 +213,8 @@ void check(const std::string &body, Options options = {}) {
       const flow::Array &want = expected->outputs.at(output.getName().str());
       double size = 0;
       for (double v : want.data)
-        if (std::isfinite(v)) size = std::max(size, std::fabs(v));
+        if (std::isfinite(v))
+          size = std::max(size, std::fabs(v));
       std::vector<int64_t> order = physicalOrder(shape(output.getX().getType()), options.nhwc);
       for (size_t e = 0; e < order.size(); ++e) {
         double got = read(runner.result(i), element, e), wanted = want.data[order[e]];
@@ -193,8 +223,9 @@ void check(const std::string &body, Options options = {}) {
           continue;
         }
         double allowed = element.isF32() ? options.tolerance * (std::fabs(wanted) + 0.1 * size) + 1e-30 : 0;
-        ASSERT_LE(std::fabs(got - wanted), allowed) << output.getName().str() << " element " << order[e] << " of " << order.size()
-                                                    << ": expected " << wanted << ", found " << got;
+        ASSERT_LE(std::fabs(got - wanted), allowed)
+            << output.getName().str() << " element " << order[e] << " of " << order.size() << ": expected "
+            << wanted << ", found " << got;
       }
     }
     for (unsigned i = 0; i < group.getNumResults(); ++i) {
@@ -202,18 +233,23 @@ void check(const std::string &body, Options options = {}) {
       once.emplace_back(data, data + runner.result(i).bytes);
     }
     for (unsigned seed : {1, 2}) {
-      for (unsigned i = 0; i < group.getNumResults(); ++i) std::memset(runner.result(i).data, 0xff, runner.result(i).bytes);
-      for (size_t i = 0; i < runner.temporaryCount(); ++i) std::memset(runner.temporary(i).data, 0xff, runner.temporary(i).bytes);
+      for (unsigned i = 0; i < group.getNumResults(); ++i)
+        std::memset(runner.result(i).data, 0xff, runner.result(i).bytes);
+      for (size_t i = 0; i < runner.temporaryCount(); ++i)
+        std::memset(runner.temporary(i).data, 0xff, runner.temporary(i).bytes);
       runner.run(seed);
       for (unsigned i = 0; i < group.getNumResults(); ++i)
-        ASSERT_EQ(0, std::memcmp(once[i].data(), runner.result(i).data, once[i].size())) << "another cut of the units gave other bytes";
+        ASSERT_EQ(0, std::memcmp(once[i].data(), runner.result(i).data, once[i].size()))
+            << "another cut of the units gave other bytes";
     }
     llvm::SmallDenseSet<unsigned> taken;
     for (auto [result, operand] : runner.inPlace()) {
-      if (!taken.insert(operand).second) continue;
+      if (!taken.insert(operand).second)
+        continue;
       runner.place(result, operand);
       runner.run();
-      ASSERT_EQ(0, std::memcmp(once[result].data(), runner.operand(operand).data, once[result].size())) << "in place";
+      ASSERT_EQ(0, std::memcmp(once[result].data(), runner.operand(operand).data, once[result].size()))
+          << "in place";
       break;
     }
   }
@@ -223,7 +259,8 @@ void check(const std::string &body, Options options = {}) {
 std::string with(std::string text, std::vector<std::string> values) {
   for (size_t i = values.size(); i--;) {
     std::string key = "$" + std::to_string(i + 1);
-    for (size_t at; (at = text.find(key)) != std::string::npos;) text.replace(at, key.size(), values[i]);
+    for (size_t at; (at = text.find(key)) != std::string::npos;)
+      text.replace(at, key.size(), values[i]);
   }
   return text;
 }
@@ -252,11 +289,14 @@ TEST(Loop, Chain) {
       %c = flow.relu %b : $1
       %d = flow.sub %c, %y : $1
       flow.output "c" %c : $1
-      flow.output "d" %d : $1)", {tensor({"B", m})}), {.domains = 1, .rows = 5});
+      flow.output "d" %d : $1)",
+               {tensor({"B", m})}),
+          {.domains = 1, .rows = 5});
     check(with(R"(
       %x = flow.parameter "x" uniform(-1.0, 1.0) : $1
       %a = flow.neg %x : $1
-      flow.output "a" %a : $1)", {tensor({m, "7"})}));
+      flow.output "a" %a : $1)",
+               {tensor({m, "7"})}));
   }
 }
 
@@ -265,7 +305,9 @@ TEST(Loop, Unary) {
     check(with(R"(
       %x = flow.input "x" : $1
       %y = flow.$2 %x : $1
-      flow.output "y" %y : $1)", {tensor({"B", "37"}), op}), {.rows = 9});
+      flow.output "y" %y : $1)",
+               {tensor({"B", "37"}), op}),
+          {.rows = 9});
   for (const char *op : {"log", "sqrt", "rsqrt"})
     check(with(R"(
       %x = flow.input "x" : $1
@@ -273,7 +315,9 @@ TEST(Loop, Unary) {
       %c = flow.constant 1.000000e-03 : $1
       %w = flow.add %z, %c : $1
       %y = flow.$2 %w : $1
-      flow.output "y" %y : $1)", {tensor({"B", "37"}), op}), {.rows = 9});
+      flow.output "y" %y : $1)",
+               {tensor({"B", "37"}), op}),
+          {.rows = 9});
 }
 
 TEST(Loop, MasksAndNumbers) {
@@ -297,7 +341,8 @@ TEST(Loop, MasksAndNumbers) {
       flow.output "o" %o : $3
       flow.output "k" %k : $3
       flow.output "j" %j : $4)",
-             {tensor({"B", "19"}), tensor({"B"}, "i32"), tensor({"B", "19"}, "i1"), tensor({"B", "19"}, "i32")}),
+             {tensor({"B", "19"}), tensor({"B"}, "i32"), tensor({"B", "19"}, "i1"),
+              tensor({"B", "19"}, "i32")}),
         {.rows = 21, .classes = 19});
 }
 
@@ -309,11 +354,15 @@ TEST(Loop, Reductions) {
         check(with(R"(
       %x = flow.input "x" : $1
       %y = flow.reduce $3 %x over [1] : $1 -> $2
-      flow.output "y" %y : $2)", {tensor({"B", m}), tensor({"B"}), kind}), {.rows = rows});
+      flow.output "y" %y : $2)",
+                   {tensor({"B", m}), tensor({"B"}), kind}),
+              {.rows = rows});
         check(with(R"(
       %x = flow.input "x" : $1
       %y = flow.reduce $3 %x over [0] : $1 -> $2
-      flow.output "y" %y : $2)", {tensor({"B", m}), tensor({m}), kind}), {.rows = rows});
+      flow.output "y" %y : $2)",
+                   {tensor({"B", m}), tensor({m}), kind}),
+              {.rows = rows});
       }
     }
 }
@@ -327,16 +376,21 @@ TEST(Loop, LargeReductionsAreSplit) {
       %h = flow.constant 2.500000e-01 : $2
       %w = flow.mul %y, %h : $2
       flow.output "w" %w : $2
-      flow.output "z" %z : $2)", {tensor({"B", "1000"}), tensor({"1000"})}), {.domains = 5, .rows = 61});
+      flow.output "z" %z : $2)",
+             {tensor({"B", "1000"}), tensor({"1000"})}),
+        {.domains = 5, .rows = 61});
   check(with(R"(
       %x = flow.parameter "x" uniform(-1.0, 1.0) : $1
       %q = flow.mul %x, %x : $1
       %y = flow.reduce sum %q over [0, 1] : $1 -> tensor<f32>
-      flow.output "y" %y : tensor<f32>)", {tensor({"700", "333"})}));
+      flow.output "y" %y : tensor<f32>)",
+             {tensor({"700", "333"})}));
   check(with(R"(
       %x = flow.input "x" : $1
       %y = flow.reduce sum %x over [0, 2, 3] : $1 -> $2
-      flow.output "y" %y : $2)", {tensor({"B", "24", "14", "14"}), tensor({"24"})}), {.domains = 2, .rows = 19, .nhwc = true});
+      flow.output "y" %y : $2)",
+             {tensor({"B", "24", "14", "14"}), tensor({"24"})}),
+        {.domains = 2, .rows = 19, .nhwc = true});
 }
 
 TEST(Loop, Softmax) {
@@ -353,7 +407,9 @@ TEST(Loop, Softmax) {
       %y = flow.div %e, %t : $1
       %l = flow.log %s : $2
       flow.output "y" %y : $1
-      flow.output "l" %l : $2)", {tensor({"B", m}), tensor({"B"})}), {.domains = 2, .rows = 9});
+      flow.output "l" %l : $2)",
+               {tensor({"B", m}), tensor({"B"})}),
+          {.domains = 2, .rows = 9});
   }
 }
 
@@ -363,11 +419,15 @@ TEST(Loop, Argmax) {
     check(with(R"(
       %x = flow.input "x" : $1
       %y = flow.argmax %x along 1 : $1 -> $2
-      flow.output "y" %y : $2)", {tensor({"B", m}), tensor({"B"}, "i32")}), {.rows = 6});
+      flow.output "y" %y : $2)",
+               {tensor({"B", m}), tensor({"B"}, "i32")}),
+          {.rows = 6});
     check(with(R"(
       %x = flow.input "x" : $1
       %y = flow.argmax %x along 0 : $1 -> $2
-      flow.output "y" %y : $2)", {tensor({"B", m}), tensor({m}, "i32")}), {.rows = 6});
+      flow.output "y" %y : $2)",
+               {tensor({"B", m}), tensor({m}, "i32")}),
+          {.rows = 6});
   }
 }
 
@@ -379,13 +439,18 @@ TEST(Loop, Views) {
       %t = flow.transpose %s [0, 2, 1] : $2 -> $3
       %r = flow.reshape %t : $3 -> $4
       flow.output "t" %t : $3
-      flow.output "r" %r : $4)", {tensor({"B", "9", "21"}), tensor({"B", "7", "10"}), tensor({"B", "10", "7"}), tensor({"B", "70"})}), o);
+      flow.output "r" %r : $4)",
+             {tensor({"B", "9", "21"}), tensor({"B", "7", "10"}), tensor({"B", "10", "7"}),
+              tensor({"B", "70"})}),
+        o);
   check(with(R"(
       %x = flow.input "x" : $1
       %p = flow.pad %x low [0, 2] interior [0, 1] with 3.000000e+00 : $1 -> $2
       %q = flow.pad %x low [0, 1] interior [0, 0] with 0.000000e+00 : $1 -> $3
       flow.output "p" %p : $2
-      flow.output "q" %q : $3)", {tensor({"B", "20"}), tensor({"B", "44"}), tensor({"B", "23"})}), o);
+      flow.output "q" %q : $3)",
+             {tensor({"B", "20"}), tensor({"B", "44"}), tensor({"B", "23"})}),
+        o);
   check(with(R"(
       %x = flow.input "x" : $1
       %y = flow.input "y" : $2
@@ -393,12 +458,17 @@ TEST(Loop, Views) {
       %w = flow.parameter "w" uniform(-1.0, 1.0) : $5
       %d = flow.concat %w, %x along 0 : $5, $1 -> $4
       flow.output "c" %c : $3
-      flow.output "d" %d : $4)", {tensor({"B", "20"}), tensor({"B", "5"}), tensor({"B", "45"}), tensor({"B + 3", "20"}), tensor({"3", "20"})}), o);
+      flow.output "d" %d : $4)",
+             {tensor({"B", "20"}), tensor({"B", "5"}), tensor({"B", "45"}), tensor({"B + 3", "20"}),
+              tensor({"3", "20"})}),
+        o);
   check(with(R"(
       %x = flow.input "x" : $1
       %r = flow.reshape %x : $1 -> $2
       %s = flow.reduce sum %r over [1] : $2 -> $3
-      flow.output "s" %s : $3)", {tensor({"B", "20"}), tensor({"D", "N", "20"}), tensor({"D", "20"})}), o);
+      flow.output "s" %s : $3)",
+             {tensor({"B", "20"}), tensor({"D", "N", "20"}), tensor({"D", "20"})}),
+        o);
 }
 
 TEST(Loop, GatherAndScatter) {
@@ -410,12 +480,16 @@ TEST(Loop, GatherAndScatter) {
       %g = flow.gather %t, %i : $1, $2 -> $3
       %s = flow.scatter_add %i, %r : $2, $3 -> $1
       flow.output "g" %g : $3
-      flow.output "s" %s : $1)", {tensor({"7", "18"}), tensor({"B"}, "i32"), tensor({"B", "18"})}), o);
+      flow.output "s" %s : $1)",
+             {tensor({"7", "18"}), tensor({"B"}, "i32"), tensor({"B", "18"})}),
+        o);
   check(with(R"(
       %t = flow.parameter "t" uniform(-1.0, 1.0) : $1
       %i = flow.input "i" : $2
       %g = flow.gather %t, %i : $1, $2 -> $3
-      flow.output "g" %g : $3)", {tensor({"7"}), tensor({"B"}, "i32"), tensor({"B"})}), o);
+      flow.output "g" %g : $3)",
+             {tensor({"7"}), tensor({"B"}, "i32"), tensor({"B"})}),
+        o);
 }
 
 TEST(Loop, Pooling) {
@@ -426,14 +500,16 @@ TEST(Loop, Pooling) {
       %w = flow.window %x size [3, 2] by [2, 1] pads [1, 0, 1, 1] with 0.000000e+00 : $1 -> $2
       %y = flow.reduce $4 %w over [4, 5] : $2 -> $3
       flow.output "y" %y : $3)",
-                 {tensor({"B", "17", "9", "7"}), tensor({"B", "17", "5", "7", "3", "2"}), tensor({"B", "17", "5", "7"}), kind}),
+                 {tensor({"B", "17", "9", "7"}), tensor({"B", "17", "5", "7", "3", "2"}),
+                  tensor({"B", "17", "5", "7"}), kind}),
             {.rows = 3, .nhwc = nhwc});
       check(with(R"(
       %x = flow.input "x" : $1
       %w = flow.broadcast %x to [0, 1, 2, 3] : $1 -> $2
       %y = flow.window_sum %w by [2, 1] pads [1, 0, 1, 1] : $2 -> $3
       flow.output "y" %y : $3)",
-                 {tensor({"B", "17", "5", "7"}), tensor({"B", "17", "5", "7", "3", "2"}), tensor({"B", "17", "9", "7"})}),
+                 {tensor({"B", "17", "5", "7"}), tensor({"B", "17", "5", "7", "3", "2"}),
+                  tensor({"B", "17", "9", "7"})}),
             {.rows = 3, .nhwc = nhwc});
     }
 }
@@ -443,7 +519,9 @@ TEST(Loop, Random) {
       %u = flow.random uniform 12345 -> $1
       %n = flow.random normal 777 -> $1
       flow.output "u" %u : $1
-      flow.output "n" %n : $1)", {tensor({"B", "33"})}), {.rows = 7, .tolerance = 1e-5});
+      flow.output "n" %n : $1)",
+             {tensor({"B", "33"})}),
+        {.rows = 7, .tolerance = 1e-5});
 }
 
 TEST(Loop, GroupNorm) {
@@ -452,16 +530,19 @@ TEST(Loop, GroupNorm) {
       for (bool nhwc : {false, true}) {
         // Through the builder, since this is the form that models have; both directions are one kernel each.
         std::unique_ptr<mlir::MLIRContext> context = makeContext();
-        std::string text = with("flow.program @t {\n flow.entry @e infer {\n %x = flow.input \"x\" : $1\n %w = flow.parameter \"w\" "
-                                "uniform(-1.0, 1.0) : $2\n flow.output \"x\" %x : $1\n flow.output \"w\" %w : $2\n }\n}",
-                                {tensor({"B", std::to_string(channels), std::to_string(pixels), std::to_string(pixels)}),
-                                 tensor({std::to_string(channels)})});
+        std::string text =
+            with("flow.program @t {\n flow.entry @e infer {\n %x = flow.input \"x\" : $1\n %w = "
+                 "flow.parameter \"w\" "
+                 "uniform(-1.0, 1.0) : $2\n flow.output \"x\" %x : $1\n flow.output \"w\" %w : $2\n }\n}",
+                 {tensor({"B", std::to_string(channels), std::to_string(pixels), std::to_string(pixels)}),
+                  tensor({std::to_string(channels)})});
         auto module = mlir::parseSourceString<mlir::ModuleOp>(text, context.get());
         ASSERT_TRUE(module);
         std::vector<flow::OutputOp> outputs;
         module->walk([&](flow::OutputOp op) { outputs.push_back(op); });
         mlir::OpBuilder builder(outputs[0]);
-        mlir::Value y = flow::groupNorm(builder, outputs[0].getLoc(), outputs[0].getX(), outputs[1].getX(), outputs[1].getX(), 4, 1e-5);
+        mlir::Value y = flow::groupNorm(builder, outputs[0].getLoc(), outputs[0].getX(), outputs[1].getX(),
+                                        outputs[1].getX(), 4, 1e-5);
         outputs[0]->setOperand(0, y);
         outputs[1].erase();
         std::string body;
@@ -500,16 +581,19 @@ TEST(Loop, Adam) {
       %p2 = flow.select %kk, %p1, %p : $1
       %m4 = flow.select %kk, %m3, %m : $1
       flow.output "p" %p2 : $1
-      flow.output "m" %m4 : $1)", {tensor({shape, "9"}), tensor({shape, "9"}, "i1")}));
+      flow.output "m" %m4 : $1)",
+               {tensor({shape, "9"}), tensor({shape, "9"}, "i1")}));
 }
 
 /// A random graph over tensors of [B, C, n] and what is left of them when axes are dropped.
 std::string randomBody(std::mt19937 &random, int64_t c, int64_t n) {
-  std::string C = std::to_string(c), N = std::to_string(n), less = std::to_string(n - 1), flat = std::to_string(c * n);
-  std::map<std::string, std::string> types = {{"bcn", tensor({"B", C, N})}, {"bc", tensor({"B", C})},  {"bn", tensor({"B", N})},
-                                              {"cn", tensor({C, N})},       {"b", tensor({"B"})},      {"c", tensor({C})},
-                                              {"i", tensor({"B"}, "i32")},  {"bnc", tensor({"B", N, C})}, {"bf", tensor({"B", flat})},
-                                              {"bcl", tensor({"B", C, less})}};
+  std::string C = std::to_string(c), N = std::to_string(n), less = std::to_string(n - 1),
+              flat = std::to_string(c * n);
+  std::map<std::string, std::string> types = {{"bcn", tensor({"B", C, N})}, {"bc", tensor({"B", C})},
+                                              {"bn", tensor({"B", N})},     {"cn", tensor({C, N})},
+                                              {"b", tensor({"B"})},         {"c", tensor({C})},
+                                              {"i", tensor({"B"}, "i32")},  {"bnc", tensor({"B", N, C})},
+                                              {"bf", tensor({"B", flat})},  {"bcl", tensor({"B", C, less})}};
   std::map<std::string, std::vector<std::string>> pool;
   std::string body;
   unsigned next = 0;
@@ -526,25 +610,30 @@ std::string randomBody(std::mt19937 &random, int64_t c, int64_t n) {
   };
   for (const char *kind : {"bcn", "bc", "bn", "cn", "b", "c", "i"})
     line(kind, "flow.input \"" + std::string(kind) + "\" : " + types[kind]);
-  auto op = [&](const std::string &to, const std::string &name, const std::string &from, const std::string &rest) {
+  auto op = [&](const std::string &to, const std::string &name, const std::string &from,
+                const std::string &rest) {
     line(to, "flow." + name + " " + pick(from) + " " + rest + " : " + types[from] + " -> " + types[to]);
   };
   const std::vector<std::string> kinds = {"bcn", "bcn", "bcn", "bc", "bn", "cn", "b", "c"};
-  const std::vector<std::array<std::string, 3>> reductions = {{"bcn", "bc", "[2]"}, {"bcn", "bn", "[1]"}, {"bcn", "cn", "[0]"},
-                                                              {"bc", "b", "[1]"},   {"bc", "c", "[0]"},   {"bn", "b", "[1]"}, {"cn", "c", "[1]"}};
-  const std::vector<std::array<std::string, 3>> spreads = {{"bc", "bcn", "[0, 1]"}, {"bn", "bcn", "[0, 2]"}, {"cn", "bcn", "[1, 2]"},
-                                                           {"b", "bc", "[0]"},      {"c", "bc", "[1]"},      {"b", "bn", "[0]"}, {"c", "cn", "[0]"}};
+  const std::vector<std::array<std::string, 3>> reductions = {
+      {"bcn", "bc", "[2]"}, {"bcn", "bn", "[1]"}, {"bcn", "cn", "[0]"}, {"bc", "b", "[1]"},
+      {"bc", "c", "[0]"},   {"bn", "b", "[1]"},   {"cn", "c", "[1]"}};
+  const std::vector<std::array<std::string, 3>> spreads = {
+      {"bc", "bcn", "[0, 1]"}, {"bn", "bcn", "[0, 2]"}, {"cn", "bcn", "[1, 2]"}, {"b", "bc", "[0]"},
+      {"c", "bc", "[1]"},      {"b", "bn", "[0]"},      {"c", "cn", "[0]"}};
   const unsigned count = 4 + random() % 12;
   for (unsigned i = 0; i < count; ++i) {
     std::string kind = kinds[random() % kinds.size()];
     switch (random() % 12) {
     case 0:
     case 1:
-      line(kind, "flow." + std::string(random() % 2 ? "tanh" : "relu") + " " + pick(kind) + " : " + types[kind]);
+      line(kind,
+           "flow." + std::string(random() % 2 ? "tanh" : "relu") + " " + pick(kind) + " : " + types[kind]);
       break;
     case 2:
     case 3:
-      line(kind, "flow." + std::string(random() % 2 ? "sub" : "maximum") + " " + pick(kind) + ", " + pick(kind) + " : " + types[kind]);
+      line(kind, "flow." + std::string(random() % 2 ? "sub" : "maximum") + " " + pick(kind) + ", " +
+                     pick(kind) + " : " + types[kind]);
       break;
     case 4:
     case 5: {
@@ -568,17 +657,22 @@ std::string randomBody(std::mt19937 &random, int64_t c, int64_t n) {
                       "] interior [0, 0, 0] with 0.000000e+00 : " + types["bcl"] + " -> " + types["bcn"]);
       break;
     case 9: {
-      std::string y = line("bnc", "flow.transpose " + pick("bcn") + " [0, 2, 1] : " + types["bcn"] + " -> " + types["bnc"]);
+      std::string y = line("bnc", "flow.transpose " + pick("bcn") + " [0, 2, 1] : " + types["bcn"] + " -> " +
+                                      types["bnc"]);
       y = line("bf", "flow.reshape " + y + " : " + types["bnc"] + " -> " + types["bf"]);
       line("bcn", "flow.reshape " + y + " : " + types["bf"] + " -> " + types["bcn"]);
       break;
     }
     case 10:
-      line("bn", "flow.gather " + pick("cn") + ", " + pick("i") + " : " + types["cn"] + ", " + types["i"] + " -> " + types["bn"]);
+      line("bn", "flow.gather " + pick("cn") + ", " + pick("i") + " : " + types["cn"] + ", " + types["i"] +
+                     " -> " + types["bn"]);
       break;
     default:
-      if (random() % 2) line("i", "flow.argmax " + pick("bc") + " along 1 : " + types["bc"] + " -> " + types["i"]);
-      else line("cn", "flow.scatter_add " + pick("i") + ", " + pick("bn") + " : " + types["i"] + ", " + types["bn"] + " -> " + types["cn"]);
+      if (random() % 2)
+        line("i", "flow.argmax " + pick("bc") + " along 1 : " + types["bc"] + " -> " + types["i"]);
+      else
+        line("cn", "flow.scatter_add " + pick("i") + ", " + pick("bn") + " : " + types["i"] + ", " +
+                       types["bn"] + " -> " + types["cn"]);
     }
   }
   unsigned outputs = 0;
@@ -598,10 +692,16 @@ TEST(Loop, RandomGraphs) {
     const int64_t channels[] = {3, 16, 17}, lengths[] = {2, 8, 20, 33};
     int64_t c = channels[random() % 3], n = lengths[random() % 4];
     std::string body = randomBody(random, c, n);
-    if (body.empty()) continue;
+    if (body.empty())
+      continue;
     ++run;
-    check(body, {.domains = 1 + int64_t(random() % 2), .rows = 1 + int64_t(random() % 9), .classes = c, .tolerance = 1e-4, .mayRefuse = true});
-    if (HasFatalFailure()) return;
+    check(body, {.domains = 1 + int64_t(random() % 2),
+                 .rows = 1 + int64_t(random() % 9),
+                 .classes = c,
+                 .tolerance = 1e-4,
+                 .mayRefuse = true});
+    if (HasFatalFailure())
+      return;
   }
   // Fusion never asks for what is refused; what is accepted has to be enough to say something.
   EXPECT_GT(run - refused, run / 4) << refused << " of " << run << " graphs were no single kernel";

@@ -1,10 +1,11 @@
-// Gradients of whole small programs against central differences of the loss in f64, as differentiated, then as simplified
-// and rematerialised. Each program uses one family of composites: convolution with group norm, layer norm with gated
-// units, pooling, the mixture's routing, a gradient penalty that differentiates a gradient.
+// Gradients of whole small programs against central differences of the loss in f64, as differentiated, then
+// as simplified and rematerialised. Each program uses one family of composites: convolution with group norm,
+// layer norm with gated units, pooling, the mixture's routing, a gradient penalty that differentiates a
+// gradient.
 #include "dialects/flow/BuildNn.h"
 #include "test/unit/TrainingProgram.h"
-#include <gtest/gtest.h>
 #include <cmath>
+#include <gtest/gtest.h>
 
 using namespace mlir;
 using namespace flow;
@@ -21,7 +22,8 @@ public:
     return add(b, l, y, parameter(name + ".bias", {out}));
   }
 
-  // Differentiates the loss in all parameters and compares some elements of each gradient with central differences.
+  // Differentiates the loss in all parameters and compares some elements of each gradient with central
+  // differences.
   void check(Value loss, uint64_t seed = 1) {
     output("loss", loss);
     outputGradients(loss);
@@ -40,7 +42,8 @@ public:
       for (int pick = 0; pick < 6; ++pick, ++compared) {
         size_t element = random() % gradient.data.size();
         double exact = slope(path, element);
-        EXPECT_NEAR(gradient.data[element], exact, 1e-6 + 1e-5 * std::fabs(exact)) << path << " at " << element;
+        EXPECT_NEAR(gradient.data[element], exact, 1e-6 + 1e-5 * std::fabs(exact))
+            << path << " at " << element;
       }
     }
     EXPECT_GT(compared, 0);
@@ -79,7 +82,8 @@ TEST(Differentiate, LayerNormActivationsSoftmax) {
   Differentiated p;
   Value x = p.input("x", {p.B(), p.size(5)});
   Value y = p.linearLayer(x, "fc0", 5, 7);
-  y = layerNorm(p.b, p.l, gelu(p.b, p.l, y), p.parameter("norm.weight", {7}), p.parameter("norm.bias", {7}), 1e-6);
+  y = layerNorm(p.b, p.l, gelu(p.b, p.l, y), p.parameter("norm.weight", {7}), p.parameter("norm.bias", {7}),
+                1e-6);
   y = silu(p.b, p.l, p.linearLayer(y, "fc1", 7, 4));
   y = mul(p.b, p.l, softmax(p.b, p.l, y, 1), tanh(p.b, p.l, logSoftmax(p.b, p.l, y, 1)));
   y = add(p.b, p.l, y, sigmoid(p.b, p.l, sqrt(p.b, p.l, add(p.b, p.l, mul(p.b, p.l, y, y), 0.1))));
@@ -90,8 +94,10 @@ TEST(Differentiate, MaximumPoolingAndViews) {
   Differentiated p;
   Value x = p.input("image", {p.B(), p.size(1), p.size(6), p.size(6)});
   Value y = conv(p.b, p.l, x, p.parameter("w", {2, 1, 3, 3}), {1, 1}, {1, 1, 1, 1});
-  Value pooled = reduce(p.b, p.l, ReduceKind::max, window(p.b, p.l, y, {3, 3}, {2, 2}, {1, 1, 1, 1}, -1e30), {4, 5});
-  Value overlap = reduce(p.b, p.l, ReduceKind::sum, window(p.b, p.l, y, {2, 3}, {1, 2}, {0, 1, 1, 1}), {4, 5});
+  Value pooled =
+      reduce(p.b, p.l, ReduceKind::max, window(p.b, p.l, y, {3, 3}, {2, 2}, {1, 1, 1, 1}, -1e30), {4, 5});
+  Value overlap =
+      reduce(p.b, p.l, ReduceKind::sum, window(p.b, p.l, y, {2, 3}, {1, 2}, {0, 1, 1, 1}), {4, 5});
   Value cut = slice(p.b, p.l, pooled, {0, 0, 1, 0}, {1, 1, 1, 2}, {p.B(), p.size(2), p.size(2), p.size(2)});
   Value joined = concat(p.b, p.l, {transpose(p.b, p.l, cut, {0, 1, 3, 2}), cut}, 1);
   Value squares = mul(p.b, p.l, joined, joined);
@@ -99,8 +105,8 @@ TEST(Differentiate, MaximumPoolingAndViews) {
               mean(p.b, p.l, exp(p.b, p.l, mul(p.b, p.l, overlap, 0.1)), {0, 1, 2, 3})));
 }
 
-// The mixture: distances to learned vectors route, every expert sees every row, the entropy and the balance of the gates
-// join the loss.
+// The mixture: distances to learned vectors route, every expert sees every row, the entropy and the balance
+// of the gates join the loss.
 TEST(Differentiate, DistanceRoutedMixture) {
   Differentiated p;
   Value x = p.input("x", {p.B(), p.size(4)});
@@ -120,7 +126,8 @@ TEST(Differentiate, DistanceRoutedMixture) {
   p.check(add(p.b, p.l, loss, add(p.b, p.l, entropy, balance)));
 }
 
-// Gulrajani et al., "Improved Training of Wasserstein GANs" (2017), equation 3: a loss that holds a gradient's norm.
+// Gulrajani et al., "Improved Training of Wasserstein GANs" (2017), equation 3: a loss that holds a
+// gradient's norm.
 TEST(Differentiate, GradientPenaltyThroughTwoLinears) {
   Differentiated p;
   Value x = p.parameter("point", {2, 4});
@@ -164,7 +171,8 @@ TEST(Differentiate, TiesShare) {
   Differentiated p;
   Value w = p.parameter("w", {4});
   Value c = p.input("c", {p.size(4)});
-  Value loss = add(p.b, p.l, reduce(p.b, p.l, ReduceKind::max, w, {0}), sumAll(p.b, p.l, maximum(p.b, p.l, w, c)));
+  Value loss =
+      add(p.b, p.l, reduce(p.b, p.l, ReduceKind::max, w, {0}), sumAll(p.b, p.l, maximum(p.b, p.l, w, c)));
   p.outputGradients(loss);
   Array values({4}), other({4});
   values.data = {3, 1, 3, 3};

@@ -1,5 +1,5 @@
-// How random cases become modules, and what tests ask of them. The context is shared: loading MLIR's dialects takes longer
-// than most tests.
+// How random cases become modules, and what tests ask of them. The context is shared: loading MLIR's dialects
+// takes longer than most tests.
 #include "test/unit/FlowCase.h"
 #include "frontends/driver/Dialects.h"
 #include "mlir/IR/Verifier.h"

@@ -1,9 +1,10 @@
-// The optimisers' updates, evaluated over several steps, against the formulas of torch.optim written out by hand; and a
-// step whose loss or gradient is not finite, which must leave every parameter and state as it was.
+// The optimisers' updates, evaluated over several steps, against the formulas of torch.optim written out by
+// hand; and a step whose loss or gradient is not finite, which must leave every parameter and state as it
+// was.
 #include "dialects/flow/BuildOptimizer.h"
 #include "test/unit/TrainingProgram.h"
-#include <gtest/gtest.h>
 #include <cmath>
+#include <gtest/gtest.h>
 
 using namespace mlir;
 using namespace flow;
@@ -22,7 +23,8 @@ struct Optimized : TrainingProgram {
     Value loss = number(builder, location, 0);
     for (Value w : {first, second}) {
       Value quadratic = mul(builder, location, mul(builder, location, mul(builder, location, w, w), x), 0.5);
-      loss = add(builder, location, loss, sumAll(builder, location, add(builder, location, quadratic, mul(builder, location, w, y))));
+      loss = add(builder, location, loss,
+                 sumAll(builder, location, add(builder, location, quadratic, mul(builder, location, w, y))));
     }
     output("loss", loss);
     std::vector<ParameterOp> all = parameters();
@@ -41,8 +43,9 @@ struct Optimized : TrainingProgram {
       Array zero(cast<RankedTensorType>(state.getY().getType()).getShape());
       bindings.states[state.getPath().str()] = zero;
     });
-    bindings.scalars = {{"optimizer.lr", rate},   {"optimizer.beta1", beta1},        {"optimizer.beta2", beta2},
-                        {"optimizer.eps", eps},   {"optimizer.weight_decay", decay}, {"optimizer.momentum", momentum}};
+    bindings.scalars = {
+        {"optimizer.lr", rate}, {"optimizer.beta1", beta1},        {"optimizer.beta2", beta2},
+        {"optimizer.eps", eps}, {"optimizer.weight_decay", decay}, {"optimizer.momentum", momentum}};
   }
 
   static Array array(std::vector<double> values) {
@@ -127,9 +130,9 @@ TEST(Optimizer, StatesBelongToParameters) {
   Optimized p(OptimizerKind::adam);
   std::map<std::string, std::string> owners;
   p.entry.walk([&](StateOp state) { owners[state.getPath().str()] = state.getOf().value_or("").str(); });
-  std::map<std::string, std::string> expected = {{"adam.correction1", ""},      {"adam.correction2", ""},
-                                                 {"adam.m:first", "first"},     {"adam.v:first", "first"},
-                                                 {"adam.m:second", "second"},   {"adam.v:second", "second"}};
+  std::map<std::string, std::string> expected = {{"adam.correction1", ""},    {"adam.correction2", ""},
+                                                 {"adam.m:first", "first"},   {"adam.v:first", "first"},
+                                                 {"adam.m:second", "second"}, {"adam.v:second", "second"}};
   EXPECT_EQ(owners, expected);
   EXPECT_EQ(p.count("flow.assign"), 8);
 }

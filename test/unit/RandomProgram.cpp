@@ -1,5 +1,5 @@
-// Each step draws an op that fits one of the latest values, or does nothing; sizes stay small and values tame, so that
-// a program is evaluated in milliseconds and no difference is rounding's alone.
+// Each step draws an op that fits one of the latest values, or does nothing; sizes stay small and values
+// tame, so that a program is evaluated in milliseconds and no difference is rounding's alone.
 #include "test/unit/RandomProgram.h"
 #include "dialects/flow/BuildNn.h"
 #include "dialects/flow/BuildOptimizer.h"

@@ -1,5 +1,5 @@
-// The whole compile path in memory: phases, program bytes, the verifying loader, a session. Nothing is skipped that moec
-// and moert do, but for files.
+// The whole compile path in memory: phases, program bytes, the verifying loader, a session. Nothing is
+// skipped that moec and moert do, but for files.
 #include "test/unit/RunCompiled.h"
 #include "passes/cpu/CpuTarget.h"
 #include "passes/emit/EmitProgram.h"

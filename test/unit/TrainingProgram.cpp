@@ -1,7 +1,7 @@
 // See TrainingProgram.h.
 #include "test/unit/TrainingProgram.h"
-#include <gtest/gtest.h>
 #include <cmath>
+#include <gtest/gtest.h>
 #include <limits>
 
 using namespace mlir;
@@ -25,9 +25,12 @@ Value TrainingProgram::labels(StringRef name, ArrayRef<Extent> extents) {
 }
 Value TrainingProgram::parameter(StringRef path, ArrayRef<int64_t> shape) {
   auto init = InitAttr::get(context.get(), InitKind::normal, 0, 1);
-  return ParameterOp::create(builder, location, RankedTensorType::get(shape, builder.getF32Type()), path, init, false);
+  return ParameterOp::create(builder, location, RankedTensorType::get(shape, builder.getF32Type()), path,
+                             init, false);
 }
-void TrainingProgram::output(StringRef name, Value value) { OutputOp::create(builder, location, name, value); }
+void TrainingProgram::output(StringRef name, Value value) {
+  OutputOp::create(builder, location, name, value);
+}
 
 std::vector<ParameterOp> TrainingProgram::parameters() {
   auto ops = entry.getBody().getOps<ParameterOp>();
@@ -80,12 +83,13 @@ double difference(const Array &expected, const Array &found) {
     return std::numeric_limits<double>::infinity();
   double largest = 0;
   for (size_t i = 0; i < expected.data.size(); ++i)
-    largest = std::max(largest, std::fabs(expected.data[i] - found.data[i]) / (1 + std::fabs(expected.data[i])));
+    largest =
+        std::max(largest, std::fabs(expected.data[i] - found.data[i]) / (1 + std::fabs(expected.data[i])));
   return largest;
 }
 
-static void expectSameValues(const std::map<std::string, Array> &expected, const std::map<std::string, Array> &found,
-                             double tolerance) {
+static void expectSameValues(const std::map<std::string, Array> &expected,
+                             const std::map<std::string, Array> &found, double tolerance) {
   EXPECT_EQ(expected.size(), found.size());
   for (auto &[name, value] : expected) {
     auto other = found.find(name);

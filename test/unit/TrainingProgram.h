@@ -1,12 +1,12 @@
-// Small training programs for tests of the passes in passes/training: built by the same builders as real ones, evaluated
-// in f64 before and after passes.
+// Small training programs for tests of the passes in passes/training: built by the same builders as real
+// ones, evaluated in f64 before and after passes.
 #pragma once
 #include "dialects/flow/Build.h"
 #include "dialects/flow/Evaluator.h"
 #include "frontends/driver/Context.h"
-#include "passes/training/Training.h"
 #include "mlir/IR/Verifier.h"
 #include "mlir/Pass/PassManager.h"
+#include "passes/training/Training.h"
 #include <functional>
 
 /// One entry under construction, then under test.
