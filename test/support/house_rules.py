@@ -38,7 +38,7 @@ for path in sources:
         if not (tests / f"{flag[1]}.mlir").exists() and not list(tests.glob(f"{flag[1]}-*.mlir")):
             wrong.append(f"{name}: expected test/passes/{flag[1]}.mlir, found none")
         # What begins with "internal:" is a fault of ours that no text provokes.
-        if re.search(r'emit(Op)?(Error|Warning)\((?!"internal:)', text) and not (tests / f"{flag[1]}-errors.mlir").exists():
+        if re.search(r'emit(Op)?(Error|Warning)\((?!\s*"internal:)', text) and not (tests / f"{flag[1]}-errors.mlir").exists():
             wrong.append(f"{name}: reports errors, but there is no test/passes/{flag[1]}-errors.mlir")
 
 for path in sorted((root / "test").rglob("*.mlir")):
