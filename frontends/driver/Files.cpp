@@ -49,7 +49,8 @@ moert::Status writeWhole(const std::string &path, llvm::ArrayRef<char> bytes) {
   auto failed = [&](std::error_code code) {
     if (replace)
       llvm::sys::fs::remove(target);
-    return moert::invalidInput(path, ": cannot be written: ", code.message());
+    return moert::invalidInput(path, ": cannot be written: ", code.message(),
+                               code == std::errc::no_such_file_or_directory ? "; create its folder first" : "");
   };
   std::error_code code;
   {
