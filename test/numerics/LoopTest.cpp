@@ -367,6 +367,19 @@ TEST(Loop, Reductions) {
     }
 }
 
+// Lanes along the results, two axes summed: runs of the inner one are combined over the outer one, and long
+// ones cut.
+TEST(Loop, SumsOfSums) {
+  for (auto [height, width] : {std::pair("5", "7"), {"3", "28"}, {"2", "70"}})
+    for (const char *kind : {"sum", "max"})
+      check(with(R"(
+      %x = flow.input "x" : $1
+      %y = flow.reduce $3 %x over [1, 2] : $1 -> $2
+      flow.output "y" %y : $2)",
+                 {tensor({"B", height, width, "20"}), tensor({"B", "20"}), kind}),
+            {.rows = 3});
+}
+
 TEST(Loop, LargeReductionsAreSplit) {
   check(with(R"(
       %x = flow.input "x" : $1
