@@ -326,6 +326,11 @@ TEST(Verify, Buffers) {
   expectTable("V19", "port below 2", [&](TestProgram &p) { buffer(p, kTImage).index = 2; });
   expectTable("V19", "elements of f32, found i32",
               [&](TestProgram &p) { buffer(p, kTW).type = ElementType::i32; });
+  expectTable("V19", "at most 65536 buffers, found 65537", [&](TestProgram &p) {
+    auto &buffers = p.table.targets[0]->plans[kTrain]->buffers;
+    while (buffers.size() < 65537)
+      buffers.push_back(std::make_unique<BufferT>(buffer(p, kTY)));
+  });
   expectTable("V20", "second", [&](TestProgram &p) { buffer(p, kTMomentum).index = kW; });
   expectTable("V21", "fixed size", [&](TestProgram &p) { buffer(p, kTBias).extent = kB; });
   expectTable("V21", "68 bytes", [&](TestProgram &p) { buffer(p, kTBias).extent = kColumns; });
@@ -353,6 +358,10 @@ TEST(Verify, Launches) {
   expectTable("V22", "expected f32 as buffer 0, found i32",
               [&](TestProgram &p) { launch(p).buffers[0] = kTLabel; });
   expectTable("V23", "alias", [&](TestProgram &p) { launch(p).buffers = {kTImage, kTW, kTY, kTY}; });
+  expectTable("V23", "alias", [&](TestProgram &p) { // a third name beside a pair that works in place
+    p.table.targets[0]->kernels[launch(p).kernel]->params[3]->over = 2;
+    launch(p).buffers = {kTImage, kTY, kTY, kTY};
+  });
   expectTable("V24", "not to write a buffer of kind input",
               [&](TestProgram &p) { launch(p).buffers[3] = kTImage; });
   expectTable("V24", "not to write a buffer of kind constant",
@@ -472,6 +481,10 @@ TEST(Bind, Rules) {
                kTrain, {1, 2}),
       "B04", "at most the 2 elements");
   expectRule(layOutAt(testProgram(), kTrain, {int64_t(1) << 22, int64_t(1) << 22}), "B05", "fit in memory");
+  // An image has three elements: this batch is the largest, and the next one is too large.
+  EXPECT_TRUE(layOutAt(testProgram(), kTrain, {1, INT32_MAX / 3}).ok());
+  expectRule(layOutAt(testProgram(), kTrain, {1, INT32_MAX / 3 + 1}), "B06",
+             "buffer 0, input 'image': expected at most 2147483647 elements, found 2147483649 at 1 x 715827883");
 }
 
 TEST(Bind, RefusesABetterCpu) {

@@ -9,6 +9,7 @@ namespace moert {
 namespace {
 
 constexpr uint64_t kMaxBytes = uint64_t(1) << 46; // half of what x86-64 gives a process
+constexpr int64_t kMaxElements = INT32_MAX;       // what a kernel's 32-bit lane can index
 
 class Binder {
 public:
@@ -19,6 +20,9 @@ public:
 
 private:
   Status evaluate();
+  /// The value of an expression; a failure where it has none.
+  Result<int64_t> value(uint32_t expr) const;
+  std::string nameOf(const fb::Buffer &buffer) const;
   Status ports(const flatbuffers::Vector<flatbuffers::Offset<fb::Port>> &ports, std::vector<uint64_t> &bytes,
                std::vector<int64_t> &elements);
   Status buffers();
@@ -48,6 +52,23 @@ Status Binder::evaluate() {
   return {};
 }
 
+Result<int64_t> Binder::value(uint32_t expr) const {
+  return values_[expr] >= 0 ? Result<int64_t>(values_[expr]) : program_.evaluate(expr, binding_);
+}
+
+std::string Binder::nameOf(const fb::Buffer &buffer) const {
+  switch (buffer.kind()) {
+  case fb::BufferKind::state:
+    return concat(", state '", program_.table().states()->Get(buffer.index())->path()->string_view(), "'");
+  case fb::BufferKind::input:
+    return concat(", input '", entry_.inputs()->Get(buffer.index())->name()->string_view(), "'");
+  case fb::BufferKind::output:
+    return concat(", output '", entry_.outputs()->Get(buffer.index())->name()->string_view(), "'");
+  default:
+    return buffer.name() ? concat(", '", buffer.name()->string_view(), "'") : "";
+  }
+}
+
 Status Binder::ports(const flatbuffers::Vector<flatbuffers::Offset<fb::Port>> &ports,
                      std::vector<uint64_t> &bytes, std::vector<int64_t> &elements) {
   for (const fb::Port *port : ports) {
@@ -74,11 +95,12 @@ Status Binder::ports(const flatbuffers::Vector<flatbuffers::Offset<fb::Port>> &p
 Status Binder::buffers() {
   for (unsigned i = 0; i < plan_.buffers()->size(); ++i) {
     const fb::Buffer &buffer = *plan_.buffers()->Get(i);
-    MOERT_ASSIGN(int64_t elements, program_.evaluate(buffer.extent(), binding_));
-    int64_t bytes;
-    if (__builtin_mul_overflow(elements, int64_t(elementBytes(buffer.type())), &bytes) ||
-        uint64_t(bytes) > kMaxBytes)
-      return broken("B05", "buffer ", i, " of ", elements, " elements does not fit in memory");
+    MOERT_ASSIGN(int64_t elements, value(buffer.extent()));
+    if (elements > kMaxElements)
+      return broken("B06", "entry '", entry_.name()->string_view(), "', buffer ", i, nameOf(buffer),
+                    ": expected at most ", kMaxElements, " elements, found ", elements, " at ",
+                    binding_.domains, " x ", binding_.rows, " images; use a smaller batch");
+    int64_t bytes = elements * int64_t(elementBytes(buffer.type()));
     BufferLayout layout = {Place::arena, 0, buffer.index(), uint64_t(bytes)};
     int64_t expected = elements;
     switch (buffer.kind()) {
@@ -117,9 +139,9 @@ Status Binder::buffers() {
 
 Status Binder::launch(const fb::Launch &launch, uint32_t number) {
   LaunchLayout layout = {};
-  MOERT_ASSIGN(layout.units, program_.evaluate(launch.units(), binding_));
+  MOERT_ASSIGN(layout.units, value(launch.units()));
   for (unsigned i = 0; i < launch.buffers()->size(); ++i) {
-    MOERT_ASSIGN(int64_t extent, program_.evaluate(launch.extents()->Get(i), binding_));
+    MOERT_ASSIGN(int64_t extent, value(launch.extents()->Get(i)));
     uint32_t buffer = launch.buffers()->Get(i);
     if (extent > elements_[buffer])
       return broken("B04", "entry '", entry_.name()->string_view(), "', launch ", number, " (",
@@ -130,7 +152,7 @@ Status Binder::launch(const fb::Launch &launch, uint32_t number) {
   }
   for (const fb::Arg *arg : *launch.scalars())
     if (arg->kind() == fb::ArgKind::extent)
-      MOERT_TRY(program_.evaluate(uint32_t(arg->value()), binding_).status());
+      MOERT_TRY(value(uint32_t(arg->value())).status());
   layout.flops = double(values_[launch.flops()]);
   layout.bytes = double(values_[launch.bytes()]);
   const fb::Kernel &kernel = *target_.kernels()->Get(launch.kernel());

@@ -17,6 +17,9 @@ namespace {
 // sizes is what a layout can reach.
 constexpr uint64_t kGranule = 64;
 
+// Placing takes time with the square of the items: of more than these, one order is tried.
+constexpr size_t kManyItems = 8192;
+
 uint64_t alignUp(uint64_t value, uint64_t alignment) { return (value + alignment - 1) & ~(alignment - 1); }
 
 class Packer {
@@ -32,7 +35,12 @@ private:
   uint64_t largestLive() const;
 
   std::vector<PackItem> items_;
-  std::vector<uint32_t> placed_; // by offset
+  /// What a search for a gap looks at, side by side in memory.
+  struct Placed {
+    uint64_t offset, end;
+    uint32_t first, last;
+  };
+  std::vector<Placed> placed_; // by offset
   std::vector<uint64_t> trial_;
   std::vector<uint32_t> bestOrder_;
   Packing best_;
@@ -80,16 +88,15 @@ uint64_t Packer::place(const std::vector<uint32_t> &order, uint64_t limit, std::
       continue;
     }
     uint64_t end = 0, bestOffset = UINT64_MAX, bestGap = UINT64_MAX;
-    for (uint32_t other : placed_) {
-      const PackItem &neighbour = items_[other];
-      if (neighbour.last < item.first || neighbour.first > item.last)
+    for (const Placed &other : placed_) {
+      if (other.last < item.first || other.first > item.last)
         continue;
-      uint64_t begin = alignUp(end, item.alignment), next = offsets[other];
-      if (next >= begin && next - begin >= item.bytes && next - begin < bestGap) {
-        bestGap = next - begin;
+      uint64_t begin = alignUp(end, item.alignment);
+      if (other.offset >= begin && other.offset - begin >= item.bytes && other.offset - begin < bestGap) {
+        bestGap = other.offset - begin;
         bestOffset = begin;
       }
-      end = std::max(end, next + neighbour.bytes);
+      end = std::max(end, other.end);
     }
     if (bestOffset == UINT64_MAX)
       bestOffset = alignUp(end, item.alignment);
@@ -97,9 +104,10 @@ uint64_t Packer::place(const std::vector<uint32_t> &order, uint64_t limit, std::
     total = std::max(total, bestOffset + item.bytes);
     if (total >= limit)
       return UINT64_MAX;
-    placed_.insert(std::upper_bound(placed_.begin(), placed_.end(), bestOffset,
-                                    [&](uint64_t offset, uint32_t other) { return offset < offsets[other]; }),
-                   index);
+    placed_.insert(
+        std::upper_bound(placed_.begin(), placed_.end(), bestOffset,
+                         [](uint64_t offset, const Placed &other) { return offset < other.offset; }),
+        {bestOffset, bestOffset + item.bytes, item.first, item.last});
   }
   return total;
 }
@@ -150,6 +158,8 @@ Packing Packer::run() {
   };
   auto life = [&](uint32_t i) { return uint64_t(items_[i].last) - items_[i].first + 1; };
   by([&](uint32_t i) { return items_[i].bytes; });
+  if (items_.size() > kManyItems)
+    return best_;
   by([&](uint32_t i) { return double(items_[i].bytes) * double(life(i)); });
   by([&](uint32_t i) { return std::pair(life(i), items_[i].bytes); });
   by([&](uint32_t i) { return std::pair(~items_[i].first, items_[i].bytes); });

@@ -1,6 +1,7 @@
 // The small program in sessions: what it computes, at several batch sizes and thread counts; that prepared
 // values follow the parameters; poison and the NaN trap; and that a step never allocates.
 #include "runtime/session/Session.h"
+#include "runtime/cpu/Memory.h"
 #include "test/support/TestProgram.h"
 
 #include <cmath>
