@@ -4,6 +4,7 @@
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
+#include <new>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -125,7 +126,15 @@ Result<std::string> readText(const std::string &path, size_t limit) {
     return invalidInput(path, ": expected a regular file");
   if (uint64_t(info.st_size) > limit)
     return invalidInput(path, ": expected at most ", limit, " bytes, found ", info.st_size);
-  std::string text(size_t(info.st_size), '\0');
+  uint64_t machine = uint64_t(sysconf(_SC_PHYS_PAGES)) * uint64_t(sysconf(_SC_PAGESIZE));
+  if (uint64_t(info.st_size) > machine)
+    return noMemoryFor(path, uint64_t(info.st_size));
+  std::string text;
+  try {
+    text.resize(size_t(info.st_size));
+  } catch (const std::bad_alloc &) {
+    return noMemoryFor(path, uint64_t(info.st_size));
+  }
   for (size_t done = 0; done < text.size();) {
     ssize_t got = ::read(file.fd, text.data() + done, text.size() - done);
     if (got < 0 && errno == EINTR)
@@ -137,6 +146,11 @@ Result<std::string> readText(const std::string &path, size_t limit) {
     done += size_t(got);
   }
   return text;
+}
+
+Status noMemoryFor(const std::string &path, uint64_t bytes) {
+  return invalidInput(path, ": expected a file that fits in this machine's memory, found one that needs ",
+                      bytes >> 20, " MiB");
 }
 
 Status makeFolders(const std::string &path) {

@@ -5,6 +5,7 @@
 #include "runtime/base/Result.h"
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
@@ -26,8 +27,11 @@ Status replaceFile(const std::string &path, std::string_view text);
 /// `target`.previous meanwhile.
 Status replaceFolder(const std::string &fresh, const std::string &target);
 
-/// A whole file; at most `limit` bytes.
+/// A whole file; at most `limit` bytes, and no more than the machine has memory for.
 Result<std::string> readText(const std::string &path, size_t limit = size_t(1) << 30);
+
+/// What to say of a file that memory has no room for.
+Status noMemoryFor(const std::string &path, uint64_t bytes);
 
 Status makeFolders(const std::string &path);
 bool exists(const std::string &path);

@@ -11,6 +11,10 @@
 
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <new>
+#include <unistd.h>
 
 namespace moert {
 const char *version();
@@ -43,6 +47,7 @@ int runTraining(TrainOptions options) {
   options.stop = &stopRequested;
   std::signal(SIGINT, requestStop);
   std::signal(SIGTERM, requestStop);
+  std::signal(SIGPIPE, SIG_IGN); // whoever read our lines went away: the run goes on
   auto end = train(options);
   if (!end.ok())
     return report(end.status());
@@ -54,10 +59,28 @@ int runTraining(TrainOptions options) {
   return 0;
 }
 
+// What nothing catches: memory that ran out where no file or batch can be blamed.
+[[noreturn]] void giveUp() {
+  try {
+    if (std::exception_ptr thrown = std::current_exception())
+      std::rethrow_exception(thrown);
+  } catch (const std::bad_alloc &) {
+    std::fputs("moert: error: expected more free memory, found none left; use a smaller batch, or close other "
+               "programs\n", stderr);
+    _exit(Status(Code::invalid_input, "").exitCode());
+  } catch (const std::exception &error) {
+    std::fprintf(stderr, "moert: internal error: %s\n", error.what());
+    _exit(Status(Code::internal, "").exitCode());
+  } catch (...) {
+  }
+  std::abort();
+}
+
 } // namespace
 
 int main(int argc, char **argv) {
   auto started = std::chrono::steady_clock::now();
+  std::set_terminate(giveUp);
   std::signal(SIGXFSZ, SIG_IGN); // a file size limit is then an error of write like a full disk
 
   CLI::App app("Trains, evaluates and serves a compiled mixture of experts.", "moert");

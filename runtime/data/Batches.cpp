@@ -25,12 +25,14 @@ void TrainingBatches::fill(uint64_t step, Batch &batch) const {
   batch.image.resize(rows() * elements);
   batch.label.resize(rows());
   batch.domain.resize(rows());
+  batch.status = okStatus();
   size_t row = 0;
   for (size_t d = 0; d < domains_.size(); ++d) {
     uint32_t stream = philoxStream(concat("data.", d));
     for (size_t r = 0; r < rowsPerDomain_; ++r, ++row) {
       uint32_t index = in_[d][draw(seed_, stream, step * rowsPerDomain_ + r, uint32_t(in_[d].size()))];
-      set_.render(domains_[d], index, batch.image.data() + row * elements);
+      if (Status status = set_.render(domains_[d], index, batch.image.data() + row * elements); !status.ok())
+        batch.status = std::move(status);
       batch.label[row] = set_.label(domains_[d], index);
       batch.domain[row] = int32_t(d);
     }
@@ -43,8 +45,11 @@ void SplitBatches::fill(uint64_t index, Batch &batch) const {
   batch.image.resize(count * elements);
   batch.label.resize(count);
   batch.domain.assign(count, domainLabel_);
+  batch.status = okStatus();
   for (size_t row = 0; row < count; ++row) {
-    set_.render(domain_, indices_[begin + row], batch.image.data() + row * elements);
+    if (Status status = set_.render(domain_, indices_[begin + row], batch.image.data() + row * elements);
+        !status.ok())
+      batch.status = std::move(status);
     batch.label[row] = set_.label(domain_, indices_[begin + row]);
   }
 }

@@ -18,6 +18,7 @@ struct Batch {
   std::vector<float> image; // rows * channels * height * width
   std::vector<int32_t> label;
   std::vector<int32_t> domain; // counts the training domains in sorted order; -1 where unknown
+  Status status;               // a failure: the rows could not be read, and are not to be used
   size_t rows() const { return label.size(); }
 };
 

@@ -69,7 +69,7 @@ TEST(DomainSet, ColoursOneChannel) {
     int agree = 0;
     for (uint32_t i = 0; i < set->size(domain); ++i) {
       std::vector<float> image(set->imageElements());
-      set->render(domain, i, image.data());
+      ASSERT_TRUE(set->render(domain, i, image.data()).ok());
       double sums[2] = {};
       for (size_t j = 0; j < image.size(); ++j)
         sums[j / (image.size() / 2)] += image[j];

@@ -78,14 +78,17 @@ Result<DomainSet> DomainSet::open(const DomainSetOptions &options) {
   set.height_ = train.images.shape[1];
   set.width_ = train.images.shape[2];
   int64_t largest = 0;
-  for (const IdxFile *file : {&train.labels, &test.labels})
-    for (size_t i = 0; i < file->data.size(); ++i) {
-      largest = std::max<int64_t>(largest, file->data[i]);
-      if (options.classes && file->data[i] >= options.classes)
+  for (const IdxFile *file : {&train.labels, &test.labels}) {
+    size_t first = set.labels_.size();
+    set.labels_.resize(first + file->bytes);
+    MOERT_TRY(file->read(0, std::span(set.labels_).subspan(first)));
+    for (size_t i = first; i < set.labels_.size(); ++i) {
+      largest = std::max<int64_t>(largest, set.labels_[i]);
+      if (options.classes && set.labels_[i] >= options.classes)
         return invalidInput(file->path, ": expected labels below data.classes = ", options.classes,
-                            ", found ", int(file->data[i]), " at index ", i);
-      set.labels_.push_back(file->data[i]);
+                            ", found ", int(set.labels_[i]), " at index ", i - first);
     }
+  }
   set.classes_ = options.classes ? options.classes : largest + 1;
   set.images_[0] = std::move(train.images);
   set.images_[1] = std::move(test.images);
@@ -134,29 +137,30 @@ void DomainSet::addColored(const std::vector<uint32_t> &order, const DomainSetOp
   }
 }
 
-const uint8_t *DomainSet::image(uint32_t index) const {
-  size_t bytes = size_t(height_ * width_);
-  return index < first_ ? images_[0].data.data() + index * bytes
-                        : images_[1].data.data() + (index - first_) * bytes;
+Status DomainSet::image(uint32_t index, std::span<uint8_t> pixels) const {
+  return index < first_ ? images_[0].read(uint64_t(index) * pixels.size(), pixels)
+                        : images_[1].read(uint64_t(index - first_) * pixels.size(), pixels);
 }
 
-void DomainSet::render(size_t domain, uint32_t index, float *out) const {
+Status DomainSet::render(size_t domain, uint32_t index, float *out) const {
   const Member &member = members_[domain][index];
-  const uint8_t *source = image(member.image);
   size_t pixels = size_t(height_ * width_);
+  thread_local std::vector<uint8_t> source, turned;
+  source.resize(pixels);
+  MOERT_TRY(image(member.image, source));
   if (kind_ == DomainKind::rotated) {
-    thread_local std::vector<uint8_t> turned;
     turned.resize(pixels);
-    rotateBilinear(source, turned.data(), int(height_), int(width_), angles_[domain]);
+    rotateBilinear(source.data(), turned.data(), int(height_), int(width_), angles_[domain]);
     for (size_t i = 0; i < pixels; ++i)
       out[i] = float(turned[i]) / 255.0f;
-    return;
+    return okStatus();
   }
   // Both channels hold the image; the one that is not the colour is blanked.
   std::memset(out, 0, 2 * pixels * sizeof(float));
   float *channel = out + member.colour * pixels;
   for (size_t i = 0; i < pixels; ++i)
     channel[i] = float(source[i]) / 255.0f;
+  return okStatus();
 }
 
 } // namespace moert

@@ -46,15 +46,15 @@ public:
   size_t imageElements() const { return size_t(channels() * height_ * width_); }
 
   int32_t label(size_t domain, uint32_t index) const { return members_[domain][index].label; }
-  /// Writes an image as [channel][row][column] in [0, 1].
-  void render(size_t domain, uint32_t index, float *out) const;
+  /// Writes an image as [channel][row][column] in [0, 1]. invalid_input: its file can no longer be read.
+  Status render(size_t domain, uint32_t index, float *out) const;
 
 private:
   struct Member {
     uint32_t image;
     uint8_t label, colour;
   };
-  const uint8_t *image(uint32_t index) const;
+  Status image(uint32_t index, std::span<uint8_t> pixels) const;
   void addRotated(const std::vector<uint32_t> &order, const std::vector<double> &angles);
   void addColored(const std::vector<uint32_t> &order, const DomainSetOptions &options,
                   class RandomState &random);

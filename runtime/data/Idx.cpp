@@ -1,14 +1,23 @@
 #include "runtime/data/Idx.h"
 
+#include "runtime/base/Files.h"
+
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
-#include <sys/mman.h>
+#include <new>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 
 namespace moert {
+
+struct IdxFile::Disk {
+  int fd;
+  uint64_t start; // of the data
+  ~Disk() { ::close(fd); }
+};
+
 namespace {
 
 constexpr uint64_t kLargest = uint64_t(1) << 32; // bytes; MNIST's largest file has 47 MB
@@ -57,12 +66,8 @@ Result<uint64_t> readShape(const uint8_t *sizes, size_t axes, std::vector<uint32
   return total;
 }
 
-struct Descriptor {
-  int fd;
-  ~Descriptor() { ::close(fd); }
-};
-
-Status openPlain(int fd, uint64_t size, IdxFile &file) {
+Status openPlain(std::shared_ptr<IdxFile::Disk> disk, uint64_t size, IdxFile &file) {
+  int fd = disk->fd;
   uint8_t head[4 + 4 * kAxes];
   if (::pread(fd, head, 4, 0) != 4)
     return invalidInput("expected an IDX file, found only ", size, " bytes");
@@ -70,20 +75,14 @@ Status openPlain(int fd, uint64_t size, IdxFile &file) {
   size_t axes = head[3];
   if (::pread(fd, head + 4, 4 * axes, 4) != ssize_t(4 * axes))
     return invalidInput("expected a header of ", 4 + 4 * axes, " bytes, found only ", size, " bytes");
-  MOERT_ASSIGN(uint64_t bytes, readShape(head + 4, axes, file.shape));
+  MOERT_ASSIGN(file.bytes, readShape(head + 4, axes, file.shape));
   uint64_t start = 4 + 4 * axes;
-  if (size != start + bytes)
-    return invalidInput("expected ", start + bytes, " bytes as its header says, found ", size,
-                        size < start + bytes ? ": the file is cut short"
-                                             : ": the file has bytes after its end");
-  if (bytes == 0)
-    return okStatus();
-  void *map = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, 0);
-  if (map == MAP_FAILED)
-    return invalidInput("cannot map it: ", std::strerror(errno));
-  file.storage =
-      std::shared_ptr<const void>(map, [size](const void *p) { ::munmap(const_cast<void *>(p), size); });
-  file.data = {static_cast<const uint8_t *>(map) + start, bytes};
+  if (size != start + file.bytes)
+    return invalidInput("expected ", start + file.bytes, " bytes as its header says, found ", size,
+                        size < start + file.bytes ? ": the file is cut short"
+                                                  : ": the file has bytes after its end");
+  disk->start = start;
+  file.disk = std::move(disk);
   return okStatus();
 }
 
@@ -119,11 +118,11 @@ Status openGzip(int fd, IdxFile &file) {
   MOERT_TRY(reader.read(head, 4));
   MOERT_TRY(checkMagic(head));
   MOERT_TRY(reader.read(head + 4, 4 * size_t(head[3])));
-  MOERT_ASSIGN(uint64_t bytes, readShape(head + 4, head[3], file.shape));
+  MOERT_ASSIGN(file.bytes, readShape(head + 4, head[3], file.shape));
   // Grown as data arrives: a small file must not make us reserve what its header claims.
   auto buffer = std::make_shared<std::vector<uint8_t>>();
-  for (uint64_t done = 0; done < bytes;) {
-    uint64_t piece = std::min<uint64_t>(bytes - done, std::max<uint64_t>(done, 1 << 20));
+  for (uint64_t done = 0; done < file.bytes;) {
+    uint64_t piece = std::min<uint64_t>(file.bytes - done, std::max<uint64_t>(done, 1 << 20));
     buffer->resize(done + piece);
     MOERT_TRY(reader.read(buffer->data() + done, piece));
     done += piece;
@@ -131,13 +130,12 @@ Status openGzip(int fd, IdxFile &file) {
   uint8_t extra; // reading past the end makes zlib check the stream's CRC
   int got = ::gzread(stream, &extra, 1);
   if (got > 0)
-    return invalidInput("expected ", bytes, " bytes of data as its header says, found more");
+    return invalidInput("expected ", file.bytes, " bytes of data as its header says, found more");
   int code = Z_OK; // a missing trailer shows here alone
   ::gzerror(stream, &code);
   if (got < 0 || code != Z_OK)
     return reader.failure();
-  file.data = {buffer->data(), buffer->size()};
-  file.storage = buffer;
+  file.unpacked = std::move(buffer);
   return okStatus();
 }
 
@@ -145,7 +143,7 @@ Status openAny(const std::string &path, IdxFile &file) {
   int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0)
     return invalidInput("cannot open it: ", std::strerror(errno));
-  Descriptor descriptor{fd};
+  auto disk = std::make_shared<IdxFile::Disk>(fd, 0);
   struct stat info;
   if (::fstat(fd, &info) != 0 || !S_ISREG(info.st_mode))
     return invalidInput("expected a regular file");
@@ -153,7 +151,7 @@ Status openAny(const std::string &path, IdxFile &file) {
   if (::pread(fd, magic, 2, 0) != 2)
     return invalidInput("expected an IDX file, found ", info.st_size, " bytes");
   bool gzip = magic[0] == 0x1f && magic[1] == 0x8b;
-  return gzip ? openGzip(fd, file) : openPlain(fd, uint64_t(info.st_size), file);
+  return gzip ? openGzip(fd, file) : openPlain(std::move(disk), uint64_t(info.st_size), file);
 }
 
 } // namespace
@@ -161,9 +159,32 @@ Status openAny(const std::string &path, IdxFile &file) {
 Result<IdxFile> IdxFile::open(const std::string &path) {
   IdxFile file;
   file.path = path;
-  if (Status status = openAny(path, file); !status.ok())
-    return std::move(status).in(path);
+  try {
+    if (Status status = openAny(path, file); !status.ok())
+      return std::move(status).in(path);
+  } catch (const std::bad_alloc &) { // a small compressed file may hold much
+    return noMemoryFor(path, file.bytes);
+  }
   return file;
+}
+
+Status IdxFile::read(uint64_t from, std::span<uint8_t> out) const {
+  if (unpacked) {
+    std::memcpy(out.data(), unpacked->data() + from, out.size());
+    return okStatus();
+  }
+  for (size_t done = 0; done < out.size();) {
+    ssize_t got = ::pread(disk->fd, out.data() + done, out.size() - done, off_t(disk->start + from + done));
+    if (got < 0 && errno == EINTR)
+      continue;
+    if (got < 0)
+      return invalidInput(path, ": cannot read: ", std::strerror(errno));
+    if (got == 0)
+      return invalidInput(path, ": expected ", disk->start + bytes, " bytes as when it was opened, found ",
+                          "the end at ", disk->start + from + done, ": the file was cut short meanwhile");
+    done += size_t(got);
+  }
+  return okStatus();
 }
 
 } // namespace moert

@@ -1,6 +1,6 @@
 // What a reader of IDX files must refuse, and how it says so; and that gzip and plain give the same.
 #include "runtime/data/Idx.h"
-#include "runtime/data/DomainSet.h"
+#include "runtime/data/Batches.h"
 #include "runtime/data/TestSet.h"
 
 #include <gtest/gtest.h>
@@ -51,7 +51,13 @@ TEST(Idx, PlainAndGzipAgree) {
     auto file = IdxFile::open(folder.file(name));
     ASSERT_TRUE(file.ok()) << file.status().message();
     EXPECT_EQ(file->shape, (std::vector<uint32_t>{1, 2, 3}));
-    EXPECT_EQ(Bytes(file->data.begin(), file->data.end()), data);
+    Bytes read(data.size());
+    ASSERT_EQ(file->bytes, data.size());
+    ASSERT_TRUE(file->read(0, read).ok());
+    EXPECT_EQ(read, data);
+    Bytes two(2);
+    ASSERT_TRUE(file->read(3, two).ok());
+    EXPECT_EQ(two, (Bytes{4, 5}));
   }
 }
 
@@ -69,6 +75,30 @@ TEST(Idx, EveryChangedByteOfGzipIsRefused) {
     changed[n] ^= 0x55;
     EXPECT_NE(failure(changed), "no failure") << n;
   }
+}
+
+TEST(Idx, AFileCutShortMeanwhileIsAnError) {
+  TestFolder folder;
+  folder.writeSet(50, 20, 6, 3);
+  DomainSetOptions options;
+  options.path = folder.path();
+  options.angles = {0};
+  auto set = DomainSet::open(options);
+  ASSERT_TRUE(set.ok()) << set.status().message();
+  std::vector<uint32_t> rows{0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
+  TrainingBatches batches(*set, {0}, {rows}, 32, 1);
+  SplitBatches split(*set, 0, rows, 10, 0);
+  Batch batch;
+  batches.fill(0, batch);
+  EXPECT_TRUE(batch.status.ok());
+  std::filesystem::resize_file(folder.file("train-images-idx3-ubyte"), 100);
+  batches.fill(0, batch);
+  EXPECT_NE(batch.status.message().find("train-images-idx3-ubyte: expected 1816 bytes as when it was opened"),
+            std::string::npos)
+      << batch.status.message();
+  EXPECT_EQ(batch.status.exitCode(), 1);
+  split.fill(0, batch);
+  EXPECT_FALSE(batch.status.ok());
 }
 
 TEST(Idx, SaysWhatIsWrong) {

@@ -5,6 +5,7 @@
 #include <cctype>
 #include <charconv>
 #include <cstring>
+#include <new>
 #include <optional>
 
 namespace moert {
@@ -84,7 +85,11 @@ Result<NpyArray> parse(const std::string &file) {
     return invalidInput("expected ", bytes, " bytes of data by its shape, found ",
                         file.size() - start - length);
   auto data = std::as_bytes(std::span(file)).subspan(start + length);
-  array.bytes.assign(data.begin(), data.end());
+  try {
+    array.bytes.assign(data.begin(), data.end());
+  } catch (const std::bad_alloc &) {
+    return noMemoryFor("its data", data.size());
+  }
   return array;
 }
 

@@ -245,6 +245,14 @@ TEST(Session, NamesWhatExists) {
   EXPECT_FALSE(Device::create(-1).ok());
 }
 
+TEST(Memory, MoreThanTheMachineHas) {
+  Memory memory;
+  Status status = memory.allocate(size_t(1) << 60);
+  EXPECT_EQ(status.exitCode(), 1);
+  EXPECT_NE(status.message().find("MiB of memory, found 1099511627776; use a smaller batch"), std::string::npos)
+      << status.message();
+}
+
 TEST(Session, MemoryUseWithoutASession) {
   Bench b = bench();
   std::unique_ptr<Session> train = b.open("train", {5, 64});

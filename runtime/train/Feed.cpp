@@ -19,6 +19,7 @@ Status copyInput(Session &session, std::string_view name, const std::vector<T> &
 } // namespace
 
 Status feed(Session &session, const Batch &batch) {
+  MOERT_TRY(batch.status);
   for (const fb::Port *port : *session.entry().inputs()) {
     std::string_view name = port->name()->string_view();
     if (name == "image")

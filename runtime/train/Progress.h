@@ -36,6 +36,10 @@ private:
   std::optional<std::chrono::steady_clock::time_point> last_;
 };
 
+/// How long a run of `steps` still takes after step `step`: its steps, and the evaluations after steps 1,
+/// every + 1, 2 * every + 1, ... and the last one (every: 0 for none).
+double secondsLeft(uint64_t step, uint64_t steps, uint64_t every, double perStep, double perEvaluation);
+
 /// "1:02:03", "2:03".
 std::string durationText(double seconds);
 

@@ -40,7 +40,7 @@ const std::vector<Key> &keys() {
       {"data.label_noise", &Recipe::labelNoise, 0, 1},
       {"data.seed", &Recipe::dataSeed, 0, 4294967295.0},
       {"data.trial_seed", &Recipe::trialSeed},
-      {"data.holdout", &Recipe::holdout, 0, 0.99},
+      {"data.holdout", &Recipe::holdout, 0.001, 0.99},
       {"data.held_out", &Recipe::heldOut},
       {"data.threads", &Recipe::dataThreads, 1, 64},
       {"log.every", &Recipe::logEvery},
@@ -187,8 +187,10 @@ Status assign(Recipe &recipe, const Key &key, const Item &item) {
 
 Status accept(Recipe &recipe, const Item &item) {
   for (const Key &key : keys())
-    if (item.key == key.name)
+    if (item.key == key.name) {
+      recipe.places[item.key] = item.where;
       return assign(recipe, key, item);
+    }
   if (ofProgram(item.key)) {
     MOERT_ASSIGN(double value, readNumber(item, *item.node, {"", &Recipe::holdout, -3.4e38, 3.4e38}));
     recipe.wishes.push_back({item.key, item.where, value});
@@ -258,26 +260,31 @@ Status readSetting(const std::string &setting, Recipe &recipe) {
   return okStatus();
 }
 
-// What no single key shows.
+// What no single key shows. The place to blame is the first key's that was given.
 Status checkWhole(const Recipe &recipe) {
-  if (recipe.dataKind != "rotated" && recipe.dataKind != "colored")
-    return invalidInput("data.kind: expected 'rotated' or 'colored', found '", recipe.dataKind, "'");
   bool rotated = recipe.dataKind == "rotated";
+  const char *list = rotated ? "data.angles" : "data.flips";
+  auto wrong = [&](std::initializer_list<const char *> keys, const auto &...parts) {
+    for (const char *key : keys)
+      if (auto found = recipe.places.find(key); found != recipe.places.end())
+        return invalidInput(found->second, ": ", *keys.begin(), ": ", parts...);
+    return invalidInput(*keys.begin(), ": ", parts...);
+  };
+  if (!rotated && recipe.dataKind != "colored")
+    return wrong({"data.kind"}, "expected 'rotated' or 'colored', found '", recipe.dataKind, "'");
   size_t domains = rotated ? recipe.angles.size() : recipe.flips.size();
   if (domains == 0)
-    return invalidInput(rotated ? "data.angles" : "data.flips",
-                        ": expected at least one domain, found an empty list");
+    return wrong({list}, "expected at least one domain, found an empty list");
   for (size_t i = 0; i < recipe.heldOut.size(); ++i) {
     if (recipe.heldOut[i] >= int64_t(domains))
-      return invalidInput("data.held_out: expected domains from 0 to ", domains - 1, ", found ",
-                          recipe.heldOut[i], ": there are ", domains,
-                          rotated ? " (data.angles)" : " (data.flips)");
+      return wrong({"data.held_out", list, "data.kind"}, "expected domains from 0 to ", domains - 1, ", found ",
+                   recipe.heldOut[i], ": there are ", domains, " (", list, ")");
     if (std::count(recipe.heldOut.begin(), recipe.heldOut.end(), recipe.heldOut[i]) > 1)
-      return invalidInput("data.held_out: expected each domain once, found ", recipe.heldOut[i], " twice");
+      return wrong({"data.held_out"}, "expected each domain once, found ", recipe.heldOut[i], " twice");
   }
   if (recipe.heldOut.size() == domains)
-    return invalidInput("data.held_out: expected a domain left to train on, found all ", domains,
-                        " held out");
+    return wrong({"data.held_out", list, "data.kind"}, "expected a domain left to train on, found all ", domains,
+                 " held out");
   return okStatus();
 }
 
@@ -296,14 +303,7 @@ Result<Recipe> Recipe::parse(const std::string &text, const std::string &name,
   MOERT_TRY(readToml(text, name, recipe));
   for (const std::string &setting : settings)
     MOERT_TRY(readSetting(setting, recipe));
-  if (Status status = checkWhole(recipe); !status.ok()) {
-    // Between keys no line is to blame; what --set changed is.
-    std::string where = name;
-    for (const std::string &setting : settings)
-      if (setting.starts_with("data."))
-        where += concat(where.empty() ? "" : " with ", "--set ", setting);
-    return where.empty() ? std::move(status) : std::move(status).in(where);
-  }
+  MOERT_TRY(checkWhole(recipe));
   return recipe;
 }
 
@@ -370,9 +370,6 @@ std::string Recipe::text() const {
     std::string_view name = key.name;
     if ((name == "data.angles" && dataKind != "rotated") ||
         ((name == "data.flips" || name == "data.label_noise") && dataKind != "colored"))
-      continue;
-    auto *text = std::get_if<std::string Recipe::*>(&key.field);
-    if (text && (this->**text).empty())
       continue;
     add(key.name, shown(*this, key.field));
   }

@@ -6,6 +6,7 @@
 #include "runtime/data/DomainSet.h"
 #include "runtime/program/Program.h"
 
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -68,6 +69,7 @@ struct Recipe {
     double value;
   };
   std::vector<Wish> wishes;
+  std::map<std::string, std::string> places; // of the keys that were given: "r.toml:3", "--set data.seed=1"
 };
 
 /// Does a pattern whose * stands for any run of characters without a dot match the whole name?

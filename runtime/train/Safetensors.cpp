@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <new>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -73,8 +74,12 @@ Status writeSafetensors(const std::string &path, std::span<const NamedTensor> te
 Result<Safetensors> Safetensors::read(const std::string &path) {
   Safetensors file;
   MOERT_ASSIGN(file.content_, readText(path, size_t(1) << 40));
-  if (Status status = file.parse(); !status.ok())
-    return std::move(status).in(path);
+  try { // a table may announce more than fits
+    if (Status status = file.parse(); !status.ok())
+      return std::move(status).in(path);
+  } catch (const std::bad_alloc &) {
+    return noMemoryFor(path, file.content_.size());
+  }
   return file;
 }
 

@@ -61,6 +61,8 @@ private:
   Json metricsLine() const;
   Status log();
   Status save(const std::string &folder);
+  /// The failure of a step or an evaluation after `last` was saved: what is in memory is the last good state.
+  Status saveAndFail(Status why);
   Result<TrainEnd> stopHere();
   Status finish();
   bool stopped() const { return options_.stop && options_.stop->load(std::memory_order_relaxed); }
@@ -89,6 +91,7 @@ private:
   Progress progress_;
   Clock::time_point since_ = Clock::now(); // start of the steps that the speed is taken over
   uint64_t sinceStep_ = 0;
+  double perEvaluation_ = 0; // seconds, of the latest
   bool first_ = true;
 };
 
@@ -172,7 +175,8 @@ Status Run::step(Prefetch &batches) {
   const Batch *batch = batches.next();
   if (!batch)
     return internalError("the loader ended before the run");
-  MOERT_TRY(feed(*session_, *batch));
+  if (Status fed = feed(*session_, *batch); !fed.ok())
+    return saveAndFail(std::move(fed));
   double began = secondsSince(options_.started);
   Step now{state_.step, double(state_.step) / double(recipe_.steps)};
   MOERT_TRY(session_->run(now)); // a failure names the step
@@ -183,12 +187,9 @@ Status Run::step(Prefetch &batches) {
                          " s after the process, took ",
                          std::round((secondsSince(options_.started) - began) * 1e4) / 1e4, " s"));
   if (finite == 0) {
-    // No state changed, so what is in memory is the last good state: keep it.
-    MOERT_TRY(save(folder_->last()));
-    return invalidInput(
+    return saveAndFail(invalidInput(
         "step ", state_.step, ": the loss or its gradient is not finite (loss ", double(loss),
-        "); nothing was changed by this step, and ", folder_->last(), " holds the ", state_.step,
-        " good steps before it; lower optimizer.lr, or see where it starts with --resume --trap-nan");
+        "); nothing was changed by this step; lower optimizer.lr, or see where it starts with --resume --trap-nan"));
   }
   Progress::Line line{state_.step + 1, uint64_t(recipe_.steps), loss, {}, {}, {}, 0, 0};
   for (const std::string &name : losses_) {
@@ -214,7 +215,8 @@ Status Run::step(Prefetch &batches) {
   }
   double perStep = secondsSince(since_) / double(state_.step - sinceStep_);
   line.imagesPerSecond = double(batchRows()) / perStep;
-  line.remaining = perStep * double(uint64_t(recipe_.steps) - state_.step);
+  line.remaining = secondsLeft(state_.step, uint64_t(recipe_.steps), uint64_t(recipe_.evalEvery), perStep,
+                               perEvaluation_);
   for (auto &[key, value] : recipe_.scalars)
     if (key == "optimizer.lr")
       line.rate = value;
@@ -254,9 +256,12 @@ Result<bool> Run::evaluate() {
     for (bool out : {false, true}) {
       progress_.note(
           concat("step ", state_.step, "  evaluating domain ", domain + 1, " of ", data_->set.domains()));
-      MOERT_ASSIGN(shares[out], evaluator_->accuracy(*evalEntry_, domain, out, options_.stop));
-      if (shares[out] < 0)
+      auto share = evaluator_->accuracy(*evalEntry_, domain, out, options_.stop);
+      if (!share.ok())
+        return saveAndFail(std::move(share).status());
+      if (*share < 0)
         return false;
+      shares[out] = *share;
     }
     table.push_back({shares[0], shares[1]});
   }
@@ -286,6 +291,7 @@ Result<bool> Run::evaluate() {
     state_.bestStep = state_.step;
     MOERT_TRY(save(folder_->best()));
   }
+  perEvaluation_ = secondsSince(before);
   since_ = Clock::now(); // evaluation is not training
   sinceStep_ = state_.step;
   return true;
@@ -299,6 +305,14 @@ Status Run::save(const std::string &folder) {
     return status;
   return {status.code(),
           concat(status.message(), "; the checkpoint before is untouched, continue with --resume")};
+}
+
+Status Run::saveAndFail(Status why) {
+  Status saved = save(folder_->last());
+  std::string more = saved.ok() ? concat("; ", folder_->last(), " holds the ", state_.step, " good steps before")
+                                : concat("\nand the ", state_.step, " good steps before could not be saved: ",
+                                         saved.message());
+  return {why.code(), why.message() + more};
 }
 
 Result<TrainEnd> Run::stopHere() {

@@ -5,6 +5,7 @@
 #include "runtime/base/Files.h"
 #include "runtime/data/TestSet.h"
 #include "runtime/train/Checkpoint.h"
+#include "runtime/train/Progress.h"
 #include "test/support/TestProgram.h"
 
 #include <gtest/gtest.h>
@@ -173,6 +174,28 @@ TEST_F(TrainerTest, ALossThatIsNotFiniteStopsWithTheLastGoodState) {
             "no failure");
   EXPECT_EQ(*readText(folder.file("run/last/model.safetensors")),
             *readText(folder.file("short/last/model.safetensors")));
+}
+
+TEST_F(TrainerTest, AnOutSplitWithoutImagesIsRefused) {
+  std::string text = message(options("run", {"data.holdout=0.01"}));
+  EXPECT_NE(text.find("at least one image in each out-split, found none in domain 1, which has 27"),
+            std::string::npos)
+      << text;
+  EXPECT_FALSE(exists(folder.file("run")));
+}
+
+TEST(Progress, TimeLeftCountsEvaluations) {
+  // After every step of every small run: what is left by the trainer's own rule.
+  for (uint64_t steps = 1; steps < 20; ++steps)
+    for (uint64_t every = 0; every < 25; ++every)
+      for (uint64_t step = 0; step <= steps; ++step) {
+        uint64_t evaluations = 0;
+        for (uint64_t s = step + 1; s <= steps; ++s)
+          evaluations += every && ((s - 1) % every == 0 || s == steps);
+        ASSERT_DOUBLE_EQ(secondsLeft(step, steps, every, 0.5, 100),
+                         0.5 * double(steps - step) + 100 * double(evaluations))
+            << step << " of " << steps << " every " << every;
+      }
 }
 
 TEST_F(TrainerTest, SaysHowToCompileForOtherData) {

@@ -1,6 +1,6 @@
 """Whole runs of a compiled model from outside: the same bytes whatever happens to the process, and what a user is told.
 
-    runs.py BIN MODEL.mlir FOLDER [CHECK...]      (checks: same_bytes kills interrupt full_disk read_only not_finite verbs refusals)
+    runs.py BIN MODEL.mlir FOLDER [CHECK...]      (checks: those of CHECKS below)
     runs.py BIN PROGRAM.moe FOLDER kills --kills 30 --steps 120
 
 Trains on a small set of images made here, whose class is a bright square at a place of its own.
@@ -22,6 +22,8 @@ import time
 import zlib
 
 SIZE, CLASSES = 28, 10
+CHECKS = ("same_bytes", "kills", "interrupt", "lost_reader", "lost_data", "full_disk", "read_only", "not_finite", "memory", "verbs",
+          "refusals")
 FILES = ("last/model.safetensors", "last/optimizer.safetensors", "last/state.json", "best/model.safetensors", "best/state.json")
 
 
@@ -154,6 +156,57 @@ class Runs:
             assert done.returncode == 0, done
             self.expect_same(whole, "interrupted")
 
+    def lost_reader(self):
+        whole = self.reference()
+        process = subprocess.Popen(self.command("piped"), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        process.stdout.readline()
+        process.stdout.close()  # as `| head -1` does
+        error = process.stderr.read()
+        assert process.wait() == 0, (process.returncode, error)
+        self.expect_same(whole, "piped")
+
+    def lost_data(self):
+        whole = self.reference()
+        path = self.images / "train-images-idx3-ubyte"
+        before = path.read_bytes()
+        process = subprocess.Popen(self.command("cut"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for line in process.stdout:
+            if "first step done" in line:
+                break
+        process.send_signal(signal.SIGSTOP)
+        os.truncate(path, 1000)
+        process.send_signal(signal.SIGCONT)
+        _, error = process.communicate()
+        assert process.returncode == 1, process.returncode
+        assert f"expected {len(before)} bytes as when it was opened" in error and "good steps before" in error, error
+        path.write_bytes(before)
+        self.train("cut", "--resume")
+        self.expect_same(whole, "cut")
+
+    def memory(self):
+        """Sparse files that no memory holds: an error, not an exception."""
+        best = self.folder / self.reference() / "best"
+        header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({1 << 24}, {SIZE}, {SIZE}), }}".ljust(117) + "\n"
+        path = self.folder / "huge.npy"
+        path.write_bytes(b"\x93NUMPY\x01\0" + struct.pack("<H", len(header)) + header.encode())
+        os.truncate(path, 128 + (4 * SIZE * SIZE << 24))
+        table = json.dumps({"fc.weight": {"dtype": "F32", "shape": [1 << 34], "data_offsets": [0, 1 << 36]}}).encode()
+        parameters = self.folder / "huge.safetensors"
+        parameters.write_bytes(struct.pack("<Q", len(table)) + table)
+        os.truncate(parameters, 8 + len(table) + (1 << 36))
+        # A table of small values, which take more memory than their text.
+        wide = self.folder / "wide.safetensors"
+        table = b'{"a":[' + b"[]," * (1 << 24) + b"1]}"
+        wide.write_bytes(struct.pack("<Q", len(table)) + table)
+        small = lambda: resource.setrlimit(resource.RLIMIT_AS, (600 << 20, 600 << 20))
+        words = "expected a file that fits in this machine's memory"
+        infer = [self.moert, "infer", self.program, "--threads", 1]
+        seven = f"image=@{self.folder}/huge.npy"
+        self.refused([*infer, "--checkpoint", best, "--input", seven], 1, f"huge.npy: {words}", preexec_fn=small)
+        png(self.folder / "black.png", bytes(SIZE * SIZE), SIZE)
+        for file, text in ((parameters, f"{parameters}: {words}"), (wide, "memory")):
+            self.refused([*infer, "--params", file, "--input", f"image=@{self.folder}/black.png"], 1, text, preexec_fn=small)
+
     def full_disk(self):
         whole = self.reference()
         self.train("full", "--set", "train.steps=30")
@@ -177,8 +230,11 @@ class Runs:
         self.refused([place if a == str(self.folder / "x") else a for a in self.command("x")], 1, str(place), "cannot create the folder")
 
     def not_finite(self):
-        done = self.refused(self.command("nan", "--set", "optimizer.lr=1e38", "--set", "eval.every=0"), 1, "not finite", "good steps before it")
+        done = self.refused(self.command("nan", "--set", "optimizer.lr=1e38", "--set", "eval.every=0"), 1, "not finite", "good steps before")
         assert (self.folder / "nan/last/model.safetensors").exists(), done
+        limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+        self.refused(self.command("lost", "--set", "optimizer.lr=1e38", "--set", "eval.every=0", "--set", "train.checkpoint_every=0"), 1,
+                     "not finite", "could not be saved", "cannot write", preexec_fn=limit)
         step = json.loads((self.folder / "nan/last/state.json").read_text())["step"]
         self.refused(self.command("nan", "--resume", "--trap-nan", "--set", "optimizer.lr=1e38", "--set", "eval.every=0"), 1, f"step {step}")
 
@@ -245,7 +301,7 @@ def main():
     a.add_argument("--steps", type=int, default=120)
     a = a.parse_args()
     runs = Runs(a.binaries.absolute(), a.model.absolute(), a.folder.absolute(), a.kills, a.steps)
-    for check in a.checks or ("same_bytes", "kills", "interrupt", "full_disk", "read_only", "not_finite", "verbs", "refusals"):
+    for check in a.checks or CHECKS:
         started = time.time()
         getattr(runs, check)()
         print(f"{check}: ok ({time.time() - started:.1f} s)", flush=True)

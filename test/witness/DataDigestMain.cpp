@@ -24,7 +24,7 @@ Status run(const std::vector<std::string> &settings) {
     std::vector<int32_t> labels;
     uint32_t images = 0;
     for (uint32_t i = 0; i < data.set.size(domain); ++i) {
-      data.set.render(domain, i, image.data());
+      MOERT_TRY(data.set.render(domain, i, image.data()));
       images = uint32_t(
           crc32(images, reinterpret_cast<const Bytef *>(image.data()), uInt(image.size() * sizeof(float))));
       labels.push_back(data.set.label(domain, i));
