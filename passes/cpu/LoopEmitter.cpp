@@ -78,6 +78,7 @@ private:
   Location loc() { return k.loc(); }
   Value extent(flow::Extent e) { return k.extent(plan::fromExtent(e)); }
   Value yielded(unsigned i) { return group.getBody().front().getTerminator()->getOperand(i); }
+  bool mayOverwrite(unsigned result, unsigned operand);
 
   void bindBuffers(GroupCode &code);
   Storage rowMajorOrder(Value pointer, Value value, Layout layout);
@@ -125,7 +126,8 @@ private:
   llvm::MapVector<Value, int64_t> chunkStride;           // of stages in scratch that hold a unit's chunk alone
   SmallVector<Index> at;                          // the present index along each dimension
   DenseMap<unsigned, Range> chunks;               // dimensions that a unit has only a part of
-  std::vector<std::pair<unsigned, SmallVector<const void *>>> stores;  // result and place
+  // Results and the places where they are stored; nothing for a reduction's result.
+  std::vector<std::pair<unsigned, std::optional<Place>>> stores;
   Value chunkIndex;                               // of the split dimension
   flow::Extent chunkCount;
 
@@ -433,7 +435,7 @@ void LoopKernel::finish(const LoopStage &stage, Values accumulators, Mask mask) 
   if (part == partial) index.push_back(Index{chunkIndex});
   values.store(result, found->second, index, mask);
   for (unsigned i = 0; part != partial && i < group.getNumResults(); ++i)
-    if (yielded(i) == stage.value) stores.push_back({i, {}});
+    if (yielded(i) == stage.value) stores.push_back({i, std::nullopt});
 }
 
 void LoopKernel::emitParallel(const LoopNest &nest, ArrayRef<unsigned> outer) {
@@ -708,6 +710,38 @@ void LoopKernel::emitUnits() {
   });
 }
 
+// Whether a result may lie in an operand's buffer. Each load of the operand has to be made either in the very point that
+// stores the result there, or in a nest before the storing one and at the unit's own index along all dimensions that
+// units share out: such an element is overwritten by this unit alone, once it is read.
+bool LoopKernel::mayOverwrite(unsigned result, unsigned operand) {
+  Value stored = yielded(result);
+  BlockArgument argument = group.getBody().getArgument(operand);
+  if (llvm::count(group.getBody().front().getTerminator()->getOperands(), stored) > 1) return false;
+  if (argument.getType() != stored.getType() || layouts.operand(operand) != layouts.result(result)) return false;
+  auto isUnit = [&](unsigned axis) {
+    unsigned c = a.classOf(stored, axis);
+    unsigned d = c == LoopAnalysis::none ? LoopAnalysis::none : a.dimOfClass[c];
+    return d != LoopAnalysis::none && llvm::is_contained(a.units, d);
+  };
+  auto precedes = [&](const Place &load, const Place &store) {
+    if (load == store) return true;
+    if (load.nest >= store.nest || load.index.size() != store.index.size()) return false;
+    for (unsigned axis = 0; axis < load.index.size(); ++axis)
+      if (isUnit(axis) && load.index[axis] != store.index[axis]) return false;
+    return true;
+  };
+  bool read = false;
+  for (const LoadRecord &load : values.loads) {
+    if (load.input != int(operand)) continue;
+    read = true;
+    if (!load.place || llvm::none_of(stores, [&](auto &store) {
+          return store.first == result && store.second && precedes(*load.place, *store.second);
+        }))
+      return false;
+  }
+  return read;
+}
+
 LaunchSpec LoopKernel::emit(GroupCode &code) {
   MLIRContext *context = group.getContext();
   if (a.split) {
@@ -722,22 +756,9 @@ LaunchSpec LoopKernel::emit(GroupCode &code) {
     for (unsigned d : a.units) units = units * (d == a.units.back() ? a.dims[d].extent.ceildiv(a.chunk) : a.dims[d].extent);
   launch.units = plan::fromExtent(units);
   if (part != whole) return launch;
-  // In place: every load of the operand was made where the result is stored, in the very same point.
-  for (unsigned i = 0; i < group.getNumResults(); ++i) {
-    Value result = yielded(i);
-    if (llvm::count(group.getBody().front().getTerminator()->getOperands(), result) > 1) continue;
-    for (BlockArgument argument : group.getBody().getArguments()) {
-      unsigned j = argument.getArgNumber();
-      if (argument.getType() != result.getType() || layouts.operand(j) != layouts.result(i)) continue;
-      size_t all = 0, matched = 0;
-      for (const LoadRecord &record : values.loads) {
-        if (record.input != int(j)) continue;
-        ++all;
-        matched += llvm::any_of(stores, [&](auto &s) { return s.first == i && !s.second.empty() && s.second == record.place; });
-      }
-      if (all && all == matched) inPlace.push_back({i, j});
-    }
-  }
+  for (unsigned i = 0; i < group.getNumResults(); ++i)
+    for (unsigned j = 0; j < group.getNumOperands(); ++j)
+      if (mayOverwrite(i, j)) inPlace.push_back({i, j});
   return launch;
 }
 

@@ -35,13 +35,11 @@ Value LoopValues::constant(Type element, double value) {
                                    DenseElementsAttr::get(type, Attribute(b.getF32FloatAttr(float(value)))));
 }
 
-SmallVector<const void *> LoopValues::placeOf(ArrayRef<Index> index) const {
-  SmallVector<const void *> place = {reinterpret_cast<const void *>(uintptr_t(nest))};
-  for (const Index &i : index) {
-    place.push_back(i.base.getAsOpaquePointer());
-    place.push_back(reinterpret_cast<const void *>(intptr_t(i.step)));
-    place.push_back(i.lanes.getAsOpaquePointer());
-  }
+Place LoopValues::placeOf(ArrayRef<Index> index) const {
+  Place place = {nest, {}};
+  for (const Index &i : index)
+    place.index.push_back({i.base.getAsOpaquePointer(), reinterpret_cast<const void *>(intptr_t(i.step)),
+                           i.lanes.getAsOpaquePointer()});
   return place;
 }
 
@@ -56,7 +54,8 @@ Value LoopValues::load(const Storage &storage, ArrayRef<Index> index, Mask mask)
   OpBuilder &b = k.builder();
   Type memory = memoryType(storage.element);
   if (storage.input >= 0)
-    loads.push_back({storage.input, placeOf(index)});
+    loads.push_back(
+        {storage.input, storage.viewed ? std::optional<Place>() : std::optional<Place>(placeOf(index))});
   Index offset = offsetOf(storage, index);
   VectorType type = m.type(memory);
   Value loaded;
@@ -135,10 +134,8 @@ void LoopValues::store(Value value, const Storage &storage, ArrayRef<Index> inde
 Value LoopValues::get(Value value, ArrayRef<Index> index, Mask mask) {
   if (Value known = uniform.lookup(value))
     return known;
-  auto place = placeOf(index);
-  place.push_back(mask.uniform.getAsOpaquePointer());
-  place.push_back(mask.lanes.getAsOpaquePointer());
-  auto key = std::make_pair(value.getAsOpaquePointer(), place);
+  auto key = std::make_tuple(value.getAsOpaquePointer(), placeOf(index), mask.uniform.getAsOpaquePointer(),
+                             mask.lanes.getAsOpaquePointer());
   if (auto found = memo.find(key); found != memo.end())
     return found->second;
   Value result;
@@ -212,6 +209,7 @@ Value LoopValues::reshape(flow::ReshapeOp op, ArrayRef<Index> index, Mask mask) 
   // A row-major tensor is read through the strides of its new shape.
   if (auto at = stored.find(x); at != stored.end() && at->second.rowMajor) {
     Storage view = at->second;
+    view.viewed = true;
     view.strides.assign(to.size(), Value());
     Value stride = k.i64(1);
     for (size_t i = to.size(); i--;) {

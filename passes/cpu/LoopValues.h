@@ -4,7 +4,9 @@
 #include "dialects/plan/FromFlow.h"
 #include "passes/cpu/LoopAnalysis.h"
 #include "passes/cpu/LoopIndex.h"
+#include <array>
 #include <map>
+#include <tuple>
 
 namespace moe::cpu {
 
@@ -16,13 +18,24 @@ struct Storage {
   bool rowMajor = false;
   bool scratch = false; // written by this kernel: loads stay in the nest that they are in
   int input = -1;       // number of the group's operand
+  bool viewed = false;  // of another shape than the operand's own
 };
 
-// Loads of the group's operands, by the index that they were made at: a result may take an operand's place
-// where all of them are at the place that the result is stored to.
+// A nest, and an index in it as something to compare.
+struct Place {
+  unsigned nest = 0;
+  llvm::SmallVector<std::array<const void *, 3>> index; // base, step and lanes of each axis
+  bool operator==(const Place &other) const { return nest == other.nest && index == other.index; }
+  bool operator<(const Place &other) const {
+    return std::tie(nest, index) < std::tie(other.nest, other.index);
+  }
+};
+
+// Loads of the group's operands, by the place that they were made at; nothing for one through the strides of
+// another shape.
 struct LoadRecord {
   int input;
-  llvm::SmallVector<const void *> place;
+  std::optional<Place> place;
 };
 
 class LoopValues {
@@ -46,8 +59,7 @@ public:
   mlir::Value constant(mlir::Type element, double value);
   mlir::Value extent(flow::Extent extent) { return k.extent(plan::fromExtent(extent)); }
   Index offsetOf(const Storage &storage, llvm::ArrayRef<Index> index);
-  // An index, and the nest that it is in, as something to compare.
-  llvm::SmallVector<const void *> placeOf(llvm::ArrayRef<Index> index) const;
+  Place placeOf(llvm::ArrayRef<Index> index) const;
 
 private:
   mlir::Value operandOf(mlir::Operation *op, unsigned i, llvm::ArrayRef<Index> index, Mask mask) {
@@ -64,7 +76,7 @@ private:
   IndexMath &m;
   const LoopAnalysis &a;
   int64_t width;
-  std::map<std::pair<const void *, llvm::SmallVector<const void *>>, mlir::Value> memo;
+  std::map<std::tuple<const void *, Place, const void *, const void *>, mlir::Value> memo;
 };
 
 } // namespace moe::cpu

@@ -416,7 +416,8 @@ void Fusion::number() {
       op.erase();
   unsigned roots = 0;
   for (Operation &op : block) {
-    roots += isRoot(&op);
+    // One that is computed again belongs to the stage that wants it.
+    roots += isRoot(&op) && !op.hasAttr("flow.mark");
     stages[&op] = roots;
     index[&op] = index.size();
   }

@@ -1,12 +1,12 @@
 // Chooses which values of the forward part are kept for the backward part, and computes the others again.
 // Forward is what the entry's outputs need; the rest is backward.
 //   1. Every forward value is a node; keeping it costs its bytes at a reference batch. What can be computed
-//   again at the
-//      price of reading its operands (elementwise ops, views, generators) follows from its operands;
-//      convolutions, contractions, reductions and gathered rows never are computed again. A minimum cut
-//      between those and what the backward part reads is the cheapest set of kept values (as in Chen et al.,
-//      "Training Deep Nets with Sublinear Memory Cost", 2016, the cheap ops are recomputed, here with the
-//      boundary chosen exactly).
+//   again at the price of reading its operands and writing it (elementwise ops, views, generators, and
+//   contractions and convolutions of few products an element, such as a first layer's) follows from its
+//   operands; other convolutions and contractions, reductions and gathered rows never are computed again. A
+//   minimum cut between those and what the backward part reads is the cheapest set of kept values (as in Chen
+//   et al., "Training Deep Nets with Sublinear Memory Cost", 2016, the cheap ops are recomputed, here with
+//   the boundary chosen exactly).
 //   2. Backward ops in program order read clones of what is not kept. Clones read kept values through
 //   barriers, so that
 //      common subexpressions do not merge them with their originals. They are shared only between two
@@ -38,6 +38,8 @@ namespace {
 
 constexpr Symbols referenceBatch = {/*D=*/4, /*N=*/64, /*threads=*/1};
 constexpr int64_t smallBytes = 1 << 20;
+// Operations an element that a core does while it stores one to memory: at 100 to 200 GFLOP/s and 10 GB/s.
+constexpr int64_t cheapOperations = 64;
 
 Extent bytesOf(Value value) {
   auto type = cast<RankedTensorType>(value.getType());
@@ -51,9 +53,18 @@ int64_t referenceBytes(Value value) {
 // At hand at any time, at no cost: what the session holds during the whole step, and splats.
 bool isAtHand(Operation *op) { return op->hasTrait<Boundary>() || isa<ConstantOp, ExtentOp>(op); }
 
+bool isEmitter(Operation *op) {
+  auto compute = dyn_cast<ComputeInterface>(op);
+  return compute && compute.computeKind() == ComputeKind::emitter;
+}
+
 bool isCheap(Operation *op) {
   if (isa<BarrierOp>(op))
     return false;
+  if (isEmitter(op)) {
+    std::optional<int64_t> flops = cast<CostInterface>(op).cost().flops.evaluate(referenceBatch);
+    return flops && *flops <= cheapOperations * (referenceBytes(op->getResult(0)) / 4);
+  }
   auto compute = dyn_cast<ComputeInterface>(op);
   if (!compute)
     return false;
@@ -67,17 +78,10 @@ bool isCheap(Operation *op) {
   }
 }
 
-// Where a clone must not live on: the large kernels, between which the backward part's stages lie.
-bool endsStage(Operation *op) {
-  auto compute = dyn_cast<ComputeInterface>(op);
-  return compute && compute.computeKind() == ComputeKind::emitter;
-}
-
 StringRef reason(Operation *op) {
   if (isCheap(op))
     return "the rest is computed again from it";
-  auto compute = dyn_cast<ComputeInterface>(op);
-  if (compute && compute.computeKind() == ComputeKind::emitter)
+  if (isEmitter(op))
     return "a contraction's or convolution's result";
   return "a reduction's or lookup's result";
 }
@@ -160,7 +164,8 @@ private:
       for (OpOperand &operand : op->getOpOperands())
         if (isDropped(operand.get()))
           operand.set(clone(operand.get(), op, stage, clones));
-      if (endsStage(op)) {
+      // Where a clone must not live on: the large kernels, between which the backward part's stages lie.
+      if (isEmitter(op)) {
         ++stage;
         clones.clear();
       }
@@ -196,7 +201,9 @@ private:
         mapping.map(operand, copy);
       }
       Operation *copy = builder.clone(*op, mapping);
-      if (op->getNumOperands() == 0) // no barrier keeps a generator's clone apart: the attribute does
+      // No barrier keeps a generator's clone apart: the attribute does. A convolution's clone, it says, ends
+      // no stage.
+      if (op->getNumOperands() == 0 || isEmitter(op))
         copy->setAttr("flow.mark", builder.getI64IntegerAttr(stage));
       clones[op->getResult(0)] = copy->getResult(0);
     }

@@ -126,6 +126,9 @@ GroupRunner::~GroupRunner() {
 }
 
 void GroupRunner::place(unsigned result, unsigned operand) {
+  if (apart.empty())
+    apart = bound;
+  bound = apart;
   for (BoundLaunch &launch : bound)
     for (void *&buffer : launch.buffers)
       if (buffer == results[result]->data)

@@ -55,7 +55,7 @@ public:
   const std::vector<BoundLaunch> &launches() const { return bound; }
   /// Results that the kernels allow in an operand's place: (result, operand).
   const std::vector<std::pair<unsigned, unsigned>> &inPlace() const { return shared; }
-  /// Binds a result to an operand's memory from now on.
+  /// Binds a result to an operand's memory from now on, and every other one to its own again.
   void place(unsigned result, unsigned operand);
   uint64_t scratchBytes() const;
   /// Every launch, its units cut at random into ranges run out of order; scratch is filled with NaNs before
@@ -65,7 +65,7 @@ public:
 private:
   std::unique_ptr<mlir::MLIRContext> context;
   std::vector<std::unique_ptr<Memory>> operands, results, temporaries;
-  std::vector<BoundLaunch> bound;
+  std::vector<BoundLaunch> bound, apart; // apart: as they are before a result is placed
   std::vector<std::pair<unsigned, unsigned>> shared;
   void *library = nullptr;
 };

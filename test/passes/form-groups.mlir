@@ -146,3 +146,29 @@ flow.program @columns {
     flow.output "s" %s : tensor<1024xf32>
   }
 }
+
+// -----
+
+// A convolution that is computed again is no border between stages: the loop around it stays one.
+// CHECK-LABEL: flow.program @again
+// CHECK: %[[A:.*]] = flow.group "conv"
+// CHECK: flow.group "loop"(%{{.*}}, %[[A]])
+// CHECK: flow.exp
+// CHECK: flow.reduce sum
+// CHECK: flow.mul
+// CHECK-NOT: flow.group
+!maps = tensor<?x32x28x28xf32, #flow.dims<[B, 32, 28, 28]>>
+!means = tensor<?x32xf32, #flow.dims<[B, 32]>>
+flow.program @again {
+  flow.entry @e infer {
+    %x = flow.input "x" : tensor<?x1x28x28xf32, #flow.dims<[B, 1, 28, 28]>>
+    %g = flow.input "g" : !maps
+    %w = flow.parameter "w" constant(0.5) : tensor<32x1x3x3xf32>
+    %d = flow.exp %g : !maps
+    %a = flow.conv %x, %w by [1, 1] pads [1, 1, 1, 1] {flow.mark = 1 : i64} : tensor<?x1x28x28xf32, #flow.dims<[B, 1, 28, 28]>>, tensor<32x1x3x3xf32> -> !maps
+    %s = flow.reduce sum %a over [2, 3] : !maps -> !means
+    %b = flow.broadcast %s to [0, 1] : !means -> !maps
+    %e = flow.mul %d, %b : !maps
+    flow.output "e" %e : !maps
+  }
+}

@@ -18,10 +18,10 @@
 !maps = tensor<?x64x28x28xf32, #flow.dims<[B, 64, 28, 28]>>
 flow.program @activation {
   flow.entry @train train {
-    %x = flow.input "x" : tensor<?x3x28x28xf32, #flow.dims<[B, 3, 28, 28]>>
-    %w = flow.parameter "w" constant(0.5) : tensor<64x3x3x3xf32>
+    %x = flow.input "x" : tensor<?x8x28x28xf32, #flow.dims<[B, 8, 28, 28]>>
+    %w = flow.parameter "w" constant(0.5) : tensor<64x8x3x3xf32>
     %v = flow.parameter "v" constant(0.5) : tensor<64x64x1x1xf32>
-    %y = flow.conv %x, %w by [1, 1] pads [1, 1, 1, 1] : tensor<?x3x28x28xf32, #flow.dims<[B, 3, 28, 28]>>, tensor<64x3x3x3xf32> -> !maps
+    %y = flow.conv %x, %w by [1, 1] pads [1, 1, 1, 1] : tensor<?x8x28x28xf32, #flow.dims<[B, 8, 28, 28]>>, tensor<64x8x3x3xf32> -> !maps
     %s = flow.sigmoid %y : !maps
     %n = flow.mul %y, %s : !maps
     %z = flow.conv %n, %v by [1, 1] pads [0, 0, 0, 0] : !maps, tensor<64x64x1x1xf32> -> !maps
@@ -30,8 +30,8 @@ flow.program @activation {
     %dz = flow.constant 1.0 : !maps
     %dv = flow.conv_weight_grad %n, %dz by [1, 1] pads [0, 0, 0, 0] : !maps, !maps -> tensor<64x64x1x1xf32>
     flow.assign "v" %dv : tensor<64x64x1x1xf32>
-    %dw = flow.conv_weight_grad %x, %y by [1, 1] pads [1, 1, 1, 1] : tensor<?x3x28x28xf32, #flow.dims<[B, 3, 28, 28]>>, !maps -> tensor<64x3x3x3xf32>
-    flow.assign "w" %dw : tensor<64x3x3x3xf32>
+    %dw = flow.conv_weight_grad %x, %y by [1, 1] pads [1, 1, 1, 1] : tensor<?x8x28x28xf32, #flow.dims<[B, 8, 28, 28]>>, !maps -> tensor<64x8x3x3xf32>
+    flow.assign "w" %dw : tensor<64x8x3x3xf32>
   }
 }
 
@@ -49,10 +49,10 @@ flow.program @activation {
 !maps = tensor<?x64x28x28xf32, #flow.dims<[B, 64, 28, 28]>>
 flow.program @dropout {
   flow.entry @train train {
-    %x = flow.input "x" : tensor<?x3x28x28xf32, #flow.dims<[B, 3, 28, 28]>>
-    %w = flow.parameter "w" constant(0.5) : tensor<64x3x3x3xf32>
+    %x = flow.input "x" : tensor<?x8x28x28xf32, #flow.dims<[B, 8, 28, 28]>>
+    %w = flow.parameter "w" constant(0.5) : tensor<64x8x3x3xf32>
     %v = flow.parameter "v" constant(0.5) : tensor<64x64x1x1xf32>
-    %y = flow.conv %x, %w by [1, 1] pads [1, 1, 1, 1] : tensor<?x3x28x28xf32, #flow.dims<[B, 3, 28, 28]>>, tensor<64x3x3x3xf32> -> !maps
+    %y = flow.conv %x, %w by [1, 1] pads [1, 1, 1, 1] : tensor<?x8x28x28xf32, #flow.dims<[B, 8, 28, 28]>>, tensor<64x8x3x3xf32> -> !maps
     %r = flow.relu %y : !maps
     %u = flow.random uniform 7 -> !maps
     %d = flow.mul %r, %u : !maps
@@ -64,8 +64,8 @@ flow.program @dropout {
     flow.assign "v" %dv : tensor<64x64x1x1xf32>
     %positive = flow.compare gt %r, %dz : !maps
     %count = flow.convert %positive : tensor<?x64x28x28xi1, #flow.dims<[B, 64, 28, 28]>> -> !maps
-    %dw = flow.conv_weight_grad %x, %count by [1, 1] pads [1, 1, 1, 1] : tensor<?x3x28x28xf32, #flow.dims<[B, 3, 28, 28]>>, !maps -> tensor<64x3x3x3xf32>
-    flow.assign "w" %dw : tensor<64x3x3x3xf32>
+    %dw = flow.conv_weight_grad %x, %count by [1, 1] pads [1, 1, 1, 1] : tensor<?x8x28x28xf32, #flow.dims<[B, 8, 28, 28]>>, !maps -> tensor<64x8x3x3xf32>
+    flow.assign "w" %dw : tensor<64x8x3x3xf32>
   }
 }
 
@@ -84,5 +84,47 @@ flow.program @small {
     %g = flow.reduce sum %e over [0] : tensor<?x8xf32, #flow.dims<[B, 8]>> -> tensor<8xf32>
     %n = flow.add %w, %g : tensor<8xf32>
     flow.assign "w" %n : tensor<8xf32>
+  }
+}
+
+// -----
+
+// A first layer's convolution is computed again, once a stage, since it costs no more than its result's way to memory
+// and back; the one behind it is kept.
+// CHECK-LABEL: flow.program @first
+// CHECK: flow.saved = [{bytes = #flow.extent<B * 50176>, op = "flow.conv"
+// CHECK: flow.output "loss"
+// CHECK: %[[X:.*]] = flow.barrier %{{.*}} 1
+// CHECK: %[[W:.*]] = flow.barrier %{{.*}} 1
+// CHECK: %[[Y:.*]] = flow.conv %[[X]], %[[W]] by [1, 1] pads [1, 1, 1, 1] {flow.mark = 1 : i64}
+// CHECK: %[[R:.*]] = flow.relu %[[Y]]
+// CHECK: flow.conv_weight_grad %[[R]]
+// CHECK: flow.conv_input_grad
+// CHECK: flow.conv %{{.*}} {flow.mark = 3 : i64}
+// CHECK: flow.relu
+// CHECK: flow.conv_weight_grad
+!image = tensor<?x1x28x28xf32, #flow.dims<[B, 1, 28, 28]>>
+!maps = tensor<?x64x28x28xf32, #flow.dims<[B, 64, 28, 28]>>
+!half = tensor<?x64x14x14xf32, #flow.dims<[B, 64, 14, 14]>>
+flow.program @first {
+  flow.entry @train train {
+    %x = flow.input "x" : !image
+    %w = flow.parameter "w" constant(0.5) : tensor<64x1x3x3xf32>
+    %v = flow.parameter "v" constant(0.5) : tensor<64x64x2x2xf32>
+    %y = flow.conv %x, %w by [1, 1] pads [1, 1, 1, 1] : !image, tensor<64x1x3x3xf32> -> !maps
+    %r = flow.relu %y : !maps
+    %z = flow.conv %r, %v by [2, 2] pads [0, 0, 0, 0] : !maps, tensor<64x64x2x2xf32> -> !half
+    %q = flow.mul %z, %z : !half
+    %loss = flow.reduce sum %q over [0, 1, 2, 3] : !half -> tensor<f32>
+    flow.output "loss" %loss : tensor<f32>
+    %dz = flow.add %z, %z : !half
+    %dv = flow.conv_weight_grad %r, %dz by [2, 2] pads [0, 0, 0, 0] : !maps, !half -> tensor<64x64x2x2xf32>
+    flow.assign "v" %dv : tensor<64x64x2x2xf32>
+    %dr = flow.conv_input_grad %dz, %v by [2, 2] pads [0, 0, 0, 0] : !half, tensor<64x64x2x2xf32> -> !maps
+    %zero = flow.constant 0.0 : !maps
+    %positive = flow.compare gt %r, %zero : !maps
+    %dy = flow.select %positive, %dr, %zero : !maps
+    %dw = flow.conv_weight_grad %x, %dy by [1, 1] pads [1, 1, 1, 1] : !image, !maps -> tensor<64x1x3x3xf32>
+    flow.assign "w" %dw : tensor<64x1x3x3xf32>
   }
 }
