@@ -177,6 +177,16 @@ FailureOr<Tensor> Expander::declare(Operation *owner, StringRef path, ArrayRef<i
   auto type = RankedTensorType::get(shape, builder.getF32Type());
   auto it = declared.find(path);
   if (it == declared.end()) {
+    if (init.getKind() != flow::InitKind::constant) {
+      auto [other, fresh] = initialStreams.try_emplace(moert::philoxStream(path), path);
+      if (!fresh) {
+        InFlightDiagnostic diag = owner->emitError()
+                                  << "expected initial values of their own, found that '" << path << "' and '"
+                                  << other->second << "' share a random stream; rename one of them";
+        diag.attachNote(declared[other->second].owner->getLoc()) << "the other one is here";
+        return diag;
+      }
+    }
     Location at = loc(owner);
     Value value = atFront([&]() -> Value {
       return flow::ParameterOp::create(builder, at, type, builder.getStringAttr(path), init, frozen);

@@ -8,6 +8,7 @@
 #include "runtime/data/Npy.h"
 #include "runtime/train/Safetensors.h"
 #include <cstring>
+#include <map>
 
 using namespace mlir;
 using moert::fb::ElementType;
@@ -55,6 +56,63 @@ moert::Result<std::pair<std::string, std::string>> namedFile(const std::string &
   return std::pair(argument.substr(0, at), argument.substr(at + 2));
 }
 
+using Files = std::map<std::string, std::string>; // by the name of an input
+
+std::string shapeText(llvm::ArrayRef<int64_t> shape) {
+  std::string text = "[";
+  for (int64_t extent : shape)
+    text += (text.size() > 1 ? ", " : "") + std::to_string(extent);
+  return text + "]";
+}
+
+/// What the entry reads is in the files, in its shape: the evaluator would blame the model's text.
+moert::Status checkBindings(flow::EntryOp entry, const flow::Bindings &bindings, const Files &files,
+                            const std::string &parameters) {
+  moert::Status status;
+  std::vector<std::string> inputs, tensors;
+  for (auto &[name, array] : bindings.states)
+    tensors.push_back(name);
+  auto check = [&](mlir::Value value, llvm::StringRef what, const std::string &name,
+                   const std::map<std::string, flow::Array> &from, const std::string &path) {
+    auto found = from.find(name);
+    auto shape = flow::shapeOf(value.getType(), bindings.setting.symbols);
+    if (!status.ok() || found == from.end() || !shape || llvm::ArrayRef(found->second.shape) == llvm::ArrayRef(*shape))
+      return;
+    status = moert::invalidInput(path, ": expected ", shapeText(*shape), " for ", what.str(), " '", name,
+                                 "', found ", shapeText(found->second.shape));
+  };
+  // One that another entry has is given for all of them alike.
+  entry->getParentOp()->walk([&](flow::InputOp input) {
+    if (std::string name = input.getName().str(); !llvm::is_contained(inputs, name))
+      inputs.push_back(name);
+  });
+  for (auto &[name, path] : files)
+    if (!llvm::is_contained(inputs, name))
+      return moert::invalidInput("the model has no input '", name, "'", moert::suggestion(name, inputs));
+  entry.walk([&](mlir::Operation *op) {
+    if (auto input = llvm::dyn_cast<flow::InputOp>(op)) {
+      std::string name = input.getName().str();
+      if (status.ok() && !files.count(name))
+        status = moert::usageError("expected --input ", name, "=@file.npy for entry '", entry.getSymName().str(), "'");
+      else if (files.count(name))
+        check(input.getY(), "input", name, bindings.inputs, files.at(name));
+      return;
+    }
+    llvm::StringRef path;
+    if (auto parameter = llvm::dyn_cast<flow::ParameterOp>(op))
+      path = parameter.getPath();
+    else if (auto state = llvm::dyn_cast<flow::StateOp>(op))
+      path = state.getPath();
+    else
+      return;
+    if (status.ok() && !bindings.states.count(path.str()))
+      status = moert::invalidInput(parameters, ": expected a tensor '", path.str(), "', found none",
+                                   moert::suggestion(path.str(), tensors));
+    check(op->getResult(0), "tensor", path.str(), bindings.states, parameters);
+  });
+  return status;
+}
+
 } // namespace
 
 moert::Status evaluateModule(ModuleOp module, const EvaluateOptions &options) {
@@ -66,7 +124,7 @@ moert::Status evaluateModule(ModuleOp module, const EvaluateOptions &options) {
       entry = each;
   });
   if (!entry)
-    return moert::usageError("the model has no entry '", options.entry, "'",
+    return moert::invalidInput("the model has no entry '", options.entry, "'",
                              moert::suggestion(options.entry, names));
 
   flow::Bindings bindings;
@@ -79,6 +137,7 @@ moert::Status evaluateModule(ModuleOp module, const EvaluateOptions &options) {
     bindings.states[tensor.name] = std::move(array);
   }
   int64_t rows = 0;
+  Files files;
   for (const std::string &argument : options.inputs) {
     MOERT_ASSIGN(auto input, namedFile(argument, "--input"));
     MOERT_ASSIGN(moert::NpyArray read, moert::readNpy(input.second));
@@ -89,12 +148,14 @@ moert::Status evaluateModule(ModuleOp module, const EvaluateOptions &options) {
                                  " rows as in the inputs before it, found ", here);
     rows = here;
     bindings.inputs[input.first] = std::move(array);
+    files[input.first] = input.second;
   }
   if (options.domains < 1 || rows % options.domains)
     return moert::invalidInput("expected rows that ", options.domains, " domains divide, found ", rows);
   bindings.setting.symbols.D = options.domains;
   bindings.setting.symbols.N = std::max<int64_t>(1, rows / options.domains);
 
+  MOERT_TRY(checkBindings(entry, bindings, files, options.parameters));
   FailureOr<flow::Evaluation> result = flow::evaluate(entry, bindings);
   if (failed(result))
     return moert::Status(moert::Code::invalid_input, "");
@@ -105,7 +166,7 @@ moert::Status evaluateModule(ModuleOp module, const EvaluateOptions &options) {
     MOERT_ASSIGN(auto output, namedFile(argument, "--output"));
     auto it = result->outputs.find(output.first);
     if (it == result->outputs.end())
-      return moert::usageError("entry '", options.entry, "' has no output '", output.first, "'",
+      return moert::invalidInput("entry '", options.entry, "' has no output '", output.first, "'",
                                moert::suggestion(output.first, known));
     MOERT_TRY(moert::writeNpy(output.second, ElementType::f64, it->second.shape,
                               std::as_bytes(std::span(it->second.data))));

@@ -21,44 +21,16 @@ std::string count(double value) {
     if (value >= 10000)
       value /= 1000, unit = next;
   std::string out;
-  llvm::raw_string_ostream(out) << llvm::format(*unit ? "%.1f %s" : "%.0f%s", value, unit);
+  llvm::raw_string_ostream(out) << llvm::format(*unit ? "%.1f %s" : "%.0f %s", value, unit);
   return out;
 }
 
-moert::Result<Json> describe(const moert::Program &program, moert::Binding binding, int threads) {
+/// The entries of one target: what they launch and take.
+moert::Result<Json> describeTarget(const moert::Program &program, uint32_t number, moert::Binding binding,
+                                   int threads) {
   const fb::Program &table = program.table();
-  Json out;
-  out["program"] = std::string(program.name());
-  out["compiler"] = table.compiler() ? table.compiler()->str() : "";
-  out["digest"] = program.digest();
-  out["file_bytes"] = program.fileBytes();
-  Json &config = out["config"] = Json::object();
-  for (const fb::KeyValue *choice : *table.config())
-    config[choice->key()->str()] = choice->value()->str();
-  if (table.optimizer())
-    out["optimizer"] = table.optimizer()->str();
-  Json &scalars = out["scalars"] = Json::object();
-  for (const fb::Scalar *scalar : *table.scalars())
-    if (scalar->kind() == fb::ScalarKind::recipe)
-      scalars[scalar->key()->str()] = scalar->fallback();
-
-  Json &parameters = out["parameters"] = Json::array();
-  uint64_t total = 0;
-  for (const fb::State *state : *table.states()) {
-    if (state->kind() != fb::StateKind::parameter)
-      continue;
-    uint64_t elements = 1;
-    Json shape = Json::array();
-    for (int64_t extent : *state->shape())
-      shape.push_back(extent), elements *= extent;
-    parameters.push_back({{"path", state->path()->str()}, {"shape", shape}, {"count", elements}});
-    total += elements;
-  }
-  out["parameters_total"] = total;
-  out["batch"] = std::to_string(binding.domains) + "x" + std::to_string(binding.rows);
-
-  const fb::Target &target = *table.targets()->Get(0);
-  out["target"] = {{"name", target.name()->str()}, {"level", target.level()->str()}};
+  const fb::Target &target = *table.targets()->Get(number);
+  Json out = {{"name", target.name()->str()}, {"level", target.level()->str()}};
   Json &entries = out["entries"] = Json::array();
   uint64_t peak = 0;
   for (const fb::Entry *entry : *table.entries()) {
@@ -76,7 +48,7 @@ moert::Result<Json> describe(const moert::Program &program, moert::Binding bindi
     if (entry->kind() == fb::EntryKind::infer)
       bound = {1, binding.domains * binding.rows};
     MOERT_ASSIGN(moert::Session::MemoryUse use,
-                 moert::memoryUse(program, 0, entry->name()->str(), bound, threads));
+                 moert::memoryUse(program, number, entry->name()->str(), bound, threads));
     peak = std::max<uint64_t>(peak, use.total());
     Json item = {{"name", entry->name()->str()},
                  {"kind", fb::EnumNameEntryKind(entry->kind())},
@@ -117,28 +89,61 @@ moert::Result<Json> describe(const moert::Program &program, moert::Binding bindi
   return out;
 }
 
-void print(const Json &info, llvm::raw_ostream &os) {
+moert::Result<Json> describe(const moert::Program &program, moert::Binding binding, int threads) {
+  const fb::Program &table = program.table();
+  Json out;
+  out["program"] = std::string(program.name());
+  out["compiler"] = table.compiler() ? table.compiler()->str() : "";
+  out["digest"] = program.digest();
+  out["file_bytes"] = program.fileBytes();
+  Json &config = out["config"] = Json::object();
+  for (const fb::KeyValue *choice : *table.config())
+    config[choice->key()->str()] = choice->value()->str();
+  if (table.optimizer())
+    out["optimizer"] = table.optimizer()->str();
+  Json &scalars = out["scalars"] = Json::object();
+  for (const fb::Scalar *scalar : *table.scalars())
+    if (scalar->kind() == fb::ScalarKind::recipe)
+      scalars[scalar->key()->str()] = scalar->fallback();
+
+  Json &parameters = out["parameters"] = Json::array();
+  uint64_t total = 0;
+  for (const fb::State *state : *table.states()) {
+    if (state->kind() != fb::StateKind::parameter)
+      continue;
+    uint64_t elements = 1;
+    Json shape = Json::array();
+    for (int64_t extent : *state->shape())
+      shape.push_back(extent), elements *= extent;
+    parameters.push_back({{"path", state->path()->str()}, {"shape", shape}, {"count", elements}});
+    total += elements;
+  }
+  out["parameters_total"] = total;
+  out["batch"] = std::to_string(binding.domains) + "x" + std::to_string(binding.rows);
+
+  // The first target's as the program's, for scripts; all of them beside.
+  Json targets = Json::array();
+  for (uint32_t i = 0; i < table.targets()->size(); ++i) {
+    MOERT_ASSIGN(Json target, describeTarget(program, i, binding, threads));
+    if (i == 0) {
+      out["target"] = {{"name", target["name"]}, {"level", target["level"]}};
+      out["entries"] = target["entries"];
+      out["peak_bytes"] = target["peak_bytes"];
+    }
+    targets.push_back(target);
+  }
+  out["targets"] = targets;
+  return out;
+}
+
+void printTarget(const Json &target, const std::string &batch, bool named, llvm::raw_ostream &os) {
   auto text = [](const Json &value) { return value.get<std::string>(); };
   auto mib = [](const Json &value) { return llvm::format("%.1f MiB", value.get<double>() / (1 << 20)); };
-  os << text(info["program"]) << ", compiled by moec " << text(info["compiler"]) << " for "
-     << text(info["target"]["name"]) << " (" << text(info["target"]["level"]) << ")\n";
-  for (auto &[key, value] : info["config"].items())
-    os << "  " << key << " = " << text(value) << "\n";
-  os << "\nparameters: " << info["parameters_total"].get<uint64_t>() << "\n";
-  for (const Json &parameter : info["parameters"]) {
-    std::string shape;
-    for (const Json &extent : parameter["shape"])
-      shape += (shape.empty() ? "" : " x ") + extent.dump();
-    os << llvm::format("  %-48s %-20s %10llu\n", text(parameter["path"]).c_str(), shape.c_str(),
-                       (unsigned long long)parameter["count"].get<uint64_t>());
-  }
-  if (!info["scalars"].empty()) {
-    os << "\nrecipe:\n";
-    for (auto &[key, value] : info["scalars"].items())
-      os << llvm::format("  %-48s %g\n", key.c_str(), value.get<double>());
-  }
-  os << "\nat a batch of " << text(info["batch"]) << ":\n";
-  for (const Json &entry : info["entries"]) {
+  os << "\nat a batch of " << batch;
+  if (named)
+    os << " on " << text(target["name"]) << " (" << text(target["level"]) << ")";
+  os << ":\n";
+  for (const Json &entry : target["entries"]) {
     os << "  " << text(entry["name"]) << " (" << text(entry["kind"])
        << (entry.contains("objective") ? ", " + text(entry["objective"]) : "")
        << "): " << count(entry["flops_per_image"].get<double>()) << "FLOP an image ("
@@ -156,6 +161,32 @@ void print(const Json &info, llvm::raw_ostream &os) {
       os << "      " << llvm::format("%-44s ", text(value["name"]).c_str()) << mib(value["bytes"]) << "  "
          << text(value["reason"]) << "\n";
   }
+}
+
+void print(const Json &info, llvm::raw_ostream &os) {
+  auto text = [](const Json &value) { return value.get<std::string>(); };
+  std::string levels;
+  for (const Json &target : info["targets"])
+    levels += (levels.empty() ? "" : ", ") + text(target["name"]) + " (" + text(target["level"]) + ")";
+  os << text(info["program"]) << ", compiled by moec " << text(info["compiler"]) << " for "
+     << levels << "\n";
+  for (auto &[key, value] : info["config"].items())
+    os << "  " << key << " = " << text(value) << "\n";
+  os << "\nparameters: " << info["parameters_total"].get<uint64_t>() << "\n";
+  for (const Json &parameter : info["parameters"]) {
+    std::string shape;
+    for (const Json &extent : parameter["shape"])
+      shape += (shape.empty() ? "" : " x ") + extent.dump();
+    os << llvm::format("  %-48s %-20s %10llu\n", text(parameter["path"]).c_str(), shape.c_str(),
+                       (unsigned long long)parameter["count"].get<uint64_t>());
+  }
+  if (!info["scalars"].empty()) {
+    os << "\nrecipe:\n";
+    for (auto &[key, value] : info["scalars"].items())
+      os << llvm::format("  %-48s %g\n", key.c_str(), value.get<double>());
+  }
+  for (const Json &target : info["targets"])
+    printTarget(target, text(info["batch"]), info["targets"].size() > 1, os);
 }
 
 } // namespace

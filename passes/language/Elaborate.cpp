@@ -59,9 +59,14 @@ LogicalResult Elaboration::findModel() {
     }
     model = each;
   }
-  if (!model)
-    return module.emitError()
-           << "expected a model, found none: write 'moe.model @name(%image: image[3, 224, 224]) { ... }'";
+  if (!model) {
+    // The parser puts the module of a text before its first line.
+    Location at = module.getLoc();
+    if (auto file = at->findInstanceOf<FileLineColLoc>(); file && file.getLine() == 0)
+      at = FileLineColLoc::get(file.getFilename(), 1, 1);
+    return emitError(at) << "expected a model, found none: write 'moe.model @name(%image: image[3, 224, 224]) { "
+                            "... }'";
+  }
   for (EntryOp entry : model.getBody().getOps<EntryOp>())
     return entry.emitError()
            << "entry '@" << entry.getSymName()
@@ -311,12 +316,31 @@ LogicalResult Elaboration::buildEntry(StringRef name, flow::EntryKind kind) {
   return success();
 }
 
+/// The files that the module's symbols are from, for a command line: separated by blanks, quoted where a name
+/// needs it. The model's own file alone where all of them are more than a program may record.
+static std::string sourceFiles(ModuleOp module, ModelOp model) {
+  auto shown = [](StringRef name) {
+    bool plain = llvm::all_of(name, [](char c) { return llvm::isAlnum(c) || StringRef("/._-+,:@%=~").contains(c); });
+    return plain && !name.empty() ? name.str() : "'" + name.str() + "'";
+  };
+  llvm::SetVector<StringRef> names;
+  for (Operation &op : *module.getBody())
+    if (auto file = op.getLoc()->findInstanceOf<FileLineColLoc>())
+      names.insert(file.getFilename().getValue());
+  constexpr size_t longest = 4096; // of a program's texts
+  std::string all;
+  for (StringRef name : names)
+    all += (all.empty() ? "" : " ") + shown(name);
+  auto own = model.getLoc()->findInstanceOf<FileLineColLoc>();
+  return all.size() <= longest || !own ? all : shown(own.getFilename().getValue());
+}
+
 /// What was chosen at compile time, for the program's records.
 DictionaryAttr Elaboration::config(MLIRContext *context) {
   Builder b(context);
   SmallVector<NamedAttribute> list{b.getNamedAttr("objective", b.getStringAttr(options.objective))};
-  if (auto file = model.getLoc()->findInstanceOf<FileLineColLoc>())
-    list.push_back(b.getNamedAttr("source", file.getFilename()));
+  if (std::string source = sourceFiles(module, model); !source.empty())
+    list.push_back(b.getNamedAttr("source", b.getStringAttr(source)));
   for (auto param : model.getParams().getAsRange<ParamAttr>())
     list.push_back(b.getNamedAttr(param.getName(), b.getStringAttr(env.names[param.getName()].str())));
   return b.getDictionaryAttr(list);

@@ -191,11 +191,13 @@ LogicalResult LowerToPlan::target(flow::ProgramOp program, StringRef name) {
 
 LogicalResult LowerToPlan::lower(flow::ProgramOp program) {
   builder = std::make_unique<OpBuilder>(program);
-  auto config = program->getAttrOfType<DictionaryAttr>("config");
+  NamedAttrList config(program->getAttrOfType<DictionaryAttr>("config"));
+  if (!targets.empty()) // so that the command can be printed again
+    config.set("target", builder->getStringAttr(llvm::join(targets.begin(), targets.end(), " ")));
   auto op = plan::ProgramOp::create(*builder, program.getLoc(), builder->getStringAttr(program.getSymName()),
                                     program->getAttrOfType<StringAttr>("optimizer"),
                                     builder->getStringAttr(version()),
-                                    config ? config : builder->getDictionaryAttr({}));
+                                    config.getDictionary(&getContext()));
   builder->setInsertionPointToStart(&op.getBody().emplaceBlock());
   if (failed(states(program)) || failed(scalars(program)))
     return failure();

@@ -24,8 +24,16 @@ std::string compileCommand(const Program &program,
   }
   std::string command =
       concat("moec compile ", program.config("source").value_or("MODEL.mlir"), " -o ", program.path());
-  for (auto &[key, value] : choices)
-    command += key.starts_with("--") ? concat(" ", key, "=", value) : concat(" -D", key, "=", value);
+  for (auto &[key, value] : choices) {
+    if (key != "--target") {
+      command += key.starts_with("--") ? concat(" ", key, "=", value) : concat(" -D", key, "=", value);
+      continue;
+    }
+    for (size_t begin = 0, end; begin < value.size(); begin = end + 1) { // one option a target
+      end = std::min(value.find(' ', begin), value.size());
+      command += concat(" --target=", value.substr(begin, end - begin));
+    }
+  }
   return command;
 }
 

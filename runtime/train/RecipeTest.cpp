@@ -1,5 +1,6 @@
 // What a recipe accepts, and what it says about the rest.
 #include "runtime/train/Recipe.h"
+#include "runtime/train/CompileCommand.h"
 #include "test/support/TestProgram.h"
 
 #include <gtest/gtest.h>
@@ -120,6 +121,21 @@ TEST(Recipe, BindsToTheProgram) {
   EXPECT_TRUE(bindFailure("[aux]\nentropi = 1").find("did you mean 'aux.entropy'") != std::string::npos);
   EXPECT_TRUE(bindFailure("[optimizer]\nkind = \"adam\"").find("moec compile") != std::string::npos);
   EXPECT_TRUE(bindFailure("[optimizer]\nkind = \"adam\"").find("--optimizer=adam") != std::string::npos);
+}
+
+TEST(Recipe, ACommandNamesEveryTarget) {
+  auto made = test::testProgram();
+  for (auto [key, value] : {std::pair("target", "cpu:x86-64-v3 cpu"), std::pair("source", "a.mlir 'b c.mlir'")}) {
+    made.table.config.push_back(std::make_unique<moe::fb::KeyValueT>());
+    made.table.config.back()->key = key;
+    made.table.config.back()->value = value;
+  }
+  auto program = Program::verify(made.encode(), "test.moe");
+  ASSERT_TRUE(program.ok()) << program.status().message();
+  std::string command = compileCommand(**program, {{"classes", "7"}});
+  EXPECT_TRUE(command.starts_with("moec compile a.mlir 'b c.mlir' -o test.moe ")) << command;
+  EXPECT_NE(command.find(" --target=cpu:x86-64-v3 --target=cpu"), std::string::npos) << command;
+  EXPECT_NE(command.find(" -Dclasses=7"), std::string::npos) << command;
 }
 
 TEST(Recipe, TextReadsBack) {

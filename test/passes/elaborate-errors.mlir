@@ -260,3 +260,12 @@ moe.model @m(%x: vector[65536]) {
   %y = mul %column, %x
   return logits = %y
 }
+// -----
+// The two names have one FNV-1a hash, and so have all paths that begin with them: their numbers would be the same.
+moe.model @m(%x: vector[8]) {
+  // expected-note@+1 {{the other one is here}}
+  %a = linear @costarring(%x) to 8
+  // expected-error@+1 {{expected initial values of their own, found that 'liquid.weight' and 'costarring.weight' share a random stream; rename one of them}}
+  %b = linear @liquid(%a) to 3
+  return logits = %b
+}

@@ -4,7 +4,7 @@
 // A state is written over where all reads precede the write, in the writing launch itself by a kernel that works in
 // place. The gradient dies there, but its buffer is nobody's: both results go to states.
 // CHECK-LABEL: plan.program "update" optimizer "sgd"
-// CHECK-SAME: config {classes = "10"}
+// CHECK-SAME: config {classes = "10", target = "cpu:x86-64-v3"}
 // CHECK: state "w" parameter f32[4] uniform(-5.000000e-01, 5.000000e-01) stream [[#]]
 // CHECK: state "m:w" optimizer f32[4] constant(0.000000e+00, 0.000000e+00) stream [[#]] of "w"
 // CHECK: scalar "optimizer.lr" recipe 1.000000e-03
