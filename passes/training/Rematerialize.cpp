@@ -79,10 +79,10 @@ bool isCheap(Operation *op) {
 }
 
 StringRef reason(Operation *op) {
-  if (isCheap(op))
-    return "the rest is computed again from it";
   if (isEmitter(op))
     return "a contraction's or convolution's result";
+  if (isCheap(op))
+    return "the rest is computed again from it";
   return "a reduction's or lookup's result";
 }
 
@@ -117,6 +117,7 @@ private:
     MinimumCut cut;
     unsigned source = cut.addNode(), sink = cut.addNode();
     llvm::MapVector<Value, unsigned> node; // the node before the cut of a value; the one behind follows it
+    DenseSet<Value> behindEmitter;         // what computing again may include a contraction or convolution
     bool large = false;
     for (Operation &op : block) {
       if (!forward.contains(&op) || op.getNumResults() != 1 || isAtHand(&op))
@@ -127,11 +128,17 @@ private:
       unsigned before = cut.addNode(), behind = cut.addNode();
       node[value] = before;
       cut.addEdge(before, behind, referenceBytes(value));
-      if (!isCheap(&op))
+      // One of them at most: each stage would compute a row of layers again from the first on.
+      bool far = llvm::any_of(op.getOperands(), [&](Value x) { return behindEmitter.contains(x); });
+      if (!isCheap(&op) || (isEmitter(&op) && far)) {
         cut.addEdge(source, before, MinimumCut::unlimited);
-      for (Value operand : op.getOperands())
-        if (auto known = node.find(operand); known != node.end() && isCheap(&op))
-          cut.addEdge(known->second + 1, before, MinimumCut::unlimited);
+      } else {
+        if (isEmitter(&op) || far)
+          behindEmitter.insert(value);
+        for (Value operand : op.getOperands())
+          if (auto known = node.find(operand); known != node.end())
+            cut.addEdge(known->second + 1, before, MinimumCut::unlimited);
+      }
       if (isRead(value)) {
         cut.addEdge(behind, sink, MinimumCut::unlimited);
         large = true;

@@ -128,3 +128,30 @@ flow.program @first {
     flow.assign "w" %dw : tensor<64x1x3x3xf32>
   }
 }
+
+// -----
+
+// Of a row of such convolutions only the first is computed again: each stage would begin with the image.
+// CHECK-LABEL: flow.program @row
+// CHECK: flow.saved = [{bytes = #flow.extent<B * 50176>, op = "flow.conv"
+// CHECK-SAME: why = "a contraction's or convolution's result"}]
+// CHECK: flow.output "loss"
+// CHECK: flow.conv %{{.*}}, %{{.*}} by [1, 1] pads [1, 1, 1, 1] {flow.mark
+// CHECK-NOT: pads [0, 0, 0, 0] {flow.mark
+!image = tensor<?x1x28x28xf32, #flow.dims<[B, 1, 28, 28]>>
+!maps = tensor<?x16x28x28xf32, #flow.dims<[B, 16, 28, 28]>>
+flow.program @row {
+  flow.entry @train train {
+    %x = flow.input "x" : !image
+    %w = flow.parameter "w" constant(0.5) : tensor<16x1x3x3xf32>
+    %v = flow.parameter "v" constant(0.5) : tensor<16x16x1x1xf32>
+    %y = flow.conv %x, %w by [1, 1] pads [1, 1, 1, 1] : !image, tensor<16x1x3x3xf32> -> !maps
+    %z = flow.conv %y, %v by [1, 1] pads [0, 0, 0, 0] : !maps, tensor<16x16x1x1xf32> -> !maps
+    %q = flow.mul %z, %z : !maps
+    %loss = flow.reduce sum %q over [0, 1, 2, 3] : !maps -> tensor<f32>
+    flow.output "loss" %loss : tensor<f32>
+    %dz = flow.add %z, %z : !maps
+    %dv = flow.conv_weight_grad %y, %dz by [1, 1] pads [0, 0, 0, 0] : !maps, !maps -> tensor<16x16x1x1xf32>
+    flow.assign "v" %dv : tensor<16x16x1x1xf32>
+  }
+}
