@@ -48,6 +48,21 @@ std::string rankOf(AffineExpr factor) {
   return textOf(factor);
 }
 
+/// Coefficients stay between -INT64_MAX and INT64_MAX: what is larger stays there, and verifiers refuse a type
+/// with such a size (Verify.cpp).
+int64_t addSaturated(int64_t a, int64_t b) {
+  int64_t sum;
+  if (llvm::AddOverflow(a, b, sum))
+    return a < 0 ? -INT64_MAX : INT64_MAX;
+  return std::max(sum, -INT64_MAX);
+}
+int64_t mulSaturated(int64_t a, int64_t b) {
+  int64_t product;
+  if (llvm::MulOverflow(a, b, product))
+    return (a < 0) != (b < 0) ? -INT64_MAX : INT64_MAX;
+  return std::max(product, -INT64_MAX);
+}
+
 void addTerm(Sum &sum, Factors factors, int64_t coefficient) {
   if (coefficient == 0)
     return;
@@ -57,7 +72,7 @@ void addTerm(Sum &sum, Factors factors, int64_t coefficient) {
     key += rankOf(factor) + "*";
   Term &term = sum[key];
   term.factors = factors;
-  term.coefficient += coefficient;
+  term.coefficient = addSaturated(term.coefficient, coefficient);
   if (term.coefficient == 0)
     sum.erase(key);
 }
@@ -66,7 +81,7 @@ void addScaled(Sum &sum, const Sum &other, const Term &by) {
   for (auto &[key, term] : other) {
     Factors factors = term.factors;
     llvm::append_range(factors, by.factors);
-    addTerm(sum, factors, term.coefficient * by.coefficient);
+    addTerm(sum, factors, mulSaturated(term.coefficient, by.coefficient));
   }
 }
 
@@ -236,12 +251,26 @@ Extent Extent::of(Type type, unsigned axis) {
   return constant(type.getContext(), tensor.getDimSize(axis));
 }
 
-Extent Extent::operator+(Extent other) const { return fromAffine(expr + other.expr); }
-Extent Extent::operator-(Extent other) const { return fromAffine(expr - other.expr); }
-Extent Extent::operator*(Extent other) const { return fromAffine(expr * other.expr); }
-Extent Extent::operator+(int64_t other) const { return fromAffine(expr + other); }
-Extent Extent::operator-(int64_t other) const { return fromAffine(expr - other); }
-Extent Extent::operator*(int64_t other) const { return fromAffine(expr * other); }
+// On sums and not on affine expressions, whose own folding does not look for overflow.
+Extent Extent::operator+(Extent other) const {
+  Sum sum = sumOf(expr);
+  addScaled(sum, sumOf(other.expr), Term{{}, 1});
+  return Extent(affineOf(sum, getContext()));
+}
+Extent Extent::operator-(Extent other) const {
+  Sum sum = sumOf(expr);
+  addScaled(sum, sumOf(other.expr), Term{{}, -1});
+  return Extent(affineOf(sum, getContext()));
+}
+Extent Extent::operator*(Extent other) const {
+  Sum left = sumOf(expr), sum;
+  for (auto &[key, term] : sumOf(other.expr))
+    addScaled(sum, left, term);
+  return Extent(affineOf(sum, getContext()));
+}
+Extent Extent::operator+(int64_t other) const { return *this + constant(getContext(), other); }
+Extent Extent::operator-(int64_t other) const { return *this - constant(getContext(), other); }
+Extent Extent::operator*(int64_t other) const { return *this * constant(getContext(), other); }
 Extent Extent::floordiv(int64_t other) const { return floordiv(constant(getContext(), other)); }
 Extent Extent::ceildiv(int64_t other) const { return ceildiv(constant(getContext(), other)); }
 Extent Extent::floordiv(Extent other) const {

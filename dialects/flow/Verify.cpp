@@ -3,6 +3,7 @@
 // forms, so equality of extents is equality of objects.
 #include "dialects/flow/Flow.h"
 #include "llvm/ADT/SmallSet.h"
+#include "llvm/Support/MathExtras.h"
 
 using namespace mlir;
 using namespace flow;
@@ -12,14 +13,89 @@ namespace {
 int64_t rankOf(Value value) { return cast<RankedTensorType>(value.getType()).getRank(); }
 Type elementOf(Value value) { return cast<RankedTensorType>(value.getType()).getElementType(); }
 
-/// What is wrong with a dynamic extent that has no expression, if anything: nothing else can be said about
-/// it.
+/// At most how many units of its symbols' products a size has: the number that must fit 64 bits.
+uint64_t magnitude(AffineExpr expression) {
+  if (auto constant = dyn_cast<AffineConstantExpr>(expression))
+    return constant.getValue() < 0 ? -uint64_t(constant.getValue()) : uint64_t(constant.getValue());
+  auto binary = dyn_cast<AffineBinaryOpExpr>(expression);
+  if (!binary)
+    return 1;
+  uint64_t l = magnitude(binary.getLHS()), r = magnitude(binary.getRHS());
+  return binary.getKind() == AffineExprKind::Add   ? llvm::SaturatingAdd(l, r)
+         : binary.getKind() == AffineExprKind::Mul ? llvm::SaturatingMultiply(l, r)
+                                                   : std::max(l, r);
+}
+
+/// The least value of a size over all batches, where it can be told: symbols are 1 or more and unbounded.
+struct Bounds {
+  std::optional<int64_t> low, high; // none: unbounded
+};
+Bounds boundsOf(AffineExpr expression) {
+  if (auto constant = dyn_cast<AffineConstantExpr>(expression))
+    return {constant.getValue(), constant.getValue()};
+  auto binary = dyn_cast<AffineBinaryOpExpr>(expression);
+  if (!binary)
+    return {1, std::nullopt};
+  Bounds l = boundsOf(binary.getLHS()), r = boundsOf(binary.getRHS());
+  auto both = [](auto fold, std::optional<int64_t> a, std::optional<int64_t> b) -> std::optional<int64_t> {
+    int64_t result;
+    return !a || !b || fold(*a, *b, result) ? std::nullopt : std::optional(result);
+  };
+  auto add = [](int64_t a, int64_t b, int64_t &sum) { return llvm::AddOverflow(a, b, sum); };
+  auto mul = [](int64_t a, int64_t b, int64_t &product) { return llvm::MulOverflow(a, b, product); };
+  if (binary.getKind() == AffineExprKind::Add)
+    return {both(add, l.low, r.low), both(add, l.high, r.high)};
+  if (binary.getKind() == AffineExprKind::Mul) { // the normal form has a constant on the right
+    if (r.high && *r.high <= 0 && r.low)
+      return {both(mul, l.high, r.low), both(mul, l.low, r.high)};
+    if (l.low && *l.low >= 0 && r.low && *r.low >= 0)
+      return {both(mul, l.low, r.low), both(mul, l.high, r.high)};
+    return {};
+  }
+  return l.low && *l.low >= 0 ? Bounds{0, l.high} : Bounds{}; // a quotient; its divisor is positive
+}
+
+/// A sum that is at most the given one and has fewer quotients that are taken away: k * floor(P, k) is at most
+/// P, and k * ceil(P, k) at most P + k - 1.
+AffineExpr withoutQuotients(AffineExpr sum) {
+  auto binary = dyn_cast<AffineBinaryOpExpr>(sum);
+  if (binary && binary.getKind() == AffineExprKind::Add)
+    return withoutQuotients(binary.getLHS()) + withoutQuotients(binary.getRHS());
+  if (!binary || binary.getKind() != AffineExprKind::Mul)
+    return sum;
+  auto by = dyn_cast<AffineConstantExpr>(binary.getRHS());
+  auto quotient = dyn_cast<AffineBinaryOpExpr>(binary.getLHS());
+  auto k = quotient ? dyn_cast<AffineConstantExpr>(quotient.getRHS()) : AffineConstantExpr();
+  bool floor = quotient && quotient.getKind() == AffineExprKind::FloorDiv;
+  if (!by || !k || by.getValue() >= 0 || k.getValue() < 1 || by.getValue() % k.getValue() ||
+      (!floor && quotient.getKind() != AffineExprKind::CeilDiv))
+    return sum;
+  return (quotient.getLHS() + (floor ? 0 : k.getValue() - 1)) * (by.getValue() / k.getValue());
+}
+
+/// Are there `least` elements in `there` for every batch?
+bool holds(Extent there, Extent least) {
+  AffineExpr slack = (there - least).affine();
+  for (AffineExpr each : {slack, Extent::fromAffine(withoutQuotients(slack)).affine()})
+    if (auto low = boundsOf(each).low; low && *low >= 0)
+      return true;
+  return false;
+}
+
+/// What is wrong with the sizes of a type, if anything: one that is dynamic has an expression, and all of them
+/// multiplied fit 64 bits. Nothing else can be said about a type before.
 LogicalResult hasExtents(Operation *op) {
   for (Value value :
        llvm::concat<Value>(SmallVector<Value>(op->getOperands()), SmallVector<Value>(op->getResults()))) {
     auto type = cast<RankedTensorType>(value.getType());
     if (!type.hasStaticShape() && !isa_and_nonnull<DimsAttr>(type.getEncoding()))
       return op->emitOpError("expected #flow.dims on a tensor of dynamic shape, found ") << type;
+    uint64_t elements = 1;
+    for (int64_t axis = 0; axis < type.getRank(); ++axis)
+      if (Extent extent = Extent::of(type, axis); !extent.isConstant(0))
+        elements = llvm::SaturatingMultiply(elements, magnitude(extent.affine()));
+    if (elements > uint64_t(INT64_MAX) / 64)
+      return op->emitOpError("expected sizes that multiplied fit 64 bits, found ") << type;
   }
   return success();
 }
@@ -34,6 +110,14 @@ LogicalResult expectCount(Operation *op, ArrayRef<int64_t> list, int64_t count, 
   if (int64_t(list.size()) == count)
     return success();
   return op->emitOpError("expected ") << count << " " << name << ", found " << list.size();
+}
+
+/// Numbers that are added to sizes and multiplied with them: far from overflow.
+LogicalResult expectSmall(Operation *op, ArrayRef<int64_t> list, StringRef name) {
+  for (int64_t number : list)
+    if (number > INT32_MAX || number < -INT32_MAX)
+      return op->emitOpError("expected ") << name << " of at most " << INT32_MAX << ", found " << number;
+  return success();
 }
 
 LogicalResult expectExtent(Operation *op, Extent expected, Extent found, int64_t axis,
@@ -82,7 +166,9 @@ Extent windowsAlong(Extent input, int64_t pads, int64_t size, int64_t stride) {
 
 LogicalResult expectWindows(Operation *op, ArrayRef<Extent> image, ArrayRef<Extent> out,
                             ArrayRef<int64_t> size, ArrayRef<int64_t> strides, ArrayRef<int64_t> pads) {
-  if (failed(expectCount(op, strides, 2, "strides")) || failed(expectCount(op, pads, 4, "pads")))
+  if (failed(expectCount(op, strides, 2, "strides")) || failed(expectCount(op, pads, 4, "pads")) ||
+      failed(expectSmall(op, strides, "strides")) || failed(expectSmall(op, pads, "pads")) ||
+      failed(expectSmall(op, size, "a window")))
     return failure();
   for (int i : {0, 1}) {
     if (strides[i] < 1)
@@ -155,6 +241,8 @@ LogicalResult EntryOp::verifyRegions() {
   };
   for (Operation &op : getBody().front()) {
     LogicalResult ok = success();
+    if (isa<InputOp, ParameterOp, StateOp>(op) && failed(hasExtents(&op)))
+      return failure();
     if (auto input = dyn_cast<InputOp>(op))
       ok = once(inputs, input.getName(), &op, "input");
     else if (auto output = dyn_cast<OutputOp>(op))
@@ -272,13 +360,14 @@ LogicalResult TransposeOp::verify() {
   return success();
 }
 
-// 13: the last element taken exists.
+// 13: the last element taken exists, whatever the batch.
 LogicalResult SliceOp::verify() {
   int64_t rank = rankOf(getX());
   if (failed(hasExtents(*this)) || failed(expectElement(*this, getY(), elementOf(getX()), "a result")) ||
       failed(expectRank(*this, getY(), rank, "a result")) ||
       failed(expectCount(*this, getStarts(), rank, "starts")) ||
-      failed(expectCount(*this, getStrides(), rank, "strides")))
+      failed(expectCount(*this, getStrides(), rank, "strides")) ||
+      failed(expectSmall(*this, getStarts(), "starts")) || failed(expectSmall(*this, getStrides(), "strides")))
     return failure();
   for (int64_t axis = 0; axis < rank; ++axis) {
     int64_t start = getStarts()[axis], stride = getStrides()[axis];
@@ -288,31 +377,30 @@ LogicalResult SliceOp::verify() {
     if (start == 0 && stride == 1 && from == to)
       continue;
     Extent last = (to - 1) * stride + (start + 1);
-    auto slack = (from - last).constantValue();
-    if (slack && *slack < 0)
+    if (!holds(from, last))
       return emitOpError("expected at least ")
-             << last.str() << " elements along axis " << axis << ", found " << from.str();
+             << last.str() << " elements along axis " << axis << " for every batch, found " << from.str();
   }
   return success();
 }
 
-// 14: every operand element has a place in the result.
+// 14: every operand element has a place in the result, whatever the batch.
 LogicalResult PadOp::verify() {
   int64_t rank = rankOf(getX());
   if (failed(hasExtents(*this)) || failed(expectElement(*this, getY(), elementOf(getX()), "a result")) ||
       failed(expectRank(*this, getY(), rank, "a result")) ||
       failed(expectCount(*this, getLow(), rank, "low")) ||
-      failed(expectCount(*this, getInterior(), rank, "interior")))
+      failed(expectCount(*this, getInterior(), rank, "interior")) ||
+      failed(expectSmall(*this, getLow(), "low")) || failed(expectSmall(*this, getInterior(), "interior")))
     return failure();
   for (int64_t axis = 0; axis < rank; ++axis) {
     int64_t low = getLow()[axis], interior = getInterior()[axis];
     if (low < 0 || interior < 0)
       return emitOpError("expected no negative padding, found ") << std::min(low, interior);
     Extent least = (Extent::of(getX(), axis) - 1) * (interior + 1) + (low + 1), to = Extent::of(getY(), axis);
-    auto slack = (to - least).constantValue();
-    if (slack && *slack < 0)
-      return emitOpError("expected at least ")
-             << least.str() << " elements along axis " << axis << " of the result, found " << to.str();
+    if (!holds(to, least))
+      return emitOpError("expected at least ") << least.str() << " elements along axis " << axis
+                                               << " of the result for every batch, found " << to.str();
   }
   return success();
 }

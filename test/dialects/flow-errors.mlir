@@ -148,8 +148,94 @@ flow.program @p { flow.entry @main train {
 // 13
 flow.program @p { flow.entry @main train {
   %x = flow.input "x" : tensor<4xf32>
-  // expected-error@+1 {{expected at least 6 elements along axis 0, found 4}}
+  // expected-error@+1 {{expected at least 6 elements along axis 0 for every batch, found 4}}
   %y = flow.slice %x from [1] by [2] : tensor<4xf32> -> tensor<3xf32>
+} }
+
+// -----
+
+// 13: at one batch it would hold
+flow.program @p { flow.entry @main train {
+  %x = flow.input "x" : tensor<?xf32, #flow.dims<[B]>>
+  // expected-error@+1 {{expected at least 4 elements along axis 0 for every batch, found B}}
+  %y = flow.slice %x from [1] by [1] : tensor<?xf32, #flow.dims<[B]>> -> tensor<3xf32>
+} }
+
+// -----
+
+// 13: holds for every batch
+flow.program @p { flow.entry @main train {
+  %x = flow.input "x" : tensor<?xf32, #flow.dims<[B * 2 + 1]>>
+  %y = flow.slice %x from [2] by [1] : tensor<?xf32, #flow.dims<[B * 2 + 1]>> -> tensor<?xf32, #flow.dims<[B]>>
+  %z = flow.slice %y from [0] by [2] : tensor<?xf32, #flow.dims<[B]>> -> tensor<?xf32, #flow.dims<[ceil(B, 2)]>>
+} }
+
+// -----
+
+// 13: numbers that would overflow
+flow.program @p { flow.entry @main train {
+  %x = flow.input "x" : tensor<4xf32>
+  // expected-error@+1 {{expected starts of at most 2147483647, found 9223372036854775807}}
+  %y = flow.slice %x from [9223372036854775807] by [1] : tensor<4xf32> -> tensor<3xf32>
+} }
+
+// -----
+
+flow.program @p { flow.entry @main train {
+  %x = flow.input "x" : tensor<4xf32>
+  // expected-error@+1 {{expected strides of at most 2147483647, found 4611686018427387904}}
+  %y = flow.slice %x from [0] by [4611686018427387904] : tensor<4xf32> -> tensor<5xf32>
+} }
+
+// -----
+
+// 14: at one batch it would hold
+flow.program @p { flow.entry @main train {
+  %x = flow.input "x" : tensor<?xf32, #flow.dims<[B]>>
+  // expected-error@+1 {{expected at least B + 1 elements along axis 0 of the result for every batch, found B}}
+  %y = flow.pad %x low [1] interior [0] with 0.0 : tensor<?xf32, #flow.dims<[B]>> -> tensor<?xf32, #flow.dims<[B]>>
+} }
+
+// -----
+
+// 14: numbers that would overflow
+flow.program @p { flow.entry @main train {
+  %x = flow.input "x" : tensor<4xf32>
+  // expected-error@+1 {{expected low of at most 2147483647, found 9223372036854775807}}
+  %y = flow.pad %x low [9223372036854775807] interior [0] with 0.0 : tensor<4xf32> -> tensor<7xf32>
+} }
+
+// -----
+
+flow.program @p { flow.entry @main train {
+  %x = flow.input "x" : tensor<4xf32>
+  // expected-error@+1 {{expected interior of at most 2147483647, found 9223372036854775807}}
+  %y = flow.pad %x low [0] interior [9223372036854775807] with 0.0 : tensor<4xf32> -> tensor<7xf32>
+} }
+
+// -----
+
+// 19: numbers that would overflow
+flow.program @p { flow.entry @main train {
+  %x = flow.input "x" : tensor<2x3x8x8xf32>
+  %w = flow.input "w" : tensor<5x3x3x3xf32>
+  // expected-error@+1 {{expected pads of at most 2147483647, found 9223372036854775807}}
+  %y = flow.conv %x, %w by [1, 1] pads [9223372036854775807, 0, 9223372036854775807, 0] : tensor<2x3x8x8xf32>, tensor<5x3x3x3xf32> -> tensor<2x5x4x6xf32>
+} }
+
+// -----
+
+// sizes whose product is no number of 64 bits
+flow.program @p { flow.entry @main train {
+  // expected-error@+1 {{expected sizes that multiplied fit 64 bits, found 'tensor<4294967296x4294967296xf32>'}}
+  %x = flow.input "x" : tensor<4294967296x4294967296xf32>
+} }
+
+// -----
+
+flow.program @p { flow.entry @main train {
+  // expected-error@+1 {{expected sizes that multiplied fit 64 bits, found}}
+  %x = flow.input "x" : tensor<?x4xf32, #flow.dims<[B * 4611686018427387904 * 4611686018427387904, 4]>>
 } }
 
 // -----
@@ -157,7 +243,7 @@ flow.program @p { flow.entry @main train {
 // 14
 flow.program @p { flow.entry @main train {
   %x = flow.input "x" : tensor<4xf32>
-  // expected-error@+1 {{expected at least 8 elements along axis 0 of the result, found 7}}
+  // expected-error@+1 {{expected at least 8 elements along axis 0 of the result for every batch, found 7}}
   %y = flow.pad %x low [1] interior [1] with 0.0 : tensor<4xf32> -> tensor<7xf32>
 } }
 

@@ -122,3 +122,15 @@ TEST(Extent, randomSizesAgreeWithTheirTextAndPostfix) {
       EXPECT_EQ(last.evaluate(symbols), run(last.postfix(), symbols)) << last.str();
   }
 }
+
+// A coefficient that does not fit stays at the end of the range, from where no sum brings it back in.
+TEST(Extent, CoefficientsDoNotWrap) {
+  Extent large = size(INT64_MAX);
+  EXPECT_EQ(large + 1, large);
+  EXPECT_EQ(large * 2, large);
+  EXPECT_EQ(size(0) - large - large, size(-INT64_MAX));
+  EXPECT_EQ(size(INT64_MIN) * size(-1), large);
+  EXPECT_EQ(B() * INT64_MAX + B(), B() * INT64_MAX);
+  EXPECT_EQ((B() * INT64_MAX).evaluate({2, 1, 1}), std::nullopt);
+  EXPECT_EQ(parsed("B * 4611686018427387904 * 4"), B() * INT64_MAX);
+}
