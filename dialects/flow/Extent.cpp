@@ -48,8 +48,8 @@ std::string rankOf(AffineExpr factor) {
   return textOf(factor);
 }
 
-/// Coefficients stay between -INT64_MAX and INT64_MAX: what is larger stays there, and verifiers refuse a type
-/// with such a size (Verify.cpp).
+/// Coefficients stay between -INT64_MAX and INT64_MAX: what is larger stays there, and verifiers refuse a
+/// type with such a size (Verify.cpp).
 int64_t addSaturated(int64_t a, int64_t b) {
   int64_t sum;
   if (llvm::AddOverflow(a, b, sum))

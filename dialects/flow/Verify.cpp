@@ -55,8 +55,8 @@ Bounds boundsOf(AffineExpr expression) {
   return l.low && *l.low >= 0 ? Bounds{0, l.high} : Bounds{}; // a quotient; its divisor is positive
 }
 
-/// A sum that is at most the given one and has fewer quotients that are taken away: k * floor(P, k) is at most
-/// P, and k * ceil(P, k) at most P + k - 1.
+/// A sum that is at most the given one and has fewer quotients that are taken away: k * floor(P, k) is at
+/// most P, and k * ceil(P, k) at most P + k - 1.
 AffineExpr withoutQuotients(AffineExpr sum) {
   auto binary = dyn_cast<AffineBinaryOpExpr>(sum);
   if (binary && binary.getKind() == AffineExprKind::Add)
@@ -82,8 +82,8 @@ bool holds(Extent there, Extent least) {
   return false;
 }
 
-/// What is wrong with the sizes of a type, if anything: one that is dynamic has an expression, and all of them
-/// multiplied fit 64 bits. Nothing else can be said about a type before.
+/// What is wrong with the sizes of a type, if anything: one that is dynamic has an expression, and all of
+/// them multiplied fit 64 bits. Nothing else can be said about a type before.
 LogicalResult hasExtents(Operation *op) {
   for (Value value :
        llvm::concat<Value>(SmallVector<Value>(op->getOperands()), SmallVector<Value>(op->getResults()))) {
@@ -367,7 +367,8 @@ LogicalResult SliceOp::verify() {
       failed(expectRank(*this, getY(), rank, "a result")) ||
       failed(expectCount(*this, getStarts(), rank, "starts")) ||
       failed(expectCount(*this, getStrides(), rank, "strides")) ||
-      failed(expectSmall(*this, getStarts(), "starts")) || failed(expectSmall(*this, getStrides(), "strides")))
+      failed(expectSmall(*this, getStarts(), "starts")) ||
+      failed(expectSmall(*this, getStrides(), "strides")))
     return failure();
   for (int64_t axis = 0; axis < rank; ++axis) {
     int64_t start = getStarts()[axis], stride = getStrides()[axis];

@@ -132,8 +132,8 @@ private:
   };
   llvm::StringMap<Declared> declared;
   llvm::StringMap<Default> defaults;
-  llvm::DenseMap<uint32_t, std::string> streams;         // of ops that draw
-  llvm::DenseMap<uint32_t, std::string> initialStreams;  // of initial values, which are drawn apart
+  llvm::DenseMap<uint32_t, std::string> streams;        // of ops that draw
+  llvm::DenseMap<uint32_t, std::string> initialStreams; // of initial values, which are drawn apart
   mlir::Value atFront(llvm::function_ref<mlir::Value()> make);
   mlir::Value progressValue;
   llvm::StringMap<mlir::Value> scalars;

@@ -50,7 +50,8 @@ moert::Status writeWhole(const std::string &path, llvm::ArrayRef<char> bytes) {
     if (replace)
       llvm::sys::fs::remove(target);
     return moert::invalidInput(path, ": cannot be written: ", code.message(),
-                               code == std::errc::no_such_file_or_directory ? "; create its folder first" : "");
+                               code == std::errc::no_such_file_or_directory ? "; create its folder first"
+                                                                            : "");
   };
   std::error_code code;
   {

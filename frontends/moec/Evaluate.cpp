@@ -76,7 +76,8 @@ moert::Status checkBindings(flow::EntryOp entry, const flow::Bindings &bindings,
                    const std::map<std::string, flow::Array> &from, const std::string &path) {
     auto found = from.find(name);
     auto shape = flow::shapeOf(value.getType(), bindings.setting.symbols);
-    if (!status.ok() || found == from.end() || !shape || llvm::ArrayRef(found->second.shape) == llvm::ArrayRef(*shape))
+    if (!status.ok() || found == from.end() || !shape ||
+        llvm::ArrayRef(found->second.shape) == llvm::ArrayRef(*shape))
       return;
     status = moert::invalidInput(path, ": expected ", shapeText(*shape), " for ", what.str(), " '", name,
                                  "', found ", shapeText(found->second.shape));
@@ -93,7 +94,8 @@ moert::Status checkBindings(flow::EntryOp entry, const flow::Bindings &bindings,
     if (auto input = llvm::dyn_cast<flow::InputOp>(op)) {
       std::string name = input.getName().str();
       if (status.ok() && !files.count(name))
-        status = moert::usageError("expected --input ", name, "=@file.npy for entry '", entry.getSymName().str(), "'");
+        status = moert::usageError("expected --input ", name, "=@file.npy for entry '",
+                                   entry.getSymName().str(), "'");
       else if (files.count(name))
         check(input.getY(), "input", name, bindings.inputs, files.at(name));
       return;
@@ -125,7 +127,7 @@ moert::Status evaluateModule(ModuleOp module, const EvaluateOptions &options) {
   });
   if (!entry)
     return moert::invalidInput("the model has no entry '", options.entry, "'",
-                             moert::suggestion(options.entry, names));
+                               moert::suggestion(options.entry, names));
 
   flow::Bindings bindings;
   bindings.progress = options.progress;
@@ -167,7 +169,7 @@ moert::Status evaluateModule(ModuleOp module, const EvaluateOptions &options) {
     auto it = result->outputs.find(output.first);
     if (it == result->outputs.end())
       return moert::invalidInput("entry '", options.entry, "' has no output '", output.first, "'",
-                               moert::suggestion(output.first, known));
+                                 moert::suggestion(output.first, known));
     MOERT_TRY(moert::writeNpy(output.second, ElementType::f64, it->second.shape,
                               std::as_bytes(std::span(it->second.data))));
   }

@@ -168,8 +168,7 @@ void print(const Json &info, llvm::raw_ostream &os) {
   std::string levels;
   for (const Json &target : info["targets"])
     levels += (levels.empty() ? "" : ", ") + text(target["name"]) + " (" + text(target["level"]) + ")";
-  os << text(info["program"]) << ", compiled by moec " << text(info["compiler"]) << " for "
-     << levels << "\n";
+  os << text(info["program"]) << ", compiled by moec " << text(info["compiler"]) << " for " << levels << "\n";
   for (auto &[key, value] : info["config"].items())
     os << "  " << key << " = " << text(value) << "\n";
   os << "\nparameters: " << info["parameters_total"].get<uint64_t>() << "\n";

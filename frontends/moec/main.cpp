@@ -1,5 +1,5 @@
-// moec: compiles models to programs and shows what is in them. Here is only the command line; the verbs are functions
-// of Tool.h. Exit codes: 0 done, 1 wrong input, 2 wrong usage, 3 a fault of the compiler's own.
+// moec: compiles models to programs and shows what is in them. Here is only the command line; the verbs are
+// functions of Tool.h. Exit codes: 0 done, 1 wrong input, 2 wrong usage, 3 a fault of the compiler's own.
 #include "frontends/driver/Context.h"
 #include "frontends/moec/Tool.h"
 #include "runtime/cli/Usage.h"
@@ -21,11 +21,12 @@ std::string readBatch(const std::string &text, int64_t &domains, int64_t &rows) 
   };
   domains = 1;
   bool ok = number(rows);
-  if (ok && at != end && *at == 'x') domains = rows, ++at, ok = number(rows);
+  if (ok && at != end && *at == 'x')
+    domains = rows, ++at, ok = number(rows);
   return ok && at == end ? "" : "expected a batch like 5x64 (domains x rows), found '" + text + "'";
 }
 
-}  // namespace
+} // namespace
 
 int main(int argc, char **argv) {
   llvm::InitLLVM init(argc, argv);
@@ -46,15 +47,19 @@ int main(int argc, char **argv) {
     verb->add_option("inputs", inputs, "model files; several are linked")->required();
     verb->add_option("-D", defines, "set a parameter of the model: -Dclasses=10")->allow_extra_args(false);
     verb->add_option("--objective", options.objective, "what training minimises: erm")->capture_default_str();
-    verb->add_option("--optimizer", options.optimizer, "adam, adamw or sgd")->capture_default_str()
+    verb->add_option("--optimizer", options.optimizer, "adam, adamw or sgd")
+        ->capture_default_str()
         ->check(CLI::IsMember({"adam", "adamw", "sgd"}));
     verb->add_flag("--gradients", options.gradients, "add an entry that gives the gradients of the loss");
   }
-  compile->add_option("-o,--output", output, "the program to write (or, with --to, the text; - is standard output)");
-  compile->add_option("--target", options.targets, "cpu (this host), cpu:x86-64-v3 or cpu:x86-64-v4")->allow_extra_args(false);
+  compile->add_option("-o,--output", output,
+                      "the program to write (or, with --to, the text; - is standard output)");
+  compile->add_option("--target", options.targets, "cpu (this host), cpu:x86-64-v3 or cpu:x86-64-v4")
+      ->allow_extra_args(false);
   compile->add_option("--to", to, "stop behind a phase and print: " + moe::phaseNames());
   compile->add_flag("--timing", options.timing, "show what each pass took");
-  compile->add_flag("--verify-by-evaluation", options.verifyByEvaluation, "check every pass by evaluating (slow)");
+  compile->add_flag("--verify-by-evaluation", options.verifyByEvaluation,
+                    "check every pass by evaluating (slow)");
   compile->add_option("--reproducer", options.reproducer, "where a failing pass leaves its input");
 
   evaluate->add_option("--entry", evaluation.entry, "which entry")->capture_default_str();
@@ -62,7 +67,8 @@ int main(int argc, char **argv) {
   evaluate->add_option("--input", evaluation.inputs, "name=@file.npy")->allow_extra_args(false);
   evaluate->add_option("--output", evaluation.outputs, "name=@file.npy")->allow_extra_args(false);
   evaluate->add_option("--output-folder", evaluation.outputFolder, "where every output goes as <name>.npy");
-  evaluate->add_option("--domains", evaluation.domains, "into which the rows are split")->capture_default_str();
+  evaluate->add_option("--domains", evaluation.domains, "into which the rows are split")
+      ->capture_default_str();
   evaluate->add_option("--progress", evaluation.progress, "step / total steps")->capture_default_str();
   evaluate->add_option("--step", evaluation.step, "the step, for random numbers")->capture_default_str();
   evaluate->add_option("--seed", evaluation.seed, "of random numbers")->capture_default_str();
@@ -70,7 +76,8 @@ int main(int argc, char **argv) {
   auto *inspect = app.add_subcommand("inspect", "show entries, parameters, costs and memory");
   inspect->add_option("program", input, "a compiled program")->required();
   inspect->add_option("--batch", batch, "domains x rows")->capture_default_str();
-  inspect->add_option("--threads", threads, "for the memory that threads need")->capture_default_str()
+  inspect->add_option("--threads", threads, "for the memory that threads need")
+      ->capture_default_str()
       ->check(CLI::Range(1, 4096));
   inspect->add_flag("--json", json, "as JSON");
   auto *disassemble = app.add_subcommand("disassemble", "print a program's plan");
@@ -94,12 +101,14 @@ int main(int argc, char **argv) {
   moert::Status status;
   for (const std::string &define : defines) {
     size_t equal = define.find('=');
-    if (equal == 0 || equal == std::string::npos) return usage("expected -Dname=value, found '-D" + define + "'");
+    if (equal == 0 || equal == std::string::npos)
+      return usage("expected -Dname=value, found '-D" + define + "'");
     options.defines.emplace_back(define.substr(0, equal), define.substr(equal + 1));
   }
   if (*compile) {
     std::optional<moe::Phase> phase = moe::phaseNamed(to);
-    if (!phase) return usage("expected a phase after --to, one of " + moe::phaseNames() + ", found '" + to + "'");
+    if (!phase)
+      return usage("expected a phase after --to, one of " + moe::phaseNames() + ", found '" + to + "'");
     options.to = *phase;
     if (output.empty() && *phase == moe::Phase::emit)
       return usage("expected -o and the program to write, found none");
@@ -109,14 +118,17 @@ int main(int argc, char **argv) {
     status = moe::evaluateFiles(options, inputs, evaluation);
   } else if (*inspect) {
     int64_t domains, rows;
-    if (std::string wrong = readBatch(batch, domains, rows); !wrong.empty()) return usage(wrong);
+    if (std::string wrong = readBatch(batch, domains, rows); !wrong.empty())
+      return usage(wrong);
     status = moe::inspectFile(input, domains, rows, threads, json);
   } else if (*disassemble) {
     status = moe::disassembleFile(input, output.empty() ? "-" : output);
   } else {
-    if (output.empty()) return usage("expected -o and the program to write, found none");
+    if (output.empty())
+      return usage("expected -o and the program to write, found none");
     status = moe::assembleFile(input, output);
   }
-  if (!status.ok() && !status.message().empty()) fprintf(stderr, "moec: %s\n", status.message().c_str());
+  if (!status.ok() && !status.message().empty())
+    fprintf(stderr, "moec: %s\n", status.message().c_str());
   return status.exitCode();
 }

@@ -2,13 +2,14 @@
 //   for every work unit, its index along the unit dimensions (and for every row of its chunk):
 //     for every nest: loops over the nest's own dimensions, lanes along its vector dimension;
 //       the stages' values at that point, then their stores.
-// Reductions keep their accumulators in registers: vectors of neighbouring results where lanes run along a result's
-// axis, else several partial vectors that a fixed tree combines. Nothing depends on how units are split among threads.
-#include "passes/cpu/LoopAnalysis.h"
-#include "passes/cpu/LoopValues.h"
+// Reductions keep their accumulators in registers: vectors of neighbouring results where lanes run along a
+// result's axis, else several partial vectors that a fixed tree combines. Nothing depends on how units are
+// split among threads.
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "passes/cpu/LoopAnalysis.h"
+#include "passes/cpu/LoopValues.h"
 
 using namespace mlir;
 
@@ -22,35 +23,45 @@ struct Combiner {
   Operation *op;
   Values start(LoopValues &values) const {
     Type element = cast<RankedTensorType>(op->getResult(0).getType()).getElementType();
-    if (auto reduce = dyn_cast<flow::ReduceOp>(op)) return {values.constant(element, reduce.identity())};
+    if (auto reduce = dyn_cast<flow::ReduceOp>(op))
+      return {values.constant(element, reduce.identity())};
     if (isa<flow::ArgmaxOp>(op)) {
       Type f32 = Float32Type::get(op->getContext());
-      return {values.constant(f32, -std::numeric_limits<double>::infinity()), values.constant(element, 2147483647)};
+      return {values.constant(f32, -std::numeric_limits<double>::infinity()),
+              values.constant(element, 2147483647)};
     }
     return {values.constant(element, 0)};
   }
   Values combine(OpBuilder &b, Location loc, ValueRange x, ValueRange y) const {
-    if (auto reduce = dyn_cast<flow::ReduceOp>(op)) return {reduce.buildScalar(b, loc, ValueRange{x[0], y[0]})};
-    if (!isa<flow::ArgmaxOp>(op)) return {arith::AddFOp::create(b, loc, x[0], y[0])};
+    if (auto reduce = dyn_cast<flow::ReduceOp>(op))
+      return {reduce.buildScalar(b, loc, ValueRange{x[0], y[0]})};
+    if (!isa<flow::ArgmaxOp>(op))
+      return {arith::AddFOp::create(b, loc, x[0], y[0])};
     // y wins where it is larger (NaN is the largest of all), or where they tie and it comes first.
     using P = arith::CmpFPredicate;
-    Value xNan = arith::CmpFOp::create(b, loc, P::UNO, x[0], x[0]), yNan = arith::CmpFOp::create(b, loc, P::UNO, y[0], y[0]);
-    Value larger = arith::CmpFOp::create(b, loc, P::OGT, y[0], x[0]), same = arith::CmpFOp::create(b, loc, P::OEQ, y[0], x[0]);
-    Value yes = arith::ConstantOp::create(b, loc, DenseElementsAttr::get(cast<VectorType>(xNan.getType()), true));
+    Value xNan = arith::CmpFOp::create(b, loc, P::UNO, x[0], x[0]),
+          yNan = arith::CmpFOp::create(b, loc, P::UNO, y[0], y[0]);
+    Value larger = arith::CmpFOp::create(b, loc, P::OGT, y[0], x[0]),
+          same = arith::CmpFOp::create(b, loc, P::OEQ, y[0], x[0]);
+    Value yes =
+        arith::ConstantOp::create(b, loc, DenseElementsAttr::get(cast<VectorType>(xNan.getType()), true));
     Value onlyY = arith::AndIOp::create(b, loc, yNan, arith::XOrIOp::create(b, loc, xNan, yes));
     Value bothNan = arith::AndIOp::create(b, loc, xNan, yNan);
     Value first = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, y[1], x[1]);
     Value tie = arith::AndIOp::create(b, loc, arith::OrIOp::create(b, loc, same, bothNan), first);
     Value wins = arith::OrIOp::create(b, loc, arith::OrIOp::create(b, loc, larger, onlyY), tie);
-    return {arith::SelectOp::create(b, loc, wins, y[0], x[0]), arith::SelectOp::create(b, loc, wins, y[1], x[1])};
+    return {arith::SelectOp::create(b, loc, wins, y[0], x[0]),
+            arith::SelectOp::create(b, loc, wins, y[1], x[1])};
   }
   // All lanes into every lane, by halves.
   Values acrossLanes(OpBuilder &b, Location loc, Values acc, int64_t width) const {
     for (int64_t half = width / 2; half; half /= 2) {
       SmallVector<int64_t> swap;
-      for (int64_t i = 0; i < width; ++i) swap.push_back(i ^ half);
+      for (int64_t i = 0; i < width; ++i)
+        swap.push_back(i ^ half);
       Values other;
-      for (Value v : acc) other.push_back(vector::ShuffleOp::create(b, loc, v, v, swap));
+      for (Value v : acc)
+        other.push_back(vector::ShuffleOp::create(b, loc, v, v, swap));
       acc = combine(b, loc, acc, other);
     }
     return acc;
@@ -58,18 +69,18 @@ struct Combiner {
 };
 
 struct Range {
-  Value low, high;                      // i64
-  std::optional<int64_t> size;          // where it is known
+  Value low, high;             // i64
+  std::optional<int64_t> size; // where it is known
 };
 
 class LoopKernel {
 public:
   enum Part { whole, partial, combine };
 
-  LoopKernel(flow::GroupOp group, const GroupLayouts &layouts, const LoopAnalysis &analysis, KernelModule &module,
-             Part part, const CpuTarget &target)
-      : group(group), layouts(layouts), a(analysis), width(target.lanes()), registers(target.registers), part(part),
-        k(module.begin("loop", group.getLoc())), m(k, width), values(k, m, analysis, width) {}
+  LoopKernel(flow::GroupOp group, const GroupLayouts &layouts, const LoopAnalysis &analysis,
+             KernelModule &module, Part part, const CpuTarget &target)
+      : group(group), layouts(layouts), a(analysis), width(target.lanes()), registers(target.registers),
+        part(part), k(module.begin("loop", group.getLoc())), m(k, width), values(k, m, width) {}
 
   LaunchSpec emit(GroupCode &code);
 
@@ -92,7 +103,8 @@ private:
 
   Range rangeOf(unsigned dim);
   // for i in [low, high) by step, with values carried through.
-  Values loop(Value low, Value high, int64_t step, Values carried, llvm::function_ref<Values(Value, Values)> body);
+  Values loop(Value low, Value high, int64_t step, Values carried,
+              llvm::function_ref<Values(Value, Values)> body);
   void loop(Value low, Value high, int64_t step, llvm::function_ref<void(Value)> body) {
     loop(low, high, step, {}, [&](Value i, Values) {
       body(i);
@@ -122,13 +134,13 @@ private:
   KernelBuilder k;
   IndexMath m;
   LoopValues values;
-  DenseMap<Value, Storage> targets;               // where stages are stored
-  llvm::MapVector<Value, int64_t> chunkStride;           // of stages in scratch that hold a unit's chunk alone
-  SmallVector<Index> at;                          // the present index along each dimension
-  DenseMap<unsigned, Range> chunks;               // dimensions that a unit has only a part of
+  DenseMap<Value, Storage> targets;            // where stages are stored
+  llvm::MapVector<Value, int64_t> chunkStride; // of stages in scratch that hold a unit's chunk alone
+  SmallVector<Index> at;                       // the present index along each dimension
+  DenseMap<unsigned, Range> chunks;            // dimensions that a unit has only a part of
   // Results and the places where they are stored; nothing for a reduction's result.
   std::vector<std::pair<unsigned, std::optional<Place>>> stores;
-  Value chunkIndex;                               // of the split dimension
+  Value chunkIndex; // of the split dimension
   flow::Extent chunkCount;
 
 public:
@@ -147,7 +159,8 @@ Storage LoopKernel::rowMajorOrder(Value pointer, Value value, Layout layout) {
   for (int64_t i = type.getRank(); i--;) {
     int64_t axis = layout.empty() ? i : layout[i];
     storage.strides[axis] = stride;
-    if (i) stride = m.mul(stride, extent(flow::Extent::of(type, axis)));
+    if (i)
+      stride = m.mul(stride, extent(flow::Extent::of(type, axis)));
   }
   return storage;
 }
@@ -157,19 +170,24 @@ Storage LoopKernel::temporaryOf(Value value, GroupCode &code) {
   const LoopStage &stage = *a.stageOf(value);
   unsigned index = 0;
   for (const LoopStage &other : a.stages) {
-    if (&other == &stage) break;
-    if (other.nest == 0) ++index;
+    if (&other == &stage)
+      break;
+    if (other.nest == 0)
+      ++index;
   }
   flow::Extent each = flow::Extent::constant(group.getContext(), 1);
-  for (unsigned d : stage.dims) each = each * a.dims[d].extent;
+  for (unsigned d : stage.dims)
+    each = each * a.dims[d].extent;
   plan::ExprAttr size = plan::fromExtent(each * chunkCount);
   plan::Element element = plan::elementOf(value.getType());
-  if (index == code.temporaries.size()) code.temporaries.push_back({element, size, "partial"});
+  if (index == code.temporaries.size())
+    code.temporaries.push_back({element, size, "partial"});
   Storage storage;
   storage.pointer = k.buffer(part == partial ? plan::Access::write : plan::Access::read, element,
                              {BufferRef::temporary, index}, size);
   storage.element = cast<RankedTensorType>(value.getType()).getElementType();
-  // Strides by axis of the value; the chunk's place is added to the pointer's index by an axis of its own, the last.
+  // Strides by axis of the value; the chunk's place is added to the pointer's index by an axis of its own,
+  // the last.
   auto type = cast<RankedTensorType>(value.getType());
   storage.strides.assign(type.getRank() + 1, k.i64(0));
   Value stride = k.i64(1);
@@ -188,18 +206,23 @@ void LoopKernel::bindBuffers(GroupCode &code) {
   llvm::SmallSetVector<Value, 8> reads;
   llvm::DenseSet<Value> seen;
   std::function<void(Value)> visit = [&](Value value) {
-    if (!seen.insert(value).second) return;
+    if (!seen.insert(value).second)
+      return;
     if (!a.inside(value)) {
       reads.insert(value);
       return;
     }
-    if (const LoopStage *stage = a.stageOf(value); stage && part == combine && stage->nest == 0) return;
-    for (Value operand : value.getDefiningOp()->getOperands()) visit(operand);
+    if (const LoopStage *stage = a.stageOf(value); stage && part == combine && stage->nest == 0)
+      return;
+    for (Value operand : value.getDefiningOp()->getOperands())
+      visit(operand);
   };
   for (const LoopStage &stage : a.stages)
-    if (part == whole || (part == partial) == (stage.nest == 0)) visit(stage.value);
+    if (part == whole || (part == partial) == (stage.nest == 0))
+      visit(stage.value);
   for (BlockArgument argument : group.getBody().getArguments()) {
-    if (!reads.contains(argument)) continue;
+    if (!reads.contains(argument))
+      continue;
     unsigned i = argument.getArgNumber();
     Value pointer = k.buffer(plan::Access::read, plan::elementOf(argument.getType()), {BufferRef::operand, i},
                              plan::elementsOf(argument.getType()));
@@ -220,22 +243,29 @@ void LoopKernel::bindBuffers(GroupCode &code) {
   }
   if (part != whole) {
     for (const LoopStage &stage : a.stages) {
-      if (stage.nest != 0) continue;
+      if (stage.nest != 0)
+        continue;
       Storage storage = temporaryOf(stage.value, code);
-      if (part == partial) targets[stage.value] = storage;
-      else values.stored[stage.value] = storage;   // read by the second kernel's first nest
+      if (part == partial)
+        targets[stage.value] = storage;
+      else
+        values.stored[stage.value] = storage; // read by the second kernel's first nest
     }
   }
   // Interior stages in the thread's scratch, lanes last.
   for (const LoopStage &stage : a.stages) {
-    if (targets.count(stage.value) || (part == partial && stage.nest != 0)) continue;
+    if (targets.count(stage.value) || (part == partial && stage.nest != 0))
+      continue;
     SmallVector<unsigned> own;
     for (unsigned d : stage.dims)
-      if (!llvm::is_contained(a.units, d) || isVectorChunk(d)) own.push_back(d);
-    if (own.empty()) continue;
+      if (!llvm::is_contained(a.units, d) || isVectorChunk(d))
+        own.push_back(d);
+    if (own.empty())
+      continue;
     auto length = [&](unsigned d) { return isVectorChunk(d) ? a.chunk : *a.dims[d].extent.constantValue(); };
     int64_t elements = 1;
-    for (unsigned d : own) elements *= length(d);
+    for (unsigned d : own)
+      elements *= length(d);
     auto type = cast<RankedTensorType>(stage.value.getType());
     bool mask = type.getElementType().isInteger(1);
     Storage storage;
@@ -243,15 +273,16 @@ void LoopKernel::bindBuffers(GroupCode &code) {
     storage.element = type.getElementType();
     storage.strides.assign(type.getRank(), k.i64(0));
     storage.scratch = true;
-    int vector = a.nests[stage.nest].vector;
-    llvm::stable_sort(own, [&](unsigned x, unsigned y) { return (int(x) == vector) < (int(y) == vector); });
+    if (auto *found = llvm::find(own, unsigned(a.nests[stage.nest].vector)); found != own.end())
+      std::rotate(found, found + 1, own.end());
     int64_t stride = 1;
     for (unsigned d : llvm::reverse(own)) {
       for (int64_t axis = 0; axis < type.getRank(); ++axis)
         if (a.classOf(stage.value, axis) != LoopAnalysis::none &&
             a.classOf(stage.value, axis) == a.dims[d].classes.back())
           storage.strides[axis] = k.i64(stride);
-      if (isVectorChunk(d)) chunkStride[stage.value] = stride;
+      if (isVectorChunk(d))
+        chunkStride[stage.value] = stride;
       stride *= length(d);
     }
     targets[stage.value] = storage;
@@ -259,7 +290,8 @@ void LoopKernel::bindBuffers(GroupCode &code) {
 }
 
 Range LoopKernel::rangeOf(unsigned dim) {
-  if (auto found = chunks.find(dim); found != chunks.end()) return found->second;
+  if (auto found = chunks.find(dim); found != chunks.end())
+    return found->second;
   return {k.i64(0), extent(a.dims[dim].extent), a.dims[dim].extent.constantValue()};
 }
 
@@ -267,15 +299,18 @@ Values LoopKernel::loop(Value low, Value high, int64_t step, Values carried,
                         llvm::function_ref<Values(Value, Values)> body) {
   auto lowNumber = constantOf(low), highNumber = constantOf(high);
   if (lowNumber && highNumber) {
-    if (*lowNumber >= *highNumber) return carried;
-    if (*lowNumber + step >= *highNumber) return body(low, carried);
+    if (*lowNumber >= *highNumber)
+      return carried;
+    if (*lowNumber + step >= *highNumber)
+      return body(low, carried);
   }
   auto op = scf::ForOp::create(b(), loc(), low, high, k.i64(step), carried);
   OpBuilder::InsertionGuard guard(b());
   Block *block = op.getBody();
   if (block->empty() || !block->back().hasTrait<OpTrait::IsTerminator>()) {
     b().setInsertionPointToEnd(block);
-    Values results = body(op.getInductionVar(), Values(op.getRegionIterArgs().begin(), op.getRegionIterArgs().end()));
+    Values results =
+        body(op.getInductionVar(), Values(op.getRegionIterArgs().begin(), op.getRegionIterArgs().end()));
     scf::YieldOp::create(b(), loc(), results);
   } else {
     b().setInsertionPoint(block->getTerminator());
@@ -284,8 +319,10 @@ Values LoopKernel::loop(Value low, Value high, int64_t step, Values carried,
   return Values(op.getResults().begin(), op.getResults().end());
 }
 
-Values LoopKernel::loops(ArrayRef<unsigned> dims, Values carried, bool unroll, llvm::function_ref<Values(Values)> body) {
-  if (dims.empty()) return body(carried);
+Values LoopKernel::loops(ArrayRef<unsigned> dims, Values carried, bool unroll,
+                         llvm::function_ref<Values(Values)> body) {
+  if (dims.empty())
+    return body(carried);
   Range range = rangeOf(dims.front());
   if (unroll && range.size) {
     for (int64_t i = 0; i < *range.size; ++i) {
@@ -303,19 +340,23 @@ Values LoopKernel::loops(ArrayRef<unsigned> dims, Values carried, bool unroll, l
 Mask LoopKernel::firstLanes(Value count) {
   if (auto known = constantOf(count)) {
     SmallVector<bool> lanes;
-    for (int64_t i = 0; i < width; ++i) lanes.push_back(i < *known);
-    return {{}, arith::ConstantOp::create(b(), loc(), DenseElementsAttr::get(m.type(b().getI1Type()), ArrayRef<bool>(lanes)))};
+    for (int64_t i = 0; i < width; ++i)
+      lanes.push_back(i < *known);
+    return {{},
+            arith::ConstantOp::create(
+                b(), loc(), DenseElementsAttr::get(m.type(b().getI1Type()), ArrayRef<bool>(lanes)))};
   }
   Value narrow = m.splat(arith::TruncIOp::create(b(), loc(), b().getI32Type(), count));
   return {{}, arith::CmpIOp::create(b(), loc(), arith::CmpIPredicate::slt, m.iota(), narrow)};
 }
 
-// `count` vectors a turn as long as whole ones last, then one at a time, then the rest under a mask. The body gets the
-// first element, the number of vectors, and the mask of the last one.
+// `count` vectors a turn as long as whole ones last, then one at a time, then the rest under a mask. The body
+// gets the first element, the number of vectors, and the mask of the last one.
 Values LoopKernel::vectors(Range range, unsigned count, Values carried,
                            llvm::function_ref<Values(Value, unsigned, Mask, Values)> body) {
   auto run = [&](Value low, Value high, unsigned many) {
-    carried = loop(low, high, many * width, carried, [&](Value i, Values inner) { return body(i, many, {}, inner); });
+    carried = loop(low, high, many * width, carried,
+                   [&](Value i, Values inner) { return body(i, many, {}, inner); });
   };
   if (range.size) {
     int64_t blocks = *range.size / (width * count) * (width * count), whole = *range.size / width * width;
@@ -324,15 +365,16 @@ Values LoopKernel::vectors(Range range, unsigned count, Values carried,
     // What is left of a block, with the masked rest as its last vector.
     unsigned left = (whole - blocks) / width;
     Mask mask = *range.size == whole ? Mask() : firstLanes(k.i64(*range.size - whole));
-    if (left && !mask) carried = body(blocksEnd, left, {}, carried);
-    else if (left) carried = body(blocksEnd, left + 1, mask, carried);
-    else if (mask) carried = body(wholeEnd, 1, mask, carried);
+    if (left && !mask)
+      carried = body(blocksEnd, left, {}, carried);
+    else if (left)
+      carried = body(blocksEnd, left + 1, mask, carried);
+    else if (mask)
+      carried = body(wholeEnd, 1, mask, carried);
     return carried;
   }
   Value length = m.sub(range.high, range.low);
-  auto roundDown = [&](int64_t to) {
-    return m.add(range.low, m.mul(m.div(length, k.i64(to)), k.i64(to)));
-  };
+  auto roundDown = [&](int64_t to) { return m.add(range.low, m.mul(m.div(length, k.i64(to)), k.i64(to))); };
   Value wholeEnd = roundDown(width);
   if (count > 1) {
     Value blocksEnd = roundDown(width * count);
@@ -344,12 +386,14 @@ Values LoopKernel::vectors(Range range, unsigned count, Values carried,
   Value rest = m.sub(range.high, wholeEnd);
   Value some = arith::CmpIOp::create(b(), loc(), arith::CmpIPredicate::sgt, rest, k.i64(0));
   SmallVector<Type> types;
-  for (Value v : carried) types.push_back(v.getType());
+  for (Value v : carried)
+    types.push_back(v.getType());
   auto op = scf::IfOp::create(b(), loc(), types, some, /*withElseRegion=*/!types.empty());
   OpBuilder::InsertionGuard guard(b());
   b().setInsertionPointToStart(&op.getThenRegion().front());
   Values results = body(wholeEnd, 1, firstLanes(rest), carried);
-  if (types.empty()) return {};
+  if (types.empty())
+    return {};
   b().setInsertionPointToEnd(&op.getThenRegion().front());
   scf::YieldOp::create(b(), loc(), results);
   b().setInsertionPointToStart(&op.getElseRegion().front());
@@ -378,7 +422,8 @@ Values LoopKernel::elements(const LoopStage &stage, Mask mask) {
   // The operand's axes: those that the result keeps, and those that loops reduce.
   auto operandIndex = [&](unsigned operand) {
     SmallVector<Index> index;
-    for (int64_t axis = 0; axis < cast<RankedTensorType>(op->getOperand(operand).getType()).getRank(); ++axis) {
+    for (int64_t axis = 0; axis < cast<RankedTensorType>(op->getOperand(operand).getType()).getRank();
+         ++axis) {
       unsigned c = a.classOf(op, operand, axis);
       unsigned d = c == LoopAnalysis::none ? LoopAnalysis::none : a.dimOfClass[c];
       bool carries = d != LoopAnalysis::none && a.dims[d].classes.back() == c;
@@ -432,10 +477,12 @@ void LoopKernel::finish(const LoopStage &stage, Values accumulators, Mask mask) 
     return;
   }
   SmallVector<Index> index = indexOf(stage.value);
-  if (part == partial) index.push_back(Index{chunkIndex});
+  if (part == partial)
+    index.push_back(Index{chunkIndex});
   values.store(result, found->second, index, mask);
   for (unsigned i = 0; part != partial && i < group.getNumResults(); ++i)
-    if (yielded(i) == stage.value) stores.push_back({i, std::nullopt});
+    if (yielded(i) == stage.value)
+      stores.push_back({i, std::nullopt});
 }
 
 void LoopKernel::emitParallel(const LoopNest &nest, ArrayRef<unsigned> outer) {
@@ -457,7 +504,8 @@ void LoopKernel::emitParallel(const LoopNest &nest, ArrayRef<unsigned> outer) {
       SmallVector<Index> index = indexOf(stage->value);
       values.store(value, found->second, index, mask);
       for (unsigned i = 0; i < group.getNumResults(); ++i)
-        if (yielded(i) == stage->value) stores.push_back({i, values.placeOf(index)});
+        if (yielded(i) == stage->value)
+          stores.push_back({i, values.placeOf(index)});
     }
   };
   loops(outer, {}, false, [&](Values) {
@@ -475,8 +523,8 @@ void LoopKernel::emitParallel(const LoopNest &nest, ArrayRef<unsigned> outer) {
   });
 }
 
-// Reduces runs of the last dimension each from the start value, and combines what they give: a sum of sums, whose rounding
-// error grows with the runs' length and number instead of their product.
+// Reduces runs of the last dimension each from the start value, and combines what they give: a sum of sums,
+// whose rounding error grows with the runs' length and number instead of their product.
 Values LoopKernel::sumOfSums(const LoopNest &nest, ArrayRef<unsigned> dims, const Values &start,
                              llvm::function_ref<Values(Values)> body) {
   constexpr int64_t run = 32;
@@ -486,7 +534,8 @@ Values LoopKernel::sumOfSums(const LoopNest &nest, ArrayRef<unsigned> dims, cons
       for (unsigned s : nest.stages) {
         Operation *op = a.stages[s].value.getDefiningOp();
         size_t own = isa<flow::ArgmaxOp>(op) ? 2 : 1, taken = all.size();
-        all.append(Combiner{op}.combine(b(), loc(), ValueRange(x).slice(taken, own), ValueRange(y).slice(taken, own)));
+        all.append(Combiner{op}.combine(b(), loc(), ValueRange(x).slice(taken, own),
+                                        ValueRange(y).slice(taken, own)));
       }
     return all;
   };
@@ -499,7 +548,8 @@ Values LoopKernel::sumOfSums(const LoopNest &nest, ArrayRef<unsigned> dims, cons
         return body(inner);
       });
     };
-    if (range.size && *range.size <= 2 * run) return combineAll(outer, reduceRun(range.low, range.high));
+    if (range.size && *range.size <= 2 * run)
+      return combineAll(outer, reduceRun(range.low, range.high));
     return loop(range.low, range.high, run, outer, [&](Value i, Values sums) {
       Value high = arith::MinSIOp::create(b(), loc(), m.add(i, k.i64(run)), range.high);
       return combineAll(sums, reduceRun(i, high));
@@ -522,7 +572,8 @@ void LoopKernel::emitColumns(const LoopNest &nest, ArrayRef<unsigned> outer) {
     vectors(rangeOf(d), count, {}, [&](Value first, unsigned many, Mask last, Values) {
       Values start;
       for (unsigned u = 0; u < many; ++u)
-        for (unsigned s : nest.stages) start.append(Combiner{a.stages[s].value.getDefiningOp()}.start(values));
+        for (unsigned s : nest.stages)
+          start.append(Combiner{a.stages[s].value.getDefiningOp()}.start(values));
       auto body = [&](Values accumulators) {
         values.newPoint();
         Values next;
@@ -540,19 +591,20 @@ void LoopKernel::emitColumns(const LoopNest &nest, ArrayRef<unsigned> outer) {
         }
         return next;
       };
-      Values sums = split ? loop(k.i64(0), extent(chunkCount), 1, start,
-                                 [&](Value i, Values inner) {
+      Values sums = split         ? loop(k.i64(0), extent(chunkCount), 1, start,
+                                         [&](Value i, Values inner) {
                                    chunkIndex = i;
                                    return body(inner);
-                                 })
-                   : turns <= 16 ? loops(reduced, start, true, body)
-                                 : sumOfSums(nest, reduced, start, body);
+                                         })
+                    : turns <= 16 ? loops(reduced, start, true, body)
+                                  : sumOfSums(nest, reduced, start, body);
       unsigned taken = 0;
       for (unsigned u = 0; u < many; ++u) {
         at[d] = Index{m.add(first, k.i64(u * width)), 1};
         for (unsigned s : nest.stages) {
           unsigned own = isa<flow::ArgmaxOp>(a.stages[s].value.getDefiningOp()) ? 2 : 1;
-          finish(a.stages[s], Values(sums.begin() + taken, sums.begin() + taken + own), u + 1 == many ? last : Mask());
+          finish(a.stages[s], Values(sums.begin() + taken, sums.begin() + taken + own),
+                 u + 1 == many ? last : Mask());
           taken += own;
         }
       }
@@ -570,34 +622,43 @@ void LoopKernel::emitRows(const LoopNest &nest, ArrayRef<unsigned> outer) {
     values.newPoint();
     for (unsigned s : nest.stages) {
       Combiner combiner{a.stages[s].value.getDefiningOp()};
-      finish(a.stages[s], combiner.combine(b(), loc(), combiner.start(values), elements(a.stages[s], {})), {});
+      finish(a.stages[s], combiner.combine(b(), loc(), combiner.start(values), elements(a.stages[s], {})),
+             {});
     }
     return;
   }
   unsigned d = nest.vector;
   SmallVector<unsigned> around;
   for (unsigned r : nest.reduced)
-    if (r != d) around.push_back(r);
+    if (r != d)
+      around.push_back(r);
   Range range = split ? Range{k.i64(0), extent(chunkCount), chunkCount.constantValue()} : rangeOf(d);
-  unsigned count = range.size && *range.size < 8 * width ? 1 : std::clamp<unsigned>(8 / nest.stages.size(), 1, 4);
-  if (split) count = 1;
+  unsigned count =
+      range.size && *range.size < 8 * width ? 1 : std::clamp<unsigned>(8 / nest.stages.size(), 1, 4);
+  if (split)
+    count = 1;
   loops(outer, {}, false, [&](Values) {
     Values start;
     for (unsigned u = 0; u < count; ++u)
-      for (unsigned s : nest.stages) start.append(Combiner{a.stages[s].value.getDefiningOp()}.start(values));
+      for (unsigned s : nest.stages)
+        start.append(Combiner{a.stages[s].value.getDefiningOp()}.start(values));
     auto body = [&](Value first, unsigned many, Mask last, Values accumulators) {
       values.newPoint();
       Values next = accumulators;
       unsigned taken = 0;
       for (unsigned u = 0; u < many; ++u) {
-        if (split) chunkIndex = first;
-        else at[d] = Index{m.add(first, k.i64(u * width)), 1};
+        if (split)
+          chunkIndex = first;
+        else
+          at[d] = Index{m.add(first, k.i64(u * width)), 1};
         Mask mask = u + 1 == many ? last : Mask();
         for (unsigned s : nest.stages) {
           Combiner combiner{a.stages[s].value.getDefiningOp()};
           Values elements = this->elements(a.stages[s], mask);
-          Values combined = combiner.combine(b(), loc(), ValueRange(accumulators).slice(taken, elements.size()), elements);
-          for (auto [i, value] : llvm::enumerate(combined)) next[taken + i] = value;
+          Values combined =
+              combiner.combine(b(), loc(), ValueRange(accumulators).slice(taken, elements.size()), elements);
+          for (auto [i, value] : llvm::enumerate(combined))
+            next[taken + i] = value;
           taken += elements.size();
         }
       }
@@ -606,7 +667,8 @@ void LoopKernel::emitRows(const LoopNest &nest, ArrayRef<unsigned> outer) {
     Values sums;
     if (split) {
       // Partial results are few: one after another, the same in every lane.
-      sums = loop(range.low, range.high, 1, start, [&](Value i, Values inner) { return body(i, 1, {}, inner); });
+      sums =
+          loop(range.low, range.high, 1, start, [&](Value i, Values inner) { return body(i, 1, {}, inner); });
     } else {
       sums = loops(around, start, false, [&](Values inner) { return vectors(range, count, inner, body); });
     }
@@ -620,8 +682,10 @@ void LoopKernel::emitRows(const LoopNest &nest, ArrayRef<unsigned> outer) {
           Combiner combiner{a.stages[s].value.getDefiningOp()};
           size_t own = isa<flow::ArgmaxOp>(combiner.op) ? 2 : 1;
           ValueRange all(sums);
-          Values combined = combiner.combine(b(), loc(), all.slice(u * each + taken, own), all.slice((lower + u) * each + taken, own));
-          for (size_t i = 0; i < own; ++i) sums[u * each + taken + i] = combined[i];
+          Values combined = combiner.combine(b(), loc(), all.slice(u * each + taken, own),
+                                             all.slice((lower + u) * each + taken, own));
+          for (size_t i = 0; i < own; ++i)
+            sums[u * each + taken + i] = combined[i];
           taken += own;
         }
       }
@@ -632,7 +696,8 @@ void LoopKernel::emitRows(const LoopNest &nest, ArrayRef<unsigned> outer) {
       Combiner combiner{a.stages[s].value.getDefiningOp()};
       size_t own = isa<flow::ArgmaxOp>(combiner.op) ? 2 : 1;
       Values result(sums.begin() + taken, sums.begin() + taken + own);
-      if (!split) result = combiner.acrossLanes(b(), loc(), result, width);
+      if (!split)
+        result = combiner.acrossLanes(b(), loc(), result, width);
       finish(a.stages[s], result, {});
       taken += own;
     }
@@ -643,19 +708,25 @@ void LoopKernel::emitRows(const LoopNest &nest, ArrayRef<unsigned> outer) {
 void LoopKernel::emitNest(const LoopNest &nest) {
   SmallVector<unsigned> outer;
   for (unsigned d : nest.dims)
-    if (!llvm::is_contained(a.units, d) && int(d) != nest.vector) outer.push_back(d);
+    if (!llvm::is_contained(a.units, d) && int(d) != nest.vector)
+      outer.push_back(d);
   values.nestBlock = b().getInsertionBlock();
   values.nest = &nest - a.nests.data();
-  if (!nest.reduces) emitParallel(nest, outer);
-  else if (nest.vector >= 0 && llvm::is_contained(nest.dims, unsigned(nest.vector))) emitColumns(nest, outer);
-  else emitRows(nest, outer);
+  if (!nest.reduces)
+    emitParallel(nest, outer);
+  else if (nest.vector >= 0 && llvm::is_contained(nest.dims, unsigned(nest.vector)))
+    emitColumns(nest, outer);
+  else
+    emitRows(nest, outer);
   for (unsigned s : nest.stages)
-    if (auto found = targets.find(a.stages[s].value); found != targets.end()) values.stored[a.stages[s].value] = found->second;
+    if (auto found = targets.find(a.stages[s].value); found != targets.end())
+      values.stored[a.stages[s].value] = found->second;
 }
 
 void LoopKernel::emitNests() {
   for (auto [i, nest] : llvm::enumerate(a.nests))
-    if (part != partial || i == 0) emitNest(nest);
+    if (part != partial || i == 0)
+      emitNest(nest);
 }
 
 void LoopKernel::emitUnits() {
@@ -663,7 +734,8 @@ void LoopKernel::emitUnits() {
   loop(k.begin(), k.end(), 1, [&](Value unit) {
     if (part == partial) {
       chunkIndex = unit;
-      Value low = m.mul(unit, k.i64(a.splitChunk)), high = m.min(m.add(low, k.i64(a.splitChunk)), extent(a.dims[a.splitDim].extent));
+      Value low = m.mul(unit, k.i64(a.splitChunk)),
+            high = m.min(m.add(low, k.i64(a.splitChunk)), extent(a.dims[a.splitDim].extent));
       chunks[a.splitDim] = {low, high, std::nullopt};
       emitNests();
       return;
@@ -679,15 +751,18 @@ void LoopKernel::emitUnits() {
       bool last = d == a.units.back();
       Value count = extent(last ? size.ceildiv(a.chunk) : size);
       Value index = d == a.units.front() ? rest : m.rem(rest, count);
-      if (d != a.units.front()) rest = m.div(rest, count);
+      if (d != a.units.front())
+        rest = m.div(rest, count);
       if (!last || a.chunk == 1) {
         at[d] = Index{index};
         continue;
       }
       Value low = m.mul(index, k.i64(a.chunk)), high = m.min(m.add(low, k.i64(a.chunk)), extent(size));
       std::optional<int64_t> known = size.constantValue();
-      std::optional<int64_t> whole = known && *known % a.chunk == 0 ? std::optional<int64_t>(a.chunk) : std::nullopt;
-      if (known && *known <= a.chunk) whole = *known;
+      std::optional<int64_t> whole =
+          known && *known % a.chunk == 0 ? std::optional<int64_t>(a.chunk) : std::nullopt;
+      if (known && *known <= a.chunk)
+        whole = *known;
       chunks[d] = {low, high, whole};
     }
     unsigned d = a.units.back();
@@ -710,29 +785,35 @@ void LoopKernel::emitUnits() {
   });
 }
 
-// Whether a result may lie in an operand's buffer. Each load of the operand has to be made either in the very point that
-// stores the result there, or in a nest before the storing one and at the unit's own index along all dimensions that
-// units share out: such an element is overwritten by this unit alone, once it is read.
+// Whether a result may lie in an operand's buffer. Each load of the operand has to be made either in the very
+// point that stores the result there, or in a nest before the storing one and at the unit's own index along
+// all dimensions that units share out: such an element is overwritten by this unit alone, once it is read.
 bool LoopKernel::mayOverwrite(unsigned result, unsigned operand) {
   Value stored = yielded(result);
   BlockArgument argument = group.getBody().getArgument(operand);
-  if (llvm::count(group.getBody().front().getTerminator()->getOperands(), stored) > 1) return false;
-  if (argument.getType() != stored.getType() || layouts.operand(operand) != layouts.result(result)) return false;
+  if (llvm::count(group.getBody().front().getTerminator()->getOperands(), stored) > 1)
+    return false;
+  if (argument.getType() != stored.getType() || layouts.operand(operand) != layouts.result(result))
+    return false;
   auto isUnit = [&](unsigned axis) {
     unsigned c = a.classOf(stored, axis);
     unsigned d = c == LoopAnalysis::none ? LoopAnalysis::none : a.dimOfClass[c];
     return d != LoopAnalysis::none && llvm::is_contained(a.units, d);
   };
   auto precedes = [&](const Place &load, const Place &store) {
-    if (load == store) return true;
-    if (load.nest >= store.nest || load.index.size() != store.index.size()) return false;
+    if (load == store)
+      return true;
+    if (load.nest >= store.nest || load.index.size() != store.index.size())
+      return false;
     for (unsigned axis = 0; axis < load.index.size(); ++axis)
-      if (isUnit(axis) && load.index[axis] != store.index[axis]) return false;
+      if (isUnit(axis) && load.index[axis] != store.index[axis])
+        return false;
     return true;
   };
   bool read = false;
   for (const LoadRecord &load : values.loads) {
-    if (load.input != int(operand)) continue;
+    if (load.input != int(operand))
+      continue;
     read = true;
     if (!load.place || llvm::none_of(stores, [&](auto &store) {
           return store.first == result && store.second && precedes(*load.place, *store.second);
@@ -751,51 +832,65 @@ LaunchSpec LoopKernel::emit(GroupCode &code) {
   emitUnits();
   LaunchSpec launch = k.finish();
   flow::Extent units = flow::Extent::constant(context, 1);
-  if (part == partial) units = chunkCount;
+  if (part == partial)
+    units = chunkCount;
   else if (part == whole)
-    for (unsigned d : a.units) units = units * (d == a.units.back() ? a.dims[d].extent.ceildiv(a.chunk) : a.dims[d].extent);
+    for (unsigned d : a.units)
+      units = units * (d == a.units.back() ? a.dims[d].extent.ceildiv(a.chunk) : a.dims[d].extent);
   launch.units = plan::fromExtent(units);
-  if (part != whole) return launch;
+  if (part != whole)
+    return launch;
   for (unsigned i = 0; i < group.getNumResults(); ++i)
     for (unsigned j = 0; j < group.getNumOperands(); ++j)
-      if (mayOverwrite(i, j)) inPlace.push_back({i, j});
+      if (mayOverwrite(i, j))
+        inPlace.push_back({i, j});
   return launch;
 }
 
-}  // namespace
+} // namespace
 
 FailureOr<GroupCode> emitLoopGroup(flow::GroupOp group, const GroupLayouts &layouts, KernelModule &module) {
   Block &body = group.getBody().front();
   LoopSource source;
-  for (Operation &op : body.without_terminator()) source.ops.push_back(&op);
+  for (Operation &op : body.without_terminator())
+    source.ops.push_back(&op);
   for (Value value : body.getTerminator()->getOperands())
-    if (!llvm::is_contained(source.outputs, value)) source.outputs.push_back(value);
+    if (!llvm::is_contained(source.outputs, value))
+      source.outputs.push_back(value);
   auto layoutOf = [&](Value value) -> Layout {
-    if (auto argument = dyn_cast<BlockArgument>(value)) return layouts.operand(argument.getArgNumber());
+    if (auto argument = dyn_cast<BlockArgument>(value))
+      return layouts.operand(argument.getArgNumber());
     for (auto [i, yielded] : llvm::enumerate(body.getTerminator()->getOperands()))
-      if (yielded == value) return layouts.result(i);
+      if (yielded == value)
+        return layouts.result(i);
     return {};
   };
   source.layout = layoutOf;
   if (source.outputs.size() != body.getTerminator()->getNumOperands())
-    return group.emitError("expected every result of a loop group to be a value of its own, found one that leaves twice");
+    return group.emitError(
+        "expected every result of a loop group to be a value of its own, found one that leaves twice");
   std::string reason;
   std::optional<LoopAnalysis> analysis = LoopAnalysis::run(source, module.target(), &reason);
-  if (!analysis) return group.emitError("expected a group that one kernel can run: ") << reason;
+  if (!analysis)
+    return group.emitError("expected a group that one kernel can run: ") << reason;
 
   GroupCode code;
   flow::Extent flops = flow::Extent::constant(group.getContext(), 0), bytes = flops;
   for (Operation &op : body.without_terminator())
-    if (auto cost = dyn_cast<flow::CostInterface>(op)) flops = flops + cost.cost().flops;
+    if (auto cost = dyn_cast<flow::CostInterface>(op))
+      flops = flops + cost.cost().flops;
   auto moved = [&](Value value) {
     auto type = cast<RankedTensorType>(value.getType());
     bytes = bytes + flow::elementsOf(type) * (type.getElementType().isInteger(1) ? 1 : 4);
   };
-  for (Value value : group.getInputs()) moved(value);
-  for (Value value : group.getOutputs()) moved(value);
+  for (Value value : group.getInputs())
+    moved(value);
+  for (Value value : group.getOutputs())
+    moved(value);
   std::string name = "elementwise";
   for (Operation &op : body.without_terminator())
-    if (isa<flow::ReduceOp, flow::ArgmaxOp, flow::WindowSumOp, flow::ScatterAddOp>(op)) name = "reduce";
+    if (isa<flow::ReduceOp, flow::ArgmaxOp, flow::WindowSumOp, flow::ScatterAddOp>(op))
+      name = "reduce";
 
   auto emit = [&](LoopKernel::Part part) {
     LoopKernel kernel(group, layouts, *analysis, module, part, module.target());
@@ -817,4 +912,4 @@ FailureOr<GroupCode> emitLoopGroup(flow::GroupOp group, const GroupLayouts &layo
   return code;
 }
 
-}  // namespace moe::cpu
+} // namespace moe::cpu

@@ -40,8 +40,7 @@ struct LoadRecord {
 
 class LoopValues {
 public:
-  LoopValues(KernelBuilder &kernel, IndexMath &math, const LoopAnalysis &analysis, int64_t width)
-      : k(kernel), m(math), a(analysis), width(width) {}
+  LoopValues(KernelBuilder &kernel, IndexMath &math, int64_t width) : k(kernel), m(math), width(width) {}
 
   llvm::DenseMap<mlir::Value, Storage> stored;      // inputs, and stages once their nest is done
   llvm::DenseMap<mlir::Value, mlir::Value> uniform; // stages without an axis of their own: a splat
@@ -74,7 +73,6 @@ private:
 
   KernelBuilder &k;
   IndexMath &m;
-  const LoopAnalysis &a;
   int64_t width;
   std::map<std::tuple<const void *, Place, const void *, const void *>, mlir::Value> memo;
 };

@@ -64,8 +64,9 @@ LogicalResult Elaboration::findModel() {
     Location at = module.getLoc();
     if (auto file = at->findInstanceOf<FileLineColLoc>(); file && file.getLine() == 0)
       at = FileLineColLoc::get(file.getFilename(), 1, 1);
-    return emitError(at) << "expected a model, found none: write 'moe.model @name(%image: image[3, 224, 224]) { "
-                            "... }'";
+    return emitError(at)
+           << "expected a model, found none: write 'moe.model @name(%image: image[3, 224, 224]) { "
+              "... }'";
   }
   for (EntryOp entry : model.getBody().getOps<EntryOp>())
     return entry.emitError()
@@ -320,7 +321,8 @@ LogicalResult Elaboration::buildEntry(StringRef name, flow::EntryKind kind) {
 /// needs it. The model's own file alone where all of them are more than a program may record.
 static std::string sourceFiles(ModuleOp module, ModelOp model) {
   auto shown = [](StringRef name) {
-    bool plain = llvm::all_of(name, [](char c) { return llvm::isAlnum(c) || StringRef("/._-+,:@%=~").contains(c); });
+    bool plain =
+        llvm::all_of(name, [](char c) { return llvm::isAlnum(c) || StringRef("/._-+,:@%=~").contains(c); });
     return plain && !name.empty() ? name.str() : "'" + name.str() + "'";
   };
   llvm::SetVector<StringRef> names;

@@ -196,8 +196,7 @@ LogicalResult LowerToPlan::lower(flow::ProgramOp program) {
     config.set("target", builder->getStringAttr(llvm::join(targets.begin(), targets.end(), " ")));
   auto op = plan::ProgramOp::create(*builder, program.getLoc(), builder->getStringAttr(program.getSymName()),
                                     program->getAttrOfType<StringAttr>("optimizer"),
-                                    builder->getStringAttr(version()),
-                                    config.getDictionary(&getContext()));
+                                    builder->getStringAttr(version()), config.getDictionary(&getContext()));
   builder->setInsertionPointToStart(&op.getBody().emplaceBlock());
   if (failed(states(program)) || failed(scalars(program)))
     return failure();

@@ -1,6 +1,6 @@
-// moert: trains, evaluates and serves a compiled program. This file knows how the command line is spelt and how a
-// process ends: 0 done, 1 wrong input, 2 wrong usage, 3 a fault of ours; a run stopped by a signal saves and then ends
-// by that signal.
+// moert: trains, evaluates and serves a compiled program. This file knows how the command line is spelt and
+// how a process ends: 0 done, 1 wrong input, 2 wrong usage, 3 a fault of ours; a run stopped by a signal
+// saves and then ends by that signal.
 #include "runtime/cli/BenchCommand.h"
 #include "runtime/cli/Commands.h"
 #include "runtime/cli/Usage.h"
@@ -37,8 +37,8 @@ void requestStop(int signal) {
 int report(const Status &status) {
   if (!status.ok()) {
     fflush(stdout);
-    fprintf(stderr, "moert: %s%s\n", status.code() == Code::internal ? "internal error: " : "error: ",
-            status.message().c_str());
+    fprintf(stderr, "moert: %s%s\n",
+            status.code() == Code::internal ? "internal error: " : "error: ", status.message().c_str());
   }
   return status.exitCode();
 }
@@ -65,8 +65,10 @@ int runTraining(TrainOptions options) {
     if (std::exception_ptr thrown = std::current_exception())
       std::rethrow_exception(thrown);
   } catch (const std::bad_alloc &) {
-    std::fputs("moert: error: expected more free memory, found none left; use a smaller batch, or close other "
-               "programs\n", stderr);
+    std::fputs(
+        "moert: error: expected more free memory, found none left; use a smaller batch, or close other "
+        "programs\n",
+        stderr);
     _exit(Status(Code::invalid_input, "").exitCode());
   } catch (const std::exception &error) {
     std::fprintf(stderr, "moert: internal error: %s\n", error.what());
@@ -94,7 +96,8 @@ int main(int argc, char **argv) {
   train->add_option("program", training.program, "the compiled program (.moe)")->required();
   train->add_option("--out", training.out, "folder of the run")->required();
   train->add_option("--recipe", training.recipe, "TOML file; docs/recipe.md lists its keys");
-  train->add_option("--set", training.settings, "a recipe key: --set optimizer.lr=1e-4")->allow_extra_args(false);
+  train->add_option("--set", training.settings, "a recipe key: --set optimizer.lr=1e-4")
+      ->allow_extra_args(false);
   train->add_option("--seed", training.seed, "same as --set train.seed=N")
       ->check(CLI::Range(int64_t(0), Recipe::kMaxInteger));
   train->add_option("--steps", training.steps, "same as --set train.steps=N")
@@ -109,8 +112,10 @@ int main(int argc, char **argv) {
   eval->add_option("program", evaluation.program, "the compiled program (.moe)")->required();
   eval->add_option("--checkpoint", evaluation.checkpoint, "folder, such as runs/hmoe/best")->required();
   eval->add_option("--recipe", evaluation.recipe, "data and splits; default: the checkpoint's own");
-  eval->add_option("--set", evaluation.settings, "a recipe key: --set eval.images=500")->allow_extra_args(false);
-  eval->add_option("--entry", evaluation.entries, "default: every entry with class scores")->allow_extra_args(false);
+  eval->add_option("--set", evaluation.settings, "a recipe key: --set eval.images=500")
+      ->allow_extra_args(false);
+  eval->add_option("--entry", evaluation.entries, "default: every entry with class scores")
+      ->allow_extra_args(false);
   eval->add_option("--threads", evaluation.threads, "0: every core")->check(CLI::Range(0, 1024));
   eval->add_flag("--json", evaluation.json, "print JSON");
 

@@ -1,8 +1,8 @@
 // Reads IDX files of unsigned bytes (the format of MNIST and its siblings), plain or gzip, told apart by
 // content. A plain file stays on the disk and is read where it is asked for, so that opening 47 MB of images
 // costs no reading, and a file that is cut short meanwhile is an error and no signal, as it would be of a
-// mapping. A compressed one is unpacked into memory. The header of a file decides nothing before it is checked
-// against the bytes that are really there.
+// mapping. A compressed one is unpacked into memory. The header of a file decides nothing before it is
+// checked against the bytes that are really there.
 #pragma once
 
 #include "runtime/base/Result.h"

@@ -483,8 +483,9 @@ TEST(Bind, Rules) {
   expectRule(layOutAt(testProgram(), kTrain, {int64_t(1) << 22, int64_t(1) << 22}), "B05", "fit in memory");
   // An image has three elements: this batch is the largest, and the next one is too large.
   EXPECT_TRUE(layOutAt(testProgram(), kTrain, {1, INT32_MAX / 3}).ok());
-  expectRule(layOutAt(testProgram(), kTrain, {1, INT32_MAX / 3 + 1}), "B06",
-             "buffer 0, input 'image': expected at most 2147483647 elements, found 2147483649 at 1 x 715827883");
+  expectRule(
+      layOutAt(testProgram(), kTrain, {1, INT32_MAX / 3 + 1}), "B06",
+      "buffer 0, input 'image': expected at most 2147483647 elements, found 2147483649 at 1 x 715827883");
 }
 
 TEST(Bind, RefusesABetterCpu) {

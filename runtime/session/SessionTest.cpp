@@ -249,7 +249,8 @@ TEST(Memory, MoreThanTheMachineHas) {
   Memory memory;
   Status status = memory.allocate(size_t(1) << 60);
   EXPECT_EQ(status.exitCode(), 1);
-  EXPECT_NE(status.message().find("MiB of memory, found 1099511627776; use a smaller batch"), std::string::npos)
+  EXPECT_NE(status.message().find("MiB of memory, found 1099511627776; use a smaller batch"),
+            std::string::npos)
       << status.message();
 }
 

@@ -31,9 +31,9 @@ Result<SplitData> SplitData::open(const Recipe &recipe) {
     if (!held)
       data.training.push_back(domain);
     if (!held && data.splits.back().out.empty()) // the score of `best` would be no number
-      return invalidInput("data.holdout: expected at least one image in each out-split, found none in domain ",
-                          domain, ", which has ", data.set.size(domain), "; raise data.holdout = ",
-                          recipe.holdout);
+      return invalidInput(
+          "data.holdout: expected at least one image in each out-split, found none in domain ", domain,
+          ", which has ", data.set.size(domain), "; raise data.holdout = ", recipe.holdout);
     if (!held && data.splits.back().in.empty())
       return invalidInput(recipe.dataPath, ": expected at least one training image in domain ", domain,
                           ", found none");

@@ -38,7 +38,8 @@ std::string durationText(double seconds) {
 }
 
 double secondsLeft(uint64_t step, uint64_t steps, uint64_t every, double perStep, double perEvaluation) {
-  // After s steps, ceil(s / every) evaluations are done; the last step's is one more where it is not due anyway.
+  // After s steps, ceil(s / every) evaluations are done; the last step's is one more where it is not due
+  // anyway.
   auto due = [&](uint64_t s) { return (s + every - 1) / every; };
   uint64_t evaluations = every && steps > step ? due(steps) - due(step) + ((steps - 1) % every != 0) : 0;
   return double(steps - step) * perStep + double(evaluations) * perEvaluation;

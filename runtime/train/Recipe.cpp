@@ -277,14 +277,14 @@ Status checkWhole(const Recipe &recipe) {
     return wrong({list}, "expected at least one domain, found an empty list");
   for (size_t i = 0; i < recipe.heldOut.size(); ++i) {
     if (recipe.heldOut[i] >= int64_t(domains))
-      return wrong({"data.held_out", list, "data.kind"}, "expected domains from 0 to ", domains - 1, ", found ",
-                   recipe.heldOut[i], ": there are ", domains, " (", list, ")");
+      return wrong({"data.held_out", list, "data.kind"}, "expected domains from 0 to ", domains - 1,
+                   ", found ", recipe.heldOut[i], ": there are ", domains, " (", list, ")");
     if (std::count(recipe.heldOut.begin(), recipe.heldOut.end(), recipe.heldOut[i]) > 1)
       return wrong({"data.held_out"}, "expected each domain once, found ", recipe.heldOut[i], " twice");
   }
   if (recipe.heldOut.size() == domains)
-    return wrong({"data.held_out", list, "data.kind"}, "expected a domain left to train on, found all ", domains,
-                 " held out");
+    return wrong({"data.held_out", list, "data.kind"}, "expected a domain left to train on, found all ",
+                 domains, " held out");
   return okStatus();
 }
 

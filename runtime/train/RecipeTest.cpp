@@ -125,7 +125,8 @@ TEST(Recipe, BindsToTheProgram) {
 
 TEST(Recipe, ACommandNamesEveryTarget) {
   auto made = test::testProgram();
-  for (auto [key, value] : {std::pair("target", "cpu:x86-64-v3 cpu"), std::pair("source", "a.mlir 'b c.mlir'")}) {
+  for (auto [key, value] :
+       {std::pair("target", "cpu:x86-64-v3 cpu"), std::pair("source", "a.mlir 'b c.mlir'")}) {
     made.table.config.push_back(std::make_unique<moe::fb::KeyValueT>());
     made.table.config.back()->key = key;
     made.table.config.back()->value = value;
@@ -149,7 +150,8 @@ TEST(Recipe, TextReadsBack) {
   ASSERT_TRUE(again->bind(*program()).ok());
   EXPECT_EQ(again->text(), recipe->text());
   // Every key is there but those of the other kind of data, texts that were not given among them.
-  for (const char *line : {"entry = \"\"\n", "objective = \"\"\n", "[optimizer]\nkind = \"\"\n", "kind = \"colored\"\n"})
+  for (const char *line :
+       {"entry = \"\"\n", "objective = \"\"\n", "[optimizer]\nkind = \"\"\n", "kind = \"colored\"\n"})
     EXPECT_NE(recipe->text().find(line), std::string::npos) << line << recipe->text();
   EXPECT_TRUE(differences(*recipe, *again, {}).empty());
   again->heldOut = {1};

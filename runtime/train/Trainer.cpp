@@ -187,9 +187,10 @@ Status Run::step(Prefetch &batches) {
                          " s after the process, took ",
                          std::round((secondsSince(options_.started) - began) * 1e4) / 1e4, " s"));
   if (finite == 0) {
-    return saveAndFail(invalidInput(
-        "step ", state_.step, ": the loss or its gradient is not finite (loss ", double(loss),
-        "); nothing was changed by this step; lower optimizer.lr, or see where it starts with --resume --trap-nan"));
+    return saveAndFail(invalidInput("step ", state_.step, ": the loss or its gradient is not finite (loss ",
+                                    double(loss),
+                                    "); nothing was changed by this step; lower optimizer.lr, or see where "
+                                    "it starts with --resume --trap-nan"));
   }
   Progress::Line line{state_.step + 1, uint64_t(recipe_.steps), loss, {}, {}, {}, 0, 0};
   for (const std::string &name : losses_) {
@@ -215,8 +216,8 @@ Status Run::step(Prefetch &batches) {
   }
   double perStep = secondsSince(since_) / double(state_.step - sinceStep_);
   line.imagesPerSecond = double(batchRows()) / perStep;
-  line.remaining = secondsLeft(state_.step, uint64_t(recipe_.steps), uint64_t(recipe_.evalEvery), perStep,
-                               perEvaluation_);
+  line.remaining =
+      secondsLeft(state_.step, uint64_t(recipe_.steps), uint64_t(recipe_.evalEvery), perStep, perEvaluation_);
   for (auto &[key, value] : recipe_.scalars)
     if (key == "optimizer.lr")
       line.rate = value;
@@ -309,9 +310,10 @@ Status Run::save(const std::string &folder) {
 
 Status Run::saveAndFail(Status why) {
   Status saved = save(folder_->last());
-  std::string more = saved.ok() ? concat("; ", folder_->last(), " holds the ", state_.step, " good steps before")
-                                : concat("\nand the ", state_.step, " good steps before could not be saved: ",
-                                         saved.message());
+  std::string more =
+      saved.ok()
+          ? concat("; ", folder_->last(), " holds the ", state_.step, " good steps before")
+          : concat("\nand the ", state_.step, " good steps before could not be saved: ", saved.message());
   return {why.code(), why.message() + more};
 }
 

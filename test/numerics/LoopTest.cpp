@@ -80,7 +80,7 @@ struct Options {
   double tolerance = 3e-5;
   double step = 7;
   bool mayRefuse = false; // a set of ops that need not be one kernel
-  std::optional<std::vector<std::pair<unsigned, unsigned>>> inPlace; // if given, what must be allowed
+  std::optional<std::vector<std::pair<unsigned, unsigned>>> inPlace = {}; // if given, what must be allowed
 };
 
 std::vector<int64_t> permuted(const std::vector<int64_t> &shape, bool nhwc) {
@@ -382,6 +382,18 @@ TEST(Loop, SumsOfSums) {
       flow.output "y" %y : $2)",
                  {tensor({"B", height, width, "20"}), tensor({"B", "20"}), kind}),
             {.rows = 3});
+  // A weight along one of the two keeps them apart: a run is then the inner axis, whole or cut.
+  for (auto [height, width] : {std::pair("5", "7"), {"3", "28"}, {"2", "64"}, {"2", "65"}, {"3", "200"}})
+    for (const char *kind : {"sum", "max"})
+      check(with(R"(
+      %x = flow.input "x" : $1
+      %w = flow.parameter "w" uniform(-1.0, 1.0) : $2
+      %v = flow.broadcast %w to [2] : $2 -> $1
+      %p = flow.mul %x, %v : $1
+      %y = flow.reduce $4 %p over [1, 2] : $1 -> $3
+      flow.output "y" %y : $3)",
+                 {tensor({"B", height, width, "20"}), tensor({width}), tensor({"B", "20"}), kind}),
+            {.rows = 3});
 }
 
 TEST(Loop, LargeReductionsAreSplit) {
@@ -430,7 +442,8 @@ TEST(Loop, Softmax) {
   }
 }
 
-// A result goes over an operand that earlier nests of the unit read, as long as no other unit reads it as well.
+// A result goes over an operand that earlier nests of the unit read, as long as no other unit reads it as
+// well.
 TEST(Loop, InPlace) {
   using Pairs = std::vector<std::pair<unsigned, unsigned>>;
   check(with(R"(

@@ -1,6 +1,6 @@
-// Kernels of the small program that runtime tests work on: a linear model of three inputs with squared loss, written by
-// hand so that the runtime is tested without the compiler. Each obeys the kernel ABI: it touches what its launch
-// declares and nothing else.
+// Kernels of the small program that runtime tests work on: a linear model of three inputs with squared loss,
+// written by hand so that the runtime is tested without the compiler. Each obeys the kernel ABI: it touches
+// what its launch declares and nothing else.
 #include <stdint.h>
 
 typedef void *const *Buffers;
@@ -37,7 +37,8 @@ void squared_loss(Buffers buffers, const int64_t *scalars, int64_t begin, int64_
   finite[0] = loss[0] - loss[0] == 0 ? 1.0f : 0.0f;
 }
 
-// momentum = mu * momentum + gradient, w -= lr * momentum, where finite; a unit a column. scalars: lr, mu, rows, columns.
+// momentum = mu * momentum + gradient, w -= lr * momentum, where finite; a unit a column. scalars: lr, mu,
+// rows, columns.
 void sgd(Buffers buffers, const int64_t *scalars, int64_t begin, int64_t end, void *scratch) {
   const float *x = buffers[0], *y = buffers[1], *finite = buffers[3];
   const int32_t *label = buffers[2];
