@@ -50,3 +50,214 @@ flow.program @scalars {
     flow.output "y" %y : tensor<f32>
   }
 }
+// -----
+// What a group of kind contract may hold.
+flow.program @p {
+  flow.entry @main infer {
+    %x = flow.input "x" : tensor<?x64xf32, #flow.dims<[B, 64]>>
+    // expected-error @+1 {{expected exactly one contraction in a group of kind contract}}
+    %r = flow.group "contract"(%x) : (tensor<?x64xf32, #flow.dims<[B, 64]>>) -> tensor<?x64xf32, #flow.dims<[B, 64]>> {
+    ^bb0(%a0: tensor<?x64xf32, #flow.dims<[B, 64]>>):
+      %y = flow.exp %a0 : tensor<?x64xf32, #flow.dims<[B, 64]>>
+      flow.yield %y : tensor<?x64xf32, #flow.dims<[B, 64]>>
+    }
+    flow.output "y0" %r : tensor<?x64xf32, #flow.dims<[B, 64]>>
+  }
+}
+// -----
+flow.program @p {
+  flow.entry @main infer {
+    %x = flow.input "x" : tensor<?x64xf32, #flow.dims<[B, 64]>>
+    %w = flow.parameter "w" uniform(-0.5, 0.5) : tensor<64x64xf32>
+    // expected-error @+1 {{expected exactly one contraction in a group of kind contract}}
+    %r = flow.group "contract"(%x, %w) : (tensor<?x64xf32, #flow.dims<[B, 64]>>, tensor<64x64xf32>) -> tensor<?x64xf32, #flow.dims<[B, 64]>> {
+    ^bb0(%a0: tensor<?x64xf32, #flow.dims<[B, 64]>>, %a1: tensor<64x64xf32>):
+      %y = flow.contract %a0[0, 1], %a1[2, 1] -> [0, 2] : tensor<?x64xf32, #flow.dims<[B, 64]>>, tensor<64x64xf32> -> tensor<?x64xf32, #flow.dims<[B, 64]>>
+      %z = flow.contract %y[0, 1], %a1[2, 1] -> [0, 2] : tensor<?x64xf32, #flow.dims<[B, 64]>>, tensor<64x64xf32> -> tensor<?x64xf32, #flow.dims<[B, 64]>>
+      flow.yield %z : tensor<?x64xf32, #flow.dims<[B, 64]>>
+    }
+    flow.output "y0" %r : tensor<?x64xf32, #flow.dims<[B, 64]>>
+  }
+}
+// -----
+flow.program @p {
+  flow.entry @main infer {
+    %x = flow.input "x" : tensor<?x64xf32, #flow.dims<[B, 64]>>
+    %w = flow.parameter "w" uniform(-0.5, 0.5) : tensor<64x64xf32>
+    %r = flow.group "contract"(%x, %w) : (tensor<?x64xf32, #flow.dims<[B, 64]>>, tensor<64x64xf32>) -> tensor<?x64xf32, #flow.dims<[B, 64]>> {
+    ^bb0(%a0: tensor<?x64xf32, #flow.dims<[B, 64]>>, %a1: tensor<64x64xf32>):
+      %e = flow.exp %a0 : tensor<?x64xf32, #flow.dims<[B, 64]>>
+      // expected-error @+1 {{expected the operands of a contraction to be operands of its group or their transposes}}
+      %y = flow.contract %e[0, 1], %a1[2, 1] -> [0, 2] : tensor<?x64xf32, #flow.dims<[B, 64]>>, tensor<64x64xf32> -> tensor<?x64xf32, #flow.dims<[B, 64]>>
+      flow.yield %y : tensor<?x64xf32, #flow.dims<[B, 64]>>
+    }
+    flow.output "y0" %r : tensor<?x64xf32, #flow.dims<[B, 64]>>
+  }
+}
+// -----
+// What may follow it.
+flow.program @p {
+  flow.entry @main infer {
+    %x = flow.input "x" : tensor<?x64xf32, #flow.dims<[B, 64]>>
+    %w = flow.parameter "w" uniform(-0.5, 0.5) : tensor<64x64xf32>
+    %i = flow.input "i" : tensor<?x64xi32, #flow.dims<[B, 64]>>
+    // expected-error @+1 {{expected an epilogue over f32 and masks, found an operand of integers}}
+    %r = flow.group "contract"(%x, %w, %i) : (tensor<?x64xf32, #flow.dims<[B, 64]>>, tensor<64x64xf32>, tensor<?x64xi32, #flow.dims<[B, 64]>>) -> tensor<?x64xf32, #flow.dims<[B, 64]>> {
+    ^bb0(%a0: tensor<?x64xf32, #flow.dims<[B, 64]>>, %a1: tensor<64x64xf32>, %a2: tensor<?x64xi32, #flow.dims<[B, 64]>>):
+      %y = flow.contract %a0[0, 1], %a1[2, 1] -> [0, 2] : tensor<?x64xf32, #flow.dims<[B, 64]>>, tensor<64x64xf32> -> tensor<?x64xf32, #flow.dims<[B, 64]>>
+      %f = flow.convert %a2 : tensor<?x64xi32, #flow.dims<[B, 64]>> -> tensor<?x64xf32, #flow.dims<[B, 64]>>
+      %z = flow.add %y, %f : tensor<?x64xf32, #flow.dims<[B, 64]>>
+      flow.yield %z : tensor<?x64xf32, #flow.dims<[B, 64]>>
+    }
+    flow.output "y0" %r : tensor<?x64xf32, #flow.dims<[B, 64]>>
+  }
+}
+// -----
+flow.program @p {
+  flow.entry @main infer {
+    %x = flow.input "x" : tensor<64x64xf32>
+    %w = flow.parameter "w" uniform(-0.5, 0.5) : tensor<64x64xf32>
+    %r = flow.group "contract"(%x, %w) : (tensor<64x64xf32>, tensor<64x64xf32>) -> tensor<64x64xf32> {
+    ^bb0(%a0: tensor<64x64xf32>, %a1: tensor<64x64xf32>):
+      // expected-error @+1 {{expected its result in place, found it broadcast or transposed in its own group}}
+      %y = flow.contract %a0[0, 1], %a1[2, 1] -> [0, 2] : tensor<64x64xf32>, tensor<64x64xf32> -> tensor<64x64xf32>
+      %t = flow.transpose %y [1, 0] : tensor<64x64xf32> -> tensor<64x64xf32>
+      %z = flow.add %y, %t : tensor<64x64xf32>
+      flow.yield %z : tensor<64x64xf32>
+    }
+    flow.output "y0" %r : tensor<64x64xf32>
+  }
+}
+// -----
+flow.program @p {
+  flow.entry @main infer {
+    %x = flow.input "x" : tensor<?x64xf32, #flow.dims<[B, 64]>>
+    %w = flow.parameter "w" uniform(-0.5, 0.5) : tensor<64x64xf32>
+    %r = flow.group "contract"(%x, %w) : (tensor<?x64xf32, #flow.dims<[B, 64]>>, tensor<64x64xf32>) -> tensor<?x64xf32, #flow.dims<[B, 64]>> {
+    ^bb0(%a0: tensor<?x64xf32, #flow.dims<[B, 64]>>, %a1: tensor<64x64xf32>):
+      %y = flow.contract %a0[0, 1], %a1[2, 1] -> [0, 2] : tensor<?x64xf32, #flow.dims<[B, 64]>>, tensor<64x64xf32> -> tensor<?x64xf32, #flow.dims<[B, 64]>>
+      // expected-error @+1 {{expected an elementwise op, a broadcast or a constant after a contraction in its group}}
+      %s = flow.reduce sum %y over [1] : tensor<?x64xf32, #flow.dims<[B, 64]>> -> tensor<?xf32, #flow.dims<[B]>>
+      %c = flow.broadcast %s to [0] : tensor<?xf32, #flow.dims<[B]>> -> tensor<?x64xf32, #flow.dims<[B, 64]>>
+      %z = flow.sub %y, %c : tensor<?x64xf32, #flow.dims<[B, 64]>>
+      flow.yield %z : tensor<?x64xf32, #flow.dims<[B, 64]>>
+    }
+    flow.output "y0" %r : tensor<?x64xf32, #flow.dims<[B, 64]>>
+  }
+}
+// -----
+flow.program @p {
+  flow.entry @main infer {
+    %x = flow.input "x" : tensor<?x64xf32, #flow.dims<[B, 64]>>
+    %w = flow.parameter "w" uniform(-0.5, 0.5) : tensor<64x64xf32>
+    %r = flow.group "contract"(%x, %w) : (tensor<?x64xf32, #flow.dims<[B, 64]>>, tensor<64x64xf32>) -> tensor<?xf32, #flow.dims<[B]>> {
+    ^bb0(%a0: tensor<?x64xf32, #flow.dims<[B, 64]>>, %a1: tensor<64x64xf32>):
+      // expected-error @+1 {{expected results of its group to have its shape 'tensor<?x64xf32, #flow.dims<[B, 64]>>', found 'tensor<?xf32, #flow.dims<[B]>>'}}
+      %y = flow.contract %a0[0, 1], %a1[2, 1] -> [0, 2] : tensor<?x64xf32, #flow.dims<[B, 64]>>, tensor<64x64xf32> -> tensor<?x64xf32, #flow.dims<[B, 64]>>
+      %s = flow.reduce sum %y over [1] : tensor<?x64xf32, #flow.dims<[B, 64]>> -> tensor<?xf32, #flow.dims<[B]>>
+      flow.yield %s : tensor<?xf32, #flow.dims<[B]>>
+    }
+    flow.output "y0" %r : tensor<?xf32, #flow.dims<[B]>>
+  }
+}
+// -----
+flow.program @p {
+  flow.entry @main infer {
+    %x = flow.input "x" : tensor<?x64xf32, #flow.dims<[B, 64]>>
+    %w = flow.parameter "w" uniform(-0.5, 0.5) : tensor<64x64xf32>
+    %r = flow.group "contract"(%x, %w) : (tensor<?x64xf32, #flow.dims<[B, 64]>>, tensor<64x64xf32>) -> tensor<?x64xi32, #flow.dims<[B, 64]>> {
+    ^bb0(%a0: tensor<?x64xf32, #flow.dims<[B, 64]>>, %a1: tensor<64x64xf32>):
+      // expected-error @+1 {{expected results of its group to be f32 or masks, found 'tensor<?x64xi32, #flow.dims<[B, 64]>>'}}
+      %y = flow.contract %a0[0, 1], %a1[2, 1] -> [0, 2] : tensor<?x64xf32, #flow.dims<[B, 64]>>, tensor<64x64xf32> -> tensor<?x64xf32, #flow.dims<[B, 64]>>
+      %s = flow.convert %y : tensor<?x64xf32, #flow.dims<[B, 64]>> -> tensor<?x64xi32, #flow.dims<[B, 64]>>
+      flow.yield %s : tensor<?x64xi32, #flow.dims<[B, 64]>>
+    }
+    flow.output "y0" %r : tensor<?x64xi32, #flow.dims<[B, 64]>>
+  }
+}
+// -----
+// What a group of kind conv may hold.
+flow.program @p {
+  flow.entry @main infer {
+    %x = flow.input "x" : tensor<?x64xf32, #flow.dims<[B, 64]>>
+    // expected-error @+1 {{expected exactly one convolution in a group of kind conv}}
+    %r = flow.group "conv"(%x) : (tensor<?x64xf32, #flow.dims<[B, 64]>>) -> tensor<?x64xf32, #flow.dims<[B, 64]>> {
+    ^bb0(%a0: tensor<?x64xf32, #flow.dims<[B, 64]>>):
+      %y = flow.exp %a0 : tensor<?x64xf32, #flow.dims<[B, 64]>>
+      flow.yield %y : tensor<?x64xf32, #flow.dims<[B, 64]>>
+    }
+    flow.output "y0" %r : tensor<?x64xf32, #flow.dims<[B, 64]>>
+  }
+}
+// -----
+flow.program @p {
+  flow.entry @main infer {
+    %x = flow.input "x" : tensor<?x3x8x8xf32, #flow.dims<[B, 3, 8, 8]>>
+    %w = flow.parameter "w" uniform(-0.5, 0.5) : tensor<4x3x3x3xf32>
+    %r = flow.group "conv"(%x, %w) : (tensor<?x3x8x8xf32, #flow.dims<[B, 3, 8, 8]>>, tensor<4x3x3x3xf32>) -> tensor<?x4x6x6xf32, #flow.dims<[B, 4, 6, 6]>> {
+    ^bb0(%a0: tensor<?x3x8x8xf32, #flow.dims<[B, 3, 8, 8]>>, %a1: tensor<4x3x3x3xf32>):
+      %e = flow.exp %a0 : tensor<?x3x8x8xf32, #flow.dims<[B, 3, 8, 8]>>
+      // expected-error @+1 {{expected the operands of a convolution to be operands of its group}}
+      %y = flow.conv %e, %a1 by [1, 1] pads [0, 0, 0, 0] : tensor<?x3x8x8xf32, #flow.dims<[B, 3, 8, 8]>>, tensor<4x3x3x3xf32> -> tensor<?x4x6x6xf32, #flow.dims<[B, 4, 6, 6]>>
+      flow.yield %y : tensor<?x4x6x6xf32, #flow.dims<[B, 4, 6, 6]>>
+    }
+    flow.output "y0" %r : tensor<?x4x6x6xf32, #flow.dims<[B, 4, 6, 6]>>
+  }
+}
+// -----
+flow.program @p {
+  flow.entry @main infer {
+    %x = flow.input "x" : tensor<?x3x?x8xf32, #flow.dims<[B, 3, N + 2, 8]>>
+    %w = flow.parameter "w" uniform(-0.5, 0.5) : tensor<4x3x3x3xf32>
+    %r = flow.group "conv"(%x, %w) : (tensor<?x3x?x8xf32, #flow.dims<[B, 3, N + 2, 8]>>, tensor<4x3x3x3xf32>) -> tensor<?x4x?x6xf32, #flow.dims<[B, 4, N, 6]>> {
+    ^bb0(%a0: tensor<?x3x?x8xf32, #flow.dims<[B, 3, N + 2, 8]>>, %a1: tensor<4x3x3x3xf32>):
+      // expected-error @+1 {{expected channels, height and width that are known while compiling, found 'tensor<?x3x?x8xf32, #flow.dims<[B, 3, N + 2, 8]>>'; only the batch may vary}}
+      %y = flow.conv %a0, %a1 by [1, 1] pads [0, 0, 0, 0] : tensor<?x3x?x8xf32, #flow.dims<[B, 3, N + 2, 8]>>, tensor<4x3x3x3xf32> -> tensor<?x4x?x6xf32, #flow.dims<[B, 4, N, 6]>>
+      flow.yield %y : tensor<?x4x?x6xf32, #flow.dims<[B, 4, N, 6]>>
+    }
+    flow.output "y0" %r : tensor<?x4x?x6xf32, #flow.dims<[B, 4, N, 6]>>
+  }
+}
+// -----
+// What one loop kernel can be.
+flow.program @p {
+  flow.entry @main infer {
+    %x = flow.input "x" : tensor<?x64xf32, #flow.dims<[B, 64]>>
+    // expected-error @+1 {{expected every result of a loop group to be a value of its own, found one that leaves twice}}
+    %r:2 = flow.group "loop"(%x) : (tensor<?x64xf32, #flow.dims<[B, 64]>>) -> (tensor<?x64xf32, #flow.dims<[B, 64]>>, tensor<?x64xf32, #flow.dims<[B, 64]>>) {
+    ^bb0(%a0: tensor<?x64xf32, #flow.dims<[B, 64]>>):
+      %y = flow.exp %a0 : tensor<?x64xf32, #flow.dims<[B, 64]>>
+      flow.yield %y, %y : tensor<?x64xf32, #flow.dims<[B, 64]>>, tensor<?x64xf32, #flow.dims<[B, 64]>>
+    }
+    flow.output "y0" %r#0 : tensor<?x64xf32, #flow.dims<[B, 64]>>
+    flow.output "y1" %r#1 : tensor<?x64xf32, #flow.dims<[B, 64]>>
+  }
+}
+// -----
+flow.program @p {
+  flow.entry @main infer {
+    %x = flow.input "x" : tensor<?x64xf32, #flow.dims<[B, 64]>>
+    %w = flow.parameter "w" uniform(-0.5, 0.5) : tensor<64x64xf32>
+    // expected-error @+1 {{expected a group that one kernel can run: 'flow.contract' has an emitter of its own}}
+    %r = flow.group "loop"(%x, %w) : (tensor<?x64xf32, #flow.dims<[B, 64]>>, tensor<64x64xf32>) -> tensor<?x64xf32, #flow.dims<[B, 64]>> {
+    ^bb0(%a0: tensor<?x64xf32, #flow.dims<[B, 64]>>, %a1: tensor<64x64xf32>):
+      %y = flow.contract %a0[0, 1], %a1[2, 1] -> [0, 2] : tensor<?x64xf32, #flow.dims<[B, 64]>>, tensor<64x64xf32> -> tensor<?x64xf32, #flow.dims<[B, 64]>>
+      flow.yield %y : tensor<?x64xf32, #flow.dims<[B, 64]>>
+    }
+    flow.output "y0" %r : tensor<?x64xf32, #flow.dims<[B, 64]>>
+  }
+}
+// -----
+// And no other kind is known.
+flow.program @p {
+  flow.entry @main infer {
+    %x = flow.input "x" : tensor<?x64xf32, #flow.dims<[B, 64]>>
+    // expected-error @+1 {{expected a group of kind loop, contract or conv, found 'lop'}}
+    %r = flow.group "lop"(%x) : (tensor<?x64xf32, #flow.dims<[B, 64]>>) -> tensor<?x64xf32, #flow.dims<[B, 64]>> {
+    ^bb0(%a0: tensor<?x64xf32, #flow.dims<[B, 64]>>):
+      %y = flow.exp %a0 : tensor<?x64xf32, #flow.dims<[B, 64]>>
+      flow.yield %y : tensor<?x64xf32, #flow.dims<[B, 64]>>
+    }
+    flow.output "y0" %r : tensor<?x64xf32, #flow.dims<[B, 64]>>
+  }
+}
