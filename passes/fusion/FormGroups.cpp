@@ -51,7 +51,10 @@ bool isFreeKind(Operation *op) {
   return isa<flow::ConstantOp, flow::ExtentOp, flow::ScalarOp, flow::IotaOp, flow::BroadcastOp,
              flow::ReshapeOp, flow::TransposeOp, flow::SliceOp, flow::BarrierOp>(op);
 }
-bool isFreeInEpilogue(Operation *op) { return isa<flow::ConstantOp, flow::BroadcastOp>(op); }
+bool isFreeInEpilogue(Operation *op) {
+  return isa<flow::ConstantOp, flow::BroadcastOp, flow::BarrierOp>(
+      op); // barriers are gone when groups are written
+}
 
 // Elements from which on a tensor must not live longer than it has to.
 constexpr double largeElements = 1 << 18;
@@ -226,9 +229,13 @@ bool Fusion::fitsEpilogue(const Cluster &root, const Cluster &loop) const {
   // What the epilogue broadcasts comes from outside: the tile has only its own elements.
   llvm::SmallDenseSet<Operation *> inside(root.ops.begin(), root.ops.end());
   inside.insert(loop.ops.begin(), loop.ops.end());
-  for (Operation *op : withFree(loop.ops))
-    if (isa<flow::BroadcastOp>(op) && inside.contains(op->getOperand(0).getDefiningOp()))
+  for (Operation *op : withFree(loop.ops)) {
+    Operation *maker = isa<flow::BroadcastOp>(op) ? op->getOperand(0).getDefiningOp() : nullptr;
+    while (isa_and_nonnull<flow::BarrierOp>(maker))
+      maker = maker->getOperand(0).getDefiningOp();
+    if (maker && inside.contains(maker))
       return false;
+  }
   // A further result is written only where somebody needs it in memory: another contraction, or a later
   // stage.
   SmallVector<Operation *> merged(inside.begin(), inside.end());

@@ -149,9 +149,12 @@ flow.program @columns {
 
 // -----
 
-// A convolution that is computed again is no border between stages: the loop around it stays one.
-// CHECK-LABEL: flow.program @again
+// A convolution that is computed again is no border between stages: the loop around it stays one. Barriers keep its
+// epilogue no more apart than its original's.
+// CHECK-LABEL: flow.program @recomputed
 // CHECK: %[[A:.*]] = flow.group "conv"
+// CHECK: flow.add
+// CHECK: flow.relu
 // CHECK: flow.group "loop"(%{{.*}}, %[[A]])
 // CHECK: flow.exp
 // CHECK: flow.reduce sum
@@ -159,14 +162,19 @@ flow.program @columns {
 // CHECK-NOT: flow.group
 !maps = tensor<?x32x28x28xf32, #flow.dims<[B, 32, 28, 28]>>
 !means = tensor<?x32xf32, #flow.dims<[B, 32]>>
-flow.program @again {
+flow.program @recomputed {
   flow.entry @e infer {
     %x = flow.input "x" : tensor<?x1x28x28xf32, #flow.dims<[B, 1, 28, 28]>>
     %g = flow.input "g" : !maps
     %w = flow.parameter "w" constant(0.5) : tensor<32x1x3x3xf32>
     %d = flow.exp %g : !maps
     %a = flow.conv %x, %w by [1, 1] pads [1, 1, 1, 1] {flow.mark = 1 : i64} : tensor<?x1x28x28xf32, #flow.dims<[B, 1, 28, 28]>>, tensor<32x1x3x3xf32> -> !maps
-    %s = flow.reduce sum %a over [2, 3] : !maps -> !means
+    %p = flow.parameter "bias" constant(0.5) : tensor<32xf32>
+    %k = flow.barrier %p 1 : tensor<32xf32>
+    %i = flow.broadcast %k to [1] : tensor<32xf32> -> !maps
+    %j = flow.add %a, %i : !maps
+    %r = flow.relu %j : !maps
+    %s = flow.reduce sum %r over [2, 3] : !maps -> !means
     %b = flow.broadcast %s to [0, 1] : !means -> !maps
     %e = flow.mul %d, %b : !maps
     flow.output "e" %e : !maps
