@@ -2,8 +2,8 @@
 // a value that never leaves its group is the gain. The steps:
 //   1. Identities are dropped: they have done their work, barriers when groups are formed.
 //   2. Free ops (constants, broadcasts, views) cost nothing where they are used: each group takes its own
-//   copy. Only one
-//      that a contraction, an output or an assignment needs in memory is a group's result.
+//      copy. Only one that a contraction, an output or an assignment needs in memory is a group's result, and
+//      a view that is broadcast to much more than it is itself.
 //   3. In program order each op joins the groups that make its operands: a contraction's or convolution's
 //   takes
 //      elementwise ops of the result's shape as its epilogue; a loop's takes what LoopAnalysis says that one
@@ -51,10 +51,8 @@ bool isFreeKind(Operation *op) {
   return isa<flow::ConstantOp, flow::ExtentOp, flow::ScalarOp, flow::IotaOp, flow::BroadcastOp,
              flow::ReshapeOp, flow::TransposeOp, flow::SliceOp, flow::BarrierOp>(op);
 }
-bool isFreeInEpilogue(Operation *op) {
-  return isa<flow::ConstantOp, flow::BroadcastOp, flow::BarrierOp>(
-      op); // barriers are gone when groups are written
-}
+// Barriers are gone when groups are written.
+bool isFreeInEpilogue(Operation *op) { return isa<flow::ConstantOp, flow::BroadcastOp, flow::BarrierOp>(op); }
 
 // Elements from which on a tensor must not live longer than it has to.
 constexpr double largeElements = 1 << 18;
@@ -64,6 +62,8 @@ constexpr double smallWork = 32768, enoughParallelism = 16;
 // What shares no more than this with a large loop stays by itself: the updates of all weights hang on one
 // predicate, and one by one those of equal shape are one kernel.
 constexpr double smallValue = 1024;
+// Copies an element from which on a broadcast is worth reading its operand from memory.
+constexpr double spreadFrom = 16;
 // Longer loops take long to compile and are nobody's twin.
 constexpr size_t maxOps = 128;
 
@@ -439,6 +439,21 @@ void Fusion::number() {
           return isa<flow::AssignOp>(user) || updates.contains(user);
         }))
       updates.insert(&op);
+  // A view of few numbers that were computed and are broadcast to many: in memory it may be part of an
+  // epilogue.
+  for (flow::ReshapeOp view : block.getOps<flow::ReshapeOp>()) {
+    auto size = [](Value value) { return cpu::estimate(flow::elementsOf(value.getType())); };
+    llvm::SetVector<Value> from;
+    sources(view, from);
+    bool computed = llvm::any_of(from, [](Value value) { return !isBoundary(value.getDefiningOp()); });
+    bool spread = llvm::any_of(view->getUsers(), [&](Operation *user) {
+      while (isa<flow::BarrierOp>(user) && user->hasOneUse())
+        user = *user->user_begin();
+      return isa<flow::BroadcastOp>(user) && size(user->getResult(0)) >= spreadFrom * size(view);
+    });
+    if (computed && spread)
+      kept.insert(view);
+  }
   // What must be in memory: operands of contractions, outputs and assignments, behind reshapes.
   for (Operation &op : block) {
     if (!isRoot(&op) && !isa<flow::OutputOp, flow::AssignOp>(op))

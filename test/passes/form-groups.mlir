@@ -180,3 +180,31 @@ flow.program @recomputed {
     flow.output "e" %e : !maps
   }
 }
+
+// -----
+
+// Means of groups of channels, a number a channel, are written as they are wanted: a convolution's epilogue reads them.
+// CHECK-LABEL: flow.program @spread
+// CHECK: %[[M:.*]] = flow.group "loop"(%{{.*}}) : (tensor<?x32x28x28xf32, {{.*}}>) -> tensor<?x32xf32, #flow.dims<[B, 32]>>
+// CHECK: flow.group "conv"({{.*}}, %[[M]])
+// CHECK: flow.sub
+// CHECK-NOT: flow.group
+!maps = tensor<?x32x28x28xf32, #flow.dims<[B, 32, 28, 28]>>
+!channels = tensor<?x32xf32, #flow.dims<[B, 32]>>
+!split = tensor<?x4x8xf32, #flow.dims<[B, 4, 8]>>
+!groups = tensor<?x4xf32, #flow.dims<[B, 4]>>
+flow.program @spread {
+  flow.entry @e infer {
+    %x = flow.input "x" : !maps
+    %w = flow.parameter "w" constant(0.5) : tensor<32x32x3x3xf32>
+    %s = flow.reduce sum %x over [2, 3] : !maps -> !channels
+    %p = flow.reshape %s : !channels -> !split
+    %g = flow.reduce sum %p over [2] : !split -> !groups
+    %q = flow.broadcast %g to [0, 1] : !groups -> !split
+    %m = flow.reshape %q : !split -> !channels
+    %a = flow.conv %x, %w by [1, 1] pads [1, 1, 1, 1] : !maps, tensor<32x32x3x3xf32> -> !maps
+    %b = flow.broadcast %m to [0, 1] : !channels -> !maps
+    %y = flow.sub %a, %b : !maps
+    flow.output "y" %y : !maps
+  }
+}
