@@ -1,6 +1,6 @@
 // Takes a convolution's group apart and calls the emitter of its direction; see ConvPixels.cpp and
-// ConvWeights.cpp.
-#include "passes/cpu/ConvEmitter.h"
+// ConvWeights.cpp, and Winograd.h for those that have a cheaper way.
+#include "passes/cpu/Winograd.h"
 
 using namespace mlir;
 
@@ -32,11 +32,11 @@ FailureOr<GroupCode> emitConvGroup(flow::GroupOp group, const GroupLayouts &layo
   if (failed(shape))
     return failure();
   ConvGroup conv{root, std::move(*epilogue), *shape, operands[0], operands[1]};
-  if (forward)
-    return emitPixelPass(conv, PixelPass::forward(*shape), conv.first, conv.second, module);
-  if (inputGradient)
-    return emitPixelPass(conv, PixelPass::inputGradient(*shape), conv.first, conv.second, module);
-  return emitWeightGradient(conv, module);
+  bool winograd = prefersWinograd(conv, module.target());
+  if (!forward && !inputGradient)
+    return winograd ? emitWinogradWeightGradient(conv, module) : emitWeightGradient(conv, module);
+  PixelPass pass = forward ? PixelPass::forward(*shape) : PixelPass::inputGradient(*shape);
+  return (winograd ? emitWinogradPass : emitPixelPass)(conv, pass, conv.first, conv.second, module);
 }
 
 } // namespace moe::cpu

@@ -109,6 +109,10 @@ Ix MicroCode::select(Value condition, Ix x, Ix y) {
   return arith::SelectOp::create(b, loc, condition, i64(x), i64(y)).getResult();
 }
 
+Value MicroCode::pick(Value condition, Value x, Value y) {
+  return arith::SelectOp::create(b, loc, condition, x, y);
+}
+
 Value MicroCode::at(Value pointer, Ix offset) {
   if (offset.is(0))
     return pointer;
@@ -252,7 +256,15 @@ void MicroCode::prefetch(Value pointer, Ix offset, bool write, int locality) {
   LLVM::Prefetch::create(b, loc, at(pointer, offset), write, locality, 1);
 }
 
+Value MicroCode::number(float value) {
+  return arith::ConstantOp::create(b, loc, DenseElementsAttr::get(vectorType(), value));
+}
+
 Value MicroCode::addf(Value x, Value y) { return arith::AddFOp::create(b, loc, x, y); }
+
+Value MicroCode::subf(Value x, Value y) { return arith::SubFOp::create(b, loc, x, y); }
+
+Value MicroCode::mulf(Value x, Value y) { return arith::MulFOp::create(b, loc, x, y); }
 
 Value MicroCode::fma(Value x, Value y, Value z) { return LLVM::FMAOp::create(b, loc, x, y, z); }
 

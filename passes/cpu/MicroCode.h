@@ -56,6 +56,8 @@ public:
   mlir::Value equal(Ix x, Ix y);
   mlir::Value both(mlir::Value x, mlir::Value y);
   Ix select(mlir::Value condition, Ix x, Ix y);
+  /// The one pointer or the other.
+  mlir::Value pick(mlir::Value condition, mlir::Value x, mlir::Value y);
 
   // --- memory
   mlir::Value at(mlir::Value pointer, Ix offset);
@@ -78,7 +80,11 @@ public:
   void prefetch(mlir::Value pointer, Ix offset, bool write, int locality);
 
   // --- vectors
+  /// A vector of one number.
+  mlir::Value number(float value);
   mlir::Value addf(mlir::Value x, mlir::Value y);
+  mlir::Value subf(mlir::Value x, mlir::Value y);
+  mlir::Value mulf(mlir::Value x, mlir::Value y);
   mlir::Value fma(mlir::Value x, mlir::Value y, mlir::Value z);
   /// The transpose of a square of n vectors of n lanes, n a power of two, by log2(n) rounds of two-vector
   /// shuffles.

@@ -30,7 +30,7 @@ struct Nest {
   const MicroOperands &operands;
   ArrayRef<Reduction> loops;
   llvm::function_ref<void(Ix)> ahead;
-  int64_t unroll;
+  int64_t unroll, chainSteps;
 
   /// `steps` consecutive steps from offsets a and b.
   Values steps(int64_t steps, Ix a, Ix b, Values sums) {
@@ -103,7 +103,7 @@ struct Nest {
   /// Into how many chains the innermost loop is cut; 1 where its count is only known when the kernel runs.
   int64_t chains() const {
     const Ix &count = loops.back().count;
-    return count.isStatic() ? std::max<int64_t>(1, (count.known() + kMicroChain / 2 - 1) / kMicroChain) : 1;
+    return count.isStatic() ? std::max<int64_t>(1, (count.known() + chainSteps / 2 - 1) / chainSteps) : 1;
   }
 
   Values inChains(Ix a, Ix b, Values sums) {
@@ -131,7 +131,7 @@ struct Nest {
     // A turn is a chain of its own where it is long enough, unless it is cut into several.
     const Reduction &inner = loops.back();
     const int64_t least = inner.count.isStatic() ? inner.count.known() : inner.multiple;
-    const bool apart = least >= kMicroChain / 2 && chains() == 1;
+    const bool apart = least >= chainSteps / 2 && chains() == 1;
     return code.loop(0, loop.count, 1, sums, [&](Ix k, Values totals) {
       if (ahead && depth == 0)
         ahead(k);
@@ -144,10 +144,10 @@ struct Nest {
 } // namespace
 
 Values emitMicroKernel(MicroCode &code, Tile tile, const MicroOperands &operands, ArrayRef<Reduction> nest,
-                       llvm::function_ref<void(Ix)> ahead, int64_t unroll) {
+                       llvm::function_ref<void(Ix)> ahead, int64_t unroll, int64_t chain) {
   assert(int(operands.rows.size()) == tile.rows && "a row offset for each row of the tile");
   Values sums(tile.rows * tile.vectors, code.zero());
-  return Nest{code, tile, operands, nest, ahead, unroll}.build(0, 0, operands.panel, sums);
+  return Nest{code, tile, operands, nest, ahead, unroll, chain}.build(0, 0, operands.panel, sums);
 }
 
 } // namespace moe::cpu

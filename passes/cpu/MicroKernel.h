@@ -41,9 +41,10 @@ struct MicroOperands {
 /// Sums over the nest, outermost first, in that order, and returns the accumulators, row by row. The
 /// innermost loop is unrolled. `ahead(i)`, where given, is the place to fetch what comes next: it is emitted
 /// at the head of each turn of the outermost loop; a nest of one loop runs in as many sections as the tile
-/// has rows, and i is the section. `unroll` is the number of steps of a turn.
+/// has rows, and i is the section. `unroll` is the number of steps of a turn, `chain` about how many are
+/// summed before they are added to the total.
 Values emitMicroKernel(MicroCode &code, Tile tile, const MicroOperands &operands,
                        llvm::ArrayRef<Reduction> nest, llvm::function_ref<void(Ix)> ahead = {},
-                       int64_t unroll = kMicroUnroll);
+                       int64_t unroll = kMicroUnroll, int64_t chain = kMicroChain);
 
 } // namespace moe::cpu

@@ -195,3 +195,8 @@ TEST(Conv, NoPixelsButOne) { checkAll({1, 6, 3, 3, 5, 3, 3, 1, 0}); }
 TEST(Conv, KernelWiderThanTheImage) { checkAll({2, 4, 3, 3, 4, 5, 5, 1, 2}); }
 TEST(Conv, SeveralBands) { checkAll({1, 64, 60, 60, 8, 3, 3, 1, 1}); }
 TEST(Conv, SeveralBandsOfPhases) { checkAll({1, 8, 75, 75, 64, 3, 3, 2, 1}); }
+TEST(Conv, Winograd) { checkAll({5, 64, 14, 14, 128, 3, 3, 1, 1}, true); }
+TEST(Conv, WinogradOddSizes) { checkAll({3, 32, 13, 7, 96, 3, 3, 1, 1}); }
+TEST(Conv, WinogradWithoutPadding) { checkAll({2, 48, 12, 10, 80, 3, 3, 1, 0}, true); }
+TEST(Conv, WinogradUnevenPads) { checkAll({1, 144, 9, 15, 32, 3, 3, 1, 0, true, 2}); }
+TEST(Conv, WinogradWidePads) { checkAll({1, 208, 8, 8, 48, 3, 3, 1, 2}, true); }
