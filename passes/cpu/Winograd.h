@@ -14,7 +14,7 @@ constexpr int kWinogradPlaces = 16;
 
 /// Steps of a sum over channels before it is added to the total. Transforming back takes sums that cancel,
 /// which makes the sums' rounding error sqrt(25/9) as large: shorter chains than elsewhere make up for it.
-constexpr int64_t kWinogradChain = 64;
+constexpr int64_t kWinogradChain = 16;
 
 /// A row of four vectors.
 using WinogradRow = std::array<mlir::Value, 4>;
