@@ -32,11 +32,13 @@ FailureOr<GroupCode> emitConvGroup(flow::GroupOp group, const GroupLayouts &layo
   if (failed(shape))
     return failure();
   ConvGroup conv{root, std::move(*epilogue), *shape, operands[0], operands[1]};
-  bool winograd = prefersWinograd(conv, module.target());
-  if (!forward && !inputGradient)
-    return winograd ? emitWinogradWeightGradient(conv, module) : emitWeightGradient(conv, module);
+  const bool weightGradient = !forward && !inputGradient;
+  if (prefersWinograd(conv, module.target()))
+    return weightGradient ? emitWinogradWeightGradient(conv, module) : emitWinogradPass(conv, module);
+  if (weightGradient)
+    return emitWeightGradient(conv, module);
   PixelPass pass = forward ? PixelPass::forward(*shape) : PixelPass::inputGradient(*shape);
-  return (winograd ? emitWinogradPass : emitPixelPass)(conv, pass, conv.first, conv.second, module);
+  return emitPixelPass(conv, pass, conv.first, conv.second, module);
 }
 
 } // namespace moe::cpu

@@ -1,7 +1,7 @@
-// Forward and input gradient by F(2x2, 3x3); see Winograd.h. The weights are transformed ahead, by a launch
-// of their own, into panels [place][panel][channel][width]. A unit then takes a block of squares: it
-// transforms their pixels to [place][square][channel]; and for each panel of result channels, multiplies the
-// places' matrices and transforms the products back at once, so that they never leave the cache.
+// Forward and input gradient by minimal filtering; see Winograd.h. The weights are transformed ahead, by a
+// launch of their own, into panels [sum][panel][place of the sum][channel][width]. A unit then takes a block
+// of squares: it transforms their pixels to [sum][square][place of the sum][channel]; and for each panel of
+// result channels, forms the sums and transforms them back at once, so that they never leave the cache.
 #include "passes/cpu/Winograd.h"
 
 using namespace mlir;
@@ -11,23 +11,24 @@ namespace {
 
 class PassEmitter {
 public:
-  PassEmitter(const ConvGroup &group, const PixelPass &pass, const ConvOperand &image,
-              const ConvOperand &weights, KernelModule &module)
-      : group(group), pass(pass), image(image), weights(weights), module(module),
-        grid(pass.resultHeight, pass.resultWidth) {
+  PassEmitter(const ConvGroup &group, KernelModule &module)
+      : group(group), s(group.shape), image(group.first), weights(group.second), module(module),
+        inputGradient(isa<flow::ConvInputGradOp>(group.op)),
+        algorithm(inputGradient ? WinogradAlgorithm::inputGradient(s) : WinogradAlgorithm::forward(s)),
+        grid(algorithm.y.results, inputGradient ? s.height : s.outHeight,
+             inputGradient ? s.width : s.outWidth) {
     const CpuTarget &target = module.target();
-    tile = chooseTile(target.lanes(), target.registers, pass.resultChannels);
+    channels = inputGradient ? s.outputs : s.channels;
+    resultChannels = inputGradient ? s.channels : s.outputs;
+    tile = chooseTile(target.lanes(), target.registers, resultChannels);
     width = tile.vectors * target.lanes();
-    panels = (pass.resultChannels + width - 1) / width;
-    channels = pass.sourceChannels;
-    // A block's pixels and products share the second-level cache with the weights that pass through it.
+    panels = (resultChannels + width - 1) / width;
+    // A block's pixels and sums share the second-level cache with the weights that pass through it.
     constexpr int64_t kMostSquares = 96, kMultiple = 24; // of every tile's rows
-    int64_t fit = target.l2Bytes * 5 / 8 / (kWinogradPlaces * (channels + width) * 4);
-    block = std::clamp<int64_t>(fit / kMultiple * kMultiple, kMultiple, kMostSquares);
-    // Places lie one line more than a multiple of a page apart: 16 stores at one distance stay in the cache.
-    pixelPlace = block * channels + kLine;
-    productPlace = block * width + kLine;
-    weightPlace = panels * channels * width + kLine;
+    int64_t square = (algorithm.places * channels + sums() * width) * 4;
+    block = std::clamp<int64_t>(target.l2Bytes * 5 / 8 / square / kMultiple * kMultiple, kMultiple,
+                                kMostSquares);
+    sumPlace = block * width + kLine;
   }
 
   GroupCode emit() {
@@ -37,23 +38,37 @@ public:
   }
 
 private:
+  // Sums lie one line more than a multiple of a page apart: stores at one distance stay in the cache.
   static constexpr int64_t kLine = 16;
+  int64_t sums() const { return algorithm.sums.size(); }
+  /// Where a sum's pixels begin, and its weights.
+  int64_t pixelsAt(int64_t sum) const {
+    return algorithm.sums[sum].before * block * channels + sum * kLine;
+  }
+  int64_t weightsAt(int64_t sum) const {
+    return algorithm.sums[sum].before * panels * channels * width + sum * kLine;
+  }
+  int64_t pixelFloats() const { return algorithm.places * block * channels + sums() * kLine; }
+  int64_t weightFloats() const { return algorithm.places * panels * channels * width + sums() * kLine; }
   plan::ExprAttr number(int64_t value) { return plan::constant(group.op->getContext(), value); }
-  flow::Extent squares() const { return group.shape.batch * grid.count(); }
+  flow::Extent squares() const { return s.batch * grid.count(); }
 
   void emitWeights();
   void emitSquares();
-  void emitProducts(MicroCode &code, Value pixels, Value packed, Value products, Ix panel, Ix count);
+  void emitPixels(MicroCode &code, Value source, Value zeros, Value pixels, Ix firstSquare, Ix count);
+  void emitSums(MicroCode &code, Value pixels, Value packed, Value products, Ix panel, Ix count);
   void emitResults(MicroCode &code, ArrayRef<Value> ports, Value products, Value results, Ix panel,
                    Ix firstSquare, Ix count);
 
   const ConvGroup &group;
-  const PixelPass &pass;
+  const ConvShape &s;
   const ConvOperand &image, &weights;
   KernelModule &module;
+  bool inputGradient;
+  WinogradAlgorithm algorithm;
   WinogradGrid grid;
   Tile tile;
-  int64_t width, panels, channels, block, pixelPlace, productPlace, weightPlace;
+  int64_t width, panels, channels, resultChannels, block, sumPlace;
   BufferRef packedRef{BufferRef::temporary, 0};
   GroupCode result;
 };
@@ -61,62 +76,98 @@ private:
 void PassEmitter::emitWeights() {
   KernelBuilder kernel = module.begin("pack", group.op->getLoc());
   MicroCode code(kernel);
-  plan::ExprAttr size = number(kWinogradPlaces * weightPlace);
+  plan::ExprAttr size = number(weightFloats());
   result.temporaries.push_back({plan::Element::f32, size, "transformed weights"});
   Value source = kernel.buffer(plan::Access::read, plan::Element::f32, weights.ref, toExpr(weights.elements));
   Value target = kernel.buffer(plan::Access::write, plan::Element::f32, packedRef, size);
-  const ConvPhase &phase = pass.phases.front();
+  const int64_t perOutput = s.channels * s.taps(), perChannel = s.taps();
+  const int64_t perLane = inputGradient ? perChannel : perOutput,
+                perStep = inputGradient ? perOutput : perChannel;
   // A unit is a channel of the source.
   code.loop(kernel.begin(), kernel.end(), 1, [&](Ix channel) {
     code.loop(0, panels, 1, [&](Ix panel) {
       code.loop(0, width, code.lanes, [&](Ix lane) {
         Ix column = code.add(code.mul(panel, width), lane);
-        Value mask = pass.resultChannels % width == 0
-                         ? Value()
-                         : code.firstLanes(code.sub(pass.resultChannels, column));
-        Ix from = code.add(code.mul(column, pass.weightOutput), code.mul(channel, pass.weightSource));
-        Ix to = code.add(code.mul(code.add(code.mul(panel, channels), channel), width), lane);
+        Value mask =
+            resultChannels % width == 0 ? Value() : code.firstLanes(code.sub(resultChannels, column));
+        Ix from = code.add(code.mul(column, perLane), code.mul(channel, perStep));
         emitWinogradSquare(
-            code, 3, 4, winogradWeights,
-            [&](int y, int x) {
-              int64_t tap = (phase.firstTapY + y * pass.tapStepY) * 3 + phase.firstTapX + x * pass.tapStepX;
-              return code.loadStrided(source, code.add(from, tap), pass.weightOutput, mask);
-            },
+            code, 3, algorithm.y.fromWeights, algorithm.x.fromWeights,
+            [&](int y, int x) { return code.loadStrided(source, code.add(from, y * 3 + x), perLane, mask); },
             [&](int y, int x, Value value) {
-              code.store(value, target, code.add(to, (y * 4 + x) * weightPlace));
+              auto [sum, placeOfSum] = algorithm.whereIs(y, x);
+              int64_t places = algorithm.sums[sum].places;
+              Ix row = code.add(code.mul(panel, places * channels), placeOfSum * channels);
+              Ix to = code.add(code.mul(code.add(row, channel), width), lane);
+              code.store(value, target, code.add(to, weightsAt(sum)));
             });
       });
     });
-    // What lies between the places is written too: a program leaves nothing undefined in its buffers.
+    // What lies between the sums is written too: nothing in a program's buffers is undefined.
     code.when(code.equal(channel, 0), [&] {
-      code.loop(0, kWinogradPlaces, 1, [&](Ix place) {
-        emitZero(code, target, code.sub(code.mul(code.add(place, 1), weightPlace), kLine), kLine);
-      });
+      for (int64_t sum = 0; sum < sums(); ++sum)
+        emitZero(code, target, sum + 1 < sums() ? weightsAt(sum + 1) - kLine : weightFloats() - kLine, kLine);
     });
   });
   LaunchSpec launch = kernel.finish();
   launch.units = number(channels);
   launch.grain = 8;
   launch.flops = number(0);
-  launch.bytes = number(4 * (kWinogradPlaces * weightPlace + pass.resultChannels * channels * 9));
+  launch.bytes = number(4 * (weightFloats() + resultChannels * channels * s.taps()));
   launch.op = "pack";
   result.launches.push_back(launch);
 }
 
-void PassEmitter::emitProducts(MicroCode &code, Value pixels, Value packed, Value products, Ix panel,
-                               Ix count) {
-  code.loop(0, kWinogradPlaces, 1, [&](Ix place) {
-    Ix from = code.mul(place, pixelPlace), to = code.mul(place, productPlace);
-    Ix panelAt = code.add(code.mul(place, weightPlace), code.mul(panel, channels * width));
+void PassEmitter::emitPixels(MicroCode &code, Value source, Value zeros, Value pixels, Ix firstSquare,
+                             Ix count) {
+  const WinogradAxis &y = algorithm.y, &x = algorithm.x;
+  const int64_t height = inputGradient ? s.outHeight : s.height, width = inputGradient ? s.outWidth : s.width;
+  auto inside = [](const WinogradAxis &axis, int64_t squares, int64_t size) {
+    return axis.first >= 0 && axis.first + (squares - 1) * axis.step + axis.pixels <= size;
+  };
+  const bool all = inside(y, grid.rows, height) && inside(x, grid.columns, width);
+  code.loop(0, count, 1, [&](Ix square) {
+    WinogradGrid::Place place = grid.at(code, code.add(firstSquare, square));
+    ConvImage from{source,
+                   code.mul(place.image, code.size(image.strides[0])),
+                   1,
+                   code.size(image.strides[2]),
+                   code.size(image.strides[3]),
+                   channels,
+                   height,
+                   width};
+    WinogradSource under{from,
+                         code.add(code.mul(place.row, y.step), y.first),
+                         code.add(code.mul(place.column, x.step), x.first),
+                         y.pixels,
+                         all,
+                         zeros};
+    emitWinogradSource(
+        code, under, y.fromPixels, x.fromPixels, [&](int placeY, int placeX, Ix channel, Value value) {
+          auto [sum, placeOfSum] = algorithm.whereIs(placeY, placeX);
+          Ix to = code.add(code.mul(square, algorithm.sums[sum].places * channels), placeOfSum * channels);
+          code.store(value, pixels, code.add(code.add(to, pixelsAt(sum)), channel));
+        });
+  });
+}
+
+void PassEmitter::emitSums(MicroCode &code, Value pixels, Value packed, Value products, Ix panel, Ix count) {
+  code.loop(0, sums(), 1, [&](Ix sum) {
+    Ix places = algorithm.ofSum(code, sum, [&](int64_t i) { return algorithm.sums[i].places; });
+    Ix from = algorithm.ofSum(code, sum, [&](int64_t i) { return pixelsAt(i); });
+    Ix panelAt = code.add(algorithm.ofSum(code, sum, [&](int64_t i) { return weightsAt(i); }),
+                          code.mul(code.mul(panel, places), channels * width));
+    Ix to = code.mul(sum, sumPlace), perSquare = code.mul(places, channels);
     // Rows of the last tile may lie behind the last square, within the block.
     code.loop(0, count, tile.rows, [&](Ix first) {
       MicroOperands operands{pixels, {}, packed, panelAt};
       for (int i = 0; i < tile.rows; ++i)
-        operands.rows.push_back(code.add(from, code.mul(code.add(first, i), channels)));
-      Reduction nest[] = {{channels, 1, width, channels}};
-      Values sums = emitMicroKernel(code, tile, operands, nest, {}, kMicroUnroll, kWinogradChain);
-      for (auto [i, sum] : llvm::enumerate(sums))
-        code.store(sum, products, code.add(code.add(to, code.mul(first, width)), int64_t(i) * code.lanes));
+        operands.rows.push_back(code.add(from, code.mul(code.add(first, i), perSquare)));
+      Reduction nest[] = {{places, channels, channels * width}, {channels, 1, width, channels}};
+      Values totals = emitMicroKernel(code, tile, operands, ArrayRef(nest).drop_front(algorithm.single), {},
+                                      kMicroUnroll, kWinogradChain);
+      for (auto [i, total] : llvm::enumerate(totals))
+        code.store(total, products, code.add(code.add(to, code.mul(first, width)), int64_t(i) * code.lanes));
     });
   });
 }
@@ -124,28 +175,29 @@ void PassEmitter::emitProducts(MicroCode &code, Value pixels, Value packed, Valu
 void PassEmitter::emitResults(MicroCode &code, ArrayRef<Value> ports, Value products, Value results, Ix panel,
                               Ix firstSquare, Ix count) {
   const size_t inputs = group.epilogue.inputs().size();
+  const int64_t side = grid.results;
   auto strides = [&](unsigned port) -> ArrayRef<flow::Extent> {
     return port < inputs ? group.epilogue.inputs()[port].strides
                          : group.epilogue.outputs()[port - inputs].strides;
   };
   Ix firstColumn = code.mul(panel, width);
-  Ix columns = code.min(width, code.sub(pass.resultChannels, firstColumn));
+  Ix columns = code.min(width, code.sub(resultChannels, firstColumn));
   code.loop(0, count, 1, [&](Ix square) {
     WinogradGrid::Place place = grid.at(code, code.add(firstSquare, square));
     auto finish = [&](Ix row, Ix column, Ix channel, Value sum) {
-      Ix y = code.add(code.mul(place.row, 2), row), x = code.add(code.mul(place.column, 2), column);
+      Ix y = code.add(code.mul(place.row, side), row), x = code.add(code.mul(place.column, side), column);
       auto where = [&](unsigned port) {
-        ArrayRef<flow::Extent> s = strides(port);
-        Ix at = code.add(code.mul(place.image, code.size(s[0])), code.mul(channel, code.size(s[1])));
-        return code.add(at, code.add(code.mul(y, code.size(s[2])), code.mul(x, code.size(s[3]))));
+        ArrayRef<flow::Extent> t = strides(port);
+        Ix at = code.add(code.mul(place.image, code.size(t[0])), code.mul(channel, code.size(t[1])));
+        return code.add(at, code.add(code.mul(y, code.size(t[2])), code.mul(x, code.size(t[3]))));
       };
       auto store = [&] {
         group.epilogue.store(code, ports, sum, {}, where,
                              [&](unsigned port) { return code.size(strides(port)[1]); });
       };
-      // Squares stick out by a row or a column where the map's size is odd.
-      Value below = pass.resultHeight % 2 ? code.less(y, pass.resultHeight) : Value();
-      Value right = pass.resultWidth % 2 ? code.less(x, pass.resultWidth) : Value();
+      // Squares may stick out where they do not divide the map.
+      Value below = grid.height % side ? code.less(y, grid.height) : Value();
+      Value right = grid.width % side ? code.less(x, grid.width) : Value();
       if (Value there = below || right ? code.both(below, right) : Value())
         code.when(there, store);
       else
@@ -154,19 +206,22 @@ void PassEmitter::emitResults(MicroCode &code, ArrayRef<Value> ports, Value prod
     code.loop(0, columns, code.lanes, [&](Ix lane) {
       Ix from = code.add(code.mul(square, width), lane), channel = code.add(firstColumn, lane);
       auto load = [&](int y, int x) {
-        return code.load(products, code.add(from, (y * 4 + x) * productPlace));
+        int64_t sum = y * int64_t(algorithm.x.sums.size()) + x;
+        return code.load(products, code.add(from, sum * sumPlace));
+      };
+      auto transform = [&](llvm::function_ref<void(int, int, Value)> store) {
+        emitWinogradSquare(code, algorithm.y.sums.size(), algorithm.y.toResults, algorithm.x.toResults, load,
+                           store);
       };
       if (group.epilogue.isShort()) {
-        emitWinogradSquare(code, 4, 2, winogradResults, load,
-                           [&](int y, int x, Value sum) { finish(y, x, channel, sum); });
+        transform([&](int y, int x, Value sum) { finish(y, x, channel, sum); });
         return;
       }
       // A long epilogue stands in the code once.
-      emitWinogradSquare(code, 4, 2, winogradResults, load, [&](int y, int x, Value sum) {
-        code.store(sum, results, (y * 2 + x) * code.lanes);
-      });
-      code.loop(0, 4, 1, [&](Ix i) {
-        finish(code.div(i, 2), code.rem(i, 2), channel, code.load(results, code.mul(i, code.lanes)));
+      transform(
+          [&](int y, int x, Value sum) { code.store(sum, results, (y * side + x) * int64_t(code.lanes)); });
+      code.loop(0, side * side, 1, [&](Ix i) {
+        finish(code.div(i, side), code.rem(i, side), channel, code.load(results, code.mul(i, code.lanes)));
       });
     });
   });
@@ -179,38 +234,22 @@ void PassEmitter::emitSquares() {
   Value packed =
       kernel.buffer(plan::Access::read, plan::Element::f32, packedRef, result.temporaries[0].extent);
   Values ports = group.epilogue.bind(kernel);
-  Value pixels = kernel.scratch(kWinogradPlaces * pixelPlace * 4);
-  Value products = kernel.scratch(kWinogradPlaces * productPlace * 4);
+  Value pixels = kernel.scratch(pixelFloats() * 4);
+  Value products = kernel.scratch(sums() * sumPlace * 4);
   Value zeros = kernel.scratch(channels * 4);
-  Value results = group.epilogue.isShort() ? Value() : kernel.scratch(4 * code.lanes * 4);
-  const bool inside = pass.lowY == 0 && pass.lowX == 0 && grid.rows * 2 + 2 <= pass.sourceHeight &&
-                      grid.columns * 2 + 2 <= pass.sourceWidth;
+  Value results =
+      group.epilogue.isShort() ? Value() : kernel.scratch(grid.results * grid.results * code.lanes * 4);
   emitZero(code, zeros, 0, channels);
   Ix total = code.size(squares());
   code.loop(kernel.begin(), kernel.end(), 1, [&](Ix unit) {
     Ix first = code.mul(unit, block), count = code.min(block, code.sub(total, first));
-    code.loop(0, count, 1, [&](Ix square) {
-      WinogradGrid::Place place = grid.at(code, code.add(first, square));
-      ConvImage from{source,
-                     code.mul(place.image, code.size(image.strides[0])),
-                     1,
-                     code.size(image.strides[2]),
-                     code.size(image.strides[3]),
-                     channels,
-                     pass.sourceHeight,
-                     pass.sourceWidth};
-      WinogradSource square4{
-          from, code.sub(code.mul(place.row, 2), pass.lowY), code.sub(code.mul(place.column, 2), pass.lowX),
-          4,    inside,                                      zeros};
-      emitWinogradSource(code, square4, winogradPixels, pixels, code.mul(square, channels), pixelPlace);
-    });
+    emitPixels(code, source, zeros, pixels, first, count);
     code.loop(0, panels, 1, [&](Ix panel) {
-      emitProducts(code, pixels, packed, products, panel, count);
+      emitSums(code, pixels, packed, products, panel, count);
       emitResults(code, ports, products, results, panel, first, count);
     });
   });
   LaunchSpec launch = kernel.finish();
-  const ConvShape &s = group.shape;
   launch.units = toExpr(squares().ceildiv(block));
   launch.flops = toExpr(s.batch * (2 * s.outHeight * s.outWidth * s.outputs * s.channels * s.taps()));
   launch.bytes =
@@ -220,9 +259,8 @@ void PassEmitter::emitSquares() {
 }
 } // namespace
 
-GroupCode emitWinogradPass(const ConvGroup &group, const PixelPass &pass, const ConvOperand &image,
-                           const ConvOperand &weights, KernelModule &module) {
-  return PassEmitter(group, pass, image, weights, module).emit();
+GroupCode emitWinogradPass(const ConvGroup &group, KernelModule &module) {
+  return PassEmitter(group, module).emit();
 }
 
 } // namespace moe::cpu

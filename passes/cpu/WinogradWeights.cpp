@@ -1,8 +1,8 @@
-// The weight gradient by the transpose of F(2x2, 3x3); see Winograd.h. The squares of all images are cut into
-// parts, as many as fit a memory budget and follow from the shape. A part takes its squares block by block:
-// it transforms the pixels of x and of dy under them, and adds, at each of the 16 places, the product of the
-// two matrices to sums [place][channel of x][channel of dy]. The parts' sums are then added in order and
-// transformed back.
+// The weight gradient by the transposed minimal filtering; see Winograd.h. The squares of all images are cut
+// into parts, as many as fit a memory budget and follow from the shape. A part takes its squares block by
+// block: it transforms the pixels of x and of dy under them to [sum][place of the sum][square][channel], and
+// adds the products of the two to sums [sum][channel of x][channel of dy]. The parts' sums are then added in
+// order and transformed back.
 #include "passes/cpu/Winograd.h"
 
 using namespace mlir;
@@ -14,22 +14,23 @@ namespace {
 constexpr int64_t kPartFloats = int64_t(1) << 22;
 /// Squares of a block: at one place, both operands of a tile stay in the first-level cache.
 constexpr int64_t kBlock = 48;
+/// As in WinogradPixels.cpp: places do not lie a multiple of a page apart.
+constexpr int64_t kLine = 16;
 
 class WeightEmitter {
 public:
   WeightEmitter(const ConvGroup &group, KernelModule &module)
-      : group(group), s(group.shape), module(module), grid(s.outHeight, s.outWidth) {
+      : group(group), s(group.shape), module(module), algorithm(WinogradAlgorithm::weightGradient(s)),
+        grid(2, s.outHeight, s.outWidth) {
     const CpuTarget &target = module.target();
     tile = chooseTile(target.lanes(), target.registers, s.outputs);
     width = tile.vectors * target.lanes();
     panels = (s.outputs + width - 1) / width;
     line = panels * width;
     strips = (s.channels + tile.rows - 1) / tile.rows;
-    // One line more than a multiple of a page, as in WinogradPixels.cpp. A tile's last rows may be read
-    // behind the last channel.
-    pixelPlace = kBlock * s.channels + 16;
-    gradientPlace = kBlock * line + 16;
-    matrix = kWinogradPlaces * s.channels * line;
+    pixelPlace = kBlock * s.channels + kLine;
+    gradientPlace = kBlock * line + kLine;
+    matrix = int64_t(algorithm.sums.size()) * s.channels * line;
     int64_t most = std::clamp<int64_t>(kPartFloats / matrix, 2, 16);
     flow::Extent squares = s.batch * grid.count();
     partSquares = squares.ceildiv(kBlock).ceildiv(most) * kBlock;
@@ -44,15 +45,23 @@ public:
 
 private:
   flow::Extent partsFloats() { return parts * matrix; }
+  /// Places in the order of their sums.
+  int64_t place(int y, int x) const {
+    auto [sum, placeOfSum] = algorithm.whereIs(y, x);
+    return algorithm.sums[sum].before + placeOfSum;
+  }
 
   void emitParts();
-  void emitTile(MicroCode &code, Value pixels, Value gradient, Ix place, Ix panel, Ix strip, Ix count,
+  void emitBlock(MicroCode &code, Value x, Value dy, Value zeros, Value pixels, Value gradient,
+                 Ix firstSquare, Ix count);
+  void emitTile(MicroCode &code, Value pixels, Value gradient, Ix sum, Ix panel, Ix strip, Ix count,
                 Value sums, Ix sumsAt, Value first);
   void emitSum();
 
   const ConvGroup &group;
   const ConvShape &s;
   KernelModule &module;
+  WinogradAlgorithm algorithm;
   WinogradGrid grid;
   Tile tile;
   int64_t width, panels, line, strips, pixelPlace, gradientPlace, matrix;
@@ -61,30 +70,85 @@ private:
   GroupCode result;
 };
 
-void WeightEmitter::emitTile(MicroCode &code, Value pixels, Value gradient, Ix place, Ix panel, Ix strip,
+void WeightEmitter::emitBlock(MicroCode &code, Value x, Value dy, Value zeros, Value pixels, Value gradient,
+                              Ix firstSquare, Ix count) {
+  const WinogradAxis &ofY = algorithm.y, &ofX = algorithm.x;
+  auto inside = [](const WinogradAxis &axis, int64_t squares, int64_t size) {
+    return axis.first >= 0 && axis.first + (squares - 1) * axis.step + axis.pixels <= size;
+  };
+  const bool allOfX = inside(ofY, grid.rows, s.height) && inside(ofX, grid.columns, s.width);
+  const bool allOfDy = s.outHeight % 2 == 0 && s.outWidth % 2 == 0;
+  auto image = [&](const ConvOperand &operand, Value pointer, Ix number, int64_t channels, int64_t height,
+                   int64_t width) {
+    return ConvImage{pointer,
+                     code.mul(number, code.size(operand.strides[0])),
+                     1,
+                     code.size(operand.strides[2]),
+                     code.size(operand.strides[3]),
+                     channels,
+                     height,
+                     width};
+  };
+  code.loop(0, count, 1, [&](Ix square) {
+    WinogradGrid::Place at = grid.at(code, code.add(firstSquare, square));
+    WinogradSource under{image(group.first, x, at.image, s.channels, s.height, s.width),
+                         code.add(code.mul(at.row, ofY.step), ofY.first),
+                         code.add(code.mul(at.column, ofX.step), ofX.first),
+                         ofY.pixels,
+                         allOfX,
+                         zeros};
+    emitWinogradSource(
+        code, under, ofY.fromPixels, ofX.fromPixels, [&](int y, int x, Ix channel, Value value) {
+          Ix to = code.add(code.mul(square, s.channels), place(y, x) * pixelPlace);
+          code.store(value, pixels, code.add(to, channel));
+        });
+    WinogradSource of{image(group.second, dy, at.image, s.outputs, s.outHeight, s.outWidth),
+                      code.mul(at.row, 2),
+                      code.mul(at.column, 2),
+                      2,
+                      allOfDy,
+                      zeros};
+    emitWinogradSource(
+        code, of, ofY.fromGradient, ofX.fromGradient, [&](int y, int x, Ix channel, Value value) {
+          Ix to = code.add(code.mul(square, line), place(y, x) * gradientPlace);
+          code.store(value, gradient, code.add(to, channel));
+        });
+  });
+}
+
+void WeightEmitter::emitTile(MicroCode &code, Value pixels, Value gradient, Ix sum, Ix panel, Ix strip,
                              Ix count, Value sums, Ix sumsAt, Value first) {
+  Ix before = algorithm.ofSum(code, sum, [&](int64_t i) { return algorithm.sums[i].before; });
+  Ix places = algorithm.ofSum(code, sum, [&](int64_t i) { return algorithm.sums[i].places; });
   Ix firstChannel = code.mul(strip, tile.rows);
   MicroOperands operands{
-      pixels, {}, gradient, code.add(code.mul(place, gradientPlace), code.mul(panel, width))};
+      pixels, {}, gradient, code.add(code.mul(before, gradientPlace), code.mul(panel, width))};
   SmallVector<Ix> at;
   SmallVector<Value> valid;
-  Ix base = code.add(sumsAt, code.add(code.mul(place, s.channels * line), code.mul(panel, width)));
+  Ix base = code.add(sumsAt, code.add(code.mul(sum, s.channels * line), code.mul(panel, width)));
   const bool whole = s.channels % tile.rows == 0;
   for (int i = 0; i < tile.rows; ++i) {
     Ix channel = code.add(firstChannel, i);
     valid.push_back(whole ? Value() : code.less(channel, s.channels));
     channel = whole ? channel : code.min(channel, s.channels - 1);
-    operands.rows.push_back(code.add(code.mul(place, pixelPlace), channel));
+    operands.rows.push_back(code.add(code.mul(before, pixelPlace), channel));
     at.push_back(code.add(base, code.mul(channel, line)));
   }
-  // Fetches the sums' rows one by one meanwhile.
-  auto ahead = [&](Ix row) {
+  auto fetch = [&](Ix row) {
     Ix channel = code.min(code.add(firstChannel, row), s.channels - 1);
     for (int64_t j = 0; j < width; j += 16)
       code.prefetch(sums, code.add(code.add(base, code.mul(channel, line)), j), /*write=*/true, 3);
   };
-  Reduction nest[] = {{count, s.channels, line}};
-  Values totals = emitMicroKernel(code, tile, operands, nest, ahead);
+  // Fetches where the sums wait meanwhile: a row each section of the only place, or all at once.
+  auto ahead = [&](Ix turn) {
+    if (algorithm.single)
+      fetch(turn);
+    else
+      for (int i = 0; i < tile.rows; ++i)
+        fetch(i);
+  };
+  Reduction nest[] = {{places, pixelPlace, gradientPlace}, {count, s.channels, line}};
+  Values totals = emitMicroKernel(code, tile, operands, ArrayRef(nest).drop_front(algorithm.single), ahead);
   totals = code.choose(
       first, [&] { return totals; },
       [&] {
@@ -116,60 +180,29 @@ void WeightEmitter::emitParts() {
   Value dy =
       kernel.buffer(plan::Access::read, plan::Element::f32, group.second.ref, toExpr(group.second.elements));
   Value sums = kernel.buffer(plan::Access::write, plan::Element::f32, partsRef, toExpr(partsFloats()));
-  Value pixels = kernel.scratch(kWinogradPlaces * pixelPlace * 4);
-  Value gradient = kernel.scratch(kWinogradPlaces * gradientPlace * 4);
+  Value pixels = kernel.scratch(algorithm.places * pixelPlace * 4);
+  Value gradient = kernel.scratch(algorithm.places * gradientPlace * 4);
   Value zeros = kernel.scratch(std::max(s.channels, s.outputs) * 4);
   emitZero(code, zeros, 0, std::max(s.channels, s.outputs));
   // Columns behind the last channel of dy are summed too, and must be numbers.
   if (line != s.outputs)
-    code.loop(0, kWinogradPlaces, 1, [&](Ix place) {
+    code.loop(0, algorithm.places, 1, [&](Ix place) {
       code.loop(0, kBlock, 1, [&](Ix square) {
         Ix at = code.add(code.mul(place, gradientPlace), code.mul(square, line));
         emitZero(code, gradient, code.add(at, s.outputs), line - s.outputs);
       });
     });
   Ix total = code.size(s.batch * grid.count()), most = code.size(partSquares);
-  const bool insideX = s.padTop == 0 && s.padLeft == 0 && grid.rows * 2 + 2 <= s.height &&
-                       grid.columns * 2 + 2 <= s.width;
-  const bool insideY = s.outHeight % 2 == 0 && s.outWidth % 2 == 0;
-  auto image = [&](const ConvOperand &operand, Value pointer, Ix number, int64_t channels, int64_t height,
-                   int64_t width) {
-    return ConvImage{pointer,
-                     code.mul(number, code.size(operand.strides[0])),
-                     1,
-                     code.size(operand.strides[2]),
-                     code.size(operand.strides[3]),
-                     channels,
-                     height,
-                     width};
-  };
   code.loop(kernel.begin(), kernel.end(), 1, [&](Ix part) {
     Ix begin = code.mul(part, most), end = code.min(code.add(begin, most), total);
     code.loop(begin, end, kBlock, [&](Ix firstSquare) {
       Ix count = code.min(kBlock, code.sub(end, firstSquare));
-      code.loop(0, count, 1, [&](Ix square) {
-        WinogradGrid::Place place = grid.at(code, code.add(firstSquare, square));
-        Ix y = code.mul(place.row, 2), x0 = code.mul(place.column, 2);
-        WinogradSource under{image(group.first, x, place.image, s.channels, s.height, s.width),
-                             code.sub(y, s.padTop),
-                             code.sub(x0, s.padLeft),
-                             4,
-                             insideX,
-                             zeros};
-        emitWinogradSource(code, under, winogradPixels, pixels, code.mul(square, s.channels), pixelPlace);
-        WinogradSource of{image(group.second, dy, place.image, s.outputs, s.outHeight, s.outWidth),
-                          y,
-                          x0,
-                          2,
-                          insideY,
-                          zeros};
-        emitWinogradSource(code, of, winogradGradient, gradient, code.mul(square, line), gradientPlace);
-      });
+      emitBlock(code, x, dy, zeros, pixels, gradient, firstSquare, count);
       Value first = code.equal(firstSquare, begin);
-      code.loop(0, kWinogradPlaces, 1, [&](Ix place) {
+      code.loop(0, int64_t(algorithm.sums.size()), 1, [&](Ix sum) {
         code.loop(0, panels, 1, [&](Ix panel) {
           code.loop(0, strips, 1, [&](Ix strip) {
-            emitTile(code, pixels, gradient, place, panel, strip, count, sums, code.mul(part, matrix), first);
+            emitTile(code, pixels, gradient, sum, panel, strip, count, sums, code.mul(part, matrix), first);
           });
         });
       });
@@ -189,25 +222,25 @@ void WeightEmitter::emitSum() {
   Value sums = kernel.buffer(plan::Access::read, plan::Element::f32, partsRef, toExpr(partsFloats()));
   Values ports = group.epilogue.bind(kernel);
   Ix count = code.size(parts);
+  const size_t inputs = group.epilogue.inputs().size(), all = algorithm.sums.size();
+  auto strides = [&](unsigned port) -> ArrayRef<flow::Extent> {
+    return port < inputs ? group.epilogue.inputs()[port].strides
+                         : group.epilogue.outputs()[port - inputs].strides;
+  };
   // A unit is a channel of x.
   code.loop(kernel.begin(), kernel.end(), 1, [&](Ix channel) {
     code.loop(0, s.outputs, code.lanes, [&](Ix column) {
       Ix at = code.add(code.mul(channel, line), column);
-      Values totals =
-          code.loop(0, count, 1, Values(kWinogradPlaces, code.zero()), [&](Ix part, Values carried) {
-            Ix from = code.add(at, code.mul(part, matrix));
-            for (int place = 0; place < kWinogradPlaces; ++place)
-              carried[place] =
-                  code.addf(carried[place], code.load(sums, code.add(from, place * s.channels * line)));
-            return carried;
-          });
-      size_t inputs = group.epilogue.inputs().size();
-      auto strides = [&](unsigned port) -> ArrayRef<flow::Extent> {
-        return port < inputs ? group.epilogue.inputs()[port].strides
-                             : group.epilogue.outputs()[port - inputs].strides;
-      };
+      Values totals = code.loop(0, count, 1, Values(all, code.zero()), [&](Ix part, Values carried) {
+        Ix from = code.add(at, code.mul(part, matrix));
+        for (auto [i, total] : llvm::enumerate(carried))
+          total = code.addf(total, code.load(sums, code.add(from, int64_t(i) * s.channels * line)));
+        return carried;
+      });
+      const int side = algorithm.y.sums.size();
       emitWinogradSquare(
-          code, 4, 3, winogradWeightGradient, [&](int y, int x) { return totals[y * 4 + x]; },
+          code, side, algorithm.y.toResults, algorithm.x.toResults,
+          [&](int y, int x) { return totals[y * side + x]; },
           [&](int ky, int kx, Value sum) {
             auto where = [&](unsigned port) {
               ArrayRef<flow::Extent> t = strides(port);
@@ -223,7 +256,7 @@ void WeightEmitter::emitSum() {
   launch.units = plan::constant(group.op->getContext(), s.channels);
   launch.grain = 4;
   launch.flops = toExpr(partsFloats());
-  launch.bytes = toExpr((partsFloats() + s.channels * s.outputs * 9) * 4);
+  launch.bytes = toExpr((partsFloats() + s.channels * s.outputs * s.taps()) * 4);
   launch.op = "conv_weight_grad";
   result.launches.push_back(launch);
 }

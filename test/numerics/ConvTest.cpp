@@ -199,4 +199,9 @@ TEST(Conv, Winograd) { checkAll({5, 64, 14, 14, 128, 3, 3, 1, 1}, true); }
 TEST(Conv, WinogradOddSizes) { checkAll({3, 32, 13, 7, 96, 3, 3, 1, 1}); }
 TEST(Conv, WinogradWithoutPadding) { checkAll({2, 48, 12, 10, 80, 3, 3, 1, 0}, true); }
 TEST(Conv, WinogradUnevenPads) { checkAll({1, 144, 9, 15, 32, 3, 3, 1, 0, true, 2}); }
-TEST(Conv, WinogradWidePads) { checkAll({1, 208, 8, 8, 48, 3, 3, 1, 2}, true); }
+TEST(Conv, WinogradWidePads) { checkAll({1, 208, 8, 8, 48, 3, 3, 1, 3}, true); }
+TEST(Conv, WinogradStride2) { checkAll({5, 64, 28, 28, 128, 3, 3, 2, 1}, true); }
+TEST(Conv, WinogradStride2OddSizes) { checkAll({3, 32, 31, 27, 96, 3, 3, 2, 1}); }
+TEST(Conv, WinogradStride2WithoutPadding) { checkAll({2, 48, 24, 25, 80, 3, 3, 2, 0}, true); }
+TEST(Conv, WinogradStride2UnevenPads) { checkAll({1, 144, 28, 24, 32, 3, 3, 2, 0, true, 1}); }
+TEST(Conv, WinogradStride2WidePads) { checkAll({1, 32, 20, 23, 48, 3, 3, 2, 2}, true); }
