@@ -61,21 +61,48 @@ Values oddResultsOfSpread(MicroCode &code, In s) {
 
 WinogradAxis forwardAxis(int64_t stride, int64_t pad) {
   if (stride == 1)
-    return {2,       4, 2, int(-pad), {{0}, {1}, {2}, {3}}, pixelsOfThree, weightsOfThree,
-            nullptr, resultsOfThree};
-  return {2,       5, 4, int(-pad), {{0, 3}, {1}, {2, 4}}, pixelsOfStride2, weightsOfStride2,
-          nullptr, resultsOfStride2};
+    return {2, 4, 2, int(-pad), {{0}, {1}, {2}, {3}}, pixelsOfThree, weightsOfThree, nullptr, resultsOfThree};
+  return {2,
+          5,
+          4,
+          int(-pad),
+          {{0, 3}, {1}, {2, 4}},
+          pixelsOfStride2,
+          weightsOfStride2,
+          nullptr,
+          resultsOfStride2};
 }
 
 WinogradAxis inputGradientAxis(int64_t stride, int64_t pad) {
   if (stride == 1)
-    return {2,       4, 2, int(pad - 2), {{0}, {1}, {2}, {3}}, pixelsOfThree, flippedWeightsOfThree,
-            nullptr, resultsOfThree};
+    return {2,
+            4,
+            2,
+            int(pad - 2),
+            {{0}, {1}, {2}, {3}},
+            pixelsOfThree,
+            flippedWeightsOfThree,
+            nullptr,
+            resultsOfThree};
   if (pad % 2)
-    return {4,       3, 2, int(pad / 2), {{0}, {1}, {2}, {3}, {4}}, oddPixelsOfSpread, weightsOfSpread,
-            nullptr, oddResultsOfSpread};
-  return {4,       3, 2, int(pad / 2 - 1), {{0}, {1}, {2}, {3}, {4}}, evenPixelsOfSpread, weightsOfSpread,
-          nullptr, evenResultsOfSpread};
+    return {4,
+            3,
+            2,
+            int(pad / 2),
+            {{0}, {1}, {2}, {3}, {4}},
+            oddPixelsOfSpread,
+            weightsOfSpread,
+            nullptr,
+            oddResultsOfSpread};
+  return {4,
+          3,
+          2,
+          int(pad / 2 - 1),
+          {{0}, {1}, {2}, {3}, {4}},
+          evenPixelsOfSpread,
+          weightsOfSpread,
+          nullptr,
+          evenResultsOfSpread};
 }
 
 WinogradAxis weightGradientAxis(int64_t stride, int64_t pad) {
@@ -161,8 +188,7 @@ WinogradGrid::Place WinogradGrid::at(MicroCode &code, Ix square) const {
 }
 
 void emitWinogradSource(MicroCode &code, const WinogradSource &source, WinogradAxis::Transform columns,
-                        WinogradAxis::Transform rows,
-                        llvm::function_ref<void(int, int, Ix, Value)> store) {
+                        WinogradAxis::Transform rows, llvm::function_ref<void(int, int, Ix, Value)> store) {
   const ConvImage &image = source.image;
   auto pixel = [&](int row, int column) {
     Ix y = code.add(source.top, row), x = code.add(source.left, column);
@@ -198,8 +224,8 @@ void emitWinogradSource(MicroCode &code, const WinogradSource &source, WinogradA
         Value there = code.both(code.both(code.less(-1, y), code.less(y, image.height)),
                                 code.both(code.less(-1, x), code.less(x, image.width)));
         // No address is formed for a pixel that is not there.
-        pointers.push_back(code.pick(
-            there, code.at(image.pointer, code.select(there, pixel(row, column), 0)), source.zeros));
+        pointers.push_back(code.pick(there, code.at(image.pointer, code.select(there, pixel(row, column), 0)),
+                                     source.zeros));
       }
     squares([&](int y, int x, Ix c) { return code.load(pointers[y * source.size + x], c); });
     return Values();

@@ -26,8 +26,8 @@ public:
     // A block's pixels and sums share the second-level cache with the weights that pass through it.
     constexpr int64_t kMostSquares = 96, kMultiple = 24; // of every tile's rows
     int64_t square = (algorithm.places * channels + sums() * width) * 4;
-    block = std::clamp<int64_t>(target.l2Bytes * 5 / 8 / square / kMultiple * kMultiple, kMultiple,
-                                kMostSquares);
+    block =
+        std::clamp<int64_t>(target.l2Bytes * 5 / 8 / square / kMultiple * kMultiple, kMultiple, kMostSquares);
     sumPlace = block * width + kLine;
   }
 
@@ -42,9 +42,7 @@ private:
   static constexpr int64_t kLine = 16;
   int64_t sums() const { return algorithm.sums.size(); }
   /// Where a sum's pixels begin, and its weights.
-  int64_t pixelsAt(int64_t sum) const {
-    return algorithm.sums[sum].before * block * channels + sum * kLine;
-  }
+  int64_t pixelsAt(int64_t sum) const { return algorithm.sums[sum].before * block * channels + sum * kLine; }
   int64_t weightsAt(int64_t sum) const {
     return algorithm.sums[sum].before * panels * channels * width + sum * kLine;
   }

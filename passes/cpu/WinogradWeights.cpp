@@ -97,22 +97,22 @@ void WeightEmitter::emitBlock(MicroCode &code, Value x, Value dy, Value zeros, V
                          ofY.pixels,
                          allOfX,
                          zeros};
-    emitWinogradSource(
-        code, under, ofY.fromPixels, ofX.fromPixels, [&](int y, int x, Ix channel, Value value) {
-          Ix to = code.add(code.mul(square, s.channels), place(y, x) * pixelPlace);
-          code.store(value, pixels, code.add(to, channel));
-        });
+    emitWinogradSource(code, under, ofY.fromPixels, ofX.fromPixels,
+                       [&](int y, int x, Ix channel, Value value) {
+                         Ix to = code.add(code.mul(square, s.channels), place(y, x) * pixelPlace);
+                         code.store(value, pixels, code.add(to, channel));
+                       });
     WinogradSource of{image(group.second, dy, at.image, s.outputs, s.outHeight, s.outWidth),
                       code.mul(at.row, 2),
                       code.mul(at.column, 2),
                       2,
                       allOfDy,
                       zeros};
-    emitWinogradSource(
-        code, of, ofY.fromGradient, ofX.fromGradient, [&](int y, int x, Ix channel, Value value) {
-          Ix to = code.add(code.mul(square, line), place(y, x) * gradientPlace);
-          code.store(value, gradient, code.add(to, channel));
-        });
+    emitWinogradSource(code, of, ofY.fromGradient, ofX.fromGradient,
+                       [&](int y, int x, Ix channel, Value value) {
+                         Ix to = code.add(code.mul(square, line), place(y, x) * gradientPlace);
+                         code.store(value, gradient, code.add(to, channel));
+                       });
   });
 }
 
@@ -155,8 +155,8 @@ void WeightEmitter::emitTile(MicroCode &code, Value pixels, Value gradient, Ix s
         Values added;
         for (int i = 0; i < tile.rows; ++i)
           for (int j = 0; j < tile.vectors; ++j)
-            added.push_back(code.addf(totals[i * tile.vectors + j],
-                                      code.load(sums, code.add(at[i], j * code.lanes))));
+            added.push_back(
+                code.addf(totals[i * tile.vectors + j], code.load(sums, code.add(at[i], j * code.lanes))));
         return added;
       });
   for (int i = 0; i < tile.rows; ++i) {

@@ -60,17 +60,25 @@ TEST(ThreadPool, ManySmallLaunches) {
 
 TEST(ThreadPool, WakesSleepers) {
   ThreadPool pool(2);
+  struct Meeting {
+    std::atomic<int> begun{0}, met{0};
+  };
   for (int round = 0; round < 5; ++round) {
     std::this_thread::sleep_for(std::chrono::milliseconds(5)); // workers sleep by now
-    Count counts{std::vector<std::atomic<int>>(2), {}, {}};
+    // Each of two grains waits for the other to begin, which only another thread can.
+    Meeting meeting;
     pool.run(
         2, 1,
-        [](void *raw, int thread, int64_t begin, int64_t end) {
-          std::this_thread::sleep_for(std::chrono::milliseconds(20));
-          count(raw, thread, begin, end);
+        [](void *raw, int, int64_t, int64_t) {
+          auto &meeting = *static_cast<Meeting *>(raw);
+          ++meeting.begun;
+          auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+          while (meeting.begun < 2 && std::chrono::steady_clock::now() < deadline)
+            std::this_thread::yield();
+          meeting.met += meeting.begun == 2;
         },
-        &counts);
-    EXPECT_EQ(counts.threads, 3) << "the sleeping worker did not help";
+        &meeting);
+    ASSERT_EQ(meeting.met, 2) << "the sleeping worker did not help within 20 s";
   }
 }
 
