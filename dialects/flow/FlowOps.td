@@ -310,7 +310,7 @@ def Flow_ConcatOp : Flow_ComputeOp<"concat", "rule", "view"> {
 }
 
 def Flow_ReduceOp : Flow_ComputeOp<"reduce", "rule", "reduction"> {
-  let summary = "combines along axes and drops them; equal extrema share their gradient";
+  let summary = "combines along axes and drops them; the first of equal extrema gets the gradient";
   let arguments = (ins Flow_ReduceKind:$kind, Flow_Number:$x, DenseI64ArrayAttr:$axes);
   let results = (outs Flow_Number:$y);
   let assemblyFormat = "$kind $x `over` $axes attr-dict `:` type($x) `->` type($y)";

@@ -108,7 +108,13 @@ LogicalResult PowOp::buildGradient(OpBuilder &builder, Upstream upstream, Gradie
   gradients.assign(2, {});
   if (Value dy = upstream[0]) {
     Value a = getA(), b = getB();
-    gradients.assign({e.mul(dy, e.mul(b, e.pow(a, e.sub(b, 1)))), e.mul(dy, e.mul(getY(), e.log(a)))});
+    // Where b is 0, and where a is 0 for the logarithm, the derivative is 0; 1 stands in for a there, since
+    // what would be 0 * inf has a gradient of its own in a second derivative.
+    Value one = e.constantLike(a, 1);
+    Value base = e.select(e.compare(Predicate::ne, b, 0.0), a, one);
+    Value gone = e.both(e.compare(Predicate::eq, a, 0.0), e.compare(Predicate::ge, b, 0.0));
+    gradients.assign({e.mul(dy, e.mul(b, e.pow(base, e.sub(b, 1)))),
+                      e.mul(dy, e.mul(getY(), e.log(e.select(gone, one, a))))});
   }
   return success();
 }

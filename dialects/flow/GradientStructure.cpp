@@ -9,6 +9,29 @@ namespace flow {
 namespace {
 using Upstream = ArrayRef<Value>;
 using Gradients = SmallVectorImpl<Value>;
+
+/// A number for each element, in row-major order along `axes` (those of no constant size before the others).
+/// All elements that differ along those axes alone differ in it.
+Value positions(Emit e, Value x, ArrayRef<int64_t> axes) {
+  SmallVector<int64_t> order(axes);
+  auto isConstant = [&](int64_t axis) { return Extent::of(x, axis).constantValue().has_value(); };
+  llvm::sort(order,
+             [&](int64_t l, int64_t r) { return std::pair(isConstant(l), l) < std::pair(isConstant(r), r); });
+  Type type = withElement(x.getType(), e.b.getI32Type());
+  Value place;
+  for (int64_t axis : order) {
+    if (place) {
+      Extent extent = Extent::of(x, axis);
+      auto constant = extent.constantValue();
+      Type number = RankedTensorType::get({}, e.b.getI32Type());
+      place = e.mul(place, constant ? e.constant(type, double(*constant))
+                                    : e.spread(ConvertOp::create(e.b, e.loc, number, e.count(x, {axis})), x));
+    }
+    Value along = IotaOp::create(e.b, e.loc, type, axis);
+    place = place ? e.add(place, along) : along;
+  }
+  return place;
+}
 } // namespace
 
 LogicalResult BroadcastOp::buildGradient(OpBuilder &builder, Upstream upstream, Gradients &gradients) {
@@ -92,10 +115,13 @@ LogicalResult ReduceOp::buildGradient(OpBuilder &builder, Upstream upstream, Gra
     gradients[0] = e.spreadOver(dy, x, getAxes());
     return success();
   }
-  // All elements equal to the extremum share its gradient equally, as torch.amax does.
+  // The first element that is the extremum gets its gradient, as torch.max and max pooling do it.
   Value extreme = e.compare(Predicate::eq, x, e.spreadOver(getY(), x, getAxes()));
-  Value share = e.div(dy, e.sum(e.toFloat(extreme), getAxes()));
-  gradients[0] = e.keep(extreme, e.spreadOver(share, x, getAxes()));
+  Value place = positions(e, x, getAxes());
+  Value first =
+      e.reduce(ReduceKind::min, e.select(extreme, place, e.constantLike(place, INT32_MAX)), getAxes());
+  Value chosen = e.compare(Predicate::eq, place, e.spreadOver(first, x, getAxes()));
+  gradients[0] = e.keep(e.both(extreme, chosen), e.spreadOver(dy, x, getAxes()));
   return success();
 }
 

@@ -3,6 +3,7 @@
 // layer norm with gated units, pooling, the mixture's routing, a gradient penalty that differentiates a
 // gradient.
 #include "dialects/flow/BuildNn.h"
+#include "dialects/flow/Emit.h"
 #include "test/unit/TrainingProgram.h"
 #include <cmath>
 #include <gtest/gtest.h>
@@ -166,8 +167,9 @@ TEST(Differentiate, NoKnownLabelIsNoLoss) {
   EXPECT_EQ(p.evaluate().outputs.at("loss").data[0], 0);
 }
 
-// Equal largest elements share the gradient, as torch.amax's do; torch.maximum's share it by halves.
-TEST(Differentiate, TiesShare) {
+// The first of equal largest elements gets the gradient, as torch.max's does; torch.maximum's share it by
+// halves.
+TEST(Differentiate, Ties) {
   Differentiated p;
   Value w = p.parameter("w", {4});
   Value c = p.input("c", {p.size(4)});
@@ -182,8 +184,49 @@ TEST(Differentiate, TiesShare) {
   std::vector<std::unique_ptr<Pass>> passes;
   passes.push_back(moe::createDifferentiate());
   p.run(std::move(passes));
-  std::vector<double> expected = {1 / 3. + 0.5, 0, 1 / 3. + 1, 1 / 3.};
+  std::vector<double> expected = {1 + 0.5, 0, 1, 0};
   EXPECT_EQ(p.evaluate().outputs.at("grad.w").data, expected);
+}
+
+// Over several axes the first in row-major order, where a batch axis is the slowest; the smallest alike.
+TEST(Differentiate, TiesOverSeveralAxes) {
+  for (ReduceKind kind : {ReduceKind::max, ReduceKind::min}) {
+    Differentiated p;
+    Value w = p.parameter("w", {2, 2, 3});
+    Value loss = sumAll(p.b, p.l, reduce(p.b, p.l, kind, w, {0, 2}));
+    p.outputGradients(loss);
+    Array values({2, 2, 3});
+    double sign = kind == ReduceKind::max ? 1 : -1;
+    values.data = {0, 1, 5, 7, 7, 2, 5, 5, 3, 7, 9, 9};
+    for (double &value : values.data)
+      value *= sign;
+    p.bindings.states["w"] = values;
+    std::vector<std::unique_ptr<Pass>> passes;
+    passes.push_back(moe::createDifferentiate());
+    p.run(std::move(passes));
+    std::vector<double> expected = {0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0};
+    EXPECT_EQ(p.evaluate().outputs.at("grad.w").data, expected);
+  }
+}
+
+// pow at 0 as in torch: no gradient in the base where the exponent is 0, none in the exponent where the base
+// is 0.
+TEST(Differentiate, PowAtZero) {
+  Differentiated p;
+  Value w = p.parameter("w", {5}), c = p.parameter("c", {5});
+  Emit e{p.b, p.l};
+  p.outputGradients(e.sumAll(e.pow(w, c)));
+  Array base({5}), exponent({5});
+  base.data = {0, 0, 0, 2, 0};
+  exponent.data = {0, 1, 2, 0, 0.5};
+  p.bindings.states["w"] = base;
+  p.bindings.states["c"] = exponent;
+  std::vector<std::unique_ptr<Pass>> passes;
+  passes.push_back(moe::createDifferentiate());
+  p.run(std::move(passes));
+  std::vector<double> inBase = {0, 1, 0, 0, INFINITY}, inExponent = {0, 0, 0, std::log(2), 0};
+  EXPECT_EQ(p.evaluate().outputs.at("grad.w").data, inBase);
+  EXPECT_EQ(p.evaluate().outputs.at("grad.c").data, inExponent);
 }
 
 } // namespace
