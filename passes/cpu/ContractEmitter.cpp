@@ -1,10 +1,10 @@
-// Emits a contraction's group as up to three kernels: B packed into panels, the product, and the sum of the
-// parts where the reduction was cut. See ContractForm.h for the shape that all contractions are brought to,
-// ContractPlan.h for the choice of blocks, and MicroKernel.h for the tile. The product's loops, for one unit
-// (a block of rows and a group of panels): chunks of the sum; then row tiles and panels, the panels outside
-// where a unit packs them itself (a panel is used for all rows while it is in the first-level cache), else
-// inside.
-#include "passes/cpu/ContractPlan.h"
+// Emits a contraction's group as up to three kernels: B packed into panels, where the product does not do it,
+// the product, and the sum of the parts where the reduction was cut. See ContractForm.h for the shape that
+// all contractions are brought to, ContractPlan.h for the choice of blocks, and MicroKernel.h for the tile.
+// The product's loops, for one unit (a block of rows and a group of panels): chunks of the sum; then row
+// tiles and panels, the panels outside where a unit packs them one at a time (a panel is used for all rows
+// while it is in the first-level cache), else inside.
+#include "passes/cpu/ContractFetch.h"
 #include "passes/cpu/PackPanels.h"
 
 using namespace mlir;
@@ -12,12 +12,19 @@ using namespace mlir;
 namespace moe::cpu {
 namespace {
 
+using Packing = ContractPlan::Packing;
+
+/// How many steps of the sum before its use a wide panel's line is fetched: the second-level cache answers
+/// within two steps, the third within twenty. A narrow one asks for so little at a time that the hardware
+/// keeps up.
+constexpr int64_t kPanelAhead = 24;
+
 class ContractEmitter {
 public:
   ContractEmitter(flow::ContractOp contract, const Epilogue &epilogue, const ContractForm &form,
-                  unsigned aOperand, unsigned bOperand, KernelModule &module)
+                  unsigned aOperand, unsigned bOperand, bool fixed, KernelModule &module)
       : contract(contract), epilogue(epilogue), form(form),
-        plan(ContractPlan::of(form, epilogue, module.target())), module(module),
+        plan(ContractPlan::of(form, epilogue, module.target(), fixed)), module(module),
         aRef{BufferRef::operand, aOperand}, bRef{BufferRef::operand, bOperand} {}
 
   GroupCode emit();
@@ -50,8 +57,6 @@ private:
   void emitPack(GroupCode &result);
   void emitProduct(GroupCode &result);
   void emitSumOfParts(GroupCode &result);
-  void fetchForPacking(MicroCode &code, Value a, Value b, Ix row, Ix section, Ix rowBegin, Ix panel,
-                       Ix panelBegin, Ix panelEnd, Ix sumAt, Ix aBatch, Ix bBatch);
 
   /// Runs the epilogue on one vector and stores every output. `columns` is the first lane's column.
   void finish(Frame &frame, const SmallVector<Ix> &batch, Ix row, Ix column, Value mask, Value sums);
@@ -239,8 +244,13 @@ void ContractEmitter::emitPack(GroupCode &result) {
     auto stepOffset = [&](Ix step) { return code.add(base, offset(code, form.sums, step, 1)); };
     PackSource from{source, code.size(form.columns.strides[1]), code.size(form.columns.extent), stepOffset,
                     form.sums.size() == 1 && form.sums[0].strides[1].isConstant(1)};
-    emitPackPanel(code, from, code.mul(code.rem(unit, panels), width), width, 0, sums, target,
-                  code.mul(code.mul(unit, sums), width));
+    // A chunk of the sum keeps its panels together, in the order in which a unit uses them.
+    Ix panel = code.rem(unit, panels), matrix = code.mul(code.mul(code.div(unit, panels), panels), sums);
+    code.loop(0, sums, plan.depth, [&](Ix first) {
+      Ix depth = code.min(plan.depth, code.sub(sums, first));
+      Ix to = code.add(matrix, code.add(code.mul(first, panels), code.mul(panel, depth)));
+      emitPackPanel(code, from, code.mul(panel, width), width, first, depth, target, code.mul(to, width));
+    });
   });
   LaunchSpec launch = frame.kernel.finish();
   launch.units = expr(count * plan.panels);
@@ -257,10 +267,10 @@ void ContractEmitter::emitProduct(GroupCode &result) {
   const int width = plan.width(code.lanes);
   const bool cut = plan.viaParts;
   Value a = frame.kernel.buffer(plan::Access::read, plan::Element::f32, aRef, expr(elements(aRef)));
-  BufferRef panelsRef = plan.packAhead ? packedRef : bRef;
-  flow::Extent panelElements = plan.packAhead ? flow::Extent() : elements(bRef);
-  plan::ExprAttr panelExtent =
-      plan.packAhead ? result.temporaries[packedRef.index].extent : expr(panelElements);
+  const bool ahead = plan.packing == Packing::ahead, byPanel = plan.packing == Packing::panel;
+  const bool packs = plan.packing == Packing::group;
+  BufferRef panelsRef = ahead ? packedRef : bRef;
+  plan::ExprAttr panelExtent = ahead ? result.temporaries[packedRef.index].extent : expr(elements(bRef));
   Value b = frame.kernel.buffer(plan::Access::read, plan::Element::f32, panelsRef, panelExtent);
   Value partial;
   flow::Extent partsSize = form.batchExtent() * plan.parts * form.rowExtent() * form.columns.extent;
@@ -276,9 +286,10 @@ void ContractEmitter::emitProduct(GroupCode &result) {
   Value strips, panelScratch;
   if (!plan.directRows)
     strips = frame.kernel.scratch(plan.rowBlock * plan.depth * 4);
-  if (!plan.packAhead)
-    panelScratch = frame.kernel.scratch(int64_t(width) * plan.depth * 4);
+  if (!ahead)
+    panelScratch = frame.kernel.scratch(int64_t(width) * plan.depth * 4 * (byPanel ? 1 : plan.panelGroup));
 
+  const ContractFetch fetch(code, form, plan, a, b);
   const Ix rows = code.size(form.rowExtent()), columns = code.size(form.columns.extent);
   const Ix sums = code.size(form.sumExtent()), panels = code.size(plan.panels);
   const Ix rowBlocks = code.size(plan.rowBlocks), groups = code.size(plan.panelGroups);
@@ -294,8 +305,8 @@ void ContractEmitter::emitProduct(GroupCode &result) {
     }
     place.batchNumber = rest;
     place.batch = unflatten(code, form.batch, rest);
-    Ix rowBegin = code.mul(place.rowBlock, plan.rowBlock);
-    Ix rowEnd = code.min(code.add(rowBegin, plan.rowBlock), rows);
+    Ix rowBegin = code.mul(place.rowBlock, code.size(plan.blockRows));
+    Ix rowEnd = code.min(code.add(rowBegin, code.size(plan.blockRows)), rows);
     Ix panelBegin = plan.panelGroup ? code.mul(group, plan.panelGroup) : Ix(0);
     Ix panelEnd = plan.panelGroup ? code.min(code.add(panelBegin, plan.panelGroup), panels) : panels;
     Ix sumBegin = cut ? code.mul(place.part, code.size(plan.partDepth)) : Ix(0);
@@ -308,7 +319,8 @@ void ContractEmitter::emitProduct(GroupCode &result) {
         packedBatch = code.add(code.mul(packedBatch, code.size(axis.extent)), index);
 
     auto chunk = [&](Ix sumAt) {
-      Ix depth = code.min(plan.depth, code.sub(sumEnd, sumAt));
+      const bool whole = !cut && sums.isStatic() && sums.known() % plan.depth == 0;
+      Ix depth = whole ? Ix(plan.depth) : code.min(plan.depth, code.sub(sumEnd, sumAt));
       bool once = !cut && sums.isStatic() && sums.known() <= plan.depth;
       Value first = once ? Value() : code.equal(sumAt, sumBegin);
       Value last = once ? Value() : code.equal(code.add(sumAt, depth), sumEnd);
@@ -343,53 +355,76 @@ void ContractEmitter::emitProduct(GroupCode &result) {
           }
         }
         operands.a = plan.directRows ? a : strips;
-        if (plan.packAhead) {
-          Ix number = code.add(code.mul(packedBatch, panels), panel);
+        if (ahead) {
+          Ix chunkAt = code.mul(panels, code.add(code.mul(packedBatch, sums), sumAt));
           operands.b = b;
-          operands.panel = code.mul(code.add(code.mul(number, sums), sumAt), width);
+          operands.panel = code.mul(code.add(chunkAt, code.mul(panel, depth)), width);
         } else {
           operands.b = panelScratch;
-          operands.panel = 0;
+          operands.panel = byPanel ? Ix(0) : code.mul(code.mul(code.sub(panel, panelBegin), depth), width);
         }
+        operands.fetchAhead = byPanel || plan.small || width < 32 ? 0 : kPanelAhead;
         Reduction nest{depth, plan.directRows ? Ix(1) : Ix(tile.rows), width};
         Ix column = code.mul(panel, width);
-        // Section i of the sum fetches row i of where the result goes and a share of the next tile's rows of
-        // A.
-        auto sections = [&](Ix section) {
-          Ix r = code.min(code.add(row, section), code.sub(rows, 1));
-          auto [target, at, stride] = waitingRow(frame, place, partial, r, column);
+        // Section i fetches row i of where the result goes, and its share of what comes after this tile.
+        auto streams = [&](Ix section) {
+          SmallVector<FetchStream> streams;
+          auto [target, at, stride] =
+              waitingRow(frame, place, partial, code.min(code.add(row, section), code.sub(rows, 1)), column);
           if (stride.is(1))
-            for (int j = 0; j < width; j += 16)
-              code.prefetch(target, code.add(at, j), /*write=*/true, 3);
-          if (!plan.packAhead)
-            fetchForPacking(code, a, b, row, section, rowBegin, panel, panelBegin, panelEnd, sumAt, aBatch,
-                            bBatch);
-          if (!plan.packAhead || !plan.directRows)
-            return;
-          int64_t lines = (plan.depth + 16 * plan.panelGroup - 1) / (16 * plan.panelGroup);
-          Ix next = code.min(code.add(code.add(row, tile.rows), section), code.sub(rows, 1));
-          Ix from = code.add(offset(code, form.rows, next, 0), aStep(sumAt));
-          from = code.add(from, code.mul(code.sub(panel, panelBegin), lines * 16));
-          for (int64_t line = 0; line < lines; ++line)
-            code.prefetch(a, code.add(from, line * 16), /*write=*/false, 3);
+            streams.push_back(fetch.results(target, at));
+          FetchPlace here{code.add(code.sub(row, rowBegin), section),
+                          rowBegin,
+                          panel,
+                          panelBegin,
+                          panelEnd,
+                          sumAt,
+                          aBatch,
+                          bBatch};
+          if (byPanel) {
+            for (const auto &stream : {fetch.nextPanel(here), fetch.nextStrips(here)})
+              if (stream)
+                streams.push_back(*stream);
+            return streams;
+          }
+          if (plan.directRows) {
+            Ix next = code.min(code.add(code.add(row, tile.rows), section), code.sub(rows, 1));
+            streams.push_back(fetch.nextRows(code.add(offset(code, form.rows, next, 0), aStep(sumAt)), here));
+          }
+          if (packs)
+            if (auto stream = fetch.nextChunk(here))
+              streams.push_back(*stream);
+          return streams;
         };
-        Values totals = plan.small ? emitMicroKernel(code, tile, operands, nest, {}, /*unroll=*/1)
-                                   : emitMicroKernel(code, tile, operands, nest, sections);
+        if (!plan.small)
+          operands.streams = streams, operands.usualCount = plan.depth;
+        Values totals = emitMicroKernel(code, tile, operands, nest, {}, plan.small ? 1 : kMicroUnroll);
         storeTile(frame, place, partial, row, column, totals, first, last);
       };
-      if (plan.packAhead) {
-        code.loop(rowBegin, rowEnd, tile.rows, [&](Ix row) {
-          code.loop(panelBegin, panelEnd, 1, [&](Ix panel) { runTile(row, panel); });
+      auto bStep = [&](Ix step) { return code.add(bBatch, offset(code, form.sums, step, 1)); };
+      PackSource from{b, code.size(form.columns.strides[1]), columns, bStep,
+                      form.sums.size() == 1 && form.sums[0].strides[1].isConstant(1)};
+      if (byPanel) {
+        code.loop(panelBegin, panelEnd, 1, [&](Ix panel) {
+          emitPackPanel(code, from, code.mul(panel, width), width, sumAt, depth, panelScratch, 0);
+          code.loop(rowBegin, rowEnd, tile.rows, [&](Ix row) { runTile(row, panel); });
         });
         return;
       }
-      code.loop(panelBegin, panelEnd, 1, [&](Ix panel) {
-        auto bStep = [&](Ix step) { return code.add(bBatch, offset(code, form.sums, step, 1)); };
-        PackSource from{b, code.size(form.columns.strides[1]), columns, bStep,
-                        form.sums.size() == 1 && form.sums[0].strides[1].isConstant(1)};
-        emitPackPanel(code, from, code.mul(panel, width), width, sumAt, depth, panelScratch, 0);
-        code.loop(rowBegin, rowEnd, tile.rows, [&](Ix row) { runTile(row, panel); });
-      });
+      auto packGroup = [&] {
+        code.loop(panelBegin, panelEnd, 1, [&](Ix panel) {
+          Ix to = code.mul(code.mul(code.sub(panel, panelBegin), depth), width);
+          emitPackPanel(code, from, code.mul(panel, width), width, sumAt, depth, panelScratch, to);
+        });
+      };
+      // With one chunk, the unit before has left the same panels, unless it was another's or there was none.
+      if (packs && once)
+        code.when(code.either(code.equal(place.rowBlock, 0), code.equal(unit, frame.kernel.begin())),
+                  packGroup);
+      else if (packs)
+        packGroup();
+      code.loop(rowBegin, rowEnd, tile.rows,
+                [&](Ix row) { code.loop(panelBegin, panelEnd, 1, [&](Ix panel) { runTile(row, panel); }); });
     };
     code.loop(sumBegin, sumEnd, plan.depth, chunk);
   });
@@ -399,42 +434,6 @@ void ContractEmitter::emitProduct(GroupCode &result) {
   launch.bytes = expr((elements(aRef) + elements(bRef)) * 4 + flow::elementsOf(contract.getType()) * 4);
   launch.op = "contract";
   result.launches.push_back(launch);
-}
-
-/// A share of what will be packed next: B's next panel, and the block of A's rows of the next chunk of the
-/// sum.
-void ContractEmitter::fetchForPacking(MicroCode &code, Value a, Value b, Ix row, Ix section, Ix rowBegin,
-                                      Ix panel, Ix panelBegin, Ix panelEnd, Ix sumAt, Ix aBatch, Ix bBatch) {
-  if (form.sums.size() != 1)
-    return;
-  const int64_t width = plan.width(code.lanes), turns = plan.rowBlock;
-  const Ix sums = code.size(form.sumExtent()), turn = code.add(code.sub(row, rowBegin), section);
-  const Ix chunk = code.add(sumAt, plan.depth);
-  auto fetch = [&](unsigned operand, Value pointer, Ix base, Ix line, int64_t lanes, Ix lane, Ix step) {
-    const int64_t linesOfStep = lanes / 16;
-    Ix at = code.min(code.add(step, code.div(line, linesOfStep)), code.sub(sums, 1));
-    Ix from = code.add(base, code.mul(at, code.size(form.sums[0].strides[operand])));
-    code.prefetch(pointer, code.add(from, code.add(lane, code.mul(code.rem(line, linesOfStep), 16))),
-                  /*write=*/false, 3);
-  };
-  if (form.columns.strides[1].isConstant(1) && width >= 16) {
-    const int64_t share = (plan.depth * width / 16 + turns - 1) / turns;
-    Value more = code.less(code.add(panel, 1), panelEnd);
-    Ix lane = code.mul(code.select(more, code.add(panel, 1), panelBegin), width),
-       step = code.select(more, sumAt, chunk);
-    for (int64_t x = 0; x < share; ++x)
-      fetch(1, b, bBatch, code.add(code.mul(turn, share), x), width, lane, step);
-  }
-  Ix panels = code.sub(panelEnd, panelBegin);
-  if (!plan.directRows && form.rows.size() == 1 && form.rows[0].strides[0].isConstant(1) &&
-      panels.isStatic()) {
-    const int64_t lines = plan.depth * plan.rowBlock / 16, all = turns * panels.known();
-    Ix number = code.add(code.mul(code.sub(panel, panelBegin), turns), turn);
-    const int64_t share = (lines + all - 1) / all, every = std::max<int64_t>(1, all / lines);
-    for (int64_t x = 0; x < share; ++x)
-      fetch(0, a, aBatch, code.div(code.add(code.mul(number, share), x), every), plan.rowBlock, rowBegin,
-            chunk);
-  }
 }
 
 void ContractEmitter::emitSumOfParts(GroupCode &result) {
@@ -471,7 +470,7 @@ void ContractEmitter::emitSumOfParts(GroupCode &result) {
 
 GroupCode ContractEmitter::emit() {
   GroupCode result;
-  if (plan.packAhead)
+  if (plan.packing == Packing::ahead)
     emitPack(result);
   emitProduct(result);
   if (plan.viaParts)
@@ -497,6 +496,23 @@ std::optional<unsigned> readOperand(Value value, const GroupLayouts &layouts,
   strides = physicalStrides(value.getType(), layouts.operand(argument.getArgNumber()));
   return argument.getArgNumber();
 }
+/// Whether a value follows from the parameters alone in an inference entry: what is packed of it then lasts
+/// until they change.
+bool isFixed(Value value) {
+  auto entry = value.getParentRegion()->getParentOfType<flow::EntryOp>();
+  if (!entry || entry.getKind() != flow::EntryKind::infer)
+    return false;
+  llvm::SetVector<Value> needs;
+  needs.insert(value);
+  for (size_t i = 0; i < needs.size(); ++i) {
+    Operation *op = needs[i].getDefiningOp();
+    if (!op || isa<flow::InputOp, flow::ScalarOp, flow::RandomOp>(op) ||
+        !cast<RankedTensorType>(needs[i].getType()).hasStaticShape())
+      return false;
+    needs.insert(op->operand_begin(), op->operand_end());
+  }
+  return true;
+}
 } // namespace
 
 FailureOr<GroupCode> emitContractGroup(flow::GroupOp group, const GroupLayouts &layouts,
@@ -517,7 +533,7 @@ FailureOr<GroupCode> emitContractGroup(flow::GroupOp group, const GroupLayouts &
   ContractForm form = ContractForm::of(contract, aStrides, bStrides, *epilogue);
   if (form.swapped)
     std::swap(a, b);
-  return ContractEmitter(contract, *epilogue, form, *a, *b, module).emit();
+  return ContractEmitter(contract, *epilogue, form, *a, *b, isFixed(group.getInputs()[*b]), module).emit();
 }
 
 } // namespace moe::cpu

@@ -1,14 +1,18 @@
-// Chooses how a contraction runs; see ContractPlan.h. The figures behind the numbers: a block of 384 steps by
-// 384 columns of B is 576 KiB and stays in the second-level cache while the rows of A pass, 6 rows by 384
-// steps of A stay in the first; a sum over the batch goes in chunks of 96 steps, so that the panel of B being
-// used is 24 KiB.
+// Chooses how a contraction runs; see ContractPlan.h. The figures behind the numbers: packing a panel costs
+// as much as two tiles, so that a block has rows enough for 90 tiles or more; a group of 192 columns by 384
+// steps is 288 KiB, which stays in the second-level cache beside what the next one is packed from; 6 rows by
+// 384 steps of A stay in the first; a sum over the batch goes in chunks of 96 steps, so that the panel of B
+// being used is 24 KiB.
 #include "passes/cpu/ContractPlan.h"
 
 using namespace mlir;
 
 namespace moe::cpu {
 
-ContractPlan ContractPlan::of(const ContractForm &form, const Epilogue &epilogue, const CpuTarget &target) {
+static int64_t ceilDiv(int64_t x, int64_t y) { return (x + y - 1) / y; }
+
+ContractPlan ContractPlan::of(const ContractForm &form, const Epilogue &epilogue, const CpuTarget &target,
+                              bool fixed) {
   MLIRContext *context = form.context();
   ContractPlan plan;
   const int64_t lanes = target.lanes();
@@ -21,23 +25,35 @@ ContractPlan ContractPlan::of(const ContractForm &form, const Epilogue &epilogue
   plan.small = work.evaluate(flow::Symbols{5, 64, 1}).value_or(INT64_MAX) < (int64_t(1) << 21);
 
   plan.directRows = form.sums.empty() || (form.sums.size() == 1 && form.sums[0].strides[0].isConstant(1));
-  // Packing ahead pays where each panel serves many rows; a sum over the batch would pack what it uses once.
-  plan.packAhead = sums.has_value() && (!rows || *rows > 4 * tileRows);
+  // A panel that serves few rows, or is one of many along a sum over the batch, is packed and used up. A
+  // launch that packs writes far away what units read back, so that they had better do it themselves, unless
+  // a run finds the panels packed; a single panel is not worth cutting the rows into fewer units.
+  const bool keepsPanels = sums.has_value() && (!rows || *rows > 4 * tileRows);
+  if (!keepsPanels)
+    plan.packing = Packing::panel;
+  else if (plan.directRows && !plan.small && !fixed && columns.value_or(0) > width)
+    plan.packing = Packing::group;
 
-  if (plan.packAhead) {
+  if (keepsPanels) {
     // Fewer rows a unit make more units; more of them read B less often, where it does not stay in the cache.
     bool large = !columns || *sums * *columns * 4 > target.l2Bytes;
     plan.rowBlock = large ? 192 : 96;
     plan.panelGroup = std::max<int64_t>(1, 384 / width);
+    if (plan.packing == Packing::group) {
+      // Two groups at least, and the longer blocks where more of them make units enough.
+      const int64_t panels = ceilDiv(*columns, width);
+      plan.panelGroup = std::clamp<int64_t>(panels / 2, 1, std::max<int64_t>(1, 192 / width));
+      plan.rowBlock = (ceilDiv(panels, plan.panelGroup) < 4 ? 88 : 176) * tileRows;
+    }
     // Equal chunks, each a multiple of the unrolled sections.
-    int64_t step = tileRows * 4, chunks = std::max<int64_t>(1, (*sums + 383) / 384);
-    plan.depth = ((*sums + chunks - 1) / chunks + step - 1) / step * step;
+    int64_t step = tileRows * 4, chunks = std::max<int64_t>(1, ceilDiv(*sums, 384));
+    plan.depth = ceilDiv(ceilDiv(*sums, chunks), step) * step;
   } else {
     plan.rowBlock = 192;
     plan.panelGroup = 0;
     plan.depth = 96;
     if (rows && *rows <= 4 * tileRows) {
-      plan.rowBlock = (*rows + tileRows - 1) / tileRows * tileRows;
+      plan.rowBlock = ceilDiv(*rows, tileRows) * tileRows;
       plan.panelGroup = std::max<int64_t>(1, 384 / width);
     }
     // A small result of a long sum has too few tiles for every thread: each part sums on its own.
@@ -57,6 +73,10 @@ ContractPlan ContractPlan::of(const ContractForm &form, const Epilogue &epilogue
   bool inOneGo = sums && *sums <= plan.depth;
   plan.viaParts = plan.mostParts > 1 || (epilogue.accumulator() < 0 && !inOneGo);
   plan.rowBlocks = form.rowExtent().ceildiv(plan.rowBlock);
+  plan.blockRows = flow::Extent::constant(context, plan.rowBlock);
+  // Long blocks are few: all of one length, so that threads end together.
+  if (plan.packing == Packing::group)
+    plan.blockRows = form.rowExtent().ceildiv(plan.rowBlocks).ceildiv(tileRows) * tileRows;
   plan.panels = form.columns.extent.ceildiv(width);
   plan.panelGroups = plan.panelGroup ? plan.panels.ceildiv(plan.panelGroup) : one;
   plan.units = form.batchExtent() * plan.parts * plan.panelGroups * plan.rowBlocks;

@@ -13,9 +13,9 @@ struct ContractPlan {
   int64_t rowBlock = 0, panelGroup = 0;
   /// Steps of the sum between visits to the accumulators' memory.
   int64_t depth = 0;
-  /// B's panels are written by a launch of their own; otherwise a unit packs the panel that it is about to
-  /// use.
-  bool packAhead = true;
+  /// Who packs B's panels: a launch of their own, ahead; a unit, its group of them for a chunk of the sum; or
+  /// a unit, the one panel that it is about to use.
+  enum class Packing { ahead, group, panel } packing = Packing::ahead;
   /// A's rows are read as they lie; otherwise a unit packs its block into strips of a tile's rows.
   bool directRows = true;
   /// So little work that compact code counts for more than speed.
@@ -27,10 +27,14 @@ struct ContractPlan {
   bool viaParts = false;
   flow::Extent partDepth, parts;
 
+  /// Rows of a block as the shape has it, at most `rowBlock`.
+  flow::Extent blockRows;
   flow::Extent rowBlocks, panels, panelGroups, units;
   int64_t width(int lanes) const { return int64_t(tile.vectors) * lanes; }
 
-  static ContractPlan of(const ContractForm &form, const Epilogue &epilogue, const CpuTarget &target);
+  /// `fixed`: B is the same from run to run, so that a launch of its own packs it once.
+  static ContractPlan of(const ContractForm &form, const Epilogue &epilogue, const CpuTarget &target,
+                         bool fixed);
 };
 
 } // namespace moe::cpu

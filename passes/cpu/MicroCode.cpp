@@ -105,6 +105,8 @@ Value MicroCode::both(Value x, Value y) {
   return !x ? y : !y ? x : arith::AndIOp::create(b, loc, x, y).getResult();
 }
 
+Value MicroCode::either(Value x, Value y) { return arith::OrIOp::create(b, loc, x, y); }
+
 Ix MicroCode::select(Value condition, Ix x, Ix y) {
   return arith::SelectOp::create(b, loc, condition, i64(x), i64(y)).getResult();
 }
@@ -268,25 +270,39 @@ Value MicroCode::mulf(Value x, Value y) { return arith::MulFOp::create(b, loc, x
 
 Value MicroCode::fma(Value x, Value y, Value z) { return LLVM::FMAOp::create(b, loc, x, y, z); }
 
-Values MicroCode::transpose(Values rows) {
-  // Round by round, rows i and i + half exchange the off-diagonal halves of each block of 2 * half.
-  int n = rows.size();
-  for (int half = n / 2; half; half /= 2) {
-    Values next(n);
-    for (int i = 0; i < n; ++i) {
-      if (i & half)
-        continue;
-      SmallVector<int64_t> low(n), high(n);
-      for (int j = 0; j < n; ++j) {
-        low[j] = j & half ? n + j - half : j;
-        high[j] = j & half ? n + j : j + half;
-      }
-      next[i] = vector::ShuffleOp::create(b, loc, rows[i], rows[i + half], low);
-      next[i + half] = vector::ShuffleOp::create(b, loc, rows[i], rows[i + half], high);
+Values MicroCode::loadTransposed(Value pointer, ArrayRef<Ix> rows) {
+  const int n = rows.size();
+  assert(n % 4 == 0 && "rows in fours");
+  auto shuffle = [&](Value x, Value y, llvm::function_ref<int64_t(int64_t)> from) {
+    SmallVector<int64_t> mask(n);
+    for (int64_t i = 0; i < n; ++i)
+      mask[i] = i / 4 * 4 + from(i % 4) % 4 + (from(i % 4) >= 4 ? n : 0);
+    return vector::ShuffleOp::create(b, loc, x, y, mask).getResult();
+  };
+  Values columns;
+  for (int from = 0; from < n; from += 4) {
+    // Fours of rows i, i + 4, ... side by side, and then squares of four by four.
+    Values four;
+    for (int i = 0; i < 4; ++i) {
+      Value joined = zero(n);
+      for (int row = i; row < n; row += 4)
+        joined =
+            vector::InsertStridedSliceOp::create(b, loc, load(pointer, add(rows[row], from), {}, 4), joined,
+                                                 ArrayRef<int64_t>{row / 4 * 4}, ArrayRef<int64_t>{1});
+      four.push_back(joined);
     }
-    rows = std::move(next);
+    auto low = [](int64_t i) { return i / 2 + i % 2 * 4; }; // x0 y0 x1 y1
+    auto high = [](int64_t i) { return 2 + i / 2 + i % 2 * 4; };
+    auto lowPairs = [](int64_t i) { return i % 2 + i / 2 * 4; }; // x0 x1 y0 y1
+    auto highPairs = [](int64_t i) { return 2 + i % 2 + i / 2 * 4; };
+    Value low01 = shuffle(four[0], four[1], low), high01 = shuffle(four[0], four[1], high);
+    Value low23 = shuffle(four[2], four[3], low), high23 = shuffle(four[2], four[3], high);
+    columns.push_back(shuffle(low01, low23, lowPairs));
+    columns.push_back(shuffle(low01, low23, highPairs));
+    columns.push_back(shuffle(high01, high23, lowPairs));
+    columns.push_back(shuffle(high01, high23, highPairs));
   }
-  return rows;
+  return columns;
 }
 
 void MicroCode::loop(Ix lower, Ix upper, Ix step, llvm::function_ref<void(Ix)> body) {

@@ -55,6 +55,7 @@ public:
   mlir::Value less(Ix x, Ix y);
   mlir::Value equal(Ix x, Ix y);
   mlir::Value both(mlir::Value x, mlir::Value y);
+  mlir::Value either(mlir::Value x, mlir::Value y);
   Ix select(mlir::Value condition, Ix x, Ix y);
   /// The one pointer or the other.
   mlir::Value pick(mlir::Value condition, mlir::Value x, mlir::Value y);
@@ -86,9 +87,9 @@ public:
   mlir::Value subf(mlir::Value x, mlir::Value y);
   mlir::Value mulf(mlir::Value x, mlir::Value y);
   mlir::Value fma(mlir::Value x, mlir::Value y, mlir::Value z);
-  /// The transpose of a square of n vectors of n lanes, n a power of two, by log2(n) rounds of two-vector
-  /// shuffles.
-  Values transpose(Values rows);
+  /// The transpose of a square in memory, a multiple of 4 wide: row i's first element is at rows[i]. Pieces
+  /// of four are put together as they are loaded, so that only two rounds of shuffles remain.
+  Values loadTransposed(mlir::Value pointer, llvm::ArrayRef<Ix> rows);
 
   // --- control
   void loop(Ix lower, Ix upper, Ix step, llvm::function_ref<void(Ix)> body);

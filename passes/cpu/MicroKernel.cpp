@@ -31,6 +31,8 @@ struct Nest {
   ArrayRef<Reduction> loops;
   llvm::function_ref<void(Ix)> ahead;
   int64_t unroll, chainSteps;
+  /// Of the section being built, what goes with the loop's turns, and by how much with a step.
+  SmallVector<std::pair<FetchStream, int64_t>> streams = {};
 
   /// `steps` consecutive steps from offsets a and b.
   Values steps(int64_t steps, Ix a, Ix b, Values sums) {
@@ -43,6 +45,9 @@ struct Nest {
       Values bs;
       for (int j = 0; j < tile.vectors; ++j)
         bs.push_back(code.load(operands.b, code.add(bu, j * code.lanes)));
+      if (operands.fetchAhead)
+        for (int64_t at = 0, step = inner.bStep.known(); at < step; at += 16)
+          code.prefetch(operands.b, code.add(bu, step * operands.fetchAhead + at), /*write=*/false, 3);
       for (int i = 0; i < tile.rows; ++i) {
         Value av = code.splat(code.loadScalar(operands.a, code.add(rows[i], code.mul(inner.aStep, u))));
         for (int j = 0; j < tile.vectors; ++j)
@@ -65,6 +70,9 @@ struct Nest {
     bool exact = multiple % together == 0;
     Ix whole = exact ? count : code.mul(code.div(count, together), together);
     sums = code.loop(0, whole, together, sums, [&](Ix k, Values carried) {
+      for (const auto &[stream, perStep] : streams)
+        code.prefetch(stream.pointer, code.add(stream.offset, code.mul(k, perStep)), stream.write,
+                      stream.locality);
       return steps(together, offset(a, inner.aStep, k), offset(b, inner.bStep, k), carried);
     });
     if (exact || (count.isStatic() && count.known() == whole.known()))
@@ -79,15 +87,34 @@ struct Nest {
     });
   }
 
+  void fetchIn(Ix section) {
+    streams.clear();
+    if (!operands.streams)
+      return;
+    const int64_t steps = std::max(unroll, operands.usualCount / (tile.rows * unroll) * unroll);
+    for (const FetchStream &stream : operands.streams(section)) {
+      if (stream.lines >= kFetchBurst) {
+        streams.push_back({stream, (stream.lines * stream.distance + steps - 1) / steps});
+        continue;
+      }
+      for (int64_t line = 0; line < stream.lines; ++line)
+        code.prefetch(stream.pointer, code.add(stream.offset, line * stream.distance), stream.write,
+                      stream.locality);
+    }
+  }
+
   Values inSections(Ix a, Ix b, Values sums) {
     const Reduction &inner = loops.back();
     Ix length = code.mul(code.div(inner.count, tile.rows * unroll), unroll);
     sums = code.loop(0, tile.rows, 1, sums, [&](Ix section, Values carried) {
-      ahead(section);
+      if (ahead)
+        ahead(section);
+      fetchIn(section);
       Ix k = code.mul(section, length);
       return run(length, code.add(a, code.mul(k, inner.aStep)), code.add(b, code.mul(k, inner.bStep)),
                  carried, unroll);
     });
+    streams.clear();
     Ix done = code.mul(length, tile.rows);
     return code.sub(inner.count, done).is(0) ? sums : one(done, inner.count, a, b, sums);
   }
@@ -124,7 +151,7 @@ struct Nest {
   Values build(unsigned depth, Ix a, Ix b, Values sums) {
     const Reduction &loop = loops[depth];
     if (depth + 1 == loops.size()) {
-      if (ahead && depth == 0)
+      if ((ahead || operands.streams) && depth == 0)
         return inSections(a, b, sums);
       return chains() > 1 ? inChains(a, b, sums) : run(loop.count, a, b, sums, loop.multiple);
     }

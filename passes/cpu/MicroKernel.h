@@ -5,6 +5,7 @@
 // with AVX-512 (10 loads for 24 FMAs), 6 x 16 with AVX2, whose 16 registers allow no more.
 #pragma once
 #include "passes/cpu/MicroCode.h"
+#include <functional>
 
 namespace moe::cpu {
 
@@ -31,18 +32,39 @@ struct Reduction {
   int64_t multiple = 1; ///< what the count is known to be a multiple of
 };
 
+/// Lines to fetch while a section of the sum runs, `distance` elements apart.
+struct FetchStream {
+  mlir::Value pointer;
+  Ix offset;
+  int64_t lines, distance = 16;
+  bool write = false;
+  int locality = 3; ///< 3: into the first-level cache, 2: into the second
+};
+
+/// Fewer lines than this are fetched at the head of their section; others one by one with the turns of the
+/// loop: together they would take all the misses that a core can wait for, which the panel needs too. Three
+/// such streams leave enough registers for the rows' addresses. As addresses advance evenly, their lines lie
+/// side by side or are as many as a section has turns.
+constexpr int64_t kFetchBurst = 4;
+
 struct MicroOperands {
   mlir::Value a;
   llvm::SmallVector<Ix> rows; ///< offset in `a` of each row's first element
   mlir::Value b;
   Ix panel; ///< offset in `b` of the panel's first element
+  /// How many steps ahead the innermost loop fetches the panel into the first-level cache, beyond its end
+  /// too, where the next one is expected to lie; 0: not at all. The distance between steps must be known.
+  int64_t fetchAhead = 0;
+  /// What a section fetches meanwhile, for a nest of one loop; may be null.
+  std::function<llvm::SmallVector<FetchStream>(Ix section)> streams = {};
+  int64_t usualCount = 0; ///< the nest's steps as a rule, by which streams are dealt out
 };
 
 /// Sums over the nest, outermost first, in that order, and returns the accumulators, row by row. The
-/// innermost loop is unrolled. `ahead(i)`, where given, is the place to fetch what comes next: it is emitted
-/// at the head of each turn of the outermost loop; a nest of one loop runs in as many sections as the tile
-/// has rows, and i is the section. `unroll` is the number of steps of a turn, `chain` about how many are
-/// summed before they are added to the total.
+/// innermost loop is unrolled. A nest of one loop whose operands have streams runs in as many sections as the
+/// tile has rows. `ahead(i)`, where given, is the place to fetch what comes next: it is emitted at the head
+/// of each turn of the outermost loop, or of each section. `unroll` is the number of steps of a turn, `chain`
+/// about how many are summed before they are added to the total.
 Values emitMicroKernel(MicroCode &code, Tile tile, const MicroOperands &operands,
                        llvm::ArrayRef<Reduction> nest, llvm::function_ref<void(Ix)> ahead = {},
                        int64_t unroll = kMicroUnroll, int64_t chain = kMicroChain);

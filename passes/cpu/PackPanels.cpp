@@ -26,14 +26,14 @@ void emitPackPanel(MicroCode &code, const PackSource &source, Ix lane, int width
     code.loop(0, done, n, [&](Ix step) {
       Ix steps = source.stepOffset(code.add(first, step));
       for (int j = 0; j < width; j += n) {
-        Values square;
+        SmallVector<Ix> columns;
         for (int i = 0; i < n; ++i) {
           Ix column = code.add(lane, j + i);
           if (!whole)
             column = code.min(column, code.sub(source.lanes, 1));
-          square.push_back(code.load(source.pointer, code.add(steps, code.mul(column, source.laneStride))));
+          columns.push_back(code.add(steps, code.mul(column, source.laneStride)));
         }
-        square = code.transpose(square);
+        Values square = code.loadTransposed(source.pointer, columns);
         for (int i = 0; i < n; ++i)
           code.store(square[i], target, code.add(rowAt(code.add(step, i)), j));
       }

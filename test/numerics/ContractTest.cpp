@@ -52,6 +52,7 @@ struct Case {
   std::map<char, Size> sizes;
   std::string epilogue; // "", "bias_relu", "residual", "row_scale", "two", "long", "mask"
   int64_t domains = 1, rows = 1;
+  bool fixed = false; ///< b is a parameter
 };
 
 std::ostream &operator<<(std::ostream &stream, const Case &c) {
@@ -108,7 +109,8 @@ std::string program(const Case &c) {
   std::string inputs, values, args, argTypes;
   for (size_t i = 0; i < types.size(); ++i) {
     std::string n = std::to_string(i);
-    inputs += "    %x" + n + " = flow.input \"x" + n + "\" : " + types[i] + "\n";
+    inputs += "    %x" + n + " = flow." + (i == 1 && c.fixed ? "parameter" : "input") + " \"x" + n + "\"" +
+              (i == 1 && c.fixed ? " uniform(-1.0, 1.0)" : "") + " : " + types[i] + "\n";
     values += (i ? ", %x" : "%x") + n;
     argTypes += (i ? ", " : "") + types[i];
     args += (i ? ", %p" : "%p") + n + ": " + types[i];
@@ -252,6 +254,29 @@ TEST(Contract, WeightGradientSumsOverTheBatch) {
                 epilogue,
                 5,
                 (rows + 4) / 5});
+}
+
+TEST(Contract, PanelsOfUnitsAndPanelsAhead) {
+  // Several blocks of rows and groups of panels, one chunk of the sum and several, a part of each at the end;
+  // weights of an inference entry are packed by a launch of their own.
+  for (bool fixed : {false, true})
+    for (auto [rows, n, k] : {std::tuple{1100, 130, 70}, {1100, 300, 400}}) {
+      Case c{"mk", "nk", "mn", {{'m', batch()}, {'n', number(n)}, {'k', number(k)}}, "", 1, rows, fixed};
+      checkAll(c);
+      c.b = "kn";
+      c.epilogue = "residual";
+      checkAll(c);
+    }
+  for (bool fixed : {false, true})
+    for (std::string b : {"enk", "ekn", "nk"})
+      checkAll({"emk",
+                b,
+                "emn",
+                {{'e', number(3)}, {'m', batch()}, {'n', number(140)}, {'k', number(390)}},
+                "",
+                1,
+                45,
+                fixed});
 }
 
 TEST(Contract, FewStaticRows) {
