@@ -1,6 +1,7 @@
 // See LoopIndex.h. Lanes are 32-bit: an index along the lanes stays within one tensor, whose extents fit.
 #include "passes/cpu/LoopIndex.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/Matchers.h"
 
@@ -13,6 +14,20 @@ std::optional<int64_t> constantOf(Value value) {
   if (value && matchPattern(value, m_ConstantInt(&number)))
     return number.getSExtValue();
   return std::nullopt;
+}
+
+bool isMultiple(Value value, int64_t by) {
+  if (std::optional<int64_t> known = constantOf(value))
+    return *known % by == 0;
+  if (auto argument = dyn_cast<BlockArgument>(value)) {
+    auto loop = dyn_cast<scf::ForOp>(argument.getOwner()->getParentOp());
+    return loop && argument == loop.getInductionVar() && isMultiple(loop.getLowerBound(), by) &&
+           isMultiple(loop.getStep(), by);
+  }
+  Operation *op = value.getDefiningOp();
+  if (isa<arith::AddIOp, arith::SubIOp>(op))
+    return isMultiple(op->getOperand(0), by) && isMultiple(op->getOperand(1), by);
+  return isa<arith::MulIOp>(op) && (isMultiple(op->getOperand(0), by) || isMultiple(op->getOperand(1), by));
 }
 
 Value IndexMath::add(Value a, Value b) {

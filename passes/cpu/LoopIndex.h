@@ -24,6 +24,9 @@ struct Mask {
 
 std::optional<int64_t> constantOf(mlir::Value value);
 
+// Is it a multiple of `by` for certain?
+bool isMultiple(mlir::Value value, int64_t by);
+
 // Arithmetic on indices, folding constants as it goes.
 class IndexMath {
 public:

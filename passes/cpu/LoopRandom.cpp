@@ -1,6 +1,7 @@
-// See LoopRandom.h. A counter block gives four words, so lanes that are neighbours compute the same block;
-// each keeps the word that is its own. Constants are those of Salmon et al., "Parallel random numbers: as
-// easy as 1, 2, 3" (2011).
+// See LoopRandom.h. A counter block gives four words. Lanes whose indices are neighbours share blocks, so a
+// run of them that starts with a block computes one block a lane and spreads the words; any other lanes
+// compute the block of their own and keep one word. Constants are those of Salmon et al., "Parallel random
+// numbers: as easy as 1, 2, 3" (2011).
 #include "passes/cpu/LoopRandom.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -17,11 +18,9 @@ struct Philox {
   Location loc;
   VectorType wide, narrow, real; // i64, i32, f32
 
-  Philox(OpBuilder &b, Location loc, Value logical)
-      : b(b), loc(loc), wide(cast<VectorType>(logical.getType())) {
-    narrow = wide.clone(b.getI32Type());
-    real = wide.clone(b.getF32Type());
-  }
+  Philox(OpBuilder &b, Location loc, int64_t lanes)
+      : b(b), loc(loc), wide(VectorType::get({lanes}, b.getI64Type())),
+        narrow(VectorType::get({lanes}, b.getI32Type())), real(VectorType::get({lanes}, b.getF32Type())) {}
   Value integers(VectorType type, int64_t value) {
     APInt bits(type.getElementTypeBitWidth(), uint64_t(value), false, true);
     return arith::ConstantOp::create(b, loc, DenseElementsAttr::get(type, bits));
@@ -42,8 +41,8 @@ struct Philox {
   }
   Value exclusive(Value x, Value y) { return arith::XOrIOp::create(b, loc, x, y); }
 
-  std::array<Value, 4> block(PhiloxKey key, Value logical) {
-    Value number = arith::ShRUIOp::create(b, loc, logical, integers(wide, 2));
+  // The words of the blocks with these numbers.
+  std::array<Value, 4> block(PhiloxKey key, Value number) {
     std::array<Value, 4> c = {low(number), high(number), splatLow(key.stream), splatLow(key.step)};
     Value k0 = splatLow(key.seed), k1 = splatHigh(key.seed);
     Value m0 = integers(wide, 0xD2511F53), m1 = integers(wide, 0xCD9E8D57);
@@ -66,6 +65,7 @@ struct Philox {
     return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ne, masked, integers(narrow, 0));
   }
   Value choose(Value mask, Value x, Value y) { return arith::SelectOp::create(b, loc, mask, x, y); }
+  Value blockOf(Value logical) { return arith::ShRUIOp::create(b, loc, logical, integers(wide, 2)); }
   // (word >> 8) * 2^-24
   Value unit(Value word) {
     Value top = arith::ShRUIOp::create(b, loc, word, integers(narrow, 8));
@@ -74,28 +74,72 @@ struct Philox {
   }
 };
 
+// x and y in turns: x0 y0 x1 y1 ...
+Value interleaved(OpBuilder &b, Location loc, Value x, Value y) {
+  SmallVector<int64_t> lanes;
+  for (int64_t i = 0, n = cast<VectorType>(x.getType()).getNumElements(); i < n; ++i)
+    lanes.append({i, n + i});
+  return vector::ShuffleOp::create(b, loc, x, y, lanes);
+}
+
+// sqrt(-2 log(1 - u)), the radius of Box and Muller, and the angle of v.
+Value radiusOf(Philox &p, Value first) {
+  Value u = arith::SubFOp::create(p.b, p.loc, p.reals(1), p.unit(first));
+  Value square = arith::MulFOp::create(p.b, p.loc, p.reals(-2), math::LogOp::create(p.b, p.loc, u));
+  return math::SqrtOp::create(p.b, p.loc, square);
+}
+Value angleOf(Philox &p, Value second) {
+  return arith::MulFOp::create(p.b, p.loc, p.unit(second), p.reals(6.283185307179586));
+}
+
+// The words of a run of whole blocks, one block a lane.
+std::array<Value, 4> runOf(Philox &p, PhiloxKey key, Value first) {
+  SmallVector<int64_t> numbers = llvm::to_vector(llvm::seq<int64_t>(0, p.wide.getNumElements()));
+  Value iota =
+      arith::ConstantOp::create(p.b, p.loc, DenseElementsAttr::get(p.wide, ArrayRef<int64_t>(numbers)));
+  Value two = arith::ConstantOp::create(p.b, p.loc, p.b.getI64IntegerAttr(2));
+  Value block = arith::ShRUIOp::create(p.b, p.loc, first, two);
+  Value base = vector::BroadcastOp::create(p.b, p.loc, p.wide, block);
+  return p.block(key, arith::AddIOp::create(p.b, p.loc, base, iota));
+}
+
 } // namespace
 
 Value philoxUniform(OpBuilder &builder, Location location, PhiloxKey key, Value logical) {
-  Philox p(builder, location, logical);
-  std::array<Value, 4> c = p.block(key, logical);
+  Philox p(builder, location, cast<VectorType>(logical.getType()).getNumElements());
+  std::array<Value, 4> c = p.block(key, p.blockOf(logical));
   Value odd = p.has(logical, 1), upper = p.has(logical, 2);
   return p.unit(p.choose(upper, p.choose(odd, c[3], c[2]), p.choose(odd, c[1], c[0])));
 }
 
 Value philoxNormal(OpBuilder &builder, Location location, PhiloxKey key, Value logical) {
-  Philox p(builder, location, logical);
-  std::array<Value, 4> c = p.block(key, logical);
+  Philox p(builder, location, cast<VectorType>(logical.getType()).getNumElements());
+  std::array<Value, 4> c = p.block(key, p.blockOf(logical));
   Value odd = p.has(logical, 1), upper = p.has(logical, 2);
-  Value u1 = arith::SubFOp::create(builder, location, p.reals(1), p.unit(p.choose(upper, c[2], c[0])));
-  Value u2 = p.unit(p.choose(upper, c[3], c[1]));
-  Value radius = math::SqrtOp::create(
-      builder, location,
-      arith::MulFOp::create(builder, location, p.reals(-2), math::LogOp::create(builder, location, u1)));
-  Value angle = arith::MulFOp::create(builder, location, u2, p.reals(6.283185307179586));
+  Value radius = radiusOf(p, p.choose(upper, c[2], c[0])), angle = angleOf(p, p.choose(upper, c[3], c[1]));
   Value wave = p.choose(odd, math::SinOp::create(builder, location, angle),
                         math::CosOp::create(builder, location, angle));
   return arith::MulFOp::create(builder, location, radius, wave);
+}
+
+Value philoxUniformRun(OpBuilder &builder, Location location, PhiloxKey key, Value first, int64_t lanes) {
+  Philox blocks(builder, location, lanes / 4), all(builder, location, lanes);
+  std::array<Value, 4> c = runOf(blocks, key, first);
+  // Words 0 and 2 in turns, words 1 and 3 in turns, and those in turns.
+  Value even = interleaved(builder, location, c[0], c[2]), odd = interleaved(builder, location, c[1], c[3]);
+  return all.unit(interleaved(builder, location, even, odd));
+}
+
+Value philoxNormalRun(OpBuilder &builder, Location location, PhiloxKey key, Value first, int64_t lanes) {
+  Philox blocks(builder, location, lanes / 4), pairs(builder, location, lanes / 2);
+  std::array<Value, 4> c = runOf(blocks, key, first);
+  Value radius = radiusOf(pairs, interleaved(builder, location, c[0], c[2]));
+  Value angle = angleOf(pairs, interleaved(builder, location, c[1], c[3]));
+  Value cosine =
+      arith::MulFOp::create(builder, location, radius, math::CosOp::create(builder, location, angle));
+  Value sine =
+      arith::MulFOp::create(builder, location, radius, math::SinOp::create(builder, location, angle));
+  return interleaved(builder, location, cosine, sine);
 }
 
 } // namespace moe::cpu

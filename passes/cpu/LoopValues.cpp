@@ -321,13 +321,17 @@ Value LoopValues::gather(flow::GatherOp op, ArrayRef<Index> index, Mask mask) {
 Value LoopValues::random(flow::RandomOp op, ArrayRef<Index> index, Mask mask) {
   OpBuilder &b = k.builder();
   Value logical;
+  std::optional<Value> run; // the first of neighbouring indices, a multiple of 4
   if (op.getIndex()) {
     logical = arith::ExtUIOp::create(b, k.loc(), m.type(b.getI64Type()), get(op.getIndex(), index, mask));
   } else {
     Index linear = m.constant(0);
     for (auto [i, size] : llvm::zip(index, flow::extentsOf(op.getY())))
       linear = m.add(m.mul(linear, extent(size)), i);
-    logical = m.wide(linear);
+    if (linear.step == 1 && !linear.lanes && width % 4 == 0 && isMultiple(linear.base, 4))
+      run = linear.base;
+    else
+      logical = m.wide(linear);
   }
   MLIRContext *context = b.getContext();
   PhiloxKey key;
@@ -335,6 +339,9 @@ Value LoopValues::random(flow::RandomOp op, ArrayRef<Index> index, Mask mask) {
   key.step = k.integer(plan::ArgAttr::get(context, plan::ArgKind::step_i64, Attribute()));
   key.stream = k.integer(
       plan::ArgAttr::get(context, plan::ArgKind::constant_i64, b.getI64IntegerAttr(op.getStream())));
+  if (run)
+    return op.getKind() == flow::RandomKind::uniform ? philoxUniformRun(b, k.loc(), key, *run, width)
+                                                     : philoxNormalRun(b, k.loc(), key, *run, width);
   return op.getKind() == flow::RandomKind::uniform ? philoxUniform(b, k.loc(), key, logical)
                                                    : philoxNormal(b, k.loc(), key, logical);
 }
