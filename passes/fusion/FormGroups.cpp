@@ -5,9 +5,9 @@
 //      copy. Only one that a contraction, an output or an assignment needs in memory is a group's result, and
 //      a view that is broadcast to much more than it is itself.
 //   3. In program order each op joins the groups that make its operands: a contraction's or convolution's
-//      takes elementwise ops of the result's shape as its epilogue; a loop's takes what LoopAnalysis says that
-//      one kernel can run with the parallelism that the parts had. A merge never closes a cycle: groups keep
-//      the set of those before. Ops that lead to assignments alone stay among themselves.
+//      takes elementwise ops of the result's shape as its epilogue; a loop's takes what LoopAnalysis says
+//      that one kernel can run with the parallelism that the parts had. A merge never closes a cycle: groups
+//      keep the set of those before. Ops that lead to assignments alone stay among themselves.
 //   4. Loops that read the same value side by side are merged likewise.
 //   5. Groups are laid out in an order that respects their needs, and otherwise that of the program.
 // Program order is what Rematerialize decided about memory: what stands between two contractions or
