@@ -57,6 +57,8 @@ private:
   void emitPack(GroupCode &result);
   void emitProduct(GroupCode &result);
   void emitSumOfParts(GroupCode &result);
+  /// The distance of A's rows, where they are read as they lie, at one known distance.
+  std::optional<int64_t> knownRowStride() const;
 
   /// Runs the epilogue on one vector and stores every output. `columns` is the first lane's column.
   void finish(Frame &frame, const SmallVector<Ix> &batch, Ix row, Ix column, Value mask, Value sums);
@@ -293,6 +295,13 @@ void ContractEmitter::emitProduct(GroupCode &result) {
   const Ix rows = code.size(form.rowExtent()), columns = code.size(form.columns.extent);
   const Ix sums = code.size(form.sumExtent()), panels = code.size(plan.panels);
   const Ix rowBlocks = code.size(plan.rowBlocks), groups = code.size(plan.panelGroups);
+  // Rows at one known distance need one address in the innermost loop, not one each. Those of a last tile
+  // that is not whole are copied, so that they are at that distance too.
+  const std::optional<int64_t> rowStride = knownRowStride();
+  const Ix wholeRows = code.mul(code.div(rows, tile.rows), tile.rows);
+  Value lastRows;
+  if (rowStride && !(rows.isStatic() && rows.known() == wholeRows.known()))
+    lastRows = frame.kernel.scratch(((tile.rows - 1) * *rowStride + plan.depth) * 4);
   code.loop(frame.kernel.begin(), frame.kernel.end(), 1, [&](Ix unit) {
     Place place;
     place.rowBlock = code.rem(unit, rowBlocks);
@@ -344,17 +353,35 @@ void ContractEmitter::emitProduct(GroupCode &result) {
           });
         }
       }
+      if (lastRows)
+        code.when(code.less(wholeRows, rowEnd), [&] {
+          code.loop(0, tile.rows, 1, [&](Ix i) {
+            Ix from = offset(code, form.rows, code.min(code.add(wholeRows, i), code.sub(rows, 1)), 0);
+            code.loop(0, depth, code.lanes, [&](Ix step) {
+              Value mask = code.firstLanes(code.sub(depth, step));
+              Value values = code.load(a, code.add(from, aStep(code.add(sumAt, step))), mask);
+              code.store(values, lastRows, code.add(code.mul(i, *rowStride), step), mask);
+            });
+          });
+        });
       auto runTile = [&](Ix row, Ix panel) {
         MicroOperands operands;
+        operands.a = plan.directRows ? a : strips;
+        if (rowStride) {
+          operands.a = code.at(a, code.add(offset(code, form.rows, row, 0), aStep(sumAt)));
+          if (lastRows)
+            operands.a = code.selectPointer(code.less(row, wholeRows), operands.a, lastRows);
+        }
         for (int i = 0; i < tile.rows; ++i) {
-          if (plan.directRows) {
+          if (rowStride) {
+            operands.rows.push_back(i * *rowStride);
+          } else if (plan.directRows) {
             Ix r = code.min(code.add(row, i), code.sub(rows, 1));
             operands.rows.push_back(code.add(offset(code, form.rows, r, 0), aStep(sumAt)));
           } else {
             operands.rows.push_back(code.add(code.mul(code.sub(row, rowBegin), plan.depth), i));
           }
         }
-        operands.a = plan.directRows ? a : strips;
         if (ahead) {
           Ix chunkAt = code.mul(panels, code.add(code.mul(packedBatch, sums), sumAt));
           operands.b = b;
@@ -434,6 +461,14 @@ void ContractEmitter::emitProduct(GroupCode &result) {
   launch.bytes = expr((elements(aRef) + elements(bRef)) * 4 + flow::elementsOf(contract.getType()) * 4);
   launch.op = "contract";
   result.launches.push_back(launch);
+}
+
+std::optional<int64_t> ContractEmitter::knownRowStride() const {
+  constexpr int64_t kFar = 8192; // the copy of a last tile's rows takes room for their distance
+  if (!plan.directRows || plan.small || form.rows.size() != 1)
+    return std::nullopt;
+  std::optional<int64_t> stride = form.rows[0].strides[0].constantValue();
+  return stride && *stride <= kFar ? stride : std::nullopt;
 }
 
 void ContractEmitter::emitSumOfParts(GroupCode &result) {

@@ -35,7 +35,7 @@ std::optional<FetchStream> ContractFetch::nextChunk(const FetchPlace &place) con
   };
   const int64_t steps = plan.depth / plan.tile.rows, turns = std::max<int64_t>(1, steps / kMicroUnroll);
   int64_t share = ceilDiv(ceilDiv(plan.depth * width, 16), plan.rowBlock / 2);
-  FetchStream stream{b, 0, share, 16, /*write=*/false, /*locality=*/2};
+  FetchStream stream{b, 0, share};
   if (sumStride.isConstant(1)) {
     // Columns one after another, each in pieces.
     const int64_t pieces = ceilDiv(plan.depth, stream.lines * 16);

@@ -49,7 +49,7 @@ ContractPlan ContractPlan::of(const ContractForm &form, const Epilogue &epilogue
     int64_t step = tileRows * 4, chunks = std::max<int64_t>(1, ceilDiv(*sums, 384));
     plan.depth = ceilDiv(ceilDiv(*sums, chunks), step) * step;
   } else {
-    plan.rowBlock = 192;
+    plan.rowBlock = rows.value_or(0) >= 1536 ? 384 : 192;
     plan.panelGroup = 0;
     plan.depth = 96;
     if (rows && *rows <= 4 * tileRows) {

@@ -115,6 +115,10 @@ Value MicroCode::pick(Value condition, Value x, Value y) {
   return arith::SelectOp::create(b, loc, condition, x, y);
 }
 
+Value MicroCode::selectPointer(Value condition, Value x, Value y) {
+  return LLVM::SelectOp::create(b, loc, condition, x, y);
+}
+
 Value MicroCode::at(Value pointer, Ix offset) {
   if (offset.is(0))
     return pointer;

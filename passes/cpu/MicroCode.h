@@ -57,6 +57,7 @@ public:
   mlir::Value both(mlir::Value x, mlir::Value y);
   mlir::Value either(mlir::Value x, mlir::Value y);
   Ix select(mlir::Value condition, Ix x, Ix y);
+  mlir::Value selectPointer(mlir::Value condition, mlir::Value x, mlir::Value y);
   /// The one pointer or the other.
   mlir::Value pick(mlir::Value condition, mlir::Value x, mlir::Value y);
 

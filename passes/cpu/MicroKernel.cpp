@@ -71,8 +71,7 @@ struct Nest {
     Ix whole = exact ? count : code.mul(code.div(count, together), together);
     sums = code.loop(0, whole, together, sums, [&](Ix k, Values carried) {
       for (const auto &[stream, perStep] : streams)
-        code.prefetch(stream.pointer, code.add(stream.offset, code.mul(k, perStep)), stream.write,
-                      stream.locality);
+        code.prefetch(stream.pointer, code.add(stream.offset, code.mul(k, perStep)), stream.write, 3);
       return steps(together, offset(a, inner.aStep, k), offset(b, inner.bStep, k), carried);
     });
     if (exact || (count.isStatic() && count.known() == whole.known()))
@@ -98,8 +97,7 @@ struct Nest {
         continue;
       }
       for (int64_t line = 0; line < stream.lines; ++line)
-        code.prefetch(stream.pointer, code.add(stream.offset, line * stream.distance), stream.write,
-                      stream.locality);
+        code.prefetch(stream.pointer, code.add(stream.offset, line * stream.distance), stream.write, 3);
     }
   }
 

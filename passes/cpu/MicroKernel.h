@@ -32,13 +32,14 @@ struct Reduction {
   int64_t multiple = 1; ///< what the count is known to be a multiple of
 };
 
-/// Lines to fetch while a section of the sum runs, `distance` elements apart.
+/// Lines to fetch while a section of the sum runs, `distance` elements apart. They go to the first-level
+/// cache: fetching into the second was slower by a tenth where it was tried, even for what is used much
+/// later.
 struct FetchStream {
   mlir::Value pointer;
   Ix offset;
   int64_t lines, distance = 16;
   bool write = false;
-  int locality = 3; ///< 3: into the first-level cache, 2: into the second
 };
 
 /// Fewer lines than this are fetched at the head of their section; others one by one with the turns of the

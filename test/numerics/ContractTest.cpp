@@ -244,8 +244,13 @@ TEST(Contract, InputGradient) {
 }
 
 TEST(Contract, WeightGradientSumsOverTheBatch) {
-  for (auto [rows, n, k] :
-       {std::tuple{320, 10, 128}, {1, 5, 3}, {95, 64, 96}, {97, 64, 64}, {193, 200, 70}, {1051, 33, 130}})
+  for (auto [rows, n, k] : {std::tuple{320, 10, 128},
+                            {1, 5, 3},
+                            {95, 64, 96},
+                            {97, 64, 64},
+                            {193, 200, 70},
+                            {1051, 33, 130},
+                            {100, 1540, 70}})
     for (std::string epilogue : {"", "residual"})
       checkAll({"mn",
                 "mk",
@@ -267,6 +272,8 @@ TEST(Contract, PanelsOfUnitsAndPanelsAhead) {
       c.epilogue = "residual";
       checkAll(c);
     }
+  // Rows of A too far apart for a copy of the last ones.
+  checkAll({"mk", "nk", "mn", {{'m', batch()}, {'n', number(70)}, {'k', number(8200)}}, "", 1, 40});
   for (bool fixed : {false, true})
     for (std::string b : {"enk", "ekn", "nk"})
       checkAll({"emk",
