@@ -14,6 +14,9 @@ struct ConvOperand {
   flow::Extent elements;
 };
 
+/// Floats that the parts of a weight gradient may take together.
+constexpr int64_t kPartFloats = int64_t(1) << 22;
+
 struct ConvGroup {
   mlir::Operation *op;
   Epilogue epilogue;

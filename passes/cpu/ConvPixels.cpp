@@ -36,6 +36,7 @@ static void emitCopy(MicroCode &code, Value source, Ix from, Value target, Ix to
 void emitPaddedCopy(MicroCode &code, const ConvImage &image, Ix top, int64_t left, Ix rows, int64_t width,
                     Value target) {
   const int64_t channels = image.channels;
+  left = std::min(left, width); // more padding than any pixel reaches
   const int64_t pixels = std::max<int64_t>(0, std::min(image.width, width - left));
   const int64_t right = width - left - pixels;
   bool contiguous = image.pixelStride.is(channels) && (channels == 1 || image.channelStride.is(1));
@@ -229,18 +230,7 @@ void PixelEmitter::emitPhase(MicroCode &code, ArrayRef<Value> ports, Ix number, 
         Value mask = pass.resultChannels % width == 0
                          ? Value()
                          : code.firstLanes(code.sub(pass.resultChannels, column));
-        size_t inputs = group.epilogue.inputs().size();
-        auto strides = [&](unsigned port) -> ArrayRef<flow::Extent> {
-          return port < inputs ? group.epilogue.inputs()[port].strides
-                               : group.epilogue.outputs()[port - inputs].strides;
-        };
-        auto where = [&](unsigned port) {
-          ArrayRef<flow::Extent> s = strides(port);
-          Ix at = code.add(code.mul(imageNumber, code.size(s[0])), code.mul(column, code.size(s[1])));
-          return code.add(at, code.add(code.mul(y, code.size(s[2])), code.mul(x, code.size(s[3]))));
-        };
-        group.epilogue.store(code, ports, sum, mask, where,
-                             [&](unsigned port) { return code.size(strides(port)[1]); });
+        group.epilogue.storeAt(code, ports, sum, mask, {imageNumber, column, y, x}, 1);
       };
       if (group.epilogue.isShort()) {
         for (int i = 0; i < tile.rows; ++i)

@@ -12,8 +12,7 @@ using namespace mlir;
 namespace moe::cpu {
 namespace {
 
-/// Floats that all parts together may take, and that a band's packed operands may take.
-constexpr int64_t kPartFloats = int64_t(1) << 22;
+/// Floats that a band's packed operands may take.
 constexpr int64_t kBandFloats = 96 * 1024;
 
 class WeightEmitter {
@@ -276,18 +275,7 @@ void WeightEmitter::emitSum() {
       Values total = code.loop(0, count, 1, {code.zero()}, [&](Ix part, Values carried) {
         return Values{code.addf(carried[0], code.load(sums, code.add(at, code.mul(part, matrix())), mask))};
       });
-      size_t inputs = group.epilogue.inputs().size();
-      auto strides = [&](unsigned port) -> ArrayRef<flow::Extent> {
-        return port < inputs ? group.epilogue.inputs()[port].strides
-                             : group.epilogue.outputs()[port - inputs].strides;
-      };
-      auto where = [&](unsigned port) {
-        ArrayRef<flow::Extent> t = strides(port);
-        Ix sum = code.add(code.mul(column, code.size(t[0])), code.mul(channel, code.size(t[1])));
-        return code.add(sum, code.add(code.mul(ky, code.size(t[2])), code.mul(kx, code.size(t[3]))));
-      };
-      group.epilogue.store(code, ports, total[0], mask, where,
-                           [&](unsigned port) { return code.size(strides(port)[0]); });
+      group.epilogue.storeAt(code, ports, total[0], mask, {column, channel, ky, kx}, 0);
     });
   });
   LaunchSpec launch = kernel.finish();

@@ -77,7 +77,9 @@ unsigned Epilogue::inputIndex(BlockArgument argument, const AxisMap &map) const 
   return allInputs.size();
 }
 
-LogicalResult Epilogue::collect(Value value, const AxisMap &map) {
+LogicalResult Epilogue::collect(Value value, const AxisMap &map, std::set<Place> &seen) {
+  if (!seen.insert({value.getAsOpaquePointer(), {map.begin(), map.end()}}).second)
+    return success();
   if (auto argument = dyn_cast<BlockArgument>(value)) {
     if (elementOf(argument.getType()) == plan::Element::i32)
       return emitError(group.getLoc())
@@ -101,7 +103,7 @@ LogicalResult Epilogue::collect(Value value, const AxisMap &map) {
         "expected an elementwise op, a broadcast or a constant after a contraction in its group");
   AxisMap inner = through(op, map);
   for (Value operand : op->getOperands())
-    if (failed(collect(operand, inner)))
+    if (failed(collect(operand, inner, seen)))
       return failure();
   return success();
 }
@@ -112,6 +114,7 @@ FailureOr<Epilogue> Epilogue::of(flow::GroupOp group, Operation *root, const Gro
   epilogue.root = root;
   epilogue.layouts = layouts;
   auto rootType = cast<RankedTensorType>(root->getResult(0).getType());
+  std::set<Place> seen;
   AxisMap identity;
   for (int64_t i = 0; i < rootType.getRank(); ++i)
     identity.push_back(i);
@@ -123,7 +126,7 @@ FailureOr<Epilogue> Epilogue::of(flow::GroupOp group, Operation *root, const Gro
              << rootType << ", found " << type;
     if (elementOf(type) == plan::Element::i32)
       return root->emitError("expected results of its group to be f32 or masks, found ") << type;
-    if (failed(epilogue.collect(value, identity)))
+    if (failed(epilogue.collect(value, identity, seen)))
       return failure();
     epilogue.allOutputs.push_back({unsigned(i), elementOf(type), physicalStrides(type, layouts.result(i))});
   }
@@ -154,8 +157,7 @@ int Epilogue::accumulator() const {
 }
 
 Value Epilogue::build(MicroCode &code, Value value, const AxisMap &map, Value sums,
-                      llvm::function_ref<Value(unsigned)> read,
-                      std::map<std::pair<void *, std::vector<int64_t>>, Value> &known) const {
+                      llvm::function_ref<Value(unsigned)> read, std::map<Place, Value> &known) const {
   if (value == root->getResult(0))
     return sums;
   Value &result = known[{value.getAsOpaquePointer(), std::vector<int64_t>(map.begin(), map.end())}];
@@ -187,7 +189,7 @@ Values Epilogue::emit(MicroCode &code, Value sums, llvm::function_ref<Value(unsi
   AxisMap map;
   for (int64_t i = 0, rank = cast<RankedTensorType>(root->getResult(0).getType()).getRank(); i < rank; ++i)
     map.push_back(i);
-  std::map<std::pair<void *, std::vector<int64_t>>, Value> known;
+  std::map<Place, Value> known;
   Values results;
   for (Value value : owner.getBody().front().getTerminator()->getOperands())
     results.push_back(build(code, value, map, sums, read, known));
@@ -227,6 +229,17 @@ void Epilogue::store(MicroCode &code, ArrayRef<Value> ports, Value sums, Value m
     else
       code.storeStrided(value, ports[port], where(port), stride(port), mask);
   }
+}
+
+void Epilogue::storeAt(MicroCode &code, ArrayRef<Value> ports, Value sums, Value mask, ArrayRef<Ix> at,
+                       unsigned laneAxis) const {
+  auto where = [&](unsigned port) {
+    Ix offset = 0;
+    for (auto [index, stride] : llvm::zip_equal(at, strides(port)))
+      offset = code.add(offset, code.mul(index, code.size(stride)));
+    return offset;
+  };
+  store(code, ports, sums, mask, where, [&](unsigned port) { return code.size(strides(port)[laneAxis]); });
 }
 
 } // namespace moe::cpu

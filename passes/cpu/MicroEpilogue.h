@@ -6,6 +6,8 @@
 #include "dialects/flow/Flow.h"
 #include "passes/cpu/KernelEmitter.h"
 #include "passes/cpu/MicroCode.h"
+#include <map>
+#include <set>
 
 namespace moe::cpu {
 
@@ -53,13 +55,24 @@ public:
   void store(MicroCode &code, llvm::ArrayRef<mlir::Value> ports, mlir::Value sums, mlir::Value mask,
              llvm::function_ref<Ix(unsigned)> where, llvm::function_ref<Ix(unsigned)> stride) const;
 
+  /// The same for a root of any rank, at a place of its result: `at` is the first lane's, and lanes follow
+  /// each other along `laneAxis`.
+  void storeAt(MicroCode &code, llvm::ArrayRef<mlir::Value> ports, mlir::Value sums, mlir::Value mask,
+               llvm::ArrayRef<Ix> at, unsigned laneAxis) const;
+  /// How far apart a port's elements lie along the axes of the root's result.
+  llvm::ArrayRef<flow::Extent> strides(unsigned port) const {
+    return port < allInputs.size() ? allInputs[port].strides : allOutputs[port - allInputs.size()].strides;
+  }
+
 private:
   /// For each axis of a value, the axis of the root's result that it follows, or -1.
   using AxisMap = llvm::SmallVector<int64_t, 4>;
-  mlir::LogicalResult collect(mlir::Value value, const AxisMap &map);
+  /// Values with their maps, as keys.
+  using Place = std::pair<void *, std::vector<int64_t>>;
+  mlir::LogicalResult collect(mlir::Value value, const AxisMap &map, std::set<Place> &seen);
   mlir::Value build(MicroCode &code, mlir::Value value, const AxisMap &map, mlir::Value root,
                     llvm::function_ref<mlir::Value(unsigned)> read,
-                    std::map<std::pair<void *, std::vector<int64_t>>, mlir::Value> &known) const;
+                    std::map<Place, mlir::Value> &known) const;
   unsigned inputIndex(mlir::BlockArgument argument, const AxisMap &map) const;
   EpilogueInput inputOf(mlir::BlockArgument argument, const AxisMap &map) const;
   static AxisMap through(mlir::Operation *op, const AxisMap &map);

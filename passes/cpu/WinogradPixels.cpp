@@ -78,6 +78,7 @@ void PassEmitter::emitWeights() {
   result.temporaries.push_back({plan::Element::f32, size, "transformed weights"});
   Value source = kernel.buffer(plan::Access::read, plan::Element::f32, weights.ref, toExpr(weights.elements));
   Value target = kernel.buffer(plan::Access::write, plan::Element::f32, packedRef, size);
+  // Filters are row-major: [output][channel][tap].
   const int64_t perOutput = s.channels * s.taps(), perChannel = s.taps();
   const int64_t perLane = inputGradient ? perChannel : perOutput,
                 perStep = inputGradient ? perOutput : perChannel;
@@ -172,27 +173,14 @@ void PassEmitter::emitSums(MicroCode &code, Value pixels, Value packed, Value pr
 
 void PassEmitter::emitResults(MicroCode &code, ArrayRef<Value> ports, Value products, Value results, Ix panel,
                               Ix firstSquare, Ix count) {
-  const size_t inputs = group.epilogue.inputs().size();
   const int64_t side = grid.results;
-  auto strides = [&](unsigned port) -> ArrayRef<flow::Extent> {
-    return port < inputs ? group.epilogue.inputs()[port].strides
-                         : group.epilogue.outputs()[port - inputs].strides;
-  };
   Ix firstColumn = code.mul(panel, width);
   Ix columns = code.min(width, code.sub(resultChannels, firstColumn));
   code.loop(0, count, 1, [&](Ix square) {
     WinogradGrid::Place place = grid.at(code, code.add(firstSquare, square));
     auto finish = [&](Ix row, Ix column, Ix channel, Value sum) {
       Ix y = code.add(code.mul(place.row, side), row), x = code.add(code.mul(place.column, side), column);
-      auto where = [&](unsigned port) {
-        ArrayRef<flow::Extent> t = strides(port);
-        Ix at = code.add(code.mul(place.image, code.size(t[0])), code.mul(channel, code.size(t[1])));
-        return code.add(at, code.add(code.mul(y, code.size(t[2])), code.mul(x, code.size(t[3]))));
-      };
-      auto store = [&] {
-        group.epilogue.store(code, ports, sum, {}, where,
-                             [&](unsigned port) { return code.size(strides(port)[1]); });
-      };
+      auto store = [&] { group.epilogue.storeAt(code, ports, sum, {}, {place.image, channel, y, x}, 1); };
       // Squares may stick out where they do not divide the map.
       Value below = grid.height % side ? code.less(y, grid.height) : Value();
       Value right = grid.width % side ? code.less(x, grid.width) : Value();

@@ -10,8 +10,6 @@ using namespace mlir;
 namespace moe::cpu {
 namespace {
 
-/// Floats that all parts together may take.
-constexpr int64_t kPartFloats = int64_t(1) << 22;
 /// Squares of a block: at one place, both operands of a tile stay in the first-level cache.
 constexpr int64_t kBlock = 48;
 /// As in WinogradPixels.cpp: places do not lie a multiple of a page apart.
@@ -174,7 +172,8 @@ void WeightEmitter::emitTile(MicroCode &code, Value pixels, Value gradient, Ix s
 void WeightEmitter::emitParts() {
   KernelBuilder kernel = module.begin("conv", group.op->getLoc());
   MicroCode code(kernel);
-  result.temporaries.push_back({plan::Element::f32, toExpr(partsFloats()), "parts of the weight gradient"});
+  result.temporaries.push_back(
+      {plan::Element::f32, toExpr(partsFloats()), "parts of the transformed weight gradient"});
   Value x =
       kernel.buffer(plan::Access::read, plan::Element::f32, group.first.ref, toExpr(group.first.elements));
   Value dy =
@@ -222,11 +221,7 @@ void WeightEmitter::emitSum() {
   Value sums = kernel.buffer(plan::Access::read, plan::Element::f32, partsRef, toExpr(partsFloats()));
   Values ports = group.epilogue.bind(kernel);
   Ix count = code.size(parts);
-  const size_t inputs = group.epilogue.inputs().size(), all = algorithm.sums.size();
-  auto strides = [&](unsigned port) -> ArrayRef<flow::Extent> {
-    return port < inputs ? group.epilogue.inputs()[port].strides
-                         : group.epilogue.outputs()[port - inputs].strides;
-  };
+  const size_t all = algorithm.sums.size();
   // A unit is a channel of x.
   code.loop(kernel.begin(), kernel.end(), 1, [&](Ix channel) {
     code.loop(0, s.outputs, code.lanes, [&](Ix column) {
@@ -242,13 +237,7 @@ void WeightEmitter::emitSum() {
           code, side, algorithm.y.toResults, algorithm.x.toResults,
           [&](int y, int x) { return totals[y * side + x]; },
           [&](int ky, int kx, Value sum) {
-            auto where = [&](unsigned port) {
-              ArrayRef<flow::Extent> t = strides(port);
-              Ix to = code.add(code.mul(column, code.size(t[0])), code.mul(channel, code.size(t[1])));
-              return code.add(to, code.add(code.mul(code.size(t[2]), ky), code.mul(code.size(t[3]), kx)));
-            };
-            group.epilogue.store(code, ports, sum, {}, where,
-                                 [&](unsigned port) { return code.size(strides(port)[0]); });
+            group.epilogue.storeAt(code, ports, sum, {}, {column, channel, ky, kx}, 0);
           });
     });
   });

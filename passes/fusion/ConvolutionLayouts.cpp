@@ -36,18 +36,24 @@ llvm::DenseMap<Value, cpu::Layout> convolutionLayouts(flow::EntryOp entry) {
   for (Value seed : seeds)
     chosen.insert(families.getLeaderValue(key(seed)));
 
-  // Whether a row-major tensor is wanted of the value: for a view outside of groups, or at the boundary.
+  // Whether a row-major tensor is wanted of the value: for a view outside of groups, at the boundary, or as a
+  // filter. Barriers and the like are other names of it.
   auto isViewed = [](Value value) {
-    llvm::SmallVector<Value> work = {value};
+    llvm::SmallVector<std::pair<Value, bool>> work = {{value, false}}; // whether it is of another shape
     while (!work.empty()) {
-      Value next = work.pop_back_val();
-      for (Operation *user : next.getUsers()) {
+      auto [next, reshaped] = work.pop_back_val();
+      for (OpOperand &use : next.getUses()) {
+        Operation *user = use.getOwner();
         if (isa<flow::OutputOp, flow::AssignOp, flow::ExposeOp>(user))
           return true;
+        const bool convolves = isa<flow::ConvOp, flow::ConvInputGradOp>(user);
+        if (convolves && use.getOperandNumber() == 1)
+          return true;
         if (isa<flow::ReshapeOp>(user))
-          work.push_back(user->getResult(0));
-        else if (next != value &&
-                 isa<flow::ContractOp, flow::ConvOp, flow::ConvInputGradOp, flow::ConvWeightGradOp>(user))
+          work.push_back({user->getResult(0), true});
+        else if (isa<flow::BarrierOp, flow::StopGradientOp, flow::ReverseGradientOp>(user))
+          work.push_back({user->getResult(0), reshaped});
+        else if (reshaped && (convolves || isa<flow::ContractOp, flow::ConvWeightGradOp>(user)))
           return true;
       }
     }

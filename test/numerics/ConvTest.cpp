@@ -45,7 +45,7 @@ struct Tensor {
 
 enum Direction { forward, inputGradient, weightGradient };
 
-void check(const Conv &c, Direction direction, bool epilogue, const cpu::CpuTarget &target) {
+void check(const Conv &c, Direction direction, bool epilogue, bool winograd, const cpu::CpuTarget &target) {
   SCOPED_TRACE(::testing::Message() << "direction " << direction << " C" << c.channels << " " << c.height
                                     << "x" << c.width << " O" << c.outputs << " k" << c.kernelHeight << "x"
                                     << c.kernelWidth << " s" << c.stride << " p" << c.pad
@@ -95,6 +95,8 @@ void check(const Conv &c, Direction direction, bool epilogue, const cpu::CpuTarg
   layouts.results = {direction == weightGradient ? none : image};
   GroupRunner runner(text, target, 1, c.batch, layouts);
   ASSERT_TRUE(runner.ok()) << text;
+  ASSERT_EQ(runner.temporaryName(0).contains("transformed"), winograd)
+      << "not the emitter that is to be tested";
 
   std::mt19937 random(5);
   std::uniform_real_distribution<float> uniform(-1, 1);
@@ -170,19 +172,20 @@ void check(const Conv &c, Direction direction, bool epilogue, const cpu::CpuTarg
       << "another cut of the units gave other bytes";
 }
 
-void checkAll(const Conv &c, bool epilogue = false) {
+void checkAll(const Conv &c, bool epilogue = false, bool winograd = false) {
   std::string error;
   std::vector<cpu::CpuTarget> levels{*cpu::cpuTarget("cpu", error)};
   if (auto below = cpu::levelBelowHost())
     levels.push_back(*below);
   for (const cpu::CpuTarget &target : levels)
     for (Direction direction : {forward, inputGradient, weightGradient})
-      check(c, direction, epilogue, target);
+      check(c, direction, epilogue, winograd, target);
 }
+void checkWinograd(const Conv &c, bool epilogue = false) { checkAll(c, epilogue, true); }
 } // namespace
 
 // batch, channels, height, width, outputs, kernel, kernel, stride, pad
-TEST(Conv, ThreeByThree) { checkAll({3, 32, 14, 14, 40, 3, 3, 1, 1}, true); }
+TEST(Conv, ThreeByThree) { checkAll({3, 36, 14, 14, 40, 3, 3, 1, 1}, true); }
 TEST(Conv, ThreeByThreeStride2) { checkAll({5, 20, 28, 28, 64, 3, 3, 2, 1}); }
 TEST(Conv, FourByFourStride2) { checkAll({2, 9, 28, 28, 24, 4, 4, 2, 1}); }
 TEST(Conv, OneByOne) { checkAll({3, 33, 7, 7, 17, 1, 1, 1, 0}, true); }
@@ -193,15 +196,18 @@ TEST(Conv, UnevenPads) { checkAll({1, 8, 10, 11, 8, 3, 2, 2, 0, true, 1}); }
 TEST(Conv, StrideAboveTheKernel) { checkAll({1, 5, 13, 11, 7, 2, 2, 3, 0}); }
 TEST(Conv, NoPixelsButOne) { checkAll({1, 6, 3, 3, 5, 3, 3, 1, 0}); }
 TEST(Conv, KernelWiderThanTheImage) { checkAll({2, 4, 3, 3, 4, 5, 5, 1, 2}); }
+TEST(Conv, MorePaddingThanTheStrideReaches) { checkAll({2, 1, 3, 3, 8, 1, 1, 128, 40}); }
+TEST(Conv, WeightGradientOfSeveralImagesAPart) { checkAll({40, 8, 6, 5, 8, 3, 3, 1, 1}); }
 TEST(Conv, SeveralBands) { checkAll({1, 64, 60, 60, 8, 3, 3, 1, 1}); }
 TEST(Conv, SeveralBandsOfPhases) { checkAll({1, 8, 75, 75, 64, 3, 3, 2, 1}); }
-TEST(Conv, Winograd) { checkAll({5, 64, 14, 14, 128, 3, 3, 1, 1}, true); }
-TEST(Conv, WinogradOddSizes) { checkAll({3, 32, 13, 7, 96, 3, 3, 1, 1}); }
-TEST(Conv, WinogradWithoutPadding) { checkAll({2, 48, 12, 10, 80, 3, 3, 1, 0}, true); }
-TEST(Conv, WinogradUnevenPads) { checkAll({1, 144, 9, 15, 32, 3, 3, 1, 0, true, 2}); }
-TEST(Conv, WinogradWidePads) { checkAll({1, 208, 8, 8, 48, 3, 3, 1, 3}, true); }
-TEST(Conv, WinogradStride2) { checkAll({5, 64, 28, 28, 128, 3, 3, 2, 1}, true); }
-TEST(Conv, WinogradStride2OddSizes) { checkAll({3, 32, 31, 27, 96, 3, 3, 2, 1}); }
-TEST(Conv, WinogradStride2WithoutPadding) { checkAll({2, 48, 24, 25, 80, 3, 3, 2, 0}, true); }
-TEST(Conv, WinogradStride2UnevenPads) { checkAll({1, 144, 28, 24, 32, 3, 3, 2, 0, true, 1}); }
-TEST(Conv, WinogradStride2WidePads) { checkAll({1, 32, 20, 23, 48, 3, 3, 2, 2}, true); }
+TEST(Conv, Winograd) { checkWinograd({5, 64, 14, 14, 128, 3, 3, 1, 1}, true); }
+TEST(Conv, WinogradOddSizes) { checkWinograd({3, 32, 13, 7, 96, 3, 3, 1, 1}); }
+TEST(Conv, WinogradWithoutPadding) { checkWinograd({2, 48, 12, 10, 80, 3, 3, 1, 0}, true); }
+TEST(Conv, WinogradUnevenPads) { checkWinograd({1, 144, 9, 15, 32, 3, 3, 1, 0, true, 2}); }
+TEST(Conv, WinogradWidePads) { checkWinograd({1, 208, 8, 8, 48, 3, 3, 1, 3}, true); }
+TEST(Conv, WinogradOfSeveralBlocksAPart) { checkWinograd({40, 32, 15, 17, 32, 3, 3, 1, 1}); }
+TEST(Conv, WinogradStride2) { checkWinograd({5, 64, 28, 28, 128, 3, 3, 2, 1}, true); }
+TEST(Conv, WinogradStride2OddSizes) { checkWinograd({3, 32, 31, 27, 96, 3, 3, 2, 1}); }
+TEST(Conv, WinogradStride2WithoutPadding) { checkWinograd({2, 48, 24, 25, 80, 3, 3, 2, 0}, true); }
+TEST(Conv, WinogradStride2UnevenPads) { checkWinograd({1, 144, 28, 24, 32, 3, 3, 2, 0, true, 1}); }
+TEST(Conv, WinogradStride2WidePads) { checkWinograd({1, 32, 20, 23, 48, 3, 3, 2, 2}, true); }

@@ -81,9 +81,11 @@ GroupRunner::GroupRunner(const std::string &text, const cpu::CpuTarget &target, 
   for (mlir::Value value : group.getOutputs())
     results.push_back(std::make_unique<Memory>(bytesOf(value.getType(), symbols)));
   auto value = [&](plan::ExprAttr expr) { return *plan::evaluate(expr, domains, rows, 1); };
-  for (const cpu::Temporary &temporary : code->temporaries)
+  for (const cpu::Temporary &temporary : code->temporaries) {
+    names.push_back(temporary.name);
     temporaries.push_back(
         std::make_unique<Memory>(size_t(value(temporary.extent)) * widthOf(temporary.element)));
+  }
   for (const cpu::LaunchSpec &launch : code->launches) {
     BoundLaunch one;
     const auto &kernels = module.kernels();

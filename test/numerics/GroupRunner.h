@@ -51,6 +51,7 @@ public:
   Memory &operand(unsigned i) { return *operands[i]; }
   Memory &result(unsigned i) { return *results[i]; }
   Memory &temporary(unsigned i) { return *temporaries[i]; }
+  llvm::StringRef temporaryName(unsigned i) const { return names[i]; }
   size_t temporaryCount() const { return temporaries.size(); }
   const std::vector<BoundLaunch> &launches() const { return bound; }
   /// Results that the kernels allow in an operand's place: (result, operand).
@@ -65,6 +66,7 @@ public:
 private:
   std::unique_ptr<mlir::MLIRContext> context;
   std::vector<std::unique_ptr<Memory>> operands, results, temporaries;
+  std::vector<std::string> names; // of temporaries
   std::vector<BoundLaunch> bound, apart; // apart: as they are before a result is placed
   std::vector<std::pair<unsigned, unsigned>> shared;
   void *library = nullptr;
