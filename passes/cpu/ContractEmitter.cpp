@@ -318,6 +318,8 @@ void ContractEmitter::emitProduct(GroupCode &result) {
     Ix rowEnd = code.min(code.add(rowBegin, code.size(plan.blockRows)), rows);
     Ix panelBegin = plan.panelGroup ? code.mul(group, plan.panelGroup) : Ix(0);
     Ix panelEnd = plan.panelGroup ? code.min(code.add(panelBegin, plan.panelGroup), panels) : panels;
+    // Blocks of rows come first, then groups.
+    const Ix nextBegin = code.select(code.less(code.add(place.rowBlock, 1), rowBlocks), panelBegin, panelEnd);
     Ix sumBegin = cut ? code.mul(place.part, code.size(plan.partDepth)) : Ix(0);
     Ix sumEnd = cut ? code.min(code.add(sumBegin, code.size(plan.partDepth)), sums) : sums;
     const Ix aBatch = batchOffset(code, place.batch, 0), bBatch = batchOffset(code, place.batch, 1);
@@ -405,6 +407,7 @@ void ContractEmitter::emitProduct(GroupCode &result) {
                           panel,
                           panelBegin,
                           panelEnd,
+                          nextBegin,
                           sumAt,
                           aBatch,
                           bBatch};

@@ -26,8 +26,11 @@ std::optional<FetchStream> ContractFetch::nextChunk(const FetchPlace &place) con
     return std::nullopt;
   const flow::Extent &sumStride = form.sums[0].strides[1], &columnStride = form.columns.strides[1];
   const Ix sums = code.size(form.sumExtent());
-  const Ix chunk = code.add(place.sumAt, plan.depth), column = code.mul(place.panel, width);
-  const Ix next = code.select(code.less(chunk, sums), chunk, 0);
+  const Ix chunk = code.add(place.sumAt, plan.depth);
+  Value more = code.less(chunk, sums);
+  const Ix next = code.select(more, chunk, 0);
+  const Ix following = code.add(code.sub(place.panel, place.panelBegin), place.nextBegin);
+  const Ix column = code.mul(code.select(more, place.panel, following), width);
   // The last sections of the block do it, half of them at most, so that little comes between fetching and
   // packing.
   auto sectionOf = [&](int64_t sections) {

@@ -13,6 +13,7 @@ struct FetchPlace {
   Ix rowBegin;             ///< the block's first row
   Ix panel;                ///< the panel in use
   Ix panelBegin, panelEnd; ///< those of the unit
+  Ix nextBegin;            ///< the first of the unit that follows
   Ix sumAt;                ///< the first step of the chunk in use
   Ix aBatch, bBatch;       ///< offsets of the batch's matrices
 };
