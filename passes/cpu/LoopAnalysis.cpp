@@ -347,14 +347,20 @@ private:
     a.stages.push_back(stage);
   }
   // The stages in which a value is computed: itself, or those of its users.
-  void consumers(Value value, llvm::SmallSetVector<Operation *, 8> &found, unsigned depth = 0) {
-    if (isStage(value)) {
-      found.insert(value.getDefiningOp());
-      return;
+  llvm::SmallSetVector<Operation *, 8> consumers(Value value) {
+    llvm::SmallSetVector<Operation *, 8> found;
+    llvm::SetVector<Value> reached;
+    reached.insert(value);
+    for (size_t i = 0; i < reached.size(); ++i) {
+      if (isStage(reached[i])) {
+        found.insert(reached[i].getDefiningOp());
+        continue;
+      }
+      for (Operation *user : reached[i].getUsers())
+        if (a.members.contains(user) && user->getNumResults())
+          reached.insert(user->getResult(0));
     }
-    for (Operation *user : value.getUsers())
-      if (a.members.contains(user) && user->getNumResults())
-        consumers(user->getResult(0), found, depth + 1);
+    return found;
   }
   // Work behind a value that is computed in place: more than loads and a few additions.
   bool isWorthKeeping(Value value, unsigned depth = 0) {
@@ -420,12 +426,8 @@ private:
     for (Operation *op : source.ops) {
       if (!isDear(op) || isStage(op->getResult(0)))
         continue;
-      llvm::SmallSetVector<Operation *, 8> users;
-      for (Operation *user : op->getResult(0).getUsers())
-        if (a.members.contains(user) && user->getNumResults())
-          consumers(user->getResult(0), users);
       llvm::SmallDenseSet<uint64_t> signatures;
-      for (Operation *user : users)
+      for (Operation *user : consumers(op->getResult(0)))
         signatures.insert(signatureOf(user->getResult(0)));
       SmallVector<unsigned> rest = own(classesOf(op->getResult(0)));
       if (signatures.size() > 1 && !rest.empty() && bytes(rest) <= savedBytes &&
@@ -646,19 +648,19 @@ private:
       all.push_back(std::move(reads));
     }
     for (size_t i = 0; i < a.nests.size(); ++i)
-      chooseVector(i, LoopAnalysis::none);
+      chooseVector(i, {});
     return success();
   }
-  // Lanes run where most of what a nest touches is contiguous; never along `except`.
-  void chooseVector(size_t index, unsigned except) {
+  // Lanes run where most of what a nest touches is contiguous; never along one of `except`.
+  void chooseVector(size_t index, ArrayRef<unsigned> except) {
     LoopNest &nest = a.nests[index];
     nest.vector = -1;
     std::map<unsigned, double> score;
     auto vote = [&](ArrayRef<unsigned> ordered, double weight) {
       for (unsigned c : llvm::reverse(ordered)) {
-        if (a.dimOfClass[c] == LoopAnalysis::none || a.dimOfClass[c] == except)
-          continue;
         unsigned d = a.dimOfClass[c];
+        if (d == LoopAnalysis::none || llvm::is_contained(except, d))
+          continue;
         if (llvm::is_contained(nest.dims, d) || llvm::is_contained(nest.reduced, d))
           score[d] += weight;
         return;
@@ -689,7 +691,7 @@ private:
         const LoopStage &need = a.stages[a.stageIndex[value]];
         if (!need.dims.empty()) {
           unsigned d = need.dims.back();
-          if (d == except)
+          if (llvm::is_contained(except, d))
             continue;
           if (llvm::is_contained(nest.dims, d) || llvm::is_contained(nest.reduced, d))
             score[d] += 0.5 * estimate(flow::elementsOf(value.getType()));
@@ -705,7 +707,8 @@ private:
       auto longest = [&](bool sharedToo) {
         for (unsigned d : llvm::concat<unsigned>(nest.dims, nest.reduced)) {
           double extent = estimate(a.dims[d].extent);
-          if (d == except || extent <= best || (!sharedToo && shared.contains(a.dims[d].classes.back())))
+          if (llvm::is_contained(except, d) || extent <= best ||
+              (!sharedToo && shared.contains(a.dims[d].classes.back())))
             continue;
           best = extent;
           nest.vector = d;
@@ -743,11 +746,14 @@ private:
       bool vector = llvm::all_of(a.nests, [&](LoopNest &n) { return n.vector == int(d); });
       if (!vector && along > 0.25 * a.work)
         continue;
-      // Small nests that would run their lanes along what units take do without.
+      // Small nests that would run their lanes along what units take do without. The dimensions before it are
+      // units' already.
+      SmallVector<unsigned> taken(a.units);
+      taken.push_back(d);
       if (!vector)
         for (auto [i, nest] : llvm::enumerate(a.nests))
           if (nest.vector == int(d))
-            chooseVector(i, d);
+            chooseVector(i, taken);
       if (inner < unitWork && !a.units.empty())
         break;
       a.units.push_back(d);
@@ -831,6 +837,8 @@ private:
     a.splitChunk = chunk;
     a.parallelism = extent / chunk;
     a.units.clear();
+    a.chunk = 1;
+    a.vectorChunk = false;
   }
 
   const LoopSource &source;

@@ -652,6 +652,45 @@ TEST(Loop, Adam) {
                {tensor({shape, "9"}), tensor({shape, "9"}, "i1")}));
 }
 
+// A sum over the batch is cut into chunks: the chunk of rows that units would take is gone then.
+TEST(Loop, SplitWithoutUnits) {
+  check(with(R"(
+      %x = flow.input "x" : $1
+      %s = flow.reduce sum %x over [0, 1] : $1 -> $2
+      %y = flow.mul %s, %s : $2
+      flow.output "y" %y : $2)",
+             {tensor({"B", "1024", "16"}), tensor({"16"})}),
+        {.domains = 5, .rows = 4, .tolerance = 1e-4});
+}
+
+// Two dimensions are units': the small reduction finds no dimension for its lanes among them.
+TEST(Loop, LanesAreNoUnits) {
+  check(with(R"(
+      %x = flow.input "x" : $1
+      %z = flow.input "z" : $2
+      %c = flow.input "c" : $4
+      %s = flow.reduce sum %z over [0] : $2 -> $3
+      %t = flow.broadcast %s to [0, 1] : $3 -> $1
+      %u = flow.broadcast %c to [1] : $4 -> $1
+      %v = flow.mul %x, %u : $1
+      %y = flow.add %v, %t : $1
+      flow.output "y" %y : $1)",
+             {tensor({"B", "64", "1024"}), tensor({"4", "B", "64"}), tensor({"B", "64"}), tensor({"64"})}),
+        {.rows = 3});
+}
+
+// Each square has two ways to the next: to follow all ways never ends.
+TEST(Loop, ManyWays) {
+  std::string body = "      %x = flow.input \"x\" : $1\n      %v0 = flow.tanh %x : $1\n";
+  const int squares = 60;
+  for (int i = 0; i < squares; ++i) {
+    std::string from = "%v" + std::to_string(i);
+    body += "      %v" + std::to_string(i + 1) + " = flow.mul " + from + ", " + from + " : $1\n";
+  }
+  body += "      flow.output \"y\" %v" + std::to_string(squares) + " : $1";
+  check(with(body, {tensor({"B", "16"})}), {.rows = 3});
+}
+
 /// A random graph over tensors of [B, C, n] and what is left of them when axes are dropped.
 std::string randomBody(std::mt19937 &random, int64_t c, int64_t n) {
   std::string C = std::to_string(c), N = std::to_string(n), less = std::to_string(n - 1),
