@@ -153,7 +153,17 @@ Value ConvertOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) {
     return arith::SelectOp::create(b, loc, v[0], splat(b, loc, type, 1), splat(b, loc, type, 0));
   if (isa<FloatType>(to))
     return arith::SIToFPOp::create(b, loc, type, v[0]);
-  return arith::FPToSIOp::create(b, loc, type, v[0]);
+  // What 32 bits do not hold goes to the nearest number that they do, NaN to 0: fptosi has no value for them.
+  using P = arith::CmpFPredicate;
+  auto choose = [&](P predicate, Value x, double bound, Value yes, Value no) -> Value {
+    Value holds = arith::CmpFOp::create(b, loc, predicate, x, splat(b, loc, x.getType(), bound));
+    return arith::SelectOp::create(b, loc, holds, yes, no);
+  };
+  Value zero = splat(b, loc, v[0].getType(), 0);
+  Value inside = choose(P::OLT, math::AbsFOp::create(b, loc, v[0]), 0x1p31, v[0], zero);
+  Value y = arith::FPToSIOp::create(b, loc, type, inside);
+  y = choose(P::OGE, v[0], 0x1p31, splat(b, loc, type, INT32_MAX), y);
+  return choose(P::OLE, v[0], -0x1p31, splat(b, loc, type, INT32_MIN), y);
 }
 
 Value StopGradientOp::buildScalar(OpBuilder &, Location, ValueRange v) { return v[0]; }

@@ -1,6 +1,7 @@
 // The meaning of generators and elementwise ops in f64, one line an op.
 #include "dialects/flow/Flow.h"
 #include "runtime/program/Philox.h"
+#include <algorithm>
 #include <cmath>
 
 using namespace mlir;
@@ -152,7 +153,11 @@ void SelectOp::evaluate(Operands v, Array &y, const Setting &) {
 
 void ConvertOp::evaluate(Operands v, Array &y, const Setting &) {
   Type to = cast<RankedTensorType>(getY().getType()).getElementType();
-  map(v, y, [&](double x) {
-    return to.isInteger(1) ? double(x != 0) : to.isInteger(32) ? std::trunc(x) : x;
+  map(v, y, [&](double x) -> double {
+    if (to.isInteger(1))
+      return x != 0;
+    if (!to.isInteger(32))
+      return x;
+    return std::isnan(x) ? 0 : std::clamp(std::trunc(x), -2147483648.0, 2147483647.0);
   });
 }

@@ -4,6 +4,7 @@
 #include "dialects/flow/Flow.h"
 #include "mlir/IR/Matchers.h"
 #include "mlir/IR/PatternMatch.h"
+#include <algorithm>
 #include <cmath>
 
 using namespace mlir;
@@ -184,7 +185,11 @@ OpFoldResult ConvertOp::fold(FoldAdaptor adaptor) {
   if (!x)
     return {};
   Type to = cast<RankedTensorType>(getY().getType()).getElementType();
-  return resultOf(getY(), to.isInteger(1) ? *x != 0 : to.isInteger(32) ? std::trunc(*x) : *x);
+  if (to.isInteger(1))
+    return resultOf(getY(), *x != 0);
+  if (!to.isInteger(32))
+    return resultOf(getY(), *x);
+  return resultOf(getY(), std::isnan(*x) ? 0 : std::clamp(std::trunc(*x), -2147483648.0, 2147483647.0));
 }
 
 OpFoldResult BroadcastOp::fold(FoldAdaptor adaptor) {
