@@ -2,6 +2,7 @@
 // test/dialects/flow-errors.mlir repeats at the text that breaks it. Types speak of sizes by their normal
 // forms, so equality of extents is equality of objects.
 #include "dialects/flow/Flow.h"
+#include "dialects/flow/Mark.h"
 #include "llvm/ADT/SmallSet.h"
 #include "llvm/Support/MathExtras.h"
 
@@ -26,7 +27,8 @@ uint64_t magnitude(AffineExpr expression) {
                                                    : std::max(l, r);
 }
 
-/// The least value of a size over all batches, where it can be told: symbols are 1 or more and unbounded.
+/// The least and the largest value of a size over all batches, where they can be told: symbols are 1 or more
+/// and unbounded.
 struct Bounds {
   std::optional<int64_t> low, high; // none: unbounded
 };
@@ -82,8 +84,8 @@ bool holds(Extent there, Extent least) {
   return false;
 }
 
-/// What is wrong with the sizes of a type, if anything: one that is dynamic has an expression, and all of
-/// them multiplied fit 64 bits. Nothing else can be said about a type before.
+/// What is wrong with the sizes of a type, if anything: one that is dynamic has an expression, none is 0, and
+/// all of them multiplied fit 64 bits. Nothing else can be said about a type before.
 LogicalResult hasExtents(Operation *op) {
   for (Value value :
        llvm::concat<Value>(SmallVector<Value>(op->getOperands()), SmallVector<Value>(op->getResults()))) {
@@ -92,11 +94,25 @@ LogicalResult hasExtents(Operation *op) {
       return op->emitOpError("expected #flow.dims on a tensor of dynamic shape, found ") << type;
     uint64_t elements = 1;
     for (int64_t axis = 0; axis < type.getRank(); ++axis)
-      if (Extent extent = Extent::of(type, axis); !extent.isConstant(0))
+      if (Extent extent = Extent::of(type, axis); extent.isConstant(0))
+        return op->emitOpError("expected sizes of at least 1, found 0 along axis ") << axis << " of " << type;
+      else
         elements = llvm::SaturatingMultiply(elements, magnitude(extent.affine()));
     if (elements > uint64_t(INT64_MAX) / 64)
       return op->emitOpError("expected sizes that multiplied fit 64 bits, found ") << type;
   }
+  return success();
+}
+
+/// What computes by an emitter of its own, or from nothing, may be marked as computed again.
+LogicalResult expectMark(Operation *op, Attribute mark) {
+  auto compute = dyn_cast<ComputeInterface>(op);
+  if (!compute || (op->getNumOperands() && compute.computeKind() != ComputeKind::emitter))
+    return op->emitOpError("expected ")
+           << markName << " on a generator, a contraction or a convolution alone";
+  auto stage = dyn_cast<IntegerAttr>(mark);
+  if (!stage || !stage.getType().isInteger(64) || stage.getInt() < 1)
+    return op->emitOpError("expected ") << markName << " of 1 or more in 64 bits, found " << mark;
   return success();
 }
 
@@ -229,6 +245,7 @@ LogicalResult expectWindow(Operation *op, Value image, Value windows, ArrayRef<i
 } // namespace
 
 // 1: names are unique by kind. 2: an assignment names a parameter or state of this entry, of its type, once.
+// 23: a mark names the stage that something is computed again for.
 LogicalResult EntryOp::verifyRegions() {
   llvm::StringMap<Operation *> inputs, outputs, states, assigned;
   auto once = [](llvm::StringMap<Operation *> &seen, StringRef name, Operation *op, StringRef what) {
@@ -268,7 +285,11 @@ LogicalResult EntryOp::verifyRegions() {
       return error;
     }
   }
-  return success();
+  WalkResult marks = getBody().walk([](Operation *op) {
+    Attribute mark = op->getDiscardableAttr(markName);
+    return WalkResult(mark ? expectMark(op, mark) : success());
+  });
+  return failure(marks.wasInterrupted());
 }
 
 // 3: what outlives a step has a static shape.

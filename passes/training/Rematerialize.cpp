@@ -2,11 +2,11 @@
 // Forward is what the entry's outputs need; the rest is backward.
 //   1. Every forward value is a node; keeping it costs its bytes at a reference batch. What can be computed
 //   again at the price of reading its operands and writing it (elementwise ops, views, generators, and
-//   contractions and convolutions of few products an element, such as a first layer's) follows from its
-//   operands; other convolutions and contractions, reductions and gathered rows never are computed again. A
-//   minimum cut between those and what the backward part reads is the cheapest set of kept values (as in Chen
-//   et al., "Training Deep Nets with Sublinear Memory Cost", 2016, the cheap ops are recomputed, here with
-//   the boundary chosen exactly).
+//   contractions and convolutions of few products an element, such as a first layer's, all stages that would
+//   compute it together) follows from its operands; other convolutions and contractions, reductions and
+//   gathered rows never are computed again. A minimum cut between those and what the backward part reads is
+//   the cheapest set of kept values (as in Chen et al., "Training Deep Nets with Sublinear Memory Cost",
+//   2016, the cheap ops are recomputed, here with the boundary chosen exactly).
 //   2. Backward ops in program order read clones of what is not kept. Clones read kept values through
 //   barriers, so that
 //      common subexpressions do not merge them with their originals. They are shared only between two
@@ -23,6 +23,7 @@
 //                                                     %m = flow.mul %k, %t
 //                                                     %dw = flow.conv_weight_grad %m, %dz
 #include "dialects/flow/Flow.h"
+#include "dialects/flow/Mark.h"
 #include "dialects/plan/FromFlow.h"
 #include "mlir/IR/Builders.h"
 #include "passes/training/MinimumCut.h"
@@ -39,6 +40,7 @@ namespace {
 constexpr Symbols referenceBatch = {/*D=*/4, /*N=*/64, /*threads=*/1};
 constexpr int64_t smallBytes = 1 << 20;
 // Operations an element that a core does while it stores one to memory: at 100 to 200 GFLOP/s and 10 GB/s.
+// They are all that computing a contraction or convolution again may take, in a whole step.
 constexpr int64_t cheapOperations = 64;
 
 Extent bytesOf(Value value) {
@@ -58,12 +60,13 @@ bool isEmitter(Operation *op) {
   return compute && compute.computeKind() == ComputeKind::emitter;
 }
 
-bool isCheap(Operation *op) {
+/// To be computed again so often.
+bool isCheap(Operation *op, int64_t times = 1) {
   if (isa<BarrierOp>(op))
     return false;
   if (isEmitter(op)) {
     std::optional<int64_t> flops = cast<CostInterface>(op).cost().flops.evaluate(referenceBatch);
-    return flops && *flops <= cheapOperations * (referenceBytes(op->getResult(0)) / 4);
+    return flops && *flops <= cheapOperations * (referenceBytes(op->getResult(0)) / 4) / times;
   }
   auto compute = dyn_cast<ComputeInterface>(op);
   if (!compute)
@@ -92,8 +95,11 @@ public:
 
   void run() {
     findForward();
-    if (!chooseKept())
-      return;
+    // How often something is computed again follows from what is kept: what turns out dear is kept as well.
+    do {
+      if (!chooseKept())
+        return;
+    } while (findDear());
     readClones();
     report();
   }
@@ -119,6 +125,7 @@ private:
     llvm::MapVector<Value, unsigned> node; // the node before the cut of a value; the one behind follows it
     DenseSet<Value> behindEmitter;         // what computing again may include a contraction or convolution
     bool large = false;
+    kept.clear();
     for (Operation &op : block) {
       if (!forward.contains(&op) || op.getNumResults() != 1 || isAtHand(&op))
         continue;
@@ -130,7 +137,7 @@ private:
       cut.addEdge(before, behind, referenceBytes(value));
       // One of them at most: each stage would compute a row of layers again from the first on.
       bool far = llvm::any_of(op.getOperands(), [&](Value x) { return behindEmitter.contains(x); });
-      if (!isCheap(&op) || (isEmitter(&op) && far)) {
+      if (!isCheap(&op) || dear.contains(&op) || (isEmitter(&op) && far)) {
         cut.addEdge(source, before, MinimumCut::unlimited);
       } else {
         if (isEmitter(&op) || far)
@@ -151,6 +158,34 @@ private:
       if (!late[before] && late[before + 1])
         kept.insert(value);
     return true;
+  }
+
+  // Contractions and convolutions that are dropped and that the backward part's stages would compute again
+  // for more operations, all together, than the one trip to memory that keeping costs. True where there are
+  // new ones.
+  bool findDear() {
+    DenseMap<Operation *, int64_t> times;
+    DenseSet<Value> present; // in this stage
+    for (Operation &op : block) {
+      if (forward.contains(&op))
+        continue;
+      SmallVector<Value> open(op.getOperands());
+      while (!open.empty()) {
+        Value value = open.pop_back_val();
+        if (!isDropped(value) || !present.insert(value).second)
+          continue;
+        Operation *again = value.getDefiningOp();
+        times[again] += isEmitter(again);
+        llvm::append_range(open, again->getOperands());
+      }
+      if (isEmitter(&op))
+        present.clear();
+    }
+    bool more = false;
+    for (auto [op, count] : times)
+      if (isEmitter(op) && !isCheap(op, count))
+        more |= dear.insert(op).second;
+    return more;
   }
 
   // A large forward value that the cut leaves out.
@@ -211,7 +246,7 @@ private:
       // No barrier keeps a generator's clone apart: the attribute does. A convolution's clone, it says, ends
       // no stage.
       if (op->getNumOperands() == 0 || isEmitter(op))
-        copy->setAttr("flow.mark", builder.getI64IntegerAttr(stage));
+        copy->setAttr(markName, builder.getI64IntegerAttr(stage));
       clones[op->getResult(0)] = copy->getResult(0);
     }
     return clones[value];
@@ -239,6 +274,7 @@ private:
   Block &block;
   DenseSet<Operation *> forward;
   DenseSet<Value> kept;
+  DenseSet<Operation *> dear;
 };
 
 struct Rematerialize : PassWrapper<Rematerialize, OperationPass<ModuleOp>> {

@@ -401,3 +401,45 @@ flow.program @p { flow.entry @main train {
   // expected-error@+1 {{expected a positive divisor, found 0}}
   %x = flow.input "x" : tensor<?xf32, #flow.dims<[floor(B, 0)]>>
 } }
+
+// -----
+
+// the encoding
+flow.program @p { flow.entry @main train {
+  // expected-error@+1 {{expected sizes of at least 1, found 0 along axis 1 of 'tensor<4x0xf32>'}}
+  %x = flow.input "x" : tensor<4x0xf32>
+} }
+
+// -----
+
+// the encoding
+flow.program @p { flow.entry @main train {
+  %x = flow.input "x" : tensor<4x3xf32>
+  // expected-error@+1 {{expected sizes of at least 1, found 0 along axis 1 of 'tensor<4x0xf32>'}}
+  %y = flow.slice %x from [0, 3] by [1, 1] : tensor<4x3xf32> -> tensor<4x0xf32>
+} }
+
+// -----
+
+// 23
+flow.program @p { flow.entry @main train {
+  %x = flow.input "x" : tensor<4xf32>
+  // expected-error@+1 {{expected flow.mark on a generator, a contraction or a convolution alone}}
+  %y = flow.exp %x {flow.mark = 1 : i64} : tensor<4xf32>
+} }
+
+// -----
+
+// 23
+flow.program @p { flow.entry @main train {
+  // expected-error@+1 {{expected flow.mark of 1 or more in 64 bits, found 0 : i64}}
+  %y = flow.random uniform 7 {flow.mark = 0 : i64} -> tensor<4xf32>
+} }
+
+// -----
+
+// 23
+flow.program @p { flow.entry @main train {
+  // expected-error@+1 {{expected flow.mark of 1 or more in 64 bits, found "one"}}
+  %y = flow.random uniform 7 {flow.mark = "one"} -> tensor<4xf32>
+} }

@@ -155,3 +155,43 @@ flow.program @row {
     flow.assign "v" %dv : tensor<16x16x1x1xf32>
   }
 }
+
+// -----
+
+// A first layer's map that many stages read is kept: computed again for each of them, it would cost more than its way
+// to memory.
+// CHECK-LABEL: flow.program @branches
+// CHECK: flow.saved = [{bytes = #flow.extent<B * 200704>, op = "flow.conv", why = "a contraction's or convolution's result"}]
+// CHECK: flow.output "loss"
+// CHECK-NOT: flow.mark
+!image = tensor<?x1x28x28xf32, #flow.dims<[B, 1, 28, 28]>>
+!maps = tensor<?x64x28x28xf32, #flow.dims<[B, 64, 28, 28]>>
+flow.program @branches {
+  flow.entry @train train {
+    %x = flow.input "x" : !image
+    %w = flow.parameter "w" constant(0.5) : tensor<64x1x3x3xf32>
+    %y = flow.conv %x, %w by [1, 1] pads [1, 1, 1, 1] : !image, tensor<64x1x3x3xf32> -> !maps
+    %loss = flow.reduce sum %y over [0, 1, 2, 3] : !maps -> tensor<f32>
+    flow.output "loss" %loss : tensor<f32>
+    %v0 = flow.parameter "v0" constant(0.5) : tensor<64x64x1x1xf32>
+    %o0 = flow.constant 1.0 : !maps
+    %d0 = flow.conv_weight_grad %y, %o0 by [1, 1] pads [0, 0, 0, 0] : !maps, !maps -> tensor<64x64x1x1xf32>
+    %n0 = flow.sub %v0, %d0 : tensor<64x64x1x1xf32>
+    flow.assign "v0" %n0 : tensor<64x64x1x1xf32>
+    %v1 = flow.parameter "v1" constant(0.5) : tensor<64x64x1x1xf32>
+    %o1 = flow.constant 2.0 : !maps
+    %d1 = flow.conv_weight_grad %y, %o1 by [1, 1] pads [0, 0, 0, 0] : !maps, !maps -> tensor<64x64x1x1xf32>
+    %n1 = flow.sub %v1, %d1 : tensor<64x64x1x1xf32>
+    flow.assign "v1" %n1 : tensor<64x64x1x1xf32>
+    %v2 = flow.parameter "v2" constant(0.5) : tensor<64x64x1x1xf32>
+    %o2 = flow.constant 3.0 : !maps
+    %d2 = flow.conv_weight_grad %y, %o2 by [1, 1] pads [0, 0, 0, 0] : !maps, !maps -> tensor<64x64x1x1xf32>
+    %n2 = flow.sub %v2, %d2 : tensor<64x64x1x1xf32>
+    flow.assign "v2" %n2 : tensor<64x64x1x1xf32>
+    %v3 = flow.parameter "v3" constant(0.5) : tensor<64x64x1x1xf32>
+    %o3 = flow.constant 4.0 : !maps
+    %d3 = flow.conv_weight_grad %y, %o3 by [1, 1] pads [0, 0, 0, 0] : !maps, !maps -> tensor<64x64x1x1xf32>
+    %n3 = flow.sub %v3, %d3 : tensor<64x64x1x1xf32>
+    flow.assign "v3" %n3 : tensor<64x64x1x1xf32>
+  }
+}
