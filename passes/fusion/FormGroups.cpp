@@ -13,7 +13,9 @@
 // Program order is what Rematerialize decided about memory: what stands between two contractions or
 // convolutions is a stage, and large loops of different stages are not merged, however much they read in
 // common.
+#include "dialects/flow/Declared.h"
 #include "dialects/flow/Flow.h"
+#include "dialects/flow/Mark.h"
 #include "mlir/IR/IRMapping.h"
 #include "passes/cpu/CpuTarget.h"
 #include "passes/cpu/LoopAnalysis.h"
@@ -204,6 +206,8 @@ bool Fusion::closesCycle(unsigned a, unsigned b) const {
 }
 
 bool Fusion::fitsEpilogue(const Cluster &root, const Cluster &loop) const {
+  if (root.ops.size() + loop.ops.size() > maxOps)
+    return false;
   auto shape = llvm::cast<RankedTensorType>(root.root->getResult(0).getType());
   for (Operation *op : loop.ops) {
     auto type = llvm::cast<RankedTensorType>(op->getResult(0).getType());
@@ -213,9 +217,20 @@ bool Fusion::fitsEpilogue(const Cluster &root, const Cluster &loop) const {
   for (Operation *op : withFree(loop.ops))
     if (!llvm::is_contained(loop.ops, op) && !isFreeInEpilogue(op))
       return false;
-  // One result for another is a gain; two would be better read by the loops that need them.
   SmallVector<Operation *> ops(root.ops);
   ops.append(loop.ops);
+  // A tile's epilogue has vectors of f32 and masks: whole numbers may be inside, and neither come nor leave.
+  auto isInteger = [](Value value) { return getElementTypeOrSelf(value.getType()).isInteger(32); };
+  llvm::SmallDenseSet<Operation *> members(ops.begin(), ops.end());
+  for (Operation *op : withFree(loop.ops))
+    if (llvm::any_of(op->getOperands(), [&](Value operand) {
+          Operation *maker = operand.getDefiningOp();
+          return isInteger(operand) && !members.contains(maker) && !isFree(maker);
+        }))
+      return false;
+  if (llvm::any_of(outputsOf(ops), isInteger))
+    return false;
+  // One result for another is a gain; two would be better read by the loops that need them.
   auto bytes = [&](ArrayRef<Operation *> of) {
     double sum = 0;
     for (Value output : outputsOf(of))
@@ -417,13 +432,14 @@ void Fusion::number() {
   dropIdentities(block, [](Operation *op) { return isIdentity(op) && !isa<flow::BarrierOp>(op); });
   for (flow::ReduceOp reduce : llvm::make_early_inc_range(block.getOps<flow::ReduceOp>()))
     splitReduction(reduce);
+  llvm::StringSet<> assigned = flow::assignedPaths(block);
   for (Operation &op : llvm::make_early_inc_range(llvm::reverse(block)))
-    if (!isa<flow::InputOp>(op) && isOpTriviallyDead(&op))
+    if (flow::isDead(&op, assigned))
       op.erase();
   unsigned roots = 0;
   for (Operation &op : block) {
     // One that is computed again belongs to the stage that wants it.
-    roots += isRoot(&op) && !op.hasAttr("flow.mark");
+    roots += isRoot(&op) && !op.hasAttr(flow::markName);
     stages[&op] = roots;
     index[&op] = index.size();
   }

@@ -10,6 +10,7 @@
 #include "dialects/flow/Build.h"
 #include "dialects/flow/BuildNn.h"
 #include "dialects/flow/BuildOptimizer.h"
+#include "dialects/flow/Declared.h"
 #include "dialects/moe/Expander.h"
 #include "dialects/moe/Nearest.h"
 #include "mlir/AsmParser/AsmParser.h"
@@ -203,8 +204,9 @@ LogicalResult Elaboration::buildInputs(Expander &in) {
 
 /// Removes what nothing uses; inputs stay, for they are the entry's signature.
 static void eraseDead(Block &body) {
+  llvm::StringSet<> assigned = flow::assignedPaths(body);
   for (Operation &op : llvm::make_early_inc_range(llvm::reverse(body)))
-    if (!isa<flow::InputOp>(op) && isOpTriviallyDead(&op))
+    if (flow::isDead(&op, assigned))
       op.erase();
 }
 
@@ -323,7 +325,12 @@ static std::string sourceFiles(ModuleOp module, ModelOp model) {
   auto shown = [](StringRef name) {
     bool plain =
         llvm::all_of(name, [](char c) { return llvm::isAlnum(c) || StringRef("/._-+,:@%=~").contains(c); });
-    return plain && !name.empty() ? name.str() : "'" + name.str() + "'";
+    if (plain && !name.empty())
+      return name.str();
+    std::string quoted = "'";
+    for (char c : name)
+      quoted += c == '\'' ? "'\\''" : std::string(1, c);
+    return quoted + "'";
   };
   llvm::SetVector<StringRef> names;
   for (Operation &op : *module.getBody())

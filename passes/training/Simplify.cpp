@@ -9,6 +9,7 @@
 //   ==>
 //     %t = flow.reduce sum %x over [1] : tensor<8x16xf32> -> tensor<8xf32>
 //     %y = flow.mul %t, %k : tensor<8xf32>
+#include "dialects/flow/Declared.h"
 #include "mlir/IR/Dominance.h"
 #include "mlir/Transforms/CSE.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
@@ -43,9 +44,31 @@ struct Simplify : PassWrapper<Simplify, OperationPass<ModuleOp>> {
     getOperation().walk([&](EntryOp entry) { entries.push_back(entry); });
     for (EntryOp entry : entries) {
       bool differentiated = entry.getBody().getOps<GradOp>().empty();
+      SmallVector<OwningOpRef<Operation *>> targets = assigned(entry);
       if (failed(simplify(entry, differentiated ? after : before)))
         return signalPassFailure();
+      declare(entry, targets);
     }
+  }
+
+  // The driver drops what nothing reads, and so the declarations of what is assigned without being read: they
+  // are put back.
+  static SmallVector<OwningOpRef<Operation *>> assigned(EntryOp entry) {
+    SmallVector<OwningOpRef<Operation *>> targets;
+    llvm::StringSet<> paths = assignedPaths(entry.getBody().front());
+    for (Operation &op : entry.getBody().front())
+      if (paths.contains(pathOf(&op)))
+        targets.emplace_back(op.clone());
+    return targets;
+  }
+  static void declare(EntryOp entry, SmallVector<OwningOpRef<Operation *>> &targets) {
+    Block &block = entry.getBody().front();
+    llvm::StringSet<> declared;
+    for (Operation &op : block)
+      declared.insert(pathOf(&op));
+    for (OwningOpRef<Operation *> &target : llvm::reverse(targets))
+      if (!declared.contains(pathOf(*target)))
+        block.push_front(target.release());
   }
 
   LogicalResult simplify(EntryOp entry, const FrozenRewritePatternSet &rules) {
