@@ -1,8 +1,23 @@
 #include "runtime/train/CompileCommand.h"
 
 #include <algorithm>
+#include <cctype>
+#include <string_view>
 
 namespace moert {
+
+/// A word of a command line as a shell reads it: quoted where it needs it.
+static std::string shellWord(const std::string &word) {
+  bool plain = !word.empty() && std::all_of(word.begin(), word.end(), [](unsigned char c) {
+    return std::isalnum(c) || std::string_view("/._-+,:@%=~").find(char(c)) != std::string_view::npos;
+  });
+  if (plain)
+    return word;
+  std::string quoted = "'";
+  for (char c : word)
+    quoted += c == '\'' ? "'\\''" : std::string(1, c);
+  return quoted + "'";
+}
 
 std::string compileCommand(const Program &program,
                            const std::vector<std::pair<std::string, std::string>> &changes) {
@@ -22,11 +37,11 @@ std::string compileCommand(const Program &program,
     else
       found->second = value;
   }
-  std::string command =
-      concat("moec compile ", program.config("source").value_or("MODEL.mlir"), " -o ", program.path());
+  std::string command = concat("moec compile ", program.config("source").value_or("MODEL.mlir"), " -o ",
+                               shellWord(program.path()));
   for (auto &[key, value] : choices) {
     if (key != "--target") {
-      command += key.starts_with("--") ? concat(" ", key, "=", value) : concat(" -D", key, "=", value);
+      command += concat(" ", shellWord(concat(key.starts_with("--") ? "" : "-D", key, "=", value)));
       continue;
     }
     for (size_t begin = 0, end; begin < value.size(); begin = end + 1) { // one option a target

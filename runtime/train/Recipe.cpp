@@ -222,7 +222,9 @@ void flatten(const toml::table &table, const std::string &prefix, const std::str
     });
 }
 
-Status readToml(const std::string &text, const std::string &path, Recipe &recipe) {
+// Keys that a --set gives are not read: what it replaces may be out of a range that was wider once.
+Status readToml(const std::string &text, const std::string &path, const std::vector<std::string> &settings,
+                Recipe &recipe) {
   toml::parse_result parsed = toml::parse(text);
   if (!parsed) {
     auto &error = parsed.error();
@@ -231,8 +233,12 @@ Status readToml(const std::string &text, const std::string &path, Recipe &recipe
   }
   std::vector<Item> items;
   flatten(parsed.table(), "", path, true, items);
-  for (const Item &item : items)
-    MOERT_TRY(accept(recipe, item));
+  for (const Item &item : items) {
+    std::string given = item.key + "=";
+    if (std::none_of(settings.begin(), settings.end(),
+                     [&](const std::string &setting) { return setting.starts_with(given); }))
+      MOERT_TRY(accept(recipe, item));
+  }
   return okStatus();
 }
 
@@ -300,7 +306,7 @@ Result<Recipe> Recipe::read(const std::string &path, const std::vector<std::stri
 Result<Recipe> Recipe::parse(const std::string &text, const std::string &name,
                              const std::vector<std::string> &settings) {
   Recipe recipe;
-  MOERT_TRY(readToml(text, name, recipe));
+  MOERT_TRY(readToml(text, name, settings, recipe));
   for (const std::string &setting : settings)
     MOERT_TRY(readSetting(setting, recipe));
   MOERT_TRY(checkWhole(recipe));

@@ -58,6 +58,15 @@ TEST(Recipe, ReadsEveryType) {
   EXPECT_EQ(recipe->dataPath, "/a b");
 }
 
+// A checkpoint from before a range became narrower: what is set instead of its value is all that counts.
+TEST(Recipe, SettingsReplaceWhatIsOutOfRange) {
+  auto recipe = Recipe::parse("[data]\nholdout = 0\nthreads = 3", "r.toml", {"data.holdout=0.1"});
+  ASSERT_TRUE(recipe.ok()) << recipe.status().message();
+  EXPECT_EQ(recipe->holdout, 0.1);
+  EXPECT_EQ(recipe->dataThreads, 3);
+  EXPECT_FALSE(Recipe::parse("[data]\nholdout = 0", "r.toml", {"data.hold=0.1"}).ok());
+}
+
 TEST(Recipe, RefusesWithPlaceAndHint) {
   EXPECT_EQ(failure("[train]\nstep = 3"),
             "r.toml:2: unknown key 'train.step'; did you mean 'train.steps'?; docs/recipe.md lists the keys");
@@ -131,10 +140,10 @@ TEST(Recipe, ACommandNamesEveryTarget) {
     made.table.config.back()->key = key;
     made.table.config.back()->value = value;
   }
-  auto program = Program::verify(made.encode(), "test.moe");
+  auto program = Program::verify(made.encode(), "Ann's test.moe");
   ASSERT_TRUE(program.ok()) << program.status().message();
   std::string command = compileCommand(**program, {{"classes", "7"}});
-  EXPECT_TRUE(command.starts_with("moec compile a.mlir 'b c.mlir' -o test.moe ")) << command;
+  EXPECT_TRUE(command.starts_with("moec compile a.mlir 'b c.mlir' -o 'Ann'\\''s test.moe' ")) << command;
   EXPECT_NE(command.find(" --target=cpu:x86-64-v3 --target=cpu"), std::string::npos) << command;
   EXPECT_NE(command.find(" -Dclasses=7"), std::string::npos) << command;
 }
