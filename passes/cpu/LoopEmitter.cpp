@@ -92,7 +92,7 @@ private:
   bool mayOverwrite(unsigned result, unsigned operand);
 
   void bindBuffers(GroupCode &code);
-  Storage rowMajorOrder(Value pointer, Value value, Layout layout);
+  Storage tensorStorage(Value pointer, Value value, Layout layout);
   Storage temporaryOf(Value value, GroupCode &code);
   void emitUnits();
   void emitNests();
@@ -148,7 +148,7 @@ public:
   SmallVector<std::pair<unsigned, unsigned>> inPlace;
 };
 
-Storage LoopKernel::rowMajorOrder(Value pointer, Value value, Layout layout) {
+Storage LoopKernel::tensorStorage(Value pointer, Value value, Layout layout) {
   auto type = cast<RankedTensorType>(value.getType());
   Storage storage;
   storage.pointer = pointer;
@@ -226,7 +226,7 @@ void LoopKernel::bindBuffers(GroupCode &code) {
     unsigned i = argument.getArgNumber();
     Value pointer = k.buffer(plan::Access::read, plan::elementOf(argument.getType()), {BufferRef::operand, i},
                              plan::elementsOf(argument.getType()));
-    Storage storage = rowMajorOrder(pointer, argument, layouts.operand(i));
+    Storage storage = tensorStorage(pointer, argument, layouts.operand(i));
     storage.input = i;
     values.stored[argument] = storage;
   }
@@ -235,10 +235,9 @@ void LoopKernel::bindBuffers(GroupCode &code) {
       Value value = yielded(i);
       Value pointer = k.buffer(plan::Access::write, plan::elementOf(value.getType()), {BufferRef::result, i},
                                plan::elementsOf(value.getType()));
-      // A value that leaves twice is stored to its first place, and copied from there at the end of its nest.
-      Storage storage = rowMajorOrder(pointer, value, layouts.result(i));
+      Storage storage = tensorStorage(pointer, value, layouts.result(i));
       storage.scratch = true;
-      targets.try_emplace(value, storage);
+      targets[value] = storage;
     }
   }
   if (part != whole) {
@@ -791,8 +790,6 @@ void LoopKernel::emitUnits() {
 bool LoopKernel::mayOverwrite(unsigned result, unsigned operand) {
   Value stored = yielded(result);
   BlockArgument argument = group.getBody().getArgument(operand);
-  if (llvm::count(group.getBody().front().getTerminator()->getOperands(), stored) > 1)
-    return false;
   if (argument.getType() != stored.getType() || layouts.operand(operand) != layouts.result(result))
     return false;
   auto isUnit = [&](unsigned axis) {

@@ -155,7 +155,7 @@ bool EntryPlanner::mayReuse(flow::GroupOp group, unsigned result, unsigned opera
                             const cpu::GroupLayouts &layouts) const {
   Value from = root(group.getInputs()[operand]), to = group.getResult(result);
   const Buffer &buffer = buffers[held.lookup(from)];
-  if (buffer.kind != plan::BufferKind::temporary || buffer.prepared || buffer.occupant != from)
+  if (buffer.kind != plan::BufferKind::temporary || buffer.occupant != from)
     return false;
   if (lastUse.lookup(from) != position(group) || destination.count(from))
     return false;
