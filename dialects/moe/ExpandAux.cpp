@@ -94,7 +94,8 @@ static Value balance(OpBuilder &b, Location loc, const Routing &route) {
   return flow::sum(b, loc, flow::mul(b, loc, share, logs), {0});
 }
 
-static FailureOr<Value> crossEntropy(Expander &in, AuxOp op, ExprAttr target) {
+/// `classes` is set to the labels that the scores tell apart.
+static FailureOr<Value> crossEntropy(Expander &in, AuxOp op, ExprAttr target, int64_t &classes) {
   auto input = in.inputs.find(target.getText());
   if (target.getKind() != ExprKind::Name || (target.getText() != "label" && target.getText() != "domain") ||
       input == in.inputs.end())
@@ -104,6 +105,7 @@ static FailureOr<Value> crossEntropy(Expander &in, AuxOp op, ExprAttr target) {
   Value scores;
   if (auto *r = found ? std::get_if<Routing>(&found->is) : nullptr) {
     scores = r->scores;
+    classes = r->experts;
   } else {
     FailureOr<Tensor> t = in.tensor(op, op.getX());
     if (failed(t))
@@ -115,6 +117,7 @@ static FailureOr<Value> crossEntropy(Expander &in, AuxOp op, ExprAttr target) {
       return diag;
     }
     scores = t->value;
+    classes = t->last();
   }
   return flow::crossEntropy(in.builder, in.loc(op), scores, input->second);
 }
@@ -141,13 +144,16 @@ LogicalResult AuxOp::expand(Expander &in) {
   OpBuilder &b = in.builder;
   Location loc = in.loc(*this);
   Value value;
+  std::string target;
+  int64_t labels = 0;
   if (rule == "importance_load")
     return emitError() << "'aux ... importance_load' is not supported yet by elaboration";
   if (rule == "cross_entropy") {
-    FailureOr<Value> loss = crossEntropy(in, *this, args.front());
+    FailureOr<Value> loss = crossEntropy(in, *this, args.front(), labels);
     if (failed(loss))
       return failure();
     value = *loss;
+    target = args.front().getText().str();
   } else if (!rule.empty()) {
     FailureOr<Routing> route = in.routing(*this, getX());
     if (failed(route))
@@ -169,6 +175,6 @@ LogicalResult AuxOp::expand(Expander &in) {
   Value scale = in.scalar("aux." + path, weight->factor);
   if (weight->graph)
     scale = flow::mul(b, loc, scale, weight->graph);
-  in.losses.push_back({path, value, scale, loc});
+  in.losses.push_back({path, value, scale, loc, target, labels});
   return success();
 }

@@ -59,6 +59,8 @@ struct AuxLoss {
   std::string path;
   mlir::Value value, weight;
   mlir::Location at;
+  std::string target = {}; // of a cross entropy: the input that holds its labels, "label" or "domain",
+  int64_t labels = 0;      // and how many it tells apart
 };
 
 class Expander {

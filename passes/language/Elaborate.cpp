@@ -45,6 +45,7 @@ private:
   ModelOp model;
   flow::ProgramOp program;
   Env env;
+  std::vector<NamedAttribute> labels; // of the program's records: what auxiliary losses compare with
 };
 
 } // namespace
@@ -135,6 +136,9 @@ LogicalResult Elaboration::bindParameters() {
     if (llvm::is_contained({"objective", "source", "target"}, param.getName()))
       return model.emitError() << "expected another name for parameter '" << param.getName()
                                << "': programs record their " << param.getName() << " under it";
+    if (param.getName().starts_with("aux."))
+      return model.emitError() << "expected another name for parameter '" << param.getName()
+                               << "': programs record their auxiliary losses under such names";
     auto expr = cast<ExprAttr>(param.getFallback());
     auto it = given.find(param.getName());
     if (it != given.end()) {
@@ -261,6 +265,9 @@ LogicalResult Elaboration::buildTraining(Expander &in) {
     Value part = flow::mul(b, aux.at, aux.value, aux.weight);
     flow::OutputOp::create(b, aux.at, "loss." + aux.path, part);
     loss = flow::add(b, loc, loss, part);
+    if (!aux.target.empty()) // an input's name and how many of its labels the scores tell apart
+      labels.push_back(b.getNamedAttr("aux." + aux.path + ".labels",
+                                      b.getStringAttr(aux.target + " " + std::to_string(aux.labels))));
   }
   flow::OutputOp::create(b, loc, "loss", loss);
   if (!in.routings.empty()) {
@@ -352,6 +359,7 @@ DictionaryAttr Elaboration::config(MLIRContext *context) {
     list.push_back(b.getNamedAttr("source", b.getStringAttr(source)));
   for (auto param : model.getParams().getAsRange<ParamAttr>())
     list.push_back(b.getNamedAttr(param.getName(), b.getStringAttr(env.names[param.getName()].str())));
+  list.insert(list.end(), labels.begin(), labels.end());
   return b.getDictionaryAttr(list);
 }
 
@@ -360,7 +368,6 @@ LogicalResult Elaboration::run() {
     return failure();
   OpBuilder builder = OpBuilder::atBlockEnd(module.getBody());
   program = flow::ProgramOp::create(builder, model.getLoc(), model.getSymName());
-  program->setAttr("config", config(module.getContext()));
   program->setAttr("objective", builder.getStringAttr(options.objective));
   program->setAttr("optimizer", builder.getStringAttr(options.optimizer));
   if (failed(buildEntry("train", flow::EntryKind::train)) ||
@@ -368,6 +375,7 @@ LogicalResult Elaboration::run() {
     program.erase();
     return failure();
   }
+  program->setAttr("config", config(module.getContext()));
   for (Operation &op : llvm::make_early_inc_range(*module.getBody()))
     if (isa<ModelOp, LayerOp, ObjectiveOp>(op))
       op.erase();

@@ -68,16 +68,14 @@ Result<const fb::Entry *> trainingEntry(const Program &program, const std::strin
     return entries[0];
   if (entries.empty())
     return invalidInput(program.path(), ": expected a training entry, found none; compile with one: ",
-                        compileCommand(program, {{"--objective", objective.empty() ? "erm" : objective}}));
-  if (objective.empty()) {
-    std::string list;
-    for (const std::string &name : objectives)
-      list += (list.empty() ? "" : ", ") + name;
+                        compileCommand(program, {{"--objective", "erm"}}));
+  std::string list;
+  for (const std::string &name : objectives)
+    list += (list.empty() ? "" : ", ") + name;
+  if (objective.empty())
     return invalidInput("train.objective: expected one of ", list, ", found none");
-  }
-  return invalidInput("train.objective: the program has no objective '", objective, "'",
-                      suggestion(objective, objectives),
-                      "; compile with it: ", compileCommand(program, {{"--objective", objective}}));
+  return invalidInput("train.objective: expected ", objectives.size() > 1 ? "one of " : "", list,
+                      ", which the program was compiled with, found '", objective, "'");
 }
 
 Result<std::string> scoresOutput(const Program &program, const fb::Entry &entry) {
@@ -96,8 +94,21 @@ Result<std::string> scoresOutput(const Program &program, const fb::Entry &entry)
                       " outputs of two axes");
 }
 
+Status checkInputs(const Program &program, const fb::Entry &entry) {
+  for (const fb::Port *port : *entry.inputs()) {
+    std::string name = port->name()->str();
+    if (name != "image" && name != "label" && name != "domain")
+      return invalidInput(
+          program.path(), ": entry '", entry.name()->str(),
+          "': expected inputs that the data has (image, label, domain), found '", name,
+          "'; train and eval cannot give it: make it a param of the model, or compute it there");
+  }
+  return okStatus();
+}
+
 Status checkFits(const Program &program, const SplitData &data, const Recipe &recipe) {
   MOERT_ASSIGN(const fb::Entry *entry, inferenceEntry(program, recipe.evalEntry));
+  MOERT_TRY(checkInputs(program, *entry));
   const fb::Port *image = nullptr;
   for (const fb::Port *port : *entry->inputs())
     if (port->name()->str() == "image")
@@ -116,17 +127,22 @@ Status checkFits(const Program &program, const SplitData &data, const Recipe &re
       classes = out[1];
     }
   std::vector<std::pair<std::string, std::string>> changes;
-  std::string found, fixed;
-  auto compare = [&](const char *what, const char *key, int64_t has, int64_t needs) {
+  std::string found, fixed, own; // own: what no choice at compile time mends
+  auto compare = [&](const std::string &what, const char *key, int64_t has, int64_t needs,
+                     const std::string &yet = "") {
     if (has == needs)
       return;
     found += concat(found.empty() ? "" : ", ", what, ": program ", has, ", data ", needs);
-    if (program.config(key))
+    auto chosen = integer(program.config(key));
+    if (chosen && *chosen != needs)
       changes.push_back({key, std::to_string(needs)});
+    else if (chosen)
+      own += concat("; it was compiled with ", key, "=", needs, yet, ": change the model's text");
     else
       fixed += concat(fixed.empty() ? "" : ", ", key);
   };
-  compare("classes", "classes", classes, data.set.classes());
+  compare("classes", "classes", classes, data.set.classes(),
+          concat(", and returns ", classes, " scores an image in '", scores, "'"));
   compare("channels", "channels", shape[1], data.set.channels());
   if (data.set.height() == data.set.width() && shape[2] == shape[3]) {
     compare("image size", "size", shape[2], data.set.height());
@@ -137,18 +153,32 @@ Status checkFits(const Program &program, const SplitData &data, const Recipe &re
   int64_t domains = int64_t(data.training.size());
   if (auto has = integer(program.config("domains")))
     compare("training domains", "domains", *has, domains);
-  // The loss that ties the first experts to the domains needs one for each of them.
-  auto tie = std::find_if(recipe.scalars.begin(), recipe.scalars.end(),
-                          [](auto &s) { return s.first == "aux.domain"; });
-  auto experts = integer(program.config("experts"));
-  if (tie != recipe.scalars.end() && tie->second != 0 && experts && *experts < domains)
-    compare("experts for training domains", "experts", *experts, domains);
+  // A loss that compares with labels or domains drops the rows whose label is beyond its scores.
+  for (auto &[key, weight] : recipe.scalars) {
+    auto compared = program.config(key + ".labels");
+    bool ofDomains = compared && compared->starts_with("domain ");
+    auto has = compared ? integer(compared->substr(std::min(compared->size(), compared->find(' ') + 1)))
+                        : std::nullopt;
+    int64_t needs = ofDomains ? domains : data.set.classes();
+    const char *size = ofDomains ? "experts" : "classes";
+    if (!has || *has >= needs || weight == 0)
+      continue;
+    std::string what = concat(ofDomains ? "training domains" : "classes", " that ", key, " tells apart");
+    if (integer(program.config(size)) == has)
+      compare(what, size, *has, needs);
+    else {
+      found += concat(found.empty() ? "" : ", ", what, ": program ", *has, ", data ", needs);
+      own += concat("; the scores of ", key, " have ", *has, " values: change the model's text, or set ", key,
+                    "=0");
+    }
+  }
   if (found.empty())
     return okStatus();
   std::string text =
       concat(program.path(), " does not fit the data ", recipe.dataPath, " (", recipe.dataKind, "): ", found);
   if (!fixed.empty())
     text += concat("; the model has no size named ", fixed, " to set");
+  text += own;
   if (!changes.empty())
     text += concat("; compile it for this data: ", compileCommand(program, changes));
   return invalidInput(text);

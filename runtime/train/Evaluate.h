@@ -25,6 +25,9 @@ struct SplitData {
 /// classes or domains than the data has.
 Status checkFits(const Program &program, const SplitData &data, const Recipe &recipe);
 
+/// invalid_input when an entry has an input that no data set gives.
+Status checkInputs(const Program &program, const fb::Entry &entry);
+
 /// The inference entry of that name; empty: the first one.
 Result<const fb::Entry *> inferenceEntry(const Program &program, const std::string &name);
 /// The train entry of an objective; empty: the only one.

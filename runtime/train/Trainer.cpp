@@ -110,6 +110,7 @@ Status Run::open() {
   MOERT_ASSIGN(evalEntry_, inferenceEntry(*program_, recipe_.evalEntry));
   MOERT_ASSIGN(SplitData data, SplitData::open(recipe_));
   data_ = std::make_unique<SplitData>(std::move(data));
+  MOERT_TRY(checkInputs(*program_, *trainEntry_));
   MOERT_TRY(checkFits(*program_, *data_, recipe_));
   for (const fb::Port *port : *trainEntry_->outputs()) {
     std::string name = port->name()->str();
@@ -189,8 +190,8 @@ Status Run::step(Prefetch &batches) {
   if (finite == 0) {
     return saveAndFail(invalidInput("step ", state_.step, ": the loss or its gradient is not finite (loss ",
                                     double(loss),
-                                    "); nothing was changed by this step; lower optimizer.lr, or see where "
-                                    "it starts with --resume --trap-nan"));
+                                    "); nothing was changed by this step; lower optimizer.lr in a run with a "
+                                    "new --out, or see where it starts with --resume --trap-nan"));
   }
   Progress::Line line{state_.step + 1, uint64_t(recipe_.steps), loss, {}, {}, {}, 0, 0};
   for (const std::string &name : losses_) {
@@ -310,10 +311,10 @@ Status Run::save(const std::string &folder) {
 
 Status Run::saveAndFail(Status why) {
   Status saved = save(folder_->last());
-  std::string more =
-      saved.ok()
-          ? concat("; ", folder_->last(), " holds the ", state_.step, " good steps before")
-          : concat("\nand the ", state_.step, " good steps before could not be saved: ", saved.message());
+  std::string before =
+      state_.step == 1 ? "the good step before" : concat("the ", state_.step, " good steps before");
+  std::string more = saved.ok() ? concat("; ", folder_->last(), " holds ", before)
+                                : concat("\nand ", before, " could not be saved: ", saved.message());
   return {why.code(), why.message() + more};
 }
 

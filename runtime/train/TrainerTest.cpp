@@ -8,6 +8,7 @@
 #include "runtime/train/Progress.h"
 #include "test/support/TestProgram.h"
 
+#include <functional>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -17,7 +18,8 @@ using namespace moert;
 namespace {
 
 // The test program with an image of 1 x 1 x 3 and one class.
-void writeProgram(const std::string &path, double rate = 0.125) {
+using Change = std::function<void(moe::fb::ProgramT &)>;
+void writeProgram(const std::string &path, double rate = 0.125, const Change &change = {}) {
   using namespace moert::test;
   TestProgram program = testProgram();
   for (auto &entry : program.table.entries)
@@ -25,6 +27,8 @@ void writeProgram(const std::string &path, double rate = 0.125) {
   program.table.entries[1]->outputs[0]->shape = {kB, kOne};
   program.table.config[0]->value = "1";
   program.table.scalars[kLr]->fallback = rate;
+  if (change)
+    change(program.table);
   std::vector<uint8_t> bytes = program.encode();
   std::ofstream(path, std::ios::binary)
       .write(reinterpret_cast<const char *>(bytes.data()), long(bytes.size()));
@@ -212,9 +216,49 @@ TEST_F(TrainerTest, SaysHowToCompileForOtherData) {
   EXPECT_FALSE(exists(folder.file("run"))); // refused before anything is made
 }
 
+// A loss that compares with `domain` has scores for as many training domains as the program records, whatever
+// the loss is called; rows of a domain beyond them would be dropped.
+TEST_F(TrainerTest, ALossTellsEveryTrainingDomainApart) {
+  auto write = [&](const char *compared) {
+    writeProgram(folder.file("p.moe"), 0.125, [&](moe::fb::ProgramT &table) {
+      auto tie = std::make_unique<moe::fb::ScalarT>();
+      tie->key = "aux.dom";
+      tie->fallback = 0.1;
+      table.scalars.push_back(std::move(tie));
+      auto record = std::make_unique<moe::fb::KeyValueT>();
+      record->key = "aux.dom.labels";
+      record->value = compared;
+      table.config.push_back(std::move(record));
+    });
+  };
+  write("domain 1");
+  std::string text = message(options("run"));
+  EXPECT_NE(text.find("training domains that aux.dom tells apart: program 1, data 2"), std::string::npos)
+      << text;
+  EXPECT_FALSE(exists(folder.file("run")));
+  EXPECT_EQ(message(options("off", {"aux.dom=0"})), "no failure"); // no loss, nothing dropped
+  write("domain 2");
+  EXPECT_EQ(message(options("enough")), "no failure");
+  write("label 0");
+  text = message(options("run"));
+  EXPECT_NE(text.find("classes that aux.dom tells apart: program 0, data 1"), std::string::npos) << text;
+}
+
+TEST_F(TrainerTest, InputsThatTheDataLacksAreRefusedFirst) {
+  writeProgram(folder.file("p.moe"), 0.125,
+               [](moe::fb::ProgramT &table) { table.entries[test::kTrain]->inputs[1]->name = "k"; });
+  std::string text = message(options("run"));
+  EXPECT_NE(text.find("entry 'train': expected inputs that the data has (image, label, domain), found 'k'"),
+            std::string::npos)
+      << text;
+  EXPECT_FALSE(exists(folder.file("run")));
+}
+
 TEST_F(TrainerTest, WrongNames) {
   EXPECT_NE(message(options("run", {"eval.entry=mian"})).find("did you mean 'main'"), std::string::npos);
-  EXPECT_NE(message(options("run", {"train.objective=irm"})).find("--objective=irm"), std::string::npos);
+  EXPECT_NE(message(options("run", {"train.objective=irm"}))
+                .find("expected train, which the program was compiled with"),
+            std::string::npos);
   TrainOptions missing = options("run");
   missing.program = folder.file("none.moe");
   EXPECT_NE(message(missing).find("No such file"), std::string::npos);

@@ -74,6 +74,13 @@ class Runs:
                                  f"data.path={self.images}", "--set", "data.angles=[0,10,20]", "--set", f"train.steps={self.steps}", "--set",
                                  "train.batch_per_domain=8", "--set", "eval.every=25", "--set", "train.checkpoint_every=5", "--set", "eval.batch=16", *extra)]
 
+    def compiled(self, name, text, *options):
+        """A program of another model."""
+        source, program = self.folder / f"{name}.mlir", self.folder / f"{name}.moe"
+        source.write_text(text)
+        subprocess.run([self.moert.with_name("moec"), "compile", source, "-o", program, *options], check=True)
+        return program
+
     def run(self, command, **options):
         return subprocess.run(command, capture_output=True, text=True, **options)
 
@@ -288,7 +295,31 @@ class Runs:
         self.refused([*infer, f"image=@{self.folder}/colour.png"], 1, "expected an image of 1 channels, found 3")
         self.refused([*infer, f"imgae=@{self.folder}/small.png"], 1, "did you mean 'image'")
         self.refused([*infer, "image=small.png"], 2, "name=@file")
+        self.refused(train("x", "--set", "train.objective=dann"), 1, "expected erm, which the program was compiled with, found 'dann'")
+        self.other_models()
         assert not (self.folder / "x").exists()
+
+    def other_models(self):
+        """Programs that no compile-time choice makes fit: refused before the run's folder is made, with advice that works."""
+        other = lambda program: [program if a == str(self.program) else a for a in self.command("x")]
+        head = "%image: image[channels, 28, 28]"
+        wide = self.compiled("wide", f"moe.model @wide<classes = 10, channels = 1>({head}) {{\n  %p = flatten %image\n"
+                             "  %y = linear @head(%p) to 32\n  return logits = %y\n}\n")
+        done = self.refused(other(wide), 1, "classes: program 32, data 10", "it was compiled with classes=10, and returns 32 scores an image")
+        assert "moec compile" not in done.stderr, done
+        extra = self.compiled("extra", f"moe.model @extra<classes = 10, channels = 1>({head}, %k: vector[4]) {{\n  %p = flatten %image\n"
+                              "  %y = linear @head(%p) to 10\n  %z = linear @more(%k) to 10\n  %s = add %y, %z\n  return logits = %s\n}\n")
+        self.refused(other(extra), 1, "expected inputs that the data has (image, label, domain), found 'k'")
+        mixture = ("moe.layer @Head(%x) {\n  %y = linear @fc(%x) to 10\n  yield %y\n}\n"
+                   f"moe.model @tied<classes = 10, channels = 1, experts = 1>({head}) {{\n  %p = flatten %image\n  %v = linear @v(%p) to 8\n"
+                   "  %keys = param @keys [experts, 8] normal(1.0)\n  %r = route @gate(%v) distance, keys = %keys\n"
+                   "  %e = experts @each(%p) layer @Head count = experts\n  %m = combine %r, %e\n"
+                   "  aux @dom cross_entropy %r, domain, 0.1\n  return logits = %m\n}\n")
+        tied = self.compiled("tied", mixture)
+        self.refused(other(tied), 1, "training domains that aux.dom tells apart: program 1, data 2", "-Dexperts=2")
+        fits = [self.folder / "tied" if a == str(self.folder / "x") else a for a in other(self.compiled("tied", mixture, "-Dexperts=2"))]
+        done = self.run([*fits, "--set", "train.steps=0"])
+        assert done.returncode == 0, done
 
 
 def main():

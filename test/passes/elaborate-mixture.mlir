@@ -8,6 +8,9 @@
 // ZERO-NOT: reverse_gradient
 // ZERO: flow.entry @main
 
+// What a cross entropy compares with, and how many labels its scores tell apart, is recorded under the loss's own name.
+// CHECK:       flow.program @m attributes {config = {ad = "{{.*}}", aux.adversary.labels = "label 3", aux.tie.labels = "domain 5", en =
+// ZERO-NOT:    aux.adversary.labels
 // CHECK-LABEL: flow.entry @train
 // CHECK:       flow.parameter "keys" normal(0.000000e+00, 1.000000e+00) : tensor<5x8xf32>
 // CHECK:       flow.parameter "hyper.trunk.fc.weight"
@@ -54,5 +57,6 @@ moe.model @m<en: number = 2.0, ad: number = 0.01>(%z: vector[4], %v: vector[8]) 
   %rev   = reverse_gradient %w by dann
   %guess = apply @adversary(%rev) layer @Classifier<3>
   aux @adversary cross_entropy %guess, label, ad
+  aux @tie cross_entropy %route, domain, 0.5
   return logits = %mixed
 }
