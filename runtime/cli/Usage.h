@@ -13,6 +13,32 @@
 
 namespace moert {
 
+/// What no option or place of the verb takes: the first unknown option and the nearest known one, or else all
+/// that is left, in the order it was typed.
+inline std::string unexpected(CLI::App &verb, int argc, char **argv) {
+  std::vector<std::string> names, left = verb.remaining(), words; // left: in no order
+  for (const CLI::Option *option : verb.get_options())
+    for (const std::string &name : option->get_lnames())
+      names.push_back(name);
+  for (int i = 2; i < argc; ++i)
+    if (auto found = std::find(left.begin(), left.end(), argv[i]); found != left.end()) {
+      left.erase(found);
+      words.push_back(argv[i]);
+    }
+  auto option = std::find_if(words.begin(), words.end(), [](auto &word) { return word.starts_with("-"); });
+  bool unknown = option != words.end();
+  if (unknown)
+    words = {option->substr(0, option->find('='))};
+  std::string reason = words.size() == 1 ? "the following argument was not expected:"
+                                         : "the following arguments were not expected:";
+  for (const std::string &word : words)
+    reason += " " + word;
+  if (unknown && words[0].starts_with("--"))
+    if (auto near = nearest(words[0].substr(2), names, 1); !near.empty())
+      reason += "; did you mean '--" + near[0] + "'?";
+  return reason;
+}
+
 /// One line, lower case, without the program's name in front.
 inline std::string wrongUsage(CLI::App &app, const CLI::ParseError &error, int argc, char **argv) {
   std::vector<std::string> verbs;
@@ -26,6 +52,8 @@ inline std::string wrongUsage(CLI::App &app, const CLI::ParseError &error, int a
   if (!verb && !first.empty() && first[0] != '-')
     return "expected a verb, found '" + first + "'" + suggestion(first, verbs) + help;
   std::string reason = error.what();
+  if (verb && error.get_exit_code() == int(CLI::ExitCodes::ExtrasError))
+    reason = unexpected(*app.get_subcommand(first), argc, argv);
   if (reason.size() > 1 && std::islower(static_cast<unsigned char>(reason[1])))
     reason[0] = char(std::tolower(static_cast<unsigned char>(reason[0])));
   if (!verb && first.empty())

@@ -485,7 +485,8 @@ TEST(Bind, Rules) {
   EXPECT_TRUE(layOutAt(testProgram(), kTrain, {1, INT32_MAX / 3}).ok());
   expectRule(
       layOutAt(testProgram(), kTrain, {1, INT32_MAX / 3 + 1}), "B06",
-      "buffer 0, input 'image': expected at most 2147483647 elements, found 2147483649 at 1 x 715827883");
+      "buffer 0, input 'image': expected at most 2147483647 elements, found 2147483649 at 1 x 715827883 "
+      "images; use at most 1 x 715827882");
 }
 
 TEST(Bind, RefusesABetterCpu) {

@@ -26,6 +26,7 @@ private:
   Status ports(const flatbuffers::Vector<flatbuffers::Offset<fb::Port>> &ports, std::vector<uint64_t> &bytes,
                std::vector<int64_t> &elements);
   Status buffers();
+  std::string largestBatch(); // of as many domains
   Status launch(const fb::Launch &launch, uint32_t number);
   Status packTemporaries();
 
@@ -92,6 +93,23 @@ Status Binder::ports(const flatbuffers::Vector<flatbuffers::Offset<fb::Port>> &p
   return {};
 }
 
+std::string Binder::largestBatch() {
+  auto fits = [&](int64_t rows) {
+    for (const fb::Buffer *buffer : *plan_.buffers()) {
+      auto elements = program_.evaluate(buffer->extent(), {binding_.domains, rows});
+      if (!elements.ok() || *elements > kMaxElements)
+        return false;
+    }
+    return true;
+  };
+  int64_t fitting = 0, tooMany = binding_.rows; // sizes grow with the rows
+  while (tooMany - fitting > 1) {
+    int64_t middle = fitting + (tooMany - fitting) / 2;
+    (fits(middle) ? fitting : tooMany) = middle;
+  }
+  return fitting ? concat("at most ", binding_.domains, " x ", fitting) : "fewer domains";
+}
+
 Status Binder::buffers() {
   for (unsigned i = 0; i < plan_.buffers()->size(); ++i) {
     const fb::Buffer &buffer = *plan_.buffers()->Get(i);
@@ -99,7 +117,7 @@ Status Binder::buffers() {
     if (elements > kMaxElements)
       return broken("B06", "entry '", entry_.name()->string_view(), "', buffer ", i, nameOf(buffer),
                     ": expected at most ", kMaxElements, " elements, found ", elements, " at ",
-                    binding_.domains, " x ", binding_.rows, " images; use a smaller batch");
+                    binding_.domains, " x ", binding_.rows, " images; use ", largestBatch());
     int64_t bytes = elements * int64_t(elementBytes(buffer.type()));
     BufferLayout layout = {Place::arena, 0, buffer.index(), uint64_t(bytes)};
     int64_t expected = elements;

@@ -97,6 +97,11 @@ void copyInto(States &states, const Safetensors &file, bool model) {
 }
 
 Status noCheckpoint(const std::string &where, const char *expected) {
+  if (std::filesystem::is_regular_file(where)) {
+    std::string parent = std::filesystem::path(where).parent_path().string();
+    return invalidInput(where, ": expected ", expected,
+                        ", found a file; give the folder that it is in: ", parent.empty() ? "." : parent);
+  }
   std::string hint = exists(where + "/best") ? concat("; did you mean ", where, "/best?") : "";
   return invalidInput(where, ": expected ", expected, ", found none", hint);
 }

@@ -53,6 +53,16 @@ const std::vector<Key> &keys() {
   return table;
 }
 
+// Numbers that a step reads as f32, by the keys that optimizers have; beta below 1 after rounding, and eps a
+// divisor's only guard against 0.
+constexpr double kMostF32 = 3.4e38;
+constexpr struct {
+  std::string_view name;
+  double low, high;
+} kOptimizerKeys[] = {{"optimizer.lr", 0, kMostF32},       {"optimizer.beta1", 0, 0.999999},
+                      {"optimizer.beta2", 0, 0.999999},    {"optimizer.eps", 1e-30, 1},
+                      {"optimizer.weight_decay", 0, 1000}, {"optimizer.momentum", 0, 1}};
+
 bool ofProgram(std::string_view key) { return key.starts_with("optimizer.") || key.starts_with("aux."); }
 
 std::string number(double value) {
@@ -130,10 +140,11 @@ Status inRange(const Item &item, double value, const Key &key) {
   if (value >= key.low && value <= key.high)
     return okStatus();
   auto digits = [](double bound) {
-    return bound == std::floor(bound) ? std::to_string(int64_t(bound)) : concat(bound);
+    return bound == std::floor(bound) && std::abs(bound) < 1e16 ? std::to_string(int64_t(bound))
+                                                                : concat(bound);
   };
   return invalidInput(item.where, ": ", item.key, ": expected a value from ", digits(key.low), " to ",
-                      digits(key.high), ", found ", std::abs(value) < 9e15 ? digits(value) : concat(value));
+                      digits(key.high), ", found ", digits(value));
 }
 
 Result<double> readNumber(const Item &item, const toml::node &node, const Key &key) {
@@ -192,11 +203,17 @@ Status accept(Recipe &recipe, const Item &item) {
       return assign(recipe, key, item);
     }
   if (ofProgram(item.key)) {
-    MOERT_ASSIGN(double value, readNumber(item, *item.node, {"", &Recipe::holdout, -3.4e38, 3.4e38}));
+    double low = -kMostF32, high = kMostF32;
+    for (auto &known : kOptimizerKeys)
+      if (item.key == known.name)
+        low = known.low, high = known.high;
+    MOERT_ASSIGN(double value, readNumber(item, *item.node, {"", &Recipe::holdout, low, high}));
     recipe.wishes.push_back({item.key, item.where, value});
     return okStatus();
   }
-  std::vector<std::string> known{"optimizer.lr", "optimizer.weight_decay", "aux.NAME"};
+  std::vector<std::string> known{"aux.NAME"};
+  for (auto &key : kOptimizerKeys)
+    known.emplace_back(key.name);
   for (const Key &key : keys())
     known.push_back(key.name);
   return invalidInput(item.where, ": unknown key '", item.key, "'", suggestion(item.key, known),
@@ -357,8 +374,19 @@ Status Recipe::bind(const Program &program) {
                             "' (one whose weight is 0 when compiled is left out)",
                             known.empty() ? "; it has none" : suggestion(wish.key, known));
       }
+      // By the names alone: the prefix that all share would make any two of them alike.
+      constexpr std::string_view prefix = "optimizer.";
+      std::vector<std::string> names;
+      std::string list;
+      for (const std::string &key : known)
+        if (key.starts_with(prefix)) {
+          list += (names.empty() ? "" : ", ") + key;
+          names.push_back(key.substr(prefix.size()));
+        }
+      auto near = nearest(wish.key.substr(prefix.size()), names, 1);
       return invalidInput(wish.where, ": the program's optimizer '", has, "' has no number '", wish.key, "'",
-                          suggestion(wish.key, known));
+                          near.empty() ? "" : concat("; did you mean '", prefix, near[0], "'?"),
+                          "; it has: ", list);
     }
   return okStatus();
 }

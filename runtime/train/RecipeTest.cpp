@@ -108,6 +108,26 @@ TEST(Recipe, RefusesWithPlaceAndHint) {
   EXPECT_TRUE(failure("train = 3").find("unknown key 'train'") != std::string::npos);
 }
 
+TEST(Recipe, NumbersOfTheOptimizerHaveRanges) {
+  EXPECT_EQ(failure("", {"optimizer.lr=-1"}),
+            "--set optimizer.lr=-1: optimizer.lr: expected a value from 0 to 3.4e+38, found -1");
+  EXPECT_EQ(failure("[optimizer]\nbeta1 = 2"),
+            "r.toml:2: optimizer.beta1: expected a value from 0 to 0.999999, found 2");
+  EXPECT_EQ(failure("[optimizer]\nbeta2 = 1"),
+            "r.toml:2: optimizer.beta2: expected a value from 0 to 0.999999, found 1");
+  EXPECT_EQ(failure("[optimizer]\neps = -1"),
+            "r.toml:2: optimizer.eps: expected a value from 1e-30 to 1, found -1");
+  EXPECT_EQ(failure("[optimizer]\nweight_decay = -0.5"),
+            "r.toml:2: optimizer.weight_decay: expected a value from 0 to 1000, found -0.5");
+  EXPECT_EQ(failure("[optimizer]\nmomentum = 1.5"),
+            "r.toml:2: optimizer.momentum: expected a value from 0 to 1, found 1.5");
+  EXPECT_EQ(failure("[aux]\nentropy = 1e39"),
+            "r.toml:2: aux.entropy: expected a value from -3.4e+38 to 3.4e+38, found 1e+39");
+  EXPECT_EQ(failure("[aux]\nentropy = -2\n[optimizer]\nlr = 0\nmomentum = 1\neps = 1e-8"), "no failure");
+  EXPECT_NE(failure("[optimiser]\nmomentum = 0.5").find("did you mean 'optimizer.momentum'"),
+            std::string::npos);
+}
+
 TEST(Recipe, EveryPrefixOfAFileIsHandled) {
   std::string text =
       "[train]\nsteps = 7 # x\n[data]\nflips = [0.1, 0.2]\nkind = \"colored\"\n[aux]\n\"a.*\" = 1e-3\n";
@@ -126,6 +146,9 @@ TEST(Recipe, BindsToTheProgram) {
   EXPECT_EQ(scalar(*recipe, "aux.entropy"), 0.25);
   EXPECT_EQ(scalar(*recipe, "aux.blocks.0.balance"), 2);
   EXPECT_EQ(scalar(*recipe, "aux.blocks.1.balance"), 3);
+  EXPECT_EQ(bindFailure("[optimizer]\nbeta1 = 0.5"),
+            "r.toml:2: the program's optimizer 'sgd' has no number 'optimizer.beta1'; it has: optimizer.lr, "
+            "optimizer.momentum");
   EXPECT_TRUE(bindFailure("[optimizer]\nlrr = 1").find("did you mean 'optimizer.lr'") != std::string::npos);
   EXPECT_TRUE(bindFailure("[aux]\nentropi = 1").find("did you mean 'aux.entropy'") != std::string::npos);
   EXPECT_TRUE(bindFailure("[optimizer]\nkind = \"adam\"").find("moec compile") != std::string::npos);

@@ -65,6 +65,7 @@ private:
   Status saveAndFail(Status why);
   Result<TrainEnd> stopHere();
   Status finish();
+  Status close(); // says which step was best, and marks the run as done
   bool stopped() const { return options_.stop && options_.stop->load(std::memory_order_relaxed); }
   // DomainBed's rhythm: after steps 0, every, 2 * every, ... and after the last one. 0: never.
   bool due(int64_t every) const {
@@ -93,6 +94,7 @@ private:
   uint64_t sinceStep_ = 0;
   double perEvaluation_ = 0; // seconds, of the latest
   bool first_ = true;
+  bool loaded_ = false; // from a checkpoint
 };
 
 Status Run::open() {
@@ -156,6 +158,7 @@ Status Run::open() {
                           lines[0], lines.size() > 1 ? concat(" and ", lines.size() - 1, " more") : "");
   }
   state_ = checkpoint.run;
+  loaded_ = true;
   if (state_.step > uint64_t(recipe_.steps))
     return invalidInput(folder_->last(), ": expected at most train.steps = ", recipe_.steps,
                         " steps done, found ", state_.step);
@@ -349,6 +352,10 @@ Status Run::finish() {
     progress_.say(concat("\nafter ", state_.step, " steps (last):\n", tableText(*latest_)));
   else
     progress_.say(concat("all ", recipe_.steps, " steps are done; no evaluation was due"));
+  return close();
+}
+
+Status Run::close() {
   if (state_.bestScore < 0)
     return folder_->markDone();
   char score[16];
@@ -360,6 +367,12 @@ Status Run::finish() {
 
 Result<TrainEnd> Run::run() {
   MOERT_TRY(open());
+  if (loaded_ && state_.step == uint64_t(recipe_.steps) && !state_.pendingEvaluation) {
+    progress_.say(concat(options_.out, ": all ", recipe_.steps,
+                         " steps are done; --resume --steps M, with M above ", recipe_.steps, ", continues"));
+    MOERT_TRY(close());
+    return TrainEnd::finished;
+  }
   std::vector<std::vector<uint32_t>> in;
   for (size_t domain : data_->training)
     in.push_back(data_->splits[domain].in);

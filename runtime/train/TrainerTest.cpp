@@ -162,6 +162,21 @@ TEST_F(TrainerTest, MoreStepsThanBefore) {
   expectSameRun("whole", "run");
 }
 
+// A run that has ended says so in a line and is left as it is.
+TEST_F(TrainerTest, ResumedAfterTheEnd) {
+  ASSERT_EQ(message(options("run")), "no failure");
+  std::string before = *readText(folder.file("run/last/state.json"));
+  TrainOptions again = options("run");
+  again.resume = true;
+  testing::internal::CaptureStdout();
+  std::string failure = message(again), text = testing::internal::GetCapturedStdout();
+  EXPECT_EQ(failure, "no failure");
+  EXPECT_TRUE(text.starts_with(folder.file("run") + ": all 40 steps are done; --resume --steps M")) << text;
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 2) << text; // and what was best
+  EXPECT_TRUE(exists(folder.file("run/done")));
+  EXPECT_EQ(*readText(folder.file("run/last/state.json")), before);
+}
+
 TEST_F(TrainerTest, ALossThatIsNotFiniteStopsWithTheLastGoodState) {
   TrainOptions diverging = options("run", {"optimizer.lr=1e30", "eval.every=0", "log.every=1"});
   std::string text = message(diverging);

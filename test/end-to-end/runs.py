@@ -237,7 +237,7 @@ class Runs:
         self.refused([place if a == str(self.folder / "x") else a for a in self.command("x")], 1, str(place), "cannot create the folder")
 
     def not_finite(self):
-        done = self.refused(self.command("nan", "--set", "optimizer.lr=1e38", "--set", "eval.every=0"), 1, "not finite", "good steps before")
+        done = self.refused(self.command("nan", "--set", "optimizer.lr=1e38", "--set", "eval.every=0"), 1, "not finite", "new --out", "last holds the good step before")
         assert (self.folder / "nan/last/model.safetensors").exists(), done
         limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
         self.refused(self.command("lost", "--set", "optimizer.lr=1e38", "--set", "eval.every=0", "--set", "train.checkpoint_every=0"), 1,
