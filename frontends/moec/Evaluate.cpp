@@ -3,6 +3,7 @@
 // reference that compiled programs and other implementations are held against.
 #include "frontends/moec/Evaluate.h"
 #include "dialects/flow/Evaluator.h"
+#include "runtime/base/Files.h"
 #include "runtime/base/Nearest.h"
 #include "runtime/base/Result.h"
 #include "runtime/data/Npy.h"
@@ -158,6 +159,19 @@ moert::Status evaluateModule(ModuleOp module, const EvaluateOptions &options) {
   bindings.setting.symbols.N = std::max<int64_t>(1, rows / options.domains);
 
   MOERT_TRY(checkBindings(entry, bindings, files, options.parameters));
+  // Numbers are printed; with nothing else to do, tensors would be computed for nobody.
+  std::string tensors;
+  bool numbers = false;
+  entry.walk([&](flow::OutputOp output) {
+    numbers |= llvm::cast<RankedTensorType>(output.getX().getType()).getRank() == 0;
+    tensors += (tensors.empty() ? "" : ", ") + output.getName().str();
+  });
+  if (options.outputs.empty() && options.outputFolder.empty() && !numbers)
+    return moert::usageError(
+        "expected --output NAME=@file.npy or --output-folder DIR, found neither; entry '", options.entry,
+        "' has ", tensors);
+  if (!options.outputFolder.empty())
+    MOERT_TRY(moert::makeFolders(options.outputFolder));
   FailureOr<flow::Evaluation> result = flow::evaluate(entry, bindings);
   if (failed(result))
     return moert::Status(moert::Code::invalid_input, "");

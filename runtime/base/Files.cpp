@@ -16,7 +16,8 @@ Status failure(const std::string &path, const char *what) {
   int code = errno;
   const char *hint = code == ENOSPC || code == EDQUOT  ? "; free some space or write elsewhere"
                      : code == EACCES || code == EROFS ? "; give a folder that can be written"
-                                                       : "";
+                     : code == ENOENT && std::strcmp(what, "create") == 0 ? "; create its folder first"
+                                                                          : "";
   return invalidInput(path, ": cannot ", what, ": ", std::strerror(code), hint);
 }
 
@@ -43,27 +44,33 @@ std::string parentOf(const std::string &path) {
   return parent.empty() ? "." : parent;
 }
 
-} // namespace
-
-Status writeDurably(const std::string &path, std::span<const std::span<const std::byte>> pieces) {
+// Messages say `shown`, which is what the user knows of the file.
+Status write(const std::string &path, const std::string &shown,
+             std::span<const std::span<const std::byte>> pieces) {
   Descriptor file{::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666)};
   if (file.fd < 0)
-    return failure(path, "create");
+    return failure(shown, "create");
   for (std::span<const std::byte> piece : pieces)
     while (!piece.empty()) {
       ssize_t written = ::write(file.fd, piece.data(), piece.size());
       if (written < 0 && errno == EINTR)
         continue;
       if (written < 0)
-        return failure(path, "write");
+        return failure(shown, "write");
       piece = piece.subspan(size_t(written));
     }
   if (::fsync(file.fd) != 0 && errno != EINVAL) // EINVAL: a pipe or a device, which has no disk
-    return failure(path, "flush");
+    return failure(shown, "flush");
   int fd = std::exchange(file.fd, -1);
   if (::close(fd) != 0)
-    return failure(path, "close");
+    return failure(shown, "close");
   return okStatus();
+}
+
+} // namespace
+
+Status writeDurably(const std::string &path, std::span<const std::span<const std::byte>> pieces) {
+  return write(path, path, pieces);
 }
 
 Status writeDurably(const std::string &path, std::string_view text) {
@@ -76,7 +83,7 @@ Status replaceFile(const std::string &path, std::span<const std::span<const std:
   if (::lstat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode))
     return writeDurably(path, pieces);
   std::string fresh = path + ".tmp";
-  Status status = writeDurably(fresh, pieces);
+  Status status = write(fresh, path, pieces);
   if (status.ok() && ::rename(fresh.c_str(), path.c_str()) != 0)
     status = failure(path, "rename");
   if (!status.ok()) {

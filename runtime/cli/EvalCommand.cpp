@@ -3,28 +3,65 @@
 #include "runtime/train/Checkpoint.h"
 #include "runtime/train/Evaluate.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 namespace moert {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
-// A checkpoint carries the recipe that it was trained with.
-Result<Recipe> recipeOf(const EvalOptions &options) {
-  if (!options.recipe.empty())
-    return Recipe::read(options.recipe, options.settings);
-  MOERT_ASSIGN(Checkpoint checkpoint, readCheckpointState(options.checkpoint));
-  return Recipe::parse(checkpoint.recipe, checkpointFolder(options.checkpoint) + "/state.json",
-                       options.settings);
+// What a checkpoint records: the recipe that it was trained with, which --recipe replaces, and its step.
+// Beside a recipe, parameters from elsewhere will do, whose step nobody knows.
+struct Trained {
+  Recipe recipe;
+  std::optional<uint64_t> step;
+};
+
+Result<Trained> trained(const EvalOptions &options) {
+  auto checkpoint = readCheckpointState(options.checkpoint);
+  std::optional<uint64_t> step;
+  if (checkpoint.ok())
+    step = checkpoint->run.step;
+  if (!options.recipe.empty()) {
+    MOERT_ASSIGN(Recipe recipe, Recipe::read(options.recipe, options.settings));
+    return Trained{std::move(recipe), step};
+  }
+  if (!checkpoint.ok())
+    return std::move(checkpoint).status();
+  MOERT_ASSIGN(Recipe recipe,
+               Recipe::parse(checkpoint->recipe, checkpointFolder(options.checkpoint) + "/state.json",
+                             options.settings));
+  return Trained{std::move(recipe), step};
+}
+
+size_t imagesOf(const std::vector<uint32_t> &split, const Recipe &recipe) {
+  return recipe.evalImages ? std::min<size_t>(split.size(), size_t(recipe.evalImages)) : split.size();
+}
+
+// "images a split: 200 of 9334 in, all 120 out; --set eval.images=0 for all". Domains differ by an image at
+// most.
+std::string imagesText(const SplitData &data, const Recipe &recipe) {
+  std::string text = "images a split:";
+  bool limited = false;
+  for (bool out : {false, true}) {
+    const std::vector<uint32_t> &split = out ? data.splits[0].out : data.splits[0].in;
+    size_t used = imagesOf(split, recipe);
+    limited |= used < split.size();
+    text += concat(out ? ", " : " ", used < split.size() ? concat(used, " of ") : "all ", split.size(),
+                   out ? " out" : " in");
+  }
+  return limited ? text + "; --set eval.images=0 for all" : text;
 }
 
 } // namespace
 
 Status evalCommand(const EvalOptions &options) {
   MOERT_ASSIGN(auto program, Program::load(options.program));
-  MOERT_ASSIGN(Recipe recipe, recipeOf(options));
+  MOERT_ASSIGN(Trained from, trained(options));
+  const Recipe &recipe = from.recipe;
   std::vector<const fb::Entry *> entries;
   for (const std::string &name : options.entries) {
     MOERT_ASSIGN(const fb::Entry *entry, inferenceEntry(*program, name));
@@ -41,10 +78,16 @@ Status evalCommand(const EvalOptions &options) {
   MOERT_ASSIGN(auto device, Device::create(options.threads));
   Evaluator evaluator(program, states, device, data, recipe);
 
-  Json report = {
-      {"program", options.program}, {"checkpoint", options.checkpoint}, {"entries", Json::array()}};
+  Json report = {{"program", options.program},
+                 {"checkpoint", options.checkpoint},
+                 {"step", from.step ? Json(*from.step) : Json()},
+                 {"entries", Json::array()}};
+  if (!options.json)
+    printf("checkpoint %s%s\n%s\n", options.checkpoint.c_str(),
+           from.step ? concat(", step ", *from.step).c_str() : "", imagesText(data, recipe).c_str());
   for (const fb::Entry *entry : entries) {
     Json domains = Json::array();
+    MOERT_TRY(checkInputs(*program, *entry));
     if (!options.json)
       printf("entry %s\ndomain              in %%  out %%\n", entry->name()->c_str());
     for (size_t domain = 0; domain < data.set.domains(); ++domain) {
@@ -55,7 +98,11 @@ Status evalCommand(const EvalOptions &options) {
                          {"name", data.set.name(domain)},
                          {"held_out", held},
                          {"in_acc", in},
-                         {"out_acc", out}});
+                         {"out_acc", out},
+                         {"in_images", imagesOf(data.splits[domain].in, recipe)},
+                         {"in_split", data.splits[domain].in.size()},
+                         {"out_images", imagesOf(data.splits[domain].out, recipe)},
+                         {"out_split", data.splits[domain].out.size()}});
       if (!options.json) {
         std::string name = concat(domain, "  ", data.set.name(domain), held ? " (held out)" : "");
         printf("%-17s%7.2f%7.2f\n", name.c_str(), 100 * in, 100 * out);

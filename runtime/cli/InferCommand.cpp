@@ -1,4 +1,5 @@
 // moert infer: runs an entry on what the user brings, images as PNG or any tensor as .npy.
+#include "runtime/base/Files.h"
 #include "runtime/base/Nearest.h"
 #include "runtime/cli/Commands.h"
 #include "runtime/data/Npy.h"
@@ -11,6 +12,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <numeric>
 
 namespace moert {
@@ -68,9 +70,14 @@ Result<NpyArray> fromPng(const std::string &path, const std::vector<int64_t> &sh
 // Checks everything but the number of rows, which the file decides.
 Status checkInput(const Named &input, const fb::Port &port, NpyArray &array,
                   const std::vector<int64_t> &shape) {
-  if (array.type != port.type())
+  if (array.type != port.type()) {
+    bool pixels = input.name == "image" && array.type == fb::ElementType::u8;
+    const char *cast = port.type() == fb::ElementType::f32   ? "; save it with .astype(np.float32)"
+                       : port.type() == fb::ElementType::i32 ? "; save it with .astype(np.int32)"
+                                                             : "";
     return invalidInput(input.path, ": expected ", elementName(port.type()), " for input '", input.name,
-                        "', found ", elementName(array.type));
+                        "', found ", elementName(array.type), cast, pixels && *cast ? " / 255" : "");
+  }
   if (array.shape.size() + 1 == shape.size())
     array.shape.insert(array.shape.begin(), 1);
   bool same = array.shape.size() == shape.size() && !array.shape.empty() &&
@@ -83,6 +90,18 @@ Status checkInput(const Named &input, const fb::Port &port, NpyArray &array,
   if (array.shape[0] == 0)
     return invalidInput(input.path, ": expected at least one row, found none");
   return okStatus();
+}
+
+// Training divides pixels by 255: others are read, and mean something else to the model.
+void noteRange(const Named &input, const NpyArray &array) {
+  if (input.name != "image" || array.type != fb::ElementType::f32 || array.bytes.empty())
+    return;
+  auto *values = reinterpret_cast<const float *>(array.bytes.data());
+  auto [least, most] = std::minmax_element(values, values + array.bytes.size() / sizeof(float));
+  if (*least < 0 || *most > 1)
+    fprintf(stderr,
+            "moert: note: %s: expected pixels from 0 to 1, as in training (divided by 255), found %g to %g\n",
+            input.path.c_str(), double(*least), double(*most));
 }
 
 void printTop(const Tensor &scores, int top) {
@@ -117,6 +136,10 @@ Status inferCommand(const InferOptions &options) {
   for (const std::string &argument : options.outputs) {
     MOERT_ASSIGN(Named output, split(argument, "--output"));
     MOERT_TRY(port(*entry->outputs(), output.name, "output").status());
+    if (auto folder = std::filesystem::path(output.path).parent_path();
+        !folder.empty() && !exists(folder.string()))
+      return invalidInput(output.path, ": cannot create: there is no folder ", folder.string(),
+                          "; create it first");
     outputs.push_back(output);
   }
   std::vector<std::pair<Named, NpyArray>> inputs;
@@ -130,6 +153,7 @@ Status inferCommand(const InferOptions &options) {
     if (!inputs.empty() && inputs[0].second.shape[0] != array.shape[0])
       return invalidInput(input.path, ": expected ", inputs[0].second.shape[0], " rows as in ",
                           inputs[0].first.path, ", found ", array.shape[0]);
+    noteRange(input, array);
     inputs.push_back({input, std::move(array)});
   }
   for (const fb::Port *declared : *entry->inputs())
@@ -150,6 +174,8 @@ Status inferCommand(const InferOptions &options) {
                           array.bytes.size());
     std::memcpy(tensor.bytes.data(), array.bytes.data(), array.bytes.size());
   }
+  if (!options.outputFolder.empty())
+    MOERT_TRY(makeFolders(options.outputFolder));
   MOERT_TRY(session->run({.step = 0, .progress = options.progress}));
   if (!options.outputFolder.empty())
     for (const fb::Port *declared : *entry->outputs()) {

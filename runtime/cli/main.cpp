@@ -128,7 +128,8 @@ int main(int argc, char **argv) {
   source->require_option(1);
   infer->add_option("--input", inference.inputs, "name=@file.png or name=@file.npy")->allow_extra_args(false);
   infer->add_option("--output", inference.outputs, "name=@file.npy")->allow_extra_args(false);
-  infer->add_option("--output-folder", inference.outputFolder, "every output as <name>.npy");
+  infer->add_option("--output-folder", inference.outputFolder,
+                    "every output as <name>.npy; made where it is missing");
   infer->add_option("--progress", inference.progress, "step / total steps, where an entry depends on it")
       ->check(CLI::Range(0.0, 1.0));
   infer->add_option("--entry", inference.entry, "default: the first inference entry");

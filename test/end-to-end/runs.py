@@ -255,6 +255,15 @@ class Runs:
         metrics = [json.loads(l) for l in open(self.folder / "whole/metrics.jsonl")]
         score = json.loads((best / "state.json").read_text())
         line = next(m for m in metrics if m.get("step") == score["best_step"] - 1)
+        # What was measured, and over how many images: 200 of 600 a domain, 40 of them out.
+        assert report["step"] == score["best_step"] and all(d["in_images"] == d["in_split"] == 160 and d["out_images"] == 40 for d in domains), report
+        few = [self.moert, "eval", self.program, "--checkpoint", best, "--set", "eval.images=100"]
+        text = self.run(few).stdout
+        assert text.startswith(f"checkpoint {best}, step {score['best_step']}\nimages a split: 100 of 160 in, all 40 out; "
+                               "--set eval.images=0 for all\n"), text
+        domains_few = json.loads(self.run([*few, "--json"]).stdout)["entries"][0]["domains"]
+        assert all((d["in_images"], d["in_split"], d["out_images"]) == (100, 160, 40) for d in domains_few), domains_few
+        assert "images a split: all 160 in, all 40 out\n" in self.run([*few, "--set", "eval.images=0"]).stdout
         assert all(line[f"env{d}_{s}_acc"] == domains[d][f"{s}_acc"] for d in range(3) for s in ("in", "out")), (line, domains)
         pixels = picture(random.Random(9), 7)
         png(self.folder / "seven.png", pixels, SIZE)
@@ -272,6 +281,19 @@ class Runs:
         done = self.run([self.moert, "infer", self.program, "--checkpoint", best, "--input", f"image=@{self.folder}/seven.npy", "--output",
                          f"logits=@{self.folder}/z.npy"])
         assert done.returncode == 0 and (self.folder / "z.npy").read_bytes() == output.read_bytes(), done
+
+        assert not done.stderr, done
+        # Results in a folder that is made; pixels that training never saw are read, with a word.
+        wild = self.npy("wild.npy", "<f4", (1, SIZE, SIZE), b"".join(struct.pack("<f", p) for p in pixels))
+        done = self.run([self.moert, "infer", self.program, "--checkpoint", best, "--input", f"image=@{wild}", "--output-folder",
+                         self.folder / "new/outs"])
+        assert done.returncode == 0 and (self.folder / "new/outs/logits.npy").exists(), done
+        assert f"note: {wild}: expected pixels from 0 to 1, as in training (divided by 255), found " in done.stderr, done
+
+    def npy(self, name, kind, shape, data):
+        header = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+        (self.folder / name).write_bytes(b"\x93NUMPY\x01\0" + struct.pack("<H", len(header)) + header.encode() + data)
+        return self.folder / name
 
     def refusals(self):
         best, train = self.folder / self.reference() / "best", self.command
@@ -295,6 +317,14 @@ class Runs:
         self.refused([*infer, f"image=@{self.folder}/colour.png"], 1, "expected an image of 1 channels, found 3")
         self.refused([*infer, f"imgae=@{self.folder}/small.png"], 1, "did you mean 'image'")
         self.refused([*infer, "image=small.png"], 2, "name=@file")
+        bytes_ = self.npy("bytes.npy", "|u1", (1, SIZE, SIZE), bytes(SIZE * SIZE))
+        self.refused([*infer, f"image=@{bytes_}"], 1, "found u8; save it with .astype(np.float32) / 255")
+        wide = self.npy("wide.npy", "<f8", (1, SIZE, SIZE), bytes(8 * SIZE * SIZE))
+        self.refused([*infer, f"image=@{wide}"], 1, "found f64; save it with .astype(np.float32)")
+        zeros = self.npy("zeros.npy", "<f4", (1, SIZE, SIZE), bytes(4 * SIZE * SIZE))
+        done = self.refused([*infer, f"image=@{zeros}", "--output", f"logits=@{self.folder}/no/l.npy"], 1,
+                            f"{self.folder}/no/l.npy: cannot create: there is no folder {self.folder}/no; create it first")
+        self.refused([self.moert, "eval", self.program, "--checkpoint", best / "model.safetensors"], 1, f"give the folder that it is in: {best}")
         self.refused(train("x", "--set", "train.objective=dann"), 1, "expected erm, which the program was compiled with, found 'dann'")
         self.other_models()
         assert not (self.folder / "x").exists()
