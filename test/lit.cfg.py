@@ -18,6 +18,7 @@ config.environment["PATH"] = os.pathsep.join(
     [os.path.join(build, "bin"), "/usr/lib/llvm-22/bin", os.environ.get("PATH", "")])
 config.substitutions.append(("%root", root))
 config.substitutions.append(("%build", build))
+config.substitutions.append(("%llvm_include", "/usr/lib/llvm-22/include"))
 # The witnesses' environment, made by .ci/install.sh test.
 cache = os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache"))
 config.substitutions.append(("%python", os.path.join(cache, "moe", "venv", "bin", "python")))

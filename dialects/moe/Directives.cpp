@@ -12,22 +12,69 @@ static Location named(OpAsmParser &p, StringRef name, Location loc) {
   return name.empty() || llvm::isDigit(name[0]) ? loc : NameLoc::get(p.getBuilder().getStringAttr(name), loc);
 }
 
+/// What the author has written of the op that is being parsed, on its first line: `linear @fc(%x)`.
+static StringRef written(OpAsmParser &p) {
+  const char *from = p.getNameLoc().getPointer();
+  StringRef text(from, p.getCurrentLocation().getPointer() - from);
+  text = text.take_until([](char c) { return c == '\n'; });
+  return text.take_front(text.find("//")).rtrim();
+}
+
+static SMLoc behind(StringRef text) { return SMLoc::getFromPointer(text.end()); }
+
+/// An op with options ends with them, or goes on with a word: neither '=' nor ',' can follow.
+static ParseResult verifyOptionsEnd(OpAsmParser &p, StringRef op, ArrayRef<StringRef> known) {
+  SMLoc loc = p.getCurrentLocation();
+  char next = *loc.getPointer();
+  if (next != '=' && next != ',')
+    return success();
+  StringRef text = written(p);
+  auto [word, equal] = peekWord(StringRef(loc.getPointer() + 1).ltrim().data());
+  if (next == ',' && equal && llvm::is_contained(known, word))
+    return reportAt(p, loc) << "expected no ',' before the options of '" << op << "': write '" << text << " "
+                            << word << " = ...'";
+  InFlightDiagnostic diag = reportAt(p, loc) << "expected the end of '" << op << "' after '" << text
+                                             << "', found '" << StringRef(&next, 1).str() << "'";
+  if (next == '=' && known.empty())
+    diag << "; '" << op << "' has no options, so write the value alone";
+  else if (next == '=')
+    diag << "; the options of '" << op << "' are: " << llvm::join(known, ", ");
+  if (p.getResultName(0).first.empty())
+    diag << "; and name its value: '%name = " << op << " ...'";
+  return diag;
+}
+
 static ParseResult options(OpAsmParser &p, OperationState &state, StringRef keys, bool comma,
                            std::optional<Unresolved> *operand) {
   state.location = named(p, p.getResultName(0).first, state.location);
-  SmallVector<StringRef> known, flags;
+  SmallVector<StringRef> known, flags, needed;
   keys.split(known, ", ", -1, false);
   if (operand)
     known.push_back("keys");
   for (StringRef &key : known)
     if (key.consume_back("?"))
       flags.push_back(key);
+    else if (key.consume_back("!"))
+      needed.push_back(key);
+  StringRef op = state.name.stripDialect();
+  auto end = [&](bool any) -> ParseResult {
+    SMLoc loc = p.getCurrentLocation();
+    auto [next, given] = peekWord(loc.getPointer());
+    if (llvm::is_contained(flags, next) || ((any || given) && llvm::is_contained(known, next)))
+      return reportAt(p, loc) << "expected ',' before option '" << next << "'";
+    if (failed(verifyOptionsEnd(p, op, known)))
+      return failure();
+    for (StringRef key : needed)
+      if (!state.attributes.get(key))
+        return reportAt(p, behind(written(p))) << "'" << op << "' needs option '" << key << "': write '"
+                                               << written(p) << (any ? ", " : " ") << key << " = ...'";
+    return success();
+  };
   auto [word, equal] = peekWord(p.getCurrentLocation().getPointer());
   bool begins =
       comma ? succeeded(p.parseOptionalComma()) : (equal && !word.empty()) || llvm::is_contained(flags, word);
   if (!begins)
-    return success();
-  StringRef op = state.name.stripDialect();
+    return end(false);
   do {
     SMLoc loc = p.getCurrentLocation();
     StringRef key;
@@ -55,11 +102,7 @@ static ParseResult options(OpAsmParser &p, OperationState &state, StringRef keys
       return failure();
     state.addAttribute(key, given);
   } while (succeeded(p.parseOptionalComma()));
-  SMLoc loc = p.getCurrentLocation();
-  StringRef next = peekWord(loc.getPointer()).first;
-  if (llvm::is_contained(known, next))
-    return reportAt(p, loc) << "expected ',' before option '" << next << "'";
-  return success();
+  return end(true);
 }
 
 ParseResult moe::parseOptions(OpAsmParser &p, OperationState &state, StringRef keys) {
@@ -75,14 +118,21 @@ void moe::printOptionList(OpAsmPrinter &p, Operation *op, StringRef keys, bool c
   SmallVector<StringRef> known;
   keys.split(known, ", ", -1, false);
   for (StringRef key : known)
-    if (Attribute value = op->getAttr(key.rtrim('?'))) {
-      p << (comma ? ", " : " ") << key.rtrim('?');
+    if (Attribute value = op->getAttr(key.rtrim("?!"))) {
+      p << (comma ? ", " : " ") << key.rtrim("?!");
       comma = true;
       if (auto expr = dyn_cast<ExprAttr>(value)) {
         p << " = ";
         expr.print(p);
       }
     }
+}
+
+ParseResult moe::parseClause(OpAsmParser &p, StringRef word) {
+  if (succeeded(p.parseOptionalKeyword(word)))
+    return success();
+  StringRef text = written(p);
+  return reportAt(p, behind(text)) << "expected '" << word << "': write '" << text << " " << word << " ...'";
 }
 
 ParseResult moe::parsePath(OpAsmParser &p, StringAttr &path, StringAttr &mode) {
@@ -106,8 +156,11 @@ void moe::printPath(OpAsmPrinter &p, Operation *, StringAttr path, StringAttr mo
 
 ParseResult moe::parseWord(OpAsmParser &p, StringAttr &word) {
   StringRef text;
-  if (p.parseKeyword(&text))
-    return failure();
+  // The next op is no word, though line breaks mean nothing: a word is not followed by `%` or `@`.
+  const char *at = p.getCurrentLocation().getPointer();
+  char after = *StringRef(at + peekWord(at).first.size()).ltrim(' ').data();
+  if (after == '%' || after == '@' || failed(p.parseOptionalKeyword(&text)))
+    return reportAt(p, behind(written(p))) << "expected a word after '" << written(p) << "'";
   word = p.getBuilder().getStringAttr(text);
   return success();
 }

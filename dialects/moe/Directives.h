@@ -8,8 +8,9 @@
 namespace moe {
 using Unresolved = mlir::OpAsmParser::UnresolvedOperand;
 
-/// `key = value` and flags (`key?` in `keys`), in any order. Without a leading comma they begin with a word
-/// before '=' (no op does) or with one of this op's flags. Gives the op its author's %name as location.
+/// `key = value`, needed (`key!` in `keys`) or not, and flags (`key?`), in any order. Without a leading comma
+/// they begin with a word before '=' (no op does) or with one of this op's flags. Gives the op its author's
+/// %name as location.
 mlir::ParseResult parseOptions(mlir::OpAsmParser &p, mlir::OperationState &state, llvm::StringRef keys);
 mlir::ParseResult parseKeysOptions(mlir::OpAsmParser &p, std::optional<Unresolved> &keys,
                                    mlir::OperationState &state, llvm::StringRef names);
@@ -25,6 +26,10 @@ void printKeysOptions(mlir::OpAsmPrinter &p, mlir::Operation *op, mlir::Value ke
     p << ", keys = " << keys;
   printOptionList(p, op, names, true);
 }
+
+/// A word that an op needs, such as `to`.
+mlir::ParseResult parseClause(mlir::OpAsmParser &p, llvm::StringRef word);
+inline void printClause(mlir::OpAsmPrinter &p, mlir::Operation *, llvm::StringRef word) { p << word; }
 
 /// `@name`, `shared @name`, `frozen @name`.
 mlir::ParseResult parsePath(mlir::OpAsmParser &p, mlir::StringAttr &path, mlir::StringAttr &mode);

@@ -1,6 +1,7 @@
 // Evaluates the language's expressions. Sizes are 64-bit integers: overflow, a division that is not exact and
 // a division by zero are errors that show the numbers, never a wrapped or rounded size.
 #include "dialects/moe/Env.h"
+#include "dialects/moe/Nearest.h"
 #include "llvm/Support/MathExtras.h"
 #include <charconv>
 #include <cmath>
@@ -8,14 +9,24 @@
 using namespace mlir;
 using namespace moe;
 
+std::string moe::numberText(double number) {
+  char buffer[40];
+  return std::string(buffer, std::to_chars(buffer, buffer + sizeof buffer, number).ptr);
+}
+
 std::string Binding::str() const {
   if (auto *size = std::get_if<int64_t>(&is))
     return std::to_string(*size);
-  if (auto *number = std::get_if<double>(&is)) {
-    char buffer[40];
-    return std::string(buffer, std::to_chars(buffer, buffer + sizeof buffer, *number).ptr);
-  }
+  if (auto *number = std::get_if<double>(&is))
+    return numberText(*number);
   return "@" + std::get<std::shared_ptr<Closure>>(is)->layer.getSymName().str();
+}
+
+static SmallVector<StringRef> layerNames(Operation *scope) {
+  SmallVector<StringRef> names;
+  for (LayerOp layer : scope->getRegion(0).getOps<LayerOp>())
+    names.push_back(layer.getSymName());
+  return names;
 }
 
 static const char *sign(ExprKind kind) {
@@ -146,8 +157,8 @@ FailureOr<double> Env::number(Operation *at, ExprAttr e) const {
                   : e.getKind() == ExprKind::Div ? *a / *b
                                                  : std::fmod(*a, *b);
   if (!std::isfinite(result))
-    return at->emitError() << "expected a finite number, found " << *a << " " << sign(e.getKind()) << " "
-                           << *b << " in '" << e.str() << "'";
+    return at->emitError() << "expected a finite number, found " << numberText(*a) << " " << sign(e.getKind())
+                           << " " << numberText(*b) << " in '" << e.str() << "'";
   return result;
 }
 
@@ -165,7 +176,8 @@ FailureOr<std::shared_ptr<Closure>> Env::layer(Operation *at, ExprAttr e) const 
     closure->layer =
         SymbolTable::lookupNearestSymbolFrom<LayerOp>(scope, StringAttr::get(at->getContext(), e.getText()));
     if (!closure->layer)
-      return at->emitError() << "unknown layer '@" << e.getText() << "'";
+      return at->emitError() << "unknown layer '@" << e.getText() << "'"
+                             << didYouMean(e.getText(), layerNames(scope));
   }
   for (Attribute a : e.getArgs().drop_front()) {
     auto arg = cast<ExprAttr>(a);

@@ -9,6 +9,9 @@
 namespace moe {
 struct Closure;
 
+/// The shortest text that reads back as the same number: 1.5.
+std::string numberText(double number);
+
 /// A parameter's value. A layer keeps the arguments that it was given where it was named.
 struct Binding {
   std::variant<int64_t, double, std::shared_ptr<Closure>> is;

@@ -223,7 +223,7 @@ static FailureOr<double> epsilon(Expander &in, Operation *op, ExprAttr e) {
     return 1e-5;
   FailureOr<double> eps = in.env().number(op, e);
   if (succeeded(eps) && !(*eps > 0))
-    return op->emitError() << "expected 'eps' above 0, found " << *eps;
+    return op->emitError() << "expected 'eps' above 0, found " << numberText(*eps);
   return eps;
 }
 

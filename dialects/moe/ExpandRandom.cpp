@@ -10,7 +10,7 @@ static FailureOr<double> probability(Expander &in, Operation *op, ExprAttr e, bo
   FailureOr<double> rate = in.env().number(op, e);
   if (succeeded(rate) && !(*rate >= 0 && (one ? *rate <= 1 : *rate < 1)))
     return op->emitError() << "expected a probability from 0 to " << (one ? "1" : "less than 1") << ", found "
-                           << *rate;
+                           << numberText(*rate);
   return rate;
 }
 
@@ -116,7 +116,8 @@ LogicalResult UniformOp::expand(Expander &in) {
   if (failed(low) || failed(high) || failed(extents))
     return failure();
   if (!(*low < *high))
-    return emitError() << "expected a low end below the high end, found " << *low << " and " << *high;
+    return emitError() << "expected a low end below the high end, found " << numberText(*low) << " and "
+                       << numberText(*high);
   OpBuilder &b = in.builder;
   Location loc = in.loc(*this);
   Value value;

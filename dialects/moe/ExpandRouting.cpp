@@ -35,7 +35,7 @@ static FailureOr<Value> distanceScores(Expander &in, RouteOp op, const Tensor &x
     if (failed(given))
       return failure();
     if (!(*given > 0))
-      return op.emitError() << "expected 'eps' above 0, found " << *given;
+      return op.emitError() << "expected 'eps' above 0, found " << numberText(*given);
     eps = *given;
   }
   OpBuilder &b = in.builder;
@@ -216,7 +216,7 @@ LogicalResult HyperOp::expand(Expander &in) {
       if (failed(gain))
         return failure();
       if (!(*gain > 0))
-        return emitError() << "expected a gain above 0, found " << *gain;
+        return emitError() << "expected a gain above 0, found " << numberText(*gain);
       bundle->gain = *gain;
     }
   }

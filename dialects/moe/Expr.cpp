@@ -272,7 +272,8 @@ ParamAttr moe::parseParam(AsmParser &p) {
     loc = p.getCurrentLocation();
     if (succeeded(p.parseOptionalColon()) && (failed(p.parseOptionalKeyword(&kind)) || kind != "number"))
       return reportAt(p, loc)
-                 << "expected ': number'; a parameter without it is a size, and a layer is written '@name'",
+                 << "expected ': number'; a parameter without it is a size, and a layer is written '@" << name
+                 << "'",
              ParamAttr();
   }
   Attribute fallback;

@@ -3,6 +3,7 @@
 #include "dialects/moe/Directives.h"
 #include "dialects/moe/Nearest.h"
 #include "mlir/IR/DialectImplementation.h"
+#include "llvm/ADT/StringSwitch.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
@@ -62,14 +63,40 @@ void MoeDialect::printAttribute(Attribute attribute, DialectAsmPrinter &p) const
   });
 }
 
+/// What other libraries call an op of this language, or its nearest relative.
+static StringRef nameElsewhere(StringRef word) {
+  return llvm::StringSwitch<StringRef>(word)
+      .Cases({"avg_pool", "average_pool", "avg_pool2d", "avgpool"}, "mean_pool")
+      .Cases({"max_pool2d", "maxpool"}, "max_pool")
+      .Cases({"dense", "fc"}, "linear")
+      .Cases({"conv2d", "convolution"}, "conv")
+      .Cases({"batch_norm", "batchnorm", "batch_norm2d", "instance_norm"}, "group_norm")
+      .Cases({"multiply", "times"}, "mul")
+      .Cases({"cat", "concatenate"}, "concat")
+      .Case("view", "reshape")
+      .Case("permute", "transpose")
+      .Case("swish", "silu")
+      .Cases({"avg", "average"}, "mean")
+      .Default("");
+}
+
 /// A ParseOpHook does not own what it refers to, so this is a function, not a lambda with captures.
 static ParseResult reportUnknown(OpAsmParser &p, OperationState &state) {
+  StringRef word = state.name.stripDialect();
+  // Line breaks mean nothing, so an option at a place where none is read looks like the next op.
+  if (peekWord(p.getNameLoc().getPointer()).second)
+    return reportAt(p, p.getNameLoc())
+           << "expected an op, found '" << word
+           << " = ...'; a value's name begins with '%', and options stand right behind an op's values";
   SmallVector<StringRef> words;
   for (RegisteredOperationName op : p.getContext()->getRegisteredOperations())
     if (op.getDialectNamespace() == "moe")
       words.push_back(op.stripDialect());
-  StringRef word = state.name.stripDialect();
-  return reportAt(p, p.getNameLoc()) << "unknown op '" << word << "'" << didYouMean(word, words);
+  std::string near = didYouMean(word, words);
+  if (StringRef other = nameElsewhere(word); !other.empty())
+    near = (" (did you mean '" + other + "'?)").str();
+  return reportAt(p, p.getNameLoc()) << "unknown op '" << word << "'" << near
+                                     << "; docs/ops.md lists all there are";
 }
 
 std::optional<Dialect::ParseOpHook> MoeDialect::getParseOperationHook(StringRef) const {

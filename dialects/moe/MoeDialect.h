@@ -11,7 +11,9 @@
 
 namespace moe {
 class Expander;
-}
+/// Reports that an op is read but not compiled.
+llvm::LogicalResult reportUnsupported(mlir::Operation *op);
+} // namespace moe
 
 #include "dialects/moe/MoeDialect.h.inc"
 #define GET_TYPEDEF_CLASSES

@@ -1,5 +1,6 @@
-// Classes of ops. A format ends with the `options` directive, which reads `key = value` and flags (`key?`) in any order
-// and gives the op its author's %name as location.
+// Classes of ops. A format ends with the `options` directive, which reads `key = value` (`key!` is needed) and flags
+// (`key?`) in any order and gives the op its author's %name as location. docs/ops.md is made of the formats, summaries and
+// descriptions.
 #ifndef MOE_OP_BASE_TD
 #define MOE_OP_BASE_TD
 include "mlir/IR/OpAsmInterface.td"
@@ -8,6 +9,8 @@ include "dialects/moe/MoeDialect.td"
 include "dialects/moe/MoeInterfaces.td"
 
 class Moe_Options<string keys> { string s = " `` custom<Options>(prop-dict, \"MOE_KEYS(" # keys # ")\") "; }
+// A word that the op needs: its absence is reported where it belongs.
+class Moe_Clause<string word> { string s = " custom<Clause>(\"MOE_KEYS(" # word # ")\") "; }
 defvar Expands = DeclareOpInterfaceMethods<Moe_ExpandInterface>;
 
 class Moe_Op<string name, dag args, string format, list<Trait> traits = []>
@@ -15,6 +18,10 @@ class Moe_Op<string name, dag args, string format, list<Trait> traits = []>
   let arguments = args;
   let results = (outs Moe_Value:$y);
   let assemblyFormat = format # " attr-dict";
+  // An op that is only read parses and verifies, and says at elaboration that it is not supported.
+  bit compiled = 1;
+  let extraClassDefinition = !if(compiled, "",
+    "::llvm::LogicalResult $cppClass::expand(::moe::Expander &) { return ::moe::reportUnsupported(*this); }");
 }
 
 // An op that owns no parameters.
@@ -29,7 +36,6 @@ class Moe_Owner<string name, dag args, string before, string keys = "", string a
 // An op without a result.
 class Moe_Effect<string name, dag args, string format> : Moe_Op<name, args, format> { let results = (outs); }
 
-// An op of a step's text (an objective): it parses and verifies, and says at elaboration that it is not supported.
 class Moe_Unary<string name, string what> : Moe_Plain<name, (ins Moe_Value:$x), "$x"> { let summary = what; }
 class Moe_Binary<string name, string what> : Moe_Plain<name, (ins Moe_Value:$a, Moe_Value:$b), "$a `,` $b"> {
   let summary = what;
@@ -37,10 +43,5 @@ class Moe_Binary<string name, string what> : Moe_Plain<name, (ins Moe_Value:$a, 
 class Moe_Reduce<string name, string what>
     : Moe_Plain<name, (ins Moe_Value:$x, OptionalAttr<Moe_Expr>:$axes), "$x (`over` $axes^)?"> {
   let summary = what;
-  let description = [{
-    `over pixels` (the last two axes of an image), `over features` (the last axis), `over experts`, `over 0` or
-    `over [0, 2]` (axes of a sample, the batch not counted; negative ones count from the end). Without `over`, all
-    axes of a sample: a number a sample remains. `over rows` and `over domains` belong to objectives.
-  }];
 }
 #endif

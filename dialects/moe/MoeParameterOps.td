@@ -6,43 +6,53 @@ include "dialects/moe/MoeOpBase.td"
 
 def Moe_LinearOp : Moe_Owner<"linear",
     (ins Moe_Value:$x, Moe_Expr:$to, OptionalAttr<Moe_Expr>:$init, OptionalAttr<Moe_Expr>:$init_bias, UnitAttr:$no_bias),
-    "`(` $x `)` `to` $to (`init` $init^ (`,` $init_bias^)?)?", "no_bias?"> {
+    "`(` $x `)`" # Moe_Clause<"to">.s # "$to (`init` $init^ (`,` $init_bias^)?)?", "no_bias?"> {
   let summary = "y = x W^T + b on the last axis";
   let description = [{
-    Owns `weight` [to, features] and, unless `no_bias`, `bias` [to]. Initial values: `init` of the op, else the model's
-    `default linear`, else torch's (uniform within 1/sqrt(features), both). Rules: `zeros`, `ones`, `constant(c)`,
-    `uniform(low, high)`, `normal(deviation)`, `trunc_normal(deviation)`, `fan_in(gain)` (uniform with variance gain /
-    fan-in).
+    Owns `weight` [to, features] and, unless `no_bias`, `bias` [to]. Initial values: `init` of the op (the rule of `weight`,
+    then that of `bias`), else the model's `default linear`, else torch's (uniform within 1 / sqrt(features), both). Rules:
+    `zeros`, `ones`, `constant(c)`, `uniform(low, high)`, `normal(deviation)`, `trunc_normal(deviation)` (within two
+    deviations), `fan_in(gain)` (uniform with variance gain / fan-in; linear's fan-in is features).
   }];
 }
 def Moe_ConvOp : Moe_Owner<"conv",
     (ins Moe_Value:$x, OptionalAttr<Moe_Expr>:$kernel, OptionalAttr<Moe_Expr>:$stride, OptionalAttr<Moe_Expr>:$pad,
      UnitAttr:$no_bias, Moe_Expr:$to, OptionalAttr<Moe_Expr>:$init, OptionalAttr<Moe_Expr>:$init_bias),
-    "`(` $x `)`", "kernel, stride, pad, no_bias?", "`to` $to (`init` $init^ (`,` $init_bias^)?)?"> {
-  let summary = "2-D convolution (cross-correlation) of an image";
+    "`(` $x `)`", "kernel, stride, pad, no_bias?", Moe_Clause<"to">.s # "$to (`init` $init^ (`,` $init_bias^)?)?"> {
+  let summary = "2-D convolution (cross-correlation) of an image: [channels, h, w] to [to, oh, ow]";
   let description = [{
     Owns `weight` [to, channels, kernel, kernel] and, unless `no_bias`, `bias` [to]. `kernel` is 3, `stride` 1 and `pad`
-    (kernel - 1) / 2 unless given. Initial values as linear's, with fan-in channels * kernel * kernel.
+    (kernel - 1) / 2 (zeros on each side) unless given; oh = (h + 2 pad - kernel) / stride + 1, rounded down. Initial values
+    as linear's, from `default conv` and with fan-in channels * kernel * kernel.
   }];
 }
-def Moe_PatchesOp : Moe_Owner<"patches", (ins Moe_Value:$x, Moe_Expr:$size, Moe_Expr:$to), "`(` $x `)`", "size", "`to` $to"> {
+def Moe_PatchesOp : Moe_Owner<"patches", (ins Moe_Value:$x, Moe_Expr:$size, Moe_Expr:$to), "`(` $x `)`", "size!",
+                              Moe_Clause<"to">.s # "$to"> {
   let summary = "cuts an image into square patches and embeds each linearly: [channels, h, w] to [patches, to]";
-  let description = "Owns `proj.weight` [to, channels, size, size] and `proj.bias` [to], timm's keys.";
+  let description = [{
+    Owns `proj.weight` [to, channels, size, size] and `proj.bias` [to], timm's keys; initial values are torch's. `size`
+    divides h and w.
+  }];
 }
 def Moe_LayerNormOp : Moe_Owner<"layer_norm", (ins Moe_Value:$x, OptionalAttr<Moe_Expr>:$eps), "`(` $x `)`", "eps"> {
-  let summary = "normalises the last axis; owns `weight` and `bias`";
-  let description = "`eps` is 1e-5 unless given.";
+  let summary = "normalises the last axis";
+  let description = "Owns `weight` [features], ones at first, and `bias` [features], zeros. `eps` is 1e-5 unless given.";
 }
 def Moe_GroupNormOp : Moe_Owner<"group_norm", (ins Moe_Value:$x, Moe_Expr:$groups, OptionalAttr<Moe_Expr>:$eps), "`(` $x `)`",
-                                "groups, eps"> {
-  let summary = "normalises groups of channels of an image; owns `weight` and `bias` [channels]";
-  let description = "`groups` divides the channels. `eps` is 1e-5 unless given.";
+                                "groups!, eps"> {
+  let summary = "normalises groups of channels of an image";
+  let description = [{
+    Owns `weight` [channels], ones at first, and `bias` [channels], zeros. `groups` divides the channels. `eps` is 1e-5
+    unless given. No op normalises over the batch.
+  }];
 }
-def Moe_AttentionOp : Moe_Owner<"attention", (ins Moe_Value:$x, Moe_Expr:$heads), "`(` $x `)`", "heads"> {
+def Moe_AttentionOp : Moe_Owner<"attention", (ins Moe_Value:$x, Moe_Expr:$heads), "`(` $x `)`", "heads!"> {
   let summary = "multi-head self-attention over tokens; owns `qkv` and `proj`, timm's keys";
+  let compiled = 0;
 }
 def Moe_ParamOp : Moe_Owner<"param", (ins Moe_Expr:$shape, Moe_Expr:$init), "$shape $init"> {
   let summary = "a free parameter: `param @keys [experts, vec] normal(1.0)`";
+  let description = "Owns the tensor of that name and shape; rules as linear's, but `fan_in`.";
 }
 
 class Moe_Applies<string name, dag args, string format, string keys = "">
@@ -50,13 +60,14 @@ class Moe_Applies<string name, dag args, string format, string keys = "">
   let results = (outs Variadic<Moe_Value>:$y);
 }
 def Moe_ApplyOp : Moe_Applies<"apply", (ins Variadic<Moe_Value>:$x, Moe_Expr:$layer, Optional<Moe_Value>:$weights),
-                              "`(` $x `)` `layer` $layer (`weights` $weights^)?"> {
-  let summary = "applies a layer under a name";
+                              "`(` $x `)`" # Moe_Clause<"layer">.s # "$layer (`weights` $weights^)?"> {
+  let summary = "applies a layer under a name: `apply @mlp(%x) layer @Mlp<8, 32>`";
+  let description = "The layer's parameters are named `mlp.<name>`. `weights` (one set a sample) is not compiled yet.";
 }
 def Moe_ChainOp : Moe_Owner<"chain",
     (ins Moe_Value:$x, Moe_Expr:$list, OptionalAttr<StrAttr>:$ramp, OptionalAttr<Moe_Expr>:$first,
      OptionalAttr<Moe_Expr>:$last),
-    "`(` $x `)` $list (`ramp` custom<Word>($ramp)^ `from` $first `to` $last)?"> {
+    "`(` $x `)` $list (`ramp` custom<Word>($ramp)^" # Moe_Clause<"from">.s # "$first" # Moe_Clause<"to">.s # "$last)?"> {
   let summary = "a stack of layers, each on the result of the one before";
   let description = [{
     `chain @blocks(%x) [@A<64>, 2 * @B, n * [@A<8>, @B]]`. The layers are named `blocks.0`, `blocks.1`, ... Counts are size

@@ -5,6 +5,7 @@ include "dialects/moe/MoeOpBase.td"
 
 class Moe_Body<string name, dag args, string format, list<Trait> traits = []>
     : Op<Moe_Dialect, name, traits # [OpAsmOpInterface, NoTerminator, SingleBlock]> {
+  bit compiled = 1;
   let arguments = args;
   let regions = (region AnyRegion:$body);
   let assemblyFormat = format # " attr-dict-with-keyword";
@@ -16,32 +17,32 @@ def Moe_LayerOp : Moe_Body<"layer", (ins SymbolNameAttr:$sym_name, Moe_Params:$p
     "$sym_name `` custom<Params>($params) `` custom<Body>($body)", [Symbol, IsolatedFromAbove]> {
   let summary = "a layer: a body over values, with sizes, numbers and layers as parameters";
   let description = [{
-    ```mlir
-    moe.layer @Mlp<dim, hidden, drop: number = 0.0>(%x) {
-      %up   = linear @fc1(%x) to hidden
-      %act  = gelu %up
-      %kept = dropout %act, drop
-      %down = linear @fc2(%kept) to dim
-      yield %down
-    }
-    ```
     It is used by name in `apply`, `chain`, `experts` and `hyper`; the parameters of its ops are named by the path of
-    names that leads to them. Without braces it is a declaration of a layer in another file.
+    names that leads to them. `<dim, hidden = 64, drop: number = 0.0, @ffn = @Mlp<dim>>` are two sizes, a number and a
+    layer; those with a default may be left out by who uses the layer. Without braces it is a declaration of a layer in
+    another file.
   }];
 }
 
 def Moe_ModelOp : Moe_Body<"model", (ins SymbolNameAttr:$sym_name, Moe_Params:$params, Moe_Inputs:$inputs),
     "$sym_name `` custom<Params>($params) `` custom<Signature>($inputs, $body)", [Symbol, IsolatedFromAbove]> {
   let summary = "a model: typed inputs, parameters with defaults, a body that ends with `return`, then entries";
+  let description = [{
+    Inputs are `image[channels, height, width]`, `vector[length]` or `index` (not compiled yet). Parameters are written as a
+    layer's, and each has a default: `moe.model @net<classes = 10, drop: number = 0.1, @head = @Mlp<64>>(%image: image[1,
+    28, 28])`.
+  }];
 }
 
 def Moe_ObjectiveOp : Moe_Body<"objective", (ins SymbolNameAttr:$sym_name, Moe_Params:$params),
     "$sym_name `` custom<Params>($params) `` custom<Body>($body)", [Symbol, IsolatedFromAbove]> {
   let summary = "the text of one training step";
+  let compiled = 0;
 }
 
 def Moe_EntryOp : Moe_Body<"entry", (ins SymbolNameAttr:$sym_name), "$sym_name $body"> {
   let summary = "another way to run the model for inference: the model's body plus its own";
+  let compiled = 0;
 }
 
 def Moe_YieldOp : Moe_Effect<"yield", (ins Variadic<Moe_Value>:$values), "$values"> {
@@ -53,6 +54,7 @@ def Moe_ReturnOp : Moe_Effect<"return", (ins Variadic<Moe_Value>:$values, StrArr
 }
 def Moe_ExposeOp : Moe_Effect<"expose", (ins SymbolNameAttr:$label, Moe_Value:$x), "$label $x"> {
   let summary = "makes an inner value available to objectives and reports";
+  let description = "Of a routing, the gates.";
 }
 def Moe_AuxOp : Moe_Effect<"aux", (ins SymbolNameAttr:$label, OptionalAttr<StrAttr>:$rule, Moe_Value:$x, Moe_Exprs:$args),
                            "$label (custom<OptionalWord>($rule)^)? $x `,` custom<Exprs>($args)"> {
@@ -60,27 +62,32 @@ def Moe_AuxOp : Moe_Effect<"aux", (ins SymbolNameAttr:$label, OptionalAttr<StrAt
   let description = [{
     `aux @entropy entropy %route, weight`: the mean entropy of the gates. `aux @balance balance_kl %route, weight`: the
     divergence of the mean gates from uniform, KL(mean p || 1/K) (HMOE, equation 4). `aux @x cross_entropy %logits, label,
-    weight`: cross entropy with `label` or `domain`; of a routing, from its scores. `aux @x importance_load %route,
-    weight`: Tutel's. `aux @x %value, weight`: the mean of a number a sample, or a number. The weight may hold
-    `ramp(from, to, until = 0.5)`, linear in the training's progress; its constant factor is the default of the recipe key
-    `aux.<path>`. A weight that is zero at compile time removes the loss and all that only it used.
+    weight`: the mean cross entropy with `label` or `domain`, -1 left out; of a routing, from its scores. `aux @x
+    importance_load %route, weight`: Tutel's, not compiled yet. `aux @x %value, weight`: the mean of a number a sample, or a
+    number. The weight is a number, a `ramp(from, to, until = 0.5)`, linear in the training's progress (`until` is 1 unless
+    given), or products of them; its constant factor is the default of the recipe key `aux.<path>`. A weight that is
+    zero at compile time removes the loss and all that only it used.
   }];
 }
 def Moe_DefaultOp : Moe_Effect<"default", (ins StrAttr:$op, Moe_Expr:$weight, OptionalAttr<Moe_Expr>:$bias),
                                "custom<Word>($op) $weight (`,` $bias^)?"> {
   let summary = "the initial values of ops of a kind in this model: `default linear trunc_normal(0.02), zeros`";
+  let description = "`linear` or `conv`: the rule of `weight`, then that of `bias` (torch's unless given).";
 }
 def Moe_UpdateOp : Moe_Effect<"update", (ins StrAttr:$group, Moe_Value:$loss, OptionalAttr<Moe_Expr>:$reset,
                                          OptionalAttr<Moe_Expr>:$when, OptionalAttr<Moe_Expr>:$is),
     "custom<Word>($group) `by` $loss (`reset_at` $reset^)? (`when` custom<Condition>($when, $is)^)?"> {
   let summary = "ends an objective: updates a group of parameters by the gradient of a loss";
+  let compiled = 0;
 }
 def Moe_CallOp : Moe_Plain<"call", (ins StrAttr:$callee, Variadic<Moe_Value>:$x),
                            "custom<Word>($callee) `` `(` $x `)`"> {
   let summary = "the model, called by an objective";
+  let compiled = 0;
 }
 def Moe_SwitchOp : Moe_Plain<"switch", (ins Moe_Expr:$on, Moe_Expr:$before, Moe_Expr:$at, Moe_Expr:$after),
                              "$on `,` $before `,` `at` $at `,` $after"> {
   let summary = "a number that changes at a step: `switch step, 1.0, at anneal, lambda`";
+  let compiled = 0;
 }
 #endif

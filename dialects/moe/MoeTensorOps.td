@@ -24,61 +24,77 @@ def Moe_DivOp : Moe_Binary<"div", "a / b, repeated as in add">;
 def Moe_MatmulOp : Moe_Binary<"matmul", "the matrix product of the last two axes">;
 def Moe_PrependOp : Moe_Binary<"prepend", "a before b along the token axis; a may be shared by all samples">;
 def Moe_CrossEntropyOp : Moe_Plain<"cross_entropy", (ins Moe_Value:$a, Moe_Value:$b), "$a `,` $b"> {
-  let summary = "cross entropy of each row, in an objective";
+  let summary = "cross entropy of each row, in an objective; a model has `aux @x cross_entropy`";
+  let compiled = 0;
 }
 
-def Moe_MeanOp : Moe_Reduce<"mean", "the mean">;
-def Moe_SumOp : Moe_Reduce<"sum", "the sum">;
-def Moe_VarianceOp : Moe_Reduce<"variance", "the mean squared distance from the mean">;
-def Moe_MaxOp : Moe_Reduce<"max", "the largest">;
+def Moe_MeanOp : Moe_Reduce<"mean", "the mean over axes"> {
+  let description = [{
+    `over pixels` (the last two axes of an image), `over features` (the last axis), `over tokens` (the first), `over
+    experts`, `over 0` or `over [0, 2]` (axes of a sample, the batch not counted; negative ones count from the end). Without
+    `over`, all axes of a sample: one number a sample remains, so the mean of each channel is `mean %maps over pixels`.
+    `over rows` and `over domains` belong to objectives.
+  }];
+}
+def Moe_SumOp : Moe_Reduce<"sum", "the sum, over axes as mean's">;
+def Moe_VarianceOp : Moe_Reduce<"variance", "the mean squared distance from the mean, over axes as mean's">;
+def Moe_MaxOp : Moe_Reduce<"max", "the largest, over axes as mean's">;
 
 def Moe_ConcatOp : Moe_Plain<"concat", (ins Variadic<Moe_Value>:$x, OptionalAttr<Moe_Expr>:$axis), "$x", "axis"> {
   let summary = "values one after the other along an axis, the last unless given";
 }
 def Moe_SliceOp : Moe_Plain<"slice",
     (ins Moe_Value:$x, OptionalAttr<Moe_Expr>:$axis, Moe_Expr:$start, Moe_Expr:$size, OptionalAttr<Moe_Expr>:$step), "$x",
-    "axis, start, size, step"> {
-  let summary = "`size` elements from `start` along an axis (the last unless given), each `step`th";
+    "axis, start!, size!, step"> {
+  let summary = "`size` elements from `start` along an axis, each `step`th";
+  let description = "`axis` is the last and `step` 1 unless given.";
 }
-def Moe_ReshapeOp : Moe_Plain<"reshape", (ins Moe_Value:$x, Moe_Expr:$shape), "$x `to` $shape"> {
+def Moe_ReshapeOp : Moe_Plain<"reshape", (ins Moe_Value:$x, Moe_Expr:$shape), "$x" # Moe_Clause<"to">.s # "$shape"> {
   let summary = "the same elements in another shape: `reshape %x to [4, dim / 4]`";
 }
-def Moe_TransposeOp : Moe_Plain<"transpose", (ins Moe_Value:$x, Moe_Expr:$order), "$x `to` $order"> {
+def Moe_TransposeOp : Moe_Plain<"transpose", (ins Moe_Value:$x, Moe_Expr:$order), "$x" # Moe_Clause<"to">.s # "$order"> {
   let summary = "axes in another order: `transpose %x to [1, 0]`";
 }
-def Moe_TakeOp : Moe_Plain<"take", (ins Moe_Value:$x, Moe_Expr:$token), "$x", "token"> {
-  let summary = "one token: element `token` of the first axis of a sample";
+def Moe_TakeOp : Moe_Plain<"take", (ins Moe_Value:$x, Moe_Expr:$token), "$x", "token!"> {
+  let summary = "one token: element `token` of the first axis of a sample; a negative one counts from the end";
 }
 def Moe_WhereOp : Moe_Plain<"where", (ins Moe_Value:$mask, Moe_Value:$a, Moe_Value:$b), "$mask `,` $a `,` $b"> {
   let summary = "a where mask is not 0, else b";
 }
 def Moe_UnfoldOp : Moe_Plain<"unfold",
     (ins Moe_Value:$x, Moe_Expr:$kernel, OptionalAttr<Moe_Expr>:$stride, OptionalAttr<Moe_Expr>:$pad), "$x",
-    "kernel, stride, pad"> {
+    "kernel!, stride, pad"> {
   let summary = "windows of an image as axes: [c, h, w] to [c, oh, ow, kernel, kernel]";
+  let description = "`stride` is 1 and `pad` 0 (zeros) unless given; sizes as conv's.";
 }
 class Moe_Pool<string name, string what>
     : Moe_Plain<name, (ins Moe_Value:$x, Moe_Expr:$kernel, OptionalAttr<Moe_Expr>:$stride, OptionalAttr<Moe_Expr>:$pad), "$x",
-                "kernel, stride, pad"> {
+                "kernel!, stride, pad"> {
   let summary = what;
+  let description = "`stride` is the kernel and `pad` 0 unless given; sizes as conv's.";
 }
-def Moe_MaxPoolOp : Moe_Pool<"max_pool", "the largest of each window; `stride` is the kernel and `pad` 0 unless given">;
-def Moe_MeanPoolOp : Moe_Pool<"mean_pool", "the mean of each window, padding included; `stride` is the kernel unless given">;
+def Moe_MaxPoolOp : Moe_Pool<"max_pool", "the largest of each window of an image, padding left out">;
+def Moe_MeanPoolOp : Moe_Pool<"mean_pool", "the mean of each window of an image, padding included as zeros">;
 
 def Moe_DropoutOp : Moe_Plain<"dropout", (ins Moe_Value:$x, Moe_Expr:$rate), "$x `,` $rate"> {
   let summary = "in training, zeroes elements with probability `rate` and scales the rest by 1 / (1 - rate)";
+  let description = "`%kept = dropout %x, 0.1`. `rate` is from 0 to less than 1; in inference the value is unchanged.";
 }
 def Moe_ResidualOp : Moe_Plain<"residual", (ins Moe_Value:$x, Moe_Value:$branch, OptionalAttr<Moe_Expr>:$drop_path),
                                "$x `,` $branch", "drop_path"> {
   let summary = "x + branch; in training, `drop_path` is the probability that a sample skips the branch";
+  let description = "`drop_path` is 0 unless given; samples that take the branch scale it by 1 / (1 - drop_path).";
 }
 class Moe_Random<string name, dag args, string format, string what>
-    : Moe_Plain<name, !con((ins Moe_Expr:$shape), args), "$shape " # format> { let summary = what; }
+    : Moe_Plain<name, !con((ins Moe_Expr:$shape), args), "$shape " # format> {
+  let summary = what # "; in inference its mean";
+}
 def Moe_BernoulliOp : Moe_Random<"bernoulli", (ins Moe_Expr:$p), "`,` $p",
                                  "1 with probability p, else 0, for each sample: `bernoulli [dim], 0.5`">;
 def Moe_UniformOp : Moe_Random<"uniform", (ins Moe_Expr:$low, Moe_Expr:$high), "`,` $low `,` $high",
                                "uniform in [low, high), for each sample: `uniform [dim], -1, 1`">;
-def Moe_ReverseGradientOp : Moe_Plain<"reverse_gradient", (ins Moe_Value:$x, Moe_Expr:$schedule), "$x `by` $schedule"> {
+def Moe_ReverseGradientOp : Moe_Plain<"reverse_gradient", (ins Moe_Value:$x, Moe_Expr:$schedule),
+                                       "$x" # Moe_Clause<"by">.s # "$schedule"> {
   let summary = "the value; its gradient is multiplied by minus the schedule";
   let description = [{
     `by dann`: 2 / (1 + exp(-10 progress)) - 1 (Ganin et al., 2016). `by 0.5` or `by ramp(0, 1, until = 0.5)`: a number.

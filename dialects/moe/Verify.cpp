@@ -64,10 +64,14 @@ LogicalResult NameChecker::declare() {
     if (!known.try_emplace(param.getName(), param).second)
       return body->emitError() << "expected parameters of different names, found '" << param.getName()
                                << "' twice";
-    if (isa<ModelOp, ObjectiveOp>(body) && !param.getFallback())
-      return body->emitError() << "expected a default for parameter '" << param.getName() << "' of a "
-                               << body->getName().stripDialect() << ": write '" << param.getName()
-                               << " = ...'";
+    if (isa<ModelOp, ObjectiveOp>(body) && !param.getFallback()) {
+      bool layer = param.getKind() == "layer";
+      return body->emitError() << "expected a default for parameter '" << (layer ? "@" : "")
+                               << param.getName() << "' of a " << body->getName().stripDialect()
+                               << ": write '" << (layer ? "@" : "") << param.getName()
+                               << (param.getKind() == "number" ? ": number" : "")
+                               << (layer ? " = @Layer'" : " = ...'");
+    }
     if (param.getKind() != "layer")
       continue;
     if (auto other = SymbolTable::lookupNearestSymbolFrom<LayerOp>(
@@ -94,8 +98,6 @@ LogicalResult NameChecker::checkLayer(Operation *user, ExprAttr e, bool open) {
     return user->emitError() << "unknown layer '@" << e.getText() << "'" << didYouMean(e.getText(), near);
   }
   size_t given = e.getArgs().size() - 1, all = layer.getParams().size();
-  size_t least =
-      llvm::count_if(layer.getParams().getAsRange<ParamAttr>(), [](ParamAttr a) { return !a.getFallback(); });
   size_t positional = e.positional().size();
   llvm::StringSet<> named;
   for (Attribute arg : e.getArgs().drop_front()) {
@@ -118,14 +120,24 @@ LogicalResult NameChecker::checkLayer(Operation *user, ExprAttr e, bool open) {
       return user->emitError() << "parameter '" << key.getText() << "' of layer '@" << e.getText()
                                << "' is given twice";
   }
-  if (given <= all && (given >= least || open))
+  SmallVector<StringRef> missing, names;
+  for (auto [i, param] : llvm::enumerate(layer.getParams().getAsRange<ParamAttr>())) {
+    names.push_back(param.getName());
+    if (!param.getFallback() && i >= positional && !named.contains(param.getName()))
+      missing.push_back(param.getName());
+  }
+  if (given <= all && (missing.empty() || open))
     return success();
-  InFlightDiagnostic diag = user->emitError()
-                            << "layer '@" << e.getText() << "' takes "
-                            << (least == all    ? ""
-                                : given < least ? "at least "
-                                                : "up to ")
-                            << (given < least ? least : all) << " parameters, " << given << " given";
+  InFlightDiagnostic diag = user->emitError() << "layer '@" << e.getText() << "' ";
+  if (given > all && all == 0)
+    diag << "takes no parameters, " << given << " given";
+  else if (given > all)
+    diag << "takes " << all << (all == 1 ? " parameter" : " parameters") << " ('" << llvm::join(names, "', '")
+         << "'), " << given << " given";
+  else
+    diag << "needs " << (missing.size() == 1 ? "parameter" : "parameters") << " '"
+         << llvm::join(missing, "', '") << "', which " << (missing.size() == 1 ? "is" : "are")
+         << " not given";
   diag.attachNote(layer.getLoc()) << "declared here";
   return diag;
 }

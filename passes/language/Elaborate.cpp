@@ -229,6 +229,10 @@ FailureOr<Value> Elaboration::objectiveLoss(Expander &in) {
                               << "', found " << recordText(result->second);
     return diag;
   }
+  if (logits->last() == 1)
+    emitWarning(result->second.at) << "result '" << result->first
+                                   << "' has one class, whose cross entropy is always 0: objective 'erm' "
+                                      "teaches it nothing";
   return flow::crossEntropy(in.builder,
                             NameLoc::get(in.builder.getStringAttr("objective erm"), model.getLoc()),
                             logits->value, in.inputs["label"]);

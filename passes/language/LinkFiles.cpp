@@ -2,6 +2,7 @@
 // another's; the linked module is verified as a whole.
 #include "passes/language/LinkFiles.h"
 #include "dialects/moe/MoeDialect.h"
+#include "mlir/Bytecode/BytecodeReader.h"
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/Verifier.h"
 #include "mlir/Parser/Parser.h"
@@ -22,13 +23,29 @@ LogicalResult moe::checkNesting(StringRef text, StringRef name, MLIRContext *con
   bool matched = true; // else the parser says at once what is wrong
   unsigned line = 1;
   const char *lineStart = text.begin();
+  bool begins = true; // nothing but blanks stands before this place of its line
   auto place = [&](unsigned row, unsigned column) { return FileLineColLoc::get(context, name, row, column); };
   for (const char *at = text.begin(), *end = text.end(); at != end; ++at) {
+    bool first = begins;
+    begins = *at == '\n' || (begins && (*at == ' ' || *at == '\t'));
     switch (*at) {
     case '\n':
       ++line;
       lineStart = at + 1;
       break;
+    case '#': { // an attribute, its alias '#name = ...', or a mark of resources, '{-#' and '#-}'
+      if ((at != text.begin() && at[-1] == '-') || (at + 1 != end && at[1] == '-'))
+        break;
+      StringRef rest = StringRef(at + 1, end - at - 1).take_until([](char c) { return c == '\n'; });
+      StringRef after =
+          rest.drop_while([](char c) { return llvm::isAlnum(c) || c == '_' || c == '.' || c == '$'; });
+      StringRef next = after.ltrim().take_front();
+      bool alias = open.empty() ? next == "=" : next.empty() || !llvm::isAlpha(next.front());
+      if (after.size() == rest.size() || (first && !alias))
+        return emitError(place(line, unsigned(at - lineStart) + 1))
+               << "expected an op, found '#'; a comment begins with '//'";
+      break;
+    }
     case '/': // a comment to the end of its line
       if (at + 1 != end && at[1] == '/')
         while (at + 1 != end && at[1] != '\n')
@@ -141,7 +158,7 @@ OwningOpRef<ModuleOp> moe::parseFiles(std::vector<std::unique_ptr<llvm::MemoryBu
     sources.AddNewSourceBuffer(std::move(file), llvm::SMLoc());
   }
   for (llvm::MemoryBufferRef text : texts) {
-    if (failed(checkNesting(text.getBuffer(), text.getBufferIdentifier(), context)))
+    if (!isBytecode(text) && failed(checkNesting(text.getBuffer(), text.getBufferIdentifier(), context)))
       return {};
     auto own = std::make_shared<llvm::SourceMgr>();
     own->AddNewSourceBuffer(llvm::MemoryBuffer::getMemBuffer(text), llvm::SMLoc());

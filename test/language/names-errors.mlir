@@ -64,7 +64,7 @@ moe.layer @A(%x) {
 // expected-note@+1 {{declared here}}
 moe.layer @Mlp<dim, hidden, drop: number = 0.0>(%x)
 moe.layer @A<dim>(%x) {
-  // expected-error@+1 {{layer '@Mlp' takes at least 2 parameters, 1 given}}
+  // expected-error@+1 {{layer '@Mlp' needs parameter 'hidden', which is not given}}
   %y = apply @mlp(%x) layer @Mlp<dim>
   yield %y
 }
@@ -72,7 +72,7 @@ moe.layer @A<dim>(%x) {
 // expected-note@+1 {{declared here}}
 moe.layer @Mlp<dim>(%x)
 moe.layer @A<dim>(%x) {
-  // expected-error@+1 {{layer '@Mlp' takes 1 parameters, 2 given}}
+  // expected-error@+1 {{layer '@Mlp' takes 1 parameter ('dim'), 2 given}}
   %y = apply @mlp(%x) layer @Mlp<dim, 7>
   yield %y
 }
@@ -104,8 +104,35 @@ moe.layer @A<dim, dim: number>(%x) {
   yield %x
 }
 // -----
+// An optional parameter by its name does not stand for one that is needed.
+// expected-note@+1 {{declared here}}
+moe.layer @Mlp<dim, hidden, drop: number = 0.0>(%x)
+moe.layer @A<dim>(%x) {
+  // expected-error@+1 {{layer '@Mlp' needs parameters 'dim', 'hidden', which are not given}}
+  %y = apply @mlp(%x) layer @Mlp<drop = 0.1>
+  yield %y
+}
+// -----
+// expected-note@+1 {{declared here}}
+moe.layer @Mlp(%x)
+moe.layer @A<dim>(%x) {
+  // expected-error@+1 {{layer '@Mlp' takes no parameters, 1 given}}
+  %y = apply @mlp(%x) layer @Mlp<7>
+  yield %y
+}
+// -----
 // expected-error@+1 {{expected a default for parameter 'dim' of a model: write 'dim = ...'}}
 moe.model @m<dim>(%x: vector[dim]) {
+  return logits = %x
+}
+// -----
+// expected-error@+1 {{expected a default for parameter 'drop' of a model: write 'drop: number = ...'}}
+moe.model @m<drop: number>(%x: vector[3]) {
+  return logits = %x
+}
+// -----
+// expected-error@+1 {{expected a default for parameter '@head' of a model: write '@head = @Layer'}}
+moe.model @m<@head>(%x: vector[3]) {
   return logits = %x
 }
 // -----

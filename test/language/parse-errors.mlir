@@ -2,7 +2,7 @@
 // RUN: moe-opt %s --split-input-file --verify-diagnostics
 
 moe.layer @A<dim>(%x) {
-  // expected-error@+1 {{unknown op 'liner' (did you mean 'linear'?)}}
+  // expected-error@+1 {{unknown op 'liner' (did you mean 'linear'?); docs/ops.md lists all there are}}
   %y = liner @fc(%x) to dim
   yield %y
 }
@@ -35,7 +35,7 @@ moe.model @m(%x) {
   return logits = %x
 }
 // -----
-// expected-error@+1 {{expected ': number'; a parameter without it is a size, and a layer is written '@name'}}
+// expected-error@+1 {{expected ': number'; a parameter without it is a size, and a layer is written '@dim'}}
 moe.layer @A<dim: size>(%x) {
   yield %x
 }
@@ -46,7 +46,7 @@ moe.layer @A<7>(%x) {
 }
 // -----
 moe.layer @A<dim>(%x) {
-  // expected-error@+1 {{'moe.attention' op requires attribute 'heads'}}
+  // expected-error@+1 {{'attention' needs option 'heads': write 'attention @attn(%x) heads = ...'}}
   %y = attention @attn(%x)
   yield %y
 }
@@ -121,3 +121,88 @@ module attributes {moe.a = #moe.expr<7 8>} {}
 // -----
 // expected-error@+1 {{unknown attribute 'exp' (did you mean 'expr'?)}}
 module attributes {moe.a = #moe.exp<7>} {}
+// -----
+// A name from elsewhere leads to this language's, or to its nearest relative.
+moe.layer @A(%x) {
+  // expected-error@+1 {{unknown op 'avg_pool' (did you mean 'mean_pool'?); docs/ops.md lists all there are}}
+  %y = avg_pool %x kernel = 2
+  yield %y
+}
+// -----
+moe.layer @A(%x) {
+  // expected-error@+1 {{unknown op 'batch_norm' (did you mean 'group_norm'?); docs/ops.md lists all there are}}
+  %y = batch_norm @bn(%x)
+  yield %y
+}
+// -----
+moe.layer @A(%x) {
+  // expected-error@+1 {{'group_norm' needs option 'groups': write 'group_norm @n(%x) eps = 1e-6, groups = ...'}}
+  %y = group_norm @n(%x) eps = 1e-6
+  yield %y
+}
+// -----
+moe.layer @A(%x) {
+  // expected-error@+1 {{expected the end of 'dropout' after 'dropout %x, rate', found '='; 'dropout' has no options, so write the value alone}}
+  %y = dropout %x, rate = 0.3
+  yield %y
+}
+// -----
+moe.layer @A(%x) {
+  // expected-error@+1 {{found '='; 'dropout' has no options, so write the value alone; and name its value: '%name = dropout ...'}}
+  dropout %x, rate = 0.3
+  yield %x
+}
+// -----
+moe.layer @A(%x) {
+  // expected-error@+1 {{expected the end of 'residual' after 'residual %x, %x drop_path = drop', found '='; the options of 'residual' are: drop_path}}
+  %y = residual %x, %x drop_path = drop = 3
+  yield %y
+}
+// -----
+moe.layer @A(%x) {
+  // expected-error@+1 {{expected no ',' before the options of 'conv': write 'conv @c(%x) kernel = ...'}}
+  %y = conv @c(%x), kernel = 3 to 8
+  yield %y
+}
+// -----
+moe.layer @A(%x) {
+  // expected-error@+1 {{expected the end of 'relu' after 'relu %x', found ','}}
+  %y = relu %x, %x
+  yield %y
+}
+// -----
+moe.layer @A(%x) {
+  // expected-error@+1 {{expected an op, found 'kernel = ...'; a value's name begins with '%', and options stand right behind an op's values}}
+  %y = conv @c(%x) to 8 kernel = 5
+  yield %y
+}
+// -----
+moe.layer @A(%x) {
+  // expected-error@+1 {{expected 'to': write 'linear @fc(%x) to ...'}}
+  %y = linear @fc(%x) // behind a comment, at the line of the op and not of the next
+  yield %y
+}
+// -----
+moe.layer @A(%x) {
+  // expected-error@+1 {{expected 'layer': write 'apply @a(%x) layer ...'}}
+  %y = apply @a(%x) @B
+  yield %y
+}
+// -----
+moe.layer @A(%x) {
+  // expected-error@+1 {{expected a word after 'route @gate(%x)'}}
+  %r = route @gate(%x)
+  yield %r
+}
+// -----
+moe.layer @A(%x) {
+  // expected-error@+1 {{expected ',' before option 'experts'}}
+  %r = route @gate(%x) linear experts = 3
+  yield %r
+}
+// -----
+moe.layer @A(%x) {
+  // expected-error@+1 {{expected no ',' before the options of 'max_pool': write 'max_pool %x kernel = ...'}}
+  %y = max_pool %x, kernel = 2
+  yield %y
+}

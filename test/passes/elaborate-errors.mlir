@@ -269,3 +269,23 @@ moe.model @m(%x: vector[8]) {
   %b = linear @liquid(%a) to 3
   return logits = %b
 }
+// -----
+moe.model @m(%x: vector[8]) {
+  // expected-error@+1 {{expected a probability from 0 to less than 1, found 1.5}}
+  %d = dropout %x, 1.5
+  %y = linear @fc(%d) to 2
+  return logits = %y
+}
+// -----
+moe.model @m(%x: vector[8]) {
+  // expected-error@+1 {{expected a finite number, found 1.5 / 0 in '1.5 / 0.0'}}
+  %d = dropout %x, 1.5 / 0.0
+  %y = linear @fc(%d) to 2
+  return logits = %y
+}
+// -----
+moe.model @m(%x: vector[8]) {
+  // expected-warning@+1 {{result 'logits' has one class, whose cross entropy is always 0: objective 'erm' teaches it nothing}}
+  %y = linear @fc(%x) to 1
+  return logits = %y
+}

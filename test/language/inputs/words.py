@@ -8,7 +8,8 @@ texts = "\n".join(path.read_text() for path in sorted(pathlib.Path(sys.argv[1]).
 formats = "\n".join(line for line in texts.splitlines() if not line.strip().startswith("//"))
 effects = set(re.findall(r'Moe_Effect<"(\w+)"', formats)) | set(re.findall(r'Moe_Body<"(\w+)"', formats))
 prose = re.compile(r'let (summary|description) = (\[\{.*?\}\]|"[^"]*")', re.S)
-words = set(re.findall(r"`([a-z_]+)`", prose.sub("", formats)))
+words = set(re.findall(r"`([a-z_]+)`|Moe_Clause<\"(\w+)\">", prose.sub("", formats)))
+words = {word for pair in words for word in pair if word}
 flags = set(re.findall(r"(\w+)\?", " ".join(re.findall(r'"([^"]*\?[^"]*)"', formats))))
 print("ops that yield nothing:", " ".join(sorted(effects)))
 print("clauses:", " ".join(sorted(words)))
