@@ -269,9 +269,10 @@ LogicalResult Elaboration::buildTraining(Expander &in) {
     Value part = flow::mul(b, aux.at, aux.value, aux.weight);
     flow::OutputOp::create(b, aux.at, "loss." + aux.path, part);
     loss = flow::add(b, loc, loss, part);
-    if (!aux.target.empty()) // an input's name and how many of its labels the scores tell apart
-      labels.push_back(b.getNamedAttr("aux." + aux.path + ".labels",
-                                      b.getStringAttr(aux.target + " " + std::to_string(aux.labels))));
+    std::string record = "aux." + aux.path + ".labels"; // a second loss of one name is refused later
+    if (!aux.target.empty() && llvm::none_of(labels, [&](auto &each) { return each.getName() == record; }))
+      labels.push_back(
+          b.getNamedAttr(record, b.getStringAttr(aux.target + " " + std::to_string(aux.labels))));
   }
   flow::OutputOp::create(b, loc, "loss", loss);
   if (!in.routings.empty()) {

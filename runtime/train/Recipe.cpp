@@ -352,6 +352,10 @@ Status Recipe::bind(const Program &program) {
       scalars.push_back({known.back(), scalar->fallback()});
     }
   std::string has = program.table().optimizer() ? program.table().optimizer()->str() : "none";
+  const std::vector<std::string> all{"adam", "adamw", "sgd"}; // that moec knows
+  if (!optimizer.empty() && optimizer != has && std::find(all.begin(), all.end(), optimizer) == all.end())
+    return invalidInput("optimizer.kind: expected adam, adamw or sgd, found '", optimizer,
+                        "'; the program has '", has, "'");
   if (!optimizer.empty() && optimizer != has)
     return invalidInput("optimizer.kind: expected the program's optimizer '", has, "', found '", optimizer,
                         "'; compile with it: ", compileCommand(program, {{"--optimizer", optimizer}}));

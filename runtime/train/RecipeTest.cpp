@@ -151,6 +151,8 @@ TEST(Recipe, BindsToTheProgram) {
             "optimizer.momentum");
   EXPECT_TRUE(bindFailure("[optimizer]\nlrr = 1").find("did you mean 'optimizer.lr'") != std::string::npos);
   EXPECT_TRUE(bindFailure("[aux]\nentropi = 1").find("did you mean 'aux.entropy'") != std::string::npos);
+  EXPECT_EQ(bindFailure("[optimizer]\nkind = \"adagrad\""), // no command makes one
+            "optimizer.kind: expected adam, adamw or sgd, found 'adagrad'; the program has 'sgd'");
   EXPECT_TRUE(bindFailure("[optimizer]\nkind = \"adam\"").find("moec compile") != std::string::npos);
   EXPECT_TRUE(bindFailure("[optimizer]\nkind = \"adam\"").find("--optimizer=adam") != std::string::npos);
 }

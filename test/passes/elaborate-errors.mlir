@@ -289,3 +289,9 @@ moe.model @m(%x: vector[8]) {
   %y = linear @fc(%x) to 1
   return logits = %y
 }
+// -----
+// expected-error@+1 {{expected another name for parameter 'aux.b': programs record their auxiliary losses under such names}}
+moe.model @m<aux.b = 3>(%x: vector[8]) {
+  %y = linear @fc(%x) to aux.b
+  return logits = %y
+}
