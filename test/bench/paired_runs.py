@@ -1,11 +1,11 @@
 """Training runs paired with PyTorch: the same initial values, the same batches, domain 0 held out.
 
     paired_runs.py accuracy [--models hmoe_28,mnist_cnn] [--seeds 5] [--steps 600] [--batch 16]
-    paired_runs.py losses   [--models ...] [--steps 200] [--batch 16]
+    paired_runs.py losses   [--models ...] [--seeds 1] [--steps 200] [--batch 16]
 
 `accuracy`: per seed the held-out domain's accuracy (all its images) and the mean out-split accuracy of the training domains, on both
-sides, then the mean difference and its 90 % interval (Student's t). `losses`: the largest and the mean distance of the loss curves,
-ours to PyTorch at one thread, beside PyTorch at one thread to PyTorch at two.
+sides, then the mean difference and its 90 % interval (Student's t). `losses`: per seed the largest and the mean distance of the loss
+curves, ours to PyTorch at one thread, beside PyTorch at one thread to PyTorch at two, then the geometric mean of their ratios.
 """
 
 import argparse
@@ -74,7 +74,7 @@ def main():
     a = argparse.ArgumentParser()
     a.add_argument("what", choices=("accuracy", "losses"))
     a.add_argument("--models", default="hmoe_28,mnist_cnn")
-    a.add_argument("--seeds", type=int, default=5)
+    a.add_argument("--seeds", type=int, help="5, or 1 for losses")
     a.add_argument("--steps", type=int)
     a.add_argument("--batch", type=int, default=16)
     a.add_argument("--bin", type=pathlib.Path, default=ROOT / "build" / "bin", help="the folder of moec and moert")
@@ -88,21 +88,25 @@ def main():
             program = f"{folder}/{model}.moe"
             subprocess.run([BIN / "moec", "compile", ROOT / f"examples/models/{model}.mlir", "-o", program], check=True)
             if a.what == "losses":
-                steps = a.steps or 200
-                weights = initial(program, f"{folder}/i", 0)
-                moert(program, f"{folder}/r", steps, a.batch, 0, ("--set", "log.every=1", "--set", "eval.every=0"))
-                ours = {m["step"]: m["loss"] for m in metrics(f"{folder}/r") if "loss" in m}
-                _, one = witness(model, weights, images, steps, a.batch, 0, 1)
-                _, two = witness(model, weights, images, steps, a.batch, 0, 2)
-                mine = [abs(ours[s] - one[s]) for s in range(steps) if s in ours]
-                theirs = [abs(x - y) for x, y in zip(one, two)]
-                print(f"{model}: {len(mine)} losses; ours to PyTorch at one thread: largest {max(mine):.3g}, mean {statistics.mean(mine):.3g}; "
-                      f"PyTorch at one thread to two: largest {max(theirs):.3g}, mean {statistics.mean(theirs):.3g}", flush=True)
+                steps, ratios = a.steps or 200, []
+                for seed in range(a.seeds or 1):
+                    weights = initial(program, f"{folder}/i{seed}", seed)
+                    moert(program, f"{folder}/r{seed}", steps, a.batch, seed, ("--set", "log.every=1", "--set", "eval.every=0"))
+                    ours = {m["step"]: m["loss"] for m in metrics(f"{folder}/r{seed}") if "loss" in m}
+                    _, one = witness(model, weights, images, steps, a.batch, seed, 1)
+                    _, two = witness(model, weights, images, steps, a.batch, seed, 2)
+                    mine = [abs(ours[s] - one[s]) for s in range(steps) if s in ours]
+                    theirs = [abs(x - y) for x, y in zip(one, two)]
+                    ratios.append((max(mine) / max(theirs), statistics.mean(mine) / statistics.mean(theirs)))
+                    print(f"{model}, seed {seed}: {len(mine)} losses; ours to PyTorch at one thread: largest {max(mine):.3g}, mean {statistics.mean(mine):.3g}; "
+                          f"PyTorch at one thread to two: largest {max(theirs):.3g}, mean {statistics.mean(theirs):.3g}", flush=True)
+                print(f"{model}: geometric means of the ratios: largest {statistics.geometric_mean(r[0] for r in ratios):.2f}, "
+                      f"mean {statistics.geometric_mean(r[1] for r in ratios):.2f}", flush=True)
                 continue
             steps = a.steps or 600
             print(f"\n{model}, {steps} steps of 5 x {a.batch} images, domain 0 held out\n\n| seed | held out, ours | PyTorch | out-splits, ours | PyTorch |\n|---|---|---|---|---|", flush=True)
             held, out = [], []
-            for seed in range(a.seeds):
+            for seed in range(a.seeds or 5):
                 weights = initial(program, f"{folder}/i{seed}", seed)
                 moert(program, f"{folder}/r{seed}", steps, a.batch, seed, ("--set", f"eval.every={steps}", "--set", "eval.images=0"))
                 last = [m for m in metrics(f"{folder}/r{seed}") if "env0_in_acc" in m][-1]
