@@ -2,9 +2,12 @@
 // functions of Tool.h. Exit codes: 0 done, 1 wrong input, 2 wrong usage, 3 a fault of the compiler's own.
 #include "frontends/driver/Context.h"
 #include "frontends/moec/Tool.h"
+#include "runtime/base/Files.h"
 #include "runtime/cli/Usage.h"
 #include "llvm/Support/InitLLVM.h"
+#include "llvm/Support/raw_ostream.h"
 #include <CLI/CLI.hpp>
+#include <array>
 #include <charconv>
 #include <cstdio>
 
@@ -112,7 +115,9 @@ int main(int argc, char **argv) {
     options.to = *phase;
     if (output.empty() && *phase == moe::Phase::emit)
       return usage("expected -o and the program to write, found none");
-    status = moe::compileFiles(options, inputs, output.empty() ? "-" : output);
+    status = moert::notOver(output, inputs);
+    if (status.ok())
+      status = moe::compileFiles(options, inputs, output.empty() ? "-" : output);
   } else if (*evaluate) {
     options.to = moe::Phase::differentiate;
     status = moe::evaluateFiles(options, inputs, evaluation);
@@ -122,11 +127,23 @@ int main(int argc, char **argv) {
       return usage(wrong);
     status = moe::inspectFile(input, domains, rows, threads, json);
   } else if (*disassemble) {
-    status = moe::disassembleFile(input, output.empty() ? "-" : output);
+    status = moert::notOver(output, std::array{input});
+    if (status.ok())
+      status = moe::disassembleFile(input, output.empty() ? "-" : output);
   } else {
     if (output.empty())
       return usage("expected -o and the program to write, found none");
-    status = moe::assembleFile(input, output);
+    status = moert::notOver(output, std::array{input});
+    if (status.ok())
+      status = moe::assembleFile(input, output);
+  }
+  // Left alone, LLVM would end the process over it.
+  llvm::outs().flush();
+  if (llvm::outs().has_error()) {
+    std::string reason = llvm::outs().error().message();
+    llvm::outs().clear_error();
+    if (status.ok())
+      status = moert::invalidInput("standard output cannot be written: ", reason);
   }
   if (!status.ok() && !status.message().empty())
     fprintf(stderr, "moec: %s\n", status.message().c_str());

@@ -177,4 +177,15 @@ void removeFolder(const std::string &path) {
   std::filesystem::remove_all(path, ignored);
 }
 
+Status notOver(const std::string &output, std::span<const std::string> inputs) {
+  std::error_code ignored;
+  for (const std::string &input : inputs)
+    if (std::filesystem::is_regular_file(output, ignored) &&
+        std::filesystem::equivalent(output, input, ignored) && !ignored)
+      return invalidInput(output,
+                          ": expected another file to write, found the one that is read; give the output ",
+                          "a name of its own");
+  return okStatus();
+}
+
 } // namespace moert

@@ -162,6 +162,18 @@ Status inferCommand(const InferOptions &options) {
       return usageError("expected --input ", declared->name()->str(), "=@file for entry '",
                         entry->name()->str(), "'");
 
+  std::vector<std::string> read{options.program, options.parameters, options.checkpoint};
+  for (const char *name : {"model.safetensors", "state.json"})
+    if (!options.checkpoint.empty())
+      read.push_back(options.checkpoint + "/" + name);
+  for (auto &[input, array] : inputs)
+    read.push_back(input.path);
+  for (const Named &output : outputs)
+    MOERT_TRY(notOver(output.path, read));
+  if (!options.outputFolder.empty())
+    for (const fb::Port *declared : *entry->outputs())
+      MOERT_TRY(notOver(concat(options.outputFolder, "/", declared->name()->string_view(), ".npy"), read));
+
   MOERT_ASSIGN(auto states, States::create(program, 0));
   MOERT_TRY(loadParameters(options.checkpoint.empty() ? options.parameters : options.checkpoint, *states));
   MOERT_ASSIGN(auto device, Device::create(options.threads));

@@ -8,6 +8,8 @@
 #include "runtime/train/Trainer.h"
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
+#include <cstring>
 
 #include <csignal>
 #include <cstdio>
@@ -34,9 +36,12 @@ void requestStop(int signal) {
   std::signal(signal, SIG_DFL);
 }
 
-int report(const Status &status) {
+int report(const Status &result) {
+  Status status = result;
+  // Results that nobody got are a failure.
+  if ((fflush(stdout) || ferror(stdout)) && status.ok())
+    status = invalidInput("standard output cannot be written: ", strerror(errno));
   if (!status.ok()) {
-    fflush(stdout);
     fprintf(stderr, "moert: %s%s\n",
             status.code() == Code::internal ? "internal error: " : "error: ", status.message().c_str());
   }

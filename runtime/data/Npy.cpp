@@ -75,7 +75,8 @@ Result<NpyArray> parse(const std::string &file) {
     auto [next, error] = std::from_chars(at, end, size);
     if (error != std::errc() || size < 0 || array.shape.size() == 8 ||
         __builtin_mul_overflow(bytes, uint64_t(size), &bytes))
-      return invalidInput("expected a shape of at most 8 sizes, found ", shape->substr(0, 40));
+      return invalidInput("expected a shape of at most 8 sizes from 0 up that fits in memory, found ",
+                          shape->substr(0, std::min<size_t>(shape->find(')'), 60)), ")");
     array.shape.push_back(size);
     at = next;
   }

@@ -33,7 +33,9 @@ Result<SplitData> SplitData::open(const Recipe &recipe) {
     if (!held && data.splits.back().out.empty()) // the score of `best` would be no number
       return invalidInput(
           "data.holdout: expected at least one image in each out-split, found none in domain ", domain,
-          ", which has ", data.set.size(domain), "; raise data.holdout = ", recipe.holdout);
+          ", which has ", data.set.size(domain),
+          data.set.size(domain) < 2 ? concat(" in all: give more data")
+                                    : concat("; raise data.holdout = ", recipe.holdout));
     if (!held && data.splits.back().in.empty())
       return invalidInput(recipe.dataPath, ": expected at least one training image in domain ", domain,
                           ", found none");
@@ -83,6 +85,10 @@ Result<std::string> scoresOutput(const Program &program, const fb::Entry &entry)
   for (const fb::Port *port : *entry.outputs()) {
     if (port->type() != fb::ElementType::f32 || port->shape()->size() != 2)
       continue;
+    // One row an image: gradients and the like have as many whatever the batch is.
+    auto two = program.shape(*port, {1, 2}), three = program.shape(*port, {1, 3});
+    if (!two.ok() || !three.ok() || (*two)[0] != 2 || (*three)[0] != 3)
+      continue;
     if (port->name()->str() == "logits")
       return std::string("logits");
     found.push_back(port->name()->str());
@@ -90,8 +96,8 @@ Result<std::string> scoresOutput(const Program &program, const fb::Entry &entry)
   if (found.size() == 1)
     return found[0];
   return invalidInput(program.path(), ": entry '", entry.name()->str(),
-                      "': expected an output 'logits' of two axes, found ", found.size(),
-                      " outputs of two axes");
+                      "': expected an output 'logits' of a row of class scores an image, found ",
+                      found.size(), " such outputs");
 }
 
 Status checkInputs(const Program &program, const fb::Entry &entry) {
