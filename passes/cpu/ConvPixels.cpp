@@ -297,9 +297,7 @@ void PixelEmitter::emitTiles() {
   });
   LaunchSpec launch = kernel.finish();
   launch.units = toExpr(group.shape.batch * bands);
-  const ConvShape &s = group.shape;
-  launch.flops =
-      toExpr(group.shape.batch * (2 * s.outHeight * s.outWidth * s.outputs * s.channels * s.taps()));
+  launch.flops = toExpr(group.shape.flops());
   launch.bytes =
       toExpr((image.elements + weights.elements + flow::elementsOf(group.op->getResult(0).getType())) * 4);
   launch.op = group.op->getName().stripDialect().str();

@@ -14,6 +14,8 @@ struct ConvShape {
   int64_t kernelHeight, kernelWidth;
   int64_t strideY, strideX, padTop, padLeft;
   int64_t taps() const { return kernelHeight * kernelWidth; }
+  /// Operations of any of the three directions, as the sums are written: a product and an addition a term.
+  flow::Extent flops() const { return batch * (2 * outHeight * outWidth * outputs * channels * taps()); }
 
   /// From the types of x, w and y, whichever are operands. Fails with a diagnostic where more than the batch
   /// is unknown.

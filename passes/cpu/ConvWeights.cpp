@@ -254,7 +254,7 @@ void WeightEmitter::emitParts() {
   });
   LaunchSpec launch = kernel.finish();
   launch.units = toExpr(parts);
-  launch.flops = toExpr(s.batch * (2 * s.outHeight * s.outWidth * matrix()));
+  launch.flops = toExpr(s.flops());
   launch.bytes = toExpr((group.first.elements + group.second.elements + partsFloats()) * 4);
   launch.op = "conv_weight_grad";
   result.launches.push_back(launch);

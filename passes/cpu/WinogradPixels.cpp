@@ -237,7 +237,7 @@ void PassEmitter::emitSquares() {
   });
   LaunchSpec launch = kernel.finish();
   launch.units = toExpr(squares().ceildiv(block));
-  launch.flops = toExpr(s.batch * (2 * s.outHeight * s.outWidth * s.outputs * s.channels * s.taps()));
+  launch.flops = toExpr(s.flops());
   launch.bytes =
       toExpr((image.elements + weights.elements + flow::elementsOf(group.op->getResult(0).getType())) * 4);
   launch.op = group.op->getName().stripDialect().str();

@@ -209,7 +209,7 @@ void WeightEmitter::emitParts() {
   });
   LaunchSpec launch = kernel.finish();
   launch.units = toExpr(parts);
-  launch.flops = toExpr(s.batch * (2 * s.outHeight * s.outWidth * s.outputs * s.channels * s.taps()));
+  launch.flops = toExpr(s.flops());
   launch.bytes = toExpr((group.first.elements + group.second.elements + partsFloats()) * 4);
   launch.op = "conv_weight_grad";
   result.launches.push_back(launch);
