@@ -9,14 +9,18 @@
 #include "test/bench/kernels/Peak.h"
 #include "test/numerics/GroupRunner.h"
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <functional>
 #include <random>
 #include <string>
+#include <thread>
 
-extern "C" void omp_set_num_threads(int); // the library's threads (libgomp; clang has no header of it)
+// The library's threads: libgomp, of which clang has no header.
+extern "C" void omp_set_num_threads(int);
+extern "C" void GOMP_parallel(void (*body)(void *), void *data, unsigned threads, unsigned flags);
 
 using namespace moe;
 using namespace moe::test;
@@ -62,33 +66,60 @@ private:
   moert::ThreadPool pool;
 };
 
+/// Runs a body once on every thread of whoever is measured.
+using OnThreads = std::function<void(const std::function<void()> &)>;
+
 struct Variant {
   std::string name;
   std::function<void()> run;
+  OnThreads everywhere;
   std::vector<double> times, shares;
 };
 
+/// The library's threads, which libgomp keeps.
+OnThreads libraryThreads(int threads) {
+  return [threads](const std::function<void()> &body) {
+    GOMP_parallel([](void *body) { (*static_cast<const std::function<void()> *>(body))(); },
+                  const_cast<std::function<void()> *>(&body), unsigned(threads), 0);
+  };
+}
+
 void measure(const Options &options, const std::string &what, double flops, int threads, int lanes,
              std::vector<Variant> variants) {
-  Threads pool(threads);
-  auto peak = [&] {
+  // On the threads that just ran the kernel, so at the clock that it leaves: a loop on registers alone, after
+  // a rest, runs at one that no kernel sustains.
+  auto peak = [&](const Variant &variant) {
     const long turns = 400000;
-    double done = 0;
-    double time = seconds([&] {
-      pool.run(threads, 1, [&](int, int64_t, int64_t) { done = moe::bench::runPeak(lanes, turns); });
-    });
+    std::atomic<double> done = 0;
+    double time = seconds([&] { variant.everywhere([&] { done = moe::bench::runPeak(lanes, turns); }); });
     return done * threads / time;
   };
-  for (Variant &variant : variants)
-    variant.run();
-  double before = peak(), most = before;
+  // The library's threads spin for milliseconds after their work, ours for less, and would take the cores of
+  // whoever is timed next: all sleep by the time that one begins. Woken threads may share a core for some
+  // milliseconds, and a rested core's clock does not last: the first runs do not count.
+  auto warm = [&](const Variant &variant) {
+    if (cpuTime)
+      return variant.run();
+    std::this_thread::sleep_for(std::chrono::milliseconds(30));
+    for (double begin = now(); now() - begin < 0.05;)
+      variant.run();
+  };
+  double most = 0;
   for (int round = 0; round < options.rounds; ++round)
     for (Variant &variant : variants) {
-      double time = seconds(variant.run), after = peak();
-      most = std::max(most, after);
+      warm(variant);
+      double before = peak(variant);
+      int runs = 0;
+      double begin = now(), time = 0;
+      for (; time < 0.02; ++runs) {
+        variant.run();
+        time = now() - begin;
+      }
+      time /= runs;
+      double around = std::max(before, peak(variant));
+      most = std::max(most, around);
       variant.times.push_back(time);
-      variant.shares.push_back(flops / time / std::max(before, after));
-      before = after;
+      variant.shares.push_back(flops / time / around);
     }
   for (Variant &variant : variants) {
     std::sort(variant.times.begin(), variant.times.end());
@@ -125,7 +156,11 @@ Variant ours(GroupRunner &runner, int threads) {
   auto scratch = std::make_shared<std::vector<std::unique_ptr<Memory>>>();
   for (int i = 0; i < threads; ++i)
     scratch->push_back(std::make_unique<Memory>(runner.scratchBytes(), 0));
-  return {"moe", launcher(runner, std::make_shared<Threads>(threads), scratch), {}, {}};
+  auto pool = std::make_shared<Threads>(threads);
+  auto everywhere = [pool, threads](const std::function<void()> &body) {
+    pool->run(threads, 1, [&](int, int64_t, int64_t) { body(); });
+  };
+  return {"moe", launcher(runner, pool, scratch), everywhere, {}, {}};
 }
 
 std::string group(const std::string &kind, const std::string &op, const std::string &a, const std::string &b,
@@ -171,6 +206,7 @@ void benchProducts(const Options &options, const cpu::CpuTarget &target, int thr
                                 dnnl_sgemm(d.ta, d.tb, d.m, d.n, d.k, 1, runner.operand(0).floats(), d.lda,
                                            runner.operand(1).floats(), d.ldb, 0, out.floats(), d.n);
                               },
+                              libraryThreads(threads),
                               {},
                               {}});
         measure(options, what, 2.0 * rows * k * n, threads, target.lanes(), std::move(variants));
@@ -252,6 +288,7 @@ void benchConvolutions(const Options &options, const cpu::CpuTarget &target, int
                run(convolution_forward(forward), {{DNNL_ARG_SRC, make(forward.src_desc())},
                                                   {DNNL_ARG_WEIGHTS, make(forward.weights_desc())},
                                                   {DNNL_ARG_DST, make(forward.dst_desc())}}),
+               libraryThreads(threads),
                {},
                {}});
         } else if (direction == 1) {
@@ -262,6 +299,7 @@ void benchConvolutions(const Options &options, const cpu::CpuTarget &target, int
                run(convolution_backward_data(d), {{DNNL_ARG_DIFF_DST, make(d.diff_dst_desc())},
                                                   {DNNL_ARG_WEIGHTS, make(d.weights_desc())},
                                                   {DNNL_ARG_DIFF_SRC, make(d.diff_src_desc())}}),
+               libraryThreads(threads),
                {},
                {}});
         } else {
@@ -272,6 +310,7 @@ void benchConvolutions(const Options &options, const cpu::CpuTarget &target, int
                run(convolution_backward_weights(d), {{DNNL_ARG_DIFF_DST, make(d.diff_dst_desc())},
                                                      {DNNL_ARG_SRC, make(d.src_desc())},
                                                      {DNNL_ARG_DIFF_WEIGHTS, make(d.diff_weights_desc())}}),
+               libraryThreads(threads),
                {},
                {}});
         }
