@@ -1,11 +1,13 @@
 """Training runs paired with PyTorch: the same initial values, the same batches, domain 0 held out.
 
-    paired_runs.py accuracy [--models hmoe_28,mnist_cnn] [--seeds 5] [--steps 600] [--batch 16]
+    paired_runs.py accuracy [--models hmoe_28,mnist_cnn] [--seeds 5] [--steps 600] [--batch 16] [--twice]
     paired_runs.py losses   [--models ...] [--seeds 1] [--steps 200] [--batch 16]
 
-`accuracy`: per seed the held-out domain's accuracy (all its images) and the mean out-split accuracy of the training domains, on both
-sides, then the mean difference and its 90 % interval (Student's t). `losses`: per seed the largest and the mean distance of the loss
-curves, ours to PyTorch at one thread, beside PyTorch at one thread to PyTorch at two, then the geometric mean of their ratios.
+`accuracy`: per seed the held-out domain's accuracy (all its images), the mean out-split accuracy of the training domains, and the mean
+over all six, on both sides, then the mean differences and their 90 % intervals (Student's t). With `--twice` PyTorch runs at two threads
+and again at one, and its differences from itself are given the same way: what rounding alone does. `losses`: per seed the largest and
+the mean distance of the loss curves, ours to PyTorch at one thread, beside PyTorch at one thread to PyTorch at two, then the geometric
+mean of their ratios.
 """
 
 import argparse
@@ -26,7 +28,7 @@ import models  # noqa: E402
 
 ROOT = pathlib.Path(__file__).parents[2]
 RECIPE = ROOT / "examples/recipes/rotated_fashion_mnist.toml"
-STUDENT_90 = {2: 6.314, 3: 2.920, 4: 2.353, 5: 2.132, 6: 2.015, 8: 1.895, 10: 1.833}  # two-sided, n - 1 degrees of freedom
+STUDENT_90 = {2: 6.314, 3: 2.920, 4: 2.353, 5: 2.132, 6: 2.015, 7: 1.943, 8: 1.895, 9: 1.860, 10: 1.833, 15: 1.761, 20: 1.729}  # two-sided, n - 1 degrees of freedom
 
 
 def moert(program, out, steps, batch, seed, extra=()):
@@ -70,60 +72,80 @@ def metrics(folder):
     return [json.loads(line) for line in open(pathlib.Path(folder) / "metrics.jsonl")]
 
 
+def compare_losses(model, program, folder, images, seeds, steps, batch):
+    ratios = []
+    for seed in seeds:
+        weights = initial(program, f"{folder}/i{seed}", seed)
+        moert(program, f"{folder}/r{seed}", steps, batch, seed, ("--set", "log.every=1", "--set", "eval.every=0"))
+        ours = {m["step"]: m["loss"] for m in metrics(f"{folder}/r{seed}") if "loss" in m}
+        _, one = witness(model, weights, images, steps, batch, seed, 1)
+        _, two = witness(model, weights, images, steps, batch, seed, 2)
+        mine = [abs(ours[s] - one[s]) for s in range(steps) if s in ours]
+        theirs = [abs(x - y) for x, y in zip(one, two)]
+        ratios.append((max(mine) / max(theirs), statistics.mean(mine) / statistics.mean(theirs)))
+        print(f"{model}, seed {seed}: {len(mine)} losses; ours to PyTorch at one thread: largest {max(mine):.3g}, mean {statistics.mean(mine):.3g}; "
+              f"PyTorch at one thread to two: largest {max(theirs):.3g}, mean {statistics.mean(theirs):.3g}", flush=True)
+    print(f"{model}: geometric means of the ratios: largest {statistics.geometric_mean(r[0] for r in ratios):.2f}, "
+          f"mean {statistics.geometric_mean(r[1] for r in ratios):.2f}", flush=True)
+
+
+def held_and_out(of, images):
+    """In %: the held-out domain 0, the mean of the other domains' out-splits, and the mean over all domains; of(domain, split) is an accuracy."""
+    n = {s: len(images.split[0][s]) for s in ("in", "out")}
+    held = (of(0, "in") * n["in"] + of(0, "out") * n["out"]) / (n["in"] + n["out"])
+    out = [of(d, "out") for d in range(1, len(images.split))]
+    return 100 * held, 100 * statistics.mean(out), 100 * statistics.mean([held, *out])
+
+
+def interval(differences):
+    mean, half = statistics.mean(differences), STUDENT_90[len(differences)] * statistics.stdev(differences) / math.sqrt(len(differences))
+    return f"{mean:+.2f} points, 90 % interval [{mean - half:+.2f}, {mean + half:+.2f}]"
+
+
+def compare_accuracy(model, program, folder, images, seeds, steps, batch, twice):
+    sides = ["ours", "PyTorch"] + ["PyTorch, one thread"] * twice
+    print(f"\n{model}, {steps} steps of 5 x {batch} images, domain 0 held out; held-out domain, out-splits\n\n| seed | {' | | '.join(sides)} | |\n|{'---|' * (1 + 2 * len(sides))}", flush=True)
+    rows = {side: [] for side in sides}
+    for seed in seeds:
+        weights = initial(program, f"{folder}/i{seed}", seed)
+        moert(program, f"{folder}/r{seed}", steps, batch, seed, ("--set", f"eval.every={steps}", "--set", "eval.images=0"))
+        last = [m for m in metrics(f"{folder}/r{seed}") if "env0_in_acc" in m][-1]
+        rows["ours"].append(held_and_out(lambda d, split: last[f"env{d}_{split}_acc"], images))
+        for side, threads in (("PyTorch", 2), ("PyTorch, one thread", 1))[:1 + twice]:
+            p, _ = witness(model, weights, images, steps, batch, seed, threads)
+            rows[side].append(held_and_out(lambda d, split: accuracy(model, p, images, d, split), images))
+        print(f"| {seed} |" + "".join(f" {rows[side][-1][0]:.2f} | {rows[side][-1][1]:.2f} |" for side in sides), flush=True)
+    if len(seeds) < 2:
+        return
+    for one, other in (("ours", "PyTorch"), ("PyTorch, one thread", "PyTorch"))[:1 + twice]:
+        for what, name in enumerate(("held-out domain", "training domains' out-splits", "mean over all domains")):
+            print(f"\n{one} minus {other}, {name}: {interval([x[what] - y[what] for x, y in zip(rows[one], rows[other])])}", flush=True)
+
+
 def main():
     a = argparse.ArgumentParser()
     a.add_argument("what", choices=("accuracy", "losses"))
     a.add_argument("--models", default="hmoe_28,mnist_cnn")
-    a.add_argument("--seeds", type=int, help="5, or 1 for losses")
-    a.add_argument("--steps", type=int)
+    a.add_argument("--seeds", type=int, help="how many; 5, or 1 for losses")
+    a.add_argument("--first", type=int, default=0, help="the first seed")
+    a.add_argument("--steps", type=int, help="600, or 200 for losses")
     a.add_argument("--batch", type=int, default=16)
+    a.add_argument("--twice", action="store_true", help="accuracy: PyTorch against itself too")
     a.add_argument("--bin", type=pathlib.Path, default=ROOT / "build" / "bin", help="the folder of moec and moert")
     a = a.parse_args()
     global BIN
     BIN = a.bin
     images = data.Rotated()
-    domains = range(1, 6)
+    losses = a.what == "losses"
+    seeds = range(a.first, a.first + (a.seeds or (1 if losses else 5)))
     for model in a.models.split(","):
         with tempfile.TemporaryDirectory() as folder:
             program = f"{folder}/{model}.moe"
             subprocess.run([BIN / "moec", "compile", ROOT / f"examples/models/{model}.mlir", "-o", program], check=True)
-            if a.what == "losses":
-                steps, ratios = a.steps or 200, []
-                for seed in range(a.seeds or 1):
-                    weights = initial(program, f"{folder}/i{seed}", seed)
-                    moert(program, f"{folder}/r{seed}", steps, a.batch, seed, ("--set", "log.every=1", "--set", "eval.every=0"))
-                    ours = {m["step"]: m["loss"] for m in metrics(f"{folder}/r{seed}") if "loss" in m}
-                    _, one = witness(model, weights, images, steps, a.batch, seed, 1)
-                    _, two = witness(model, weights, images, steps, a.batch, seed, 2)
-                    mine = [abs(ours[s] - one[s]) for s in range(steps) if s in ours]
-                    theirs = [abs(x - y) for x, y in zip(one, two)]
-                    ratios.append((max(mine) / max(theirs), statistics.mean(mine) / statistics.mean(theirs)))
-                    print(f"{model}, seed {seed}: {len(mine)} losses; ours to PyTorch at one thread: largest {max(mine):.3g}, mean {statistics.mean(mine):.3g}; "
-                          f"PyTorch at one thread to two: largest {max(theirs):.3g}, mean {statistics.mean(theirs):.3g}", flush=True)
-                print(f"{model}: geometric means of the ratios: largest {statistics.geometric_mean(r[0] for r in ratios):.2f}, "
-                      f"mean {statistics.geometric_mean(r[1] for r in ratios):.2f}", flush=True)
-                continue
-            steps = a.steps or 600
-            print(f"\n{model}, {steps} steps of 5 x {a.batch} images, domain 0 held out\n\n| seed | held out, ours | PyTorch | out-splits, ours | PyTorch |\n|---|---|---|---|---|", flush=True)
-            held, out = [], []
-            for seed in range(a.seeds or 5):
-                weights = initial(program, f"{folder}/i{seed}", seed)
-                moert(program, f"{folder}/r{seed}", steps, a.batch, seed, ("--set", f"eval.every={steps}", "--set", "eval.images=0"))
-                last = [m for m in metrics(f"{folder}/r{seed}") if "env0_in_acc" in m][-1]
-                n = {s: len(images.split[0][s]) for s in ("in", "out")}
-                ours_held = (last["env0_in_acc"] * n["in"] + last["env0_out_acc"] * n["out"]) / (n["in"] + n["out"])
-                ours_out = statistics.mean(last[f"env{d}_out_acc"] for d in domains)
-                p, _ = witness(model, weights, images, steps, a.batch, seed, 2)
-                acc = {s: accuracy(model, p, images, 0, s) for s in ("in", "out")}
-                torch_held = (acc["in"] * n["in"] + acc["out"] * n["out"]) / (n["in"] + n["out"])
-                torch_out = statistics.mean(accuracy(model, p, images, d, "out") for d in domains)
-                held.append(100 * (ours_held - torch_held))
-                out.append(100 * (ours_out - torch_out))
-                print(f"| {seed} | {100 * ours_held:.2f} | {100 * torch_held:.2f} | {100 * ours_out:.2f} | {100 * torch_out:.2f} |", flush=True)
-            for name, d in (("held-out domain", held), ("training domains' out-splits", out)):
-                if len(d) > 1:
-                    half = STUDENT_90[len(d)] * statistics.stdev(d) / math.sqrt(len(d))
-                    print(f"\n{name}: mean difference {statistics.mean(d):+.2f} points, 90 % interval [{statistics.mean(d) - half:+.2f}, {statistics.mean(d) + half:+.2f}]", flush=True)
+            if losses:
+                compare_losses(model, program, folder, images, seeds, a.steps or 200, a.batch)
+            else:
+                compare_accuracy(model, program, folder, images, seeds, a.steps or 600, a.batch, a.twice)
 
 
 main()
