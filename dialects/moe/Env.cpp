@@ -29,6 +29,12 @@ static SmallVector<StringRef> layerNames(Operation *scope) {
   return names;
 }
 
+static std::string nearParameter(StringRef word, const llvm::StringMap<Binding> &names) {
+  SmallVector<StringRef> known(names.keys());
+  llvm::sort(known);
+  return didYouMean(word, known);
+}
+
 static const char *sign(ExprKind kind) {
   switch (kind) {
   case ExprKind::Add:
@@ -55,7 +61,8 @@ FailureOr<int64_t> Env::size(Operation *at, ExprAttr e) const {
   case ExprKind::Name: {
     auto it = names.find(e.getText());
     if (it == names.end())
-      return at->emitError() << "expected a size, found '" << e.getText() << "'";
+      return at->emitError() << "expected a size, found '" << e.getText() << "'"
+                             << nearParameter(e.getText(), names);
     if (auto *value = std::get_if<int64_t>(&it->second.is))
       return *value;
     return at->emitError() << "expected a size, found '" << e.getText() << "', which is "
@@ -131,7 +138,8 @@ FailureOr<double> Env::number(Operation *at, ExprAttr e) const {
   case ExprKind::Name: {
     auto it = names.find(e.getText());
     if (it == names.end() || std::holds_alternative<std::shared_ptr<Closure>>(it->second.is))
-      return at->emitError() << "expected a number, found '" << e.getText() << "'";
+      return at->emitError() << "expected a number, found '" << e.getText() << "'"
+                             << (it == names.end() ? nearParameter(e.getText(), names) : "");
     if (auto *value = std::get_if<int64_t>(&it->second.is))
       return double(*value);
     return std::get<double>(it->second.is);

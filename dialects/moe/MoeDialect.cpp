@@ -52,7 +52,13 @@ Attribute MoeDialect::parseAttribute(DialectAsmParser &p, Type type) const {
     attribute = parseInput(p);
   else
     reportAt(p, loc) << "unknown attribute '" << word << "'" << didYouMean(word, {"expr", "param", "input"});
-  return attribute && succeeded(p.parseGreater()) ? attribute : Attribute();
+  if (!attribute || succeeded(p.parseOptionalGreater()))
+    return attribute;
+  SMLoc end = p.getCurrentLocation();
+  StringRef found =
+      StringRef(end.getPointer()).take_until([](char c) { return StringRef(" >\n").contains(c); });
+  reportAt(p, end) << "expected the end of the expression, found '" << found << "'";
+  return {};
 }
 
 void MoeDialect::printAttribute(Attribute attribute, DialectAsmPrinter &p) const {

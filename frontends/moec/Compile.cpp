@@ -1,6 +1,7 @@
 // `moec compile`: reads and links the texts, runs the pipeline, and writes the program, which the runtime's
 // own loader has accepted by then; or prints the IR of the phase that was asked for.
 #include "frontends/driver/Context.h"
+#include "frontends/driver/Diagnostics.h"
 #include "frontends/driver/Files.h"
 #include "frontends/moec/Tool.h"
 #include "passes/cpu/CpuTarget.h"
@@ -43,7 +44,7 @@ moert::Status compileFiles(const PipelineOptions &options, const std::vector<std
       return moert::usageError(error);
   std::unique_ptr<MLIRContext> context = makeContext();
   llvm::SourceMgr sources;
-  SourceMgrDiagnosticHandler handler(sources, context.get());
+  Diagnostics diagnostics(sources, context.get());
   MOERT_ASSIGN(OwningOpRef<ModuleOp> module, lowerFiles(context.get(), sources, options, inputs));
   if (options.to != Phase::emit) {
     std::string text;
@@ -65,7 +66,7 @@ moert::Status evaluateFiles(const PipelineOptions &options, const std::vector<st
                             const EvaluateOptions &evaluation) {
   std::unique_ptr<MLIRContext> context = makeContext();
   llvm::SourceMgr sources;
-  SourceMgrDiagnosticHandler handler(sources, context.get());
+  Diagnostics diagnostics(sources, context.get());
   MOERT_ASSIGN(OwningOpRef<ModuleOp> module, lowerFiles(context.get(), sources, options, inputs));
   return evaluateModule(*module, evaluation);
 }

@@ -1,5 +1,6 @@
 // `moec disassemble` and `moec assemble`: a program file as the text of its plan, and back to the same bytes.
 #include "frontends/driver/Context.h"
+#include "frontends/driver/Diagnostics.h"
 #include "frontends/driver/Files.h"
 #include "frontends/moec/Tool.h"
 #include "mlir/IR/BuiltinOps.h"
@@ -28,7 +29,7 @@ moert::Status assembleFile(const std::string &input, const std::string &output) 
   std::unique_ptr<MLIRContext> context = makeContext();
   llvm::SourceMgr sources;
   sources.AddNewSourceBuffer(std::move(text), {});
-  SourceMgrDiagnosticHandler handler(sources, context.get());
+  Diagnostics diagnostics(sources, context.get());
   OwningOpRef<ModuleOp> module = parseSourceFile<ModuleOp>(sources, context.get());
   if (!module)
     return {moert::Code::invalid_input, ""};

@@ -33,7 +33,8 @@ private:
   LogicalResult findModel();
   LogicalResult checkObjective();
   LogicalResult bindParameters();
-  FailureOr<ExprAttr> parseDefine(StringRef name, StringRef value);
+  InFlightDiagnostic wrongOption(const Twine &option);
+  FailureOr<Binding> bindDefine(ParamAttr param, StringRef value);
   LogicalResult buildEntry(StringRef name, flow::EntryKind kind);
   LogicalResult buildInputs(Expander &in);
   LogicalResult buildTraining(Expander &in);
@@ -86,33 +87,71 @@ LogicalResult Elaboration::checkObjective() {
         return each.emitError()
                << "objectives as text are not supported yet by elaboration; use --objective=erm";
     }
-    return model.emitError() << "unknown objective '" << options.objective << "'"
-                             << didYouMean(options.objective, names)
-                             << "; there are: " << llvm::join(names, ", ");
+    return wrongOption("--objective=" + options.objective)
+           << "unknown objective" << didYouMean(options.objective, names)
+           << "; there are: " << llvm::join(names, ", ");
   }
   if (!flow::parseOptimizerKind(options.optimizer))
-    return model.emitError() << "unknown optimizer '" << options.optimizer << "'"
-                             << didYouMean(options.optimizer, flow::optimizerNames())
-                             << "; there are: " << llvm::join(flow::optimizerNames(), ", ");
+    return wrongOption("--optimizer=" + options.optimizer)
+           << "unknown optimizer" << didYouMean(options.optimizer, flow::optimizerNames())
+           << "; there are: " << llvm::join(flow::optimizerNames(), ", ");
   return success();
 }
 
-/// A -D value is text on a command line: what the parser says of it is put at the model.
-FailureOr<ExprAttr> Elaboration::parseDefine(StringRef name, StringRef value) {
-  MLIRContext *context = module.getContext();
+/// What is wrong with an option of the command line has no place in a text: whoever prints it names the tool.
+InFlightDiagnostic Elaboration::wrongOption(const Twine &option) {
+  return emitError(UnknownLoc::get(module.getContext())) << option << ": ";
+}
+
+/// The first bracket of a -D value that has no partner, as an error; MLIR's reports them as those of its own.
+static std::string wrongBrackets(StringRef value) {
+  const StringRef opening = "([<", closing = ")]>";
+  std::string open;
+  for (char c : value) {
+    if (opening.contains(c))
+      open += c;
+    else if (size_t kind = closing.find(c); kind == StringRef::npos)
+      continue;
+    else if (open.empty() || open.back() != opening[kind])
+      return "expected '" + opening.substr(kind, 1).str() + "' before '" + c + "', found none";
+    else
+      open.pop_back();
+  }
+  if (open.empty())
+    return "";
+  return std::string("expected '") + closing[opening.find(open.back())] + "' that closes '" + open.back() +
+         "', found the end";
+}
+
+/// A -D value is text on a command line: the parser's report is kept in `why`.
+static ExprAttr parseValue(StringRef value, MLIRContext *context, std::string &why) {
+  why = wrongBrackets(value);
+  if (!why.empty())
+    return {};
+  ScopedDiagnosticHandler quiet(context, [&](Diagnostic &d) {
+    if (why.empty())
+      why = d.str();
+    return success();
+  });
+  return dyn_cast_or_null<ExprAttr>(parseAttribute(("#moe.expr<" + value + ">").str(), context));
+}
+
+FailureOr<Binding> Elaboration::bindDefine(ParamAttr param, StringRef value) {
+  StringRef kind = param.getKind();
+  std::string like = ("-D" + param.getName() + "=" + cast<ExprAttr>(param.getFallback()).str()).str();
+  auto wrong = [&]() { return wrongOption("-D" + param.getName() + "=" + value); };
+  if (value.trim().empty())
+    return wrong() << "expected a " << kind << " such as " << like << ", found nothing";
   std::string why;
-  Attribute parsed;
-  {
-    ScopedDiagnosticHandler quiet(context, [&](Diagnostic &d) {
+  if (ExprAttr expr = parseValue(value, module.getContext(), why)) {
+    ScopedDiagnosticHandler quiet(module.getContext(), [&](Diagnostic &d) {
       why = d.str();
       return success();
     });
-    parsed = parseAttribute(("#moe.expr<" + value + ">").str(), context);
+    if (FailureOr<Binding> bound = env.bind(model, param, expr); succeeded(bound))
+      return bound;
   }
-  if (auto expr = dyn_cast_or_null<ExprAttr>(parsed))
-    return expr;
-  return model.emitError() << "expected a size, number or layer in -D" << name << "=" << value
-                           << (why.empty() ? "" : ": ") << why;
+  return wrong() << why << "; a " << kind << " is given as in " << like;
 }
 
 LogicalResult Elaboration::bindParameters() {
@@ -125,9 +164,9 @@ LogicalResult Elaboration::bindParameters() {
     names.push_back(param.getName());
   for (auto &[name, value] : options.defines)
     if (!llvm::is_contained(names, name)) {
-      InFlightDiagnostic diag = model.emitError()
-                                << "model '@" << model.getSymName() << "' has no parameter '" << name
-                                << "' for -D" << name << "=" << value << didYouMean(name, names);
+      InFlightDiagnostic diag = wrongOption("-D" + name + "=" + value)
+                                << "model '@" << model.getSymName() << "' has no parameter '" << name << "'"
+                                << didYouMean(name, names);
       if (!names.empty())
         diag << "; it has: " << llvm::join(names, ", ");
       return diag;
@@ -139,20 +178,10 @@ LogicalResult Elaboration::bindParameters() {
     if (param.getName().starts_with("aux."))
       return model.emitError() << "expected another name for parameter '" << param.getName()
                                << "': programs record their auxiliary losses under such names";
-    auto expr = cast<ExprAttr>(param.getFallback());
     auto it = given.find(param.getName());
-    if (it != given.end()) {
-      FailureOr<ExprAttr> parsed = parseDefine(param.getName(), it->second);
-      if (failed(parsed))
-        return failure();
-      expr = *parsed;
-    }
-    ScopedDiagnosticHandler origin(module.getContext(), [&](Diagnostic &d) {
-      if (it != given.end() && d.getSeverity() == DiagnosticSeverity::Error)
-        d << " in -D" << param.getName() << "=" << it->second;
-      return failure(); // and on to whoever prints it
-    });
-    FailureOr<Binding> value = env.bind(model, param, expr);
+    FailureOr<Binding> value = it != given.end()
+                                   ? bindDefine(param, it->second)
+                                   : env.bind(model, param, cast<ExprAttr>(param.getFallback()));
     if (failed(value))
       return failure();
     env.names[param.getName()] = *value;
@@ -411,8 +440,8 @@ struct ElaboratePass : PassWrapper<ElaboratePass, OperationPass<ModuleOp>> {
     ElaborateOptions options;
     for (const std::string &define : defines) {
       auto [name, value] = StringRef(define).split('=');
-      if (name.empty() || value.empty()) {
-        getOperation().emitError() << "expected -Dname=value, found '-D" << define << "'";
+      if (name.empty() || !StringRef(define).contains('=')) {
+        emitError(UnknownLoc::get(&getContext())) << "expected -Dname=value, found '-D" << define << "'";
         return signalPassFailure();
       }
       options.defines.emplace_back(name, value);

@@ -116,7 +116,7 @@ moe.model @m(%x: vector[3]) {
 }
 // -----
 // An attribute that stops early must not lose the rest.
-// expected-error@+1 {{expected '>'}}
+// expected-error@+1 {{expected the end of the expression, found '8'}}
 module attributes {moe.a = #moe.expr<7 8>} {}
 // -----
 // expected-error@+1 {{unknown attribute 'exp' (did you mean 'expr'?)}}

@@ -8,12 +8,12 @@
 // RUN: not moe-opt %s --moe-elaborate="objective=ern" 2>&1 | FileCheck %s --check-prefix=OBJECTIVE
 // RUN: not moe-opt %s --moe-elaborate="optimizer=adamm" 2>&1 | FileCheck %s --check-prefix=OPTIMIZER
 
-// UNKNOWN: error: model '@one' has no parameter 'clases' for -Dclases=7 (did you mean 'classes'?); it has: classes, in
-// LAYER: error: unknown layer '@Mlp'
-// TEXT: error: expected a size, number or layer in -Dclasses=7x
+// UNKNOWN: error: -Dclases=7: model '@one' has no parameter 'clases' (did you mean 'classes'?); it has: classes, in
+// LAYER: error: -Dclasses=@Mlp: unknown layer '@Mlp'; a size is given as in -Dclasses=3
+// TEXT: error: -Dclasses=7x: expected a number or a name, found '7' followed by a letter
 // EMPTY: error: expected -Dname=value, found '-Dclasses'
-// OBJECTIVE: error: unknown objective 'ern' (did you mean 'erm'?); there are: erm
-// OPTIMIZER: error: unknown optimizer 'adamm' (did you mean 'adam'?); there are:
+// OBJECTIVE: error: --objective=ern: unknown objective (did you mean 'erm'?); there are: erm
+// OPTIMIZER: error: --optimizer=adamm: unknown optimizer (did you mean 'adam'?); there are:
 
 // CHECK:      flow.program @one attributes {config = {classes = "3", in = "4", objective = "erm", source = "{{.*}}elaborate.mlir"}, objective = "erm", optimizer = "sgd"}
 // CHECK-NEXT:   flow.entry @train train {
