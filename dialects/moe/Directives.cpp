@@ -22,6 +22,14 @@ static StringRef written(OpAsmParser &p) {
 
 static SMLoc behind(StringRef text) { return SMLoc::getFromPointer(text.end()); }
 
+/// Where the token before the current one is a value's name and the first of its line: the line before it.
+static StringRef lineThatNameFollows(OpAsmParser &p) {
+  StringRef own = lineUpTo(p, p.getCurrentLocation().getPointer()), name = own.trim();
+  bool alone = name.consume_front("%") && !name.empty() &&
+               llvm::all_of(name, [](char c) { return llvm::isAlnum(c) || StringRef("_$.-").contains(c); });
+  return alone ? lineBefore(p, own.begin()) : StringRef();
+}
+
 /// An op with options ends with them, or goes on with a word: neither '=' nor ',' can follow.
 static ParseResult verifyOptionsEnd(OpAsmParser &p, StringRef op, ArrayRef<StringRef> known) {
   SMLoc loc = p.getCurrentLocation();
@@ -29,6 +37,11 @@ static ParseResult verifyOptionsEnd(OpAsmParser &p, StringRef op, ArrayRef<Strin
   if (next != '=' && next != ',')
     return success();
   StringRef text = written(p);
+  // `add %a,` and on the next line `%b = ...`: its name was read as the value that is missing.
+  if (next == '=')
+    if (StringRef line = lineThatNameFollows(p); !line.empty())
+      return reportAt(p, behind(line))
+             << "expected a value after '" << opOfLine(line) << "', found the end of the line";
   auto [word, equal] = peekWord(StringRef(loc.getPointer() + 1).ltrim().data());
   if (next == ',' && equal && llvm::is_contained(known, word))
     return reportAt(p, loc) << "expected no ',' before the options of '" << op << "': write '" << text << " "
@@ -157,8 +170,12 @@ void moe::printPath(OpAsmPrinter &p, Operation *, StringAttr path, StringAttr mo
 ParseResult moe::parseWord(OpAsmParser &p, StringAttr &word) {
   StringRef text;
   // The next op is no word, though line breaks mean nothing: a word is not followed by `%` or `@`.
+  // Nor does it stand on the next line.
   const char *at = p.getCurrentLocation().getPointer();
   char after = *StringRef(at + peekWord(at).first.size()).ltrim(' ').data();
+  if (StringRef line = lineThatEnded(p); !line.empty())
+    return reportAt(p, behind(line)) << "expected a word after '" << opOfLine(line)
+                                     << "', found the end of the line";
   if (after == '%' || after == '@' || failed(p.parseOptionalKeyword(&text)))
     return reportAt(p, behind(written(p))) << "expected a word after '" << written(p) << "'";
   word = p.getBuilder().getStringAttr(text);
@@ -166,9 +183,12 @@ ParseResult moe::parseWord(OpAsmParser &p, StringAttr &word) {
 }
 
 OptionalParseResult moe::parseOptionalWord(OpAsmParser &p, StringAttr &word) {
-  StringRef text;
+  StringRef text, line = lineThatEnded(p);
   if (failed(p.parseOptionalKeyword(&text)))
     return std::nullopt;
+  if (!line.empty())
+    return ParseResult(reportAt(p, behind(line))
+                       << "expected a value after '" << opOfLine(line) << "', found the end of the line");
   word = p.getBuilder().getStringAttr(text);
   return success();
 }

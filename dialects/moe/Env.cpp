@@ -164,9 +164,9 @@ FailureOr<double> Env::number(Operation *at, ExprAttr e) const {
                   : e.getKind() == ExprKind::Mul ? *a * *b
                   : e.getKind() == ExprKind::Div ? *a / *b
                                                  : std::fmod(*a, *b);
-  if (!std::isfinite(result))
-    return at->emitError() << "expected a finite number, found " << numberText(*a) << " " << sign(e.getKind())
-                           << " " << numberText(*b) << " in '" << e.str() << "'";
+  if (!holdsInFloat(result))
+    return at->emitError() << "expected a finite number of 32-bit floating point, found " << numberText(*a)
+                           << " " << sign(e.getKind()) << " " << numberText(*b) << " in '" << e.str() << "'";
   return result;
 }
 

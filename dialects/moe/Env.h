@@ -3,6 +3,8 @@
 #pragma once
 #include "dialects/moe/MoeDialect.h"
 #include "llvm/ADT/StringMap.h"
+#include <cmath>
+#include <limits>
 #include <memory>
 #include <variant>
 
@@ -11,6 +13,9 @@ struct Closure;
 
 /// The shortest text that reads back as the same number: 1.5.
 std::string numberText(double number);
+
+/// Whether 32-bit floating point, which programs compute in, holds the number.
+inline bool holdsInFloat(double number) { return std::abs(number) <= std::numeric_limits<float>::max(); }
 
 /// A parameter's value. A layer keeps the arguments that it was given where it was named.
 struct Binding {

@@ -29,7 +29,10 @@ static FailureOr<Weight> ramp(Expander &in, Operation *op, ExprAttr e) {
   FailureOr<double> end = until ? in.env().number(op, until) : FailureOr<double>(1.0);
   if (failed(from) || failed(to) || failed(end))
     return failure();
-  if (!(*end > 0 && *end <= 1))
+  if (!holdsInFloat(*to - *from))
+    return op->emitError() << "expected a ramp whose rise 32-bit floating point holds, found '" << e.str()
+                           << "'";
+  if (!(float(*end) > 0 && *end <= 1))
     return op->emitError() << "expected 'until' above 0 and at most 1 (a part of the training), found "
                            << until.str();
   OpBuilder &b = in.builder;
@@ -67,6 +70,9 @@ static FailureOr<Weight> weightOf(Expander &in, Operation *op, ExprAttr e) {
   Value graph = a->graph && c->graph ? flow::mul(in.builder, in.loc(op), a->graph, c->graph)
                 : a->graph           ? a->graph
                                      : c->graph;
+  if (!holdsInFloat(a->factor * c->factor))
+    return op->emitError() << "expected factors whose product 32-bit floating point holds, found '" << e.str()
+                           << "'";
   return Weight{a->factor * c->factor, graph};
 }
 

@@ -222,7 +222,7 @@ static FailureOr<double> epsilon(Expander &in, Operation *op, ExprAttr e) {
   if (!e)
     return 1e-5;
   FailureOr<double> eps = in.env().number(op, e);
-  if (succeeded(eps) && !(*eps > 0))
+  if (succeeded(eps) && !(float(*eps) > 0)) // in 32 bits, which programs compute in
     return op->emitError() << "expected 'eps' above 0, found " << numberText(*eps);
   return eps;
 }

@@ -115,9 +115,9 @@ LogicalResult UniformOp::expand(Expander &in) {
   FailureOr<SmallVector<flow::Extent>> extents = drawnShape(in, *this, getShape());
   if (failed(low) || failed(high) || failed(extents))
     return failure();
-  if (!(*low < *high))
-    return emitError() << "expected a low end below the high end, found " << numberText(*low) << " and "
-                       << numberText(*high);
+  if (!(*low < *high) || !holdsInFloat(*high - *low))
+    return emitError() << "expected a low end below the high end by what 32-bit floating point holds, found "
+                       << numberText(*low) << " and " << numberText(*high);
   OpBuilder &b = in.builder;
   Location loc = in.loc(*this);
   Value value;

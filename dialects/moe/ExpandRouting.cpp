@@ -34,7 +34,7 @@ static FailureOr<Value> distanceScores(Expander &in, RouteOp op, const Tensor &x
     FailureOr<double> given = in.env().number(op, *op.getEps());
     if (failed(given))
       return failure();
-    if (!(*given > 0))
+    if (!(float(*given) > 0))
       return op.emitError() << "expected 'eps' above 0, found " << numberText(*given);
     eps = *given;
   }

@@ -141,19 +141,29 @@ FailureOr<flow::InitAttr> Expander::initial(Operation *owner, ExprAttr rule, con
   if (args.size() != wanted || rule.getArgs().size() != wanted)
     return owner->emitError() << "expected " << word << " with " << wanted
                               << (wanted == 1 ? " number" : " numbers") << ", found '" << rule.str() << "'";
+  auto drawn = [&](double range) {
+    if (!holdsInFloat(range))
+      owner->emitError() << "expected initial values that 32-bit floating point holds, found '" << rule.str()
+                         << "'";
+    return holdsInFloat(range);
+  };
   if (word == "constant")
     return make(flow::InitKind::constant, args[0]);
   if (word == "uniform") {
     if (args[0] >= args[1])
       return owner->emitError() << "expected uniform(low, high) with low below high, found '" << rule.str()
                                 << "'";
-    return make(flow::InitKind::uniform, args[0], args[1]);
+    return drawn(args[1] - args[0]) ? make(flow::InitKind::uniform, args[0], args[1])
+                                    : FailureOr<flow::InitAttr>(failure());
   }
   if (args[0] < 0)
     return owner->emitError() << "expected a deviation or gain that is not negative, found '" << rule.str()
                               << "'";
-  if (word == "normal" || word == "trunc_normal")
+  if (word == "normal" || word == "trunc_normal") {
+    if (!drawn(8 * args[0])) // no draw is farther out than 7 deviations
+      return failure();
     return make(word == "normal" ? flow::InitKind::normal : flow::InitKind::trunc_normal, 0, args[0]);
+  }
   if (word == "fan_in") {
     if (!fan.in)
       return owner->emitError() << "'fan_in' needs inputs to count, and '" << owner->getName().stripDialect()

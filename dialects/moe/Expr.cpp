@@ -7,9 +7,10 @@
 #include "mlir/IR/DialectImplementation.h"
 #include "llvm/ADT/ScopeExit.h"
 #include "llvm/ADT/StringExtras.h"
+#include "llvm/ADT/StringSwitch.h"
 #include "llvm/Support/raw_ostream.h"
 #include <charconv>
-#include <cmath>
+#include <limits>
 
 using namespace mlir;
 using namespace moe;
@@ -46,6 +47,55 @@ std::pair<StringRef, bool> moe::peekWord(const char *at) {
   while (*end == ' ' || *end == '\t')
     ++end;
   return {word, *end == '=' && end[1] != '='};
+}
+
+StringRef moe::lineUpTo(AsmParser &p, const char *at) {
+  auto place = p.getEncodedSourceLoc(SMLoc::getFromPointer(at))->findInstanceOf<FileLineColLoc>();
+  size_t before = place ? place.getColumn() - 1 : 0;
+  return StringRef(at - before, before);
+}
+
+StringRef moe::lineBefore(AsmParser &p, const char *start) {
+  auto place = p.getEncodedSourceLoc(SMLoc::getFromPointer(start))->findInstanceOf<FileLineColLoc>();
+  for (unsigned number = place ? place.getLine() : 1; number > 1; --number) {
+    StringRef line = lineUpTo(p, start - 1);
+    if (StringRef text = line.take_front(line.find("//")).rtrim(); !text.empty())
+      return text;
+    start = line.begin();
+  }
+  return {};
+}
+
+StringRef moe::lineThatEnded(AsmParser &p) {
+  StringRef line = lineUpTo(p, p.getCurrentLocation().getPointer());
+  return line.trim().empty() ? lineBefore(p, line.begin()) : StringRef();
+}
+
+StringRef moe::opOfLine(StringRef line) {
+  StringRef text = line.trim();
+  if (size_t equal = text.find(" = "); text.starts_with("%") && equal != StringRef::npos)
+    text = text.drop_front(equal + 3).ltrim();
+  return text;
+}
+
+/// Nothing of an expression stands where a line ended: says so there.
+static ParseResult reportLineEnd(AsmParser &p, StringRef line) {
+  StringRef word = line.drop_front(line.find_last_of(" )") + 1);
+  StringRef wanted = llvm::StringSwitch<StringRef>(word)
+                         .Cases({"layer", "trunk", "for"}, "a layer such as '@Mlp<64>'")
+                         .Case("init", "an initial value such as 'zeros'")
+                         .Case("over", "axes such as 'pixels'")
+                         .Default("a size, a number, a layer or a list");
+  return reportAt(p, SMLoc::getFromPointer(line.end()))
+         << "expected " << wanted << " after '" << opOfLine(line) << "', found the end of the line";
+}
+
+/// What a word or '=' takes stands on its line: the next one's first word belongs to another op, though line
+/// breaks mean nothing to the parser.
+static ParseResult verifyLineGoesOn(AsmParser &p) {
+  StringRef line = lineThatEnded(p);
+  bool open = !line.empty() && (llvm::isAlnum(line.back()) || line.back() == '_' || line.back() == '=');
+  return open ? reportLineEnd(p, line) : success();
 }
 
 namespace {
@@ -128,8 +178,9 @@ ParseResult ExprParser::number(std::string &text) {
     return success();
   }
   double value = 0;
-  if (std::from_chars(begin, end, value).ec != std::errc())
-    return reportAt(p, loc) << "expected a number that fits into 64-bit floating point, found " << written;
+  // Programs compute in 32 bits: what overflows them would be infinity there.
+  if (std::from_chars(begin, end, value).ec != std::errc() || value > std::numeric_limits<float>::max())
+    return reportAt(p, loc) << "expected a number that fits into 32-bit floating point, found " << written;
   char buffer[40];
   text = std::string(buffer, std::to_chars(buffer, buffer + 40, value).ptr);
   if (size_t e = text.find('e'); e != std::string::npos) { // 1e-06 -> 1e-6
@@ -182,7 +233,13 @@ Parsed ExprParser::primary() {
   llvm::scope_exit leave([&] { --depth; });
   if (succeeded(p.parseOptionalLParen())) {
     Parsed inner = sum();
-    return inner && succeeded(p.parseRParen()) ? inner : Parsed();
+    if (!inner || succeeded(p.parseOptionalRParen()))
+      return inner;
+    SMLoc end = p.getCurrentLocation();
+    bool list = *end.getPointer() == ',';
+    return reportAt(p, end) << "expected ')' after '(" << inner.expr.str() << "'"
+                            << (list ? ", found ','; a list stands in brackets: [2, 3]" : ""),
+           Parsed();
   }
   if (*loc.getPointer() == '[') {
     if (list(AsmParser::Delimiter::Square, args, height))
@@ -203,8 +260,11 @@ Parsed ExprParser::primary() {
   while (*after == ' ')
     ++after;
   StringRef name;
-  if (*after == '%' || *after == '@' || failed(p.parseOptionalKeyword(&name)))
+  if (*after == '%' || *after == '@' || failed(p.parseOptionalKeyword(&name))) {
+    if (StringRef line = lineThatEnded(p); !line.empty())
+      return reportLineEnd(p, line), Parsed();
     return reportAt(p, loc) << "expected a size, a number, a layer or a list", Parsed();
+  }
   if (*p.getCurrentLocation().getPointer() != '(')
     return node(loc, ExprKind::Name, name, {}, 0);
   if (list(AsmParser::Delimiter::Paren, args, height))
@@ -250,7 +310,9 @@ Parsed ExprParser::sum() {
   return left;
 }
 
-ExprAttr moe::parseExpr(AsmParser &parser) { return ExprParser(parser).sum().expr; }
+ExprAttr moe::parseExpr(AsmParser &parser) {
+  return failed(verifyLineGoesOn(parser)) ? ExprAttr() : ExprParser(parser).sum().expr;
+}
 
 ParseResult moe::parseExprList(AsmParser &parser, AsmParser::Delimiter delimiter,
                                SmallVectorImpl<Attribute> &args) {

@@ -20,6 +20,18 @@ mlir::InFlightDiagnostic reportAt(mlir::AsmParser &parser, mlir::SMLoc at);
 /// The word in the source at `at`, and whether `=` follows it.
 std::pair<llvm::StringRef, bool> peekWord(const char *at);
 
+/// The text of the line that `at` is on, up to there; and that of the last line before the one that begins at
+/// `start` which has any, without its comment.
+llvm::StringRef lineUpTo(mlir::AsmParser &parser, const char *at);
+llvm::StringRef lineBefore(mlir::AsmParser &parser, const char *start);
+
+/// The text of the last line before the current token, without its comment, if the token is the first of its
+/// own line; else empty.
+llvm::StringRef lineThatEnded(mlir::AsmParser &parser);
+
+/// A line without `%name = ` in front.
+llvm::StringRef opOfLine(llvm::StringRef line);
+
 /// Null where an error was reported.
 ExprAttr parseExpr(mlir::AsmParser &parser);
 ParamAttr parseParam(mlir::AsmParser &parser);

@@ -94,6 +94,11 @@ static ParseResult reportUnknown(OpAsmParser &p, OperationState &state) {
     return reportAt(p, p.getNameLoc())
            << "expected an op, found '" << word
            << " = ...'; a value's name begins with '%', and options stand right behind an op's values";
+  // An op begins a line, a body, or what a name stands for.
+  StringRef before = lineUpTo(p, p.getNameLoc().getPointer()).rtrim();
+  if (!before.empty() && !StringRef("={}").contains(before.back()))
+    return reportAt(p, p.getNameLoc())
+           << "expected the end of the op after '" << opOfLine(before) << "', found '" << word << "'";
   SmallVector<StringRef> words;
   for (RegisteredOperationName op : p.getContext()->getRegisteredOperations())
     if (op.getDialectNamespace() == "moe")

@@ -150,6 +150,9 @@ LogicalResult NameChecker::check(Operation *user, StringRef attribute, ExprAttr 
     if (it != known.end() && it->second.getKind() == "layer")
       return user->emitError() << "expected a size or number, found layer '@" << e.getText()
                                << "'; a layer is written with '@'";
+    if (it == known.end() && llvm::is_contained({"layer", "trunk", "target"}, attribute))
+      return user->emitError() << "expected a layer, found '" << e.getText() << "'; a layer is written '@"
+                               << e.getText() << "'";
     if (it == known.end()) {
       llvm::append_range(names, words("size"));
       return user->emitError() << "unknown "

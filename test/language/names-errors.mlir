@@ -179,3 +179,10 @@ moe.layer @A(%x) {
   return logits = %x
   yield %x
 }
+// -----
+moe.layer @B(%x)
+moe.layer @A(%x) {
+  // expected-error@+1 {{expected a layer, found 'B'; a layer is written '@B'}}
+  %y = apply @b(%x) layer B
+  yield %y
+}

@@ -70,7 +70,7 @@ moe.layer @A<dim>(%x) {
 }
 // -----
 moe.layer @A<dim>(%x) {
-  // expected-error@+2 {{expected a size, a number, a layer or a list}}
+  // expected-error@+1 {{expected a size, a number, a layer or a list after 'linear @fc(%x) to', found the end of the line}}
   %y = linear @fc(%x) to
   yield %y
 }
@@ -87,8 +87,14 @@ moe.layer @A(%x) {
 }
 // -----
 moe.layer @A(%x) {
-  // expected-error@+1 {{expected a number that fits into 64-bit floating point, found 1e400}}
+  // expected-error@+1 {{expected a number that fits into 32-bit floating point, found 1e400}}
   %y = linear @fc(%x) to 1e400
+  yield %y
+}
+// -----
+moe.layer @A<c: number = 3.4e38>(%x) {
+  // expected-error@+1 {{expected a number that fits into 32-bit floating point, found 1e39}}
+  %y = linear @fc(%x) to 3 init constant(-1e39)
   yield %y
 }
 // -----
@@ -190,7 +196,7 @@ moe.layer @A(%x) {
 }
 // -----
 moe.layer @A(%x) {
-  // expected-error@+1 {{expected a word after 'route @gate(%x)'}}
+  // expected-error@+1 {{expected a word after 'route @gate(%x)', found the end of the line}}
   %r = route @gate(%x)
   yield %r
 }
@@ -204,5 +210,129 @@ moe.layer @A(%x) {
 moe.layer @A(%x) {
   // expected-error@+1 {{expected no ',' before the options of 'max_pool': write 'max_pool %x kernel = ...'}}
   %y = max_pool %x, kernel = 2
+  yield %y
+}
+// -----
+// What a word takes stands on its line, or the next op's first word would be read as it.
+moe.layer @A(%x) {
+  // expected-error@+1 {{expected a size, a number, a layer or a list after 'linear @fc(%x) to', found the end of the line}}
+  %y = linear @fc(%x) to
+  x = relu %y
+  yield %y
+}
+// -----
+moe.layer @A(%x) {
+  // expected-error@+1 {{expected a size, a number, a layer or a list after 'linear @fc(%x) to', found the end of the line}}
+  %y = linear @fc(%x) to // a comment
+  
+  // and one of a line of its own
+  %z = relu %y
+  yield %y
+}
+// -----
+moe.layer @A(%x) {
+  // expected-error@+1 {{expected a size, a number, a layer or a list after 'conv @c(%x) kernel =', found the end of the line}}
+  %y = conv @c(%x) kernel =
+  stride to 8
+  yield %y
+}
+// -----
+moe.layer @A(%x) {
+  // expected-error@+1 {{expected an initial value such as 'zeros' after 'linear @fc(%x) to 8 init', found the end of the line}}
+  %y = linear @fc(%x) to 8 init
+  %z = relu %y
+  yield %y
+}
+// -----
+moe.layer @A(%x) {
+  // expected-error@+1 {{expected a layer such as '@Mlp<64>' after 'apply @a(%x) layer', found the end of the line}}
+  %y = apply @a(%x) layer
+  @B
+  yield %y
+}
+// -----
+moe.layer @A(%x) {
+  // expected-error@+1 {{expected axes such as 'pixels' after 'mean %x over', found the end of the line}}
+  %y = mean %x over
+  z = relu %x
+  yield %y
+}
+// -----
+moe.layer @A(%x) {
+  // expected-error@+1 {{expected a size, a number, a layer or a list after 'reverse_gradient %x by', found the end of the line}}
+  %y = reverse_gradient %x by
+  dann
+  yield %y
+}
+// -----
+moe.layer @A(%x) {
+  // expected-error@+1 {{expected a size, a number, a layer or a list after 'dropout %x,', found the end of the line}}
+  %y = dropout %x,
+  %z = relu %y
+  yield %y
+}
+// -----
+moe.layer @A(%x) {
+  // expected-error@+1 {{expected a size, a number, a layer or a list after 'param @p [3, 4]', found the end of the line}}
+  %y = param @p [3, 4]
+  %z = relu %y
+  yield %y
+}
+// -----
+moe.layer @A(%x) {
+  // expected-error@+1 {{expected a word after 'chain @c(%x) [@B] ramp', found the end of the line}}
+  %y = chain @c(%x) [@B] ramp
+  drop from 0.0 to 0.1
+  yield %y
+}
+// -----
+moe.layer @A(%x) {
+  // expected-error@+1 {{expected a value after 'relu', found the end of the line}}
+  %y = relu
+  %z = relu %y
+  yield %y
+}
+// -----
+moe.layer @A(%x) {
+  // expected-error@+1 {{expected a value after 'add %x,', found the end of the line}}
+  %y = add %x,
+  %z = relu %y
+  yield %y
+}
+// -----
+moe.layer @A(%x) {
+  // expected-error@+1 {{expected a value after 'experts @e(%x) layer @B weights', found the end of the line}}
+  %y = experts @e(%x) layer @B weights
+  %z = relu %y
+  yield %y
+}
+// -----
+moe.layer @A(%x) {
+  // expected-error@+1 {{expected a value after 'aux @loss', found the end of the line}}
+  aux @loss
+  expose @f %x
+  yield %y
+}
+// -----
+moe.layer @A(%x) {
+  // expected-error@+1 {{expected ')' after '(3', found ','; a list stands in brackets: [2, 3]}}
+  %y = param @p (3, 4) zeros
+  yield %y
+}
+// -----
+moe.layer @A(%x) {
+  // expected-error@+1 {{expected the end of the op after 'hyper @h(%x) trunk @T', found 'of'}}
+  %y = hyper @h(%x) trunk @T of @B
+  yield %y
+}
+// -----
+// After a bracket or a comma an op may go on in the next line.
+moe.layer @B(%x)
+moe.layer @A(%x) {
+  %a = chain @c(%x)
+       [@B,
+        2 * @B]
+  %y = dropout %a,
+       0.5
   yield %y
 }

@@ -278,7 +278,7 @@ moe.model @m(%x: vector[8]) {
 }
 // -----
 moe.model @m(%x: vector[8]) {
-  // expected-error@+1 {{expected a finite number, found 1.5 / 0 in '1.5 / 0.0'}}
+  // expected-error@+1 {{expected a finite number of 32-bit floating point, found 1.5 / 0 in '1.5 / 0.0'}}
   %d = dropout %x, 1.5 / 0.0
   %y = linear @fc(%d) to 2
   return logits = %y
@@ -293,5 +293,51 @@ moe.model @m(%x: vector[8]) {
 // expected-error@+1 {{expected another name for parameter 'aux.b': programs record their auxiliary losses under such names}}
 moe.model @m<aux.b = 3>(%x: vector[8]) {
   %y = linear @fc(%x) to aux.b
+  return logits = %y
+}
+// -----
+moe.model @m<c: number = 1e20>(%x: vector[8]) {
+  // expected-error@+1 {{expected a finite number of 32-bit floating point, found 1e+20 * 1e+20 in 'c * c'}}
+  %y = linear @fc(%x) to 3 init constant(c * c)
+  return logits = %y
+}
+// -----
+moe.model @m(%x: vector[8]) {
+  // expected-error@+1 {{expected initial values that 32-bit floating point holds, found 'uniform(-3e38, 3e38)'}}
+  %y = linear @fc(%x) to 3 init uniform(-3e38, 3e38)
+  return logits = %y
+}
+// -----
+moe.model @m(%x: vector[8]) {
+  // expected-error@+1 {{expected initial values that 32-bit floating point holds, found 'normal(1e38)'}}
+  %y = linear @fc(%x) to 3 init normal(1e38)
+  return logits = %y
+}
+// -----
+moe.model @m(%x: vector[8]) {
+  // expected-error@+1 {{expected 'eps' above 0, found 1e-60}}
+  %n = layer_norm @n(%x) eps = 1e-60
+  %y = linear @fc(%n) to 3
+  return logits = %y
+}
+// -----
+moe.model @m(%x: vector[8]) {
+  // expected-error@+1 {{expected a ramp whose rise 32-bit floating point holds, found 'ramp(-3e38, 3e38)'}}
+  %n = reverse_gradient %x by ramp(-3e38, 3e38)
+  %y = linear @fc(%n) to 3
+  return logits = %y
+}
+// -----
+moe.model @m(%x: vector[8]) {
+  // expected-error@+1 {{expected factors whose product 32-bit floating point holds, found '1e30 * (1e30 * ramp(0, 1))'}}
+  %n = reverse_gradient %x by 1e30 * (1e30 * ramp(0, 1))
+  %y = linear @fc(%n) to 3
+  return logits = %y
+}
+// -----
+moe.model @m(%x: vector[8]) {
+  // expected-error@+1 {{expected a low end below the high end by what 32-bit floating point holds, found -3e+38 and 3e+38}}
+  %u = uniform [8], -3e38, 3e38
+  %y = linear @fc(%u) to 3
   return logits = %y
 }
