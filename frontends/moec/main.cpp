@@ -3,13 +3,19 @@
 #include "frontends/driver/Context.h"
 #include "frontends/moec/Tool.h"
 #include "runtime/base/Files.h"
+#include "runtime/base/Process.h"
 #include "runtime/cli/Usage.h"
+#include "llvm/Support/ErrorHandling.h"
 #include "llvm/Support/InitLLVM.h"
 #include "llvm/Support/raw_ostream.h"
 #include <CLI/CLI.hpp>
 #include <array>
+#include <cerrno>
 #include <charconv>
 #include <cstdio>
+#include <cstring>
+#include <new>
+#include <unistd.h>
 
 namespace {
 
@@ -29,10 +35,28 @@ std::string readBatch(const std::string &text, int64_t &domains, int64_t &rows) 
   return ok && at == end ? "" : "expected a batch like 5x64 (domains x rows), found '" + text + "'";
 }
 
+// LLVM's own way to end would ask for a bug report and dump its stack, also where the system gives no memory
+// or no thread.
+void reportFatalErrors() {
+  std::set_new_handler(moert::outOfMemory);
+  llvm::install_bad_alloc_error_handler([](void *, const char *, bool) { moert::outOfMemory(); });
+  llvm::install_fatal_error_handler([](void *, const char *reason, bool) {
+    bool thread = llvm::StringRef(reason).starts_with("pthread_create failed");
+    fprintf(stderr,
+            thread ? "moec: error: expected room for another thread, found none (%s); raise the limit "
+                     "(ulimit -u, ulimit -v, a container's), or free memory\n"
+                   : "moec: internal error: %s\n",
+            reason);
+    _exit(thread ? 1 : 3);
+  });
+}
+
 } // namespace
 
 int main(int argc, char **argv) {
   llvm::InitLLVM init(argc, argv);
+  moert::startProcess("moec", "close other programs, or compile where there is more");
+  reportFatalErrors();
   CLI::App app("Compiles mixture-of-experts models to native programs for moert.", "moec");
   app.set_version_flag("--version", std::string("moec ") + moe::version());
   app.require_subcommand(1);
@@ -96,7 +120,11 @@ int main(int argc, char **argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success &done) {
-    return app.exit(done);
+    app.exit(done);
+    if (!fflush(stdout) && !ferror(stdout))
+      return 0;
+    fprintf(stderr, "moec: standard output cannot be written: %s\n", strerror(errno));
+    return 1;
   } catch (const CLI::ParseError &error) {
     return usage(moert::wrongUsage(app, error, argc, argv));
   }

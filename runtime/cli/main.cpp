@@ -1,6 +1,7 @@
 // moert: trains, evaluates and serves a compiled program. This file knows how the command line is spelt and
 // how a process ends: 0 done, 1 wrong input, 2 wrong usage, 3 a fault of ours; a run stopped by a signal
-// saves and then ends by that signal.
+// (Ctrl-C, SIGTERM, or a terminal that goes away) saves and then ends by that signal.
+#include "runtime/base/Process.h"
 #include "runtime/cli/BenchCommand.h"
 #include "runtime/cli/Commands.h"
 #include "runtime/cli/Usage.h"
@@ -13,10 +14,6 @@
 
 #include <csignal>
 #include <cstdio>
-#include <cstdlib>
-#include <exception>
-#include <new>
-#include <unistd.h>
 
 namespace moert {
 const char *version();
@@ -52,6 +49,8 @@ int runTraining(TrainOptions options) {
   options.stop = &stopRequested;
   std::signal(SIGINT, requestStop);
   std::signal(SIGTERM, requestStop);
+  if (std::signal(SIGHUP, requestStop) == SIG_IGN) // nohup
+    std::signal(SIGHUP, SIG_IGN);
   std::signal(SIGPIPE, SIG_IGN); // whoever read our lines went away: the run goes on
   auto end = train(options);
   if (!end.ok())
@@ -64,31 +63,11 @@ int runTraining(TrainOptions options) {
   return 0;
 }
 
-// What nothing catches: memory that ran out where no file or batch can be blamed.
-[[noreturn]] void giveUp() {
-  try {
-    if (std::exception_ptr thrown = std::current_exception())
-      std::rethrow_exception(thrown);
-  } catch (const std::bad_alloc &) {
-    std::fputs(
-        "moert: error: expected more free memory, found none left; use a smaller batch, or close other "
-        "programs\n",
-        stderr);
-    _exit(Status(Code::invalid_input, "").exitCode());
-  } catch (const std::exception &error) {
-    std::fprintf(stderr, "moert: internal error: %s\n", error.what());
-    _exit(Status(Code::internal, "").exitCode());
-  } catch (...) {
-  }
-  std::abort();
-}
-
 } // namespace
 
 int main(int argc, char **argv) {
   auto started = std::chrono::steady_clock::now();
-  std::set_terminate(giveUp);
-  std::signal(SIGXFSZ, SIG_IGN); // a file size limit is then an error of write like a full disk
+  startProcess("moert", "use a smaller batch, or close other programs");
 
   CLI::App app("Trains, evaluates and serves a compiled mixture of experts.", "moert");
   app.set_version_flag("--version", std::string("moert ") + version());
@@ -157,7 +136,8 @@ int main(int argc, char **argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success &done) {
-    return app.exit(done);
+    app.exit(done);
+    return report(okStatus());
   } catch (const CLI::ParseError &error) {
     return report(usageError(wrongUsage(app, error, argc, argv)));
   }

@@ -15,7 +15,12 @@ Result<std::shared_ptr<Device>> Device::create(int threads) {
     threads =
         sched_getaffinity(0, sizeof cpus, &cpus) == 0 ? CPU_COUNT(&cpus) : int(sysconf(_SC_NPROCESSORS_ONLN));
   }
-  return std::shared_ptr<Device>(new Device(threads < 1 ? 1 : threads));
+  std::shared_ptr<Device> device(new Device(threads < 1 ? 1 : threads));
+  if (device->threads() < threads)
+    return invalidInput("expected to start ", threads, " threads, could start ", device->threads(),
+                        ": a limit of the system (ulimit -u, ulimit -v, a container's) or memory; use ",
+                        "--threads with a smaller number");
+  return device;
 }
 
 Status Device::reserve(size_t arenaBytes, size_t scratchBytesAThread) {

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <immintrin.h>
 #include <sched.h>
+#include <system_error>
 
 namespace moert {
 
@@ -18,8 +19,12 @@ constexpr int kSpinsBeforeYield = 2000; // a worker that holds our last grain ma
 } // namespace
 
 ThreadPool::ThreadPool(int threads) {
-  for (int thread = 1; thread < threads; ++thread)
-    workers_.emplace_back([this, thread] { work(thread); });
+  try {
+    workers_.reserve(size_t(threads - 1));
+    for (int thread = 1; thread < threads; ++thread)
+      workers_.emplace_back([this, thread] { work(thread); });
+  } catch (const std::system_error &) { // the caller compares threads() with what it asked for
+  }
 }
 
 ThreadPool::~ThreadPool() {

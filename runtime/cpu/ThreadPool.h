@@ -14,7 +14,7 @@ namespace moert {
 
 class ThreadPool {
 public:
-  /// `threads` counts the caller's, which works too.
+  /// `threads` counts the caller's, which works too. The pool has fewer where the system gives no more.
   explicit ThreadPool(int threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool &) = delete;

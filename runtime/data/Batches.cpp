@@ -2,6 +2,8 @@
 
 #include "runtime/program/Philox.h"
 
+#include <system_error>
+
 namespace moert {
 namespace {
 
@@ -57,8 +59,11 @@ void SplitBatches::fill(uint64_t index, Batch &batch) const {
 Prefetch::Prefetch(Fill fill, uint64_t first, uint64_t end, int threads, size_t depth)
     : fill_(std::move(fill)), slots_(depth + 1), claim_(first), next_(first), released_(first + depth + 1),
       end_(end) {
-  for (int i = 0; i < threads; ++i)
-    threads_.emplace_back([this] { work(); });
+  try {
+    for (int i = 0; i < threads; ++i)
+      threads_.emplace_back([this] { work(); });
+  } catch (const std::system_error &) { // fewer will do
+  }
 }
 
 Prefetch::~Prefetch() {
@@ -95,6 +100,10 @@ const Batch *Prefetch::next() {
     return nullptr;
   // The batch handed out last is the caller's until now; from here on its slot may be filled again.
   uint64_t index = next_++;
+  if (threads_.empty()) {
+    fill_(index, slots_[0].batch);
+    return &slots_[0].batch;
+  }
   released_ = index + slots_.size();
   freed_.notify_all();
   Slot &slot = slots_[index % slots_.size()];

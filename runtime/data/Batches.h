@@ -60,7 +60,8 @@ private:
 };
 
 /// Makes batches first, first + 1, ... end - 1 on its own threads, at most `depth` ahead, and hands them out
-/// in order.
+/// in order. With fewer threads than asked for, where the system gives no more; with none, the caller makes
+/// them.
 class Prefetch {
 public:
   using Fill = std::function<void(uint64_t, Batch &)>;

@@ -93,7 +93,7 @@ TEST(Batches, TheSameForAnyThreadCount) {
     in.push_back(splitDomain(set->size(d), 0.2, splitSeed(0, int64_t(d))).in);
   TrainingBatches batches(*set, {1, 2, 3, 4, 5}, in, 4, 7);
   auto fill = [&](uint64_t step, Batch &batch) { batches.fill(step, batch); };
-  for (int threads : {1, 2, 5}) {
+  for (int threads : {0, 1, 2, 5}) { // 0: as where the system gives none
     Prefetch prefetch(fill, 3, 40, threads);
     Batch expected;
     for (uint64_t step = 3; step < 40; ++step) {

@@ -8,7 +8,6 @@
 #include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
-#include <tuple>
 #include <zlib.h>
 
 namespace moert {
@@ -192,6 +191,23 @@ std::string checkpointFolder(const std::string &folder) {
   return !exists(folder) && exists(folder + ".previous") ? folder + ".previous" : folder;
 }
 
+// Damage that leaves a file readable, and a file of another step, show here.
+static Status checkValues(const Safetensors &file, const std::string &path, const Json &state,
+                          const std::string &folder, const char *key) {
+  if (checksum(file.tensors()) == state[key].get<uint64_t>())
+    return okStatus();
+  return invalidInput(path, ": expected the values that ", folder,
+                      "/state.json has the checksum of, found others: "
+                      "the checkpoint is damaged, or its files are of different steps");
+}
+
+// Of a folder that has a state.json.
+static Result<Safetensors> readPart(const std::string &path) {
+  if (!exists(path))
+    return invalidInput(path, ": expected the file beside state.json, found none: the checkpoint is damaged");
+  return Safetensors::read(path);
+}
+
 Result<Checkpoint> readCheckpointState(const std::string &where) {
   std::string folder = checkpointFolder(where);
   if (!exists(folder + "/state.json"))
@@ -205,29 +221,31 @@ Result<Checkpoint> loadCheckpoint(const std::string &where, States &states) {
   std::string folder = checkpointFolder(where);
   MOERT_ASSIGN(Json json, readJson(folder + "/state.json"));
   std::string modelPath = folder + "/model.safetensors", otherPath = folder + "/optimizer.safetensors";
-  MOERT_ASSIGN(Safetensors model, Safetensors::read(modelPath));
-  MOERT_ASSIGN(Safetensors other, Safetensors::read(otherPath));
+  MOERT_ASSIGN(Safetensors model, readPart(modelPath));
+  MOERT_ASSIGN(Safetensors other, readPart(otherPath));
   MOERT_TRY(checkFits(model, modelPath, states, true));
   MOERT_TRY(checkFits(other, otherPath, states, false));
-  for (auto &[file, path, key] : {std::tuple(&model, &modelPath, "model_checksum"),
-                                  std::tuple(&other, &otherPath, "optimizer_checksum")})
-    if (checksum(file->tensors()) != json[key].get<uint64_t>())
-      return invalidInput(*path, ": expected the values that ", folder,
-                          "/state.json has the checksum of, found others: "
-                          "the checkpoint is damaged, or its files are of different steps");
+  MOERT_TRY(checkValues(model, modelPath, json, folder, "model_checksum"));
+  MOERT_TRY(checkValues(other, otherPath, json, folder, "optimizer_checksum"));
   copyInto(states, model, true);
   copyInto(states, other, false);
   return checkpoint;
 }
 
 Status loadParameters(const std::string &where, States &states) {
-  std::string path = checkpointFolder(where);
-  if (std::filesystem::is_directory(path))
+  std::string folder = checkpointFolder(where), path = folder;
+  bool checkpoint = exists(folder + "/state.json"); // else what somebody put together
+  if (std::filesystem::is_directory(folder))
     path += "/model.safetensors";
-  if (!exists(path))
+  if (!checkpoint && !exists(path))
     return noCheckpoint(where, "a checkpoint folder or a safetensors file");
-  MOERT_ASSIGN(Safetensors model, Safetensors::read(path));
+  MOERT_ASSIGN(Safetensors model, readPart(path));
   MOERT_TRY(checkFits(model, path, states, true));
+  if (checkpoint) {
+    MOERT_ASSIGN(Json json, readJson(folder + "/state.json"));
+    MOERT_TRY(readState(json, folder + "/state.json").status());
+    MOERT_TRY(checkValues(model, path, json, folder, "model_checksum"));
+  }
   copyInto(states, model, true);
   return okStatus();
 }

@@ -6,8 +6,7 @@
 
 namespace moert {
 
-/// A word of a command line as a shell reads it: quoted where it needs it.
-static std::string shellWord(const std::string &word) {
+std::string shellWord(const std::string &word) {
   bool plain = !word.empty() && std::all_of(word.begin(), word.end(), [](unsigned char c) {
     return std::isalnum(c) || std::string_view("/._-+,:@%=~").find(char(c)) != std::string_view::npos;
   });

@@ -10,6 +10,9 @@
 
 namespace moert {
 
+/// A word of a command line as a shell reads it: quoted where it needs it.
+std::string shellWord(const std::string &word);
+
 /// "moec compile models/hmoe_28.mlir -o hmoe.moe -Dclasses=10": the program's own choices, with `changes` put
 /// in. A change's key is an option ("--optimizer") or a size ("classes").
 std::string compileCommand(const Program &program,

@@ -8,11 +8,14 @@
 #include <fcntl.h>
 #include <nlohmann/json.hpp>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace moert {
 
 Result<RunFolder> RunFolder::create(const std::string &path, const Recipe &recipe) {
+  if (path.empty())
+    return usageError("expected --out and the folder of the run, found an empty name");
   for (const char *name : {"/recipe.toml", "/metrics.jsonl", "/last", "/best", "/done"})
     if (exists(path + name))
       return invalidInput(path, ": expected a folder without a run, found ", path, name,
@@ -65,7 +68,6 @@ Status RunFolder::lock() {
 
 Status RunFolder::truncateMetrics(uint64_t stepsDone) const {
   std::string path = path_ + "/metrics.jsonl";
-  ::unlink((path_ + "/done").c_str());
   if (!exists(path))
     return okStatus();
   MOERT_ASSIGN(std::string text, readText(path));
@@ -89,8 +91,12 @@ Status RunFolder::truncateMetrics(uint64_t stepsDone) const {
 Status RunFolder::appendMetrics(const std::string &line) const {
   std::string path = path_ + "/metrics.jsonl", text = line + "\n";
   int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-  if (fd < 0)
-    return invalidInput(path, ": cannot open: ", std::strerror(errno));
+  if (fd < 0) {
+    int code = errno;
+    MOERT_TRY(stands());
+    return invalidInput(path, ": cannot open: ", std::strerror(code),
+                        "; make it a file that can be written, or remove it, and continue with --resume");
+  }
   ssize_t written = ::write(fd, text.data(), text.size());
   int code = written < 0 ? errno : ENOSPC;
   bool whole = written == ssize_t(text.size());
@@ -101,6 +107,21 @@ Status RunFolder::appendMetrics(const std::string &line) const {
   return okStatus();
 }
 
-Status RunFolder::markDone() const { return writeDurably(path_ + "/done", "done\n"); }
+Status RunFolder::stands() const {
+  struct stat locked, there;
+  if (::fstat(*lock_, &locked) == 0 && ::stat(path_.c_str(), &there) == 0 && locked.st_dev == there.st_dev &&
+      locked.st_ino == there.st_ino)
+    return okStatus();
+  return invalidInput(
+      path_, ": expected the run's folder as it was when training began, found it removed, renamed or "
+             "replaced; put it back and continue with --resume, or start a new run with another --out");
+}
+
+Status RunFolder::markDone() const {
+  std::string path = path_ + "/done";
+  return exists(path) ? okStatus() : writeDurably(path, "done\n");
+}
+
+void RunFolder::unmarkDone() const { ::unlink((path_ + "/done").c_str()); }
 
 } // namespace moert

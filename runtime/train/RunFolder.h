@@ -25,7 +25,11 @@ public:
   /// Drops the lines of steps that a resumed run will do again.
   Status truncateMetrics(uint64_t stepsDone) const;
   Status appendMetrics(const std::string &line) const;
+  /// Fails where the path no longer leads to the folder that this process has locked.
+  Status stands() const;
+  /// `done` exists while all steps are done.
   Status markDone() const;
+  void unmarkDone() const;
 
 private:
   explicit RunFolder(std::string path) : path_(std::move(path)) {}

@@ -2,6 +2,7 @@
 
 #include "runtime/base/Files.h"
 #include "runtime/train/Checkpoint.h"
+#include "runtime/train/CompileCommand.h"
 #include "runtime/train/Evaluate.h"
 #include "runtime/train/Feed.h"
 #include "runtime/train/Progress.h"
@@ -141,9 +142,19 @@ Status Run::open() {
   MOERT_ASSIGN(folder_, RunFolder::reopen(options_.out, recipe_, *program_));
   if (!exists(checkpointFolder(folder_->last()))) {
     progress_.say(concat(options_.out, " has no checkpoint yet: starting from the first step"));
+    folder_->unmarkDone();
     return folder_->truncateMetrics(0);
   }
-  MOERT_ASSIGN(Checkpoint checkpoint, loadCheckpoint(folder_->last(), *states_));
+  auto loaded = loadCheckpoint(folder_->last(), *states_);
+  if (!loaded.ok()) {
+    auto best = readCheckpointState(folder_->best());
+    return {loaded.status().code(),
+            concat(loaded.status().message(),
+                   best.ok() ? concat("; to go on from step ", best->run.step, " instead, put a copy of ",
+                                      folder_->best(), " in the place of ", folder_->last())
+                             : "")};
+  }
+  const Checkpoint &checkpoint = *loaded;
   if (checkpoint.programDigest != program_->digest())
     progress_.say(
         concat("note: the run was started with another compilation of the program; it continues, but not bit "
@@ -162,6 +173,8 @@ Status Run::open() {
   if (state_.step > uint64_t(recipe_.steps))
     return invalidInput(folder_->last(), ": expected at most train.steps = ", recipe_.steps,
                         " steps done, found ", state_.step);
+  if (state_.step < uint64_t(recipe_.steps) || state_.pendingEvaluation)
+    folder_->unmarkDone();
   return folder_->truncateMetrics(state_.pendingEvaluation ? state_.step - 1 : state_.step);
 }
 
@@ -280,7 +293,8 @@ Result<bool> Run::evaluate() {
     line[concat("env", domain, "_out_acc")] = table[domain].second;
   }
   line["score"] = score;
-  MOERT_TRY(folder_->appendMetrics(line.dump()));
+  if (Status written = folder_->appendMetrics(line.dump()); !written.ok())
+    return saveAndFail(std::move(written)); // with the evaluation pending, which --resume does again
   double loss = state_.sums["loss"] / double(std::max<uint64_t>(state_.summed, 1));
   std::string text = concat("step ", state_.step, "  mean loss ", loss, "  accuracy out: ");
   for (size_t domain = 0; domain < table.size(); ++domain)
@@ -303,17 +317,20 @@ Result<bool> Run::evaluate() {
 }
 
 Status Run::save(const std::string &folder) {
+  MOERT_TRY(folder_->stands()); // else a folder without a recipe would appear
   bool before = exists(folder);
   Status status =
       saveCheckpoint(folder, *states_, {state_, program_->digest(), sha256(recipeText_), recipeText_});
-  if (status.ok() || !before)
+  if (status.ok())
     return status;
-  return {status.code(),
-          concat(status.message(), "; the checkpoint before is untouched, continue with --resume")};
+  return {status.code(), concat(status.message(), before ? "; the checkpoint before is untouched" : "",
+                                "; then continue with --resume")};
 }
 
 Status Run::saveAndFail(Status why) {
   Status saved = save(folder_->last());
+  if (saved.message() == why.message())
+    return why;
   std::string before =
       state_.step == 1 ? "the good step before" : concat("the ", state_.step, " good steps before");
   std::string more = saved.ok() ? concat("; ", folder_->last(), " holds ", before)
@@ -323,7 +340,8 @@ Status Run::saveAndFail(Status why) {
 
 Result<TrainEnd> Run::stopHere() {
   MOERT_TRY(save(folder_->last()));
-  std::string command = concat("moert train ", options_.program, " --out ", options_.out, " --resume");
+  std::string command =
+      concat("moert train ", shellWord(options_.program), " --out ", shellWord(options_.out), " --resume");
   if (options_.threads)
     command += concat(" --threads ", options_.threads);
   progress_.say(concat("stopped after step ", state_.step, " of ", recipe_.steps, "; saved ", folder_->last(),

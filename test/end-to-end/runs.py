@@ -13,6 +13,7 @@ import pathlib
 import random
 import re
 import resource
+import shlex
 import shutil
 import signal
 import struct
@@ -22,8 +23,8 @@ import time
 import zlib
 
 SIZE, CLASSES = 28, 10
-CHECKS = ("same_bytes", "kills", "interrupt", "lost_reader", "lost_data", "full_disk", "read_only", "not_finite", "memory", "verbs",
-          "refusals")
+CHECKS = ("same_bytes", "kills", "interrupt", "lost_reader", "closed_streams", "lost_data", "lost_folder", "lost_metrics", "mixed_files",
+          "full_disk", "read_only", "not_finite", "memory", "verbs", "refusals")
 FILES = ("last/model.safetensors", "last/optimizer.safetensors", "last/state.json", "best/model.safetensors", "best/state.json")
 
 
@@ -103,6 +104,22 @@ class Runs:
                         for l in open(self.folder / run / "metrics.jsonl")] for run in (a, b))
         assert left == right, f"metrics of {a} and {b} differ"
 
+    def begin(self, *arguments, **options):
+        """A run that has done its first step, and stands still."""
+        process = subprocess.Popen(self.command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+        for line in process.stdout:
+            if "first step done" in line:
+                break
+        process.send_signal(signal.SIGSTOP)
+        tasks = pathlib.Path(f"/proc/{process.pid}/task")
+        while any(not (t / "stat").read_text().rpartition(")")[2].startswith(" T") for t in tasks.iterdir()):
+            time.sleep(0.01)  # a signal that comes before all threads stand may find none to wake
+        return process
+
+    def end(self, process):
+        process.send_signal(signal.SIGCONT)
+        return process.communicate()
+
     def refused(self, command, code, *texts, **options):
         done = self.run([str(a) for a in command], **options)
         assert done.returncode == code, done
@@ -145,23 +162,24 @@ class Runs:
 
     def interrupt(self):
         whole = self.reference()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            shutil.rmtree(self.folder / "interrupted", ignore_errors=True)
-            process = subprocess.Popen(self.command("interrupted"), stdout=subprocess.PIPE, text=True)
-            for line in process.stdout:
-                if "first step done" in line:
-                    break
-            process.send_signal(signal.SIGSTOP)
-            self.refused(self.command("interrupted", "--resume"), 1, "another process")
+        folder = "it's\tin terrupted\u00e9"
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            shutil.rmtree(self.folder / folder, ignore_errors=True)
+            process = self.begin(folder)
+            self.refused(self.command(folder, "--resume"), 1, "another process")
             process.send_signal(number)
-            process.send_signal(signal.SIGCONT)
-            rest = process.stdout.read()
-            assert process.wait() == -number, process.returncode
+            rest, _ = self.end(process)
+            assert process.returncode == -number, process.returncode
             assert "stopped after step" in rest and "--resume" in rest, rest
-            command = re.search("continue with: (.*)", rest).group(1).split()
+            command = shlex.split(re.search("continue with: (.*)", rest).group(1))
             done = self.run([str(self.moert), *command[1:]])
             assert done.returncode == 0, done
-            self.expect_same(whole, "interrupted")
+            self.expect_same(whole, folder)
+        process = self.begin("nohup", preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+        process.send_signal(signal.SIGHUP)
+        self.end(process)
+        assert process.returncode == 0, process.returncode
+        self.expect_same(whole, "nohup")
 
     def lost_reader(self):
         whole = self.reference()
@@ -172,18 +190,96 @@ class Runs:
         assert process.wait() == 0, (process.returncode, error)
         self.expect_same(whole, "piped")
 
+    def closed_streams(self):
+        """Nothing that is meant for a terminal reaches a file of ours, and results that nobody got are an error."""
+        whole = self.reference()
+        close = lambda: [os.close(number) for number in range(3)]
+        process = subprocess.Popen(self.command("closed"), preexec_fn=close)
+        links = set()
+        while process.poll() is None:
+            try:
+                links |= {os.readlink(f"/proc/{process.pid}/fd/{number}") for number in range(3)} if links or (
+                    self.folder / "closed/last").exists() else set()
+            except FileNotFoundError:
+                pass  # it has ended
+        assert process.returncode == 0 and links == {"/dev/null"}, (process.returncode, links)
+        self.expect_same(whole, "closed")
+        best = self.folder / whole / "best"
+        for tool in (self.moert, self.moert.with_name("moec")):
+            for arguments in (["--version"], ["--help"]):
+                self.refused([tool, *arguments], 1, "standard output cannot be written", preexec_fn=lambda: os.close(1))
+        self.refused([self.moert, "eval", self.program, "--checkpoint", best], 1, "standard output cannot be written",
+                     preexec_fn=lambda: os.close(1))
+
+    def lost_folder(self):
+        """The run's folder goes away while it trains: it is not made again without its recipe; put back, it goes on."""
+        whole = self.reference()
+        moved = self.folder / "moved"
+        process = self.begin("gone")
+        (self.folder / "gone").rename(moved)
+        _, error = self.end(process)
+        text = f"{self.folder}/gone: expected the run's folder as it was when training began, found it removed, renamed or replaced"
+        assert process.returncode == 1 and error.count(text) == 1 and not (self.folder / "gone").exists(), error
+        moved.rename(self.folder / "gone")
+        self.train("gone", "--resume")
+        self.expect_same(whole, "gone")
+
+    def lost_metrics(self):
+        """Metrics that cannot be written cost no step, and the evaluation is done again."""
+        whole = self.reference()
+        process = self.begin("nometrics", "--set", "train.checkpoint_every=1000")
+        metrics, kept = self.folder / "nometrics/metrics.jsonl", self.folder / "kept.jsonl"
+        if metrics.exists():
+            metrics.rename(kept)
+        metrics.mkdir()
+        _, error = self.end(process)
+        assert process.returncode == 1 and f"{metrics}: cannot open: Is a directory; " in error and "last holds the" in error, error
+        state = json.loads((self.folder / "nometrics/last/state.json").read_text())
+        assert state["pending_evaluation"] and state["step"] % 25 == 1, state
+        metrics.rmdir()
+        if kept.exists():
+            kept.rename(metrics)
+        self.train("nometrics", "--resume", "--set", "train.checkpoint_every=1000")
+        for name in FILES[:2]:  # its state has another recipe
+            assert (self.folder / whole / name).read_bytes() == (self.folder / "nometrics" / name).read_bytes()
+        steps = [[json.loads(l)["step"] for l in open(self.folder / run / "metrics.jsonl")] for run in (whole, "nometrics")]
+        assert steps[0] == steps[1], steps
+
+    def mixed_files(self):
+        """A checkpoint whose files are of different steps, or not all there, measures nothing and continues nothing."""
+        run = self.folder / "mixed"
+        self.train("mixed")
+        best = json.loads((run / "best/state.json").read_text())["step"]
+        assert best < self.steps, best
+        resume = self.command("mixed", "--resume")
+        measure = [self.moert, "eval", self.program, "--checkpoint", run / "last"]
+        good = (run / "last/model.safetensors").read_bytes()
+        advice = f"to go on from step {best} instead, put a copy of {run}/best in the place of {run}/last"
+        for content, text in (((run / "best/model.safetensors").read_bytes(), "its files are of different steps"),
+                              (None, "last/model.safetensors: expected the file beside state.json, found none"),
+                              (b"", "expected a safetensors file, found 0 bytes")):
+            (run / "last/model.safetensors").unlink()
+            if content is not None:
+                (run / "last/model.safetensors").write_bytes(content)
+            self.refused(measure, 1, text)
+            self.refused(resume, 1, text, advice)
+            (run / "last/model.safetensors").write_bytes(good)
+        shutil.rmtree(run / "last")
+        shutil.copytree(run / "best", run / "last")
+        assert f"resuming at step {best} of" in self.train("mixed", "--resume")
+        # Looking at a run that has ended writes nothing.
+        before = (run / "done").stat()
+        self.train("mixed", "--resume")
+        after = (run / "done").stat()
+        assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+
     def lost_data(self):
         whole = self.reference()
         path = self.images / "train-images-idx3-ubyte"
         before = path.read_bytes()
-        process = subprocess.Popen(self.command("cut"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        for line in process.stdout:
-            if "first step done" in line:
-                break
-        process.send_signal(signal.SIGSTOP)
+        process = self.begin("cut")
         os.truncate(path, 1000)
-        process.send_signal(signal.SIGCONT)
-        _, error = process.communicate()
+        _, error = self.end(process)
         assert process.returncode == 1, process.returncode
         assert f"expected {len(before)} bytes as when it was opened" in error and re.search("holds the ([0-9]+ )?good steps? before", error), error
         path.write_bytes(before)
@@ -213,6 +309,19 @@ class Runs:
         png(self.folder / "black.png", bytes(SIZE * SIZE), SIZE)
         for file, text in ((parameters, f"{parameters}: {words}"), (wide, "memory")):
             self.refused([*infer, "--params", file, "--input", f"image=@{self.folder}/black.png"], 1, text, preexec_fn=small)
+        limit = lambda mib: lambda: resource.setrlimit(resource.RLIMIT_AS, (mib << 20, mib << 20))
+        self.refused(self.command("crowd", threads=1000), 1, "expected to start 1000 threads, could start ", "use --threads with a smaller number",
+                     preexec_fn=limit(1000))
+        assert not (self.folder / "crowd").exists()
+        # The compiler, with all sizes between what its libraries take and what it needs.
+        source, said = self.folder / "memory.mlir", set()
+        source.write_text("moe.model @m(%image: image[1, 28, 28]) {\n  %p = flatten %image\n"
+                          "  %y = linear @fc(%p) to 10\n  return logits = %y\n}\n")
+        for mib in range(320, 640, 40):
+            done = self.run([str(self.moert.with_name("moec")), "compile", str(source), "-o", str(self.folder / "memory.moe")], preexec_fn=limit(mib))
+            assert done.returncode in (0, 1, 127) and "bug report" not in done.stderr, done  # 127: libraries do not fit
+            said.add(done.stderr.partition(", found none")[0] if done.returncode == 1 else done.returncode)
+        assert {"moec: error: expected more free memory", "moec: error: expected room for another thread"} & said, said
 
     def full_disk(self):
         whole = self.reference()
@@ -298,6 +407,7 @@ class Runs:
     def refusals(self):
         best, train = self.folder / self.reference() / "best", self.command
         self.refused([self.moert], 2)
+        self.refused([self.moert, "train", self.program, "--out", ""], 2, "expected --out and the folder of the run")
         self.refused([self.moert, "trian"], 2)
         self.refused([self.moert, "train", self.program, "--out", "x", "--threads", "many"], 2)
         self.refused(train("whole"), 1, "--resume")
