@@ -24,10 +24,9 @@ struct ContractForm {
   flow::Extent batchExtent() const { return product(batch); }
   flow::Extent rowExtent() const { return product(rows); }
   flow::Extent sumExtent() const { return product(sums); }
-  mlir::MLIRContext *context() const { return columns.extent.getContext(); }
-
-private:
+  /// How many elements there are along all of `axes`.
   flow::Extent product(llvm::ArrayRef<ContractAxis> axes) const;
+  mlir::MLIRContext *context() const { return columns.extent.getContext(); }
 };
 
 } // namespace moe::cpu

@@ -335,6 +335,8 @@ Values MicroCode::loop(Ix lower, Ix upper, Ix step, Values carried,
 }
 
 void MicroCode::when(Value condition, llvm::function_ref<void()> then) {
+  if (!condition)
+    return then();
   auto op = scf::IfOp::create(b, loc, condition, /*withElseRegion=*/false);
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(op.thenBlock());

@@ -96,6 +96,7 @@ public:
   void loop(Ix lower, Ix upper, Ix step, llvm::function_ref<void(Ix)> body);
   /// With carried values; body returns the next ones.
   Values loop(Ix lower, Ix upper, Ix step, Values carried, llvm::function_ref<Values(Ix, Values)> body);
+  /// A condition may be null: it holds.
   void when(mlir::Value condition, llvm::function_ref<void()> then);
   /// The values of then where the condition holds, else those of otherwise.
   Values choose(mlir::Value condition, llvm::function_ref<Values()> then,
