@@ -4,6 +4,7 @@
 #include "frontends/moec/Evaluate.h"
 #include "dialects/flow/Evaluator.h"
 #include "runtime/base/Files.h"
+#include "runtime/base/NamedFiles.h"
 #include "runtime/base/Nearest.h"
 #include "runtime/base/Result.h"
 #include "runtime/data/Npy.h"
@@ -49,14 +50,6 @@ moert::Result<flow::Array> toArray(const std::string &name, ElementType type, ll
   return array;
 }
 
-moert::Result<std::pair<std::string, std::string>> namedFile(const std::string &argument,
-                                                             const char *option) {
-  size_t at = argument.find("=@");
-  if (at == std::string::npos || at == 0 || at + 2 == argument.size())
-    return moert::usageError(option, " ", argument, ": expected name=@file");
-  return std::pair(argument.substr(0, at), argument.substr(at + 2));
-}
-
 using Files = std::map<std::string, std::string>; // by the name of an input
 
 std::string shapeText(llvm::ArrayRef<int64_t> shape) {
@@ -70,7 +63,7 @@ std::string shapeText(llvm::ArrayRef<int64_t> shape) {
 moert::Status checkBindings(flow::EntryOp entry, const flow::Bindings &bindings, const Files &files,
                             const std::string &parameters) {
   moert::Status status;
-  std::vector<std::string> inputs, tensors;
+  std::vector<std::string> tensors;
   for (auto &[name, array] : bindings.states)
     tensors.push_back(name);
   auto check = [&](mlir::Value value, llvm::StringRef what, const std::string &name,
@@ -83,14 +76,6 @@ moert::Status checkBindings(flow::EntryOp entry, const flow::Bindings &bindings,
     status = moert::invalidInput(path, ": expected ", shapeText(*shape), " for ", what.str(), " '", name,
                                  "', found ", shapeText(found->second.shape));
   };
-  // One that another entry has is given for all of them alike.
-  entry->getParentOp()->walk([&](flow::InputOp input) {
-    if (std::string name = input.getName().str(); !llvm::is_contained(inputs, name))
-      inputs.push_back(name);
-  });
-  for (auto &[name, path] : files)
-    if (!llvm::is_contained(inputs, name))
-      return moert::invalidInput("the model has no input '", name, "'", moert::suggestion(name, inputs));
   entry.walk([&](mlir::Operation *op) {
     if (auto input = llvm::dyn_cast<flow::InputOp>(op)) {
       std::string name = input.getName().str();
@@ -141,17 +126,23 @@ moert::Status evaluateModule(ModuleOp module, const EvaluateOptions &options) {
   }
   int64_t rows = 0;
   Files files;
-  for (const std::string &argument : options.inputs) {
-    MOERT_ASSIGN(auto input, namedFile(argument, "--input"));
-    MOERT_ASSIGN(moert::NpyArray read, moert::readNpy(input.second));
-    MOERT_ASSIGN(flow::Array array, toArray(input.second, read.type, read.shape, read.bytes));
+  std::vector<std::string> inputs, outputs;
+  entry.walk([&](flow::InputOp input) { inputs.push_back(input.getName().str()); });
+  entry.walk([&](flow::OutputOp output) { outputs.push_back(output.getName().str()); });
+  MOERT_ASSIGN(std::vector<moert::NamedFile> given,
+               moert::namedFiles(options.inputs, "input", options.entry, inputs));
+  MOERT_ASSIGN(std::vector<moert::NamedFile> wanted,
+               moert::namedFiles(options.outputs, "output", options.entry, outputs));
+  for (const moert::NamedFile &input : given) {
+    MOERT_ASSIGN(moert::NpyArray read, moert::readNpy(input.path));
+    MOERT_ASSIGN(flow::Array array, toArray(input.path, read.type, read.shape, read.bytes));
     int64_t here = read.shape.empty() ? 1 : read.shape[0];
     if (rows && here != rows)
-      return moert::invalidInput(input.second, ": expected ", rows,
-                                 " rows as in the inputs before it, found ", here);
+      return moert::invalidInput(input.path, ": expected ", rows, " rows as in the inputs before it, found ",
+                                 here);
     rows = here;
-    bindings.inputs[input.first] = std::move(array);
-    files[input.first] = input.second;
+    bindings.inputs[input.name] = std::move(array);
+    files[input.name] = input.path;
   }
   if (options.domains < 1 || rows % options.domains)
     return moert::invalidInput("expected rows that ", options.domains, " domains divide, found ", rows);
@@ -175,17 +166,10 @@ moert::Status evaluateModule(ModuleOp module, const EvaluateOptions &options) {
   FailureOr<flow::Evaluation> result = flow::evaluate(entry, bindings);
   if (failed(result))
     return moert::Status(moert::Code::invalid_input, "");
-  std::vector<std::string> known;
-  for (auto &[name, array] : result->outputs)
-    known.push_back(name);
-  for (const std::string &argument : options.outputs) {
-    MOERT_ASSIGN(auto output, namedFile(argument, "--output"));
-    auto it = result->outputs.find(output.first);
-    if (it == result->outputs.end())
-      return moert::invalidInput("entry '", options.entry, "' has no output '", output.first, "'",
-                                 moert::suggestion(output.first, known));
-    MOERT_TRY(moert::writeNpy(output.second, ElementType::f64, it->second.shape,
-                              std::as_bytes(std::span(it->second.data))));
+  for (const moert::NamedFile &output : wanted) {
+    const flow::Array &array = result->outputs.at(output.name);
+    MOERT_TRY(
+        moert::writeNpy(output.path, ElementType::f64, array.shape, std::as_bytes(std::span(array.data))));
   }
   if (!options.outputFolder.empty())
     for (auto &[name, array] : result->outputs)

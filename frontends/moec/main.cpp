@@ -95,10 +95,17 @@ int main(int argc, char **argv) {
   evaluate->add_option("--output", evaluation.outputs, "name=@file.npy")->allow_extra_args(false);
   evaluate->add_option("--output-folder", evaluation.outputFolder, "where every output goes as <name>.npy");
   evaluate->add_option("--domains", evaluation.domains, "into which the rows are split")
-      ->capture_default_str();
-  evaluate->add_option("--progress", evaluation.progress, "step / total steps")->capture_default_str();
-  evaluate->add_option("--step", evaluation.step, "the step, for random numbers")->capture_default_str();
-  evaluate->add_option("--seed", evaluation.seed, "of random numbers")->capture_default_str();
+      ->capture_default_str()
+      ->check(CLI::Range(int64_t(1), int64_t(1) << 31));
+  evaluate->add_option("--progress", evaluation.progress, "step / total steps")
+      ->capture_default_str()
+      ->check(moert::partOfTraining());
+  evaluate->add_option("--step", evaluation.step, "the step, for random numbers")
+      ->capture_default_str()
+      ->check(CLI::Range(int64_t(0), int64_t(UINT32_MAX)));
+  evaluate->add_option("--seed", evaluation.seed, "of random numbers")
+      ->capture_default_str()
+      ->check(CLI::Range(int64_t(0), INT64_MAX));
 
   auto *inspect = app.add_subcommand("inspect", "show entries, parameters, costs and memory");
   inspect->add_option("program", input, "a compiled program")->required();

@@ -1,6 +1,6 @@
 // moert infer: runs an entry on what the user brings, images as PNG or any tensor as .npy.
 #include "runtime/base/Files.h"
-#include "runtime/base/Nearest.h"
+#include "runtime/base/NamedFiles.h"
 #include "runtime/cli/Commands.h"
 #include "runtime/data/Npy.h"
 #include "runtime/data/Png.h"
@@ -18,26 +18,12 @@
 namespace moert {
 namespace {
 
-struct Named {
-  std::string name, path;
-};
-
-Result<Named> split(const std::string &argument, const char *option) {
-  size_t equals = argument.find("=@");
-  if (equals == std::string::npos || equals == 0 || equals + 2 == argument.size())
-    return usageError(option, " ", argument, ": expected name=@file");
-  return Named{argument.substr(0, equals), argument.substr(equals + 2)};
-}
-
-Result<const fb::Port *> port(const flatbuffers::Vector<flatbuffers::Offset<fb::Port>> &ports,
-                              const std::string &name, const char *kind) {
+/// The names of an entry's inputs or outputs.
+std::vector<std::string> portNames(const flatbuffers::Vector<flatbuffers::Offset<fb::Port>> &ports) {
   std::vector<std::string> names;
-  for (const fb::Port *port : ports) {
+  for (const fb::Port *port : ports)
     names.push_back(port->name()->str());
-    if (names.back() == name)
-      return port;
-  }
-  return invalidInput("the entry has no ", kind, " '", name, "'", suggestion(name, names));
+  return names;
 }
 
 std::string shapeText(std::span<const int64_t> shape) {
@@ -68,7 +54,7 @@ Result<NpyArray> fromPng(const std::string &path, const std::vector<int64_t> &sh
 }
 
 // Checks everything but the number of rows, which the file decides.
-Status checkInput(const Named &input, const fb::Port &port, NpyArray &array,
+Status checkInput(const NamedFile &input, const fb::Port &port, NpyArray &array,
                   const std::vector<int64_t> &shape) {
   if (array.type != port.type()) {
     bool pixels = input.name == "image" && array.type == fb::ElementType::u8;
@@ -92,16 +78,28 @@ Status checkInput(const Named &input, const fb::Port &port, NpyArray &array,
   return okStatus();
 }
 
-// Training divides pixels by 255: others are read, and mean something else to the model.
-void noteRange(const Named &input, const NpyArray &array) {
-  if (input.name != "image" || array.type != fb::ElementType::f32 || array.bytes.empty())
+// Both are read as they are: values that are no numbers, which spread over the results, and pixels that are
+// not from 0 to 1, which mean something else to the model, since training divides them by 255.
+void noteValues(const NamedFile &input, const NpyArray &array) {
+  if (array.type != fb::ElementType::f32)
     return;
-  auto *values = reinterpret_cast<const float *>(array.bytes.data());
-  auto [least, most] = std::minmax_element(values, values + array.bytes.size() / sizeof(float));
-  if (*least < 0 || *most > 1)
+  std::span<const float> values(reinterpret_cast<const float *>(array.bytes.data()),
+                                array.bytes.size() / sizeof(float));
+  size_t wrong = 0;
+  float least = INFINITY, most = -INFINITY;
+  for (float value : values) {
+    wrong += !std::isfinite(value);
+    if (std::isfinite(value))
+      least = std::min(least, value), most = std::max(most, value);
+  }
+  if (wrong)
+    fprintf(stderr,
+            "moert: note: %s: expected finite values for input '%s', found %zu of %zu NaN or infinite\n",
+            input.path.c_str(), input.name.c_str(), wrong, values.size());
+  else if (input.name == "image" && (least < 0 || most > 1))
     fprintf(stderr,
             "moert: note: %s: expected pixels from 0 to 1, as in training (divided by 255), found %g to %g\n",
-            input.path.c_str(), double(*least), double(*most));
+            input.path.c_str(), double(least), double(most));
 }
 
 void printTop(const Tensor &scores, int top) {
@@ -132,20 +130,20 @@ void printTop(const Tensor &scores, int top) {
 Status inferCommand(const InferOptions &options) {
   MOERT_ASSIGN(auto program, Program::load(options.program));
   MOERT_ASSIGN(const fb::Entry *entry, inferenceEntry(*program, options.entry));
-  std::vector<Named> outputs;
-  for (const std::string &argument : options.outputs) {
-    MOERT_ASSIGN(Named output, split(argument, "--output"));
-    MOERT_TRY(port(*entry->outputs(), output.name, "output").status());
+  std::string entryName = entry->name()->str();
+  MOERT_ASSIGN(std::vector<NamedFile> outputs,
+               namedFiles(options.outputs, "output", entryName, portNames(*entry->outputs())));
+  for (const NamedFile &output : outputs)
     if (auto folder = std::filesystem::path(output.path).parent_path();
         !folder.empty() && !exists(folder.string()))
       return invalidInput(output.path, ": cannot create: there is no folder ", folder.string(),
                           "; create it first");
-    outputs.push_back(output);
-  }
-  std::vector<std::pair<Named, NpyArray>> inputs;
-  for (const std::string &argument : options.inputs) {
-    MOERT_ASSIGN(Named input, split(argument, "--input"));
-    MOERT_ASSIGN(const fb::Port *declared, port(*entry->inputs(), input.name, "input"));
+  std::vector<std::string> inputNames = portNames(*entry->inputs());
+  MOERT_ASSIGN(std::vector<NamedFile> given, namedFiles(options.inputs, "input", entryName, inputNames));
+  std::vector<std::pair<NamedFile, NpyArray>> inputs;
+  for (const NamedFile &input : given) {
+    const fb::Port *declared = entry->inputs()->Get(
+        uint32_t(std::find(inputNames.begin(), inputNames.end(), input.name) - inputNames.begin()));
     MOERT_ASSIGN(std::vector<int64_t> shape, program->shape(*declared, {1, 1}));
     bool png = input.path.size() > 4 && input.path.ends_with(".png");
     MOERT_ASSIGN(NpyArray array, png ? fromPng(input.path, shape) : readNpy(input.path));
@@ -153,14 +151,12 @@ Status inferCommand(const InferOptions &options) {
     if (!inputs.empty() && inputs[0].second.shape[0] != array.shape[0])
       return invalidInput(input.path, ": expected ", inputs[0].second.shape[0], " rows as in ",
                           inputs[0].first.path, ", found ", array.shape[0]);
-    noteRange(input, array);
+    noteValues(input, array);
     inputs.push_back({input, std::move(array)});
   }
-  for (const fb::Port *declared : *entry->inputs())
-    if (std::none_of(inputs.begin(), inputs.end(),
-                     [&](auto &i) { return i.first.name == declared->name()->str(); }))
-      return usageError("expected --input ", declared->name()->str(), "=@file for entry '",
-                        entry->name()->str(), "'");
+  for (const std::string &name : inputNames)
+    if (std::none_of(given.begin(), given.end(), [&](auto &file) { return file.name == name; }))
+      return usageError("expected --input ", name, "=@file for entry '", entryName, "'");
 
   std::vector<std::string> read{options.program, options.parameters, options.checkpoint};
   for (const char *name : {"model.safetensors", "state.json"})
@@ -168,7 +164,7 @@ Status inferCommand(const InferOptions &options) {
       read.push_back(options.checkpoint + "/" + name);
   for (auto &[input, array] : inputs)
     read.push_back(input.path);
-  for (const Named &output : outputs)
+  for (const NamedFile &output : outputs)
     MOERT_TRY(notOver(output.path, read));
   if (!options.outputFolder.empty())
     for (const fb::Port *declared : *entry->outputs())
@@ -195,7 +191,7 @@ Status inferCommand(const InferOptions &options) {
       MOERT_TRY(writeNpy(concat(options.outputFolder, "/", declared->name()->string_view(), ".npy"),
                          tensor.type, tensor.shape, tensor.bytes));
     }
-  for (const Named &output : outputs) {
+  for (const NamedFile &output : outputs) {
     MOERT_ASSIGN(Tensor tensor, session->output(output.name));
     MOERT_TRY(writeNpy(output.path, tensor.type, tensor.shape, tensor.bytes));
     printf("%s: %s in %s\n", output.name.c_str(), shapeText(tensor.shape).c_str(), output.path.c_str());

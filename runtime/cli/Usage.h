@@ -13,6 +13,17 @@
 
 namespace moert {
 
+/// A part of the training, from 0 to 1; CLI11's own ranges let NaN pass.
+inline CLI::Validator partOfTraining() {
+  return CLI::Validator(
+      [](std::string &text) {
+        double value = 0;
+        bool fits = CLI::detail::lexical_cast(text, value) && value >= 0 && value <= 1;
+        return fits ? std::string() : "expected a part of the training from 0 to 1, found '" + text + "'";
+      },
+      "FLOAT in [0 - 1]");
+}
+
 /// What no option or place of the verb takes: the first unknown option and the nearest known one, or else all
 /// that is left, in the order it was typed.
 inline std::string unexpected(CLI::App &verb, int argc, char **argv) {

@@ -115,7 +115,7 @@ int main(int argc, char **argv) {
   infer->add_option("--output-folder", inference.outputFolder,
                     "every output as <name>.npy; made where it is missing");
   infer->add_option("--progress", inference.progress, "step / total steps, where an entry depends on it")
-      ->check(CLI::Range(0.0, 1.0));
+      ->check(partOfTraining());
   infer->add_option("--entry", inference.entry, "default: the first inference entry");
   infer->add_option("--top", inference.top, "how many classes to print")->check(CLI::Range(1, 1000));
   infer->add_option("--threads", inference.threads, "0: every core")->check(CLI::Range(0, 1024));

@@ -52,10 +52,7 @@ def check(bin, folder, model, shape, classes):
         inputs += ["--input", f"{name}=@{folder}/{name}.npy"]
     (folder / "wanted").mkdir(exist_ok=True)
     (folder / "found").mkdir(exist_ok=True)
-    # The evaluator takes every input of the text, the program only what is left of them.
-    np.save(folder / "domains.npy", np.arange(ROWS, dtype=np.int32) % 2)
-    domains = [] if "domain" in given else ["--input", f"domain=@{folder}/domains.npy"]
-    run(bin / "moec", "evaluate", model, "--gradients", "--entry", "gradients", "--params", parameters, *inputs, *domains,
+    run(bin / "moec", "evaluate", model, "--gradients", "--entry", "gradients", "--params", parameters, *inputs,
         "--output-folder", folder / "wanted")
     names = sorted(p.name[:-4] for p in (folder / "wanted").glob("*.npy"))
     outputs = []

@@ -8,6 +8,7 @@ Trains on a small set of images made here, whose class is a bright square at a p
 
 import argparse
 import json
+import math
 import os
 import pathlib
 import random
@@ -398,6 +399,13 @@ class Runs:
                          self.folder / "new/outs"])
         assert done.returncode == 0 and (self.folder / "new/outs/logits.npy").exists(), done
         assert f"note: {wild}: expected pixels from 0 to 1, as in training (divided by 255), found " in done.stderr, done
+        # So are values that are no numbers, few or all, in a line that says how many.
+        for wrong in ([0, SIZE * SIZE - 1], range(SIZE * SIZE)):
+            values = [(math.nan if i % 2 else -math.inf) if i in wrong else p / 255 for i, p in enumerate(pixels)]
+            bad = self.npy("bad.npy", "<f4", (1, SIZE, SIZE), b"".join(struct.pack("<f", v) for v in values))
+            done = self.run([self.moert, "infer", self.program, "--checkpoint", best, "--input", f"image=@{bad}"])
+            assert done.returncode == 0 and done.stderr == (
+                f"moert: note: {bad}: expected finite values for input 'image', found {len(wrong)} of {SIZE * SIZE} NaN or infinite\n"), done
 
     def npy(self, name, kind, shape, data):
         header = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
@@ -426,7 +434,11 @@ class Runs:
         self.refused([*infer, f"image=@{self.folder}/small.png"], 1, f"expected 1 x {SIZE} x {SIZE}", "found 1 x 10 x 10")
         self.refused([*infer, f"image=@{self.folder}/colour.png"], 1, "expected an image of 1 channels, found 3")
         self.refused([*infer, f"imgae=@{self.folder}/small.png"], 1, "did you mean 'image'")
+        self.refused([*infer, f"label=@{self.folder}/small.png"], 1, "entry 'main' has no input 'label'; known: image")
         self.refused([*infer, "image=small.png"], 2, "name=@file")
+        self.refused([*infer, f"image=@{self.folder}/seven.png", "--input", f"image=@{self.folder}/small.png"], 2,
+                     f"expected one file for input 'image', found {self.folder}/seven.png and {self.folder}/small.png")
+        self.refused([*infer, f"image=@{self.folder}/seven.png", "--progress", "nan"], 2, "expected a part of the training from 0 to 1, found 'nan'")
         bytes_ = self.npy("bytes.npy", "|u1", (1, SIZE, SIZE), bytes(SIZE * SIZE))
         self.refused([*infer, f"image=@{bytes_}"], 1, "found u8; save it with .astype(np.float32) / 255")
         wide = self.npy("wide.npy", "<f8", (1, SIZE, SIZE), bytes(8 * SIZE * SIZE))
