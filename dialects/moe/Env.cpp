@@ -50,6 +50,24 @@ static const char *sign(ExprKind kind) {
   }
 }
 
+static bool isArithmetic(ExprKind kind) {
+  return kind == ExprKind::Add || kind == ExprKind::Sub || kind == ExprKind::Mul || kind == ExprKind::Div ||
+         kind == ExprKind::Mod;
+}
+
+/// The values of both sides of an arithmetic expression, the left one first.
+template <typename Number>
+static FailureOr<std::pair<Number, Number>>
+bothSides(ExprAttr e, llvm::function_ref<FailureOr<Number>(ExprAttr)> evaluate) {
+  FailureOr<Number> a = evaluate(e.arg(0));
+  if (failed(a))
+    return failure();
+  FailureOr<Number> b = evaluate(e.arg(1));
+  if (failed(b))
+    return failure();
+  return std::pair(*a, *b);
+}
+
 FailureOr<int64_t> Env::size(Operation *at, ExprAttr e) const {
   switch (e.getKind()) {
   case ExprKind::Number: {
@@ -69,45 +87,38 @@ FailureOr<int64_t> Env::size(Operation *at, ExprAttr e) const {
                            << (std::holds_alternative<double>(it->second.is) ? "the number " : "the layer ")
                            << it->second.str();
   }
-  case ExprKind::Add:
-  case ExprKind::Sub:
-  case ExprKind::Mul:
-  case ExprKind::Div:
-  case ExprKind::Mod:
-    break;
   default:
-    return at->emitError() << "expected a size, found '" << e.str() << "'";
+    if (!isArithmetic(e.getKind()))
+      return at->emitError() << "expected a size, found '" << e.str() << "'";
   }
-  FailureOr<int64_t> a = size(at, e.arg(0));
-  if (failed(a))
+  auto sides = bothSides<int64_t>(e, [&](ExprAttr side) { return size(at, side); });
+  if (failed(sides))
     return failure();
-  FailureOr<int64_t> b = size(at, e.arg(1));
-  if (failed(b))
-    return failure();
+  auto [a, b] = *sides;
   int64_t result = 0;
   bool overflow = false;
   switch (e.getKind()) {
   case ExprKind::Add:
-    overflow = llvm::AddOverflow(*a, *b, result);
+    overflow = llvm::AddOverflow(a, b, result);
     break;
   case ExprKind::Sub:
-    overflow = llvm::SubOverflow(*a, *b, result);
+    overflow = llvm::SubOverflow(a, b, result);
     break;
   case ExprKind::Mul:
-    overflow = llvm::MulOverflow(*a, *b, result);
+    overflow = llvm::MulOverflow(a, b, result);
     break;
   default:
-    if (*b <= 0 || *a < 0)
-      return at->emitError() << "expected a positive divisor of a size, found " << *a << " "
-                             << sign(e.getKind()) << " " << *b << " in '" << e.str() << "'";
-    if (e.getKind() == ExprKind::Div && *a % *b != 0)
-      return at->emitError() << "expected an exact quotient, found " << *a << " / " << *b << " in '"
-                             << e.str() << "'";
-    result = e.getKind() == ExprKind::Div ? *a / *b : *a % *b;
+    if (b <= 0 || a < 0)
+      return at->emitError() << "expected a positive divisor of a size, found " << a << " "
+                             << sign(e.getKind()) << " " << b << " in '" << e.str() << "'";
+    if (e.getKind() == ExprKind::Div && a % b != 0)
+      return at->emitError() << "expected an exact quotient, found " << a << " / " << b << " in '" << e.str()
+                             << "'";
+    result = e.getKind() == ExprKind::Div ? a / b : a % b;
   }
   if (overflow)
-    return at->emitError() << "expected a size that fits into 64 bits, found " << *a << " "
-                           << sign(e.getKind()) << " " << *b << " in '" << e.str() << "'";
+    return at->emitError() << "expected a size that fits into 64 bits, found " << a << " "
+                           << sign(e.getKind()) << " " << b << " in '" << e.str() << "'";
   return result;
 }
 
@@ -144,29 +155,22 @@ FailureOr<double> Env::number(Operation *at, ExprAttr e) const {
       return double(*value);
     return std::get<double>(it->second.is);
   }
-  case ExprKind::Add:
-  case ExprKind::Sub:
-  case ExprKind::Mul:
-  case ExprKind::Div:
-  case ExprKind::Mod:
-    break;
   default:
-    return at->emitError() << "expected a number, found '" << e.str() << "'";
+    if (!isArithmetic(e.getKind()))
+      return at->emitError() << "expected a number, found '" << e.str() << "'";
   }
-  FailureOr<double> a = number(at, e.arg(0));
-  if (failed(a))
+  auto sides = bothSides<double>(e, [&](ExprAttr side) { return number(at, side); });
+  if (failed(sides))
     return failure();
-  FailureOr<double> b = number(at, e.arg(1));
-  if (failed(b))
-    return failure();
-  double result = e.getKind() == ExprKind::Add   ? *a + *b
-                  : e.getKind() == ExprKind::Sub ? *a - *b
-                  : e.getKind() == ExprKind::Mul ? *a * *b
-                  : e.getKind() == ExprKind::Div ? *a / *b
-                                                 : std::fmod(*a, *b);
+  auto [a, b] = *sides;
+  double result = e.getKind() == ExprKind::Add   ? a + b
+                  : e.getKind() == ExprKind::Sub ? a - b
+                  : e.getKind() == ExprKind::Mul ? a * b
+                  : e.getKind() == ExprKind::Div ? a / b
+                                                 : std::fmod(a, b);
   if (!holdsInFloat(result))
-    return at->emitError() << "expected a finite number of 32-bit floating point, found " << numberText(*a)
-                           << " " << sign(e.getKind()) << " " << numberText(*b) << " in '" << e.str() << "'";
+    return at->emitError() << "expected a finite number of 32-bit floating point, found " << numberText(a)
+                           << " " << sign(e.getKind()) << " " << numberText(b) << " in '" << e.str() << "'";
   return result;
 }
 

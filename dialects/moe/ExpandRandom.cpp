@@ -14,15 +14,22 @@ static FailureOr<double> probability(Expander &in, Operation *op, ExprAttr e, bo
   return rate;
 }
 
-/// 1 / (1 - rate) with probability 1 - rate, else 0; of these extents.
-static FailureOr<Value> keep(Expander &in, Operation *op, double rate, ArrayRef<flow::Extent> extents) {
+/// Uniform numbers in [0, 1), of these extents, from the op's own stream.
+static FailureOr<Value> draw(Expander &in, Operation *op, ArrayRef<flow::Extent> extents) {
   FailureOr<int64_t> stream = in.stream(op);
   if (failed(stream))
     return failure();
+  return flow::random(in.builder, in.loc(op), flow::RandomKind::uniform, uint32_t(*stream), extents);
+}
+
+/// 1 / (1 - rate) with probability 1 - rate, else 0; of these extents.
+static FailureOr<Value> keep(Expander &in, Operation *op, double rate, ArrayRef<flow::Extent> extents) {
+  FailureOr<Value> drawn = draw(in, op, extents);
+  if (failed(drawn))
+    return failure();
   OpBuilder &b = in.builder;
   Location loc = in.loc(op);
-  Value drawn = flow::random(b, loc, flow::RandomKind::uniform, uint32_t(*stream), extents);
-  Value kept = flow::compare(b, loc, flow::Predicate::ge, drawn, rate);
+  Value kept = flow::compare(b, loc, flow::Predicate::ge, *drawn, rate);
   return flow::mul(b, loc, flow::convert(b, loc, kept, b.getF32Type()), 1 / (1 - rate));
 }
 
@@ -89,6 +96,22 @@ static FailureOr<SmallVector<flow::Extent>> drawnShape(Expander &in, Operation *
   return extents;
 }
 
+/// Binds `result` to what `made` makes of a draw in training, and to the mean of that in inference.
+static LogicalResult setRandom(Expander &in, Operation *op, Value result, ArrayRef<flow::Extent> extents,
+                               double mean, llvm::function_ref<Value(Value)> made) {
+  OpBuilder &b = in.builder;
+  if (!in.training) {
+    Value value = flow::constant(b, in.loc(op), mean, flow::tensorType(extents, b.getF32Type()));
+    in.set(result, {value, false, true});
+    return success();
+  }
+  FailureOr<Value> drawn = draw(in, op, extents);
+  if (failed(drawn))
+    return failure();
+  in.set(result, {made(*drawn), false, true});
+  return success();
+}
+
 LogicalResult BernoulliOp::expand(Expander &in) {
   FailureOr<double> p = probability(in, *this, getP(), true);
   FailureOr<SmallVector<flow::Extent>> extents = drawnShape(in, *this, getShape());
@@ -96,18 +119,9 @@ LogicalResult BernoulliOp::expand(Expander &in) {
     return failure();
   OpBuilder &b = in.builder;
   Location loc = in.loc(*this);
-  Value value;
-  if (in.training) {
-    FailureOr<int64_t> stream = in.stream(*this);
-    if (failed(stream))
-      return failure();
-    Value drawn = flow::random(b, loc, flow::RandomKind::uniform, uint32_t(*stream), *extents);
-    value = flow::convert(b, loc, flow::compare(b, loc, flow::Predicate::lt, drawn, *p), b.getF32Type());
-  } else {
-    value = flow::constant(b, loc, *p, flow::tensorType(*extents, b.getF32Type()));
-  }
-  in.set(getY(), {value, false, true});
-  return success();
+  return setRandom(in, *this, getY(), *extents, *p, [&](Value drawn) {
+    return flow::convert(b, loc, flow::compare(b, loc, flow::Predicate::lt, drawn, *p), b.getF32Type());
+  });
 }
 
 LogicalResult UniformOp::expand(Expander &in) {
@@ -120,18 +134,9 @@ LogicalResult UniformOp::expand(Expander &in) {
                        << numberText(*low) << " and " << numberText(*high);
   OpBuilder &b = in.builder;
   Location loc = in.loc(*this);
-  Value value;
-  if (in.training) {
-    FailureOr<int64_t> stream = in.stream(*this);
-    if (failed(stream))
-      return failure();
-    Value drawn = flow::random(b, loc, flow::RandomKind::uniform, uint32_t(*stream), *extents);
-    value = flow::add(b, loc, flow::mul(b, loc, drawn, *high - *low), *low);
-  } else {
-    value = flow::constant(b, loc, (*low + *high) / 2, flow::tensorType(*extents, b.getF32Type()));
-  }
-  in.set(getY(), {value, false, true});
-  return success();
+  return setRandom(in, *this, getY(), *extents, (*low + *high) / 2, [&](Value drawn) {
+    return flow::add(b, loc, flow::mul(b, loc, drawn, *high - *low), *low);
+  });
 }
 
 LogicalResult ReverseGradientOp::expand(Expander &in) {

@@ -8,12 +8,6 @@ using namespace mlir;
 namespace moe::cpu {
 namespace {
 
-ContractBuffer addTemporary(GroupCode &code, flow::Extent elements, llvm::StringRef name) {
-  BufferRef ref{BufferRef::temporary, unsigned(code.temporaries.size())};
-  code.temporaries.push_back({plan::Element::f32, toExpr(elements), name.str()});
-  return {ref, elements};
-}
-
 /// The batch axes along which B moves: along the others its panels are shared.
 SmallVector<ContractAxis> batchOfB(const ContractForm &form) {
   SmallVector<ContractAxis> axes;
@@ -45,8 +39,8 @@ LaunchSpec emitPack(const ContractGroup &group, KernelModule &module) {
     });
   });
   flow::Extent count = group.form.product(batch);
-  return pack.finish("pack", count * plan.panels, flow::Extent::constant(group.form.context(), 0),
-                     (group.b.elements + group.panels.elements) * 4);
+  return pack.kernel.finish("pack", count * plan.panels, flow::Extent::constant(group.form.context(), 0),
+                            (group.b.elements + group.panels.elements) * 4);
 }
 
 /// Adds the parts' sums in order and runs the epilogue. A unit is one row.
@@ -74,9 +68,7 @@ LaunchSpec emitSumOfParts(const ContractGroup &group, KernelModule &module) {
     });
   });
   const flow::Extent size = group.parts.elements;
-  LaunchSpec launch = sum.finish("contract", form.batchExtent() * form.rowExtent(), size, size * 4);
-  launch.grain = 8;
-  return launch;
+  return sum.kernel.finish("contract", form.batchExtent() * form.rowExtent(), size, size * 4, /*grain=*/8);
 }
 
 GroupCode emitContract(ContractGroup &group, KernelModule &module) {
@@ -86,12 +78,12 @@ GroupCode emitContract(ContractGroup &group, KernelModule &module) {
   if (plan.packing == ContractPlan::Packing::ahead) {
     flow::Extent size =
         form.product(batchOfB(form)) * plan.panels * form.sumExtent() * plan.width(module.target().lanes());
-    group.panels = addTemporary(result, size, "packed panels");
+    group.panels = {result.addTemporary(size, "packed panels"), size};
     result.launches.push_back(emitPack(group, module));
   }
   if (plan.viaParts) {
     flow::Extent size = form.batchExtent() * plan.parts * form.rowExtent() * form.columns.extent;
-    group.parts = addTemporary(result, size, "parts of the sum");
+    group.parts = {result.addTemporary(size, "parts of the sum"), size};
   }
   result.launches.push_back(ContractProduct(group, module).emit());
   if (plan.viaParts)

@@ -10,7 +10,7 @@ ContractKernel::ContractKernel(const ContractGroup &group, KernelModule &module,
       code(kernel) {}
 
 Value ContractKernel::buffer(plan::Access access, const ContractBuffer &bound) {
-  return kernel.buffer(access, plan::Element::f32, bound.ref, toExpr(bound.elements));
+  return kernel.floats(access, bound.ref, bound.elements);
 }
 
 SmallVector<Ix> ContractKernel::unflatten(ArrayRef<ContractAxis> axes, Ix flat) {
@@ -52,16 +52,6 @@ void ContractKernel::storeResults(ArrayRef<Ix> batch, Ix row, Ix column, Value m
   group.epilogue.store(
       code, ports, sums, mask, [&](unsigned port) { return where(form.firstInput + port); },
       [&](unsigned port) { return stride(form.firstInput + port); });
-}
-
-LaunchSpec ContractKernel::finish(llvm::StringRef op, flow::Extent units, flow::Extent flops,
-                                  flow::Extent bytes) {
-  LaunchSpec launch = kernel.finish();
-  launch.units = toExpr(units);
-  launch.flops = toExpr(flops);
-  launch.bytes = toExpr(bytes);
-  launch.op = op.str();
-  return launch;
 }
 
 } // namespace moe::cpu

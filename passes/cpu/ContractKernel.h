@@ -44,8 +44,6 @@ public:
   PackSource columnsOfB(mlir::Value pointer, Ix base);
   /// Runs the epilogue on the sums of one vector and stores every output. `column` is the first lane's.
   void storeResults(llvm::ArrayRef<Ix> batch, Ix row, Ix column, mlir::Value mask, mlir::Value sums);
-  /// Ends the kernel. All sizes are extents, as in LaunchSpec.
-  LaunchSpec finish(llvm::StringRef op, flow::Extent units, flow::Extent flops, flow::Extent bytes);
 
   const ContractGroup &group;
   const ContractForm &form;

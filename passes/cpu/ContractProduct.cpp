@@ -52,7 +52,7 @@ LaunchSpec ContractProduct::emit() {
   flow::Extent products = form.batchExtent() * form.rowExtent() * form.columns.extent * form.sumExtent();
   flow::Extent read = group.a.elements + group.b.elements;
   flow::ContractOp op = group.op;
-  return finish("contract", plan.units, products * 2, read * 4 + flow::elementsOf(op.getType()) * 4);
+  return kernel.finish("contract", plan.units, products * 2, read * 4 + flow::elementsOf(op.getType()) * 4);
 }
 
 ContractProduct::Unit ContractProduct::unitAt(Ix number) {

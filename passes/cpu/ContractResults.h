@@ -19,9 +19,9 @@ public:
   };
   Row waitingRow(const ContractPlace &place, Ix row, Ix column);
 
-  /// Stores a tile whose first row and column are given, both perhaps beyond the last ones. `first` and
-  /// `last` are conditions: that nothing waits yet, and that the sums are complete; null where one visit is
-  /// all.
+  /// Stores the sums of the tile that begins at a row and a column; its last ones may lie beyond the matrix.
+  /// `first` and `last` are conditions: that nothing waits yet, and that the sums are complete; null where
+  /// one visit is all.
   void store(const ContractPlace &place, Ix row, Ix column, Values sums, mlir::Value first, mlir::Value last);
 
 private:

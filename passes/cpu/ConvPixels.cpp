@@ -106,7 +106,7 @@ private:
       sum += panels * depth(phase) * width;
     return sum;
   }
-  plan::ExprAttr number(int64_t value) { return plan::constant(group.op->getContext(), value); }
+  flow::Extent constant(int64_t value) { return flow::Extent::constant(group.op->getContext(), value); }
 
   void emitPack();
   void emitTiles();
@@ -119,7 +119,8 @@ private:
   KernelModule &module;
   Tile tile;
   int64_t width, panels, band, bands;
-  BufferRef packedRef{BufferRef::temporary, 0};
+  BufferRef packedRef{};
+  flow::Extent packedSize;
   Value tileScratch;
   GroupCode result;
 };
@@ -127,10 +128,10 @@ private:
 void PixelEmitter::emitPack() {
   KernelBuilder kernel = module.begin("pack", group.op->getLoc());
   MicroCode code(kernel);
-  plan::ExprAttr size = number(std::max<int64_t>(1, packedFloats()));
-  result.temporaries.push_back({plan::Element::f32, size, "packed weights"});
-  Value source = kernel.buffer(plan::Access::read, plan::Element::f32, weights.ref, toExpr(weights.elements));
-  Value target = kernel.buffer(plan::Access::write, plan::Element::f32, packedRef, size);
+  packedSize = constant(std::max<int64_t>(1, packedFloats()));
+  packedRef = result.addTemporary(packedSize, "packed weights");
+  Value source = kernel.floats(plan::Access::read, weights.ref, weights.elements);
+  Value target = kernel.floats(plan::Access::write, packedRef, packedSize);
   const int64_t channels = pass.sourceChannels, kernelWidth = group.shape.kernelWidth,
                 taps = group.shape.taps();
   code.loop(kernel.begin(), kernel.end(), 1, [&](Ix panel) {
@@ -159,12 +160,8 @@ void PixelEmitter::emitPack() {
         emitPackPanel(code, from, lane, width, 0, depth(phase), target, offset);
     }
   });
-  LaunchSpec launch = kernel.finish();
-  launch.units = number(panels);
-  launch.flops = number(0);
-  launch.bytes = number(4 * (packedFloats() + pass.resultChannels * pass.sourceChannels * taps));
-  launch.op = "pack";
-  result.launches.push_back(launch);
+  int64_t moved = packedFloats() + pass.resultChannels * pass.sourceChannels * taps;
+  result.launches.push_back(kernel.finish("pack", constant(panels), constant(0), constant(4 * moved)));
 }
 
 void PixelEmitter::emitPhase(MicroCode &code, ArrayRef<Value> ports, Ix number, Ix imageNumber, Ix firstRow,
@@ -260,9 +257,8 @@ void PixelEmitter::emitPhase(MicroCode &code, ArrayRef<Value> ports, Ix number, 
 void PixelEmitter::emitTiles() {
   KernelBuilder kernel = module.begin("conv", group.op->getLoc());
   MicroCode code(kernel);
-  Value source = kernel.buffer(plan::Access::read, plan::Element::f32, image.ref, toExpr(image.elements));
-  Value packed =
-      kernel.buffer(plan::Access::read, plan::Element::f32, packedRef, result.temporaries[0].extent);
+  Value source = kernel.floats(plan::Access::read, image.ref, image.elements);
+  Value packed = kernel.floats(plan::Access::read, packedRef, packedSize);
   Values ports = group.epilogue.bind(kernel);
   const int64_t channels = pass.sourceChannels, line = pass.paddedWidth() * channels;
   bool channelsInnermost = channels == 1 || image.strides[1].isConstant(1);
@@ -295,13 +291,9 @@ void PixelEmitter::emitTiles() {
       emitPhase(code, ports, phase, number, firstRow, copy, origin, rowStride, pixelStride, packed);
     });
   });
-  LaunchSpec launch = kernel.finish();
-  launch.units = toExpr(group.shape.batch * bands);
-  launch.flops = toExpr(group.shape.flops());
-  launch.bytes =
-      toExpr((image.elements + weights.elements + flow::elementsOf(group.op->getResult(0).getType())) * 4);
-  launch.op = group.op->getName().stripDialect().str();
-  result.launches.push_back(launch);
+  flow::Extent moved = image.elements + weights.elements + flow::elementsOf(group.op->getResult(0).getType());
+  result.launches.push_back(kernel.finish(group.op->getName().stripDialect(), group.shape.batch * bands,
+                                          group.shape.flops(), moved * 4));
 }
 } // namespace
 

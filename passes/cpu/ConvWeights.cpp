@@ -73,7 +73,7 @@ private:
   int64_t width, panels, strip, strips, paddedWidth, band, bands, chunk;
   bool mixed;
   flow::Extent partImages, parts;
-  BufferRef partsRef{BufferRef::temporary, 0};
+  BufferRef partsRef{};
   GroupCode result;
 };
 
@@ -188,37 +188,23 @@ void WeightEmitter::emitTile(MicroCode &code, Value image, Value gradient, const
   auto at = [&](Ix line, int j) {
     return code.add(sumsAt, code.add(code.mul(line, s.outputs), code.add(firstColumn, j * code.lanes)));
   };
-  totals = code.choose(
-      first, [&] { return totals; },
-      [&] {
-        Values added;
-        for (int i = 0; i < tile.rows; ++i)
-          for (int j = 0; j < tile.vectors; ++j)
-            added.push_back(code.addf(totals[i * tile.vectors + j],
-                                      code.load(sums, at(code.min(lineOf(i), lines - 1), j), masks[j])));
-        return added;
-      });
-  for (int i = 0; i < tile.rows; ++i) {
-    auto store = [&] {
+  totals = addWaiting(code, tile, totals, first, [&](int i, int j) {
+    return code.load(sums, at(code.min(lineOf(i), lines - 1), j), masks[j]);
+  });
+  for (int i = 0; i < tile.rows; ++i)
+    code.when(valid[i], [&] {
       for (int j = 0; j < tile.vectors; ++j)
         code.store(totals[i * tile.vectors + j], sums, at(lineOf(i), j), masks[j]);
-    };
-    if (valid[i])
-      code.when(valid[i], store);
-    else
-      store();
-  }
+    });
 }
 
 void WeightEmitter::emitParts() {
   KernelBuilder kernel = module.begin("conv", group.op->getLoc());
   MicroCode code(kernel);
-  result.temporaries.push_back({plan::Element::f32, toExpr(partsFloats()), "parts of the weight gradient"});
-  Value x =
-      kernel.buffer(plan::Access::read, plan::Element::f32, group.first.ref, toExpr(group.first.elements));
-  Value dy =
-      kernel.buffer(plan::Access::read, plan::Element::f32, group.second.ref, toExpr(group.second.elements));
-  Value sums = kernel.buffer(plan::Access::write, plan::Element::f32, partsRef, toExpr(partsFloats()));
+  partsRef = result.addTemporary(partsFloats(), "parts of the weight gradient");
+  Value x = kernel.floats(plan::Access::read, group.first.ref, group.first.elements);
+  Value dy = kernel.floats(plan::Access::read, group.second.ref, group.second.elements);
+  Value sums = kernel.floats(plan::Access::write, partsRef, partsFloats());
   Value image = kernel.scratch(imageFloats() * 4);
   Value gradient = kernel.scratch(gradientFloats() * 4);
   if (!mixed)
@@ -252,18 +238,14 @@ void WeightEmitter::emitParts() {
       });
     });
   });
-  LaunchSpec launch = kernel.finish();
-  launch.units = toExpr(parts);
-  launch.flops = toExpr(s.flops());
-  launch.bytes = toExpr((group.first.elements + group.second.elements + partsFloats()) * 4);
-  launch.op = "conv_weight_grad";
-  result.launches.push_back(launch);
+  flow::Extent moved = group.first.elements + group.second.elements + partsFloats();
+  result.launches.push_back(kernel.finish("conv_weight_grad", parts, s.flops(), moved * 4));
 }
 
 void WeightEmitter::emitSum() {
   KernelBuilder kernel = module.begin("conv", group.op->getLoc());
   MicroCode code(kernel);
-  Value sums = kernel.buffer(plan::Access::read, plan::Element::f32, partsRef, toExpr(partsFloats()));
+  Value sums = kernel.floats(plan::Access::read, partsRef, partsFloats());
   Values ports = group.epilogue.bind(kernel);
   Ix count = code.size(parts);
   code.loop(kernel.begin(), kernel.end(), 1, [&](Ix row) {
@@ -278,13 +260,9 @@ void WeightEmitter::emitSum() {
       group.epilogue.storeAt(code, ports, total[0], mask, {column, channel, ky, kx}, 0);
     });
   });
-  LaunchSpec launch = kernel.finish();
-  launch.units = plan::constant(group.op->getContext(), s.taps() * s.channels);
-  launch.grain = 16;
-  launch.flops = toExpr(partsFloats());
-  launch.bytes = toExpr((partsFloats() + matrix()) * 4);
-  launch.op = "conv_weight_grad";
-  result.launches.push_back(launch);
+  flow::Extent units = flow::Extent::constant(group.op->getContext(), s.taps() * s.channels);
+  result.launches.push_back(
+      kernel.finish("conv_weight_grad", units, partsFloats(), (partsFloats() + matrix()) * 4, /*grain=*/16));
 }
 } // namespace
 

@@ -1,6 +1,7 @@
 // Writing one kernel, and keeping each once. A kernel's name is the digest of its text, so that equal code is
 // found whatever it was made from. Pointers, launch scalars and constants are loaded in front of the body;
 // the body's code may use them anywhere.
+#include "dialects/plan/FromFlow.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -45,6 +46,11 @@ KernelBuilder::KernelBuilder(KernelModule &module, llvm::StringRef kind, Locatio
   body.setInsertionPoint(end);
 }
 
+BufferRef GroupCode::addTemporary(const flow::Extent &elements, llvm::StringRef name) {
+  temporaries.push_back({plan::Element::f32, plan::fromExtent(elements), name.str()});
+  return {BufferRef::temporary, unsigned(temporaries.size() - 1)};
+}
+
 const CpuTarget &KernelBuilder::target() const { return module.target(); }
 
 Value KernelBuilder::i64(int64_t value) {
@@ -63,6 +69,10 @@ Value KernelBuilder::buffer(plan::Access access, plan::Element element, BufferRe
   launch.buffers.push_back(bound);
   launch.extents.push_back(extent);
   return LLVM::LoadOp::create(entry, location, pointer, slot, /*alignment=*/8);
+}
+
+Value KernelBuilder::floats(plan::Access access, BufferRef bound, const flow::Extent &elements) {
+  return buffer(access, plan::Element::f32, bound, plan::fromExtent(elements));
 }
 
 Value KernelBuilder::scalar(plan::ArgAttr arg, Type type) {
@@ -148,6 +158,17 @@ LaunchSpec KernelBuilder::finish() {
     func.erase();
   }
   return launch;
+}
+
+LaunchSpec KernelBuilder::finish(llvm::StringRef op, const flow::Extent &units, const flow::Extent &flops,
+                                 const flow::Extent &bytes, uint32_t grain) {
+  LaunchSpec spec = finish();
+  spec.units = plan::fromExtent(units);
+  spec.flops = plan::fromExtent(flops);
+  spec.bytes = plan::fromExtent(bytes);
+  spec.op = op.str();
+  spec.grain = grain;
+  return spec;
 }
 
 } // namespace moe::cpu

@@ -61,6 +61,9 @@ struct LaunchSpec {
 // Launches run in order; a later one may read what an earlier one wrote. Those whose inputs are parameters
 // alone (a packed weight) planning may move into `prepare`.
 struct GroupCode {
+  // Adds a temporary of f32.
+  BufferRef addTemporary(const flow::Extent &elements, llvm::StringRef name);
+
   std::vector<Temporary> temporaries;
   std::vector<LaunchSpec> launches;
   // Result `first` may live in the buffer of operand `second`: every element is read, by the same work unit,
@@ -83,6 +86,8 @@ public:
 
   // Adds a parameter and gives its pointer (!llvm.ptr).
   mlir::Value buffer(plan::Access access, plan::Element element, BufferRef bound, plan::ExprAttr extent);
+  // The same for f32.
+  mlir::Value floats(plan::Access access, BufferRef bound, const flow::Extent &elements);
   // Launch scalars, equal ones once. An extent that is constant becomes an immediate.
   mlir::Value integer(plan::ArgAttr arg); // i64: constant_i64, extent, step_i64, seed_i64
   mlir::Value number(plan::ArgAttr arg);  // f32: constant_f32, scalar_f32
@@ -106,6 +111,9 @@ public:
   // Ends the function and keeps it, or finds its twin. Fills symbol, buffers, extents and scalars of the
   // launch.
   LaunchSpec finish();
+  // The same, and says what `units` units of `op` do together.
+  LaunchSpec finish(llvm::StringRef op, const flow::Extent &units, const flow::Extent &flops,
+                    const flow::Extent &bytes, uint32_t grain = 1);
 
 private:
   friend class KernelModule;

@@ -7,32 +7,12 @@ using namespace mlir;
 
 namespace moe::cpu {
 
-plan::ExprAttr toExpr(flow::Extent extent) {
-  MLIRContext *context = extent.getContext();
-  llvm::SmallVector<plan::ExprAttr> stack;
-  for (flow::Extent::Step step : extent.postfix()) {
-    switch (step.code) {
-    case flow::Extent::Code::constant:
-      stack.push_back(plan::constant(context, step.value));
-      continue;
-    case flow::Extent::Code::symbol:
-      stack.push_back(plan::symbol(context, plan::Symbol(step.value)));
-      continue;
-    default:
-      break;
-    }
-    plan::ExprAttr right = stack.pop_back_val(), left = stack.pop_back_val();
-    stack.push_back(plan::combine(plan::Code(step.code), left, right));
-  }
-  return stack.back();
-}
-
 Value MicroCode::i64(Ix x) { return x.isStatic() ? kernel.i64(x.known()) : x.dynamic(); }
 
 Ix MicroCode::size(flow::Extent extent) {
   if (std::optional<int64_t> known = extent.constantValue())
     return *known;
-  return kernel.extent(toExpr(extent));
+  return kernel.extent(plan::fromExtent(extent));
 }
 
 Ix MicroCode::add(Ix x, Ix y) {

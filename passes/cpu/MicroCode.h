@@ -3,7 +3,7 @@
 // built of these has no memref descriptors, so lowering it is only scf and arith to LLVM. All offsets are in
 // f32 elements.
 #pragma once
-#include "dialects/flow/Extent.h"
+#include "dialects/plan/FromFlow.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "passes/cpu/KernelEmitter.h"
@@ -31,9 +31,6 @@ private:
 
 using Values = llvm::SmallVector<mlir::Value>;
 
-/// A size as plans write it.
-plan::ExprAttr toExpr(flow::Extent extent);
-
 /// Builds the body of one kernel at its builder's insertion point.
 class MicroCode {
 public:
@@ -54,6 +51,7 @@ public:
   Ix max(Ix x, Ix y);
   mlir::Value less(Ix x, Ix y);
   mlir::Value equal(Ix x, Ix y);
+  /// A condition may be null: it holds.
   mlir::Value both(mlir::Value x, mlir::Value y);
   mlir::Value either(mlir::Value x, mlir::Value y);
   Ix select(mlir::Value condition, Ix x, Ix y);

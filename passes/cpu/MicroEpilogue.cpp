@@ -19,13 +19,6 @@ SmallVector<flow::Extent> physicalStrides(Type type, const Layout &layout) {
   return strides;
 }
 
-plan::Element elementOf(Type type) {
-  Type element = getElementTypeOrSelf(type);
-  if (element.isF32())
-    return plan::Element::f32;
-  return element.isInteger(1) ? plan::Element::u8 : plan::Element::i32;
-}
-
 Operation *findRoot(flow::GroupOp group, llvm::function_ref<bool(Operation *)> isRoot) {
   Operation *found = nullptr;
   for (Operation &op : group.getBody().front()) {
@@ -66,7 +59,7 @@ EpilogueInput Epilogue::inputOf(BlockArgument argument, const AxisMap &map) cons
   for (auto [i, axis] : llvm::enumerate(map))
     if (axis >= 0)
       strides[axis] = own[i];
-  return {argument.getArgNumber(), elementOf(argument.getType()), strides};
+  return {argument.getArgNumber(), plan::elementOf(argument.getType()), strides};
 }
 
 unsigned Epilogue::inputIndex(BlockArgument argument, const AxisMap &map) const {
@@ -81,7 +74,7 @@ LogicalResult Epilogue::collect(Value value, const AxisMap &map, std::set<Place>
   if (!seen.insert({value.getAsOpaquePointer(), {map.begin(), map.end()}}).second)
     return success();
   if (auto argument = dyn_cast<BlockArgument>(value)) {
-    if (elementOf(argument.getType()) == plan::Element::i32)
+    if (plan::elementOf(argument.getType()) == plan::Element::i32)
       return emitError(group.getLoc())
              << "expected an epilogue over f32 and masks, found an operand of integers";
     if (inputIndex(argument, map) == allInputs.size())
@@ -124,11 +117,12 @@ FailureOr<Epilogue> Epilogue::of(flow::GroupOp group, Operation *root, const Gro
     if (flow::extentsOf(type) != flow::extentsOf(rootType))
       return root->emitError("expected results of its group to have its shape ")
              << rootType << ", found " << type;
-    if (elementOf(type) == plan::Element::i32)
+    if (plan::elementOf(type) == plan::Element::i32)
       return root->emitError("expected results of its group to be f32 or masks, found ") << type;
     if (failed(epilogue.collect(value, identity, seen)))
       return failure();
-    epilogue.allOutputs.push_back({unsigned(i), elementOf(type), physicalStrides(type, layouts.result(i))});
+    epilogue.allOutputs.push_back(
+        {unsigned(i), plan::elementOf(type), physicalStrides(type, layouts.result(i))});
   }
   epilogue.identity = yield->getNumOperands() == 1 && yield->getOperand(0) == root->getResult(0);
   return epilogue;
@@ -202,12 +196,12 @@ Values Epilogue::bind(KernelBuilder &kernel) const {
   for (const EpilogueInput &input : allInputs) {
     flow::Extent elements = flow::elementsOf(owner.getInputs()[input.operand].getType());
     BufferRef ref{BufferRef::operand, input.operand};
-    ports.push_back(kernel.buffer(plan::Access::read, input.element, ref, toExpr(elements)));
+    ports.push_back(kernel.buffer(plan::Access::read, input.element, ref, plan::fromExtent(elements)));
   }
   for (const EpilogueOutput &output : allOutputs) {
     flow::Extent elements = flow::elementsOf(owner.getOutputs()[output.result].getType());
     BufferRef ref{BufferRef::result, output.result};
-    ports.push_back(kernel.buffer(plan::Access::write, output.element, ref, toExpr(elements)));
+    ports.push_back(kernel.buffer(plan::Access::write, output.element, ref, plan::fromExtent(elements)));
   }
   return ports;
 }

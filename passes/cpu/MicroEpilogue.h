@@ -14,8 +14,6 @@ namespace moe::cpu {
 /// The distance between neighbours along each axis of a tensor in memory, in elements.
 llvm::SmallVector<flow::Extent> physicalStrides(mlir::Type type, const Layout &layout);
 
-plan::Element elementOf(mlir::Type type);
-
 /// A group's operand as the epilogue reads it. Strides are along the axes of the root's result; 0 where the
 /// operand is broadcast.
 struct EpilogueInput {

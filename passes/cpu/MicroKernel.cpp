@@ -175,4 +175,16 @@ Values emitMicroKernel(MicroCode &code, Tile tile, const MicroOperands &operands
   return Nest{code, tile, operands, nest, ahead, unroll, chain}.build(0, 0, operands.panel, sums);
 }
 
+Values addWaiting(MicroCode &code, Tile tile, const Values &sums, Value first,
+                  llvm::function_ref<Value(int, int)> waiting) {
+  auto added = [&] {
+    Values totals;
+    for (int i = 0; i < tile.rows; ++i)
+      for (int j = 0; j < tile.vectors; ++j)
+        totals.push_back(code.addf(sums[i * tile.vectors + j], waiting(i, j)));
+    return totals;
+  };
+  return code.choose(first, [&] { return sums; }, added);
+}
+
 } // namespace moe::cpu

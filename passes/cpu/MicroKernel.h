@@ -70,4 +70,9 @@ Values emitMicroKernel(MicroCode &code, Tile tile, const MicroOperands &operands
                        llvm::ArrayRef<Reduction> nest, llvm::function_ref<void(Ix)> ahead = {},
                        int64_t unroll = kMicroUnroll, int64_t chain = kMicroChain);
 
+/// The tile's sums with those added that wait in memory since an earlier visit, unless `first` holds: then
+/// there are none. `waiting` loads those of one vector.
+Values addWaiting(MicroCode &code, Tile tile, const Values &sums, mlir::Value first,
+                  llvm::function_ref<mlir::Value(int row, int vector)> waiting);
+
 } // namespace moe::cpu

@@ -48,7 +48,7 @@ private:
   }
   int64_t pixelFloats() const { return algorithm.places * block * channels + sums() * kLine; }
   int64_t weightFloats() const { return algorithm.places * panels * channels * width + sums() * kLine; }
-  plan::ExprAttr number(int64_t value) { return plan::constant(group.op->getContext(), value); }
+  flow::Extent constant(int64_t value) { return flow::Extent::constant(group.op->getContext(), value); }
   flow::Extent squares() const { return s.batch * grid.count(); }
 
   void emitWeights();
@@ -67,17 +67,16 @@ private:
   WinogradGrid grid;
   Tile tile;
   int64_t width, panels, channels, resultChannels, block, sumPlace;
-  BufferRef packedRef{BufferRef::temporary, 0};
+  BufferRef packedRef{};
   GroupCode result;
 };
 
 void PassEmitter::emitWeights() {
   KernelBuilder kernel = module.begin("pack", group.op->getLoc());
   MicroCode code(kernel);
-  plan::ExprAttr size = number(weightFloats());
-  result.temporaries.push_back({plan::Element::f32, size, "transformed weights"});
-  Value source = kernel.buffer(plan::Access::read, plan::Element::f32, weights.ref, toExpr(weights.elements));
-  Value target = kernel.buffer(plan::Access::write, plan::Element::f32, packedRef, size);
+  packedRef = result.addTemporary(constant(weightFloats()), "transformed weights");
+  Value source = kernel.floats(plan::Access::read, weights.ref, weights.elements);
+  Value target = kernel.floats(plan::Access::write, packedRef, constant(weightFloats()));
   // Filters are row-major: [output][channel][tap].
   const int64_t perOutput = s.channels * s.taps(), perChannel = s.taps();
   const int64_t perLane = inputGradient ? perChannel : perOutput,
@@ -108,13 +107,9 @@ void PassEmitter::emitWeights() {
         emitZero(code, target, sum + 1 < sums() ? weightsAt(sum + 1) - kLine : weightFloats() - kLine, kLine);
     });
   });
-  LaunchSpec launch = kernel.finish();
-  launch.units = number(channels);
-  launch.grain = 8;
-  launch.flops = number(0);
-  launch.bytes = number(4 * (weightFloats() + resultChannels * channels * s.taps()));
-  launch.op = "pack";
-  result.launches.push_back(launch);
+  int64_t moved = weightFloats() + resultChannels * channels * s.taps();
+  result.launches.push_back(
+      kernel.finish("pack", constant(channels), constant(0), constant(4 * moved), /*grain=*/8));
 }
 
 void PassEmitter::emitPixels(MicroCode &code, Value source, Value zeros, Value pixels, Ix firstSquare,
@@ -184,10 +179,7 @@ void PassEmitter::emitResults(MicroCode &code, ArrayRef<Value> ports, Value prod
       // Squares may stick out where they do not divide the map.
       Value below = grid.height % side ? code.less(y, grid.height) : Value();
       Value right = grid.width % side ? code.less(x, grid.width) : Value();
-      if (Value there = below || right ? code.both(below, right) : Value())
-        code.when(there, store);
-      else
-        store();
+      code.when(code.both(below, right), store);
     };
     code.loop(0, columns, code.lanes, [&](Ix lane) {
       Ix from = code.add(code.mul(square, width), lane), channel = code.add(firstColumn, lane);
@@ -216,9 +208,8 @@ void PassEmitter::emitResults(MicroCode &code, ArrayRef<Value> ports, Value prod
 void PassEmitter::emitSquares() {
   KernelBuilder kernel = module.begin("conv", group.op->getLoc());
   MicroCode code(kernel);
-  Value source = kernel.buffer(plan::Access::read, plan::Element::f32, image.ref, toExpr(image.elements));
-  Value packed =
-      kernel.buffer(plan::Access::read, plan::Element::f32, packedRef, result.temporaries[0].extent);
+  Value source = kernel.floats(plan::Access::read, image.ref, image.elements);
+  Value packed = kernel.floats(plan::Access::read, packedRef, constant(weightFloats()));
   Values ports = group.epilogue.bind(kernel);
   Value pixels = kernel.scratch(pixelFloats() * 4);
   Value products = kernel.scratch(sums() * sumPlace * 4);
@@ -235,13 +226,9 @@ void PassEmitter::emitSquares() {
       emitResults(code, ports, products, results, panel, first, count);
     });
   });
-  LaunchSpec launch = kernel.finish();
-  launch.units = toExpr(squares().ceildiv(block));
-  launch.flops = toExpr(s.flops());
-  launch.bytes =
-      toExpr((image.elements + weights.elements + flow::elementsOf(group.op->getResult(0).getType())) * 4);
-  launch.op = group.op->getName().stripDialect().str();
-  result.launches.push_back(launch);
+  flow::Extent moved = image.elements + weights.elements + flow::elementsOf(group.op->getResult(0).getType());
+  result.launches.push_back(
+      kernel.finish(group.op->getName().stripDialect(), squares().ceildiv(block), s.flops(), moved * 4));
 }
 } // namespace
 

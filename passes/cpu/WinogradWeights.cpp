@@ -64,7 +64,7 @@ private:
   Tile tile;
   int64_t width, panels, line, strips, pixelPlace, gradientPlace, matrix;
   flow::Extent partSquares, parts;
-  BufferRef partsRef{BufferRef::temporary, 0};
+  BufferRef partsRef{};
   GroupCode result;
 };
 
@@ -147,38 +147,23 @@ void WeightEmitter::emitTile(MicroCode &code, Value pixels, Value gradient, Ix s
   };
   Reduction nest[] = {{places, pixelPlace, gradientPlace}, {count, s.channels, line}};
   Values totals = emitMicroKernel(code, tile, operands, ArrayRef(nest).drop_front(algorithm.single), ahead);
-  totals = code.choose(
-      first, [&] { return totals; },
-      [&] {
-        Values added;
-        for (int i = 0; i < tile.rows; ++i)
-          for (int j = 0; j < tile.vectors; ++j)
-            added.push_back(
-                code.addf(totals[i * tile.vectors + j], code.load(sums, code.add(at[i], j * code.lanes))));
-        return added;
-      });
-  for (int i = 0; i < tile.rows; ++i) {
-    auto store = [&] {
+  auto vectorAt = [&](int i, int j) { return code.add(at[i], j * code.lanes); };
+  totals =
+      addWaiting(code, tile, totals, first, [&](int i, int j) { return code.load(sums, vectorAt(i, j)); });
+  for (int i = 0; i < tile.rows; ++i)
+    code.when(valid[i], [&] {
       for (int j = 0; j < tile.vectors; ++j)
-        code.store(totals[i * tile.vectors + j], sums, code.add(at[i], j * code.lanes));
-    };
-    if (valid[i])
-      code.when(valid[i], store);
-    else
-      store();
-  }
+        code.store(totals[i * tile.vectors + j], sums, vectorAt(i, j));
+    });
 }
 
 void WeightEmitter::emitParts() {
   KernelBuilder kernel = module.begin("conv", group.op->getLoc());
   MicroCode code(kernel);
-  result.temporaries.push_back(
-      {plan::Element::f32, toExpr(partsFloats()), "parts of the transformed weight gradient"});
-  Value x =
-      kernel.buffer(plan::Access::read, plan::Element::f32, group.first.ref, toExpr(group.first.elements));
-  Value dy =
-      kernel.buffer(plan::Access::read, plan::Element::f32, group.second.ref, toExpr(group.second.elements));
-  Value sums = kernel.buffer(plan::Access::write, plan::Element::f32, partsRef, toExpr(partsFloats()));
+  partsRef = result.addTemporary(partsFloats(), "parts of the transformed weight gradient");
+  Value x = kernel.floats(plan::Access::read, group.first.ref, group.first.elements);
+  Value dy = kernel.floats(plan::Access::read, group.second.ref, group.second.elements);
+  Value sums = kernel.floats(plan::Access::write, partsRef, partsFloats());
   Value pixels = kernel.scratch(algorithm.places * pixelPlace * 4);
   Value gradient = kernel.scratch(algorithm.places * gradientPlace * 4);
   Value zeros = kernel.scratch(std::max(s.channels, s.outputs) * 4);
@@ -207,18 +192,14 @@ void WeightEmitter::emitParts() {
       });
     });
   });
-  LaunchSpec launch = kernel.finish();
-  launch.units = toExpr(parts);
-  launch.flops = toExpr(s.flops());
-  launch.bytes = toExpr((group.first.elements + group.second.elements + partsFloats()) * 4);
-  launch.op = "conv_weight_grad";
-  result.launches.push_back(launch);
+  flow::Extent moved = group.first.elements + group.second.elements + partsFloats();
+  result.launches.push_back(kernel.finish("conv_weight_grad", parts, s.flops(), moved * 4));
 }
 
 void WeightEmitter::emitSum() {
   KernelBuilder kernel = module.begin("conv", group.op->getLoc());
   MicroCode code(kernel);
-  Value sums = kernel.buffer(plan::Access::read, plan::Element::f32, partsRef, toExpr(partsFloats()));
+  Value sums = kernel.floats(plan::Access::read, partsRef, partsFloats());
   Values ports = group.epilogue.bind(kernel);
   Ix count = code.size(parts);
   const size_t all = algorithm.sums.size();
@@ -241,13 +222,10 @@ void WeightEmitter::emitSum() {
           });
     });
   });
-  LaunchSpec launch = kernel.finish();
-  launch.units = plan::constant(group.op->getContext(), s.channels);
-  launch.grain = 4;
-  launch.flops = toExpr(partsFloats());
-  launch.bytes = toExpr((partsFloats() + s.channels * s.outputs * s.taps()) * 4);
-  launch.op = "conv_weight_grad";
-  result.launches.push_back(launch);
+  flow::Extent units = flow::Extent::constant(group.op->getContext(), s.channels);
+  result.launches.push_back(kernel.finish("conv_weight_grad", units, partsFloats(),
+                                          (partsFloats() + s.channels * s.outputs * s.taps()) * 4,
+                                          /*grain=*/4));
 }
 } // namespace
 

@@ -13,14 +13,6 @@ using namespace moe;
 using namespace moe::test;
 
 namespace {
-std::vector<cpu::CpuTarget> levels() {
-  std::string error;
-  std::vector<cpu::CpuTarget> all{*cpu::cpuTarget("cpu", error)};
-  if (auto below = cpu::levelBelowHost())
-    all.push_back(*below);
-  return all;
-}
-
 /// An extent of a test: a number, or `n` times the batch (written B * n).
 struct Size {
   int64_t times;

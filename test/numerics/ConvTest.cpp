@@ -173,11 +173,7 @@ void check(const Conv &c, Direction direction, bool epilogue, bool winograd, con
 }
 
 void checkAll(const Conv &c, bool epilogue = false, bool winograd = false) {
-  std::string error;
-  std::vector<cpu::CpuTarget> levels{*cpu::cpuTarget("cpu", error)};
-  if (auto below = cpu::levelBelowHost())
-    levels.push_back(*below);
-  for (const cpu::CpuTarget &target : levels)
+  for (const cpu::CpuTarget &target : levels())
     for (Direction direction : {forward, inputGradient, weightGradient})
       check(c, direction, epilogue, winograd, target);
 }

@@ -1,7 +1,7 @@
 // Compiles and runs one group; see GroupRunner.h.
 #include "test/numerics/GroupRunner.h"
 #include "dialects/flow/Flow.h"
-#include "dialects/plan/Expr.h"
+#include "dialects/plan/FromFlow.h"
 #include "frontends/driver/Context.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/Parser/Parser.h"
@@ -26,6 +26,14 @@ Memory::Memory(size_t wanted, int poison) : bytes(wanted) {
 }
 Memory::~Memory() { std::free(data); }
 
+std::vector<cpu::CpuTarget> levels() {
+  std::string error;
+  std::vector<cpu::CpuTarget> all{*cpu::cpuTarget("cpu", error)};
+  if (auto below = cpu::levelBelowHost())
+    all.push_back(*below);
+  return all;
+}
+
 static size_t widthOf(plan::Element element) {
   switch (element) {
   case plan::Element::u8:
@@ -41,7 +49,7 @@ static size_t widthOf(plan::Element element) {
 }
 
 static size_t bytesOf(mlir::Type type, const flow::Symbols &symbols) {
-  return size_t(*flow::elementsOf(type).evaluate(symbols)) * widthOf(cpu::elementOf(type));
+  return size_t(*flow::elementsOf(type).evaluate(symbols)) * widthOf(plan::elementOf(type));
 }
 
 GroupRunner::GroupRunner(const std::string &text, const cpu::CpuTarget &target, int64_t domains, int64_t rows,

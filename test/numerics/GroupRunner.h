@@ -28,6 +28,9 @@ struct BoundLaunch {
   }
 };
 
+/// What every kernel is tested for: the host's level and the one below.
+std::vector<cpu::CpuTarget> levels();
+
 /// Memory of whole pages, so that large operands lie as they do in a program.
 class Memory {
 public:
@@ -66,7 +69,7 @@ public:
 private:
   std::unique_ptr<mlir::MLIRContext> context;
   std::vector<std::unique_ptr<Memory>> operands, results, temporaries;
-  std::vector<std::string> names; // of temporaries
+  std::vector<std::string> names;        // of temporaries
   std::vector<BoundLaunch> bound, apart; // apart: as they are before a result is placed
   std::vector<std::pair<unsigned, unsigned>> shared;
   void *library = nullptr;

@@ -22,14 +22,6 @@ using namespace moe;
 using namespace moe::test;
 
 namespace {
-std::vector<cpu::CpuTarget> levels() {
-  std::string error;
-  std::vector<cpu::CpuTarget> all{*cpu::cpuTarget("cpu", error)};
-  if (auto below = cpu::levelBelowHost())
-    all.push_back(*below);
-  return all;
-}
-
 bool isBoundary(mlir::Operation &op) {
   return llvm::isa<flow::InputOp, flow::ParameterOp, flow::StateOp, flow::OutputOp>(op);
 }
