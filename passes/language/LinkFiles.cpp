@@ -6,6 +6,7 @@
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/Verifier.h"
 #include "mlir/Parser/Parser.h"
+#include "passes/language/AuthorErrors.h"
 
 using namespace mlir;
 using namespace moe;
@@ -157,6 +158,7 @@ OwningOpRef<ModuleOp> moe::parseFiles(std::vector<std::unique_ptr<llvm::MemoryBu
     texts.push_back(file->getMemBufferRef());
     sources.AddNewSourceBuffer(std::move(file), llvm::SMLoc());
   }
+  AuthorErrors errors(context, texts);
   for (llvm::MemoryBufferRef text : texts) {
     if (!isBytecode(text) && failed(checkNesting(text.getBuffer(), text.getBufferIdentifier(), context)))
       return {};

@@ -1,0 +1,294 @@
+// Each rule knows one report of MLIR's parser by its wording and looks at the text around its place: what was
+// written of the op, what was found there, which values the body has by then. Where the parser stopped at the
+// next line's first token, the report belongs to the line before.
+#include "passes/language/AuthorErrors.h"
+#include "dialects/moe/MoeDialect.h"
+#include "dialects/moe/Nearest.h"
+#include "mlir/IR/OperationSupport.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/ADT/StringSet.h"
+
+using namespace mlir;
+using namespace moe;
+
+namespace {
+
+/// What stands outside of a body, and is written with the dialect's name.
+constexpr StringRef topOps[] = {"model", "layer", "objective"};
+
+bool inName(char c) { return llvm::isAlnum(c) || StringRef("_$.-").contains(c); }
+
+/// One report and the text that it is about.
+class Report {
+public:
+  Report(StringRef message, StringRef text, size_t at, ArrayRef<StringRef> ops)
+      : message(message), text(text), at(at), ops(ops) {}
+  /// The report for authors, or nothing where MLIR's own is to stay.
+  std::string words(ArrayRef<Diagnostic *> notes);
+
+private:
+  StringRef lineSoFar() const { return text.slice(text.rfind('\n', at) + 1, at).rtrim(); }
+  StringRef written() const { return opOfLine(lineSoFar()); }
+  StringRef token() const;
+  std::string found() const;
+  bool inHeader() const { return written().starts_with("moe."); }
+  SmallVector<StringRef> values() const;
+  std::string unknownValue() const;
+  std::string punctuation(char wanted) const;
+  std::string operand() const;
+  std::string noOp() const;
+  std::string outside(StringRef word) const;
+
+  StringRef message, text;
+  size_t at;
+  ArrayRef<StringRef> ops;
+};
+
+} // namespace
+
+/// What stands at the place or behind blanks, on the same line: a name with its mark, or a character.
+StringRef Report::token() const {
+  StringRef rest = text.drop_front(at).ltrim(" \t");
+  if (rest.empty() || rest.front() == '\n' || rest.starts_with("//"))
+    return {};
+  size_t end = StringRef("%@#!").contains(rest.front()) ? 1 : 0;
+  while (end < rest.size() && inName(rest[end]))
+    ++end;
+  return rest.take_front(std::max<size_t>(end, rest.starts_with("/*") ? 2 : 1));
+}
+
+std::string Report::found() const {
+  return token().empty() ? "found the end of the line" : ("found '" + token() + "'").str();
+}
+
+/// The values that the layer or model around the place has made before it.
+SmallVector<StringRef> Report::values() const {
+  size_t begin = text.take_front(at).rfind("\nmoe.");
+  begin = begin == StringRef::npos ? 0 : begin + 1;
+  // The names on the place's own line are made by its op.
+  StringRef body = text.slice(begin, inHeader() ? at : std::max(begin, text.rfind('\n', at) + 1));
+  SmallVector<StringRef> names;
+  bool header = true;
+  while (!body.empty()) {
+    auto [line, rest] = body.split('\n');
+    body = rest;
+    StringRef code = line.take_front(line.find("//")).trim();
+    bool makes = code.starts_with("%") && code.contains('=');
+    StringRef part = header ? code : makes ? code.take_front(code.find('=')) : StringRef();
+    header &= !code.contains('{');
+    for (size_t from = part.find('%'); from != StringRef::npos; from = part.find('%', from + 1)) {
+      StringRef name = part.slice(from, from + 1 + part.drop_front(from + 1).take_while(inName).size());
+      if (!llvm::is_contained(names, name))
+        names.push_back(name);
+    }
+  }
+  return names;
+}
+
+std::string Report::unknownValue() const {
+  SmallVector<StringRef> known = values();
+  std::string words = ("unknown value '" + token() + "'").str() + didYouMean(token(), known);
+  if (!known.empty() && known.size() <= 12)
+    words += "; there are: " + llvm::join(known, ", ");
+  return words;
+}
+
+std::string Report::punctuation(char wanted) const {
+  StringRef next = token(), op = written().take_while(inName);
+  std::string words =
+      ("expected '" + Twine(std::string(1, wanted)) + "' after '" + written() + "', " + found()).str();
+  StringRef after = text.drop_front(at).ltrim(" \t").drop_front(next.size()).ltrim(" \t");
+  if (wanted == '(' && next.starts_with("%"))
+    return words + ("; write '" + written() + "(" + next + ")'").str();
+  if (wanted == ')' && next == ":" && inHeader())
+    return words + "; a layer's values have no types";
+  if (wanted == ')' && next == "," && !inHeader())
+    return words + (peekWord(after.data()).second ? std::string("; options stand behind the parentheses")
+                                                  : ("; '" + op + "' takes one value").str());
+  if (wanted == ']' && next.starts_with("@"))
+    return words + "; a count and its layer are joined by '*'";
+  if (wanted == ']' && next == "<")
+    return words + "; a layer is written '@Name'";
+  return words + (inHeader() ? "" : ("; docs/ops.md shows how '" + op + "' is written").str());
+}
+
+/// A value's name was wanted.
+std::string Report::operand() const {
+  StringRef next = token(), op = written().take_while(inName);
+  StringRef after = text.drop_front(at).ltrim(" \t").drop_front(next.size()).ltrim(" \t");
+  if (inHeader() && !next.starts_with("%"))
+    return "expected a value such as '%" + (llvm::isAlpha(next.empty() ? ' ' : next[0]) ? next.str() : "x") +
+           "', " + found() +
+           (after.starts_with("=") ? "; sizes stand in '<...>' before the values"
+                                   : "; a value's name begins with '%'");
+  if (next == "(") {
+    StringRef inside = after.take_until([](char c) { return c == ')' || c == '\n'; });
+    SmallVector<StringRef> parts;
+    inside.split(parts, ',');
+    bool names = llvm::all_of(parts, [](StringRef part) {
+      part = part.trim();
+      return part.consume_front("%") && llvm::all_of(part, inName);
+    });
+    return ("'" + op + "' takes its values without parentheses: write '" + written() + " " +
+            (names ? inside : StringRef("%x ...")) + "'")
+        .str();
+  }
+  std::string words = ("expected a value after '" + written() + "', " + found()).str();
+  if (llvm::is_contained(values(), ("%" + next).str()))
+    return words + ("; write '%" + next + "'").str();
+  if (llvm::is_contained(ops, next))
+    return words +
+           ("; ops do not nest: make the value before, '%a = " + next + " ...', and write '%a'").str();
+  return words + (next.empty() ? "" : "; a value's name begins with '%'");
+}
+
+/// An op was wanted, or the end of one.
+std::string Report::noOp() const {
+  StringRef line = lineSoFar().ltrim(), next = token();
+  if (line.empty() || line == "}" || line.ends_with("{"))
+    // Between ops the parser reports at the end of what it read last.
+    return (text.drop_front(at).ltrim().starts_with("}") ? "expected an op, found '}', which closes nothing"
+                                                         : "expected an op, " + found());
+  if (line.ends_with("="))
+    return ("expected an op after '" + line + "', ").str() + found() +
+           (next.empty() ? "" : "; a value is what an op makes: '%y = add %a, %b'");
+  if (inHeader())
+    return ("expected '{' after '" + line + "', ").str() + found();
+  return ("expected the end of the op after '" + written() + "', ").str() + found() +
+         (next == ":"    ? "; values have no types"
+          : next == "/*" ? "; a comment begins with '//'"
+                         : "");
+}
+
+/// An op of no dialect: at the top of a file only layers and models stand.
+std::string Report::outside(StringRef word) const {
+  if (llvm::is_contained(topOps, word))
+    return ("expected 'moe." + word + "', found '" + word + "'").str();
+  if (llvm::is_contained(ops, word))
+    return ("expected op '" + word +
+            "' inside of a layer or model; a '{' is missing before it, or its body " + "has ended")
+        .str();
+  return ("expected 'moe.layer @Name(%x) { ... }' or 'moe.model', found '" + word + "'").str();
+}
+
+/// The text between the first `open` and the `close` behind it.
+static StringRef between(StringRef message, StringRef open, StringRef close) {
+  return message.split(open).second.split(close).first;
+}
+
+std::string Report::words(ArrayRef<Diagnostic *> notes) {
+  StringRef line = lineSoFar();
+  if (message == "use of undeclared SSA value name")
+    return unknownValue();
+  if (message.starts_with("operand #") && message.ends_with("does not dominate this use")) {
+    auto name = notes.empty() ? NameLoc() : dyn_cast<NameLoc>(notes.front()->getLocation());
+    return ("expected a value that is made before this op, found '%" +
+            (name ? name.getName().getValue() : StringRef("...")) + "', which is made behind it")
+        .str();
+  }
+  if (message == "expected SSA operand")
+    return operand();
+  if (message.size() == 12 && message.starts_with("expected '") && message.back() == '\'')
+    return punctuation(message[10]);
+  if (message == "expected operation name in quotes")
+    return noOp();
+  if (message.starts_with("custom op '") && message.contains("is unknown (tried '"))
+    return outside(between(message, "custom op '", "'"));
+  if (message.starts_with("custom op '") &&
+      message.ends_with("expected valid '@'-identifier for symbol name"))
+    return ("expected a name such as '@" +
+            (token().empty() || !inName(token()[0]) ? StringRef("name") : token()) + "' after '" + written() +
+            "', ")
+               .str() +
+           found();
+  if (message.starts_with("Dialect `")) {
+    StringRef name = between(message, "custom op '", "'"), last = name.rsplit('.').second;
+    return ("unknown op '" + name + "'").str() + didYouMean(last, ops) +
+           (llvm::is_contained(topOps, last) ? ("; write 'moe." + last + "'").str()
+            : llvm::is_contained(ops, last)  ? ("; write '" + last + "'").str()
+                                             : "; docs/ops.md lists all there are");
+  }
+  if (message == "unexpected character" && token() == ";")
+    return ("expected the end of the op after '" + written() + "', found ';'; nothing stands at an op's end")
+        .str();
+  if (message == "invalid SSA name")
+    return "expected a value's name such as '%x', found '%' alone";
+  if (message.starts_with("@ identifier expected"))
+    return "expected a name that begins with a letter after '@', " + found();
+  // What MLIR's lexer says of a character that begins no token of the language.
+  char odd = message == "unexpected character" && at < text.size()          ? text[at]
+             : message == "invalid type identifier"                         ? '!'
+             : message == "expected three consecutive dots for an ellipsis" ? '.'
+             : message == "expected '\"' in string literal"                 ? '"'
+                                                                            : 0;
+  if (odd)
+    return ("expected no '" + Twine(std::string(1, odd)) + "' after '" + written().rtrim(odd) + "'").str();
+  if (message.starts_with("expected '") && message.drop_front(11).starts_with("' or '"))
+    return (message + " after '" + written() + "', ").str() + found();
+  if (message == "cannot name an operation with no results") {
+    StringRef names = text.drop_front(at).take_until([](char c) { return c == '=' || c == '\n'; }).rtrim();
+    StringRef op = text.drop_front(at + names.size()).ltrim(" =").take_while(inName);
+    return ("expected no name for '" + op + "', which makes no value, found '" + names + " ='").str();
+  }
+  if (message.starts_with("operation defines ")) {
+    StringRef makes = between(message, "defines ", " results"), given = between(message, "provided ", " to");
+    return ("expected " + makes + (makes == "1" ? " name" : " names") + " for what this op makes, found " +
+            given)
+        .str();
+  }
+  if (message == "expected '=' after SSA name" || message == "expected integer number of results")
+    return ("expected '=' after '" + line.ltrim().rtrim(": ") + "', ").str() +
+           (text.drop_front(at).starts_with(":") || line.ends_with(":") ? "found ':'" : found()) +
+           (line.ltrim(" %").empty() || !llvm::isDigit(line.ltrim(" %")[0])
+                ? ""
+                : "; a value's name begins with a letter");
+  if (message.starts_with("redefinition of SSA value '"))
+    return ("expected a new name, found '" + between(message, "value '", "'") +
+            "', which a value has already")
+        .str();
+  return "";
+}
+
+AuthorErrors::AuthorErrors(MLIRContext *context, const std::vector<llvm::MemoryBufferRef> &texts)
+    : context(context), texts(texts) {
+  keep.emplace(context, [this](Diagnostic &d) {
+    kept.push_back(std::move(d));
+    return success();
+  });
+}
+
+static size_t placeOf(StringRef text, FileLineColLoc at) {
+  size_t start = 0;
+  for (unsigned line = 1; line < at.getLine() && start != StringRef::npos; ++line)
+    start = text.find('\n', start) == StringRef::npos ? text.size() : text.find('\n', start) + 1;
+  return std::min<size_t>(start + (at.getColumn() ? at.getColumn() - 1 : 0), text.size());
+}
+
+AuthorErrors::~AuthorErrors() {
+  keep.reset();
+  context->getOrLoadDialect<MoeDialect>(); // no op of it was met where the first word is wrong
+  SmallVector<StringRef> ops;
+  for (RegisteredOperationName op : context->getRegisteredOperations())
+    if (op.getDialectNamespace() == "moe")
+      ops.push_back(op.stripDialect());
+  for (Diagnostic &d : kept) {
+    auto place = d.getLocation()->findInstanceOf<FileLineColLoc>();
+    auto text = llvm::find_if(texts, [&](auto &each) {
+      return place && each.getBufferIdentifier() == place.getFilename().getValue();
+    });
+    std::string message = d.str(), words;
+    SmallVector<Diagnostic *> notes;
+    for (Diagnostic &note : d.getNotes())
+      notes.push_back(&note);
+    if (text != texts.end() && d.getSeverity() == DiagnosticSeverity::Error)
+      words = Report(message, text->getBuffer(), placeOf(text->getBuffer(), place), ops).words(notes);
+    if (words.empty()) {
+      context->getDiagEngine().emit(std::move(d));
+      continue;
+    }
+    InFlightDiagnostic diag = emitError(d.getLocation()) << words;
+    if (!StringRef(message).starts_with("Dialect `"))
+      for (Diagnostic *note : notes)
+        diag.attachNote(note->getLocation()) << "made here";
+  }
+}

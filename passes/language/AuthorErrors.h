@@ -1,0 +1,24 @@
+// What MLIR's parser reports of a text, said in the language's own words. The parser knows operations, SSA
+// names and dialects; an author knows ops, values and layers. Reports of the language's own directives pass
+// as they are, and so does what is not known here.
+#pragma once
+#include "mlir/IR/Diagnostics.h"
+#include "llvm/Support/MemoryBuffer.h"
+#include <vector>
+
+namespace moe {
+
+/// Keeps the diagnostics of its lifetime; its end reports them, put for authors of `texts`.
+class AuthorErrors {
+public:
+  AuthorErrors(mlir::MLIRContext *context, const std::vector<llvm::MemoryBufferRef> &texts);
+  ~AuthorErrors();
+
+private:
+  mlir::MLIRContext *context;
+  const std::vector<llvm::MemoryBufferRef> &texts;
+  std::vector<mlir::Diagnostic> kept;
+  std::optional<mlir::ScopedDiagnosticHandler> keep;
+};
+
+} // namespace moe
