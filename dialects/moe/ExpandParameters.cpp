@@ -3,6 +3,7 @@
 #include "dialects/flow/Build.h"
 #include "dialects/flow/BuildNn.h"
 #include "dialects/moe/Expander.h"
+#include "llvm/Support/MathExtras.h"
 
 using namespace mlir;
 using namespace moe;
@@ -91,10 +92,20 @@ FailureOr<WindowShape> moe::windowShape(Expander &in, Operation *op, Value sourc
       return failure();
     shape.pad = *value;
   }
-  if (shape.pad < 0 || shape.pad >= shape.kernel)
-    return op->emitError() << "expected 'pad' from 0 to less than the kernel (" << shape.kernel << "), found "
-                           << shape.pad;
+  // A pool's window over padding alone would have no largest element, and its mean no pixel.
+  bool pool = isa<MaxPoolOp, MeanPoolOp>(op);
+  if (shape.pad < 0 || (pool && shape.pad >= shape.kernel)) {
+    InFlightDiagnostic diag = op->emitError() << "expected 'pad' ";
+    if (pool)
+      return diag << "from 0 to less than the kernel (" << shape.kernel << "), found " << shape.pad;
+    return diag << "of 0 or more, found " << shape.pad;
+  }
   int64_t height = x.sample()[1], width = x.sample()[2];
+  int64_t rows = 0, columns = 0, padded = 0;
+  if (shape.pad > INT32_MAX || llvm::AddOverflow(height, 2 * shape.pad, rows) ||
+      llvm::AddOverflow(width, 2 * shape.pad, columns) || llvm::MulOverflow(rows, columns, padded) ||
+      llvm::MulOverflow(padded, x.sample()[0], padded) || padded > INT32_MAX)
+    return image("an image of at most " + Twine(INT32_MAX) + " elements with 'pad' " + Twine(shape.pad));
   if (height + 2 * shape.pad < shape.kernel || width + 2 * shape.pad < shape.kernel)
     return image("an image of at least " + Twine(shape.kernel - 2 * shape.pad) + "x" +
                  Twine(shape.kernel - 2 * shape.pad) + " for kernel " + Twine(shape.kernel) + " and pad " +

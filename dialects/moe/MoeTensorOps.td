@@ -71,7 +71,7 @@ class Moe_Pool<string name, string what>
     : Moe_Plain<name, (ins Moe_Value:$x, Moe_Expr:$kernel, OptionalAttr<Moe_Expr>:$stride, OptionalAttr<Moe_Expr>:$pad), "$x",
                 "kernel!, stride, pad"> {
   let summary = what;
-  let description = "`stride` is the kernel and `pad` 0 unless given; sizes as conv's.";
+  let description = "`stride` is the kernel and `pad` 0 unless given; sizes as conv's. `pad` is less than the kernel.";
 }
 def Moe_MaxPoolOp : Moe_Pool<"max_pool", "the largest of each window of an image, padding left out">;
 def Moe_MeanPoolOp : Moe_Pool<"mean_pool", "the mean of each window of an image, padding included as zeros">;

@@ -193,6 +193,14 @@ TEST(Conv, StrideAboveTheKernel) { checkAll({1, 5, 13, 11, 7, 2, 2, 3, 0}); }
 TEST(Conv, NoPixelsButOne) { checkAll({1, 6, 3, 3, 5, 3, 3, 1, 0}); }
 TEST(Conv, KernelWiderThanTheImage) { checkAll({2, 4, 3, 3, 4, 5, 5, 1, 2}); }
 TEST(Conv, MorePaddingThanTheStrideReaches) { checkAll({2, 1, 3, 3, 8, 1, 1, 128, 40}); }
+TEST(Conv, PaddingOfTheKernelAndMore) {
+  checkAll({2, 5, 6, 7, 9, 3, 3, 1, 3}, true);
+  checkAll({2, 36, 6, 5, 20, 3, 3, 1, 5});
+  checkAll({3, 4, 5, 6, 8, 2, 3, 2, 4}, true);
+  checkAll({2, 3, 9, 8, 8, 7, 7, 2, 9, false});
+  checkAll({2, 6, 1, 1, 5, 1, 1, 1, 2});
+  checkAll({1, 7, 4, 4, 6, 4, 4, 3, 0, true, 11});
+}
 TEST(Conv, WeightGradientOfSeveralImagesAPart) { checkAll({40, 8, 6, 5, 8, 3, 3, 1, 1}); }
 TEST(Conv, SeveralBands) { checkAll({1, 64, 60, 60, 8, 3, 3, 1, 1}); }
 TEST(Conv, SeveralBandsOfPhases) { checkAll({1, 8, 75, 75, 64, 3, 3, 2, 1}); }
@@ -207,3 +215,10 @@ TEST(Conv, WinogradStride2OddSizes) { checkWinograd({3, 32, 31, 27, 96, 3, 3, 2,
 TEST(Conv, WinogradStride2WithoutPadding) { checkWinograd({2, 48, 24, 25, 80, 3, 3, 2, 0}, true); }
 TEST(Conv, WinogradStride2UnevenPads) { checkWinograd({1, 144, 28, 24, 32, 3, 3, 2, 0, true, 1}); }
 TEST(Conv, WinogradStride2WidePads) { checkWinograd({1, 32, 20, 23, 48, 3, 3, 2, 2}, true); }
+TEST(Conv, WinogradPaddingOfTheKernelAndMore) {
+  checkWinograd({2, 64, 8, 8, 96, 3, 3, 1, 4}, true);
+  checkWinograd({2, 64, 8, 7, 64, 3, 3, 1, 7});
+  checkWinograd({2, 32, 24, 23, 48, 3, 3, 2, 3}, true);
+  checkWinograd({2, 48, 21, 24, 64, 3, 3, 2, 6});
+  checkWinograd({1, 64, 20, 20, 48, 3, 3, 2, 0, true, 5});
+}

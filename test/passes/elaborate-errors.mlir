@@ -341,3 +341,29 @@ moe.model @m(%x: vector[8]) {
   %y = linear @fc(%u) to 3
   return logits = %y
 }
+// -----
+moe.model @m(%x: image[1, 4, 4]) {
+  // expected-error@+1 {{expected 'pad' of 0 or more, found -1}}
+  %y = conv @c(%x) kernel = 3, pad = -1 to 4
+  return logits = %y
+}
+// -----
+moe.model @m(%x: image[1, 4, 4]) {
+  // expected-error@+1 {{expected 'pad' from 0 to less than the kernel (2), found 2}}
+  %y = max_pool %x kernel = 2, pad = 2
+  return logits = %y
+}
+// -----
+// expected-note@+1 {{made here: [1, 4, 4]}}
+moe.model @m(%x: image[1, 4, 4]) {
+  // expected-error@+1 {{expected an image of at most 2147483647 elements with 'pad' 4611686018427387904, found [1, 4, 4]}}
+  %y = conv @c(%x) kernel = 3, pad = 4611686018427387904, stride = 1000000 to 4
+  return logits = %y
+}
+// -----
+// expected-note@+1 {{made here: [1, 4, 4]}}
+moe.model @m(%x: image[1, 4, 4]) {
+  // expected-error@+1 {{expected an image of at most 2147483647 elements with 'pad' 30000, found [1, 4, 4]}}
+  %y = unfold %x kernel = 3, pad = 30000, stride = 10000
+  return logits = %y
+}
