@@ -16,6 +16,11 @@ std::optional<int64_t> constantOf(Value value) {
   return std::nullopt;
 }
 
+Ix known(Value value) {
+  std::optional<int64_t> constant = constantOf(value);
+  return constant ? Ix(*constant) : Ix(value);
+}
+
 bool isMultiple(Value value, int64_t by) {
   if (std::optional<int64_t> known = constantOf(value))
     return *known % by == 0;
@@ -28,57 +33,6 @@ bool isMultiple(Value value, int64_t by) {
   if (isa<arith::AddIOp, arith::SubIOp>(op))
     return isMultiple(op->getOperand(0), by) && isMultiple(op->getOperand(1), by);
   return isa<arith::MulIOp>(op) && (isMultiple(op->getOperand(0), by) || isMultiple(op->getOperand(1), by));
-}
-
-Value IndexMath::add(Value a, Value b) {
-  auto x = constantOf(a), y = constantOf(b);
-  if (x && y)
-    return k.i64(*x + *y);
-  if (x == 0)
-    return b;
-  if (y == 0)
-    return a;
-  return arith::AddIOp::create(k.builder(), k.loc(), a, b);
-}
-Value IndexMath::sub(Value a, Value b) {
-  auto x = constantOf(a), y = constantOf(b);
-  if (x && y)
-    return k.i64(*x - *y);
-  if (y == 0)
-    return a;
-  return arith::SubIOp::create(k.builder(), k.loc(), a, b);
-}
-Value IndexMath::mul(Value a, Value b) {
-  auto x = constantOf(a), y = constantOf(b);
-  if (x && y)
-    return k.i64(*x * *y);
-  if (x == 0 || y == 1)
-    return a;
-  if (y == 0 || x == 1)
-    return b;
-  return arith::MulIOp::create(k.builder(), k.loc(), a, b);
-}
-Value IndexMath::div(Value a, Value b) {
-  auto x = constantOf(a), y = constantOf(b);
-  if (x && y && *y)
-    return k.i64(*x / *y);
-  if (y == 1)
-    return a;
-  return arith::DivUIOp::create(k.builder(), k.loc(), a, b);
-}
-Value IndexMath::rem(Value a, Value b) {
-  auto x = constantOf(a), y = constantOf(b);
-  if (x && y && *y)
-    return k.i64(*x % *y);
-  if (y == 1)
-    return k.i64(0);
-  return arith::RemUIOp::create(k.builder(), k.loc(), a, b);
-}
-Value IndexMath::min(Value a, Value b) {
-  auto x = constantOf(a), y = constantOf(b);
-  if (x && y)
-    return k.i64(std::min(*x, *y));
-  return arith::MinSIOp::create(k.builder(), k.loc(), a, b);
 }
 
 Value IndexMath::splat(Value scalar) {

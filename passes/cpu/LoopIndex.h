@@ -4,7 +4,7 @@
 // all lanes and a vector of bits.
 #pragma once
 #include "mlir/IR/Value.h"
-#include "passes/cpu/KernelEmitter.h"
+#include "passes/cpu/MicroCode.h"
 #include <optional>
 
 namespace moe::cpu {
@@ -24,20 +24,24 @@ struct Mask {
 
 std::optional<int64_t> constantOf(mlir::Value value);
 
+// The same as MicroCode's arithmetic takes it.
+Ix known(mlir::Value value);
+
 // Is it a multiple of `by` for certain?
 bool isMultiple(mlir::Value value, int64_t by);
 
 // Arithmetic on indices, folding constants as it goes.
 class IndexMath {
 public:
-  IndexMath(KernelBuilder &kernel, int64_t width) : k(kernel), width(width) {}
+  IndexMath(KernelBuilder &kernel, int64_t width) : k(kernel), code(kernel), width(width) {}
 
-  mlir::Value add(mlir::Value a, mlir::Value b);
-  mlir::Value sub(mlir::Value a, mlir::Value b);
-  mlir::Value mul(mlir::Value a, mlir::Value b);
-  mlir::Value div(mlir::Value a, mlir::Value b); // of numbers that are not negative
-  mlir::Value rem(mlir::Value a, mlir::Value b);
-  mlir::Value min(mlir::Value a, mlir::Value b);
+  mlir::Value add(mlir::Value a, mlir::Value b) { return code.i64(code.add(known(a), known(b))); }
+  mlir::Value sub(mlir::Value a, mlir::Value b) { return code.i64(code.sub(known(a), known(b))); }
+  mlir::Value mul(mlir::Value a, mlir::Value b) { return code.i64(code.mul(known(a), known(b))); }
+  // Of numbers that are not negative.
+  mlir::Value div(mlir::Value a, mlir::Value b) { return code.i64(code.div(known(a), known(b))); }
+  mlir::Value rem(mlir::Value a, mlir::Value b) { return code.i64(code.rem(known(a), known(b))); }
+  mlir::Value min(mlir::Value a, mlir::Value b) { return code.i64(code.min(known(a), known(b))); }
 
   Index constant(int64_t value) { return {k.i64(value)}; }
   Index add(Index a, Index b);
@@ -62,6 +66,7 @@ public:
 private:
   Mask compare(Index index, mlir::Value value, bool equal);
   KernelBuilder &k;
+  MicroCode code;
   int64_t width;
 };
 

@@ -46,7 +46,7 @@ Ix MicroCode::mul(Ix x, Ix y) {
 }
 
 Ix MicroCode::div(Ix x, Ix y) {
-  if (x.isStatic() && y.isStatic())
+  if (x.isStatic() && y.isStatic() && !y.is(0))
     return x.known() / y.known();
   if (y.is(1))
     return x;
@@ -54,7 +54,7 @@ Ix MicroCode::div(Ix x, Ix y) {
 }
 
 Ix MicroCode::rem(Ix x, Ix y) {
-  if (x.isStatic() && y.isStatic())
+  if (x.isStatic() && y.isStatic() && !y.is(0))
     return x.known() % y.known();
   if (y.is(1))
     return 0;
