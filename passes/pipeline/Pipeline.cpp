@@ -1,4 +1,5 @@
 #include "passes/pipeline/Pipeline.h"
+#include "mlir/IR/AsmState.h"
 #include "mlir/Support/Timing.h"
 #include "passes/emit/Passes.h"
 #include "passes/fusion/Fusion.h"
@@ -60,6 +61,32 @@ void addPhase(OpPassManager &passes, Phase phase, const PipelineOptions &options
   }
 }
 
+/// MLIR's reproducer of a failed phase, written again with the author's names: an input's is part of what a
+/// model means. Where a pass ends the process, MLIR's own stays.
+static void keepNames(ModuleOp input, PassManager &passes, const std::string &path) {
+  std::string pipeline;
+  llvm::raw_string_ostream os(pipeline);
+  os << ModuleOp::getOperationName() << '(';
+  llvm::interleave(passes, os, [&](Pass &pass) { pass.printAsTextualPipeline(os); }, ",");
+  os << ')';
+  AsmState state(input, OpPrintingFlags().printNameLocAsPrefix());
+  state.attachResourcePrinter("mlir_reproducer", [&](Operation *, AsmResourceBuilder &builder) {
+    builder.buildString("pipeline", pipeline);
+    builder.buildBool("disable_threading", true);
+    builder.buildBool("verify_each", true);
+  });
+  std::error_code error;
+  llvm::raw_fd_ostream file(path, error);
+  if (error) {
+    emitWarning(UnknownLoc::get(input.getContext()))
+        << "--reproducer=" << path << ": cannot be written: " << error.message();
+    return;
+  }
+  input->print(file, state);
+  emitRemark(UnknownLoc::get(input.getContext()))
+      << "what the failing phase was given is in " << path << "; 'moe-opt --run-reproducer' runs it";
+}
+
 LogicalResult runPipeline(ModuleOp module, const PipelineOptions &options, Phase *reached) {
   DefaultTimingManager times;
   times.setEnabled(options.timing);
@@ -72,13 +99,23 @@ LogicalResult runPipeline(ModuleOp module, const PipelineOptions &options, Phase
     PassManager passes(module.getContext());
     TimingScope scope = all.nest(phaseName(phase));
     passes.enableTiming(scope);
-    if (!options.reproducer.empty())
+    OwningOpRef<ModuleOp> input;
+    if (!options.reproducer.empty()) {
+      input = module.clone();
       passes.enableCrashReproducerGeneration(options.reproducer, /*genLocalReproducer=*/false);
+    }
     addPhase(passes, phase, options);
     if (options.verifyByEvaluation)
       passes.addInstrumentation(verifyByEvaluation(values));
-    if (passes.size() && failed(passes.run(module)))
+    ScopedDiagnosticHandler quiet(module.getContext(), [&](Diagnostic &d) {
+      // The pass has said what is wrong; this only says where MLIR put the reproducer.
+      return success(input && StringRef(d.str()).starts_with("Failures have been detected"));
+    });
+    if (passes.size() && failed(passes.run(module))) {
+      if (input)
+        keepNames(*input, passes, options.reproducer);
       return failure();
+    }
     if (values.failed())
       return failure();
   }
