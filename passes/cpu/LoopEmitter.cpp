@@ -8,6 +8,7 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "passes/cpu/BindGuards.h"
 #include "passes/cpu/LoopAnalysis.h"
 #include "passes/cpu/LoopValues.h"
 
@@ -827,6 +828,8 @@ LaunchSpec LoopKernel::emit(GroupCode &code) {
   }
   bindBuffers(code);
   emitUnits();
+  if (part != combine) // a launch of the group is enough
+    guardElements(group, k);
   LaunchSpec launch = k.finish();
   flow::Extent units = flow::Extent::constant(context, 1);
   if (part == partial)
@@ -847,6 +850,8 @@ LaunchSpec LoopKernel::emit(GroupCode &code) {
 } // namespace
 
 FailureOr<GroupCode> emitLoopGroup(flow::GroupOp group, const GroupLayouts &layouts, KernelModule &module) {
+  if (failed(checkConstantSizes(group)))
+    return failure();
   Block &body = group.getBody().front();
   LoopSource source;
   for (Operation &op : body.without_terminator())

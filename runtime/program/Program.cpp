@@ -169,7 +169,7 @@ const fb::Plan &Program::plan(const fb::Target &target, const fb::Entry &entry) 
   abort();
 }
 
-Result<int64_t> evaluateExpr(const fb::Expr &expr, Binding binding) {
+std::optional<int64_t> calculate(const fb::Expr &expr, Binding binding) {
   int64_t stack[64]; // V11 bounds the depth
   int depth = 0;
   for (const fb::ExprOp *op : *expr.ops()) {
@@ -197,13 +197,20 @@ Result<int64_t> evaluateExpr(const fb::Expr &expr, Binding binding) {
         a = divide(a, b, op->code() == fb::ExprCode::ceildiv);
     }
     if (failed)
-      return broken("B01", "a size of the program overflows or divides by zero at ", binding.domains, " x ",
-                    binding.rows, " images");
+      return std::nullopt;
   }
-  if (stack[0] < 0)
-    return broken("B01", "a size of the program is ", stack[0], " at ", binding.domains, " x ", binding.rows,
-                  " images");
   return stack[0];
+}
+
+Result<int64_t> evaluateExpr(const fb::Expr &expr, Binding binding) {
+  std::optional<int64_t> value = calculate(expr, binding);
+  if (!value)
+    return broken("B01", "a size of the program overflows or divides by zero at ", binding.domains, " x ",
+                  binding.rows, " images");
+  if (*value < 0)
+    return broken("B01", "a size of the program is ", *value, " at ", binding.domains, " x ", binding.rows,
+                  " images");
+  return *value;
 }
 
 Result<int64_t> Program::evaluate(uint32_t expr, Binding binding) const {

@@ -34,6 +34,8 @@ struct Binding {
 
 /// The value of a verified expression; a failure where it overflows, divides by zero, or is negative.
 Result<int64_t> evaluateExpr(const fb::Expr &expr, Binding binding);
+/// The same where it may be negative; nothing where 64 bits overflow or something is divided by zero.
+std::optional<int64_t> calculate(const fb::Expr &expr, Binding binding);
 
 class Program {
 public:

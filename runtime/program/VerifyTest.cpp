@@ -467,7 +467,11 @@ TEST(Bind, Rules) {
   Op negative[] = {Op(ExprCode::symbol, 0), Op(ExprCode::constant, 9), Op(ExprCode::sub, 0)};
   expectRule(layOutAt(with([&](TestProgram &p) { p.table.exprs[kB]->ops = {negative, negative + 3}; }),
                       kTrain, {1, 1}),
-             "B01", "is -8");
+             "B01", "expected sizes of at least 1, found -8");
+  negative[1] = Op(ExprCode::constant, 1);
+  expectRule(layOutAt(with([&](TestProgram &p) { p.table.exprs[kB]->ops = {negative, negative + 3}; }),
+                      kTrain, {1, 1}),
+             "B07", "expected sizes of at least 1, found 0");
   expectRule(layOutAt(testProgram(), kTrain, {0, 4}), "B02", "at least one");
   expectRule(layOutAt(testProgram(), kTrain, {2, -1}), "B02", "at least one");
   expectRule(layOutAt(with([](TestProgram &p) { p.table.states[kW]->shape = {4}; }), kTrain, {1, 1}), "B03",

@@ -20,13 +20,17 @@ public:
 
 private:
   Status evaluate();
-  /// The value of an expression; a failure where it has none.
-  Result<int64_t> value(uint32_t expr) const;
+  /// A size of what `where` says: a failure where it overflows, is less than 1, or is more than `most`.
+  Result<int64_t> size(uint32_t expr, const std::string &where, int64_t most = kMaxElements) const;
+  /// A number of units.
+  Result<int64_t> count(uint32_t expr, const std::string &where) const;
+  std::string at() const { return concat(" at ", binding_.domains, " x ", binding_.rows, " images"); }
   std::string nameOf(const fb::Buffer &buffer) const;
   Status ports(const flatbuffers::Vector<flatbuffers::Offset<fb::Port>> &ports, std::vector<uint64_t> &bytes,
                std::vector<int64_t> &elements);
   Status buffers();
-  std::string largestBatch(); // of as many domains
+  /// "; use at least 1 x 5": the nearest batch of as many domains where every size is in its bounds.
+  std::string advice() const;
   Status launch(const fb::Launch &launch, uint32_t number);
   Status packTemporaries();
 
@@ -35,7 +39,7 @@ private:
   const fb::Plan &plan_;
   const fb::Entry &entry_;
   Binding binding_;
-  std::vector<int64_t> values_;   // of every expression that evaluates, else -1
+  std::vector<int64_t> values_;   // of every expression that evaluates to 0 or more, else -1
   std::vector<int64_t> elements_; // of every buffer
   std::vector<int64_t> inputs_, outputs_;
   Layout layout_;
@@ -53,8 +57,26 @@ Status Binder::evaluate() {
   return {};
 }
 
-Result<int64_t> Binder::value(uint32_t expr) const {
-  return values_[expr] >= 0 ? Result<int64_t>(values_[expr]) : program_.evaluate(expr, binding_);
+Result<int64_t> Binder::count(uint32_t expr, const std::string &where) const {
+  if (values_[expr] >= 0)
+    return values_[expr];
+  auto found = evaluateExpr(*program_.table().exprs()->Get(expr), binding_);
+  return found.ok()
+             ? found
+             : Status(found.status()).in(concat("entry '", entry_.name()->string_view(), "', ", where));
+}
+
+Result<int64_t> Binder::size(uint32_t expr, const std::string &where, int64_t most) const {
+  std::string place = concat("entry '", entry_.name()->string_view(), "', ", where);
+  std::optional<int64_t> found = calculate(*program_.table().exprs()->Get(expr), binding_);
+  if (!found)
+    return broken("B01", place, ": a size overflows or divides by zero", at(), advice());
+  if (*found < 1)
+    return broken(*found ? "B01" : "B07", place, ": expected sizes of at least 1, found ", *found, at(),
+                  advice());
+  if (*found > most)
+    return broken("B06", place, ": expected at most ", most, " elements, found ", *found, at(), advice());
+  return *found;
 }
 
 std::string Binder::nameOf(const fb::Buffer &buffer) const {
@@ -73,12 +95,13 @@ std::string Binder::nameOf(const fb::Buffer &buffer) const {
 Status Binder::ports(const flatbuffers::Vector<flatbuffers::Offset<fb::Port>> &ports,
                      std::vector<uint64_t> &bytes, std::vector<int64_t> &elements) {
   for (const fb::Port *port : ports) {
-    MOERT_ASSIGN(std::vector<int64_t> shape, program_.shape(*port, binding_));
     int64_t count = 1, size;
-    for (int64_t extent : shape)
+    for (uint32_t expr : *port->shape()) {
+      MOERT_ASSIGN(int64_t extent, this->size(expr, concat("'", port->name()->string_view(), "'"),
+                                              INT64_MAX)); // B06 is for products
       if (__builtin_mul_overflow(count, extent, &count))
-        return broken("B01", "'", port->name()->string_view(), "' has too many elements at ",
-                      binding_.domains, " x ", binding_.rows, " images");
+        return broken("B01", "'", port->name()->string_view(), "' has too many elements", at());
+    }
     if (__builtin_mul_overflow(count, int64_t(elementBytes(port->type())), &size) ||
         uint64_t(size) > kMaxBytes)
       return broken("B05", "'", port->name()->string_view(), "' of ", count,
@@ -87,37 +110,54 @@ Status Binder::ports(const flatbuffers::Vector<flatbuffers::Offset<fb::Port>> &p
     bytes.push_back(uint64_t(size));
     layout_.memory.ports += uint64_t(size);
     if (layout_.memory.ports > kMaxBytes)
-      return broken("B05", "inputs and outputs do not fit in memory at ", binding_.domains, " x ",
-                    binding_.rows, " images");
+      return broken("B05", "inputs and outputs do not fit in memory", at());
   }
   return {};
 }
 
-std::string Binder::largestBatch() {
-  auto fits = [&](int64_t rows) {
-    for (const fb::Buffer *buffer : *plan_.buffers()) {
-      auto elements = program_.evaluate(buffer->extent(), {binding_.domains, rows});
-      if (!elements.ok() || *elements > kMaxElements)
-        return false;
+std::string Binder::advice() const {
+  std::vector<uint32_t> sizes;
+  for (const fb::Buffer *buffer : *plan_.buffers())
+    sizes.push_back(buffer->extent());
+  for (const auto *launches : {plan_.prepare(), plan_.step()})
+    for (const fb::Launch *launch : *launches)
+      for (const fb::Arg *arg : *launch->scalars())
+        if (arg->kind() == fb::ArgKind::extent)
+          sizes.push_back(uint32_t(arg->value()));
+  // -1: a size is too small, 1: too large or none. Sizes grow with the rows.
+  auto misfit = [&](int64_t rows) {
+    int result = 0;
+    for (uint32_t expr : sizes) {
+      auto size = calculate(*program_.table().exprs()->Get(expr), {binding_.domains, rows});
+      if (!size || *size > kMaxElements)
+        return 1;
+      result = *size < 1 ? -1 : result;
     }
-    return true;
+    return result;
   };
-  int64_t fitting = 0, tooMany = binding_.rows; // sizes grow with the rows
-  while (tooMany - fitting > 1) {
-    int64_t middle = fitting + (tooMany - fitting) / 2;
-    (fits(middle) ? fitting : tooMany) = middle;
+  int64_t low = 0, high = binding_.rows;
+  if (misfit(high) < 0) {
+    for (low = high; misfit(high) < 0; low = high, high *= 2)
+      if (high > INT32_MAX)
+        return "";
+    while (high - low > 1) {
+      int64_t middle = low + (high - low) / 2;
+      (misfit(middle) < 0 ? low : high) = middle;
+    }
+    return misfit(high) == 0 ? concat("; use at least ", binding_.domains, " x ", high) : "";
   }
-  return fitting ? concat("at most ", binding_.domains, " x ", fitting) : "fewer domains";
+  while (high - low > 1) {
+    int64_t middle = low + (high - low) / 2;
+    (misfit(middle) > 0 ? high : low) = middle;
+  }
+  return low && misfit(low) == 0 ? concat("; use at most ", binding_.domains, " x ", low)
+                                 : "; use fewer domains";
 }
 
 Status Binder::buffers() {
   for (unsigned i = 0; i < plan_.buffers()->size(); ++i) {
     const fb::Buffer &buffer = *plan_.buffers()->Get(i);
-    MOERT_ASSIGN(int64_t elements, value(buffer.extent()));
-    if (elements > kMaxElements)
-      return broken("B06", "entry '", entry_.name()->string_view(), "', buffer ", i, nameOf(buffer),
-                    ": expected at most ", kMaxElements, " elements, found ", elements, " at ",
-                    binding_.domains, " x ", binding_.rows, " images; use ", largestBatch());
+    MOERT_ASSIGN(int64_t elements, size(buffer.extent(), concat("buffer ", i, nameOf(buffer))));
     int64_t bytes = elements * int64_t(elementBytes(buffer.type()));
     BufferLayout layout = {Place::arena, 0, buffer.index(), uint64_t(bytes)};
     int64_t expected = elements;
@@ -157,20 +197,22 @@ Status Binder::buffers() {
 
 Status Binder::launch(const fb::Launch &launch, uint32_t number) {
   LaunchLayout layout = {};
-  MOERT_ASSIGN(layout.units, value(launch.units()));
+  std::string where =
+      concat("launch ", number, " (", launch.op() ? launch.op()->string_view() : "unnamed",
+             launch.path() && launch.path()->size() ? concat(" of ", launch.path()->string_view()) : "", ")");
+  MOERT_ASSIGN(layout.units, count(launch.units(), where));
   for (unsigned i = 0; i < launch.buffers()->size(); ++i) {
-    MOERT_ASSIGN(int64_t extent, value(launch.extents()->Get(i)));
+    MOERT_ASSIGN(int64_t extent, count(launch.extents()->Get(i), where));
     uint32_t buffer = launch.buffers()->Get(i);
     if (extent > elements_[buffer])
-      return broken("B04", "entry '", entry_.name()->string_view(), "', launch ", number, " (",
-                    launch.op() ? launch.op()->string_view() : std::string_view("unnamed"),
-                    "): expected to touch at most the ", elements_[buffer], " elements of buffer ", buffer,
-                    ", found ", extent, " at ", binding_.domains, " x ", binding_.rows, " images");
+      return broken("B04", "entry '", entry_.name()->string_view(), "', ", where,
+                    ": expected to touch at most the ", elements_[buffer], " elements of buffer ", buffer,
+                    ", found ", extent, at());
     layout.extents.push_back(extent);
   }
   for (const fb::Arg *arg : *launch.scalars())
     if (arg->kind() == fb::ArgKind::extent)
-      MOERT_TRY(value(uint32_t(arg->value())).status());
+      MOERT_TRY(size(uint32_t(arg->value()), where).status());
   layout.flops = double(values_[launch.flops()]);
   layout.bytes = double(values_[launch.bytes()]);
   const fb::Kernel &kernel = *target_.kernels()->Get(launch.kernel());

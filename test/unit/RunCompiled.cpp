@@ -63,16 +63,27 @@ bool compile(ModuleOp module, const RunOptions &options) {
 
 } // namespace
 
-std::optional<flow::Evaluation> runCompiled(ModuleOp module, const std::string &entry,
-                                            const flow::Bindings &bindings, const RunOptions &options) {
+std::shared_ptr<const moert::Program> compileProgram(ModuleOp module, const RunOptions &options) {
   if (!compile(module, options))
-    return std::nullopt;
+    return nullptr;
   auto bytes = emitProgram(*module.getOps<plan::ProgramOp>().begin());
   if (failed(bytes)) {
     ADD_FAILURE() << "the program was not emitted";
-    return std::nullopt;
+    return nullptr;
   }
-  TEST_ASSIGN(auto program, moert::Program::verify(*bytes, "test"));
+  auto program = moert::Program::verify(*bytes, "test");
+  if (!program.ok()) {
+    ADD_FAILURE() << program.status().message();
+    return nullptr;
+  }
+  return *std::move(program);
+}
+
+std::optional<flow::Evaluation> runCompiled(ModuleOp module, const std::string &entry,
+                                            const flow::Bindings &bindings, const RunOptions &options) {
+  auto program = compileProgram(module, options);
+  if (!program)
+    return std::nullopt;
   TEST_ASSIGN(auto states, moert::States::create(program, bindings.setting.seed));
   for (size_t i = 0; i < states->size(); ++i)
     if (auto given = bindings.states.find(std::string(states->path(i))); given != bindings.states.end())

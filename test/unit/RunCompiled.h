@@ -3,6 +3,7 @@
 #pragma once
 #include "dialects/flow/Evaluator.h"
 #include "mlir/IR/BuiltinOps.h"
+#include "runtime/program/Program.h"
 #include <map>
 #include <optional>
 #include <string>
@@ -19,6 +20,9 @@ struct RunOptions {
 /// The module is consumed. Reports what went wrong as a test failure and gives nothing.
 std::optional<flow::Evaluation> runCompiled(mlir::ModuleOp module, const std::string &entry,
                                             const flow::Bindings &bindings, const RunOptions &options = {});
+
+/// The module as a verified program; null after a test failure. The module is consumed.
+std::shared_ptr<const moert::Program> compileProgram(mlir::ModuleOp module, const RunOptions &options = {});
 
 /// "cpu", and the level below the host's where there is one.
 std::vector<std::string> testTargets();
