@@ -85,11 +85,11 @@ public:
     panels = (pass.resultChannels + width - 1) / width;
     // Bands of equal height.
     int64_t rows = pass.phaseRows(), line = pass.paddedWidth() * pass.sourceChannels;
-    band = rows;
-    while (band > 1 && pass.paddedRows(band) * line > kBandFloats)
-      band = (band + 1) / 2;
-    bands = (rows + band - 1) / band;
-    band = (rows + bands - 1) / bands;
+    bandRows = rows;
+    while (bandRows > 1 && pass.paddedRows(bandRows) * line > kBandFloats)
+      bandRows = (bandRows + 1) / 2;
+    bands = (rows + bandRows - 1) / bandRows;
+    bandRows = (rows + bands - 1) / bands;
   }
 
   GroupCode emit() {
@@ -110,17 +110,42 @@ private:
 
   void emitPack();
   void emitTiles();
-  void emitPhase(MicroCode &code, ArrayRef<Value> ports, Ix number, Ix imageNumber, Ix firstRow, Value source,
-                 Ix origin, Ix rowStride, Ix pixelStride, Value packed);
+  /// Rows of an image from `firstRow` on, counted in each phase, and where their pixels are read.
+  struct Band {
+    Ix image, firstRow;
+    Value source;
+    Ix origin, rowStride, pixelStride;
+  };
+  /// ConvPhase as the code sees it, which is one for all phases: what differs between them follows from the
+  /// phase's number.
+  struct Phase {
+    Ix rows, columns, pixels; ///< of the band
+    Ix resultY, resultX, tapsY, sourceY, sourceX;
+    Ix run;                   ///< floats of a row of taps by channels
+    Ix panelFloats, packedAt; ///< of the packed weights
+  };
+  Phase phaseAt(MicroCode &code, const Band &band, Ix number);
+  void emitPhase(MicroCode &code, const Band &band, Ix number);
+  /// A tile: the pixels from `first` on, of the band's, by a panel of channels.
+  void emitTile(MicroCode &code, const Band &band, const Phase &phase, Ix panel, Ix first);
+  /// Where a phase's pixel, (y, x) in the band, is in the result.
+  std::pair<Ix, Ix> resultPixel(MicroCode &code, const Band &band, const Phase &phase,
+                                std::pair<Ix, Ix> pixel);
+  void fetchResults(MicroCode &code, const Band &band, const Phase &phase, Ix panel,
+                    ArrayRef<std::pair<Ix, Ix>> pixels);
+  void store(MicroCode &code, const Band &band, const Phase &phase, std::pair<Ix, Ix> pixel, Ix column,
+             Value sum);
 
   const ConvGroup &group;
   const PixelPass &pass;
   const ConvOperand &image, &weights;
   KernelModule &module;
   Tile tile;
-  int64_t width, panels, band, bands;
+  int64_t width, panels, bandRows, bands;
   BufferRef packedRef{};
   flow::Extent packedSize;
+  Values ports; ///< the epilogue's, in the kernel of tiles
+  Value packed; ///< the packed weights there
   Value tileScratch;
   GroupCode result;
 };
@@ -164,9 +189,7 @@ void PixelEmitter::emitPack() {
   result.launches.push_back(kernel.finish("pack", constant(panels), constant(0), constant(4 * moved)));
 }
 
-void PixelEmitter::emitPhase(MicroCode &code, ArrayRef<Value> ports, Ix number, Ix imageNumber, Ix firstRow,
-                             Value source, Ix origin, Ix rowStride, Ix pixelStride, Value packed) {
-  // One code for all phases: what differs between them follows from the phase's number.
+PixelEmitter::Phase PixelEmitter::phaseAt(MicroCode &code, const Band &band, Ix number) {
   auto pick = [&](llvm::function_ref<int64_t(const ConvPhase &)> value) {
     Ix picked = value(pass.phases.back());
     for (size_t i = pass.phases.size() - 1; i-- > 0;)
@@ -174,100 +197,120 @@ void PixelEmitter::emitPhase(MicroCode &code, ArrayRef<Value> ports, Ix number, 
         picked = code.select(code.equal(number, int64_t(i)), other, picked);
     return picked;
   };
-  struct {
-    Ix rows, columns, resultY, resultX, tapsY, sourceY, sourceX;
-  } phase = {
-      pick([](const ConvPhase &p) { return p.rows; }),    pick([](const ConvPhase &p) { return p.columns; }),
-      pick([](const ConvPhase &p) { return p.resultY; }), pick([](const ConvPhase &p) { return p.resultX; }),
-      pick([](const ConvPhase &p) { return p.tapsY; }),   pick([](const ConvPhase &p) { return p.sourceY; }),
-      pick([](const ConvPhase &p) { return p.sourceX; })};
-  // A row of taps by channels is one run.
-  const Ix run = pick([&](const ConvPhase &p) { return p.tapsX * pass.sourceChannels; });
-  const Ix panelFloats = pick([&](const ConvPhase &p) { return depth(p) * width; });
-  const Ix packedAt = pick([&](const ConvPhase &p) {
+  Phase phase;
+  const Ix height = pick([](const ConvPhase &p) { return p.rows; });
+  phase.columns = pick([](const ConvPhase &p) { return p.columns; });
+  phase.resultY = pick([](const ConvPhase &p) { return p.resultY; });
+  phase.resultX = pick([](const ConvPhase &p) { return p.resultX; });
+  phase.tapsY = pick([](const ConvPhase &p) { return p.tapsY; });
+  phase.sourceY = pick([](const ConvPhase &p) { return p.sourceY; });
+  phase.sourceX = pick([](const ConvPhase &p) { return p.sourceX; });
+  phase.run = pick([&](const ConvPhase &p) { return p.tapsX * pass.sourceChannels; });
+  phase.panelFloats = pick([&](const ConvPhase &p) { return depth(p) * width; });
+  phase.packedAt = pick([&](const ConvPhase &p) {
     int64_t before = 0;
     for (const ConvPhase *q = pass.phases.begin(); q != &p; ++q)
       before += panels * depth(*q) * width;
     return before;
   });
-  const Ix columns = phase.columns;
-  Ix rows = code.min(band, code.sub(phase.rows, firstRow));
-  Ix pixels = code.mul(rows, columns);
-  auto tiles = [&](Ix panel) {
-    code.loop(0, pixels, tile.rows, [&](Ix first) {
-      MicroOperands operands{source, {}, packed, code.add(code.mul(panel, panelFloats), packedAt)};
-      SmallVector<Ix> ys, xs;
-      for (int i = 0; i < tile.rows; ++i) {
-        Ix pixel = code.min(code.add(first, i), code.sub(pixels, 1));
-        Ix y = code.div(pixel, columns), x = code.rem(pixel, columns);
-        ys.push_back(y);
-        xs.push_back(x);
-        Ix sourceY = code.add(code.mul(y, pass.sourceStepY), phase.sourceY);
-        Ix sourceX = code.add(code.mul(x, pass.sourceStepX), phase.sourceX);
-        operands.rows.push_back(
-            code.add(origin, code.add(code.mul(sourceY, rowStride), code.mul(sourceX, pixelStride))));
-      }
-      const EpilogueOutput &output = group.epilogue.outputs().front();
-      if (output.strides[1].isConstant(1) && output.element == plan::Element::f32)
-        for (int i = 0; i < tile.rows; ++i) {
-          Ix y = code.add(phase.resultY, code.mul(code.add(firstRow, ys[i]), pass.resultStepY));
-          Ix x = code.add(phase.resultX, code.mul(xs[i], pass.resultStepX));
-          Ix at = code.add(code.mul(imageNumber, code.size(output.strides[0])), code.mul(panel, width));
-          at = code.add(at, code.add(code.mul(y, code.size(output.strides[2])),
-                                     code.mul(x, code.size(output.strides[3]))));
-          for (int64_t j = 0; j < width; j += 16)
-            code.prefetch(ports[group.epilogue.inputs().size()], code.add(at, j), /*write=*/true, 3);
-        }
-      Reduction nest[] = {{phase.tapsY, rowStride, code.mul(run, width)},
-                          {run, 1, width, pass.sourceChannels}};
-      Values sums = emitMicroKernel(code, tile, operands, nest);
-      auto store = [&](Ix y, Ix x, Ix column, Value sum) {
-        y = code.add(phase.resultY, code.mul(code.add(firstRow, y), pass.resultStepY));
-        x = code.add(phase.resultX, code.mul(x, pass.resultStepX));
-        Value mask = pass.resultChannels % width == 0
-                         ? Value()
-                         : code.firstLanes(code.sub(pass.resultChannels, column));
-        group.epilogue.storeAt(code, ports, sum, mask, {imageNumber, column, y, x}, 1);
-      };
-      if (group.epilogue.isShort()) {
-        for (int i = 0; i < tile.rows; ++i)
-          code.when(code.less(code.add(first, i), pixels), [&] {
-            for (int j = 0; j < tile.vectors; ++j)
-              store(ys[i], xs[i], code.add(code.mul(panel, width), j * code.lanes),
-                    sums[i * tile.vectors + j]);
-          });
-        return;
-      }
-      // A long epilogue runs over the tile in a loop: unrolled, it would be most of the program.
-      for (auto [i, sum] : llvm::enumerate(sums))
-        code.store(sum, tileScratch, int64_t(i) * code.lanes);
-      code.loop(0, code.min(tile.rows, code.sub(pixels, first)), 1, [&](Ix i) {
-        Ix pixel = code.add(first, i);
-        code.loop(0, width, code.lanes, [&](Ix j) {
-          Value sum = code.load(tileScratch, code.add(code.mul(i, width), j));
-          store(code.div(pixel, columns), code.rem(pixel, columns), code.add(code.mul(panel, width), j), sum);
-        });
-      });
-    });
-  };
+  phase.rows = code.min(bandRows, code.sub(height, band.firstRow));
+  phase.pixels = code.mul(phase.rows, phase.columns);
+  return phase;
+}
+
+void PixelEmitter::emitPhase(MicroCode &code, const Band &band, Ix number) {
+  const Phase phase = phaseAt(code, band, number);
   // Phases of unequal height: the last bands of a lower one are empty.
-  code.when(code.less(0, rows), [&] { code.loop(0, panels, 1, tiles); });
+  code.when(code.less(0, phase.rows), [&] {
+    code.loop(0, panels, 1, [&](Ix panel) {
+      code.loop(0, phase.pixels, tile.rows, [&](Ix first) { emitTile(code, band, phase, panel, first); });
+    });
+  });
+}
+
+void PixelEmitter::emitTile(MicroCode &code, const Band &band, const Phase &phase, Ix panel, Ix first) {
+  MicroOperands operands{
+      band.source, {}, packed, code.add(code.mul(panel, phase.panelFloats), phase.packedAt)};
+  SmallVector<std::pair<Ix, Ix>> pixels;
+  for (int i = 0; i < tile.rows; ++i) {
+    Ix pixel = code.min(code.add(first, i), code.sub(phase.pixels, 1));
+    Ix y = code.div(pixel, phase.columns), x = code.rem(pixel, phase.columns);
+    pixels.push_back({y, x});
+    Ix sourceY = code.add(code.mul(y, pass.sourceStepY), phase.sourceY);
+    Ix sourceX = code.add(code.mul(x, pass.sourceStepX), phase.sourceX);
+    operands.rows.push_back(code.add(
+        band.origin, code.add(code.mul(sourceY, band.rowStride), code.mul(sourceX, band.pixelStride))));
+  }
+  fetchResults(code, band, phase, panel, pixels);
+  Reduction nest[] = {{phase.tapsY, band.rowStride, code.mul(phase.run, width)},
+                      {phase.run, 1, width, pass.sourceChannels}};
+  Values sums = emitMicroKernel(code, tile, operands, nest);
+  if (group.epilogue.isShort()) {
+    for (int i = 0; i < tile.rows; ++i)
+      code.when(code.less(code.add(first, i), phase.pixels), [&] {
+        for (int j = 0; j < tile.vectors; ++j)
+          store(code, band, phase, pixels[i], code.add(code.mul(panel, width), j * code.lanes),
+                sums[i * tile.vectors + j]);
+      });
+    return;
+  }
+  // A long epilogue runs over the tile in a loop: unrolled, it would be most of the program.
+  for (auto [i, sum] : llvm::enumerate(sums))
+    code.store(sum, tileScratch, int64_t(i) * code.lanes);
+  code.loop(0, code.min(tile.rows, code.sub(phase.pixels, first)), 1, [&](Ix i) {
+    Ix pixel = code.add(first, i);
+    code.loop(0, width, code.lanes, [&](Ix j) {
+      Value sum = code.load(tileScratch, code.add(code.mul(i, width), j));
+      Ix y = code.div(pixel, phase.columns), x = code.rem(pixel, phase.columns);
+      store(code, band, phase, {y, x}, code.add(code.mul(panel, width), j), sum);
+    });
+  });
+}
+
+std::pair<Ix, Ix> PixelEmitter::resultPixel(MicroCode &code, const Band &band, const Phase &phase,
+                                            std::pair<Ix, Ix> pixel) {
+  Ix y = code.add(phase.resultY, code.mul(code.add(band.firstRow, pixel.first), pass.resultStepY));
+  Ix x = code.add(phase.resultX, code.mul(pixel.second, pass.resultStepX));
+  return {y, x};
+}
+
+void PixelEmitter::fetchResults(MicroCode &code, const Band &band, const Phase &phase, Ix panel,
+                                ArrayRef<std::pair<Ix, Ix>> pixels) {
+  const EpilogueOutput &output = group.epilogue.outputs().front();
+  if (!output.strides[1].isConstant(1) || output.element != plan::Element::f32)
+    return;
+  for (std::pair<Ix, Ix> pixel : pixels) {
+    auto [y, x] = resultPixel(code, band, phase, pixel);
+    Ix at = code.add(code.mul(band.image, code.size(output.strides[0])), code.mul(panel, width));
+    at = code.add(
+        at, code.add(code.mul(y, code.size(output.strides[2])), code.mul(x, code.size(output.strides[3]))));
+    for (int64_t j = 0; j < width; j += 16)
+      code.prefetch(ports[group.epilogue.inputs().size()], code.add(at, j), /*write=*/true, 3);
+  }
+}
+
+void PixelEmitter::store(MicroCode &code, const Band &band, const Phase &phase, std::pair<Ix, Ix> pixel,
+                         Ix column, Value sum) {
+  auto [y, x] = resultPixel(code, band, phase, pixel);
+  Value mask =
+      pass.resultChannels % width == 0 ? Value() : code.firstLanes(code.sub(pass.resultChannels, column));
+  group.epilogue.storeAt(code, ports, sum, mask, {band.image, column, y, x}, 1);
 }
 
 void PixelEmitter::emitTiles() {
   KernelBuilder kernel = module.begin("conv", group.op->getLoc());
   MicroCode code(kernel);
   Value source = kernel.floats(plan::Access::read, image.ref, image.elements);
-  Value packed = kernel.floats(plan::Access::read, packedRef, packedSize);
-  Values ports = group.epilogue.bind(kernel);
+  packed = kernel.floats(plan::Access::read, packedRef, packedSize);
+  ports = group.epilogue.bind(kernel);
   const int64_t channels = pass.sourceChannels, line = pass.paddedWidth() * channels;
   bool channelsInnermost = channels == 1 || image.strides[1].isConstant(1);
   bool direct = pass.unpadded() && channelsInnermost && image.strides[3].isConstant(channels);
   if (!group.epilogue.isShort())
     tileScratch = kernel.scratch(int64_t(tile.rows) * width * 4);
-  Value copy = direct ? source : kernel.scratch(pass.paddedRows(band) * line * 4);
+  Value copy = direct ? source : kernel.scratch(pass.paddedRows(bandRows) * line * 4);
   code.loop(kernel.begin(), kernel.end(), 1, [&](Ix unit) {
-    Ix number = code.div(unit, bands), firstRow = code.mul(code.rem(unit, bands), band);
+    Ix number = code.div(unit, bands), firstRow = code.mul(code.rem(unit, bands), bandRows);
     Ix base = code.mul(number, code.size(image.strides[0]));
     Ix top = code.mul(firstRow, pass.sourceStepY);
     Ix origin = 0, rowStride = line, pixelStride = channels;
@@ -283,12 +326,12 @@ void PixelEmitter::emitTiles() {
                      channels,
                      pass.sourceHeight,
                      pass.sourceWidth};
-      Ix rows = code.min(band, code.sub(pass.phaseRows(), firstRow));
+      Ix rows = code.min(bandRows, code.sub(pass.phaseRows(), firstRow));
       Ix padded = code.add(code.mul(code.sub(rows, 1), pass.sourceStepY), pass.spanY);
       emitPaddedCopy(code, from, code.sub(top, pass.lowY), pass.lowX, padded, pass.paddedWidth(), copy);
     }
     code.loop(0, int64_t(pass.phases.size()), 1, [&](Ix phase) {
-      emitPhase(code, ports, phase, number, firstRow, copy, origin, rowStride, pixelStride, packed);
+      emitPhase(code, {number, firstRow, copy, origin, rowStride, pixelStride}, phase);
     });
   });
   flow::Extent moved = image.elements + weights.elements + flow::elementsOf(group.op->getResult(0).getType());

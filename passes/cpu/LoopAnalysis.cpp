@@ -151,9 +151,7 @@ private:
   }
   void pin(unsigned id) { pinned[find(id)] = true; }
 
-  LogicalResult classes() {
-    for (Operation *op : source.ops)
-      a.members.insert(op);
+  void numberAxes() {
     for (Operation *op : source.ops) {
       for (Value result : op->getResults()) {
         a.valueBase[result] = parent.size();
@@ -166,119 +164,139 @@ private:
         addAxes(operand);
       }
     }
-    for (Operation *op : source.ops) {
-      unsigned y = op->getNumResults() ? a.valueBase[op->getResult(0)] : 0;
-      auto same = [&](unsigned operand, unsigned axis, unsigned to) {
-        unite(axisId(op, operand, axis), y + to);
-      };
-      auto skew = [&](unsigned operand, unsigned axis, std::optional<unsigned> to) {
-        markIrregular(op, operand, axis);
-        if (to)
-          pin(y + *to);
-      };
-      if (auto reverse = dyn_cast<flow::ReverseGradientOp>(op)) {
-        for (int64_t i = 0; i < rank(reverse.getX()); ++i)
-          same(0, i, i);
-      } else if (op->hasTrait<flow::Elementwise>()) {
-        for (unsigned operand = 0; operand < op->getNumOperands(); ++operand)
-          for (int64_t i = 0; i < rank(op->getOperand(operand)); ++i)
-            same(operand, i, i);
-      } else if (auto broadcast = dyn_cast<flow::BroadcastOp>(op)) {
-        for (auto [i, to] : llvm::enumerate(broadcast.getDims()))
-          if (flow::Extent::of(broadcast.getX(), i) == flow::Extent::of(broadcast.getY(), to))
-            same(0, i, to);
-      } else if (auto transpose = dyn_cast<flow::TransposeOp>(op)) {
-        for (auto [i, from] : llvm::enumerate(transpose.getPerm()))
-          same(0, from, i);
-      } else if (auto reshape = dyn_cast<flow::ReshapeOp>(op)) {
-        for (ReshapeSegment s : reshapeSegments(reshape.getX().getType(), reshape.getY().getType())) {
-          // Axes of extent 1 carry no index; what else is left of the segment decides.
-          SmallVector<unsigned> from, to;
-          for (unsigned i = s.fromFirst; i < s.fromLast; ++i)
-            if (!extents[axisId(op, 0, i)].isConstant(1))
-              from.push_back(i);
-          for (unsigned i = s.toFirst; i < s.toLast; ++i)
-            if (!extents[y + i].isConstant(1))
-              to.push_back(i);
-          if (from.size() == 1 && to.size() == 1) {
-            same(0, from[0], to[0]);
-            continue;
-          }
-          for (unsigned i : from)
-            markIrregular(op, 0, i);
-          for (unsigned i : to)
-            pin(y + i);
-        }
-      } else if (auto slice = dyn_cast<flow::SliceOp>(op)) {
-        for (int64_t i = 0; i < rank(slice.getX()); ++i) {
-          bool whole = slice.getStarts()[i] == 0 && slice.getStrides()[i] == 1 &&
-                       extents[axisId(op, 0, i)] == extents[y + i];
-          whole ? same(0, i, i) : skew(0, i, i);
-        }
-      } else if (auto pad = dyn_cast<flow::PadOp>(op)) {
-        for (int64_t i = 0; i < rank(pad.getX()); ++i) {
-          bool whole = pad.getLow()[i] == 0 && pad.getInterior()[i] == 0 &&
-                       extents[axisId(op, 0, i)] == extents[y + i];
-          whole ? same(0, i, i) : skew(0, i, i);
-        }
-      } else if (auto concat = dyn_cast<flow::ConcatOp>(op)) {
-        for (unsigned operand = 0; operand < op->getNumOperands(); ++operand)
-          for (int64_t i = 0; i < rank(op->getOperand(operand)); ++i)
-            i == int64_t(concat.getAxis()) ? skew(operand, i, i) : same(operand, i, i);
-      } else if (auto reduce = dyn_cast<flow::ReduceOp>(op)) {
-        unsigned to = 0;
-        for (int64_t i = 0; i < rank(reduce.getX()); ++i)
-          if (!llvm::is_contained(reduce.getAxes(), i))
-            same(0, i, to++);
-      } else if (auto argmax = dyn_cast<flow::ArgmaxOp>(op)) {
-        unsigned to = 0;
-        for (int64_t i = 0; i < rank(argmax.getX()); ++i)
-          i == int64_t(argmax.getAxis()) ? pin(axisId(op, 0, i)) : same(0, i, to++);
-      } else if (auto gather = dyn_cast<flow::GatherOp>(op)) {
-        int64_t leading = rank(gather.getIndex());
-        for (int64_t i = 0; i < leading; ++i)
-          same(1, i, i);
-        markIrregular(op, 0, 0);
-        for (int64_t i = 1; i < rank(gather.getTable()); ++i)
-          same(0, i, leading + i - 1);
-      } else if (auto scatter = dyn_cast<flow::ScatterAddOp>(op)) {
-        int64_t leading = rank(scatter.getIndex());
-        for (int64_t i = 0; i < leading; ++i)
-          unite(axisId(op, 0, i), axisId(op, 1, i));
-        pin(y);
-        for (int64_t i = leading; i < rank(scatter.getRows()); ++i)
-          same(1, i, i - leading + 1);
-      } else if (isa<flow::WindowOp>(op)) {
-        for (unsigned i : {0, 1})
-          same(0, i, i);
-        for (unsigned i : {2, 3})
-          skew(0, i, i);
-        for (unsigned i : {4, 5})
-          pin(y + i);
-      } else if (isa<flow::WindowSumOp>(op)) {
-        for (unsigned i : {0, 1})
-          same(0, i, i);
-        for (unsigned i : {2, 3})
-          skew(0, i, i);
-        for (unsigned i : {4, 5})
-          pin(axisId(op, 0, i));
-      } else if (auto random = dyn_cast<flow::RandomOp>(op)) {
-        if (random.getIndex())
-          for (int64_t i = 0; i < rank(random.getY()); ++i)
-            same(0, i, i);
-        else
-          for (int64_t i = 0; i < rank(random.getY()); ++i)
-            pin(y + i);
-      } else if (auto iota = dyn_cast<flow::IotaOp>(op)) {
-        pin(y + iota.getAxis());
-      } else if (!isLoopOp(op)) {
-        return fail("'" + op->getName().getStringRef() + "' has an emitter of its own");
+  }
+
+  // What an op says about its axes: one index runs along two of them (same), an operand is read at another
+  // index than the result's (skew), or an axis is not to collapse with its neighbours (pin).
+  unsigned resultId(Operation *op, unsigned axis) { return a.valueBase[op->getResult(0)] + axis; }
+  void same(Operation *op, unsigned operand, unsigned axis, unsigned to) {
+    unite(axisId(op, operand, axis), resultId(op, to));
+  }
+  void skew(Operation *op, unsigned operand, unsigned axis) {
+    markIrregular(op, operand, axis);
+    pin(resultId(op, axis));
+  }
+  void sameOrSkew(bool isSame, Operation *op, unsigned operand, unsigned axis) {
+    isSame ? same(op, operand, axis, axis) : skew(op, operand, axis);
+  }
+  void allSame(Operation *op) {
+    for (unsigned operand = 0; operand < op->getNumOperands(); ++operand)
+      for (int64_t i = 0; i < rank(op->getOperand(operand)); ++i)
+        same(op, operand, i, i);
+  }
+  void relate(flow::BroadcastOp op) {
+    for (auto [i, to] : llvm::enumerate(op.getDims()))
+      if (flow::Extent::of(op.getX(), i) == flow::Extent::of(op.getY(), to))
+        same(op, 0, i, to);
+  }
+  void relate(flow::TransposeOp op) {
+    for (auto [i, from] : llvm::enumerate(op.getPerm()))
+      same(op, 0, from, i);
+  }
+  void relate(flow::ReshapeOp op) {
+    for (ReshapeSegment s : reshapeSegments(op.getX().getType(), op.getY().getType())) {
+      // Axes of extent 1 carry no index; what else is left of the segment decides.
+      SmallVector<unsigned> from, to;
+      for (unsigned i = s.fromFirst; i < s.fromLast; ++i)
+        if (!extents[axisId(op, 0, i)].isConstant(1))
+          from.push_back(i);
+      for (unsigned i = s.toFirst; i < s.toLast; ++i)
+        if (!extents[resultId(op, i)].isConstant(1))
+          to.push_back(i);
+      if (from.size() == 1 && to.size() == 1) {
+        same(op, 0, from[0], to[0]);
+        continue;
       }
+      for (unsigned i : from)
+        markIrregular(op, 0, i);
+      for (unsigned i : to)
+        pin(resultId(op, i));
     }
-    if (mismatch)
-      return fail("an axis would carry two extents");
-    // Compact numbers, none for extents of 1; a value with one class on two axes would need two indices for
-    // one loop.
+  }
+  void relate(flow::SliceOp op) {
+    for (int64_t i = 0; i < rank(op.getX()); ++i) {
+      bool whole = op.getStarts()[i] == 0 && op.getStrides()[i] == 1;
+      sameOrSkew(whole && extents[axisId(op, 0, i)] == extents[resultId(op, i)], op, 0, i);
+    }
+  }
+  void relate(flow::PadOp op) {
+    for (int64_t i = 0; i < rank(op.getX()); ++i) {
+      bool whole = op.getLow()[i] == 0 && op.getInterior()[i] == 0;
+      sameOrSkew(whole && extents[axisId(op, 0, i)] == extents[resultId(op, i)], op, 0, i);
+    }
+  }
+  void relate(flow::ConcatOp op) {
+    for (unsigned operand = 0; operand < op->getNumOperands(); ++operand)
+      for (int64_t i = 0; i < rank(op->getOperand(operand)); ++i)
+        sameOrSkew(i != int64_t(op.getAxis()), op, operand, i);
+  }
+  void relate(flow::ReduceOp op) {
+    unsigned to = 0;
+    for (int64_t i = 0; i < rank(op.getX()); ++i)
+      if (!llvm::is_contained(op.getAxes(), i))
+        same(op, 0, i, to++);
+  }
+  void relate(flow::ArgmaxOp op) {
+    unsigned to = 0;
+    for (int64_t i = 0; i < rank(op.getX()); ++i)
+      i == int64_t(op.getAxis()) ? pin(axisId(op, 0, i)) : same(op, 0, i, to++);
+  }
+  void relate(flow::GatherOp op) {
+    int64_t leading = rank(op.getIndex());
+    for (int64_t i = 0; i < leading; ++i)
+      same(op, 1, i, i);
+    markIrregular(op, 0, 0);
+    for (int64_t i = 1; i < rank(op.getTable()); ++i)
+      same(op, 0, i, leading + i - 1);
+  }
+  void relate(flow::ScatterAddOp op) {
+    int64_t leading = rank(op.getIndex());
+    for (int64_t i = 0; i < leading; ++i)
+      unite(axisId(op, 0, i), axisId(op, 1, i));
+    pin(resultId(op, 0));
+    for (int64_t i = leading; i < rank(op.getRows()); ++i)
+      same(op, 1, i, i - leading + 1);
+  }
+  // Images and channels, then rows and pixels, then a window's own.
+  void relate(flow::WindowOp op) {
+    for (unsigned i : {0, 1, 2, 3})
+      sameOrSkew(i < 2, op, 0, i);
+    for (unsigned i : {4, 5})
+      pin(resultId(op, i));
+  }
+  void relate(flow::WindowSumOp op) {
+    for (unsigned i : {0, 1, 2, 3})
+      sameOrSkew(i < 2, op, 0, i);
+    for (unsigned i : {4, 5})
+      pin(axisId(op, 0, i));
+  }
+  void relate(flow::RandomOp op) {
+    for (int64_t i = 0; i < rank(op.getY()); ++i)
+      op.getIndex() ? same(op, 0, i, i) : pin(resultId(op, i));
+  }
+  void relate(flow::IotaOp op) { pin(resultId(op, op.getAxis())); }
+  LogicalResult relateAxes(Operation *op) {
+    return llvm::TypeSwitch<Operation *, LogicalResult>(op)
+        .Case<flow::BroadcastOp, flow::TransposeOp, flow::ReshapeOp, flow::SliceOp, flow::PadOp,
+              flow::ConcatOp, flow::ReduceOp, flow::ArgmaxOp, flow::GatherOp, flow::ScatterAddOp,
+              flow::WindowOp, flow::WindowSumOp, flow::RandomOp, flow::IotaOp>([&](auto known) {
+          relate(known);
+          return success();
+        })
+        .Default([&](Operation *other) {
+          if (auto reverse = dyn_cast<flow::ReverseGradientOp>(other))
+            for (int64_t i = 0; i < rank(reverse.getX()); ++i)
+              same(other, 0, i, i);
+          else if (other->hasTrait<flow::Elementwise>())
+            allSame(other);
+          else if (!isLoopOp(other))
+            return fail("'" + other->getName().getStringRef() + "' has an emitter of its own");
+          return success();
+        });
+  }
+
+  // Compact numbers, none for extents of 1.
+  void compactClasses() {
     DenseMap<unsigned, unsigned> numbers;
     a.classOfAxis.resize(parent.size());
     for (unsigned id = 0; id < parent.size(); ++id) {
@@ -295,6 +313,19 @@ private:
       }
       a.classOfAxis[id] = slot->second;
     }
+  }
+
+  LogicalResult classes() {
+    for (Operation *op : source.ops)
+      a.members.insert(op);
+    numberAxes();
+    for (Operation *op : source.ops)
+      if (failed(relateAxes(op)))
+        return failure();
+    if (mismatch)
+      return fail("an axis would carry two extents");
+    compactClasses();
+    // A value with one class on two axes would need two indices for one loop.
     auto distinct = [&](unsigned base, int64_t rank) {
       llvm::SmallDenseSet<unsigned> seen;
       for (int64_t i = 0; i < rank; ++i)

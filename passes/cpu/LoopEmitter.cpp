@@ -22,6 +22,8 @@ using Values = SmallVector<Value>;
 // How a reduction combines: its accumulators' start, and two sets of accumulators into one.
 struct Combiner {
   Operation *op;
+  /// Values that it carries: the extreme and its index, or one.
+  size_t count() const { return isa<flow::ArgmaxOp>(op) ? 2 : 1; }
   Values start(LoopValues &values) const {
     Type element = cast<RankedTensorType>(op->getResult(0).getType()).getElementType();
     if (auto reduce = dyn_cast<flow::ReduceOp>(op))
@@ -101,6 +103,7 @@ private:
   void emitParallel(const LoopNest &nest, ArrayRef<unsigned> loops);
   void emitColumns(const LoopNest &nest, ArrayRef<unsigned> loops);
   void emitRows(const LoopNest &nest, ArrayRef<unsigned> loops);
+  Values combineTree(const LoopNest &nest, Values sums, unsigned count);
 
   Range rangeOf(unsigned dim);
   // for i in [low, high) by step, with values carried through.
@@ -532,10 +535,10 @@ Values LoopKernel::sumOfSums(const LoopNest &nest, ArrayRef<unsigned> dims, cons
     Values all;
     while (all.size() < x.size())
       for (unsigned s : nest.stages) {
-        Operation *op = a.stages[s].value.getDefiningOp();
-        size_t own = isa<flow::ArgmaxOp>(op) ? 2 : 1, taken = all.size();
-        all.append(Combiner{op}.combine(b(), loc(), ValueRange(x).slice(taken, own),
-                                        ValueRange(y).slice(taken, own)));
+        Combiner combiner{a.stages[s].value.getDefiningOp()};
+        size_t own = combiner.count(), taken = all.size();
+        all.append(
+            combiner.combine(b(), loc(), ValueRange(x).slice(taken, own), ValueRange(y).slice(taken, own)));
       }
     return all;
   };
@@ -602,7 +605,7 @@ void LoopKernel::emitColumns(const LoopNest &nest, ArrayRef<unsigned> outer) {
       for (unsigned u = 0; u < many; ++u) {
         at[d] = Index{m.add(first, k.i64(u * width)), 1};
         for (unsigned s : nest.stages) {
-          unsigned own = isa<flow::ArgmaxOp>(a.stages[s].value.getDefiningOp()) ? 2 : 1;
+          size_t own = Combiner{a.stages[s].value.getDefiningOp()}.count();
           finish(a.stages[s], Values(sums.begin() + taken, sums.begin() + taken + own),
                  u + 1 == many ? last : Mask());
           taken += own;
@@ -612,6 +615,27 @@ void LoopKernel::emitColumns(const LoopNest &nest, ArrayRef<unsigned> outer) {
     });
     return Values();
   });
+}
+
+// Combines `count` partial vectors of each stage's reduction by a tree; the totals come first.
+Values LoopKernel::combineTree(const LoopNest &nest, Values sums, unsigned count) {
+  size_t each = sums.size() / count;
+  for (unsigned half = count; half > 1;) {
+    unsigned upper = half / 2, lower = half - upper;
+    for (unsigned u = 0; u < upper; ++u) {
+      size_t taken = 0;
+      for (unsigned s : nest.stages) {
+        Combiner combiner{a.stages[s].value.getDefiningOp()};
+        ValueRange all(sums);
+        Values combined = combiner.combine(b(), loc(), all.slice(u * each + taken, combiner.count()),
+                                           all.slice((lower + u) * each + taken, combiner.count()));
+        for (Value value : combined)
+          sums[u * each + taken++] = value;
+      }
+    }
+    half = lower;
+  }
+  return sums;
 }
 
 // Lanes run along what is reduced: several partial vectors, combined by a tree, then across lanes.
@@ -672,34 +696,15 @@ void LoopKernel::emitRows(const LoopNest &nest, ArrayRef<unsigned> outer) {
     } else {
       sums = loops(around, start, false, [&](Values inner) { return vectors(range, count, inner, body); });
     }
-    // The tree over the partial vectors, then over the lanes.
-    size_t each = sums.size() / count;
-    for (unsigned half = count; half > 1;) {
-      unsigned upper = half / 2, lower = half - upper;
-      for (unsigned u = 0; u < upper; ++u) {
-        size_t taken = 0;
-        for (unsigned s : nest.stages) {
-          Combiner combiner{a.stages[s].value.getDefiningOp()};
-          size_t own = isa<flow::ArgmaxOp>(combiner.op) ? 2 : 1;
-          ValueRange all(sums);
-          Values combined = combiner.combine(b(), loc(), all.slice(u * each + taken, own),
-                                             all.slice((lower + u) * each + taken, own));
-          for (size_t i = 0; i < own; ++i)
-            sums[u * each + taken + i] = combined[i];
-          taken += own;
-        }
-      }
-      half = lower;
-    }
+    sums = combineTree(nest, sums, count);
     size_t taken = 0;
     for (unsigned s : nest.stages) {
       Combiner combiner{a.stages[s].value.getDefiningOp()};
-      size_t own = isa<flow::ArgmaxOp>(combiner.op) ? 2 : 1;
-      Values result(sums.begin() + taken, sums.begin() + taken + own);
+      Values result(sums.begin() + taken, sums.begin() + taken + combiner.count());
+      taken += combiner.count();
       if (!split)
         result = combiner.acrossLanes(b(), loc(), result, width);
       finish(a.stages[s], result, {});
-      taken += own;
     }
     return Values();
   });

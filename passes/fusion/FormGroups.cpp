@@ -99,6 +99,10 @@ private:
   void measure(Cluster &loop);
   std::optional<cpu::LoopAnalysis> analyse(ArrayRef<Operation *> ops) const;
   LogicalResult rebuild();
+  FailureOr<SmallVector<unsigned>> orderOfGroups();
+  SmallVector<Operation *> opsOf(const Cluster &cluster) const;
+  void writeGroup(OpBuilder &builder, const Cluster &cluster, llvm::function_ref<Value(Value)> memory,
+                  llvm::DenseMap<Value, Value> &outside);
 
   bool isLarge(Operation *op) const;
   bool isFree(Operation *op) const { return isFreeKind(op) && !kept.contains(op); }
@@ -514,16 +518,8 @@ void Fusion::makeClusters() {
 // --- writing groups
 // -------------------------------------------------------------------------------------------------
 
-LogicalResult Fusion::rebuild() {
-  Block &block = entry.getBody().front();
-  SmallVector<Operation *> old, results;
-  for (Operation &op : block) {
-    if (isa<flow::OutputOp, flow::AssignOp, flow::ExposeOp>(op))
-      results.push_back(&op);
-    else if (!isBoundary(&op))
-      old.push_back(&op);
-  }
-  // By place, each behind what it needs and is not there yet.
+/// The clusters by their places, each behind what it needs and is not there yet.
+FailureOr<SmallVector<unsigned>> Fusion::orderOfGroups() {
   SmallVector<unsigned> order, places;
   llvm::BitVector done(clusters.size());
   for (auto [i, cluster] : llvm::enumerate(clusters)) {
@@ -549,7 +545,72 @@ LogicalResult Fusion::rebuild() {
       needed.erase(next);
     }
   }
+  return order;
+}
 
+/// The cluster's ops in the order of its group, with the free ops that they use.
+SmallVector<Operation *> Fusion::opsOf(const Cluster &cluster) const {
+  if (!cluster.root)
+    return withFree(cluster.ops);
+  // The root's own operands are in memory; free ops are copied for the epilogue alone.
+  SmallVector<Operation *> epilogue(
+      llvm::make_filter_range(cluster.ops, [&](Operation *op) { return op != cluster.root; }));
+  SmallVector<Operation *> ops = withFree(epilogue);
+  ops.insert(ops.begin(), cluster.root);
+  return ops;
+}
+
+/// Writes a cluster's group at the builder's place. `memory` gives a value outside of groups, and `outside`
+/// learns the group's results.
+void Fusion::writeGroup(OpBuilder &builder, const Cluster &cluster, llvm::function_ref<Value(Value)> memory,
+                        llvm::DenseMap<Value, Value> &outside) {
+  const SmallVector<Operation *> ops = opsOf(cluster);
+  llvm::SmallDenseSet<Operation *> members(ops.begin(), ops.end());
+  llvm::SetVector<Value> inputs, outputs = outputsOf(cluster.ops);
+  for (Operation *op : ops)
+    for (Value operand : op->getOperands())
+      if (!members.contains(operand.getDefiningOp()) || (op == cluster.root))
+        inputs.insert(operand);
+  SmallVector<Value> operands;
+  for (Value input : inputs)
+    operands.push_back(memory(input));
+  SmallVector<Type> types;
+  for (Value output : outputs)
+    types.push_back(output.getType());
+  Operation *main = cluster.root ? cluster.root : cluster.ops.front();
+  StringRef kind = !cluster.root ? "loop" : isa<flow::ContractOp>(cluster.root) ? "contract" : "conv";
+  auto group = flow::GroupOp::create(builder, main->getLoc(), types, kind, operands);
+  OpBuilder::InsertionGuard guard(builder);
+  Block &body = group.getBody().emplaceBlock();
+  builder.setInsertionPointToStart(&body);
+  IRMapping inside;
+  for (auto [input, operand] : llvm::zip_equal(inputs, operands))
+    inside.map(input, body.addArgument(operand.getType(), input.getLoc()));
+  for (Operation *op : ops)
+    builder.clone(*op, inside);
+  SmallVector<Value> yielded;
+  for (Value output : outputs)
+    yielded.push_back(inside.lookup(output));
+  flow::YieldOp::create(builder, main->getLoc(), yielded);
+  for (auto [output, result] : llvm::zip_equal(outputs, group.getResults())) {
+    outside[output] = result;
+    if (cpu::Layout layout = layouts.lookup(output); !layout.empty())
+      setPhysicalLayout(cast<OpResult>(result), layout);
+  }
+}
+
+LogicalResult Fusion::rebuild() {
+  Block &block = entry.getBody().front();
+  SmallVector<Operation *> old, results;
+  for (Operation &op : block) {
+    if (isa<flow::OutputOp, flow::AssignOp, flow::ExposeOp>(op))
+      results.push_back(&op);
+    else if (!isBoundary(&op))
+      old.push_back(&op);
+  }
+  FailureOr<SmallVector<unsigned>> order = orderOfGroups();
+  if (failed(order))
+    return failure();
   OpBuilder builder(entry.getContext());
   builder.setInsertionPointToEnd(&block);
   llvm::DenseMap<Value, Value> outside; // an old value -> the value outside of groups
@@ -566,51 +627,8 @@ LogicalResult Fusion::rebuild() {
     Value made = flow::ReshapeOp::create(builder, value.getLoc(), value.getType(), from);
     return outside[value] = made;
   };
-  for (unsigned i : order) {
-    Cluster &cluster = clusters[i];
-    SmallVector<Operation *> ops;
-    if (cluster.root) {
-      // The root's own operands are in memory; free ops are copied for the epilogue alone.
-      SmallVector<Operation *> epilogue(
-          llvm::make_filter_range(cluster.ops, [&](Operation *op) { return op != cluster.root; }));
-      ops = withFree(epilogue);
-      ops.insert(ops.begin(), cluster.root);
-    } else {
-      ops = withFree(cluster.ops);
-    }
-    llvm::SmallDenseSet<Operation *> members(ops.begin(), ops.end());
-    llvm::SetVector<Value> inputs, outputs = outputsOf(cluster.ops);
-    for (Operation *op : ops)
-      for (Value operand : op->getOperands())
-        if (!members.contains(operand.getDefiningOp()) || (op == cluster.root))
-          inputs.insert(operand);
-    SmallVector<Value> operands;
-    for (Value input : inputs)
-      operands.push_back(memory(input));
-    SmallVector<Type> types;
-    for (Value output : outputs)
-      types.push_back(output.getType());
-    Operation *main = cluster.root ? cluster.root : cluster.ops.front();
-    StringRef kind = !cluster.root ? "loop" : isa<flow::ContractOp>(cluster.root) ? "contract" : "conv";
-    auto group = flow::GroupOp::create(builder, main->getLoc(), types, kind, operands);
-    OpBuilder::InsertionGuard guard(builder);
-    Block &body = group.getBody().emplaceBlock();
-    builder.setInsertionPointToStart(&body);
-    IRMapping inside;
-    for (auto [input, operand] : llvm::zip_equal(inputs, operands))
-      inside.map(input, body.addArgument(operand.getType(), input.getLoc()));
-    for (Operation *op : ops)
-      builder.clone(*op, inside);
-    SmallVector<Value> yielded;
-    for (Value output : outputs)
-      yielded.push_back(inside.lookup(output));
-    flow::YieldOp::create(builder, main->getLoc(), yielded);
-    for (auto [output, result] : llvm::zip_equal(outputs, group.getResults())) {
-      outside[output] = result;
-      if (cpu::Layout layout = layouts.lookup(output); !layout.empty())
-        setPhysicalLayout(cast<OpResult>(result), layout);
-    }
-  }
+  for (unsigned i : *order)
+    writeGroup(builder, clusters[i], memory, outside);
   for (Operation *op : results) {
     op->moveBefore(&block, block.end());
     builder.setInsertionPoint(op);
