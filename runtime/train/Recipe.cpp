@@ -5,6 +5,7 @@
 #include "runtime/train/CompileCommand.h"
 
 #include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <cmath>
 #include <limits>
@@ -70,6 +71,14 @@ std::string number(double value) {
   auto end = std::to_chars(text, text + sizeof text, value).ptr;
   std::string out(text, end);
   return out.find_first_of(".en") == std::string::npos ? out + ".0" : out;
+}
+
+// The parser's sentence as part of one of ours.
+std::string lowered(std::string_view sentence) {
+  std::string text(sentence);
+  if (!text.empty())
+    text[0] = char(std::tolower(static_cast<unsigned char>(text[0])));
+  return text;
 }
 
 std::string quoted(std::string_view text) {
@@ -246,7 +255,7 @@ Status readToml(const std::string &text, const std::string &path, const std::vec
   if (!parsed) {
     auto &error = parsed.error();
     return invalidInput(path, ":", error.source().begin.line, ":", error.source().begin.column, ": ",
-                        error.description());
+                        lowered(error.description()));
   }
   std::vector<Item> items;
   flatten(parsed.table(), "", path, true, items);
@@ -275,7 +284,7 @@ Status readSetting(const std::string &setting, Recipe &recipe) {
   if (!parsed)
     parsed = toml::parse(concat(key, " = ", quoted(value)));
   if (!parsed)
-    return usageError(where, ": expected key=value: ", parsed.error().description());
+    return usageError(where, ": expected key=value: ", lowered(parsed.error().description()));
   std::vector<Item> items;
   flatten(parsed.table(), "", where, false, items);
   for (const Item &item : items)

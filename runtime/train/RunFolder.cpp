@@ -16,13 +16,18 @@ namespace moert {
 Result<RunFolder> RunFolder::create(const std::string &path, const Recipe &recipe) {
   if (path.empty())
     return usageError("expected --out and the folder of the run, found an empty name");
-  for (const char *name : {"/recipe.toml", "/metrics.jsonl", "/last", "/best", "/done"})
-    if (exists(path + name))
-      return invalidInput(path, ": expected a folder without a run, found ", path, name,
-                          "; continue that run with --resume, or give another --out");
+  auto empty = [&]() -> Status {
+    for (const char *name : {"/recipe.toml", "/metrics.jsonl", "/last", "/best", "/done"})
+      if (exists(path + name))
+        return invalidInput(path, ": expected a folder without a run, found ", path, name,
+                            "; continue that run with --resume, or give another --out");
+    return okStatus();
+  };
+  MOERT_TRY(empty());
   MOERT_TRY(makeFolders(path));
   RunFolder folder(path);
   MOERT_TRY(folder.lock());
+  MOERT_TRY(empty()); // another process may have been at work there until now
   MOERT_TRY(replaceFile(recipePath(path), recipe.text()));
   return folder;
 }

@@ -24,7 +24,7 @@ import time
 import zlib
 
 SIZE, CLASSES = 28, 10
-CHECKS = ("same_bytes", "kills", "interrupt", "lost_reader", "closed_streams", "lost_data", "lost_folder", "lost_metrics", "mixed_files",
+CHECKS = ("same_bytes", "kills", "interrupt", "lost_reader", "closed_streams", "lost_data", "together", "lost_folder", "lost_metrics", "mixed_files",
           "full_disk", "read_only", "not_finite", "memory", "verbs", "refusals")
 FILES = ("last/model.safetensors", "last/optimizer.safetensors", "last/state.json", "best/model.safetensors", "best/state.json")
 
@@ -211,6 +211,14 @@ class Runs:
                 self.refused([tool, *arguments], 1, "standard output cannot be written", preexec_fn=lambda: os.close(1))
         self.refused([self.moert, "eval", self.program, "--checkpoint", best], 1, "standard output cannot be written",
                      preexec_fn=lambda: os.close(1))
+
+    def together(self):
+        """Of processes that start in one folder at once, one trains, and nobody writes over what it made."""
+        whole = self.reference()
+        started = [subprocess.Popen(self.command("together", threads=1), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) for _ in range(5)]
+        ends = sorted((process.communicate()[1], process.returncode) for process in started)
+        assert ends[0] == ("", 0) and all(code == 1 and ("another process" in error or "without a run" in error) for error, code in ends[1:]), ends
+        self.expect_same(whole, "together")
 
     def lost_folder(self):
         """The run's folder goes away while it trains: it is not made again without its recipe; put back, it goes on."""
@@ -416,6 +424,9 @@ class Runs:
         best, train = self.folder / self.reference() / "best", self.command
         self.refused([self.moert], 2)
         self.refused([self.moert, "train", self.program, "--out", ""], 2, "expected --out and the folder of the run")
+        twice = self.folder / "twice.toml"
+        twice.write_text("[train]\nseed = 1\nseed = 2\n")
+        self.refused(train("x", "--recipe", twice), 1, f"{twice}:3:8: error while parsing key-value pair: cannot redefine existing integer 'seed'")
         self.refused([self.moert, "trian"], 2)
         self.refused([self.moert, "train", self.program, "--out", "x", "--threads", "many"], 2)
         self.refused(train("whole"), 1, "--resume")
