@@ -1,5 +1,5 @@
 // See LoopAnalysis.h. The steps:
-//   1. classes: axes that carry the same index are united through every op's indexing;
+//   1. classes: axes that carry the same index are united, in LoopClasses.cpp;
 //   2. stages: outputs, reductions, and interior values that it pays to store;
 //   3. dimensions: classes ordered as the largest tensor has them, adjacent ones collapsed;
 //   4. nests: stages of equal dimensions, in an order that respects their needs, each with its vector
@@ -8,7 +8,6 @@
 #include "passes/cpu/LoopAnalysis.h"
 #include "llvm/ADT/EquivalenceClasses.h"
 #include "llvm/ADT/STLExtras.h"
-#include "llvm/ADT/TypeSwitch.h"
 #include <cmath>
 
 using namespace mlir;
@@ -67,17 +66,6 @@ SmallVector<ReshapeSegment> reshapeSegments(Type from, Type to) {
   return segments;
 }
 
-unsigned LoopAnalysis::classOf(Value value, unsigned axis) const {
-  auto found = valueBase.find(value);
-  return found == valueBase.end() ? none : classOfAxis[found->second + axis];
-}
-unsigned LoopAnalysis::classOf(Operation *user, unsigned operand, unsigned axis) const {
-  if (inside(user->getOperand(operand)))
-    return classOf(user->getOperand(operand), axis);
-  auto found = useBase.find({user, operand});
-  return found == useBase.end() ? none : classOfAxis[found->second + axis];
-}
-
 static bool isDear(Operation *op) {
   return isa<flow::ExpOp, flow::LogOp, flow::TanhOp, flow::SigmoidOp, flow::SiluOp, flow::GeluOp, flow::ErfOp,
              flow::PowOp, flow::RandomOp>(op);
@@ -97,8 +85,8 @@ public:
   LoopAnalyzer(const LoopSource &source, const CpuTarget &target) : source(source), target(target) {}
 
   std::optional<LoopAnalysis> run(std::string *reason) {
-    if (succeeded(classes()) && succeeded(findStages()) && succeeded(findDims()) && succeeded(findNests()) &&
-        succeeded(findUnits()))
+    if (succeeded(a.classes.find(source.ops, why)) && succeeded(findStages()) && succeeded(findDims()) &&
+        succeeded(findNests()) && succeeded(findUnits()))
       return std::move(a);
     if (reason)
       *reason = why;
@@ -112,233 +100,6 @@ private:
   }
   static int64_t rank(Value value) { return cast<RankedTensorType>(value.getType()).getRank(); }
   bool isStage(Value value) const { return a.stageIndex.count(value); }
-
-  // --- 1. classes
-  unsigned axisId(Operation *user, unsigned operand, unsigned axis) {
-    Value value = user->getOperand(operand);
-    return (a.inside(value) ? a.valueBase[value] : a.useBase[{user, operand}]) + axis;
-  }
-  unsigned find(unsigned id) {
-    while (parent[id] != id)
-      id = parent[id] = parent[parent[id]];
-    return id;
-  }
-  void unite(unsigned x, unsigned y) {
-    x = find(x), y = find(y);
-    if (x == y)
-      return;
-    if (extents[x] != extents[y])
-      mismatch = true;
-    parent[std::max(x, y)] = std::min(x, y);
-    pinned[std::min(x, y)] |= pinned[std::max(x, y)];
-    irregular[std::min(x, y)] |= irregular[std::max(x, y)];
-  }
-  void addAxes(Value value) {
-    for (flow::Extent extent : flow::extentsOf(value)) {
-      parent.push_back(parent.size());
-      extents.push_back(extent);
-      pinned.push_back(false);
-      irregular.push_back(false);
-    }
-  }
-  // The axis is read at another index than its own loop's: what is stored along it may not be split among
-  // units, and the class does not collapse.
-  void markIrregular(Operation *user, unsigned operand, unsigned axis) {
-    unsigned id = find(axisId(user, operand, axis));
-    pinned[id] = true;
-    if (a.inside(user->getOperand(operand)))
-      irregular[id] = true;
-  }
-  void pin(unsigned id) { pinned[find(id)] = true; }
-
-  void numberAxes() {
-    for (Operation *op : source.ops) {
-      for (Value result : op->getResults()) {
-        a.valueBase[result] = parent.size();
-        addAxes(result);
-      }
-      for (auto [i, operand] : llvm::enumerate(op->getOperands())) {
-        if (a.inside(operand))
-          continue;
-        a.useBase[{op, i}] = parent.size();
-        addAxes(operand);
-      }
-    }
-  }
-
-  // What an op says about its axes: one index runs along two of them (same), an operand is read at another
-  // index than the result's (skew), or an axis is not to collapse with its neighbours (pin).
-  unsigned resultId(Operation *op, unsigned axis) { return a.valueBase[op->getResult(0)] + axis; }
-  void same(Operation *op, unsigned operand, unsigned axis, unsigned to) {
-    unite(axisId(op, operand, axis), resultId(op, to));
-  }
-  void skew(Operation *op, unsigned operand, unsigned axis) {
-    markIrregular(op, operand, axis);
-    pin(resultId(op, axis));
-  }
-  void sameOrSkew(bool isSame, Operation *op, unsigned operand, unsigned axis) {
-    isSame ? same(op, operand, axis, axis) : skew(op, operand, axis);
-  }
-  void allSame(Operation *op) {
-    for (unsigned operand = 0; operand < op->getNumOperands(); ++operand)
-      for (int64_t i = 0; i < rank(op->getOperand(operand)); ++i)
-        same(op, operand, i, i);
-  }
-  void relate(flow::BroadcastOp op) {
-    for (auto [i, to] : llvm::enumerate(op.getDims()))
-      if (flow::Extent::of(op.getX(), i) == flow::Extent::of(op.getY(), to))
-        same(op, 0, i, to);
-  }
-  void relate(flow::TransposeOp op) {
-    for (auto [i, from] : llvm::enumerate(op.getPerm()))
-      same(op, 0, from, i);
-  }
-  void relate(flow::ReshapeOp op) {
-    for (ReshapeSegment s : reshapeSegments(op.getX().getType(), op.getY().getType())) {
-      // Axes of extent 1 carry no index; what else is left of the segment decides.
-      SmallVector<unsigned> from, to;
-      for (unsigned i = s.fromFirst; i < s.fromLast; ++i)
-        if (!extents[axisId(op, 0, i)].isConstant(1))
-          from.push_back(i);
-      for (unsigned i = s.toFirst; i < s.toLast; ++i)
-        if (!extents[resultId(op, i)].isConstant(1))
-          to.push_back(i);
-      if (from.size() == 1 && to.size() == 1) {
-        same(op, 0, from[0], to[0]);
-        continue;
-      }
-      for (unsigned i : from)
-        markIrregular(op, 0, i);
-      for (unsigned i : to)
-        pin(resultId(op, i));
-    }
-  }
-  void relate(flow::SliceOp op) {
-    for (int64_t i = 0; i < rank(op.getX()); ++i) {
-      bool whole = op.getStarts()[i] == 0 && op.getStrides()[i] == 1;
-      sameOrSkew(whole && extents[axisId(op, 0, i)] == extents[resultId(op, i)], op, 0, i);
-    }
-  }
-  void relate(flow::PadOp op) {
-    for (int64_t i = 0; i < rank(op.getX()); ++i) {
-      bool whole = op.getLow()[i] == 0 && op.getInterior()[i] == 0;
-      sameOrSkew(whole && extents[axisId(op, 0, i)] == extents[resultId(op, i)], op, 0, i);
-    }
-  }
-  void relate(flow::ConcatOp op) {
-    for (unsigned operand = 0; operand < op->getNumOperands(); ++operand)
-      for (int64_t i = 0; i < rank(op->getOperand(operand)); ++i)
-        sameOrSkew(i != int64_t(op.getAxis()), op, operand, i);
-  }
-  void relate(flow::ReduceOp op) {
-    unsigned to = 0;
-    for (int64_t i = 0; i < rank(op.getX()); ++i)
-      if (!llvm::is_contained(op.getAxes(), i))
-        same(op, 0, i, to++);
-  }
-  void relate(flow::ArgmaxOp op) {
-    unsigned to = 0;
-    for (int64_t i = 0; i < rank(op.getX()); ++i)
-      i == int64_t(op.getAxis()) ? pin(axisId(op, 0, i)) : same(op, 0, i, to++);
-  }
-  void relate(flow::GatherOp op) {
-    int64_t leading = rank(op.getIndex());
-    for (int64_t i = 0; i < leading; ++i)
-      same(op, 1, i, i);
-    markIrregular(op, 0, 0);
-    for (int64_t i = 1; i < rank(op.getTable()); ++i)
-      same(op, 0, i, leading + i - 1);
-  }
-  void relate(flow::ScatterAddOp op) {
-    int64_t leading = rank(op.getIndex());
-    for (int64_t i = 0; i < leading; ++i)
-      unite(axisId(op, 0, i), axisId(op, 1, i));
-    pin(resultId(op, 0));
-    for (int64_t i = leading; i < rank(op.getRows()); ++i)
-      same(op, 1, i, i - leading + 1);
-  }
-  // Images and channels, then rows and pixels, then a window's own.
-  void relate(flow::WindowOp op) {
-    for (unsigned i : {0, 1, 2, 3})
-      sameOrSkew(i < 2, op, 0, i);
-    for (unsigned i : {4, 5})
-      pin(resultId(op, i));
-  }
-  void relate(flow::WindowSumOp op) {
-    for (unsigned i : {0, 1, 2, 3})
-      sameOrSkew(i < 2, op, 0, i);
-    for (unsigned i : {4, 5})
-      pin(axisId(op, 0, i));
-  }
-  void relate(flow::RandomOp op) {
-    for (int64_t i = 0; i < rank(op.getY()); ++i)
-      op.getIndex() ? same(op, 0, i, i) : pin(resultId(op, i));
-  }
-  void relate(flow::IotaOp op) { pin(resultId(op, op.getAxis())); }
-  LogicalResult relateAxes(Operation *op) {
-    return llvm::TypeSwitch<Operation *, LogicalResult>(op)
-        .Case<flow::BroadcastOp, flow::TransposeOp, flow::ReshapeOp, flow::SliceOp, flow::PadOp,
-              flow::ConcatOp, flow::ReduceOp, flow::ArgmaxOp, flow::GatherOp, flow::ScatterAddOp,
-              flow::WindowOp, flow::WindowSumOp, flow::RandomOp, flow::IotaOp>([&](auto known) {
-          relate(known);
-          return success();
-        })
-        .Default([&](Operation *other) {
-          if (auto reverse = dyn_cast<flow::ReverseGradientOp>(other))
-            for (int64_t i = 0; i < rank(reverse.getX()); ++i)
-              same(other, 0, i, i);
-          else if (other->hasTrait<flow::Elementwise>())
-            allSame(other);
-          else if (!isLoopOp(other))
-            return fail("'" + other->getName().getStringRef() + "' has an emitter of its own");
-          return success();
-        });
-  }
-
-  // Compact numbers, none for extents of 1.
-  void compactClasses() {
-    DenseMap<unsigned, unsigned> numbers;
-    a.classOfAxis.resize(parent.size());
-    for (unsigned id = 0; id < parent.size(); ++id) {
-      unsigned root = find(id);
-      if (extents[id].isConstant(1)) {
-        a.classOfAxis[id] = LoopAnalysis::none;
-        continue;
-      }
-      auto [slot, fresh] = numbers.try_emplace(root, numbers.size());
-      if (fresh) {
-        classExtent.push_back(extents[root]);
-        classPinned.push_back(pinned[root]);
-        classIrregular.push_back(irregular[root]);
-      }
-      a.classOfAxis[id] = slot->second;
-    }
-  }
-
-  LogicalResult classes() {
-    for (Operation *op : source.ops)
-      a.members.insert(op);
-    numberAxes();
-    for (Operation *op : source.ops)
-      if (failed(relateAxes(op)))
-        return failure();
-    if (mismatch)
-      return fail("an axis would carry two extents");
-    compactClasses();
-    // A value with one class on two axes would need two indices for one loop.
-    auto distinct = [&](unsigned base, int64_t rank) {
-      llvm::SmallDenseSet<unsigned> seen;
-      for (int64_t i = 0; i < rank; ++i)
-        if (unsigned c = a.classOfAxis[base + i]; c != LoopAnalysis::none && !seen.insert(c).second)
-          return false;
-      return true;
-    };
-    for (Operation *op : source.ops)
-      for (Value result : op->getResults())
-        if (!distinct(a.valueBase[result], rank(result)))
-          return fail("one index would run along two axes of a value");
-    return success();
-  }
 
   // --- 2. stages
   SmallVector<unsigned> classesOf(Value value) {
@@ -388,7 +149,7 @@ private:
         continue;
       }
       for (Operation *user : reached[i].getUsers())
-        if (a.members.contains(user) && user->getNumResults())
+        if (a.inside(user) && user->getNumResults())
           reached.insert(user->getResult(0));
     }
     return found;
@@ -427,7 +188,7 @@ private:
     auto bytes = [&](ArrayRef<unsigned> all) {
       int64_t product = 4;
       for (unsigned c : all) {
-        std::optional<int64_t> extent = classExtent[c].constantValue();
+        std::optional<int64_t> extent = a.classes.all()[c].extent.constantValue();
         if (!extent || *extent > savedBytes)
           return int64_t(savedBytes) + 1;
         product *= *extent;
@@ -500,7 +261,7 @@ private:
       first = false;
     }
     for (unsigned c : SmallVector<unsigned>(common.begin(), common.end()))
-      if (classIrregular[c])
+      if (a.classes.all()[c].irregular)
         common.erase(c);
     return common;
   }
@@ -584,7 +345,7 @@ private:
     // Two neighbours collapse where every tensor has both, side by side, or neither, and every stage treats
     // them alike.
     auto together = [&](unsigned x, unsigned y) {
-      if (classPinned[x] || classPinned[y])
+      if (a.classes.all()[x].pinned || a.classes.all()[y].pinned)
         return false;
       if (shared.contains(x) != shared.contains(y))
         return false;
@@ -601,13 +362,13 @@ private:
           return false;
       return true;
     };
-    a.dimOfClass.assign(classExtent.size(), LoopAnalysis::none);
+    a.dimOfClass.assign(a.classes.all().size(), LoopAnalysis::none);
     for (unsigned c : order) {
       if (!a.dims.empty() && together(a.dims.back().classes.back(), c)) {
         a.dims.back().classes.push_back(c);
-        a.dims.back().extent = a.dims.back().extent * classExtent[c];
+        a.dims.back().extent = a.dims.back().extent * a.classes.all()[c].extent;
       } else {
-        a.dims.push_back({{c}, classExtent[c]});
+        a.dims.push_back({{c}, a.classes.all()[c].extent});
       }
       a.dimOfClass[c] = a.dims.size() - 1;
     }
@@ -877,10 +638,6 @@ private:
   LoopAnalysis a;
   std::vector<Reads> all; // by stage
   std::string why;
-  bool mismatch = false;
-  SmallVector<unsigned> parent;
-  SmallVector<flow::Extent> extents, classExtent;
-  SmallVector<bool> pinned, irregular, classPinned, classIrregular;
   llvm::SmallDenseSet<unsigned> shared;
 };
 

@@ -8,6 +8,7 @@
 #include "dialects/flow/Flow.h"
 #include "passes/cpu/CpuTarget.h"
 #include "passes/cpu/KernelEmitter.h"
+#include "passes/cpu/LoopClasses.h"
 #include "llvm/ADT/DenseMap.h"
 #include "llvm/ADT/SetVector.h"
 #include <optional>
@@ -46,24 +47,24 @@ struct LoopNest {
 
 class LoopAnalysis {
 public:
-  static constexpr unsigned none = ~0u;
+  static constexpr unsigned none = LoopClasses::none;
 
   // Nothing where the set cannot be one kernel; `reason` then says why.
   static std::optional<LoopAnalysis> run(const LoopSource &source, const CpuTarget &target,
                                          std::string *reason = nullptr);
 
-  // The class of an operand's or a value's axis; `none` for an axis of extent 1.
-  unsigned classOf(mlir::Value value, unsigned axis) const;
-  unsigned classOf(mlir::Operation *user, unsigned operand, unsigned axis) const;
-  bool inside(mlir::Value value) const {
-    return value.getDefiningOp() && members.contains(value.getDefiningOp());
+  unsigned classOf(mlir::Value value, unsigned axis) const { return classes.classOf(value, axis); }
+  unsigned classOf(mlir::Operation *user, unsigned operand, unsigned axis) const {
+    return classes.classOf(user, operand, axis);
   }
+  bool inside(mlir::Operation *op) const { return classes.inside(op); }
+  bool inside(mlir::Value value) const { return classes.inside(value); }
   const LoopStage *stageOf(mlir::Value value) const {
     auto found = stageIndex.find(value);
     return found == stageIndex.end() ? nullptr : &stages[found->second];
   }
 
-  llvm::DenseSet<mlir::Operation *> members;
+  LoopClasses classes;
   llvm::SmallVector<LoopDim> dims;        // in loop order, outermost first
   llvm::SmallVector<unsigned> dimOfClass; // `none` for classes that are no loop
   std::vector<LoopStage> stages;
@@ -79,9 +80,6 @@ public:
 
 private:
   friend class LoopAnalyzer;
-  llvm::DenseMap<mlir::Value, unsigned> valueBase;
-  llvm::DenseMap<std::pair<mlir::Operation *, unsigned>, unsigned> useBase;
-  llvm::SmallVector<unsigned> classOfAxis; // by base + axis
   llvm::DenseMap<mlir::Value, unsigned> stageIndex;
 };
 

@@ -1,0 +1,41 @@
+// Which axes of a set of ops always carry the same index: they are one class, and one loop runs over all of
+// them. Every op says which of its operands' axes go with which of its result's; what is read at another
+// index (a slice, a gather, a window) keeps its axis apart.
+#pragma once
+#include "dialects/flow/Flow.h"
+#include "llvm/ADT/DenseMap.h"
+#include "llvm/ADT/DenseSet.h"
+
+namespace moe::cpu {
+
+struct LoopClass {
+  flow::Extent extent;
+  bool pinned;    // does not collapse with its neighbours
+  bool irregular; // a value of the set is read along it at another index than its own loop's
+};
+
+class LoopClasses {
+public:
+  static constexpr unsigned none = ~0u;
+
+  // Fails where the ops cannot be one kernel; `why` then says it.
+  mlir::LogicalResult find(llvm::ArrayRef<mlir::Operation *> ops, std::string &why);
+
+  llvm::ArrayRef<LoopClass> all() const { return classes; }
+  // The class of an operand's or a value's axis; `none` for an axis of extent 1.
+  unsigned classOf(mlir::Value value, unsigned axis) const;
+  unsigned classOf(mlir::Operation *user, unsigned operand, unsigned axis) const;
+  bool inside(mlir::Operation *op) const { return op && members.contains(op); }
+  bool inside(mlir::Value value) const { return inside(value.getDefiningOp()); }
+
+private:
+  friend class LoopClassFinder;
+  llvm::DenseSet<mlir::Operation *> members;
+  std::vector<LoopClass> classes;
+  // Axes are numbered: those of a value of the set, and those of each use of a value from outside.
+  llvm::DenseMap<mlir::Value, unsigned> valueBase;
+  llvm::DenseMap<std::pair<mlir::Operation *, unsigned>, unsigned> useBase;
+  llvm::SmallVector<unsigned> classOfAxis; // by base + axis
+};
+
+} // namespace moe::cpu
