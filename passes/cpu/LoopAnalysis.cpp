@@ -276,38 +276,46 @@ private:
       return SmallVector<int64_t>(layout.begin(), layout.end());
     return llvm::to_vector(llvm::seq<int64_t>(0, rank));
   }
-  LogicalResult findDims() {
+  // What is read and written in memory: each tensor's classes in the order of memory, and its size.
+  std::vector<Tensor> boundaryTensors() {
     std::vector<Tensor> tensors;
-    for (Value output : source.outputs) {
-      Tensor tensor{{}, estimate(flow::elementsOf(output.getType()))};
-      for (int64_t axis : orderOf(source.layout(output), rank(output)))
-        if (unsigned c = a.classOf(output, axis); c != LoopAnalysis::none)
+    auto add = [&](Value value, llvm::function_ref<unsigned(int64_t)> classOf) {
+      Tensor tensor{{}, estimate(flow::elementsOf(value.getType()))};
+      for (int64_t axis : orderOf(source.layout(value), rank(value)))
+        if (unsigned c = classOf(axis); c != LoopAnalysis::none)
           tensor.classes.push_back(c);
       tensors.push_back(tensor);
-    }
-    for (Operation *op : source.ops) {
-      for (auto [i, operand] : llvm::enumerate(op->getOperands())) {
-        if (a.inside(operand))
-          continue;
-        Tensor tensor{{}, estimate(flow::elementsOf(operand.getType()))};
-        for (int64_t axis : orderOf(source.layout(operand), rank(operand)))
-          if (unsigned c = a.classOf(op, i, axis); c != LoopAnalysis::none)
-            tensor.classes.push_back(c);
-        tensors.push_back(tensor);
-      }
-    }
-    // Classes that are loops, in the order of the largest tensor that has them.
-    llvm::SmallSetVector<unsigned, 8> loops;
-    std::vector<std::pair<SmallVector<unsigned>, SmallVector<unsigned>>> spaces;
+    };
+    for (Value output : source.outputs)
+      add(output, [&](int64_t axis) { return a.classOf(output, axis); });
+    for (Operation *op : source.ops)
+      for (unsigned i = 0; i < op->getNumOperands(); ++i)
+        if (!a.inside(op->getOperand(i)))
+          add(op->getOperand(i), [&](int64_t axis) { return a.classOf(op, i, axis); });
+    return tensors;
+  }
+
+  // A stage's classes.
+  struct Space {
+    SmallVector<unsigned> parallel, reduced;
+  };
+  std::vector<Space> spacesOfStages() {
+    std::vector<Space> spaces;
     for (LoopStage &stage : a.stages) {
-      SmallVector<unsigned> parallel = classesOf(stage.value), reduced;
+      Space space{classesOf(stage.value), {}};
       if (stage.reduces)
-        reduced = reducedClasses(stage.value.getDefiningOp());
-      for (unsigned c : parallel)
-        loops.insert(c);
-      for (unsigned c : reduced)
-        loops.insert(c);
-      spaces.push_back({parallel, reduced});
+        space.reduced = reducedClasses(stage.value.getDefiningOp());
+      spaces.push_back(space);
+    }
+    return spaces;
+  }
+
+  // Classes that are loops, in the order of the largest tensor that has them.
+  SmallVector<unsigned> orderOfLoops(std::vector<Tensor> &tensors, ArrayRef<Space> spaces) {
+    llvm::SmallSetVector<unsigned, 8> loops;
+    for (const Space &space : spaces) {
+      loops.insert_range(space.parallel);
+      loops.insert_range(space.reduced);
     }
     std::vector<Tensor *> bySize;
     for (Tensor &tensor : tensors)
@@ -339,36 +347,42 @@ private:
     };
     for (Tensor *tensor : bySize)
       place(tensor->classes);
-    for (auto &[parallel, reduced] : spaces)
-      place(parallel), place(reduced);
+    for (const Space &space : spaces)
+      place(space.parallel), place(space.reduced);
+    return order;
+  }
 
-    // Two neighbours collapse where every tensor has both, side by side, or neither, and every stage treats
-    // them alike.
-    auto together = [&](unsigned x, unsigned y) {
-      if (a.classes.all()[x].pinned || a.classes.all()[y].pinned)
+  // Two neighbours collapse where every tensor has both, side by side, or neither, and every stage treats
+  // them alike.
+  bool collapse(unsigned x, unsigned y, ArrayRef<Tensor> tensors, ArrayRef<Space> spaces) {
+    if (a.classes.all()[x].pinned || a.classes.all()[y].pinned)
+      return false;
+    if (shared.contains(x) != shared.contains(y))
+      return false;
+    for (const Tensor &tensor : tensors) {
+      auto ix = llvm::find(tensor.classes, x), iy = llvm::find(tensor.classes, y);
+      if ((ix == tensor.classes.end()) != (iy == tensor.classes.end()))
         return false;
-      if (shared.contains(x) != shared.contains(y))
+      if (ix != tensor.classes.end() && ix + 1 != iy)
         return false;
-      for (Tensor &tensor : tensors) {
-        auto ix = llvm::find(tensor.classes, x), iy = llvm::find(tensor.classes, y);
-        if ((ix == tensor.classes.end()) != (iy == tensor.classes.end()))
-          return false;
-        if (ix != tensor.classes.end() && ix + 1 != iy)
-          return false;
-      }
-      for (auto &[parallel, reduced] : spaces)
-        if (llvm::is_contained(parallel, x) != llvm::is_contained(parallel, y) ||
-            llvm::is_contained(reduced, x) != llvm::is_contained(reduced, y))
-          return false;
-      return true;
-    };
+    }
+    return llvm::all_of(spaces, [&](const Space &space) {
+      return llvm::is_contained(space.parallel, x) == llvm::is_contained(space.parallel, y) &&
+             llvm::is_contained(space.reduced, x) == llvm::is_contained(space.reduced, y);
+    });
+  }
+
+  LogicalResult findDims() {
+    std::vector<Tensor> tensors = boundaryTensors();
+    const std::vector<Space> spaces = spacesOfStages();
     a.dimOfClass.assign(a.classes.all().size(), LoopAnalysis::none);
-    for (unsigned c : order) {
-      if (!a.dims.empty() && together(a.dims.back().classes.back(), c)) {
+    for (unsigned c : orderOfLoops(tensors, spaces)) {
+      const flow::Extent &extent = a.classes.all()[c].extent;
+      if (!a.dims.empty() && collapse(a.dims.back().classes.back(), c, tensors, spaces)) {
         a.dims.back().classes.push_back(c);
-        a.dims.back().extent = a.dims.back().extent * a.classes.all()[c].extent;
+        a.dims.back().extent = a.dims.back().extent * extent;
       } else {
-        a.dims.push_back({{c}, a.classes.all()[c].extent});
+        a.dims.push_back({{c}, extent});
       }
       a.dimOfClass[c] = a.dims.size() - 1;
     }
@@ -381,8 +395,8 @@ private:
       return found;
     };
     for (auto [stage, space] : llvm::zip(a.stages, spaces)) {
-      stage.dims = dimsOf(space.first);
-      stage.reduced = dimsOf(space.second);
+      stage.dims = dimsOf(space.parallel);
+      stage.reduced = dimsOf(space.reduced);
     }
     return success();
   }
