@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests need, builds, and runs every test. Ends with ctest's summary.
-# Options after -- go to ctest: test/run.sh -- -R language
+# Options after -- go to ctest: test/run.sh -- -R compiler-tests
 set -euo pipefail
 cd "$(dirname "$0")/.."
 .ci/install.sh test

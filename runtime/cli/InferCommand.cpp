@@ -13,6 +13,7 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <numeric>
 
 namespace moert {
@@ -48,9 +49,28 @@ Result<NpyArray> fromPng(const std::string &path, const std::vector<int64_t> &sh
   array.bytes.resize(image.pixels.size() * sizeof(float));
   float *out = reinterpret_cast<float *>(array.bytes.data());
   size_t pixels = size_t(image.height) * size_t(image.width);
+  float white = float(image.white);
   for (size_t i = 0; i < image.pixels.size(); ++i)
-    out[i % size_t(image.channels) * pixels + i / size_t(image.channels)] = float(image.pixels[i]) / 255.0f;
+    out[i % size_t(image.channels) * pixels + i / size_t(image.channels)] = float(image.pixels[i]) / white;
   return array;
+}
+
+bool startsWith(const std::string &path, std::string_view magic) {
+  std::string start(magic.size(), '\0');
+  std::ifstream file(path, std::ios::binary);
+  return file.read(start.data(), std::streamsize(start.size())) && start == magic;
+}
+
+// What the file is, by its first bytes, whatever it is called; what has neither's is told by its name.
+Result<NpyArray> readInput(const std::string &path, const std::vector<int64_t> &shape) {
+  std::error_code ignored;
+  bool file = std::filesystem::is_regular_file(path, ignored); // no other is read
+  if (path.ends_with(".png") || (file && startsWith(path, "\x89PNG")))
+    return fromPng(path, shape);
+  if (file && shape.size() == 4 && !path.ends_with(".npy") && !startsWith(path, "\x93NUMPY"))
+    return invalidInput(path,
+                        ": expected a PNG image or a .npy file, found another format; convert it to one");
+  return readNpy(path);
 }
 
 // Checks everything but the number of rows, which the file decides.
@@ -64,15 +84,18 @@ Status checkInput(const NamedFile &input, const fb::Port &port, NpyArray &array,
     return invalidInput(input.path, ": expected ", elementName(port.type()), " for input '", input.name,
                         "', found ", elementName(array.type), cast, pixels && *cast ? " / 255" : "");
   }
+  std::vector<int64_t> found = array.shape;
   if (array.shape.size() + 1 == shape.size())
     array.shape.insert(array.shape.begin(), 1);
   bool same = array.shape.size() == shape.size() && !array.shape.empty() &&
               std::equal(shape.begin() + 1, shape.end(), array.shape.begin() + 1);
-  if (!same)
+  if (!same) {
+    bool rows = found.size() == shape.size() && !found.empty();
     return invalidInput(input.path, ": expected ",
                         shapeText(std::span(shape).subspan(std::min<size_t>(1, shape.size()))),
-                        " a row for input '", input.name, "', found ",
-                        shapeText(std::span(array.shape).subspan(std::min<size_t>(1, array.shape.size()))));
+                        " a row for input '", input.name, "', found ", rows ? "" : "an array of ",
+                        shapeText(std::span(found).subspan(rows ? 1 : 0)));
+  }
   if (array.shape[0] == 0)
     return invalidInput(input.path, ": expected at least one row, found none");
   return okStatus();
@@ -145,8 +168,7 @@ Status inferCommand(const InferOptions &options) {
     const fb::Port *declared = entry->inputs()->Get(
         uint32_t(std::find(inputNames.begin(), inputNames.end(), input.name) - inputNames.begin()));
     MOERT_ASSIGN(std::vector<int64_t> shape, program->shape(*declared, {1, 1}));
-    bool png = input.path.size() > 4 && input.path.ends_with(".png");
-    MOERT_ASSIGN(NpyArray array, png ? fromPng(input.path, shape) : readNpy(input.path));
+    MOERT_ASSIGN(NpyArray array, readInput(input.path, shape));
     MOERT_TRY(checkInput(input, *declared, array, shape));
     if (!inputs.empty() && inputs[0].second.shape[0] != array.shape[0])
       return invalidInput(input.path, ": expected ", inputs[0].second.shape[0], " rows as in ",

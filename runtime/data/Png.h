@@ -12,10 +12,13 @@ namespace moert {
 struct PngImage {
   int channels = 0; // 1 grey, 3 colour
   int height = 0, width = 0;
-  std::vector<uint8_t> pixels; // [row][column][channel]
+  int white = 255;              // the largest sample: 65535 in files of 16 bits
+  std::vector<uint16_t> pixels; // [row][column][channel], from 0 to `white`
 };
 
-/// invalid_input: missing, no PNG, damaged, larger than 16384 a side, or with transparency.
+/// The samples as the file has them: whatever it says of gamma and colour spaces is left out, as Pillow does,
+/// since training takes stored values. Grey of 1, 2 and 4 bits is spread over 0 to 255, palettes give their
+/// colours. invalid_input: missing, no PNG, damaged, larger than 16384 a side, or with transparency.
 Result<PngImage> readPng(const std::string &path);
 
 } // namespace moert

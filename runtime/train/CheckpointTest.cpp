@@ -3,7 +3,6 @@
 #include "runtime/train/Checkpoint.h"
 #include "runtime/base/Files.h"
 #include "runtime/data/Npy.h"
-#include "runtime/data/Png.h"
 #include "runtime/data/TestSet.h"
 #include "runtime/train/Safetensors.h"
 #include "test/support/TestProgram.h"
@@ -11,7 +10,6 @@
 #include <csignal>
 #include <cstring>
 #include <gtest/gtest.h>
-#include <png.h>
 #include <sys/resource.h>
 
 using namespace moert;
@@ -228,37 +226,4 @@ TEST(Npy, ReadsBackAndRefuses) {
   fortran.replace(fortran.find("False"), 5, "True ");
   std::ofstream(folder.file("y"), std::ios::binary).write(fortran.data(), long(fortran.size()));
   EXPECT_NE(readNpy(folder.file("y")).status().message().find("C order"), std::string::npos);
-}
-
-TEST(Png, ReadsGreyAndColourAndRefusesTheRest) {
-  TestFolder folder;
-  auto write = [&](uint32_t format, int channels) {
-    png_image image{};
-    image.version = PNG_IMAGE_VERSION;
-    image.width = 3;
-    image.height = 2;
-    image.format = format;
-    std::vector<uint8_t> pixels(size_t(6 * channels));
-    for (size_t i = 0; i < pixels.size(); ++i)
-      pixels[i] = uint8_t(10 * i + 1);
-    EXPECT_TRUE(png_image_write_to_file(&image, folder.file("x.png").c_str(), 0, pixels.data(), 0, nullptr));
-    return pixels;
-  };
-  for (int channels : {1, 3}) {
-    auto pixels = write(channels == 1 ? PNG_FORMAT_GRAY : PNG_FORMAT_RGB, channels);
-    auto image = readPng(folder.file("x.png"));
-    ASSERT_TRUE(image.ok()) << image.status().message();
-    EXPECT_EQ(image->channels, channels);
-    EXPECT_EQ(image->height, 2);
-    EXPECT_EQ(image->width, 3);
-    EXPECT_EQ(image->pixels, pixels);
-    std::string whole = *readText(folder.file("x.png"));
-    for (size_t n = 0; n + 12 < whole.size(); ++n) { // the last chunk is an empty end mark
-      std::ofstream(folder.file("y.png"), std::ios::binary).write(whole.data(), long(n));
-      EXPECT_FALSE(readPng(folder.file("y.png")).ok()) << n;
-    }
-  }
-  write(PNG_FORMAT_RGBA, 4);
-  EXPECT_NE(readPng(folder.file("x.png")).status().message().find("alpha"), std::string::npos);
-  EXPECT_NE(readPng(folder.file("none.png")).status().message().find("No such file"), std::string::npos);
 }

@@ -52,11 +52,11 @@ def make_set(folder, classes=CLASSES):
     return folder
 
 
-def png(path, pixels, width, channels=1):
-    stride = width * channels
+def png(path, pixels, width, channels=1, depth=8, more=()):
+    stride = width * channels * depth // 8
     raw = b"".join(b"\0" + pixels[i:i + stride] for i in range(0, len(pixels), stride))
-    chunks = ((b"IHDR", struct.pack(">IIBBBBB", width, len(pixels) // stride, 8, 0 if channels == 1 else 2, 0, 0, 0)),
-              (b"IDAT", zlib.compress(raw)), (b"IEND", b""))
+    chunks = ((b"IHDR", struct.pack(">IIBBBBB", width, len(pixels) // stride, depth, 0 if channels == 1 else 2, 0, 0, 0)),
+              *more, (b"IDAT", zlib.compress(raw)), (b"IEND", b""))
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(d)) + n + d + struct.pack(">I", zlib.crc32(n + d)) for n, d in chunks))
 
@@ -399,8 +399,12 @@ class Runs:
         done = self.run([self.moert, "infer", self.program, "--checkpoint", best, "--input", f"image=@{self.folder}/seven.npy", "--output",
                          f"logits=@{self.folder}/z.npy"])
         assert done.returncode == 0 and (self.folder / "z.npy").read_bytes() == output.read_bytes(), done
-
         assert not done.stderr, done
+        # So do 16 bits, for p * 257 / 65535 is p / 255, and what a file says of gamma changes nothing.
+        png(self.folder / "deep.png", bytes(b for p in pixels for b in (p, p)), SIZE, depth=16, more=[(b"gAMA", struct.pack(">I", 45455))])
+        done = self.run([self.moert, "infer", self.program, "--checkpoint", best, "--input", f"image=@{self.folder}/deep.png", "--output",
+                         f"logits=@{self.folder}/z.npy"])
+        assert done.returncode == 0 and (self.folder / "z.npy").read_bytes() == output.read_bytes(), done
         # Results in a folder that is made; pixels that training never saw are read, with a word.
         wild = self.npy("wild.npy", "<f4", (1, SIZE, SIZE), b"".join(struct.pack("<f", p) for p in pixels))
         done = self.run([self.moert, "infer", self.program, "--checkpoint", best, "--input", f"image=@{wild}", "--output-folder",
@@ -444,6 +448,11 @@ class Runs:
         png(self.folder / "colour.png", bytes(3 * SIZE * SIZE), SIZE, 3)
         self.refused([*infer, f"image=@{self.folder}/small.png"], 1, f"expected 1 x {SIZE} x {SIZE}", "found 1 x 10 x 10")
         self.refused([*infer, f"image=@{self.folder}/colour.png"], 1, "expected an image of 1 channels, found 3")
+        plain = self.npy("plain.npy", "<f4", (SIZE, SIZE), bytes(4 * SIZE * SIZE))
+        self.refused([*infer, f"image=@{plain}"], 1, f"expected 1 x {SIZE} x {SIZE} a row for input 'image', found an array of {SIZE} x {SIZE}\n")
+        (self.folder / "boot.jpg").write_bytes(b"\xff\xd8\xff\xe0 and so on, for some bytes")
+        self.refused([*infer, f"image=@{self.folder}/boot.jpg"], 1, "boot.jpg: expected a PNG image or a .npy file, found another format")
+        self.refused([*infer, f"image=@{self.folder}/none.jpg"], 1, "none.jpg: cannot open: No such file")
         self.refused([*infer, f"imgae=@{self.folder}/small.png"], 1, "did you mean 'image'")
         self.refused([*infer, f"label=@{self.folder}/small.png"], 1, "entry 'main' has no input 'label'; known: image")
         self.refused([*infer, "image=small.png"], 2, "name=@file")
