@@ -1,4 +1,4 @@
-// Element counts inside a loop kernel that no buffer has: of a broadcast that is reshaped and summed at once,
+// Element counts inside a loop kernel that no buffer has: of axes of a broadcast that a reshape joins,
 // of random numbers that are used where they are drawn. One index runs through such a tensor, in the kernel's
 // 32-bit lanes, so the loader has to see its size when a batch is bound, though nothing in memory has it.
 #pragma once

@@ -4,6 +4,7 @@
 #include "passes/cpu/LoopValues.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "passes/cpu/LoopRandom.h"
@@ -147,6 +148,43 @@ Value LoopValues::get(Value value, ArrayRef<Index> index, Mask mask) {
   return memo[key] = result;
 }
 
+/// A size that is only a number, such as a mean's divisor: made of its symbols, since what is a launch scalar
+/// has to be a tensor's size. In f64, where no product of sizes overflows. The batch itself is an input's
+/// size.
+static Value sizeAsNumber(KernelBuilder &k, flow::Extent size) {
+  OpBuilder &b = k.builder();
+  Location loc = k.loc();
+  if (size.constantValue() || size == flow::Extent::batch(b.getContext()))
+    return arith::SIToFPOp::create(b, loc, b.getF32Type(), k.extent(plan::fromExtent(size)));
+  Type f64 = b.getF64Type();
+  SmallVector<Value> stack;
+  for (flow::Extent::Step step : size.postfix()) {
+    using Code = flow::Extent::Code;
+    if (step.code == Code::constant) {
+      stack.push_back(arith::ConstantOp::create(b, loc, b.getF64FloatAttr(double(step.value))));
+      continue;
+    }
+    if (step.code == Code::symbol) {
+      flow::Extent symbol = flow::Extent::symbol(b.getContext(), flow::Symbol(step.value));
+      stack.push_back(arith::SIToFPOp::create(b, loc, f64, k.extent(plan::fromExtent(symbol))));
+      continue;
+    }
+    Value right = stack.pop_back_val(), left = stack.pop_back_val();
+    if (step.code == Code::add)
+      left = arith::AddFOp::create(b, loc, left, right);
+    else if (step.code == Code::sub)
+      left = arith::SubFOp::create(b, loc, left, right);
+    else if (step.code == Code::mul)
+      left = arith::MulFOp::create(b, loc, left, right);
+    else if (step.code == Code::floordiv)
+      left = math::FloorOp::create(b, loc, arith::DivFOp::create(b, loc, left, right));
+    else
+      left = math::CeilOp::create(b, loc, arith::DivFOp::create(b, loc, left, right));
+    stack.push_back(left);
+  }
+  return arith::TruncFOp::create(b, loc, b.getF32Type(), stack.back());
+}
+
 Value LoopValues::compute(Value value, ArrayRef<Index> index, Mask mask) {
   OpBuilder &b = k.builder();
   Operation *op = value.getDefiningOp();
@@ -156,7 +194,7 @@ Value LoopValues::compute(Value value, ArrayRef<Index> index, Mask mask) {
   if (auto o = dyn_cast<flow::ScalarOp>(op))
     return m.splat(k.number(plan::ArgAttr::get(b.getContext(), plan::ArgKind::scalar_f32, o.getKeyAttr())));
   if (auto o = dyn_cast<flow::ExtentOp>(op))
-    return m.splat(arith::SIToFPOp::create(b, k.loc(), b.getF32Type(), extent(o.getExtent().getExtent())));
+    return m.splat(sizeAsNumber(k, o.getExtent().getExtent()));
   if (auto o = dyn_cast<flow::IotaOp>(op)) {
     Value at = m.vector(index[o.getAxis()]);
     return result.getElementType().isF32()

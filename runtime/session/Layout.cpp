@@ -29,8 +29,11 @@ private:
   Status ports(const flatbuffers::Vector<flatbuffers::Offset<fb::Port>> &ports, std::vector<uint64_t> &bytes,
                std::vector<int64_t> &elements);
   Status buffers();
-  /// "; use at least 1 x 5": the nearest batch of as many domains where every size is in its bounds.
-  std::string advice() const;
+  /// "; use at least 1 x 5": the nearest batch of as many domains where the refused size, which is to be at
+  /// most `most`, and all others are in their bounds; none where there is no such batch.
+  std::string advice(uint32_t refused, int64_t most) const;
+  /// How the sizes fit at a batch: -1 where one is too small, 1 where one is too large or none, else 0.
+  int misfit(Binding binding, uint32_t refused, int64_t most) const;
   Status launch(const fb::Launch &launch, uint32_t number);
   Status packTemporaries();
 
@@ -70,12 +73,13 @@ Result<int64_t> Binder::size(uint32_t expr, const std::string &where, int64_t mo
   std::string place = concat("entry '", entry_.name()->string_view(), "', ", where);
   std::optional<int64_t> found = calculate(*program_.table().exprs()->Get(expr), binding_);
   if (!found)
-    return broken("B01", place, ": a size overflows or divides by zero", at(), advice());
+    return broken("B01", place, ": a size overflows or divides by zero", at(), advice(expr, most));
   if (*found < 1)
     return broken(*found ? "B01" : "B07", place, ": expected sizes of at least 1, found ", *found, at(),
-                  advice());
+                  advice(expr, most));
   if (*found > most)
-    return broken("B06", place, ": expected at most ", most, " elements, found ", *found, at(), advice());
+    return broken("B06", place, ": expected at most ", most, " elements, found ", *found, at(),
+                  advice(expr, most));
   return *found;
 }
 
@@ -115,43 +119,53 @@ Status Binder::ports(const flatbuffers::Vector<flatbuffers::Offset<fb::Port>> &p
   return {};
 }
 
-std::string Binder::advice() const {
-  std::vector<uint32_t> sizes;
+int Binder::misfit(Binding binding, uint32_t refused, int64_t most) const {
+  int result = 0;
+  auto fits = [&](uint32_t expr, int64_t largest) {
+    auto size = calculate(*program_.table().exprs()->Get(expr), binding);
+    result = size && *size < 1 ? -1 : result;
+    return size && *size <= largest;
+  };
+  if (!fits(refused, most))
+    return 1;
   for (const fb::Buffer *buffer : *plan_.buffers())
-    sizes.push_back(buffer->extent());
+    if (!fits(buffer->extent(), kMaxElements))
+      return 1;
   for (const auto *launches : {plan_.prepare(), plan_.step()})
     for (const fb::Launch *launch : *launches)
       for (const fb::Arg *arg : *launch->scalars())
-        if (arg->kind() == fb::ArgKind::extent)
-          sizes.push_back(uint32_t(arg->value()));
-  // -1: a size is too small, 1: too large or none. Sizes grow with the rows.
-  auto misfit = [&](int64_t rows) {
-    int result = 0;
-    for (uint32_t expr : sizes) {
-      auto size = calculate(*program_.table().exprs()->Get(expr), {binding_.domains, rows});
-      if (!size || *size > kMaxElements)
-        return 1;
-      result = *size < 1 ? -1 : result;
-    }
-    return result;
-  };
+        if (arg->kind() == fb::ArgKind::extent && !fits(uint32_t(arg->value()), kMaxElements))
+          return 1;
+  return result;
+}
+
+// Sizes grow with the rows, and with the domains. Only a batch that was tried is advised.
+std::string Binder::advice(uint32_t refused, int64_t most) const {
+  auto fit = [&](int64_t domains, int64_t rows) { return misfit({domains, rows}, refused, most); };
   int64_t low = 0, high = binding_.rows;
-  if (misfit(high) < 0) {
-    for (low = high; misfit(high) < 0; low = high, high *= 2)
+  if (fit(binding_.domains, high) < 0) {
+    for (low = high; fit(binding_.domains, high) < 0; low = high, high *= 2)
       if (high > INT32_MAX)
         return "";
     while (high - low > 1) {
       int64_t middle = low + (high - low) / 2;
-      (misfit(middle) < 0 ? low : high) = middle;
+      (fit(binding_.domains, middle) < 0 ? low : high) = middle;
     }
-    return misfit(high) == 0 ? concat("; use at least ", binding_.domains, " x ", high) : "";
+    return fit(binding_.domains, high) ? "" : concat("; use at least ", binding_.domains, " x ", high);
   }
-  while (high - low > 1) {
-    int64_t middle = low + (high - low) / 2;
-    (misfit(middle) > 0 ? high : low) = middle;
-  }
-  return low && misfit(low) == 0 ? concat("; use at most ", binding_.domains, " x ", low)
-                                 : "; use fewer domains";
+  // The largest number that is not too large, from 0, which is not tried, to `end`, which is.
+  auto largest = [](int64_t end, auto misfit) {
+    int64_t last = 0;
+    while (end - last > 1) {
+      int64_t middle = last + (end - last) / 2;
+      (misfit(middle) > 0 ? end : last) = middle;
+    }
+    return last;
+  };
+  if (int64_t rows = largest(high, [&](int64_t rows) { return fit(binding_.domains, rows); }))
+    return fit(binding_.domains, rows) ? "" : concat("; use at most ", binding_.domains, " x ", rows);
+  int64_t domains = largest(binding_.domains, [&](int64_t domains) { return fit(domains, 1); });
+  return !domains || fit(domains, 1) ? "" : concat("; use at most ", domains, " x 1");
 }
 
 Status Binder::buffers() {

@@ -140,4 +140,123 @@ TEST(BindSizes, RandomNumbersThatAreNoBuffer) {
         {{33554431, ""}, {33554432, "use at most 1 x 33554431 [B06]"}}, 2);
 }
 
+// As many elements as above, but no index runs through them all: one axis of a segment on each side, or a
+// segment that is small.
+void checkInner(const std::string &from, const std::string &to, const std::string &fromAxes,
+                const std::string &toAxes) {
+  auto type = [](const std::string &shape, const std::string &axes) {
+    return "tensor<?x" + shape + "xf32, #flow.dims<[N, " + axes + "]>>";
+  };
+  std::string rest = "1", every = "0, 1";
+  for (size_t i = 2; i <= size_t(llvm::count(fromAxes, ',')) + 1; ++i)
+    rest += ", " + std::to_string(i);
+  for (size_t i = 2; i <= size_t(llvm::count(toAxes, ',')) + 1; ++i)
+    every += ", " + std::to_string(i);
+  std::string a = type(from, fromAxes), b = type(to, toAxes), x = "tensor<?xf32, #flow.dims<[N]>>";
+  check("%x = flow.input \"x\" : " + x + "\n%w = flow.input \"w\" : tensor<" + from +
+            "xf32>\n%a = flow.broadcast %x to [0] : " + x + " -> " + a + "\n%b = flow.broadcast %w to [" +
+            rest + "] : tensor<" + from + "xf32> -> " + a + "\n%m = flow.mul %a, %b : " + a +
+            "\n%r = flow.reshape %m : " + a + " -> " + b + "\n%e = flow.abs %r : " + b +
+            "\n%y = flow.reduce sum %e over [" + every + "] : " + b +
+            " -> tensor<f32>\nflow.output \"y\" %y : tensor<f32>",
+        {{32767, ""}, {32768, ""}, {70000, ""}}, 3);
+}
+
+TEST(BindSizes, ReshapesWhoseSegmentsAreSmall) {
+  checkInner("65536", "1x65536", "65536", "1, 65536");
+  checkInner("4096x16", "4096x4x4", "4096, 16", "4096, 4, 4");
+  checkInner("4096x4x4", "4096x2x8", "4096, 4, 4", "4096, 2, 8");
+}
+
+// More rows than a test holds in memory are only bound; this many are run.
+TEST(BindSizes, ManyRowsThroughASmallSegment) {
+  auto module = parse(R"(
+    %x = flow.input "x" : tensor<?xf32, #flow.dims<[N]>>
+    %w = flow.input "w" : tensor<65536xf32>
+    %a = flow.broadcast %x to [0] : tensor<?xf32, #flow.dims<[N]>> -> tensor<?x65536xf32, #flow.dims<[N, 65536]>>
+    %b = flow.broadcast %w to [1] : tensor<65536xf32> -> tensor<?x65536xf32, #flow.dims<[N, 65536]>>
+    %m = flow.mul %a, %b : tensor<?x65536xf32, #flow.dims<[N, 65536]>>
+    %r = flow.reshape %m : tensor<?x65536xf32, #flow.dims<[N, 65536]>> -> tensor<?x1x65536xf32, #flow.dims<[N, 1, 65536]>>
+    %e = flow.abs %r : tensor<?x1x65536xf32, #flow.dims<[N, 1, 65536]>>
+    %y = flow.reduce sum %e over [0, 1, 2] : tensor<?x1x65536xf32, #flow.dims<[N, 1, 65536]>> -> tensor<f32>
+    flow.output "y" %y : tensor<f32>)");
+  constexpr int64_t rows = 33000;
+  flow::Bindings bindings;
+  bindings.setting.symbols = {1, rows, 1};
+  flow::Array x({rows}), w({65536});
+  llvm::fill(x.data, 1);
+  llvm::fill(w.data, 1);
+  x.data.back() = 1000;
+  bindings.inputs["x"] = x, bindings.inputs["w"] = w;
+  auto found = runCompiled(*module, "main", bindings);
+  ASSERT_TRUE(found);
+  EXPECT_NEAR(found->outputs.at("y").data[0], double(rows + 999) * 65536, 1e4);
+}
+
+TEST(BindSizes, ACountThatIsNoSize) {
+  check(R"(
+    %x = flow.input "x" : tensor<?xf32, #flow.dims<[N]>>
+    %s = flow.reduce sum %x over [0] : tensor<?xf32, #flow.dims<[N]>> -> tensor<f32>
+    %n = flow.extent N * 65536 : tensor<f32>
+    %y = flow.div %s, %n : tensor<f32>
+    flow.output "y" %y : tensor<f32>)",
+        {{32767, ""}, {32768, ""}}, 3);
+  for (int64_t rows : {7, 14})
+    check(R"(
+    %x = flow.input "x" : tensor<?xf32, #flow.dims<[N]>>
+    %s = flow.reduce sum %x over [0] : tensor<?xf32, #flow.dims<[N]>> -> tensor<f32>
+    %n = flow.extent (N - 1) * 3 - floor(N + 5, 4) + ceil(N * N, 3) : tensor<f32>
+    %y = flow.mul %s, %n : tensor<f32>
+    flow.output "y" %y : tensor<f32>)",
+          {{1, ""}, {100000, ""}}, rows);
+  check(R"(
+    %x = flow.input "x" : tensor<?xf32, #flow.dims<[N]>>
+    %s = flow.reduce sum %x over [0] : tensor<?xf32, #flow.dims<[N]>> -> tensor<f32>
+    %n = flow.extent N - 1 : tensor<f32>
+    %y = flow.mul %s, %n : tensor<f32>
+    flow.output "y" %y : tensor<f32>)",
+        {{2, ""}, {1, ""}}, 1);
+}
+
+// At one domain there is no smaller one, and no batch fits where one size is too small and another too large.
+TEST(BindSizes, NoAdviceThatDoesNotFit) {
+  auto refusal = [](const char *body, int64_t domains, int64_t rows) -> std::string {
+    auto module = parse(body);
+    auto program = compileProgram(*module, {});
+    if (!program)
+      return "not compiled";
+    auto bound = moert::memoryUse(*program, 0, "main", {domains, rows}, 1);
+    return bound.ok() ? "taken" : bound.status().message();
+  };
+  const char *large = R"(
+    %r = flow.random uniform 7 -> tensor<?x65536x65536xf32, #flow.dims<[N, 65536, 65536]>>
+    %y = flow.reduce sum %r over [1, 2] : tensor<?x65536x65536xf32, #flow.dims<[N, 65536, 65536]>> -> tensor<?xf32, #flow.dims<[N]>>
+    flow.output "y" %y : tensor<?xf32, #flow.dims<[N]>>)";
+  for (int64_t rows : {1, 7})
+    EXPECT_TRUE(StringRef(refusal(large, 1, rows)).ends_with("x " + std::to_string(rows) + " images [B06]"))
+        << refusal(large, 1, rows);
+  const char *neither = R"(
+    %x = flow.input "x" : tensor<?xf32, #flow.dims<[N]>>
+    %s = flow.slice %x from [4] by [1] : tensor<?xf32, #flow.dims<[N]>> -> tensor<?xf32, #flow.dims<[N - 4]>>
+    %w = flow.input "w" : tensor<1073741824xf32>
+    %y = flow.neg %s : tensor<?xf32, #flow.dims<[N - 4]>>
+    flow.output "y" %y : tensor<?xf32, #flow.dims<[N - 4]>>
+    %a = flow.broadcast %x to [0] : tensor<?xf32, #flow.dims<[N]>> -> tensor<?x1073741824xf32, #flow.dims<[N, 1073741824]>>
+    %b = flow.broadcast %w to [1] : tensor<1073741824xf32> -> tensor<?x1073741824xf32, #flow.dims<[N, 1073741824]>>
+    %m = flow.maximum %a, %b : tensor<?x1073741824xf32, #flow.dims<[N, 1073741824]>>
+    flow.output "m" %m : tensor<?x1073741824xf32, #flow.dims<[N, 1073741824]>>)";
+  for (int64_t rows : {3, 6}) {
+    std::string found = refusal(neither, 1, rows);
+    EXPECT_NE(found.find(" images ["), std::string::npos) << found;
+  }
+  const char *domains = R"(
+    %r = flow.random uniform 7 -> tensor<?x16777216xf32, #flow.dims<[B, 16777216]>>
+    %y = flow.reduce sum %r over [1] : tensor<?x16777216xf32, #flow.dims<[B, 16777216]>> -> tensor<?xf32, #flow.dims<[B]>>
+    flow.output "y" %y : tensor<?xf32, #flow.dims<[B]>>)";
+  EXPECT_NE(refusal(domains, 300, 2).find("; use at most 127 x 1 [B06]"), std::string::npos)
+      << refusal(domains, 300, 2);
+  EXPECT_NE(refusal(domains, 3, 64).find("; use at most 3 x 42 [B06]"), std::string::npos)
+      << refusal(domains, 3, 64);
+}
+
 } // namespace
