@@ -170,20 +170,20 @@ void moe::printPath(OpAsmPrinter &p, Operation *, StringAttr path, StringAttr mo
 ParseResult moe::parseWord(OpAsmParser &p, StringAttr &word) {
   StringRef text;
   // The next op is no word, though line breaks mean nothing: a word is not followed by `%` or `@`.
-  // Nor does it stand on the next line.
   const char *at = p.getCurrentLocation().getPointer();
   char after = *StringRef(at + peekWord(at).first.size()).ltrim(' ').data();
-  if (StringRef line = lineThatEnded(p); !line.empty())
+  bool other = after == '%' || after == '@';
+  if (StringRef line = other ? lineThatEnded(p) : lineCutShort(p); !line.empty())
     return reportAt(p, behind(line)) << "expected a word after '" << opOfLine(line)
                                      << "', found the end of the line";
-  if (after == '%' || after == '@' || failed(p.parseOptionalKeyword(&text)))
+  if (other || failed(p.parseOptionalKeyword(&text)))
     return reportAt(p, behind(written(p))) << "expected a word after '" << written(p) << "'";
   word = p.getBuilder().getStringAttr(text);
   return success();
 }
 
 OptionalParseResult moe::parseOptionalWord(OpAsmParser &p, StringAttr &word) {
-  StringRef text, line = lineThatEnded(p);
+  StringRef text, line = lineCutShort(p);
   if (failed(p.parseOptionalKeyword(&text)))
     return std::nullopt;
   if (!line.empty())

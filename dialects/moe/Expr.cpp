@@ -71,6 +71,12 @@ StringRef moe::lineThatEnded(AsmParser &p) {
   return line.trim().empty() ? lineBefore(p, line.begin()) : StringRef();
 }
 
+StringRef moe::lineCutShort(AsmParser &p) {
+  StringRef line = lineThatEnded(p);
+  bool open = !line.empty() && (llvm::isAlnum(line.back()) || line.back() == '_' || line.back() == '=');
+  return open ? line : StringRef();
+}
+
 StringRef moe::opOfLine(StringRef line) {
   StringRef text = line.trim();
   if (size_t equal = text.find(" = "); text.starts_with("%") && equal != StringRef::npos)
@@ -93,9 +99,8 @@ static ParseResult reportLineEnd(AsmParser &p, StringRef line) {
 /// What a word or '=' takes stands on its line: the next one's first word belongs to another op, though line
 /// breaks mean nothing to the parser.
 static ParseResult verifyLineGoesOn(AsmParser &p) {
-  StringRef line = lineThatEnded(p);
-  bool open = !line.empty() && (llvm::isAlnum(line.back()) || line.back() == '_' || line.back() == '=');
-  return open ? reportLineEnd(p, line) : success();
+  StringRef line = lineCutShort(p);
+  return line.empty() ? success() : reportLineEnd(p, line);
 }
 
 namespace {
@@ -262,7 +267,7 @@ Parsed ExprParser::primary() {
   StringRef name;
   if (*after == '%' || *after == '@' || failed(p.parseOptionalKeyword(&name))) {
     if (StringRef line = lineThatEnded(p); !line.empty())
-      return reportLineEnd(p, line), Parsed();
+      return void(reportLineEnd(p, line)), Parsed();
     return reportAt(p, loc) << "expected a size, a number, a layer or a list", Parsed();
   }
   if (*p.getCurrentLocation().getPointer() != '(')

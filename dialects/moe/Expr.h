@@ -29,6 +29,10 @@ llvm::StringRef lineBefore(mlir::AsmParser &parser, const char *start);
 /// own line; else empty.
 llvm::StringRef lineThatEnded(mlir::AsmParser &parser);
 
+/// That line where it ends in a word or '=', so that what it takes had to stand on it; else empty: behind a
+/// comma or a bracket an op may go on in the next line.
+llvm::StringRef lineCutShort(mlir::AsmParser &parser);
+
 /// A line without `%name = ` in front.
 llvm::StringRef opOfLine(llvm::StringRef line);
 

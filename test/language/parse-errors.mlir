@@ -279,6 +279,14 @@ moe.layer @A(%x) {
   yield %y
 }
 // -----
+// Behind a bracket an op goes on in the next line, and so its options are read.
+moe.layer @A(%x) {
+  // expected-error@+2 {{'route' has no option 'export'}}
+  %r = route @gate(%x)
+       linear, export = 3
+  yield %r
+}
+// -----
 moe.layer @A(%x) {
   // expected-error@+1 {{expected a word after 'chain @c(%x) [@B] ramp', found the end of the line}}
   %y = chain @c(%x) [@B] ramp

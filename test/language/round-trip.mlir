@@ -75,7 +75,9 @@ moe.layer @Owners<dim, @ffn, @open = @One, rate: number = 0.1>(%x) {
   // CHECK-NEXT:    %s = apply @s(%o) layer @One weights %v
   %s = apply @s(%o) layer @One weights %v
   // CHECK-NEXT:    %r = route @r(%s) distance, keys = %q, eps = 1e-6
-  %r = route @r(%s) distance, eps = 1e-6, keys = %q
+  %r = route @r(%s)
+       distance, eps = 1e-6,
+       keys = %q
   // CHECK-NEXT:    %b = select %r top = 1, unscaled
   %b = select %r unscaled, top = 1
   // CHECK-NEXT:    %d = dispatch %b, %s
