@@ -61,6 +61,29 @@ void addPhase(OpPassManager &passes, Phase phase, const PipelineOptions &options
   }
 }
 
+static std::error_code write(const std::string &path, StringRef text) {
+  std::error_code error;
+  llvm::raw_fd_ostream file(path, error);
+  if (error)
+    return error;
+  file << text;
+  file.close();
+  error = file.error();
+  file.clear_error(); // an error that nobody asked for ends the process
+  return error;
+}
+
+/// MLIR's own reproducer, whose stream would end the process where a disk is full.
+struct ReproducerText : ReproducerStream {
+  explicit ReproducerText(std::string path) : path(std::move(path)), stream(text) {}
+  ~ReproducerText() override { (void)write(path, text); } // `keepNames` writes again, and warns
+  StringRef description() override { return path; }
+  raw_ostream &os() override { return stream; }
+
+  std::string path, text;
+  llvm::raw_string_ostream stream;
+};
+
 /// MLIR's reproducer of a failed phase, written again with the author's names: an input's is part of what a
 /// model means. Where a pass ends the process, MLIR's own stays.
 static void keepNames(ModuleOp input, PassManager &passes, const std::string &path) {
@@ -75,14 +98,14 @@ static void keepNames(ModuleOp input, PassManager &passes, const std::string &pa
     builder.buildBool("disable_threading", true);
     builder.buildBool("verify_each", true);
   });
-  std::error_code error;
-  llvm::raw_fd_ostream file(path, error);
-  if (error) {
+  std::string text;
+  llvm::raw_string_ostream printed(text);
+  input->print(printed, state);
+  if (std::error_code error = write(path, text)) {
     emitWarning(UnknownLoc::get(input.getContext()))
         << "--reproducer=" << path << ": cannot be written: " << error.message();
     return;
   }
-  input->print(file, state);
   emitRemark(UnknownLoc::get(input.getContext()))
       << "what the failing phase was given is in " << path << "; 'moe-opt --run-reproducer' runs it";
 }
@@ -102,7 +125,8 @@ LogicalResult runPipeline(ModuleOp module, const PipelineOptions &options, Phase
     OwningOpRef<ModuleOp> input;
     if (!options.reproducer.empty()) {
       input = module.clone();
-      passes.enableCrashReproducerGeneration(options.reproducer, /*genLocalReproducer=*/false);
+      passes.enableCrashReproducerGeneration(
+          [&](std::string &) { return std::make_unique<ReproducerText>(options.reproducer); });
     }
     addPhase(passes, phase, options);
     if (options.verifyByEvaluation)
