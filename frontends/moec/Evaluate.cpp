@@ -11,6 +11,7 @@
 #include "runtime/train/Safetensors.h"
 #include <cstring>
 #include <map>
+#include <optional>
 
 using namespace mlir;
 using moert::fb::ElementType;
@@ -101,6 +102,27 @@ moert::Status checkBindings(flow::EntryOp entry, const flow::Bindings &bindings,
   return status;
 }
 
+/// How many classes the model's scores tell apart, by the same rule as the runtime's: the extent of the
+/// result 'logits' of entry 'main', or of its only result of one row a sample.
+std::optional<int64_t> classesOf(ModuleOp module) {
+  std::vector<int64_t> found;
+  std::optional<int64_t> logits;
+  module.walk([&](flow::EntryOp entry) {
+    if (entry.getSymName() != "main")
+      return;
+    entry.walk([&](flow::OutputOp output) {
+      auto two = flow::shapeOf(output.getX().getType(), {1, 2});
+      auto three = flow::shapeOf(output.getX().getType(), {1, 3});
+      if (!two || !three || two->size() != 2 || (*two)[0] != 2 || (*three)[0] != 3)
+        return;
+      found.push_back((*two)[1]);
+      if (output.getName() == "logits")
+        logits = (*two)[1];
+    });
+  });
+  return !logits && found.size() == 1 ? found[0] : logits;
+}
+
 } // namespace
 
 moert::Status evaluateModule(ModuleOp module, const EvaluateOptions &options) {
@@ -144,6 +166,10 @@ moert::Status evaluateModule(ModuleOp module, const EvaluateOptions &options) {
     bindings.inputs[input.name] = std::move(array);
     files[input.name] = input.path;
   }
+  if (auto classes = classesOf(module); classes && bindings.inputs.count("label"))
+    for (const moert::NamedFile &input : given)
+      if (input.name == "label")
+        MOERT_TRY(moert::checkLabels(input, bindings.inputs["label"].data, *classes));
   if (options.domains < 1 || rows % options.domains)
     return moert::invalidInput("expected rows that ", options.domains, " domains divide, found ", rows);
   bindings.setting.symbols.D = options.domains;

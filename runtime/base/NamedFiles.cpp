@@ -1,8 +1,9 @@
-// The checks of `name=@file` arguments, in the order of the command line.
+// The checks of `name=@file` arguments, in the order of the command line, and of labels in such a file.
 #include "runtime/base/NamedFiles.h"
 #include "runtime/base/Nearest.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace moert {
 
@@ -24,6 +25,17 @@ Result<std::vector<NamedFile>> namedFiles(std::span<const std::string> arguments
     files.push_back(std::move(file));
   }
   return files;
+}
+
+Status checkLabels(const NamedFile &file, std::span<const double> values, int64_t classes) {
+  for (size_t row = 0; row < values.size(); ++row)
+    if (double label = values[row]; !(label < double(classes)) || label != std::floor(label))
+      return invalidInput(file.path, ": expected labels from 0 to ", classes - 1, " for input '", file.name,
+                          "', since there are ", classes,
+                          " classes, or negative ones where they are unknown, "
+                          "found ",
+                          label, " in row ", row);
+  return okStatus();
 }
 
 } // namespace moert

@@ -19,4 +19,8 @@ struct NamedFile {
 Result<std::vector<NamedFile>> namedFiles(std::span<const std::string> arguments, const std::string &kind,
                                           const std::string &entry, std::span<const std::string> names);
 
+/// invalid_input: a label in `values`, read from the file, that is none of `classes` (0 to classes - 1). A
+/// negative one is unknown; one beyond would leave the loss as silently.
+Status checkLabels(const NamedFile &file, std::span<const double> values, int64_t classes);
+
 } // namespace moert

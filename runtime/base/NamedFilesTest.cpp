@@ -1,6 +1,7 @@
-// `name=@file` arguments: their order, and each way to be wrong.
+// `name=@file` arguments: their order, and each way to be wrong; labels in a file.
 #include "runtime/base/NamedFiles.h"
 
+#include <cmath>
 #include <gtest/gtest.h>
 
 namespace moert {
@@ -35,6 +36,20 @@ TEST(NamedFiles, Wrong) {
   EXPECT_EQ(refused({"q=@a.npy"}, Code::invalid_input), "entry 'main' has no input 'q'; known: image, label");
   EXPECT_EQ(refused({"image=@a.npy", "label=@l.npy", "image=@b.npy"}, Code::usage),
             "expected one file for input 'image', found a.npy and b.npy");
+}
+
+TEST(NamedFiles, Labels) {
+  NamedFile file{"label", "l.npy"};
+  EXPECT_TRUE(checkLabels(file, std::vector<double>{0, 9, -1, -7}, 10).ok());
+  EXPECT_TRUE(checkLabels(file, std::vector<double>{}, 10).ok());
+  Status status = checkLabels(file, std::vector<double>{0, 9, 10, 11}, 10);
+  EXPECT_EQ(status.code(), Code::invalid_input);
+  EXPECT_EQ(status.message(),
+            "l.npy: expected labels from 0 to 9 for input 'label', since there are 10 classes, "
+            "or negative ones where they are unknown, found 10 in row 2");
+  EXPECT_FALSE(checkLabels(file, std::vector<double>{2.5}, 10).ok());
+  EXPECT_FALSE(checkLabels(file, std::vector<double>{NAN}, 10).ok());
+  EXPECT_FALSE(checkLabels(file, std::vector<double>{INFINITY}, 10).ok());
 }
 
 } // namespace

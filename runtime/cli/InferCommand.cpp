@@ -101,6 +101,22 @@ Status checkInput(const NamedFile &input, const fb::Port &port, NpyArray &array,
   return okStatus();
 }
 
+// Labels against the classes that the program's scores tell apart: those of the model's own results, since an
+// entry that takes labels gives its losses and gradients.
+Status checkLabels(const Program &program, const NamedFile &input, const NpyArray &array) {
+  if (input.name != "label" || array.type != fb::ElementType::i32)
+    return okStatus();
+  auto entry = inferenceEntry(program, "");
+  if (!entry.ok())
+    return okStatus();
+  auto classes = classesOf(program, **entry);
+  if (!classes.ok()) // nothing says how many
+    return okStatus();
+  std::vector<int32_t> labels(array.bytes.size() / sizeof(int32_t));
+  std::memcpy(labels.data(), array.bytes.data(), labels.size() * sizeof(int32_t));
+  return moert::checkLabels(input, std::vector<double>(labels.begin(), labels.end()), *classes);
+}
+
 // Both are read as they are: values that are no numbers, which spread over the results, and pixels that are
 // not from 0 to 1, which mean something else to the model, since training divides them by 255.
 void noteValues(const NamedFile &input, const NpyArray &array) {
@@ -173,6 +189,7 @@ Status inferCommand(const InferOptions &options) {
     if (!inputs.empty() && inputs[0].second.shape[0] != array.shape[0])
       return invalidInput(input.path, ": expected ", inputs[0].second.shape[0], " rows as in ",
                           inputs[0].first.path, ", found ", array.shape[0]);
+    MOERT_TRY(checkLabels(*program, input, array));
     noteValues(input, array);
     inputs.push_back({input, std::move(array)});
   }

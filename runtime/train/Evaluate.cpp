@@ -100,6 +100,16 @@ Result<std::string> scoresOutput(const Program &program, const fb::Entry &entry)
                       found.size(), " such outputs");
 }
 
+Result<int64_t> classesOf(const Program &program, const fb::Entry &entry) {
+  MOERT_ASSIGN(std::string scores, scoresOutput(program, entry));
+  for (const fb::Port *port : *entry.outputs())
+    if (port->name()->str() == scores) {
+      MOERT_ASSIGN(std::vector<int64_t> shape, program.shape(*port, {1, 1}));
+      return shape[1];
+    }
+  return internalError("an entry has no output that it has");
+}
+
 Status checkInputs(const Program &program, const fb::Entry &entry) {
   for (const fb::Port *port : *entry.inputs()) {
     std::string name = port->name()->str();
@@ -126,12 +136,7 @@ Status checkFits(const Program &program, const SplitData &data, const Recipe &re
         image ? "another type or shape" : "none");
   MOERT_ASSIGN(std::vector<int64_t> shape, program.shape(*image, {1, 1}));
   MOERT_ASSIGN(std::string scores, scoresOutput(program, *entry));
-  int64_t classes = 0;
-  for (const fb::Port *port : *entry->outputs())
-    if (port->name()->str() == scores) {
-      MOERT_ASSIGN(std::vector<int64_t> out, program.shape(*port, {1, 1}));
-      classes = out[1];
-    }
+  MOERT_ASSIGN(int64_t classes, classesOf(program, *entry));
   std::vector<std::pair<std::string, std::string>> changes;
   std::string found, fixed, own; // own: what no choice at compile time mends
   auto compare = [&](const std::string &what, const char *key, int64_t has, int64_t needs,

@@ -34,6 +34,8 @@ Result<const fb::Entry *> inferenceEntry(const Program &program, const std::stri
 Result<const fb::Entry *> trainingEntry(const Program &program, const std::string &objective);
 /// The output that holds class scores: "logits", or else the only one of two axes.
 Result<std::string> scoresOutput(const Program &program, const fb::Entry &entry);
+/// How many classes that output tells apart.
+Result<int64_t> classesOf(const Program &program, const fb::Entry &entry);
 
 class Evaluator {
 public:
