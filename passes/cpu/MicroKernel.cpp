@@ -57,7 +57,8 @@ struct Nest {
     return sums;
   }
 
-  /// `count` steps, some a turn and the rest one by one.
+  /// `count` steps, some a turn and the rest one by one. `multiple` is what a count that is only known when
+  /// the kernel runs is a multiple of.
   Values run(Ix count, Ix a, Ix b, Values sums, int64_t multiple) {
     const Reduction &inner = loops.back();
     if (count.isStatic() && count.known() <= 2 * unroll)
@@ -67,7 +68,7 @@ struct Nest {
       for (int64_t u : {3, 5, 6, 7})
         together = count.known() % u ? together : u;
     auto offset = [&](Ix base, Ix step, Ix k) { return code.add(base, code.mul(step, k)); };
-    bool exact = multiple % together == 0;
+    bool exact = (count.isStatic() ? count.known() : multiple) % together == 0;
     Ix whole = exact ? count : code.mul(code.div(count, together), together);
     sums = code.loop(0, whole, together, sums, [&](Ix k, Values carried) {
       for (const auto &[stream, perStep] : streams)

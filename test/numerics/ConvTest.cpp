@@ -202,6 +202,17 @@ TEST(Conv, PaddingOfTheKernelAndMore) {
   checkAll({1, 7, 4, 4, 6, 4, 4, 3, 0, true, 11});
 }
 TEST(Conv, WeightGradientOfSeveralImagesAPart) { checkAll({40, 8, 6, 5, 8, 3, 3, 1, 1}); }
+// Sums that are cut into chains whose last one is no multiple of the unrolled steps: over channels, over
+// outputs and over an image's width.
+TEST(Conv, ChainsOfAnyLength) {
+  for (int64_t length : {289, 290, 293, 298, 311, 363, 431, 590}) {
+    checkAll({1, length, 2, 3, 8, 1, 1, 1, 0});
+    checkAll({1, 8, 2, 3, length, 1, 1, 1, 0});
+    checkAll({1, 4, 1, length, 8, 1, 1, 1, 0});
+  }
+  checkAll({2, 98, 5, 5, 97, 3, 3, 1, 1});
+  checkAll({1, 58, 6, 5, 61, 5, 5, 1, 2});
+}
 TEST(Conv, SeveralBands) { checkAll({1, 64, 60, 60, 8, 3, 3, 1, 1}); }
 TEST(Conv, SeveralBandsOfPhases) { checkAll({1, 8, 75, 75, 64, 3, 3, 2, 1}); }
 TEST(Conv, Winograd) { checkWinograd({5, 64, 14, 14, 128, 3, 3, 1, 1}, true); }
