@@ -139,31 +139,42 @@ Status checkFits(const Program &program, const SplitData &data, const Recipe &re
   MOERT_ASSIGN(int64_t classes, classesOf(program, *entry));
   std::vector<std::pair<std::string, std::string>> changes;
   std::string found, fixed, own; // own: what no choice at compile time mends
+  bool mended = true;            // by `changes`, all that no recipe key mends
+  // The program records its sizes by name, not what they are for: one that is called `width` may be a stem's.
+  // So it is taken for the image's only where it has the image's extent.
   auto compare = [&](const std::string &what, const char *key, int64_t has, int64_t needs,
-                     const std::string &yet = "") {
+                     const std::string &yet) {
     if (has == needs)
       return;
     found += concat(found.empty() ? "" : ", ", what, ": program ", has, ", data ", needs);
     auto chosen = integer(program.config(key));
-    if (chosen && *chosen != needs)
+    if (chosen == has) {
       changes.push_back({key, std::to_string(needs)});
-    else if (chosen)
-      own += concat("; it was compiled with ", key, "=", needs, yet, ": change the model's text");
+      return;
+    }
+    mended = false;
+    if (chosen)
+      own += concat("; it was compiled with ", key, "=", *chosen, yet, ": change the model's text");
     else
       fixed += concat(fixed.empty() ? "" : ", ", key);
   };
+  auto compareImage = [&](const std::string &what, const char *key, int64_t has, int64_t needs) {
+    compare(what, key, has, needs, concat(", and its image has ", has));
+  };
   compare("classes", "classes", classes, data.set.classes(),
           concat(", and returns ", classes, " scores an image in '", scores, "'"));
-  compare("channels", "channels", shape[1], data.set.channels());
-  if (data.set.height() == data.set.width() && shape[2] == shape[3]) {
-    compare("image size", "size", shape[2], data.set.height());
+  compareImage("channels", "channels", shape[1], data.set.channels());
+  bool square = data.set.height() == data.set.width() && shape[2] == shape[3];
+  bool apart = integer(program.config("height")) == shape[2] && integer(program.config("width")) == shape[3];
+  if (square && (!apart || integer(program.config("size")) == shape[2])) {
+    compareImage("image size", "size", shape[2], data.set.height());
   } else {
-    compare("image height", "height", shape[2], data.set.height());
-    compare("image width", "width", shape[3], data.set.width());
+    compareImage("image height", "height", shape[2], data.set.height());
+    compareImage("image width", "width", shape[3], data.set.width());
   }
   int64_t domains = int64_t(data.training.size());
   if (auto has = integer(program.config("domains")))
-    compare("training domains", "domains", *has, domains);
+    compare("training domains", "domains", *has, domains, "");
   // A loss that compares with labels or domains drops the rows whose label is beyond its scores.
   for (auto &[key, weight] : recipe.scalars) {
     auto compared = program.config(key + ".labels");
@@ -176,7 +187,7 @@ Status checkFits(const Program &program, const SplitData &data, const Recipe &re
       continue;
     std::string what = concat(ofDomains ? "training domains" : "classes", " that ", key, " tells apart");
     if (integer(program.config(size)) == has)
-      compare(what, size, *has, needs);
+      compare(what, size, *has, needs, "");
     else {
       found += concat(found.empty() ? "" : ", ", what, ": program ", *has, ", data ", needs);
       own += concat("; the scores of ", key, " have ", *has, " values: change the model's text, or set ", key,
@@ -188,9 +199,9 @@ Status checkFits(const Program &program, const SplitData &data, const Recipe &re
   std::string text =
       concat(program.path(), " does not fit the data ", recipe.dataPath, " (", recipe.dataKind, "): ", found);
   if (!fixed.empty())
-    text += concat("; the model has no size named ", fixed, " to set");
+    text += concat("; the model has no size named ", fixed, " to set: change its text");
   text += own;
-  if (!changes.empty())
+  if (mended && !changes.empty())
     text += concat("; compile it for this data: ", compileCommand(program, changes));
   return invalidInput(text);
 }

@@ -227,8 +227,67 @@ TEST_F(TrainerTest, SaysHowToCompileForOtherData) {
   writeSet(2, 2, 1);
   text = message(options("run"));
   EXPECT_NE(text.find("image height: program 1, data 2"), std::string::npos) << text;
-  EXPECT_NE(text.find("the model has no size named height, width to set"), std::string::npos) << text;
+  EXPECT_NE(text.find("the model has no size named height, width to set: change its text"), std::string::npos)
+      << text;
   EXPECT_FALSE(exists(folder.file("run"))); // refused before anything is made
+}
+
+// The program's image is 1 x 1 x 3. A size of the image's name is taken for the image's only where it has the
+// image's extent; and no command is printed that would leave another extent as it is.
+TEST_F(TrainerTest, OnlySizesOfTheImageAreAdvised) {
+  auto advice = [&](std::vector<std::pair<std::string, std::string>> sizes) {
+    writeProgram(folder.file("p.moe"), 0.125, [&](moe::fb::ProgramT &table) {
+      for (auto &[key, value] : sizes) {
+        table.config.push_back(std::make_unique<moe::fb::KeyValueT>());
+        table.config.back()->key = key;
+        table.config.back()->value = value;
+      }
+    });
+    return message(options("run"));
+  };
+  auto has = [](const std::string &text, const std::string &part) {
+    return text.find(part) != std::string::npos;
+  };
+  writeSet(1, 5, 1);
+  std::string text = advice({{"width", "3"}});
+  EXPECT_TRUE(has(text, "image width: program 3, data 5") && has(text, " -Dwidth=5 --optimizer")) << text;
+  text = advice({{"width", "64"}}); // a stem's channels
+  EXPECT_TRUE(has(text, "; it was compiled with width=64, and its image has 3: change the model's text"))
+      << text;
+  EXPECT_FALSE(has(text, "moec compile")) << text;
+  // Both extents of the image or neither, and nothing else while the image does not fit.
+  writeSet(4, 5, 2);
+  text = advice({{"width", "3"}, {"height", "1"}});
+  EXPECT_TRUE(has(text, " -Dclasses=2 ") && has(text, " -Dwidth=5 -Dheight=4")) << text;
+  text = advice({{"width", "3"}, {"height", "64"}});
+  EXPECT_TRUE(has(text, "; it was compiled with height=64, and its image has 1: change")) << text;
+  EXPECT_FALSE(has(text, "moec compile")) << text;
+  text = advice({{"height", "1"}});
+  EXPECT_TRUE(has(text, "; the model has no size named width to set: change its text")) << text;
+  EXPECT_FALSE(has(text, "moec compile")) << text;
+}
+
+// A square image of a square program: of size `size`, or of `height` and `width`.
+TEST_F(TrainerTest, SquareImagesHaveOneSizeOrTwo) {
+  auto advice = [&](std::vector<std::pair<std::string, std::string>> sizes) {
+    writeProgram(folder.file("p.moe"), 0.125, [&](moe::fb::ProgramT &table) {
+      table.entries[test::kTrain]->inputs[0]->shape.back() = test::kOne;
+      table.entries[test::kMain]->inputs[0]->shape.back() = test::kOne;
+      for (auto &[key, value] : sizes) {
+        table.config.push_back(std::make_unique<moe::fb::KeyValueT>());
+        table.config.back()->key = key;
+        table.config.back()->value = value;
+      }
+    });
+    return message(options("run"));
+  };
+  writeSet(4, 4, 1);
+  EXPECT_NE(advice({{"size", "1"}}).find(" -Dsize=4 --optimizer"), std::string::npos);
+  EXPECT_NE(advice({{"width", "1"}, {"height", "1"}}).find(" -Dwidth=4 -Dheight=4 --optimizer"),
+            std::string::npos);
+  // A patch's size, a stem's width.
+  for (auto sizes : {std::pair{"size", "7"}, std::pair{"width", "64"}, std::pair{"height", "1"}})
+    EXPECT_EQ(advice({sizes}).find("moec compile"), std::string::npos) << advice({sizes});
 }
 
 // A loss that compares with `domain` has scores for as many training domains as the program records, whatever
