@@ -58,7 +58,9 @@ StringRef moe::lineUpTo(AsmParser &p, const char *at) {
 StringRef moe::lineBefore(AsmParser &p, const char *start) {
   auto place = p.getEncodedSourceLoc(SMLoc::getFromPointer(start))->findInstanceOf<FileLineColLoc>();
   for (unsigned number = place ? place.getLine() : 1; number > 1; --number) {
-    StringRef line = lineUpTo(p, start - 1);
+    // Columns count from a '\r' too, and a text may begin with an empty line.
+    bool returns = number > 2 && start[-2] == '\r';
+    StringRef line = lineUpTo(p, start - (returns ? 2 : 1));
     if (StringRef text = line.take_front(line.find("//")).rtrim(); !text.empty())
       return text;
     start = line.begin();

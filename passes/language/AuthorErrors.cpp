@@ -7,6 +7,7 @@
 #include "mlir/IR/OperationSupport.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringSet.h"
+#include "llvm/Support/ConvertUTF.h"
 
 using namespace mlir;
 using namespace moe;
@@ -17,6 +18,11 @@ namespace {
 constexpr StringRef topOps[] = {"model", "layer", "objective"};
 
 bool inName(char c) { return llvm::isAlnum(c) || StringRef("_$.-").contains(c); }
+
+/// The first character of a text, which may have several bytes.
+StringRef characterOf(StringRef text) {
+  return text.empty() ? text : text.take_front(llvm::getNumBytesForUTF8(llvm::UTF8(text.front())));
+}
 
 /// One report and the text that it is about.
 class Report {
@@ -38,6 +44,7 @@ private:
   std::string operand() const;
   std::string noOp() const;
   std::string outside(StringRef word) const;
+  std::string unexpected(StringRef odd) const;
 
   StringRef message, text;
   size_t at;
@@ -49,12 +56,12 @@ private:
 /// What stands at the place or behind blanks, on the same line: a name with its mark, or a character.
 StringRef Report::token() const {
   StringRef rest = text.drop_front(at).ltrim(" \t");
-  if (rest.empty() || rest.front() == '\n' || rest.starts_with("//"))
+  if (rest.empty() || rest.front() == '\n' || rest.front() == '\r' || rest.starts_with("//"))
     return {};
-  size_t end = StringRef("%@#!").contains(rest.front()) ? 1 : 0;
+  size_t end = StringRef("%@#!^").contains(rest.front()) ? 1 : 0;
   while (end < rest.size() && inName(rest[end]))
     ++end;
-  return rest.take_front(std::max<size_t>(end, rest.starts_with("/*") ? 2 : 1));
+  return rest.take_front(std::max(end, rest.starts_with("/*") ? 2 : characterOf(rest).size()));
 }
 
 std::string Report::found() const {
@@ -171,6 +178,15 @@ std::string Report::outside(StringRef word) const {
   return ("expected 'moe.layer @Name(%x) { ... }' or 'moe.model', found '" + word + "'").str();
 }
 
+/// A character that begins nothing here.
+std::string Report::unexpected(StringRef odd) const {
+  StringRef before = written();
+  while (before.consume_back(odd))
+    ;
+  return before.empty() ? ("expected an op, found '" + odd + "'").str()
+                        : ("expected no '" + odd + "' after '" + before.rtrim() + "'").str();
+}
+
 /// The text between the first `open` and the `close` behind it.
 static StringRef between(StringRef message, StringRef open, StringRef close) {
   return message.split(open).second.split(close).first;
@@ -216,13 +232,28 @@ std::string Report::words(ArrayRef<Diagnostic *> notes) {
   if (message.starts_with("@ identifier expected"))
     return "expected a name that begins with a letter after '@', " + found();
   // What MLIR's lexer says of a character that begins no token of the language.
-  char odd = message == "unexpected character" && at < text.size()          ? text[at]
-             : message == "invalid type identifier"                         ? '!'
-             : message == "expected three consecutive dots for an ellipsis" ? '.'
-             : message == "expected '\"' in string literal"                 ? '"'
-                                                                            : 0;
-  if (odd)
-    return ("expected no '" + Twine(std::string(1, odd)) + "' after '" + written().rtrim(odd) + "'").str();
+  StringRef odd = message == "unexpected character"      ? characterOf(text.drop_front(at))
+                  : message == "invalid type identifier" ? "!"
+                  : message == "expected three consecutive dots for an ellipsis" ? "."
+                  : message == "expected '\"' in string literal"                 ? "\""
+                  : message == "invalid block name"                              ? "^"
+                  : message == "invalid SSA value result number"                 ? "#"
+                                                                                 : "";
+  if (!odd.empty())
+    return unexpected(odd);
+  if (message.starts_with("invalid block name in "))
+    return unexpected(token());
+  if (message == "reference to invalid result number") {
+    StringRef number =
+        text.drop_front(at + token().size()).take_while([](char c) { return inName(c) || c == '#'; });
+    return ("expected the name of a value, found '" + token() + number + "'").str();
+  }
+  if (message.ends_with("symbol's parent must have the SymbolTable trait"))
+    return ("expected '" + between(message, "'", "'") +
+            "' outside of layers and models; a '}' is missing before it, or is too late")
+        .str();
+  if (message.contains("using value defined outside the region"))
+    return ("expected a value of the same layer or model, found one from outside of it");
   if (message.starts_with("expected '") && message.drop_front(11).starts_with("' or '"))
     return (message + " after '" + written() + "', ").str() + found();
   if (message == "cannot name an operation with no results") {
@@ -242,9 +273,9 @@ std::string Report::words(ArrayRef<Diagnostic *> notes) {
            (line.ltrim(" %").empty() || !llvm::isDigit(line.ltrim(" %")[0])
                 ? ""
                 : "; a value's name begins with a letter");
-  if (message.starts_with("redefinition of SSA value '"))
-    return ("expected a new name, found '" + between(message, "value '", "'") +
-            "', which a value has already")
+  if (message.starts_with("redefinition of SSA value '") ||
+      (message.starts_with("region entry argument '") && message.ends_with("is already in use")))
+    return ("expected a new name, found '" + between(message, "'", "'") + "', which a value has already")
         .str();
   return "";
 }
@@ -264,8 +295,10 @@ static size_t placeOf(StringRef text, FileLineColLoc at) {
   return std::min<size_t>(start + (at.getColumn() ? at.getColumn() - 1 : 0), text.size());
 }
 
-AuthorErrors::~AuthorErrors() {
+void AuthorErrors::report() {
   keep.reset();
+  if (kept.empty())
+    return;
   context->getOrLoadDialect<MoeDialect>(); // no op of it was met where the first word is wrong
   SmallVector<StringRef> ops;
   for (RegisteredOperationName op : context->getRegisteredOperations())

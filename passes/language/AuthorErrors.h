@@ -8,11 +8,12 @@
 
 namespace moe {
 
-/// Keeps the diagnostics of its lifetime; its end reports them, put for authors of `texts`.
+/// Keeps the diagnostics from its beginning to `report`.
 class AuthorErrors {
 public:
   AuthorErrors(mlir::MLIRContext *context, const std::vector<llvm::MemoryBufferRef> &texts);
-  ~AuthorErrors();
+  /// Reports what was kept, put for authors of `texts`.
+  void report();
 
 private:
   mlir::MLIRContext *context;

@@ -148,17 +148,8 @@ OwningOpRef<ModuleOp> moe::linkFiles(std::vector<OwningOpRef<ModuleOp>> modules)
   return linked;
 }
 
-OwningOpRef<ModuleOp> moe::parseFiles(std::vector<std::unique_ptr<llvm::MemoryBuffer>> files,
-                                      llvm::SourceMgr &sources, MLIRContext *context) {
+static OwningOpRef<ModuleOp> parseTexts(ArrayRef<llvm::MemoryBufferRef> texts, MLIRContext *context) {
   std::vector<OwningOpRef<ModuleOp>> modules;
-  // All of the buffers stay with `sources`, whose handler shows their lines; each is parsed by a manager of
-  // its own.
-  std::vector<llvm::MemoryBufferRef> texts;
-  for (auto &file : files) {
-    texts.push_back(file->getMemBufferRef());
-    sources.AddNewSourceBuffer(std::move(file), llvm::SMLoc());
-  }
-  AuthorErrors errors(context, texts);
   for (llvm::MemoryBufferRef text : texts) {
     if (!isBytecode(text) && failed(checkNesting(text.getBuffer(), text.getBufferIdentifier(), context)))
       return {};
@@ -177,5 +168,20 @@ OwningOpRef<ModuleOp> moe::parseFiles(std::vector<std::unique_ptr<llvm::MemoryBu
   OwningOpRef<ModuleOp> linked = linkFiles(std::move(modules));
   if (!linked || failed(verify(*linked)))
     return {};
+  return linked;
+}
+
+OwningOpRef<ModuleOp> moe::parseFiles(std::vector<std::unique_ptr<llvm::MemoryBuffer>> files,
+                                      llvm::SourceMgr &sources, MLIRContext *context) {
+  // All of the buffers stay with `sources`, whose handler shows their lines; each is parsed by a manager of
+  // its own.
+  std::vector<llvm::MemoryBufferRef> texts;
+  for (auto &file : files) {
+    texts.push_back(file->getMemBufferRef());
+    sources.AddNewSourceBuffer(std::move(file), llvm::SMLoc());
+  }
+  AuthorErrors errors(context, texts);
+  OwningOpRef<ModuleOp> linked = parseTexts(texts, context);
+  errors.report();
   return linked;
 }

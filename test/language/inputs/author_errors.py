@@ -1,5 +1,6 @@
 """What authors see for typical slips: each is one replacement in an example model, whose first error has to be the one
-given, at its place."""
+given, at its place, with either kind of line ends."""
+import itertools
 import pathlib
 import subprocess
 import sys
@@ -151,19 +152,37 @@ SLIPS = [
     ("linear", '@head', '@7', "4:21",
      "expected a name that begins with a letter after '@', found '7'"),
     ("linear", '@head', '.head', "4:21",
-     "expected no '.' after 'linear '"),
+     "expected no '.' after 'linear'"),
+    ("linear", 'flatten %image', 'flatten \u00e9%image', "3:21",
+     "expected no '\u00e9' after 'flatten'"),
+    ("linear", '@head', '@\u00e9', "4:21",
+     "expected a name that begins with a letter after '@', found '\u00e9'"),
+    ("linear", 'flatten %image', 'flatten ^%image', "3:21",
+     "expected no '^' after 'flatten'"),
+    ("linear", '%pixels = ', '^bb0', "3:3",
+     "expected an op, found '^bb0flatten'"),
+    ("linear", '(%pixels)', '(%pixels#head)', "4:33",
+     "expected no '#' after 'linear @head(%pixels'"),
+    ("linear", '(%pixels)', '(%pixels#1)', "4:26",
+     "expected the name of a value, found '%pixels#1'"),
+    ("linear", 'moe.model', 'moe.layer @A(%x, %x) {\n  yield %x\n}\nmoe.model', "2:18",
+     "expected a new name, found '%x', which a value has already"),
+    ("linear", 'moe.model', '%z = moe.param @p [3] zeros\nmoe.layer @A(%x) {\n  %y = add %x, %z\n  yield %y\n}\nmoe.model', "4:8",
+     "expected a value of the same layer or model, found one from outside of it"),
+    ("linear", '%pixels = ', 'moe.layer @A(%x) {\n  yield %x\n}\n  %pixels = ', "3:3",
+     "expected 'moe.layer' outside of layers and models; a '}' is missing before it, or is too late"),
 ]
 
 folder.mkdir(parents=True, exist_ok=True)
 wrong = []
-for model, old, new, place, words in SLIPS:
+for (model, old, new, place, words), ends in itertools.product(SLIPS, ["\n", "\r\n"]):
     text = (models / f"{model}.mlir").read_text()
     assert text.count(old) >= 1, (model, old)
     file = folder / "slip.mlir"
-    file.write_text(text.replace(old, new, 1))
+    file.write_bytes(text.replace(old, new, 1).replace("\n", ends).encode())
     done = subprocess.run(["moec", "compile", file, "--to=elaborate", "-o", "-"], capture_output=True, text=True)
-    line = done.stderr.partition("\n")[0]
+    line = done.stderr.partition("\n")[0].rstrip("\r")
     if done.returncode != 1 or line != f"{file}:{place}: error: {words}":
-        wrong.append(f"{old!r} -> {new!r}:\n  expected {place}: {words}\n  found    {line} ({done.returncode})")
+        wrong.append(f"{ends!r}: {old!r} -> {new!r}:\n  expected {place}: {words}\n  found    {line} ({done.returncode})")
 print("\n".join(wrong) or f"{len(SLIPS)} slips: ok")
 sys.exit(bool(wrong))
