@@ -283,6 +283,15 @@ TEST(Contract, FewStaticRows) {
     checkAll({"mk", "nk", "mn", {{'m', number(m)}, {'n', number(500)}, {'k', number(32)}}, "bias_relu"});
 }
 
+// Sums of lengths that no unrolling divides, some in several chains or chunks, of rows and of columns of A.
+TEST(Contract, SumsOfAnyLength) {
+  for (int64_t k : {289, 290, 293, 298, 311, 431, 590, 1051})
+    for (const char *a : {"mk", "km"}) {
+      checkAll({a, "nk", "mn", {{'m', batch()}, {'n', number(70)}, {'k', number(k)}}, "", 1, 13});
+      checkAll({a, "kn", "mn", {{'m', number(5)}, {'n', number(9)}, {'k', number(k)}}, "bias_relu"});
+    }
+}
+
 TEST(Contract, ExpertsShareTheInput) {
   // x [B, K], w [E, N, K]: experts beside the batch and before it
   for (std::string out : {"men", "emn", "mne"})
