@@ -15,6 +15,7 @@ import random
 import re
 import resource
 import shlex
+import shlex
 import shutil
 import signal
 import struct
@@ -42,12 +43,15 @@ def picture(rng, label):
     return b"".join(rows)
 
 
-def make_set(folder, classes=CLASSES):
+def make_set(folder, classes=CLASSES, shape=None):
     folder.mkdir(parents=True, exist_ok=True)
     rng = random.Random(5)
     for part, count in (("train", 500), ("t10k", 100)):
         labels = [i % classes for i in range(count)]
-        idx(folder / f"{part}-images-idx3-ubyte", (count, SIZE, SIZE), b"".join(picture(rng, l) for l in labels))
+        if shape:
+            idx(folder / f"{part}-images-idx3-ubyte", (count, *shape), rng.randbytes(count * shape[0] * shape[1]))
+        else:
+            idx(folder / f"{part}-images-idx3-ubyte", (count, SIZE, SIZE), b"".join(picture(rng, l) for l in labels))
         idx(folder / f"{part}-labels-idx1-ubyte", (count,), bytes(labels))
     return folder
 
@@ -487,6 +491,26 @@ class Runs:
                    "  %keys = param @keys [experts, 8] normal(1.0)\n  %r = route @gate(%v) distance, keys = %keys\n"
                    "  %e = experts @each(%p) layer @Head count = experts\n  %m = combine %r, %e\n"
                    "  aux @dom cross_entropy %r, domain, 0.1\n  return logits = %m\n}\n")
+        # Images of any size: what the trainer prints makes the program fit, also where a stem's width has another value.
+        any_ = self.compiled("any", "moe.model @any<classes = 10, channels = 1, height = 28, width = 28, stem = 8>(%image: image[channels, height, width]) {\n"
+                             "  %s = conv @stem(%image) kernel = 3 to stem\n  %p = flatten %s\n  %y = linear @head(%p) to classes\n  return logits = %y\n}\n")
+        tall = make_set(self.folder / "tall", 7, (20, 12))
+        done = self.refused([*other(any_), "--set", f"data.path={tall}"], 1, "image height: program 28, data 20, image width: program 28, data 12")
+        advised = shlex.split(done.stderr.split("compile it for this data: ")[1])
+        assert {"-Dclasses=7", "-Dheight=20", "-Dwidth=12", "-Dstem=8"} <= set(advised), advised
+        subprocess.run([self.moert.with_name(advised[0]), *advised[1:]], check=True)
+        fits = [self.folder / "any" if a == str(self.folder / "x") else a for a in other(any_)]
+        done = self.run([*fits, "--set", f"data.path={tall}", "--set", "train.steps=2"])
+        assert done.returncode == 0, done
+        png(self.folder / "tall.png", bytes(240), 12)
+        done = self.run([self.moert, "infer", any_, "--checkpoint", self.folder / "any/last", "--input", f"image=@{self.folder}/tall.png"])
+        assert done.returncode == 0 and done.stdout.count("class") == 5, done
+        stem = self.compiled("stem", "moe.model @stem<classes = 10, channels = 1, size = 8>(%image: image[channels, 28, 28]) {\n"
+                             "  %s = conv @stem(%image) kernel = 3 to size\n  %p = flatten %s\n  %y = linear @head(%p) to classes\n  return logits = %y\n}\n")
+        square = make_set(self.folder / "square", 10, (16, 16))
+        done = self.refused([*other(stem), "--set", f"data.path={square}"], 1,
+                            "image size: program 28, data 16; it was compiled with size=8, and its image has 28: change the model's text")
+        assert "moec compile" not in done.stderr, done
         tied = self.compiled("tied", mixture)
         self.refused(other(tied), 1, "training domains that aux.dom tells apart: program 1, data 2", "-Dexperts=2")
         fits = [self.folder / "tied" if a == str(self.folder / "x") else a for a in other(self.compiled("tied", mixture, "-Dexperts=2"))]
