@@ -224,8 +224,9 @@ FailureOr<Binding> Env::binding(Operation *at, ExprAttr e) const {
   return failed(value) ? FailureOr<Binding>(failure()) : Binding{*value};
 }
 
-/// Numbers take sizes; else the kinds must agree.
-static FailureOr<Binding> convert(Operation *at, ParamAttr param, Binding value) {
+/// Numbers take sizes; else the kinds must agree. `fallback` is set where the value is the parameter's own
+/// default: there the author may have meant a parameter of another kind.
+static FailureOr<Binding> convert(Operation *at, ParamAttr param, Binding value, ExprAttr fallback = {}) {
   StringRef kind = param.getKind();
   if (kind == "number" && std::holds_alternative<int64_t>(value.is))
     value.is = double(std::get<int64_t>(value.is));
@@ -234,13 +235,16 @@ static FailureOr<Binding> convert(Operation *at, ParamAttr param, Binding value)
                                  : std::holds_alternative<std::shared_ptr<Closure>>(value.is);
   if (fits)
     return value;
-  return at->emitError() << "expected a " << kind << " for parameter '" << param.getName() << "', found "
-                         << value.str();
+  InFlightDiagnostic diag = at->emitError() << "expected a " << kind << " for parameter '" << param.getName()
+                                            << "', found " << value.str();
+  if (kind == "size" && fallback && std::holds_alternative<double>(value.is))
+    diag << "; a number is written '" << param.getName() << ": number = " << fallback.str() << "'";
+  return diag;
 }
 
 FailureOr<Binding> Env::bind(Operation *at, ParamAttr param, ExprAttr e) const {
   FailureOr<Binding> value = binding(at, e);
-  return failed(value) ? value : convert(at, param, *value);
+  return failed(value) ? value : convert(at, param, *value, e == param.getFallback() ? e : ExprAttr());
 }
 
 FailureOr<Env> moe::enter(Operation *at, const Closure &closure) {

@@ -20,7 +20,7 @@ inline bool holdsInFloat(double number) { return std::abs(number) <= std::numeri
 /// A parameter's value. A layer keeps the arguments that it was given where it was named.
 struct Binding {
   std::variant<int64_t, double, std::shared_ptr<Closure>> is;
-  std::string str() const;
+  std::string str() const; // of a layer, its name alone
 };
 struct Closure {
   LayerOp layer;

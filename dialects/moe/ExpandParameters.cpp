@@ -135,8 +135,7 @@ static FailureOr<Tensor> convolve(Expander &in, Operation *op, const Tensor &x, 
   OpBuilder &b = in.builder;
   Location loc = in.loc(op);
   if (x.experts)
-    return op->emitError() << "'" << op->getName().stripDialect()
-                           << "' is not supported yet on a value that already differs by expert";
+    return refuseExperts(in, op);
   SmallVector<int64_t> strides{shape.stride, shape.stride}, pads(4, shape.pad);
   if (!w.experts)
     return Tensor{flow::conv(b, loc, x.value, w.value, strides, pads), false, true};
@@ -293,7 +292,7 @@ LogicalResult GroupNormOp::expand(Expander &in) {
     return failure();
   if (x->rank() < 1 || !x->batch || x->experts) {
     if (x->experts)
-      return emitError() << "'group_norm' is not supported yet on a value that differs by expert";
+      return refuseExperts(in, *this, "before 'experts'");
     InFlightDiagnostic diag =
         emitError() << "expected channels first, as in [channels, height, width], found " << shapeText(*x);
     in.noteMade(diag, getX());
@@ -315,7 +314,8 @@ LogicalResult GroupNormOp::expand(Expander &in) {
     return failure();
   auto [weight, bias] = *parameters;
   if (weight.experts)
-    return emitError() << "'group_norm' is not supported yet with weights that differ by expert";
+    return emitError()
+           << "'group_norm' is not supported yet with weights that differ by expert; put it before 'experts'";
   in.set(getY(),
          {flow::groupNorm(in.builder, in.loc(*this), x->value, weight.value, bias.value, *groups, *eps),
           false, true});

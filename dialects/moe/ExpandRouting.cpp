@@ -5,6 +5,7 @@
 #include "dialects/flow/BuildNn.h"
 #include "dialects/moe/Expander.h"
 #include "dialects/moe/Nearest.h"
+#include "llvm/ADT/SetVector.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/SaveAndRestore.h"
 
@@ -69,10 +70,14 @@ LogicalResult RouteOp::expand(Expander &in) {
                              {"capacity", bool(getCapacity())},
                              {"noise", bool(getNoise())},
                              {"prioritized", getPrioritized()}})
-    if (given || getKind() == "cosine")
+    if (given)
       return emitError()
-             << "routing to some experts only ('" << (given ? name : "cosine")
-             << "') is not supported yet by elaboration; 'distance' and 'linear' weigh every expert";
+             << "routing to some experts only ('" << name
+             << "') is not supported yet by elaboration; without it, 'distance' and 'linear' weigh "
+                "every expert";
+  if (getKind() == "cosine")
+    return emitError()
+           << "router 'cosine' is not supported yet by elaboration; use 'linear, experts = n' or 'distance'";
   if (getKind() == "linear" && (getKeys() || getEps()))
     return emitError() << "'" << (getKeys() ? "keys" : "eps") << "' belongs to router 'distance'";
   if (in.weights.at)
@@ -97,12 +102,28 @@ LogicalResult RouteOp::expand(Expander &in) {
   return success();
 }
 
-static bool sameArguments(const Closure &a, const Closure &b) {
-  if (a.layer != b.layer || a.args.size() != b.args.size())
-    return false;
-  for (auto [left, right] : llvm::zip(a.args, b.args))
-    if (left.first != right.first || left.second.str() != right.second.str())
+/// Whether both are one layer with equal arguments, of layers among them too. Each pair is compared once,
+/// since layers that are given twice and twice again would make a tree without end.
+static bool sameArguments(const Closure &first, const Closure &second) {
+  llvm::SetVector<std::pair<const Closure *, const Closure *>> pairs;
+  pairs.insert({&first, &second});
+  for (size_t i = 0; i < pairs.size(); ++i) {
+    auto [a, b] = pairs[i];
+    if (a == b)
+      continue;
+    if (a->layer != b->layer || a->args.size() != b->args.size())
       return false;
+    for (auto [left, right] : llvm::zip(a->args, b->args)) {
+      auto *inner = std::get_if<std::shared_ptr<Closure>>(&left.second.is);
+      auto *other = std::get_if<std::shared_ptr<Closure>>(&right.second.is);
+      if (left.first != right.first || !inner != !other)
+        return false;
+      if (inner)
+        pairs.insert({inner->get(), other->get()});
+      else if (left.second.str() != right.second.str())
+        return false;
+    }
+  }
   return true;
 }
 

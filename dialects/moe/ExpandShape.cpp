@@ -275,8 +275,7 @@ static FailureOr<Value> windows(Expander &in, Operation *op, Value source, ExprA
   if (failed(shape))
     return failure();
   if (x->experts)
-    return op->emitError() << "'" << op->getName().stripDialect()
-                           << "' is not supported yet on a value that differs by expert";
+    return refuseExperts(in, op);
   return flow::window(in.builder, in.loc(op), x->value, {shape->kernel, shape->kernel},
                       {shape->stride, shape->stride}, SmallVector<int64_t>(4, shape->pad), outside);
 }

@@ -67,6 +67,15 @@ void Expander::noteMade(InFlightDiagnostic &diag, Value value) {
     diag.attachNote(found->at) << "made here: " << recordText(*found);
 }
 
+LogicalResult moe::refuseExperts(Expander &in, Operation *op, StringRef instead) {
+  InFlightDiagnostic diag = op->emitError()
+                            << "'" << op->getName().stripDialect()
+                            << "' is not supported yet on a value that already differs by expert; put it "
+                            << instead;
+  in.noteMade(diag, op->getOperand(0));
+  return diag;
+}
+
 std::string Expander::path(StringRef name) {
   return frame().scope.empty() ? name.str() : (frame().scope + "." + name).str();
 }

@@ -163,6 +163,12 @@ inline Tensor joined(mlir::Value value, const Tensor &a, const Tensor &b) {
   return {value, a.experts || b.experts, a.batch || b.batch};
 }
 
+/// Reports an op whose operand differs by expert and that is not compiled for such a value; `instead` says
+/// where the op may stand.
+mlir::LogicalResult
+refuseExperts(Expander &in, mlir::Operation *op,
+              llvm::StringRef instead = "before 'experts', or first in the expert's layer");
+
 /// "[128, 14, 14]", "5 experts of [10]".
 std::string shapeText(const Tensor &tensor);
 std::string recordText(const Record &record);

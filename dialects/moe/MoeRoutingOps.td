@@ -28,7 +28,11 @@ def Moe_ExpertsOp : Moe_Applies<"experts",
   let description = [{
     On dispatched rows, each row's own experts; on a plain value, every expert on every row. `weights %theta` takes
     generated weights; otherwise the op owns the layer's parameters with a leading expert axis, `count` of them (unless a
-    dispatch says how many; dispatched rows are not compiled yet).
+    dispatch says how many; dispatched rows are not compiled yet). What an expert computes with weights of its own differs
+    by expert, and `conv`, `patches`, `unfold`, `max_pool`, `mean_pool` and `group_norm` are not compiled yet on such a value.
+    So an expert is at most one `conv` or `patches` deep: it stands on the expert's input, and behind it come other ops, such
+    as `relu`, `mean` over pixels, `flatten`, `linear`. `unfold` and pooling stand on the expert's input too; `group_norm`
+    only before `experts`. Deeper stages stand before `experts`, which share them.
   }];
 }
 def Moe_CombineOp : Moe_Plain<"combine", (ins Moe_Value:$route, Moe_Value:$x), "$route `,` $x"> {

@@ -65,13 +65,19 @@ def Moe_UnfoldOp : Moe_Plain<"unfold",
     (ins Moe_Value:$x, Moe_Expr:$kernel, OptionalAttr<Moe_Expr>:$stride, OptionalAttr<Moe_Expr>:$pad), "$x",
     "kernel!, stride, pad"> {
   let summary = "windows of an image as axes: [c, h, w] to [c, oh, ow, kernel, kernel]";
-  let description = "`stride` is 1 and `pad` 0 (zeros) unless given; sizes as conv's.";
+  let description = [{
+    `stride` is 1 and `pad` 0 (zeros) unless given; sizes as conv's. Not compiled yet on a value that differs by expert
+    (see `experts`).
+  }];
 }
 class Moe_Pool<string name, string what>
     : Moe_Plain<name, (ins Moe_Value:$x, Moe_Expr:$kernel, OptionalAttr<Moe_Expr>:$stride, OptionalAttr<Moe_Expr>:$pad), "$x",
                 "kernel!, stride, pad"> {
   let summary = what;
-  let description = "`stride` is the kernel and `pad` 0 unless given; sizes as conv's. `pad` is less than the kernel.";
+  let description = [{
+    `stride` is the kernel and `pad` 0 unless given; sizes as conv's. `pad` is less than the kernel. Not
+    compiled yet on a value that differs by expert (see `experts`).
+  }];
 }
 def Moe_MaxPoolOp : Moe_Pool<"max_pool", "the largest of each window of an image, padding left out">;
 def Moe_MeanPoolOp : Moe_Pool<"mean_pool", "the mean of each window of an image, padding included as zeros">;

@@ -136,7 +136,8 @@ moert::Result<Json> describe(const moert::Program &program, moert::Binding bindi
   return out;
 }
 
-void printTarget(const Json &target, const std::string &batch, bool named, llvm::raw_ostream &os) {
+void printTarget(const Json &target, const std::string &optimizer, const std::string &batch, bool named,
+                 llvm::raw_ostream &os) {
   auto text = [](const Json &value) { return value.get<std::string>(); };
   auto mib = [](const Json &value) { return llvm::format("%.1f MiB", value.get<double>() / (1 << 20)); };
   os << "\nat a batch of " << batch;
@@ -146,6 +147,7 @@ void printTarget(const Json &target, const std::string &batch, bool named, llvm:
   for (const Json &entry : target["entries"]) {
     os << "  " << text(entry["name"]) << " (" << text(entry["kind"])
        << (entry.contains("objective") ? ", " + text(entry["objective"]) : "")
+       << (text(entry["kind"]) == "train" && !optimizer.empty() ? ", " + optimizer : "")
        << "): " << count(entry["flops_per_image"].get<double>()) << "FLOP an image ("
        << count(entry["macs_per_image"].get<double>()) << "MAC), " << entry["launches"].get<uint64_t>()
        << " launches of " << entry["kernels"].get<uint64_t>() << " kernels\n";
@@ -185,7 +187,8 @@ void print(const Json &info, llvm::raw_ostream &os) {
       os << llvm::format("  %-48s %g\n", key.c_str(), value.get<double>());
   }
   for (const Json &target : info["targets"])
-    printTarget(target, text(info["batch"]), info["targets"].size() > 1, os);
+    printTarget(target, info.contains("optimizer") ? text(info["optimizer"]) : "", text(info["batch"]),
+                info["targets"].size() > 1, os);
 }
 
 } // namespace

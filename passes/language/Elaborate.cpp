@@ -23,6 +23,8 @@ using namespace moe;
 
 namespace {
 
+constexpr size_t longestText = 4096; // that a program records
+
 /// One elaboration: the model with its parameters bound.
 class Elaboration {
 public:
@@ -33,8 +35,9 @@ private:
   LogicalResult findModel();
   LogicalResult checkObjective();
   LogicalResult bindParameters();
+  LogicalResult recordLayer(ParamAttr param, ExprAttr written);
   InFlightDiagnostic wrongOption(const Twine &option);
-  FailureOr<Binding> bindDefine(ParamAttr param, StringRef value);
+  FailureOr<Binding> bindDefine(ParamAttr param, StringRef value, ExprAttr &written);
   LogicalResult buildEntry(StringRef name, flow::EntryKind kind);
   LogicalResult buildInputs(Expander &in);
   LogicalResult buildTraining(Expander &in);
@@ -46,7 +49,8 @@ private:
   ModelOp model;
   flow::ProgramOp program;
   Env env;
-  std::vector<NamedAttribute> labels; // of the program's records: what auxiliary losses compare with
+  llvm::StringMap<std::string> layers; // of the program's records: layer parameters as they were written
+  std::vector<NamedAttribute> labels;  // of the program's records: what auxiliary losses compare with
 };
 
 } // namespace
@@ -136,7 +140,7 @@ static ExprAttr parseValue(StringRef value, MLIRContext *context, std::string &w
   return dyn_cast_or_null<ExprAttr>(parseAttribute(("#moe.expr<" + value + ">").str(), context));
 }
 
-FailureOr<Binding> Elaboration::bindDefine(ParamAttr param, StringRef value) {
+FailureOr<Binding> Elaboration::bindDefine(ParamAttr param, StringRef value, ExprAttr &written) {
   StringRef kind = param.getKind();
   std::string like = ("-D" + param.getName() + "=" + cast<ExprAttr>(param.getFallback()).str()).str();
   auto wrong = [&]() { return wrongOption("-D" + param.getName() + "=" + value); };
@@ -148,10 +152,23 @@ FailureOr<Binding> Elaboration::bindDefine(ParamAttr param, StringRef value) {
       why = d.str();
       return success();
     });
-    if (FailureOr<Binding> bound = env.bind(model, param, expr); succeeded(bound))
+    if (FailureOr<Binding> bound = env.bind(model, param, expr); succeeded(bound)) {
+      written = expr;
       return bound;
+    }
   }
   return wrong() << why << "; a " << kind << " is given as in " << like;
+}
+
+/// A layer is recorded as it was written, not as it was understood: its arguments may name sizes of the model
+/// that a later command gives other values.
+LogicalResult Elaboration::recordLayer(ParamAttr param, ExprAttr written) {
+  std::string text = written.str();
+  if (text.size() > longestText)
+    return model.emitError() << "expected a layer of at most " << longestText << " characters for parameter '"
+                             << param.getName() << "', as programs record it, found " << text.size();
+  layers[param.getName()] = std::move(text);
+  return success();
 }
 
 LogicalResult Elaboration::bindParameters() {
@@ -179,10 +196,10 @@ LogicalResult Elaboration::bindParameters() {
       return model.emitError() << "expected another name for parameter '" << param.getName()
                                << "': programs record their auxiliary losses under such names";
     auto it = given.find(param.getName());
-    FailureOr<Binding> value = it != given.end()
-                                   ? bindDefine(param, it->second)
-                                   : env.bind(model, param, cast<ExprAttr>(param.getFallback()));
-    if (failed(value))
+    auto written = cast<ExprAttr>(param.getFallback());
+    FailureOr<Binding> value =
+        it != given.end() ? bindDefine(param, it->second, written) : env.bind(model, param, written);
+    if (failed(value) || (param.getKind() == "layer" && failed(recordLayer(param, written))))
       return failure();
     env.names[param.getName()] = *value;
   }
@@ -377,12 +394,11 @@ static std::string sourceFiles(ModuleOp module, ModelOp model) {
   for (Operation &op : *module.getBody())
     if (auto file = op.getLoc()->findInstanceOf<FileLineColLoc>())
       names.insert(file.getFilename().getValue());
-  constexpr size_t longest = 4096; // of a program's texts
   std::string all;
   for (StringRef name : names)
     all += (all.empty() ? "" : " ") + shown(name);
   auto own = model.getLoc()->findInstanceOf<FileLineColLoc>();
-  return all.size() <= longest || !own ? all : shown(own.getFilename().getValue());
+  return all.size() <= longestText || !own ? all : shown(own.getFilename().getValue());
 }
 
 /// What was chosen at compile time, for the program's records.
@@ -392,7 +408,9 @@ DictionaryAttr Elaboration::config(MLIRContext *context) {
   if (std::string source = sourceFiles(module, model); !source.empty())
     list.push_back(b.getNamedAttr("source", b.getStringAttr(source)));
   for (auto param : model.getParams().getAsRange<ParamAttr>())
-    list.push_back(b.getNamedAttr(param.getName(), b.getStringAttr(env.names[param.getName()].str())));
+    list.push_back(b.getNamedAttr(param.getName(), b.getStringAttr(param.getKind() == "layer"
+                                                                       ? layers[param.getName()]
+                                                                       : env.names[param.getName()].str())));
   list.insert(list.end(), labels.begin(), labels.end());
   return b.getDictionaryAttr(list);
 }

@@ -367,3 +367,110 @@ moe.model @m(%x: image[1, 4, 4]) {
   %y = unfold %x kernel = 3, pad = 30000, stride = 10000
   return logits = %y
 }
+// -----
+// A parameter without a kind is a size; its own default may say that a number was meant.
+// expected-error@+1 {{expected a size for parameter 'balance', found 0.1; a number is written 'balance: number = 0.1'}}
+moe.model @m<balance = 0.1>(%x: vector[8]) {
+  return logits = %x
+}
+// -----
+moe.layer @Half<dim>(%x) {
+  yield %x
+}
+moe.model @m(%x: vector[8]) {
+  // expected-error@+1 {{expected a size for parameter 'dim', found 0.5}}
+  %y = apply @h(%x) layer @Half<0.5>
+  return logits = %y
+}
+// -----
+moe.model @m(%x: vector[8]) {
+  // expected-error@+1 {{router 'cosine' is not supported yet by elaboration; use 'linear, experts = n' or 'distance'}}
+  %r = route @gate(%x) cosine, experts = 4
+  return logits = %x
+}
+// -----
+moe.model @m(%x: vector[8]) {
+  // expected-error@+1 {{routing to some experts only ('top') is not supported yet by elaboration; without it, 'distance' and 'linear' weigh every expert}}
+  %r = route @gate(%x) linear, experts = 4, top = 1
+  return logits = %x
+}
+// -----
+// An expert is one convolution deep.
+moe.layer @Two(%x) {
+  %a = conv @c1(%x) to 4
+  // expected-note@+1 {{made here: 3 experts of [4, 8, 8]}}
+  %r = relu %a
+  // expected-error@+1 {{'conv' is not supported yet on a value that already differs by expert; put it before 'experts', or first in the expert's layer}}
+  %b = conv @c2(%r) to 4
+  yield %b
+}
+moe.model @m(%x: image[1, 8, 8]) {
+  // expected-note@+1 {{applied here as 'e'}}
+  %e = experts @e(%x) layer @Two count = 3
+  return logits = %x
+}
+// -----
+moe.layer @Pooled(%x) {
+  // expected-note@+1 {{made here: 3 experts of [4, 8, 8]}}
+  %a = conv @c1(%x) to 4
+  // expected-error@+1 {{'max_pool' is not supported yet on a value that already differs by expert; put it before 'experts', or first in the expert's layer}}
+  %b = max_pool %a kernel = 2
+  yield %b
+}
+moe.model @m(%x: image[1, 8, 8]) {
+  // expected-note@+1 {{applied here as 'e'}}
+  %e = experts @e(%x) layer @Pooled count = 3
+  return logits = %x
+}
+// -----
+moe.layer @Normed(%x) {
+  // expected-error@+1 {{'group_norm' is not supported yet with weights that differ by expert; put it before 'experts'}}
+  %a = group_norm @n(%x) groups = 2
+  yield %a
+}
+moe.model @m(%x: image[2, 8, 8]) {
+  // expected-note@+1 {{applied here as 'e'}}
+  %e = experts @e(%x) layer @Normed count = 3
+  return logits = %x
+}
+// -----
+// What the reference of `experts` says to be compiled is no error.
+moe.layer @Pooled(%x) {
+  %p = max_pool %x kernel = 2
+  %a = conv @c1(%p) to 4
+  %r = relu %a
+  %m = mean %r over pixels
+  %f = flatten %r
+  %j = concat %m, %f
+  %n = layer_norm @n(%j)
+  %y = linear @fc(%n) to 5
+  yield %y
+}
+moe.model @m(%x: image[2, 8, 8]) {
+  %v = flatten %x
+  %r = route @gate(%v) linear, experts = 3
+  %e = experts @e(%x) layer @Pooled count = 3
+  %y = combine %r, %e
+  return logits = %y
+}
+// -----
+// Weights are generated for a layer with all of its arguments, those of layers among them.
+moe.layer @Wide<dim>(%x) {
+  %y = linear @fc(%x) to dim
+  yield %y
+}
+moe.layer @Of<@inner>(%x) {
+  %y = apply @i(%x) layer @inner
+  yield %y
+}
+moe.layer @Trunk(%k) {
+  yield %k
+}
+moe.model @m(%x: vector[8]) {
+  %k = param @keys [4, 8] normal(1.0)
+  // expected-note@+1 {{generated here}}
+  %t = hyper @h(%k) trunk @Trunk for @Of<@Wide<3>>
+  // expected-error@+1 {{expected the layer that the weights are generated for, '@Of' with the same arguments, found '@Of<@Wide<5>>'}}
+  %e = experts @e(%x) layer @Of<@Wide<5>> weights %t
+  return logits = %x
+}
