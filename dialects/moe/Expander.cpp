@@ -258,9 +258,9 @@ FailureOr<Tensor> Expander::generated(Operation *owner, StringRef path, ArrayRef
     return flow::InitAttr::get(owner->getContext(), flow::InitKind::uniform, -bound, bound);
   };
   // Hyperfan-in (Chang et al., 2020): the weight and the bias share the variance of the output, so each has
-  // half.
-  double variance =
-      bundle.gain / ((fan.bias ? 2.0 : (fan.withBias ? 2.0 : 1.0) * double(fan.in)) * double(width));
+  // half. What multiplies a single element, such as a norm's scale, or is used as it is has one input.
+  const double inputs = double(std::max<int64_t>(1, fan.in));
+  double variance = bundle.gain / ((fan.bias ? 2.0 : (fan.withBias ? 2.0 : 1.0) * inputs) * double(width));
   flow::InitAttr init = bundle.hyperfan ? uniform(variance) : uniform(1.0 / (3 * double(width)));
   flow::InitAttr initBias = bundle.hyperfan
                                 ? flow::InitAttr::get(owner->getContext(), flow::InitKind::constant)
