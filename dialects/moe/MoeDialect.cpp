@@ -57,7 +57,8 @@ Attribute MoeDialect::parseAttribute(DialectAsmParser &p, Type type) const {
   SMLoc end = p.getCurrentLocation();
   StringRef found =
       StringRef(end.getPointer()).take_until([](char c) { return StringRef(" >\n").contains(c); });
-  reportAt(p, end) << "expected the end of the expression, found '" << found << "'";
+  reportAt(p, end) << "expected the end of the expression, found "
+                   << (found.empty() ? "the end" : ("'" + found + "'").str());
   return {};
 }
 

@@ -6,9 +6,9 @@
 
 namespace moe {
 
-class Diagnostics {
+class ToolDiagnostics {
 public:
-  Diagnostics(llvm::SourceMgr &sources, mlir::MLIRContext *context)
+  ToolDiagnostics(llvm::SourceMgr &sources, mlir::MLIRContext *context)
       : texts(sources, context), placeless(context, [this](mlir::Diagnostic &d) { return print(d); }) {}
 
 private:

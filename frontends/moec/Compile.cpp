@@ -44,7 +44,7 @@ moert::Status compileFiles(const PipelineOptions &options, const std::vector<std
       return moert::usageError(error);
   std::unique_ptr<MLIRContext> context = makeContext();
   llvm::SourceMgr sources;
-  Diagnostics diagnostics(sources, context.get());
+  ToolDiagnostics diagnostics(sources, context.get());
   MOERT_ASSIGN(OwningOpRef<ModuleOp> module, lowerFiles(context.get(), sources, options, inputs));
   if (options.to != Phase::emit) {
     std::string text;
@@ -66,7 +66,7 @@ moert::Status evaluateFiles(const PipelineOptions &options, const std::vector<st
                             const EvaluateOptions &evaluation) {
   std::unique_ptr<MLIRContext> context = makeContext();
   llvm::SourceMgr sources;
-  Diagnostics diagnostics(sources, context.get());
+  ToolDiagnostics diagnostics(sources, context.get());
   MOERT_ASSIGN(OwningOpRef<ModuleOp> module, lowerFiles(context.get(), sources, options, inputs));
   return evaluateModule(*module, evaluation);
 }

@@ -29,7 +29,7 @@ moert::Status assembleFile(const std::string &input, const std::string &output) 
   std::unique_ptr<MLIRContext> context = makeContext();
   llvm::SourceMgr sources;
   sources.AddNewSourceBuffer(std::move(text), {});
-  Diagnostics diagnostics(sources, context.get());
+  ToolDiagnostics diagnostics(sources, context.get());
   OwningOpRef<ModuleOp> module = parseSourceFile<ModuleOp>(sources, context.get());
   if (!module)
     return {moert::Code::invalid_input, ""};

@@ -30,9 +30,9 @@ ContractProduct::ContractProduct(const ContractGroup &group, KernelModule &modul
     strips = kernel.scratch(plan.rowBlock * plan.depth * 4);
   if (!ahead)
     panelScratch = kernel.scratch(int64_t(width) * plan.depth * 4 * (byPanel ? 1 : plan.panelGroup));
-  // A launch's scalars are numbered in the order in which they are first asked for: sizes first.
+  // Sizes first among the launch's scalars.
   rows = code.size(form.rowExtent());
-  code.size(form.columns.extent);
+  code.numberScalar(form.columns.extent);
   sums = code.size(form.sumExtent());
   panels = code.size(plan.panels);
   rowBlocks = code.size(plan.rowBlocks);

@@ -16,7 +16,7 @@ std::optional<int64_t> constantOf(Value value) {
   return std::nullopt;
 }
 
-Ix known(Value value) {
+Ix toIx(Value value) {
   std::optional<int64_t> constant = constantOf(value);
   return constant ? Ix(*constant) : Ix(value);
 }

@@ -24,8 +24,8 @@ struct Mask {
 
 std::optional<int64_t> constantOf(mlir::Value value);
 
-// The same as MicroCode's arithmetic takes it.
-Ix known(mlir::Value value);
+// As MicroCode's arithmetic takes it: a constant is known there.
+Ix toIx(mlir::Value value);
 
 // Is it a multiple of `by` for certain?
 bool isMultiple(mlir::Value value, int64_t by);
@@ -35,13 +35,13 @@ class IndexMath {
 public:
   IndexMath(KernelBuilder &kernel, int64_t width) : k(kernel), code(kernel), width(width) {}
 
-  mlir::Value add(mlir::Value a, mlir::Value b) { return code.i64(code.add(known(a), known(b))); }
-  mlir::Value sub(mlir::Value a, mlir::Value b) { return code.i64(code.sub(known(a), known(b))); }
-  mlir::Value mul(mlir::Value a, mlir::Value b) { return code.i64(code.mul(known(a), known(b))); }
+  mlir::Value add(mlir::Value a, mlir::Value b) { return code.i64(code.add(toIx(a), toIx(b))); }
+  mlir::Value sub(mlir::Value a, mlir::Value b) { return code.i64(code.sub(toIx(a), toIx(b))); }
+  mlir::Value mul(mlir::Value a, mlir::Value b) { return code.i64(code.mul(toIx(a), toIx(b))); }
   // Of numbers that are not negative.
-  mlir::Value div(mlir::Value a, mlir::Value b) { return code.i64(code.div(known(a), known(b))); }
-  mlir::Value rem(mlir::Value a, mlir::Value b) { return code.i64(code.rem(known(a), known(b))); }
-  mlir::Value min(mlir::Value a, mlir::Value b) { return code.i64(code.min(known(a), known(b))); }
+  mlir::Value div(mlir::Value a, mlir::Value b) { return code.i64(code.div(toIx(a), toIx(b))); }
+  mlir::Value rem(mlir::Value a, mlir::Value b) { return code.i64(code.rem(toIx(a), toIx(b))); }
+  mlir::Value min(mlir::Value a, mlir::Value b) { return code.i64(code.min(toIx(a), toIx(b))); }
 
   Index constant(int64_t value) { return {k.i64(value)}; }
   Index add(Index a, Index b);

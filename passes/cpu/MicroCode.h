@@ -40,6 +40,8 @@ public:
   // --- indices
   /// A size: known, or a scalar of the launch.
   Ix size(flow::Extent extent);
+  /// Numbers the size's scalar now: a launch's scalars lie in the order in which they are first asked for.
+  void numberScalar(flow::Extent extent) { size(extent); }
   mlir::Value i64(Ix x);
   Ix add(Ix x, Ix y);
   Ix sub(Ix x, Ix y);
