@@ -122,12 +122,57 @@ Status replaceFolder(const std::string &fresh, const std::string &target) {
   return okStatus();
 }
 
-Result<std::string> readText(const std::string &path, size_t limit) {
-  Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
-  if (file.fd < 0)
+Result<OpenFile> OpenFile::open(const std::string &path) {
+  int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0)
     return failure(path, "open");
+  return OpenFile(fd, path);
+}
+
+OpenFile::OpenFile(OpenFile &&other) noexcept
+    : fd_(std::exchange(other.fd_, -1)), path_(std::move(other.path_)) {}
+
+OpenFile &OpenFile::operator=(OpenFile &&other) noexcept {
+  std::swap(fd_, other.fd_);
+  std::swap(path_, other.path_);
+  return *this;
+}
+
+OpenFile::~OpenFile() {
+  if (fd_ >= 0)
+    ::close(fd_);
+}
+
+Result<std::optional<OpenFile>> OpenFile::inside(const std::string &name) const {
+  std::string path = path_ + "/" + name;
+  int fd = ::openat(fd_, name.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd >= 0)
+    return std::optional<OpenFile>(OpenFile(fd, path));
+  if (errno == ENOENT)
+    return std::optional<OpenFile>();
+  return failure(path, "open");
+}
+
+bool OpenFile::isFolder() const {
   struct stat info;
-  if (::fstat(file.fd, &info) != 0)
+  return ::fstat(fd_, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+bool OpenFile::hasItsName() const {
+  struct stat held, there;
+  return ::fstat(fd_, &held) == 0 && ::stat(path_.c_str(), &there) == 0 && held.st_dev == there.st_dev &&
+         held.st_ino == there.st_ino;
+}
+
+Result<std::string> readText(const std::string &path, size_t limit) {
+  MOERT_ASSIGN(OpenFile file, OpenFile::open(path));
+  return file.text(limit);
+}
+
+Result<std::string> OpenFile::text(size_t limit) const {
+  const std::string &path = path_;
+  struct stat info;
+  if (::fstat(fd_, &info) != 0)
     return failure(path, "read");
   if (!S_ISREG(info.st_mode))
     return invalidInput(path, ": expected a regular file");
@@ -143,7 +188,7 @@ Result<std::string> readText(const std::string &path, size_t limit) {
     return noMemoryFor(path, uint64_t(info.st_size));
   }
   for (size_t done = 0; done < text.size();) {
-    ssize_t got = ::read(file.fd, text.data() + done, text.size() - done);
+    ssize_t got = ::pread(fd_, text.data() + done, text.size() - done, off_t(done));
     if (got < 0 && errno == EINTR)
       continue;
     if (got < 0)

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -27,7 +28,31 @@ Status replaceFile(const std::string &path, std::string_view text);
 /// `target`.previous meanwhile.
 Status replaceFolder(const std::string &fresh, const std::string &target);
 
-/// A whole file; at most `limit` bytes, and no more than the machine has memory for.
+/// A file or folder held open: it stays what it is while others rename, replace or remove what has its name.
+class OpenFile {
+public:
+  static Result<OpenFile> open(const std::string &path);
+  OpenFile(OpenFile &&other) noexcept;
+  OpenFile &operator=(OpenFile &&other) noexcept;
+  ~OpenFile();
+
+  /// The file of that name in this folder, which may have lost its own name by now; none: no such file.
+  Result<std::optional<OpenFile>> inside(const std::string &name) const;
+  bool isFolder() const;
+  /// Whether the path it was opened by still leads to it.
+  bool hasItsName() const;
+  /// The content; at most `limit` bytes, and no more than the machine has memory for.
+  Result<std::string> text(size_t limit) const;
+  const std::string &path() const { return path_; }
+  int descriptor() const { return fd_; }
+
+private:
+  OpenFile(int fd, std::string path) : fd_(fd), path_(std::move(path)) {}
+  int fd_;
+  std::string path_;
+};
+
+/// A whole file, as OpenFile::text.
 Result<std::string> readText(const std::string &path, size_t limit = size_t(1) << 30);
 
 /// What to say of a file that memory has no room for.

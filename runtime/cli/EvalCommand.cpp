@@ -20,8 +20,8 @@ struct Trained {
   std::optional<uint64_t> step;
 };
 
-Result<Trained> trained(const EvalOptions &options) {
-  auto checkpoint = readCheckpointState(options.checkpoint);
+Result<Trained> trained(const EvalOptions &options, const CheckpointFiles &files) {
+  auto checkpoint = files.state();
   std::optional<uint64_t> step;
   if (checkpoint.ok())
     step = checkpoint->run.step;
@@ -60,7 +60,8 @@ std::string imagesText(const SplitData &data, const Recipe &recipe) {
 
 Status evalCommand(const EvalOptions &options) {
   MOERT_ASSIGN(auto program, Program::load(options.program));
-  MOERT_ASSIGN(Trained from, trained(options));
+  MOERT_ASSIGN(CheckpointFiles files, CheckpointFiles::open(options.checkpoint));
+  MOERT_ASSIGN(Trained from, trained(options, files));
   const Recipe &recipe = from.recipe;
   std::vector<const fb::Entry *> entries;
   for (const std::string &name : options.entries) {
@@ -74,7 +75,7 @@ Status evalCommand(const EvalOptions &options) {
   MOERT_ASSIGN(SplitData data, SplitData::open(recipe));
   MOERT_TRY(checkFits(*program, data, recipe));
   MOERT_ASSIGN(auto states, States::create(program, 0));
-  MOERT_TRY(loadParameters(options.checkpoint, *states));
+  MOERT_TRY(files.loadParameters(*states));
   MOERT_ASSIGN(auto device, Device::create(options.threads));
   Evaluator evaluator(program, states, device, data, recipe);
 

@@ -15,6 +15,8 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 constexpr int kFormat = 1;
+constexpr const char *kWholeCheckpoint =
+    "a checkpoint folder (model.safetensors, optimizer.safetensors, state.json)";
 
 bool ofModel(const fb::State &row) {
   return row.kind() == fb::StateKind::parameter || row.kind() == fb::StateKind::buffer;
@@ -113,15 +115,17 @@ uint32_t checksum(std::span<const NamedTensor> tensors) {
   return uint32_t(sum);
 }
 
-Result<Json> readJson(const std::string &path) {
-  MOERT_ASSIGN(std::string text, readText(path, 1 << 24));
+struct State {
+  Checkpoint checkpoint;
+  uint64_t modelChecksum, optimizerChecksum;
+};
+
+Result<State> readState(const OpenFile &file) {
+  const std::string &path = file.path();
+  MOERT_ASSIGN(std::string text, file.text(1 << 24));
   Json json = Json::parse(text, nullptr, false);
   if (!json.is_object())
     return invalidInput(path, ": expected a JSON object: the checkpoint is damaged");
-  return json;
-}
-
-Result<Checkpoint> readState(const Json &json, const std::string &path) {
   auto bad = [&](const char *what) {
     return invalidInput(path, ": expected ", what, ": the checkpoint is damaged");
   };
@@ -151,7 +155,17 @@ Result<Checkpoint> readState(const Json &json, const std::string &path) {
   checkpoint.programDigest = json["program"].get<std::string>();
   checkpoint.recipeDigest = json["recipe_digest"].get<std::string>();
   checkpoint.recipe = json["recipe"].get<std::string>();
-  return checkpoint;
+  return State{std::move(checkpoint), json["model_checksum"].get<uint64_t>(),
+               json["optimizer_checksum"].get<uint64_t>()};
+}
+
+// Damage that leaves a file readable, and a file of another step, show here.
+Status checkValues(const Safetensors &file, const std::string &path, const OpenFile &state, uint64_t sum) {
+  if (checksum(file.tensors()) == sum)
+    return okStatus();
+  return invalidInput(path, ": expected the values that ", state.path(),
+                      " has the checksum of, found others: "
+                      "the checkpoint is damaged, or its files are of different steps");
 }
 
 } // namespace
@@ -191,63 +205,95 @@ std::string checkpointFolder(const std::string &folder) {
   return !exists(folder) && exists(folder + ".previous") ? folder + ".previous" : folder;
 }
 
-// Damage that leaves a file readable, and a file of another step, show here.
-static Status checkValues(const Safetensors &file, const std::string &path, const Json &state,
-                          const std::string &folder, const char *key) {
-  if (checksum(file.tensors()) == state[key].get<uint64_t>())
-    return okStatus();
-  return invalidInput(path, ": expected the values that ", folder,
-                      "/state.json has the checksum of, found others: "
-                      "the checkpoint is damaged, or its files are of different steps");
+Result<CheckpointFiles> CheckpointFiles::open(const std::string &where) {
+  // A training exchanges the folder and then empties the old one. So what is missing in a folder counts only
+  // while that folder has its name, and a folder in which nothing is missing is of one step.
+  for (int left = 1000;; --left) {
+    CheckpointFiles files;
+    files.where_ = where;
+    files.folder_ = checkpointFolder(where);
+    auto folder = OpenFile::open(files.folder_);
+    if (!folder.ok()) {
+      if (left && exists(checkpointFolder(where)))
+        continue;
+      return exists(where) ? std::move(folder).status()
+                           : noCheckpoint(where, "a checkpoint folder or a safetensors file");
+    }
+    if (!folder->isFolder()) {
+      files.model_ = *std::move(folder);
+      return files;
+    }
+    MOERT_ASSIGN(files.state_, folder->inside("state.json"));
+    MOERT_ASSIGN(files.model_, folder->inside("model.safetensors"));
+    MOERT_ASSIGN(files.optimizer_, folder->inside("optimizer.safetensors"));
+    if (files.state_ && files.model_ && files.optimizer_)
+      return files;
+    if (folder->hasItsName() && checkpointFolder(where) == files.folder_) {
+      if (!files.state_ && !files.model_)
+        return noCheckpoint(where, "a checkpoint folder or a safetensors file");
+      return files;
+    }
+    if (!left)
+      return invalidInput(where, ": expected a folder that keeps its name while it is opened, found another "
+                                 "in its place each time; try again");
+  }
 }
 
-// Of a folder that has a state.json.
-static Result<Safetensors> readPart(const std::string &path) {
-  if (!exists(path))
-    return invalidInput(path, ": expected the file beside state.json, found none: the checkpoint is damaged");
-  return Safetensors::read(path);
+Result<Checkpoint> CheckpointFiles::state() const {
+  if (!state_)
+    return noCheckpoint(where_, kWholeCheckpoint);
+  MOERT_ASSIGN(State state, readState(*state_));
+  return std::move(state.checkpoint);
 }
 
-Result<Checkpoint> readCheckpointState(const std::string &where) {
-  std::string folder = checkpointFolder(where);
-  if (!exists(folder + "/state.json"))
-    return noCheckpoint(where, "a checkpoint folder (model.safetensors, optimizer.safetensors, state.json)");
-  MOERT_ASSIGN(Json json, readJson(folder + "/state.json"));
-  return readState(json, folder + "/state.json");
-}
-
-Result<Checkpoint> loadCheckpoint(const std::string &where, States &states) {
-  MOERT_ASSIGN(Checkpoint checkpoint, readCheckpointState(where));
-  std::string folder = checkpointFolder(where);
-  MOERT_ASSIGN(Json json, readJson(folder + "/state.json"));
-  std::string modelPath = folder + "/model.safetensors", otherPath = folder + "/optimizer.safetensors";
-  MOERT_ASSIGN(Safetensors model, readPart(modelPath));
-  MOERT_ASSIGN(Safetensors other, readPart(otherPath));
-  MOERT_TRY(checkFits(model, modelPath, states, true));
-  MOERT_TRY(checkFits(other, otherPath, states, false));
-  MOERT_TRY(checkValues(model, modelPath, json, folder, "model_checksum"));
-  MOERT_TRY(checkValues(other, otherPath, json, folder, "optimizer_checksum"));
-  copyInto(states, model, true);
-  copyInto(states, other, false);
-  return checkpoint;
-}
-
-Status loadParameters(const std::string &where, States &states) {
-  std::string folder = checkpointFolder(where), path = folder;
-  bool checkpoint = exists(folder + "/state.json"); // else what somebody put together
-  if (std::filesystem::is_directory(folder))
-    path += "/model.safetensors";
-  if (!checkpoint && !exists(path))
-    return noCheckpoint(where, "a checkpoint folder or a safetensors file");
-  MOERT_ASSIGN(Safetensors model, readPart(path));
-  MOERT_TRY(checkFits(model, path, states, true));
-  if (checkpoint) {
-    MOERT_ASSIGN(Json json, readJson(folder + "/state.json"));
-    MOERT_TRY(readState(json, folder + "/state.json").status());
-    MOERT_TRY(checkValues(model, path, json, folder, "model_checksum"));
+Status CheckpointFiles::loadParameters(States &states) const {
+  if (!model_)
+    return missing("model.safetensors");
+  MOERT_ASSIGN(Safetensors model, Safetensors::read(*model_));
+  MOERT_TRY(checkFits(model, model_->path(), states, true));
+  if (state_) {
+    MOERT_ASSIGN(State state, readState(*state_));
+    MOERT_TRY(checkValues(model, model_->path(), *state_, state.modelChecksum));
   }
   copyInto(states, model, true);
   return okStatus();
+}
+
+Result<Checkpoint> CheckpointFiles::loadAll(States &states) const {
+  if (!state_)
+    return noCheckpoint(where_, kWholeCheckpoint);
+  MOERT_ASSIGN(State state, readState(*state_));
+  if (!model_ || !optimizer_)
+    return missing(model_ ? "optimizer.safetensors" : "model.safetensors");
+  MOERT_ASSIGN(Safetensors model, Safetensors::read(*model_));
+  MOERT_ASSIGN(Safetensors other, Safetensors::read(*optimizer_));
+  MOERT_TRY(checkFits(model, model_->path(), states, true));
+  MOERT_TRY(checkFits(other, optimizer_->path(), states, false));
+  MOERT_TRY(checkValues(model, model_->path(), *state_, state.modelChecksum));
+  MOERT_TRY(checkValues(other, optimizer_->path(), *state_, state.optimizerChecksum));
+  copyInto(states, model, true);
+  copyInto(states, other, false);
+  return std::move(state.checkpoint);
+}
+
+Status CheckpointFiles::missing(const char *name) const {
+  return invalidInput(folder_, "/", name,
+                      ": expected the file beside state.json, found none: the checkpoint is damaged");
+}
+
+Result<Checkpoint> readCheckpointState(const std::string &where) {
+  MOERT_ASSIGN(CheckpointFiles files, CheckpointFiles::open(where));
+  return files.state();
+}
+
+Result<Checkpoint> loadCheckpoint(const std::string &where, States &states) {
+  MOERT_ASSIGN(CheckpointFiles files, CheckpointFiles::open(where));
+  return files.loadAll(states);
+}
+
+Status loadParameters(const std::string &where, States &states) {
+  MOERT_ASSIGN(CheckpointFiles files, CheckpointFiles::open(where));
+  return files.loadParameters(states);
 }
 
 } // namespace moert

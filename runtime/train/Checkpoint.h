@@ -3,9 +3,11 @@
 // all. The same run at the same step gives the same bytes, so nothing in it tells the time.
 #pragma once
 
+#include "runtime/base/Files.h"
 #include "runtime/session/States.h"
 
 #include <map>
+#include <optional>
 #include <string>
 
 namespace moert {
@@ -27,6 +29,28 @@ struct Checkpoint {
 
 /// Writes `folder` through `folder`.tmp. On failure the previous checkpoint stands as it was.
 Status saveCheckpoint(const std::string &folder, const States &states, const Checkpoint &checkpoint);
+
+/// The files of a checkpoint, all of one step: they are opened together, so a training that puts its next
+/// checkpoint in the place of this one takes nothing from them.
+class CheckpointFiles {
+public:
+  /// A checkpoint folder or, for parameters alone, a safetensors file or a folder with a model.safetensors.
+  static Result<CheckpointFiles> open(const std::string &where);
+
+  /// Where the run stood, without the tensors. invalid_input where there is no state.json.
+  Result<Checkpoint> state() const;
+  /// Parameters and buffers into `states`, which are only changed when all fits.
+  Status loadParameters(States &states) const;
+  /// The same with all other state; it needs a whole checkpoint.
+  Result<Checkpoint> loadAll(States &states) const;
+
+private:
+  Status missing(const char *name) const;
+  std::string where_;             // as the user named it
+  std::string folder_;            // it, or its .previous
+  std::optional<OpenFile> state_; // of a checkpoint; without it the others are what somebody put together
+  std::optional<OpenFile> model_, optimizer_;
+};
 
 /// Reads everything into `states`. invalid_input: no such folder, damaged files, or a checkpoint of another
 /// model, with the nearest keys. `states` is only changed when all fits.

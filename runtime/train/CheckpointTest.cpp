@@ -7,10 +7,12 @@
 #include "runtime/train/Safetensors.h"
 #include "test/support/TestProgram.h"
 
+#include <atomic>
 #include <csignal>
 #include <cstring>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <thread>
 
 using namespace moert;
 
@@ -79,6 +81,43 @@ TEST(Checkpoint, ReadsBackToTheBit) {
   EXPECT_FALSE(exists(folder.file("last.tmp")));
   std::filesystem::rename(folder.file("last"), folder.file("last.previous"));
   EXPECT_TRUE(loadCheckpoint(folder.file("last"), *other).ok());
+}
+
+TEST(Checkpoint, AReaderNeverMeetsTwoSteps) {
+  TestFolder folder;
+  auto program = programWith("fc.weight");
+  std::vector<std::shared_ptr<States>> steps;
+  for (uint64_t seed = 1; seed <= 4; ++seed)
+    steps.push_back(statesOf(program, seed));
+  auto save = [&](uint64_t step) {
+    Checkpoint checkpoint = example();
+    checkpoint.run.step = step;
+    EXPECT_TRUE(saveCheckpoint(folder.file("last"), *steps[step % steps.size()], checkpoint).ok());
+  };
+  save(0);
+  std::atomic<bool> read = false;
+  std::thread training([&] {
+    for (uint64_t step = 1; !read; ++step)
+      save(step);
+  });
+  auto loaded = statesOf(program, 9);
+  uint64_t latest = 0;
+  for (int i = 0; i < 20'000 && (i < 2'000 || latest < 100); ++i) {
+    auto files = CheckpointFiles::open(folder.file("last"));
+    Status status = files.ok() ? files->loadParameters(*loaded) : files.status();
+    auto state = files.ok() ? files->state() : Result<Checkpoint>(status);
+    EXPECT_TRUE(status.ok() && state.ok()) << status.message() << state.status().message();
+    if (!status.ok() || !state.ok())
+      break;
+    latest = state->run.step;
+    EXPECT_EQ(std::memcmp(loaded->tensor(test::kW).bytes.data(),
+                          steps[latest % steps.size()]->tensor(test::kW).bytes.data(),
+                          loaded->tensor(test::kW).bytes.size()),
+              0);
+  }
+  read = true;
+  training.join();
+  EXPECT_GT(latest, 10u);
 }
 
 TEST(Checkpoint, NamesTheNearestKeysOfAnotherModel) {

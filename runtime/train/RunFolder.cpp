@@ -1,6 +1,5 @@
 #include "runtime/train/RunFolder.h"
 
-#include "runtime/base/Files.h"
 #include "runtime/train/Checkpoint.h"
 
 #include <cerrno>
@@ -8,7 +7,6 @@
 #include <fcntl.h>
 #include <nlohmann/json.hpp>
 #include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 namespace moert {
@@ -27,7 +25,8 @@ Result<RunFolder> RunFolder::create(const std::string &path, const Recipe &recip
   MOERT_TRY(makeFolders(path));
   RunFolder folder(path);
   MOERT_TRY(folder.lock());
-  MOERT_TRY(empty()); // another process may have been at work there until now
+  MOERT_TRY(folder.stands()); // what was locked may have lost its name before
+  MOERT_TRY(empty());         // another process may have been at work there until now
   MOERT_TRY(replaceFile(recipePath(path), recipe.text()));
   return folder;
 }
@@ -58,14 +57,8 @@ Result<RunFolder> RunFolder::reopen(const std::string &path, const Recipe &recip
 }
 
 Status RunFolder::lock() {
-  int fd = ::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0)
-    return invalidInput(path_, ": cannot open: ", std::strerror(errno));
-  lock_ = std::shared_ptr<const int>(new int(fd), [](const int *fd) {
-    ::close(*fd);
-    delete fd;
-  });
-  if (::flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+  MOERT_ASSIGN(lock_, OpenFile::open(path_));
+  if (::flock(lock_->descriptor(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
     return invalidInput(path_,
                         ": expected a folder that nothing trains in, found another process at work there");
   return okStatus();
@@ -113,9 +106,7 @@ Status RunFolder::appendMetrics(const std::string &line) const {
 }
 
 Status RunFolder::stands() const {
-  struct stat locked, there;
-  if (::fstat(*lock_, &locked) == 0 && ::stat(path_.c_str(), &there) == 0 && locked.st_dev == there.st_dev &&
-      locked.st_ino == there.st_ino)
+  if (lock_->hasItsName())
     return okStatus();
   return invalidInput(
       path_, ": expected the run's folder as it was when training began, found it removed, renamed or "
@@ -127,6 +118,12 @@ Status RunFolder::markDone() const {
   return exists(path) ? okStatus() : writeDurably(path, "done\n");
 }
 
-void RunFolder::unmarkDone() const { ::unlink((path_ + "/done").c_str()); }
+Status RunFolder::unmarkDone() const {
+  std::string path = path_ + "/done";
+  if (::unlink(path.c_str()) == 0 || errno == ENOENT)
+    return okStatus();
+  return invalidInput(path, ": cannot remove: ", std::strerror(errno),
+                      "; it would say that all steps are done: remove it and continue with --resume");
+}
 
 } // namespace moert

@@ -2,9 +2,10 @@
 // to where its checkpoint stands.
 #pragma once
 
+#include "runtime/base/Files.h"
 #include "runtime/train/Recipe.h"
 
-#include <memory>
+#include <optional>
 #include <string>
 
 namespace moert {
@@ -27,16 +28,16 @@ public:
   Status appendMetrics(const std::string &line) const;
   /// Fails where the path no longer leads to the folder that this process has locked.
   Status stands() const;
-  /// `done` exists while all steps are done.
+  /// `done` exists only while all steps are done: a run that cannot remove it does not go on.
   Status markDone() const;
-  void unmarkDone() const;
+  Status unmarkDone() const;
 
 private:
   explicit RunFolder(std::string path) : path_(std::move(path)) {}
   // Only one process at a time may train in a folder; the lock ends with the process, however it ends.
   Status lock();
   std::string path_;
-  std::shared_ptr<const int> lock_;
+  std::optional<OpenFile> lock_;
 };
 
 } // namespace moert

@@ -1,7 +1,5 @@
 #include "runtime/train/Safetensors.h"
 
-#include "runtime/base/Files.h"
-
 #include <algorithm>
 #include <cstring>
 #include <new>
@@ -72,13 +70,18 @@ Status writeSafetensors(const std::string &path, std::span<const NamedTensor> te
 }
 
 Result<Safetensors> Safetensors::read(const std::string &path) {
+  MOERT_ASSIGN(OpenFile from, OpenFile::open(path));
+  return read(from);
+}
+
+Result<Safetensors> Safetensors::read(const OpenFile &from) {
   Safetensors file;
-  MOERT_ASSIGN(file.content_, readText(path, size_t(1) << 40));
+  MOERT_ASSIGN(file.content_, from.text(size_t(1) << 40));
   try { // a table may announce more than fits
     if (Status status = file.parse(); !status.ok())
-      return std::move(status).in(path);
+      return std::move(status).in(from.path());
   } catch (const std::bad_alloc &) {
-    return noMemoryFor(path, file.content_.size());
+    return noMemoryFor(from.path(), file.content_.size());
   }
   return file;
 }

@@ -3,6 +3,7 @@
 // checked.
 #pragma once
 
+#include "runtime/base/Files.h"
 #include "runtime/session/States.h"
 
 #include <map>
@@ -27,6 +28,7 @@ public:
   /// invalid_input: not such a file, cut short, a range outside the data, overlapping or leaving holes, a
   /// name twice, a shape that does not fit its range.
   static Result<Safetensors> read(const std::string &path);
+  static Result<Safetensors> read(const OpenFile &file);
   const std::vector<NamedTensor> &tensors() const { return tensors_; }
   const NamedTensor *find(std::string_view name) const;
   /// Types that a program cannot hold, by name ("F16"); their tensors are left out of tensors().

@@ -61,6 +61,10 @@ private:
   Result<bool> evaluate(); // false: stopped meanwhile
   Json metricsLine() const;
   Status log();
+  // A line that could not be written left its sums: after one that was written there are none.
+  bool logPending() const {
+    return state_.summed && !state_.pendingEvaluation && !due(recipe_.evalEvery) && due(recipe_.logEvery);
+  }
   Status save(const std::string &folder);
   /// The failure of a step or an evaluation after `last` was saved: what is in memory is the last good state.
   Status saveAndFail(Status why);
@@ -142,7 +146,7 @@ Status Run::open() {
   MOERT_ASSIGN(folder_, RunFolder::reopen(options_.out, recipe_, *program_));
   if (!exists(checkpointFolder(folder_->last()))) {
     progress_.say(concat(options_.out, " has no checkpoint yet: starting from the first step"));
-    folder_->unmarkDone();
+    MOERT_TRY(folder_->unmarkDone());
     return folder_->truncateMetrics(0);
   }
   auto loaded = loadCheckpoint(folder_->last(), *states_);
@@ -169,12 +173,13 @@ Status Run::open() {
                           lines[0], lines.size() > 1 ? concat(" and ", lines.size() - 1, " more") : "");
   }
   state_ = checkpoint.run;
+  sinceStep_ = state_.step;
   loaded_ = true;
   if (state_.step > uint64_t(recipe_.steps))
     return invalidInput(folder_->last(), ": expected at most train.steps = ", recipe_.steps,
                         " steps done, found ", state_.step);
   if (state_.step < uint64_t(recipe_.steps) || state_.pendingEvaluation)
-    folder_->unmarkDone();
+    MOERT_TRY(folder_->unmarkDone());
   return folder_->truncateMetrics(state_.pendingEvaluation ? state_.step - 1 : state_.step);
 }
 
@@ -302,13 +307,17 @@ Result<bool> Run::evaluate() {
                    std::round(table[domain].second * 1e4) / 1e2, "%");
   progress_.say(concat(text, "  (", durationText(secondsSince(before)), ")"));
 
+  RunState pending = state_;
   state_.sums.clear();
   state_.summed = 0;
   state_.pendingEvaluation = false;
   if (score > state_.bestScore) {
     state_.bestScore = score;
     state_.bestStep = state_.step;
-    MOERT_TRY(save(folder_->best()));
+    if (Status saved = save(folder_->best()); !saved.ok()) {
+      state_ = std::move(pending); // --resume takes the line back, evaluates again, and then has its best
+      return saveAndFail(std::move(saved));
+    }
   }
   perEvaluation_ = secondsSince(before);
   since_ = Clock::now(); // evaluation is not training
@@ -385,6 +394,8 @@ Status Run::close() {
 
 Result<TrainEnd> Run::run() {
   MOERT_TRY(open());
+  if (loaded_ && logPending())
+    MOERT_TRY(log());
   if (loaded_ && state_.step == uint64_t(recipe_.steps) && !state_.pendingEvaluation) {
     progress_.say(concat(options_.out, ": all ", recipe_.steps,
                          " steps are done; --resume --steps M, with M above ", recipe_.steps, ", continues"));
@@ -407,7 +418,8 @@ Result<TrainEnd> Run::run() {
       MOERT_TRY(step(batches));
       state_.pendingEvaluation = due(recipe_.evalEvery);
       if (!state_.pendingEvaluation && due(recipe_.logEvery))
-        MOERT_TRY(log());
+        if (Status logged = log(); !logged.ok())
+          return saveAndFail(std::move(logged));
     }
     bool saves = due(saveEvery) || state_.step == uint64_t(recipe_.steps);
     if (state_.pendingEvaluation && !stopped()) {

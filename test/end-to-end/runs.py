@@ -7,6 +7,7 @@ Trains on a small set of images made here, whose class is a bright square at a p
 """
 
 import argparse
+import ctypes
 import json
 import math
 import os
@@ -21,12 +22,14 @@ import signal
 import struct
 import subprocess
 import sys
+import threading
 import time
 import zlib
 
 SIZE, CLASSES = 28, 10
-CHECKS = ("same_bytes", "kills", "interrupt", "lost_reader", "closed_streams", "lost_data", "together", "lost_folder", "lost_metrics", "mixed_files",
-          "full_disk", "read_only", "not_finite", "memory", "verbs", "refusals")
+CHECKS = ("same_bytes", "kills", "interrupt", "lost_reader", "closed_streams", "lost_data", "together", "lost_folder", "lost_metrics", "lost_log", "lost_best", "watched",
+          "mixed_files", "stale_done",
+                   "full_disk", "read_only", "not_finite", "memory", "verbs", "refusals")
 FILES = ("last/model.safetensors", "last/optimizer.safetensors", "last/state.json", "best/model.safetensors", "best/state.json")
 
 
@@ -101,8 +104,8 @@ class Runs:
             self.train("whole")
         return "whole"
 
-    def expect_same(self, a, b):
-        for name in FILES:
+    def expect_same(self, a, b, files=FILES):
+        for name in files:
             left, right = ((self.folder / run / name).read_bytes() for run in (a, b))
             assert left == right, f"{a}/{name} and {b}/{name} differ"
         left, right = ([{k: v for k, v in json.loads(l).items() if k not in ("step_time", "images_per_s", "mem_gb")}
@@ -257,6 +260,102 @@ class Runs:
             assert (self.folder / whole / name).read_bytes() == (self.folder / "nometrics" / name).read_bytes()
         steps = [[json.loads(l)["step"] for l in open(self.folder / run / "metrics.jsonl")] for run in (whole, "nometrics")]
         assert steps[0] == steps[1], steps
+
+    def lost_log(self):
+        """Nor does a line between two evaluations, which --resume writes."""
+        settings = [a for pair in ("train.checkpoint_every=1000", "log.every=1", "eval.every=0") for a in ("--set", pair)]
+        self.train("logged", *settings)
+        process = self.begin("nolog", *settings)
+        metrics, kept = self.folder / "nolog/metrics.jsonl", self.folder / "kept.jsonl"
+        shutil.rmtree(kept, ignore_errors=True)
+        kept.write_bytes(metrics.read_bytes() if metrics.exists() else b"")
+        metrics.unlink(missing_ok=True)
+        metrics.mkdir()
+        _, error = self.end(process)
+        assert process.returncode == 1 and f"{metrics}: cannot open: Is a directory; " in error and "last holds the" in error, error
+        lines, state = kept.read_text().count("\n"), json.loads((self.folder / "nolog/last/state.json").read_text())
+        assert state["step"] == lines + 1 and state["summed"] == 1, (state, lines)
+        metrics.rmdir()
+        kept.rename(metrics)
+        self.train("nolog", "--resume", *settings)
+        self.expect_same("logged", "nolog", [name for name in FILES if name.startswith("last")])
+
+    def lost_best(self):
+        """Nor does a best checkpoint that cannot be written, where the last one can."""
+        if os.geteuid() != 0:
+            return  # a folder of somebody else's takes root to make
+        settings = ["--set", "train.checkpoint_every=1000"]
+        self.train("withbest", *settings)
+        drop = lambda: ctypes.CDLL(None).prctl(24, 3, 0, 0, 0) and os._exit(9)  # PR_CAPBSET_DROP, CAP_FOWNER
+        process = self.begin("nobest", *settings, preexec_fn=drop)
+        run = self.folder / "nobest"
+        (run / "best").mkdir(exist_ok=True)
+        (run / "best/mine").touch()
+        for path in (run, run / "best"):
+            os.chown(path, 1, 1)
+        run.chmod(0o1777)  # what is in it only its owner may rename
+        _, error = self.end(process)
+        assert process.returncode == 1 and f"{run}/best: cannot rename: Operation not permitted" in error and "last holds the" in error, error
+        state = json.loads((run / "last/state.json").read_text())
+        assert state["pending_evaluation"] and state["summed"] and state["best_step"] < state["step"], state
+        for path in (run, run / "best"):
+            os.chown(path, 0, 0)
+        self.train("nobest", "--resume", *settings)
+        self.expect_same("withbest", "nobest")
+
+    def watched(self):
+        """Who looks at a checkpoint while training replaces it finds one step, whole."""
+        self.train("early", "--set", "train.steps=5")
+        live, fresh = self.folder / "live", self.folder / "live.tmp"
+        kept = [self.folder / run / "last" for run in ("early", self.reference())]
+        png(self.folder / "black.png", bytes(SIZE * SIZE), SIZE)
+        measure = lambda place: json.loads(self.run([str(a) for a in (self.moert, "eval", self.program, "--checkpoint", place, "--json")]).stdout)
+        known = {report["step"]: report["entries"] for report in map(measure, kept)}
+        assert len(known) == 2 and known[5] != known[self.steps], known
+        shutil.rmtree(live, ignore_errors=True)
+        live.mkdir()
+        over, count, names = threading.Event(), 0, [name[5:] for name in FILES[:3]]
+
+        def replace():  # as training does, only faster
+            nonlocal count
+            exchange = ctypes.CDLL(None).renameat2
+            while not over.is_set():
+                fresh.mkdir()
+                for name in names:
+                    os.link(kept[count % 2] / name, fresh / name)
+                assert exchange(-100, bytes(fresh), -100, bytes(live), 2) == 0  # AT_FDCWD, RENAME_EXCHANGE
+                for name in names if count else ():
+                    (fresh / name).unlink()
+                fresh.rmdir()
+                count += 1
+
+        thread = threading.Thread(target=replace)
+        thread.start()
+        try:
+            while not count:
+                time.sleep(0.001)
+            infer = [self.moert, "infer", self.program, "--checkpoint", live, "--input", f"image=@{self.folder}/black.png", "--threads", "1"]
+            for _ in range(300):
+                done = self.run([str(a) for a in infer])
+                assert done.returncode == 0, done
+            for _ in range(20):
+                report = measure(live)
+                assert known[report["step"]] == report["entries"], report
+        finally:
+            over.set()
+            thread.join()
+        assert count > 100, count
+
+    def stale_done(self):
+        """A run that is not done does not train under a sign that it is."""
+        self.train("stale", "--set", "train.steps=30")
+        done = self.folder / "stale/done"
+        done.unlink()
+        done.mkdir()
+        self.refused(self.command("stale", "--resume"), 1, f"{done}: cannot remove: Is a directory; it would say that all steps are done")
+        done.rmdir()
+        self.train("stale", "--resume")
+        assert done.is_file()
 
     def mixed_files(self):
         """A checkpoint whose files are of different steps, or not all there, measures nothing and continues nothing."""
