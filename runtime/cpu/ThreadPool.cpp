@@ -7,9 +7,10 @@
 #include "runtime/cpu/ThreadPool.h"
 
 #include <algorithm>
+#include <cassert>
+#include <exception>
 #include <immintrin.h>
 #include <sched.h>
-#include <system_error>
 
 namespace moert {
 
@@ -19,11 +20,12 @@ constexpr int kSpinsBeforeYield = 2000; // a worker that holds our last grain ma
 } // namespace
 
 ThreadPool::ThreadPool(int threads) {
+  assert(threads >= 1);
   try {
     workers_.reserve(size_t(threads - 1));
     for (int thread = 1; thread < threads; ++thread)
       workers_.emplace_back([this, thread] { work(thread); });
-  } catch (const std::system_error &) { // the caller compares threads() with what it asked for
+  } catch (const std::exception &) { // no thread or no memory: threads() tells the caller
   }
 }
 

@@ -14,7 +14,8 @@ namespace moert {
 
 class ThreadPool {
 public:
-  /// `threads` counts the caller's, which works too. The pool has fewer where the system gives no more.
+  /// `threads` counts the caller's, which works too, so it is at least 1. The pool has fewer where the system
+  /// gives no more.
   explicit ThreadPool(int threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool &) = delete;

@@ -1,8 +1,14 @@
 // The pool gives every unit to exactly one call, at any number of threads, and one launch after another.
 #include "runtime/cpu/ThreadPool.h"
 
+#include "runtime/data/Batches.h"
+
+#include <algorithm>
 #include <chrono>
+#include <climits>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 namespace moert {
 namespace {
@@ -57,6 +63,26 @@ TEST(ThreadPool, ManySmallLaunches) {
     expected += 1 + i % 9;
   EXPECT_EQ(context.sum, expected);
 }
+
+#if !defined(__SANITIZE_ADDRESS__) && !__has_feature(address_sanitizer) && !__has_feature(thread_sanitizer)
+// Where there is no memory for the threads' own records, the caller works alone.
+TEST(ThreadPool, NoMemoryLeavesTheCaller) {
+  auto alone = [] {
+    rlimit limit{};
+    getrlimit(RLIMIT_AS, &limit);
+    limit.rlim_cur = rlim_t(8) << 30; // the records of INT_MAX threads take 16 GiB
+    setrlimit(RLIMIT_AS, &limit);
+    ThreadPool pool(INT_MAX);
+    Count counts{std::vector<std::atomic<int>>(7)};
+    pool.run(7, 2, count, &counts);
+    Prefetch batches([](uint64_t index, Batch &batch) { batch.label = {int32_t(index)}; }, 0, 2, INT_MAX);
+    bool made = batches.next()->label[0] == 0 && batches.next()->label[0] == 1 && !batches.next();
+    bool all = std::all_of(counts.seen.begin(), counts.seen.end(), [](auto &seen) { return seen == 1; });
+    _exit(pool.threads() == 1 && all && made ? 0 : 1);
+  };
+  EXPECT_EXIT(alone(), testing::ExitedWithCode(0), "");
+}
+#endif
 
 TEST(ThreadPool, WakesSleepers) {
   ThreadPool pool(2);

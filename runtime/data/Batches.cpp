@@ -2,7 +2,7 @@
 
 #include "runtime/program/Philox.h"
 
-#include <system_error>
+#include <exception>
 
 namespace moert {
 namespace {
@@ -60,9 +60,10 @@ Prefetch::Prefetch(Fill fill, uint64_t first, uint64_t end, int threads, size_t 
     : fill_(std::move(fill)), slots_(depth + 1), claim_(first), next_(first), released_(first + depth + 1),
       end_(end) {
   try {
+    threads_.reserve(size_t(threads));
     for (int i = 0; i < threads; ++i)
       threads_.emplace_back([this] { work(); });
-  } catch (const std::system_error &) { // fewer will do
+  } catch (const std::exception &) { // no thread or no memory: fewer will do
   }
 }
 

@@ -17,7 +17,7 @@ void *operator new(size_t bytes) {
   ++allocations;
   if (void *memory = malloc(bytes ? bytes : 1))
     return memory;
-  abort();
+  throw std::bad_alloc();
 }
 void operator delete(void *memory) noexcept { free(memory); }
 void operator delete(void *memory, size_t) noexcept { free(memory); }
