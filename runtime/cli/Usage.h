@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -17,8 +18,9 @@ namespace moert {
 inline CLI::Validator partOfTraining() {
   return CLI::Validator(
       [](std::string &text) {
-        double value = 0;
-        bool fits = CLI::detail::lexical_cast(text, value) && value >= 0 && value <= 1;
+        char *end = nullptr;
+        double value = std::strtod(text.c_str(), &end);
+        bool fits = !text.empty() && !*end && value >= 0 && value <= 1;
         return fits ? std::string() : "expected a part of the training from 0 to 1, found '" + text + "'";
       },
       "FLOAT in [0 - 1]");
