@@ -155,6 +155,14 @@ moert::Status evaluateModule(ModuleOp module, const EvaluateOptions &options) {
                moert::namedFiles(options.inputs, "input", options.entry, inputs));
   MOERT_ASSIGN(std::vector<moert::NamedFile> wanted,
                moert::namedFiles(options.outputs, "output", options.entry, outputs));
+  std::vector<std::string> readFiles{options.parameters};
+  for (const moert::NamedFile &input : given)
+    readFiles.push_back(input.path);
+  for (const moert::NamedFile &output : wanted)
+    MOERT_TRY(moert::notOver(output.path, readFiles));
+  if (!options.outputFolder.empty())
+    for (const std::string &output : outputs)
+      MOERT_TRY(moert::notOver(options.outputFolder + "/" + output + ".npy", readFiles));
   for (const moert::NamedFile &input : given) {
     MOERT_ASSIGN(moert::NpyArray read, moert::readNpy(input.path));
     MOERT_ASSIGN(flow::Array array, toArray(input.path, read.type, read.shape, read.bytes));

@@ -27,9 +27,10 @@ Result<Binding> parseBatch(const std::string &text) {
     binding.domains = binding.rows;
     number(at + 1);
   }
-  bool sound = error == std::errc() && at == end && binding.domains >= 1 && binding.domains <= most &&
-               binding.rows >= 1 && binding.rows <= most;
-  if (!sound)
+  const bool readable = (error == std::errc() || error == std::errc::result_out_of_range) && at == end;
+  if (readable && (error != std::errc() || binding.domains > most || binding.rows > most))
+    return usageError("expected a batch of at most ", most, " domains and rows, found '", text, "'");
+  if (!readable || binding.domains < 1 || binding.rows < 1)
     return usageError("expected a batch as DOMAINSxROWS (5x64) or ROWS (64), found '", text, "'");
   return binding;
 }
