@@ -11,6 +11,7 @@
 #include "runtime/train/Safetensors.h"
 #include <cstring>
 #include <map>
+#include <new>
 #include <optional>
 
 using namespace mlir;
@@ -123,6 +124,28 @@ std::optional<int64_t> classesOf(ModuleOp module) {
   return !logits && found.size() == 1 ? found[0] : logits;
 }
 
+// While it lives `new` throws, where moec otherwise ends: the readers catch that, to name the file that does
+// not fit. Around them alone, since what LLVM's threads do cannot be caught.
+class NewThrows {
+public:
+  NewThrows() : before_(std::set_new_handler(nullptr)) {}
+  ~NewThrows() { std::set_new_handler(before_); }
+  NewThrows(const NewThrows &) = delete;
+
+private:
+  std::new_handler before_;
+};
+
+moert::Result<moert::Safetensors> readParameters(const std::string &path) {
+  NewThrows throws;
+  return moert::Safetensors::read(path);
+}
+
+moert::Result<moert::NpyArray> readInput(const std::string &path) {
+  NewThrows throws;
+  return moert::readNpy(path);
+}
+
 } // namespace
 
 moert::Status evaluateModule(ModuleOp module, const EvaluateOptions &options) {
@@ -141,7 +164,7 @@ moert::Status evaluateModule(ModuleOp module, const EvaluateOptions &options) {
   bindings.progress = options.progress;
   bindings.setting.seed = options.seed;
   bindings.setting.step = uint32_t(options.step);
-  MOERT_ASSIGN(moert::Safetensors file, moert::Safetensors::read(options.parameters));
+  MOERT_ASSIGN(moert::Safetensors file, readParameters(options.parameters));
   for (const moert::NamedTensor &tensor : file.tensors()) {
     MOERT_ASSIGN(flow::Array array, toArray(tensor.name, tensor.type, tensor.shape, tensor.bytes));
     bindings.states[tensor.name] = std::move(array);
@@ -164,7 +187,7 @@ moert::Status evaluateModule(ModuleOp module, const EvaluateOptions &options) {
     for (const std::string &output : outputs)
       MOERT_TRY(moert::notOver(options.outputFolder + "/" + output + ".npy", readFiles));
   for (const moert::NamedFile &input : given) {
-    MOERT_ASSIGN(moert::NpyArray read, moert::readNpy(input.path));
+    MOERT_ASSIGN(moert::NpyArray read, readInput(input.path));
     MOERT_ASSIGN(flow::Array array, toArray(input.path, read.type, read.shape, read.bytes));
     int64_t here = read.shape.empty() ? 1 : read.shape[0];
     if (rows && here != rows)

@@ -36,7 +36,7 @@ std::string readBatch(const std::string &text, int64_t &domains, int64_t &rows) 
 }
 
 // LLVM's own way to end would ask for a bug report and dump its stack, also where the system gives no memory
-// or no thread.
+// or no thread. An exception would not do: LLVM's threads abort over one.
 void reportFatalErrors() {
   std::set_new_handler(moert::outOfMemory);
   llvm::install_bad_alloc_error_handler([](void *, const char *, bool) { moert::outOfMemory(); });
@@ -47,7 +47,7 @@ void reportFatalErrors() {
                      "(ulimit -u, ulimit -v, a container's), or free memory\n"
                    : "moec: internal error: %s\n",
             reason);
-    _exit(thread ? 1 : 3);
+    _exit(moert::Status(thread ? moert::Code::invalid_input : moert::Code::internal, "").exitCode());
   });
 }
 

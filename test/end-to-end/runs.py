@@ -429,6 +429,13 @@ class Runs:
         source, said = self.folder / "memory.mlir", set()
         source.write_text("moe.model @m(%image: image[1, 28, 28]) {\n  %p = flatten %image\n"
                           "  %y = linear @fc(%p) to 10\n  return logits = %y\n}\n")
+        # A reader of its own names the file that does not fit.
+        seven = self.npy("black.npy", "<f4", (1, SIZE, SIZE), bytes(4 * SIZE * SIZE))
+        evaluate = [self.moert.with_name("moec"), "evaluate", source, "--output", f"logits=@{self.folder}/out.npy", "--params"]
+        for file in (path, parameters):
+            os.truncate(file, 2 << 30)
+        for values, image, named in ((parameters, seven, parameters), (best / "model.safetensors", path, path)):
+            self.refused([*evaluate, values, "--input", f"image=@{image}"], 1, f"{named}: {words}", preexec_fn=limit(1500))
         for mib in range(320, 640, 40):
             done = self.run([str(self.moert.with_name("moec")), "compile", str(source), "-o", str(self.folder / "memory.moe")], preexec_fn=limit(mib))
             assert done.returncode in (0, 1, 127) and "bug report" not in done.stderr, done  # 127: libraries do not fit
