@@ -240,8 +240,8 @@ static FailureOr<double> epsilon(Expander &in, Operation *op, ExprAttr e) {
 /// `weight` starts at one, `bias` at zero.
 static FailureOr<std::pair<Tensor, Tensor>> affine(Expander &in, Operation *op, int64_t size) {
   MLIRContext *context = op->getContext();
-  FailureOr<Tensor> weight =
-      in.parameter(op, "weight", {size}, ExprAttr::get(context, ExprKind::Name, "ones", {}), {0, false, true});
+  FailureOr<Tensor> weight = in.parameter(
+      op, "weight", {size}, ExprAttr::get(context, ExprKind::Name, "ones", {}), {0, false, true});
   if (failed(weight))
     return failure();
   FailureOr<Tensor> bias =
