@@ -1,13 +1,13 @@
 """Training runs paired with PyTorch: the same initial values, the same batches, domain 0 held out.
 
     paired_runs.py accuracy [--models hmoe_28,mnist_cnn] [--seeds 5] [--steps 600] [--batch 16] [--twice]
-    paired_runs.py losses   [--models ...] [--seeds 1] [--steps 200] [--batch 16]
+    paired_runs.py losses   [--models ...] [--seeds 1] [--steps 200] [--batch 16] [--exactly]
 
 `accuracy`: per seed the held-out domain's accuracy (all its images), the mean out-split accuracy of the training domains, and the mean
 over all six, on both sides, then the mean differences and their 90 % intervals (Student's t). With `--twice` PyTorch runs at two threads
 and again at one, and its differences from itself are given the same way: what rounding alone does. `losses`: per seed the largest and
 the mean distance of the loss curves, ours to PyTorch at one thread, beside PyTorch at one thread to PyTorch at two, then the geometric
-mean of their ratios.
+mean of their ratios; with `--exactly` also the distance of each from PyTorch in f64, since the two runs of PyTorch share most of their error.
 """
 
 import argparse
@@ -37,15 +37,15 @@ def moert(program, out, steps, batch, seed, extra=()):
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
-def witness(model, weights, images, steps, batch, seed, threads, lr=1e-3):
+def witness(model, weights, images, steps, batch, seed, threads, lr=1e-3, dtype=torch.float32):
     torch.set_num_threads(threads)
-    p = {k: v.clone().requires_grad_() for k, v in weights.items()}
+    p = {k: v.to(dtype, copy=True).requires_grad_() for k, v in weights.items()}
     optimizer = torch.optim.Adam(p.values(), lr=lr)
     losses = []
     for step in range(steps):
         image, label, domain = (torch.from_numpy(t) for t in images.batch(step, batch, seed))
         optimizer.zero_grad()
-        loss, _ = models.LOSSES[model](p, image, label, domain, progress=step / steps)
+        loss, _ = models.LOSSES[model](p, image.to(dtype), label, domain, progress=step / steps)
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
@@ -72,7 +72,7 @@ def metrics(folder):
     return [json.loads(line) for line in open(pathlib.Path(folder) / "metrics.jsonl")]
 
 
-def compare_losses(model, program, folder, images, seeds, steps, batch):
+def compare_losses(model, program, folder, images, seeds, steps, batch, exactly):
     ratios = []
     for seed in seeds:
         weights = initial(program, f"{folder}/i{seed}", seed)
@@ -80,6 +80,10 @@ def compare_losses(model, program, folder, images, seeds, steps, batch):
         ours = {m["step"]: m["loss"] for m in metrics(f"{folder}/r{seed}") if "loss" in m}
         _, one = witness(model, weights, images, steps, batch, seed, 1)
         _, two = witness(model, weights, images, steps, batch, seed, 2)
+        if exactly:
+            _, exact = witness(model, weights, images, steps, batch, seed, 2, dtype=torch.float64)
+            to = {name: [abs(losses[s] - exact[s]) for s in range(steps) if s in ours] for name, losses in (("ours", ours), ("one thread", one), ("two", two))}
+            print(f"{model}, seed {seed}, to PyTorch in f64: " + "; ".join(f"{name} largest {max(d):.3g}, mean {statistics.mean(d):.3g}" for name, d in to.items()), flush=True)
         mine = [abs(ours[s] - one[s]) for s in range(steps) if s in ours]
         theirs = [abs(x - y) for x, y in zip(one, two)]
         ratios.append((max(mine) / max(theirs), statistics.mean(mine) / statistics.mean(theirs)))
@@ -131,6 +135,7 @@ def main():
     a.add_argument("--steps", type=int, help="600, or 200 for losses")
     a.add_argument("--batch", type=int, default=16)
     a.add_argument("--twice", action="store_true", help="accuracy: PyTorch against itself too")
+    a.add_argument("--exactly", action="store_true", help="losses: the distance of all three from PyTorch in f64 too")
     a.add_argument("--bin", type=pathlib.Path, default=ROOT / "build" / "bin", help="the folder of moec and moert")
     a = a.parse_args()
     global BIN
@@ -143,7 +148,7 @@ def main():
             program = f"{folder}/{model}.moe"
             subprocess.run([BIN / "moec", "compile", ROOT / f"examples/models/{model}.mlir", "-o", program], check=True)
             if losses:
-                compare_losses(model, program, folder, images, seeds, a.steps or 200, a.batch)
+                compare_losses(model, program, folder, images, seeds, a.steps or 200, a.batch, a.exactly)
             else:
                 compare_accuracy(model, program, folder, images, seeds, a.steps or 600, a.batch, a.twice)
 
