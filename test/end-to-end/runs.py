@@ -333,6 +333,7 @@ class Runs:
         thread.start()
         try:
             while not count:
+                assert thread.is_alive(), "the folders could not be exchanged"
                 time.sleep(0.001)
             infer = [self.moert, "infer", self.program, "--checkpoint", live, "--input", f"image=@{self.folder}/black.png", "--threads", "1"]
             for _ in range(300):
