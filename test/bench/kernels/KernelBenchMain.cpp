@@ -1,9 +1,9 @@
 // kernel-bench [--filter=TEXT] [--rounds=N] [--threads=N] [--level=cpu:x86-64-v3] [--cpu-time]
 // [--no-library]: every product and convolution that the project promises a speed for, as emitted (packing
 // included), beside oneDNN, each between two runs of a register-only multiply-add loop. The machine may be
-// shared: what counts is the share of the peak measured around each run, its median and its best. --cpu-time
-// counts what one thread used, for a machine whose cores are taken by others now and then. Not a test: it
-// needs an idle machine and minutes.
+// shared: what counts are the medians of the kernel's rounds, of the peaks around them and of the rounds'
+// ratios to oneDNN. --cpu-time counts what one thread used, for a machine whose cores are taken by others now
+// and then. Not a test: it needs an idle machine and minutes.
 #include "oneapi/dnnl/dnnl.hpp"
 #include "runtime/cpu/ThreadPool.h"
 #include "test/bench/kernels/Peak.h"
@@ -73,7 +73,7 @@ struct Variant {
   std::string name;
   std::function<void()> run;
   OnThreads everywhere;
-  std::vector<double> times, shares;
+  std::vector<double> times, peaks;
 };
 
 /// The library's threads, which libgomp keeps.
@@ -82,6 +82,11 @@ OnThreads libraryThreads(int threads) {
     GOMP_parallel([](void *body) { (*static_cast<const std::function<void()> *>(body))(); },
                   const_cast<std::function<void()> *>(&body), unsigned(threads), 0);
   };
+}
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
 }
 
 void measure(const Options &options, const std::string &what, double flops, int threads, int lanes,
@@ -104,32 +109,39 @@ void measure(const Options &options, const std::string &what, double flops, int 
     for (double begin = now(); now() - begin < 0.05;)
       variant.run();
   };
-  double most = 0;
   for (int round = 0; round < options.rounds; ++round)
     for (Variant &variant : variants) {
       warm(variant);
-      double before = peak(variant);
+      variant.peaks.push_back(peak(variant));
       int runs = 0;
       double begin = now(), time = 0;
       for (; time < 0.02; ++runs) {
         variant.run();
         time = now() - begin;
       }
-      time /= runs;
-      double around = std::max(before, peak(variant));
-      most = std::max(most, around);
-      variant.times.push_back(time);
-      variant.shares.push_back(flops / time / around);
+      variant.peaks.push_back(peak(variant));
+      variant.times.push_back(time / runs);
     }
-  for (Variant &variant : variants) {
-    std::sort(variant.times.begin(), variant.times.end());
-    std::sort(variant.shares.begin(), variant.shares.end());
-    printf("%-28s %d thread%s %-12s median %7.1f GFLOP/s %5.1f %% of peak | best %7.1f GFLOP/s %5.1f %% of "
-           "the best peak %.0f\n",
-           what.c_str(), threads, threads > 1 ? "s" : " ", variant.name.c_str(),
-           flops / variant.times[variant.times.size() / 2] * 1e-9,
-           100 * variant.shares[variant.shares.size() / 2], flops / variant.times[0] * 1e-9,
-           100 * flops / variant.times[0] / most, most * 1e-9);
+  const std::vector<double> first = variants[0].times;
+  for (const Variant &variant : variants) {
+    // Medians of both: a millisecond of the peak's loop scatters more than the kernel does, and the larger of
+    // two such would only grow with their scatter.
+    const double time = median(variant.times),
+                 best = *std::min_element(variant.times.begin(), variant.times.end());
+    const double most = *std::max_element(variant.peaks.begin(), variant.peaks.end());
+    printf(
+        "%-28s %d thread%s %-7s median %6.1f GFLOP/s %5.1f %% of peak %3.0f | best %6.1f GFLOP/s %5.1f %% of "
+        "the best peak %3.0f",
+        what.c_str(), threads, threads > 1 ? "s" : " ", variant.name.c_str(), flops / time * 1e-9,
+        100 * flops / time / median(variant.peaks), median(variant.peaks) * 1e-9, flops / best * 1e-9,
+        100 * flops / best / most, most * 1e-9);
+    if (&variant != &variants[0]) {
+      std::vector<double> ratios;
+      for (auto [theirs, ours] : llvm::zip_equal(variant.times, first))
+        ratios.push_back(theirs / ours);
+      printf(" | %s is %.2f times as fast", variants[0].name.c_str(), median(ratios));
+    }
+    printf("\n");
   }
   fflush(stdout);
 }
