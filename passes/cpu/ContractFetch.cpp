@@ -34,7 +34,7 @@ std::optional<FetchStream> ContractFetch::nextChunk(const FetchPlace &place) con
   // The last sections of the block do it, half of them at most, so that little comes between fetching and
   // packing.
   auto sectionOf = [&](int64_t sections) {
-    return code.max(code.sub(place.turn, code.sub(code.size(plan.blockRows), sections)), 0);
+    return code.max(code.sub(place.turn, code.sub(place.rows, sections)), 0);
   };
   const int64_t steps = plan.depth / plan.tile.rows, turns = std::max<int64_t>(1, steps / kMicroUnroll);
   int64_t share = ceilDiv(ceilDiv(plan.depth * width, 16), plan.rowBlock / 2);

@@ -7,13 +7,13 @@
 
 namespace moe::cpu {
 
-/// Where a section of a tile stands, in the loops of a unit.
+/// Where a section of a tile stands, in the loops of a block.
 struct FetchPlace {
-  Ix turn;                 ///< rows of the unit's block before this section
-  Ix rowBegin;             ///< the block's first row
+  Ix turn;                 ///< rows of the block before this section
+  Ix rowBegin, rows;       ///< the block's first row and their number
   Ix panel;                ///< the panel in use
   Ix panelBegin, panelEnd; ///< those of the unit
-  Ix nextBegin;            ///< the first of the unit that follows
+  Ix nextBegin;            ///< the first one to be packed after the block's
   Ix sumAt;                ///< the first step of the chunk in use
   Ix aBatch, bBatch;       ///< offsets of the batch's matrices
 };

@@ -43,7 +43,7 @@ ContractPlan ContractPlan::of(const ContractForm &form, const Epilogue &epilogue
       // Two groups at least, and the longer blocks where more of them make units enough.
       const int64_t panels = ceilDiv(*columns, width);
       plan.panelGroup = std::clamp<int64_t>(panels / 2, 1, std::max<int64_t>(1, 192 / width));
-      plan.rowBlock = (ceilDiv(panels, plan.panelGroup) < 4 ? 88 : 176) * tileRows;
+      plan.rowBlock = 176 * tileRows;
     }
     // Equal chunks, each a multiple of the unrolled sections.
     int64_t step = tileRows * 4, chunks = std::max<int64_t>(1, ceilDiv(*sums, 384));
@@ -72,14 +72,18 @@ ContractPlan ContractPlan::of(const ContractForm &form, const Epilogue &epilogue
   }
   bool inOneGo = sums && *sums <= plan.depth;
   plan.viaParts = plan.mostParts > 1 || (epilogue.accumulator() < 0 && !inOneGo);
-  plan.rowBlocks = form.rowExtent().ceildiv(plan.rowBlock);
-  plan.blockRows = flow::Extent::constant(context, plan.rowBlock);
-  // Long blocks are few: all of one length, so that threads end together.
-  if (plan.packing == Packing::group)
-    plan.blockRows = form.rowExtent().ceildiv(plan.rowBlocks).ceildiv(tileRows) * tileRows;
+  // What the product packs is worth a block of many rows, but threads want units: few rows each, which a
+  // thread with neighbouring units takes together.
+  if (plan.packing == Packing::ahead) {
+    plan.unitRows = plan.rowBlock;
+  } else {
+    plan.unitRows = std::min(plan.rowBlock, 8 * tileRows);
+    plan.grain = plan.rowBlock / plan.unitRows;
+  }
+  plan.rowUnits = form.rowExtent().ceildiv(plan.unitRows);
   plan.panels = form.columns.extent.ceildiv(width);
   plan.panelGroups = plan.panelGroup ? plan.panels.ceildiv(plan.panelGroup) : one;
-  plan.units = form.batchExtent() * plan.parts * plan.panelGroups * plan.rowBlocks;
+  plan.units = form.batchExtent() * plan.parts * plan.panelGroups * plan.rowUnits;
   return plan;
 }
 

@@ -9,14 +9,19 @@ namespace moe::cpu {
 
 struct ContractPlan {
   Tile tile;
-  /// Rows of a unit's block, a multiple of the tile's, and panels of columns of a unit; 0 panels: all.
-  int64_t rowBlock = 0, panelGroup = 0;
+  /// Rows of a unit, and the most that are taken together where a thread has neighbours of one group: both
+  /// multiples of the tile's.
+  int64_t unitRows = 0, rowBlock = 0;
+  /// Units that a thread claims at once where there are enough for all.
+  int64_t grain = 1;
+  /// Panels of columns of a unit, a group; 0: all.
+  int64_t panelGroup = 0;
   /// Steps of the sum between visits to the accumulators' memory.
   int64_t depth = 0;
-  /// Who packs B's panels: a launch of their own, ahead; a unit, its group of them for a chunk of the sum; or
-  /// a unit, the one panel that it is about to use.
+  /// Who packs B's panels: a launch of their own, ahead; the product, a group of them for a chunk of the sum
+  /// and a block of rows; or the product, the one panel that it is about to use.
   enum class Packing { ahead, group, panel } packing = Packing::ahead;
-  /// A's rows are read as they lie; otherwise a unit packs its block into strips of a tile's rows.
+  /// A's rows are read as they lie; otherwise a block is packed into strips of a tile's rows.
   bool directRows = true;
   /// So little work that compact code counts for more than speed.
   bool small = false;
@@ -27,9 +32,7 @@ struct ContractPlan {
   bool viaParts = false;
   flow::Extent partDepth, parts;
 
-  /// Rows of a block as the shape has it, at most `rowBlock`.
-  flow::Extent blockRows;
-  flow::Extent rowBlocks, panels, panelGroups, units;
+  flow::Extent rowUnits, panels, panelGroups, units;
   int64_t width(int lanes) const { return int64_t(tile.vectors) * lanes; }
 
   /// `fixed`: B is the same from run to run, so that a launch of its own packs it once.

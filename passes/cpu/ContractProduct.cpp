@@ -35,7 +35,7 @@ ContractProduct::ContractProduct(const ContractGroup &group, KernelModule &modul
   code.numberScalar(form.columns.extent);
   sums = code.size(form.sumExtent());
   panels = code.size(plan.panels);
-  rowBlocks = code.size(plan.rowBlocks);
+  rowUnits = code.size(plan.rowUnits);
   panelGroups = code.size(plan.panelGroups);
   const int64_t tileRows = plan.tile.rows;
   wholeRows = code.mul(code.div(rows, tileRows), tileRows);
@@ -44,154 +44,159 @@ ContractProduct::ContractProduct(const ContractGroup &group, KernelModule &modul
 }
 
 LaunchSpec ContractProduct::emit() {
-  code.loop(kernel.begin(), kernel.end(), 1, [&](Ix number) {
-    const Unit unit = unitAt(number);
-    code.loop(unit.sumBegin, unit.sumEnd, plan.depth,
-              [&](Ix begin) { emitChunk(unit, chunkAt(unit, begin)); });
+  const Ix begin = kernel.begin(), end = kernel.end();
+  code.loop(code.div(begin, rowUnits), code.ceilDiv(end, rowUnits), 1, [&](Ix number) {
+    const Ix before = code.mul(number, rowUnits);
+    const Ix from = code.max(code.sub(begin, before), 0), to = code.min(code.sub(end, before), rowUnits);
+    emitRun(groupAt(number), code.mul(from, plan.unitRows), code.min(code.mul(to, plan.unitRows), rows));
   });
   flow::Extent products = form.batchExtent() * form.rowExtent() * form.columns.extent * form.sumExtent();
   flow::Extent read = group.a.elements + group.b.elements;
   flow::ContractOp op = group.op;
-  return kernel.finish("contract", plan.units, products * 2, read * 4 + flow::elementsOf(op.getType()) * 4);
+  return kernel.finish("contract", plan.units, products * 2, read * 4 + flow::elementsOf(op.getType()) * 4,
+                       plan.grain);
 }
 
-ContractProduct::Unit ContractProduct::unitAt(Ix number) {
-  Unit unit;
-  unit.number = number;
-  unit.rowBlock = code.rem(number, rowBlocks);
-  Ix rest = code.div(number, rowBlocks);
-  Ix group = code.rem(rest, panelGroups);
-  rest = code.div(rest, panelGroups);
+ContractProduct::Block ContractProduct::groupAt(Ix number) {
+  Block block;
+  Ix group = code.rem(number, panelGroups), rest = code.div(number, panelGroups);
   if (plan.viaParts) {
-    unit.part = code.rem(rest, code.size(plan.parts));
+    block.part = code.rem(rest, code.size(plan.parts));
     rest = code.div(rest, code.size(plan.parts));
   }
-  unit.batchNumber = rest;
-  unit.batch = unflatten(form.batch, rest);
-  unit.rowBegin = code.mul(unit.rowBlock, code.size(plan.blockRows));
-  unit.rowEnd = code.min(code.add(unit.rowBegin, code.size(plan.blockRows)), rows);
+  block.batchNumber = rest;
+  block.batch = unflatten(form.batch, rest);
   const bool all = plan.panelGroup == 0;
-  unit.panelBegin = all ? Ix(0) : code.mul(group, plan.panelGroup);
-  unit.panelEnd = all ? panels : code.min(code.add(unit.panelBegin, plan.panelGroup), panels);
-  // Blocks of rows come first, then groups.
-  Value sameGroup = code.less(code.add(unit.rowBlock, 1), rowBlocks);
-  unit.nextPanel = code.select(sameGroup, unit.panelBegin, unit.panelEnd);
-  unit.sumBegin = plan.viaParts ? code.mul(unit.part, code.size(plan.partDepth)) : Ix(0);
-  unit.sumEnd = plan.viaParts ? code.min(code.add(unit.sumBegin, code.size(plan.partDepth)), sums) : sums;
-  unit.aBatch = batchOffset(unit.batch, 0);
-  unit.bBatch = batchOffset(unit.batch, 1);
-  for (auto [axis, index] : llvm::zip(form.batch, unit.batch))
+  block.panelBegin = all ? Ix(0) : code.mul(group, plan.panelGroup);
+  block.panelEnd = all ? panels : code.min(code.add(block.panelBegin, plan.panelGroup), panels);
+  block.sumBegin = plan.viaParts ? code.mul(block.part, code.size(plan.partDepth)) : Ix(0);
+  block.sumEnd = plan.viaParts ? code.min(code.add(block.sumBegin, code.size(plan.partDepth)), sums) : sums;
+  block.aBatch = batchOffset(block.batch, 0);
+  block.bBatch = batchOffset(block.batch, 1);
+  for (auto [axis, index] : llvm::zip(form.batch, block.batch))
     if (!axis.strides[1].isConstant(0))
-      unit.packedBatch = code.add(code.mul(unit.packedBatch, code.size(axis.extent)), index);
-  return unit;
+      block.packedBatch = code.add(code.mul(block.packedBatch, code.size(axis.extent)), index);
+  return block;
 }
 
-ContractProduct::Chunk ContractProduct::chunkAt(const Unit &unit, Ix begin) {
+void ContractProduct::emitRun(const Block &group, Ix begin, Ix end) {
+  code.loop(begin, end, plan.rowBlock, [&](Ix row) {
+    Block block = group;
+    block.rowBegin = row;
+    block.rowEnd = code.min(code.add(row, plan.rowBlock), end);
+    block.startsRun = code.equal(row, begin);
+    // The run's next block packs the same panels again, the next run the next group's.
+    block.nextPanel = code.select(code.less(block.rowEnd, end), block.panelBegin, block.panelEnd);
+    code.loop(block.sumBegin, block.sumEnd, plan.depth,
+              [&](Ix begin) { emitChunk(block, chunkAt(block, begin)); });
+  });
+}
+
+ContractProduct::Chunk ContractProduct::chunkAt(const Block &block, Ix begin) {
   const bool known = !plan.viaParts && sums.isStatic();
   Chunk chunk{begin, plan.depth, {}, {}};
   if (!known || sums.known() % plan.depth != 0)
-    chunk.depth = code.min(plan.depth, code.sub(unit.sumEnd, begin));
+    chunk.depth = code.min(plan.depth, code.sub(block.sumEnd, begin));
   if (known && sums.known() <= plan.depth)
     return chunk;
-  chunk.first = code.equal(begin, unit.sumBegin);
-  chunk.last = code.equal(code.add(begin, chunk.depth), unit.sumEnd);
+  chunk.first = code.equal(begin, block.sumBegin);
+  chunk.last = code.equal(code.add(begin, chunk.depth), block.sumEnd);
   return chunk;
 }
 
-void ContractProduct::emitChunk(const Unit &unit, const Chunk &chunk) {
+void ContractProduct::emitChunk(const Block &block, const Chunk &chunk) {
   auto forRows = [&](llvm::function_ref<void(Ix)> body) {
-    code.loop(unit.rowBegin, unit.rowEnd, plan.tile.rows, body);
+    code.loop(block.rowBegin, block.rowEnd, plan.tile.rows, body);
   };
   auto forPanels = [&](llvm::function_ref<void(Ix)> body) {
-    code.loop(unit.panelBegin, unit.panelEnd, 1, body);
+    code.loop(block.panelBegin, block.panelEnd, 1, body);
   };
   if (!plan.directRows)
-    packStrips(unit, chunk);
+    packStrips(block, chunk);
   if (lastRows)
-    code.when(code.less(wholeRows, unit.rowEnd), [&] { copyLastRows(unit, chunk); });
-  const PackSource columns = columnsOfB(b, unit.bBatch);
+    code.when(code.less(wholeRows, block.rowEnd), [&] { copyLastRows(block, chunk); });
+  const PackSource columns = columnsOfB(b, block.bBatch);
   if (byPanel) {
     forPanels([&](Ix panel) {
-      packPanel(unit, chunk, columns, panel);
-      forRows([&](Ix row) { emitTile(unit, chunk, row, panel); });
+      packPanel(block, chunk, columns, panel);
+      forRows([&](Ix row) { emitTile(block, chunk, row, panel); });
     });
     return;
   }
   if (byGroup)
-    packGroup(unit, chunk, columns);
-  forRows([&](Ix row) { forPanels([&](Ix panel) { emitTile(unit, chunk, row, panel); }); });
+    packGroup(block, chunk, columns);
+  forRows([&](Ix row) { forPanels([&](Ix panel) { emitTile(block, chunk, row, panel); }); });
 }
 
-void ContractProduct::packStrips(const Unit &unit, const Chunk &chunk) {
+void ContractProduct::packStrips(const Block &block, const Chunk &chunk) {
   const int tileRows = plan.tile.rows;
   const int64_t stripStride = plan.depth * tileRows;
   if (form.rows.size() <= 1) {
     Ix stride = form.rows.empty() ? Ix(1) : code.size(form.rows[0].strides[0]);
-    PackSource from{a, stride, rows, [&](Ix step) { return stepOfA(unit, step); }};
-    emitPackStrips(code, from, unit.rowBegin, unit.rowEnd, tileRows, chunk.begin, chunk.depth, strips, 0,
+    PackSource from{a, stride, rows, [&](Ix step) { return stepOfA(block, step); }};
+    emitPackStrips(code, from, block.rowBegin, block.rowEnd, tileRows, chunk.begin, chunk.depth, strips, 0,
                    stripStride);
     return;
   }
   // Rows of several axes are at no one distance: they go one by one, through their offsets.
-  code.loop(unit.rowBegin, unit.rowEnd, 1, [&](Ix row) {
-    Ix from = offset(form.rows, row, 0), i = code.sub(row, unit.rowBegin);
+  code.loop(block.rowBegin, block.rowEnd, 1, [&](Ix row) {
+    Ix from = offset(form.rows, row, 0), i = code.sub(row, block.rowBegin);
     Ix to = code.add(code.mul(code.div(i, tileRows), stripStride), code.rem(i, tileRows));
     code.loop(0, chunk.depth, 1, [&](Ix step) {
-      Value element = code.loadScalar(a, code.add(from, stepOfA(unit, code.add(chunk.begin, step))));
+      Value element = code.loadScalar(a, code.add(from, stepOfA(block, code.add(chunk.begin, step))));
       code.storeScalar(element, strips, code.add(to, code.mul(step, tileRows)));
     });
   });
 }
 
-void ContractProduct::copyLastRows(const Unit &unit, const Chunk &chunk) {
+void ContractProduct::copyLastRows(const Block &block, const Chunk &chunk) {
   code.loop(0, plan.tile.rows, 1, [&](Ix i) {
     Ix from = offset(form.rows, code.min(code.add(wholeRows, i), lastRow()), 0);
     code.loop(0, chunk.depth, code.lanes, [&](Ix step) {
       Value mask = code.firstLanes(code.sub(chunk.depth, step));
-      Value values = code.load(a, code.add(from, stepOfA(unit, code.add(chunk.begin, step))), mask);
+      Value values = code.load(a, code.add(from, stepOfA(block, code.add(chunk.begin, step))), mask);
       code.store(values, lastRows, code.add(code.mul(i, *rowStride), step), mask);
     });
   });
 }
 
-Ix ContractProduct::panelPlace(const Unit &unit, const Chunk &chunk, Ix panel) {
-  return byPanel ? Ix(0) : code.mul(code.mul(code.sub(panel, unit.panelBegin), chunk.depth), width);
+Ix ContractProduct::panelPlace(const Block &block, const Chunk &chunk, Ix panel) {
+  return byPanel ? Ix(0) : code.mul(code.mul(code.sub(panel, block.panelBegin), chunk.depth), width);
 }
 
-void ContractProduct::packPanel(const Unit &unit, const Chunk &chunk, const PackSource &columns, Ix panel) {
-  Ix to = panelPlace(unit, chunk, panel);
+void ContractProduct::packPanel(const Block &block, const Chunk &chunk, const PackSource &columns, Ix panel) {
+  Ix to = panelPlace(block, chunk, panel);
   emitPackPanel(code, columns, code.mul(panel, width), width, chunk.begin, chunk.depth, panelScratch, to);
 }
 
-void ContractProduct::packGroup(const Unit &unit, const Chunk &chunk, const PackSource &columns) {
+void ContractProduct::packGroup(const Block &block, const Chunk &chunk, const PackSource &columns) {
   auto pack = [&] {
-    code.loop(unit.panelBegin, unit.panelEnd, 1, [&](Ix panel) { packPanel(unit, chunk, columns, panel); });
+    code.loop(block.panelBegin, block.panelEnd, 1,
+              [&](Ix panel) { packPanel(block, chunk, columns, panel); });
   };
   if (!chunk.isOnly())
     return pack();
-  // With one chunk, the unit before has left the same panels, unless it was another's or there was none.
-  Value first = code.equal(unit.rowBlock, 0), begins = code.equal(unit.number, kernel.begin());
-  code.when(code.either(first, begins), pack);
+  code.when(block.startsRun, pack); // with one chunk, the block before has left the same panels
 }
 
-void ContractProduct::emitTile(const Unit &unit, const Chunk &chunk, Ix row, Ix panel) {
+void ContractProduct::emitTile(const Block &block, const Chunk &chunk, Ix row, Ix panel) {
   MicroOperands operands;
-  readRows(operands, unit, chunk, row);
-  readPanel(operands, unit, chunk, panel);
+  readRows(operands, block, chunk, row);
+  readPanel(operands, block, chunk, panel);
   Reduction nest{chunk.depth, plan.directRows ? Ix(1) : Ix(plan.tile.rows), width};
   const TileAt tile{row, panel, code.mul(panel, width)};
   if (!plan.small) {
-    operands.streams = [&](Ix section) { return streams(unit, chunk, tile, section); };
+    operands.streams = [&](Ix section) { return streams(block, chunk, tile, section); };
     operands.usualCount = plan.depth;
   }
   Values totals = emitMicroKernel(code, plan.tile, operands, nest, {}, plan.small ? 1 : kMicroUnroll);
-  results.store(unit, row, tile.column, totals, chunk.first, chunk.last);
+  results.store(block, row, tile.column, totals, chunk.first, chunk.last);
 }
 
-void ContractProduct::readRows(MicroOperands &operands, const Unit &unit, const Chunk &chunk, Ix row) {
+void ContractProduct::readRows(MicroOperands &operands, const Block &block, const Chunk &chunk, Ix row) {
   operands.a = plan.directRows ? a : strips;
   if (rowStride) {
-    operands.a = code.at(a, code.add(offset(form.rows, row, 0), stepOfA(unit, chunk.begin)));
+    operands.a = code.at(a, code.add(offset(form.rows, row, 0), stepOfA(block, chunk.begin)));
     if (lastRows)
       operands.a = code.selectPointer(code.less(row, wholeRows), operands.a, lastRows);
   }
@@ -200,41 +205,42 @@ void ContractProduct::readRows(MicroOperands &operands, const Unit &unit, const 
       operands.rows.push_back(i * *rowStride);
     } else if (plan.directRows) {
       Ix r = code.min(code.add(row, i), lastRow());
-      operands.rows.push_back(code.add(offset(form.rows, r, 0), stepOfA(unit, chunk.begin)));
+      operands.rows.push_back(code.add(offset(form.rows, r, 0), stepOfA(block, chunk.begin)));
     } else {
-      operands.rows.push_back(code.add(code.mul(code.sub(row, unit.rowBegin), plan.depth), i));
+      operands.rows.push_back(code.add(code.mul(code.sub(row, block.rowBegin), plan.depth), i));
     }
   }
 }
 
-void ContractProduct::readPanel(MicroOperands &operands, const Unit &unit, const Chunk &chunk, Ix panel) {
+void ContractProduct::readPanel(MicroOperands &operands, const Block &block, const Chunk &chunk, Ix panel) {
   if (ahead) {
-    Ix chunkAt = code.mul(panels, code.add(code.mul(unit.packedBatch, sums), chunk.begin));
+    Ix chunkAt = code.mul(panels, code.add(code.mul(block.packedBatch, sums), chunk.begin));
     operands.b = b;
     operands.panel = code.mul(code.add(chunkAt, code.mul(panel, chunk.depth)), width);
   } else {
     operands.b = panelScratch;
-    operands.panel = panelPlace(unit, chunk, panel);
+    operands.panel = panelPlace(block, chunk, panel);
   }
   operands.fetchAhead = byPanel || plan.small || width < 32 ? 0 : kPanelAhead;
 }
 
-SmallVector<FetchStream> ContractProduct::streams(const Unit &unit, const Chunk &chunk, const TileAt &tile,
+SmallVector<FetchStream> ContractProduct::streams(const Block &block, const Chunk &chunk, const TileAt &tile,
                                                   Ix section) {
   SmallVector<FetchStream> all;
   Ix row = code.min(code.add(tile.row, section), lastRow());
-  ContractResults::Row waiting = results.waitingRow(unit, row, tile.column);
+  ContractResults::Row waiting = results.waitingRow(block, row, tile.column);
   if (waiting.stride.is(1))
     all.push_back(fetch.results(waiting.memory, waiting.offset));
-  FetchPlace here{code.add(code.sub(tile.row, unit.rowBegin), section),
-                  unit.rowBegin,
+  FetchPlace here{code.add(code.sub(tile.row, block.rowBegin), section),
+                  block.rowBegin,
+                  code.sub(block.rowEnd, block.rowBegin),
                   tile.panel,
-                  unit.panelBegin,
-                  unit.panelEnd,
-                  unit.nextPanel,
+                  block.panelBegin,
+                  block.panelEnd,
+                  block.nextPanel,
                   chunk.begin,
-                  unit.aBatch,
-                  unit.bBatch};
+                  block.aBatch,
+                  block.bBatch};
   auto add = [&](std::optional<FetchStream> stream) {
     if (stream)
       all.push_back(*stream);
@@ -246,7 +252,7 @@ SmallVector<FetchStream> ContractProduct::streams(const Unit &unit, const Chunk 
   }
   if (plan.directRows) {
     Ix next = code.min(code.add(code.add(tile.row, plan.tile.rows), section), lastRow());
-    add(fetch.nextRows(code.add(offset(form.rows, next, 0), stepOfA(unit, chunk.begin)), here));
+    add(fetch.nextRows(code.add(offset(form.rows, next, 0), stepOfA(block, chunk.begin)), here));
   }
   if (byGroup)
     add(fetch.nextChunk(here));

@@ -1,8 +1,9 @@
-// The product of a contraction: the kernel that does its work. A unit is a block of rows by a group of
-// panels, of one matrix of the batch and one part of the sum. It takes the sum in chunks; for each it packs
-// what the plan says (its rows of A into strips, its panels of B) and runs the tiles: the panels outside
-// where it packs them one at a time (a panel is used for all rows while it is in the first-level cache), else
-// inside.
+// The product of a contraction: the kernel that does its work. A unit is some rows by a group of panels, of
+// one matrix of the batch and one part of the sum. Units that follow each other share what is packed, so the
+// kernel takes all of its range that belong to one group together, in blocks of rows. For each it takes the
+// sum in chunks, packs what the plan says (the block's rows of A into strips, the panels of B) and runs the
+// tiles: the panels outside where it packs them one at a time (a panel is used for all rows while it is in
+// the first-level cache), else inside.
 #pragma once
 #include "passes/cpu/ContractFetch.h"
 #include "passes/cpu/ContractResults.h"
@@ -15,18 +16,18 @@ public:
   LaunchSpec emit();
 
 private:
-  /// Where a unit stands. All ranges are half-open.
-  struct Unit : ContractPlace {
-    Ix number, rowBlock;
+  /// A block of rows, in which a run of neighbouring units of one group is taken. All ranges are half-open.
+  struct Block : ContractPlace {
     Ix rowBegin, rowEnd, panelBegin, panelEnd, sumBegin, sumEnd;
-    Ix nextPanel;      ///< the first panel of the unit that follows
-    Ix aBatch, bBatch; ///< offsets of the batch's matrices
-    Ix packedBatch;    ///< the number of B's packed matrix, along the batch axes that B has
+    mlir::Value startsRun; ///< a condition: nothing of the group is packed yet
+    Ix nextPanel;          ///< the first panel that is packed after this block
+    Ix aBatch, bBatch;     ///< offsets of the batch's matrices
+    Ix packedBatch;        ///< the number of B's packed matrix, along the batch axes that B has
   };
-  /// Steps [begin, begin + depth) of a unit's sum.
+  /// Steps [begin, begin + depth) of a block's sum.
   struct Chunk {
     Ix begin, depth;
-    mlir::Value first, last; ///< conditions; null where every unit has one chunk
+    mlir::Value first, last; ///< conditions; null where there is one chunk
     bool isOnly() const { return !first; }
   };
   /// A tile: its first row and column, and the panel that the column begins.
@@ -34,26 +35,29 @@ private:
     Ix row, panel, column;
   };
 
-  Unit unitAt(Ix number);
-  Chunk chunkAt(const Unit &unit, Ix begin);
-  void emitChunk(const Unit &unit, const Chunk &chunk);
+  /// The group of units, all rows of it, and the matrix and part that `number` counts.
+  Block groupAt(Ix number);
+  /// Takes the rows [begin, end) of the group.
+  void emitRun(const Block &group, Ix begin, Ix end);
+  Chunk chunkAt(const Block &block, Ix begin);
+  void emitChunk(const Block &block, const Chunk &chunk);
 
   /// The offset of a step of the sum in A.
-  Ix stepOfA(const Unit &unit, Ix step) { return code.add(unit.aBatch, offset(form.sums, step, 0)); }
+  Ix stepOfA(const Block &block, Ix step) { return code.add(block.aBatch, offset(form.sums, step, 0)); }
   Ix lastRow() { return code.sub(rows, 1); }
-  void packStrips(const Unit &unit, const Chunk &chunk);
-  void copyLastRows(const Unit &unit, const Chunk &chunk);
-  /// Where a panel that the unit packs lies in its scratch.
-  Ix panelPlace(const Unit &unit, const Chunk &chunk, Ix panel);
-  void packPanel(const Unit &unit, const Chunk &chunk, const PackSource &columns, Ix panel);
-  void packGroup(const Unit &unit, const Chunk &chunk, const PackSource &columns);
+  void packStrips(const Block &block, const Chunk &chunk);
+  void copyLastRows(const Block &block, const Chunk &chunk);
+  /// Where a panel that the block packs lies in its scratch.
+  Ix panelPlace(const Block &block, const Chunk &chunk, Ix panel);
+  void packPanel(const Block &block, const Chunk &chunk, const PackSource &columns, Ix panel);
+  void packGroup(const Block &block, const Chunk &chunk, const PackSource &columns);
 
-  void emitTile(const Unit &unit, const Chunk &chunk, Ix row, Ix panel);
-  void readRows(MicroOperands &operands, const Unit &unit, const Chunk &chunk, Ix row);
-  void readPanel(MicroOperands &operands, const Unit &unit, const Chunk &chunk, Ix panel);
+  void emitTile(const Block &block, const Chunk &chunk, Ix row, Ix panel);
+  void readRows(MicroOperands &operands, const Block &block, const Chunk &chunk, Ix row);
+  void readPanel(MicroOperands &operands, const Block &block, const Chunk &chunk, Ix panel);
   /// What section i of a tile fetches: row i of where the result goes, and its share of what comes after the
   /// tile.
-  llvm::SmallVector<FetchStream> streams(const Unit &unit, const Chunk &chunk, const TileAt &tile,
+  llvm::SmallVector<FetchStream> streams(const Block &block, const Chunk &chunk, const TileAt &tile,
                                          Ix section);
 
   const bool ahead, byPanel, byGroup; ///< who packs B, see ContractPlan::Packing
@@ -61,9 +65,9 @@ private:
   mlir::Value a, b;
   ContractResults results;
   ContractFetch fetch;
-  /// Scratch: the block's strips of A where it is packed, and the unit's panels of B.
+  /// Scratch: the block's strips of A where it is packed, and the panels of B.
   mlir::Value strips, panelScratch;
-  Ix rows, sums, panels, rowBlocks, panelGroups;
+  Ix rows, sums, panels, rowUnits, panelGroups;
   /// The distance of A's rows where they are read as they lie, at one known distance: they need one address
   /// in the innermost loop then, not one each. The rows of a last tile that is not whole are copied to
   /// `lastRows`, so that they are at that distance too.

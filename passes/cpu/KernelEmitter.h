@@ -54,7 +54,7 @@ struct LaunchSpec {
   llvm::SmallVector<plan::ExprAttr> extents; // elements that the kernel may touch, one a buffer
   llvm::SmallVector<plan::ArgAttr> scalars;
   plan::ExprAttr units;
-  uint32_t grain = 1;
+  uint32_t grain = 1; ///< units that one claim takes at most
   plan::ExprAttr flops, bytes;
   std::string op; // what it came from, for profiles: "conv", "pack", "reduce"
 };

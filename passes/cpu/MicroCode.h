@@ -55,7 +55,6 @@ public:
   mlir::Value equal(Ix x, Ix y);
   /// A condition may be null: it holds.
   mlir::Value both(mlir::Value x, mlir::Value y);
-  mlir::Value either(mlir::Value x, mlir::Value y);
   Ix select(mlir::Value condition, Ix x, Ix y);
   mlir::Value selectPointer(mlir::Value condition, mlir::Value x, mlir::Value y);
   /// The one pointer or the other.

@@ -81,8 +81,9 @@ void ThreadPool::work(int thread) {
 void ThreadPool::run(int64_t units, int64_t grain, Body body, void *context) {
   if (units <= 0)
     return;
+  const int64_t share = (units + threads() - 1) / threads();
   // The grain number has 32 bits: a range of more grains takes larger ones.
-  grain = std::max({grain, int64_t(1), units / int64_t(kClosed - 1) + 1});
+  grain = std::max(std::clamp(grain, int64_t(1), share), units / int64_t(kClosed - 1) + 1);
   int64_t grains = (units + grain - 1) / grain;
   if (workers_.empty() || grains == 1) {
     body(context, 0, 0, units);

@@ -23,8 +23,8 @@ public:
   int threads() const { return int(workers_.size()) + 1; }
 
   /// Calls body(context, thread, begin, end) until [0, units) is covered, each call taking at most `grain`
-  /// units, and returns when all are done. A pool of one takes everything in one call. One caller at a time;
-  /// neither allocates nor throws.
+  /// units, or fewer where threads would go without any, and returns when all are done. A pool of one takes
+  /// everything in one call. One caller at a time; neither allocates nor throws.
   using Body = void (*)(void *context, int thread, int64_t begin, int64_t end);
   void run(int64_t units, int64_t grain, Body body, void *context);
 

@@ -40,7 +40,7 @@ TEST(ThreadPool, EveryUnitOnce) {
         for (auto &seen : counts.seen)
           ASSERT_EQ(seen.load(), 1);
         if (threads > 1)
-          EXPECT_LE(counts.largest, std::max<int64_t>(grain, 1));
+          EXPECT_LE(counts.largest, std::min(grain, (units + threads - 1) / threads));
       }
   }
 }

@@ -158,7 +158,8 @@ void GroupRunner::run(unsigned seed) {
   for (const BoundLaunch &launch : bound) {
     std::vector<std::pair<int64_t, int64_t>> ranges;
     for (int64_t at = 0; at < launch.units;) {
-      int64_t count = seed ? 1 + int64_t(random() % 3) : launch.units;
+      // Mostly short ranges, and some that hold several blocks.
+      int64_t count = seed ? 1 + int64_t(random() % (random() % 4 ? 3 : 60)) : launch.units;
       ranges.push_back({at, std::min(at + count, launch.units)});
       at += count;
     }
