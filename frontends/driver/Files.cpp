@@ -1,6 +1,8 @@
 #include "frontends/driver/Files.h"
+#include "llvm/ADT/ScopeExit.h"
 #include "llvm/Support/ConvertUTF.h"
 #include "llvm/Support/FileSystem.h"
+#include "llvm/Support/Signals.h"
 #include "llvm/Support/raw_ostream.h"
 #include <unistd.h>
 
@@ -46,6 +48,13 @@ moert::Status writeWhole(const std::string &path, llvm::ArrayRef<char> bytes) {
   llvm::sys::fs::file_status status;
   bool replace = llvm::sys::fs::status(path, status) || llvm::sys::fs::is_regular_file(status);
   std::string target = replace ? path + ".tmp" + std::to_string(getpid()) : path;
+  // A signal in the middle takes the temporary with it; so does the end that main knows for lost memory.
+  if (replace)
+    llvm::sys::RemoveFileOnSignal(target);
+  llvm::scope_exit done([&] {
+    if (replace)
+      llvm::sys::DontRemoveFileOnSignal(target);
+  });
   auto failed = [&](std::error_code code) {
     if (replace)
       llvm::sys::fs::remove(target);
@@ -58,6 +67,7 @@ moert::Status writeWhole(const std::string &path, llvm::ArrayRef<char> bytes) {
     llvm::raw_fd_ostream out(target, code);
     if (code)
       return failed(code);
+    out.SetUnbuffered();
     out.write(bytes.data(), bytes.size());
     out.close();
     if (std::error_code error = out.error()) {

@@ -7,6 +7,7 @@
 #include "runtime/cli/Usage.h"
 #include "llvm/Support/ErrorHandling.h"
 #include "llvm/Support/InitLLVM.h"
+#include "llvm/Support/Signals.h"
 #include "llvm/Support/raw_ostream.h"
 #include <CLI/CLI.hpp>
 #include <array>
@@ -36,18 +37,30 @@ std::string readBatch(const std::string &text, int64_t &domains, int64_t &rows) 
 }
 
 // LLVM's own way to end would ask for a bug report and dump its stack, also where the system gives no memory
-// or no thread. An exception would not do: LLVM's threads abort over one.
+// or no thread. An exception would not do: LLVM's threads abort over one. What is half written goes first.
+[[noreturn]] void outOfMemory() {
+  llvm::sys::RunInterruptHandlers();
+  moert::outOfMemory();
+}
+
 void reportFatalErrors() {
-  std::set_new_handler(moert::outOfMemory);
-  llvm::install_bad_alloc_error_handler([](void *, const char *, bool) { moert::outOfMemory(); });
+  std::set_new_handler(outOfMemory);
+  llvm::install_bad_alloc_error_handler([](void *, const char *, bool) { outOfMemory(); });
   llvm::install_fatal_error_handler([](void *, const char *reason, bool) {
-    bool thread = llvm::StringRef(reason).starts_with("pthread_create failed");
-    fprintf(stderr,
-            thread ? "moec: error: expected room for another thread, found none (%s); raise the limit "
-                     "(ulimit -u, ulimit -v, a container's), or free memory\n"
-                   : "moec: internal error: %s\n",
-            reason);
-    _exit(moert::Status(thread ? moert::Code::invalid_input : moert::Code::internal, "").exitCode());
+    llvm::sys::RunInterruptHandlers();
+    llvm::StringRef why(reason);
+    bool internal = false;
+    const char *format = "moec: internal error: %s\n";
+    if (why.starts_with("pthread_create failed"))
+      format = "moec: error: expected room for another thread, found none (%s); raise the limit (ulimit -u, "
+               "ulimit -v, a container's), or free memory\n";
+    else if (why.starts_with("object code: ") || why.starts_with("IO failure on output stream"))
+      format = "moec: error: expected room for the kernels' object code in memory, found none (%s); raise "
+               "the limit (ulimit -f, ulimit -n, a container's), or free memory\n";
+    else
+      internal = true;
+    fprintf(stderr, format, reason);
+    _exit(moert::Status(internal ? moert::Code::internal : moert::Code::invalid_input, "").exitCode());
   });
 }
 

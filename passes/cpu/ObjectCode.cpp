@@ -31,13 +31,20 @@
 #include "llvm/MC/TargetRegistry.h"
 #include "llvm/Object/ELF.h"
 #include "llvm/Passes/PassBuilder.h"
-#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/ErrorHandling.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/TargetSelect.h"
 #include "llvm/Support/ThreadPool.h"
+#include "llvm/Support/thread.h"
 #include "llvm/Target/TargetMachine.h"
+#include <cerrno>
 #include <chrono>
+#include <cstring>
+#include <fcntl.h>
 #include <mutex>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <utility>
 
 LLD_HAS_DRIVER(elf)
 
@@ -159,26 +166,78 @@ void generateCode(Batch &batch, const CpuTarget &target) {
   codegen.run(module);
 }
 
-// A temporary file that is gone when its holder is.
-struct TemporaryFile {
-  llvm::SmallString<128> path;
-  ~TemporaryFile() {
-    if (!path.empty())
-      llvm::sys::fs::remove(path);
+// What the linker reads and writes has a path, but no name that could be left behind, and needs no folder
+// that can be written. Where the system gives no room for it, moec says so: that is no fault of the
+// compiler's.
+[[noreturn]] void noRoom() {
+  llvm::report_fatal_error(llvm::Twine("object code: ") + std::strerror(errno), /*gen_crash_diag=*/false);
+}
+
+struct Descriptor {
+  int number = -1;
+  Descriptor() = default;
+  explicit Descriptor(int opened) : number(opened) {
+    if (number < 0)
+      noRoom();
   }
+  Descriptor(Descriptor &&other) noexcept : number(std::exchange(other.number, -1)) {}
+  Descriptor &operator=(Descriptor &&other) noexcept {
+    std::swap(number, other.number);
+    return *this;
+  }
+  ~Descriptor() { close(); }
+  void close() {
+    if (number >= 0)
+      ::close(std::exchange(number, -1));
+  }
+  std::string path() const { return "/proc/self/fd/" + std::to_string(number); }
 };
 
-std::error_code writeTemporary(llvm::ArrayRef<char> bytes, TemporaryFile &file) {
-  int descriptor;
-  if (std::error_code error = llvm::sys::fs::createTemporaryFile("moe-kernels", "o", descriptor, file.path))
-    return error;
-  llvm::raw_fd_ostream stream(descriptor, /*shouldClose=*/true);
-  stream.write(bytes.data(), bytes.size());
-  stream.close();
-  std::error_code error = stream.error();
-  stream.clear_error();
-  return error;
+Descriptor fileInMemory(llvm::ArrayRef<char> bytes) {
+  Descriptor file(memfd_create("moe-kernels", MFD_CLOEXEC));
+  while (!bytes.empty()) {
+    ssize_t written = ::write(file.number, bytes.data(), bytes.size());
+    if (written < 0 && errno != EINTR)
+      noRoom();
+    bytes = bytes.drop_front(written < 0 ? 0 : size_t(written));
+  }
+  return file;
 }
+
+// The linker's output is a pipe, which it writes as it is; beside a file it would make another and rename it.
+class OutputPipe {
+public:
+  OutputPipe() {
+    int ends[2] = {-1, -1};
+    if (pipe2(ends, O_CLOEXEC) != 0)
+      noRoom();
+    from = Descriptor(ends[0]);
+    to = Descriptor(ends[1]);
+    reader = llvm::thread([this] {
+      char part[1 << 14];
+      for (ssize_t got; (got = ::read(from.number, part, sizeof part)) != 0;)
+        if (got > 0)
+          bytes.append(part, part + got);
+        else if (errno != EINTR)
+          return;
+    });
+  }
+  ~OutputPipe() { take(); }
+  std::string path() const { return to.path(); }
+
+  /// All that was written, when nobody else has it open for writing any more.
+  llvm::SmallVector<char, 0> take() {
+    to.close();
+    if (reader.joinable())
+      reader.join();
+    return std::move(bytes);
+  }
+
+private:
+  Descriptor from, to;
+  llvm::SmallVector<char, 0> bytes;
+  llvm::thread reader;
+};
 
 } // namespace
 
@@ -297,19 +356,18 @@ FailureOr<llvm::SmallVector<char, 0>> compileToObject(ModuleOp module, const Cpu
   lap("code generation");
 
   // 3. link
-  std::vector<TemporaryFile> inputs(work.size());
-  TemporaryFile output;
-  for (size_t i = 0; i < work.size(); ++i)
-    if (std::error_code error = writeTemporary(work[i]->object, inputs[i]))
-      return fail("cannot write a temporary file: " + error.message());
-  if (std::error_code error = writeTemporary({}, output))
-    return fail("cannot write a temporary file: " + error.message());
+  OutputPipe output;
+  std::vector<Descriptor> inputs;
+  std::vector<std::string> paths{output.path()};
+  for (auto &batch : work) {
+    inputs.push_back(fileInMemory(batch->object));
+    paths.push_back(inputs.back().path());
+  }
   std::vector<const char *> arguments = {
-      "ld.lld",           "-shared",         "--threads=1",       "-z",         "nognustack", "-z",
-      "norelro",          "--build-id=none", "--hash-style=both", "-Bsymbolic", "-s",         "-o",
-      output.path.c_str()};
-  for (TemporaryFile &input : inputs)
-    arguments.push_back(input.path.c_str());
+      "ld.lld",  "-shared",         "--threads=1",       "-z",         "nognustack", "-z",
+      "norelro", "--build-id=none", "--hash-style=both", "-Bsymbolic", "-s",         "-o"};
+  for (const std::string &path : paths)
+    arguments.push_back(path.c_str());
   std::string messages;
   {
     static std::mutex linker; // lld keeps its state in globals
@@ -319,10 +377,7 @@ FailureOr<llvm::SmallVector<char, 0>> compileToObject(ModuleOp module, const Cpu
     if (result.retCode)
       return fail("linking failed: " + messages);
   }
-  auto linked = llvm::MemoryBuffer::getFile(output.path, /*IsText=*/false, /*RequiresNullTerminator=*/false);
-  if (!linked)
-    return fail("cannot read the linked kernels: " + linked.getError().message());
-  llvm::SmallVector<char, 0> bytes((*linked)->getBufferStart(), (*linked)->getBufferEnd());
+  llvm::SmallVector<char, 0> bytes = output.take();
   lap("linking");
 
   // 4. nothing from outside
