@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <nlohmann/json.hpp>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace moert {
@@ -115,7 +116,9 @@ Status RunFolder::stands() const {
 
 Status RunFolder::markDone() const {
   std::string path = path_ + "/done";
-  return exists(path) ? okStatus() : writeDurably(path, "done\n");
+  struct stat info;
+  bool there = ::stat(path.c_str(), &info) == 0 && info.st_size > 0; // an empty one a kill may have left
+  return there ? okStatus() : replaceFile(path, "done\n");
 }
 
 Status RunFolder::unmarkDone() const {
