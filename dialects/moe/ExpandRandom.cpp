@@ -11,6 +11,10 @@ static FailureOr<double> probability(Expander &in, Operation *op, ExprAttr e, bo
   if (succeeded(rate) && !(*rate >= 0 && (one ? *rate <= 1 : *rate < 1)))
     return op->emitError() << "expected a probability from 0 to " << (one ? "1" : "less than 1") << ", found "
                            << numberText(*rate);
+  // Draws are compared with it in 32 bits, where nothing would be left to divide by 1 - rate.
+  if (succeeded(rate) && !one && float(*rate) == 1)
+    return op->emitError() << "expected a probability from 0 to less than 1, found " << numberText(*rate)
+                           << ", which is 1 in 32-bit floating point; give at most 0.9999999";
   return rate;
 }
 

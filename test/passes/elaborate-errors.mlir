@@ -277,6 +277,23 @@ moe.model @m(%x: vector[8]) {
   return logits = %y
 }
 // -----
+// The next number of 32 bits below 1 is 1 - 2^-24; half way to it is the least that rounds to 1.
+moe.model @m(%x: vector[8]) {
+  %c = dropout %x, 0.99999997
+  // expected-error@+1 {{expected a probability from 0 to less than 1, found 0.999999971, which is 1 in 32-bit floating point; give at most 0.9999999}}
+  %d = dropout %c, 0.999999971
+  %y = linear @fc(%d) to 2
+  return logits = %y
+}
+// -----
+moe.model @m<p: number = 0.9999999999>(%x: vector[8]) {
+  %a = linear @fc(%x) to 8
+  // expected-error@+1 {{found 0.9999999999, which is 1 in 32-bit floating point}}
+  %b = residual %x, %a drop_path = p
+  %y = linear @head(%b) to 2
+  return logits = %y
+}
+// -----
 moe.model @m(%x: vector[8]) {
   // expected-error@+1 {{expected a finite number of 32-bit floating point, found 1.5 / 0 in '1.5 / 0.0'}}
   %d = dropout %x, 1.5 / 0.0
