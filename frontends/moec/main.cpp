@@ -154,7 +154,12 @@ int main(int argc, char **argv) {
     size_t equal = define.find('=');
     if (equal == 0 || equal == std::string::npos)
       return usage("expected -Dname=value, found '-D" + define + "'");
-    options.defines.emplace_back(define.substr(0, equal), define.substr(equal + 1));
+    std::string name = define.substr(0, equal), value = define.substr(equal + 1);
+    for (auto &[before, chosen] : options.defines)
+      if (before == name && chosen != value)
+        return usage("expected one value of '" + name + "', found -D" + name + "=" + chosen + " and -D" +
+                     define);
+    options.defines.emplace_back(name, value);
   }
   if (*compile) {
     std::optional<moe::Phase> phase = moe::phaseNamed(to);
