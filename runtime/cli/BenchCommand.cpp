@@ -85,11 +85,11 @@ Status benchCommand(const BenchCommandOptions &options) {
          batch.c_str(), device->threads());
   printf("median %.2f ms (p10 %.2f, p90 %.2f), %.0f images/s, %.1f GFLOP/s\n", result.medianMs, result.p10Ms,
          result.p90Ms, result.imagesPerSecond, result.gflops);
-  printf("memory %.1f MB: state %.1f, temporaries %.1f (%.1f alive at once)\n",
-         double(result.peakBytes) / 1e6, double(result.memory.state) / 1e6, double(result.memory.arena) / 1e6,
-         double(result.memory.live) / 1e6);
+  auto mib = [](uint64_t bytes) { return double(bytes) / (1 << 20); };
+  printf("memory %.1f MiB: state %.1f, temporaries %.1f (%.1f alive at once)\n", mib(result.peakBytes),
+         mib(result.memory.state), mib(result.memory.arena), mib(result.memory.live));
   if (options.profile)
-    printf("\n%s", describeProfile(result.profile).c_str());
+    printf("\n%s", describeProfile(result.profile, size_t(options.top)).c_str());
   return {};
 }
 

@@ -128,7 +128,10 @@ int main(int argc, char **argv) {
   bench->add_option("--steps", timing.steps, "timed steps; default 20")->check(CLI::Range(1, 1000000000));
   bench->add_option("--threads", timing.threads, "0: every core")->check(CLI::Range(0, 1024));
   bench->add_option("--seed", timing.seed, "of parameters and inputs");
-  bench->add_flag("--profile", timing.profile, "time by kernel");
+  CLI::Option *profile = bench->add_flag("--profile", timing.profile, "time by kernel");
+  bench->add_option("--top", timing.top, "kernels that --profile prints, the slowest; default 20")
+      ->needs(profile)
+      ->check(CLI::Range(1, 1000000000));
   bench->add_flag("--json", timing.json, "print JSON");
   bench->add_flag("--poison", timing.poison, "fill temporaries with NaN before and after use");
   bench->add_flag("--trap-nan", timing.trapNan, "stop at the first launch that writes NaN");

@@ -100,9 +100,9 @@ Result<BenchResult> benchmark(std::shared_ptr<const Program> program, std::share
   return result;
 }
 
-std::string describeProfile(const Profile &profile) {
+std::string describeProfile(const Profile &profile, size_t top) {
   struct Row {
-    std::string kind, origin; // the first launch's op and path
+    std::string kernel, kind, origin; // the first launch's op and path
     uint64_t launches = 0, runs = 0;
     double seconds = 0, flops = 0, bytes = 0;
   };
@@ -110,7 +110,8 @@ std::string describeProfile(const Profile &profile) {
   double total = 0;
   for (const LaunchProfile &launch : profile.launches) {
     Row &row = byKernel[launch.kernel];
-    if (row.origin.empty()) {
+    if (row.kernel.empty()) {
+      row.kernel = launch.kernel;
       row.kind = launch.kind;
       row.origin = launch.op + (launch.path.empty() ? "" : " " + launch.path);
     }
@@ -121,10 +122,24 @@ std::string describeProfile(const Profile &profile) {
     row.bytes += launch.bytes * double(launch.runs);
     total += launch.seconds;
   }
-  std::vector<std::pair<std::string, Row>> rows(byKernel.begin(), byKernel.end());
-  std::sort(rows.begin(), rows.end(), [](const auto &a, const auto &b) {
-    return a.second.seconds != b.second.seconds ? a.second.seconds > b.second.seconds : a.first < b.first;
+  std::vector<Row> rows;
+  for (auto &[kernel, row] : byKernel)
+    if (row.runs > 0)
+      rows.push_back(std::move(row));
+  std::sort(rows.begin(), rows.end(), [](const Row &a, const Row &b) {
+    return a.seconds != b.seconds ? a.seconds > b.seconds : a.kernel < b.kernel;
   });
+  if (size_t all = rows.size(); all > top) {
+    Row rest{concat("+ ", all - top, " more"), "", concat("the others together; --top ", all, " lists them")};
+    for (size_t i = top; i < all; ++i) {
+      rest.launches += rows[i].launches;
+      rest.seconds += rows[i].seconds;
+      rest.flops += rows[i].flops;
+      rest.bytes += rows[i].bytes;
+    }
+    rows.resize(top);
+    rows.push_back(std::move(rest));
+  }
   std::string out;
   auto line = [&](const char *format, auto... values) {
     char text[256];
@@ -134,12 +149,11 @@ std::string describeProfile(const Profile &profile) {
   line("%-16s %-8s %8s %9s %6s %8s %7s  %s\n", "kernel", "kind", "launches", "ms/step", "share", "GFLOP/s",
        "GB/s", "first use");
   double steps = double(std::max<uint64_t>(profile.runs, 1));
-  for (const auto &[name, row] : rows)
-    if (row.runs > 0)
-      line("%-16.16s %-8.8s %8llu %9.3f %5.1f%% %8.1f %7.1f  %.96s\n", name.c_str(), row.kind.c_str(),
-           static_cast<unsigned long long>(row.launches), row.seconds / steps * 1e3,
-           total > 0 ? row.seconds / total * 100 : 0, row.seconds > 0 ? row.flops / row.seconds / 1e9 : 0,
-           row.seconds > 0 ? row.bytes / row.seconds / 1e9 : 0, row.origin.c_str());
+  for (const Row &row : rows)
+    line("%-16.16s %-8.8s %8llu %9.3f %5.1f%% %8.1f %7.1f  %.96s\n", row.kernel.c_str(), row.kind.c_str(),
+         static_cast<unsigned long long>(row.launches), row.seconds / steps * 1e3,
+         total > 0 ? row.seconds / total * 100 : 0, row.seconds > 0 ? row.flops / row.seconds / 1e9 : 0,
+         row.seconds > 0 ? row.bytes / row.seconds / 1e9 : 0, row.origin.c_str());
   return out;
 }
 

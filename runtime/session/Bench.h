@@ -33,7 +33,8 @@ void fillSynthetic(const Program &program, Session &session, uint64_t seed);
 /// Anonymous resident memory of this process, or 0 where the system does not tell.
 uint64_t anonymousBytes();
 
-/// A table by kernel, the slowest first: launches a step, time a step, share, GFLOP/s, GB/s.
-std::string describeProfile(const Profile &profile);
+/// A table by kernel, the slowest first: launches a step, time a step, share, GFLOP/s, GB/s. Behind the first
+/// `top` a line sums up the others, and says so.
+std::string describeProfile(const Profile &profile, size_t top);
 
 } // namespace moert

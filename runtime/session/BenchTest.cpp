@@ -23,9 +23,10 @@ TEST(Bench, TimesSteps) {
   EXPECT_NEAR(result->gflops * 1e9, 18 * result->imagesPerSecond, 1);
   EXPECT_GT(result->peakBytes, result->memory.ports);
   EXPECT_EQ(result->profile.runs, 11u);
-  std::string table = describeProfile(result->profile);
+  std::string table = describeProfile(result->profile, 20);
   for (const char *kernel : {"dot", "squared_loss", "sgd"})
     EXPECT_NE(table.find(kernel), std::string::npos) << table;
+  EXPECT_EQ(table.find("more"), std::string::npos) << table;
   options.session.poison = true;
   Result<BenchResult> again = benchmark(*program, *Device::create(3), options);
   ASSERT_TRUE(again.ok());
@@ -34,6 +35,25 @@ TEST(Bench, TimesSteps) {
   EXPECT_NE(benchmark(*program, *device, options)->digest, result->digest);
   options.steps = 0;
   EXPECT_EQ(benchmark(*program, *device, options).status().code(), Code::usage);
+}
+
+TEST(Bench, TopOfProfile) {
+  Profile profile;
+  profile.runs = 2;
+  for (int i = 0; i < 5; ++i) // kernel k4 is the slowest; k1 has two launches
+    for (int launch = 0; launch <= (i == 1); ++launch)
+      profile.launches.push_back({concat("k", i), "loop", "op", "", 2, i == 1 ? 1e-3 : i * 2e-3, 1e6, 1e6});
+  profile.launches.push_back({"unused", "loop", "op", "", 0, 0, 0, 0});
+  std::string table = describeProfile(profile, 3);
+  EXPECT_EQ(table,
+            "kernel           kind     launches   ms/step  share  GFLOP/s    GB/s  first use\n"
+            "k4               loop            1     4.000  40.0%      0.2     0.2  op\n"
+            "k3               loop            1     3.000  30.0%      0.3     0.3  op\n"
+            "k2               loop            1     2.000  20.0%      0.5     0.5  op\n"
+            "+ 2 more                         3     1.000  10.0%      3.0     3.0  the others together; "
+            "--top 5 lists them\n");
+  EXPECT_EQ(describeProfile(profile, 5).find("more"), std::string::npos);
+  EXPECT_NE(describeProfile(profile, 4).find("+ 1 more"), std::string::npos);
 }
 
 TEST(Bench, SyntheticInputs) {
