@@ -20,20 +20,20 @@ struct Trained {
   std::optional<uint64_t> step;
 };
 
-Result<Trained> trained(const EvalOptions &options, const CheckpointFiles &files) {
+Result<Trained> trained(const EvalOptions &options, const CheckpointFiles &files, const Program &program) {
   auto checkpoint = files.state();
   std::optional<uint64_t> step;
   if (checkpoint.ok())
     step = checkpoint->run.step;
   if (!options.recipe.empty()) {
-    MOERT_ASSIGN(Recipe recipe, Recipe::read(options.recipe, options.settings));
+    MOERT_ASSIGN(Recipe recipe, Recipe::read(options.recipe, options.settings, &program));
     return Trained{std::move(recipe), step};
   }
   if (!checkpoint.ok())
     return std::move(checkpoint).status();
   MOERT_ASSIGN(Recipe recipe,
                Recipe::parse(checkpoint->recipe, checkpointFolder(options.checkpoint) + "/state.json",
-                             options.settings));
+                             options.settings, &program));
   return Trained{std::move(recipe), step};
 }
 
@@ -61,7 +61,7 @@ std::string imagesText(const SplitData &data, const Recipe &recipe) {
 Status evalCommand(const EvalOptions &options) {
   MOERT_ASSIGN(auto program, Program::load(options.program));
   MOERT_ASSIGN(CheckpointFiles files, CheckpointFiles::open(options.checkpoint));
-  MOERT_ASSIGN(Trained from, trained(options, files));
+  MOERT_ASSIGN(Trained from, trained(options, files, *program));
   const Recipe &recipe = from.recipe;
   std::vector<const fb::Entry *> entries;
   for (const std::string &name : options.entries) {

@@ -205,7 +205,45 @@ Status assign(Recipe &recipe, const Key &key, const Item &item) {
   return okStatus();
 }
 
-Status accept(Recipe &recipe, const Item &item) {
+// Keys of other tables whose name below the table is this key's, or the end of it: `lr` and `train.lr` mean
+// optimizer.lr. Of several the one whose table has at most two slips, where there is one.
+std::vector<std::string> namesakes(const std::string &key, const std::vector<std::string> &known) {
+  std::vector<std::string> found;
+  size_t first = key.find('.'), last = key.rfind('.'); // npos + 1: the whole key
+  for (const std::string &each : known) {
+    std::string name = each.substr(each.find('.') + 1);
+    if (each != key && (name == key || name == key.substr(first + 1) || name == key.substr(last + 1)))
+      found.push_back(each);
+  }
+  if (auto near = nearest(key, found); !near.empty() && editDistance(key, near[0]) <= 2)
+    return near;
+  return found;
+}
+
+// "; did you mean 'train.seed' or 'data.seed'?"
+std::string eitherOf(const std::vector<std::string> &keys) {
+  std::string text;
+  for (const std::string &key : keys)
+    text += (text.empty() ? "; did you mean '" : " or '") + key + "'";
+  return text.empty() ? text : text + "?";
+}
+
+std::vector<std::string> keyNames() {
+  std::vector<std::string> names;
+  for (const Key &key : keys())
+    names.push_back(key.name);
+  return names;
+}
+
+std::vector<std::string> scalarKeys(const Program &program) {
+  std::vector<std::string> names;
+  for (const fb::Scalar *scalar : *program.table().scalars())
+    if (scalar->kind() == fb::ScalarKind::recipe)
+      names.push_back(scalar->key()->str());
+  return names;
+}
+
+Status accept(Recipe &recipe, const Item &item, const Program *program) {
   for (const Key &key : keys())
     if (item.key == key.name) {
       recipe.places[item.key] = item.where;
@@ -220,13 +258,19 @@ Status accept(Recipe &recipe, const Item &item) {
     recipe.wishes.push_back({item.key, item.where, value});
     return okStatus();
   }
-  std::vector<std::string> known{"aux.NAME"};
+  std::vector<std::string> known = keyNames();
   for (auto &key : kOptimizerKeys)
     known.emplace_back(key.name);
-  for (const Key &key : keys())
-    known.push_back(key.name);
-  return invalidInput(item.where, ": unknown key '", item.key, "'", suggestion(item.key, known),
-                      "; docs/recipe.md lists the keys");
+  if (program)
+    for (std::string &key : scalarKeys(*program))
+      if (key.starts_with("aux."))
+        known.push_back(std::move(key));
+  std::string hint = eitherOf(namesakes(item.key, known));
+  if (hint.empty()) {
+    known.insert(known.begin(), "aux.NAME");
+    hint = suggestion(item.key, known);
+  }
+  return invalidInput(item.where, ": unknown key '", item.key, "'", hint, "; docs/recipe.md lists the keys");
 }
 
 // Depth first in the order of the text, so that a later line wins.
@@ -250,7 +294,7 @@ void flatten(const toml::table &table, const std::string &prefix, const std::str
 
 // Keys that a --set gives are not read: what it replaces may be out of a range that was wider once.
 Status readToml(const std::string &text, const std::string &path, const std::vector<std::string> &settings,
-                Recipe &recipe) {
+                Recipe &recipe, const Program *program) {
   toml::parse_result parsed = toml::parse(text);
   if (!parsed) {
     auto &error = parsed.error();
@@ -263,13 +307,13 @@ Status readToml(const std::string &text, const std::string &path, const std::vec
     std::string given = item.key + "=";
     if (std::none_of(settings.begin(), settings.end(),
                      [&](const std::string &setting) { return setting.starts_with(given); }))
-      MOERT_TRY(accept(recipe, item));
+      MOERT_TRY(accept(recipe, item, program));
   }
   return okStatus();
 }
 
 // "data.path=/x" needs no quotes on the command line: what is no TOML value is a text.
-Status readSetting(const std::string &setting, Recipe &recipe) {
+Status readSetting(const std::string &setting, Recipe &recipe, const Program *program) {
   std::string where = concat("--set ", setting);
   size_t equals = setting.find('=');
   if (equals == std::string::npos || equals == 0)
@@ -288,7 +332,7 @@ Status readSetting(const std::string &setting, Recipe &recipe) {
   std::vector<Item> items;
   flatten(parsed.table(), "", where, false, items);
   for (const Item &item : items)
-    MOERT_TRY(accept(recipe, item));
+    MOERT_TRY(accept(recipe, item, program));
   return okStatus();
 }
 
@@ -322,19 +366,20 @@ Status checkWhole(const Recipe &recipe) {
 
 } // namespace
 
-Result<Recipe> Recipe::read(const std::string &path, const std::vector<std::string> &settings) {
+Result<Recipe> Recipe::read(const std::string &path, const std::vector<std::string> &settings,
+                            const Program *program) {
   if (path.empty())
-    return parse("", "", settings);
+    return parse("", "", settings, program);
   MOERT_ASSIGN(std::string text, readText(path, 1 << 24));
-  return parse(text, path, settings);
+  return parse(text, path, settings, program);
 }
 
 Result<Recipe> Recipe::parse(const std::string &text, const std::string &name,
-                             const std::vector<std::string> &settings) {
+                             const std::vector<std::string> &settings, const Program *program) {
   Recipe recipe;
-  MOERT_TRY(readToml(text, name, settings, recipe));
+  MOERT_TRY(readToml(text, name, settings, recipe, program));
   for (const std::string &setting : settings)
-    MOERT_TRY(readSetting(setting, recipe));
+    MOERT_TRY(readSetting(setting, recipe, program));
   MOERT_TRY(checkWhole(recipe));
   return recipe;
 }
@@ -354,12 +399,10 @@ bool globMatches(std::string_view pattern, std::string_view name) {
 
 Status Recipe::bind(const Program &program) {
   scalars.clear();
-  std::vector<std::string> known;
   for (const fb::Scalar *scalar : *program.table().scalars())
-    if (scalar->kind() == fb::ScalarKind::recipe) {
-      known.push_back(scalar->key()->str());
-      scalars.push_back({known.back(), scalar->fallback()});
-    }
+    if (scalar->kind() == fb::ScalarKind::recipe)
+      scalars.push_back({scalar->key()->str(), scalar->fallback()});
+  std::vector<std::string> known = scalarKeys(program);
   std::string has = program.table().optimizer() ? program.table().optimizer()->str() : "none";
   const std::vector<std::string> all{"adam", "adamw", "sgd"}; // that moec knows
   if (!optimizer.empty() && optimizer != has && std::find(all.begin(), all.end(), optimizer) == all.end())
@@ -381,11 +424,19 @@ Status Recipe::bind(const Program &program) {
         }
       if (used)
         continue;
+      std::vector<std::string> others = keyNames();
+      others.insert(others.end(), known.begin(), known.end());
+      std::erase_if(others, [&](const std::string &key) { // of this table, the program's alone are told below
+        return key.starts_with(wish.key.substr(0, wish.key.find('.') + 1));
+      });
+      std::string elsewhere = eitherOf(namesakes(wish.key, others));
       if (wish.key.starts_with("aux.")) {
         std::erase_if(known, [](const std::string &key) { return !key.starts_with("aux."); });
         return invalidInput(wish.where, ": the program has no auxiliary loss '", wish.key.substr(4),
                             "' (one whose weight is 0 when compiled is left out)",
-                            known.empty() ? "; it has none" : suggestion(wish.key, known));
+                            !elsewhere.empty() ? elsewhere
+                            : known.empty()    ? "; it has none"
+                                               : suggestion(wish.key, known));
       }
       // By the names alone: the prefix that all share would make any two of them alike.
       constexpr std::string_view prefix = "optimizer.";
@@ -398,7 +449,9 @@ Status Recipe::bind(const Program &program) {
         }
       auto near = nearest(wish.key.substr(prefix.size()), names, 1);
       return invalidInput(wish.where, ": the program's optimizer '", has, "' has no number '", wish.key, "'",
-                          near.empty() ? "" : concat("; did you mean '", prefix, near[0], "'?"),
+                          !elsewhere.empty() ? elsewhere
+                          : near.empty()     ? ""
+                                             : concat("; did you mean '", prefix, near[0], "'?"),
                           "; it has: ", list);
     }
   return okStatus();

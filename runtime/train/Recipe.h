@@ -51,11 +51,13 @@ struct Recipe {
   /// by bind.
   std::vector<std::pair<std::string, double>> scalars;
 
-  /// Reads a file (empty path: defaults alone) and then the settings "key=value", later ones winning.
-  static Result<Recipe> read(const std::string &path, const std::vector<std::string> &settings);
+  /// Reads a file (empty path: defaults alone) and then the settings "key=value", later ones winning. A
+  /// program's losses are among the keys that an unknown one may have meant.
+  static Result<Recipe> read(const std::string &path, const std::vector<std::string> &settings,
+                             const Program *program = nullptr);
   /// The same from a text; `name` stands for the file in messages.
   static Result<Recipe> parse(const std::string &text, const std::string &name,
-                              const std::vector<std::string> &settings);
+                              const std::vector<std::string> &settings, const Program *program = nullptr);
   /// Matches the keys below optimizer and aux with the program's scalars. A key that fits none is an error
   /// that names the nearest; one that asks for another optimizer or objective gives the command that compiles
   /// it.

@@ -128,6 +128,42 @@ TEST(Recipe, NumbersOfTheOptimizerHaveRanges) {
             std::string::npos);
 }
 
+TEST(Recipe, AKeyInTheWrongTable) {
+  auto hint = [](const std::string &key) {
+    std::string file =
+                    failure(key.find('.') == std::string::npos ? key + " = 1"
+                                                               : "[" + key.substr(0, key.find('.')) + "]\n" +
+                                                                     key.substr(key.find('.') + 1) + " = 1"),
+                typed = failure("", {key + "=1"});
+    EXPECT_EQ(file.substr(file.find("unknown")), typed.substr(typed.find("unknown")));
+    std::string head = "unknown key '" + key + "'", tail = "; docs/recipe.md lists the keys";
+    EXPECT_TRUE(typed.find(head) != std::string::npos && typed.ends_with(tail)) << typed;
+    size_t begin = typed.find(head) + head.size();
+    return typed.substr(begin, typed.size() - tail.size() - begin);
+  };
+  for (const char *key : {"lr", "train.lr", "optimiser.lr", "sgd.lr", "eval.lr"})
+    EXPECT_EQ(hint(key), "; did you mean 'optimizer.lr'?") << key;
+  EXPECT_EQ(hint("steps"), "; did you mean 'train.steps'?");
+  EXPECT_EQ(hint("eval.steps"), "; did you mean 'train.steps'?");
+  EXPECT_EQ(hint("seed"), "; did you mean 'train.seed' or 'data.seed'?");
+  EXPECT_EQ(hint("tain.seed"), "; did you mean 'train.seed'?");
+  EXPECT_EQ(hint("colour"), "");
+  // With the program, its losses are known; without, what they are called.
+  auto known = Recipe::parse("", "r.toml", {"blocks.0.balance=1"}, program().get());
+  EXPECT_EQ(known.status().message(),
+            "--set blocks.0.balance=1: unknown key 'blocks.0.balance'; did you mean "
+            "'aux.blocks.0.balance'?; docs/recipe.md lists the keys");
+  EXPECT_EQ(bindFailure("[optimizer]\nsteps = 3"),
+            "r.toml:2: the program's optimizer 'sgd' has no number 'optimizer.steps'; did you mean "
+            "'train.steps'?; it has: optimizer.lr, optimizer.momentum");
+  EXPECT_EQ(bindFailure("[optimizer]\nentropy = 3"),
+            "r.toml:2: the program's optimizer 'sgd' has no number 'optimizer.entropy'; did you mean "
+            "'aux.entropy'?; it has: optimizer.lr, optimizer.momentum");
+  EXPECT_EQ(bindFailure("[aux]\nlr = 3"),
+            "r.toml:2: the program has no auxiliary loss 'lr' (one whose weight is 0 when compiled is left "
+            "out); did you mean 'optimizer.lr'?");
+}
+
 TEST(Recipe, EveryPrefixOfAFileIsHandled) {
   std::string text =
       "[train]\nsteps = 7 # x\n[data]\nflips = [0.1, 0.2]\nkind = \"colored\"\n[aux]\n\"a.*\" = 1e-3\n";

@@ -106,7 +106,7 @@ Status Run::open() {
   MOERT_ASSIGN(program_, Program::load(options_.program));
   bool again = options_.resume && options_.recipe.empty() && exists(RunFolder::recipePath(options_.out));
   MOERT_ASSIGN(recipe_, Recipe::read(again ? RunFolder::recipePath(options_.out) : options_.recipe,
-                                     options_.settings));
+                                     options_.settings, program_.get()));
   if (options_.seed)
     recipe_.seed = *options_.seed;
   if (options_.steps)
