@@ -98,7 +98,8 @@ moert::Result<Json> describe(const moert::Program &program, moert::Binding bindi
   out["file_bytes"] = program.fileBytes();
   Json &config = out["config"] = Json::object();
   for (const fb::KeyValue *choice : *table.config())
-    config[choice->key()->str()] = choice->value()->str();
+    if (!choice->key()->string_view().starts_with("%")) // what the trainer alone is told
+      config[choice->key()->str()] = choice->value()->str();
   if (table.optimizer())
     out["optimizer"] = table.optimizer()->str();
   Json &scalars = out["scalars"] = Json::object();

@@ -42,6 +42,7 @@ private:
   LogicalResult buildInputs(Expander &in);
   LogicalResult buildTraining(Expander &in);
   FailureOr<Value> objectiveLoss(Expander &in);
+  void recordApart(StringRef name);
   DictionaryAttr config(MLIRContext *context);
 
   ModuleOp module;
@@ -51,6 +52,15 @@ private:
   Env env;
   llvm::StringMap<std::string> layers; // of the program's records: layer parameters as they were written
   std::vector<NamedAttribute> labels;  // of the program's records: what auxiliary losses compare with
+  std::vector<NamedAttribute> apart;   // of the program's records: see recordApart
+
+  // An extent that data has to fit, the parameters' names that a trainer takes for it, and where it is.
+  struct Fitted {
+    SmallVector<StringRef, 2> names;
+    std::string place;
+    int64_t extent;
+  };
+  std::vector<Fitted> fitted;
 };
 
 } // namespace
@@ -233,6 +243,7 @@ LogicalResult Elaboration::buildInputs(Expander &in) {
     if (attribute.getKind() == "index")
       return emitError(argument.getLoc()) << "inputs of kind 'index' are not supported yet by elaboration";
     SmallVector<flow::Extent> extents{batch};
+    SmallVector<int64_t> sample;
     int64_t count = 1;
     for (Attribute dim : attribute.getDims()) {
       FailureOr<int64_t> extent = env.positive(model, cast<ExprAttr>(dim), "an axis of input '" + name + "'");
@@ -241,8 +252,12 @@ LogicalResult Elaboration::buildInputs(Expander &in) {
       if (llvm::MulOverflow(count, *extent, count) || count > INT32_MAX)
         return emitError(argument.getLoc()) << "expected a sample of at most " << INT32_MAX
                                             << " elements for input '" << name << "', found more";
+      sample.push_back(*extent);
       extents.push_back(flow::Extent::constant(context, *extent));
     }
+    if (name == "image" && attribute.getKind() == "image")
+      for (auto [key, extent] : llvm::zip(ArrayRef<StringRef>{"channels", "height", "width"}, sample))
+        fitted.push_back({{key, key == "channels" ? key : "size"}, "image", extent});
     in.set(argument, Tensor{input(name, extents, in.builder.getF32Type(), argument.getLoc()), false, true});
   }
   if (in.training) {
@@ -275,6 +290,7 @@ FailureOr<Value> Elaboration::objectiveLoss(Expander &in) {
                               << "', found " << recordText(result->second);
     return diag;
   }
+  fitted.push_back({{"classes"}, "scores", logits->last()});
   if (logits->last() == 1)
     emitWarning(result->second.at) << "result '" << result->first
                                    << "' has one class, whose cross entropy is always 0: objective 'erm' "
@@ -319,6 +335,8 @@ LogicalResult Elaboration::buildTraining(Expander &in) {
     if (!aux.target.empty() && llvm::none_of(labels, [&](auto &each) { return each.getName() == record; }))
       labels.push_back(
           b.getNamedAttr(record, b.getStringAttr(aux.target + " " + std::to_string(aux.labels))));
+    if (!aux.target.empty())
+      fitted.push_back({{aux.target == "domain" ? "experts" : "classes"}, "aux." + aux.path, aux.labels});
   }
   flow::OutputOp::create(b, loc, "loss", loss);
   if (!in.routings.empty()) {
@@ -377,6 +395,42 @@ LogicalResult Elaboration::buildEntry(StringRef name, flow::EntryKind kind) {
   return success();
 }
 
+/// The trainer takes a parameter called `width` that has the image's width for the one that sets it. Whether
+/// it does shows where the model is elaborated with another value, as by the trainer's command, which gives
+/// all parameters theirs: extents that do not follow are recorded. Where that value does not compile nothing
+/// is known, and nothing recorded.
+void Elaboration::recordApart(StringRef name) {
+  auto bound = env.names.find(name);
+  const int64_t *size = bound == env.names.end() ? nullptr : std::get_if<int64_t>(&bound->second.is);
+  auto concerned = [&](const Fitted &each) {
+    return size && each.extent == *size && llvm::is_contained(each.names, name);
+  };
+  if (llvm::none_of(fitted, concerned))
+    return;
+  ElaborateOptions changed = options;
+  changed.defines.clear();
+  for (auto param : model.getParams().getAsRange<ParamAttr>()) {
+    StringRef key = param.getName();
+    changed.defines.emplace_back(key, key == name                  ? std::to_string(*size + 1)
+                                      : param.getKind() == "layer" ? layers[key]
+                                                                   : env.names[key].str());
+  }
+  ScopedDiagnosticHandler quiet(module.getContext(), [](Diagnostic &) { return success(); });
+  Elaboration probe(module, changed);
+  OpBuilder builder = OpBuilder::atBlockEnd(module.getBody());
+  probe.program = flow::ProgramOp::create(builder, model.getLoc(), model.getSymName());
+  if (succeeded(probe.findModel()) && succeeded(probe.bindParameters()))
+    (void)probe.buildEntry("train", flow::EntryKind::train);
+  probe.program.erase();
+  llvm::SetVector<StringRef> places;
+  for (auto [mine, other] : llvm::zip(fitted, probe.fitted))
+    if (concerned(mine) && mine.place == other.place && other.extent != *size + 1)
+      places.insert(mine.place);
+  Builder b(module.getContext());
+  for (StringRef place : places)
+    apart.push_back(b.getNamedAttr(("%apart." + name + "." + place).str(), b.getStringAttr("")));
+}
+
 /// The files that the module's symbols are from, for a command line: separated by blanks, quoted where a name
 /// needs it. The model's own file alone where all of them are more than a program may record.
 static std::string sourceFiles(ModuleOp module, ModelOp model) {
@@ -412,6 +466,7 @@ DictionaryAttr Elaboration::config(MLIRContext *context) {
                                                                        ? layers[param.getName()]
                                                                        : env.names[param.getName()].str())));
   list.insert(list.end(), labels.begin(), labels.end());
+  list.insert(list.end(), apart.begin(), apart.end());
   return b.getDictionaryAttr(list);
 }
 
@@ -427,6 +482,8 @@ LogicalResult Elaboration::run() {
     program.erase();
     return failure();
   }
+  for (StringRef name : {"channels", "height", "width", "size", "classes", "experts"})
+    recordApart(name);
   program->setAttr("config", config(module.getContext()));
   for (Operation &op : llvm::make_early_inc_range(*module.getBody()))
     if (isa<ModelOp, LayerOp, ObjectiveOp>(op))

@@ -23,7 +23,7 @@ std::string compileCommand(const Program &program,
   std::vector<std::pair<std::string, std::string>> choices;
   for (const fb::KeyValue *choice : *program.table().config()) {
     std::string key = choice->key()->str();
-    if (key != "source" && !key.starts_with("aux."))
+    if (key != "source" && !key.starts_with("aux.") && !key.starts_with("%")) // those are no choices
       choices.push_back({key == "objective" || key == "target" ? "--" + key : key, choice->value()->str()});
   }
   if (program.table().optimizer())

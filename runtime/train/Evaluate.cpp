@@ -141,32 +141,36 @@ Status checkFits(const Program &program, const SplitData &data, const Recipe &re
   std::string found, fixed, own; // own: what no choice at compile time mends
   bool mended = true;            // by `changes`, all that no recipe key mends
   // The program records its sizes by name, not what they are for: one that is called `width` may be a stem's.
-  // So it is taken for the image's only where it has the image's extent.
-  auto compare = [&](const std::string &what, const char *key, int64_t has, int64_t needs,
-                     const std::string &yet) {
+  // So it is taken for the image's only where it has the image's extent, and nothing says that it is apart.
+  auto sets = [&](const std::string &key, int64_t has, const std::string &place) {
+    return integer(program.config(key)) == has && !program.config(concat("%apart.", key, ".", place));
+  };
+  auto compare = [&](const std::string &what, const std::string &key, int64_t has, int64_t needs,
+                     const std::string &place, const std::string &yet) {
     if (has == needs)
       return;
     found += concat(found.empty() ? "" : ", ", what, ": program ", has, ", data ", needs);
-    auto chosen = integer(program.config(key));
-    if (chosen == has) {
+    if (sets(key, has, place)) {
       changes.push_back({key, std::to_string(needs)});
       return;
     }
     mended = false;
-    if (chosen)
+    if (auto chosen = integer(program.config(key)); chosen == has)
+      own += concat("; its ", key, "=", has, " is not what sets the ", what, ": change the model's text");
+    else if (chosen)
       own += concat("; it was compiled with ", key, "=", *chosen, yet, ": change the model's text");
     else
       fixed += concat(fixed.empty() ? "" : ", ", key);
   };
   auto compareImage = [&](const std::string &what, const char *key, int64_t has, int64_t needs) {
-    compare(what, key, has, needs, concat(", and its image has ", has));
+    compare(what, key, has, needs, "image", concat(", and its image has ", has));
   };
-  compare("classes", "classes", classes, data.set.classes(),
+  compare("classes", "classes", classes, data.set.classes(), "scores",
           concat(", and returns ", classes, " scores an image in '", scores, "'"));
   compareImage("channels", "channels", shape[1], data.set.channels());
   bool square = data.set.height() == data.set.width() && shape[2] == shape[3];
-  bool apart = integer(program.config("height")) == shape[2] && integer(program.config("width")) == shape[3];
-  if (square && (!apart || integer(program.config("size")) == shape[2])) {
+  bool sides = sets("height", shape[2], "image") && sets("width", shape[3], "image");
+  if (square && (!sides || sets("size", shape[2], "image"))) {
     compareImage("image size", "size", shape[2], data.set.height());
   } else {
     compareImage("image height", "height", shape[2], data.set.height());
@@ -174,7 +178,7 @@ Status checkFits(const Program &program, const SplitData &data, const Recipe &re
   }
   int64_t domains = int64_t(data.training.size());
   if (auto has = integer(program.config("domains")))
-    compare("training domains", "domains", *has, domains, "");
+    compare("training domains", "domains", *has, domains, "", "");
   // A loss that compares with labels or domains drops the rows whose label is beyond its scores.
   for (auto &[key, weight] : recipe.scalars) {
     auto compared = program.config(key + ".labels");
@@ -186,8 +190,8 @@ Status checkFits(const Program &program, const SplitData &data, const Recipe &re
     if (!has || *has >= needs || weight == 0)
       continue;
     std::string what = concat(ofDomains ? "training domains" : "classes", " that ", key, " tells apart");
-    if (integer(program.config(size)) == has)
-      compare(what, size, *has, needs, "");
+    if (sets(size, *has, key))
+      compare(what, size, *has, needs, key, "");
     else {
       found += concat(found.empty() ? "" : ", ", what, ": program ", *has, ", data ", needs);
       own += concat("; the scores of ", key, " have ", *has, " values: change the model's text, or set ", key,

@@ -621,8 +621,32 @@ class Runs:
         done = self.refused([*other(stem), "--set", f"data.path={square}"], 1,
                             "image size: program 28, data 16; it was compiled with size=8, and its image has 28: change the model's text")
         assert "moec compile" not in done.stderr, done
+        # Nor are parameters that only have the value of what needs a change: they feed something else, or nothing.
+        same = self.compiled("same", "moe.model @same<classes = 10, channels = 1, height = 28, width = 28, size = 28, inner = 10>(%image: image[channels, height, 28]) {\n"
+                             "  %s = conv @stem(%image) kernel = 3 to width\n  %p = flatten %s\n  %h = linear @inner(%p) to size - 18 + classes\n"
+                             "  %y = linear @head(%h) to inner\n  return logits = %y\n}\n")
+        for data, heights in ((tall, "image height: program 28, data 20, image width: program 28, data 12; "),
+                              (square, "image size: program 28, data 16; its size=28 is not what sets the image size")):
+            done = self.refused([*other(same), "--set", f"data.path={data}"], 1, heights)
+            assert "moec compile" not in done.stderr and "its height" not in done.stderr, done
+        self.refused([*other(same), "--set", f"data.path={tall}"], 1, "classes: program 10, data 7, ", "; its classes=10 is not what sets the classes: "
+                     "change the model's text; its width=28 is not what sets the image width: change the model's text\n")
+        done = self.run([str(self.moert.with_name("moec")), "inspect", str(same)])
+        assert done.returncode == 0 and "size = 28" in done.stdout and "%" not in done.stdout, done
+        # Where another value of the size does not compile, it may still be the one.
+        odd = self.compiled("odd", "moe.model @odd<classes = 10, channels = 1, size = 28>(%image: image[channels, size, size]) {\n"
+                            "  %p = flatten %image\n  %y = linear @head(%p) to classes * (size / 4) / 7\n  return logits = %y\n}\n")
+        self.refused([*other(odd), "--set", f"data.path={square}"], 1, "compile it for this data: moec compile", "-Dsize=16")
+        # A layer's arguments follow the sizes that they name.
+        layer = self.compiled("layer", "moe.layer @Head<to>(%x) {\n  %y = linear @fc(%x) to to\n  yield %y\n}\n"
+                              "moe.model @layer<classes = 10, channels = 1, @head = @Head<classes>>(%image: image[channels, 28, 28]) {\n"
+                              "  %p = flatten %image\n  %y = apply @h(%p) layer @head\n  return logits = %y\n}\n")
+        self.refused([*other(layer), "--set", f"data.path={self.folder}/seven"], 1, "compile it for this data: moec compile", "-Dclasses=7")
         tied = self.compiled("tied", mixture)
         self.refused(other(tied), 1, "training domains that aux.dom tells apart: program 1, data 2", "-Dexperts=2")
+        free = self.compiled("free", mixture.replace("[experts, 8]", "[1, experts + 7]").replace("count = experts", "count = 1").replace("to 8", "to experts + 7"))
+        done = self.refused(other(free), 1, "training domains that aux.dom tells apart: program 1, data 2", "change the model's text, or set aux.dom=0")
+        assert "moec compile" not in done.stderr, done
         fits = [self.folder / "tied" if a == str(self.folder / "x") else a for a in other(self.compiled("tied", mixture, "-Dexperts=2"))]
         done = self.run([*fits, "--set", "train.steps=0"])
         assert done.returncode == 0, done
