@@ -208,9 +208,18 @@ LogicalResult NameChecker::run() {
   return success(!result.wasInterrupted());
 }
 
+/// Programs have none in their texts.
+static bool isControl(char c) { return uint8_t(c) < 0x20 || c == 0x7f; }
+
 static LogicalResult verifyPaths(Operation *body) {
   llvm::StringMap<Operation *> owners, labels;
   WalkResult result = body->walk<WalkOrder::PreOrder>([&](Operation *user) {
+    for (const char *kind : {"sym_name", "path", "label"})
+      if (auto name = user->getAttrOfType<StringAttr>(kind);
+          name && llvm::any_of(name.getValue(), isControl)) {
+        user->emitError() << "expected a name without control characters, found '@" << name.getValue() << "'";
+        return WalkResult::interrupt();
+      }
     if (auto label = user->getAttrOfType<StringAttr>("label")) {
       auto key = (user->getName().getStringRef() + label.getValue()).str();
       if (auto [it, fresh] = labels.try_emplace(key, user); !fresh) {

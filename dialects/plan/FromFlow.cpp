@@ -1,4 +1,5 @@
 #include "dialects/plan/FromFlow.h"
+#include "runtime/base/Printable.h"
 
 using namespace mlir;
 
@@ -39,7 +40,7 @@ Origin originOf(Location location) {
         origin.path = path.str();
       }
     } else if (auto file = llvm::dyn_cast<FileLineColLoc>(inner)) {
-      origin.file = file.getFilename().str();
+      origin.file = moert::printable(file.getFilename().str(), /*line=*/true); // as programs have it
       origin.line = file.getLine();
       return WalkResult::interrupt();
     }

@@ -1,27 +1,27 @@
 // How moec prints diagnostics: one in a text with its line, as compilers do; one without a place, such as a
 // wrong option of the command line, like every other message of the tool.
 #pragma once
+#include "frontends/driver/Printable.h"
 #include "mlir/IR/Diagnostics.h"
-#include "llvm/Support/raw_ostream.h"
 
 namespace moe {
 
 class ToolDiagnostics {
 public:
   ToolDiagnostics(llvm::SourceMgr &sources, mlir::MLIRContext *context)
-      : texts(sources, context), placeless(context, [this](mlir::Diagnostic &d) { return print(d); }) {}
+      : texts(sources, context, out), placeless(context, [this](mlir::Diagnostic &d) { return print(d); }) {}
 
 private:
   mlir::LogicalResult print(mlir::Diagnostic &d) {
     if (!llvm::isa<mlir::UnknownLoc>(d.getLocation()))
       return mlir::failure(); // on to `texts`
-    llvm::errs() << "moec: " << (d.getSeverity() == mlir::DiagnosticSeverity::Warning ? "warning: " : "") << d
-                 << "\n";
+    out << "moec: " << (d.getSeverity() == mlir::DiagnosticSeverity::Warning ? "warning: " : "") << d << "\n";
     for (mlir::Diagnostic &note : d.getNotes())
       texts.emitDiagnostic(note.getLocation(), note.str(), note.getSeverity());
     return mlir::success();
   }
 
+  PrintableStream out{llvm::errs()};
   mlir::SourceMgrDiagnosticHandler texts;
   mlir::ScopedDiagnosticHandler placeless;
 };

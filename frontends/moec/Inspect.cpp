@@ -1,6 +1,7 @@
 // `moec inspect`: what a program holds and takes. Everything is read through the verifying loader, and memory
 // comes from the runtime's own packer, so that the figures are those of a run.
 #include "dialects/plan/Expr.h"
+#include "frontends/driver/Printable.h"
 #include "frontends/moec/Tool.h"
 #include "runtime/program/Program.h"
 #include "runtime/session/Session.h"
@@ -197,10 +198,12 @@ void print(const Json &info, llvm::raw_ostream &os) {
 moert::Status inspectFile(const std::string &input, int64_t domains, int64_t rows, int threads, bool json) {
   MOERT_ASSIGN(std::shared_ptr<const moert::Program> program, moert::Program::load(input));
   MOERT_ASSIGN(Json info, describe(*program, {domains, rows}, threads));
-  if (json)
+  if (json) {
     llvm::outs() << info.dump(2, ' ', false, Json::error_handler_t::replace) << "\n";
-  else
-    print(info, llvm::outs());
+  } else {
+    PrintableStream out(llvm::outs());
+    print(info, out);
+  }
   return moert::okStatus();
 }
 

@@ -3,6 +3,7 @@
 #include "frontends/driver/Context.h"
 #include "frontends/moec/Tool.h"
 #include "runtime/base/Files.h"
+#include "runtime/base/Printable.h"
 #include "runtime/base/Process.h"
 #include "runtime/cli/Usage.h"
 #include "llvm/Support/ErrorHandling.h"
@@ -134,7 +135,7 @@ int main(int argc, char **argv) {
     verb->add_option("-o,--output", output, "the file to write");
   }
   auto usage = [](const std::string &message) {
-    fprintf(stderr, "moec: %s\n", message.c_str());
+    moert::print(stderr, "moec: " + message + "\n");
     return 2;
   };
   try {
@@ -199,6 +200,6 @@ int main(int argc, char **argv) {
       status = moert::invalidInput("standard output cannot be written: ", reason);
   }
   if (!status.ok() && !status.message().empty())
-    fprintf(stderr, "moec: %s\n", status.message().c_str());
+    moert::print(stderr, "moec: " + status.message() + "\n");
   return status.exitCode();
 }

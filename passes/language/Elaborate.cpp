@@ -16,6 +16,7 @@
 #include "mlir/AsmParser/AsmParser.h"
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/Verifier.h"
+#include "runtime/train/CompileCommand.h"
 #include "llvm/ADT/StringExtras.h"
 
 using namespace mlir;
@@ -434,25 +435,15 @@ void Elaboration::recordApart(StringRef name) {
 /// The files that the module's symbols are from, for a command line: separated by blanks, quoted where a name
 /// needs it. The model's own file alone where all of them are more than a program may record.
 static std::string sourceFiles(ModuleOp module, ModelOp model) {
-  auto shown = [](StringRef name) {
-    bool plain =
-        llvm::all_of(name, [](char c) { return llvm::isAlnum(c) || StringRef("/._-+,:@%=~").contains(c); });
-    if (plain && !name.empty())
-      return name.str();
-    std::string quoted = "'";
-    for (char c : name)
-      quoted += c == '\'' ? "'\\''" : std::string(1, c);
-    return quoted + "'";
-  };
   llvm::SetVector<StringRef> names;
   for (Operation &op : *module.getBody())
     if (auto file = op.getLoc()->findInstanceOf<FileLineColLoc>())
       names.insert(file.getFilename().getValue());
   std::string all;
   for (StringRef name : names)
-    all += (all.empty() ? "" : " ") + shown(name);
+    all += (all.empty() ? "" : " ") + moert::shellWord(name.str());
   auto own = model.getLoc()->findInstanceOf<FileLineColLoc>();
-  return all.size() <= longestText || !own ? all : shown(own.getFilename().getValue());
+  return all.size() <= longestText || !own ? all : moert::shellWord(own.getFilename().getValue().str());
 }
 
 /// What was chosen at compile time, for the program's records.

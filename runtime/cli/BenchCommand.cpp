@@ -1,5 +1,6 @@
 // Prints a benchmark for people, or as one JSON object with `--json`.
 #include "runtime/cli/BenchCommand.h"
+#include "runtime/base/Printable.h"
 #include "runtime/session/Bench.h"
 
 #include <nlohmann/json.hpp>
@@ -81,15 +82,15 @@ Status benchCommand(const BenchCommandOptions &options) {
     printf("%s\n", out.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
     return {};
   }
-  printf("%s, entry %s, %s images, %d threads\n", std::string(program->name()).c_str(), options.entry.c_str(),
-         batch.c_str(), device->threads());
+  print(stdout, concat(program->name(), ", entry ", options.entry, ", ", batch, " images, ",
+                       device->threads(), " threads\n"));
   printf("median %.2f ms (p10 %.2f, p90 %.2f), %.0f images/s, %.1f GFLOP/s\n", result.medianMs, result.p10Ms,
          result.p90Ms, result.imagesPerSecond, result.gflops);
   auto mib = [](uint64_t bytes) { return double(bytes) / (1 << 20); };
   printf("memory %.1f MiB: state %.1f, temporaries %.1f (%.1f alive at once)\n", mib(result.peakBytes),
          mib(result.memory.state), mib(result.memory.arena), mib(result.memory.live));
   if (options.profile)
-    printf("\n%s", describeProfile(result.profile, size_t(options.top)).c_str());
+    print(stdout, "\n" + describeProfile(result.profile, size_t(options.top)));
   return {};
 }
 

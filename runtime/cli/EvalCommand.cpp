@@ -1,4 +1,5 @@
 // moert eval: accuracy by entry, domain and split.
+#include "runtime/base/Printable.h"
 #include "runtime/cli/Commands.h"
 #include "runtime/train/Checkpoint.h"
 #include "runtime/train/Evaluate.h"
@@ -84,13 +85,13 @@ Status evalCommand(const EvalOptions &options) {
                  {"step", from.step ? Json(*from.step) : Json()},
                  {"entries", Json::array()}};
   if (!options.json)
-    printf("checkpoint %s%s\n%s\n", options.checkpoint.c_str(),
-           from.step ? concat(", step ", *from.step).c_str() : "", imagesText(data, recipe).c_str());
+    print(stdout, concat("checkpoint ", options.checkpoint, from.step ? concat(", step ", *from.step) : "",
+                         "\n", imagesText(data, recipe), "\n"));
   for (const fb::Entry *entry : entries) {
     Json domains = Json::array();
     MOERT_TRY(checkInputs(*program, *entry));
     if (!options.json)
-      printf("entry %s\ndomain              in %%  out %%\n", entry->name()->c_str());
+      print(stdout, concat("entry ", entry->name()->string_view(), "\ndomain              in %  out %\n"));
     for (size_t domain = 0; domain < data.set.domains(); ++domain) {
       bool held = data.domainLabel[domain] < 0;
       MOERT_ASSIGN(double in, evaluator.accuracy(*entry, domain, false));

@@ -1,6 +1,7 @@
 // moert infer: runs an entry on what the user brings, images as PNG or any tensor as .npy.
 #include "runtime/base/Files.h"
 #include "runtime/base/NamedFiles.h"
+#include "runtime/base/Printable.h"
 #include "runtime/cli/Commands.h"
 #include "runtime/data/Npy.h"
 #include "runtime/data/Png.h"
@@ -132,13 +133,13 @@ void noteValues(const NamedFile &input, const NpyArray &array) {
       least = std::min(least, value), most = std::max(most, value);
   }
   if (wrong)
-    fprintf(stderr,
-            "moert: note: %s: expected finite values for input '%s', found %zu of %zu NaN or infinite\n",
-            input.path.c_str(), input.name.c_str(), wrong, values.size());
+    print(stderr, concat("moert: note: ", input.path, ": expected finite values for input '", input.name,
+                         "', found ", wrong, " of ", values.size(), " NaN or infinite\n"));
   else if (input.name == "image" && (least < 0 || most > 1))
-    fprintf(stderr,
-            "moert: note: %s: expected pixels from 0 to 1, as in training (divided by 255), found %g to %g\n",
-            input.path.c_str(), double(least), double(most));
+    print(stderr, concat("moert: note: ", input.path,
+                         ": expected pixels from 0 to 1, as in training (divided by "
+                         "255), found ",
+                         double(least), " to ", double(most), "\n"));
 }
 
 void printTop(const Tensor &scores, int top) {
@@ -233,7 +234,7 @@ Status inferCommand(const InferOptions &options) {
   for (const NamedFile &output : outputs) {
     MOERT_ASSIGN(Tensor tensor, session->output(output.name));
     MOERT_TRY(writeNpy(output.path, tensor.type, tensor.shape, tensor.bytes));
-    printf("%s: %s in %s\n", output.name.c_str(), shapeText(tensor.shape).c_str(), output.path.c_str());
+    print(stdout, concat(output.name, ": ", shapeText(tensor.shape), " in ", output.path, "\n"));
   }
   if (auto scores = scoresOutput(*program, *entry); scores.ok()) {
     MOERT_ASSIGN(Tensor tensor, session->output(*scores));

@@ -1,6 +1,7 @@
 // moert: trains, evaluates and serves a compiled program. This file knows how the command line is spelt and
 // how a process ends: 0 done, 1 wrong input, 2 wrong usage, 3 a fault of ours; a run stopped by a signal
 // (Ctrl-C, SIGTERM, or a terminal that goes away) saves and then ends by that signal.
+#include "runtime/base/Printable.h"
 #include "runtime/base/Process.h"
 #include "runtime/cli/BenchCommand.h"
 #include "runtime/cli/Commands.h"
@@ -39,8 +40,8 @@ int report(const Status &result) {
   if ((fflush(stdout) || ferror(stdout)) && status.ok())
     status = invalidInput("standard output cannot be written: ", strerror(errno));
   if (!status.ok()) {
-    fprintf(stderr, "moert: %s%s\n",
-            status.code() == Code::internal ? "internal error: " : "error: ", status.message().c_str());
+    const char *what = status.code() == Code::internal ? "internal error: " : "error: ";
+    print(stderr, concat("moert: ", what, status.message(), "\n"));
   }
   return status.exitCode();
 }

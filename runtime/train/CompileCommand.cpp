@@ -1,5 +1,7 @@
 #include "runtime/train/CompileCommand.h"
 
+#include "runtime/base/Printable.h"
+
 #include <algorithm>
 #include <cctype>
 #include <string_view>
@@ -13,6 +15,12 @@ std::string shellWord(const std::string &word) {
   if (plain)
     return word;
   std::string quoted = "'";
+  // What '' would give a terminal as it is, and bash reads in $''.
+  if (printable(word, /*line=*/true) != word) {
+    for (char c : word)
+      quoted += c == '\'' || c == '\\' ? std::string{'\\', c} : std::string(1, c);
+    return "$" + printable(quoted, true) + "'";
+  }
   for (char c : word)
     quoted += c == '\'' ? "'\\''" : std::string(1, c);
   return quoted + "'";

@@ -1,7 +1,9 @@
 #include "runtime/train/Progress.h"
 
+#include "runtime/base/Printable.h"
 #include "runtime/base/Status.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <sys/ioctl.h>
@@ -80,7 +82,7 @@ void Progress::show(const Line &line) {
 
 void Progress::say(const std::string &text) {
   clear();
-  puts(text.c_str());
+  print(stdout, text + "\n");
   fflush(stdout);
 }
 
@@ -88,7 +90,11 @@ void Progress::note(const std::string &text) {
   if (!terminal_)
     return;
   clear();
-  drawn_ = text.substr(0, terminalWidth() - 1);
+  drawn_ = printable(text);
+  size_t width = std::min(drawn_.size(), terminalWidth() - 1);
+  while (width < drawn_.size() && (drawn_[width] & 0xc0) == 0x80) // no part of a character
+    --width;
+  drawn_.resize(width);
   fputs(drawn_.c_str(), stdout);
   fflush(stdout);
 }

@@ -169,7 +169,7 @@ class Runs:
 
     def interrupt(self):
         whole = self.reference()
-        folder = "it's\tin terrupted\u00e9"
+        folder = "it's\t\x1b\\in terrupted\u00e9"
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             shutil.rmtree(self.folder / folder, ignore_errors=True)
             process = self.begin(folder)
@@ -178,8 +178,8 @@ class Runs:
             rest, _ = self.end(process)
             assert process.returncode == -number, process.returncode
             assert "stopped after step" in rest and "--resume" in rest, rest
-            command = shlex.split(re.search("continue with: (.*)", rest).group(1))
-            done = self.run([str(self.moert), *command[1:]])
+            command = re.search("continue with: moert (.*)", rest).group(1)
+            done = self.run(["bash", "-c", f"{self.moert} {command}"])
             assert done.returncode == 0, done
             self.expect_same(whole, folder)
         process = self.begin("nohup", preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
