@@ -51,10 +51,13 @@ Result<RunFolder> RunFolder::reopen(const std::string &path, const Recipe &recip
       text += "\n  " + line;
     return invalidInput(text);
   }
-  // Written anew only when it differs, so that a read-only look at a finished run stays possible.
-  if (before.text() != recipe.text())
-    MOERT_TRY(replaceFile(recipePath(path), recipe.text()));
+  folder.recipe_ = before.text();
   return folder;
+}
+
+Status RunFolder::keep(const Recipe &recipe) const {
+  std::string text = recipe.text();
+  return text == recipe_ ? okStatus() : replaceFile(recipePath(path_), text);
 }
 
 Status RunFolder::lock() {

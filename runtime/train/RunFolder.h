@@ -15,6 +15,7 @@ public:
   /// A new run: refuses a folder that holds one. Writes recipe.toml.
   static Result<RunFolder> create(const std::string &path, const Recipe &recipe);
   /// An existing run: `recipe` must agree with the run's in all that changes results; train.steps may grow.
+  /// Changes nothing in the folder, since what else the run needs may yet refuse it.
   static Result<RunFolder> reopen(const std::string &path, const Recipe &recipe, const Program &program);
   /// The recipe that a run was started with.
   static std::string recipePath(const std::string &path) { return path + "/recipe.toml"; }
@@ -23,6 +24,9 @@ public:
   std::string best() const { return path_ + "/best"; }
   const std::string &path() const { return path_; }
 
+  /// Makes `recipe` the run's, once all of it has been accepted. Writes only where it differs, so that a look
+  /// at a finished run in a folder that is read-only stays possible.
+  Status keep(const Recipe &recipe) const;
   /// Drops the lines of steps that a resumed run will do again.
   Status truncateMetrics(uint64_t stepsDone) const;
   Status appendMetrics(const std::string &line) const;
@@ -37,6 +41,7 @@ private:
   // Only one process at a time may train in a folder; the lock ends with the process, however it ends.
   Status lock();
   std::string path_;
+  std::string recipe_; // recipe.toml's when the run was reopened, as we would write it
   std::optional<OpenFile> lock_;
 };
 

@@ -56,6 +56,7 @@ public:
 
 private:
   Status open();
+  Status resume(); // where a checkpoint stands; a refusal leaves the run as it was
   Status announce();
   Status step(Prefetch &batches);
   Result<bool> evaluate(); // false: stopped meanwhile
@@ -144,6 +145,11 @@ Status Run::open() {
     return okStatus();
   }
   MOERT_ASSIGN(folder_, RunFolder::reopen(options_.out, recipe_, *program_));
+  MOERT_TRY(resume());
+  return folder_->keep(recipe_);
+}
+
+Status Run::resume() {
   if (!exists(checkpointFolder(folder_->last()))) {
     progress_.say(concat(options_.out, " has no checkpoint yet: starting from the first step"));
     MOERT_TRY(folder_->unmarkDone());

@@ -162,6 +162,30 @@ TEST_F(TrainerTest, MoreStepsThanBefore) {
   expectSameRun("whole", "run");
 }
 
+// What the run is to become is written last: until then anything may refuse it, and a refusal changes
+// nothing.
+TEST_F(TrainerTest, ARefusedResumeLeavesTheRun) {
+  ASSERT_EQ(message(options("run")), "no failure");
+  auto files = [&] {
+    std::map<std::string, std::string> text;
+    for (const char *name : {"recipe.toml", "metrics.jsonl", "done", "last/state.json", "best/state.json"})
+      text[name] = *readText(folder.file("run/") + name);
+    return text;
+  };
+  std::string model = folder.file("run/last/model.safetensors"), good = *readText(model);
+  ASSERT_TRUE(writeDurably(model, good.substr(0, good.size() - 1)).ok());
+  auto before = files();
+  TrainOptions more = options("run", {"train.steps=100000"});
+  more.resume = true;
+  EXPECT_NE(message(more).find("model.safetensors"), std::string::npos) << message(more);
+  EXPECT_EQ(files(), before);
+  ASSERT_TRUE(writeDurably(model, good).ok());
+  more = options("run", {"train.steps=41"});
+  more.resume = true;
+  EXPECT_EQ(message(more), "no failure");
+  EXPECT_NE(readText(folder.file("run/recipe.toml"))->find("steps = 41"), std::string::npos);
+}
+
 // A run that has ended says so in a line and is left as it is.
 TEST_F(TrainerTest, ResumedAfterTheEnd) {
   ASSERT_EQ(message(options("run")), "no failure");

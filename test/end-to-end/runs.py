@@ -367,7 +367,7 @@ class Runs:
         self.train("mixed")
         best = json.loads((run / "best/state.json").read_text())["step"]
         assert best < self.steps, best
-        resume = self.command("mixed", "--resume")
+        resume, recipe = self.command("mixed", "--resume"), (run / "recipe.toml").read_bytes()
         measure = [self.moert, "eval", self.program, "--checkpoint", run / "last"]
         good = (run / "last/model.safetensors").read_bytes()
         advice = f"to go on from step {best} instead, put a copy of {run}/best in the place of {run}/last"
@@ -379,6 +379,8 @@ class Runs:
                 (run / "last/model.safetensors").write_bytes(content)
             self.refused(measure, 1, text)
             self.refused(resume, 1, text, advice)
+            self.refused([*resume, "--steps", 100000], 1, text)
+            assert (run / "recipe.toml").read_bytes() == recipe  # a refusal is no promise of more steps
             (run / "last/model.safetensors").write_bytes(good)
         shutil.rmtree(run / "last")
         shutil.copytree(run / "best", run / "last")
