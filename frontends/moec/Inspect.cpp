@@ -162,7 +162,8 @@ void printTarget(const Json &target, const std::string &optimizer, const std::st
       continue;
     os << "    kept for the backward pass:\n";
     for (const Json &value : entry["saved"])
-      os << "      " << llvm::format("%-44s ", text(value["name"]).c_str()) << mib(value["bytes"]) << "  "
+      os << "      " << llvm::format("%-42s ", text(value["name"]).c_str())
+         << llvm::format("%6.1f MiB", value["bytes"].get<double>() / (1 << 20)) << "  "
          << text(value["reason"]) << "\n";
   }
 }

@@ -85,7 +85,7 @@ int main(int argc, char **argv) {
   auto *compile = app.add_subcommand("compile", "compile texts to a program");
   auto *evaluate = app.add_subcommand("evaluate", "run an entry of a model in f64, as the reference");
   for (auto *verb : {compile, evaluate}) {
-    verb->add_option("inputs", inputs, "model files; several are linked")->required();
+    verb->add_option("model", inputs, "the model's text; several files are linked")->required();
     verb->add_option("-D", defines, "set a parameter of the model: -Dclasses=10")->allow_extra_args(false);
     verb->add_option("--objective", options.objective, "what training minimises: erm")->capture_default_str();
     verb->add_option("--optimizer", options.optimizer, "adam, adamw or sgd")

@@ -13,7 +13,10 @@ Result<std::vector<NamedFile>> namedFiles(std::span<const std::string> arguments
   for (const std::string &argument : arguments) {
     size_t equals = argument.find("=@");
     if (equals == std::string::npos || equals == 0 || equals + 2 == argument.size())
-      return usageError("--", kind, " ", argument, ": expected name=@file");
+      return usageError("--", kind, " ", argument, ": expected name=@file",
+                        names.empty() || argument.find_first_of("=@") != std::string::npos
+                            ? ""
+                            : concat(", as in ", names[0], "=@", argument.empty() ? "FILE" : argument));
     NamedFile file{argument.substr(0, equals), argument.substr(equals + 2)};
     if (std::find(names.begin(), names.end(), file.name) == names.end())
       return invalidInput("entry '", entry, "' has no ", kind, " '", file.name, "'",

@@ -29,8 +29,12 @@ TEST(NamedFiles, InOrder) {
 }
 
 TEST(NamedFiles, Wrong) {
-  for (const char *text : {"", "image", "image=a.npy", "=@a.npy", "image=@"})
+  for (const char *text : {"image=a.npy", "=@a.npy", "image=@"})
     EXPECT_EQ(refused({text}, Code::usage), std::string("--input ") + text + ": expected name=@file");
+  for (const char *text : {"a.npy", "image"})
+    EXPECT_EQ(refused({text}, Code::usage),
+              std::string("--input ") + text + ": expected name=@file, as in image=@" + text);
+  EXPECT_EQ(refused({""}, Code::usage), "--input : expected name=@file, as in image=@FILE");
   EXPECT_EQ(refused({"imgae=@a.npy"}, Code::invalid_input),
             "entry 'main' has no input 'imgae'; did you mean 'image'?");
   EXPECT_EQ(refused({"q=@a.npy"}, Code::invalid_input), "entry 'main' has no input 'q'; known: image, label");

@@ -46,10 +46,12 @@ inline std::string unexpected(CLI::App &verb, int argc, char **argv) {
                                          : "the following arguments were not expected:";
   for (const std::string &word : words)
     reason += " " + word;
-  if (unknown && words[0].starts_with("--"))
-    if (auto near = nearest(words[0].substr(2), names, 1); !near.empty())
-      reason += "; did you mean '--" + near[0] + "'?";
-  return reason;
+  if (!unknown || !words[0].starts_with("--"))
+    return reason;
+  if (auto near = nearest(words[0].substr(2), names, 1); !near.empty())
+    return reason + "; did you mean '--" + near[0] + "'?";
+  bool recipe = std::find(names.begin(), names.end(), "set") != names.end();
+  return recipe ? reason + "; a key of the recipe is given as --set KEY=VALUE" : reason;
 }
 
 /// One line, lower case, without the program's name in front.

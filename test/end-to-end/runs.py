@@ -571,7 +571,8 @@ class Runs:
         self.refused([*infer, f"image=@{self.folder}/none.jpg"], 1, "none.jpg: cannot open: No such file")
         self.refused([*infer, f"imgae=@{self.folder}/small.png"], 1, "did you mean 'image'")
         self.refused([*infer, f"label=@{self.folder}/small.png"], 1, "entry 'main' has no input 'label'; known: image")
-        self.refused([*infer, "image=small.png"], 2, "name=@file")
+        self.refused([*infer, "image=small.png"], 2, "--input image=small.png: expected name=@file\n")
+        self.refused([*infer, "small.png"], 2, "--input small.png: expected name=@file, as in image=@small.png\n")
         self.refused([*infer, f"image=@{self.folder}/seven.png", "--input", f"image=@{self.folder}/small.png"], 2,
                      f"expected one file for input 'image', found {self.folder}/seven.png and {self.folder}/small.png")
         self.refused([*infer, f"image=@{self.folder}/seven.png", "--progress", "nan"], 2, "expected a part of the training from 0 to 1, found 'nan'")
