@@ -68,7 +68,7 @@ moert::Status evaluateFiles(const PipelineOptions &options, const std::vector<st
   llvm::SourceMgr sources;
   ToolDiagnostics diagnostics(sources, context.get());
   MOERT_ASSIGN(OwningOpRef<ModuleOp> module, lowerFiles(context.get(), sources, options, inputs));
-  return evaluateModule(*module, evaluation);
+  return evaluateModule(*module, evaluation, inputs);
 }
 
 } // namespace moe

@@ -148,7 +148,8 @@ moert::Result<moert::NpyArray> readInput(const std::string &path) {
 
 } // namespace
 
-moert::Status evaluateModule(ModuleOp module, const EvaluateOptions &options) {
+moert::Status evaluateModule(ModuleOp module, const EvaluateOptions &options,
+                             const std::vector<std::string> &sources) {
   flow::EntryOp entry;
   std::vector<std::string> names;
   module.walk([&](flow::EntryOp each) {
@@ -178,14 +179,16 @@ moert::Status evaluateModule(ModuleOp module, const EvaluateOptions &options) {
                moert::namedFiles(options.inputs, "input", options.entry, inputs));
   MOERT_ASSIGN(std::vector<moert::NamedFile> wanted,
                moert::namedFiles(options.outputs, "output", options.entry, outputs));
-  std::vector<std::string> readFiles{options.parameters};
+  std::vector<std::string> readFiles = sources, written;
+  readFiles.push_back(options.parameters);
   for (const moert::NamedFile &input : given)
     readFiles.push_back(input.path);
   for (const moert::NamedFile &output : wanted)
-    MOERT_TRY(moert::notOver(output.path, readFiles));
+    written.push_back(output.path);
   if (!options.outputFolder.empty())
     for (const std::string &output : outputs)
-      MOERT_TRY(moert::notOver(options.outputFolder + "/" + output + ".npy", readFiles));
+      written.push_back(options.outputFolder + "/" + output + ".npy");
+  MOERT_TRY(moert::notOver(written, readFiles));
   for (const moert::NamedFile &input : given) {
     MOERT_ASSIGN(moert::NpyArray read, readInput(input.path));
     MOERT_ASSIGN(flow::Array array, toArray(input.path, read.type, read.shape, read.bytes));

@@ -16,7 +16,9 @@ struct EvaluateOptions {
   int64_t domains = 1;                      // rows are split evenly among them
 };
 
-/// Evaluates an entry in f64, writes outputs and prints the scalar ones.
-moert::Status evaluateModule(mlir::ModuleOp module, const EvaluateOptions &options);
+/// Evaluates an entry in f64, writes outputs and prints the scalar ones. `sources` are the files that the
+/// module was read from, which no output may replace.
+moert::Status evaluateModule(mlir::ModuleOp module, const EvaluateOptions &options,
+                             const std::vector<std::string> &sources);
 
 } // namespace moe

@@ -169,7 +169,7 @@ int main(int argc, char **argv) {
     options.to = *phase;
     if (output.empty() && *phase == moe::Phase::emit)
       return usage("expected -o and the program to write, found none");
-    status = moert::notOver(output, inputs);
+    status = moert::notOver(std::array{output}, inputs);
     if (status.ok())
       status = moe::compileFiles(options, inputs, output.empty() ? "-" : output);
   } else if (*evaluate) {
@@ -181,13 +181,13 @@ int main(int argc, char **argv) {
       return usage(wrong);
     status = moe::inspectFile(input, domains, rows, threads, json);
   } else if (*disassemble) {
-    status = moert::notOver(output, std::array{input});
+    status = moert::notOver(std::array{output}, std::array{input});
     if (status.ok())
       status = moe::disassembleFile(input, output.empty() ? "-" : output);
   } else {
     if (output.empty())
       return usage("expected -o and the program to write, found none");
-    status = moert::notOver(output, std::array{input});
+    status = moert::notOver(std::array{output}, std::array{input});
     if (status.ok())
       status = moe::assembleFile(input, output);
   }

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
+#include <map>
 #include <new>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -222,14 +223,24 @@ void removeFolder(const std::string &path) {
   std::filesystem::remove_all(path, ignored);
 }
 
-Status notOver(const std::string &output, std::span<const std::string> inputs) {
-  std::error_code ignored;
-  for (const std::string &input : inputs)
-    if (std::filesystem::is_regular_file(output, ignored) &&
-        std::filesystem::equivalent(output, input, ignored) && !ignored)
-      return invalidInput(output,
-                          ": expected another file to write, found the one that is read; give the output ",
-                          "a name of its own");
+Status notOver(std::span<const std::string> outputs, std::span<const std::string> inputs) {
+  namespace fs = std::filesystem;
+  std::map<fs::path, std::string> taken; // what is written, as it was named, by where it lies
+  for (const std::string &output : outputs) {
+    std::error_code none, ignored;
+    bool file = fs::is_regular_file(output, ignored);
+    for (const std::string &input : inputs)
+      if (file && fs::equivalent(output, input, ignored) && !ignored)
+        return invalidInput(output,
+                            ": expected another file to write, found the one that is read; give the output ",
+                            "a name of its own");
+    if (!file && fs::exists(output, ignored))
+      continue;
+    fs::path place = fs::weakly_canonical(fs::absolute(output, ignored), none);
+    if (auto [other, fresh] = taken.emplace(none ? fs::path(output) : place, output); !fresh)
+      return invalidInput(output, ": expected a file for each output, found the one of another, ",
+                          other->second, "; give each output a name of its own");
+  }
   return okStatus();
 }
 

@@ -60,8 +60,9 @@ Status noMemoryFor(const std::string &path, uint64_t bytes);
 
 Status makeFolders(const std::string &path);
 bool exists(const std::string &path);
-/// Fails where a file to be written is one of those that were read, under whatever name.
-Status notOver(const std::string &output, std::span<const std::string> inputs);
+/// Fails where a file to be written is one of those that are read, or another of those to be written, under
+/// whatever name. Devices and pipes take anything.
+Status notOver(std::span<const std::string> outputs, std::span<const std::string> inputs);
 void removeFolder(const std::string &path);
 
 } // namespace moert

@@ -198,20 +198,21 @@ Status inferCommand(const InferOptions &options) {
     if (std::none_of(given.begin(), given.end(), [&](auto &file) { return file.name == name; }))
       return usageError("expected --input ", name, "=@file for entry '", entryName, "'");
 
-  std::vector<std::string> read{options.program, options.parameters, options.checkpoint};
-  for (const char *name : {"model.safetensors", "state.json"})
-    if (!options.checkpoint.empty())
-      read.push_back(options.checkpoint + "/" + name);
+  MOERT_ASSIGN(auto parameters,
+               CheckpointFiles::open(options.checkpoint.empty() ? options.parameters : options.checkpoint));
+  std::vector<std::string> read = parameters.paths(), written;
+  read.push_back(options.program);
   for (auto &[input, array] : inputs)
     read.push_back(input.path);
   for (const NamedFile &output : outputs)
-    MOERT_TRY(notOver(output.path, read));
+    written.push_back(output.path);
   if (!options.outputFolder.empty())
     for (const fb::Port *declared : *entry->outputs())
-      MOERT_TRY(notOver(concat(options.outputFolder, "/", declared->name()->string_view(), ".npy"), read));
+      written.push_back(concat(options.outputFolder, "/", declared->name()->string_view(), ".npy"));
+  MOERT_TRY(notOver(written, read));
 
   MOERT_ASSIGN(auto states, States::create(program, 0));
-  MOERT_TRY(loadParameters(options.checkpoint.empty() ? options.parameters : options.checkpoint, *states));
+  MOERT_TRY(parameters.loadParameters(*states));
   MOERT_ASSIGN(auto device, Device::create(options.threads));
   Binding binding{1, inputs.empty() ? 1 : inputs[0].second.shape[0]};
   MOERT_ASSIGN(auto session, Session::open(program, states, device, entry->name()->string_view(), binding));

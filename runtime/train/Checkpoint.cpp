@@ -239,6 +239,14 @@ Result<CheckpointFiles> CheckpointFiles::open(const std::string &where) {
   }
 }
 
+std::vector<std::string> CheckpointFiles::paths() const {
+  std::vector<std::string> paths;
+  for (const std::optional<OpenFile> *file : {&state_, &model_, &optimizer_})
+    if (*file)
+      paths.push_back((*file)->path());
+  return paths;
+}
+
 Result<Checkpoint> CheckpointFiles::state() const {
   if (!state_)
     return noCheckpoint(where_, kWholeCheckpoint);
@@ -289,11 +297,6 @@ Result<Checkpoint> readCheckpointState(const std::string &where) {
 Result<Checkpoint> loadCheckpoint(const std::string &where, States &states) {
   MOERT_ASSIGN(CheckpointFiles files, CheckpointFiles::open(where));
   return files.loadAll(states);
-}
-
-Status loadParameters(const std::string &where, States &states) {
-  MOERT_ASSIGN(CheckpointFiles files, CheckpointFiles::open(where));
-  return files.loadParameters(states);
 }
 
 } // namespace moert

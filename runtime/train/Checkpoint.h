@@ -37,6 +37,8 @@ public:
   /// A checkpoint folder or, for parameters alone, a safetensors file or a folder with a model.safetensors.
   static Result<CheckpointFiles> open(const std::string &where);
 
+  /// The files that are open, all of the checkpoint's: what must not be written over.
+  std::vector<std::string> paths() const;
   /// Where the run stood, without the tensors. invalid_input where there is no state.json.
   Result<Checkpoint> state() const;
   /// Parameters and buffers into `states`, which are only changed when all fits.
@@ -58,9 +60,6 @@ Result<Checkpoint> loadCheckpoint(const std::string &folder, States &states);
 
 /// Where the run stood, without the tensors.
 Result<Checkpoint> readCheckpointState(const std::string &folder);
-
-/// Parameters and buffers alone, from a checkpoint folder or a safetensors file.
-Status loadParameters(const std::string &path, States &states);
 
 /// The folder, or its .previous when a crash came between two renames.
 std::string checkpointFolder(const std::string &folder);

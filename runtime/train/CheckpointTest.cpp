@@ -137,7 +137,8 @@ TEST(Checkpoint, NamesTheNearestKeysOfAnotherModel) {
   EXPECT_NE(loaded.status().message().find("'fc.weight' is not in the program; nearest there: 'fc2.weight'"),
             std::string::npos);
   EXPECT_TRUE(same(*other, *before));
-  EXPECT_NE(loadParameters(folder.file("nowhere"), *other).message().find("found none"), std::string::npos);
+  EXPECT_NE(CheckpointFiles::open(folder.file("nowhere")).status().message().find("found none"),
+            std::string::npos);
 }
 
 TEST(Checkpoint, DamageIsRefusedAndChangesNothing) {
@@ -211,6 +212,28 @@ TEST(Files, AFailedReplacementKeepsThePrevious) {
   EXPECT_FALSE(exists(folder.file("z.npy")));
   EXPECT_FALSE(exists(folder.file("z.npy.tmp")));
   EXPECT_TRUE(replaceFile("/dev/null", "written in place").ok());
+}
+
+TEST(Files, NoOutputOverAnInputOrAnother) {
+  TestFolder folder;
+  ASSERT_TRUE(makeFolders(folder.file("d")).ok());
+  for (const char *name : {"in", "old"})
+    ASSERT_TRUE(writeDurably(folder.file(name), "x").ok());
+  std::filesystem::create_symlink("old", folder.file("link"));
+  auto refused = [&](std::vector<std::string> outputs, const std::string &input = "in") {
+    for (std::string &output : outputs)
+      output = output[0] == '/' ? output : folder.file(output);
+    return notOver(outputs, std::vector{folder.file(input)}).message();
+  };
+  EXPECT_EQ(refused({"new", "d/new", "old", "none/new"}), "");
+  EXPECT_EQ(refused({"/dev/null", "/dev/null"}), "") << "a device takes anything";
+  for (const char *name : {"in", "./in", "d/../in"})
+    EXPECT_NE(refused({"new", name}).find("found the one that is read"), std::string::npos) << name;
+  EXPECT_NE(refused({"link"}, "old").find("found the one that is read"), std::string::npos);
+  for (auto [a, b] : {std::pair{"new", "./new"}, {"old", "link"}, {"none/new", "none/../none/new"}})
+    EXPECT_NE(refused({a, b}).find(concat("found the one of another, ", folder.file(a), ";")),
+              std::string::npos)
+        << refused({a, b});
 }
 
 TEST(Safetensors, RefusesHostileTables) {
