@@ -34,10 +34,18 @@ fi
 
 if [[ $1 == test ]]; then
   # PyTorch is the outside witness of the tests, in an environment of its own; nothing else needs Python.
+  # Versions are fixed, since tests hold bytes and digits against them.
   venv=${XDG_CACHE_HOME:-$HOME/.cache}/moe/venv
-  if ! "$venv/bin/python" -c 'import torch, numpy, PIL, safetensors' 2>/dev/null; then
-    echo "installing PyTorch, numpy, Pillow and safetensors into $venv (about 2 GB)"
+  witnesses=(torch==2.15.0 numpy==2.4.6 pillow==13.0.0 safetensors==0.8.0)
+  if ! "$venv/bin/python" - "${witnesses[@]}" 2>/dev/null <<'END'
+import importlib.metadata, sys
+for name, version in (wanted.split("==") for wanted in sys.argv[1:]):
+    if importlib.metadata.version(name).split("+")[0] != version:
+        sys.exit(1)
+END
+  then
+    echo "installing ${witnesses[*]} into $venv (about 2 GB)"
     python3 -m venv "$venv"
-    "$venv/bin/pip" install -q --disable-pip-version-check torch==2.15.0 numpy pillow safetensors
+    "$venv/bin/pip" install -q --disable-pip-version-check "${witnesses[@]}"
   fi
 fi

@@ -26,9 +26,10 @@ import time
 import zlib
 
 SIZE, CLASSES = 28, 10
-CHECKS = ("same_bytes", "kills", "interrupt", "lost_reader", "closed_streams", "lost_data", "together", "lost_folder", "lost_metrics", "lost_log", "lost_best", "watched",
-          "mixed_files", "stale_done",
-                   "full_disk", "read_only", "not_finite", "memory", "verbs", "refusals")
+CHECKS = (
+    "same_bytes", "kills", "interrupt", "lost_reader", "closed_streams", "lost_data", "together",
+    "lost_folder", "lost_metrics", "lost_log", "lost_best", "watched", "mixed_files", "stale_done",
+    "full_disk", "read_only", "not_finite", "memory", "verbs", "refusals")
 FILES = ("last/model.safetensors", "last/optimizer.safetensors", "last/state.json", "best/model.safetensors", "best/state.json")
 
 
