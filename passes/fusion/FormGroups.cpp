@@ -21,6 +21,7 @@
 #include "passes/cpu/LoopAnalysis.h"
 #include "passes/fusion/ConvolutionLayouts.h"
 #include "passes/fusion/Fusion.h"
+#include "passes/fusion/PrivateViews.h"
 #include "passes/planning/Layouts.h"
 #include "llvm/ADT/BitVector.h"
 #include "llvm/ADT/SetVector.h"
@@ -440,6 +441,11 @@ void Fusion::number() {
   for (Operation &op : llvm::make_early_inc_range(llvm::reverse(block)))
     if (flow::isDead(&op, assigned))
       op.erase();
+  SmallVector<Operation *> loops;
+  for (Operation &op : block)
+    if (!isFreeKind(&op) && !isRoot(&op) && !isBoundary(&op))
+      loops.push_back(&op);
+  makeViewsPrivate(loops, isFreeKind);
   unsigned roots = 0;
   for (Operation &op : block) {
     // One that is computed again belongs to the stage that wants it.

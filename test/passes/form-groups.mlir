@@ -208,3 +208,23 @@ flow.program @spread {
     flow.output "y" %y : !maps
   }
 }
+
+// -----
+// x + transpose(x) of a view: the transpose and the sum would read one value at two indices, so each has a view of its own.
+// CHECK-LABEL: flow.program @symmetric
+// CHECK: flow.group "loop"
+// CHECK-NEXT: ^bb0(%[[X:[^:]*]]:
+// CHECK-NEXT: %[[A:.*]] = flow.reshape %[[X]]
+// CHECK-NEXT: %[[T:.*]] = flow.transpose %[[A]] [0, 2, 1]
+// CHECK-NEXT: %[[B:.*]] = flow.reshape %[[X]]
+// CHECK-NEXT: flow.add %[[T]], %[[B]]
+// CHECK-NOT: flow.group
+flow.program @symmetric {
+  flow.entry @main infer {
+    %x = flow.input "x" : tensor<?x1x8x8xf32, #flow.dims<[B, 1, 8, 8]>>
+    %v = flow.reshape %x : tensor<?x1x8x8xf32, #flow.dims<[B, 1, 8, 8]>> -> tensor<?x8x8xf32, #flow.dims<[B, 8, 8]>>
+    %t = flow.transpose %v [0, 2, 1] : tensor<?x8x8xf32, #flow.dims<[B, 8, 8]>> -> tensor<?x8x8xf32, #flow.dims<[B, 8, 8]>>
+    %y = flow.add %t, %v : tensor<?x8x8xf32, #flow.dims<[B, 8, 8]>>
+    flow.output "y" %y : tensor<?x8x8xf32, #flow.dims<[B, 8, 8]>>
+  }
+}

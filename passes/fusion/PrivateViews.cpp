@@ -1,0 +1,62 @@
+// Copies views for readers that cannot share them; see PrivateViews.h.
+#include "passes/fusion/PrivateViews.h"
+#include "mlir/IR/IRMapping.h"
+#include "passes/cpu/LoopClasses.h"
+#include "llvm/ADT/SetVector.h"
+
+using namespace mlir;
+
+namespace moe {
+namespace {
+
+using IsFree = llvm::function_ref<bool(Operation *)>;
+
+/// The op and the free ops that it reads, operands before users.
+SmallVector<Operation *> withFree(Operation *op, IsFree isFree) {
+  llvm::SetVector<Operation *> all;
+  all.insert(op);
+  for (size_t i = 0; i < all.size(); ++i)
+    for (Value operand : all[i]->getOperands())
+      if (Operation *from = operand.getDefiningOp(); from && isFree(from))
+        all.insert(from);
+  SmallVector<Operation *> sorted(all.begin(), all.end());
+  llvm::sort(sorted, [](Operation *a, Operation *b) { return a->isBeforeInBlock(b); });
+  return sorted;
+}
+
+/// Whether one of the ops has several uses among them: without one, no index can meet itself.
+bool shares(ArrayRef<Operation *> ops) {
+  llvm::SmallDenseSet<Value> used;
+  for (Operation *op : ops)
+    for (Value operand : op->getOperands())
+      if (llvm::is_contained(ops, operand.getDefiningOp()) && !used.insert(operand).second)
+        return true;
+  return false;
+}
+
+void copyOperands(Operation *op, IsFree isFree) {
+  for (OpOperand &operand : op->getOpOperands()) {
+    Operation *from = operand.get().getDefiningOp();
+    if (!from || !isFree(from) || from->getNumOperands() == 0)
+      continue;
+    Operation *copy = OpBuilder(op).clone(*from);
+    copyOperands(copy, isFree);
+    operand.set(copy->getResult(0));
+  }
+}
+} // namespace
+
+void makeViewsPrivate(ArrayRef<Operation *> readers, IsFree isFree) {
+  for (Operation *op : readers) {
+    const SmallVector<Operation *> ops = withFree(op, isFree);
+    std::string why;
+    if (!shares(ops) || succeeded(cpu::LoopClasses().find(ops, why)))
+      continue;
+    copyOperands(op, isFree);
+    for (Operation *view : llvm::reverse(ops))
+      if (view != op && view->use_empty())
+        view->erase();
+  }
+}
+
+} // namespace moe
