@@ -69,8 +69,10 @@ FailureOr<WindowShape> moe::windowShape(Expander &in, Operation *op, Value sourc
     in.noteMade(diag, source);
     return diag;
   };
-  if (x.rank() != 3 || !x.batch)
+  if (x.rank() != 3)
     return image("an image [channels, height, width]");
+  if (!x.batch)
+    return image("an image of each sample") << ", which is the same for all samples";
   WindowShape shape;
   if (kernel) {
     FailureOr<int64_t> value = in.env().positive(op, kernel, "'kernel'");

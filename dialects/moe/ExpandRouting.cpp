@@ -182,14 +182,17 @@ LogicalResult CombineOp::expand(Expander &in) {
   FailureOr<Tensor> x = in.tensor(*this, getX());
   if (failed(route) || failed(x))
     return failure();
-  if (!x->experts || !x->batch || x->type().getDimSize(0) != route->experts) {
+  if (!x->experts || x->type().getDimSize(0) != route->experts) {
     InFlightDiagnostic diag = emitError() << "expected results of " << route->experts << " experts, found "
                                           << shapeText(*x);
     in.noteMade(diag, getX());
     in.noteMade(diag, getRoute());
     return diag;
   }
-  SmallVector<int64_t> axes{0, 1}, out{1};
+  // Experts that yield parameters have one result for all samples.
+  SmallVector<int64_t> axes{0}, out{1};
+  if (x->batch)
+    axes.push_back(1);
   for (unsigned i = 0; i < x->rank(); ++i) {
     axes.push_back(2 + i);
     out.push_back(2 + i);

@@ -101,6 +101,12 @@ FailureOr<int64_t> Expander::stream(Operation *op) {
     return op->emitError() << "'" << op->getName().stripDialect()
                            << "' draws random numbers by its name: write '%name = ...' instead of a number";
   std::string full = path(named.getName().getValue());
+  // A layer that is applied again under the parameters of the first time draws numbers of its own.
+  std::string own = full;
+  for (unsigned again = 2; frame().shared && llvm::is_contained(llvm::make_second_range(streams), own);
+       ++again)
+    own = full + "#" + std::to_string(again);
+  full = own;
   uint32_t hash = moert::philoxStream(full);
   auto [it, fresh] = streams.try_emplace(hash, full);
   if (!fresh)

@@ -120,10 +120,15 @@ LogicalResult NameChecker::checkLayer(Operation *user, ExprAttr e, bool open) {
       return user->emitError() << "parameter '" << key.getText() << "' of layer '@" << e.getText()
                                << "' is given twice";
   }
+  // What a chain ramps is given by the chain.
+  auto chain = dyn_cast<ChainOp>(user);
+  auto ramped = [&](ParamAttr param) {
+    return chain && chain.getRamp() && *chain.getRamp() == param.getName() && param.getKind() == "number";
+  };
   SmallVector<StringRef> missing, names;
   for (auto [i, param] : llvm::enumerate(layer.getParams().getAsRange<ParamAttr>())) {
     names.push_back(param.getName());
-    if (!param.getFallback() && i >= positional && !named.contains(param.getName()))
+    if (!param.getFallback() && i >= positional && !named.contains(param.getName()) && !ramped(param))
       missing.push_back(param.getName());
   }
   if (given <= all && (missing.empty() || open))

@@ -19,6 +19,12 @@ moe.layer @Trunk(%e) {
   %y = silu %h
   yield %y
 }
+moe.layer @Constant(%x) {
+  %p = param @p [3] normal(1.0)
+  %d = mean %x
+  %q = mul %p, %d
+  yield %p, %q
+}
 moe.model @mixtures(%image: image[2, 6, 8]) {
   %flat  = flatten %image
   %v     = linear @encode(%flat) to 4
@@ -36,7 +42,10 @@ moe.model @mixtures(%image: image[2, 6, 8]) {
   %again = linear shared @twice(%once) to 4
   %rev   = reverse_gradient %again by 0.5
   %guess = linear @guess(%rev) to 3
-  %sum   = add %one, %other
+  %given, %more = experts @given(%v) layer @Constant count = 5
+  %alike = combine %open, %given
+  %third = add %other, %alike
+  %sum   = add %one, %third
   %y     = add %sum, %even
   %size  = mul %y, %y
   %l2    = mean %size

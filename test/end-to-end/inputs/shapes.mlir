@@ -25,7 +25,14 @@ moe.model @shapes(%image: image[2, 6, 8]) {
   %r6   = variance %x over [0, 2]
   %r7   = max %prod over [0, 1]
   %f2   = flatten %r2
-  %all  = concat %r0, %r1, %f2, %r3, %r5, %r6, %r7, %tok
+  %sq   = reshape %rows to [4, 6, 8]
+  %face = slice %sq axis = 1, start = 0, size = 4, step = 1
+  %pane = slice %face axis = 2, start = 0, size = 4, step = 1
+  %over = transpose %pane to [2, 1, 0]
+  %sym  = sub %over, %pane
+  %near = mul %sym, %over
+  %r8   = mean %near over [1, 2]
+  %all  = concat %r8, %r0, %r1, %f2, %r3, %r5, %r6, %r7, %tok
   %y    = linear @head(%all) to 3
   return logits = %y
 }
