@@ -240,21 +240,32 @@ class Runs:
         self.train("gone", "--resume")
         self.expect_same(whole, "gone")
 
+    def take_metrics(self, process, run):
+        """Puts a folder in the place of a run's metrics, while the run stands still; gives both paths."""
+        metrics, kept = self.folder / run / "metrics.jsonl", self.folder / f"{run}.jsonl"
+        process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED)
+        try:
+            if metrics.exists():
+                metrics.rename(kept)
+            else:
+                kept.write_bytes(b"")
+            metrics.mkdir()
+        finally:
+            process.send_signal(signal.SIGCONT)
+        return metrics, kept
+
     def lost_metrics(self):
         """Metrics that cannot be written cost no step, and the evaluation is done again."""
         whole = self.reference()
         process = self.begin("nometrics", "--set", "train.checkpoint_every=1000")
-        metrics, kept = self.folder / "nometrics/metrics.jsonl", self.folder / "kept.jsonl"
-        if metrics.exists():
-            metrics.rename(kept)
-        metrics.mkdir()
+        metrics, kept = self.take_metrics(process, "nometrics")
         _, error = self.end(process)
         assert process.returncode == 1 and f"{metrics}: cannot open: Is a directory; " in error and "last holds the" in error, error
         state = json.loads((self.folder / "nometrics/last/state.json").read_text())
         assert state["pending_evaluation"] and state["step"] % 25 == 1, state
         metrics.rmdir()
-        if kept.exists():
-            kept.rename(metrics)
+        kept.rename(metrics)
         self.train("nometrics", "--resume", "--set", "train.checkpoint_every=1000")
         for name in FILES[:2]:  # its state has another recipe
             assert (self.folder / whole / name).read_bytes() == (self.folder / "nometrics" / name).read_bytes()
@@ -266,11 +277,7 @@ class Runs:
         settings = [a for pair in ("train.checkpoint_every=1000", "log.every=1", "eval.every=0") for a in ("--set", pair)]
         self.train("logged", *settings)
         process = self.begin("nolog", *settings)
-        metrics, kept = self.folder / "nolog/metrics.jsonl", self.folder / "kept.jsonl"
-        shutil.rmtree(kept, ignore_errors=True)
-        kept.write_bytes(metrics.read_bytes() if metrics.exists() else b"")
-        metrics.unlink(missing_ok=True)
-        metrics.mkdir()
+        metrics, kept = self.take_metrics(process, "nolog")
         _, error = self.end(process)
         assert process.returncode == 1 and f"{metrics}: cannot open: Is a directory; " in error and "last holds the" in error, error
         lines, state = kept.read_text().count("\n"), json.loads((self.folder / "nolog/last/state.json").read_text())
