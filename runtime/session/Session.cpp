@@ -86,6 +86,7 @@ private:
   std::unique_ptr<KernelCode> code_;
   Layout layout_;
   Memory ports_, prepared_;
+  Memory before_; // under trapNan: the states before a training step, which a failure puts back
   std::vector<Tensor> inputs_, outputs_;
   std::vector<float> scalars_; // of the program's table
   std::vector<Call> calls_;
@@ -112,6 +113,8 @@ Status CpuSession::open() {
     scalars_.push_back(float(scalar->fallback()));
   bindLaunches();
   link();
+  if (options_.trapNan && entry_.kind() == fb::EntryKind::train)
+    MOERT_TRY(before_.allocate(states_->bytes()));
   checks_ = Checks(*target_, *plan_, layout_, options_.poison, options_.trapNan);
   if (options_.profile)
     resetProfile();
@@ -269,11 +272,15 @@ Status CpuSession::run(const Step &step) {
   if (device_->arena() != arena_)
     link();
   patchScalars(step);
+  if (before_.size())
+    memcpy(before_.data(), states_->block().data(), states_->bytes());
   if (preparedVersion_ != states_->version()) {
     MOERT_TRY(runLaunches(0, prepares_, step));
     preparedVersion_ = states_->version();
   }
   Status status = runLaunches(prepares_, calls_.size(), step);
+  if (!status.ok() && before_.size()) // some launches may have written new values, others not
+    memcpy(states_->block().data(), before_.data(), states_->bytes());
   if (entry_.kind() == fb::EntryKind::train)
     states_->touch();
   ++profile_.runs;

@@ -31,7 +31,8 @@ public:
   struct Options {
     uint64_t seed = 0;    // of the random numbers inside a step
     bool poison = false;  // fill temporaries with NaN before their first and after their last use
-    bool trapNan = false; // fail at the first launch that writes a NaN; temporaries then start as zeros
+    bool trapNan = false; // fail at the first launch that writes a NaN, and undo the step; temporaries then
+                          // start as zeros
     bool profile = false; // time every launch
   };
   /// Bytes that a session works with.
@@ -69,7 +70,8 @@ public:
   /// The seed of the random numbers from the next run on.
   virtual void setSeed(uint64_t seed) = 0;
 
-  /// Prepares if states changed, then runs every launch in order. Fails only under trapNan.
+  /// Prepares if states changed, then runs every launch in order. Fails only under trapNan; states then are
+  /// what they were before.
   virtual Status run(const Step &step) = 0;
 
   virtual MemoryUse memory() const = 0;

@@ -204,6 +204,23 @@ TEST(Session, TrapNamesTheLaunch) {
     EXPECT_NE(status.message().find(words), std::string::npos) << words << " in " << status.message();
 }
 
+// The NaN is in a state's own new value, so the launch that shows it has written over the old ones.
+TEST(Session, ATrappedStepChangesNoState) {
+  Bench b = bench();
+  Session::Options options;
+  options.trapNan = true;
+  std::unique_ptr<Session> train = b.open("train", {1, 4}, options);
+  fill(*train);
+  ASSERT_TRUE(train->run({}).ok());
+  b.states->tensor(kMomentum).as<float>()[1] = std::numeric_limits<float>::quiet_NaN();
+  std::span<float> w = b.states->tensor(kW).as<float>();
+  std::vector<float> before(w.begin(), w.end());
+  Status status = train->run({.step = 1});
+  EXPECT_NE(status.message().find("'sgd'"), std::string::npos) << status.message();
+  EXPECT_TRUE(std::equal(w.begin(), w.end(), before.begin()));
+  EXPECT_TRUE(std::isfinite(b.states->tensor(kMomentum).as<float>()[0]));
+}
+
 TEST(Session, Profiles) {
   Bench b = bench();
   Session::Options options;

@@ -34,6 +34,8 @@ public:
   std::string_view path(size_t i) const { return row(i).path()->string_view(); }
   /// State i's values, to read or to overwrite. After a write call `touch`.
   Tensor tensor(size_t i) const;
+  /// All values as one block.
+  std::span<std::byte> block() const { return {memory_.data(), bytes_}; }
   /// Fills everything with its initial value again.
   void initialize(uint64_t seed);
 

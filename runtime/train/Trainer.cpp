@@ -207,7 +207,8 @@ Status Run::step(Prefetch &batches) {
     return saveAndFail(std::move(fed));
   double began = secondsSince(options_.started);
   Step now{state_.step, double(state_.step) / double(recipe_.steps)};
-  MOERT_TRY(session_->run(now)); // a failure names the step
+  if (Status ran = session_->run(now); !ran.ok()) // it names the step, and has undone it
+    return saveAndFail(std::move(ran));
   MOERT_ASSIGN(float finite, session_->scalarOutput("finite"));
   MOERT_ASSIGN(float loss, session_->scalarOutput("loss"));
   if (first_)
@@ -346,8 +347,9 @@ Status Run::saveAndFail(Status why) {
   Status saved = save(folder_->last());
   if (saved.message() == why.message())
     return why;
-  std::string before =
-      state_.step == 1 ? "the good step before" : concat("the ", state_.step, " good steps before");
+  std::string before = state_.step == 0   ? "the initial values"
+                       : state_.step == 1 ? "the good step before"
+                                          : concat("the ", state_.step, " good steps before");
   std::string more = saved.ok() ? concat("; ", folder_->last(), " holds ", before)
                                 : concat("\nand ", before, " could not be saved: ", saved.message());
   return {why.code(), why.message() + more};

@@ -219,6 +219,29 @@ TEST_F(TrainerTest, ALossThatIsNotFiniteStopsWithTheLastGoodState) {
             *readText(folder.file("short/last/model.safetensors")));
 }
 
+// The trap ends a step half-way, and costs no more of the run than a loss that is not finite.
+TEST_F(TrainerTest, ATrappedNanStopsWithTheLastGoodState) {
+  // Losses of 1e20 and a step to infinite weights: the next one subtracts infinities.
+  writeProgram(folder.file("p.moe"), 0.125, [](moe::fb::ProgramT &table) {
+    table.states[test::kW]->init->a = -1e10;
+    table.states[test::kW]->init->b = 1e10;
+  });
+  std::vector<std::string> settings{"optimizer.lr=1e30", "eval.every=0"};
+  TrainOptions trapped = options("run", settings);
+  trapped.trapNan = true;
+  std::string text = message(trapped);
+  EXPECT_NE(text.find("made a NaN"), std::string::npos) << text;
+  EXPECT_NE(text.find("last holds the "), std::string::npos) << text;
+  auto checkpoint = readCheckpointState(folder.file("run/last"));
+  ASSERT_TRUE(checkpoint.ok()) << checkpoint.status().message();
+  EXPECT_GT(checkpoint->run.step, 0u);
+  settings.push_back("train.steps=" + std::to_string(checkpoint->run.step));
+  ASSERT_EQ(message(options("short", settings)), "no failure");
+  for (const char *name : {"model", "optimizer"})
+    EXPECT_EQ(*readText(folder.file(concat("run/last/", name, ".safetensors"))),
+              *readText(folder.file(concat("short/last/", name, ".safetensors"))));
+}
+
 TEST_F(TrainerTest, AnOutSplitWithoutImagesIsRefused) {
   std::string text = message(options("run", {"data.holdout=0.01"}));
   EXPECT_NE(text.find("at least one image in each out-split, found none in domain 1, which has 27"),
