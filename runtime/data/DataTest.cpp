@@ -1,5 +1,6 @@
 // The parts of the data pipeline that need no file: generator, splits, rotation, draws, prefetching. Values
 // marked numpy were printed by numpy 2.4; test/python/data_witness.py compares far more of them.
+#include "runtime/base/Files.h"
 #include "runtime/data/Batches.h"
 #include "runtime/data/RandomState.h"
 #include "runtime/data/Rotate.h"
@@ -8,6 +9,7 @@
 
 #include <gtest/gtest.h>
 #include <set>
+#include <zlib.h>
 
 using namespace moert;
 
@@ -79,6 +81,61 @@ TEST(DomainSet, ColoursOneChannel) {
     double share = double(agree) / set->size(domain);
     EXPECT_NEAR(share, domain == 0 ? 0.9 : 0.1, 0.08);
   }
+}
+
+// The same for packed and plain files; another one for any other byte, size or order.
+TEST(DomainSet, DigestOfWhatTheFilesHold) {
+  TestFolder folder;
+  folder.writeSet(500, 100, 30, 10); // 540,000 bytes: more than a piece, and no whole number of them
+  std::atomic<bool> stop{false};
+  auto digest = [&](std::vector<double> angles = {0, 90}) {
+    DomainSetOptions options;
+    options.path = folder.path();
+    options.angles = std::move(angles);
+    auto set = DomainSet::open(options);
+    EXPECT_TRUE(set.ok()) << set.status().message();
+    auto made = set->digest(stop);
+    EXPECT_TRUE(made.ok()) << made.status().message();
+    return *made;
+  };
+  uint64_t first = digest();
+  EXPECT_EQ(digest({0, 15, 30}), first); // of the files alone: the rest is the recipe's
+  std::set<uint64_t> all{first};
+  for (std::string name : {"train-images-idx3-ubyte", "t10k-images-idx3-ubyte", "train-labels-idx1-ubyte",
+                           "t10k-labels-idx1-ubyte"}) {
+    auto text = *readText(folder.file(name));
+    std::vector<uint8_t> bytes(text.begin(), text.end());
+    size_t head = name.find("images") == std::string::npos ? 8 : 16;
+    for (size_t at : {head, head + (bytes.size() - head) / 2, bytes.size() - 1}) {
+      std::vector<uint8_t> other = bytes;
+      other[at] ^= 1;
+      folder.write(name, other);
+      EXPECT_TRUE(all.insert(digest()).second) << name << " " << at;
+    }
+    std::vector<uint8_t> swapped = bytes;
+    std::rotate(swapped.begin() + long(head), swapped.begin() + long(head) + 8, swapped.end());
+    folder.write(name, swapped);
+    EXPECT_TRUE(all.insert(digest()).second) << name;
+    std::filesystem::remove(folder.file(name));
+    gzFile packed = gzopen(folder.file(name + ".gz").c_str(), "wb");
+    ASSERT_EQ(gzwrite(packed, bytes.data(), unsigned(bytes.size())), int(bytes.size()));
+    gzclose(packed);
+    EXPECT_EQ(digest(), first) << name;
+  }
+  TestFolder wide; // the same bytes as other images
+  wide.writeSet(500, 100, 30, 10);
+  for (auto [name, count] : {std::pair{"train", 500u}, std::pair{"t10k", 100u}}) {
+    auto text = *readText(wide.file(std::string(name) + "-images-idx3-ubyte"));
+    wide.write(std::string(name) + "-images-idx3-ubyte",
+               TestFolder::idx({count, 10, 90}, std::vector<uint8_t>(text.begin() + 16, text.end())));
+  }
+  DomainSetOptions options;
+  options.path = wide.path();
+  auto set = DomainSet::open(options);
+  ASSERT_TRUE(set.ok()) << set.status().message();
+  EXPECT_NE(*set->digest(stop), first);
+  stop = true;
+  EXPECT_FALSE(set->digest(stop).ok());
 }
 
 TEST(Batches, TheSameForAnyThreadCount) {

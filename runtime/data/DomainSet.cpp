@@ -1,5 +1,6 @@
 #include "runtime/data/DomainSet.h"
 
+#include "runtime/base/ContentHash.h"
 #include "runtime/data/RandomState.h"
 #include "runtime/data/Rotate.h"
 
@@ -140,6 +141,23 @@ void DomainSet::addColored(const std::vector<uint32_t> &order, const DomainSetOp
 Status DomainSet::image(uint32_t index, std::span<uint8_t> pixels) const {
   return index < first_ ? images_[0].read(uint64_t(index) * pixels.size(), pixels)
                         : images_[1].read(uint64_t(index - first_) * pixels.size(), pixels);
+}
+
+Result<uint64_t> DomainSet::digest(const std::atomic<bool> &stop) const {
+  ContentHash hash;
+  for (int64_t size : {int64_t(labels_.size()), int64_t(first_), height_, width_})
+    hash.add(uint64_t(size));
+  hash.add(labels_);
+  std::vector<uint8_t> piece(std::min<uint64_t>(images_[0].bytes + images_[1].bytes, 1 << 18));
+  for (const IdxFile &file : images_)
+    for (uint64_t at = 0; at < file.bytes; at += piece.size()) {
+      if (stop.load(std::memory_order_relaxed))
+        return invalidInput("stopped");
+      std::span<uint8_t> now = std::span(piece).first(std::min<uint64_t>(piece.size(), file.bytes - at));
+      MOERT_TRY(file.read(at, now));
+      hash.add(now);
+    }
+  return hash.value();
 }
 
 Status DomainSet::render(size_t domain, uint32_t index, float *out) const {

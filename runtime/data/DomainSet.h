@@ -10,6 +10,7 @@
 #include "runtime/base/Result.h"
 #include "runtime/data/Idx.h"
 
+#include <atomic>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -48,6 +49,9 @@ public:
   int32_t label(size_t domain, uint32_t index) const { return members_[domain][index].label; }
   /// Writes an image as [channel][row][column] in [0, 1]. invalid_input: its file can no longer be read.
   Status render(size_t domain, uint32_t index, float *out) const;
+  /// A digest of all images and labels as the files hold them, before any domain is made of them; from any
+  /// thread. invalid_input: a file can no longer be read, or `stop` was raised.
+  Result<uint64_t> digest(const std::atomic<bool> &stop) const;
 
 private:
   struct Member {

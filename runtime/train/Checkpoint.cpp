@@ -140,6 +140,8 @@ Result<State> readState(const OpenFile &file) {
       !has("recipe_digest", &Json::is_string) || !has("recipe", &Json::is_string))
     return bad("step, pending_evaluation, best_score, best_step, sums, summed, checksums, program, "
                "recipe_digest and recipe");
+  if (json.contains("data") && !json["data"].is_string())
+    return bad("a text in data");
   Checkpoint checkpoint;
   RunState &run = checkpoint.run;
   run.step = json["step"].get<uint64_t>();
@@ -155,6 +157,8 @@ Result<State> readState(const OpenFile &file) {
   checkpoint.programDigest = json["program"].get<std::string>();
   checkpoint.recipeDigest = json["recipe_digest"].get<std::string>();
   checkpoint.recipe = json["recipe"].get<std::string>();
+  if (json.contains("data"))
+    checkpoint.dataDigest = json["data"].get<std::string>();
   return State{std::move(checkpoint), json["model_checksum"].get<uint64_t>(),
                json["optimizer_checksum"].get<uint64_t>()};
 }
@@ -191,6 +195,8 @@ Status saveCheckpoint(const std::string &folder, const States &states, const Che
                  {"program", checkpoint.programDigest},
                  {"recipe_digest", checkpoint.recipeDigest},
                  {"recipe", checkpoint.recipe}};
+    if (!checkpoint.dataDigest.empty())
+      json["data"] = checkpoint.dataDigest;
     MOERT_TRY(
         writeDurably(fresh + "/state.json", json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"));
     return replaceFolder(fresh, folder);

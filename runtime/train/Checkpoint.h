@@ -25,6 +25,7 @@ struct RunState {
 struct Checkpoint {
   RunState run;
   std::string programDigest, recipeDigest, recipe;
+  std::string dataDigest; // empty in a checkpoint from before there was one
 };
 
 /// Writes `folder` through `folder`.tmp. On failure the previous checkpoint stands as it was.

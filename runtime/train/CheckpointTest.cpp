@@ -77,6 +77,11 @@ TEST(Checkpoint, ReadsBackToTheBit) {
   EXPECT_EQ(loaded->run.bestScore, 0.1 + 0.2);
   EXPECT_EQ(loaded->run.sums.at("loss"), 1.0 / 3);
   EXPECT_EQ(loaded->recipe, "[train]\n");
+  EXPECT_EQ(loaded->dataDigest, ""); // as in a checkpoint from before there was one
+  Checkpoint later = example();
+  later.dataDigest = "0123";
+  ASSERT_TRUE(saveCheckpoint(folder.file("later"), *states, later).ok());
+  EXPECT_EQ(readCheckpointState(folder.file("later"))->dataDigest, "0123");
   // Over an existing one, and from a crash between two renames.
   ASSERT_TRUE(saveCheckpoint(folder.file("last"), *states, example()).ok());
   EXPECT_FALSE(exists(folder.file("last.tmp")));

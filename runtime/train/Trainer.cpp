@@ -3,6 +3,7 @@
 #include "runtime/base/Files.h"
 #include "runtime/train/Checkpoint.h"
 #include "runtime/train/CompileCommand.h"
+#include "runtime/train/DataDigest.h"
 #include "runtime/train/Evaluate.h"
 #include "runtime/train/Feed.h"
 #include "runtime/train/Progress.h"
@@ -57,6 +58,7 @@ public:
 private:
   Status open();
   Status resume(); // where a checkpoint stands; a refusal leaves the run as it was
+  void noteOtherData(const Checkpoint &last);
   Status announce();
   Status step(Prefetch &batches);
   Result<bool> evaluate(); // false: stopped meanwhile
@@ -86,6 +88,7 @@ private:
   std::shared_ptr<const Program> program_;
   const fb::Entry *trainEntry_ = nullptr, *evalEntry_ = nullptr;
   std::unique_ptr<SplitData> data_;
+  std::optional<DataDigest> dataDigest_;
   std::shared_ptr<States> states_;
   std::shared_ptr<Device> device_;
   std::unique_ptr<Session> session_;
@@ -118,6 +121,9 @@ Status Run::open() {
   MOERT_ASSIGN(evalEntry_, inferenceEntry(*program_, recipe_.evalEntry));
   MOERT_ASSIGN(SplitData data, SplitData::open(recipe_));
   data_ = std::make_unique<SplitData>(std::move(data));
+  dataDigest_.emplace(data_->set);
+  if (options_.resume) // compared before the first step; else no step waits for it
+    dataDigest_->begin();
   MOERT_TRY(checkInputs(*program_, *trainEntry_));
   MOERT_TRY(checkFits(*program_, *data_, recipe_));
   for (const fb::Port *port : *trainEntry_->outputs()) {
@@ -184,9 +190,28 @@ Status Run::resume() {
   if (state_.step > uint64_t(recipe_.steps))
     return invalidInput(folder_->last(), ": expected at most train.steps = ", recipe_.steps,
                         " steps done, found ", state_.step);
-  if (state_.step < uint64_t(recipe_.steps) || state_.pendingEvaluation)
+  if (state_.step < uint64_t(recipe_.steps) || state_.pendingEvaluation) {
     MOERT_TRY(folder_->unmarkDone());
+    noteOtherData(checkpoint);
+  }
   return folder_->truncateMetrics(state_.pendingEvaluation ? state_.step - 1 : state_.step);
+}
+
+// `last` and `best` may be of different data where a run has been resumed on other data before.
+void Run::noteOtherData(const Checkpoint &last) {
+  const std::string &now = dataDigest_->text();
+  auto other = [&](const std::string &then) { return !then.empty() && !now.empty() && then != now; };
+  auto best = readCheckpointState(folder_->best());
+  std::string score = best.ok() && other(best->dataDigest)
+                          ? concat("best, of step ", best->run.step,
+                                   ", keeps its score on other data until a step has a higher one")
+                          : "";
+  if (other(last.dataDigest))
+    progress_.say(concat("note: the run has trained on other data than ", recipe_.dataPath,
+                         " holds; it continues, but not bit for bit (", last.dataDigest.substr(0, 12),
+                         " then, ", now.substr(0, 12), " now)", score.empty() ? "" : "; ", score));
+  else if (!score.empty())
+    progress_.say(concat("note: ", score));
 }
 
 Status Run::announce() {
@@ -239,6 +264,7 @@ Status Run::step(Prefetch &batches) {
   ++state_.step;
   if (first_) { // the first step warms caches up: the speed is taken from the second on
     first_ = false;
+    dataDigest_->begin();
     since_ = Clock::now();
     sinceStep_ = state_.step;
     return okStatus();
@@ -335,8 +361,8 @@ Result<bool> Run::evaluate() {
 Status Run::save(const std::string &folder) {
   MOERT_TRY(folder_->stands()); // else a folder without a recipe would appear
   bool before = exists(folder);
-  Status status =
-      saveCheckpoint(folder, *states_, {state_, program_->digest(), sha256(recipeText_), recipeText_});
+  Status status = saveCheckpoint(
+      folder, *states_, {state_, program_->digest(), sha256(recipeText_), recipeText_, dataDigest_->text()});
   if (status.ok())
     return status;
   return {status.code(), concat(status.message(), before ? "; the checkpoint before is untouched" : "",

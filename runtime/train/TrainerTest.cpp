@@ -186,6 +186,43 @@ TEST_F(TrainerTest, ARefusedResumeLeavesTheRun) {
   EXPECT_NE(readText(folder.file("run/recipe.toml"))->find("steps = 41"), std::string::npos);
 }
 
+// Checkpoints know the data that they are of, wherever it lies; one from before they did resumes as well.
+TEST_F(TrainerTest, OtherDataIsNoted) {
+  auto notes = [&](const char *run, int64_t steps) {
+    TrainOptions more = options(run);
+    more.resume = true;
+    more.steps = steps;
+    testing::internal::CaptureStdout();
+    EXPECT_EQ(message(more), "no failure");
+    std::string text = testing::internal::GetCapturedStdout(), found;
+    for (size_t at = text.find("note: "); at != std::string::npos; at = text.find("note: ", at + 1))
+      found += text.substr(at, text.find('\n', at) + 1 - at);
+    return found;
+  };
+  // One class: no later score is above the first one.
+  for (const char *run : {"run", "old"})
+    ASSERT_EQ(message(options(run)), "no failure");
+  auto state = nlohmann::ordered_json::parse(*readText(folder.file("old/last/state.json")));
+  ASSERT_EQ(state.erase("data"), 1u);
+  for (const char *name : {"old/last/state.json", "old/best/state.json"})
+    ASSERT_TRUE(writeDurably(folder.file(name), state.dump(2)).ok());
+  EXPECT_EQ(notes("run", 41), "");
+  std::string path = folder.file("train-images-idx3-ubyte"), images = *readText(path);
+  images[20] ^= 1;
+  ASSERT_TRUE(writeDurably(path, images).ok());
+  std::string text = notes("run", 42);
+  EXPECT_TRUE(text.starts_with("note: the run has trained on other data than " + folder.path() +
+                               " holds; it continues, but not bit for bit ("))
+      << text;
+  EXPECT_TRUE(
+      text.ends_with(" now); best, of step 1, keeps its score on other data until a step has a higher "
+                     "one\n"))
+      << text;
+  EXPECT_EQ(notes("run", 43),
+            "note: best, of step 1, keeps its score on other data until a step has a higher one\n");
+  EXPECT_EQ(notes("old", 44), "");
+}
+
 // A run that has ended says so in a line and is left as it is.
 TEST_F(TrainerTest, ResumedAfterTheEnd) {
   ASSERT_EQ(message(options("run")), "no failure");
