@@ -200,7 +200,7 @@ LogicalResult Elaboration::bindParameters() {
       return diag;
     }
   for (auto param : model.getParams().getAsRange<ParamAttr>()) {
-    if (llvm::is_contained({"objective", "source", "target"}, param.getName()))
+    if (llvm::is_contained({"objective", "source", "target", "gradients"}, param.getName()))
       return model.emitError() << "expected another name for parameter '" << param.getName()
                                << "': programs record their " << param.getName() << " under it";
     if (param.getName().starts_with("aux."))

@@ -4,6 +4,7 @@
 //   1. Clone the entry `train` as `gradients`, which is an inference entry: it changes no state.
 //   2. Erase its assignments; the optimiser's ops die with them.
 //   3. Name the gradient of each parameter that its grad op differentiates by.
+//   4. Record in the program's `config` that the entry was asked for, as every choice of the compile command.
 //
 //     flow.entry @train train {
 //       %w = flow.parameter "w" ...
@@ -53,6 +54,10 @@ struct AddGradientsEntry : PassWrapper<AddGradientsEntry, OperationPass<ModuleOp
                                    builder.getStringAttr("grad." + parameter.getPath()), gradient);
       IRRewriter rewriter(entry->getContext());
       (void)runRegionDCE(rewriter, copy->getRegions());
+      Operation *program = entry->getParentOp();
+      NamedAttrList config(program->getAttrOfType<DictionaryAttr>("config"));
+      config.set("gradients", outer.getStringAttr("yes"));
+      program->setAttr("config", config.getDictionary(entry->getContext()));
     }
   }
 };

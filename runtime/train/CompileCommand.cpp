@@ -32,7 +32,8 @@ std::string compileCommand(const Program &program,
   for (const fb::KeyValue *choice : *program.table().config()) {
     std::string key = choice->key()->str();
     if (key != "source" && !key.starts_with("aux.") && !key.starts_with("%")) // those are no choices
-      choices.push_back({key == "objective" || key == "target" ? "--" + key : key, choice->value()->str()});
+      choices.push_back({key == "objective" || key == "target" || key == "gradients" ? "--" + key : key,
+                         choice->value()->str()});
   }
   if (program.table().optimizer())
     choices.push_back({"--optimizer", program.table().optimizer()->str()});
@@ -47,6 +48,10 @@ std::string compileCommand(const Program &program,
   std::string command = concat("moec compile ", program.config("source").value_or("MODEL.mlir"), " -o ",
                                shellWord(program.path()));
   for (auto &[key, value] : choices) {
+    if (key == "--gradients") { // a flag
+      command += " " + key;
+      continue;
+    }
     if (key != "--target") {
       command += concat(" ", shellWord(concat(key.starts_with("--") ? "" : "-D", key, "=", value)));
       continue;

@@ -1,6 +1,6 @@
 """A program's own record builds it again: what `moec inspect` shows as config, given as options, makes the same bytes.
 
-    rebuild.py BIN FOLDER MODEL.mlir -DNAME=VALUE...
+    rebuild.py BIN FOLDER MODEL.mlir -DNAME=VALUE... [--gradients]
 
 The same holds where another size changes than those that were given: the record with `classes` replaced is the program
 of the first command with `classes` replaced. And `moert train`, given data of ten classes, suggests that command.
@@ -30,7 +30,7 @@ def recorded(name):
 
 
 def options(config):
-    return [f"-D{key}={value}" for key, value in config.items()]
+    return ["--gradients" if key == "gradients" else f"-D{key}={value}" for key, value in config.items()]
 
 
 first = compiled("first.moe", *given)

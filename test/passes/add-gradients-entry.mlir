@@ -1,7 +1,8 @@
 // An inference entry beside training: the losses, and the gradient of each parameter instead of an update.
 // RUN: moe-opt %s --moe-add-gradients-entry | FileCheck %s
 
-// The training entry is as it was.
+// The program records the choice; the training entry is as it was.
+// CHECK: flow.program @p attributes {config = {gradients = "yes"}}
 // CHECK: flow.entry @train train {
 // CHECK: flow.assign "w"
 // CHECK: flow.entry @gradients infer {

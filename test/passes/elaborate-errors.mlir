@@ -307,6 +307,12 @@ moe.model @m(%x: vector[8]) {
   return logits = %y
 }
 // -----
+// expected-error@+1 {{expected another name for parameter 'gradients': programs record their gradients under it}}
+moe.model @m<gradients = 3>(%x: vector[8]) {
+  %y = linear @fc(%x) to gradients
+  return logits = %y
+}
+// -----
 // expected-error@+1 {{expected another name for parameter 'aux.b': programs record their auxiliary losses under such names}}
 moe.model @m<aux.b = 3>(%x: vector[8]) {
   %y = linear @fc(%x) to aux.b
