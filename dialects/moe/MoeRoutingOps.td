@@ -32,7 +32,8 @@ def Moe_ExpertsOp : Moe_Applies<"experts",
     by expert, and `conv`, `patches`, `unfold`, `max_pool`, `mean_pool` and `group_norm` are not compiled yet on such a value.
     So an expert is at most one `conv` or `patches` deep: it stands on the expert's input, and behind it come other ops, such
     as `relu`, `mean` over pixels, `flatten`, `linear`. `unfold` and pooling stand on the expert's input too; `group_norm`
-    only before `experts`. Deeper stages stand before `experts`, which share them.
+    only before `experts`. Deeper stages stand before `experts`, which share them. `route`, `hyper` and `experts` are not
+    compiled yet inside an expert.
   }];
 }
 def Moe_CombineOp : Moe_Plain<"combine", (ins Moe_Value:$route, Moe_Value:$x), "$route `,` $x"> {
@@ -49,7 +50,8 @@ def Moe_HyperOp : Moe_Owner<"hyper",
   let summary = "a hypernetwork: writes one set of a layer's weights for each row of its input";
   let description = [{
     `hyper @hyper(%keys) trunk @Trunk for @Classifier<classes> init hyperfan_in`; its input has no batch (weights
-    written for each sample are not compiled yet). The trunk is applied under `hyper.trunk`;
+    written for each sample are not compiled yet). `trunk` and `for` are both needed: a second use of a hypernetwork,
+    without them, is not compiled yet. The trunk is applied under `hyper.trunk`;
     each generated tensor has a last linear of its own, `hyper.out.<path>`, with `weight` [elements, width] and `bias`
     [elements]. `hyperfan_in(gain)` (Chang et al., ICLR 2020; gain 1 unless given) draws weights uniformly with variance
     gain / (b fan-in width), b being 2 if the layer has a generated bias, those that write a bias with gain / (2 width), and
