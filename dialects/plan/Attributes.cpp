@@ -9,8 +9,6 @@ using namespace mlir;
 
 namespace plan {
 
-// --- words ---
-
 template <typename Enum>
 static FailureOr<Enum> parseWord(AsmParser &parser, std::optional<Enum> (*symbolize)(StringRef),
                                  StringRef what) {
@@ -26,7 +24,7 @@ static FailureOr<Element> parseElement(AsmParser &parser) {
   return parseWord<Element>(parser, symbolizeElement, "an element type");
 }
 
-// --- expressions: infix, left-associative; the parse of a print is the same postfix program ---
+// Expressions are infix and left-associative; the parse of a print is the same postfix program.
 
 namespace {
 struct Operator {
@@ -144,8 +142,6 @@ Attribute ExprAttr::parse(AsmParser &parser, Type) {
     return {};
   return ExprAttr::get(parser.getContext(), steps);
 }
-
-// --- the others ---
 
 void InitAttr::print(AsmPrinter &printer) const {
   auto number = [&](const APFloat &value) {

@@ -7,9 +7,6 @@
 using namespace mlir;
 using namespace plan;
 
-// --- custom directives
-// ----------------------------------------------------------------------------------------------
-
 template <typename Attr>
 static ParseResult parseList(OpAsmParser &parser, AsmParser::Delimiter delimiter, ArrayAttr &list) {
   SmallVector<Attribute> items;
@@ -129,9 +126,6 @@ void PlanDialect::initialize() {
 #include "dialects/plan/PlanOps.cpp.inc"
       >();
 }
-
-// --- verifiers
-// ------------------------------------------------------------------------------------------------------
 
 LogicalResult StateOp::verify() {
   for (int64_t extent : getShape())

@@ -20,7 +20,7 @@ def Plan_Dialect : Dialect {
   }];
 }
 
-// --- words: each enumeration has the schema's order, which Schema.cpp asserts ---------------------------------------
+// Each enumeration has the schema's order, which Schema.cpp asserts.
 
 class Plan_Enum<string name, list<string> words>
     : I32EnumAttr<name, name, !foreach(i, !range(words), I32EnumAttrCase<words[i], i>)> {
@@ -44,7 +44,7 @@ def ScalarKindAttr : Plan_Word<ScalarKind, "scalar_kind">;
 def EntryKindAttr : Plan_Word<EntryKind, "entry_kind">;
 def BufferKindAttr : Plan_Word<BufferKind, "buffer_kind">;
 
-// --- attributes: bare inside an op, #plan.kind<...> elsewhere -------------------------------------------------------
+// Attributes are bare inside an op, #plan.kind<...> elsewhere.
 
 class Plan_Attr<string name, string word> : AttrDef<Plan_Dialect, name> {
   let mnemonic = word;
@@ -90,8 +90,6 @@ def Buffer : TypeDef<Plan_Dialect, "Buffer"> {
   let mnemonic = "buffer";
   let summary = "a buffer of a plan";
 }
-
-// --- ops ------------------------------------------------------------------------------------------------------------
 
 class Plan_Op<string name, list<Trait> traits = []> : Op<Plan_Dialect, name, traits>;
 class Plan_Body<string name, list<Trait> traits = []>

@@ -28,9 +28,7 @@ struct GroupLayouts {
   Layout result(size_t i) const { return i < results.size() ? results[i] : Layout(); }
 };
 
-// --- what an emitter hands to planning
-// ------------------------------------------------------------------------------
-
+// What an emitter hands to planning of one kernel.
 struct Kernel {
   std::string symbol, kind; // kind: "loop", "matmul", "conv", "pack"
   llvm::SmallVector<std::pair<plan::Access, plan::Element>> params;
@@ -71,9 +69,6 @@ struct GroupCode {
   llvm::SmallVector<std::pair<unsigned, unsigned>> inPlace;
 };
 
-// --- building kernels
-// -----------------------------------------------------------------------------------------------
-
 class KernelModule;
 
 // One kernel under construction. Values that belong to the launch are loaded once, in the function's entry
@@ -98,7 +93,7 @@ public:
   // A piece of the thread's scratch, 64-byte aligned, not zeroed.
   mlir::Value scratch(uint64_t bytes);
 
-  // --- memory through !llvm.ptr: index in elements, i64
+  // Memory through !llvm.ptr: index in elements, i64.
   mlir::Value at(mlir::Value pointer, mlir::Type element, mlir::Value index);
   mlir::Value load(mlir::Type type, mlir::Value pointer, mlir::Type element,
                    mlir::Value index); // scalar or vector
@@ -150,9 +145,6 @@ private:
   std::vector<Kernel> all;
   llvm::StringMap<size_t> bySymbol;
 };
-
-// --- emitters
-// -------------------------------------------------------------------------------------------------------
 
 // Emits a group of any kind. On failure a diagnostic names the op and what is not supported.
 mlir::FailureOr<GroupCode> emitGroup(flow::GroupOp group, const GroupLayouts &layouts, KernelModule &module);

@@ -3,7 +3,7 @@
 //   2. stages: outputs, reductions, and interior values that it pays to store;
 //   3. dimensions: classes ordered as the largest tensor has them, adjacent ones collapsed;
 //   4. nests: stages of equal dimensions, in an order that respects their needs, each with its vector
-//   dimension;
+//      dimension;
 //   5. units: the dimensions that all stages share, or chunks of a reduction.
 #include "passes/cpu/LoopAnalysis.h"
 #include "llvm/ADT/EquivalenceClasses.h"
@@ -101,7 +101,7 @@ private:
   static int64_t rank(Value value) { return cast<RankedTensorType>(value.getType()).getRank(); }
   bool isStage(Value value) const { return a.stageIndex.count(value); }
 
-  // --- 2. stages
+  // Step 2: stages.
   SmallVector<unsigned> classesOf(Value value) {
     SmallVector<unsigned> found;
     for (int64_t i = 0; i < rank(value); ++i)
@@ -266,7 +266,7 @@ private:
     return common;
   }
 
-  // --- 3. dimensions
+  // Step 3: dimensions.
   struct Tensor {
     SmallVector<unsigned> classes; // in layout order
     double elements;
@@ -401,7 +401,7 @@ private:
     return success();
   }
 
-  // --- 4. nests
+  // Step 4: nests.
   // What a stage's expression reads: stages, by whether they are read at the same index, and leaves.
   struct Reads {
     llvm::SmallDenseMap<Value, bool> stages; // true: through elementwise ops alone
@@ -526,7 +526,7 @@ private:
     }
   }
 
-  // --- 5. units
+  // Step 5: units.
   double volume(const LoopNest &nest) {
     double product = 1;
     for (unsigned d : llvm::concat<const unsigned>(nest.dims, nest.reduced))

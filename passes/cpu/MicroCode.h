@@ -37,7 +37,7 @@ public:
   explicit MicroCode(KernelBuilder &kernel)
       : kernel(kernel), b(kernel.builder()), loc(kernel.loc()), lanes(kernel.target().lanes()) {}
 
-  // --- indices
+  // Indices.
   /// A size: known, or a scalar of the launch.
   Ix size(flow::Extent extent);
   /// Numbers the size's scalar now: a launch's scalars lie in the order in which they are first asked for.
@@ -60,7 +60,7 @@ public:
   /// The one pointer or the other.
   mlir::Value pick(mlir::Value condition, mlir::Value x, mlir::Value y);
 
-  // --- memory
+  // Memory.
   mlir::Value at(mlir::Value pointer, Ix offset);
   mlir::VectorType vectorType(int n = 0);
   mlir::Value zero(int n = 0);
@@ -80,7 +80,7 @@ public:
   void storeMask(mlir::Value bits, mlir::Value pointer, Ix offset, Ix stride, mlir::Value mask);
   void prefetch(mlir::Value pointer, Ix offset, bool write, int locality);
 
-  // --- vectors
+  // Vectors.
   /// A vector of one number.
   mlir::Value number(float value);
   mlir::Value addf(mlir::Value x, mlir::Value y);
@@ -91,7 +91,7 @@ public:
   /// of four are put together as they are loaded, so that only two rounds of shuffles remain.
   Values loadTransposed(mlir::Value pointer, llvm::ArrayRef<Ix> rows);
 
-  // --- control
+  // Control.
   void loop(Ix lower, Ix upper, Ix step, llvm::function_ref<void(Ix)> body);
   /// With carried values; body returns the next ones.
   Values loop(Ix lower, Ix upper, Ix step, Values carried, llvm::function_ref<Values(Ix, Values)> body);

@@ -1,10 +1,9 @@
 // Lowering kernels to machine code:
 //   1. mathematical functions become polynomials; vector, scf, arith, math and memref become the llvm
-//   dialect;
+//      dialect;
 //   2. functions are dealt into a fixed number of LLVM modules, which are optimised and written as objects by
-//   threads.
-//      The loop vectorisers stay off: the kernels are vectors already. No builtins: a copy loop must not
-//      become a call;
+//      threads. The loop vectorisers stay off: the kernels are vectors already. No builtins: a copy loop must
+//      not become a call;
 //   3. lld links the objects into one shared object, in process;
 //   4. the result is checked to need nothing from outside.
 #include "passes/cpu/ObjectCode.h"

@@ -194,9 +194,6 @@ std::optional<cpu::LoopAnalysis> Fusion::analyse(ArrayRef<Operation *> ops) cons
   return cpu::LoopAnalysis::run(source, target);
 }
 
-// --- merging
-// --------------------------------------------------------------------------------------------------------
-
 // Whether a third cluster lies between the two.
 bool Fusion::closesCycle(unsigned a, unsigned b) const {
   for (unsigned x = 0; x < clusters.size(); ++x) {
@@ -520,9 +517,6 @@ void Fusion::makeClusters() {
     joinProducers(i);
   }
 }
-
-// --- writing groups
-// -------------------------------------------------------------------------------------------------
 
 /// The clusters by their places, each behind what it needs and is not there yet.
 FailureOr<SmallVector<unsigned>> Fusion::orderOfGroups() {

@@ -1,8 +1,7 @@
 // --moe-elaborate: interprets a model's body over records and writes one flow graph an entry.
 //   1. The model's parameters get their values: defaults, or -D.
 //   2. Entry `train`: the body with dropout and noise; objective and auxiliary losses, each times its weight;
-//   their sum
-//      `loss`; its gradient in every trained parameter, and the optimiser's update.
+//      their sum `loss`; its gradient in every trained parameter, and the optimiser's update.
 //   3. Entry `main`: the body without noise and auxiliary losses.
 //   4. What nothing uses is removed, so that a loss of weight zero leaves nothing behind.
 // The objective `erm` is the mean cross entropy of the result `logits` over the rows whose label is known.

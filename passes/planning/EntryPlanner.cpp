@@ -1,18 +1,14 @@
 // The rules by which an entry's values get buffers:
 //   1. An input, parameter or state is a buffer of its own; reshapes and identities are the same memory.
 //   2. A group's result that is an output is written to the output's buffer. What cannot be (a boundary
-//   value, a second
-//      name for one value) is copied by a group made for it.
+//      value, a second name for one value) is copied by a group made for it.
 //   3. A result that is assigned to a state is written over it, where every read of the old value precedes
-//   the write:
-//      no later group reads the state, and the writing group does so only where its kernel works in place.
-//      Otherwise it gets a temporary that is copied when all reads are over.
+//      the write: no later group reads the state, and the writing group does so only where its kernel works
+//      in place. Otherwise it gets a temporary that is copied when all reads are over.
 //   4. Other results are temporaries. One takes over the buffer of an operand that dies there, of the same
-//   size, type
-//      and layout, where the kernel works in place.
+//      size, type and layout, where the kernel works in place.
 //   5. In an inference entry, launches that read parameters and prepared buffers alone, and are given no
-//   number that
-//      changes, are `prepare`.
+//      number that changes, are `prepare`.
 // Lifetimes follow: from the first launch that touches a buffer to the last.
 #include "passes/planning/EntryPlanner.h"
 #include "passes/planning/Layouts.h"

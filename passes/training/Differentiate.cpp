@@ -4,8 +4,7 @@
 //   1. mark what depends on the values differentiated by, through ops that let a derivative flow;
 //   2. mark what the loss depends on;
 //   3. walk the ops in both sets backwards, asking each for its rule, and add up what arrives at a value in
-//   the order
-//      of arrival, which is fixed.
+//      the order of arrival, which is fixed.
 // New ops stand at the grad's place and carry the source line of the op whose rule emitted them.
 //
 //     %y = flow.exp %x : tensor<f32>

@@ -1,16 +1,15 @@
 // Chooses which values of the forward part are kept for the backward part, and computes the others again.
 // Forward is what the entry's outputs need; the rest is backward.
 //   1. Every forward value is a node; keeping it costs its bytes at a reference batch. What can be computed
-//   again at the price of reading its operands and writing it (elementwise ops, views, generators, and
-//   contractions and convolutions of few products an element, such as a first layer's, all stages that would
-//   compute it together) follows from its operands; other convolutions and contractions, reductions and
-//   gathered rows never are computed again. A minimum cut between those and what the backward part reads is
-//   the cheapest set of kept values (as in Chen et al., "Training Deep Nets with Sublinear Memory Cost",
-//   2016, the cheap ops are recomputed, here with the boundary chosen exactly).
+//      again at the price of reading its operands and writing it (elementwise ops, views, generators, and
+//      contractions and convolutions of few products an element, such as a first layer's, all stages that
+//      would compute it together) follows from its operands; other convolutions and contractions, reductions
+//      and gathered rows never are computed again. A minimum cut between those and what the backward part
+//      reads is the cheapest set of kept values (as in Chen et al., "Training Deep Nets with Sublinear Memory
+//      Cost", 2016, the cheap ops are recomputed, here with the boundary chosen exactly).
 //   2. Backward ops in program order read clones of what is not kept. Clones read kept values through
-//   barriers, so that
-//      common subexpressions do not merge them with their originals. They are shared only between two
-//      contractions or convolutions: a clone that lived longer would be a kept value again.
+//      barriers, so that common subexpressions do not merge them with their originals. They are shared only
+//      between two contractions or convolutions: a clone that lived longer would be a kept value again.
 // Values below a mebibyte at the reference batch are kept as they are, and so cost nothing. `flow.saved` on
 // the entry tells what is kept, and why.
 //

@@ -1,12 +1,10 @@
 // Saves passes over large tensors by deriving sums from sums. Two rewrites:
 //   1. A sum over more axes of a value that is also summed over fewer starts from the smaller sum: a bias
-//   gradient over
-//      [B, H, W] from the per-image sums over [H, W].
+//      gradient over [B, H, W] from the per-image sums over [H, W].
 //   2. A sum of a linear combination is the combination of sums, where every term's sum costs no pass of its
-//   own: it is
-//      there already, or the term is read anyway for a sum along the same axes. The mean's part of a norm's
-//      gradient, sum(u * g + d * k), so comes from sum(u), the bias's, and sum(d), made beside the variance's
-//      sum(d * d).
+//      own: it is there already, or the term is read anyway for a sum along the same axes. The mean's part of
+//      a norm's gradient, sum(u * g + d * k), so comes from sum(u), the bias's, and sum(d), made beside the
+//      variance's sum(d * d).
 // Both only reassociate a sum. A centred value d = x - m is a term, never sum(x) - n m: that difference would
 // lose the digits that centring first keeps.
 #include "passes/training/ShareReductions.h"
