@@ -211,6 +211,7 @@ void check(const Case &c, const cpu::CpuTarget &target) {
     runner.run(seed);
     ASSERT_EQ(0, std::memcmp(once.data(), y, once.size())) << "another cut of the units gave other bytes";
   }
+  ASSERT_TRUE(runner.intact()) << "something beside the buffers was written";
 }
 
 void checkAll(const Case &c) {

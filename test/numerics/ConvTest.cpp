@@ -170,6 +170,7 @@ void check(const Conv &c, Direction direction, bool epilogue, bool winograd, con
   runner.run(1);
   ASSERT_EQ(0, std::memcmp(once.data(), out.data, once.size()))
       << "another cut of the units gave other bytes";
+  ASSERT_TRUE(runner.intact()) << "something beside the buffers was written";
 }
 
 void checkAll(const Conv &c, bool epilogue = false, bool winograd = false) {

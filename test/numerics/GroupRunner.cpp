@@ -8,23 +8,60 @@
 #include "passes/cpu/MicroEpilogue.h"
 #include "passes/cpu/ObjectCode.h"
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <dlfcn.h>
 #include <random>
 #include <sys/mman.h>
+#include <thread>
 #include <unistd.h>
 
 namespace moe::test {
 
-Memory::Memory(size_t wanted, int poison) : bytes(wanted) {
-  const size_t huge = size_t(2) << 20;
-  size_t size = wanted < huge ? (wanted + 4095) / 4096 * 4096 + 4096 : (wanted + huge - 1) / huge * huge;
-  data = std::aligned_alloc(wanted < huge ? 4096 : huge, size);
-  if (wanted >= huge)
-    madvise(data, size, MADV_HUGEPAGE);
-  std::memset(data, poison, size);
+static constexpr size_t kPage = 4096;
+
+Memory::Memory(size_t wanted, int poison, Kind kind) : bytes(wanted), kind(kind), poison(poison) {
+  if (kind == plain) {
+    const size_t huge = size_t(2) << 20;
+    size_t size =
+        wanted < huge ? (wanted + kPage - 1) / kPage * kPage + kPage : (wanted + huge - 1) / huge * huge;
+    data = std::aligned_alloc(wanted < huge ? kPage : huge, size);
+    if (wanted >= huge)
+      madvise(data, size, MADV_HUGEPAGE);
+    std::memset(data, poison, size);
+    return;
+  }
+  // A page before and one behind may not be touched; at least one of guard lies before the buffer.
+  const size_t own = (wanted + 63) / 64 * 64;
+  mappedBytes = (own + kPage - 1) / kPage * kPage + 3 * kPage;
+  void *pages = mmap(nullptr, mappedBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (pages == MAP_FAILED ||
+      mprotect(static_cast<char *>(pages) + kPage, mappedBytes - 2 * kPage, PROT_READ | PROT_WRITE)) {
+    perror("mmap");
+    std::abort();
+  }
+  mapped = static_cast<char *>(pages);
+  std::memset(mapped + kPage, poison, mappedBytes - 2 * kPage);
+  data = mapped + mappedBytes - kPage - own;
 }
-Memory::~Memory() { std::free(data); }
+
+Memory::~Memory() {
+  if (kind == plain)
+    std::free(data);
+  else
+    munmap(mapped, mappedBytes);
+}
+
+bool Memory::intact() const {
+  if (kind == plain)
+    return true;
+  auto isPoison = [&](char byte) {
+    return static_cast<unsigned char>(byte) == static_cast<unsigned char>(poison);
+  };
+  const char *begin = static_cast<const char *>(data);
+  return std::all_of(static_cast<const char *>(mapped + kPage), begin, isPoison) &&
+         std::all_of(begin + bytes, static_cast<const char *>(mapped + mappedBytes - kPage), isPoison);
+}
 
 std::vector<cpu::CpuTarget> levels() {
   std::string error;
@@ -53,16 +90,28 @@ static size_t bytesOf(mlir::Type type, const flow::Symbols &symbols) {
 }
 
 GroupRunner::GroupRunner(const std::string &text, const cpu::CpuTarget &target, int64_t domains, int64_t rows,
-                         const cpu::GroupLayouts &layouts, const std::map<std::string, double> &numbers)
-    : context(makeContext()) {
+                         const cpu::GroupLayouts &layouts, const std::map<std::string, double> &numbers,
+                         Memory::Kind memory)
+    : context(makeContext()), memory(memory) {
   auto source = mlir::parseSourceString<mlir::ModuleOp>(text, context.get());
   if (!source)
     return;
   flow::GroupOp group;
   source->walk([&](flow::GroupOp op) { group = op; });
-  if (!group)
-    return;
-  cpu::KernelModule module(context.get(), target);
+  if (group)
+    build(group, target, domains, rows, layouts, numbers);
+}
+
+GroupRunner::GroupRunner(flow::GroupOp group, const cpu::CpuTarget &target, int64_t domains, int64_t rows,
+                         const cpu::GroupLayouts &layouts, const std::map<std::string, double> &numbers,
+                         Memory::Kind memory)
+    : memory(memory) {
+  build(group, target, domains, rows, layouts, numbers);
+}
+
+void GroupRunner::build(flow::GroupOp group, const cpu::CpuTarget &target, int64_t domains, int64_t rows,
+                        const cpu::GroupLayouts &layouts, const std::map<std::string, double> &numbers) {
+  cpu::KernelModule module(group.getContext(), target);
   auto code = cpu::emitGroup(group, layouts, module);
   if (mlir::failed(code))
     return;
@@ -84,15 +133,15 @@ GroupRunner::GroupRunner(const std::string &text, const cpu::CpuTarget &target, 
     std::memcpy(&word, &number, 4);
     return word;
   };
+  auto take = [&](size_t bytes) { return std::make_unique<Memory>(bytes, 0xff, memory); };
   for (mlir::Value value : group.getInputs())
-    operands.push_back(std::make_unique<Memory>(bytesOf(value.getType(), symbols)));
+    operands.push_back(take(bytesOf(value.getType(), symbols)));
   for (mlir::Value value : group.getOutputs())
-    results.push_back(std::make_unique<Memory>(bytesOf(value.getType(), symbols)));
+    results.push_back(take(bytesOf(value.getType(), symbols)));
   auto value = [&](plan::ExprAttr expr) { return *plan::evaluate(expr, domains, rows, 1); };
   for (const cpu::Temporary &temporary : code->temporaries) {
     names.push_back(temporary.name);
-    temporaries.push_back(
-        std::make_unique<Memory>(size_t(value(temporary.extent)) * widthOf(temporary.element)));
+    temporaries.push_back(take(size_t(value(temporary.extent)) * widthOf(temporary.element)));
   }
   for (const cpu::LaunchSpec &launch : code->launches) {
     BoundLaunch one;
@@ -110,6 +159,8 @@ GroupRunner::GroupRunner(const std::string &text, const cpu::CpuTarget &target, 
                                                         : temporaries;
       one.buffers.push_back(from[ref.index]->data);
     }
+    for (auto [access, element] : kernel->params)
+      one.writes.push_back(access != plan::Access::read);
     for (plan::ArgAttr arg : launch.scalars) {
       if (!arg.getValue()) {
         one.scalars.push_back(
@@ -136,13 +187,18 @@ GroupRunner::~GroupRunner() {
 }
 
 void GroupRunner::place(unsigned result, unsigned operand) {
+  placeApart();
   if (apart.empty())
     apart = bound;
-  bound = apart;
   for (BoundLaunch &launch : bound)
     for (void *&buffer : launch.buffers)
       if (buffer == results[result]->data)
         buffer = operands[operand]->data;
+}
+
+void GroupRunner::placeApart() {
+  if (!apart.empty())
+    bound = apart;
 }
 
 uint64_t GroupRunner::scratchBytes() const {
@@ -152,24 +208,48 @@ uint64_t GroupRunner::scratchBytes() const {
   return most;
 }
 
-void GroupRunner::run(unsigned seed) {
+void GroupRunner::run(unsigned seed, unsigned threads, int poison) {
   std::mt19937 random(seed);
-  Memory scratch(scratchBytes());
+  std::vector<std::unique_ptr<Memory>> scratch;
+  for (unsigned i = 0; i < threads; ++i)
+    scratch.push_back(std::make_unique<Memory>(scratchBytes(), 0xff, memory));
   for (const BoundLaunch &launch : bound) {
     std::vector<std::pair<int64_t, int64_t>> ranges;
+    const int64_t most = std::max<int64_t>(3, launch.units / 16);
     for (int64_t at = 0; at < launch.units;) {
       // Mostly short ranges, and some that hold several blocks.
-      int64_t count = seed ? 1 + int64_t(random() % (random() % 4 ? 3 : 60)) : launch.units;
+      int64_t longest = random() % 4 ? most : 60,
+              count = seed ? 1 + int64_t(random() % longest) : launch.units;
       ranges.push_back({at, std::min(at + count, launch.units)});
       at += count;
     }
     if (seed)
       std::shuffle(ranges.begin(), ranges.end(), random);
-    for (auto [begin, end] : ranges) {
-      std::memset(scratch.data, 0xff, scratch.bytes);
-      launch.run(begin, end, scratch.data);
-    }
+    std::atomic<size_t> next = 0;
+    auto work = [&](Memory &own) {
+      // At the end of the memory, so that its guard begins where the kernel's scratch ends.
+      char *from = static_cast<char *>(own.data) + (own.bytes - launch.scratch);
+      for (size_t i; (i = next++) < ranges.size();) {
+        std::memset(from, poison, launch.scratch);
+        launch.run(ranges[i].first, ranges[i].second, from);
+      }
+    };
+    std::vector<std::thread> others;
+    for (unsigned i = 1; i < threads && i < ranges.size(); ++i)
+      others.emplace_back(work, std::ref(*scratch[i]));
+    work(*scratch[0]);
+    for (std::thread &thread : others)
+      thread.join();
   }
+  for (const auto &one : scratch)
+    scratchIntact &= one->intact();
+}
+
+bool GroupRunner::intact() const {
+  auto all = [](const auto &list) {
+    return std::all_of(list.begin(), list.end(), [](const auto &one) { return one->intact(); });
+  };
+  return scratchIntact && all(operands) && all(results) && all(temporaries);
 }
 
 } // namespace moe::test

@@ -2,6 +2,7 @@
 // object code, and then its launches one after another over buffers of known size. For tests of emitters and
 // for their benchmark.
 #pragma once
+#include "dialects/flow/Flow.h"
 #include "mlir/IR/MLIRContext.h"
 #include "passes/cpu/KernelEmitter.h"
 #include <functional>
@@ -19,6 +20,7 @@ struct BoundLaunch {
   std::string kind;
   KernelFunction function = nullptr;
   std::vector<void *> buffers;
+  std::vector<bool> writes; ///< one a buffer
   std::vector<int64_t> scalars;
   int64_t units = 0;
   uint32_t grain = 1;
@@ -31,15 +33,25 @@ struct BoundLaunch {
 /// What every kernel is tested for: the host's level and the one below.
 std::vector<cpu::CpuTarget> levels();
 
-/// Memory of whole pages, so that large operands lie as they do in a program.
+/// Memory for a buffer. `guarded`: it ends, but for what 64-byte alignment leaves, at a page that nobody may
+/// touch; what is between the buffer and such pages before and behind it holds `poison` and is known to be
+/// untouched while intact(). `plain`: whole pages, so that large operands lie as they do in a program.
 class Memory {
 public:
-  explicit Memory(size_t bytes, int poison = 0xff);
+  enum Kind { guarded, plain };
+  explicit Memory(size_t bytes, int poison = 0xff, Kind kind = plain);
   ~Memory();
   Memory(const Memory &) = delete;
   float *floats() { return static_cast<float *>(data); }
+  bool intact() const;
   void *data = nullptr;
   size_t bytes = 0;
+
+private:
+  Kind kind;
+  int poison;
+  char *mapped = nullptr;
+  size_t mappedBytes = 0;
 };
 
 class GroupRunner {
@@ -47,7 +59,12 @@ public:
   /// `body` is the text of an entry with exactly one flow.group. Reports to stderr and leaves ok() false on
   /// failure. `numbers` are the launches' scalars by key, and "seed" and "step".
   GroupRunner(const std::string &entryText, const cpu::CpuTarget &target, int64_t domains, int64_t rows,
-              const cpu::GroupLayouts &layouts = {}, const std::map<std::string, double> &numbers = {});
+              const cpu::GroupLayouts &layouts = {}, const std::map<std::string, double> &numbers = {},
+              Memory::Kind memory = Memory::guarded);
+  /// The same for a group that is there already; its context is used.
+  GroupRunner(flow::GroupOp group, const cpu::CpuTarget &target, int64_t domains, int64_t rows,
+              const cpu::GroupLayouts &layouts = {}, const std::map<std::string, double> &numbers = {},
+              Memory::Kind memory = Memory::guarded);
   ~GroupRunner();
   bool ok() const { return !bound.empty(); }
   /// Operands and results in the group's order, elements of 4 bytes (masks: 1).
@@ -61,13 +78,21 @@ public:
   const std::vector<std::pair<unsigned, unsigned>> &inPlace() const { return shared; }
   /// Binds a result to an operand's memory from now on, and every other one to its own again.
   void place(unsigned result, unsigned operand);
+  void placeApart();
   uint64_t scratchBytes() const;
-  /// Every launch, its units cut at random into ranges run out of order; scratch is filled with NaNs before
-  /// each.
-  void run(unsigned seed = 0);
+  /// Every launch. With a seed its units are cut at random into ranges, which `threads` threads run out of
+  /// order; scratch is filled with `poison` before each.
+  void run(unsigned seed = 0, unsigned threads = 1, int poison = 0xff);
+  /// Whether nothing was written beside the buffers, as far as their guards tell, nor beside any thread's
+  /// scratch.
+  bool intact() const;
 
 private:
+  void build(flow::GroupOp group, const cpu::CpuTarget &target, int64_t domains, int64_t rows,
+             const cpu::GroupLayouts &layouts, const std::map<std::string, double> &numbers);
   std::unique_ptr<mlir::MLIRContext> context;
+  Memory::Kind memory;
+  bool scratchIntact = true;
   std::vector<std::unique_ptr<Memory>> operands, results, temporaries;
   std::vector<std::string> names;        // of temporaries
   std::vector<BoundLaunch> bound, apart; // apart: as they are before a result is placed

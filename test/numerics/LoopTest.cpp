@@ -9,9 +9,7 @@
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/Verifier.h"
 #include "mlir/Parser/Parser.h"
-#include "passes/cpu/LoopAnalysis.h"
-#include "test/numerics/GroupRunner.h"
-#include "llvm/ADT/SetVector.h"
+#include "test/numerics/GroupEntry.h"
 #include "llvm/Support/raw_ostream.h"
 #include <array>
 #include <cmath>
@@ -22,49 +20,6 @@ using namespace moe;
 using namespace moe::test;
 
 namespace {
-bool isBoundary(mlir::Operation &op) {
-  return llvm::isa<flow::InputOp, flow::ParameterOp, flow::StateOp, flow::OutputOp>(op);
-}
-
-/// All ops of the entry in one loop group.
-void groupAll(flow::EntryOp entry) {
-  mlir::Block &block = entry.getBody().front();
-  std::vector<mlir::Operation *> ops;
-  llvm::SetVector<mlir::Value> inputs, outputs;
-  for (mlir::Operation &op : block)
-    if (!isBoundary(op))
-      ops.push_back(&op);
-  for (mlir::Operation *op : ops)
-    for (mlir::Value operand : op->getOperands())
-      if (isBoundary(*operand.getDefiningOp()))
-        inputs.insert(operand);
-  std::vector<mlir::Type> types;
-  for (flow::OutputOp output : entry.getBody().getOps<flow::OutputOp>())
-    outputs.insert(output.getX());
-  for (mlir::Value value : outputs)
-    types.push_back(value.getType());
-  mlir::OpBuilder builder(entry.getContext());
-  builder.setInsertionPointAfter(ops.back());
-  auto group = flow::GroupOp::create(builder, entry.getLoc(), types, "loop", inputs.getArrayRef());
-  mlir::Block &body = group.getBody().emplaceBlock();
-  for (mlir::Operation *op : ops)
-    op->moveBefore(&body, body.end());
-  builder.setInsertionPointToEnd(&body);
-  flow::YieldOp::create(builder, entry.getLoc(), outputs.getArrayRef());
-  for (mlir::Value input : inputs.takeVector()) {
-    mlir::Value argument = body.addArgument(input.getType(), input.getLoc());
-    input.replaceUsesWithIf(argument,
-                            [&](mlir::OpOperand &use) { return use.getOwner()->getBlock() == &body; });
-  }
-  llvm::SmallVector<mlir::Value> left = outputs.takeVector();
-  for (auto [output, result] : llvm::zip(left, group.getResults()))
-    output.replaceUsesWithIf(result,
-                             [&](mlir::OpOperand &use) { return use.getOwner()->getBlock() == &block; });
-  llvm::SmallVector<flow::OutputOp> last(entry.getBody().getOps<flow::OutputOp>());
-  for (flow::OutputOp output : last)
-    output->moveBefore(&block, block.end());
-}
-
 struct Options {
   int64_t domains = 1, rows = 1;
   bool nhwc = false; // rank-4 operands and results of the group
@@ -74,68 +29,6 @@ struct Options {
   bool mayRefuse = false; // a set of ops that need not be one kernel
   std::optional<std::vector<std::pair<unsigned, unsigned>>> inPlace = {}; // if given, what must be allowed
 };
-
-std::vector<int64_t> permuted(const std::vector<int64_t> &shape, bool nhwc) {
-  if (!nhwc || shape.size() != 4)
-    return {};
-  return {0, 2, 3, 1};
-}
-
-/// Where element i, counted in physical order, is in row-major order.
-std::vector<int64_t> physicalOrder(const std::vector<int64_t> &shape, bool nhwc) {
-  int64_t n = 1;
-  for (int64_t extent : shape)
-    n *= extent;
-  std::vector<int64_t> order(n);
-  for (int64_t i = 0; i < n; ++i)
-    order[i] = i;
-  if (permuted(shape, nhwc).empty())
-    return order;
-  int64_t at = 0;
-  for (int64_t b = 0; b < shape[0]; ++b)
-    for (int64_t h = 0; h < shape[2]; ++h)
-      for (int64_t w = 0; w < shape[3]; ++w)
-        for (int64_t c = 0; c < shape[1]; ++c)
-          order[at++] = ((b * shape[1] + c) * shape[2] + h) * shape[3] + w;
-  return order;
-}
-
-void fill(Memory &memory, mlir::Type element, const flow::Array &values, const std::vector<int64_t> &order) {
-  for (size_t i = 0; i < order.size(); ++i) {
-    double value = values.data[order[i]];
-    if (element.isF32())
-      static_cast<float *>(memory.data)[i] = float(value);
-    else if (element.isInteger(1))
-      static_cast<uint8_t *>(memory.data)[i] = value != 0;
-    else
-      static_cast<int32_t *>(memory.data)[i] = int32_t(value);
-  }
-}
-
-double read(Memory &memory, mlir::Type element, size_t i) {
-  if (element.isF32())
-    return static_cast<float *>(memory.data)[i];
-  if (element.isInteger(1))
-    return static_cast<uint8_t *>(memory.data)[i];
-  return static_cast<int32_t *>(memory.data)[i];
-}
-
-bool isOneKernel(flow::GroupOp group, const cpu::GroupLayouts &layouts) {
-  cpu::LoopSource source;
-  mlir::Block &body = group.getBody().front();
-  for (mlir::Operation &op : body.without_terminator())
-    source.ops.push_back(&op);
-  source.outputs.assign(body.getTerminator()->operand_begin(), body.getTerminator()->operand_end());
-  auto layoutOf = [&](mlir::Value value) {
-    if (auto argument = llvm::dyn_cast<mlir::BlockArgument>(value))
-      return layouts.operand(argument.getArgNumber());
-    return layouts.result(llvm::find(source.outputs, value) - source.outputs.begin());
-  };
-  source.layout = layoutOf;
-  return llvm::all_of(levels(), [&](const cpu::CpuTarget &target) {
-    return cpu::LoopAnalysis::run(source, target).has_value();
-  });
-}
 
 unsigned refused = 0;
 
@@ -170,8 +63,8 @@ void check(const std::string &body, Options options = {}) {
   };
   cpu::GroupLayouts layouts;
   auto layoutOf = [&](mlir::Value value) {
-    auto order = permuted(shape(value.getType()), options.nhwc);
-    return cpu::Layout(order.begin(), order.end());
+    bool image = options.nhwc && llvm::cast<mlir::RankedTensorType>(value.getType()).getRank() == 4;
+    return image ? cpu::Layout{0, 2, 3, 1} : cpu::Layout();
   };
   for (mlir::Value value : group.getInputs())
     layouts.operands.push_back(layoutOf(value));
@@ -196,7 +89,7 @@ void check(const std::string &body, Options options = {}) {
       else
         array = &bindings.states.at(value.getDefiningOp<flow::ParameterOp>().getPath().str());
       fill(runner.operand(i), llvm::cast<mlir::RankedTensorType>(value.getType()).getElementType(), *array,
-           physicalOrder(shape(value.getType()), options.nhwc));
+           physicalOrder(shape(value.getType()), layouts.operand(i)));
     };
     for (unsigned i = 0; i < group.getInputs().size(); ++i)
       bind(i);
@@ -210,7 +103,7 @@ void check(const std::string &body, Options options = {}) {
       for (double v : want.data)
         if (std::isfinite(v))
           size = std::max(size, std::fabs(v));
-      std::vector<int64_t> order = physicalOrder(shape(output.getX().getType()), options.nhwc);
+      std::vector<int64_t> order = physicalOrder(shape(output.getX().getType()), layouts.result(i));
       for (size_t e = 0; e < order.size(); ++e) {
         double got = read(runner.result(i), element, e), wanted = want.data[order[e]];
         if (std::isnan(wanted) || std::isinf(wanted)) {
@@ -237,6 +130,7 @@ void check(const std::string &body, Options options = {}) {
         ASSERT_EQ(0, std::memcmp(once[i].data(), runner.result(i).data, once[i].size()))
             << "another cut of the units gave other bytes";
     }
+    ASSERT_TRUE(runner.intact()) << "something beside the buffers was written";
     for (auto [result, operand] : runner.inPlace()) {
       char *data = static_cast<char *>(runner.operand(operand).data);
       std::vector<char> before(data, data + runner.operand(operand).bytes);

@@ -205,7 +205,7 @@ void benchProducts(const Options &options, const cpu::CpuTarget &target, int thr
         snprintf(what, sizeof what, "matmul %ld,%ld,%ld %s", long(rows), long(k), long(n), d.name);
         if (std::string(what).find(options.filter) == std::string::npos)
           continue;
-        GroupRunner runner(group("contract", d.op, d.a, d.b, d.out), target, 1, rows);
+        GroupRunner runner(group("contract", d.op, d.a, d.b, d.out), target, 1, rows, {}, {}, Memory::plain);
         if (!runner.ok())
           continue;
         fill(runner.operand(0));
@@ -260,7 +260,7 @@ void benchConvolutions(const Options &options, const cpu::CpuTarget &target, int
                                direction == 0   ? y
                                : direction == 1 ? x
                                                 : w),
-                         target, 1, batch, layouts);
+                         target, 1, batch, layouts, {}, Memory::plain);
       if (!runner.ok())
         continue;
       fill(runner.operand(0));

@@ -1,0 +1,126 @@
+// shape-test [--seed N] [--cases N] [--from N] [--kind contract|conv|loop|program] [--print]: random shapes
+// of the groups that kernels are emitted for, compiled and run against the f64 evaluator; ShapeCheck.h says
+// what must hold. Kernels choose by shape what they do, in more ways than anybody would write tests for:
+// tiles, panels, chains, bands, parts, vectors and their rests. A failing case prints the arguments that run
+// it alone. A case runs at the host's level or the one below, by turns.
+#include "frontends/driver/Context.h"
+#include "test/fuzz/shapes/ShapeCheck.h"
+#include "test/numerics/GroupRunner.h"
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <ctime>
+#include <dlfcn.h>
+#include <memory>
+#include <ucontext.h>
+#include <unistd.h>
+
+using namespace moe;
+using namespace moe::test;
+
+namespace {
+
+struct Options {
+  uint64_t seed = 1, from = 0, cases = 1000;
+  std::string kind;
+  bool print = false;
+};
+
+[[noreturn]] void usage(const char *found) {
+  fprintf(stderr,
+          "error: expected [--seed N] [--cases N] [--from N] [--kind contract|conv|loop|program] [--print], "
+          "found '%s'\n",
+          found);
+  exit(2);
+}
+
+Options optionsOf(int argc, char **argv) {
+  Options options;
+  for (int i = 1; i < argc; ++i) {
+    auto is = [&](const char *name) { return !strcmp(argv[i], name) && i + 1 < argc; };
+    if (is("--seed"))
+      options.seed = strtoull(argv[++i], nullptr, 10);
+    else if (is("--cases"))
+      options.cases = strtoull(argv[++i], nullptr, 10);
+    else if (is("--from"))
+      options.from = strtoull(argv[++i], nullptr, 10);
+    else if (is("--kind"))
+      options.kind = argv[++i];
+    else if (!strcmp(argv[i], "--print"))
+      options.print = true;
+    else
+      usage(argv[i]);
+  }
+  if (!options.kind.empty() && options.kind != "contract" && options.kind != "conv" &&
+      options.kind != "loop" && options.kind != "program")
+    usage(options.kind.c_str());
+  return options;
+}
+
+/// What reproduces the case that runs, for when it stops the process.
+char current[512];
+
+void report(int signal, siginfo_t *info, void *context) {
+  void *at = reinterpret_cast<void *>(static_cast<ucontext_t *>(context)->uc_mcontext.gregs[REG_RIP]);
+  Dl_info place{};
+  dladdr(at, &place);
+  char text[256];
+  snprintf(text, sizeof text, ": signal %d in %s of %s at %p, memory at %p\n", signal,
+           place.dli_sname ? place.dli_sname : "?", place.dli_fname ? place.dli_fname : "?", at,
+           info->si_addr);
+  (void)!write(2, current, strlen(current));
+  (void)!write(2, text, strlen(text));
+  _exit(1);
+}
+
+void catchSignals() {
+  struct sigaction action{};
+  action.sa_sigaction = report;
+  action.sa_flags = SA_SIGINFO;
+  for (int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT})
+    sigaction(signal, &action, nullptr);
+}
+
+} // namespace
+
+int main(int argc, char **argv) {
+  const Options options = optionsOf(argc, argv);
+  const std::vector<cpu::CpuTarget> targets = levels();
+  std::unique_ptr<mlir::MLIRContext> context;
+  unsigned long counts[3] = {}, kinds[4] = {};
+  const char *names[] = {"contract", "conv", "loop", "program"};
+  for (uint64_t i = 0; i < options.cases; ++i) {
+    // What a context has seen stays in it.
+    if (i % 200 == 0)
+      context = makeContext();
+    catchSignals(); // the compiler sets handlers of its own
+    const uint64_t number = options.from + i;
+    const cpu::CpuTarget &target = targets[number % targets.size()];
+    const ShapeCase one = drawCase(options.seed, number, options.kind);
+    std::string repeat = "shape-test --seed " + std::to_string(options.seed) + " --from " +
+                         std::to_string(number) + " --cases 1" +
+                         (options.kind.empty() ? "" : " --kind " + options.kind);
+    snprintf(current, sizeof current, "%s (%s %s, %s, D=%lld N=%lld)", repeat.c_str(), one.kind.c_str(),
+             one.about.c_str(), target.level.c_str(), (long long)one.domains, (long long)one.rows);
+    if (options.print)
+      printf("%s\n%s", current, textOf(one).c_str());
+    std::string problem;
+    Verdict verdict = checkCase(one, target, uint32_t(number * 2654435761u), *context, problem);
+    ++counts[int(verdict)];
+    for (int k = 0; k < 4; ++k)
+      kinds[k] += one.kind == names[k];
+    if (verdict != Verdict::wrong)
+      continue;
+    fprintf(stderr, "%s: %s\n", current, problem.c_str());
+    if (counts[int(Verdict::wrong)] == 20)
+      break;
+  }
+  printf("%lu right, %lu refused, %lu wrong, of %lu contractions, %lu convolutions, %lu loops and %lu "
+         "programs in "
+         "%.0f s\n",
+         counts[int(Verdict::right)], counts[int(Verdict::refused)], counts[int(Verdict::wrong)], kinds[0],
+         kinds[1], kinds[2], kinds[3], double(clock()) / CLOCKS_PER_SEC);
+  // A run that refuses what it draws has not tested anything.
+  return counts[int(Verdict::wrong)] || counts[int(Verdict::refused)] > options.cases / 2 ? 1 : 0;
+}
