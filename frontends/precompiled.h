@@ -1,5 +1,4 @@
 // MLIR's headers take seconds to parse: the compiler's sources share them precompiled.
-#pragma once
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"

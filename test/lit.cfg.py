@@ -1,7 +1,7 @@
 """lit over the texts below test/: `build/bin` and LLVM's tools are on the path, `%root` is the repository.
 
 Run all of it by `ninja -C build check-lit` or ctest; one folder by
-`/usr/lib/llvm-22/bin/lit --param build=build -v test/language`.
+`/usr/lib/llvm-22/bin/lit --param build=build -v test/language`; `--param llvm=PREFIX` where LLVM lies elsewhere.
 """
 import os
 import lit.formats
@@ -13,12 +13,13 @@ config.excludes = ["inputs", "unit", "bench"]
 config.test_source_root = os.path.dirname(os.path.abspath(__file__))
 root = os.path.dirname(config.test_source_root)
 build = os.path.abspath(lit_config.params.get("build", os.path.join(root, "build")))
+llvm = lit_config.params.get("llvm", "/usr/lib/llvm-22")
 config.test_exec_root = os.path.join(build, "test", "lit")
 config.environment["PATH"] = os.pathsep.join(
-    [os.path.join(build, "bin"), "/usr/lib/llvm-22/bin", os.environ.get("PATH", "")])
+    [os.path.join(build, "bin"), os.path.join(llvm, "bin"), os.environ.get("PATH", "")])
 config.substitutions.append(("%root", root))
 config.substitutions.append(("%build", build))
-config.substitutions.append(("%llvm_include", "/usr/lib/llvm-22/include"))
+config.substitutions.append(("%llvm_include", os.path.join(llvm, "include")))
 # The witnesses' environment, made by .ci/install.sh test.
 cache = os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache"))
 config.substitutions.append(("%python", os.path.join(cache, "moe", "venv", "bin", "python")))

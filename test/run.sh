@@ -5,7 +5,6 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 .ci/install.sh test
 [[ ${1:-} == -- ]] && shift
-export PATH="$PATH:/usr/lib/llvm-22/bin"
 echo "configuring and building in build/"
 cmake --preset release >/dev/null
 cmake --build build
