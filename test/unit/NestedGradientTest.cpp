@@ -25,7 +25,8 @@ TEST(NestedGradient, penaltyThroughTwoLinearsMatchesCentralDifferences) {
   SmallVector<Value> weights{w1, b1, w2};
   b = one.atEnd();
   auto grad = flow::GradOp::create(b, loc, TypeRange(ValueRange(weights)), penalty, weights);
-  for (auto [name, value] : llvm::zip(ArrayRef<StringRef>{"d.w1", "d.b1", "d.w2"}, grad.getResults()))
+  const StringRef names[] = {"d.w1", "d.b1", "d.w2"};
+  for (auto [name, value] : llvm::zip(names, grad.getResults()))
     one.addOutput(name, value);
   ASSERT_TRUE(one.differentiate());
   auto found = one.evaluate();
