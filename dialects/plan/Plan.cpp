@@ -166,6 +166,10 @@ LogicalResult BufferOp::verify() {
 }
 
 LogicalResult LaunchOp::verify() {
+  if (auto units = constantValue(getUnits()); units && (*units < 0 || *units > INT32_MAX))
+    return emitOpError("expected 0 to ") << INT32_MAX << " units of work, found " << *units;
+  if (getGrain() == 0)
+    return emitOpError("expected a grain of at least 1, found 0");
   if (getBuffers().size() != getExtents().size())
     return emitOpError("expected an extent a buffer, found ")
            << getExtents().size() << " for " << getBuffers().size();
@@ -209,18 +213,36 @@ LogicalResult LaunchOp::verify() {
   return success();
 }
 
-// A temporary's lifetime covers every launch that touches it, and prepare's launches come before the step's.
+// A temporary's lifetime covers every launch that touches it, prepare's launches come before the step's, and
+// what prepare made no step changes.
 LogicalResult PlanOp::verify() {
   int64_t index = 0;
   bool step = false;
+  llvm::SmallPtrSet<Operation *, 8> prepared;
   for (LaunchOp launch : getBody().getOps<LaunchOp>()) {
     if (launch.getPrepare() && step)
       return launch.emitOpError("expected prepare launches before those of the step");
     step |= !launch.getPrepare();
-    for (Value buffer : launch.getBuffers()) {
+    // Without a kernel, or with another number of buffers, the launch's own verifier complains.
+    auto target = (*this)->getParentOfType<TargetOp>();
+    auto kernel =
+        target ? llvm::dyn_cast_or_null<KernelOp>(SymbolTable::lookupSymbolIn(target, launch.getKernelAttr()))
+               : nullptr;
+    ArrayRef<Attribute> params = kernel ? kernel.getParams().getValue() : ArrayRef<Attribute>();
+    for (auto [i, buffer] : llvm::enumerate(launch.getBuffers())) {
       auto op = buffer.getDefiningOp<BufferOp>();
       if (!op || !op.getLive())
         continue;
+      if (!step)
+        prepared.insert(op);
+      else if (prepared.contains(op) && i < params.size() &&
+               llvm::cast<ParamAttr>(params[i]).getAccess() != Access::read) {
+        auto error = launch.emitOpError("expected a step to read what prepare made for all steps, found it "
+                                        "written as buffer ")
+                     << i;
+        error.attachNote(op.getLoc()) << "prepare made this one";
+        return error;
+      }
       ArrayRef<int64_t> live = *op.getLive();
       if (index < live[0] || index > live[1]) {
         auto error = launch.emitOpError("expected launch ")

@@ -53,7 +53,7 @@ bool ThreadPool::claim(int thread, uint64_t ticket) {
       continue;
     }
     int64_t begin = mine * grain;
-    body(context, thread, begin, std::min(begin + grain, units));
+    body(context, thread, begin, begin + std::min(grain, units - begin));
     finished_.fetch_add(1, std::memory_order_release);
     ticket = ticket_.load(std::memory_order_acquire);
     if (ticket >> 32 != round)
@@ -81,10 +81,10 @@ void ThreadPool::work(int thread) {
 void ThreadPool::run(int64_t units, int64_t grain, Body body, void *context) {
   if (units <= 0)
     return;
-  const int64_t share = (units + threads() - 1) / threads();
+  const int64_t share = (units - 1) / threads() + 1;
   // The grain number has 32 bits: a range of more grains takes larger ones.
   grain = std::max(std::clamp(grain, int64_t(1), share), units / int64_t(kClosed - 1) + 1);
-  int64_t grains = (units + grain - 1) / grain;
+  int64_t grains = (units - 1) / grain + 1;
   if (workers_.empty() || grains == 1) {
     body(context, 0, 0, units);
     return;

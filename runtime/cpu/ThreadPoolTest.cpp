@@ -7,6 +7,7 @@
 #include <chrono>
 #include <climits>
 #include <gtest/gtest.h>
+#include <mutex>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -43,6 +44,35 @@ TEST(ThreadPool, EveryUnitOnce) {
           EXPECT_LE(counts.largest, std::min(grain, (units + threads - 1) / threads));
       }
   }
+}
+
+// Ranges whose ends are sums, up to the largest number of units that there is.
+TEST(ThreadPool, UnitsUpToTheEndOfTheirType) {
+  for (int threads : {1, 2, 3})
+    for (int64_t units : {INT64_MAX, INT64_MAX - 1, INT64_MAX / 2 + 1})
+      for (int64_t grain : {INT64_MAX, INT64_MAX / 5}) {
+        ThreadPool pool(threads);
+        struct Ranges {
+          std::mutex mutex;
+          std::vector<std::pair<int64_t, int64_t>> all;
+        } ranges;
+        pool.run(
+            units, grain,
+            [](void *raw, int, int64_t begin, int64_t end) {
+              auto &ranges = *static_cast<Ranges *>(raw);
+              std::lock_guard lock(ranges.mutex);
+              ranges.all.push_back({begin, end});
+            },
+            &ranges);
+        std::sort(ranges.all.begin(), ranges.all.end());
+        int64_t at = 0;
+        for (auto [begin, end] : ranges.all) {
+          EXPECT_EQ(begin, at);
+          EXPECT_GT(end, begin);
+          at = end;
+        }
+        EXPECT_EQ(at, units) << threads << " threads, grain " << grain;
+      }
 }
 
 TEST(ThreadPool, ManySmallLaunches) {

@@ -488,7 +488,7 @@ Status Verifier::access(const fb::Plan &plan, const fb::Buffer &buffer, fb::Acce
 
 // V25: a temporary or output is written before it is read. V26: a temporary's lifetime is from its first
 // launch to its last, or to the plan's end where prepare made it and a step reads it. V27: every output is
-// written.
+// written. V29: what prepare made for the steps no step changes, since the next one reads it again.
 Status Verifier::lifetimes(const fb::Target &target, const fb::Plan &plan) {
   struct Use {
     int64_t first = -1, last = -1;
@@ -511,6 +511,11 @@ Status Verifier::lifetimes(const fb::Target &target, const fb::Plan &plan) {
         return broken("V25", launchName(p(), plan, launch, uint32_t(number)), ": expected buffer ", at,
                       " to be written before it is read");
       uses[at].last = number;
+      bool prepared = uses[at].first < prepares && number >= prepares;
+      if (kind == fb::BufferKind::temporary && prepared && access != fb::Access::read)
+        return broken("V29", launchName(p(), plan, launch, uint32_t(number)),
+                      ": expected a step to read buffer ", at,
+                      ", which prepare made for all steps, found one that writes it");
     }
   }
   std::vector<bool> written(count(p().entries()->Get(plan.entry())->outputs()));

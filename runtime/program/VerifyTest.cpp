@@ -393,6 +393,17 @@ TEST(Verify, Lifetimes) {
   expectTable("V26", "from launch -1", [&](TestProgram &p) {
     plan(p, kTrain).buffers.push_back(std::make_unique<moe::fb::BufferT>(*plan(p, kTrain).buffers[kTY]));
   });
+  expectTable("V29", "launch 4 (pack): expected a step to read buffer 2, which prepare made for all steps",
+              [&](TestProgram &p) { // packed once more, behind its last use
+                moe::fb::PlanT &main = plan(p, kMain);
+                main.step.push_back(std::make_unique<moe::fb::LaunchT>(*main.prepare[0]));
+                main.step.back()->buffers[0] = kMY;
+                main.step.back()->extents[0] = kOne;
+                main.buffers[kMPacked]->last = main.buffers[kMY]->last = 4;
+              });
+  expectTable("V29", "launch 1 (linear): expected a step to read buffer 2", [&](TestProgram &p) {
+    p.table.targets[0]->kernels[kDot]->params[1]->access = moe::fb::Access::update;
+  });
   expectTable("V27", "'mark' to be written", [&](TestProgram &p) {
     plan(p, kMain).step.pop_back();
     plan(p, kMain).buffers[kMPacked]->last = 2;
@@ -485,6 +496,21 @@ TEST(Bind, Rules) {
                kTrain, {1, 2}),
       "B04", "at most the 2 elements");
   expectRule(layOutAt(testProgram(), kTrain, {int64_t(1) << 22, int64_t(1) << 22}), "B05", "fit in memory");
+  Op many[] = {Op(ExprCode::constant, int64_t(INT32_MAX) + 1)};
+  auto units = [&](int64_t count) {
+    many[0] = Op(ExprCode::constant, count);
+    return layOutAt(with([&](TestProgram &p) { // of one launch alone
+                      p.table.targets[0]->plans[kTrain]->step[0]->units = uint32_t(p.table.exprs.size());
+                      p.table.exprs.push_back(std::make_unique<moe::fb::ExprT>());
+                      p.table.exprs.back()->ops = {many, many + 1};
+                    }),
+                    kTrain, {1, 1});
+  };
+  EXPECT_TRUE(units(INT32_MAX).ok()) << units(INT32_MAX).message();
+  for (int64_t count : {int64_t(INT32_MAX) + 1, INT64_MAX})
+    expectRule(units(count), "B08",
+               concat("launch 0 (linear of fc): expected at most 2147483647 units of work, found ", count,
+                      " at 1 x 1 images"));
   // An image has three elements: this batch is the largest, and the next one is too large.
   EXPECT_TRUE(layOutAt(testProgram(), kTrain, {1, INT32_MAX / 3}).ok());
   expectRule(

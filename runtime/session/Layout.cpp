@@ -10,6 +10,7 @@ namespace {
 
 constexpr uint64_t kMaxBytes = uint64_t(1) << 46; // half of what x86-64 gives a process
 constexpr int64_t kMaxElements = INT32_MAX;       // what a kernel's 32-bit lane can index
+constexpr int64_t kMaxUnits = INT32_MAX;          // a unit writes an element at least
 
 class Binder {
 public:
@@ -215,6 +216,9 @@ Status Binder::launch(const fb::Launch &launch, uint32_t number) {
       concat("launch ", number, " (", launch.op() ? launch.op()->string_view() : "unnamed",
              launch.path() && launch.path()->size() ? concat(" of ", launch.path()->string_view()) : "", ")");
   MOERT_ASSIGN(layout.units, count(launch.units(), where));
+  if (layout.units > kMaxUnits)
+    return broken("B08", "entry '", entry_.name()->string_view(), "', ", where, ": expected at most ",
+                  kMaxUnits, " units of work, found ", layout.units, at());
   for (unsigned i = 0; i < launch.buffers()->size(); ++i) {
     MOERT_ASSIGN(int64_t extent, count(launch.extents()->Get(i), where));
     uint32_t buffer = launch.buffers()->Get(i);

@@ -3,7 +3,7 @@
 // overflow nor turn negative (Program.cpp); B02 the batch is at least 1 x 1; B03 a state's, port's buffer has
 // the elements of what it stands for; B04 a launch touches at most what a buffer holds; B05 all memory fits
 // the address space; B06 a kernel's 32-bit lanes can index every buffer and whatever else it counts; B07 no
-// size is 0; B09 the CPU has what the code uses (KernelCode.cpp).
+// size is 0; B08 units of work are as few as elements; B09 the CPU has what the code uses (KernelCode.cpp).
 #pragma once
 
 #include "runtime/program/Program.h"

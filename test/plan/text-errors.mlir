@@ -122,3 +122,38 @@ plan.program "p" config {} {
     }
   }
 }
+// -----
+plan.program "p" config {} {
+  target "cpu" level "x" features [] {
+    kernel @k "loop" (write f32)
+    plan "main" {
+      %0 = buffer temporary f32[D] live [0, 0]
+      // expected-error @+1 {{expected 0 to 2147483647 units of work, found 2147483648}}
+      launch @k(%0[1]) [] units 2147483648 op "" path "" from "" flops 0 bytes 0
+    }
+  }
+}
+// -----
+plan.program "p" config {} {
+  target "cpu" level "x" features [] {
+    kernel @k "loop" (write f32)
+    plan "main" {
+      %0 = buffer temporary f32[D] live [0, 0]
+      // expected-error @+1 {{expected a grain of at least 1, found 0}}
+      launch @k(%0[1]) [] units 1 grain 0 op "" path "" from "" flops 0 bytes 0
+    }
+  }
+}
+// -----
+plan.program "p" config {} {
+  target "cpu" level "x" features [] {
+    kernel @k "loop" (write f32)
+    plan "main" {
+      // expected-note @+1 {{prepare made this one}}
+      %0 = buffer temporary f32[D] live [0, 1]
+      launch prepare @k(%0[1]) [] units 1 op "" path "" from "" flops 0 bytes 0
+      // expected-error @+1 {{expected a step to read what prepare made for all steps, found it written as buffer 0}}
+      launch @k(%0[1]) [] units 1 op "" path "" from "" flops 0 bytes 0
+    }
+  }
+}

@@ -34,8 +34,10 @@ plan.program "linear" optimizer "sgd" compiler "0.1.0" config {classes = "10"} {
       // CHECK-NEXT: %[[C:.*]] = buffer constant at 64 i32[3]
       %2 = buffer constant at 64 i32[3]
       // Left-associative, with parentheses only where the steps need them.
-      // CHECK-NEXT: %[[T:.*]] = buffer temporary u8[D * (N + 3) floordiv 2 - (D - -1) * threads] live {{\[}}0, 1]
-      %3 = buffer temporary u8[((D * ((N + 3))) floordiv 2) - ((D - -1) * threads)] live [0, 1]
+      // CHECK-NEXT: %[[T:.*]] = buffer temporary u8[D * (N + 3) floordiv 2 - (D - -1) * threads] live {{\[}}0, 0]
+      %3 = buffer temporary u8[((D * ((N + 3))) floordiv 2) - ((D - -1) * threads)] live [0, 0]
+      // CHECK-NEXT: buffer temporary u8[1] live {{\[}}1, 1]
+      %4 = buffer temporary u8[1] live [1, 1]
       // CHECK-NEXT: launch prepare @k(%[[IN]][D * N * 784], %[[W]][7840], %[[T]][N ceildiv (D floordiv 2)])
       // CHECK-SAME: [constant_i64 -7, constant_f32 9.99999974E-6, extent D * N, scalar_f32 "optimizer.lr", step_i64]
       // CHECK-SAME: units D grain 4 op "conv" path "stages.0" from "a.mlir" : 12 flops D * 2 bytes 0
@@ -43,7 +45,7 @@ plan.program "linear" optimizer "sgd" compiler "0.1.0" config {classes = "10"} {
           [constant_i64 -7, constant_f32 1.0e-5, extent D * N, scalar_f32 "optimizer.lr", step_i64]
           units D grain 4 op "conv" path "stages.0" from "a.mlir" : 12 flops D * 2 bytes 0
       // CHECK-NEXT: launch @k(
-      launch @k(%0[0], %1[0], %3[0])
+      launch @k(%0[0], %1[0], %4[0])
           [constant_i64 1, constant_f32 0xFF800000, extent 3, seed_i64, step_i64]
           units 1 op "" path "" from "" flops 0 bytes 0
     }
