@@ -28,8 +28,9 @@ Status Device::reserve(size_t arenaBytes, size_t scratchBytesAThread) {
     MOERT_TRY(arena_.allocate(arenaBytes));
   if (scratchBytesAThread > scratchStride_) {
     constexpr size_t page = 4096; // threads' scratch on pages of their own: no line is shared
-    scratchStride_ = (scratchBytesAThread + page - 1) / page * page;
-    MOERT_TRY(scratch_.allocate(scratchStride_ * size_t(threads())));
+    size_t stride = (scratchBytesAThread + page - 1) / page * page;
+    MOERT_TRY(scratch_.allocate(stride * size_t(threads())));
+    scratchStride_ = stride; // not before the memory is there: a failure leaves what sessions run on
   }
   return {};
 }

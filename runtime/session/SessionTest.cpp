@@ -4,6 +4,8 @@
 #include "runtime/cpu/Memory.h"
 #include "test/support/TestProgram.h"
 
+#include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -11,16 +13,26 @@
 #include <limits>
 #include <new>
 
-// Counts every allocation of the process: a step must make none.
-static thread_local int64_t allocations = 0;
+// Counts what any thread of the process allocates through new, in all of its forms (those for arrays and
+// those that do not throw call these): a step must make none.
+static std::atomic<int64_t> allocations = 0;
 void *operator new(size_t bytes) {
   ++allocations;
   if (void *memory = malloc(bytes ? bytes : 1))
     return memory;
   throw std::bad_alloc();
 }
+void *operator new(size_t bytes, std::align_val_t alignment) {
+  ++allocations;
+  size_t unit = std::max(size_t(alignment), sizeof(void *));
+  if (void *memory = aligned_alloc(unit, (std::max<size_t>(bytes, 1) + unit - 1) / unit * unit))
+    return memory;
+  throw std::bad_alloc();
+}
 void operator delete(void *memory) noexcept { free(memory); }
 void operator delete(void *memory, size_t) noexcept { free(memory); }
+void operator delete(void *memory, std::align_val_t) noexcept { free(memory); }
+void operator delete(void *memory, size_t, std::align_val_t) noexcept { free(memory); }
 
 namespace moert::test {
 namespace {
@@ -240,11 +252,12 @@ TEST(Session, Profiles) {
 
 TEST(Session, StepsDoNotAllocate) {
   Bench b = bench();
-  std::unique_ptr<Session> train = b.open("train", {5, 64}), main = b.open("main", {1, 64});
+  // Enough rows that a sleeping worker is awake before the caller has taken them all.
+  std::unique_ptr<Session> train = b.open("train", {5, 20000}), main = b.open("main", {1, 64});
   fill(*train);
   fill(*main);
   int64_t before = allocations;
-  for (uint64_t step = 0; step < 3; ++step) {
+  for (uint64_t step = 0; step < 20; ++step) {
     Status trained = train->run({.step = step}), served = main->run({.step = step});
     if (!trained.ok() || !served.ok())
       FAIL();
@@ -269,6 +282,18 @@ TEST(Memory, MoreThanTheMachineHas) {
   EXPECT_NE(status.message().find("MiB of memory, found 1099511627776; use a smaller batch"),
             std::string::npos)
       << status.message();
+}
+
+TEST(Device, AFailedReserveLeavesWhatItHad) {
+  std::shared_ptr<Device> device = *Device::create(2);
+  ASSERT_TRUE(device->reserve(0, 5000).ok());
+  std::byte *first = device->scratch(0);
+  EXPECT_FALSE(device->reserve(0, size_t(1) << 46).ok());
+  EXPECT_EQ(device->scratch(0), first);
+  EXPECT_EQ(device->scratch(1) - device->scratch(0), 8192);
+  ASSERT_TRUE(device->reserve(0, 20000).ok());
+  EXPECT_EQ(device->scratch(1) - device->scratch(0), 20480);
+  EXPECT_EQ(device->scratchBytes(), 2 * 20480u);
 }
 
 TEST(Session, MemoryUseWithoutASession) {
