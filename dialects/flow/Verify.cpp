@@ -501,7 +501,8 @@ static LogicalResult expectRows(Operation *op, Value table, Value index, Value r
 LogicalResult GatherOp::verify() { return expectRows(*this, getTable(), getIndex(), getY()); }
 LogicalResult ScatterAddOp::verify() { return expectRows(*this, getY(), getIndex(), getRows()); }
 
-// 18: labels, one an axis, once in each tensor and in at least two, with one extent a label.
+// 18: labels, one an axis, once in each tensor and in at least two, with one extent a label. Numbers of 31
+// bits: who adds an axis counts on from the largest.
 LogicalResult ContractOp::verify() {
   if (failed(hasExtents(*this)))
     return failure();
@@ -513,6 +514,9 @@ LogicalResult ContractOp::verify() {
       return emitOpError("expected ") << rankOf(value) << " labels for " << name << ", found " << axes.size();
     llvm::SmallSet<int64_t, 8> seen;
     for (auto [axis, label] : llvm::enumerate(axes)) {
+      if (label < 0 || label > INT32_MAX)
+        return emitOpError("expected labels from 0 to ")
+               << INT32_MAX << " for " << name << ", found " << label;
       if (!seen.insert(label).second)
         return emitOpError("expected each label once in ") << name << ", found " << label << " twice";
       Extent extent = Extent::of(value, axis);

@@ -289,6 +289,24 @@ flow.program @p { flow.entry @main train {
 // 18
 flow.program @p { flow.entry @main train {
   %x = flow.input "x" : tensor<4x3xf32>
+  // expected-error@+1 {{expected labels from 0 to 2147483647 for b, found 9223372036854775807}}
+  %y = flow.contract %x [0, 1], %x [0, 9223372036854775807] -> [1, 9223372036854775807] : tensor<4x3xf32>, tensor<4x3xf32> -> tensor<3x3xf32>
+} }
+
+// -----
+
+// 18
+flow.program @p { flow.entry @main train {
+  %x = flow.input "x" : tensor<4x3xf32>
+  // expected-error@+1 {{expected labels from 0 to 2147483647 for a, found -1}}
+  %y = flow.contract %x [0, -1], %x [0, 2] -> [-1, 2] : tensor<4x3xf32>, tensor<4x3xf32> -> tensor<3x3xf32>
+} }
+
+// -----
+
+// 18
+flow.program @p { flow.entry @main train {
+  %x = flow.input "x" : tensor<4x3xf32>
   // expected-error@+1 {{expected extent 3 for label 1 in b, found 4}}
   %y = flow.contract %x [0, 1], %x [1, 2] -> [0, 2] : tensor<4x3xf32>, tensor<4x3xf32> -> tensor<4x3xf32>
 } }
