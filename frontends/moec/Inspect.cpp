@@ -4,6 +4,7 @@
 #include "frontends/driver/Printable.h"
 #include "frontends/moec/Tool.h"
 #include "runtime/program/Program.h"
+#include "runtime/session/Bench.h"
 #include "runtime/session/Session.h"
 #include "llvm/Support/Format.h"
 #include "llvm/Support/raw_ostream.h"
@@ -196,9 +197,10 @@ void print(const Json &info, llvm::raw_ostream &os) {
 
 } // namespace
 
-moert::Status inspectFile(const std::string &input, int64_t domains, int64_t rows, int threads, bool json) {
+moert::Status inspectFile(const std::string &input, const std::string &batch, int threads, bool json) {
+  MOERT_ASSIGN(moert::Binding binding, moert::readBatch(batch));
   MOERT_ASSIGN(std::shared_ptr<const moert::Program> program, moert::Program::load(input));
-  MOERT_ASSIGN(Json info, describe(*program, {domains, rows}, threads));
+  MOERT_ASSIGN(Json info, describe(*program, binding, threads));
   if (json) {
     llvm::outs() << info.dump(2, ' ', false, Json::error_handler_t::replace) << "\n";
   } else {

@@ -24,7 +24,7 @@ moert::Status evaluateFiles(const PipelineOptions &options, const std::vector<st
 moert::Status disassembleFile(const std::string &input, const std::string &output);
 moert::Status assembleFile(const std::string &input, const std::string &output);
 
-/// Entries, parameters, costs and memory of a program at a batch of domains x rows.
-moert::Status inspectFile(const std::string &input, int64_t domains, int64_t rows, int threads, bool json);
+/// Entries, parameters, costs and memory of a program at a batch (see moert::readBatch).
+moert::Status inspectFile(const std::string &input, const std::string &batch, int threads, bool json);
 
 } // namespace moe

@@ -13,29 +13,12 @@
 #include <CLI/CLI.hpp>
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <cstdio>
 #include <cstring>
 #include <new>
 #include <unistd.h>
 
 namespace {
-
-// "5x64" as domains x rows, or "64" as one domain.
-std::string readBatch(const std::string &text, int64_t &domains, int64_t &rows) {
-  const char *at = text.data(), *end = at + text.size();
-  auto number = [&](int64_t &value) {
-    auto [stop, error] = std::from_chars(at, end, value);
-    bool ok = error == std::errc() && value >= 1 && value <= (int64_t(1) << 31);
-    at = stop;
-    return ok;
-  };
-  domains = 1;
-  bool ok = number(rows);
-  if (ok && at != end && *at == 'x')
-    domains = rows, ++at, ok = number(rows);
-  return ok && at == end ? "" : "expected a batch like 5x64 (domains x rows), found '" + text + "'";
-}
 
 // LLVM's own way to end would ask for a bug report and dump its stack, also where the system gives no memory
 // or no thread. An exception would not do: LLVM's threads abort over one. What is half written goes first.
@@ -176,10 +159,7 @@ int main(int argc, char **argv) {
     options.to = moe::Phase::differentiate;
     status = moe::evaluateFiles(options, inputs, evaluation);
   } else if (*inspect) {
-    int64_t domains, rows;
-    if (std::string wrong = readBatch(batch, domains, rows); !wrong.empty())
-      return usage(wrong);
-    status = moe::inspectFile(input, domains, rows, threads, json);
+    status = moe::inspectFile(input, batch, threads, json);
   } else if (*disassemble) {
     status = moert::notOver(std::array{output}, std::array{input});
     if (status.ok())

@@ -5,42 +5,11 @@
 
 #include <nlohmann/json.hpp>
 
-#include <charconv>
-
 namespace moert {
-
-namespace {
-
-/// "5x64": 5 domains of 64 rows. "64": one domain.
-Result<Binding> parseBatch(const std::string &text) {
-  constexpr int64_t most = 1 << 24;
-  Binding binding;
-  const char *end = text.data() + text.size();
-  const char *at = text.data();
-  std::errc error;
-  auto number = [&](const char *from) {
-    std::from_chars_result result = std::from_chars(from, end, binding.rows);
-    at = result.ptr;
-    error = result.ec;
-  };
-  number(at);
-  if (error == std::errc() && at != end && *at == 'x') {
-    binding.domains = binding.rows;
-    number(at + 1);
-  }
-  const bool readable = (error == std::errc() || error == std::errc::result_out_of_range) && at == end;
-  if (readable && (error != std::errc() || binding.domains > most || binding.rows > most))
-    return usageError("expected a batch of at most ", most, " domains and rows, found '", text, "'");
-  if (!readable || binding.domains < 1 || binding.rows < 1)
-    return usageError("expected a batch as DOMAINSxROWS (5x64) or ROWS (64), found '", text, "'");
-  return binding;
-}
-
-} // namespace
 
 Status benchCommand(const BenchCommandOptions &options) {
   BenchOptions bench;
-  MOERT_ASSIGN(bench.binding, parseBatch(options.batch));
+  MOERT_ASSIGN(bench.binding, readBatch(options.batch));
   bench.entry = options.entry;
   bench.steps = options.steps;
   bench.session.seed = options.seed;

@@ -4,6 +4,7 @@
 #include "runtime/program/Philox.h"
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <cstdlib>
 #include <fstream>
@@ -155,6 +156,30 @@ std::string describeProfile(const Profile &profile, size_t top) {
          total > 0 ? row.seconds / total * 100 : 0, row.seconds > 0 ? row.flops / row.seconds / 1e9 : 0,
          row.seconds > 0 ? row.bytes / row.seconds / 1e9 : 0, row.origin.c_str());
   return out;
+}
+
+Result<Binding> readBatch(const std::string &text) {
+  constexpr int64_t most = INT32_MAX; // no buffer has more elements
+  Binding binding;
+  const char *at = text.data(), *end = at + text.size();
+  bool large = false;
+  auto number = [&](int64_t &value) {
+    auto [stop, error] = std::from_chars(at, end, value);
+    at = stop;
+    large |= error == std::errc::result_out_of_range || (error == std::errc() && value > most);
+    return error == std::errc::result_out_of_range || (error == std::errc() && value >= 1);
+  };
+  bool readable = number(binding.rows);
+  if (readable && at != end && *at == 'x') {
+    ++at;
+    binding.domains = binding.rows;
+    readable = number(binding.rows);
+  }
+  if (!readable || at != end)
+    return usageError("expected a batch as DOMAINSxROWS (5x64) or ROWS (64), found '", text, "'");
+  if (large)
+    return usageError("expected a batch of at most ", most, " domains and rows, found '", text, "'");
+  return binding;
 }
 
 } // namespace moert

@@ -37,4 +37,7 @@ uint64_t anonymousBytes();
 /// `top` a line sums up the others, and says so.
 std::string describeProfile(const Profile &profile, size_t top);
 
+/// "5x64", 5 domains of 64 rows each, or "64", of one domain: what people give as --batch, to moec as well.
+Result<Binding> readBatch(const std::string &text);
+
 } // namespace moert

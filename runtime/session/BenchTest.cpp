@@ -56,6 +56,22 @@ TEST(Bench, TopOfProfile) {
   EXPECT_NE(describeProfile(profile, 4).find("+ 1 more"), std::string::npos);
 }
 
+TEST(Bench, BatchesOfACommandLine) {
+  for (auto [text, domains, rows] :
+       {std::tuple{"5x64", 5, 64}, {"64", 1, 64}, {"1x1", 1, 1}, {"2147483647", 1, INT32_MAX}}) {
+    Result<Binding> batch = readBatch(text);
+    ASSERT_TRUE(batch.ok()) << batch.status().message();
+    EXPECT_EQ(batch->domains, domains);
+    EXPECT_EQ(batch->rows, rows);
+  }
+  for (const char *text : {"", "x", "5x", "x64", "0", "0x4", "5x-1", "5y64", "5x64x2", " 5", "5 ", "1e3"})
+    EXPECT_EQ(readBatch(text).status().message(),
+              concat("expected a batch as DOMAINSxROWS (5x64) or ROWS (64), found '", text, "'"));
+  for (const char *text : {"2147483648", "2147483648x1", "1x99999999999999999999"})
+    EXPECT_EQ(readBatch(text).status().message(),
+              concat("expected a batch of at most 2147483647 domains and rows, found '", text, "'"));
+}
+
 TEST(Bench, SyntheticInputs) {
   Result<std::shared_ptr<const Program>> program = Program::verify(testProgram().encode(), "p.moe");
   Result<std::shared_ptr<States>> states = States::create(*program, 1);
