@@ -8,6 +8,7 @@
 #include "passes/emit/EmitProgram.h"
 #include "passes/language/LinkFiles.h"
 #include "runtime/program/Program.h"
+#include "runtime/program/Verify.h"
 #include "llvm/Support/SourceMgr.h"
 
 using namespace mlir;
@@ -37,6 +38,24 @@ static moert::Result<OwningOpRef<ModuleOp>> lowerFiles(MLIRContext *context, llv
   return module;
 }
 
+// A kernel keeps some rows of what it works on in a thread's scratch memory. The sizes of a text may make
+// them longer than any program may ask for: that is told at the line of the first launch that does.
+static LogicalResult checkScratch(plan::ProgramOp program) {
+  WalkResult result = program.walk([&](plan::LaunchOp launch) {
+    auto kernel = SymbolTable::lookupNearestSymbolFrom<plan::KernelOp>(launch, launch.getKernelAttr());
+    if (!kernel || uint32_t(kernel.getScratch()) <= moert::kMaxScratch)
+      return WalkResult::advance();
+    emitError(FileLineColLoc::get(launch.getContext(), launch.getFile(), launch.getLine(), 1))
+        << "expected work whose rows take at most " << moert::kMaxScratch
+        << " bytes of memory a thread, found " << kernel.getScratch()
+        << (kernel.getScratch() == INT32_MAX ? " or more" : "")
+        << (launch.getPath().empty() ? "" : (" for '@" + launch.getPath() + "'").str())
+        << "; make the last axis of its values shorter, or its channels fewer";
+    return WalkResult::interrupt();
+  });
+  return failure(result.wasInterrupted());
+}
+
 moert::Status compileFiles(const PipelineOptions &options, const std::vector<std::string> &inputs,
                            const std::string &output) {
   for (const std::string &target : options.targets)
@@ -53,7 +72,10 @@ moert::Status compileFiles(const PipelineOptions &options, const std::vector<std
     os << "\n";
     return writeWhole(output, ArrayRef<char>(text.data(), text.size()));
   }
-  FailureOr<std::vector<uint8_t>> bytes = emitProgram(*module->getOps<plan::ProgramOp>().begin());
+  plan::ProgramOp program = *module->getOps<plan::ProgramOp>().begin();
+  if (failed(checkScratch(program)))
+    return {moert::Code::invalid_input, ""};
+  FailureOr<std::vector<uint8_t>> bytes = emitProgram(program);
   if (failed(bytes))
     return {moert::Code::internal, ""};
   if (auto verified = moert::Program::verify(*bytes, output); !verified)

@@ -100,10 +100,10 @@ Value KernelBuilder::numberConstant(float value) {
 }
 
 Value KernelBuilder::scratch(uint64_t bytes) {
-  uint64_t offset = kernel.scratch;
+  Value offset = i64(int64_t(kernel.scratch)); // an index in the op itself has 29 bits
   kernel.scratch += (bytes + 63) / 64 * 64;
   return LLVM::GEPOp::create(entry, location, scratchPointer.getType(), entry.getI8Type(), scratchPointer,
-                             ArrayRef<LLVM::GEPArg>{int32_t(offset)});
+                             ArrayRef<LLVM::GEPArg>{offset});
 }
 
 Value KernelBuilder::at(Value pointer, Type element, Value index) {

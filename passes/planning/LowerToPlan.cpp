@@ -194,9 +194,10 @@ LogicalResult LowerToPlan::lower(flow::ProgramOp program) {
   NamedAttrList config(program->getAttrOfType<DictionaryAttr>("config"));
   if (!targets.empty()) // so that the command can be printed again
     config.set("target", builder->getStringAttr(llvm::join(targets.begin(), targets.end(), " ")));
-  auto op = plan::ProgramOp::create(*builder, program.getLoc(), builder->getStringAttr(program.getSymName()),
-                                    program->getAttrOfType<StringAttr>("optimizer"),
-                                    builder->getStringAttr(version()), config.getDictionary(&getContext()));
+  auto op =
+      plan::ProgramOp::create(*builder, program.getLoc(), builder->getStringAttr(program.getSymName()),
+                              program->getAttrOfType<StringAttr>("optimizer"),
+                              builder->getStringAttr(moert::version()), config.getDictionary(&getContext()));
   builder->setInsertionPointToStart(&op.getBody().emplaceBlock());
   if (failed(states(program)) || failed(scalars(program)))
     return failure();

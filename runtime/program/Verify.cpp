@@ -22,7 +22,6 @@ constexpr size_t kMaxExprOps = 4096;
 constexpr int kMaxExprDepth = 64;
 constexpr size_t kMaxRank = 16;
 constexpr int64_t kMaxStateBytes = int64_t(1) << 40;
-constexpr uint32_t kMaxScratch = 1 << 28;
 
 template <typename Enum> bool known(Enum value, Enum last) { return unsigned(value) <= unsigned(last); }
 

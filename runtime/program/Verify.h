@@ -14,6 +14,9 @@
 
 namespace moert {
 
+/// Bytes of scratch that a kernel may ask for, a thread.
+constexpr uint32_t kMaxScratch = 1 << 28;
+
 template <typename... Parts> Status broken(const char *rule, const Parts &...parts) {
   return invalidInput(parts..., " [", rule, "]");
 }
