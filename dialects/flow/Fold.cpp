@@ -1,6 +1,8 @@
 // Folding and canonical forms: what holds of an op whatever surrounds it. A constant is a splat, so every
-// fold of constants is one number; nothing here changes a value that is not exactly the same number (x * 0
-// stays, since x may be infinite, and 0 + x is x but for the sign of a zero).
+// fold of constants is one number, and that is what the op's own evaluator makes of them: there is no second
+// description of what an op means. What 32 bits do not hold as a finite number is left to run. Nothing here
+// changes a value that is not exactly the same number (x * 0 stays, since x may be infinite, and 0 + x is x
+// but for the sign of a zero).
 #include "dialects/flow/Flow.h"
 #include "mlir/IR/Matchers.h"
 #include "mlir/IR/PatternMatch.h"
@@ -20,30 +22,32 @@ std::optional<double> numberOf(Attribute attribute) {
 
 bool isFloat(Value value) { return cast<RankedTensorType>(value.getType()).getElementType().isF32(); }
 
-/// A folded number as the op's own arithmetic would give it: f32 for values; i32 only where it is exact.
+/// A folded number as the op's own arithmetic would give it: f32 for values, where it is finite; i32 only
+/// where it is exact.
 Attribute resultOf(Value result, double value) {
   Type element = cast<RankedTensorType>(result.getType()).getElementType();
   if (element.isF32())
     value = double(float(value));
-  else if (!(std::fabs(value) <= 2147483647.0))
+  if (!std::isfinite(value) || (!element.isF32() && std::fabs(value) > 2147483647.0))
     return {};
   return FloatAttr::get(Float64Type::get(result.getContext()), value);
 }
 
-OpFoldResult foldUnary(Operation *op, Attribute operand, double (*function)(double)) {
-  auto x = numberOf(operand);
-  if (!x)
-    return {};
-  double y = function(*x);
-  return std::isfinite(y) ? resultOf(op->getResult(0), y) : Attribute();
-}
-
-OpFoldResult foldBinary(Operation *op, Attribute a, Attribute b, double (*function)(double, double)) {
-  auto x = numberOf(a), y = numberOf(b);
-  if (!x || !y)
-    return {};
-  double z = function(*x, *y);
-  return std::isfinite(z) ? resultOf(op->getResult(0), z) : Attribute();
+/// The evaluator's result, where all operands are numbers.
+OpFoldResult foldNumbers(Operation *op, ArrayRef<Attribute> operands) {
+  SmallVector<Array> numbers;
+  for (Attribute operand : operands) {
+    std::optional<double> number = numberOf(operand);
+    if (!number)
+      return {};
+    numbers.emplace_back(ArrayRef<int64_t>(), *number);
+  }
+  SmallVector<const Array *> values;
+  for (const Array &number : numbers)
+    values.push_back(&number);
+  Array result{ArrayRef<int64_t>()};
+  cast<EvaluateInterface>(op).evaluate(values, result, Setting());
+  return resultOf(op->getResult(0), result.data[0]);
 }
 
 /// A splat stays a splat under any change of shape.
@@ -73,47 +77,27 @@ OpFoldResult ExtentOp::fold(FoldAdaptor) {
 OpFoldResult NegOp::fold(FoldAdaptor adaptor) {
   if (auto inner = getX().getDefiningOp<NegOp>())
     return inner.getX();
-  return foldUnary(*this, adaptor.getX(), [](double x) { return -x; });
+  return foldNumbers(*this, adaptor.getX());
 }
-OpFoldResult ExpOp::fold(FoldAdaptor adaptor) {
-  return foldUnary(*this, adaptor.getX(), [](double x) { return std::exp(x); });
-}
-OpFoldResult LogOp::fold(FoldAdaptor adaptor) {
-  return foldUnary(*this, adaptor.getX(), [](double x) { return std::log(x); });
-}
-OpFoldResult SqrtOp::fold(FoldAdaptor adaptor) {
-  return foldUnary(*this, adaptor.getX(), [](double x) { return std::sqrt(x); });
-}
-OpFoldResult RsqrtOp::fold(FoldAdaptor adaptor) {
-  return foldUnary(*this, adaptor.getX(), [](double x) { return 1 / std::sqrt(x); });
-}
-OpFoldResult TanhOp::fold(FoldAdaptor adaptor) {
-  return foldUnary(*this, adaptor.getX(), [](double x) { return std::tanh(x); });
-}
-OpFoldResult SigmoidOp::fold(FoldAdaptor adaptor) {
-  return foldUnary(*this, adaptor.getX(), [](double x) { return 1 / (1 + std::exp(-x)); });
-}
+OpFoldResult ExpOp::fold(FoldAdaptor adaptor) { return foldNumbers(*this, adaptor.getX()); }
+OpFoldResult LogOp::fold(FoldAdaptor adaptor) { return foldNumbers(*this, adaptor.getX()); }
+OpFoldResult SqrtOp::fold(FoldAdaptor adaptor) { return foldNumbers(*this, adaptor.getX()); }
+OpFoldResult RsqrtOp::fold(FoldAdaptor adaptor) { return foldNumbers(*this, adaptor.getX()); }
+OpFoldResult TanhOp::fold(FoldAdaptor adaptor) { return foldNumbers(*this, adaptor.getX()); }
+OpFoldResult SigmoidOp::fold(FoldAdaptor adaptor) { return foldNumbers(*this, adaptor.getX()); }
 OpFoldResult ReluOp::fold(FoldAdaptor adaptor) {
   if (getX().getDefiningOp<ReluOp>())
     return getX();
-  return foldUnary(*this, adaptor.getX(), [](double x) { return x > 0 ? x : 0; });
+  return foldNumbers(*this, adaptor.getX());
 }
-OpFoldResult SiluOp::fold(FoldAdaptor adaptor) {
-  return foldUnary(*this, adaptor.getX(), [](double x) { return x / (1 + std::exp(-x)); });
-}
-OpFoldResult GeluOp::fold(FoldAdaptor adaptor) {
-  return foldUnary(*this, adaptor.getX(), [](double x) { return x * (1 + std::erf(x * M_SQRT1_2)) / 2; });
-}
-OpFoldResult ErfOp::fold(FoldAdaptor adaptor) {
-  return foldUnary(*this, adaptor.getX(), [](double x) { return std::erf(x); });
-}
-OpFoldResult AbsOp::fold(FoldAdaptor adaptor) {
-  return foldUnary(*this, adaptor.getX(), [](double x) { return std::fabs(x); });
-}
+OpFoldResult SiluOp::fold(FoldAdaptor adaptor) { return foldNumbers(*this, adaptor.getX()); }
+OpFoldResult GeluOp::fold(FoldAdaptor adaptor) { return foldNumbers(*this, adaptor.getX()); }
+OpFoldResult ErfOp::fold(FoldAdaptor adaptor) { return foldNumbers(*this, adaptor.getX()); }
+OpFoldResult AbsOp::fold(FoldAdaptor adaptor) { return foldNumbers(*this, adaptor.getX()); }
 OpFoldResult NotOp::fold(FoldAdaptor adaptor) {
   if (auto inner = getX().getDefiningOp<NotOp>())
     return inner.getX();
-  return foldUnary(*this, adaptor.getX(), [](double x) { return 1 - x; });
+  return foldNumbers(*this, adaptor.getX());
 }
 
 OpFoldResult AddOp::fold(FoldAdaptor adaptor) {
@@ -121,12 +105,12 @@ OpFoldResult AddOp::fold(FoldAdaptor adaptor) {
     return getA();
   if (numberOf(adaptor.getA()) == 0.0)
     return getB();
-  return foldBinary(*this, adaptor.getA(), adaptor.getB(), [](double a, double b) { return a + b; });
+  return foldNumbers(*this, {adaptor.getA(), adaptor.getB()});
 }
 OpFoldResult SubOp::fold(FoldAdaptor adaptor) {
   if (numberOf(adaptor.getB()) == 0.0)
     return getA();
-  return foldBinary(*this, adaptor.getA(), adaptor.getB(), [](double a, double b) { return a - b; });
+  return foldNumbers(*this, {adaptor.getA(), adaptor.getB()});
 }
 OpFoldResult MulOp::fold(FoldAdaptor adaptor) {
   if (numberOf(adaptor.getB()) == 1.0)
@@ -135,27 +119,27 @@ OpFoldResult MulOp::fold(FoldAdaptor adaptor) {
     return getB();
   if (!isFloat(getY()) && (numberOf(adaptor.getA()) == 0.0 || numberOf(adaptor.getB()) == 0.0))
     return resultOf(getY(), 0);
-  return foldBinary(*this, adaptor.getA(), adaptor.getB(), [](double a, double b) { return a * b; });
+  return foldNumbers(*this, {adaptor.getA(), adaptor.getB()});
 }
 OpFoldResult DivOp::fold(FoldAdaptor adaptor) {
   if (numberOf(adaptor.getB()) == 1.0)
     return getA();
-  return foldBinary(*this, adaptor.getA(), adaptor.getB(), [](double a, double b) { return a / b; });
+  return foldNumbers(*this, {adaptor.getA(), adaptor.getB()});
 }
 OpFoldResult MaximumOp::fold(FoldAdaptor adaptor) {
   if (getA() == getB())
     return getA();
-  return foldBinary(*this, adaptor.getA(), adaptor.getB(), [](double a, double b) { return a > b ? a : b; });
+  return foldNumbers(*this, {adaptor.getA(), adaptor.getB()});
 }
 OpFoldResult MinimumOp::fold(FoldAdaptor adaptor) {
   if (getA() == getB())
     return getA();
-  return foldBinary(*this, adaptor.getA(), adaptor.getB(), [](double a, double b) { return a < b ? a : b; });
+  return foldNumbers(*this, {adaptor.getA(), adaptor.getB()});
 }
 OpFoldResult PowOp::fold(FoldAdaptor adaptor) {
   if (numberOf(adaptor.getB()) == 1.0)
     return getA();
-  return foldBinary(*this, adaptor.getA(), adaptor.getB(), [](double a, double b) { return std::pow(a, b); });
+  return foldNumbers(*this, {adaptor.getA(), adaptor.getB()});
 }
 OpFoldResult AndOp::fold(FoldAdaptor adaptor) {
   for (auto [mask, other] : {std::pair(adaptor.getA(), getB()), std::pair(adaptor.getB(), getA())})

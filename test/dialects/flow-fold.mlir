@@ -44,6 +44,25 @@ flow.program @p {
     %rr = flow.reshape %r : tensor<?xf32, #flow.dims<[B * 4]>> -> tensor<?x4xf32, #flow.dims<[B, 4]>>
     flow.output "reshaped" %rr : tensor<?x4xf32, #flow.dims<[B, 4]>>
 
+    // What is not a number, and what 32 bits do not hold, is left to run.
+    // CHECK: %[[MAX:.*]] = flow.maximum
+    // CHECK: flow.output "nan" %[[MAX]]
+    // CHECK: %[[RELU:.*]] = flow.relu
+    // CHECK: flow.output "nan relu" %[[RELU]]
+    // CHECK: %[[EXP:.*]] = flow.exp
+    // CHECK: flow.output "huge" %[[EXP]]
+    // CHECK: flow.output "larger" %[[SEVEN]]
+    %nan = flow.constant 0x7FF8000000000000 : tensor<f32>
+    %max = flow.maximum %nan, %seven : tensor<f32>
+    flow.output "nan" %max : tensor<f32>
+    %relu = flow.relu %nan : tensor<f32>
+    flow.output "nan relu" %relu : tensor<f32>
+    %hundred = flow.constant 100.0 : tensor<f32>
+    %exp = flow.exp %hundred : tensor<f32>
+    flow.output "huge" %exp : tensor<f32>
+    %larger = flow.maximum %three, %seven : tensor<f32>
+    flow.output "larger" %larger : tensor<f32>
+
     // Barriers of different marks are never one.
     // CHECK: flow.barrier %[[X]] 1
     // CHECK: flow.barrier %[[X]] 2
