@@ -5,8 +5,6 @@
 
 namespace moe {
 
-const char *version();
-
 /// A context with all dialects (Dialects.h), single-threaded so that diagnostics and bytes come in one order.
 std::unique_ptr<mlir::MLIRContext> makeContext();
 

@@ -5,6 +5,7 @@
 #include "runtime/base/Files.h"
 #include "runtime/base/Printable.h"
 #include "runtime/base/Process.h"
+#include "runtime/base/Version.h"
 #include "runtime/cli/Usage.h"
 #include "llvm/Support/ErrorHandling.h"
 #include "llvm/Support/InitLLVM.h"
@@ -55,7 +56,7 @@ int main(int argc, char **argv) {
   moert::startProcess("moec", "close other programs, or compile where there is more");
   reportFatalErrors();
   CLI::App app("Compiles mixture-of-experts models to native programs for moert.", "moec");
-  app.set_version_flag("--version", std::string("moec ") + moe::version());
+  app.set_version_flag("--version", std::string("moec ") + moert::version());
   app.require_subcommand(1);
   app.fallthrough(false);
   moe::PipelineOptions options;

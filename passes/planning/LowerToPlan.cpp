@@ -1,23 +1,15 @@
 // --moe-lower-to-plan: a program of grouped flow entries becomes a plan.program: its states, scalars and
 // entries, and for each target the kernels, which stay as functions in a nested module, and a plan an entry.
 // EntryPlanner decides buffers and launches; here is what belongs to the program as a whole.
-#include "frontends/driver/Context.h"
 #include "passes/planning/EntryPlanner.h"
 #include "passes/planning/Passes.h"
-#include "llvm/ADT/StringSet.h"
+#include "runtime/base/Version.h"
+#include "runtime/program/Philox.h"
 
 using namespace mlir;
 
 namespace moe {
 namespace {
-
-// FNV-1a, 32 bits: a parameter's path as a stream of random numbers.
-uint32_t streamOf(StringRef path) {
-  uint32_t hash = 2166136261u;
-  for (unsigned char c : path)
-    hash = (hash ^ c) * 16777619u;
-  return hash;
-}
 
 struct LowerToPlan : PassWrapper<LowerToPlan, OperationPass<ModuleOp>> {
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(LowerToPlan)
@@ -50,7 +42,7 @@ struct LowerToPlan : PassWrapper<LowerToPlan, OperationPass<ModuleOp>> {
 
 plan::InitAttr initOf(flow::InitAttr init, StringRef path) {
   return plan::InitAttr::get(init.getContext(), static_cast<plan::InitKind>(init.getKind()),
-                             init.getA().getValue(), init.getB().getValue(), streamOf(path));
+                             init.getA().getValue(), init.getB().getValue(), moert::philoxStream(path));
 }
 static_assert(int(flow::InitKind::trunc_normal) == int(plan::InitKind::trunc_normal));
 static_assert(int(flow::StateKind::average) == int(plan::StateKind::average));
@@ -122,10 +114,8 @@ LogicalResult LowerToPlan::entry(flow::EntryOp entry) {
     return plan::PortAttr::get(&getContext(), builder->getStringAttr(name), plan::elementOf(type), shape);
   };
   SmallVector<Attribute> inputs, outputs;
-  llvm::StringSet<> names;
   for (flow::InputOp input : entry.getBody().getOps<flow::InputOp>())
-    if (names.insert(input.getName()).second)
-      inputs.push_back(port(input.getName(), input.getType()));
+    inputs.push_back(port(input.getName(), input.getType()));
   for (flow::OutputOp output : entry.getBody().getOps<flow::OutputOp>())
     outputs.push_back(port(output.getName(), output.getX().getType()));
   auto flops = entry->getAttrOfType<FloatAttr>("flops_per_image");
@@ -180,8 +170,10 @@ LogicalResult LowerToPlan::target(flow::ProgramOp program, StringRef name) {
       params.push_back(plan::ParamAttr::get(&getContext(), param.first, param.second,
                                             over == sharing.end() ? -1 : int32_t(over->second)));
     }
+    // More than any program may ask for is told of the launch, by its line (frontends/moec/Compile.cpp).
+    uint64_t scratch = std::min<uint64_t>(kernel.scratch, INT32_MAX);
     plan::KernelOp::create(*builder, program.getLoc(), kernel.symbol, kernel.kind,
-                           builder->getArrayAttr(params), kernel.scalars, kernel.scratch);
+                           builder->getArrayAttr(params), kernel.scalars, uint32_t(scratch));
   }
   for (const auto &planner : planners)
     planner->build(*builder);

@@ -3,6 +3,7 @@
 // (Ctrl-C, SIGTERM, or a terminal that goes away) saves and then ends by that signal.
 #include "runtime/base/Printable.h"
 #include "runtime/base/Process.h"
+#include "runtime/base/Version.h"
 #include "runtime/cli/BenchCommand.h"
 #include "runtime/cli/Commands.h"
 #include "runtime/cli/Usage.h"
@@ -15,10 +16,6 @@
 
 #include <csignal>
 #include <cstdio>
-
-namespace moert {
-const char *version();
-}
 
 namespace {
 
