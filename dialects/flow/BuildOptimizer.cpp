@@ -32,6 +32,10 @@ struct Update {
 };
 
 // old + (target - old) * weight
+constexpr StringRef sgdMomentum = "sgd.momentum:", adamM = "adam.m:",
+                    adamV = "adam.v:", // of a parameter's path
+    adamCorrection1 = "adam.correction1", adamCorrection2 = "adam.correction2";
+
 Value approach(Emit e, Value old, Value target, Value weight) {
   return e.add(old, e.mul(e.sub(target, old), e.spread(weight, old)));
 }
@@ -42,7 +46,7 @@ void sgd(Update &u, ArrayRef<ParameterOp> parameters, ValueRange gradients) {
   for (auto [of, gradient] : llvm::zip_equal(parameters, gradients)) {
     ParameterOp parameter = of;
     Value p = parameter.getY();
-    std::string path = ("sgd.momentum:" + parameter.getPath()).str();
+    std::string path = (sgdMomentum + parameter.getPath()).str();
     Value velocity = u.state(path, p.getType(), parameter.getPath());
     Value g = e.add(gradient, e.mul(p, e.spread(decay, p)));
     Value next = e.add(e.mul(velocity, e.spread(momentum, p)), g);
@@ -62,15 +66,14 @@ void adam(Update &u, ArrayRef<ParameterOp> parameters, ValueRange gradients, boo
     u.assign(path, old, next);
     return next;
   };
-  Value size = e.div(rate, correction("adam.correction1", beta1, fresh1));
-  Value root = e.sqrt(correction("adam.correction2", beta2, fresh2));
+  Value size = e.div(rate, correction(adamCorrection1, beta1, fresh1));
+  Value root = e.sqrt(correction(adamCorrection2, beta2, fresh2));
   Value shrink = decoupled ? e.subFrom(1, e.mul(rate, decay)) : Value();
 
   for (auto [of, g] : llvm::zip_equal(parameters, gradients)) {
     ParameterOp parameter = of;
     Value p = parameter.getY();
-    std::string mPath = ("adam.m:" + parameter.getPath()).str(),
-                vPath = ("adam.v:" + parameter.getPath()).str();
+    std::string mPath = (adamM + parameter.getPath()).str(), vPath = (adamV + parameter.getPath()).str();
     Value m = u.state(mPath, p.getType(), parameter.getPath());
     Value v = u.state(vPath, p.getType(), parameter.getPath());
     Value start = decoupled ? e.mul(p, e.spread(shrink, p)) : p;
@@ -85,6 +88,11 @@ void adam(Update &u, ArrayRef<ParameterOp> parameters, ValueRange gradients, boo
 }
 
 } // namespace
+
+bool isOptimizerState(StringRef path) {
+  return path == adamCorrection1 || path == adamCorrection2 || path.starts_with(sgdMomentum) ||
+         path.starts_with(adamM) || path.starts_with(adamV);
+}
 
 ArrayRef<StringRef> optimizerNames() {
   static constexpr StringRef names[] = {"sgd", "adam", "adamw"};

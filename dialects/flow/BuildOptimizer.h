@@ -18,6 +18,10 @@ std::optional<OptimizerKind> parseOptimizerKind(llvm::StringRef name);
 /// The three names, for diagnostics.
 llvm::ArrayRef<llvm::StringRef> optimizerNames();
 
+/// Whether an optimiser may keep a state of its own under that path, which no parameter can have then: of any
+/// of the three, so that a model's names do not depend on which one trains it.
+bool isOptimizerState(llvm::StringRef path);
+
 /// Emits the updates of `parameters` by their `gradients` (one each, of the parameter's type) at the
 /// builder's place, the `assign`s, and the output "finite" (tensor<f32>, 1 or 0). `loss` is tensor<f32>.
 void buildUpdate(mlir::OpBuilder &builder, mlir::Location location, OptimizerKind kind, mlir::Value loss,

@@ -178,6 +178,14 @@ LogicalResult AuxOp::expand(Expander &in) {
     value = t->batch ? flow::mean(b, loc, t->value, {0}) : t->value;
   }
   std::string path = in.path(getLabel());
+  for (AuxLoss &other : in.losses)
+    if (other.path == path) {
+      InFlightDiagnostic diag = emitError() << "expected each auxiliary loss once, found '" << path
+                                            << "' a second time; a layer that is applied 'shared' cannot "
+                                               "have one, so move it behind the layer";
+      diag.attachNote(other.at) << "the first is here";
+      return diag;
+    }
   Value scale = in.scalar("aux." + path, weight->factor);
   if (weight->graph)
     scale = flow::mul(b, loc, scale, weight->graph);

@@ -2,6 +2,8 @@
 // recipe numbers) are made at the front of the entry, once each.
 #include "dialects/moe/Expander.h"
 #include "dialects/flow/Build.h"
+#include "dialects/flow/BuildOptimizer.h"
+#include "dialects/moe/Names.h"
 #include "dialects/moe/Nearest.h"
 #include "runtime/program/Philox.h"
 #include "llvm/Support/MathExtras.h"
@@ -78,6 +80,14 @@ LogicalResult moe::refuseExperts(Expander &in, Operation *op, StringRef instead)
 
 std::string Expander::path(StringRef name) {
   return frame().scope.empty() ? name.str() : (frame().scope + "." + name).str();
+}
+
+/// Names have a limit, but layers in layers make longer ones of them.
+static LogicalResult checkPath(Operation *at, StringRef path) {
+  if (path.size() <= longestPath)
+    return success();
+  return at->emitError() << "expected a path of names of at most " << longestPath << " bytes, found '"
+                         << path.take_front(60) << "...' of " << path.size() << "; use shorter names";
 }
 
 Location Expander::loc(Operation *op) {
@@ -191,6 +201,12 @@ FailureOr<flow::InitAttr> Expander::initial(Operation *owner, ExprAttr rule, con
 
 FailureOr<Tensor> Expander::declare(Operation *owner, StringRef path, ArrayRef<int64_t> shape,
                                     flow::InitAttr init, bool shared, bool frozen) {
+  if (failed(checkPath(owner, path)))
+    return failure();
+  if (flow::isOptimizerState(path))
+    return owner->emitError() << "expected another name for parameter '" << path
+                              << "': optimizers keep states of their own under it; rename one of the names "
+                                 "that it is made of";
   int64_t count = 1;
   for (int64_t extent : shape)
     if (llvm::MulOverflow(count, extent, count) || count > INT32_MAX) {
@@ -364,6 +380,9 @@ LogicalResult Expander::interpret(Block &body) {
   for (Operation &op : body) {
     if (isa<EntryOp>(op))
       break;
+    for (StringRef attribute : {"path", "label"})
+      if (auto name = op.getAttrOfType<StringAttr>(attribute); name && failed(checkPath(&op, path(name))))
+        return failure();
     auto expands = dyn_cast<ExpandInterface>(op);
     if (!expands)
       return op.emitError() << "expected an op of the model language, found '" << op.getName() << "'";

@@ -1,8 +1,10 @@
 // What can be checked before elaboration, at the author's line: every name in an expression is a parameter of
 // the enclosing layer or a word that its attribute knows, every layer exists and gets as many arguments as it
-// takes, no layer calls itself, a path names one op's parameters, and bodies end as they should. An op cannot
-// see its parent while it is parsed, so the enclosing layer, model or objective checks all of its body.
+// takes, no layer calls itself, names are fit to be recorded, a path names one op's parameters, and bodies
+// end as they should. An op cannot see its parent while it is parsed, so the enclosing layer, model or
+// objective checks all of its body.
 #include "dialects/moe/MoeDialect.h"
+#include "dialects/moe/Names.h"
 #include "dialects/moe/Nearest.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringMap.h"
@@ -61,6 +63,8 @@ SmallVector<StringRef> NameChecker::words(StringRef kind) const {
 
 LogicalResult NameChecker::declare() {
   for (auto param : params.getAsRange<ParamAttr>()) {
+    if (failed(checkName(body->getLoc(), param.getKind() == "layer" ? "@" : "", param.getName())))
+      return failure();
     if (!known.try_emplace(param.getName(), param).second)
       return body->emitError() << "expected parameters of different names, found '" << param.getName()
                                << "' twice";
@@ -213,18 +217,30 @@ LogicalResult NameChecker::run() {
   return success(!result.wasInterrupted());
 }
 
-/// Programs have none in their texts.
-static bool isControl(char c) { return uint8_t(c) < 0x20 || c == 0x7f; }
+/// The names that an op of a body gives: its own, its path's, its results'.
+static LogicalResult verifyNames(Operation *user) {
+  for (StringRef attribute : {"sym_name", "path", "label"}) {
+    auto name = user->getAttrOfType<StringAttr>(attribute);
+    if (!name)
+      continue;
+    if (failed(checkName(user->getLoc(), "@", name.getValue())))
+      return failure();
+    if (attribute != "sym_name" && name.getValue().contains('.'))
+      return user->emitError() << "expected a name without dots, found '@" << name.getValue()
+                               << "'; dots part the names of a path";
+  }
+  if (auto names = user->getAttrOfType<ArrayAttr>("names"))
+    for (auto name : names.getAsRange<StringAttr>())
+      if (failed(checkName(user->getLoc(), "", name.getValue())))
+        return failure();
+  return success();
+}
 
 static LogicalResult verifyPaths(Operation *body) {
   llvm::StringMap<Operation *> owners, labels;
   WalkResult result = body->walk<WalkOrder::PreOrder>([&](Operation *user) {
-    for (const char *kind : {"sym_name", "path", "label"})
-      if (auto name = user->getAttrOfType<StringAttr>(kind);
-          name && llvm::any_of(name.getValue(), isControl)) {
-        user->emitError() << "expected a name without control characters, found '@" << name.getValue() << "'";
-        return WalkResult::interrupt();
-      }
+    if (failed(verifyNames(user)))
+      return WalkResult::interrupt();
     if (auto label = user->getAttrOfType<StringAttr>("label")) {
       auto key = (user->getName().getStringRef() + label.getValue()).str();
       if (auto [it, fresh] = labels.try_emplace(key, user); !fresh) {
@@ -238,11 +254,6 @@ static LogicalResult verifyPaths(Operation *body) {
     auto path = user->getAttrOfType<StringAttr>("path"), mode = user->getAttrOfType<StringAttr>("mode");
     if (!path)
       return WalkResult::advance();
-    if (path.getValue().contains('.')) {
-      user->emitError() << "expected a name without dots, found '@" << path.getValue()
-                        << "'; dots part the names of a path";
-      return WalkResult::interrupt();
-    }
     if (mode && mode.getValue() == "shared" && !owners.contains(path.getValue())) {
       SmallVector<StringRef> names = llvm::to_vector(owners.keys());
       llvm::sort(names);

@@ -40,12 +40,14 @@ Origin originOf(Location location) {
         origin.path = path.str();
       }
     } else if (auto file = llvm::dyn_cast<FileLineColLoc>(inner)) {
-      origin.file = moert::printable(file.getFilename().str(), /*line=*/true); // as programs have it
+      origin.file = file.getFilename().str();
       origin.line = file.getLine();
       return WalkResult::interrupt();
     }
     return WalkResult::advance();
   });
+  for (std::string *text : {&origin.op, &origin.path, &origin.file})
+    *text = moert::printable(text->substr(0, 1000), /*line=*/true); // at most four times as long
   return origin;
 }
 

@@ -17,7 +17,8 @@ inline ExprAttr elementsOf(mlir::Type tensor) { return fromExtent(flow::elements
 Element elementOf(mlir::Type tensorOrElement);
 
 /// The outermost name (op of the language, path of names) and the first file and line that a location
-/// mentions, for profiles and errors of a run.
+/// mentions, for profiles and errors of a run: as texts that a program may hold, whatever a text's own
+/// loc(...) says.
 struct Origin {
   std::string op, path, file;
   unsigned line = 0;

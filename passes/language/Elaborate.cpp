@@ -11,6 +11,7 @@
 #include "dialects/flow/BuildOptimizer.h"
 #include "dialects/flow/Declared.h"
 #include "dialects/moe/Expander.h"
+#include "dialects/moe/Names.h"
 #include "dialects/moe/Nearest.h"
 #include "mlir/AsmParser/AsmParser.h"
 #include "mlir/IR/Diagnostics.h"
@@ -234,6 +235,8 @@ LogicalResult Elaboration::buildInputs(Expander &in) {
        llvm::zip(body.getArguments(), model.getInputs().getAsRange<InputAttr>())) {
     auto named = dyn_cast<NameLoc>(argument.getLoc());
     std::string name = named ? named.getName().str() : "input" + std::to_string(argument.getArgNumber());
+    if (failed(checkName(argument.getLoc(), "%", name)))
+      return failure();
     if (name == "label" || name == "domain")
       return emitError(argument.getLoc()) << "expected another name for this input: '" << name << "' is the "
                                           << name << " that every training step is given";
@@ -328,6 +331,9 @@ LogicalResult Elaboration::buildTraining(Expander &in) {
   Value loss = *objective;
   flow::OutputOp::create(b, loc, ("loss." + options.objective), loss);
   for (AuxLoss &aux : in.losses) {
+    if (aux.path == options.objective)
+      return emitError(aux.at) << "expected another name for this auxiliary loss: '" << aux.path
+                               << "' is the objective's, and 'loss." << aux.path << "' its part of the loss";
     Value part = flow::mul(b, aux.at, aux.value, aux.weight);
     flow::OutputOp::create(b, aux.at, "loss." + aux.path, part);
     loss = flow::add(b, loc, loss, part);
@@ -432,7 +438,8 @@ void Elaboration::recordApart(StringRef name) {
 }
 
 /// The files that the module's symbols are from, for a command line: separated by blanks, quoted where a name
-/// needs it. The model's own file alone where all of them are more than a program may record.
+/// needs it. The model's own file alone where all of them are more than a program may record, and none where
+/// that is.
 static std::string sourceFiles(ModuleOp module, ModelOp model) {
   llvm::SetVector<StringRef> names;
   for (Operation &op : *module.getBody())
@@ -442,7 +449,9 @@ static std::string sourceFiles(ModuleOp module, ModelOp model) {
   for (StringRef name : names)
     all += (all.empty() ? "" : " ") + moert::shellWord(name.str());
   auto own = model.getLoc()->findInstanceOf<FileLineColLoc>();
-  return all.size() <= longestText || !own ? all : moert::shellWord(own.getFilename().getValue().str());
+  if (all.size() > longestText && own)
+    all = moert::shellWord(own.getFilename().getValue().str());
+  return all.size() <= longestText ? all : "";
 }
 
 /// What was chosen at compile time, for the program's records.

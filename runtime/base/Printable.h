@@ -48,6 +48,16 @@ inline std::string printable(std::string_view text, bool line = false) {
   return out;
 }
 
+/// Whether a text is of one line and has nothing to escape: what programs hold, and keys of JSON.
+inline bool isPlain(std::string_view text) {
+  for (size_t i = 0, length; i < text.size(); i += length) {
+    length = text[i] == '\n' || text[i] == '\t' ? 0 : printableLength(text.substr(i));
+    if (!length)
+      return false;
+  }
+  return true;
+}
+
 /// Prints a text for people.
 inline void print(FILE *to, std::string_view text) {
   std::string shown = printable(text);

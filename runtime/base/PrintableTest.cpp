@@ -12,6 +12,7 @@ TEST(Printable, KeepsTextAndEscapesTheRest) {
        {"", "plain, with\ttabs\nand lines", "\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80 \xc2\xa0 \\x1b",
         "\xef\xbf\xbf\xf4\x8f\xbf\xbf"})
     EXPECT_EQ(printable(kept), kept);
+  EXPECT_FALSE(isPlain("a\tb") || isPlain("a\nb"));
   const std::pair<std::string, std::string> escaped[] = {
       {"\x1b[2J\r\a\x7f", "\\x1b[2J\\x0d\\x07\\x7f"},
       {"a\0b"s, "a\\x00b"},
@@ -29,6 +30,8 @@ TEST(Printable, KeepsTextAndEscapesTheRest) {
   for (auto &[text, shown] : escaped) {
     EXPECT_EQ(printable(text), shown);
     EXPECT_EQ(printable(shown), shown);
+    EXPECT_FALSE(isPlain(text));
+    EXPECT_TRUE(isPlain(shown));
   }
   // Nothing that is printed holds a byte that is obeyed, whatever the bytes are.
   for (int first = 0; first < 256; ++first)

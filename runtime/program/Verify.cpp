@@ -3,6 +3,7 @@
 // temporary is written before it is read and lives exactly as long as it is used. Sizes depend on the batch:
 // see session/Layout.cpp.
 #include "runtime/program/Verify.h"
+#include "runtime/base/Printable.h"
 #include "runtime/program/Program.h"
 
 #include <algorithm>
@@ -65,9 +66,9 @@ Status Verifier::text(const flatbuffers::String *string, const char *what, bool 
     return optional ? Status() : broken("V10", "expected ", what, ", found none");
   if (string->size() > kMaxText || (string->size() == 0 && !optional))
     return broken("V10", "expected ", what, " of 1 to ", kMaxText, " bytes, found ", string->size());
-  for (char c : string->string_view())
-    if (uint8_t(c) < 0x20 || c == 0x7f)
-      return broken("V10", "expected ", what, " without control characters, found byte ", int(uint8_t(c)));
+  if (!isPlain(string->string_view()))
+    return broken("V10", "expected ", what, " in UTF-8 without control characters, found '",
+                  printable(string->string_view().substr(0, 100), /*line=*/true), "'");
   return {};
 }
 

@@ -143,6 +143,8 @@ TEST(Verify, Structure) {
 TEST(Verify, Texts) {
   expectTable("V10", "a state's path", [](TestProgram &p) { p.table.states[kW]->path = ""; });
   expectTable("V10", "control", [](TestProgram &p) { p.table.states[kW]->path = "a\nb"; });
+  expectTable("V10", "in UTF-8 without control characters, found 'f\\xff'",
+              [](TestProgram &p) { p.table.states[kW]->path = "f\xff"; });
   expectTable("V10", "4096", [](TestProgram &p) { p.table.name = std::string(5000, 'x'); });
 }
 

@@ -241,6 +241,16 @@ TEST(Files, NoOutputOverAnInputOrAnother) {
         << refused({a, b});
 }
 
+TEST(Safetensors, RefusesNamesThatJsonCannotHold) {
+  TestFolder folder;
+  NamedTensor tensor{"f\xff", fb::ElementType::f32, {}, {}};
+  Status status = writeSafetensors(folder.file("x"), std::span(&tensor, 1));
+  EXPECT_EQ(status.code(), Code::invalid_input);
+  EXPECT_NE(status.message().find("in UTF-8 without control characters, found 'f\\xff'"), std::string::npos)
+      << status.message();
+  EXPECT_FALSE(exists(folder.file("x")));
+}
+
 TEST(Safetensors, RefusesHostileTables) {
   TestFolder folder;
   auto refused = [&](const std::string &bytes) {

@@ -1,4 +1,5 @@
 #include "runtime/train/Safetensors.h"
+#include "runtime/base/Printable.h"
 
 #include <algorithm>
 #include <cstring>
@@ -55,6 +56,9 @@ Status writeSafetensors(const std::string &path, std::span<const NamedTensor> te
   uint64_t offset = 0;
   std::vector<std::span<const std::byte>> pieces(2);
   for (const NamedTensor &tensor : tensors) {
+    if (!isPlain(tensor.name))
+      return invalidInput(path, ": expected names of tensors in UTF-8 without control characters, found '",
+                          printable(tensor.name, /*line=*/true), "'");
     table[tensor.name] = {{"dtype", nameOf(tensor.type)},
                           {"shape", tensor.shape},
                           {"data_offsets", {offset, offset + tensor.bytes.size()}}};

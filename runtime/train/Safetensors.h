@@ -20,7 +20,8 @@ struct NamedTensor {
   std::span<const std::byte> bytes;
 };
 
-/// Writes the tensors in the order given and waits for the disk.
+/// Writes the tensors in the order given and waits for the disk. invalid_input: a name that JSON cannot
+/// hold, or that is not of one line.
 Status writeSafetensors(const std::string &path, std::span<const NamedTensor> tensors);
 
 class Safetensors {

@@ -43,7 +43,7 @@ def words(code, *command):
 # moec: names in a text, a text's line, words of the command line, a program's own names.
 quoted = EVIL.replace("\x1b", r"\1B").replace("\r", r"\0D").replace("\x7f", r"\7F").replace("\u009b", r"\C2\9B")
 pathlib.Path("name.mlir").write_text(f'moe.model @m(%image: image[1, 28, 28]) {{\n  %p = flatten %image\n  %y = linear @"{quoted}"(%p) to 10\n  return logits = %y\n}}\n')
-assert "name.mlir:3:8: error: expected a name without control characters, found '@" + SHOWN in said(1, moec, "compile", "name.mlir", "-o", "p.moe")
+assert "name.mlir:3:8: error: expected a name in UTF-8 without control characters, found '@" + SHOWN in said(1, moec, "compile", "name.mlir", "-o", "p.moe")
 pathlib.Path("line.mlir").write_bytes(model.read_bytes().replace(b"to classes", b"to klasses // " + EVIL.replace("\r", "").encode()))
 SHOWN, kept = SHOWN.replace(r"\x0d", ""), SHOWN
 said(1, moec, "compile", "line.mlir", "-o", "p.moe")

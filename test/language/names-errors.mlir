@@ -46,6 +46,49 @@ moe.layer @A<dim>(%x) {
   yield %y
 }
 // -----
+// Names are recorded: in programs, as keys of checkpoints, in reports.
+moe.layer @A<dim>(%x) {
+  // expected-error@+1 {{expected a name of 1 to 255 bytes, found one of 0}}
+  %y = linear @""(%x) to dim
+  yield %y
+}
+// -----
+moe.layer @A<dim>(%x) {
+  // expected-error@+1 {{expected a name in UTF-8 without control characters, found '@a\x09b'}}
+  %y = linear @"a\09b"(%x) to dim
+  yield %y
+}
+// -----
+moe.layer @A<dim>(%x) {
+  // expected-error@+1 {{expected a name in UTF-8 without control characters, found '@f\xff'}}
+  %y = linear @"f\FF"(%x) to dim
+  yield %y
+}
+// -----
+moe.layer @A<dim>(%x) {
+  // expected-error@+1 {{expected a name in UTF-8 without control characters, found '@e\xff'}}
+  expose @"e\FF" %x
+  yield %x
+}
+// -----
+moe.layer @A<dim>(%x) {
+  %m = mean %x
+  // expected-error@+1 {{expected a name without dots, found '@a.b'; dots part the names of a path}}
+  aux @a.b %m, 0.1
+  yield %x
+}
+// -----
+// expected-error@+1 {{expected a name in UTF-8 without control characters, found '@n\x09t'}}
+moe.model @"n\09t"(%x: vector[3]) {
+  return logits = %x
+}
+// -----
+// expected-error@+1 {{expected a name in UTF-8 without control characters, found '@l\x7ft'}}
+moe.layer @"l\7Ft"(%x)
+// -----
+// expected-error@+1 {{expected a name in UTF-8 without control characters, found '@p\xc0\x80'}}
+moe.layer @A<@"p\C0\80">(%x)
+// -----
 moe.layer @A<dim>(%x) {
   %h = linear @fc1(%x) to dim
   // expected-error@+1 {{'shared @fc3': no earlier op owns these parameters (did you mean 'fc1'?)}}

@@ -497,3 +497,51 @@ moe.model @m(%x: vector[8]) {
   %e = experts @e(%x) layer @Of<@Wide<5>> weights %t
   return logits = %x
 }
+// -----
+// What optimizers call their own states cannot be a parameter, whichever of them trains the model.
+moe.layer @L(%x) {
+  // expected-error@+1 {{expected another name for parameter 'adam.correction1': optimizers keep states of their own under it}}
+  %c = param @correction1 [1] ones
+  %y = mul %x, %c
+  yield %y
+}
+moe.model @m(%x: vector[8]) {
+  // expected-note@+1 {{applied here as 'adam'}}
+  %q = apply @adam(%x) layer @L
+  %l = linear @fc(%q) to 3
+  return logits = %l
+}
+// -----
+moe.layer @L(%x) {
+  // expected-error@+1 {{expected another name for parameter 'adam.m:fc.weight'}}
+  %y = linear @"m:fc"(%x) to 3
+  yield %y
+}
+moe.model @m(%x: vector[8]) {
+  // expected-note@+1 {{applied here as 'adam'}}
+  %l = apply @adam(%x) layer @L
+  return logits = %l
+}
+// -----
+moe.model @m(%x: vector[8]) {
+  %l = linear @fc(%x) to 3
+  %m = mean %l
+  // expected-error@+1 {{expected another name for this auxiliary loss: 'erm' is the objective's, and 'loss.erm' its part of the loss}}
+  aux @erm %m, 0.1
+  return logits = %l
+}
+// -----
+moe.layer @L(%x) {
+  %m = mean %x
+  // expected-error@+2 {{expected each auxiliary loss once, found 's.a' a second time; a layer that is applied 'shared' cannot have one, so move it behind the layer}}
+  // expected-note@+1 {{the first is here}}
+  aux @a %m, 0.1
+  yield %x
+}
+moe.model @m(%x: vector[8]) {
+  %l = linear @fc(%x) to 3
+  %u = apply @s(%l) layer @L
+  // expected-note@+1 {{applied here as 's'}}
+  %v = apply shared @s(%u) layer @L
+  return logits = %v
+}
