@@ -11,16 +11,21 @@ public:
   ToolDiagnostics(llvm::SourceMgr &sources, mlir::MLIRContext *context)
       : texts(sources, context, out), placeless(context, [this](mlir::Diagnostic &d) { return print(d); }) {}
 
+  /// Whether an error had no place: an option names what the model or the compiler does not have.
+  bool wrongOption() const { return wrong; }
+
 private:
   mlir::LogicalResult print(mlir::Diagnostic &d) {
     if (!llvm::isa<mlir::UnknownLoc>(d.getLocation()))
       return mlir::failure(); // on to `texts`
+    wrong |= d.getSeverity() == mlir::DiagnosticSeverity::Error;
     out << "moec: " << (d.getSeverity() == mlir::DiagnosticSeverity::Warning ? "warning: " : "") << d << "\n";
     for (mlir::Diagnostic &note : d.getNotes())
       texts.emitDiagnostic(note.getLocation(), note.str(), note.getSeverity());
     return mlir::success();
   }
 
+  bool wrong = false;
   PrintableStream out{llvm::errs()};
   mlir::SourceMgrDiagnosticHandler texts;
   mlir::ScopedDiagnosticHandler placeless;

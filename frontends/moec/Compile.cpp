@@ -17,6 +17,7 @@ namespace moe {
 
 // Reads, links and lowers the texts up to options.to.
 static moert::Result<OwningOpRef<ModuleOp>> lowerFiles(MLIRContext *context, llvm::SourceMgr &sources,
+                                                       const ToolDiagnostics &diagnostics,
                                                        const PipelineOptions &options,
                                                        const std::vector<std::string> &inputs) {
   std::vector<std::unique_ptr<llvm::MemoryBuffer>> files;
@@ -30,7 +31,7 @@ static moert::Result<OwningOpRef<ModuleOp>> lowerFiles(MLIRContext *context, llv
   Phase reached = Phase::parse;
   if (failed(runPipeline(*module, options, &reached))) {
     if (reached <= Phase::simplify)
-      return moert::Status(moert::Code::invalid_input, "");
+      return moert::Status(diagnostics.wrongOption() ? moert::Code::usage : moert::Code::invalid_input, "");
     return moert::internalError(
         "phase '", phaseName(reached).str(),
         "' failed, which is the compiler's fault; --reproducer=FILE keeps what it was given");
@@ -64,7 +65,8 @@ moert::Status compileFiles(const PipelineOptions &options, const std::vector<std
   std::unique_ptr<MLIRContext> context = makeContext();
   llvm::SourceMgr sources;
   ToolDiagnostics diagnostics(sources, context.get());
-  MOERT_ASSIGN(OwningOpRef<ModuleOp> module, lowerFiles(context.get(), sources, options, inputs));
+  MOERT_ASSIGN(OwningOpRef<ModuleOp> module,
+               lowerFiles(context.get(), sources, diagnostics, options, inputs));
   if (options.to != Phase::emit) {
     std::string text;
     llvm::raw_string_ostream os(text);
@@ -89,7 +91,8 @@ moert::Status evaluateFiles(const PipelineOptions &options, const std::vector<st
   std::unique_ptr<MLIRContext> context = makeContext();
   llvm::SourceMgr sources;
   ToolDiagnostics diagnostics(sources, context.get());
-  MOERT_ASSIGN(OwningOpRef<ModuleOp> module, lowerFiles(context.get(), sources, options, inputs));
+  MOERT_ASSIGN(OwningOpRef<ModuleOp> module,
+               lowerFiles(context.get(), sources, diagnostics, options, inputs));
   return evaluateModule(*module, evaluation, inputs);
 }
 

@@ -1,5 +1,6 @@
 // moec: compiles models to programs and shows what is in them. Here is only the command line; the verbs are
-// functions of Tool.h. Exit codes: 0 done, 1 wrong input, 2 wrong usage, 3 a fault of the compiler's own.
+// functions of Tool.h. Exit codes: 0 done, 1 wrong input, 2 wrong usage, 3 a fault of the compiler's own. An
+// option that names what the model or the compiler does not have is wrong usage too.
 #include "frontends/driver/Context.h"
 #include "frontends/moec/Tool.h"
 #include "runtime/base/Files.h"
@@ -72,9 +73,7 @@ int main(int argc, char **argv) {
     verb->add_option("model", inputs, "the model's text; several files are linked")->required();
     verb->add_option("-D", defines, "set a parameter of the model: -Dclasses=10")->allow_extra_args(false);
     verb->add_option("--objective", options.objective, "what training minimises: erm")->capture_default_str();
-    verb->add_option("--optimizer", options.optimizer, "adam, adamw or sgd")
-        ->capture_default_str()
-        ->check(CLI::IsMember({"adam", "adamw", "sgd"}));
+    verb->add_option("--optimizer", options.optimizer, "adam, adamw or sgd")->capture_default_str();
     verb->add_flag("--gradients", options.gradients, "add an entry that gives the gradients of the loss");
   }
   compile->add_option("-o,--output", output,
