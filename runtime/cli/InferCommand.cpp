@@ -63,7 +63,8 @@ bool startsWith(const std::string &path, std::string_view magic) {
 }
 
 // What the file is, by its first bytes, whatever it is called; what has neither's is told by its name.
-Result<NpyArray> readInput(const std::string &path, const std::vector<int64_t> &shape) {
+Result<NpyArray> readInput(const std::string &path, const std::vector<int64_t> &shape,
+                           fb::ElementType wanted) {
   std::error_code ignored;
   bool file = std::filesystem::is_regular_file(path, ignored); // no other is read
   if (path.ends_with(".png") || (file && startsWith(path, "\x89PNG")))
@@ -71,7 +72,7 @@ Result<NpyArray> readInput(const std::string &path, const std::vector<int64_t> &
   if (file && shape.size() == 4 && !path.ends_with(".npy") && !startsWith(path, "\x93NUMPY"))
     return invalidInput(path,
                         ": expected a PNG image or a .npy file, found another format; convert it to one");
-  return readNpy(path);
+  return readNpy(path, wanted);
 }
 
 // Checks everything but the number of rows, which the file decides.
@@ -79,11 +80,9 @@ Status checkInput(const NamedFile &input, const fb::Port &port, NpyArray &array,
                   const std::vector<int64_t> &shape) {
   if (array.type != port.type()) {
     bool pixels = input.name == "image" && array.type == fb::ElementType::u8;
-    const char *cast = port.type() == fb::ElementType::f32   ? "; save it with .astype(np.float32)"
-                       : port.type() == fb::ElementType::i32 ? "; save it with .astype(np.int32)"
-                                                             : "";
+    std::string cast = asWanted(port.type());
     return invalidInput(input.path, ": expected ", elementName(port.type()), " for input '", input.name,
-                        "', found ", elementName(array.type), cast, pixels && *cast ? " / 255" : "");
+                        "', found ", elementName(array.type), cast, pixels && !cast.empty() ? " / 255" : "");
   }
   std::vector<int64_t> found = array.shape;
   if (array.shape.size() + 1 == shape.size())
@@ -185,7 +184,7 @@ Status inferCommand(const InferOptions &options) {
     const fb::Port *declared = entry->inputs()->Get(
         uint32_t(std::find(inputNames.begin(), inputNames.end(), input.name) - inputNames.begin()));
     MOERT_ASSIGN(std::vector<int64_t> shape, program->shape(*declared, {1, 1}));
-    MOERT_ASSIGN(NpyArray array, readInput(input.path, shape));
+    MOERT_ASSIGN(NpyArray array, readInput(input.path, shape, declared->type()));
     MOERT_TRY(checkInput(input, *declared, array, shape));
     if (!inputs.empty() && inputs[0].second.shape[0] != array.shape[0])
       return invalidInput(input.path, ": expected ", inputs[0].second.shape[0], " rows as in ",

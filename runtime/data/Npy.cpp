@@ -37,7 +37,7 @@ std::optional<std::string_view> field(std::string_view header, std::string_view 
   return header.substr(at);
 }
 
-Result<NpyArray> parse(const std::string &file) {
+Result<NpyArray> parse(const std::string &file, std::optional<fb::ElementType> wanted) {
   size_t lengthBytes = file.size() > 6 && file[6] == 1 ? 2 : 4, start = 8 + lengthBytes;
   if (file.size() < start || std::memcmp(file.data(), kMagic, 6) != 0 || file[6] < 1 || file[6] > 3)
     return invalidInput("expected a .npy file of format 1 to 3, found another format");
@@ -59,6 +59,8 @@ Result<NpyArray> parse(const std::string &file) {
       array.type = row.type;
       known = true;
     }
+  if (!known && wanted)
+    return invalidInput("expected ", elementName(*wanted), ", found '", type, "'", asWanted(*wanted));
   if (!known)
     return invalidInput("expected one of <f4, <f8, <i4, <i8, |u1, found '", type, "'");
   if (!order->starts_with("False"))
@@ -96,9 +98,15 @@ Result<NpyArray> parse(const std::string &file) {
 
 } // namespace
 
-Result<NpyArray> readNpy(const std::string &path) {
+std::string asWanted(fb::ElementType wanted) {
+  return wanted == fb::ElementType::f32   ? "; save it with .astype(np.float32)"
+         : wanted == fb::ElementType::i32 ? "; save it with .astype(np.int32)"
+                                          : "";
+}
+
+Result<NpyArray> readNpy(const std::string &path, std::optional<fb::ElementType> wanted) {
   MOERT_ASSIGN(std::string file, readText(path, size_t(1) << 36));
-  auto array = parse(file);
+  auto array = parse(file, wanted);
   if (!array.ok())
     return std::move(array).status().in(path);
   return array;

@@ -205,14 +205,32 @@ Status assign(Recipe &recipe, const Key &key, const Item &item) {
   return okStatus();
 }
 
-// Keys of other tables whose name below the table is this key's, or the end of it: `lr` and `train.lr` mean
-// optimizer.lr. Of several the one whose table has at most two slips, where there is one.
+// What is shown of a text that somebody gave: enough to find it by.
+std::string brief(const std::string &text) {
+  constexpr size_t kShown = 80;
+  if (text.size() <= kShown)
+    return text;
+  size_t end = kShown;
+  while (end && (text[end] & 0xC0) == 0x80) // not within a character
+    --end;
+  return text.substr(0, end) + "...";
+}
+
+// Keys of the same table that go on where this one ends (`train.batch`), or else keys of other tables whose
+// name below the table is this key's, or the end of it: `lr` and `train.lr` mean optimizer.lr. Of several the
+// one whose table has at most two slips, where there is one. Without a table both are meant: `batch`.
 std::vector<std::string> namesakes(const std::string &key, const std::vector<std::string> &known) {
   std::vector<std::string> found;
   size_t first = key.find('.'), last = key.rfind('.'); // npos + 1: the whole key
+  for (const std::string &each : known)
+    if (first != std::string::npos && key.size() >= first + 4 && each.starts_with(key))
+      found.push_back(each);
+  if (!found.empty())
+    return found;
   for (const std::string &each : known) {
     std::string name = each.substr(each.find('.') + 1);
-    if (each != key && (name == key || name == key.substr(first + 1) || name == key.substr(last + 1)))
+    if (each != key && (name == key || name == key.substr(first + 1) || name == key.substr(last + 1) ||
+                        (first == std::string::npos && name.starts_with(key + "_"))))
       found.push_back(each);
   }
   if (auto near = nearest(key, found); !near.empty() && editDistance(key, near[0]) <= 2)
@@ -270,7 +288,8 @@ Status accept(Recipe &recipe, const Item &item, const Program *program) {
     known.insert(known.begin(), "aux.NAME");
     hint = suggestion(item.key, known);
   }
-  return invalidInput(item.where, ": unknown key '", item.key, "'", hint, "; docs/recipe.md lists the keys");
+  return invalidInput(item.where, ": unknown key '", brief(item.key), "'", hint,
+                      "; docs/recipe.md lists the keys");
 }
 
 // Depth first in the order of the text, so that a later line wins.
@@ -314,7 +333,7 @@ Status readToml(const std::string &text, const std::string &path, const std::vec
 
 // "data.path=/x" needs no quotes on the command line: what is no TOML value is a text.
 Status readSetting(const std::string &setting, Recipe &recipe, const Program *program) {
-  std::string where = concat("--set ", setting);
+  std::string where = concat("--set ", brief(setting));
   size_t equals = setting.find('=');
   if (equals == std::string::npos || equals == 0)
     return usageError(where, ": expected key=value");
@@ -347,7 +366,7 @@ Status checkWhole(const Recipe &recipe) {
     return invalidInput(*keys.begin(), ": ", parts...);
   };
   if (!rotated && recipe.dataKind != "colored")
-    return wrong({"data.kind"}, "expected 'rotated' or 'colored', found '", recipe.dataKind, "'");
+    return wrong({"data.kind"}, "expected 'rotated' or 'colored', found '", brief(recipe.dataKind), "'");
   size_t domains = rotated ? recipe.angles.size() : recipe.flips.size();
   if (domains == 0)
     return wrong({list}, "expected at least one domain, found an empty list");
@@ -406,7 +425,7 @@ Status Recipe::bind(const Program &program) {
   std::string has = program.table().optimizer() ? program.table().optimizer()->str() : "none";
   const std::vector<std::string> all{"adam", "adamw", "sgd"}; // that moec knows
   if (!optimizer.empty() && optimizer != has && std::find(all.begin(), all.end(), optimizer) == all.end())
-    return invalidInput("optimizer.kind: expected adam, adamw or sgd, found '", optimizer,
+    return invalidInput("optimizer.kind: expected adam, adamw or sgd, found '", brief(optimizer),
                         "'; the program has '", has, "'");
   if (!optimizer.empty() && optimizer != has)
     return invalidInput("optimizer.kind: expected the program's optimizer '", has, "', found '", optimizer,

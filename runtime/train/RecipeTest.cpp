@@ -128,6 +128,17 @@ TEST(Recipe, NumbersOfTheOptimizerHaveRanges) {
             std::string::npos);
 }
 
+TEST(Recipe, LongTextsAreCut) {
+  std::string nines(200, '9'), shown = "--set train.steps=" + nines.substr(0, 80 - 12) + "...: ";
+  EXPECT_EQ(failure("", {"train.steps=" + nines}), shown + "train.steps: expected an integer, found a text");
+  std::string umlauts; // of two bytes each
+  for (int i = 0; i < 100; ++i)
+    umlauts += "\u00fc";
+  EXPECT_EQ(failure("[data]\nkind = \"x" + umlauts + "\""),
+            "r.toml:2: data.kind: expected 'rotated' or 'colored', found 'x" + umlauts.substr(0, 78) +
+                "...'");
+}
+
 TEST(Recipe, AKeyInTheWrongTable) {
   auto hint = [](const std::string &key) {
     std::string file =
@@ -148,6 +159,9 @@ TEST(Recipe, AKeyInTheWrongTable) {
   EXPECT_EQ(hint("seed"), "; did you mean 'train.seed' or 'data.seed'?");
   EXPECT_EQ(hint("tain.seed"), "; did you mean 'train.seed'?");
   EXPECT_EQ(hint("colour"), "");
+  EXPECT_EQ(hint("train.batch"), "; did you mean 'train.batch_per_domain'?");
+  EXPECT_EQ(hint("train.check"), "; did you mean 'train.checkpoint_every'?");
+  EXPECT_EQ(hint("batch"), "; did you mean 'train.batch_per_domain' or 'eval.batch'?");
   // With the program, its losses are known; without, what they are called.
   auto known = Recipe::parse("", "r.toml", {"blocks.0.balance=1"}, program().get());
   EXPECT_EQ(known.status().message(),
