@@ -342,7 +342,9 @@ LogicalResult Elaboration::buildTraining(Expander &in) {
       labels.push_back(
           b.getNamedAttr(record, b.getStringAttr(aux.target + " " + std::to_string(aux.labels))));
     if (!aux.target.empty())
-      fitted.push_back({{aux.target == "domain" ? "experts" : "classes"}, "aux." + aux.path, aux.labels});
+      fitted.push_back({aux.target == "domain" ? SmallVector<StringRef, 2>{"domains", "experts"}
+                                               : SmallVector<StringRef, 2>{"classes"},
+                        "aux." + aux.path, aux.labels});
   }
   flow::OutputOp::create(b, loc, "loss", loss);
   if (!in.routings.empty()) {
@@ -481,7 +483,7 @@ LogicalResult Elaboration::run() {
     program.erase();
     return failure();
   }
-  for (StringRef name : {"channels", "height", "width", "size", "classes", "experts"})
+  for (StringRef name : {"channels", "height", "width", "size", "classes", "domains", "experts"})
     recordApart(name);
   program->setAttr("config", config(module.getContext()));
   for (Operation &op : llvm::make_early_inc_range(*module.getBody()))

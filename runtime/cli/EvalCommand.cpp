@@ -74,7 +74,7 @@ Status evalCommand(const EvalOptions &options) {
       if (entry->kind() == fb::EntryKind::infer && scoresOutput(*program, *entry).ok())
         entries.push_back(entry);
   MOERT_ASSIGN(SplitData data, SplitData::open(recipe));
-  MOERT_TRY(checkFits(*program, data, recipe));
+  MOERT_TRY(checkFits(*program, data, recipe, Use::evaluation));
   MOERT_ASSIGN(auto states, States::create(program, 0));
   MOERT_TRY(files.loadParameters(*states));
   MOERT_ASSIGN(auto device, Device::create(options.threads));

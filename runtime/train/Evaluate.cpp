@@ -122,7 +122,7 @@ Status checkInputs(const Program &program, const fb::Entry &entry) {
   return okStatus();
 }
 
-Status checkFits(const Program &program, const SplitData &data, const Recipe &recipe) {
+Status checkFits(const Program &program, const SplitData &data, const Recipe &recipe, Use use) {
   MOERT_ASSIGN(const fb::Entry *entry, inferenceEntry(program, recipe.evalEntry));
   MOERT_TRY(checkInputs(program, *entry));
   const fb::Port *image = nullptr;
@@ -167,6 +167,10 @@ Status checkFits(const Program &program, const SplitData &data, const Recipe &re
   };
   compare("classes", "classes", classes, data.set.classes(), "scores",
           concat(", and returns ", classes, " scores an image in '", scores, "'"));
+  // A set may merely have no image of the last labels; coloured domains have two classes whatever the set
+  // has.
+  bool lacking = classes > data.set.classes() && recipe.dataKind == "rotated";
+  std::string ofClasses = found;
   compareImage("channels", "channels", shape[1], data.set.channels());
   bool square = data.set.height() == data.set.width() && shape[2] == shape[3];
   bool sides = sets("height", shape[2], "image") && sets("width", shape[3], "image");
@@ -176,23 +180,24 @@ Status checkFits(const Program &program, const SplitData &data, const Recipe &re
     compareImage("image height", "height", shape[2], data.set.height());
     compareImage("image width", "width", shape[3], data.set.width());
   }
-  int64_t domains = int64_t(data.training.size());
-  if (auto has = integer(program.config("domains")))
-    compare("training domains", "domains", *has, domains, "", "");
   // A loss that compares with labels or domains drops the rows whose label is beyond its scores.
+  int64_t domains = int64_t(data.training.size());
   for (auto &[key, weight] : recipe.scalars) {
+    if (use == Use::evaluation)
+      break;
     auto compared = program.config(key + ".labels");
     bool ofDomains = compared && compared->starts_with("domain ");
     auto has = compared ? integer(compared->substr(std::min(compared->size(), compared->find(' ') + 1)))
                         : std::nullopt;
     int64_t needs = ofDomains ? domains : data.set.classes();
-    const char *size = ofDomains ? "experts" : "classes";
     if (!has || *has >= needs || weight == 0)
       continue;
     std::string what = concat(ofDomains ? "training domains" : "classes", " that ", key, " tells apart");
-    if (sets(size, *has, key))
-      compare(what, size, *has, needs, key, "");
-    else {
+    auto names = ofDomains ? std::vector<const char *>{"domains", "experts"} : std::vector{"classes"};
+    auto size = std::find_if(names.begin(), names.end(), [&](auto name) { return sets(name, *has, key); });
+    if (size != names.end()) {
+      compare(what, *size, *has, needs, key, "");
+    } else {
       found += concat(found.empty() ? "" : ", ", what, ": program ", *has, ", data ", needs);
       own += concat("; the scores of ", key, " have ", *has, " values: change the model's text, or set ", key,
                     "=0");
@@ -202,11 +207,18 @@ Status checkFits(const Program &program, const SplitData &data, const Recipe &re
     return okStatus();
   std::string text =
       concat(program.path(), " does not fit the data ", recipe.dataPath, " (", recipe.dataKind, "): ", found);
+  if (lacking)
+    text += concat("; set data.classes=", classes, " where the set only lacks the last labels");
+  if (use == Use::evaluation)
+    return invalidInput(text, lacking && found == ofClasses
+                                  ? ""
+                                  : "; a checkpoint is evaluated with the program that it was trained with, "
+                                    "on images and classes as it was trained on");
   if (!fixed.empty())
     text += concat("; the model has no size named ", fixed, " to set: change its text");
   text += own;
   if (mended && !changes.empty())
-    text += concat("; compile it for this data: ", compileCommand(program, changes));
+    text += concat(lacking ? ", or" : ";", " compile it for this data: ", compileCommand(program, changes));
   return invalidInput(text);
 }
 

@@ -21,9 +21,11 @@ struct SplitData {
   static Result<SplitData> open(const Recipe &recipe);
 };
 
-/// invalid_input, with the moec command that mends it, when the program was compiled for other images,
-/// classes or domains than the data has.
-Status checkFits(const Program &program, const SplitData &data, const Recipe &recipe);
+/// invalid_input, with what mends it, when the program was compiled for other images or classes than the data
+/// has; for training also when a loss whose weight is not 0 tells fewer domains or labels apart. A program is
+/// compiled anew for training; a checkpoint that is evaluated fits the program that it has.
+enum class Use { training, evaluation };
+Status checkFits(const Program &program, const SplitData &data, const Recipe &recipe, Use use);
 
 /// invalid_input when an entry has an input that no data set gives.
 Status checkInputs(const Program &program, const fb::Entry &entry);

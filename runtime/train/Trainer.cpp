@@ -125,7 +125,7 @@ Status Run::open() {
   if (options_.resume) // compared before the first step; else no step waits for it
     dataDigest_->begin();
   MOERT_TRY(checkInputs(*program_, *trainEntry_));
-  MOERT_TRY(checkFits(*program_, *data_, recipe_));
+  MOERT_TRY(checkFits(*program_, *data_, recipe_, Use::training));
   for (const fb::Port *port : *trainEntry_->outputs()) {
     std::string name = port->name()->str();
     if (name == "loss" || name.starts_with("loss."))

@@ -377,7 +377,7 @@ TEST_F(TrainerTest, SquareImagesHaveOneSizeOrTwo) {
 // A loss that compares with `domain` has scores for as many training domains as the program records, whatever
 // the loss is called; rows of a domain beyond them would be dropped.
 TEST_F(TrainerTest, ALossTellsEveryTrainingDomainApart) {
-  auto write = [&](const char *compared) {
+  auto write = [&](const char *compared, const char *domains = "") {
     writeProgram(folder.file("p.moe"), 0.125, [&](moe::fb::ProgramT &table) {
       auto tie = std::make_unique<moe::fb::ScalarT>();
       tie->key = "aux.dom";
@@ -387,6 +387,10 @@ TEST_F(TrainerTest, ALossTellsEveryTrainingDomainApart) {
       record->key = "aux.dom.labels";
       record->value = compared;
       table.config.push_back(std::move(record));
+      auto size = std::make_unique<moe::fb::KeyValueT>();
+      size->key = "domains";
+      size->value = domains;
+      table.config.push_back(std::move(size));
     });
   };
   write("domain 1");
@@ -397,6 +401,16 @@ TEST_F(TrainerTest, ALossTellsEveryTrainingDomainApart) {
   EXPECT_EQ(message(options("off", {"aux.dom=0"})), "no failure"); // no loss, nothing dropped
   write("domain 2");
   EXPECT_EQ(message(options("enough")), "no failure");
+  // A size called `domains` is the loss's where it has its number of scores, and is else any size.
+  write("domain 1", "1");
+  text = message(options("run"));
+  EXPECT_NE(text.find(" -Ddomains=2 "), std::string::npos) << text;
+  EXPECT_EQ(message(options("size", {"aux.dom=0"})), "no failure");
+  write("domain 1", "7");
+  text = message(options("run"));
+  EXPECT_EQ(text.find("moec compile"), std::string::npos) << text;
+  write("domain 3", "3");
+  EXPECT_EQ(message(options("more")), "no failure");
   write("label 0");
   text = message(options("run"));
   EXPECT_NE(text.find("classes that aux.dom tells apart: program 0, data 1"), std::string::npos) << text;

@@ -594,10 +594,20 @@ class Runs:
         self.refused([*infer, f"image=@{bytes_}"], 1, "found u8; save it with .astype(np.float32) / 255")
         wide = self.npy("wide.npy", "<f8", (1, SIZE, SIZE), bytes(8 * SIZE * SIZE))
         self.refused([*infer, f"image=@{wide}"], 1, "found f64; save it with .astype(np.float32)")
+        for type_, size in (("<f2", 2), (">f4", 4)):
+            other = self.npy("other.npy", type_, (1, SIZE, SIZE), bytes(size * SIZE * SIZE))
+            self.refused([*infer, f"image=@{other}"], 1, f"other.npy: expected f32, found '{type_}'; save it with .astype(np.float32)\n")
         zeros = self.npy("zeros.npy", "<f4", (1, SIZE, SIZE), bytes(4 * SIZE * SIZE))
         done = self.refused([*infer, f"image=@{zeros}", "--output", f"logits=@{self.folder}/no/l.npy"], 1,
                             f"{self.folder}/no/l.npy: cannot create: there is no folder {self.folder}/no; create it first")
         self.refused([self.moert, "eval", self.program, "--checkpoint", best / "model.safetensors"], 1, f"give the folder that it is in: {best}")
+        # What a checkpoint is evaluated on: no compilation changes its shapes.
+        few = [self.moert, "eval", self.program, "--checkpoint", best, "--set", f"data.path={self.folder}/seven"]
+        self.refused(few, 1, "classes: program 10, data 7; set data.classes=10 where the set only lacks the last labels\n")
+        done = self.run([str(a) for a in (*few, "--set", "data.classes=10", "--set", "eval.images=20")])
+        assert done.returncode == 0 and done.stdout.count("\n") == 7, done
+        done = self.refused([*few, "--set", "data.kind=colored"], 1, "channels: program 1, data 2; a checkpoint is evaluated with the program that it")
+        assert "moec compile" not in done.stderr and "data.classes" not in done.stderr, done
         self.refused(train("x", "--set", "train.objective=dann"), 1, "expected erm, which the program was compiled with, found 'dann'")
         self.other_models()
         assert not (self.folder / "x").exists()
@@ -666,6 +676,19 @@ class Runs:
         assert "moec compile" not in done.stderr, done
         fits = [self.folder / "tied" if a == str(self.folder / "x") else a for a in other(self.compiled("tied", mixture, "-Dexperts=2"))]
         done = self.run([*fits, "--set", "train.steps=0"])
+        assert done.returncode == 0, done
+        # `domains` as well, and only where a loss that counts has fewer scores than there are training domains (2 here).
+        named = mixture.replace("experts", "domains").replace("= domains @each", "= experts @each")
+        self.refused(other(self.compiled("named", named)), 1, "training domains that aux.dom tells apart: program 1, data 2", "-Ddomains=2")
+        for name, program, more in (("off", self.folder / "named.moe", ["--set", "aux.dom=0"]),
+                                    ("more", self.compiled("more", named, "-Ddomains=3"), []),
+                                    ("hidden", self.compiled("hidden", f"moe.model @hidden<classes = 10, channels = 1, domains = 7>({head}) {{\n  %p = flatten %image\n"
+                                                             "  %h = linear @h(%p) to domains\n  %y = linear @y(%h) to classes\n  return logits = %y\n}\n"), [])):
+            trains = [self.folder / name if a == str(self.folder / "x") else a for a in other(program)]
+            done = self.run([*trains, *more, "--set", "train.steps=0"])
+            assert done.returncode == 0, done
+        done = self.run([self.moert, "eval", self.folder / "more.moe", "--checkpoint", self.folder / "more/last", "--set", "data.held_out=[]", "--set", "data.angles=[0,1,2,3,4]",
+                         "--set", "eval.images=10"])
         assert done.returncode == 0, done
 
 
