@@ -31,11 +31,11 @@ struct Update {
   }
 };
 
-// old + (target - old) * weight
 constexpr StringRef sgdMomentum = "sgd.momentum:", adamM = "adam.m:",
                     adamV = "adam.v:", // of a parameter's path
     adamCorrection1 = "adam.correction1", adamCorrection2 = "adam.correction2";
 
+// old + (target - old) * weight
 Value approach(Emit e, Value old, Value target, Value weight) {
   return e.add(old, e.mul(e.sub(target, old), e.spread(weight, old)));
 }

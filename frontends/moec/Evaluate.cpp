@@ -187,7 +187,8 @@ moert::Status evaluateModule(ModuleOp module, const EvaluateOptions &options,
     written.push_back(output.path);
   if (!options.outputFolder.empty())
     for (const std::string &output : outputs)
-      written.push_back(options.outputFolder + "/" + output + ".npy");
+      if (llvm::none_of(wanted, [&](auto &file) { return file.name == output; }))
+        written.push_back(options.outputFolder + "/" + output + ".npy");
   MOERT_TRY(moert::notOver(written, readFiles));
   for (const moert::NamedFile &input : given) {
     MOERT_ASSIGN(moert::NpyArray read, readInput(input.path));

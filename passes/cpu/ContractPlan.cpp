@@ -40,7 +40,7 @@ ContractPlan ContractPlan::of(const ContractForm &form, const Epilogue &epilogue
     plan.rowBlock = large ? 192 : 96;
     plan.panelGroup = std::max<int64_t>(1, 384 / width);
     if (plan.packing == Packing::group) {
-      // Two groups at least, and the longer blocks where more of them make units enough.
+      // Two groups at least.
       const int64_t panels = ceilDiv(*columns, width);
       plan.panelGroup = std::clamp<int64_t>(panels / 2, 1, std::max<int64_t>(1, 192 / width));
       plan.rowBlock = 176 * tileRows;

@@ -85,7 +85,6 @@ Value MicroCode::both(Value x, Value y) {
   return !x ? y : !y ? x : arith::AndIOp::create(b, loc, x, y).getResult();
 }
 
-
 Ix MicroCode::select(Value condition, Ix x, Ix y) {
   return arith::SelectOp::create(b, loc, condition, i64(x), i64(y)).getResult();
 }

@@ -337,8 +337,8 @@ LogicalResult Elaboration::buildTraining(Expander &in) {
     Value part = flow::mul(b, aux.at, aux.value, aux.weight);
     flow::OutputOp::create(b, aux.at, "loss." + aux.path, part);
     loss = flow::add(b, loc, loss, part);
-    std::string record = "aux." + aux.path + ".labels"; // a second loss of one name is refused later
-    if (!aux.target.empty() && llvm::none_of(labels, [&](auto &each) { return each.getName() == record; }))
+    std::string record = "aux." + aux.path + ".labels";
+    if (!aux.target.empty())
       labels.push_back(
           b.getNamedAttr(record, b.getStringAttr(aux.target + " " + std::to_string(aux.labels))));
     if (!aux.target.empty())
@@ -405,8 +405,8 @@ LogicalResult Elaboration::buildEntry(StringRef name, flow::EntryKind kind) {
 
 /// The trainer takes a parameter called `width` that has the image's width for the one that sets it. Whether
 /// it does shows where the model is elaborated with another value, as by the trainer's command, which gives
-/// all parameters theirs: extents that do not follow are recorded. Where that value does not compile nothing
-/// is known, and nothing recorded.
+/// all parameters theirs: extents that do not follow are recorded. Where that value does not compile, what
+/// comes behind the failure is not known, and not recorded.
 void Elaboration::recordApart(StringRef name) {
   auto bound = env.names.find(name);
   const int64_t *size = bound == env.names.end() ? nullptr : std::get_if<int64_t>(&bound->second.is);

@@ -10,7 +10,7 @@ namespace moert {
 
 struct BenchCommandOptions {
   std::string program, entry = "train", batch = "1x64"; // DOMAINSxROWS, or ROWS
-  int steps = 20, threads = 0, top = 20; // top: kernels that the profile's table lists
+  int steps = 20, threads = 0, top = 20;                // top: kernels that the profile's table lists
   uint64_t seed = 0;
   bool profile = false, json = false, poison = false, trapNan = false;
 };

@@ -207,7 +207,9 @@ Status inferCommand(const InferOptions &options) {
     written.push_back(output.path);
   if (!options.outputFolder.empty())
     for (const fb::Port *declared : *entry->outputs())
-      written.push_back(concat(options.outputFolder, "/", declared->name()->string_view(), ".npy"));
+      if (std::none_of(outputs.begin(), outputs.end(),
+                       [&](auto &file) { return file.name == declared->name()->string_view(); }))
+        written.push_back(concat(options.outputFolder, "/", declared->name()->string_view(), ".npy"));
   MOERT_TRY(notOver(written, read));
 
   MOERT_ASSIGN(auto states, States::create(program, 0));

@@ -81,9 +81,11 @@ void ThreadPool::work(int thread) {
 void ThreadPool::run(int64_t units, int64_t grain, Body body, void *context) {
   if (units <= 0)
     return;
+  // A thread's share in equal grains: of three for two threads, one would be waited for.
   const int64_t share = (units - 1) / threads() + 1;
+  const int64_t each = (share - 1) / std::clamp(grain, int64_t(1), share) + 1;
   // The grain number has 32 bits: a range of more grains takes larger ones.
-  grain = std::max(std::clamp(grain, int64_t(1), share), units / int64_t(kClosed - 1) + 1);
+  grain = std::max((share - 1) / each + 1, units / int64_t(kClosed - 1) + 1);
   int64_t grains = (units - 1) / grain + 1;
   if (workers_.empty() || grains == 1) {
     body(context, 0, 0, units);

@@ -75,6 +75,13 @@ TEST(ThreadPool, UnitsUpToTheEndOfTheirType) {
       }
 }
 
+TEST(ThreadPool, GrainsOfAShareAreEqual) {
+  ThreadPool pool(2);
+  Count counts{std::vector<std::atomic<int>>(66), {}, {}};
+  pool.run(66, 22, count, &counts); // 17, 17, 17 and 15, not three of 22
+  EXPECT_EQ(counts.largest, 17);
+}
+
 TEST(ThreadPool, ManySmallLaunches) {
   ThreadPool pool(4);
   struct Context {

@@ -32,7 +32,8 @@ public:
     uint64_t seed = 0;    // of the random numbers inside a step
     bool poison = false;  // fill temporaries with NaN before their first and after their last use
     bool trapNan = false; // fail at the first launch that writes a NaN, and undo the step; temporaries then
-                          // start as zeros
+                          // start as zeros, and a training step keeps a copy of the
+                          // states, which memory() does not count
     bool profile = false; // time every launch
   };
   /// Bytes that a session works with.

@@ -40,7 +40,7 @@ public:
   explicit Draw(uint64_t seed) : random(seed) {}
   ShapeCase made;
 
-  // --- numbers
+  // Numbers.
   int64_t number(int64_t low, int64_t high) { return low + int64_t(random() % uint64_t(high - low + 1)); }
   bool chance(int percent) { return number(1, 100) <= percent; }
   template <typename T> const T &pick(const std::vector<T> &list) { return list[random() % list.size()]; }
@@ -56,7 +56,7 @@ public:
   /// by a number.
   Size batchExtent(int64_t most);
 
-  // --- ops
+  // Ops.
   /// A new input or parameter; its value's name.
   std::string input(const Sizes &sizes, const std::string &element = "f32", bool parameter = false);
   /// The same of an image, which may lie in NHWC order.

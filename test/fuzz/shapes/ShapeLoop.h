@@ -18,7 +18,7 @@ class LoopDraw {
 public:
   explicit LoopDraw(Draw &draw) : draw(draw), channelsLast(draw.chance(50)) {}
 
-  // --- forms
+  // Forms.
   void elementwise();
   void reductions();
   void normalize();
