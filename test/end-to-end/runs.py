@@ -240,26 +240,22 @@ class Runs:
         self.train("gone", "--resume")
         self.expect_same(whole, "gone")
 
-    def take_metrics(self, process, run):
-        """Puts a folder in the place of a run's metrics, while the run stands still; gives both paths."""
+    def take_metrics(self, run):
+        """Puts a folder in the place of the metrics of a run that stands still; gives both paths. The file is moved and not
+        copied: the run may stand between opening it and writing its line."""
         metrics, kept = self.folder / run / "metrics.jsonl", self.folder / f"{run}.jsonl"
-        process.send_signal(signal.SIGSTOP)
-        os.waitid(os.P_PID, process.pid, os.WSTOPPED)
-        try:
-            if metrics.exists():
-                metrics.rename(kept)
-            else:
-                kept.write_bytes(b"")
-            metrics.mkdir()
-        finally:
-            process.send_signal(signal.SIGCONT)
+        if metrics.exists():
+            metrics.rename(kept)
+        else:
+            kept.write_bytes(b"")
+        metrics.mkdir()
         return metrics, kept
 
     def lost_metrics(self):
         """Metrics that cannot be written cost no step, and the evaluation is done again."""
         whole = self.reference()
         process = self.begin("nometrics", "--set", "train.checkpoint_every=1000")
-        metrics, kept = self.take_metrics(process, "nometrics")
+        metrics, kept = self.take_metrics("nometrics")
         _, error = self.end(process)
         assert process.returncode == 1 and f"{metrics}: cannot open: Is a directory; " in error and "last holds the" in error, error
         state = json.loads((self.folder / "nometrics/last/state.json").read_text())
@@ -277,7 +273,7 @@ class Runs:
         settings = [a for pair in ("train.checkpoint_every=1000", "log.every=1", "eval.every=0") for a in ("--set", pair)]
         self.train("logged", *settings)
         process = self.begin("nolog", *settings)
-        metrics, kept = self.take_metrics(process, "nolog")
+        metrics, kept = self.take_metrics("nolog")
         _, error = self.end(process)
         assert process.returncode == 1 and f"{metrics}: cannot open: Is a directory; " in error and "last holds the" in error, error
         lines, state = kept.read_text().count("\n"), json.loads((self.folder / "nolog/last/state.json").read_text())
