@@ -1,13 +1,31 @@
 """lit over the texts below test/: `build/bin` and LLVM's tools are on the path, `%root` is the repository.
 
 Run all of it by `ninja -C build check-lit` or ctest; one folder by
-`/usr/lib/llvm-22/bin/lit --param build=build -v test/language`; `--param llvm=PREFIX` where LLVM lies elsewhere.
+`/usr/lib/llvm-22/bin/lit --param build=build -v test/language`; `--param llvm=PREFIX` where LLVM lies elsewhere. A text that
+takes more than a few seconds says `REQUIRES: slow`: `--param part=fast` leaves it out, `--param part=slow` runs only those.
 """
 import os
 import lit.formats
 
+
+class Part(lit.formats.ShTest):
+    """The texts of one part, or all where `part` is not given."""
+
+    def __init__(self, part):
+        super().__init__(execute_external=False)
+        self.part = part
+
+    def getTestsInDirectory(self, *place):
+        for test in super().getTestsInDirectory(*place):
+            with open(test.getSourcePath(), encoding="utf-8") as text:
+                slow = any(line.startswith("REQUIRES:") and "slow" in line for line in text)
+            if self.part == "all" or slow == (self.part == "slow"):
+                yield test
+
+
 config.name = "moe"
-config.test_format = lit.formats.ShTest(execute_external=False)
+config.test_format = Part(lit_config.params.get("part", "all"))
+config.available_features.add("slow")
 config.suffixes = [".mlir", ".test"]
 config.excludes = ["inputs", "unit", "bench"]
 config.test_source_root = os.path.dirname(os.path.abspath(__file__))
