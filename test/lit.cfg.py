@@ -5,23 +5,10 @@ Run all of it by `ninja -C build check-lit` or ctest; one folder by
 takes more than a few seconds says `REQUIRES: slow`: `--param part=fast` leaves it out, `--param part=slow` runs only those.
 """
 import os
-import lit.formats
+import sys
 
-
-class Part(lit.formats.ShTest):
-    """The texts of one part, or all where `part` is not given."""
-
-    def __init__(self, part):
-        super().__init__(execute_external=False)
-        self.part = part
-
-    def getTestsInDirectory(self, *place):
-        for test in super().getTestsInDirectory(*place):
-            with open(test.getSourcePath(), encoding="utf-8") as text:
-                slow = any(line.startswith("REQUIRES:") and "slow" in line for line in text)
-            if self.part == "all" or slow == (self.part == "slow"):
-                yield test
-
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "support"))
+from lit_part import Part  # a module of its own, since lit hands the format to other processes
 
 config.name = "moe"
 config.test_format = Part(lit_config.params.get("part", "all"))
