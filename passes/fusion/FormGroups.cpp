@@ -169,7 +169,7 @@ bool Fusion::isLarge(Operation *op) const {
   llvm::SetVector<Value> touched(op->result_begin(), op->result_end());
   sources(op, touched);
   return llvm::any_of(
-      touched, [](Value value) { return cpu::estimate(flow::elementsOf(value.getType())) >= largeElements; });
+      touched, [](Value value) { return cpu::estimateElements(value.getType()) >= largeElements; });
 }
 
 void Fusion::readers(Value value, llvm::SetVector<Operation *> &found, bool throughBarriers) const {
@@ -250,7 +250,7 @@ bool Fusion::fitsEpilogue(const Cluster &root, const Cluster &loop) const {
   auto bytes = [&](ArrayRef<Operation *> of) {
     double sum = 0;
     for (Value output : outputsOf(of))
-      sum += cpu::estimate(flow::elementsOf(output.getType())) *
+      sum += cpu::estimateElements(output.getType()) *
              (getElementTypeOrSelf(output.getType()).isInteger(1) ? 1 : 4);
     return sum;
   };
@@ -346,7 +346,7 @@ Merge Fusion::tryMerge(unsigned a, unsigned b, Value shared) {
     return Merge::refused;
   if (into.root   ? !fitsEpilogue(into, from)
       : from.root ? !fitsEpilogue(from, into)
-                  : !fitsLoop(into, from, cpu::estimate(flow::elementsOf(shared.getType()))))
+                  : !fitsLoop(into, from, cpu::estimateElements(shared.getType())))
     return Merge::refused;
   needs.merge(a, b);
   into.place = into.weight() == from.weight()  ? std::max(into.place, from.place)
@@ -374,8 +374,8 @@ void Fusion::joinProducers(unsigned cluster) {
   SmallVector<Value> values(from.begin(), from.end());
   // The largest value first: it is the most that a merge can save.
   llvm::sort(values, [&](Value a, Value b) {
-    double sizeA = cpu::estimate(flow::elementsOf(a.getType())),
-           sizeB = cpu::estimate(flow::elementsOf(b.getType()));
+    double sizeA = cpu::estimateElements(a.getType()),
+           sizeB = cpu::estimateElements(b.getType());
     if (sizeA != sizeB)
       return sizeA > sizeB;
     return index.lookup(a.getDefiningOp()) < index.lookup(b.getDefiningOp());
@@ -412,7 +412,7 @@ void Fusion::joinSiblings() {
 void Fusion::joinReaders(Value value, ArrayRef<unsigned> loops) {
   if (loops.size() < 2)
     return;
-  const double size = cpu::estimate(flow::elementsOf(value.getType()));
+  const double size = cpu::estimateElements(value.getType());
   const bool scalar = cast<RankedTensorType>(value.getType()).getRank() == 0;
   // Only those of one purpose are compared in pairs.
   std::map<Purpose, SmallVector<unsigned>> alike;
@@ -521,7 +521,7 @@ void Fusion::keepInMemory() {
   // A view of few numbers that were computed and are broadcast to many: in memory it may be part of an
   // epilogue.
   for (flow::ReshapeOp view : block.getOps<flow::ReshapeOp>()) {
-    auto size = [](Value value) { return cpu::estimate(flow::elementsOf(value.getType())); };
+    auto size = [](Value value) { return cpu::estimateElements(value.getType()); };
     llvm::SetVector<Value> from;
     sources(view, from);
     bool computed = llvm::any_of(from, [](Value value) { return !isBoundary(value.getDefiningOp()); });
