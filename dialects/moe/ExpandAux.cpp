@@ -86,17 +86,25 @@ FailureOr<Value> moe::expandSchedule(Expander &in, Operation *op, ExprAttr e) {
                              : flow::mul(in.builder, in.loc(op), weight->graph, weight->factor);
 }
 
-/// -sum p log p of each row, meaned; from the scores, so that p = 0 gives 0.
+/// -sum p log p of each row, meaned; from the scores, and with p log p = 0 at p = 0, where scores are so far
+/// apart that log p is not finite.
 static Value entropy(OpBuilder &b, Location loc, const Routing &route) {
   Value logs = flow::logSoftmax(b, loc, route.scores, 1);
+  Value used = flow::compare(b, loc, flow::Predicate::ne, route.gates, 0.0);
+  logs = flow::select(b, loc, used, logs, flow::zerosLike(b, loc, logs));
   Value rows = flow::neg(b, loc, flow::sum(b, loc, flow::mul(b, loc, route.gates, logs), {1}));
   return flow::mean(b, loc, rows, {0});
 }
 
-/// KL(P || uniform) = sum_k P_k log(K P_k), P the mean gates of the batch (HMOE, equation 4).
+/// KL(P || uniform) = sum_k P_k log(K P_k), P the mean gates of the batch (HMOE, equation 4). An expert that
+/// the batch does not use adds 0 and has the gradient 0, the limits of the product and of its slope in the
+/// scores.
 static Value balance(OpBuilder &b, Location loc, const Routing &route) {
   Value share = flow::mean(b, loc, route.gates, {0});
-  Value logs = flow::log(b, loc, flow::mul(b, loc, share, double(route.experts)));
+  Value used = flow::compare(b, loc, flow::Predicate::ne, share, 0.0);
+  Value ratio = flow::select(b, loc, used, flow::mul(b, loc, share, double(route.experts)),
+                             flow::onesLike(b, loc, share));
+  Value logs = flow::log(b, loc, ratio);
   return flow::sum(b, loc, flow::mul(b, loc, share, logs), {0});
 }
 
