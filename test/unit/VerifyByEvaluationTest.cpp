@@ -124,8 +124,9 @@ Value reordered(OpBuilder &b, Rows &rows) {
 Value scaledByDomains(OpBuilder &b, Rows &rows) {
   Location loc = b.getUnknownLoc();
   auto scalar = RankedTensorType::get({}, b.getF32Type());
-  Value domains = flow::ExtentOp::create(b, loc, scalar, flow::Extent::symbol(&context(), flow::Symbol::D));
-  Value batch = flow::ExtentOp::create(b, loc, scalar, rows.rows);
+  Value domains = flow::ExtentOp::create(
+      b, loc, scalar, flow::ExtentAttr::get(&context(), flow::Extent::symbol(&context(), flow::Symbol::D)));
+  Value batch = flow::ExtentOp::create(b, loc, scalar, flow::ExtentAttr::get(&context(), rows.rows));
   Value ratio = flow::DivOp::create(b, loc, scalar, domains, batch);
   Value copies = flow::BroadcastOp::create(b, loc, rows.x.getType(), ratio, ArrayRef<int64_t>{});
   return flow::mul(b, loc, rows.x, copies);
