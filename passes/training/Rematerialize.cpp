@@ -23,6 +23,7 @@
 //                                                     %dw = flow.conv_weight_grad %m, %dz
 #include "dialects/flow/Flow.h"
 #include "dialects/flow/Mark.h"
+#include "dialects/flow/Purpose.h"
 #include "dialects/plan/FromFlow.h"
 #include "mlir/IR/Builders.h"
 #include "passes/training/MinimumCut.h"
@@ -90,10 +91,10 @@ StringRef reason(Operation *op) {
 
 class Rematerialization {
 public:
-  explicit Rematerialization(EntryOp entry) : entry(entry), block(entry.getBody().front()) {}
+  explicit Rematerialization(EntryOp entry)
+      : entry(entry), block(entry.getBody().front()), forward(forwardOps(block)) {}
 
   void run() {
-    findForward();
     // How often something is computed again follows from what is kept: what turns out dear is kept as well.
     do {
       if (!chooseKept())
@@ -104,15 +105,6 @@ public:
   }
 
 private:
-  void findForward() {
-    for (Operation &op : llvm::reverse(block)) {
-      auto output = dyn_cast<OutputOp>(op);
-      bool root = isa<ExposeOp>(op) || (output && output.getName() != "finite");
-      if (root || llvm::any_of(op.getUsers(), [&](Operation *user) { return forward.contains(user); }))
-        forward.insert(&op);
-    }
-  }
-
   bool isRead(Value value) const {
     return llvm::any_of(value.getUsers(), [&](Operation *user) { return !forward.contains(user); });
   }
@@ -271,7 +263,7 @@ private:
 
   EntryOp entry;
   Block &block;
-  DenseSet<Operation *> forward;
+  const DenseSet<Operation *> forward;
   DenseSet<Value> kept;
   DenseSet<Operation *> dear;
 };

@@ -228,3 +228,62 @@ flow.program @symmetric {
     flow.output "y" %y : tensor<?x8x8xf32, #flow.dims<[B, 8, 8]>>
   }
 }
+
+// -----
+// A contraction writes a mask beside its result where a later stage reads it; where a loop of its own stage does, that loop
+// makes the mask from the result.
+// CHECK-LABEL: flow.program @mask_for_later
+// CHECK:      %[[Y:.*]]:2 = flow.group "contract"
+// CHECK-NEXT: ^bb0
+// CHECK-NEXT: flow.contract
+// CHECK-NEXT: flow.is_finite
+// CHECK-NEXT: flow.yield
+// CHECK:      flow.group "contract"
+// CHECK:      flow.group "loop"({{.*}}%[[Y]]#1
+// CHECK-NEXT: ^bb0
+// CHECK-NEXT: flow.select
+// CHECK-NEXT: flow.exp
+// CHECK-NEXT: flow.yield
+// CHECK-NOT:  flow.group
+flow.program @mask_for_later {
+  flow.entry @e infer {
+    %x = flow.input "x" : tensor<64x32xf32>
+    %a = flow.input "a" : tensor<64x8xf32>
+    %b = flow.input "b" : tensor<64x8xf32>
+    %w = flow.parameter "w" constant(0.5) : tensor<8x32xf32>
+    %v = flow.parameter "v" constant(0.5) : tensor<8x8xf32>
+    %y = flow.contract %x [0, 1], %w [2, 1] -> [0, 2] : tensor<64x32xf32>, tensor<8x32xf32> -> tensor<64x8xf32>
+    %m = flow.is_finite %y : tensor<64x8xf32>
+    %z = flow.contract %y [0, 1], %v [2, 1] -> [0, 2] : tensor<64x8xf32>, tensor<8x8xf32> -> tensor<64x8xf32>
+    %s = flow.select %m, %a, %b : tensor<64x8xf32>
+    %e = flow.exp %s : tensor<64x8xf32>
+    flow.output "z" %z : tensor<64x8xf32>
+    flow.output "e" %e : tensor<64x8xf32>
+  }
+}
+
+// -----
+// CHECK-LABEL: flow.program @mask_for_now
+// CHECK:      %[[Y:.*]] = flow.group "contract"
+// CHECK-NEXT: ^bb0
+// CHECK-NEXT: flow.contract
+// CHECK-NEXT: flow.yield
+// CHECK:      flow.group "loop"(%[[Y]])
+// CHECK-NEXT: ^bb0
+// CHECK-NEXT: flow.is_finite
+// CHECK-NEXT: flow.convert
+// CHECK-NEXT: flow.reduce
+// CHECK-NEXT: flow.yield
+// CHECK-NOT:  flow.group
+flow.program @mask_for_now {
+  flow.entry @e infer {
+    %x = flow.input "x" : tensor<64x32xf32>
+    %w = flow.parameter "w" constant(0.5) : tensor<8x32xf32>
+    %y = flow.contract %x [0, 1], %w [2, 1] -> [0, 2] : tensor<64x32xf32>, tensor<8x32xf32> -> tensor<64x8xf32>
+    %m = flow.is_finite %y : tensor<64x8xf32>
+    %f = flow.convert %m : tensor<64x8xi1> -> tensor<64x8xf32>
+    %s = flow.reduce sum %f over [1] : tensor<64x8xf32> -> tensor<64xf32>
+    flow.output "y" %y : tensor<64x8xf32>
+    flow.output "s" %s : tensor<64xf32>
+  }
+}
