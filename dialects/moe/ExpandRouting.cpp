@@ -228,6 +228,7 @@ LogicalResult HyperOp::expand(Expander &in) {
   bundle->path = in.path(getPath());
   bundle->at = *this;
   auto mode = getMode();
+  bundle->shared = in.frame().shared || (mode && *mode == "shared");
   bundle->frozen = in.frame().frozen || (mode && *mode == "frozen");
   if (auto init = getInit()) {
     bundle->hyperfan = init->getText() == "hyperfan_in";

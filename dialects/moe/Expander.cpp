@@ -113,7 +113,8 @@ FailureOr<int64_t> Expander::stream(Operation *op) {
   std::string full = path(named.getName().getValue());
   // A layer that is applied again under the parameters of the first time draws numbers of its own.
   std::string own = full;
-  for (unsigned again = 2; frame().shared && llvm::is_contained(llvm::make_second_range(streams), own);
+  const bool known = frame().shared || frame().frozen;
+  for (unsigned again = 2; known && llvm::is_contained(llvm::make_second_range(streams), own);
        ++again)
     own = full + "#" + std::to_string(again);
   full = own;
@@ -288,10 +289,10 @@ FailureOr<Tensor> Expander::generated(Operation *owner, StringRef path, ArrayRef
                                 ? flow::InitAttr::get(owner->getContext(), flow::InitKind::constant)
                                 : uniform(1.0 / (3 * double(width)));
   std::string out = bundle.path + ".out." + relative.str();
-  FailureOr<Tensor> weight = declare(bundle.at, out + ".weight", {count, width}, init, false, bundle.frozen);
+  FailureOr<Tensor> weight = declare(bundle.at, out + ".weight", {count, width}, init, bundle.shared, bundle.frozen);
   if (failed(weight))
     return failure();
-  FailureOr<Tensor> bias = declare(bundle.at, out + ".bias", {count}, initBias, false, bundle.frozen);
+  FailureOr<Tensor> bias = declare(bundle.at, out + ".bias", {count}, initBias, bundle.shared, bundle.frozen);
   if (failed(bias))
     return failure();
   Location at = loc(owner);

@@ -41,6 +41,7 @@ public:
   std::string path;      // of the hypernetwork
   double gain = 1;       // of hyperfan_in
   bool hyperfan = false; // else torch's default
+  bool shared = false;   // its weights are those of an earlier application
   bool frozen = false;
   mlir::Operation *at;
   llvm::StringMap<Tensor> made;
