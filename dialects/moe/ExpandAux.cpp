@@ -161,7 +161,7 @@ LogicalResult AuxOp::expand(Expander &in) {
   std::string target;
   int64_t labels = 0;
   if (rule == "importance_load")
-    return emitError() << "'aux ... importance_load' is not supported yet by elaboration";
+    return emitError() << "'aux ... importance_load' is not compiled yet";
   if (rule == "cross_entropy") {
     FailureOr<Value> loss = crossEntropy(in, *this, args.front(), labels);
     if (failed(loss))
@@ -186,14 +186,13 @@ LogicalResult AuxOp::expand(Expander &in) {
     value = t->batch ? flow::mean(b, loc, t->value, {0}) : t->value;
   }
   std::string path = in.path(getLabel());
-  for (AuxLoss &other : in.losses)
-    if (other.path == path) {
-      InFlightDiagnostic diag = emitError() << "expected each auxiliary loss once, found '" << path
-                                            << "' a second time; a layer that is applied 'shared' cannot "
-                                               "have one, so move it behind the layer";
-      diag.attachNote(other.at) << "the first is here";
-      return diag;
-    }
+  if (auto [first, fresh] = in.lossNames.try_emplace(path, loc); !fresh) {
+    InFlightDiagnostic diag = emitError() << "expected each auxiliary loss once, found '" << path
+                                          << "' a second time; a layer that is applied 'shared' cannot "
+                                             "have one, so move it behind the layer";
+    diag.attachNote(first->second) << "the first is here";
+    return diag;
+  }
   Value scale = in.scalar("aux." + path, weight->factor);
   if (weight->graph)
     scale = flow::mul(b, loc, scale, weight->graph);
