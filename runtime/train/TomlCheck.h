@@ -14,7 +14,7 @@
 namespace moert {
 
 /// The limits of a recipe's text; docs/recipe.md states them. Bytes, but for the last two.
-inline constexpr size_t kLargestToml = 1 << 20;
+inline constexpr size_t kLargestToml = 1 << 18;
 inline constexpr size_t kLongestTomlKey = 4096;
 inline constexpr size_t kMostTomlKeyParts = 64;
 inline constexpr size_t kDeepestTomlValue = 16; // lists and inline tables within each other
