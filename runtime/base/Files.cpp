@@ -24,6 +24,20 @@ Status failure(const std::string &path, const char *what) {
   return invalidInput(path, ": cannot ", what, ": ", std::strerror(code), hint);
 }
 
+// A call that a signal interrupted is made again; not for ever, since a broken file system may never do it.
+template <typename Call> auto uninterrupted(Call call) {
+  decltype(call()) result;
+  int left = 100;
+  do
+    result = call();
+  while (result < 0 && errno == EINTR && --left);
+  return result;
+}
+
+int openUninterrupted(const std::string &path, int flags, mode_t mode = 0) {
+  return uninterrupted([&] { return ::open(path.c_str(), flags, mode); });
+}
+
 struct Descriptor {
   int fd;
   ~Descriptor() {
@@ -34,10 +48,10 @@ struct Descriptor {
 
 // A rename is on the disk when its folder is.
 Status syncFolder(const std::string &path) {
-  Descriptor folder{::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+  Descriptor folder{openUninterrupted(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
   if (folder.fd < 0)
     return failure(path, "open");
-  if (::fsync(folder.fd) != 0 && errno != EINVAL)
+  if (uninterrupted([&] { return ::fsync(folder.fd); }) != 0 && errno != EINVAL)
     return failure(path, "flush");
   return okStatus();
 }
@@ -47,27 +61,43 @@ std::string parentOf(const std::string &path) {
   return parent.empty() ? "." : parent;
 }
 
+Status writePiece(int fd, const std::string &shown, std::span<const std::byte> piece) {
+  while (!piece.empty()) {
+    ssize_t written = uninterrupted([&] { return ::write(fd, piece.data(), piece.size()); });
+    if (written < 0)
+      return failure(shown, "write");
+    piece = piece.subspan(size_t(written));
+  }
+  return okStatus();
+}
+
+// What a disk refuses late, it may say here. EINTR: the file is closed all the same.
+Status close(Descriptor &file, const std::string &shown) {
+  int fd = std::exchange(file.fd, -1);
+  return ::close(fd) == 0 || errno == EINTR ? okStatus() : failure(shown, "close");
+}
+
 // Messages say `shown`, which is what the user knows of the file.
 Status write(const std::string &path, const std::string &shown,
              std::span<const std::span<const std::byte>> pieces) {
-  Descriptor file{::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666)};
+  Descriptor file{openUninterrupted(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666)};
   if (file.fd < 0)
     return failure(shown, "create");
   for (std::span<const std::byte> piece : pieces)
-    while (!piece.empty()) {
-      ssize_t written = ::write(file.fd, piece.data(), piece.size());
-      if (written < 0 && errno == EINTR)
-        continue;
-      if (written < 0)
-        return failure(shown, "write");
-      piece = piece.subspan(size_t(written));
-    }
-  if (::fsync(file.fd) != 0 && errno != EINVAL) // EINVAL: a pipe or a device, which has no disk
+    MOERT_TRY(writePiece(file.fd, shown, piece));
+  if (uninterrupted([&] { return ::fsync(file.fd); }) != 0 &&
+      errno != EINVAL) // EINVAL: a pipe or a device, which has no disk
     return failure(shown, "flush");
-  int fd = std::exchange(file.fd, -1);
-  if (::close(fd) != 0)
-    return failure(shown, "close");
-  return okStatus();
+  return close(file, shown);
+}
+
+Status removeAll(const std::string &path) {
+  std::error_code code;
+  std::filesystem::remove_all(path, code);
+  if (!code)
+    return okStatus();
+  errno = code.value();
+  return failure(path, "remove");
 }
 
 } // namespace
@@ -93,7 +123,10 @@ Status replaceFile(const std::string &path, std::span<const std::span<const std:
     ::unlink(fresh.c_str());
     return status;
   }
-  return syncFolder(parentOf(path));
+  if (Status flushed = flushParent(path); !flushed.ok())
+    return {flushed.code(),
+            concat(flushed.message(), "; ", path, " is the new one, unless a power failure undoes it")};
+  return okStatus();
 }
 
 Status replaceFile(const std::string &path, std::string_view text) {
@@ -101,27 +134,21 @@ Status replaceFile(const std::string &path, std::string_view text) {
   return replaceFile(path, std::span(&piece, 1));
 }
 
-Status replaceFolder(const std::string &fresh, const std::string &target) {
-  MOERT_TRY(syncFolder(fresh));
-  std::string previous = target + ".previous", old;
-  if (::rename(fresh.c_str(), target.c_str()) == 0) { // there was none, or an empty one
-  } else if (::renameat2(AT_FDCWD, fresh.c_str(), AT_FDCWD, target.c_str(), RENAME_EXCHANGE) == 0) {
-    old = fresh;
-  } else {
-    removeFolder(previous);
-    if (::rename(target.c_str(), previous.c_str()) != 0)
-      return failure(target, "rename");
-    if (::rename(fresh.c_str(), target.c_str()) != 0) {
-      Status status = failure(fresh, "rename");
-      ::rename(previous.c_str(), target.c_str());
-      return status;
-    }
-    old = previous;
-  }
-  // The old one goes only when the disk has the new name.
-  MOERT_TRY(syncFolder(parentOf(target)));
-  if (!old.empty())
-    removeFolder(old);
+Status appendLine(const std::string &path, std::string_view line) {
+  Descriptor file{openUninterrupted(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666)};
+  if (file.fd < 0)
+    return failure(path, "open");
+  std::string text = concat(line, "\n");
+  MOERT_TRY(writePiece(file.fd, path, std::as_bytes(std::span(text))));
+  return close(file, path);
+}
+
+Status flushFile(const std::string &path) {
+  Descriptor file{openUninterrupted(path, O_RDONLY | O_CLOEXEC)};
+  if (file.fd < 0)
+    return failure(path, "open");
+  if (uninterrupted([&] { return ::fsync(file.fd); }) != 0 && errno != EINVAL)
+    return failure(path, "flush");
   return okStatus();
 }
 
@@ -150,6 +177,40 @@ Status cannotOpen(const std::string &path) {
 }
 
 } // namespace
+
+Status flushParent(const std::string &path) { return syncFolder(parentOf(path)); }
+
+std::string previousFolder(const std::string &target) { return target + ".previous"; }
+
+Status removeLeftovers(const std::string &fresh, const std::string &target) {
+  std::string previous = previousFolder(target);
+  bool stands = exists(target);
+  if (!exists(fresh) && !(stands && exists(previous)))
+    return okStatus();
+  MOERT_TRY(flushParent(target));
+  MOERT_TRY(removeAll(fresh));
+  return stands ? removeAll(previous) : okStatus();
+}
+
+Result<std::string> placeFolder(const std::string &fresh, const std::string &target) {
+  MOERT_TRY(syncFolder(fresh));
+  std::string previous = previousFolder(target);
+  if (::rename(fresh.c_str(), target.c_str()) == 0) // there was none, or an empty one
+    return exists(previous) ? previous : std::string();
+  if (errno != ENOTEMPTY && errno != EEXIST && errno != ENOTDIR)
+    return failure(target, "rename");
+  if (::renameat2(AT_FDCWD, fresh.c_str(), AT_FDCWD, target.c_str(), RENAME_EXCHANGE) == 0)
+    return fresh;
+  MOERT_TRY(removeAll(previous));
+  if (::rename(target.c_str(), previous.c_str()) != 0)
+    return failure(target, "rename");
+  if (::rename(fresh.c_str(), target.c_str()) != 0) {
+    Status status = failure(fresh, "rename");
+    ::rename(previous.c_str(), target.c_str());
+    return status;
+  }
+  return previous;
+}
 
 Result<OpenFile> OpenFile::open(const std::string &path) {
   int fd = ::open(path.c_str(), kToRead);
@@ -184,13 +245,16 @@ Result<std::optional<OpenFile>> OpenFile::inside(const std::string &name) const 
 
 bool OpenFile::isFolder() const {
   struct stat info;
-  return ::fstat(fd_, &info) == 0 && S_ISDIR(info.st_mode);
+  return uninterrupted([&] { return ::fstat(fd_, &info); }) == 0 && S_ISDIR(info.st_mode);
 }
 
-bool OpenFile::hasItsName() const {
+Result<bool> OpenFile::hasItsName() const {
   struct stat held, there;
-  return ::fstat(fd_, &held) == 0 && ::stat(path_.c_str(), &there) == 0 && held.st_dev == there.st_dev &&
-         held.st_ino == there.st_ino;
+  if (uninterrupted([&] { return ::fstat(fd_, &held); }) != 0)
+    return failure(path_, "look at");
+  if (uninterrupted([&] { return ::stat(path_.c_str(), &there); }) != 0)
+    return errno == ENOENT || errno == ENOTDIR ? Result<bool>(false) : failure(path_, "look at");
+  return held.st_dev == there.st_dev && held.st_ino == there.st_ino;
 }
 
 Result<std::string> readText(const std::string &path, size_t limit) {
@@ -258,6 +322,10 @@ Status makeFolders(const std::string &path) {
 }
 
 bool exists(const std::string &path) { return ::access(path.c_str(), F_OK) == 0; }
+
+bool isAbsent(const std::string &path) {
+  return ::access(path.c_str(), F_OK) != 0 && (errno == ENOENT || errno == ENOTDIR);
+}
 
 void removeFolder(const std::string &path) {
   std::error_code ignored;

@@ -1,5 +1,6 @@
 // Files that must be whole or absent: written under another name, flushed to the disk, then renamed. Every
-// failure names the path and the system's reason, and leaves what was there before as it was.
+// failure names the path and the system's reason, and leaves what was there before as it was; where only the
+// disk's word for the last rename is missing, it says that the new one stands.
 #pragma once
 
 #include "runtime/base/Result.h"
@@ -23,10 +24,24 @@ Status writeDurably(const std::string &path, std::string_view text);
 Status replaceFile(const std::string &path, std::span<const std::span<const std::byte>> pieces);
 Status replaceFile(const std::string &path, std::string_view text);
 
+/// Adds a line to a file, which is made where there is none. After a failure a part of the line may stand
+/// there, or all of it.
+Status appendLine(const std::string &path, std::string_view line);
+/// Waits until the disk has all that was written to a file.
+Status flushFile(const std::string &path);
+/// Waits until the disk has the name of a file or folder.
+Status flushParent(const std::string &path);
+
 /// Puts the finished folder `fresh` in the place of `target`, at one instant: a reader, or a run after a
 /// crash, finds the old or the new. Where the file system cannot exchange names, the old one is kept as
-/// `target`.previous meanwhile.
-Status replaceFolder(const std::string &fresh, const std::string &target);
+/// `target`.previous meanwhile. Returns where the old one is now, or nothing where there was none: the caller
+/// calls flushParent, since a power failure may still undo it, and then removes the old one. After a failure
+/// `target` is as it was, or, where it could not get its name back, `target`.previous is.
+Result<std::string> placeFolder(const std::string &fresh, const std::string &target);
+std::string previousFolder(const std::string &target);
+/// Removes what a replacement that failed or was killed has left beside `target`, once the disk has the names
+/// as they are now. A `target`.previous without a `target` is no leftover.
+Status removeLeftovers(const std::string &fresh, const std::string &target);
 
 /// A file or folder held open: it stays what it is while others rename, replace or remove what has its name.
 /// Opening never waits: what is neither a file nor a folder (a pipe, a terminal) is refused when it is read.
@@ -41,7 +56,7 @@ public:
   Result<std::optional<OpenFile>> inside(const std::string &name) const;
   bool isFolder() const;
   /// Whether the path it was opened by still leads to it.
-  bool hasItsName() const;
+  Result<bool> hasItsName() const;
   /// The size of a regular file. invalid_input, with what was `expected` and what it is: anything else.
   Result<uint64_t> size(std::string_view expected = "a regular file") const;
   /// Fills `out` with the bytes from `from` on; from any thread. invalid_input: there are fewer by now, or
@@ -68,9 +83,12 @@ Status noMemoryFor(const std::string &path, uint64_t bytes);
 
 Status makeFolders(const std::string &path);
 bool exists(const std::string &path);
+/// Whether the system says that there is none; what cannot be looked at neither exists nor is absent.
+bool isAbsent(const std::string &path);
 /// Fails where a file to be written is one of those that are read, or another of those to be written, under
 /// whatever name. Devices and pipes take anything.
 Status notOver(std::span<const std::string> outputs, std::span<const std::string> inputs);
+/// As much of it as can be removed.
 void removeFolder(const std::string &path);
 
 } // namespace moert

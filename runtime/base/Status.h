@@ -3,6 +3,7 @@
 // was found, what to do. The code alone decides the exit status of the process.
 #pragma once
 
+#include <cmath>
 #include <cstdio>
 #include <string>
 #include <string_view>
@@ -45,6 +46,9 @@ private:
 
 inline Status okStatus() { return {}; }
 
+/// For what prints numbers: the sign of NaN means nothing, and which one a machine makes is its own.
+inline double withoutNanSign(double value) { return std::isnan(value) ? std::fabs(value) : value; }
+
 namespace detail {
 inline void append(std::string &out, std::string_view text) { out += text; }
 inline void append(std::string &out, const char *text) { out += text; }
@@ -52,7 +56,7 @@ inline void append(std::string &out, const std::string &text) { out += text; }
 inline void append(std::string &out, char c) { out += c; }
 inline void append(std::string &out, double value) { // shortest of %.6g, as a person would write it
   char text[32];
-  snprintf(text, sizeof text, "%.6g", value);
+  snprintf(text, sizeof text, "%.6g", withoutNanSign(value));
   out += text;
 }
 template <typename T>

@@ -1,6 +1,7 @@
 // moert eval: accuracy by entry, domain and split.
 #include "runtime/base/Printable.h"
 #include "runtime/cli/Commands.h"
+#include "runtime/cli/Notes.h"
 #include "runtime/train/Checkpoint.h"
 #include "runtime/train/Evaluate.h"
 
@@ -78,6 +79,7 @@ Status evalCommand(const EvalOptions &options) {
                }));
   MOERT_ASSIGN(auto states, States::create(program, 0));
   MOERT_TRY(files.loadParameters(*states));
+  noteParameters(options.checkpoint, *states);
   MOERT_ASSIGN(auto device, Device::create(options.threads));
   Evaluator evaluator(program, states, device, data, recipe);
 
@@ -90,28 +92,34 @@ Status evalCommand(const EvalOptions &options) {
                          "\n", imagesText(data, recipe), "\n"));
   for (const fb::Entry *entry : entries) {
     Json domains = Json::array();
+    std::string notFinite;
     MOERT_TRY(checkInputs(*program, *entry));
     if (!options.json)
       print(stdout, concat("entry ", entry->name()->string_view(), "\ndomain              in %  out %\n"));
     for (size_t domain = 0; domain < data.set.domains(); ++domain) {
       bool held = data.domainLabel[domain] < 0;
-      MOERT_ASSIGN(double in, evaluator.accuracy(*entry, domain, false));
-      MOERT_ASSIGN(double out, evaluator.accuracy(*entry, domain, true));
+      MOERT_ASSIGN(std::optional<Accuracy> in, evaluator.accuracy(*entry, domain, false));
+      MOERT_ASSIGN(std::optional<Accuracy> out, evaluator.accuracy(*entry, domain, true));
+      notFinite += notFiniteText(domain, data.set.name(domain), *in, *out);
       domains.push_back({{"domain", domain},
                          {"name", data.set.name(domain)},
                          {"held_out", held},
-                         {"in_acc", in},
-                         {"out_acc", out},
-                         {"in_images", imagesOf(data.splits[domain].in, recipe)},
+                         {"in_acc", in->share()},
+                         {"out_acc", out->share()},
+                         {"in_not_finite", in->notFinite},
+                         {"out_not_finite", out->notFinite},
+                         {"in_images", in->images},
                          {"in_split", data.splits[domain].in.size()},
-                         {"out_images", imagesOf(data.splits[domain].out, recipe)},
+                         {"out_images", out->images},
                          {"out_split", data.splits[domain].out.size()}});
       if (!options.json) {
         std::string name = concat(domain, "  ", data.set.name(domain), held ? " (held out)" : "");
-        printf("%-17s%7.2f%7.2f\n", name.c_str(), 100 * in, 100 * out);
+        printf("%-17s%7.2f%7.2f\n", name.c_str(), 100 * in->share(), 100 * out->share());
         fflush(stdout);
       }
     }
+    if (!options.json && !notFinite.empty())
+      print(stdout, concat("note: ", kNotFiniteNote, notFinite, "\n"));
     report["entries"].push_back({{"entry", entry->name()->str()}, {"domains", domains}});
   }
   if (options.json)

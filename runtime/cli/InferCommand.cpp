@@ -3,6 +3,7 @@
 #include "runtime/base/NamedFiles.h"
 #include "runtime/base/Printable.h"
 #include "runtime/cli/Commands.h"
+#include "runtime/cli/Notes.h"
 #include "runtime/data/Npy.h"
 #include "runtime/data/Png.h"
 #include "runtime/session/Session.h"
@@ -126,13 +127,11 @@ void noteValues(const NamedFile &input, const NpyArray &array) {
     return;
   std::span<const float> values(reinterpret_cast<const float *>(array.bytes.data()),
                                 array.bytes.size() / sizeof(float));
-  size_t wrong = 0;
+  size_t wrong = countNotFinite(values);
   float least = INFINITY, most = -INFINITY;
-  for (float value : values) {
-    wrong += !std::isfinite(value);
+  for (float value : values)
     if (std::isfinite(value))
       least = std::min(least, value), most = std::max(most, value);
-  }
   if (wrong)
     print(stderr, concat("moert: note: ", input.path, ": expected finite values for input '", input.name,
                          "', found ", wrong, " of ", values.size(), " NaN or infinite\n"));
@@ -161,8 +160,8 @@ void printTop(const Tensor &scores, int top) {
       printf("row %zu\n", row);
     for (size_t i = 0; i < std::min(classes, size_t(top)); ++i)
       printf("class %-4zu %6.2f %%  (%.4f)\n", order[i],
-             100 * std::exp(double(logits[order[i]]) - double(logits[order[0]])) / sum,
-             double(logits[order[i]]));
+             withoutNanSign(100 * std::exp(double(logits[order[i]]) - double(logits[order[0]])) / sum),
+             withoutNanSign(double(logits[order[i]])));
   }
 }
 
@@ -219,6 +218,7 @@ Status inferCommand(const InferOptions &options) {
 
   MOERT_ASSIGN(auto states, States::create(program, 0));
   MOERT_TRY(parameters.loadParameters(*states));
+  noteParameters(options.checkpoint.empty() ? options.parameters : options.checkpoint, *states);
   MOERT_ASSIGN(auto device, Device::create(options.threads));
   Binding binding{1, inputs.empty() ? 1 : inputs[0].second.shape[0]};
   MOERT_ASSIGN(auto session, Session::open(program, states, device, entry->name()->string_view(), binding));
@@ -245,6 +245,7 @@ Status inferCommand(const InferOptions &options) {
   }
   if (auto scores = scoresOutput(*program, *entry); scores.ok()) {
     MOERT_ASSIGN(Tensor tensor, session->output(*scores));
+    noteScores(*scores, tensor);
     printTop(tensor, options.top);
   } else if (outputs.empty() && options.outputFolder.empty()) {
     return invalidInput("entry '", entry->name()->str(),

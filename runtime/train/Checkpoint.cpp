@@ -118,6 +118,9 @@ Status noCheckpoint(const std::string &where, const char *expected) {
   return invalidInput(where, ": expected ", expected, ", found none", hint);
 }
 
+// Where a checkpoint is written before it gets its name.
+std::string freshFolder(const std::string &folder) { return folder + ".tmp"; }
+
 // The tensors' bytes in the order of the files: damage that leaves a file readable shows here.
 uint32_t checksum(std::span<const NamedTensor> tensors) {
   uLong sum = crc32(0, nullptr, 0);
@@ -186,41 +189,63 @@ Result<CheckpointState> parseState(const std::string &text, const std::string &p
                          json["optimizer_checksum"].get<uint64_t>()};
 }
 
-Status saveCheckpoint(const std::string &folder, const States &states, const Checkpoint &checkpoint) {
-  std::string fresh = folder + ".tmp";
-  removeFolder(fresh);
-  auto write = [&]() -> Status {
-    MOERT_TRY(makeFolders(fresh));
-    std::vector<NamedTensor> model = tensorsOf(states, true), other = tensorsOf(states, false);
-    MOERT_TRY(writeSafetensors(fresh + "/model.safetensors", model));
-    MOERT_TRY(writeSafetensors(fresh + "/optimizer.safetensors", other));
-    const RunState &run = checkpoint.run;
-    Json json = {{"format", kFormat},
-                 {"step", run.step},
-                 {"pending_evaluation", run.pendingEvaluation},
-                 {"best_score", run.bestScore},
-                 {"best_step", run.bestStep},
-                 {"sums", run.sums},
-                 {"summed", run.summed},
-                 {"model_checksum", checksum(model)},
-                 {"optimizer_checksum", checksum(other)},
-                 {"program", checkpoint.programDigest},
-                 {"recipe_digest", checkpoint.recipeDigest},
-                 {"recipe", checkpoint.recipe}};
-    if (!checkpoint.dataDigest.empty())
-      json["data"] = checkpoint.dataDigest;
-    MOERT_TRY(
-        writeDurably(fresh + "/state.json", json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"));
-    return replaceFolder(fresh, folder);
-  };
-  Status status = write();
-  if (!status.ok())
-    removeFolder(fresh);
-  return status;
+static Status writeCheckpoint(const std::string &folder, const States &states, const Checkpoint &checkpoint) {
+  MOERT_TRY(makeFolders(folder));
+  std::vector<NamedTensor> model = tensorsOf(states, true), other = tensorsOf(states, false);
+  MOERT_TRY(writeSafetensors(folder + "/model.safetensors", model));
+  MOERT_TRY(writeSafetensors(folder + "/optimizer.safetensors", other));
+  const RunState &run = checkpoint.run;
+  Json json = {{"format", kFormat},
+               {"step", run.step},
+               {"pending_evaluation", run.pendingEvaluation},
+               {"best_score", run.bestScore},
+               {"best_step", run.bestStep},
+               {"sums", run.sums},
+               {"summed", run.summed},
+               {"model_checksum", checksum(model)},
+               {"optimizer_checksum", checksum(other)},
+               {"program", checkpoint.programDigest},
+               {"recipe_digest", checkpoint.recipeDigest},
+               {"recipe", checkpoint.recipe}};
+  if (!checkpoint.dataDigest.empty())
+    json["data"] = checkpoint.dataDigest;
+  return writeDurably(folder + "/state.json",
+                      json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 
+Status saveCheckpoint(const std::string &folder, const States &states, const Checkpoint &checkpoint) {
+  std::string fresh = freshFolder(folder);
+  bool begun = false; // before, `fresh` may be a checkpoint that an earlier save has put away
+  auto write = [&]() -> Result<std::string> {
+    MOERT_TRY(removeLeftovers(fresh, folder));
+    begun = true;
+    MOERT_TRY(writeCheckpoint(fresh, states, checkpoint));
+    return placeFolder(fresh, folder);
+  };
+  Result<std::string> old = write();
+  if (!old.ok()) {
+    std::string stands = checkpointFolder(folder);
+    if (begun)
+      removeFolder(fresh);
+    return {old.status().code(), concat(old.status().message(),
+                                        !exists(stands)    ? "; there was no checkpoint before"
+                                        : stands == folder ? "; the checkpoint before is untouched"
+                                                           : "; the checkpoint before stands as " + stands)};
+  }
+  if (Status flushed = flushParent(folder); !flushed.ok())
+    return {flushed.code(), concat(flushed.message(), "; ", folder, " is the new checkpoint, of step ",
+                                   checkpoint.run.step, ", unless a power failure undoes it",
+                                   old->empty() ? "" : concat("; the one before is kept as ", *old))};
+  if (!old->empty())
+    removeFolder(*old);
+  return okStatus();
+}
+
+Status tidyCheckpoint(const std::string &folder) { return removeLeftovers(freshFolder(folder), folder); }
+
 std::string checkpointFolder(const std::string &folder) {
-  return !exists(folder) && exists(folder + ".previous") ? folder + ".previous" : folder;
+  std::string previous = previousFolder(folder);
+  return !exists(folder) && exists(previous) ? previous : folder;
 }
 
 Result<CheckpointFiles> CheckpointFiles::open(const std::string &where) {
@@ -234,8 +259,8 @@ Result<CheckpointFiles> CheckpointFiles::open(const std::string &where) {
     if (!folder.ok()) {
       if (left && exists(checkpointFolder(where)))
         continue;
-      return exists(where) ? std::move(folder).status()
-                           : noCheckpoint(where, "a checkpoint folder or a safetensors file");
+      return isAbsent(where) ? noCheckpoint(where, "a checkpoint folder or a safetensors file")
+                             : std::move(folder).status();
     }
     if (!folder->isFolder()) {
       files.model_ = *std::move(folder);
@@ -246,7 +271,8 @@ Result<CheckpointFiles> CheckpointFiles::open(const std::string &where) {
     MOERT_ASSIGN(files.optimizer_, folder->inside("optimizer.safetensors"));
     if (files.state_ && files.model_ && files.optimizer_)
       return files;
-    if (folder->hasItsName() && checkpointFolder(where) == files.folder_) {
+    MOERT_ASSIGN(bool named, folder->hasItsName());
+    if (named && checkpointFolder(where) == files.folder_) {
       if (!files.state_ && !files.model_)
         return noCheckpoint(where, "a checkpoint folder or a safetensors file");
       return files;

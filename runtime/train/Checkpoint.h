@@ -36,8 +36,12 @@ struct CheckpointState {
 /// The text of a state.json; `path` stands for the file in messages.
 Result<CheckpointState> parseState(const std::string &text, const std::string &path);
 
-/// Writes `folder` through `folder`.tmp. On failure the previous checkpoint stands as it was.
+/// Writes `folder` through `folder`.tmp. A failure says what stands: the previous checkpoint as it was, or,
+/// where the disk did not confirm that the new one has its name, both.
 Status saveCheckpoint(const std::string &folder, const States &states, const Checkpoint &checkpoint);
+
+/// Removes what a save that failed or was killed has left beside `folder`.
+Status tidyCheckpoint(const std::string &folder);
 
 /// The files of a checkpoint, all of one step: they are opened together, so a training that puts its next
 /// checkpoint in the place of this one takes nothing from them.

@@ -12,6 +12,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <cmath>
 #include <csignal>
 #include <cstring>
 #include <gtest/gtest.h>
@@ -94,6 +95,19 @@ TEST(Checkpoint, ReadsBackToTheBit) {
   EXPECT_FALSE(exists(folder.file("last.tmp")));
   std::filesystem::rename(folder.file("last"), folder.file("last.previous"));
   EXPECT_TRUE(loadCheckpoint(folder.file("last"), *other).ok());
+}
+
+// JSON has no number for them; what is written is read all the same.
+TEST(Checkpoint, SumsThatAreNotFiniteAreReadBack) {
+  TestFolder folder;
+  auto states = statesOf(programWith("fc.weight"), 1);
+  Checkpoint checkpoint = example();
+  checkpoint.run.sums["gate.0"] = NAN;
+  ASSERT_TRUE(saveCheckpoint(folder.file("last"), *states, checkpoint).ok());
+  auto state = readCheckpointState(folder.file("last"));
+  ASSERT_TRUE(state.ok()) << state.status().message();
+  EXPECT_TRUE(std::isnan(state->run.sums.at("gate.0")));
+  EXPECT_EQ(state->run.sums.at("loss"), 1.0 / 3);
 }
 
 TEST(Checkpoint, AReaderNeverMeetsTwoSteps) {

@@ -7,7 +7,7 @@
 namespace moert {
 
 void DataDigest::begin() {
-  if (thread_.joinable() || made_)
+  if (thread_.joinable() || !text_.empty())
     return;
   try {
     thread_ = std::thread([this] { make(); });
@@ -23,17 +23,18 @@ DataDigest::~DataDigest() {
 
 void DataDigest::make() {
   auto digest = set_.digest(stop_);
-  char digits[17] = "";
-  if (digest.ok())
-    snprintf(digits, sizeof digits, "%016" PRIx64, *digest);
+  failure_ = digest.status();
+  if (!digest.ok())
+    return;
+  char digits[17];
+  snprintf(digits, sizeof digits, "%016" PRIx64, *digest);
   text_ = digits;
-  made_ = true;
 }
 
 const std::string &DataDigest::text() {
   if (thread_.joinable())
     thread_.join();
-  if (!made_)
+  if (text_.empty())
     make();
   return text_;
 }

@@ -21,15 +21,16 @@ public:
 
   /// Makes it in the background from now on; a second call changes nothing.
   void begin();
-  /// Waits for it, or makes it: 16 hexadecimal digits. Empty where the set can no longer be read, which
-  /// training on it tells.
+  /// Waits for it, or makes it: 16 hexadecimal digits. Empty where the set could not be read, which
+  /// `failure` then explains; the next call tries again.
   const std::string &text();
+  const Status &failure() const { return failure_; }
 
 private:
   void make();
   const DomainSet &set_;
   std::atomic<bool> stop_ = false;
-  bool made_ = false;
+  Status failure_;
   std::string text_;
   std::thread thread_;
 };

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 
 namespace moert {
 namespace {
@@ -235,21 +236,22 @@ Result<Session *> Evaluator::session(const fb::Entry &entry, size_t rows) {
   return session.get();
 }
 
-Result<double> Evaluator::accuracy(const fb::Entry &entry, size_t domain, bool out,
-                                   const std::atomic<bool> *stop) {
+Result<std::optional<Accuracy>> Evaluator::accuracy(const fb::Entry &entry, size_t domain, bool out,
+                                                    const std::atomic<bool> *stop) {
   std::span<const uint32_t> indices = out ? data_.splits[domain].out : data_.splits[domain].in;
   if (recipe_.evalImages)
     indices = indices.first(std::min<size_t>(indices.size(), size_t(recipe_.evalImages)));
+  Accuracy accuracy;
+  accuracy.images = indices.size();
   if (indices.empty())
-    return 0.0;
+    return std::optional(accuracy);
   MOERT_ASSIGN(std::string scores, scoresOutput(*program_, entry));
   SplitBatches batches(data_.set, domain, indices, size_t(recipe_.evalBatch), data_.domainLabel[domain]);
   Prefetch prefetch([&](uint64_t index, Batch &batch) { batches.fill(index, batch); }, 0, batches.count(),
                     int(recipe_.dataThreads));
-  size_t right = 0;
   while (const Batch *batch = prefetch.next()) {
     if (stop && stop->load(std::memory_order_relaxed))
-      return -1.0;
+      return std::optional<Accuracy>();
     MOERT_ASSIGN(Session * session, this->session(entry, batch->rows()));
     MOERT_TRY(feed(*session, *batch));
     MOERT_TRY(session->run({}));
@@ -257,11 +259,22 @@ Result<double> Evaluator::accuracy(const fb::Entry &entry, size_t domain, bool o
     std::span<const float> values = output.as<float>();
     size_t classes = size_t(output.shape[1]);
     for (size_t row = 0; row < batch->rows(); ++row) {
-      auto first = values.begin() + long(row * classes);
-      right += std::max_element(first, first + long(classes)) - first == batch->label[row];
+      std::span<const float> of = values.subspan(row * classes, classes);
+      if (std::all_of(of.begin(), of.end(), [](float score) { return std::isfinite(score); }))
+        accuracy.right += std::max_element(of.begin(), of.end()) - of.begin() == batch->label[row];
+      else
+        ++accuracy.notFinite;
     }
   }
-  return double(right) / double(indices.size());
+  return std::optional(accuracy);
+}
+
+std::string notFiniteText(size_t domain, const std::string &name, const Accuracy &in, const Accuracy &out) {
+  std::string text;
+  for (auto [split, of] : {std::pair{"in", &in}, {"out", &out}})
+    if (of->notFinite)
+      text += concat(text.empty() ? "" : ", ", of->notFinite, " of ", of->images, " ", split);
+  return text.empty() ? text : concat("\n  domain ", domain, " (", name, "): ", text);
 }
 
 } // namespace moert

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <functional>
 #include <map>
+#include <optional>
 
 namespace moert {
 
@@ -42,6 +43,18 @@ Result<std::string> scoresOutput(const Program &program, const fb::Entry &entry)
 /// How many classes that output tells apart.
 Result<int64_t> classesOf(const Program &program, const fb::Entry &entry);
 
+/// What was measured on a split. An image whose scores are not all finite has no class, so it counts as
+/// wrong.
+struct Accuracy {
+  size_t images = 0, right = 0, notFinite = 0;
+  double share() const { return images ? double(right) / double(images) : 0; }
+};
+
+/// What a note of scores that are not finite begins with, and what it says of a domain; empty where all its
+/// scores are finite.
+inline constexpr const char *kNotFiniteNote = "scores that are NaN or infinite, whose images count as wrong:";
+std::string notFiniteText(size_t domain, const std::string &name, const Accuracy &in, const Accuracy &out);
+
 class Evaluator {
 public:
   Evaluator(std::shared_ptr<const Program> program, std::shared_ptr<States> states,
@@ -49,10 +62,9 @@ public:
       : program_(std::move(program)), states_(std::move(states)), device_(std::move(device)), data_(data),
         recipe_(recipe) {}
 
-  /// Share of right answers on a split (at most recipe.evalImages of it), or -1 when `stop` was raised
-  /// meanwhile.
-  Result<double> accuracy(const fb::Entry &entry, size_t domain, bool out,
-                          const std::atomic<bool> *stop = nullptr);
+  /// Of a split, or of the first recipe.evalImages images of it; nothing when `stop` was raised meanwhile.
+  Result<std::optional<Accuracy>> accuracy(const fb::Entry &entry, size_t domain, bool out,
+                                           const std::atomic<bool> *stop = nullptr);
 
 private:
   Result<Session *> session(const fb::Entry &entry, size_t rows);

@@ -22,7 +22,14 @@ template <typename... Arguments> std::string format(const char *pattern, Argumen
   return text;
 }
 
-std::string lossText(double loss) { return format(loss < 1e4 ? "%.4f" : "%.3g", loss); }
+std::string lossText(double loss) {
+  return format(std::fabs(loss) < 1e4 ? "%.4f" : "%.3g", withoutNanSign(loss));
+}
+
+// Of UTF-8: a byte that continues a character is none of its own.
+size_t characters(const std::string &text) {
+  return size_t(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xc0) != 0x80; }));
+}
 
 size_t terminalWidth() {
   winsize size{};
@@ -47,6 +54,33 @@ double secondsLeft(uint64_t step, uint64_t steps, uint64_t every, double perStep
   return double(steps - step) * perStep + double(evaluations) * perEvaluation;
 }
 
+std::string statusText(const Progress::Line &line, size_t width) {
+  std::string head = format("step %llu/%llu  loss %s", (unsigned long long)line.step,
+                            (unsigned long long)line.steps, lossText(line.loss).c_str());
+  std::string rate = line.rate ? format("  lr %g", *line.rate) : "";
+  std::string gate = line.gateBalance ? format("  gate %.3f", withoutNanSign(*line.gateBalance)) : "";
+  std::string end =
+      format("  %.0f images/s  ETA %s", line.imagesPerSecond, durationText(line.remaining).c_str());
+  std::string parts;
+  size_t used = line.parts.size() > 1 ? line.parts.size() : 0; // one part is the loss
+  auto length = [&] { return characters(head + parts + rate + gate + end); };
+  auto fits = [&] {
+    parts = used ? " (" : "";
+    for (size_t i = 0; i < used; ++i)
+      parts += concat(i ? "  " : "", printable(line.parts[i].first, /*line=*/true), " ",
+                      lossText(line.parts[i].second));
+    if (used)
+      parts += used < line.parts.size() ? "  ...)" : ")";
+    return length() <= width;
+  };
+  while (!fits() && used)
+    --used;
+  for (std::string *left : {&rate, &gate})
+    if (length() > width)
+      left->clear();
+  return head + parts + rate + gate + end;
+}
+
 Progress::Progress() : terminal_(isatty(STDOUT_FILENO)) {}
 
 void Progress::clear() {
@@ -61,23 +95,10 @@ void Progress::show(const Line &line) {
   if (last_ && now - *last_ < (terminal_ ? Clock::duration(kRedraw) : Clock::duration(kPlain)) && !ends)
     return;
   last_ = now;
-  std::string text = format("step %llu/%llu  loss %s", (unsigned long long)line.step,
-                            (unsigned long long)line.steps, lossText(line.loss).c_str());
-  if (line.parts.size() > 1) {
-    text += " (";
-    for (size_t i = 0; i < line.parts.size(); ++i)
-      text += concat(i ? "  " : "", line.parts[i].first, " ", lossText(line.parts[i].second));
-    text += ")";
-  }
-  if (line.rate)
-    text += format("  lr %g", *line.rate);
-  if (line.gateBalance)
-    text += format("  gate %.3f", *line.gateBalance);
-  text += format("  %.0f images/s  ETA %s", line.imagesPerSecond, durationText(line.remaining).c_str());
   if (terminal_)
-    note(text);
+    note(statusText(line, terminalWidth() - 1));
   else
-    say(text);
+    say(statusText(line, SIZE_MAX));
 }
 
 void Progress::say(const std::string &text) {

@@ -36,6 +36,10 @@ private:
   std::optional<std::chrono::steady_clock::time_point> last_;
 };
 
+/// The status as text of at most `width` characters. Where not all has room, the losses' parts go first, the
+/// last of them before the others, then the learning rate, then the gate; loss, speed and time left stay.
+std::string statusText(const Progress::Line &line, size_t width);
+
 /// How long a run of `steps` still takes after step `step`: its steps, and the evaluations after steps 1,
 /// every + 1, 2 * every + 1, ... and the last one (every: 0 for none).
 double secondsLeft(uint64_t step, uint64_t steps, uint64_t every, double perStep, double perEvaluation);

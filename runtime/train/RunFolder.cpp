@@ -12,30 +12,37 @@
 
 namespace moert {
 
-Result<RunFolder> RunFolder::create(const std::string &path, const Recipe &recipe) {
+Status RunFolder::check(const std::string &path, bool resume) {
   if (path.empty())
     return usageError("expected --out and the folder of the run, found an empty name");
-  auto empty = [&]() -> Status {
-    for (const char *name : {"/recipe.toml", "/metrics.jsonl", "/last", "/best", "/done"})
-      if (exists(path + name))
-        return invalidInput(path, ": expected a folder without a run, found ", path, name,
-                            "; continue that run with --resume, or give another --out");
-    return okStatus();
-  };
-  MOERT_TRY(empty());
+  if (resume)
+    return exists(recipePath(path))
+               ? okStatus()
+               : invalidInput(path, ": expected the folder of a run to resume, found no recipe.toml there; "
+                                    "leave --resume out to start a new run");
+  for (const char *name : {"/recipe.toml", "/metrics.jsonl", "/last", "/best", "/done"})
+    if (exists(path + name))
+      return invalidInput(path, ": expected a folder without a run, found ", path, name,
+                          "; continue that run with --resume, or give another --out");
+  return okStatus();
+}
+
+Result<RunFolder> RunFolder::create(const std::string &path, const Recipe &recipe) {
+  MOERT_TRY(check(path, /*resume=*/false));
   MOERT_TRY(makeFolders(path));
   RunFolder folder(path);
   MOERT_TRY(folder.lock());
-  MOERT_TRY(folder.stands()); // what was locked may have lost its name before
-  MOERT_TRY(empty());         // another process may have been at work there until now
-  MOERT_TRY(replaceFile(recipePath(path), recipe.text()));
+  MOERT_TRY(folder.stands());               // what was locked may have lost its name before
+  MOERT_TRY(check(path, /*resume=*/false)); // another process may have been at work there until now
+  Status written = replaceFile(recipePath(path), recipe.text());
+  if (!written.ok() && exists(recipePath(path))) // written, but perhaps not for good
+    return Status(written.code(), concat(written.message(), "; then continue with --resume"));
+  MOERT_TRY(std::move(written));
   return folder;
 }
 
 Result<RunFolder> RunFolder::reopen(const std::string &path, const Recipe &recipe, const Program &program) {
-  if (!exists(recipePath(path)))
-    return invalidInput(path, ": expected the folder of a run to resume, found no recipe.toml there; "
-                              "leave --resume out to start a new run");
+  MOERT_TRY(check(path, /*resume=*/true));
   RunFolder folder(path);
   MOERT_TRY(folder.lock());
   MOERT_ASSIGN(Recipe before, Recipe::read(recipePath(path), {}));
@@ -62,9 +69,18 @@ Status RunFolder::keep(const Recipe &recipe) const {
 
 Status RunFolder::lock() {
   MOERT_ASSIGN(lock_, OpenFile::open(path_));
-  if (::flock(lock_->descriptor(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
-    return invalidInput(path_,
-                        ": expected a folder that nothing trains in, found another process at work there");
+  int left = 100;
+  while (::flock(lock_->descriptor(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno == EINTR && --left)
+      continue;
+    if (errno == EWOULDBLOCK)
+      return invalidInput(path_, ": expected a folder that nothing trains in, found another process at work "
+                                 "there");
+    // File systems that know no locks, or none of a folder, do not keep a run from training.
+    if (errno == ENOSYS || errno == EOPNOTSUPP || errno == ENOLCK || errno == EINVAL || errno == EBADF)
+      break;
+    return invalidInput(path_, ": cannot lock: ", std::strerror(errno));
+  }
   return okStatus();
 }
 
@@ -74,14 +90,14 @@ std::string_view metricsOfSteps(std::string_view text, uint64_t stepsDone) {
     std::string_view line = text.substr(begin, end - begin);
     auto json = nlohmann::json::parse(line.begin(), line.end(), nullptr, false);
     if (!json.is_object() || !json.contains("step") || !json["step"].is_number_unsigned() ||
-        json["step"].get<uint64_t>() >= stepsDone)
+        json["step"].get<uint64_t>() > stepsDone)
       break;
   }
   return text.substr(0, begin);
 }
 
 Status RunFolder::truncateMetrics(uint64_t stepsDone) const {
-  std::string path = path_ + "/metrics.jsonl";
+  std::string path = metricsPath();
   if (!exists(path))
     return okStatus();
   MOERT_ASSIGN(std::string text, readText(path, size_t(1) << 40));
@@ -89,27 +105,26 @@ Status RunFolder::truncateMetrics(uint64_t stepsDone) const {
   return kept.size() == text.size() ? okStatus() : replaceFile(path, kept);
 }
 
-Status RunFolder::appendMetrics(const std::string &line) const {
-  std::string path = path_ + "/metrics.jsonl", text = line + "\n";
-  int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-  if (fd < 0) {
-    int code = errno;
-    MOERT_TRY(stands());
-    return invalidInput(path, ": cannot open: ", std::strerror(code),
-                        "; make it a file that can be written, or remove it, and continue with --resume");
-  }
-  ssize_t written = ::write(fd, text.data(), text.size());
-  int code = written < 0 ? errno : ENOSPC;
-  bool whole = written == ssize_t(text.size());
-  whole = (::close(fd) == 0) && whole;
-  if (!whole)
-    return invalidInput(path, ": cannot write: ", std::strerror(code),
-                        "; the last checkpoint is untouched: free some space and continue with --resume");
+Status RunFolder::appendMetrics(const std::string &line) {
+  Status written = appendLine(metricsPath(), line);
+  unflushed_ = true;
+  if (written.ok())
+    return written;
+  MOERT_TRY(stands());
+  return {written.code(), concat(written.message(), "; once that is mended, continue with --resume")};
+}
+
+Status RunFolder::flushMetrics() {
+  if (!unflushed_ || !exists(metricsPath()))
+    return okStatus();
+  MOERT_TRY(flushFile(metricsPath()));
+  unflushed_ = false;
   return okStatus();
 }
 
 Status RunFolder::stands() const {
-  if (lock_->hasItsName())
+  MOERT_ASSIGN(bool named, lock_->hasItsName());
+  if (named)
     return okStatus();
   return invalidInput(
       path_, ": expected the run's folder as it was when training began, found it removed, renamed or "

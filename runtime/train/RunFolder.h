@@ -16,6 +16,9 @@ std::string_view metricsOfSteps(std::string_view text, uint64_t stepsDone);
 
 class RunFolder {
 public:
+  /// What `create` (or, to resume, `reopen`) refuses by a look at the folder: an early word for the user,
+  /// before anything else of the run is read.
+  static Status check(const std::string &path, bool resume);
   /// A new run: refuses a folder that holds one. Writes recipe.toml.
   static Result<RunFolder> create(const std::string &path, const Recipe &recipe);
   /// An existing run: `recipe` must agree with the run's in all that changes results; train.steps may grow.
@@ -31,9 +34,11 @@ public:
   /// Makes `recipe` the run's, once all of it has been accepted. Writes only where it differs, so that a look
   /// at a finished run in a folder that is read-only stays possible.
   Status keep(const Recipe &recipe) const;
-  /// Drops the lines of steps that a resumed run will do again.
+  /// Drops the lines of steps that a resumed run will do again, or write again: all behind `stepsDone`.
   Status truncateMetrics(uint64_t stepsDone) const;
-  Status appendMetrics(const std::string &line) const;
+  Status appendMetrics(const std::string &line);
+  /// Waits until the disk has all lines: a checkpoint must not outlast the lines of its steps.
+  Status flushMetrics();
   /// Fails where the path no longer leads to the folder that this process has locked.
   Status stands() const;
   /// `done` exists only while all steps are done: a run that cannot remove it does not go on.
@@ -44,8 +49,10 @@ private:
   explicit RunFolder(std::string path) : path_(std::move(path)) {}
   // Only one process at a time may train in a folder; the lock ends with the process, however it ends.
   Status lock();
+  std::string metricsPath() const { return path_ + "/metrics.jsonl"; }
   std::string path_;
-  std::string recipe_; // recipe.toml's when the run was reopened, as we would write it
+  bool unflushed_ = false; // lines of metrics
+  std::string recipe_;     // recipe.toml's when the run was reopened, as we would write it
   std::optional<OpenFile> lock_;
 };
 

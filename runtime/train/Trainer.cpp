@@ -8,6 +8,7 @@
 #include "runtime/train/Feed.h"
 #include "runtime/train/Progress.h"
 #include "runtime/train/RunFolder.h"
+#include "runtime/train/StepTimes.h"
 
 #include <algorithm>
 #include <cmath>
@@ -38,17 +39,20 @@ double peakGigabytes() {
 }
 
 // How evenly a batch uses the experts: exp(entropy of the mean gates) over their number. 1: all alike; 1/K:
-// one alone.
+// one alone; NaN where a gate is.
 double evenness(std::span<const float> gates) {
   double entropy = 0;
   for (float gate : gates)
-    if (gate > 0)
+    if (!(gate <= 0)) // 0 log 0 is 0; NaN goes in
       entropy -= double(gate) * std::log(double(gate));
   return std::exp(entropy) / double(std::max<size_t>(gates.size(), 1));
 }
 
-// The accuracies of one evaluation, by domain: in, out.
-using Table = std::vector<std::pair<double, double>>;
+// The accuracies of one evaluation, by domain.
+struct DomainAccuracy {
+  Accuracy in, out;
+};
+using Table = std::vector<DomainAccuracy>;
 
 class Run {
 public:
@@ -59,16 +63,20 @@ private:
   Status open();
   Status resume(); // where a checkpoint stands; a refusal leaves the run as it was
   void noteOtherData(const Checkpoint &last);
+  void noteLostDigest();
   Status announce();
   Status step(Prefetch &batches);
+  std::optional<double> learningRate() const;
   Result<bool> evaluate(); // false: stopped meanwhile
   Json metricsLine() const;
+  void lineWritten(); // of metrics: the next means begin
   Status log();
   // A line that could not be written left its sums: after one that was written there are none.
   bool logPending() const {
     return state_.summed && !state_.pendingEvaluation && !due(recipe_.evalEvery) && due(recipe_.logEvery);
   }
   Status save(const std::string &folder);
+  Status saveLast();
   /// The failure of a step or an evaluation after `last` was saved: what is in memory is the last good state.
   Status saveAndFail(Status why);
   Result<TrainEnd> stopHere();
@@ -99,14 +107,15 @@ private:
   bool hasGates_ = false;           // and "gate_balance", the batch's mean gates
   std::optional<Table> latest_;
   Progress progress_;
-  Clock::time_point since_ = Clock::now(); // start of the steps that the speed is taken over
-  uint64_t sinceStep_ = 0;
+  StepTimes times_;
   double perEvaluation_ = 0; // seconds, of the latest
+  bool digestNoted_ = false;
   bool first_ = true;
   bool loaded_ = false; // from a checkpoint
 };
 
 Status Run::open() {
+  MOERT_TRY(RunFolder::check(options_.out, options_.resume));
   MOERT_ASSIGN(program_, Program::load(options_.program));
   bool again = options_.resume && options_.recipe.empty() && exists(RunFolder::recipePath(options_.out));
   MOERT_ASSIGN(recipe_, Recipe::read(again ? RunFolder::recipePath(options_.out) : options_.recipe,
@@ -157,14 +166,14 @@ Status Run::open() {
 }
 
 Status Run::resume() {
-  if (!exists(checkpointFolder(folder_->last()))) {
+  if (isAbsent(folder_->last()) && isAbsent(previousFolder(folder_->last()))) {
     progress_.say(concat(options_.out, " has no checkpoint yet: starting from the first step"));
     MOERT_TRY(folder_->unmarkDone());
     return folder_->truncateMetrics(0);
   }
   auto loaded = loadCheckpoint(folder_->last(), *states_);
   if (!loaded.ok()) {
-    auto best = readCheckpointState(folder_->best());
+    auto best = loadCheckpoint(folder_->best(), *states_); // it helps only where this program can take it
     return {loaded.status().code(),
             concat(loaded.status().message(),
                    best.ok() ? concat("; to go on from step ", best->run.step, " instead, put a copy of ",
@@ -186,7 +195,6 @@ Status Run::resume() {
                           lines[0], lines.size() > 1 ? concat(" and ", lines.size() - 1, " more") : "");
   }
   state_ = checkpoint.run;
-  sinceStep_ = state_.step;
   loaded_ = true;
   if (state_.step > uint64_t(recipe_.steps))
     return invalidInput(folder_->last(), ": expected at most train.steps = ", recipe_.steps,
@@ -195,13 +203,15 @@ Status Run::resume() {
     MOERT_TRY(folder_->unmarkDone());
     noteOtherData(checkpoint);
   }
-  return folder_->truncateMetrics(state_.pendingEvaluation ? state_.step - 1 : state_.step);
+  // Sums that a line of this step has not cleared: it is still to be written, or was not whole.
+  return folder_->truncateMetrics(state_.summed ? state_.step - 1 : state_.step);
 }
 
 // `last` and `best` may be of different data where a run has been resumed on other data before.
 void Run::noteOtherData(const Checkpoint &last) {
   const std::string &now = dataDigest_->text();
   auto other = [&](const std::string &then) { return !then.empty() && !now.empty() && then != now; };
+  noteLostDigest();
   auto best = readCheckpointState(folder_->best());
   std::string score = best.ok() && other(best->dataDigest)
                           ? concat("best, of step ", best->run.step,
@@ -215,6 +225,16 @@ void Run::noteOtherData(const Checkpoint &last) {
     progress_.say(concat("note: ", score));
 }
 
+// Once a process: each save tries again.
+void Run::noteLostDigest() {
+  if (digestNoted_ || !dataDigest_->text().empty())
+    return;
+  digestNoted_ = true;
+  progress_.say(concat("note: the data could not be read again for its digest (",
+                       dataDigest_->failure().message(),
+                       "); without it a run that is resumed on other data is not told so"));
+}
+
 Status Run::announce() {
   progress_.say(concat(program_->name(), ": ", batchRows(), " images a step (", data_->training.size(),
                        " domains of ", recipe_.batchPerDomain, "), ", device_->threads(), " threads, ",
@@ -226,6 +246,7 @@ Status Run::announce() {
 }
 
 Status Run::step(Prefetch &batches) {
+  auto start = Clock::now();
   const Batch *batch = batches.next();
   if (!batch)
     return internalError("the loader ended before the run");
@@ -263,45 +284,57 @@ Status Run::step(Prefetch &batches) {
   }
   ++state_.summed;
   ++state_.step;
-  if (first_) { // the first step warms caches up: the speed is taken from the second on
+  if (first_) {
     first_ = false;
     dataDigest_->begin();
-    since_ = Clock::now();
-    sinceStep_ = state_.step;
-    return okStatus();
   }
-  double perStep = secondsSince(since_) / double(state_.step - sinceStep_);
-  line.imagesPerSecond = double(batchRows()) / perStep;
-  line.remaining =
-      secondsLeft(state_.step, uint64_t(recipe_.steps), uint64_t(recipe_.evalEvery), perStep, perEvaluation_);
-  for (auto &[key, value] : recipe_.scalars)
-    if (key == "optimizer.lr")
-      line.rate = value;
+  times_.add(secondsSince(start));
+  std::optional<double> perStep = times_.mean();
+  if (!perStep)
+    return okStatus();
+  line.imagesPerSecond = double(batchRows()) / *perStep;
+  line.remaining = secondsLeft(state_.step, uint64_t(recipe_.steps), uint64_t(recipe_.evalEvery), *perStep,
+                               perEvaluation_);
+  line.rate = learningRate();
   progress_.show(line);
   return okStatus();
 }
 
+std::optional<double> Run::learningRate() const {
+  for (auto &[key, value] : recipe_.scalars)
+    if (key == "optimizer.lr")
+      return value;
+  return std::nullopt;
+}
+
 // The losses' means since the previous line, by DomainBed's keys.
 Json Run::metricsLine() const {
-  double stepTime = state_.step > sinceStep_ ? secondsSince(since_) / double(state_.step - sinceStep_) : 0;
   size_t smallest = SIZE_MAX;
   for (size_t domain : data_->training)
     smallest = std::min(smallest, data_->splits[domain].in.size());
-  Json line = {{"step", state_.step - 1},
-               {"epoch", double(state_.step - 1) * double(recipe_.batchPerDomain) / double(smallest)}};
+  Json line = {{"step", state_.step},
+               {"epoch", double(state_.step) * double(recipe_.batchPerDomain) / double(smallest)}};
   for (auto &[name, sum] : state_.sums)
     line[name] = sum / double(std::max<uint64_t>(state_.summed, 1));
-  line["step_time"] = stepTime;
-  line["images_per_s"] = stepTime > 0 ? double(batchRows()) / stepTime : 0;
+  if (auto rate = learningRate())
+    line["lr"] = *rate;
+  std::optional<double> stepTime = times_.mean();
+  line["step_time"] = stepTime ? Json(*stepTime) : Json();
+  line["images_per_s"] = stepTime && *stepTime > 0 ? Json(double(batchRows()) / *stepTime) : Json();
   line["mem_gb"] = peakGigabytes();
   return line;
 }
 
 Status Run::log() {
   MOERT_TRY(folder_->appendMetrics(metricsLine().dump()));
+  lineWritten();
+  return okStatus();
+}
+
+void Run::lineWritten() {
   state_.sums.clear();
   state_.summed = 0;
-  return okStatus();
+  times_.restart();
 }
 
 Result<bool> Run::evaluate() {
@@ -309,27 +342,34 @@ Result<bool> Run::evaluate() {
   Json line = metricsLine();
   Table table;
   for (size_t domain = 0; domain < data_->set.domains(); ++domain) {
-    double shares[2];
+    DomainAccuracy measured;
     for (bool out : {false, true}) {
       progress_.note(
           concat("step ", state_.step, "  evaluating domain ", domain + 1, " of ", data_->set.domains()));
-      auto share = evaluator_->accuracy(*evalEntry_, domain, out, options_.stop);
-      if (!share.ok())
-        return saveAndFail(std::move(share).status());
-      if (*share < 0)
+      auto accuracy = evaluator_->accuracy(*evalEntry_, domain, out, options_.stop);
+      if (!accuracy.ok())
+        return saveAndFail(std::move(accuracy).status());
+      if (!*accuracy)
         return false;
-      shares[out] = *share;
+      (out ? measured.out : measured.in) = **accuracy;
     }
-    table.push_back({shares[0], shares[1]});
+    table.push_back(measured);
   }
   latest_ = table;
   double score = 0;
   for (size_t domain : data_->training)
-    score += table[domain].second / double(data_->training.size());
+    score += table[domain].out.share() / double(data_->training.size());
 
+  std::string notFinite;
   for (size_t domain = 0; domain < table.size(); ++domain) {
-    line[concat("env", domain, "_in_acc")] = table[domain].first;
-    line[concat("env", domain, "_out_acc")] = table[domain].second;
+    auto &[in, out] = table[domain];
+    line[concat("env", domain, "_in_acc")] = in.share();
+    line[concat("env", domain, "_out_acc")] = out.share();
+    if (in.notFinite)
+      line[concat("env", domain, "_in_not_finite")] = in.notFinite;
+    if (out.notFinite)
+      line[concat("env", domain, "_out_not_finite")] = out.notFinite;
+    notFinite += notFiniteText(domain, data_->set.name(domain), in, out);
   }
   line["score"] = score;
   if (Status written = folder_->appendMetrics(line.dump()); !written.ok())
@@ -338,12 +378,13 @@ Result<bool> Run::evaluate() {
   std::string text = concat("step ", state_.step, "  mean loss ", loss, "  accuracy out: ");
   for (size_t domain = 0; domain < table.size(); ++domain)
     text += concat(domain ? "  " : "", data_->set.name(domain), data_->domainLabel[domain] < 0 ? "* " : " ",
-                   std::round(table[domain].second * 1e4) / 1e2, "%");
+                   std::round(table[domain].out.share() * 1e4) / 1e2, "%");
   progress_.say(concat(text, "  (", durationText(secondsSince(before)), ")"));
+  if (!notFinite.empty())
+    progress_.say(concat("note: ", kNotFiniteNote, notFinite));
 
   RunState pending = state_;
-  state_.sums.clear();
-  state_.summed = 0;
+  lineWritten();
   state_.pendingEvaluation = false;
   if (score > state_.bestScore) {
     state_.bestScore = score;
@@ -354,20 +395,27 @@ Result<bool> Run::evaluate() {
     }
   }
   perEvaluation_ = secondsSince(before);
-  since_ = Clock::now(); // evaluation is not training
-  sinceStep_ = state_.step;
   return true;
 }
 
 Status Run::save(const std::string &folder) {
   MOERT_TRY(folder_->stands()); // else a folder without a recipe would appear
-  bool before = exists(folder);
   Status status = saveCheckpoint(
       folder, *states_, {state_, program_->digest(), sha256(recipeText_), recipeText_, dataDigest_->text()});
+  noteLostDigest();
   if (status.ok())
     return status;
-  return {status.code(), concat(status.message(), before ? "; the checkpoint before is untouched" : "",
-                                "; then continue with --resume")};
+  return {status.code(), concat(status.message(), "; then continue with --resume")};
+}
+
+// A checkpoint must not outlast the lines of metrics of its steps, yet it is worth more than they are.
+Status Run::saveLast() {
+  Status flushed = folder_->flushMetrics();
+  MOERT_TRY(save(folder_->last()));
+  if (flushed.ok())
+    return flushed;
+  return {flushed.code(), concat(flushed.message(), "; a power failure may lose lines of it; ",
+                                 folder_->last(), " is saved: continue with --resume")};
 }
 
 Status Run::saveAndFail(Status why) {
@@ -378,12 +426,12 @@ Status Run::saveAndFail(Status why) {
                        : state_.step == 1 ? "the good step before"
                                           : concat("the ", state_.step, " good steps before");
   std::string more = saved.ok() ? concat("; ", folder_->last(), " holds ", before)
-                                : concat("\nand ", before, " could not be saved: ", saved.message());
+                                : concat("\nand ", before, " could not be saved safely: ", saved.message());
   return {why.code(), why.message() + more};
 }
 
 Result<TrainEnd> Run::stopHere() {
-  MOERT_TRY(save(folder_->last()));
+  MOERT_TRY(saveLast());
   std::string command =
       concat("moert train ", shellWord(options_.program), " --out ", shellWord(options_.out), " --resume");
   if (options_.threads)
@@ -404,7 +452,7 @@ std::string Run::tableText(const Table &table) const {
     std::string name =
         concat(domain, "  ", data_->set.name(domain), data_->domainLabel[domain] < 0 ? " (held out)" : "");
     name.resize(std::max<size_t>(name.size(), 17), ' ');
-    text += concat(name, percent(table[domain].first), percent(table[domain].second), "\n");
+    text += concat(name, percent(table[domain].in.share()), percent(table[domain].out.share()), "\n");
   }
   return text;
 }
@@ -418,12 +466,17 @@ Status Run::finish() {
 }
 
 Status Run::close() {
+  for (const std::string &folder : {folder_->last(), folder_->best()})
+    MOERT_TRY(tidyCheckpoint(folder));
   if (state_.bestScore < 0)
     return folder_->markDone();
   char score[16];
   snprintf(score, sizeof score, "%.2f", 100 * state_.bestScore);
   progress_.say(concat("best: step ", state_.bestStep, ", mean out-split accuracy of the training domains ",
-                       score, " %, in ", folder_->best()));
+                       score, " %, ",
+                       exists(checkpointFolder(folder_->best()))
+                           ? concat("in ", folder_->best())
+                           : concat("whose checkpoint ", folder_->best(), " is not there any more")));
   return folder_->markDone();
 }
 
@@ -446,7 +499,7 @@ Result<TrainEnd> Run::run() {
                    uint64_t(recipe_.steps), int(recipe_.dataThreads));
   MOERT_TRY(announce());
   if (recipe_.steps == 0) // the initial values alone
-    MOERT_TRY(save(folder_->last()));
+    MOERT_TRY(saveLast());
   int64_t saveEvery = recipe_.checkpointEvery ? recipe_.checkpointEvery : recipe_.evalEvery;
   if (options_.beforeSteps)
     options_.beforeSteps();
@@ -467,7 +520,7 @@ Result<TrainEnd> Run::run() {
     if (stopped() && state_.step < uint64_t(recipe_.steps) + state_.pendingEvaluation)
       return stopHere();
     if (saves)
-      MOERT_TRY(save(folder_->last()));
+      MOERT_TRY(saveLast());
   }
   MOERT_TRY(finish());
   return TrainEnd::finished;

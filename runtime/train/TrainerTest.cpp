@@ -5,9 +5,12 @@
 #include "runtime/base/Files.h"
 #include "runtime/data/TestSet.h"
 #include "runtime/train/Checkpoint.h"
+#include "runtime/train/Evaluate.h"
 #include "runtime/train/Progress.h"
+#include "runtime/train/StepTimes.h"
 #include "test/support/TestProgram.h"
 
+#include <cmath>
 #include <functional>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -96,12 +99,44 @@ TEST_F(TrainerTest, RunsToTheEndAndSaysSo) {
   EXPECT_TRUE(exists(folder.file("run/done")));
   auto lines = metrics("run");
   ASSERT_EQ(lines.size(), 7u); // after steps 0, 7, ... 35 and the last
-  EXPECT_EQ(lines[1]["step"], 7);
-  EXPECT_EQ(lines[6]["step"], 39);
+  EXPECT_EQ(lines[1]["step"], 8);
+  EXPECT_EQ(lines[6]["step"], 40);
   EXPECT_LT(lines[6]["loss"].get<double>(), lines[0]["loss"].get<double>());
   EXPECT_TRUE(lines[0].contains("env2_out_acc"));
-  // 80 images over three domains: the smaller training one has 26, and 26 - 5 in its in-split; 39 steps of 4.
-  EXPECT_DOUBLE_EQ(lines[6]["epoch"].get<double>(), 39 * 4 / 21.0);
+  // 80 images over three domains: the smaller training one has 26, and 26 - 5 in its in-split; 40 steps of 4.
+  EXPECT_DOUBLE_EQ(lines[6]["epoch"].get<double>(), 40 * 4 / 21.0);
+  EXPECT_EQ(lines[6]["lr"], 0.125);
+}
+
+// Of the steps between two lines alone; a line without a step behind the first one reports no speed.
+TEST_F(TrainerTest, TheSpeedIsThatOfStepsSinceTheLineBefore) {
+  auto began = std::chrono::steady_clock::now();
+  ASSERT_EQ(message(options("run", {"log.every=3"})), "no failure");
+  double took = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count(), sum = 0;
+  auto lines = metrics("run");
+  ASSERT_GT(lines.size(), 10u);
+  EXPECT_TRUE(lines[0]["step_time"].is_null() && lines[0]["images_per_s"].is_null()) << lines[0];
+  for (size_t i = 1; i < lines.size(); ++i) {
+    double each = lines[i]["step_time"];
+    EXPECT_GT(each, 0);
+    EXPECT_NEAR(lines[i]["images_per_s"].get<double>() * each, 8, 1e-6);
+    sum += each * double(lines[i]["step"].get<int>() - lines[i - 1]["step"].get<int>());
+  }
+  EXPECT_LT(sum, took);
+}
+
+TEST(StepTimes, TheFirstStepWarmsUpAndALineRestarts) {
+  StepTimes times;
+  EXPECT_FALSE(times.mean());
+  times.add(5);
+  EXPECT_FALSE(times.mean());
+  times.add(1);
+  times.add(2);
+  EXPECT_DOUBLE_EQ(times.mean().value(), 1.5);
+  times.restart();
+  EXPECT_FALSE(times.mean());
+  times.add(4);
+  EXPECT_DOUBLE_EQ(times.mean().value(), 4);
 }
 
 TEST_F(TrainerTest, RefusesAnExistingRun) {
@@ -285,6 +320,51 @@ TEST_F(TrainerTest, AnOutSplitWithoutImagesIsRefused) {
             std::string::npos)
       << text;
   EXPECT_FALSE(exists(folder.file("run")));
+}
+
+// Scores that are no numbers make no class, the first one least of all: the only one of this model.
+TEST_F(TrainerTest, ScoresThatAreNotFiniteCountAsWrong) {
+  ASSERT_EQ(message(options("run")), "no failure");
+  std::shared_ptr<const Program> program = *Program::load(folder.file("p.moe"));
+  Recipe recipe = *Recipe::read(folder.file("run/recipe.toml"), {});
+  ASSERT_TRUE(recipe.bind(*program).ok());
+  SplitData data = *SplitData::open(recipe);
+  auto measure = [&](float bias) {
+    std::shared_ptr<States> states = *States::create(program, 0);
+    states->tensor(test::kW).as<float>()[0] = bias;
+    states->touch();
+    Evaluator evaluator(program, states, *Device::create(1), data, recipe);
+    return **evaluator.accuracy(**inferenceEntry(*program, ""), 0, true);
+  };
+  Accuracy good = measure(1);
+  EXPECT_EQ(good.right, good.images);
+  EXPECT_EQ(good.notFinite, 0u);
+  EXPECT_EQ(notFiniteText(0, "15", good, good), "");
+  for (float value : {NAN, INFINITY, -INFINITY}) {
+    Accuracy bad = measure(value);
+    EXPECT_GT(bad.notFinite, 0u);
+    EXPECT_EQ(bad.right + bad.notFinite, bad.images);
+    EXPECT_EQ(notFiniteText(0, "15", good, bad),
+              concat("\n  domain 0 (15): ", bad.notFinite, " of ", bad.images, " out"));
+  }
+}
+
+// What a user looks for while it trains stays on a line of any terminal.
+TEST(Progress, TheStatusFitsTheTerminal) {
+  Progress::Line line{60,    5001,  3.01, {{"erm", 2.379}, {"entropy", 1.597}, {"balance", 0.0124}},
+                      0.001, 0.988, 357,  754};
+  EXPECT_EQ(statusText(line, 1000), "step 60/5001  loss 3.0100 (erm 2.3790  entropy 1.5970  balance 0.0124)  "
+                                    "lr 0.001  gate 0.988  357 images/s  ETA 12:34");
+  EXPECT_EQ(statusText(line, 90),
+            "step 60/5001  loss 3.0100 (erm 2.3790  ...)  lr 0.001  gate 0.988  357 images/s  ETA 12:34");
+  EXPECT_EQ(statusText(line, 79), "step 60/5001  loss 3.0100  lr 0.001  gate 0.988  357 images/s  ETA 12:34");
+  EXPECT_EQ(statusText(line, 65), "step 60/5001  loss 3.0100  gate 0.988  357 images/s  ETA 12:34");
+  EXPECT_EQ(statusText(line, 50), "step 60/5001  loss 3.0100  357 images/s  ETA 12:34");
+  line.parts = {{"caf\u00e9", 1}, {"x", 2}};
+  line.gateBalance = -std::nan("");
+  std::string all = statusText(line, 1000);
+  EXPECT_NE(all.find("gate nan"), std::string::npos) << all;
+  EXPECT_EQ(statusText(line, all.size() - 1), all); // characters, not bytes
 }
 
 TEST(Progress, TimeLeftCountsEvaluations) {

@@ -77,7 +77,7 @@ def compare_losses(model, program, folder, images, seeds, steps, batch, exactly)
     for seed in seeds:
         weights = initial(program, f"{folder}/i{seed}", seed)
         moert(program, f"{folder}/r{seed}", steps, batch, seed, ("--set", "log.every=1", "--set", "eval.every=0"))
-        ours = {m["step"]: m["loss"] for m in metrics(f"{folder}/r{seed}") if "loss" in m}
+        ours = {m["step"] - 1: m["loss"] for m in metrics(f"{folder}/r{seed}") if "loss" in m}
         _, one = witness(model, weights, images, steps, batch, seed, 1)
         _, two = witness(model, weights, images, steps, batch, seed, 2)
         if exactly:

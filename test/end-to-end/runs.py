@@ -498,7 +498,7 @@ class Runs:
         assert [d["held_out"] for d in domains] == [True, False, False] and all(0.6 < d["out_acc"] <= 1 for d in domains[1:]), report
         metrics = [json.loads(l) for l in open(self.folder / "whole/metrics.jsonl")]
         score = json.loads((best / "state.json").read_text())
-        line = next(m for m in metrics if m.get("step") == score["best_step"] - 1)
+        line = next(m for m in metrics if m.get("step") == score["best_step"])
         # What was measured, and over how many images: 200 of 600 a domain, 40 of them out.
         assert report["step"] == score["best_step"] and all(d["in_images"] == d["in_split"] == 160 and d["out_images"] == 40 for d in domains), report
         few = [self.moert, "eval", self.program, "--checkpoint", best, "--set", "eval.images=100"]
