@@ -67,7 +67,7 @@ class Op:
             return [names[0].upper() + ", ..."]
         if directive == "Condition":
             return [" == ".join(name.upper() for name in names)]
-        if directive in ("Word", "OptionalWord"):
+        if directive in ("Word", "OptionalWord", "Axes"):
             return [names[0].upper()]
         raise ValueError(f"unknown directive {directive} of {self.record['opName']}: say in docs/ops.py how it reads")
 

@@ -1,13 +1,18 @@
 """lit over the texts below test/: `build/bin` and LLVM's tools are on the path, `%root` is the repository.
 
 Run all of it by `ninja -C build check-lit` or ctest; one folder by
-`/usr/lib/llvm-22/bin/lit --param build=build -v test/language`; `--param llvm=PREFIX` where LLVM lies elsewhere.
+`/usr/lib/llvm-22/bin/lit --param build=build -v test/language`; `--param llvm=PREFIX` where LLVM lies elsewhere. A text that
+takes more than a few seconds says `REQUIRES: slow`: `--param part=fast` leaves it out, `--param part=slow` runs only those.
 """
 import os
-import lit.formats
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "support"))
+from lit_part import Part  # a module of its own, since lit hands the format to other processes
 
 config.name = "moe"
-config.test_format = lit.formats.ShTest(execute_external=False)
+config.test_format = Part(lit_config.params.get("part", "all"))
+config.available_features.add("slow")
 config.suffixes = [".mlir", ".test"]
 config.excludes = ["inputs", "unit", "bench"]
 config.test_source_root = os.path.dirname(os.path.abspath(__file__))

@@ -1,11 +1,22 @@
 #!/usr/bin/env bash
-# Installs what the tests need, builds, and runs every test. Ends with ctest's summary.
+# Installs what the tests need, builds, and runs every test; --fast leaves out those that are labelled slow. Ends with
+# ctest's summary, and fails where no test ran.
 # Options after -- go to ctest: test/run.sh -- -R compiler-tests
 set -euo pipefail
 cd "$(dirname "$0")/.."
+selection=()
+while (($#)); do
+  case $1 in
+    --fast) selection=(-LE slow) ;;
+    --) shift; break ;;
+    *) echo "usage: test/run.sh [--fast] [-- CTEST-OPTIONS], found '$1'" >&2; exit 2 ;;
+  esac
+  shift
+done
 .ci/install.sh test
-[[ ${1:-} == -- ]] && shift
 echo "configuring and building in build/"
-cmake --preset release >/dev/null
+# The preset decides every option of the project, whatever an earlier command left in build/. A folder that CMake cannot
+# configure again (another generator, a copy of another clone's) is configured afresh.
+cmake --preset release >/dev/null 2>&1 || cmake --fresh --preset release >/dev/null
 cmake --build build
-ctest --test-dir build --output-on-failure --timeout 900 -j "$(nproc)" "$@"
+ctest --test-dir build --no-tests=error --output-on-failure --timeout 900 -j "$(nproc)" "${selection[@]}" "$@"

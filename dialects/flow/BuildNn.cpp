@@ -1,16 +1,17 @@
 // The composites of BuildNn.h. Shifts by a maximum are under stop_gradient: the result does not depend on the
-// shift, so its derivative is zero and is not computed.
+// shift, so its derivative is zero and is not computed. The same holds of what norms and variances shift and
+// scale by, so that their squares neither overflow nor vanish.
 #include "dialects/flow/BuildNn.h"
 #include "dialects/flow/Emit.h"
+#include <cmath>
 
 using namespace mlir;
 
 namespace flow {
 namespace {
 
-Value divideByCount(Emit e, Value sum, Value x, ArrayRef<int64_t> axes, bool unbiased = false) {
-  Value count = e.count(x, axes);
-  return e.div(sum, e.spread(unbiased ? e.sub(count, 1) : count, sum));
+Value divideByCount(Emit e, Value sum, Value x, ArrayRef<int64_t> axes) {
+  return e.div(sum, e.spread(e.count(x, axes), sum));
 }
 
 // x less its largest along the axis.
@@ -21,8 +22,75 @@ Value shifted(Emit e, Value x, int64_t axis) {
 // The mask of rows whose label is known.
 Value known(Emit e, Value label) { return e.compare(Predicate::ge, label, 0.0); }
 
-// gain * (x - mean) / sqrt(variance + eps) + bias, where the statistics lack `axes` and gain and bias go
-// along `dims`.
+// How statistics are taken of x: one number for everything that is averaged together, a row.
+struct Rows {
+  Emit e;
+  Value x;
+  /// From x's shape to one number a row, and back.
+  llvm::function_ref<Value(ReduceKind, Value)> reduce;
+  llvm::function_ref<Value(Value)> spread;
+  /// The elements of a row: tensor<f32>.
+  Value count;
+
+  Value mean(Value values) {
+    Value sum = reduce(ReduceKind::sum, values);
+    return e.div(sum, e.spread(count, sum));
+  }
+};
+
+// A row is multiplied by `scale` where its largest magnitude is above `bound`, or below it where `bound` is
+// less than 1. Scales are powers of two, so that nothing is rounded.
+struct Level {
+  double bound, scale;
+};
+
+// The rows, scaled and centred, and their statistics. Rows of ordinary magnitudes have the scale 1.
+struct Centred {
+  Value values;         // in x's shape
+  Value variance;       // of the scaled row
+  Value scale, inverse; // of each row
+};
+
+// x is shifted by its mean, and what rounding has left of a mean is subtracted once more: a mean far from 0
+// is rounded by more than the values' distances from it. Neither the scale nor the shift has a derivative:
+// the first is undone by who asks for the rows, the second by the second mean.
+Centred centre(Rows rows, ArrayRef<Level> levels) {
+  Emit e = rows.e;
+  Value largest = e.stop(rows.reduce(ReduceKind::max, e.unary<AbsOp>(rows.x)));
+  Value scale = e.constantLike(largest, 1), inverse = scale;
+  for (auto [bound, factor] : levels) {
+    Value applies = e.compare(bound > 1 ? Predicate::gt : Predicate::lt, largest, bound);
+    scale = e.select(applies, e.constantLike(largest, factor), scale);
+    inverse = e.select(applies, e.constantLike(largest, 1 / factor), inverse);
+  }
+  // The mean of the scaled row. The sum is taken of smaller numbers, so that it does not overflow.
+  Value small = rows.mean(e.mul(rows.x, 0x1p-24));
+  Value shift = e.stop(e.mul(small, e.mul(scale, 0x1p24)));
+  Value distance = e.sub(e.mul(rows.x, rows.spread(scale)), rows.spread(shift));
+  Value rest = rows.mean(distance);
+  Value variance = e.sub(rows.mean(e.mul(distance, distance)), e.mul(rest, rest));
+  // Rounding may make it a little less than 0.
+  variance = e.add(variance, e.stop(e.maximum(e.neg(variance), e.zeros(variance.getType()))));
+  return {e.sub(distance, rows.spread(rest)), variance, scale, inverse};
+}
+
+// The rows less their mean, over the square root of variance + eps.
+Value normalised(Rows rows, double eps) {
+  Emit e = rows.e;
+  SmallVector<Level> levels = {{0x1p48, 0x1p-80}};
+  // The variance of smaller rows is nothing beside any larger eps.
+  if (eps < 0x1p-70)
+    levels.push_back({0x1p-48, 0x1p64});
+  Centred c = centre(rows, levels);
+  // A row of equal values has eps alone to be divided by, which scaled might be too small a number.
+  Value equal = e.compare(Predicate::eq, c.variance, 0.0);
+  Value scaledEps = e.mul(e.mul(c.scale, eps), c.scale);
+  Value square = e.select(equal, e.constantLike(c.variance, 1), e.add(c.variance, scaledEps));
+  Value inverseDeviation = e.select(equal, e.mul(c.inverse, 1 / std::sqrt(eps)), e.rsqrt(square));
+  return e.mul(c.values, rows.spread(inverseDeviation));
+}
+
+// y * weight + bias, which go along `dims`.
 Value affine(Emit e, Value y, Value weight, Value bias, ArrayRef<int64_t> dims) {
   if (weight)
     y = e.mul(y, e.broadcast(weight, y.getType(), dims));
@@ -40,8 +108,16 @@ Value mean(OpBuilder &builder, Location location, Value x, ArrayRef<int64_t> axe
 
 Value variance(OpBuilder &builder, Location location, Value x, ArrayRef<int64_t> axes, bool unbiased) {
   Emit e{builder, location};
-  Value distance = e.sub(x, e.spreadOver(mean(builder, location, x, axes), x, axes));
-  return divideByCount(e, e.sum(e.mul(distance, distance), axes), x, axes, unbiased);
+  auto reduce = [&](ReduceKind kind, Value values) { return e.reduce(kind, values, axes); };
+  auto spread = [&](Value statistic) { return e.spreadOver(statistic, x, axes); };
+  Value count = e.count(x, axes);
+  // A finite variance is of distances below 2^64, whose squares these scales keep in range with room for
+  // the gradient's.
+  Centred c = centre({e, x, reduce, spread, count}, {{0x1p48, 0x1p-24}, {0x1p88, 0x1p-60}, {0x1p-48, 0x1p24}});
+  Value scaled = c.variance;
+  if (unbiased)
+    scaled = e.div(e.mul(scaled, e.spread(count, scaled)), e.spread(e.sub(count, 1), scaled));
+  return e.mul(e.mul(scaled, c.inverse), c.inverse);
 }
 
 Value logSumExp(OpBuilder &builder, Location location, Value x, int64_t axis) {
@@ -93,9 +169,9 @@ Value layerNorm(OpBuilder &builder, Location location, Value x, Value weight, Va
   SmallVector<int64_t> axes;
   for (int64_t axis = Emit::rankOf(x) - count; axis < Emit::rankOf(x); ++axis)
     axes.push_back(axis);
-  Value distance = e.sub(x, e.spreadOver(mean(builder, location, x, axes), x, axes));
-  Value spread = divideByCount(e, e.sum(e.mul(distance, distance), axes), x, axes);
-  Value y = e.mul(distance, e.spreadOver(e.rsqrt(e.add(spread, eps)), x, axes));
+  auto reduce = [&](ReduceKind kind, Value values) { return e.reduce(kind, values, axes); };
+  auto spread = [&](Value statistic) { return e.spreadOver(statistic, x, axes); };
+  Value y = normalised({e, x, reduce, spread, e.count(x, axes)}, eps);
   return affine(e, y, weight, bias, axes);
 }
 
@@ -116,21 +192,16 @@ Value groupNorm(OpBuilder &builder, Location location, Value x, Value weight, Va
   auto perChannel = tensorType({batch, channels}, builder.getF32Type());
   auto perGroup = tensorType({batch, Extent::constant(context, groups), Extent::constant(context, each)},
                              builder.getF32Type());
+  auto reduce = [&](ReduceKind kind, Value values) {
+    return e.reduce(kind, e.reshape(e.reduce(kind, values, image), perGroup), 2);
+  };
+  // [B, groups] to [B, C], and to all elements
+  auto spread = [&](Value statistic) {
+    return e.spreadOver(e.reshape(e.broadcast(statistic, perGroup, {0, 1}), perChannel), x, image);
+  };
   Value size = e.count(x, all);
-  auto groupMean = [&](Value values) {
-    Value sum = e.sum(e.reshape(e.sum(values, image), perGroup), 2);
-    return e.div(sum, e.div(e.spread(size, sum), e.constantLike(sum, double(groups))));
-  };
-  // [B, groups] to [B, C]
-  auto toChannels = [&](Value statistic) {
-    return e.reshape(e.broadcast(statistic, perGroup, {0, 1}), perChannel);
-  };
-  Value distance = e.sub(x, e.spreadOver(toChannels(groupMean(x)), x, image));
-  Value rstd = e.rsqrt(e.add(groupMean(e.mul(distance, distance)), eps));
-  Value gain = toChannels(rstd);
-  if (weight)
-    gain = e.mul(gain, e.broadcast(weight, perChannel, 1));
-  return affine(e, e.mul(distance, e.spreadOver(gain, x, image)), {}, bias, 1);
+  Value y = normalised({e, x, reduce, spread, e.div(size, e.scalar(double(groups)))}, eps);
+  return affine(e, y, weight, bias, 1);
 }
 
 } // namespace flow

@@ -29,7 +29,8 @@ FLOW_UNARY_RULE(NegOp, e.neg(dy))
 FLOW_UNARY_RULE(ExpOp, e.mul(dy, y))
 FLOW_UNARY_RULE(LogOp, e.div(dy, x))
 FLOW_UNARY_RULE(SqrtOp, e.div(e.mul(dy, 0.5), y))
-FLOW_UNARY_RULE(RsqrtOp, e.mul(dy, e.mul(e.mul(y, e.mul(y, y)), -0.5)))
+// y^3 by itself may overflow where the product with dy does not.
+FLOW_UNARY_RULE(RsqrtOp, e.mul(e.mul(e.mul(e.mul(dy, -0.5), y), y), y))
 FLOW_UNARY_RULE(TanhOp, e.mul(dy, e.subFrom(1, e.mul(y, y))))
 FLOW_UNARY_RULE(SigmoidOp, e.mul(dy, e.mul(y, e.subFrom(1, y))))
 // y > 0 exactly where x > 0, and only y is read elsewhere.

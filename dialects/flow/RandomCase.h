@@ -4,6 +4,7 @@
 #include "dialects/flow/Build.h"
 #include <functional>
 #include <map>
+#include <optional>
 #include <random>
 
 namespace flow {
@@ -16,6 +17,12 @@ struct RandomCase {
   std::mt19937_64 &random;
   Symbols symbols;
   std::map<std::string, Array> inputs;
+  /// Where it is not empty, extents are drawn from these alone, so that many cases have operands and results of
+  /// one type.
+  llvm::SmallVector<Extent> few;
+  /// What `extents` gives the first time instead of drawing, where it is set: an operand's or a result's extents,
+  /// whichever the op draws first.
+  std::optional<llvm::SmallVector<Extent>> wanted;
 
   /// A whole number in [low, high].
   int64_t number(int64_t low, int64_t high) { return low + int64_t(random() % uint64_t(high - low + 1)); }

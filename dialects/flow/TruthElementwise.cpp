@@ -8,6 +8,8 @@ using namespace mlir;
 using namespace flow;
 
 Extent RandomCase::extent(int64_t most) {
+  if (!few.empty())
+    return few[number(0, int64_t(few.size()) - 1)];
   MLIRContext *context = builder.getContext();
   switch (number(0, 5)) {
   case 0:
@@ -22,6 +24,8 @@ Extent RandomCase::extent(int64_t most) {
 }
 
 SmallVector<Extent> RandomCase::extents(unsigned lowRank, unsigned highRank) {
+  if (wanted && wanted->size() >= lowRank)
+    return *std::exchange(wanted, std::nullopt);
   SmallVector<Extent> all(number(lowRank, highRank));
   for (Extent &one : all)
     one = extent();

@@ -39,6 +39,11 @@ struct ConvShapes {
   explicit ConvShapes(RandomCase &r) {
     image = {r.coin() ? Extent::batch(r.builder.getContext()) : r.constant(r.number(1, 2)),
              r.constant(r.number(1, 3))};
+    bool given = r.wanted && r.wanted->size() == 4;
+    for (int axis : {1, 2, 3})
+      given = given && (*r.wanted)[axis].constantValue();
+    if (given)
+      image = {(*r.wanted)[0], (*r.wanted)[1]};
     filter = {r.constant(r.number(1, 3)), image[1]};
     out = {image[0], filter[0]};
     for (int i : {0, 1})
@@ -46,8 +51,13 @@ struct ConvShapes {
     pads = {r.number(0, 2), r.number(0, 2), r.number(0, 2), r.number(0, 2)};
     for (int i : {0, 1}) {
       size.push_back(r.number(1, 4));
-      int64_t least = std::max<int64_t>(1, size[i] - pads[i] - pads[i + 2]);
-      image.push_back(r.constant(r.number(least, least + 5)));
+      if (given) {
+        image.push_back((*r.wanted)[2 + i]);
+        size[i] = std::min(size[i], *image.back().constantValue() + pads[i] + pads[i + 2]);
+      } else {
+        int64_t least = std::max<int64_t>(1, size[i] - pads[i] - pads[i + 2]);
+        image.push_back(r.constant(r.number(least, least + 5)));
+      }
       filter.push_back(r.constant(size[i]));
       out.push_back(windowCount(image[2 + i], pads[i] + pads[i + 2], size[i], strides[i]));
     }
@@ -95,18 +105,22 @@ void TransposeOp::buildRandomCase(RandomCase &r) {
 }
 
 void SliceOp::buildRandomCase(RandomCase &r) {
+  auto drawn = r.extents(1, 4);
+  const bool whole = r.coin(); // what is drawn is the operand's
   SmallVector<Extent> from, to;
   SmallVector<int64_t> starts, strides;
-  for (int64_t axis = 0, rank = r.number(1, 4); axis < rank; ++axis) {
-    Extent extent = r.extent();
-    if (!extent.constantValue()) { // symbolic axes are taken whole, or offset in a larger one
-      int64_t start = r.number(0, 2);
-      starts.push_back(start), strides.push_back(1), to.push_back(extent), from.push_back(extent + start);
-      continue;
+  for (Extent extent : drawn) {
+    const std::optional<int64_t> known = extent.constantValue();
+    const int64_t start = whole ? (known ? r.number(0, *known - 1) : 0) : r.number(0, 2);
+    const int64_t stride = known ? r.number(1, 3) : 1; // symbolic axes are taken whole, or offset in a larger one
+    starts.push_back(start), strides.push_back(stride);
+    if (whole) {
+      from.push_back(extent);
+      to.push_back(known ? r.constant(r.number(1, (*known - 1 - start) / stride + 1)) : extent);
+    } else {
+      to.push_back(extent);
+      from.push_back(known ? r.constant(start + (*known - 1) * stride + 1 + r.number(0, 2)) : extent + start);
     }
-    int64_t start = r.number(0, 2), stride = r.number(1, 3), size = *extent.constantValue();
-    starts.push_back(start), strides.push_back(stride), to.push_back(extent);
-    from.push_back(r.constant(start + (size - 1) * stride + 1 + r.number(0, 2)));
   }
   r.result(flow::slice(r.builder, r.location, r.any(from), starts, strides, to));
 }
@@ -171,9 +185,8 @@ void ScatterAddOp::buildRandomCase(RandomCase &r) {
 void ContractOp::buildRandomCase(RandomCase &r) {
   // Each label is batched (in all three), free (in one operand and the result) or summed (in both operands).
   SmallVector<int64_t> a, b, out;
-  SmallVector<Extent> extents;
-  for (int64_t label = 0, count = r.number(1, 5); label < count; ++label) {
-    extents.push_back(r.extent());
+  auto extents = r.extents(1, 5);
+  for (int64_t label = 0; label < int64_t(extents.size()); ++label) {
     int64_t kind = r.number(0, 3);
     if (kind != 2)
       a.push_back(label);
@@ -182,7 +195,9 @@ void ContractOp::buildRandomCase(RandomCase &r) {
     if (kind != 3)
       out.push_back(label);
   }
-  a = shuffled(r, a), b = shuffled(r, b), out = shuffled(r, out);
+  for (auto *axes : {&a, &b, &out})
+    if (r.coin())
+      *axes = shuffled(r, *axes);
   auto pick = [&](ArrayRef<int64_t> labels) {
     SmallVector<Extent> picked;
     for (int64_t label : labels)

@@ -1,7 +1,9 @@
 // The custom directives of the formats. Positions are looked at in the source text where one token is not
 // enough to tell an option from the next op: line breaks mean nothing in MLIR.
 #include "dialects/moe/Directives.h"
+#include "dialects/moe/Elsewhere.h"
 #include "dialects/moe/Nearest.h"
+#include "dialects/moe/Words.h"
 #include "llvm/ADT/StringExtras.h"
 
 using namespace mlir;
@@ -48,6 +50,8 @@ static ParseResult verifyOptionsEnd(OpAsmParser &p, StringRef op, ArrayRef<Strin
                             << word << " = ...'";
   InFlightDiagnostic diag = reportAt(p, loc) << "expected the end of '" << op << "' after '" << text
                                              << "', found '" << StringRef(&next, 1).str() << "'";
+  if (std::string hint = optionElsewhere(op, word); next == ',' && equal && !hint.empty())
+    diag << "; " << hint;
   if (next == '=' && known.empty())
     diag << "; '" << op << "' has no options, so write the value alone";
   else if (next == '=')
@@ -55,6 +59,23 @@ static ParseResult verifyOptionsEnd(OpAsmParser &p, StringRef op, ArrayRef<Strin
   if (p.getResultName(0).first.empty())
     diag << "; and name its value: '%name = " << op << " ...'";
   return diag;
+}
+
+/// Whether several values stand at the place, as in `[2, 2]` or `(2, 2)`; in parentheses there may be
+/// arithmetic.
+static bool isSequence(const char *at) {
+  if (*at == '[')
+    return true;
+  unsigned depth = 0;
+  for (; *at && *at != '\n'; ++at) {
+    depth += *at == '(';
+    depth -= *at == ')';
+    if (depth == 0)
+      return false;
+    if (*at == ',' && depth == 1)
+      return true;
+  }
+  return false;
 }
 
 static ParseResult options(OpAsmParser &p, OperationState &state, StringRef keys, bool comma,
@@ -73,6 +94,10 @@ static ParseResult options(OpAsmParser &p, OperationState &state, StringRef keys
   auto end = [&](bool any) -> ParseResult {
     SMLoc loc = p.getCurrentLocation();
     auto [next, given] = peekWord(loc.getPointer());
+    StringRef rest = StringRef(next.end()).ltrim(" \t");
+    if (llvm::is_contained(known, next) && rest.starts_with(":"))
+      return reportAt(p, SMLoc::getFromPointer(rest.data()))
+             << "expected '=' after option '" << next << "', found ':'";
     if (llvm::is_contained(flags, next) || ((any || given) && llvm::is_contained(known, next)))
       return reportAt(p, loc) << "expected ',' before option '" << next << "'";
     if (failed(verifyOptionsEnd(p, op, known)))
@@ -94,8 +119,9 @@ static ParseResult options(OpAsmParser &p, OperationState &state, StringRef keys
     if (failed(p.parseOptionalKeyword(&key)))
       return reportAt(p, loc) << "expected an option of '" << op << "': " << llvm::join(known, ", ");
     if (!llvm::is_contained(known, key)) {
-      InFlightDiagnostic diag = reportAt(p, loc)
-                                << "'" << op << "' has no option '" << key << "'" << didYouMean(key, known);
+      std::string hint = optionElsewhere(op, key);
+      InFlightDiagnostic diag = reportAt(p, loc) << "'" << op << "' has no option '" << key << "'"
+                                                 << (hint.empty() ? didYouMean(key, known) : "; " + hint);
       if (!known.empty())
         diag << "; it has: " << llvm::join(known, ", ");
       return diag;
@@ -110,6 +136,9 @@ static ParseResult options(OpAsmParser &p, OperationState &state, StringRef keys
         return failure();
       continue;
     }
+    SMLoc at = p.getCurrentLocation();
+    if (!flag && isSequence(at.getPointer()))
+      return reportAt(p, at) << "option '" << key << "' takes one number, found a list";
     Attribute given = flag ? Attribute(p.getBuilder().getUnitAttr()) : parseExpr(p);
     if (!given)
       return failure();
@@ -155,6 +184,8 @@ ParseResult moe::parsePath(OpAsmParser &p, StringAttr &path, StringAttr &mode) {
   SMLoc loc = p.getCurrentLocation();
   if (succeeded(p.parseOptionalSymbolName(path)))
     return success();
+  if (*loc.getPointer() == '@') // what stands behind it is no name, which the lexer has reported
+    return failure();
   StringRef op = peekWord(p.getNameLoc().getPointer()).first;
   op = op == "moe" ? "op" : op;
   return reportAt(p, loc) << "'" << op << "' owns parameters, so it needs a name: write '" << op
@@ -203,6 +234,23 @@ ParseResult moe::parseExprs(OpAsmParser &p, ArrayAttr &list) {
   list = p.getBuilder().getArrayAttr(args);
   return success();
 }
+
+ParseResult moe::parseAxes(OpAsmParser &p, ExprAttr &axes) {
+  SMLoc loc = p.getCurrentLocation();
+  axes = parseExpr(p);
+  if (!axes)
+    return failure();
+  ExprAttr odd;
+  std::string wrong = wrongAxes(axes, odd);
+  if (wrong.empty())
+    return success();
+  // The expression has no place of its own: its first word that reads so is it.
+  StringRef text(loc.getPointer(), p.getCurrentLocation().getPointer() - loc.getPointer());
+  size_t at = text.find(odd.getText());
+  return reportAt(p, SMLoc::getFromPointer(text.begin() + (at == StringRef::npos ? 0 : at))) << wrong;
+}
+
+void moe::printAxes(OpAsmPrinter &p, Operation *, ExprAttr axes) { axes.print(p); }
 
 void moe::printExprs(OpAsmPrinter &p, Operation *, ArrayAttr list) {
   llvm::interleaveComma(list, p, [&](Attribute a) { cast<ExprAttr>(a).print(p); });

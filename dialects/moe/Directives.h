@@ -40,6 +40,10 @@ void printWord(mlir::OpAsmPrinter &p, mlir::Operation *, mlir::StringAttr word);
 mlir::OptionalParseResult parseOptionalWord(mlir::OpAsmParser &p, mlir::StringAttr &word);
 void printOptionalWord(mlir::OpAsmPrinter &p, mlir::Operation *, mlir::StringAttr word);
 
+/// What stands after `over`: an axis word, or axes by number.
+mlir::ParseResult parseAxes(mlir::OpAsmParser &p, ExprAttr &axes);
+void printAxes(mlir::OpAsmPrinter &p, mlir::Operation *, ExprAttr axes);
+
 /// Comma separated expressions.
 mlir::ParseResult parseExprs(mlir::OpAsmParser &p, mlir::ArrayAttr &list);
 void printExprs(mlir::OpAsmPrinter &p, mlir::Operation *, mlir::ArrayAttr list);

@@ -86,17 +86,25 @@ FailureOr<Value> moe::expandSchedule(Expander &in, Operation *op, ExprAttr e) {
                              : flow::mul(in.builder, in.loc(op), weight->graph, weight->factor);
 }
 
-/// -sum p log p of each row, meaned; from the scores, so that p = 0 gives 0.
+/// -sum p log p of each row, meaned; from the scores, and with p log p = 0 at p = 0, where scores are so far
+/// apart that log p is not finite.
 static Value entropy(OpBuilder &b, Location loc, const Routing &route) {
   Value logs = flow::logSoftmax(b, loc, route.scores, 1);
+  Value used = flow::compare(b, loc, flow::Predicate::ne, route.gates, 0.0);
+  logs = flow::select(b, loc, used, logs, flow::zerosLike(b, loc, logs));
   Value rows = flow::neg(b, loc, flow::sum(b, loc, flow::mul(b, loc, route.gates, logs), {1}));
   return flow::mean(b, loc, rows, {0});
 }
 
-/// KL(P || uniform) = sum_k P_k log(K P_k), P the mean gates of the batch (HMOE, equation 4).
+/// KL(P || uniform) = sum_k P_k log(K P_k), P the mean gates of the batch (HMOE, equation 4). An expert that
+/// the batch does not use adds 0 and has the gradient 0, the limits of the product and of its slope in the
+/// scores.
 static Value balance(OpBuilder &b, Location loc, const Routing &route) {
   Value share = flow::mean(b, loc, route.gates, {0});
-  Value logs = flow::log(b, loc, flow::mul(b, loc, share, double(route.experts)));
+  Value used = flow::compare(b, loc, flow::Predicate::ne, share, 0.0);
+  Value ratio = flow::select(b, loc, used, flow::mul(b, loc, share, double(route.experts)),
+                             flow::onesLike(b, loc, share));
+  Value logs = flow::log(b, loc, ratio);
   return flow::sum(b, loc, flow::mul(b, loc, share, logs), {0});
 }
 
@@ -153,7 +161,7 @@ LogicalResult AuxOp::expand(Expander &in) {
   std::string target;
   int64_t labels = 0;
   if (rule == "importance_load")
-    return emitError() << "'aux ... importance_load' is not supported yet by elaboration";
+    return emitError() << "'aux ... importance_load' is not compiled yet";
   if (rule == "cross_entropy") {
     FailureOr<Value> loss = crossEntropy(in, *this, args.front(), labels);
     if (failed(loss))
@@ -178,14 +186,13 @@ LogicalResult AuxOp::expand(Expander &in) {
     value = t->batch ? flow::mean(b, loc, t->value, {0}) : t->value;
   }
   std::string path = in.path(getLabel());
-  for (AuxLoss &other : in.losses)
-    if (other.path == path) {
-      InFlightDiagnostic diag = emitError() << "expected each auxiliary loss once, found '" << path
-                                            << "' a second time; a layer that is applied 'shared' cannot "
-                                               "have one, so move it behind the layer";
-      diag.attachNote(other.at) << "the first is here";
-      return diag;
-    }
+  if (auto [first, fresh] = in.lossNames.try_emplace(path, loc); !fresh) {
+    InFlightDiagnostic diag = emitError() << "expected each auxiliary loss once, found '" << path
+                                          << "' a second time; a layer that is applied 'shared' cannot "
+                                             "have one, so move it behind the layer";
+    diag.attachNote(first->second) << "the first is here";
+    return diag;
+  }
   Value scale = in.scalar("aux." + path, weight->factor);
   if (weight->graph)
     scale = flow::mul(b, loc, scale, weight->graph);

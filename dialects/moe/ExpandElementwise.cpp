@@ -2,6 +2,7 @@
 #include "dialects/flow/Build.h"
 #include "dialects/flow/BuildNn.h"
 #include "dialects/moe/Expander.h"
+#include "dialects/moe/Words.h"
 
 using namespace mlir;
 using namespace moe;
@@ -175,7 +176,7 @@ static FailureOr<SmallVector<int64_t>> reducedAxes(Expander &in, Operation *op, 
     in.noteMade(diag, source);
     return diag;
   };
-  if (over.getKind() == ExprKind::Name && !in.env().names.contains(over.getText())) {
+  if (isWord("axes", over, true)) {
     StringRef word = over.getText();
     if (word == "rows" || word == "domains")
       return op->emitError() << "'over " << word << "' belongs to objectives: a model speaks of one sample";

@@ -16,7 +16,7 @@ LogicalResult ApplyOp::expand(Expander &in) {
     return failure();
   if (getWeights())
     return emitError()
-           << "'apply ... weights' (weights written for each sample) is not supported yet by elaboration; "
+           << "'apply ... weights' (weights written for each sample) is not compiled yet; "
               "'experts ... weights' runs every set of weights on every row";
   FailureOr<SmallVector<Record>> yields = in.apply(*this, getPath(), **closure, *inputs);
   return failed(yields) ? failure() : in.bindResults(*this, *yields, **closure);

@@ -317,7 +317,7 @@ LogicalResult GroupNormOp::expand(Expander &in) {
   auto [weight, bias] = *parameters;
   if (weight.experts)
     return emitError()
-           << "'group_norm' is not supported yet with weights that differ by expert; put it before 'experts'";
+           << "'group_norm' is not compiled yet with weights that differ by expert; put it before 'experts'";
   in.set(getY(),
          {flow::groupNorm(in.builder, in.loc(*this), x->value, weight.value, bias.value, *groups, *eps),
           false, true});

@@ -73,15 +73,15 @@ LogicalResult RouteOp::expand(Expander &in) {
     if (given)
       return emitError()
              << "routing to some experts only ('" << name
-             << "') is not supported yet by elaboration; without it, 'distance' and 'linear' weigh "
+             << "') is not compiled yet; without it, 'distance' and 'linear' weigh "
                 "every expert";
   if (getKind() == "cosine")
     return emitError()
-           << "router 'cosine' is not supported yet by elaboration; use 'linear, experts = n' or 'distance'";
+           << "router 'cosine' is not compiled yet; use 'linear, experts = n' or 'distance'";
   if (getKind() == "linear" && (getKeys() || getEps()))
     return emitError() << "'" << (getKeys() ? "keys" : "eps") << "' belongs to router 'distance'";
   if (in.weights.at)
-    return emitError() << "'route' is not supported yet inside experts";
+    return emitError() << "'route' is not compiled yet inside experts";
   FailureOr<Tensor> x = in.tensor(*this, getX());
   if (failed(x))
     return failure();
@@ -133,7 +133,7 @@ LogicalResult ExpertsOp::expand(Expander &in) {
   if (failed(closure) || failed(inputs))
     return failure();
   if (in.weights.at) {
-    InFlightDiagnostic diag = emitError() << "experts inside experts are not supported yet by elaboration";
+    InFlightDiagnostic diag = emitError() << "experts inside experts are not compiled yet";
     diag.attachNote(in.weights.at->getLoc()) << "the outer experts";
     return diag;
   }
@@ -204,10 +204,10 @@ LogicalResult CombineOp::expand(Expander &in) {
 
 LogicalResult HyperOp::expand(Expander &in) {
   if (!getTrunk() || !getTarget())
-    return emitError() << "expected 'trunk @Layer for @Layer'; a second use of a hypernetwork is not "
-                          "supported yet by elaboration";
+    return emitError() << "expected 'trunk @Layer for @Layer'; a second use of a hypernetwork is not compiled "
+                          "yet";
   if (in.weights.at)
-    return emitError() << "'hyper' is not supported yet inside experts";
+    return emitError() << "'hyper' is not compiled yet inside experts";
   FailureOr<std::shared_ptr<Closure>> trunk = in.env().layer(*this, *getTrunk()),
                                       target = in.env().layer(*this, *getTarget());
   FailureOr<Tensor> x = in.tensor(*this, getX());
@@ -215,7 +215,7 @@ LogicalResult HyperOp::expand(Expander &in) {
   if (failed(trunk) || failed(target) || failed(x) || failed(inputs))
     return failure();
   if (x->batch)
-    return emitError() << "weights written for each sample are not supported yet by elaboration; expected "
+    return emitError() << "weights written for each sample are not compiled yet; expected "
                           "one row a set of "
                           "weights, such as 'param @keys [experts, dim] ...'";
   if (x->experts || x->rank() != 2) {
@@ -228,6 +228,7 @@ LogicalResult HyperOp::expand(Expander &in) {
   bundle->path = in.path(getPath());
   bundle->at = *this;
   auto mode = getMode();
+  bundle->shared = in.frame().shared || (mode && *mode == "shared");
   bundle->frozen = in.frame().frozen || (mode && *mode == "frozen");
   if (auto init = getInit()) {
     bundle->hyperfan = init->getText() == "hyperfan_in";

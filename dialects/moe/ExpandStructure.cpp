@@ -1,6 +1,7 @@
 // Ends and annotations of bodies: yield, return, expose, default.
 #include "dialects/flow/Build.h"
 #include "dialects/moe/Expander.h"
+#include "llvm/ADT/StringSet.h"
 
 using namespace mlir;
 using namespace moe;
@@ -17,10 +18,10 @@ LogicalResult ReturnOp::expand(Expander &in) {
   FailureOr<SmallVector<Record>> list = in.records(*this, getValues());
   if (failed(list))
     return failure();
+  llvm::StringSet<> names;
   for (auto [name, record] : llvm::zip(getNames().getAsRange<StringAttr>(), *list)) {
-    for (auto &other : in.results)
-      if (other.first == name.getValue())
-        return emitError() << "expected results of different names, found '" << name.getValue() << "' twice";
+    if (!names.insert(name.getValue()).second)
+      return emitError() << "expected results of different names, found '" << name.getValue() << "' twice";
     in.results.emplace_back(name.getValue().str(), record);
   }
   return success();

@@ -5,5 +5,5 @@ using namespace mlir;
 using namespace moe;
 
 LogicalResult moe::reportUnsupported(Operation *op) {
-  return op->emitError() << "'" << op->getName().stripDialect() << "' is not supported yet by elaboration";
+  return op->emitError() << "'" << op->getName().stripDialect() << "' is not compiled yet";
 }

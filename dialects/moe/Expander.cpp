@@ -5,6 +5,7 @@
 #include "dialects/flow/BuildOptimizer.h"
 #include "dialects/moe/Names.h"
 #include "dialects/moe/Nearest.h"
+#include "dialects/moe/Words.h"
 #include "runtime/program/Philox.h"
 #include "llvm/Support/MathExtras.h"
 #include <cmath>
@@ -14,6 +15,9 @@ using namespace moe;
 
 /// Layers that come in as parameters can nest without end; text that people write does not come near this.
 static constexpr size_t maxFrames = 200;
+
+/// Of one entry. The largest models that people train have some thousands of ops.
+static constexpr size_t maxOps = 250'000, maxSteps = 2'000'000;
 
 std::string moe::shapeText(const Tensor &tensor) {
   std::string text;
@@ -72,7 +76,7 @@ void Expander::noteMade(InFlightDiagnostic &diag, Value value) {
 LogicalResult moe::refuseExperts(Expander &in, Operation *op, StringRef instead) {
   InFlightDiagnostic diag = op->emitError()
                             << "'" << op->getName().stripDialect()
-                            << "' is not supported yet on a value that already differs by expert; put it "
+                            << "' is not compiled yet on a value that already differs by expert; put it "
                             << instead;
   in.noteMade(diag, op->getOperand(0));
   return diag;
@@ -112,11 +116,17 @@ FailureOr<int64_t> Expander::stream(Operation *op) {
                            << "' draws random numbers by its name: write '%name = ...' instead of a number";
   std::string full = path(named.getName().getValue());
   // A layer that is applied again under the parameters of the first time draws numbers of its own.
-  std::string own = full;
-  for (unsigned again = 2; frame().shared && llvm::is_contained(llvm::make_second_range(streams), own);
-       ++again)
-    own = full + "#" + std::to_string(again);
-  full = own;
+  auto taken = [&](const std::string &name) {
+    auto found = streams.find(moert::philoxStream(name));
+    return found != streams.end() && found->second == name;
+  };
+  unsigned &times = ++drawn[full];
+  if (frame().shared || frame().frozen) {
+    std::string own = times == 1 ? full : full + "#" + std::to_string(times);
+    while (taken(own))
+      own = full + "#" + std::to_string(++times);
+    full = own;
+  }
   uint32_t hash = moert::philoxStream(full);
   auto [it, fresh] = streams.try_emplace(hash, full);
   if (!fresh)
@@ -288,10 +298,10 @@ FailureOr<Tensor> Expander::generated(Operation *owner, StringRef path, ArrayRef
                                 ? flow::InitAttr::get(owner->getContext(), flow::InitKind::constant)
                                 : uniform(1.0 / (3 * double(width)));
   std::string out = bundle.path + ".out." + relative.str();
-  FailureOr<Tensor> weight = declare(bundle.at, out + ".weight", {count, width}, init, false, bundle.frozen);
+  FailureOr<Tensor> weight = declare(bundle.at, out + ".weight", {count, width}, init, bundle.shared, bundle.frozen);
   if (failed(weight))
     return failure();
-  FailureOr<Tensor> bias = declare(bundle.at, out + ".bias", {count}, initBias, false, bundle.frozen);
+  FailureOr<Tensor> bias = declare(bundle.at, out + ".bias", {count}, initBias, bundle.shared, bundle.frozen);
   if (failed(bias))
     return failure();
   Location at = loc(owner);
@@ -376,10 +386,36 @@ FailureOr<SmallVector<Record>> Expander::records(Operation *at, ValueRange value
   return list;
 }
 
+/// How much one op of the text is each time that it is interpreted: itself, its operands and the parts of its
+/// expressions.
+static size_t weightOfStep(Operation &op) {
+  size_t weight = 1 + op.getNumOperands();
+  for (NamedAttribute attribute : op.getAttrs())
+    walkExpressions(attribute.getValue(), [&](ExprAttr, bool) { ++weight; });
+  return weight;
+}
+
+/// A few lines can say more than any machine holds, since layers apply layers. The count of steps bounds the
+/// time that a text may take, and the count of the graph's ops, whose names are paths, the memory.
+LogicalResult Expander::countStep(Operation &op) {
+  auto [weight, fresh] = stepWeights.try_emplace(&op);
+  if (fresh)
+    weight->second = weightOfStep(op);
+  steps += weight->second + frame().scope.size() / 64;
+  if (steps <= maxSteps && made.ops <= maxOps)
+    return success();
+  InFlightDiagnostic diag = op.emitError() << "expected a model of at most ";
+  if (made.ops > maxOps)
+    return diag << maxOps << " ops when its layers are applied, found more";
+  return diag << maxSteps << " steps when its layers are applied, found more";
+}
+
 LogicalResult Expander::interpret(Block &body) {
   for (Operation &op : body) {
     if (isa<EntryOp>(op))
       break;
+    if (failed(countStep(op)))
+      return failure();
     for (StringRef attribute : {"path", "label"})
       if (auto name = op.getAttrOfType<StringAttr>(attribute); name && failed(checkPath(&op, path(name))))
         return failure();

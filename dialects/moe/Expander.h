@@ -41,6 +41,7 @@ public:
   std::string path;      // of the hypernetwork
   double gain = 1;       // of hyperfan_in
   bool hyperfan = false; // else torch's default
+  bool shared = false;   // its weights are those of an earlier application
   bool frozen = false;
   mlir::Operation *at;
   llvm::StringMap<Tensor> made;
@@ -65,7 +66,10 @@ struct AuxLoss {
 
 class Expander {
 public:
-  Expander(mlir::OpBuilder builder, bool training) : builder(builder), training(training) {}
+  Expander(mlir::OpBuilder builder, bool training) : builder(builder), training(training) {
+    this->builder.setListener(&made);
+  }
+  Expander(const Expander &) = delete;
   mlir::OpBuilder builder;
   const bool training;
   /// Inputs, parameters and recipe numbers stand before all else: the last of them.
@@ -115,9 +119,17 @@ public:
       parameters;                                      // trained or not, by path, in order of appearance
   std::vector<std::pair<std::string, Record>> results; // of the model's `return`
   std::vector<AuxLoss> losses;
+  llvm::StringMap<mlir::Location> lossNames; // by path, where each is
   std::vector<Routing> routings;
 
 private:
+  /// Counts the ops of the graph.
+  struct Made : mlir::OpBuilder::Listener {
+    size_t ops = 0;
+    void notifyOperationInserted(mlir::Operation *, mlir::OpBuilder::InsertPoint) override { ++ops; }
+  };
+  mlir::LogicalResult countStep(mlir::Operation &op);
+
   struct Default {
     ExprAttr weight, bias;
     const Frame *frame;
@@ -134,7 +146,11 @@ private:
   };
   llvm::StringMap<Declared> declared;
   llvm::StringMap<Default> defaults;
+  Made made;
+  size_t steps = 0;                                     // see countStep
+  llvm::DenseMap<mlir::Operation *, size_t> stepWeights; // of the text's ops: what one step of each counts
   llvm::DenseMap<uint32_t, std::string> streams;        // of ops that draw
+  llvm::StringMap<unsigned> drawn;                      // how often a path has drawn
   llvm::DenseMap<uint32_t, std::string> initialStreams; // of initial values, which are drawn apart
   mlir::Value atFront(llvm::function_ref<mlir::Value()> make);
   mlir::Value progressValue;

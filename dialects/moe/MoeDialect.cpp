@@ -1,9 +1,9 @@
 // The dialect itself: registration, the bracketed form of its attributes, and the report on misspelt ops.
 #include "dialects/moe/MoeDialect.h"
 #include "dialects/moe/Directives.h"
+#include "dialects/moe/Elsewhere.h"
 #include "dialects/moe/Nearest.h"
 #include "mlir/IR/DialectImplementation.h"
-#include "llvm/ADT/StringSwitch.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
@@ -70,23 +70,6 @@ void MoeDialect::printAttribute(Attribute attribute, DialectAsmPrinter &p) const
   });
 }
 
-/// What other libraries call an op of this language, or its nearest relative.
-static StringRef nameElsewhere(StringRef word) {
-  return llvm::StringSwitch<StringRef>(word)
-      .Cases({"avg_pool", "average_pool", "avg_pool2d", "avgpool"}, "mean_pool")
-      .Cases({"max_pool2d", "maxpool"}, "max_pool")
-      .Cases({"dense", "fc"}, "linear")
-      .Cases({"conv2d", "convolution"}, "conv")
-      .Cases({"batch_norm", "batchnorm", "batch_norm2d", "instance_norm"}, "group_norm")
-      .Cases({"multiply", "times"}, "mul")
-      .Cases({"cat", "concatenate"}, "concat")
-      .Case("view", "reshape")
-      .Case("permute", "transpose")
-      .Case("swish", "silu")
-      .Cases({"avg", "average"}, "mean")
-      .Default("");
-}
-
 /// A ParseOpHook does not own what it refers to, so this is a function, not a lambda with captures.
 static ParseResult reportUnknown(OpAsmParser &p, OperationState &state) {
   StringRef word = state.name.stripDialect();
@@ -105,7 +88,7 @@ static ParseResult reportUnknown(OpAsmParser &p, OperationState &state) {
     if (op.getDialectNamespace() == "moe")
       words.push_back(op.stripDialect());
   std::string near = didYouMean(word, words);
-  if (StringRef other = nameElsewhere(word); !other.empty())
+  if (StringRef other = opElsewhere(word); !other.empty())
     near = (" (did you mean '" + other + "'?)").str();
   return reportAt(p, p.getNameLoc()) << "unknown op '" << word << "'" << near
                                      << "; docs/ops.md lists all there are";

@@ -41,7 +41,7 @@ class Moe_Binary<string name, string what> : Moe_Plain<name, (ins Moe_Value:$a, 
   let summary = what;
 }
 class Moe_Reduce<string name, string what>
-    : Moe_Plain<name, (ins Moe_Value:$x, OptionalAttr<Moe_Expr>:$axes), "$x (`over` $axes^)?"> {
+    : Moe_Plain<name, (ins Moe_Value:$x, OptionalAttr<Moe_Expr>:$axes), "$x (`over` custom<Axes>($axes)^)?"> {
   let summary = what;
 }
 #endif

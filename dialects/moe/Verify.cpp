@@ -6,32 +6,14 @@
 #include "dialects/moe/MoeDialect.h"
 #include "dialects/moe/Names.h"
 #include "dialects/moe/Nearest.h"
+#include "dialects/moe/Words.h"
+#include "runtime/base/Printable.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringMap.h"
 #include "llvm/ADT/StringSet.h"
 
 using namespace mlir;
 using namespace moe;
-
-/// The words with a meaning of their own where an attribute is read, without and with arguments.
-static void ambientWords(StringRef attribute, SmallVectorImpl<StringRef> &names,
-                         SmallVectorImpl<StringRef> &calls) {
-  auto add = [](SmallVectorImpl<StringRef> &to, std::initializer_list<StringRef> words) { to.append(words); };
-  if (attribute == "init" || attribute == "init_bias" || attribute == "weight" || attribute == "bias") {
-    add(names, {"zeros", "ones", "hyperfan_in"});
-    add(calls, {"constant", "uniform", "normal", "trunc_normal", "fan_in", "hyperfan_in"});
-  } else if (attribute == "args") {
-    add(names, {"label", "domain"});
-    add(calls, {"ramp"});
-  } else if (attribute == "schedule") {
-    add(names, {"dann"});
-    add(calls, {"ramp"});
-  } else if (attribute == "axes") {
-    add(names, {"pixels", "features", "experts", "tokens", "rows", "domains"});
-  } else if (attribute == "on" || attribute == "when") {
-    add(names, {"step"});
-  }
-}
 
 namespace {
 /// Checks one body against the parameters that are in scope.
@@ -43,7 +25,8 @@ public:
 private:
   LogicalResult declare();
   LogicalResult visit(Operation *user, StringRef attribute, Attribute value, bool open);
-  LogicalResult check(Operation *user, StringRef attribute, ExprAttr expr, bool open);
+  LogicalResult visitExpr(Operation *user, StringRef attribute, ExprAttr expr, bool open, bool whole);
+  LogicalResult check(Operation *user, StringRef attribute, ExprAttr expr, bool open, bool whole);
   LogicalResult checkLayer(Operation *user, ExprAttr expr, bool open);
   SmallVector<StringRef> words(StringRef kind) const;
 
@@ -65,6 +48,13 @@ LogicalResult NameChecker::declare() {
   for (auto param : params.getAsRange<ParamAttr>()) {
     if (failed(checkName(body->getLoc(), param.getKind() == "layer" ? "@" : "", param.getName())))
       return failure();
+    StringRef name = param.getName();
+    auto inName = [](char c) { return llvm::isAlnum(c) || c == '_'; };
+    if (llvm::isDigit(name.front()) || !llvm::all_of(name, inName))
+      return body->emitError() << "expected a parameter's name of letters, digits and '_', as '-D' takes it, "
+                                  "found '"
+                               << (param.getKind() == "layer" ? "@" : "")
+                               << moert::printable(name, /*line=*/true) << "'";
     if (!known.try_emplace(param.getName(), param).second)
       return body->emitError() << "expected parameters of different names, found '" << param.getName()
                                << "' twice";
@@ -151,10 +141,16 @@ LogicalResult NameChecker::checkLayer(Operation *user, ExprAttr e, bool open) {
   return diag;
 }
 
-LogicalResult NameChecker::check(Operation *user, StringRef attribute, ExprAttr e, bool open) {
-  SmallVector<StringRef> names, calls;
-  ambientWords(attribute, names, calls);
-  if (e.getKind() == ExprKind::Name && !llvm::is_contained(names, e.getText())) {
+LogicalResult NameChecker::check(Operation *user, StringRef attribute, ExprAttr e, bool open, bool whole) {
+  auto [names, calls] = wordsOf(attribute);
+  if (attribute == "axes" && whole) {
+    ExprAttr odd;
+    if (std::string wrong = wrongAxes(e, odd); !wrong.empty())
+      return user->emitError() << wrong;
+  }
+  if (!whole && attribute != "on" && attribute != "when")
+    names.clear();
+  if (e.getKind() == ExprKind::Name && !isWord(attribute, e, whole)) {
     auto it = known.find(e.getText());
     if (it != known.end() && it->second.getKind() == "layer")
       return user->emitError() << "expected a size or number, found layer '@" << e.getText()
@@ -195,12 +191,17 @@ LogicalResult NameChecker::visit(Operation *user, StringRef attribute, Attribute
     return success();
   }
   auto e = dyn_cast<ExprAttr>(value);
-  if (!e)
-    return success();
-  if (failed(check(user, attribute, e, open)))
+  return e ? visitExpr(user, attribute, e, open, true) : success();
+}
+
+/// `whole`: see isWord.
+LogicalResult NameChecker::visitExpr(Operation *user, StringRef attribute, ExprAttr e, bool open,
+                                     bool whole) {
+  if (failed(check(user, attribute, e, open, whole)))
     return failure();
   for (Attribute arg : e.getArgs())
-    if (failed(visit(user, attribute, arg, open || e.getKind() == ExprKind::Layer)))
+    if (auto part = dyn_cast<ExprAttr>(arg);
+        part && failed(visitExpr(user, attribute, part, open || e.getKind() == ExprKind::Layer, false)))
       return failure();
   return success();
 }

@@ -1,27 +1,102 @@
 #include "frontends/driver/Files.h"
+#include "passes/language/CheckText.h"
 #include "llvm/ADT/ScopeExit.h"
 #include "llvm/Support/ConvertUTF.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Signals.h"
 #include "llvm/Support/raw_ostream.h"
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
 #include <unistd.h>
 
 namespace moe {
 
-moert::Result<std::unique_ptr<llvm::MemoryBuffer>> readText(const std::string &path) {
-  if (path != "-" && llvm::sys::fs::is_directory(path))
+// What the shell has opened for this process: standard input, or the pipe of `<(command)`.
+static bool isOpened(llvm::StringRef path) {
+  return path == "-" || path == "/dev/stdin" || path.starts_with("/dev/fd/") ||
+         path.starts_with("/proc/self/fd/");
+}
+
+std::string kindOfFile(const std::string &path) {
+  llvm::sys::fs::file_status status;
+  if (llvm::sys::fs::status(path, status))
+    return "";
+  switch (status.type()) {
+  case llvm::sys::fs::file_type::directory_file:
+    return "a folder";
+  case llvm::sys::fs::file_type::fifo_file:
+    return "a pipe";
+  case llvm::sys::fs::file_type::socket_file:
+    return "a socket";
+  case llvm::sys::fs::file_type::block_file:
+  case llvm::sys::fs::file_type::character_file:
+    return "a device";
+  default:
+    return "";
+  }
+}
+
+// A pipe that nobody writes to would be waited for, and a device may have no end.
+static moert::Result<std::unique_ptr<llvm::MemoryBuffer>> readBytes(const std::string &path) {
+  std::string kind = kindOfFile(path);
+  if (kind == "a folder")
     return moert::invalidInput(path, ": expected a file with a model's text, found a folder");
-  auto file = llvm::MemoryBuffer::getFileOrSTDIN(path, /*IsText=*/false);
-  if (!file)
-    return moert::invalidInput(path, ": cannot be read: ", file.getError().message());
-  llvm::StringRef text = (*file)->getBuffer();
+  if (!isOpened(path)) {
+    if (!kind.empty())
+      return moert::invalidInput(path, ": expected a regular file with a model's text, found ", kind,
+                                 kind == "a pipe" ? "; '-' reads standard input" : "");
+    uint64_t size = 0;
+    if (!llvm::sys::fs::file_size(path, size) && size > longestModel)
+      return moert::invalidInput(path, ": expected a model's text of at most ", longestModel,
+                                 " bytes, found ", size);
+    auto file = llvm::MemoryBuffer::getFile(path, /*IsText=*/false);
+    if (!file)
+      return moert::invalidInput(path, ": cannot be read: ", file.getError().message());
+    return std::move(*file);
+  }
+  int fd = 0; // standard input
+  bool opened = path != "-" && path != "/dev/stdin";
+  if (opened && (fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC)) < 0)
+    return moert::invalidInput(path, ": cannot be read: ", std::strerror(errno));
+  llvm::scope_exit close([&] {
+    if (opened)
+      ::close(fd);
+  });
+  std::string bytes;
+  std::array<char, 1 << 16> part;
+  for (;;) {
+    ssize_t got = ::read(fd, part.data(), part.size());
+    if (got < 0 && errno == EINTR)
+      continue;
+    if (got < 0)
+      return moert::invalidInput(path, ": cannot be read: ", std::strerror(errno));
+    if (got == 0)
+      break;
+    bytes.append(part.data(), size_t(got));
+    if (bytes.size() > longestModel)
+      return moert::invalidInput(path, ": expected a model's text of at most ", longestModel,
+                                 " bytes, found more");
+  }
+  return llvm::MemoryBuffer::getMemBufferCopy(bytes, path == "-" ? "<stdin>" : path);
+}
+
+moert::Result<std::unique_ptr<llvm::MemoryBuffer>> readText(const std::string &path) {
+  MOERT_ASSIGN(std::unique_ptr<llvm::MemoryBuffer> file, readBytes(path));
+  llvm::StringRef text = file->getBuffer();
+  // A byte order mark, which some editors write before the first line, says nothing of a text in UTF-8.
+  if (text.starts_with("\xef\xbb\xbf")) {
+    file = llvm::MemoryBuffer::getMemBufferCopy(text.drop_front(3), file->getBufferIdentifier());
+    text = file->getBuffer();
+  }
   if (text.trim().empty())
     return moert::invalidInput(path, ": expected a model's text, found an empty file");
   if (text.starts_with("\x89MOE"))
     return moert::invalidInput(
         path, ": expected a model's text, found a compiled program; 'moec disassemble' shows it");
   if (text.starts_with("ML\xefR"))
-    return std::move(*file); // MLIR's bytecode
+    return file; // MLIR's bytecode
   const auto *begin = reinterpret_cast<const llvm::UTF8 *>(text.begin());
   const auto *end = reinterpret_cast<const llvm::UTF8 *>(text.end());
   const llvm::UTF8 *stop = begin;
@@ -32,11 +107,13 @@ moert::Result<std::unique_ptr<llvm::MemoryBuffer>> readText(const std::string &p
     return moert::invalidInput(path, ": expected a model's text in UTF-8, found a binary file (byte ", at,
                                ")");
   }
-  return std::move(*file);
+  return file;
 }
 
-moert::Status writeWhole(const std::string &path, llvm::ArrayRef<char> bytes) {
+moert::Status writeWhole(const std::string &path, llvm::ArrayRef<char> bytes, bool text) {
   if (path == "-") {
+    if (!text && isatty(STDOUT_FILENO))
+      return moert::usageError("expected a file or a pipe to write a program to, found a terminal");
     llvm::outs().write(bytes.data(), bytes.size());
     llvm::outs().flush();
     return llvm::outs().has_error() ? moert::invalidInput("standard output cannot be written")
@@ -44,6 +121,15 @@ moert::Status writeWhole(const std::string &path, llvm::ArrayRef<char> bytes) {
   }
   if (llvm::sys::fs::is_directory(path))
     return moert::invalidInput(path, ": expected a file to write, found a folder; add a name to it");
+  // A pipe that has a name and no reader would be waited for. One that the shell opened has a reader.
+  int pipe = -1;
+  if (kindOfFile(path) == "a pipe" && !isOpened(path)) {
+    pipe = ::open(path.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+    if (pipe < 0 && errno == ENXIO)
+      return moert::invalidInput(path, ": expected a file to write, found a pipe that nobody reads");
+    if (pipe >= 0) // from here on writes wait for the reader
+      ::fcntl(pipe, F_SETFL, ::fcntl(pipe, F_GETFL) & ~O_NONBLOCK);
+  }
   // What is no plain file (a pipe, /dev/null) cannot be replaced by a rename.
   llvm::sys::fs::file_status status;
   bool replace = llvm::sys::fs::status(path, status) || llvm::sys::fs::is_regular_file(status);
@@ -64,10 +150,11 @@ moert::Status writeWhole(const std::string &path, llvm::ArrayRef<char> bytes) {
   };
   std::error_code code;
   {
-    llvm::raw_fd_ostream out(target, code);
+    if (pipe < 0)
+      code = llvm::sys::fs::openFileForWrite(target, pipe);
     if (code)
       return failed(code);
-    out.SetUnbuffered();
+    llvm::raw_fd_ostream out(pipe, /*shouldClose=*/true, /*unbuffered=*/true);
     out.write(bytes.data(), bytes.size());
     out.close();
     if (std::error_code error = out.error()) {

@@ -14,6 +14,10 @@ moert::Result<std::unique_ptr<llvm::MemoryBuffer>> readText(const std::string &p
 
 /// Writes a temporary beside `path` and renames it, so that a failure leaves what was there. `-` is standard
 /// output.
-moert::Status writeWhole(const std::string &path, llvm::ArrayRef<char> bytes);
+/// What is no text does not go to a terminal.
+moert::Status writeWhole(const std::string &path, llvm::ArrayRef<char> bytes, bool text);
+
+/// "a folder", "a pipe", "a socket" or "a device"; empty for a regular file and where nothing is.
+std::string kindOfFile(const std::string &path);
 
 } // namespace moe

@@ -3,8 +3,21 @@
 #include "frontends/driver/Dialects.h"
 #include "mlir/Tools/mlir-opt/MlirOptMain.h"
 #include "mlir/Transforms/Passes.h"
+#include <algorithm>
+#include <string>
+#include <vector>
 
 int main(int argc, char **argv) {
+  // Values are printed with the names that their author gave them, unless the command says otherwise.
+  std::string names = "--mlir-use-nameloc-as-prefix";
+  std::vector<char *> arguments(argv, argv + argc);
+  if (std::none_of(arguments.begin(), arguments.end(), [](llvm::StringRef argument) {
+        return argument.ltrim('-').starts_with("mlir-use-nameloc-as-prefix");
+      }))
+    arguments.insert(arguments.begin() + 1, names.data());
+  argc = int(arguments.size());
+  arguments.push_back(nullptr);
+  argv = arguments.data();
   mlir::DialectRegistry registry;
   moe::registerDialects(registry);
   mlir::registerTransformsPasses();

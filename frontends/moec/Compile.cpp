@@ -72,7 +72,7 @@ moert::Status compileFiles(const PipelineOptions &options, const std::vector<std
     llvm::raw_string_ostream os(text);
     module->print(os, OpPrintingFlags().printNameLocAsPrefix());
     os << "\n";
-    return writeWhole(output, ArrayRef<char>(text.data(), text.size()));
+    return writeWhole(output, ArrayRef<char>(text.data(), text.size()), /*text=*/true);
   }
   plan::ProgramOp program = *module->getOps<plan::ProgramOp>().begin();
   if (failed(checkScratch(program)))
@@ -83,7 +83,8 @@ moert::Status compileFiles(const PipelineOptions &options, const std::vector<std
   if (auto verified = moert::Program::verify(*bytes, output); !verified)
     return moert::internalError("the compiled program does not verify, which is the compiler's fault: ",
                                 verified.status().message());
-  return writeWhole(output, ArrayRef<char>(reinterpret_cast<const char *>(bytes->data()), bytes->size()));
+  return writeWhole(output, ArrayRef<char>(reinterpret_cast<const char *>(bytes->data()), bytes->size()),
+                    /*text=*/false);
 }
 
 moert::Status evaluateFiles(const PipelineOptions &options, const std::vector<std::string> &inputs,

@@ -6,6 +6,7 @@
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/Parser/Parser.h"
 #include "passes/emit/EmitProgram.h"
+#include "passes/language/CheckText.h"
 #include "runtime/program/Program.h"
 #include "llvm/Support/SourceMgr.h"
 
@@ -21,7 +22,7 @@ moert::Status disassembleFile(const std::string &input, const std::string &outpu
   llvm::raw_string_ostream os(text);
   module->print(os, OpPrintingFlags().elideLargeResourceString(INT64_MAX));
   os << "\n";
-  return writeWhole(output, ArrayRef<char>(text.data(), text.size()));
+  return writeWhole(output, ArrayRef<char>(text.data(), text.size()), /*text=*/true);
 }
 
 moert::Status assembleFile(const std::string &input, const std::string &output) {
@@ -30,6 +31,10 @@ moert::Status assembleFile(const std::string &input, const std::string &output) 
   llvm::SourceMgr sources;
   sources.AddNewSourceBuffer(std::move(text), {});
   ToolDiagnostics diagnostics(sources, context.get());
+  const llvm::MemoryBuffer *buffer = sources.getMemoryBuffer(sources.getMainFileID());
+  if (!buffer->getBuffer().starts_with("ML\xefR") &&
+      failed(checkText(buffer->getBuffer(), buffer->getBufferIdentifier(), context.get())))
+    return {moert::Code::invalid_input, ""};
   OwningOpRef<ModuleOp> module = parseSourceFile<ModuleOp>(sources, context.get());
   if (!module)
     return {moert::Code::invalid_input, ""};
@@ -44,7 +49,8 @@ moert::Status assembleFile(const std::string &input, const std::string &output) 
   auto verified = moert::Program::verify(*bytes, input);
   if (!verified)
     return std::move(verified).status();
-  return writeWhole(output, ArrayRef<char>(reinterpret_cast<const char *>(bytes->data()), bytes->size()));
+  return writeWhole(output, ArrayRef<char>(reinterpret_cast<const char *>(bytes->data()), bytes->size()),
+                    /*text=*/false);
 }
 
 } // namespace moe

@@ -91,6 +91,26 @@ moert::Result<Json> describeTarget(const moert::Program &program, uint32_t numbe
   return out;
 }
 
+/// The parameters that a training step writes, by their number among the states.
+std::set<uint32_t> trainedStates(const moert::Program &program) {
+  std::set<uint32_t> written;
+  const fb::Target &target = *program.table().targets()->Get(0);
+  for (const fb::Entry *entry : *program.table().entries()) {
+    if (entry->kind() != fb::EntryKind::train)
+      continue;
+    const fb::Plan &plan = program.plan(target, *entry);
+    for (const fb::Launch *launch : *plan.step()) {
+      const fb::Kernel &kernel = *target.kernels()->Get(launch->kernel());
+      for (uint32_t i = 0; i < launch->buffers()->size(); ++i) {
+        const fb::Buffer &buffer = *plan.buffers()->Get(launch->buffers()->Get(i));
+        if (buffer.kind() == fb::BufferKind::state && kernel.params()->Get(i)->access() != fb::Access::read)
+          written.insert(buffer.index());
+      }
+    }
+  }
+  return written;
+}
+
 moert::Result<Json> describe(const moert::Program &program, moert::Binding binding, int threads) {
   const fb::Program &table = program.table();
   Json out;
@@ -111,14 +131,19 @@ moert::Result<Json> describe(const moert::Program &program, moert::Binding bindi
 
   Json &parameters = out["parameters"] = Json::array();
   uint64_t total = 0;
-  for (const fb::State *state : *table.states()) {
+  std::set<uint32_t> trained = trainedStates(program);
+  for (uint32_t number = 0; number < table.states()->size(); ++number) {
+    const fb::State *state = table.states()->Get(number);
     if (state->kind() != fb::StateKind::parameter)
       continue;
     uint64_t elements = 1;
     Json shape = Json::array();
     for (int64_t extent : *state->shape())
       shape.push_back(extent), elements *= extent;
-    parameters.push_back({{"path", state->path()->str()}, {"shape", shape}, {"count", elements}});
+    parameters.push_back({{"path", state->path()->str()},
+                          {"shape", shape},
+                          {"count", elements},
+                          {"frozen", !trained.count(number)}});
     total += elements;
   }
   out["parameters_total"] = total;
@@ -182,8 +207,9 @@ void print(const Json &info, llvm::raw_ostream &os) {
     std::string shape;
     for (const Json &extent : parameter["shape"])
       shape += (shape.empty() ? "" : " x ") + extent.dump();
-    os << llvm::format("  %-48s %-20s %10llu\n", text(parameter["path"]).c_str(), shape.c_str(),
-                       (unsigned long long)parameter["count"].get<uint64_t>());
+    os << llvm::format("  %-48s %-20s %10llu", text(parameter["path"]).c_str(), shape.c_str(),
+                       (unsigned long long)parameter["count"].get<uint64_t>())
+       << (parameter["frozen"].get<bool>() ? "  frozen\n" : "\n");
   }
   if (!info["scalars"].empty()) {
     os << "\nrecipe:\n";

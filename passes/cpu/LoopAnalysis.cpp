@@ -26,6 +26,16 @@ double estimate(flow::Extent extent) {
   return value ? double(*value) : 1e18;
 }
 
+double estimateElements(Type type) {
+  auto tensor = cast<RankedTensorType>(type);
+  if (tensor.hasStaticShape()) // extents are dear, and this is asked of every operand in every analysis
+    return double(tensor.getNumElements());
+  double product = 1;
+  for (flow::Extent extent : flow::extentsOf(type))
+    product *= estimate(extent);
+  return product;
+}
+
 bool isLoopOp(Operation *op) {
   return isa<flow::ConstantOp, flow::IotaOp, flow::ExtentOp, flow::RandomOp, flow::ScalarOp, flow::IsFiniteOp,
              flow::BroadcastOp, flow::ReshapeOp, flow::TransposeOp, flow::SliceOp, flow::PadOp,
@@ -280,7 +290,7 @@ private:
   std::vector<Tensor> boundaryTensors() {
     std::vector<Tensor> tensors;
     auto add = [&](Value value, llvm::function_ref<unsigned(int64_t)> classOf) {
-      Tensor tensor{{}, estimate(flow::elementsOf(value.getType()))};
+      Tensor tensor{{}, estimateElements(value.getType())};
       for (int64_t axis : orderOf(source.layout(value), rank(value)))
         if (unsigned c = classOf(axis); c != LoopAnalysis::none)
           tensor.classes.push_back(c);
@@ -479,7 +489,7 @@ private:
         for (int64_t axis : orderOf(source.layout(stage.value), rank(stage.value)))
           if (unsigned c = a.classOf(stage.value, axis); c != LoopAnalysis::none)
             classes.push_back(c);
-        vote(classes, estimate(flow::elementsOf(stage.value.getType())));
+        vote(classes, estimateElements(stage.value.getType()));
       }
       for (auto [op, operand] : all[s].leaves) {
         Value value = op->getOperand(operand);
@@ -491,7 +501,7 @@ private:
         bool known = !classes.empty() && a.dimOfClass[classes.back()] != LoopAnalysis::none;
         if (!known && op->getNumResults())
           classes = classesOf(op->getResult(0));
-        vote(classes, estimate(flow::elementsOf(value.getType())));
+        vote(classes, estimateElements(value.getType()));
       }
       for (auto [value, straight] : all[s].stages) {
         const LoopStage &need = a.stages[a.stageIndex[value]];
@@ -500,7 +510,7 @@ private:
           if (llvm::is_contained(except, d))
             continue;
           if (llvm::is_contained(nest.dims, d) || llvm::is_contained(nest.reduced, d))
-            score[d] += 0.5 * estimate(flow::elementsOf(value.getType()));
+            score[d] += 0.5 * estimateElements(value.getType());
         }
       }
     }

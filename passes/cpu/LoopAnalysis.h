@@ -85,6 +85,8 @@ private:
 
 // A size for estimates: 5 domains of 64 rows.
 double estimate(flow::Extent extent);
+/// A tensor's elements at that batch.
+double estimateElements(mlir::Type type);
 
 // Pairs of equal products of two shapes: reshape's independent segments, as axis ranges [first, last) of
 // each.

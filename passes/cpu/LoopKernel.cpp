@@ -9,9 +9,18 @@ using namespace mlir;
 namespace moe::cpu {
 
 LoopRange LoopKernel::rangeOf(unsigned dim) {
+  if (dim == chunkDim)
+    return {k.i64(0), extent(chunkCount), chunkCount.constantValue()};
   if (auto found = chunks.find(dim); found != chunks.end())
     return found->second;
   return {k.i64(0), extent(a.dims[dim].extent), a.dims[dim].extent.constantValue()};
+}
+
+void LoopKernel::enter(unsigned dim, Value i) {
+  if (dim == chunkDim)
+    chunkIndex = i;
+  else
+    at[dim] = Index{i};
 }
 
 Values LoopKernel::loop(Value low, Value high, int64_t step, Values carried,
@@ -45,13 +54,13 @@ Values LoopKernel::loops(ArrayRef<unsigned> dims, Values carried, bool unroll,
   LoopRange range = rangeOf(dims.front());
   if (unroll && range.size) {
     for (int64_t i = 0; i < *range.size; ++i) {
-      at[dims.front()] = Index{m.add(range.low, k.i64(i))};
+      enter(dims.front(), m.add(range.low, k.i64(i)));
       carried = loops(dims.drop_front(), carried, unroll, body);
     }
     return carried;
   }
   return loop(range.low, range.high, 1, carried, [&](Value i, Values inner) {
-    at[dims.front()] = Index{i};
+    enter(dims.front(), i);
     return loops(dims.drop_front(), inner, unroll, body);
   });
 }

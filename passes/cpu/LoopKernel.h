@@ -41,7 +41,11 @@ private:
   void emitRows(const LoopNest &nest, llvm::ArrayRef<unsigned> loops);
   Values combineTree(const LoopNest &nest, Values sums, unsigned count);
 
+  /// Stands for the chunks of a split reduction where loops run over dimensions.
+  static constexpr unsigned chunkDim = LoopAnalysis::none - 1;
   LoopRange rangeOf(unsigned dim);
+  /// Makes i the present index along the dimension.
+  void enter(unsigned dim, mlir::Value i);
   /// for i in [low, high) by step, with values carried through.
   Values loop(mlir::Value low, mlir::Value high, int64_t step, Values carried,
               llvm::function_ref<Values(mlir::Value, Values)> body);
@@ -54,8 +58,16 @@ private:
   /// Nested loops over dimensions; the innermost body.
   Values loops(llvm::ArrayRef<unsigned> dims, Values carried, bool unroll,
                llvm::function_ref<Values(Values)> body);
-  Values sumOfSums(const LoopNest &nest, llvm::ArrayRef<unsigned> dims, const Values &start,
-                   llvm::function_ref<Values(Values)> body);
+  Values loopsInRuns(const LoopNest &nest, llvm::ArrayRef<unsigned> dims, int64_t turns, const Values &start,
+                     llvm::function_ref<Values(Values)> body);
+  Values vectorsInRuns(const LoopNest &nest, llvm::ArrayRef<unsigned> around, LoopRange range, unsigned count,
+                       const Values &start,
+                       llvm::function_ref<Values(mlir::Value, unsigned, Mask, Values)> body);
+  Values beginRuns(const LoopNest &nest, const Values &start);
+  Values addRun(const LoopNest &nest, const Values &state, const Values &run);
+  Values endRuns(const LoopNest &nest, const Values &state, size_t accumulators);
+  void forEachAccumulator(const LoopNest &nest, size_t accumulators,
+                          llvm::function_ref<void(unsigned, size_t)> function);
   /// Vectors along a range: whole ones, then a masked rest.
   Values vectors(LoopRange range, unsigned count, Values carried,
                  llvm::function_ref<Values(mlir::Value, unsigned, Mask, Values)> body);

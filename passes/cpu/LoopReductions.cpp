@@ -1,6 +1,8 @@
 // How a loop group's kernel reduces: accumulators in registers, combined in an order that only the shape
-// decides. See LoopKernel.h.
+// decides. Long sums are made in runs, so that their rounding error does not grow with their length. See
+// LoopKernel.h.
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "passes/cpu/LoopKernel.h"
 
@@ -15,6 +17,14 @@ struct Combiner {
   Operation *op;
   /// Values that it carries: the extreme and its index, or one.
   size_t count() const { return isa<flow::ArgmaxOp>(op) ? 2 : 1; }
+  /// Whether it adds f32 numbers, which rounds.
+  bool sumsReals() const {
+    auto reduce = dyn_cast<flow::ReduceOp>(op);
+    if (reduce && reduce.getKind() != flow::ReduceKind::sum)
+      return false;
+    return !isa<flow::ArgmaxOp>(op) &&
+           cast<RankedTensorType>(op->getResult(0).getType()).getElementType().isF32();
+  }
   Values start(LoopValues &values) const {
     Type element = cast<RankedTensorType>(op->getResult(0).getType()).getElementType();
     if (auto reduce = dyn_cast<flow::ReduceOp>(op))
@@ -120,49 +130,139 @@ Values LoopKernel::elements(const LoopStage &stage, Mask mask) {
   return {m.select(m.both(mask, own), x, start[0])};
 }
 
-// Reduces runs of the last dimension each from the start value, and combines what they give: a sum of sums,
-// whose rounding error grows with the runs' length and number instead of their product.
-Values LoopKernel::sumOfSums(const LoopNest &nest, ArrayRef<unsigned> dims, const Values &start,
-                             llvm::function_ref<Values(Values)> body) {
-  constexpr int64_t run = 32;
-  auto combineAll = [&](const Values &x, const Values &y) {
-    Values all;
-    while (all.size() < x.size())
-      for (unsigned s : nest.stages) {
-        Combiner combiner{a.stages[s].value.getDefiningOp()};
-        size_t own = combiner.count(), taken = all.size();
-        all.append(
-            combiner.combine(b(), loc(), ValueRange(x).slice(taken, own), ValueRange(y).slice(taken, own)));
-      }
-    return all;
-  };
-  unsigned last = dims.back();
-  return loops(dims.drop_back(), start, false, [&](Values outer) {
-    LoopRange range = rangeOf(last);
-    auto reduceRun = [&](Value low, Value high) {
-      return loop(low, high, 1, start, [&](Value i, Values inner) {
-        at[last] = Index{i};
-        return body(inner);
-      });
-    };
-    if (range.size && *range.size <= 2 * run)
-      return combineAll(outer, reduceRun(range.low, range.high));
-    return loop(range.low, range.high, run, outer, [&](Value i, Values sums) {
-      Value high = arith::MinSIOp::create(b(), loc(), m.add(i, k.i64(run)), range.high);
-      return combineAll(sums, reduceRun(i, high));
+// Turns of a loop that one running sum takes. Rounding errors of a running sum grow with the number of its
+// terms, so that longer loops are cut into runs.
+static constexpr int64_t runLength = 32;
+
+// A long reduction's state between two runs: the accumulators of every stage, `copies` times, then an error
+// term for each accumulator that is a sum of f32. The error terms collect what the additions of runs round
+// off, so that the error of a sum does not grow with the number of its runs.
+Values LoopKernel::beginRuns(const LoopNest &nest, const Values &start) {
+  Values state(start);
+  forEachAccumulator(nest, start.size(), [&](unsigned s, size_t at) {
+    if (Combiner{a.stages[s].value.getDefiningOp()}.sumsReals())
+      state.push_back(start[at]); // zero
+  });
+  return state;
+}
+
+// The state after one more run, which began from the start value. What an addition rounds off is exactly
+// (sum - (total - taken)) + (run - taken), whichever of the two is larger.
+Values LoopKernel::addRun(const LoopNest &nest, const Values &state, const Values &run) {
+  Values totals, errors;
+  auto sub = [&](Value x, Value y) -> Value { return arith::SubFOp::create(b(), loc(), x, y); };
+  auto add = [&](Value x, Value y) -> Value { return arith::AddFOp::create(b(), loc(), x, y); };
+  forEachAccumulator(nest, run.size(), [&](unsigned s, size_t at) {
+    Combiner combiner{a.stages[s].value.getDefiningOp()};
+    if (!combiner.sumsReals()) {
+      totals.append(combiner.combine(b(), loc(), ValueRange(state).slice(at, combiner.count()),
+                                     ValueRange(run).slice(at, combiner.count())));
+      return;
+    }
+    Value sum = state[at], total = add(sum, run[at]), taken = sub(total, sum);
+    Value lost = add(sub(sum, sub(total, taken)), sub(run[at], taken));
+    errors.push_back(add(state[run.size() + errors.size()], lost));
+    totals.push_back(total);
+  });
+  totals.append(errors);
+  return totals;
+}
+
+// The accumulators with their errors put right. Where a sum is not finite its error is no number.
+Values LoopKernel::endRuns(const LoopNest &nest, const Values &state, size_t accumulators) {
+  Values results(state.begin(), state.begin() + accumulators);
+  size_t next = accumulators;
+  forEachAccumulator(nest, accumulators, [&](unsigned s, size_t at) {
+    if (!Combiner{a.stages[s].value.getDefiningOp()}.sumsReals())
+      return;
+    Value error = state[next++];
+    Value infinity = values.constant(b().getF32Type(), std::numeric_limits<double>::infinity());
+    Value finite = arith::CmpFOp::create(b(), loc(), arith::CmpFPredicate::OLT,
+                                         math::AbsFOp::create(b(), loc(), error), infinity);
+    Value corrected = arith::AddFOp::create(b(), loc(), results[at], error);
+    results[at] = arith::SelectOp::create(b(), loc(), finite, corrected, results[at]);
+  });
+  return results;
+}
+
+// Calls for each stage's accumulators the function with the stage and the place of the first of them.
+void LoopKernel::forEachAccumulator(const LoopNest &nest, size_t accumulators,
+                                    llvm::function_ref<void(unsigned, size_t)> function) {
+  for (size_t at = 0; at < accumulators;)
+    for (unsigned s : nest.stages) {
+      function(s, at);
+      at += Combiner{a.stages[s].value.getDefiningOp()}.count();
+    }
+}
+
+// Nested loops over dimensions, each run of turns from the start value; `turns` of an accumulator are made by
+// one call of the body.
+Values LoopKernel::loopsInRuns(const LoopNest &nest, ArrayRef<unsigned> dims, int64_t turns,
+                               const Values &start, llvm::function_ref<Values(Values)> body) {
+  // The innermost dimensions that are one run together.
+  size_t outer = dims.size();
+  for (; outer > 0; --outer) {
+    std::optional<int64_t> size = rangeOf(dims[outer - 1]).size;
+    if (!size || *size > 2 * runLength / turns)
+      break;
+    turns *= std::max<int64_t>(*size, 1);
+  }
+  ArrayRef<unsigned> inner = dims.drop_front(outer);
+  if (outer == 0)
+    return loops(inner, start, false, body);
+  unsigned cut = dims[outer - 1];
+  int64_t step = std::max<int64_t>(1, runLength / turns);
+  Values state = loops(dims.take_front(outer - 1), beginRuns(nest, start), false, [&](Values outside) {
+    LoopRange range = rangeOf(cut);
+    return loop(range.low, range.high, step, outside, [&](Value i, Values sums) {
+      auto turn = [&](Value j, Values run) {
+        enter(cut, j);
+        return loops(inner, run, false, body);
+      };
+      if (step == 1)
+        return addRun(nest, sums, turn(i, start));
+      Value high = arith::MinSIOp::create(b(), loc(), m.add(i, k.i64(step)), range.high);
+      return addRun(nest, sums, loop(i, high, 1, start, turn));
     });
   });
+  return endRuns(nest, state, start.size());
+}
+
+// Vectors along a long range, and loops over dimensions around it.
+Values LoopKernel::vectorsInRuns(const LoopNest &nest, ArrayRef<unsigned> around, LoopRange range,
+                                 unsigned count, const Values &start,
+                                 llvm::function_ref<Values(Value, unsigned, Mask, Values)> body) {
+  int64_t turn = count * width, run = runLength * turn;
+  Values state = loops(around, beginRuns(nest, start), false, [&](Values sums) {
+    Value length = range.size ? k.i64(*range.size) : m.sub(range.high, range.low);
+    Value wholeEnd = m.add(range.low, m.mul(m.div(length, k.i64(run)), k.i64(run)));
+    sums = loop(range.low, wholeEnd, run, sums, [&](Value i, Values outside) {
+      return addRun(nest, outside,
+                    loop(i, m.add(i, k.i64(run)), turn, start,
+                         [&](Value j, Values inside) { return body(j, count, {}, inside); }));
+    });
+    LoopRange rest = {wholeEnd, range.high, range.size};
+    if (range.size) {
+      *rest.size %= run;
+      if (*rest.size == 0)
+        return sums;
+    }
+    return addRun(nest, sums, vectors(rest, count, start, body));
+  });
+  return endRuns(nest, state, start.size());
 }
 
 // Lanes run along the results: blocks of neighbouring results stay in registers while the loops reduce.
 void LoopKernel::emitColumns(const LoopNest &nest, ArrayRef<unsigned> outer) {
+  bool split = part == combine && &nest == &a.nests.front();
   SmallVector<unsigned> reduced(nest.reduced);
+  if (split)
+    reduced.assign({chunkDim});
   int64_t turns = 1;
   for (unsigned d : reduced) {
     std::optional<int64_t> size = rangeOf(d).size;
     turns = size && turns <= 16 ? turns * *size : 1000;
   }
-  bool split = part == combine && &nest == &a.nests.front();
   unsigned d = nest.vector;
   unsigned count = std::clamp<unsigned>(registers / 8 / nest.stages.size(), 1, 4);
   loops(outer, {}, false, [&](Values) {
@@ -188,13 +288,8 @@ void LoopKernel::emitColumns(const LoopNest &nest, ArrayRef<unsigned> outer) {
         }
         return next;
       };
-      Values sums = split         ? loop(k.i64(0), extent(chunkCount), 1, start,
-                                         [&](Value i, Values inner) {
-                                   chunkIndex = i;
-                                   return body(inner);
-                                         })
-                    : turns <= 16 ? loops(reduced, start, true, body)
-                                  : sumOfSums(nest, reduced, start, body);
+      Values sums = !split && turns <= 16 ? loops(reduced, start, true, body)
+                                          : loopsInRuns(nest, reduced, 1, start, body);
       unsigned taken = 0;
       for (unsigned u = 0; u < many; ++u) {
         at[d] = Index{m.add(first, k.i64(u * width)), 1};
@@ -250,7 +345,7 @@ void LoopKernel::emitRows(const LoopNest &nest, ArrayRef<unsigned> outer) {
   for (unsigned r : nest.reduced)
     if (r != d)
       around.push_back(r);
-  LoopRange range = split ? LoopRange{k.i64(0), extent(chunkCount), chunkCount.constantValue()} : rangeOf(d);
+  LoopRange range = rangeOf(d);
   unsigned count =
       range.size && *range.size < 8 * width ? 1 : std::clamp<unsigned>(8 / nest.stages.size(), 1, 4);
   if (split)
@@ -265,9 +360,7 @@ void LoopKernel::emitRows(const LoopNest &nest, ArrayRef<unsigned> outer) {
       Values next = accumulators;
       unsigned taken = 0;
       for (unsigned u = 0; u < many; ++u) {
-        if (split)
-          chunkIndex = first;
-        else
+        if (!split)
           at[d] = Index{m.add(first, k.i64(u * width)), 1};
         Mask mask = u + 1 == many ? last : Mask();
         for (unsigned s : nest.stages) {
@@ -283,13 +376,14 @@ void LoopKernel::emitRows(const LoopNest &nest, ArrayRef<unsigned> outer) {
       return next;
     };
     Values sums;
-    if (split) {
-      // Partial results are few: one after another, the same in every lane.
-      sums =
-          loop(range.low, range.high, 1, start, [&](Value i, Values inner) { return body(i, 1, {}, inner); });
-    } else {
-      sums = loops(around, start, false, [&](Values inner) { return vectors(range, count, inner, body); });
-    }
+    int64_t turns = range.size ? llvm::divideCeil(*range.size, width * count) : INT64_MAX;
+    if (split) // Partial results are few: one after another, the same in every lane.
+      sums = loopsInRuns(nest, chunkDim, 1, start, [&](Values inner) { return body({}, 1, {}, inner); });
+    else if (turns > 2 * runLength)
+      sums = vectorsInRuns(nest, around, range, count, start, body);
+    else
+      sums = loopsInRuns(nest, around, turns, start,
+                         [&](Values inner) { return vectors(range, count, inner, body); });
     sums = combineTree(nest, sums, count);
     size_t taken = 0;
     for (unsigned s : nest.stages) {

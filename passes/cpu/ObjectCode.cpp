@@ -23,6 +23,7 @@
 #include "mlir/Target/LLVMIR/Export.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 #include "mlir/Transforms/Passes.h"
+#include "passes/cpu/MathFunctions.h"
 #include "llvm/Analysis/TargetLibraryInfo.h"
 #include "llvm/IR/LLVMContext.h"
 #include "llvm/IR/LegacyPassManager.h"
@@ -65,10 +66,10 @@ struct ApproximateMath : PassWrapper<ApproximateMath, OperationPass<func::FuncOp
     RewritePatternSet patterns(&getContext());
     math::populateExpansionPatterns(patterns, {"powf", "rsqrt", "round", "roundeven"});
     populateMathPolynomialApproximationPatterns(patterns, [](StringRef name) {
-      return llvm::is_contained({"math.exp", "math.log", "math.log1p", "math.expm1", "math.erf", "math.tanh",
-                                 "math.sin", "math.cos"},
+      return llvm::is_contained({"math.log1p", "math.expm1", "math.erf", "math.tanh", "math.sin", "math.cos"},
                                 name);
     });
+    addMathFunctions(patterns);
     if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
       signalPassFailure();
   }

@@ -2,12 +2,14 @@
 // a value that never leaves its group is the gain. The steps:
 //   1. Identities are dropped: they have done their work, barriers when groups are formed.
 //   2. Free ops (constants, broadcasts, views) cost nothing where they are used: each group takes its own
-//      copy. Only one that a contraction, an output or an assignment needs in memory is a group's result, and
-//      a view that is broadcast to much more than it is itself.
+//      copy. Only one that a contraction, an output, an assignment or an expose needs in memory is a group's
+//      result, and a view that is broadcast to much more than it is itself. What is in memory for the
+//      entry's boundary alone is a copy of its own, so that loops still read the view for free.
 //   3. In program order each op joins the groups that make its operands: a contraction's or convolution's
 //      takes elementwise ops of the result's shape as its epilogue; a loop's takes what LoopAnalysis says
-//      that one kernel can run with the parallelism that the parts had. A merge never closes a cycle: groups
-//      keep the set of those before. Ops that lead to assignments alone stay among themselves.
+//      that one kernel can run with the parallelism that the parts had. A merge never closes a cycle, which
+//      MergeOrder says. Ops that lead to assignments alone stay among themselves, and so do those that lead
+//      to exposed values alone.
 //   4. Loops that read the same value side by side are merged likewise.
 //   5. Groups are laid out in an order that respects their needs, and otherwise that of the program.
 // Program order is what Rematerialize decided about memory: what stands between two contractions or
@@ -16,14 +18,17 @@
 #include "dialects/flow/Declared.h"
 #include "dialects/flow/Flow.h"
 #include "dialects/flow/Mark.h"
+#include "dialects/flow/Purpose.h"
 #include "mlir/IR/IRMapping.h"
 #include "passes/cpu/CpuTarget.h"
 #include "passes/cpu/LoopAnalysis.h"
 #include "passes/fusion/ConvolutionLayouts.h"
 #include "passes/fusion/Fusion.h"
+#include "passes/fusion/MergeOrder.h"
 #include "passes/fusion/PrivateViews.h"
 #include "passes/planning/Layouts.h"
-#include "llvm/ADT/BitVector.h"
+#include "llvm/ADT/MapVector.h"
+#include "llvm/ADT/PriorityQueue.h"
 #include "llvm/ADT/SetVector.h"
 
 using namespace mlir;
@@ -44,9 +49,10 @@ void dropIdentities(Block &block, llvm::function_ref<bool(Operation *)> which) {
       op.erase();
     }
 }
+// What leaves the entry.
+bool isResult(Operation *op) { return isa<flow::OutputOp, flow::AssignOp, flow::ExposeOp>(op); }
 bool isBoundary(Operation *op) {
-  return isa<flow::InputOp, flow::ParameterOp, flow::StateOp, flow::OutputOp, flow::AssignOp, flow::ExposeOp>(
-      op);
+  return isa<flow::InputOp, flow::ParameterOp, flow::StateOp>(op) || isResult(op);
 }
 // Free in a loop, and in an epilogue.
 bool isFreeKind(Operation *op) {
@@ -68,11 +74,13 @@ constexpr double smallValue = 1024;
 constexpr double spreadFrom = 16;
 // Longer loops take long to compile and are nobody's twin.
 constexpr size_t maxOps = 128;
+// Merges that the emitter's analysis may refuse in a row, for one cluster and among the readers of one value,
+// before fusion goes on: a value that thousands of ops read would have millions of pairs.
+constexpr unsigned maxRefusals = 64;
 
 struct Cluster {
   SmallVector<Operation *> ops;            // in program order, without free ones
   Operation *root = nullptr;               // the contraction or convolution; null: a loop
-  llvm::BitVector before;                  // clusters that must run earlier
   std::optional<unsigned> stage;           // of a root, and of a loop over a large tensor
   unsigned place = 0;                      // in program order
   std::optional<double> parallelism, work; // of a loop by itself, once they were asked for
@@ -81,26 +89,37 @@ struct Cluster {
   int weight() const { return root ? 2 : stage ? 1 : 0; }
 };
 
+// What came of two clusters: `unlike` ones differ in what they are and cost no time.
+enum class Merge { done, unlike, refused };
+
+// What tells of two clusters, without a look at their ops, that they are not to be merged.
+enum class Purpose { forward, backward, update, scalarUpdate, report };
+
 class Fusion {
 public:
   Fusion(flow::EntryOp entry, const cpu::CpuTarget &target) : entry(entry), target(target) {}
   LogicalResult run();
+  FusionWork work() const { return done; }
 
 private:
+  void normalise();
   void number();
+  void keepInMemory();
+  Value ownView(Value value, llvm::DenseMap<Value, Value> &copies);
   void makeClusters();
   void joinProducers(unsigned cluster);
   void joinSiblings();
-  /// `shared`: elements of the value that the two have in common.
-  bool tryMerge(unsigned a, unsigned b, Value shared);
+  void joinReaders(Value value, ArrayRef<unsigned> loops);
+  /// `shared`: the value that the two have in common.
+  Merge tryMerge(unsigned a, unsigned b, Value shared);
+  Purpose purposeOf(const Cluster &cluster) const;
   llvm::DenseSet<std::pair<unsigned, unsigned>> refused; // siblings that did not fit, as they were
-  bool closesCycle(unsigned a, unsigned b) const;
   bool fitsEpilogue(const Cluster &root, const Cluster &loop) const;
   bool fitsLoop(Cluster &a, Cluster &b, double shared);
   void measure(Cluster &loop);
-  std::optional<cpu::LoopAnalysis> analyse(ArrayRef<Operation *> ops) const;
+  std::optional<cpu::LoopAnalysis> analyse(ArrayRef<Operation *> ops);
   LogicalResult rebuild();
-  FailureOr<SmallVector<unsigned>> orderOfGroups();
+  SmallVector<unsigned> orderOfGroups();
   SmallVector<Operation *> opsOf(const Cluster &cluster) const;
   void writeGroup(OpBuilder &builder, const Cluster &cluster, llvm::function_ref<Value(Value)> memory,
                   llvm::DenseMap<Value, Value> &outside);
@@ -111,6 +130,8 @@ private:
   void sources(Operation *op, llvm::SetVector<Value> &found) const;
   /// The ops that read a value, through free ops.
   void readers(Value value, llvm::SetVector<Operation *> &found, bool throughBarriers = true) const;
+  /// Whether an op that is none of `members` reads the value, through free ops.
+  bool leaves(Value value, const llvm::SmallDenseSet<Operation *> &members) const;
   llvm::SetVector<Value> outputsOf(ArrayRef<Operation *> ops) const;
   /// Ops and the free ops that they use, in program order.
   SmallVector<Operation *> withFree(ArrayRef<Operation *> ops) const;
@@ -127,9 +148,12 @@ private:
   llvm::DenseMap<Operation *, unsigned> stages; // roots up to and including the op
   llvm::DenseSet<Operation *> kept;             // free kinds that must be in memory
   llvm::DenseSet<Operation *> updates;          // ops that lead to assignments alone
+  llvm::DenseSet<Operation *> reports;          // ops that lead to exposed values alone
   llvm::DenseSet<Operation *> forward;          // ops that the losses and other results need
   llvm::DenseMap<Operation *, unsigned> home;   // op -> cluster
   std::vector<Cluster> clusters;
+  MergeOrder needs; // of clusters, by the same numbers
+  FusionWork done;
 };
 
 void Fusion::sources(Operation *op, llvm::SetVector<Value> &found) const {
@@ -145,7 +169,7 @@ bool Fusion::isLarge(Operation *op) const {
   llvm::SetVector<Value> touched(op->result_begin(), op->result_end());
   sources(op, touched);
   return llvm::any_of(
-      touched, [](Value value) { return cpu::estimate(flow::elementsOf(value.getType())) >= largeElements; });
+      touched, [](Value value) { return cpu::estimateElements(value.getType()) >= largeElements; });
 }
 
 void Fusion::readers(Value value, llvm::SetVector<Operation *> &found, bool throughBarriers) const {
@@ -164,13 +188,16 @@ llvm::SetVector<Value> Fusion::outputsOf(ArrayRef<Operation *> ops) const {
   llvm::SmallDenseSet<Operation *> members(ops.begin(), ops.end());
   llvm::SetVector<Value> outputs;
   for (Operation *op : ops)
-    for (Value value : op->getResults()) {
-      llvm::SetVector<Operation *> users;
-      readers(value, users);
-      if (llvm::any_of(users, [&](Operation *user) { return !members.contains(user); }))
+    for (Value value : op->getResults())
+      if (leaves(value, members))
         outputs.insert(value);
-    }
   return outputs;
+}
+
+bool Fusion::leaves(Value value, const llvm::SmallDenseSet<Operation *> &members) const {
+  return llvm::any_of(value.getUsers(), [&](Operation *user) {
+    return isFree(user) ? leaves(user->getResult(0), members) : !members.contains(user);
+  });
 }
 
 SmallVector<Operation *> Fusion::withFree(ArrayRef<Operation *> ops) const {
@@ -184,32 +211,19 @@ SmallVector<Operation *> Fusion::withFree(ArrayRef<Operation *> ops) const {
   return sorted;
 }
 
-std::optional<cpu::LoopAnalysis> Fusion::analyse(ArrayRef<Operation *> ops) const {
+std::optional<cpu::LoopAnalysis> Fusion::analyse(ArrayRef<Operation *> ops) {
   llvm::SetVector<Value> outputs = outputsOf(ops);
   cpu::LoopSource source;
   source.ops = withFree(ops);
   source.outputs.assign(outputs.begin(), outputs.end());
   auto layoutOf = [&](Value value) { return layouts.lookup(value); };
   source.layout = layoutOf;
+  ++done.analyses;
+  done.analysedOps += source.ops.size();
   return cpu::LoopAnalysis::run(source, target);
 }
 
-// Whether a third cluster lies between the two.
-bool Fusion::closesCycle(unsigned a, unsigned b) const {
-  for (unsigned x = 0; x < clusters.size(); ++x) {
-    if (!clusters[x].alive || x == a || x == b)
-      continue;
-    if (clusters[x].before.test(a) && clusters[b].before.test(x))
-      return true;
-    if (clusters[x].before.test(b) && clusters[a].before.test(x))
-      return true;
-  }
-  return false;
-}
-
 bool Fusion::fitsEpilogue(const Cluster &root, const Cluster &loop) const {
-  if (root.ops.size() + loop.ops.size() > maxOps)
-    return false;
   auto shape = llvm::cast<RankedTensorType>(root.root->getResult(0).getType());
   for (Operation *op : loop.ops) {
     auto type = llvm::cast<RankedTensorType>(op->getResult(0).getType());
@@ -236,7 +250,7 @@ bool Fusion::fitsEpilogue(const Cluster &root, const Cluster &loop) const {
   auto bytes = [&](ArrayRef<Operation *> of) {
     double sum = 0;
     for (Value output : outputsOf(of))
-      sum += cpu::estimate(flow::elementsOf(output.getType())) *
+      sum += cpu::estimateElements(output.getType()) *
              (getElementTypeOrSelf(output.getType()).isInteger(1) ? 1 : 4);
     return sum;
   };
@@ -277,8 +291,6 @@ void Fusion::measure(Cluster &loop) {
 }
 
 bool Fusion::fitsLoop(Cluster &a, Cluster &b, double shared) {
-  if (a.ops.size() + b.ops.size() > maxOps)
-    return false;
   measure(a);
   measure(b);
   if (shared < smallValue && std::max(*a.work, *b.work) >= smallWork)
@@ -305,32 +317,38 @@ bool Fusion::fitsLoop(Cluster &a, Cluster &b, double shared) {
   return true;
 }
 
-bool Fusion::tryMerge(unsigned a, unsigned b, Value shared) {
-  if (a == b || closesCycle(a, b))
-    return false;
-  Cluster &into = clusters[a], &from = clusters[b];
-  if (into.root && from.root)
-    return false;
+Purpose Fusion::purposeOf(const Cluster &cluster) const {
+  Operation *op = cluster.ops.front(); // as all others
+  if (reports.contains(op))
+    return Purpose::report;
+  if (updates.contains(op))
+    return cast<RankedTensorType>(op->getResult(0).getType()).getRank() ? Purpose::update
+                                                                        : Purpose::scalarUpdate;
   // What is computed again for the backward part is computed there.
-  if (forward.contains(into.ops.front()) != forward.contains(from.ops.front()))
-    return false;
+  return forward.contains(op) ? Purpose::forward : Purpose::backward;
+}
+
+Merge Fusion::tryMerge(unsigned a, unsigned b, Value shared) {
+  Cluster &into = clusters[a], &from = clusters[b];
+  if (a == b || (into.root && from.root))
+    return Merge::unlike;
+  const Purpose purpose = purposeOf(into);
+  if (purpose != purposeOf(from))
+    return Merge::unlike;
   if (into.stage && from.stage && *into.stage != *from.stage)
-    return false;
+    return Merge::unlike;
   // An update waits for its predicate, and reads and writes a state once if all of it does.
-  bool update = updates.contains(from.ops.front());
-  if (updates.contains(into.ops.front()) != update)
-    return false;
-  auto isScalar = [](Cluster &cluster) {
-    return llvm::cast<RankedTensorType>(cluster.ops.front()->getResult(0).getType()).getRank() == 0;
-  };
-  if (update && isScalar(into) != isScalar(from))
-    return false;
-  if (update && !isScalar(into) && llvm::cast<RankedTensorType>(shared.getType()).getRank() == 0)
-    return false;
+  if (purpose == Purpose::update && cast<RankedTensorType>(shared.getType()).getRank() == 0)
+    return Merge::unlike;
+  if (into.ops.size() + from.ops.size() > maxOps)
+    return Merge::unlike;
+  if (needs.standsBetween(a, b))
+    return Merge::refused;
   if (into.root   ? !fitsEpilogue(into, from)
       : from.root ? !fitsEpilogue(from, into)
-                  : !fitsLoop(into, from, cpu::estimate(flow::elementsOf(shared.getType()))))
-    return false;
+                  : !fitsLoop(into, from, cpu::estimateElements(shared.getType())))
+    return Merge::refused;
+  needs.merge(a, b);
   into.place = into.weight() == from.weight()  ? std::max(into.place, from.place)
                : into.weight() > from.weight() ? into.place
                                                : from.place;
@@ -340,22 +358,11 @@ bool Fusion::tryMerge(unsigned a, unsigned b, Value shared) {
   llvm::sort(into.ops, [&](Operation *x, Operation *y) { return index.lookup(x) < index.lookup(y); });
   for (Operation *op : from.ops)
     home[op] = a;
-  into.before |= from.before;
-  into.before.reset(a);
-  into.before.reset(b);
   if (!into.stage)
     into.stage = from.stage;
   from.alive = false;
-  for (Cluster &other : clusters) {
-    if (!other.alive || &other == &into)
-      continue;
-    if (!other.before.test(a) && !other.before.test(b))
-      continue;
-    other.before |= into.before;
-    other.before.set(a);
-    other.before.reset(b);
-  }
-  return true;
+  from.ops.clear();
+  return Merge::done;
 }
 
 void Fusion::joinProducers(unsigned cluster) {
@@ -367,16 +374,20 @@ void Fusion::joinProducers(unsigned cluster) {
   SmallVector<Value> values(from.begin(), from.end());
   // The largest value first: it is the most that a merge can save.
   llvm::sort(values, [&](Value a, Value b) {
-    double sizeA = cpu::estimate(flow::elementsOf(a.getType())),
-           sizeB = cpu::estimate(flow::elementsOf(b.getType()));
+    double sizeA = cpu::estimateElements(a.getType()),
+           sizeB = cpu::estimateElements(b.getType());
     if (sizeA != sizeB)
       return sizeA > sizeB;
     return index.lookup(a.getDefiningOp()) < index.lookup(b.getDefiningOp());
   });
-  unsigned current = cluster;
+  unsigned current = cluster, refusals = 0;
   for (Value value : values) {
     int producer = clusterOf(value);
-    if (producer >= 0 && tryMerge(producer, current, value))
+    if (producer < 0 || refusals == maxRefusals)
+      continue;
+    Merge merge = tryMerge(producer, current, value);
+    refusals += merge == Merge::refused;
+    if (merge == Merge::done)
       current = producer;
   }
 }
@@ -393,12 +404,47 @@ void Fusion::joinSiblings() {
       for (Operation *user : users)
         if (auto found = home.find(user); found != home.end() && !clusters[found->second].root)
           loops.insert(found->second);
-      for (size_t i = 0; i < loops.size(); ++i)
-        for (size_t j = i + 1; j < loops.size(); ++j)
-          if (clusters[loops[i]].alive && clusters[loops[j]].alive &&
-              !refused.contains({loops[i], loops[j]}) && !tryMerge(loops[i], loops[j], value))
-            refused.insert({loops[i], loops[j]});
+      joinReaders(value, loops.getArrayRef());
     }
+}
+
+/// Loops that read the value, in the order in which they were found.
+void Fusion::joinReaders(Value value, ArrayRef<unsigned> loops) {
+  if (loops.size() < 2)
+    return;
+  const double size = cpu::estimateElements(value.getType());
+  const bool scalar = cast<RankedTensorType>(value.getType()).getRank() == 0;
+  // Only those of one purpose are compared in pairs.
+  std::map<Purpose, SmallVector<unsigned>> alike;
+  SmallVector<std::pair<Purpose, size_t>> places;
+  for (unsigned loop : loops) {
+    const Purpose purpose = purposeOf(clusters[loop]);
+    if (purpose == Purpose::update && scalar)
+      continue;
+    if (size < smallValue) {
+      measure(clusters[loop]);
+      if (*clusters[loop].work >= smallWork)
+        continue;
+    }
+    places.push_back({purpose, alike[purpose].size()});
+    alike[purpose].push_back(loop);
+  }
+  for (auto [purpose, place] : places) {
+    const SmallVector<unsigned> &others = alike[purpose];
+    const unsigned into = others[place];
+    unsigned refusals = 0;
+    for (size_t j = place + 1; j < others.size() && refusals < maxRefusals; ++j) {
+      const unsigned from = others[j];
+      if (!clusters[into].alive || clusters[into].ops.size() == maxOps)
+        break;
+      if (!clusters[from].alive || refused.contains({into, from}))
+        continue;
+      if (tryMerge(into, from, value) == Merge::refused) {
+        refused.insert({into, from});
+        ++refusals;
+      }
+    }
+  }
 }
 
 // Over images and pixels: first over the pixels, which joins what else is done an image at a time, then over
@@ -429,7 +475,9 @@ static void splitReduction(flow::ReduceOp op) {
   op.erase();
 }
 
-void Fusion::number() {
+// The entry's ops as fusion wants them: no identities but barriers, reductions in steps, nothing dead, and
+// views that belong to one reader where a loop could not share them.
+void Fusion::normalise() {
   Block &block = entry.getBody().front();
   dropIdentities(block, [](Operation *op) { return isIdentity(op) && !isa<flow::BarrierOp>(op); });
   for (flow::ReduceOp reduce : llvm::make_early_inc_range(block.getOps<flow::ReduceOp>()))
@@ -443,28 +491,37 @@ void Fusion::number() {
     if (!isFreeKind(&op) && !isRoot(&op) && !isBoundary(&op))
       loops.push_back(&op);
   makeViewsPrivate(loops, isFreeKind);
-  unsigned roots = 0;
-  for (Operation &op : block) {
-    // One that is computed again belongs to the stage that wants it.
-    roots += isRoot(&op) && !op.hasAttr(flow::markName);
-    stages[&op] = roots;
-    index[&op] = index.size();
-  }
-  for (Operation &op : llvm::reverse(block)) {
-    auto output = llvm::dyn_cast<flow::OutputOp>(op);
-    if ((output && output.getName() != "finite") ||
-        llvm::any_of(op.getUsers(), [&](Operation *user) { return forward.contains(user); }))
-      forward.insert(&op);
-  }
-  for (Operation &op : llvm::reverse(block))
-    if (!isBoundary(&op) && !op.use_empty() && llvm::all_of(op.getUsers(), [&](Operation *user) {
-          return isa<flow::AssignOp>(user) || updates.contains(user);
-        }))
-      updates.insert(&op);
+}
+
+// The op behind reshapes, which stand outside of groups, and barriers.
+static Operation *behindReshapes(Value value) {
+  Operation *maker = value.getDefiningOp();
+  while (isa<flow::ReshapeOp, flow::BarrierOp>(maker))
+    maker = maker->getOperand(0).getDefiningOp();
+  return maker;
+}
+
+/// The value through a copy of the free op that makes it and of the reshapes in front of it.
+Value Fusion::ownView(Value value, llvm::DenseMap<Value, Value> &copies) {
+  if (Value known = copies.lookup(value))
+    return known;
+  Operation *op = value.getDefiningOp();
+  OpBuilder builder(op->getContext());
+  builder.setInsertionPointAfter(op);
+  IRMapping mapping;
+  if (isa<flow::ReshapeOp, flow::BarrierOp>(op))
+    mapping.map(op->getOperand(0), ownView(op->getOperand(0), copies));
+  Operation *copy = builder.clone(*op, mapping);
+  return copies[value] = copy->getResult(0);
+}
+
+// Chooses what of the free kinds is in memory all the same.
+void Fusion::keepInMemory() {
+  Block &block = entry.getBody().front();
   // A view of few numbers that were computed and are broadcast to many: in memory it may be part of an
   // epilogue.
   for (flow::ReshapeOp view : block.getOps<flow::ReshapeOp>()) {
-    auto size = [](Value value) { return cpu::estimate(flow::elementsOf(value.getType())); };
+    auto size = [](Value value) { return cpu::estimateElements(value.getType()); };
     llvm::SetVector<Value> from;
     sources(view, from);
     bool computed = llvm::any_of(from, [](Value value) { return !isBoundary(value.getDefiningOp()); });
@@ -476,18 +533,43 @@ void Fusion::number() {
     if (computed && spread)
       kept.insert(view);
   }
-  // What must be in memory: operands of contractions, outputs and assignments, behind reshapes.
+  for (Operation &op : block)
+    if (isRoot(&op))
+      for (Value operand : op.getOperands())
+        if (Operation *maker = behindReshapes(operand); isFreeKind(maker))
+          kept.insert(maker);
+  // What leaves the entry is written for that alone where others read the view for free.
+  llvm::DenseMap<Value, Value> copies;
   for (Operation &op : block) {
-    if (!isRoot(&op) && !isa<flow::OutputOp, flow::AssignOp>(op))
+    if (!isResult(&op))
       continue;
-    for (Value operand : op.getOperands()) {
-      Operation *maker = operand.getDefiningOp();
-      while (isa<flow::ReshapeOp, flow::BarrierOp>(maker))
-        maker = maker->getOperand(0).getDefiningOp();
-      if (isFreeKind(maker))
-        kept.insert(maker);
-    }
+    Operation *maker = behindReshapes(op.getOperand(0));
+    if (!isFreeKind(maker) || kept.contains(maker))
+      continue;
+    op.setOperand(0, ownView(op.getOperand(0), copies));
   }
+  for (Operation &op : block)
+    if (isResult(&op))
+      if (Operation *maker = behindReshapes(op.getOperand(0)); isFreeKind(maker))
+        kept.insert(maker);
+  for (Operation &op : llvm::make_early_inc_range(llvm::reverse(block)))
+    if (isFreeKind(&op) && op.use_empty())
+      op.erase();
+}
+
+void Fusion::number() {
+  Block &block = entry.getBody().front();
+  unsigned roots = 0;
+  for (Operation &op : block) {
+    // One that is computed again belongs to the stage that wants it.
+    roots += isRoot(&op) && !op.hasAttr(flow::markName);
+    stages[&op] = roots;
+    index[&op] = index.size();
+  }
+  done.ops = index.size();
+  forward = flow::forwardOps(block);
+  updates = flow::opsLeadingTo<flow::AssignOp>(block);
+  reports = flow::opsLeadingTo<flow::ExposeOp>(block);
 }
 
 void Fusion::makeClusters() {
@@ -500,7 +582,6 @@ void Fusion::makeClusters() {
     Cluster &cluster = clusters[i];
     cluster.ops = {op};
     cluster.alive = true;
-    cluster.before.resize(ops.size());
     if (isRoot(op))
       cluster.root = op;
     if (isRoot(op) || isLarge(op))
@@ -509,40 +590,52 @@ void Fusion::makeClusters() {
     home[op] = i;
     llvm::SetVector<Value> from;
     sources(op, from);
+    SmallVector<unsigned> producers;
     for (Value value : from)
-      if (int producer = clusterOf(value); producer >= 0) {
-        cluster.before |= clusters[producer].before;
-        cluster.before.set(producer);
-      }
+      if (int producer = clusterOf(value); producer >= 0)
+        producers.push_back(producer);
+    needs.add(producers);
     joinProducers(i);
   }
 }
 
 /// The clusters by their places, each behind what it needs and is not there yet.
-FailureOr<SmallVector<unsigned>> Fusion::orderOfGroups() {
+SmallVector<unsigned> Fusion::orderOfGroups() {
   SmallVector<unsigned> order, places;
-  llvm::BitVector done(clusters.size());
-  for (auto [i, cluster] : llvm::enumerate(clusters)) {
+  for (auto [i, cluster] : llvm::enumerate(clusters))
     if (cluster.alive)
       places.push_back(i);
-    else
-      done.set(i);
-  }
-  llvm::sort(places, [&](unsigned a, unsigned b) { return clusters[a].place < clusters[b].place; });
+  auto isLater = [&](unsigned a, unsigned b) { return clusters[a].place > clusters[b].place; };
+  llvm::sort(places, [&](unsigned a, unsigned b) { return isLater(b, a); });
+  llvm::DenseSet<unsigned> placed;
   for (unsigned goal : places) {
-    SmallVector<unsigned> needed(llvm::make_filter_range(
-        places, [&](unsigned i) { return !done.test(i) && (i == goal || clusters[goal].before.test(i)); }));
-    while (!needed.empty()) {
-      auto *next = llvm::find_if(needed, [&](unsigned i) {
-        llvm::BitVector missing = clusters[i].before;
-        missing.reset(done);
-        return missing.none();
-      });
-      if (next == needed.end())
-        return entry.emitError("internal: groups form a cycle; report this with the model");
-      order.push_back(*next);
-      done.set(*next);
-      needed.erase(next);
+    if (placed.contains(goal))
+      continue;
+    // The goal and what it needs and is not placed: those that need nothing more of it go first, by place.
+    llvm::SetVector<unsigned> needed;
+    llvm::DenseMap<unsigned, unsigned> missing;
+    llvm::DenseMap<unsigned, SmallVector<unsigned>> users;
+    llvm::PriorityQueue<unsigned, std::vector<unsigned>, decltype(isLater)> ready(isLater);
+    needed.insert(goal);
+    for (size_t i = 0; i < needed.size(); ++i) {
+      const unsigned cluster = needed[i];
+      for (unsigned other : needs.neededBy(cluster))
+        if (!placed.contains(other)) {
+          needed.insert(other);
+          users[other].push_back(cluster);
+          ++missing[cluster];
+        }
+      if (!missing.contains(cluster))
+        ready.push(cluster);
+    }
+    while (!ready.empty()) {
+      const unsigned next = ready.top();
+      ready.pop();
+      order.push_back(next);
+      placed.insert(next);
+      for (unsigned user : users[next])
+        if (--missing[user] == 0)
+          ready.push(user);
     }
   }
   return order;
@@ -603,14 +696,14 @@ LogicalResult Fusion::rebuild() {
   Block &block = entry.getBody().front();
   SmallVector<Operation *> old, results;
   for (Operation &op : block) {
-    if (isa<flow::OutputOp, flow::AssignOp, flow::ExposeOp>(op))
+    if (isResult(&op))
       results.push_back(&op);
     else if (!isBoundary(&op))
       old.push_back(&op);
   }
-  FailureOr<SmallVector<unsigned>> order = orderOfGroups();
-  if (failed(order))
-    return failure();
+  const SmallVector<unsigned> order = orderOfGroups();
+  if (order.size() != size_t(llvm::count_if(clusters, [](const Cluster &c) { return c.alive; })))
+    return entry.emitError("internal: groups form a cycle; report this with the model");
   OpBuilder builder(entry.getContext());
   builder.setInsertionPointToEnd(&block);
   llvm::DenseMap<Value, Value> outside; // an old value -> the value outside of groups
@@ -627,7 +720,7 @@ LogicalResult Fusion::rebuild() {
     Value made = flow::ReshapeOp::create(builder, value.getLoc(), value.getType(), from);
     return outside[value] = made;
   };
-  for (unsigned i : *order)
+  for (unsigned i : order)
     writeGroup(builder, clusters[i], memory, outside);
   for (Operation *op : results) {
     op->moveBefore(&block, block.end());
@@ -642,16 +735,21 @@ LogicalResult Fusion::rebuild() {
 }
 
 LogicalResult Fusion::run() {
+  normalise();
+  keepInMemory();
   number();
   layouts = convolutionLayouts(entry);
   makeClusters();
   joinSiblings();
+  done.searchSteps = needs.steps();
   dropIdentities(entry.getBody().front(), isIdentity);
   return rebuild();
 }
 
 struct FormGroups : PassWrapper<FormGroups, OperationPass<ModuleOp>> {
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(FormGroups)
+  FormGroups() = default;
+  FormGroups(const FormGroups &other) : PassWrapper(other) {}
   StringRef getArgument() const override { return "moe-form-groups"; }
   StringRef getDescription() const override { return "partition entries into groups that one kernel runs"; }
 
@@ -661,10 +759,21 @@ struct FormGroups : PassWrapper<FormGroups, OperationPass<ModuleOp>> {
     std::optional<cpu::CpuTarget> target = cpu::cpuTarget("cpu:x86-64-v3", error);
     SmallVector<flow::EntryOp> entries;
     getOperation().walk([&](flow::EntryOp entry) { entries.push_back(entry); });
-    for (flow::EntryOp entry : entries)
-      if (failed(Fusion(entry, *target).run()))
+    for (flow::EntryOp entry : entries) {
+      Fusion fusion(entry, *target);
+      if (failed(fusion.run()))
         return signalPassFailure();
+      const FusionWork work = fusion.work();
+      if (reportWork)
+        entry.emitRemark() << "fusion of '" << entry.getSymName() << "': " << work.ops << " ops, "
+                           << work.analyses << " analyses of " << work.analysedOps << " ops, "
+                           << work.searchSteps << " search steps";
+    }
   }
+
+  Option<bool> reportWork{*this, "report-work",
+                          llvm::cl::desc("say for each entry what fusion took, counted in steps"),
+                          llvm::cl::init(false)};
 };
 PassRegistration<FormGroups> registration;
 

@@ -230,7 +230,10 @@ std::string Report::words(ArrayRef<Diagnostic *> notes) {
   if (message == "invalid SSA name")
     return "expected a value's name such as '%x', found '%' alone";
   if (message.starts_with("@ identifier expected"))
-    return "expected a name that begins with a letter after '@', " + found();
+    return "expected a name that begins with a letter after '@', " + found() +
+           (!token().empty() && llvm::all_of(token(), inName)
+                ? ("; any other stands in quotes: '@\"" + token() + "\"'").str()
+                : "");
   // What MLIR's lexer says of a character that begins no token of the language.
   StringRef odd = message == "unexpected character"      ? characterOf(text.drop_front(at))
                   : message == "invalid type identifier" ? "!"
@@ -304,7 +307,10 @@ void AuthorErrors::report() {
   for (RegisteredOperationName op : context->getRegisteredOperations())
     if (op.getDialectNamespace() == "moe")
       ops.push_back(op.stripDialect());
+  llvm::DenseSet<std::pair<Location, StringAttr>> said; // the parser may look at one place twice
   for (Diagnostic &d : kept) {
+    if (!said.insert({d.getLocation(), StringAttr::get(context, d.str())}).second)
+      continue;
     auto place = d.getLocation()->findInstanceOf<FileLineColLoc>();
     auto text = llvm::find_if(texts, [&](auto &each) {
       return place && each.getBufferIdentifier() == place.getFilename().getValue();

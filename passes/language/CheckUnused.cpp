@@ -2,7 +2,7 @@
 // the making is full of them; what is unused costs nothing in a program. Layers count as unused only beside a
 // model: a file of layers alone is a library.
 #include "passes/language/CheckUnused.h"
-#include "dialects/moe/MoeDialect.h"
+#include "dialects/moe/Words.h"
 #include "llvm/ADT/StringSet.h"
 
 using namespace mlir;
@@ -13,8 +13,9 @@ static llvm::StringSet<> mentioned(Operation *body) {
   llvm::StringSet<> names;
   body->walk([&](Operation *op) {
     for (NamedAttribute attribute : op->getAttrs())
-      attribute.getValue().walk([&](ExprAttr e) {
-        if (e.getKind() == ExprKind::Name || e.getKind() == ExprKind::Layer)
+      walkExpressions(attribute.getValue(), [&](ExprAttr e, bool whole) {
+        bool name = e.getKind() == ExprKind::Name || e.getKind() == ExprKind::Layer;
+        if (name && !isWord(attribute.getName(), e, whole))
           names.insert(e.getText());
       });
     if (auto chain = dyn_cast<ChainOp>(op); chain && chain.getRamp())

@@ -16,6 +16,7 @@
 #include "mlir/AsmParser/AsmParser.h"
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/Verifier.h"
+#include "passes/language/CheckText.h"
 #include "runtime/train/CompileCommand.h"
 #include "llvm/ADT/StringExtras.h"
 
@@ -43,7 +44,6 @@ private:
   LogicalResult buildInputs(Expander &in);
   LogicalResult buildTraining(Expander &in);
   FailureOr<Value> objectiveLoss(Expander &in);
-  void recordApart(StringRef name);
   DictionaryAttr config(MLIRContext *context);
 
   ModuleOp module;
@@ -60,8 +60,12 @@ private:
     SmallVector<StringRef, 2> names;
     std::string place;
     int64_t extent;
+    ExprAttr written = {}; // of the image
   };
   std::vector<Fitted> fitted;
+  void recordApart();
+  bool elaborateWith(ArrayRef<StringRef> names, const llvm::StringMap<int64_t> &values,
+                     std::vector<Fitted> &found);
 };
 
 } // namespace
@@ -89,7 +93,7 @@ LogicalResult Elaboration::findModel() {
   for (EntryOp entry : model.getBody().getOps<EntryOp>())
     return entry.emitError()
            << "entry '@" << entry.getSymName()
-           << "' is not supported yet by elaboration; only the model's own body is ('main')";
+           << "' is not compiled yet; only the model's own body is ('main')";
   return success();
 }
 
@@ -100,7 +104,7 @@ LogicalResult Elaboration::checkObjective() {
       names.push_back(each.getSymName());
       if (each.getSymName() == options.objective)
         return each.emitError()
-               << "objectives as text are not supported yet by elaboration; use --objective=erm";
+               << "objectives as text are not compiled yet; use --objective=erm";
     }
     return wrongOption("--objective=" + options.objective)
            << "unknown objective" << didYouMean(options.objective, names)
@@ -141,6 +145,8 @@ static std::string wrongBrackets(StringRef value) {
 /// A -D value is text on a command line: the parser's report is kept in `why`.
 static ExprAttr parseValue(StringRef value, MLIRContext *context, std::string &why) {
   why = wrongBrackets(value);
+  if (std::optional<TextFault> fault = findFault(value); why.empty() && fault)
+    why = fault->message;
   if (!why.empty())
     return {};
   ScopedDiagnosticHandler quiet(context, [&](Diagnostic &d) {
@@ -244,7 +250,7 @@ LogicalResult Elaboration::buildInputs(Expander &in) {
       return emitError(argument.getLoc())
              << "expected inputs of different names, found '" << name << "' twice";
     if (attribute.getKind() == "index")
-      return emitError(argument.getLoc()) << "inputs of kind 'index' are not supported yet by elaboration";
+      return emitError(argument.getLoc()) << "inputs of kind 'index' are not compiled yet";
     SmallVector<flow::Extent> extents{batch};
     SmallVector<int64_t> sample;
     int64_t count = 1;
@@ -259,8 +265,9 @@ LogicalResult Elaboration::buildInputs(Expander &in) {
       extents.push_back(flow::Extent::constant(context, *extent));
     }
     if (name == "image" && attribute.getKind() == "image")
-      for (auto [key, extent] : llvm::zip(ArrayRef<StringRef>{"channels", "height", "width"}, sample))
-        fitted.push_back({{key, key == "channels" ? key : "size"}, "image", extent});
+      for (auto [key, extent, dim] :
+           llvm::zip(ArrayRef<StringRef>{"channels", "height", "width"}, sample, attribute.getDims()))
+        fitted.push_back({{key, key == "channels" ? key : "size"}, "image", extent, cast<ExprAttr>(dim)});
     in.set(argument, Tensor{input(name, extents, in.builder.getF32Type(), argument.getLoc()), false, true});
   }
   if (in.training) {
@@ -270,12 +277,16 @@ LogicalResult Elaboration::buildInputs(Expander &in) {
   return success();
 }
 
-/// Removes what nothing uses; inputs stay, for they are the entry's signature.
+/// Removes what nothing uses. The inputs that the author declared stay, for they are every entry's signature;
+/// `label` and `domain` are given to a training step, and only where something uses them.
 static void eraseDead(Block &body) {
   llvm::StringSet<> assigned = flow::assignedPaths(body);
-  for (Operation &op : llvm::make_early_inc_range(llvm::reverse(body)))
-    if (flow::isDead(&op, assigned))
+  for (Operation &op : llvm::make_early_inc_range(llvm::reverse(body))) {
+    auto input = dyn_cast<flow::InputOp>(op);
+    bool given = input && (input.getName() == "label" || input.getName() == "domain");
+    if (flow::isDead(&op, assigned) || (given && op.use_empty()))
       op.erase();
+  }
 }
 
 FailureOr<Value> Elaboration::objectiveLoss(Expander &in) {
@@ -404,39 +415,85 @@ LogicalResult Elaboration::buildEntry(StringRef name, flow::EntryKind kind) {
 }
 
 /// The trainer takes a parameter called `width` that has the image's width for the one that sets it. Whether
-/// it does shows where the model is elaborated with another value, as by the trainer's command, which gives
-/// all parameters theirs: extents that do not follow are recorded. Where that value does not compile, what
-/// comes behind the failure is not known, and not recorded.
-void Elaboration::recordApart(StringRef name) {
-  auto bound = env.names.find(name);
-  const int64_t *size = bound == env.names.end() ? nullptr : std::get_if<int64_t>(&bound->second.is);
-  auto concerned = [&](const Fitted &each) {
-    return size && each.extent == *size && llvm::is_contained(each.names, name);
+/// it does shows where that parameter has another value: extents that do not follow are recorded. The image's
+/// extents are expressions, which are evaluated again. Those of scores come out of layers, so the model is
+/// elaborated again, once for all parameters that are in question; and where the new values do not compile
+/// together, once for each. What comes behind a failure is not known, and not recorded.
+void Elaboration::recordApart() {
+  SmallVector<StringRef> asked; // parameters that something other than the image seems to follow
+  llvm::StringMap<int64_t> changed;
+  Builder b(module.getContext());
+  auto record = [&](StringRef name, StringRef place) {
+    apart.push_back(b.getNamedAttr(("%apart." + name + "." + place).str(), b.getStringAttr("")));
   };
-  if (llvm::none_of(fitted, concerned))
-    return;
-  ElaborateOptions changed = options;
-  changed.defines.clear();
+  ScopedDiagnosticHandler quiet(module.getContext(), [](Diagnostic &) { return success(); });
+  for (StringRef name : {"channels", "height", "width", "size", "classes", "domains", "experts"}) {
+    auto bound = env.names.find(name);
+    const int64_t *size = bound == env.names.end() ? nullptr : std::get_if<int64_t>(&bound->second.is);
+    if (!size)
+      continue;
+    // Parameters that are changed together must not be taken for each other.
+    int64_t value = changed[name] = *size + 1 + int64_t(asked.size());
+    bool image = false, other = false;
+    for (const Fitted &each : fitted) {
+      if (each.extent != *size || !llvm::is_contained(each.names, name))
+        continue;
+      other |= !each.written;
+      if (!each.written || image)
+        continue;
+      Env with = env;
+      with.names[name] = Binding{value};
+      FailureOr<int64_t> extent = with.size(model, each.written);
+      if (succeeded(extent) && *extent != value) {
+        record(name, each.place);
+        image = true;
+      }
+    }
+    if (other)
+      asked.push_back(name);
+  }
+  auto probe = [&](ArrayRef<StringRef> names) {
+    std::vector<Fitted> found;
+    bool compiles = elaborateWith(names, changed, found);
+    if (!compiles && names.size() > 1)
+      return false;
+    for (StringRef name : names) {
+      llvm::SetVector<StringRef> places;
+      for (auto [mine, other] : llvm::zip(fitted, found))
+        if (!mine.written && mine.extent == std::get<int64_t>(env.names[name].is) &&
+            llvm::is_contained(mine.names, name) && mine.place == other.place &&
+            other.extent != changed[name])
+          places.insert(mine.place);
+      for (StringRef place : places)
+        record(name, place);
+    }
+    return true;
+  };
+  if (!asked.empty() && !probe(asked))
+    for (StringRef name : asked)
+      probe(name);
+}
+
+/// Elaborates the training entry with other values of `names`; all parameters are given, as by the trainer's
+/// command. `found` are the extents that it came to; false where it did not come to its end.
+bool Elaboration::elaborateWith(ArrayRef<StringRef> names, const llvm::StringMap<int64_t> &values,
+                                std::vector<Fitted> &found) {
+  ElaborateOptions other = options;
+  other.defines.clear();
   for (auto param : model.getParams().getAsRange<ParamAttr>()) {
     StringRef key = param.getName();
-    changed.defines.emplace_back(key, key == name                  ? std::to_string(*size + 1)
-                                      : param.getKind() == "layer" ? layers[key]
+    other.defines.emplace_back(key, llvm::is_contained(names, key) ? std::to_string(values.lookup(key))
+                                    : param.getKind() == "layer"   ? layers[key]
                                                                    : env.names[key].str());
   }
-  ScopedDiagnosticHandler quiet(module.getContext(), [](Diagnostic &) { return success(); });
-  Elaboration probe(module, changed);
+  Elaboration probe(module, other);
   OpBuilder builder = OpBuilder::atBlockEnd(module.getBody());
   probe.program = flow::ProgramOp::create(builder, model.getLoc(), model.getSymName());
-  if (succeeded(probe.findModel()) && succeeded(probe.bindParameters()))
-    (void)probe.buildEntry("train", flow::EntryKind::train);
+  bool done = succeeded(probe.findModel()) && succeeded(probe.bindParameters()) &&
+              succeeded(probe.buildEntry("train", flow::EntryKind::train));
   probe.program.erase();
-  llvm::SetVector<StringRef> places;
-  for (auto [mine, other] : llvm::zip(fitted, probe.fitted))
-    if (concerned(mine) && mine.place == other.place && other.extent != *size + 1)
-      places.insert(mine.place);
-  Builder b(module.getContext());
-  for (StringRef place : places)
-    apart.push_back(b.getNamedAttr(("%apart." + name + "." + place).str(), b.getStringAttr("")));
+  found = std::move(probe.fitted);
+  return done;
 }
 
 /// The files that the module's symbols are from, for a command line: separated by blanks, quoted where a name
@@ -483,8 +540,7 @@ LogicalResult Elaboration::run() {
     program.erase();
     return failure();
   }
-  for (StringRef name : {"channels", "height", "width", "size", "classes", "domains", "experts"})
-    recordApart(name);
+  recordApart();
   program->setAttr("config", config(module.getContext()));
   for (Operation &op : llvm::make_early_inc_range(*module.getBody()))
     if (isa<ModelOp, LayerOp, ObjectiveOp>(op))

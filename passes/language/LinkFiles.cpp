@@ -7,94 +7,10 @@
 #include "mlir/IR/Verifier.h"
 #include "mlir/Parser/Parser.h"
 #include "passes/language/AuthorErrors.h"
+#include "passes/language/CheckText.h"
 
 using namespace mlir;
 using namespace moe;
-
-/// Each level costs MLIR's parser some hundred bytes of stack to some kilobytes, so this is safe by a factor
-/// of ten.
-static constexpr unsigned maxNesting = 256;
-
-LogicalResult moe::checkNesting(StringRef text, StringRef name, MLIRContext *context) {
-  struct Open {
-    char bracket;
-    unsigned line, column;
-  };
-  std::vector<Open> open;
-  bool matched = true; // else the parser says at once what is wrong
-  unsigned line = 1;
-  const char *lineStart = text.begin();
-  bool begins = true; // nothing but blanks stands before this place of its line
-  auto place = [&](unsigned row, unsigned column) { return FileLineColLoc::get(context, name, row, column); };
-  for (const char *at = text.begin(), *end = text.end(); at != end; ++at) {
-    bool first = begins;
-    begins = *at == '\n' || (begins && (*at == ' ' || *at == '\t'));
-    switch (*at) {
-    case '\n':
-      ++line;
-      lineStart = at + 1;
-      break;
-    case '#': { // an attribute, its alias '#name = ...', or a mark of resources, '{-#' and '#-}'
-      if ((at != text.begin() && at[-1] == '-') || (at + 1 != end && at[1] == '-'))
-        break;
-      StringRef rest = StringRef(at + 1, end - at - 1).take_until([](char c) { return c == '\n'; });
-      StringRef after =
-          rest.drop_while([](char c) { return llvm::isAlnum(c) || c == '_' || c == '.' || c == '$'; });
-      StringRef next = after.ltrim().take_front();
-      bool alias = open.empty() ? next == "=" : next.empty() || !llvm::isAlpha(next.front());
-      if (after.size() == rest.size() || (first && !alias))
-        return emitError(place(line, unsigned(at - lineStart) + 1))
-               << "expected an op, found '#'; a comment begins with '//'";
-      break;
-    }
-    case '/': // a comment to the end of its line
-      if (at + 1 != end && at[1] == '/')
-        while (at + 1 != end && at[1] != '\n')
-          ++at;
-      break;
-    case '"': // a string ends on its line, or the parser reports it
-      while (at + 1 != end && at[1] != '"' && at[1] != '\n')
-        at += at[1] == '\\' && at + 2 != end ? 2 : 1;
-      if (at + 1 != end && at[1] == '"')
-        ++at;
-      break;
-    case '(':
-    case '[':
-    case '{':
-    case '<':
-      open.push_back({*at, line, unsigned(at - lineStart) + 1});
-      if (open.size() > maxNesting)
-        return emitError(place(line, open.back().column))
-               << "expected brackets to nest at most " << maxNesting << " deep, found more";
-      break;
-    case '>':
-      if (at != text.begin() && at[-1] == '-')
-        break; // an arrow
-      [[fallthrough]];
-    case ')':
-    case ']':
-    case '}': {
-      char wanted = *at == ')' ? '(' : *at == ']' ? '[' : *at == '}' ? '{' : '<';
-      matched &= !open.empty() && open.back().bracket == wanted;
-      if (!open.empty())
-        open.pop_back();
-      break;
-    }
-    default:
-      break;
-    }
-  }
-  if (!matched || open.empty())
-    return success();
-  Open last = open.back();
-  const char closing = last.bracket == '('   ? ')'
-                       : last.bracket == '[' ? ']'
-                       : last.bracket == '{' ? '}'
-                                             : '>';
-  return emitError(place(last.line, last.column))
-         << "expected '" << std::string(1, closing) << "' that closes '" << std::string(1, last.bracket)
-         << "', found the end of the file";
-}
 
 static bool isDeclaration(Operation *op) {
   auto layer = dyn_cast<LayerOp>(op);
@@ -151,7 +67,7 @@ OwningOpRef<ModuleOp> moe::linkFiles(std::vector<OwningOpRef<ModuleOp>> modules)
 static OwningOpRef<ModuleOp> parseTexts(ArrayRef<llvm::MemoryBufferRef> texts, MLIRContext *context) {
   std::vector<OwningOpRef<ModuleOp>> modules;
   for (llvm::MemoryBufferRef text : texts) {
-    if (!isBytecode(text) && failed(checkNesting(text.getBuffer(), text.getBufferIdentifier(), context)))
+    if (!isBytecode(text) && failed(checkText(text.getBuffer(), text.getBufferIdentifier(), context)))
       return {};
     auto own = std::make_shared<llvm::SourceMgr>();
     own->AddNewSourceBuffer(llvm::MemoryBuffer::getMemBuffer(text), llvm::SMLoc());

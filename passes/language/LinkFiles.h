@@ -1,4 +1,4 @@
-// Several files as one module, and limits on text that the parser itself does not have.
+// Several files as one module.
 #pragma once
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/OwningOpRef.h"
@@ -7,16 +7,12 @@
 
 namespace moe {
 
-/// Reports brackets that nest deeper than any text that people write, since MLIR's parser recurses on them,
-/// and a file that ends before its brackets do. `name` is the file's.
-llvm::LogicalResult checkNesting(llvm::StringRef text, llvm::StringRef name, mlir::MLIRContext *context);
-
 /// Moves the ops of all modules into the first one. A declaration gives way to its definition; two
 /// definitions of a name are an error with both places.
 mlir::OwningOpRef<mlir::ModuleOp> linkFiles(std::vector<mlir::OwningOpRef<mlir::ModuleOp>> modules);
 
-/// Reads a model's text, or MLIR bytecode, from buffers that have been read: checks nesting, parses each,
-/// links them and verifies the whole. Diagnostics go to the context's handler; null after an error.
+/// Reads a model's text, or MLIR bytecode, from buffers that have been read: checks each (CheckText.h),
+/// parses it, links them and verifies the whole. Diagnostics go to the context's handler; null after an error.
 mlir::OwningOpRef<mlir::ModuleOp> parseFiles(std::vector<std::unique_ptr<llvm::MemoryBuffer>> files,
                                              llvm::SourceMgr &sources, mlir::MLIRContext *context);
 

@@ -55,7 +55,8 @@ private:
 
 } // namespace
 
-EntryValues::EntryValues(flow::Symbols symbols, uint64_t seed) : symbols(symbols), seed(seed) {}
+EntryValues::EntryValues(std::vector<flow::Symbols> batches, uint64_t seed)
+    : batches(std::move(batches)), seed(seed) {}
 
 LogicalResult EntryValues::compare(flow::EntryOp entry, StringRef what, const flow::Bindings &bindings,
                                    const std::map<std::string, flow::Array> &before,
@@ -71,7 +72,8 @@ LogicalResult EntryValues::compare(flow::EntryOp entry, StringRef what, const fl
     auto complain = [&]() -> InFlightDiagnostic {
       ok = failure();
       return entry.emitError() << "pass '" << culprit << "' changed " << what << " '" << name
-                               << "' of entry '" << entry.getSymName() << "': ";
+                               << "' of entry '" << entry.getSymName() << "' for " << bindings.setting.symbols.D
+                               << " x " << bindings.setting.symbols.N << " rows: ";
     };
     if (!now) {
       complain() << "expected it to stay, found it gone";
@@ -88,32 +90,40 @@ LogicalResult EntryValues::compare(flow::EntryOp entry, StringRef what, const fl
   return ok;
 }
 
+LogicalResult EntryValues::check(flow::EntryOp entry, const flow::Symbols &symbols, flow::Evaluation &known,
+                                 bool isKnown, StringRef culprit) {
+  flow::Bindings bindings;
+  bindings.setting = {symbols, seed, 3};
+  bindings.progress = 0.25;
+  int64_t classes = 2;
+  if (auto config = entry->getParentOfType<flow::ProgramOp>()->getAttrOfType<DictionaryAttr>("config"))
+    if (auto given = config.getAs<StringAttr>("classes"))
+      (void)given.getValue().getAsInteger(10, classes);
+  std::mt19937_64 random(seed);
+  flow::bindRandom(entry, bindings, random, classes);
+  auto now = flow::evaluate(entry, bindings);
+  if (llvm::failed(now))
+    return failure();
+  LogicalResult ok = success();
+  if (isKnown) {
+    auto outputs = compare(entry, "output", bindings, known.outputs, now->outputs, culprit);
+    auto states = compare(entry, "state", bindings, known.assigned, now->assigned, culprit);
+    ok = success(succeeded(outputs) && succeeded(states));
+  }
+  known = std::move(*now);
+  return ok;
+}
+
 LogicalResult EntryValues::check(Operation *root, StringRef culprit) {
   LogicalResult ok = success();
   root->walk([&](flow::EntryOp entry) {
-    std::string name = entry.getSymName().str();
-    flow::Bindings bindings;
-    bindings.setting = {symbols, seed, 3};
-    bindings.progress = 0.25;
-    int64_t classes = 2;
-    if (auto config = entry->getParentOfType<flow::ProgramOp>()->getAttrOfType<DictionaryAttr>("config"))
-      if (auto given = config.getAs<StringAttr>("classes"))
-        (void)given.getValue().getAsInteger(10, classes);
-    std::mt19937_64 random(seed);
-    flow::bindRandom(entry, bindings, random, classes);
-    auto now = flow::evaluate(entry, bindings);
-    if (llvm::failed(now)) {
-      ok = failure();
-      return WalkResult::advance();
-    }
-    if (auto before = known.find(name); before != known.end()) {
-      auto outputs = compare(entry, "output", bindings, before->second.outputs, now->outputs, culprit);
-      auto states = compare(entry, "state", bindings, before->second.assigned, now->assigned, culprit);
-      if (llvm::failed(outputs) || llvm::failed(states))
+    auto [place, fresh] = known.try_emplace(entry.getSymName().str(), batches.size());
+    // What is wrong at several batches is told of the first.
+    for (auto [symbols, values] : llvm::zip_equal(batches, place->second))
+      if (llvm::failed(check(entry, symbols, values, !fresh, culprit))) {
         ok = failure();
-    }
-    known[name] = std::move(*now);
-    return WalkResult::advance();
+        break;
+      }
   });
   anyFailed |= llvm::failed(ok);
   return ok;

@@ -9,6 +9,7 @@
 //      size, type and layout, where the kernel works in place.
 //   5. In an inference entry, launches that read parameters and prepared buffers alone, and are given no
 //      number that changes, are `prepare`.
+//   6. Exposed values have no port to leave by, so a group that only they need is not run.
 // Lifetimes follow: from the first launch that touches a buffer to the last.
 #include "passes/planning/EntryPlanner.h"
 #include "passes/planning/Layouts.h"
@@ -71,13 +72,21 @@ unsigned EntryPlanner::boundaryBuffer(Value value) {
 
 // Every op is a boundary, an identity or a group; values of a group's operands come from one of these.
 LogicalResult EntryPlanner::collect() {
+  llvm::DenseSet<Operation *> needed; // by outputs and assignments
+  for (Operation &op : llvm::reverse(entry.getBody().front()))
+    if (llvm::isa<flow::OutputOp, flow::AssignOp>(op) ||
+        llvm::any_of(op.getUsers(), [&](Operation *user) { return needed.contains(user); }))
+      needed.insert(&op);
   for (Operation &op : entry.getBody().front()) {
     if (llvm::isa<flow::InputOp, flow::ParameterOp, flow::StateOp, flow::OutputOp, flow::AssignOp,
                   flow::ExposeOp>(op) ||
         isIdentity(&op))
       continue;
     if (auto group = llvm::dyn_cast<flow::GroupOp>(op)) {
-      positions[&op] = positions.size();
+      if (needed.contains(&op)) {
+        positions[&op] = positions.size();
+        groups.push_back(group);
+      }
       continue;
     }
     return op.emitOpError("expected to be inside a group when an entry is planned");
@@ -93,6 +102,7 @@ void EntryPlanner::settleResults() {
     if (!direct) {
       Value copied = copy(value, nullptr);
       positions[copied.getDefiningOp()] = positions.size();
+      groups.push_back(llvm::cast<flow::GroupOp>(copied.getDefiningOp()));
       op->setOperand(0, copied);
       from = copied;
     }
@@ -284,7 +294,6 @@ LogicalResult EntryPlanner::plan() {
   if (failed(collect()))
     return failure();
   settleResults();
-  auto groups = llvm::to_vector(entry.getBody().getOps<flow::GroupOp>());
   for (flow::GroupOp group : groups)
     for (Value operand : group.getInputs()) {
       Value from = root(operand);

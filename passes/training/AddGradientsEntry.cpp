@@ -17,9 +17,8 @@
 //       %g = flow.grad %loss wrt(%w)
 //       flow.output "grad.w" %g
 //     }
-#include "dialects/flow/Flow.h"
+#include "dialects/flow/Declared.h"
 #include "mlir/Pass/Pass.h"
-#include "mlir/Transforms/RegionUtils.h"
 #include "passes/training/Training.h"
 
 using namespace mlir;
@@ -52,8 +51,11 @@ struct AddGradientsEntry : PassWrapper<AddGradientsEntry, OperationPass<ModuleOp
           if (auto parameter = wrt.getDefiningOp<flow::ParameterOp>())
             flow::OutputOp::create(builder, grad.getLoc(),
                                    builder.getStringAttr("grad." + parameter.getPath()), gradient);
-      IRRewriter rewriter(entry->getContext());
-      (void)runRegionDCE(rewriter, copy->getRegions());
+      // Inputs stay: all entries of a model have the same, but for those that only a training step is given.
+      llvm::StringSet<> assigned;
+      for (Operation &op : llvm::make_early_inc_range(llvm::reverse(copy.getBody().front())))
+        if (flow::isDead(&op, assigned))
+          op.erase();
       Operation *program = entry->getParentOp();
       NamedAttrList config(program->getAttrOfType<DictionaryAttr>("config"));
       config.set("gradients", outer.getStringAttr("yes"));

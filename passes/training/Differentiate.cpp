@@ -13,8 +13,14 @@
 //     %y = flow.exp %x : tensor<f32>
 //     %one = flow.constant 1.0 : tensor<f32>
 //     %g = flow.mul %one, %y : tensor<f32>
+//
+// Behind a select, the operand that is not chosen has the gradient 0, and so has all that it was computed
+// from. A rule would make NaN of that 0 where the op's derivative is infinite or NaN, as that of sqrt at 0.
+// So the mask of the select goes along with the gradient (passes/training/Guards.h), and is applied again
+// behind the rules that can do so.
 #include "dialects/flow/Emit.h"
 #include "mlir/Pass/Pass.h"
+#include "passes/training/Guards.h"
 #include "passes/training/Training.h"
 #include "llvm/ADT/DenseMap.h"
 #include "llvm/ADT/DenseSet.h"
@@ -105,8 +111,9 @@ private:
     }
     if (failed(rule.buildGradient(builder, upstream, gradients)))
       return failure();
-    for (auto [operand, gradient] : llvm::zip_equal(op->getOperands(), gradients))
-      if (gradient && active.contains(operand)) {
+    for (auto [i, gradient] : llvm::enumerate(gradients))
+      if (Value operand = op->getOperand(i); gradient && active.contains(operand)) {
+        gradient = guards.pass(builder, op, i, gradient);
         Value &sum = total[operand];
         sum = sum ? Emit{builder, gradient.getLoc()}.add(sum, gradient) : gradient;
       }
@@ -118,6 +125,7 @@ private:
   DenseSet<Value> active;
   SmallVector<Operation *> path;
   DenseMap<Value, Value> total;
+  moe::Guards guards;
 };
 
 struct Differentiate : PassWrapper<Differentiate, OperationPass<ModuleOp>> {

@@ -1,4 +1,5 @@
-// Maximal flow by breadth-first augmentation; the cut is read off the residual graph from the sink backwards.
+// Maximal flow by breadth-first augmentation from one of the source's edges after the other; the cut is read off
+// the residual graph from the sink backwards, and so is the same whatever the order of the paths.
 #include "passes/training/MinimumCut.h"
 #include <algorithm>
 #include <deque>
@@ -17,24 +18,28 @@ void MinimumCut::addEdge(unsigned from, unsigned to, int64_t capacity) {
   edges.push_back({from, 0});
 }
 
-bool MinimumCut::augment(unsigned source, unsigned sink) {
-  constexpr unsigned none = ~0u;
-  std::vector<unsigned> cameBy(outgoing.size(), none);
-  std::vector<bool> seen(outgoing.size());
-  std::deque<unsigned> queue = {source};
-  seen[source] = true;
-  while (!queue.empty() && !seen[sink]) {
-    unsigned node = queue.front();
-    queue.pop_front();
-    for (unsigned edge : outgoing[node])
-      if (edges[edge].left > 0 && !seen[edges[edge].to]) {
-        seen[edges[edge].to] = true;
-        cameBy[edges[edge].to] = edge;
-        queue.push_back(edges[edge].to);
-      }
-  }
-  if (!seen[sink])
+bool MinimumCut::augment(unsigned first, unsigned source, unsigned sink) {
+  if (edges[first].left <= 0 || dead[edges[first].to])
     return false;
+  ++searches;
+  std::vector<unsigned> reached = {edges[first].to};
+  seen[source] = seen[edges[first].to] = searches;
+  cameBy[edges[first].to] = first;
+  for (size_t i = 0; i < reached.size() && seen[sink] != searches; ++i)
+    for (unsigned edge : outgoing[reached[i]]) {
+      const unsigned to = edges[edge].to;
+      if (edges[edge].left <= 0 || seen[to] == searches || dead[to])
+        continue;
+      seen[to] = searches;
+      cameBy[to] = edge;
+      reached.push_back(to);
+    }
+  if (seen[sink] != searches) {
+    // No edge with anything left leaves these nodes but to the source, so no later path comes through them.
+    for (unsigned node : reached)
+      dead[node] = true;
+    return false;
+  }
   int64_t flow = unlimited;
   for (unsigned node = sink; node != source; node = edges[cameBy[node] ^ 1].to)
     flow = std::min(flow, edges[cameBy[node]].left);
@@ -46,8 +51,12 @@ bool MinimumCut::augment(unsigned source, unsigned sink) {
 }
 
 std::vector<bool> MinimumCut::sinkSide(unsigned source, unsigned sink) {
-  while (augment(source, sink)) {
-  }
+  seen.assign(outgoing.size(), 0);
+  cameBy.assign(outgoing.size(), 0);
+  dead.assign(outgoing.size(), false);
+  for (unsigned first : outgoing[source])
+    while (augment(first, source, sink)) {
+    }
   std::vector<bool> reaches(outgoing.size());
   std::deque<unsigned> queue = {sink};
   reaches[sink] = true;

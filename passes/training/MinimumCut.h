@@ -1,5 +1,7 @@
-// The cheapest set of edges that separates a source from a sink, by augmenting shortest paths (Edmonds and
-// Karp, 1972). Rematerialize asks it which values to keep; its graphs have some thousand edges.
+// The cheapest set of edges that separates a source from a sink, by augmenting paths (Ford and Fulkerson, 1956).
+// Rematerialize asks it which values to keep. Its graphs have an edge from the source for each layer, and the
+// sink is near each of them: a path is looked for from one such edge at a time, so that a search sees a few
+// layers and not the whole model.
 #pragma once
 #include <cstdint>
 #include <vector>
@@ -20,9 +22,13 @@ private:
     unsigned to;
     int64_t left; // the residual capacity; the edge at index ^ 1 is its reverse
   };
-  bool augment(unsigned source, unsigned sink);
+  /// Pushes flow along one path that begins with this edge; false where none is left.
+  bool augment(unsigned first, unsigned source, unsigned sink);
 
   std::vector<Edge> edges;
+  std::vector<unsigned> seen, cameBy; // by node: the last search that reached it, and by which edge
+  std::vector<bool> dead;             // nodes that no longer lead to the sink, nor ever will
+  unsigned searches = 0;
   std::vector<std::vector<unsigned>> outgoing;
 };
 

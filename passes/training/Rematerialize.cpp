@@ -4,7 +4,8 @@
 //      again at the price of reading its operands and writing it (elementwise ops, views, generators, and
 //      contractions and convolutions of few products an element, such as a first layer's, all stages that
 //      would compute it together) follows from its operands; other convolutions and contractions, reductions
-//      and gathered rows never are computed again. A minimum cut between those and what the backward part
+//      and gathered rows never are computed again, nor what would read many kept values (every few blocks of
+//      a residual network one sum is kept). A minimum cut between those and what the backward part
 //      reads is the cheapest set of kept values (as in Chen et al., "Training Deep Nets with Sublinear Memory
 //      Cost", 2016, the cheap ops are recomputed, here with the boundary chosen exactly).
 //   2. Backward ops in program order read clones of what is not kept. Clones read kept values through
@@ -23,6 +24,7 @@
 //                                                     %dw = flow.conv_weight_grad %m, %dz
 #include "dialects/flow/Flow.h"
 #include "dialects/flow/Mark.h"
+#include "dialects/flow/Purpose.h"
 #include "dialects/plan/FromFlow.h"
 #include "mlir/IR/Builders.h"
 #include "passes/training/MinimumCut.h"
@@ -41,6 +43,9 @@ constexpr int64_t smallBytes = 1 << 20;
 // Operations an element that a core does while it stores one to memory: at 100 to 200 GFLOP/s and 10 GB/s.
 // They are all that computing a contraction or convolution again may take, in a whole step.
 constexpr int64_t cheapOperations = 64;
+
+// Kept values that computing one again may read. A row of two-layer residual blocks reads two more a block.
+constexpr size_t mostRead = 8;
 
 Extent bytesOf(Value value) {
   auto type = cast<RankedTensorType>(value.getType());
@@ -90,29 +95,20 @@ StringRef reason(Operation *op) {
 
 class Rematerialization {
 public:
-  explicit Rematerialization(EntryOp entry) : entry(entry), block(entry.getBody().front()) {}
+  explicit Rematerialization(EntryOp entry)
+      : entry(entry), block(entry.getBody().front()), forward(forwardOps(block)) {}
 
   void run() {
-    findForward();
     // How often something is computed again follows from what is kept: what turns out dear is kept as well.
     do {
       if (!chooseKept())
         return;
-    } while (findDear());
+    } while (findDear() | findFar());
     readClones();
     report();
   }
 
 private:
-  void findForward() {
-    for (Operation &op : llvm::reverse(block)) {
-      auto output = dyn_cast<OutputOp>(op);
-      bool root = isa<ExposeOp>(op) || (output && output.getName() != "finite");
-      if (root || llvm::any_of(op.getUsers(), [&](Operation *user) { return forward.contains(user); }))
-        forward.insert(&op);
-    }
-  }
-
   bool isRead(Value value) const {
     return llvm::any_of(value.getUsers(), [&](Operation *user) { return !forward.contains(user); });
   }
@@ -184,6 +180,32 @@ private:
     for (auto [op, count] : times)
       if (isEmitter(op) && !isCheap(op, count))
         more |= dear.insert(op).second;
+    return more;
+  }
+
+  // Values that would be computed again from more kept ones than `mostRead`: in a row of residual blocks each
+  // would begin at the first, and a step's work would grow with the square of the row. True where there are
+  // new ones. The first such value in program order ends the row, and the next one begins with it.
+  bool findFar() {
+    DenseMap<Value, SmallVector<Value>> read; // by dropped values
+    bool more = false;
+    for (Operation &op : block) {
+      if (!forward.contains(&op) || op.getNumResults() != 1 || !isDropped(op.getResult(0)))
+        continue;
+      llvm::SmallSetVector<Value, 16> from;
+      for (Value operand : op.getOperands()) {
+        if (auto known = read.find(operand); known != read.end())
+          from.insert(known->second.begin(), known->second.end());
+        else if (kept.contains(operand))
+          from.insert(operand);
+      }
+      if (from.size() > mostRead) {
+        more |= dear.insert(&op).second;
+        from.clear();
+        from.insert(op.getResult(0));
+      }
+      read[op.getResult(0)] = from.takeVector();
+    }
     return more;
   }
 
@@ -271,7 +293,7 @@ private:
 
   EntryOp entry;
   Block &block;
-  DenseSet<Operation *> forward;
+  const DenseSet<Operation *> forward;
   DenseSet<Value> kept;
   DenseSet<Operation *> dear;
 };

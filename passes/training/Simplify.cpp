@@ -44,31 +44,39 @@ struct Simplify : PassWrapper<Simplify, OperationPass<ModuleOp>> {
     getOperation().walk([&](EntryOp entry) { entries.push_back(entry); });
     for (EntryOp entry : entries) {
       bool differentiated = entry.getBody().getOps<GradOp>().empty();
-      SmallVector<OwningOpRef<Operation *>> targets = assigned(entry);
+      SmallVector<OwningOpRef<Operation *>> targets = declarations(entry);
       if (failed(simplify(entry, differentiated ? after : before)))
         return signalPassFailure();
       declare(entry, targets);
     }
   }
 
-  // The driver drops what nothing reads, and so the declarations of what is assigned without being read: they
-  // are put back.
-  static SmallVector<OwningOpRef<Operation *>> assigned(EntryOp entry) {
+  // The driver drops what nothing reads, and so the declarations of what is assigned without being read, and
+  // the inputs that nothing uses, which callers give all the same: they are put back.
+  static SmallVector<OwningOpRef<Operation *>> declarations(EntryOp entry) {
     SmallVector<OwningOpRef<Operation *>> targets;
     llvm::StringSet<> paths = assignedPaths(entry.getBody().front());
     for (Operation &op : entry.getBody().front())
-      if (paths.contains(pathOf(&op)))
+      if (isa<InputOp>(op) || paths.contains(pathOf(&op)))
         targets.emplace_back(op.clone());
     return targets;
   }
+  static std::pair<unsigned, StringRef> keyOf(Operation *op) {
+    auto input = dyn_cast<InputOp>(op);
+    return {input ? 1 : 0, input ? input.getName() : pathOf(op)};
+  }
   static void declare(EntryOp entry, SmallVector<OwningOpRef<Operation *>> &targets) {
     Block &block = entry.getBody().front();
-    llvm::StringSet<> declared;
+    llvm::DenseMap<std::pair<unsigned, StringRef>, Operation *> declared;
     for (Operation &op : block)
-      declared.insert(pathOf(&op));
-    for (OwningOpRef<Operation *> &target : llvm::reverse(targets))
-      if (!declared.contains(pathOf(*target)))
+      declared.try_emplace(keyOf(&op), &op);
+    for (OwningOpRef<Operation *> &target : llvm::reverse(targets)) {
+      Operation *kept = declared.lookup(keyOf(*target));
+      if (!kept)
         block.push_front(target.release());
+      else if (isa<InputOp>(kept)) // inputs keep their order
+        kept->moveBefore(&block, block.begin());
+    }
   }
 
   LogicalResult simplify(EntryOp entry, const FrozenRewritePatternSet &rules) {

@@ -3,6 +3,7 @@
 // axes.
 #include "dialects/flow/Emit.h"
 #include "passes/training/SimplifyPatterns.h"
+#include <cmath>
 
 using namespace mlir;
 using namespace flow;
@@ -54,7 +55,8 @@ struct ReduceOfBroadcast : OpRewritePattern<ReduceOp> {
   }
 };
 
-// sum(x * s) ==> sum(x) * s where s is one number along every reduced axis; the same for x / s and -x.
+// sum(x * s) ==> sum(x) * s where s is one number along every reduced axis; the same for x / s and -x. A
+// constant of 2^-16 or less stays: it may be there to keep the sum from overflowing.
 struct ScaleAfterSum : OpRewritePattern<ReduceOp> {
   using OpRewritePattern::OpRewritePattern;
   LogicalResult matchAndRewrite(ReduceOp op, PatternRewriter &rewriter) const override {
@@ -83,8 +85,10 @@ struct ScaleAfterSum : OpRewritePattern<ReduceOp> {
 
   // The scale in the sum's shape; null where it changes along a reduced axis.
   static Value after(Emit e, Value scale, ReduceOp op) {
-    if (auto splat = scale.getDefiningOp<ConstantOp>())
-      return e.constant(op.getType(), splat.getValue().convertToDouble());
+    if (auto splat = scale.getDefiningOp<ConstantOp>()) {
+      double value = splat.getValue().convertToDouble();
+      return std::fabs(value) > 0x1p-16 ? e.constant(op.getType(), value) : Value();
+    }
     auto copies = scale.getDefiningOp<BroadcastOp>();
     if (!copies || !disjoint(copies.getDims(), op.getAxes()))
       return {};

@@ -15,8 +15,10 @@ namespace {
 
 Status failure(const std::string &path, const char *what) {
   int code = errno;
-  const char *hint = code == ENOSPC || code == EDQUOT  ? "; free some space or write elsewhere"
-                     : code == EACCES || code == EROFS ? "; give a folder that can be written"
+  bool reading = std::strcmp(what, "open") == 0 || std::strcmp(what, "read") == 0;
+  const char *hint = reading                            ? ""
+                     : code == ENOSPC || code == EDQUOT ? "; free some space or write elsewhere"
+                     : code == EACCES || code == EROFS  ? "; give a folder that can be written"
                      : code == ENOENT && std::strcmp(what, "create") == 0 ? "; create its folder first"
                                                                           : "";
   return invalidInput(path, ": cannot ", what, ": ", std::strerror(code), hint);
@@ -184,10 +186,36 @@ Result<std::string> placeFolder(const std::string &fresh, const std::string &tar
   return previous;
 }
 
+namespace {
+
+// Opening a named pipe without this would wait until somebody writes to it. Regular files and folders do not
+// heed it.
+constexpr int kToRead = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+
+const char *kindOf(mode_t mode) {
+  return S_ISDIR(mode)    ? "a folder"
+         : S_ISFIFO(mode) ? "a pipe; write what comes through it to a file, and give that"
+         : S_ISCHR(mode)  ? "a device or terminal; write what comes from it to a file, and give that"
+         : S_ISBLK(mode)  ? "a block device"
+         : S_ISSOCK(mode) ? "a socket"
+                          : "something else";
+}
+
+Status cannotOpen(const std::string &path) {
+  int code = errno;
+  struct stat info;
+  if (code == ENXIO && ::stat(path.c_str(), &info) == 0) // sockets, and devices that nothing is behind
+    return invalidInput(path, ": expected a regular file, found ", kindOf(info.st_mode));
+  errno = code;
+  return failure(path, "open");
+}
+
+} // namespace
+
 Result<OpenFile> OpenFile::open(const std::string &path) {
-  int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  int fd = ::open(path.c_str(), kToRead);
   if (fd < 0)
-    return failure(path, "open");
+    return cannotOpen(path);
   return OpenFile(fd, path);
 }
 
@@ -207,12 +235,12 @@ OpenFile::~OpenFile() {
 
 Result<std::optional<OpenFile>> OpenFile::inside(const std::string &name) const {
   std::string path = path_ + "/" + name;
-  int fd = ::openat(fd_, name.c_str(), O_RDONLY | O_CLOEXEC);
+  int fd = ::openat(fd_, name.c_str(), kToRead);
   if (fd >= 0)
     return std::optional<OpenFile>(OpenFile(fd, path));
   if (errno == ENOENT)
     return std::optional<OpenFile>();
-  return failure(path, "open");
+  return cannotOpen(path);
 }
 
 bool OpenFile::isFolder() const {
@@ -234,35 +262,48 @@ Result<std::string> readText(const std::string &path, size_t limit) {
   return file.text(limit);
 }
 
-Result<std::string> OpenFile::text(size_t limit) const {
-  const std::string &path = path_;
+Result<uint64_t> OpenFile::size(std::string_view expected) const {
   struct stat info;
   if (::fstat(fd_, &info) != 0)
-    return failure(path, "read");
+    return failure(path_, "read");
   if (!S_ISREG(info.st_mode))
-    return invalidInput(path, ": expected a regular file");
-  if (uint64_t(info.st_size) > limit)
-    return invalidInput(path, ": expected at most ", limit, " bytes, found ", info.st_size);
-  uint64_t machine = uint64_t(sysconf(_SC_PHYS_PAGES)) * uint64_t(sysconf(_SC_PAGESIZE));
-  if (uint64_t(info.st_size) > machine)
-    return noMemoryFor(path, uint64_t(info.st_size));
-  std::string text;
-  try {
-    text.resize(size_t(info.st_size));
-  } catch (const std::bad_alloc &) {
-    return noMemoryFor(path, uint64_t(info.st_size));
-  }
-  for (size_t done = 0; done < text.size();) {
-    ssize_t got = ::pread(fd_, text.data() + done, text.size() - done, off_t(done));
+    return invalidInput(path_, ": expected ", expected, ", found ", kindOf(info.st_mode));
+  return uint64_t(info.st_size);
+}
+
+Status OpenFile::read(uint64_t from, std::span<std::byte> out) const {
+  for (size_t done = 0; done < out.size();) {
+    ssize_t got = ::pread(fd_, out.data() + done, out.size() - done, off_t(from + done));
     if (got < 0 && errno == EINTR)
       continue;
     if (got < 0)
-      return failure(path, "read");
+      return failure(path_, "read");
     if (got == 0)
-      return invalidInput(path, ": expected ", text.size(), " bytes, found the end at ", done);
+      return invalidInput(path_, ": expected ", from + out.size(), " bytes as when it was opened, found ",
+                          "the end at ", from + done, ": the file was cut short meanwhile");
     done += size_t(got);
   }
+  return okStatus();
+}
+
+Result<std::string> OpenFile::text(size_t limit) const {
+  MOERT_ASSIGN(uint64_t bytes, size());
+  if (bytes > limit)
+    return invalidInput(path_, ": expected at most ", limit, " bytes, found ", bytes);
+  MOERT_TRY(fitsMemory(path_, bytes));
+  std::string text;
+  try {
+    text.resize(size_t(bytes));
+  } catch (const std::bad_alloc &) {
+    return noMemoryFor(path_, bytes);
+  }
+  MOERT_TRY(read(0, std::as_writable_bytes(std::span(text))));
   return text;
+}
+
+Status fitsMemory(const std::string &path, uint64_t bytes) {
+  uint64_t machine = uint64_t(sysconf(_SC_PHYS_PAGES)) * uint64_t(sysconf(_SC_PAGESIZE));
+  return bytes > machine ? noMemoryFor(path, bytes) : okStatus();
 }
 
 Status noMemoryFor(const std::string &path, uint64_t bytes) {

@@ -44,6 +44,7 @@ std::string previousFolder(const std::string &target);
 Status removeLeftovers(const std::string &fresh, const std::string &target);
 
 /// A file or folder held open: it stays what it is while others rename, replace or remove what has its name.
+/// Opening never waits: what is neither a file nor a folder (a pipe, a terminal) is refused when it is read.
 class OpenFile {
 public:
   static Result<OpenFile> open(const std::string &path);
@@ -56,6 +57,11 @@ public:
   bool isFolder() const;
   /// Whether the path it was opened by still leads to it.
   Result<bool> hasItsName() const;
+  /// The size of a regular file. invalid_input, with what was `expected` and what it is: anything else.
+  Result<uint64_t> size(std::string_view expected = "a regular file") const;
+  /// Fills `out` with the bytes from `from` on; from any thread. invalid_input: there are fewer by now, or
+  /// the disk failed.
+  Status read(uint64_t from, std::span<std::byte> out) const;
   /// The content; at most `limit` bytes, and no more than the machine has memory for.
   Result<std::string> text(size_t limit) const;
   const std::string &path() const { return path_; }
@@ -70,6 +76,8 @@ private:
 /// A whole file, as OpenFile::text.
 Result<std::string> readText(const std::string &path, size_t limit = size_t(1) << 30);
 
+/// Fails where the machine has less memory than that, whatever of it is free.
+Status fitsMemory(const std::string &path, uint64_t bytes);
 /// What to say of a file that memory has no room for.
 Status noMemoryFor(const std::string &path, uint64_t bytes);
 

@@ -22,12 +22,19 @@ size_t editDistance(std::string_view a, std::string_view b) {
   return above[b.size()];
 }
 
+// Of a name, in bytes: the time grows with the product of two lengths, and what is longer is no slip.
+constexpr size_t kLongest = 512;
+
 std::vector<std::string> nearest(std::string_view name, std::span<const std::string> candidates,
                                  size_t count) {
   std::vector<std::pair<size_t, size_t>> ranked; // distance, candidate
   for (size_t i = 0; i < candidates.size(); ++i) {
+    size_t shorter = std::min(name.size(), candidates[i].size());
+    size_t longer = std::max(name.size(), candidates[i].size());
+    if (longer > kLongest || 2 * (longer - shorter) > longer) // at least so many insertions
+      continue;
     size_t distance = editDistance(name, candidates[i]);
-    if (2 * distance <= std::max(name.size(), candidates[i].size()))
+    if (2 * distance <= longer)
       ranked.push_back({distance, i});
   }
   std::sort(ranked.begin(), ranked.end());

@@ -10,13 +10,14 @@
 
 namespace moert {
 
-/// The length of the character of UTF-8 at the begin of `text`; 0: none is there, or one that terminals obey
-/// (all below a blank but for tabs and line breaks, and U+007F to U+009F).
-inline size_t printableLength(std::string_view text) {
+/// The length of the character of UTF-8 at the begin of `text`, and which it is; 0: none is there.
+inline size_t utf8Length(std::string_view text, uint32_t *character = nullptr) {
   auto at = [&](size_t i) { return i < text.size() ? uint8_t(text[i]) : 0; };
   uint8_t first = at(0);
+  if (character)
+    *character = first;
   if (first < 0x80)
-    return (first >= 0x20 && first != 0x7f) || first == '\n' || first == '\t';
+    return text.empty() ? 0 : 1;
   if (first < 0xc0 || first >= 0xf8)
     return 0;
   size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
@@ -26,9 +27,19 @@ inline size_t printableLength(std::string_view text) {
       return 0;
     code = code << 6 | (at(i) & 0x3f);
   }
-  constexpr uint32_t least[] = {0xa0, 0x800, 0x10000};
+  constexpr uint32_t least[] = {0x80, 0x800, 0x10000};
+  if (character)
+    *character = code;
   bool surrogate = code >= 0xd800 && code < 0xe000;
   return code < least[length - 2] || code > 0x10ffff || surrogate ? 0 : length;
+}
+
+/// The same; 0 also for what terminals obey (all below a blank but for tabs and line breaks, and U+007F to
+/// U+009F).
+inline size_t printableLength(std::string_view text) {
+  uint32_t code = 0;
+  size_t length = utf8Length(text, &code);
+  return (code < 0x20 && code != '\n' && code != '\t') || (code >= 0x7f && code < 0xa0) ? 0 : length;
 }
 
 /// The text with every other byte as \x1b; of one line, tabs and line breaks as well.
@@ -56,6 +67,16 @@ inline bool isPlain(std::string_view text) {
       return false;
   }
   return true;
+}
+
+/// What a message shows of a text that somebody gave: enough to find it by.
+inline std::string brief(const std::string &text, size_t shown = 80) {
+  if (text.size() <= shown)
+    return text;
+  size_t end = shown;
+  while (end && (text[end] & 0xC0) == 0x80) // not within a character
+    --end;
+  return text.substr(0, end) + "...";
 }
 
 /// Prints a text for people.

@@ -74,8 +74,9 @@ Status evalCommand(const EvalOptions &options) {
     for (const fb::Entry *entry : *program->table().entries())
       if (entry->kind() == fb::EntryKind::infer && scoresOutput(*program, *entry).ok())
         entries.push_back(entry);
-  MOERT_ASSIGN(SplitData data, SplitData::open(recipe));
-  MOERT_TRY(checkFits(*program, data, recipe, Use::evaluation));
+  MOERT_ASSIGN(SplitData data, SplitData::open(recipe, [&](const SplitData &described) {
+                 return checkFits(*program, described, recipe, Use::evaluation);
+               }));
   MOERT_ASSIGN(auto states, States::create(program, 0));
   MOERT_TRY(files.loadParameters(*states));
   noteParameters(options.checkpoint, *states);

@@ -15,7 +15,7 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
+#include <functional>
 #include <numeric>
 
 namespace moert {
@@ -34,46 +34,6 @@ std::string shapeText(std::span<const int64_t> shape) {
   for (size_t i = 0; i < shape.size(); ++i)
     text += concat(i ? " x " : "", shape[i]);
   return text.empty() ? "a scalar" : text;
-}
-
-// A PNG as [1][channel][row][column] in [0, 1].
-Result<NpyArray> fromPng(const std::string &path, const std::vector<int64_t> &shape) {
-  MOERT_ASSIGN(PngImage image, readPng(path));
-  if (shape.size() != 4)
-    return invalidInput(path, ": expected a .npy file for an input of ", shape.size(),
-                        " axes, found an image");
-  if (image.channels != shape[1])
-    return invalidInput(path, ": expected an image of ", shape[1], " channels, found ", image.channels,
-                        image.channels == 3 ? " (colour)" : " (grey)",
-                        "; convert it, or give the channels as a .npy file of ",
-                        shapeText(std::span(shape).subspan(1)));
-  NpyArray array{fb::ElementType::f32, {1, image.channels, image.height, image.width}, {}};
-  array.bytes.resize(image.pixels.size() * sizeof(float));
-  float *out = reinterpret_cast<float *>(array.bytes.data());
-  size_t pixels = size_t(image.height) * size_t(image.width);
-  float white = float(image.white);
-  for (size_t i = 0; i < image.pixels.size(); ++i)
-    out[i % size_t(image.channels) * pixels + i / size_t(image.channels)] = float(image.pixels[i]) / white;
-  return array;
-}
-
-bool startsWith(const std::string &path, std::string_view magic) {
-  std::string start(magic.size(), '\0');
-  std::ifstream file(path, std::ios::binary);
-  return file.read(start.data(), std::streamsize(start.size())) && start == magic;
-}
-
-// What the file is, by its first bytes, whatever it is called; what has neither's is told by its name.
-Result<NpyArray> readInput(const std::string &path, const std::vector<int64_t> &shape,
-                           fb::ElementType wanted) {
-  std::error_code ignored;
-  bool file = std::filesystem::is_regular_file(path, ignored); // no other is read
-  if (path.ends_with(".png") || (file && startsWith(path, "\x89PNG")))
-    return fromPng(path, shape);
-  if (file && shape.size() == 4 && !path.ends_with(".npy") && !startsWith(path, "\x93NUMPY"))
-    return invalidInput(path,
-                        ": expected a PNG image or a .npy file, found another format; convert it to one");
-  return readNpy(path, wanted);
 }
 
 // Checks everything but the number of rows, which the file decides.
@@ -100,6 +60,48 @@ Status checkInput(const NamedFile &input, const fb::Port &port, NpyArray &array,
   if (array.shape[0] == 0)
     return invalidInput(input.path, ": expected at least one row, found none");
   return okStatus();
+}
+
+using Check = std::function<Status(NpyArray &)>; // of type and shape, before the data is there
+
+// A PNG as [1][channel][row][column] in [0, 1].
+Result<NpyArray> fromPng(const std::string &path, const std::vector<int64_t> &shape, const Check &check) {
+  NpyArray array{fb::ElementType::f32, {}, {}};
+  auto checkSize = [&](const PngImage &image) -> Status {
+    if (shape.size() != 4)
+      return invalidInput(path, ": expected a .npy file for an input of ", shape.size(),
+                          " axes, found an image");
+    if (image.channels != shape[1])
+      return invalidInput(path, ": expected an image of ", shape[1], " channels, found ", image.channels,
+                          image.channels == 3 ? " (colour)" : " (grey)",
+                          "; convert it, or give the channels as a .npy file of ",
+                          shapeText(std::span(shape).subspan(1)));
+    array.shape = {1, image.channels, image.height, image.width};
+    return check(array);
+  };
+  MOERT_ASSIGN(PngImage image, readPng(path, checkSize));
+  array.bytes.resize(image.pixels.size() * sizeof(float));
+  float *out = reinterpret_cast<float *>(array.bytes.data());
+  size_t pixels = size_t(image.height) * size_t(image.width);
+  float white = float(image.white);
+  for (size_t i = 0; i < image.pixels.size(); ++i)
+    out[i % size_t(image.channels) * pixels + i / size_t(image.channels)] = float(image.pixels[i]) / white;
+  return array;
+}
+
+// What the file is, by its first bytes, whatever it is called; what has neither's is told by its name.
+Result<NpyArray> readInput(const std::string &path, const std::vector<int64_t> &shape, fb::ElementType wanted,
+                           const Check &check) {
+  MOERT_ASSIGN(OpenFile file, OpenFile::open(path));
+  MOERT_ASSIGN(uint64_t size, file.size());
+  std::string start(std::min<uint64_t>(size, 6), '\0');
+  MOERT_TRY(file.read(0, std::as_writable_bytes(std::span(start))));
+  if (path.ends_with(".png") || start.starts_with("\x89PNG"))
+    return fromPng(path, shape, check);
+  if (shape.size() == 4 && !path.ends_with(".npy") && start != "\x93NUMPY")
+    return invalidInput(path,
+                        ": expected a PNG image or a .npy file, found another format; convert it to one");
+  return readNpy(path, wanted, check);
 }
 
 // Labels against the classes that the program's scores tell apart: those of the model's own results, since an
@@ -186,11 +188,14 @@ Status inferCommand(const InferOptions &options) {
     const fb::Port *declared = entry->inputs()->Get(
         uint32_t(std::find(inputNames.begin(), inputNames.end(), input.name) - inputNames.begin()));
     MOERT_ASSIGN(std::vector<int64_t> shape, program->shape(*declared, {1, 1}));
-    MOERT_ASSIGN(NpyArray array, readInput(input.path, shape, declared->type()));
-    MOERT_TRY(checkInput(input, *declared, array, shape));
-    if (!inputs.empty() && inputs[0].second.shape[0] != array.shape[0])
-      return invalidInput(input.path, ": expected ", inputs[0].second.shape[0], " rows as in ",
-                          inputs[0].first.path, ", found ", array.shape[0]);
+    auto check = [&](NpyArray &array) -> Status {
+      MOERT_TRY(checkInput(input, *declared, array, shape));
+      if (!inputs.empty() && inputs[0].second.shape[0] != array.shape[0])
+        return invalidInput(input.path, ": expected ", inputs[0].second.shape[0], " rows as in ",
+                            inputs[0].first.path, ", found ", array.shape[0]);
+      return okStatus();
+    };
+    MOERT_ASSIGN(NpyArray array, readInput(input.path, shape, declared->type(), check));
     MOERT_TRY(checkLabels(*program, input, array));
     explained |= noteValues(input, array);
     inputs.push_back({input, std::move(array)});

@@ -43,12 +43,18 @@ int report(const Status &result) {
   return status.exitCode();
 }
 
-int runTraining(TrainOptions options) {
-  options.stop = &stopRequested;
+// From the first step on a signal waits for the end of the step and a checkpoint. Before that, while program,
+// recipe and data are read, it ends the process at once as it does any other: nothing would be lost.
+void catchSignals() {
   std::signal(SIGINT, requestStop);
   std::signal(SIGTERM, requestStop);
   if (std::signal(SIGHUP, requestStop) == SIG_IGN) // nohup
     std::signal(SIGHUP, SIG_IGN);
+}
+
+int runTraining(TrainOptions options) {
+  options.stop = &stopRequested;
+  options.beforeSteps = catchSignals;
   std::signal(SIGPIPE, SIG_IGN); // whoever read our lines went away: the run goes on
   auto end = train(options);
   if (!end.ok())

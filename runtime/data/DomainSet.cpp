@@ -67,6 +67,18 @@ std::string flipName(double flip) {
 } // namespace
 
 Result<DomainSet> DomainSet::open(const DomainSetOptions &options) {
+  MOERT_ASSIGN(DomainSet set, describe(options));
+  MOERT_TRY(set.unpack());
+  return set;
+}
+
+Status DomainSet::unpack() {
+  for (IdxFile &file : images_)
+    MOERT_TRY(file.unpack());
+  return okStatus();
+}
+
+Result<DomainSet> DomainSet::describe(const DomainSetOptions &options) {
   DomainSet set;
   set.kind_ = options.kind;
   MOERT_ASSIGN(Part train, openPart(options.path, "train"));
@@ -75,11 +87,16 @@ Result<DomainSet> DomainSet::open(const DomainSetOptions &options) {
     return invalidInput(test.images.path, ": expected images of ", train.images.shape[1], " x ",
                         train.images.shape[2], " as in ", train.images.path, ", found ", test.images.shape[1],
                         " x ", test.images.shape[2]);
+  uint64_t images = uint64_t(train.images.shape[0]) + test.images.shape[0];
+  if (images > INT32_MAX)
+    return invalidInput(options.path, ": expected at most ", INT32_MAX, " images, found ", images);
+  MOERT_TRY(fitsMemory(options.path, images * (sizeof(uint8_t) + sizeof(uint32_t) + sizeof(Member))));
   set.first_ = train.images.shape[0];
   set.height_ = train.images.shape[1];
   set.width_ = train.images.shape[2];
   int64_t largest = 0;
-  for (const IdxFile *file : {&train.labels, &test.labels}) {
+  for (IdxFile *file : {&train.labels, &test.labels}) {
+    MOERT_TRY(file->unpack());
     size_t first = set.labels_.size();
     set.labels_.resize(first + file->bytes);
     MOERT_TRY(file->read(0, std::span(set.labels_).subspan(first)));

@@ -35,6 +35,10 @@ public:
   /// Reads and joins the training and test files. invalid_input: missing or damaged files, images and labels
   /// that do not belong together, a label out of range, fewer images than domains.
   static Result<DomainSet> open(const DomainSetOptions &options);
+  /// The same without the images of files that are compressed: labels and sizes are known, and `unpack` has
+  /// to come before an image is asked for. In between one can compare the sizes with what is needed.
+  static Result<DomainSet> describe(const DomainSetOptions &options);
+  Status unpack();
 
   size_t domains() const { return members_.size(); }
   /// "15", or DomainBed's "+90%".

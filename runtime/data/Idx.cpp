@@ -1,22 +1,14 @@
 #include "runtime/data/Idx.h"
 
-#include "runtime/base/Files.h"
-
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
 #include <new>
-#include <sys/stat.h>
 #include <unistd.h>
+#include <utility>
 #include <zlib.h>
 
 namespace moert {
-
-struct IdxFile::Disk {
-  int fd;
-  uint64_t start; // of the data
-  ~Disk() { ::close(fd); }
-};
 
 namespace {
 
@@ -66,29 +58,33 @@ Result<uint64_t> readShape(const uint8_t *sizes, size_t axes, std::vector<uint32
   return total;
 }
 
-Status openPlain(std::shared_ptr<IdxFile::Disk> disk, uint64_t size, IdxFile &file) {
-  int fd = disk->fd;
+Status openPlain(uint64_t size, IdxFile &file) {
   uint8_t head[4 + 4 * kAxes];
-  if (::pread(fd, head, 4, 0) != 4)
+  if (size < 4)
     return invalidInput("expected an IDX file, found only ", size, " bytes");
+  MOERT_TRY(file.disk->read(0, std::as_writable_bytes(std::span(head, 4))));
   MOERT_TRY(checkMagic(head));
   size_t axes = head[3];
-  if (::pread(fd, head + 4, 4 * axes, 4) != ssize_t(4 * axes))
-    return invalidInput("expected a header of ", 4 + 4 * axes, " bytes, found only ", size, " bytes");
+  file.start = 4 + 4 * axes;
+  if (size < file.start)
+    return invalidInput("expected a header of ", file.start, " bytes, found only ", size, " bytes");
+  MOERT_TRY(file.disk->read(4, std::as_writable_bytes(std::span(head + 4, 4 * axes))));
   MOERT_ASSIGN(file.bytes, readShape(head + 4, axes, file.shape));
-  uint64_t start = 4 + 4 * axes;
-  if (size != start + file.bytes)
-    return invalidInput("expected ", start + file.bytes, " bytes as its header says, found ", size,
-                        size < start + file.bytes ? ": the file is cut short"
-                                                  : ": the file has bytes after its end");
-  disk->start = start;
-  file.disk = std::move(disk);
+  if (size != file.start + file.bytes)
+    return invalidInput("expected ", file.start + file.bytes, " bytes as its header says, found ", size,
+                        size < file.start + file.bytes ? ": the file is cut short"
+                                                       : ": the file has bytes after its end");
   return okStatus();
 }
 
 struct GzipReader {
   gzFile file;
-  ~GzipReader() { ::gzclose_r(file); }
+  explicit GzipReader(gzFile file) : file(file) {}
+  GzipReader(GzipReader &&other) noexcept : file(std::exchange(other.file, nullptr)) {}
+  ~GzipReader() {
+    if (file)
+      ::gzclose_r(file);
+  }
   // Fewer bytes than asked for is a failure that says whether the stream is damaged or merely ends.
   Status read(uint8_t *out, uint64_t bytes) {
     while (bytes) {
@@ -109,49 +105,44 @@ struct GzipReader {
   }
 };
 
-Status openGzip(int fd, IdxFile &file) {
-  gzFile stream = ::gzdopen(::dup(fd), "rb");
-  if (!stream)
-    return invalidInput("cannot open the gzip stream: ", std::strerror(errno));
-  GzipReader reader{stream};
+// A stream of zlib's has a descriptor of its own, but shares the place in the file.
+Result<GzipReader> gzipReader(int descriptor) {
+  ::lseek(descriptor, 0, SEEK_SET);
+  int fd = ::fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
+  gzFile stream = fd < 0 ? nullptr : ::gzdopen(fd, "rb");
+  if (stream)
+    return GzipReader(stream);
+  if (fd >= 0)
+    ::close(fd);
+  return invalidInput("cannot open the gzip stream: ", std::strerror(errno));
+}
+
+// The header and what it announces; the rest waits for unpack.
+Status openGzip(uint64_t size, IdxFile &file) {
+  MOERT_ASSIGN(GzipReader reader, gzipReader(file.disk->descriptor()));
   uint8_t head[4 + 4 * kAxes];
   MOERT_TRY(reader.read(head, 4));
   MOERT_TRY(checkMagic(head));
   MOERT_TRY(reader.read(head + 4, 4 * size_t(head[3])));
   MOERT_ASSIGN(file.bytes, readShape(head + 4, head[3], file.shape));
-  // Grown as data arrives: a small file must not make us reserve what its header claims.
-  auto buffer = std::make_shared<std::vector<uint8_t>>();
-  for (uint64_t done = 0; done < file.bytes;) {
-    uint64_t piece = std::min<uint64_t>(file.bytes - done, std::max<uint64_t>(done, 1 << 20));
-    buffer->resize(done + piece);
-    MOERT_TRY(reader.read(buffer->data() + done, piece));
-    done += piece;
-  }
-  uint8_t extra; // reading past the end makes zlib check the stream's CRC
-  int got = ::gzread(stream, &extra, 1);
-  if (got > 0)
-    return invalidInput("expected ", file.bytes, " bytes of data as its header says, found more");
-  int code = Z_OK; // a missing trailer shows here alone
-  ::gzerror(stream, &code);
-  if (got < 0 || code != Z_OK)
-    return reader.failure();
-  file.unpacked = std::move(buffer);
+  file.start = 4 + 4 * size_t(head[3]);
+  constexpr uint64_t kMostPerByte = 1032; // of the deflate format, whatever the data is
+  if (file.bytes / kMostPerByte > size)
+    return invalidInput("expected a file that can hold the ", file.bytes,
+                        " bytes that its header announces, found ", size,
+                        " bytes of gzip: the file is cut short");
+  file.packed = true;
   return okStatus();
 }
 
-Status openAny(const std::string &path, IdxFile &file) {
-  int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0)
-    return invalidInput("cannot open it: ", std::strerror(errno));
-  auto disk = std::make_shared<IdxFile::Disk>(fd, 0);
-  struct stat info;
-  if (::fstat(fd, &info) != 0 || !S_ISREG(info.st_mode))
-    return invalidInput("expected a regular file");
+Status openAny(IdxFile &file) {
+  MOERT_ASSIGN(uint64_t size, file.disk->size());
   uint8_t magic[2] = {};
-  if (::pread(fd, magic, 2, 0) != 2)
-    return invalidInput("expected an IDX file, found ", info.st_size, " bytes");
+  if (size < 2)
+    return invalidInput(file.path, ": expected an IDX file, found ", size, " bytes");
+  MOERT_TRY(file.disk->read(0, std::as_writable_bytes(std::span(magic))));
   bool gzip = magic[0] == 0x1f && magic[1] == 0x8b;
-  return gzip ? openGzip(fd, file) : openPlain(std::move(disk), uint64_t(info.st_size), file);
+  return (gzip ? openGzip(size, file) : openPlain(size, file)).in(file.path);
 }
 
 } // namespace
@@ -159,31 +150,47 @@ Status openAny(const std::string &path, IdxFile &file) {
 Result<IdxFile> IdxFile::open(const std::string &path) {
   IdxFile file;
   file.path = path;
-  try {
-    if (Status status = openAny(path, file); !status.ok())
-      return std::move(status).in(path);
-  } catch (const std::bad_alloc &) { // a small compressed file may hold much
-    return noMemoryFor(path, file.bytes);
-  }
+  MOERT_ASSIGN(OpenFile disk, OpenFile::open(path));
+  file.disk = std::make_shared<const OpenFile>(std::move(disk));
+  MOERT_TRY(openAny(file));
   return file;
 }
 
-Status IdxFile::read(uint64_t from, std::span<uint8_t> out) const {
-  if (unpacked) {
-    std::memcpy(out.data(), unpacked->data() + from, out.size());
+Status IdxFile::unpack() {
+  if (!packed || unpacked)
     return okStatus();
+  MOERT_TRY(fitsMemory(path, bytes));
+  auto fill = [&]() -> Status {
+    MOERT_ASSIGN(GzipReader reader, gzipReader(disk->descriptor()));
+    uint8_t head[4 + 4 * kAxes];
+    MOERT_TRY(reader.read(head, start));
+    // The system gives a page when it is written to: what a stream that ends early announced takes no memory.
+    auto buffer = std::make_shared_for_overwrite<uint8_t[]>(size_t(bytes));
+    MOERT_TRY(reader.read(buffer.get(), bytes));
+    uint8_t extra; // reading past the end makes zlib check the stream's CRC
+    int got = ::gzread(reader.file, &extra, 1);
+    if (got > 0)
+      return invalidInput("expected ", bytes, " bytes of data as its header says, found more");
+    int code = Z_OK; // a missing trailer shows here alone
+    ::gzerror(reader.file, &code);
+    if (got < 0 || code != Z_OK)
+      return reader.failure();
+    unpacked = std::move(buffer);
+    return okStatus();
+  };
+  try {
+    return fill().in(path);
+  } catch (const std::bad_alloc &) {
+    return noMemoryFor(path, bytes);
   }
-  for (size_t done = 0; done < out.size();) {
-    ssize_t got = ::pread(disk->fd, out.data() + done, out.size() - done, off_t(disk->start + from + done));
-    if (got < 0 && errno == EINTR)
-      continue;
-    if (got < 0)
-      return invalidInput(path, ": cannot read: ", std::strerror(errno));
-    if (got == 0)
-      return invalidInput(path, ": expected ", disk->start + bytes, " bytes as when it was opened, found ",
-                          "the end at ", disk->start + from + done, ": the file was cut short meanwhile");
-    done += size_t(got);
-  }
+}
+
+Status IdxFile::read(uint64_t from, std::span<uint8_t> out) const {
+  if (!packed)
+    return disk->read(start + from, std::as_writable_bytes(out));
+  if (!unpacked)
+    return internalError(path, ": read before it was unpacked");
+  std::memcpy(out.data(), unpacked.get() + from, out.size());
   return okStatus();
 }
 

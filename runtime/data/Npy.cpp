@@ -2,7 +2,7 @@
 
 #include "runtime/base/Files.h"
 
-#include <cctype>
+#include <algorithm>
 #include <charconv>
 #include <cstring>
 #include <new>
@@ -12,6 +12,7 @@ namespace moert {
 namespace {
 
 constexpr char kMagic[] = "\x93NUMPY";
+constexpr uint64_t kLongestHeader = 1 << 16; // numpy itself refuses to read more than 10000 unasked
 
 struct TypeName {
   const char *name;
@@ -37,16 +38,23 @@ std::optional<std::string_view> field(std::string_view header, std::string_view 
   return header.substr(at);
 }
 
-Result<NpyArray> parse(const std::string &file, std::optional<fb::ElementType> wanted) {
-  size_t lengthBytes = file.size() > 6 && file[6] == 1 ? 2 : 4, start = 8 + lengthBytes;
-  if (file.size() < start || std::memcmp(file.data(), kMagic, 6) != 0 || file[6] < 1 || file[6] > 3)
+// Where the header lies in a file of so many bytes: its begin and length, by the file's first bytes.
+Result<std::pair<uint64_t, uint64_t>> headerOf(std::span<const char> first, uint64_t size) {
+  size_t lengthBytes = first.size() > 6 && first[6] == 1 ? 2 : 4, start = 8 + lengthBytes;
+  if (first.size() < start || std::memcmp(first.data(), kMagic, 6) != 0 || first[6] < 1 || first[6] > 3)
     return invalidInput("expected a .npy file of format 1 to 3, found another format");
   uint64_t length = 0;
   for (size_t i = 0; i < lengthBytes; ++i)
-    length |= uint64_t(uint8_t(file[8 + i])) << (8 * i);
-  if (length > file.size() - start)
+    length |= uint64_t(uint8_t(first[8 + i])) << (8 * i);
+  if (length > size - start)
     return invalidInput("expected a header of ", length, " bytes, found the end of the file");
-  std::string_view header = std::string_view(file).substr(start, length);
+  if (length > kLongestHeader)
+    return invalidInput("expected a header of at most ", kLongestHeader, " bytes, found one of ", length);
+  return std::pair(uint64_t(start), length);
+}
+
+// All but the data, of which the file has `found` bytes.
+Result<NpyArray> parse(std::string_view header, uint64_t found, std::optional<fb::ElementType> wanted) {
   auto descr = field(header, "descr"), order = field(header, "fortran_order"), shape = field(header, "shape");
   if (!descr || !order || !shape || descr->size() < 2 || descr->front() != '\'' || shape->empty() ||
       shape->front() != '(')
@@ -84,15 +92,8 @@ Result<NpyArray> parse(const std::string &file, std::optional<fb::ElementType> w
   }
   if (at == end)
     return invalidInput("expected a closed shape in the header");
-  if (bytes != file.size() - start - length)
-    return invalidInput("expected ", bytes, " bytes of data by its shape, found ",
-                        file.size() - start - length);
-  auto data = std::as_bytes(std::span(file)).subspan(start + length);
-  try {
-    array.bytes.assign(data.begin(), data.end());
-  } catch (const std::bad_alloc &) {
-    return noMemoryFor("its data", data.size());
-  }
+  if (bytes != found)
+    return invalidInput("expected ", bytes, " bytes of data by its shape, found ", found);
   return array;
 }
 
@@ -104,11 +105,30 @@ std::string asWanted(fb::ElementType wanted) {
                                           : "";
 }
 
-Result<NpyArray> readNpy(const std::string &path, std::optional<fb::ElementType> wanted) {
-  MOERT_ASSIGN(std::string file, readText(path, size_t(1) << 36));
-  auto array = parse(file, wanted);
+Result<NpyArray> readNpy(const std::string &path, std::optional<fb::ElementType> wanted,
+                         const std::function<Status(NpyArray &)> &check) {
+  MOERT_ASSIGN(OpenFile file, OpenFile::open(path));
+  MOERT_ASSIGN(uint64_t size, file.size());
+  std::vector<char> first(std::min<uint64_t>(size, 12));
+  MOERT_TRY(file.read(0, std::as_writable_bytes(std::span(first))));
+  auto place = headerOf(first, size);
+  if (!place.ok())
+    return std::move(place).status().in(path);
+  auto [start, length] = *place;
+  std::string header(length, ' ');
+  MOERT_TRY(file.read(start, std::as_writable_bytes(std::span(header))));
+  auto array = parse(header, size - start - length, wanted);
   if (!array.ok())
     return std::move(array).status().in(path);
+  if (check)
+    MOERT_TRY(check(*array));
+  MOERT_TRY(fitsMemory(path, size));
+  try {
+    array->bytes.resize(size - start - length);
+  } catch (const std::bad_alloc &) {
+    return noMemoryFor(path, size);
+  }
+  MOERT_TRY(file.read(start + length, array->bytes));
   return array;
 }
 

@@ -4,6 +4,7 @@
 #include "runtime/base/Result.h"
 #include "runtime/program/Program.h"
 
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -18,8 +19,10 @@ struct NpyArray {
 };
 
 /// invalid_input: missing, another format, a type or order that is not read, data that does not fit the
-/// shape. A type that is not read is told the one that is wanted, where there is one.
-Result<NpyArray> readNpy(const std::string &path, std::optional<fb::ElementType> wanted = std::nullopt);
+/// shape. A type that is not read is told the one that is wanted, where there is one. `check` sees type and
+/// shape, and may add axes of 1, before memory is taken for the data.
+Result<NpyArray> readNpy(const std::string &path, std::optional<fb::ElementType> wanted = std::nullopt,
+                         const std::function<Status(NpyArray &)> &check = {});
 /// "; save it with .astype(np.float32)", where numpy has the type that is wanted.
 std::string asWanted(fb::ElementType wanted);
 Status writeNpy(const std::string &path, fb::ElementType type, std::span<const int64_t> shape,

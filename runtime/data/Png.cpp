@@ -91,7 +91,7 @@ bool readRows(Reader &reader, png_byte **rows) {
 
 } // namespace
 
-Result<PngImage> readPng(const std::string &path) {
+Result<PngImage> readPng(const std::string &path, const std::function<Status(const PngImage &)> &check) {
   constexpr unsigned kLargest = 16384;
   MOERT_ASSIGN(std::string file, readText(path, size_t(1) << 30));
   Reader reader(file);
@@ -112,6 +112,8 @@ Result<PngImage> readPng(const std::string &path) {
   bool wide = png_get_bit_depth(reader.png, reader.info) == 16;
   if (wide)
     image.white = 65535;
+  if (check)
+    MOERT_TRY(check(image));
   size_t rowSamples = size_t(image.width) * size_t(image.channels), rowBytes = rowSamples * (wide ? 2 : 1);
   size_t samples = rowSamples * height;
   std::vector<uint8_t> bytes;

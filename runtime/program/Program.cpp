@@ -2,17 +2,14 @@
 // the alignment in memory that it has in the file, and end where the file ends, so that sanitizers see a read
 // past it.
 #include "runtime/program/Program.h"
+#include "runtime/base/Files.h"
 #include "runtime/base/Nearest.h"
 #include "runtime/program/CodeImage.h"
 #include "runtime/program/Header.h"
 #include "runtime/program/Trust.h"
 #include "runtime/program/Verify.h"
 
-#include <cerrno>
 #include <cstring>
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 namespace moert {
 
@@ -35,10 +32,6 @@ size_t elementBytes(fb::ElementType type) {
 const char *elementName(fb::ElementType type) { return fb::EnumNameElementType(type); }
 
 namespace {
-Status cannot(const char *verb, const std::string &path) {
-  return invalidInput(path, ": cannot ", verb, ": ", strerror(errno));
-}
-
 /// Division towards minus infinity, or plus infinity for `up`.
 int64_t divide(int64_t a, int64_t b, bool up) {
   int64_t quotient = a / b;
@@ -49,33 +42,13 @@ int64_t divide(int64_t a, int64_t b, bool up) {
 } // namespace
 
 Result<std::shared_ptr<const Program>> Program::load(const std::string &path) {
-  int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (file < 0)
-    return cannot("open", path);
-  struct Closer {
-    int file;
-    ~Closer() { close(file); }
-  } closer{file};
-  struct stat status;
-  if (fstat(file, &status) != 0)
-    return cannot("read", path);
-  if (!S_ISREG(status.st_mode))
-    return invalidInput(path, ": expected a program file, found ",
-                        S_ISDIR(status.st_mode) ? "a folder" : "a device");
-  if (uint64_t(status.st_size) > kMaxFileBytes) // before it is read: it may be larger than memory
-    return broken("V01", "expected a program of at most ", kMaxFileBytes, " bytes, found ", status.st_size)
-        .in(path);
-  MOERT_ASSIGN(Bytes bytes, allocate(size_t(status.st_size), path));
+  MOERT_ASSIGN(OpenFile file, OpenFile::open(path));
+  MOERT_ASSIGN(uint64_t size, file.size("a program file"));
+  if (size > kMaxFileBytes) // before it is read: it may be larger than memory
+    return broken("V01", "expected a program of at most ", kMaxFileBytes, " bytes, found ", size).in(path);
+  MOERT_ASSIGN(Bytes bytes, allocate(size_t(size), path));
   // Copied, not mapped: a file that shrinks while we run must not take the process down.
-  size_t done = 0;
-  while (done < bytes.size) {
-    ssize_t got = read(file, bytes.data.get() + done, bytes.size - done);
-    if (got < 0 && errno == EINTR)
-      continue;
-    if (got <= 0)
-      return got < 0 ? cannot("read", path) : invalidInput(path, ": changed while it was read; try again");
-    done += size_t(got);
-  }
+  MOERT_TRY(file.read(0, std::as_writable_bytes(std::span(bytes.data.get(), bytes.size))));
   return verifyBytes(std::move(bytes), path);
 }
 

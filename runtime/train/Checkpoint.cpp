@@ -2,6 +2,7 @@
 
 #include "runtime/base/Files.h"
 #include "runtime/base/Nearest.h"
+#include "runtime/base/Printable.h"
 #include "runtime/train/Safetensors.h"
 
 #include <algorithm>
@@ -9,6 +10,7 @@
 #include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <zlib.h>
 
 namespace moert {
@@ -34,22 +36,29 @@ std::vector<NamedTensor> tensorsOf(const States &states, bool model) {
 }
 
 std::string shapeText(const std::vector<int64_t> &shape) {
+  constexpr size_t kShown = 8; // all that a program can have
   std::string text = "[";
-  for (size_t i = 0; i < shape.size(); ++i)
+  for (size_t i = 0; i < std::min(shape.size(), kShown); ++i)
     text += concat(i ? ", " : "", shape[i]);
-  return text + "]";
+  return text + (shape.size() > kShown ? ", ...]" : "]");
 }
 
 // Every state of the kind must be in the file with its type and shape, and nothing else. At most a few are
 // listed.
 Status checkFits(const Safetensors &file, const std::string &path, const States &states, bool model) {
-  constexpr size_t kListed = 5;
-  std::vector<std::string> names, wanted, problems;
+  constexpr size_t kListed = 5, kCompared = 4096; // names that are looked through for a nearest one
+  std::vector<std::string> names, near, problems;
+  std::set<std::string> wanted;
   for (const NamedTensor &tensor : file.tensors())
     names.push_back(tensor.name);
+  for (auto &[name, type] : file.foreign())
+    names.push_back(name);
+  auto nearestOf = [&](const std::string &name, std::span<const std::string> all, size_t count) {
+    return all.size() > kCompared ? std::vector<std::string>() : nearest(name, all, count);
+  };
   size_t missing = 0, misfits = 0, extra = 0;
   for (const NamedTensor &need : tensorsOf(states, model)) {
-    wanted.push_back(need.name);
+    wanted.insert(need.name);
     const NamedTensor *have = file.find(need.name);
     if (auto foreign = file.foreign().find(need.name); foreign != file.foreign().end()) {
       if (++misfits <= kListed)
@@ -57,7 +66,7 @@ Status checkFits(const Safetensors &file, const std::string &path, const States 
             concat("'", need.name, "': expected ", elementName(need.type), ", found ", foreign->second));
     } else if (!have) {
       if (++missing <= kListed) {
-        auto near = nearest(need.name, names, 2);
+        near = nearestOf(need.name, names, 2);
         problems.push_back(concat("'", need.name, "' is missing", near.empty() ? "" : "; nearest there: '",
                                   near.empty() ? "" : near[0], near.empty() ? "" : "'"));
       }
@@ -68,10 +77,11 @@ Status checkFits(const Safetensors &file, const std::string &path, const States 
                                   shapeText(have->shape)));
     }
   }
+  std::vector<std::string> all(wanted.begin(), wanted.end());
   for (const std::string &name : names)
-    if (std::find(wanted.begin(), wanted.end(), name) == wanted.end() && ++extra <= kListed) {
-      auto near = nearest(name, wanted, 1);
-      problems.push_back(concat("'", name, "' is not in the program",
+    if (!wanted.count(name) && ++extra <= kListed) {
+      near = nearestOf(name, all, 1);
+      problems.push_back(concat("'", brief(name), "' is not in the program",
                                 near.empty() ? "" : "; nearest there: '", near.empty() ? "" : near[0],
                                 near.empty() ? "" : "'"));
     }
@@ -119,52 +129,9 @@ uint32_t checksum(std::span<const NamedTensor> tensors) {
   return uint32_t(sum);
 }
 
-struct State {
-  Checkpoint checkpoint;
-  uint64_t modelChecksum, optimizerChecksum;
-};
-
-Result<State> readState(const OpenFile &file) {
-  const std::string &path = file.path();
+Result<CheckpointState> readState(const OpenFile &file) {
   MOERT_ASSIGN(std::string text, file.text(1 << 24));
-  Json json = Json::parse(text, nullptr, false);
-  if (!json.is_object())
-    return invalidInput(path, ": expected a JSON object: the checkpoint is damaged");
-  auto bad = [&](const char *what) {
-    return invalidInput(path, ": expected ", what, ": the checkpoint is damaged");
-  };
-  auto has = [&](const char *key, auto test) { return json.contains(key) && (json[key].*test)(); };
-  if (!has("format", &Json::is_number_integer) || json["format"].get<int64_t>() != kFormat)
-    return bad("a checkpoint of format 1");
-  if (!has("step", &Json::is_number_unsigned) || !has("pending_evaluation", &Json::is_boolean) ||
-      !has("best_score", &Json::is_number) || !has("best_step", &Json::is_number_unsigned) ||
-      !has("sums", &Json::is_object) || !has("summed", &Json::is_number_unsigned) ||
-      !has("model_checksum", &Json::is_number_unsigned) ||
-      !has("optimizer_checksum", &Json::is_number_unsigned) || !has("program", &Json::is_string) ||
-      !has("recipe_digest", &Json::is_string) || !has("recipe", &Json::is_string))
-    return bad("step, pending_evaluation, best_score, best_step, sums, summed, checksums, program, "
-               "recipe_digest and recipe");
-  if (json.contains("data") && !json["data"].is_string())
-    return bad("a text in data");
-  Checkpoint checkpoint;
-  RunState &run = checkpoint.run;
-  run.step = json["step"].get<uint64_t>();
-  run.pendingEvaluation = json["pending_evaluation"].get<bool>();
-  run.bestScore = json["best_score"].get<double>();
-  run.bestStep = json["best_step"].get<uint64_t>();
-  run.summed = json["summed"].get<uint64_t>();
-  for (auto &[key, value] : json["sums"].items()) {
-    if (!value.is_number() && !value.is_null()) // null: NaN or an infinity, which JSON has no numbers for
-      return bad("numbers in sums");
-    run.sums[key] = value.is_null() ? NAN : value.get<double>();
-  }
-  checkpoint.programDigest = json["program"].get<std::string>();
-  checkpoint.recipeDigest = json["recipe_digest"].get<std::string>();
-  checkpoint.recipe = json["recipe"].get<std::string>();
-  if (json.contains("data"))
-    checkpoint.dataDigest = json["data"].get<std::string>();
-  return State{std::move(checkpoint), json["model_checksum"].get<uint64_t>(),
-               json["optimizer_checksum"].get<uint64_t>()};
+  return parseState(text, file.path());
 }
 
 // Damage that leaves a file readable, and a file of another step, show here.
@@ -177,6 +144,50 @@ Status checkValues(const Safetensors &file, const std::string &path, const OpenF
 }
 
 } // namespace
+
+Result<CheckpointState> parseState(const std::string &text, const std::string &path) {
+  nlohmann::json json = nlohmann::json::parse(text, nullptr, false); // sorted: of many keys, not their square
+  if (!json.is_object())
+    return invalidInput(path, ": expected a JSON object: the checkpoint is damaged");
+  auto bad = [&](const char *what) {
+    return invalidInput(path, ": expected ", what, ": the checkpoint is damaged");
+  };
+  auto has = [&](const char *key, auto test) { return json.contains(key) && (json[key].*test)(); };
+  if (!has("format", &nlohmann::json::is_number_integer) || json["format"].get<int64_t>() != kFormat)
+    return bad("a checkpoint of format 1");
+  if (!has("step", &nlohmann::json::is_number_unsigned) ||
+      !has("pending_evaluation", &nlohmann::json::is_boolean) ||
+      !has("best_score", &nlohmann::json::is_number) ||
+      !has("best_step", &nlohmann::json::is_number_unsigned) || !has("sums", &nlohmann::json::is_object) ||
+      !has("summed", &nlohmann::json::is_number_unsigned) ||
+      !has("model_checksum", &nlohmann::json::is_number_unsigned) ||
+      !has("optimizer_checksum", &nlohmann::json::is_number_unsigned) ||
+      !has("program", &nlohmann::json::is_string) || !has("recipe_digest", &nlohmann::json::is_string) ||
+      !has("recipe", &nlohmann::json::is_string))
+    return bad("step, pending_evaluation, best_score, best_step, sums, summed, checksums, program, "
+               "recipe_digest and recipe");
+  if (json.contains("data") && !json["data"].is_string())
+    return bad("a text in data");
+  Checkpoint checkpoint;
+  RunState &run = checkpoint.run;
+  run.step = json["step"].get<uint64_t>();
+  run.pendingEvaluation = json["pending_evaluation"].get<bool>();
+  run.bestScore = json["best_score"].get<double>();
+  run.bestStep = json["best_step"].get<uint64_t>();
+  run.summed = json["summed"].get<uint64_t>();
+  for (auto &[key, value] : json["sums"].items()) {
+    if (!value.is_number() && !value.is_null()) // JSON has null for what is not finite
+      return bad("numbers in sums");
+    run.sums[key] = value.is_null() ? std::nan("") : value.get<double>();
+  }
+  checkpoint.programDigest = json["program"].get<std::string>();
+  checkpoint.recipeDigest = json["recipe_digest"].get<std::string>();
+  checkpoint.recipe = json["recipe"].get<std::string>();
+  if (json.contains("data"))
+    checkpoint.dataDigest = json["data"].get<std::string>();
+  return CheckpointState{std::move(checkpoint), json["model_checksum"].get<uint64_t>(),
+                         json["optimizer_checksum"].get<uint64_t>()};
+}
 
 static Status writeCheckpoint(const std::string &folder, const States &states, const Checkpoint &checkpoint) {
   MOERT_TRY(makeFolders(folder));
@@ -283,17 +294,18 @@ std::vector<std::string> CheckpointFiles::paths() const {
 Result<Checkpoint> CheckpointFiles::state() const {
   if (!state_)
     return noCheckpoint(where_, kWholeCheckpoint);
-  MOERT_ASSIGN(State state, readState(*state_));
+  MOERT_ASSIGN(CheckpointState state, readState(*state_));
   return std::move(state.checkpoint);
 }
 
 Status CheckpointFiles::loadParameters(States &states) const {
   if (!model_)
     return missing("model.safetensors");
-  MOERT_ASSIGN(Safetensors model, Safetensors::read(*model_));
+  MOERT_ASSIGN(Safetensors model, Safetensors::open(*model_));
   MOERT_TRY(checkFits(model, model_->path(), states, true));
+  MOERT_TRY(model.load(*model_));
   if (state_) {
-    MOERT_ASSIGN(State state, readState(*state_));
+    MOERT_ASSIGN(CheckpointState state, readState(*state_));
     MOERT_TRY(checkValues(model, model_->path(), *state_, state.modelChecksum));
   }
   copyInto(states, model, true);
@@ -303,13 +315,15 @@ Status CheckpointFiles::loadParameters(States &states) const {
 Result<Checkpoint> CheckpointFiles::loadAll(States &states) const {
   if (!state_)
     return noCheckpoint(where_, kWholeCheckpoint);
-  MOERT_ASSIGN(State state, readState(*state_));
+  MOERT_ASSIGN(CheckpointState state, readState(*state_));
   if (!model_ || !optimizer_)
     return missing(model_ ? "optimizer.safetensors" : "model.safetensors");
-  MOERT_ASSIGN(Safetensors model, Safetensors::read(*model_));
-  MOERT_ASSIGN(Safetensors other, Safetensors::read(*optimizer_));
+  MOERT_ASSIGN(Safetensors model, Safetensors::open(*model_));
+  MOERT_ASSIGN(Safetensors other, Safetensors::open(*optimizer_));
   MOERT_TRY(checkFits(model, model_->path(), states, true));
   MOERT_TRY(checkFits(other, optimizer_->path(), states, false));
+  MOERT_TRY(model.load(*model_));
+  MOERT_TRY(other.load(*optimizer_));
   MOERT_TRY(checkValues(model, model_->path(), *state_, state.modelChecksum));
   MOERT_TRY(checkValues(other, optimizer_->path(), *state_, state.optimizerChecksum));
   copyInto(states, model, true);

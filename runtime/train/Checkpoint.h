@@ -28,6 +28,14 @@ struct Checkpoint {
   std::string dataDigest; // empty in a checkpoint from before there was one
 };
 
+/// What a state.json holds: all but the tensors, which it has the checksums of.
+struct CheckpointState {
+  Checkpoint checkpoint;
+  uint64_t modelChecksum, optimizerChecksum;
+};
+/// The text of a state.json; `path` stands for the file in messages.
+Result<CheckpointState> parseState(const std::string &text, const std::string &path);
+
 /// Writes `folder` through `folder`.tmp. A failure says what stands: the previous checkpoint as it was, or,
 /// where the disk did not confirm that the new one has its name, both.
 Status saveCheckpoint(const std::string &folder, const States &states, const Checkpoint &checkpoint);

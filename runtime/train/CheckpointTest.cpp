@@ -2,8 +2,11 @@
 // and a failure to write leaves the previous checkpoint.
 #include "runtime/train/Checkpoint.h"
 #include "runtime/base/Files.h"
+#include "runtime/data/Idx.h"
 #include "runtime/data/Npy.h"
+#include "runtime/data/Png.h"
 #include "runtime/data/TestSet.h"
+#include "runtime/train/Recipe.h"
 #include "runtime/train/Safetensors.h"
 #include "test/support/TestProgram.h"
 
@@ -14,7 +17,11 @@
 #include <cstring>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <thread>
+#include <unistd.h>
 
 using namespace moert;
 
@@ -274,6 +281,11 @@ TEST(Safetensors, RefusesHostileTables) {
   const char *good =
       R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"U8","shape":[],"data_offsets":[8,9]}})";
   EXPECT_EQ(refused(withTable(good, 9)), "no failure");
+  // What else a table says is passed over, however deep.
+  std::string more =
+      std::string(R"({"__metadata__":{"a":[{"b":[1,{}]}]},"a":{"x":{"shape":[5],"dtype":[1]},"y":[[{}]],)") +
+      R"("dtype":"F32","shape":[2],"data_offsets":[0,8],"z":null}})";
+  EXPECT_EQ(refused(withTable(more, 8)), "no failure");
   EXPECT_NE(refused(withTable(good, 8)).find("cut short"), std::string::npos);
   EXPECT_NE(refused(withTable(good, 10)).find("expected 9 bytes of data"), std::string::npos);
   std::pair<const char *, const char *> cases[] = {
@@ -282,7 +294,7 @@ TEST(Safetensors, RefusesHostileTables) {
       {R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"U8","shape":[1],"data_offsets":[7,8]}})",
        "to start at 8"},
       {R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,8]}})", "expected 4 bytes by its shape"},
-      {R"({"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}})", "fit 64 bits"},
+      {R"({"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}})", "integers from 0 up"},
       {R"({"a":{"dtype":"F32","shape":[9223372036854775807,2],"data_offsets":[0,8]}})", "fit 64 bits"},
       {R"({"a":{"dtype":"Q9","shape":[2],"data_offsets":[0,8]}})", "unknown dtype 'Q9'"},
       {R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}})", "inside the 8"},
@@ -291,7 +303,10 @@ TEST(Safetensors, RefusesHostileTables) {
       {R"({"a":{"dtype":3,"shape":[2],"data_offsets":[0,8]}})", "dtype"},
       {R"({"a":4})", "an object"},
       {R"([1,2,3])", "a JSON object"},
-      {R"({"a")", "a JSON object"},
+      {R"({"a")", "found a fault at byte"},
+      {R"({"a":{"dtype":"F32","dtype":"F32","shape":[2],"data_offsets":[0,8]}})", "each of its fields once"},
+      {R"({"a":{"dtype":"F32","shape":[[2]],"data_offsets":[0,8]}})", "integers from 0 up"},
+      {R"({"a":{"dtype":{"x":1},"shape":[2],"data_offsets":[0,8]}})", "a text as dtype"},
   };
   for (auto &[table, message] : cases)
     EXPECT_NE(refused(withTable(table, 8)).find(message), std::string::npos)
@@ -299,6 +314,101 @@ TEST(Safetensors, RefusesHostileTables) {
   EXPECT_NE(refused(withTable(std::string(100000, '['), 8)), "no failure");
   EXPECT_NE(refused("short").find("expected a safetensors file"), std::string::npos);
   EXPECT_NE(refused(std::string(8, '\xff') + "{}").find("expected a safetensors file"), std::string::npos);
+}
+
+TEST(Safetensors, ANameThatIsThereTwiceIsNamed) {
+  TestFolder folder;
+  std::string row = R"({"dtype":"F32","shape":[0],"data_offsets":[0,0]})";
+  std::string table =
+      concat(R"({"b":)", row, R"(,"head.weight":)", row, R"(,"a":)", row, R"(,"head.weight":)", row, "}");
+  std::ofstream(folder.file("x"), std::ios::binary) << withTable(table, 0);
+  EXPECT_NE(readBack(folder.file("x")).find("each name once in the table, found 'head.weight' twice"),
+            std::string::npos);
+}
+
+// Twice as many tensors take about twice the time: a million in seconds.
+TEST(Safetensors, ManyTensors) {
+  TestFolder folder;
+  constexpr size_t kTensors = 200'000;
+  std::string table = "{";
+  for (size_t i = 0; i < kTensors; ++i)
+    table += concat(i ? "," : "", "\"layers.", i,
+                    ".weight\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[", i, ",", i + 1, "]}");
+  std::ofstream(folder.file("x"), std::ios::binary) << withTable(table + "}", kTensors);
+  auto start = std::chrono::steady_clock::now();
+  auto file = Safetensors::read(folder.file("x"));
+  ASSERT_TRUE(file.ok()) << file.status().message();
+  EXPECT_EQ(file->tensors().size(), kTensors);
+  ASSERT_NE(file->find("layers.123456.weight"), nullptr);
+  EXPECT_EQ(file->find("layers.123456.weight")->bytes.size(), 1u);
+  EXPECT_EQ(file->find("layers.123456"), nullptr);
+  // As an object of ordered_json this took minutes.
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(20));
+}
+
+// Names, types and shapes are known before memory is taken for the data.
+TEST(Safetensors, TheTableComesBeforeTheData) {
+  TestFolder folder;
+  std::string table = R"({"w":{"dtype":"F32","shape":[16777216,1024],"data_offsets":[0,68719476736]}})";
+  std::ofstream(folder.file("x"), std::ios::binary) << withTable(table, 0);
+  std::filesystem::resize_file(folder.file("x"), 8 + table.size() + (uint64_t(1) << 36)); // of holes
+  auto opened = OpenFile::open(folder.file("x"));
+  ASSERT_TRUE(opened.ok());
+  auto file = Safetensors::open(*opened);
+  ASSERT_TRUE(file.ok()) << file.status().message();
+  EXPECT_EQ(file->tensors()[0].shape, (std::vector<int64_t>{16777216, 1024}));
+  auto states = statesOf(programWith("w"), 1);
+  auto files = CheckpointFiles::open(folder.file("x"));
+  ASSERT_TRUE(files.ok());
+  EXPECT_NE(files->loadParameters(*states).message().find("found f32[16777216, 1024]"), std::string::npos)
+      << files->loadParameters(*states).message();
+}
+
+TEST(Npy, TheHeaderComesBeforeTheData) {
+  TestFolder folder;
+  std::string header = "{'descr': '<f4', 'fortran_order': False, 'shape': (17179869184,), }\n",
+              magic = "\x93NUMPY";
+  std::ofstream(folder.file("x"), std::ios::binary)
+      << magic << '\1' << '\0' << char(header.size()) << '\0' << header;
+  std::filesystem::resize_file(folder.file("x"), 10 + header.size() + (uint64_t(1) << 36)); // of holes
+  auto refuse = [](NpyArray &array) { return invalidInput("found ", array.shape[0]); };
+  EXPECT_EQ(readNpy(folder.file("x"), std::nullopt, refuse).status().message(), "found 17179869184");
+}
+
+// Waiting for a writer, or for somebody at a terminal, is never what a file's name meant.
+TEST(Files, OnlyRegularFilesAreRead) {
+  TestFolder folder;
+  ASSERT_EQ(mkfifo(folder.file("pipe").c_str(), 0600), 0);
+  std::string pipe = folder.file("pipe");
+  auto states = statesOf(programWith("w"), 1);
+  auto parameters = CheckpointFiles::open(pipe);
+  for (const Status &status :
+       {readText(pipe).status(), readNpy(pipe).status(), Safetensors::read(pipe).status(),
+        Program::load(pipe).status(), Recipe::read(pipe, {}).status(), readPng(pipe).status(),
+        IdxFile::open(pipe).status(),
+        parameters.ok() ? parameters->loadParameters(*states) : parameters.status()}) {
+    EXPECT_NE(status.message().find(", found a pipe; write what comes through it to a file"),
+              std::string::npos)
+        << status.message();
+    EXPECT_EQ(status.code(), Code::invalid_input);
+  }
+  EXPECT_NE(readText("/dev/null").status().message().find("found a device"), std::string::npos);
+  EXPECT_NE(readText(folder.path()).status().message().find("expected a regular file, found a folder"),
+            std::string::npos);
+  EXPECT_NE(Program::load(folder.path()).status().message().find("expected a program file, found a folder"),
+            std::string::npos);
+  int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+  sockaddr_un address{AF_UNIX, {}};
+  snprintf(address.sun_path, sizeof address.sun_path, "%s", folder.file("socket").c_str());
+  ASSERT_EQ(bind(fd, reinterpret_cast<sockaddr *>(&address), sizeof address), 0);
+  EXPECT_NE(readText(folder.file("socket")).status().message().find("found a socket"), std::string::npos);
+  close(fd);
+  // The files of a checkpoint's folder likewise.
+  ASSERT_TRUE(makeFolders(folder.file("last")).ok());
+  for (const char *name : {"state.json", "model.safetensors", "optimizer.safetensors"})
+    ASSERT_EQ(mkfifo(folder.file(concat("last/", name)).c_str(), 0600), 0);
+  EXPECT_NE(loadCheckpoint(folder.file("last"), *states).status().message().find("found a pipe"),
+            std::string::npos);
 }
 
 TEST(Npy, ReadsBackAndRefuses) {

@@ -4,7 +4,10 @@
 
 #include <algorithm>
 #include <cctype>
+#include <filesystem>
 #include <string_view>
+
+namespace fs = std::filesystem;
 
 namespace moert {
 
@@ -26,6 +29,61 @@ std::string shellWord(const std::string &word) {
   return quoted + "'";
 }
 
+namespace {
+
+// The files that a program records, as a shell would take them apart.
+std::vector<std::string> shellWords(const std::string &text) {
+  std::vector<std::string> words;
+  bool inside = false, single = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    char c = text[i];
+    if (!single && c == ' ') {
+      inside = false;
+      continue;
+    }
+    if (!inside)
+      words.emplace_back();
+    inside = true;
+    if (c == '\'')
+      single = !single;
+    else if (!single && c == '\\' && i + 1 < text.size())
+      words.back() += text[++i];
+    else
+      words.back() += c;
+  }
+  return words;
+}
+
+// A program records its sources as they were named in the folder where it was compiled, which is not known
+// later. So a file is looked for from the program's own folder upwards; where none is found, it stays as it
+// was named.
+std::string sources(const Program &program) {
+  std::string recorded(program.config("source").value_or("MODEL.mlir"));
+  if (recorded.find("$'") != std::string::npos) // names with control characters
+    return recorded;
+  std::error_code error;
+  fs::path start = fs::absolute(program.path(), error).lexically_normal().parent_path();
+  std::string all;
+  for (const std::string &word : shellWords(recorded)) {
+    fs::path found = word;
+    if (found.is_relative() && !error)
+      for (fs::path folder = start;; folder = folder.parent_path()) {
+        if (fs::is_regular_file(folder / word, error)) {
+          fs::path here = fs::current_path(error), full = (folder / word).lexically_normal();
+          fs::path near = full.lexically_proximate(here);
+          found = near.native().size() < full.native().size() ? near : full;
+          break;
+        }
+        if (folder == folder.parent_path())
+          break;
+      }
+    all += (all.empty() ? "" : " ") + shellWord(found.string());
+  }
+  return all;
+}
+
+} // namespace
+
 std::string compileCommand(const Program &program,
                            const std::vector<std::pair<std::string, std::string>> &changes) {
   std::vector<std::pair<std::string, std::string>> choices;
@@ -45,7 +103,7 @@ std::string compileCommand(const Program &program,
     else
       found->second = value;
   }
-  std::string command = concat("moec compile ", program.config("source").value_or("MODEL.mlir"), " -o ",
+  std::string command = concat("moec compile ", sources(program), " -o ",
                                shellWord(program.path()));
   for (auto &[key, value] : choices) {
     if (key == "--gradients") { // a flag

@@ -21,8 +21,9 @@ std::optional<int64_t> integer(std::optional<std::string_view> text) {
 
 } // namespace
 
-Result<SplitData> SplitData::open(const Recipe &recipe) {
-  MOERT_ASSIGN(DomainSet set, DomainSet::open(recipe.dataOptions()));
+Result<SplitData> SplitData::open(const Recipe &recipe,
+                                  const std::function<Status(const SplitData &)> &check) {
+  MOERT_ASSIGN(DomainSet set, DomainSet::describe(recipe.dataOptions()));
   SplitData data{std::move(set), {}, {}, {}};
   for (size_t domain = 0; domain < data.set.domains(); ++domain) {
     data.splits.push_back(
@@ -41,6 +42,9 @@ Result<SplitData> SplitData::open(const Recipe &recipe) {
       return invalidInput(recipe.dataPath, ": expected at least one training image in domain ", domain,
                           ", found none");
   }
+  if (check)
+    MOERT_TRY(check(data));
+  MOERT_TRY(data.set.unpack());
   return data;
 }
 

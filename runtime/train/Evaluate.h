@@ -7,6 +7,7 @@
 #include "runtime/train/Recipe.h"
 
 #include <atomic>
+#include <functional>
 #include <map>
 #include <optional>
 
@@ -19,7 +20,9 @@ struct SplitData {
   std::vector<size_t> training;     // domains not held out, ascending
   std::vector<int32_t> domainLabel; // by domain: its place in `training`, or -1
 
-  static Result<SplitData> open(const Recipe &recipe);
+  /// `check` sees all but the images, before any of them is unpacked.
+  static Result<SplitData> open(const Recipe &recipe,
+                                const std::function<Status(const SplitData &)> &check = {});
 };
 
 /// invalid_input, with what mends it, when the program was compiled for other images or classes than the data

@@ -2,7 +2,10 @@
 
 #include "runtime/base/Files.h"
 #include "runtime/base/Nearest.h"
+#include "runtime/base/Printable.h"
 #include "runtime/train/CompileCommand.h"
+#include "runtime/train/RecipeHints.h"
+#include "runtime/train/TomlCheck.h"
 
 #include <algorithm>
 #include <cctype>
@@ -10,10 +13,24 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <set>
 #include <variant>
 
+// An assert of toml++ is a text that it cannot read, and so an error of the user's. Its asserts must not
+// become assumptions of the compiler either, as they do where NDEBUG is defined.
+namespace moert {
+struct TomlAssertion {
+  const char *what;
+};
+} // namespace moert
+#define TOML_ASSERT(condition) ((condition) ? void() : throw ::moert::TomlAssertion{#condition})
 #define TOML_EXCEPTIONS 0
+#define TOML_ENABLE_UNRELEASED_FEATURES 0
+#define TOML_ENABLE_FORMATTERS 0
+#pragma push_macro("NDEBUG")
+#undef NDEBUG
 #include <toml++/toml.h>
+#pragma pop_macro("NDEBUG")
 
 namespace moert {
 namespace {
@@ -64,6 +81,14 @@ constexpr struct {
                       {"optimizer.beta2", 0, 0.999999},    {"optimizer.eps", 1e-30, 1},
                       {"optimizer.weight_decay", 0, 1000}, {"optimizer.momentum", 0, 1}};
 
+// The range of a number that the program has.
+Key numberOfProgram(std::string_view key) {
+  for (auto &known : kOptimizerKeys)
+    if (key == known.name)
+      return {"", &Recipe::holdout, known.low, known.high};
+  return {"", &Recipe::holdout, -kMostF32, kMostF32};
+}
+
 bool ofProgram(std::string_view key) { return key.starts_with("optimizer.") || key.starts_with("aux."); }
 
 std::string number(double value) {
@@ -86,7 +111,7 @@ std::string quoted(std::string_view text) {
   for (char c : text) {
     if (c == '"' || c == '\\')
       out += '\\';
-    if (static_cast<unsigned char>(c) < 0x20) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) { // all that TOML wants escaped
       char escape[8];
       snprintf(escape, sizeof escape, "\\u%04x", c);
       out += escape;
@@ -140,37 +165,85 @@ struct Item {
   const toml::node *node;
 };
 
-Status wrongType(const Item &item, const char *expected, const toml::node &found) {
-  return invalidInput(item.where, ": ", item.key, ": expected ", expected, ", found ",
-                      typeName(found.type()));
+// "; did you mean [0]?" of a value that is of another type than its key, where there is one that is meant.
+std::string valueHint(const Key &key, const toml::node &node) {
+  auto shownNumber = [](const toml::node &node) -> std::string {
+    if (node.is_integer())
+      return std::to_string(*node.value<int64_t>());
+    auto value = node.value<double>();
+    return node.is_floating_point() && std::isfinite(*value) ? number(*value) : "";
+  };
+  auto meant = [](const std::string &value) {
+    return value.empty() ? "" : concat("; did you mean ", value, "?");
+  };
+  bool integers = std::holds_alternative<int64_t Recipe::*>(key.field) ||
+                  std::holds_alternative<std::vector<int64_t> Recipe::*>(key.field);
+  // As an integer, where it is wanted and the number is one.
+  auto fitting = [&](const toml::node &node) -> std::string {
+    auto value = node.value<double>();
+    bool whole = node.is_floating_point() && *value == std::floor(*value) && std::abs(*value) < 1e15;
+    return integers && whole ? std::to_string(int64_t(*value)) : shownNumber(node);
+  };
+  std::string text = node.is_string() ? *node.value<std::string>() : "";
+  bool numeric = !text.empty() && text.size() < 80 && std::all_of(text.begin(), text.end(), [](char c) {
+    return std::string_view("0123456789+-.eE_").find(c) != std::string_view::npos;
+  });
+  if (std::holds_alternative<std::string Recipe::*>(key.field))
+    return meant(node.is_number()    ? quoted(shownNumber(node))
+                 : node.is_boolean() ? (*node.value<bool>() ? "\"true\"" : "\"false\"")
+                                     : "");
+  bool list = std::holds_alternative<std::vector<int64_t> Recipe::*>(key.field) ||
+              std::holds_alternative<std::vector<double> Recipe::*>(key.field);
+  if (list) {
+    bool several = !text.empty() && text.size() < 80 && std::all_of(text.begin(), text.end(), [](char c) {
+      return std::string_view("0123456789+-.eE_, []").find(c) != std::string_view::npos;
+    });
+    return meant(node.is_number()                   ? concat("[", fitting(node), "]")
+                 : several && text.starts_with("[") ? text
+                 : several                          ? concat("[", text, "]")
+                                                    : "");
+  }
+  if (const toml::array *array = node.as_array(); array && array->size() == 1)
+    return meant(fitting(*array->get(0)));
+  if (numeric)
+    return concat("; did you mean ", text, " without quotes?");
+  if (node.is_boolean() && !*node.value<bool>() && key.low <= 0)
+    return meant("0");
+  return integers && node.is_floating_point() && fitting(node) != shownNumber(node) ? meant(fitting(node))
+                                                                                    : "";
 }
 
-Status inRange(const Item &item, double value, const Key &key) {
+Status wrongType(const Item &item, const Key &key, const char *expected, const toml::node &found) {
+  return invalidInput(item.where, ": ", item.key, ": expected ", expected, ", found ", typeName(found.type()),
+                      valueHint(key, found));
+}
+
+Status inRange(const std::string &where, const std::string &name, double value, const Key &key) {
   if (value >= key.low && value <= key.high)
     return okStatus();
   auto digits = [](double bound) {
     return bound == std::floor(bound) && std::abs(bound) < 1e16 ? std::to_string(int64_t(bound))
                                                                 : concat(bound);
   };
-  return invalidInput(item.where, ": ", item.key, ": expected a value from ", digits(key.low), " to ",
+  return invalidInput(where, ": ", name, ": expected a value from ", digits(key.low), " to ",
                       digits(key.high), ", found ", digits(value));
 }
 
 Result<double> readNumber(const Item &item, const toml::node &node, const Key &key) {
   auto value = node.value<double>();
   if (!node.is_number() || !value)
-    return wrongType(item, "a number", node);
+    return wrongType(item, key, "a number", node);
   if (!std::isfinite(*value))
     return invalidInput(item.where, ": ", item.key, ": expected a finite number");
-  MOERT_TRY(inRange(item, *value, key));
+  MOERT_TRY(inRange(item.where, item.key, *value, key));
   return *value;
 }
 
 Result<int64_t> readInteger(const Item &item, const toml::node &node, const Key &key) {
   if (!node.is_integer())
-    return wrongType(item, "an integer", node);
+    return wrongType(item, key, "an integer", node);
   int64_t value = *node.value<int64_t>();
-  MOERT_TRY(inRange(item, double(value), key));
+  MOERT_TRY(inRange(item.where, item.key, double(value), key));
   return value;
 }
 
@@ -178,10 +251,15 @@ template <typename T, typename Read>
 Status readList(const Item &item, const Key &key, std::vector<T> &values, const char *expected, Read read) {
   const toml::array *array = item.node->as_array();
   if (!array)
-    return wrongType(item, expected, *item.node);
+    return wrongType(item, key, expected, *item.node);
   values.clear();
+  Key one = key; // a value of the list, in what is said of it
+  if constexpr (std::is_same_v<T, int64_t>)
+    one.field = &Recipe::steps;
+  else
+    one.field = &Recipe::holdout;
   for (const toml::node &node : *array) {
-    MOERT_ASSIGN(T value, read(item, node, key));
+    MOERT_ASSIGN(T value, read(item, node, one));
     values.push_back(value);
   }
   return okStatus();
@@ -194,8 +272,10 @@ Status assign(Recipe &recipe, const Key &key, const Item &item) {
     MOERT_ASSIGN(recipe.**f, readNumber(item, *item.node, key));
   } else if (auto *f = std::get_if<std::string Recipe::*>(&key.field)) {
     if (!item.node->is_string())
-      return wrongType(item, "a text in quotes", *item.node);
+      return wrongType(item, key, "a text in quotes", *item.node);
     recipe.**f = *item.node->value<std::string>();
+    if ((recipe.**f).find('\0') != std::string::npos) // no name of a file, and the end of one for the system
+      return invalidInput(item.where, ": ", item.key, ": expected a text without U+0000, found one with it");
   } else if (auto *f = std::get_if<std::vector<int64_t> Recipe::*>(&key.field)) {
     return readList(item, key, recipe.**f, "a list of integers", readInteger);
   } else {
@@ -203,47 +283,6 @@ Status assign(Recipe &recipe, const Key &key, const Item &item) {
                     "a list of numbers", readNumber);
   }
   return okStatus();
-}
-
-// What is shown of a text that somebody gave: enough to find it by.
-std::string brief(const std::string &text) {
-  constexpr size_t kShown = 80;
-  if (text.size() <= kShown)
-    return text;
-  size_t end = kShown;
-  while (end && (text[end] & 0xC0) == 0x80) // not within a character
-    --end;
-  return text.substr(0, end) + "...";
-}
-
-// Keys of the same table that go on where this one ends (`train.batch`), or else keys of other tables whose
-// name below the table is this key's, or the end of it: `lr` and `train.lr` mean optimizer.lr. Of several the
-// one whose table has at most two slips, where there is one. Without a table both are meant: `batch`.
-std::vector<std::string> namesakes(const std::string &key, const std::vector<std::string> &known) {
-  std::vector<std::string> found;
-  size_t first = key.find('.'), last = key.rfind('.'); // npos + 1: the whole key
-  for (const std::string &each : known)
-    if (first != std::string::npos && key.size() >= first + 4 && each.starts_with(key))
-      found.push_back(each);
-  if (!found.empty())
-    return found;
-  for (const std::string &each : known) {
-    std::string name = each.substr(each.find('.') + 1);
-    if (each != key && (name == key || name == key.substr(first + 1) || name == key.substr(last + 1) ||
-                        (first == std::string::npos && name.starts_with(key + "_"))))
-      found.push_back(each);
-  }
-  if (auto near = nearest(key, found); !near.empty() && editDistance(key, near[0]) <= 2)
-    return near;
-  return found;
-}
-
-// "; did you mean 'train.seed' or 'data.seed'?"
-std::string eitherOf(const std::vector<std::string> &keys) {
-  std::string text;
-  for (const std::string &key : keys)
-    text += (text.empty() ? "; did you mean '" : " or '") + key + "'";
-  return text.empty() ? text : text + "?";
 }
 
 std::vector<std::string> keyNames() {
@@ -268,11 +307,7 @@ Status accept(Recipe &recipe, const Item &item, const Program *program) {
       return assign(recipe, key, item);
     }
   if (ofProgram(item.key)) {
-    double low = -kMostF32, high = kMostF32;
-    for (auto &known : kOptimizerKeys)
-      if (item.key == known.name)
-        low = known.low, high = known.high;
-    MOERT_ASSIGN(double value, readNumber(item, *item.node, {"", &Recipe::holdout, low, high}));
+    MOERT_ASSIGN(double value, readNumber(item, *item.node, numberOfProgram(item.key)));
     recipe.wishes.push_back({item.key, item.where, value});
     return okStatus();
   }
@@ -283,12 +318,8 @@ Status accept(Recipe &recipe, const Item &item, const Program *program) {
     for (std::string &key : scalarKeys(*program))
       if (key.starts_with("aux."))
         known.push_back(std::move(key));
-  std::string hint = eitherOf(namesakes(item.key, known));
-  if (hint.empty()) {
-    known.insert(known.begin(), "aux.NAME");
-    hint = suggestion(item.key, known);
-  }
-  return invalidInput(item.where, ": unknown key '", brief(item.key), "'", hint,
+  known.insert(known.begin(), "aux.NAME");
+  return invalidInput(item.where, ": unknown key '", brief(item.key), "'", keyHint(item.key, known),
                       "; docs/recipe.md lists the keys");
 }
 
@@ -311,23 +342,55 @@ void flatten(const toml::table &table, const std::string &prefix, const std::str
     });
 }
 
+// The first of the lines at which toml++ fails an assert of its own: what it has read before is no part of
+// it.
+size_t lineOfAssertion(const std::string &text) {
+  auto fails = [](std::string_view part) {
+    try {
+      (void)toml::parse(part);
+      return false;
+    } catch (const TomlAssertion &) {
+      return true;
+    }
+  };
+  std::vector<size_t> ends; // of the lines
+  for (size_t at = 0; at < text.size(); at = ends.back())
+    ends.push_back(std::min(text.find('\n', at), text.size() - 1) + 1);
+  auto first = std::partition_point(
+      ends.begin(), ends.end(), [&](size_t end) { return !fails(std::string_view(text).substr(0, end)); });
+  return size_t(first - ends.begin()) + 1;
+}
+
+std::variant<toml::table, TomlFault> parseToml(const std::string &text) {
+  if (auto fault = checkToml(text))
+    return *std::move(fault);
+  try {
+    toml::parse_result parsed = toml::parse(text);
+    if (parsed)
+      return std::move(parsed).table();
+    const toml::parse_error &error = parsed.error();
+    return TomlFault{error.source().begin.line, error.source().begin.column, lowered(error.description())};
+  } catch (const TomlAssertion &failed) {
+    return TomlFault{
+        lineOfAssertion(text), 1,
+        concat("expected TOML, found a line that its reader cannot ", "take (", failed.what, ")")};
+  }
+}
+
 // Keys that a --set gives are not read: what it replaces may be out of a range that was wider once.
 Status readToml(const std::string &text, const std::string &path, const std::vector<std::string> &settings,
                 Recipe &recipe, const Program *program) {
-  toml::parse_result parsed = toml::parse(text);
-  if (!parsed) {
-    auto &error = parsed.error();
-    return invalidInput(path, ":", error.source().begin.line, ":", error.source().begin.column, ": ",
-                        lowered(error.description()));
-  }
+  auto parsed = parseToml(text);
+  if (auto *fault = std::get_if<TomlFault>(&parsed))
+    return invalidInput(path, ":", fault->line, ":", fault->column, ": ", fault->message);
+  std::set<std::string> replaced;
+  for (const std::string &setting : settings)
+    replaced.insert(setting.substr(0, setting.find('=')));
   std::vector<Item> items;
-  flatten(parsed.table(), "", path, true, items);
-  for (const Item &item : items) {
-    std::string given = item.key + "=";
-    if (std::none_of(settings.begin(), settings.end(),
-                     [&](const std::string &setting) { return setting.starts_with(given); }))
+  flatten(std::get<toml::table>(parsed), "", path, true, items);
+  for (const Item &item : items)
+    if (!replaced.count(item.key))
       MOERT_TRY(accept(recipe, item, program));
-  }
   return okStatus();
 }
 
@@ -340,18 +403,28 @@ Status readSetting(const std::string &setting, Recipe &recipe, const Program *pr
   std::string key = setting.substr(0, equals), value = setting.substr(equals + 1);
   if (value.find('\n') != std::string::npos || key.find_first_of("\n#[]") != std::string::npos)
     return usageError(where, ": expected key=value on one line");
+  for (size_t at = 0, length; at < setting.size(); at += length)
+    if (length = utf8Length(std::string_view(setting).substr(at)); !length)
+      return usageError(where, ": expected UTF-8, as recipes are, found the byte ",
+                        printable(setting.substr(at, 1), /*line=*/true),
+                        "; a file or folder of such a name needs another, or a link to it");
   // A pattern needs quotes in TOML and is typed without them.
   if (key.starts_with("aux.") && key.find('"') == std::string::npos)
     key = "aux." + quoted(key.substr(4));
-  toml::parse_result parsed = toml::parse(concat(key, " = ", value));
-  if (!parsed)
-    parsed = toml::parse(concat(key, " = ", quoted(value)));
-  if (!parsed)
-    return usageError(where, ": expected key=value: ", lowered(parsed.error().description()));
+  auto parsed = parseToml(concat(key, " = ", value));
+  std::string first; // why it is no value of TOML's, where it looks like one
+  if (auto *fault = std::get_if<TomlFault>(&parsed)) {
+    if (value.find_first_of("[{\"'") == 0)
+      first = std::move(fault->message);
+    parsed = parseToml(concat(key, " = ", quoted(value)));
+  }
+  if (auto *fault = std::get_if<TomlFault>(&parsed))
+    return usageError(where, ": expected key=value: ", fault->message);
   std::vector<Item> items;
-  flatten(parsed.table(), "", where, false, items);
+  flatten(std::get<toml::table>(parsed), "", where, false, items);
   for (const Item &item : items)
-    MOERT_TRY(accept(recipe, item, program));
+    if (Status status = accept(recipe, item, program); !status.ok())
+      return first.empty() || !item.node->is_string() ? status : usageError(where, ": ", first);
   return okStatus();
 }
 
@@ -370,12 +443,13 @@ Status checkWhole(const Recipe &recipe) {
   size_t domains = rotated ? recipe.angles.size() : recipe.flips.size();
   if (domains == 0)
     return wrong({list}, "expected at least one domain, found an empty list");
-  for (size_t i = 0; i < recipe.heldOut.size(); ++i) {
-    if (recipe.heldOut[i] >= int64_t(domains))
+  std::set<int64_t> seen;
+  for (int64_t domain : recipe.heldOut) {
+    if (domain >= int64_t(domains))
       return wrong({"data.held_out", list, "data.kind"}, "expected domains from 0 to ", domains - 1,
-                   ", found ", recipe.heldOut[i], ": there are ", domains, " (", list, ")");
-    if (std::count(recipe.heldOut.begin(), recipe.heldOut.end(), recipe.heldOut[i]) > 1)
-      return wrong({"data.held_out"}, "expected each domain once, found ", recipe.heldOut[i], " twice");
+                   ", found ", domain, ": there are ", domains, " (", list, ")");
+    if (!seen.insert(domain).second)
+      return wrong({"data.held_out"}, "expected each domain once, found ", domain, " twice");
   }
   if (recipe.heldOut.size() == domains)
     return wrong({"data.held_out", list, "data.kind"}, "expected a domain left to train on, found all ",
@@ -389,7 +463,7 @@ Result<Recipe> Recipe::read(const std::string &path, const std::vector<std::stri
                             const Program *program) {
   if (path.empty())
     return parse("", "", settings, program);
-  MOERT_ASSIGN(std::string text, readText(path, 1 << 24));
+  MOERT_ASSIGN(std::string text, readText(path, kLargestToml));
   return parse(text, path, settings, program);
 }
 
@@ -403,17 +477,41 @@ Result<Recipe> Recipe::parse(const std::string &text, const std::string &name,
   return recipe;
 }
 
+// A star takes as little as it can, and more of it where what follows does not match. Only the last star has
+// to be gone back to: whatever an earlier one of the same part takes, the last can take as well, and dots are
+// matched by dots alone.
 bool globMatches(std::string_view pattern, std::string_view name) {
-  if (pattern.empty())
-    return name.empty();
-  if (pattern[0] != '*')
-    return !name.empty() && pattern[0] == name[0] && globMatches(pattern.substr(1), name.substr(1));
-  for (size_t i = 0;; ++i) {
-    if (globMatches(pattern.substr(1), name.substr(i)))
-      return true;
-    if (i == name.size() || name[i] == '.')
+  size_t p = 0, n = 0, star = std::string_view::npos, taken = 0; // the last star, and where its run ends
+  while (p < pattern.size() || n < name.size()) {
+    if (p < pattern.size() && pattern[p] == '*') {
+      star = p++;
+      taken = n;
+    } else if (p < pattern.size() && n < name.size() && pattern[p] == name[n]) {
+      ++p;
+      ++n;
+    } else if (star != std::string_view::npos && taken < name.size() && name[taken] != '.') {
+      p = star + 1;
+      n = ++taken;
+    } else {
       return false;
+    }
   }
+  return true;
+}
+
+// What is written has to be read again, by --resume and by eval: so the program's own numbers and names are
+// held to what a recipe may have.
+static Status checkScalars(const Program &program, const Recipe &recipe) {
+  for (auto &[key, value] : recipe.scalars) {
+    if (quoted(key).size() > kLongestTomlKey)
+      return invalidInput(program.path(), ": expected names of losses of at most ", kLongestTomlKey,
+                          " bytes in all, found the longer '", brief(key), "'");
+    MOERT_TRY(inRange(program.path(), key, value, numberOfProgram(key)));
+  }
+  if (size_t size = recipe.text().size(); size > kLargestToml)
+    return invalidInput(program.path(), ": expected a recipe of at most ", kLargestToml,
+                        " bytes with all losses of the program, found ", size);
+  return okStatus();
 }
 
 Status Recipe::bind(const Program &program) {
@@ -448,10 +546,12 @@ Status Recipe::bind(const Program &program) {
       std::erase_if(others, [&](const std::string &key) { // of this table, the program's alone are told below
         return key.starts_with(wish.key.substr(0, wish.key.find('.') + 1));
       });
-      std::string elsewhere = eitherOf(namesakes(wish.key, others));
+      std::string elsewhere = namesakeHint(wish.key, others);
+      if (elsewhere.empty())
+        elsewhere = namesakeHint(wish.key, known);
       if (wish.key.starts_with("aux.")) {
         std::erase_if(known, [](const std::string &key) { return !key.starts_with("aux."); });
-        return invalidInput(wish.where, ": the program has no auxiliary loss '", wish.key.substr(4),
+        return invalidInput(wish.where, ": the program has no auxiliary loss '", brief(wish.key.substr(4)),
                             "' (one whose weight is 0 when compiled is left out)",
                             !elsewhere.empty() ? elsewhere
                             : known.empty()    ? "; it has none"
@@ -467,13 +567,14 @@ Status Recipe::bind(const Program &program) {
           names.push_back(key.substr(prefix.size()));
         }
       auto near = nearest(wish.key.substr(prefix.size()), names, 1);
-      return invalidInput(wish.where, ": the program's optimizer '", has, "' has no number '", wish.key, "'",
+      return invalidInput(wish.where, ": the program's optimizer '", has, "' has no number '",
+                          brief(wish.key), "'",
                           !elsewhere.empty() ? elsewhere
                           : near.empty()     ? ""
                                              : concat("; did you mean '", prefix, near[0], "'?"),
                           "; it has: ", list);
     }
-  return okStatus();
+  return checkScalars(program, *this);
 }
 
 std::string Recipe::text() const {

@@ -70,12 +70,16 @@ TEST(Recipe, SettingsReplaceWhatIsOutOfRange) {
 TEST(Recipe, RefusesWithPlaceAndHint) {
   EXPECT_EQ(failure("[train]\nstep = 3"),
             "r.toml:2: unknown key 'train.step'; did you mean 'train.steps'?; docs/recipe.md lists the keys");
-  EXPECT_EQ(failure("[train]\n\nsteps = \"3\""), "r.toml:3: train.steps: expected an integer, found a text");
-  EXPECT_EQ(failure("[train]\nsteps = 3.0"), "r.toml:2: train.steps: expected an integer, found a number");
+  EXPECT_EQ(failure("[train]\n\nsteps = \"3\""),
+            "r.toml:3: train.steps: expected an integer, found a text; did you mean 3 "
+            "without quotes?");
+  EXPECT_EQ(failure("[train]\nsteps = 3.0"),
+            "r.toml:2: train.steps: expected an integer, found a number; did you mean 3?");
   EXPECT_EQ(failure("[optimizer]\nlr = true"), "r.toml:2: optimizer.lr: expected a number, found a boolean");
   EXPECT_EQ(failure("[optimizer]\nlr = nan"), "r.toml:2: optimizer.lr: expected a finite number");
   EXPECT_EQ(failure("[data]\nheld_out = 0"),
-            "r.toml:2: data.held_out: expected a list of integers, found an integer");
+            "r.toml:2: data.held_out: expected a list of integers, found an integer; did you mean "
+            "[0]?");
   EXPECT_EQ(failure("[data]\nheld_out = [0, 0.5]"),
             "r.toml:2: data.held_out: expected an integer, found a number");
   EXPECT_EQ(failure("[data]\nholdout = 1.5"),
@@ -128,6 +132,140 @@ TEST(Recipe, NumbersOfTheOptimizerHaveRanges) {
             std::string::npos);
 }
 
+// A value of the wrong type that can only mean one thing.
+TEST(Recipe, ValuesThatAreMeant) {
+  auto hint = [](const std::string &setting) {
+    std::string text = failure("", {setting});
+    size_t at = text.find("; did you mean ");
+    return at == std::string::npos ? "none: " + text : text.substr(at + 15);
+  };
+  EXPECT_EQ(hint("data.held_out=0"), "[0]?");
+  EXPECT_EQ(hint("data.held_out=0,1"), "[0,1]?");
+  EXPECT_EQ(hint("data.held_out=2.0"), "[2]?");
+  EXPECT_EQ(hint("data.angles=15"), "[15]?");
+  EXPECT_EQ(hint("data.angles=\"[0, 15]\""), "[0, 15]?");
+  EXPECT_EQ(hint("data.held_out=[\"1\"]"), "1 without quotes?");
+  EXPECT_EQ(hint("train.steps=[5]"), "5?");
+  EXPECT_EQ(hint("train.steps=1e3"), "1000?");
+  EXPECT_EQ(hint("train.seed=\"7\""), "7 without quotes?");
+  EXPECT_EQ(hint("optimizer.lr='1e-3'"), "1e-3 without quotes?");
+  EXPECT_EQ(hint("optimizer.lr=[0.1]"), "0.1?");
+  EXPECT_EQ(hint("eval.every=false"), "0?");
+  EXPECT_EQ(hint("data.path=5"), "\"5\"?");
+  EXPECT_EQ(hint("train.objective=true"), "\"true\"?");
+  EXPECT_TRUE(hint("data.threads=true").starts_with("none")) << hint("data.threads=true");
+  EXPECT_TRUE(hint("train.steps=[5, 6]").starts_with("none"));
+  EXPECT_TRUE(hint("train.steps=many").starts_with("none"));
+}
+
+TEST(Recipe, WordsOfOtherTools) {
+  for (auto [word, key] :
+       {std::pair("train.batch_size", "train.batch_per_domain"),
+        std::pair("batch_size", "train.batch_per_domain"), std::pair("epochs", "train.steps"),
+        std::pair("trainer.max_epochs", "train.steps"), std::pair("max_steps", "train.steps"),
+        std::pair("train.learning-rate", "optimizer.lr"), std::pair("weight_decay", "optimizer.weight_decay"),
+        std::pair("test_envs", "data.held_out"), std::pair("holdout_fraction", "data.holdout"),
+        std::pair("data_dir", "data.path"), std::pair("num_workers", "data.threads"),
+        std::pair("optimizer", "optimizer.kind"), std::pair("checkpoint_freq", "eval.every")}) {
+    std::string text = failure("", {std::string(word) + "=1"});
+    EXPECT_NE(text.find(std::string("; did you mean '") + key + "'?"), std::string::npos) << text;
+  }
+  EXPECT_NE(bindFailure("[optimizer]\nlearning_rate = 1").find("did you mean 'optimizer.lr'?"),
+            std::string::npos);
+}
+
+// What toml++ answers with an assert, an overflow of the stack or minutes of work.
+TEST(Recipe, SyntaxHasAPlace) {
+  EXPECT_EQ(failure("[#data]\n"), "r.toml:1:2: expected a key in the brackets of a table, found '#'");
+  EXPECT_EQ(failure("\n[[*x]]"), "r.toml:2:3: expected a key in the brackets of a table, found '*'");
+  EXPECT_EQ(failure("["), "r.toml:1:2: expected a key in the brackets of a table, found the end of the text");
+  EXPECT_EQ(failure("[ \n"),
+            "r.toml:1:3: expected a key in the brackets of a table, found the end of the line");
+  EXPECT_EQ(failure("[a]]"), "r.toml:1:4: expected the end of the line or a comment, found ']'");
+  EXPECT_EQ(failure("[[a]"), "r.toml:1:5: expected a second ']', found the end of the text");
+  EXPECT_EQ(failure("data.angles = [0, }"), "r.toml:1:19: expected a value or ']', found '}'");
+  EXPECT_EQ(failure("data.angles = [0 1]"), "r.toml:1:18: expected ',' or ']', found '1'");
+  EXPECT_EQ(failure("data = {path = 1, }"), "r.toml:1:19: expected a key, found '}'");
+  EXPECT_EQ(failure("data = {path = ]"), "r.toml:1:16: expected a value, found ']'");
+  EXPECT_EQ(failure("a..b = 1"), "r.toml:1:3: expected the next part of the key, found '.'");
+  EXPECT_EQ(failure("a 1"), "r.toml:1:3: expected '=' behind the key, found '1'");
+  EXPECT_EQ(failure("a = "), "r.toml:1:5: expected a value, found the end of the text");
+  EXPECT_EQ(failure("a = \"x\nb = 1"),
+            "r.toml:1:5: expected a closing quote, found the end of the line before it");
+  EXPECT_EQ(failure("a\u035e = 1"), "r.toml:1:2: expected '=' behind the key, found '\u035e' (U+035E)");
+  EXPECT_EQ(failure("a =\u00a01"),
+            "r.toml:1:4: expected a value of ASCII characters outside of quotes, found '\u00a0' (U+00A0)");
+  EXPECT_EQ(
+      failure("[data]\npath = \u201c/x\u201d"),
+      "r.toml:2:8: expected a value of ASCII characters outside of quotes, found '\u201c' (U+201C); did "
+      "you mean the plain quote '\"'?");
+  EXPECT_EQ(failure("[data]\nkind = colored"),
+            "r.toml:2:8: expected a value, found 'colored'; did you mean \"colored\", in quotes?");
+  EXPECT_EQ(failure("a = True"), "r.toml:1:5: expected a value, found 'True'; did you mean true?");
+  EXPECT_EQ(failure("[optimizer]\nlr = .001"),
+            "r.toml:2:6: expected a value, found '.001'; did you mean 0.001?");
+  EXPECT_EQ(failure("# \u00e4\n[data]\npath = '\xff'"), "r.toml:3:9: expected UTF-8, found the byte \\xff");
+  EXPECT_EQ(failure("", {"data.path=/x\xff"}).substr(0, 72),
+            "--set data.path=/x\xff: expected UTF-8, as recipes are, found the byte \\xff");
+  EXPECT_EQ(failure("", {"data.angles=[0, }"}),
+            "--set data.angles=[0, }: expected a value or ']', found '}'");
+  EXPECT_EQ(failure("[data]\npath = \"a\\u0000b\""),
+            "r.toml:2: data.path: expected a text without U+0000, found one with it");
+  // What TOML allows.
+  EXPECT_EQ(failure("\xef\xbb\xbf[data]\r\nangles = [ # a\r\n 0, # b\r\n 1,\r\n]\r\n[ 'eval' ]\nevery = 1_0"),
+            "no failure");
+  EXPECT_EQ(failure("data = {path = '''a\n'b''''', kind = \"rotated\"}\neval.every = 0x10"), "no failure");
+  EXPECT_EQ(failure("x = 1979-05-27 07:32:00").substr(0, 13), "r.toml:1: unk");
+}
+
+TEST(Recipe, TextsHaveLimits) {
+  auto repeat = [](const std::string &text, size_t count) {
+    std::string all;
+    for (size_t i = 0; i < count; ++i)
+      all += text;
+    return all;
+  };
+  std::string parts = "a" + repeat(".a", 63), longest(4094, 'k');
+  EXPECT_EQ(failure(parts + " = 1").substr(0, 22), "r.toml:1: unknown key ");
+  EXPECT_EQ(failure("[" + parts + "]\nb = 1").substr(0, 22), "r.toml:2: unknown key ");
+  for (const std::string &text : {parts + ".a = 1", "[" + parts + ".a]", "[[" + repeat("a.", 200'000) + "a]]",
+                                  "x = {" + repeat("a.", 40'000) + "a = 1}"})
+    EXPECT_NE(failure(text).find("expected a key of at most 64 parts, found more"), std::string::npos);
+  EXPECT_NE(failure("", {repeat("a.", 40'000) + "a=1"}).find("at most 64 parts"), std::string::npos);
+  EXPECT_EQ(failure("[aux]\n\"" + longest + "\" = 1"), "no failure");
+  EXPECT_EQ(failure("[aux]\n\"" + longest + "k\" = 1"),
+            "r.toml:2:1: expected a key of at most 4096 bytes, found a longer one");
+  EXPECT_NE(failure("", {"aux." + repeat("*", 60'000) + "=1"}).find("at most 4096 bytes"), std::string::npos);
+  EXPECT_NE(failure("x = " + repeat("[", 16) + repeat("]", 16)).find("unknown key"), std::string::npos);
+  for (const char *open : {"[", "{a=", "[{a="})
+    EXPECT_NE(failure("x = " + repeat(open, 50'000)).find("at most 16 within each other"), std::string::npos);
+  std::string comment(1 << 18, '#');
+  EXPECT_EQ(failure(comment), "no failure");
+  EXPECT_EQ(failure(comment + "#"), "r.toml:1:1: expected at most 262144 bytes, found 262145");
+}
+
+// --resume and eval read what a run wrote: the program's own numbers and names are no exception.
+TEST(Recipe, WhatCouldNotBeReadAgainIsRefused) {
+  auto bound = [](const std::string &key, double value, const std::string &set = "train.steps=1") {
+    auto made = test::testProgram();
+    auto scalar = std::make_unique<moe::fb::ScalarT>();
+    scalar->key = key;
+    scalar->kind = moe::fb::ScalarKind::recipe;
+    scalar->fallback = value;
+    made.table.scalars.push_back(std::move(scalar));
+    auto program = Program::verify(made.encode(), "test.moe");
+    auto recipe = Recipe::parse("", "", {set});
+    Status status = program.ok() && recipe.ok() ? recipe->bind(**program) : internalError("neither");
+    return status.ok() ? "no failure" : status.message();
+  };
+  EXPECT_EQ(bound("optimizer.weight_decay", 1000), "no failure");
+  EXPECT_EQ(bound("optimizer.weight_decay", 1001),
+            "test.moe: optimizer.weight_decay: expected a value from 0 to 1000, found 1001");
+  EXPECT_EQ(bound("optimizer.weight_decay", 1001, "optimizer.weight_decay=1"), "no failure");
+  EXPECT_EQ(bound("aux." + std::string(4090, 'a'), 1), "no failure");
+  EXPECT_NE(bound("aux." + std::string(4091, 'a'), 1).find("at most 4096 bytes in all"), std::string::npos);
+}
+
 TEST(Recipe, LongTextsAreCut) {
   std::string nines(200, '9'), shown = "--set train.steps=" + nines.substr(0, 80 - 12) + "...: ";
   EXPECT_EQ(failure("", {"train.steps=" + nines}), shown + "train.steps: expected an integer, found a text");
@@ -161,6 +299,8 @@ TEST(Recipe, AKeyInTheWrongTable) {
   EXPECT_EQ(hint("colour"), "");
   EXPECT_EQ(hint("train.batch"), "; did you mean 'train.batch_per_domain'?");
   EXPECT_EQ(hint("train.check"), "; did you mean 'train.checkpoint_every'?");
+  EXPECT_EQ(hint("train.sed"), "; did you mean 'train.seed'?");
+  EXPECT_EQ(hint("log.colour"), "; [log] has every");
   EXPECT_EQ(hint("batch"), "; did you mean 'train.batch_per_domain' or 'eval.batch'?");
   // With the program, its losses are known; without, what they are called.
   auto known = Recipe::parse("", "r.toml", {"blocks.0.balance=1"}, program().get());
@@ -244,7 +384,31 @@ TEST(Recipe, TextReadsBack) {
             std::vector<std::string>{"data.held_out: expected [2], found [1]"});
 }
 
+TEST(Recipe, ControlCharactersReadBack) {
+  Recipe recipe;
+  for (char c = 1; c > 0; ++c)
+    recipe.dataPath += c;
+  recipe.dataPath += "\x7f\u0080\u009f\u00a0\u2028\ufeff\U0010ffff";
+  auto again = Recipe::parse(recipe.text(), "saved", {});
+  ASSERT_TRUE(again.ok()) << again.status().message();
+  EXPECT_EQ(again->dataPath, recipe.dataPath);
+}
+
 TEST(Recipe, Globs) {
+  // Time grows with the product of the two lengths: not twofold with each star.
+  std::string many, name(4000, 'a');
+  for (int i = 0; i < 1000; ++i)
+    many += "*a";
+  EXPECT_TRUE(globMatches(many, name));
+  EXPECT_FALSE(globMatches(many + "b", name));
+  EXPECT_TRUE(globMatches(std::string(4000, '*'), name));
+  EXPECT_FALSE(globMatches(std::string(4000, '*'), name + ".a"));
+  EXPECT_TRUE(globMatches("*.*b*.c", "aab.bbab.c"));
+  EXPECT_FALSE(globMatches("*.*b*.c", "aab.aa.b.c"));
+  EXPECT_TRUE(globMatches("a*bc", "abcbc"));
+  EXPECT_TRUE(globMatches("", ""));
+  EXPECT_FALSE(globMatches("", "a"));
+  EXPECT_TRUE(globMatches("*", ""));
   EXPECT_TRUE(globMatches("a.*.c", "a.bb.c"));
   EXPECT_TRUE(globMatches("a.*", "a."));
   EXPECT_TRUE(globMatches("*x*", "axb"));

@@ -84,26 +84,25 @@ Status RunFolder::lock() {
   return okStatus();
 }
 
+std::string_view metricsOfSteps(std::string_view text, uint64_t stepsDone) {
+  size_t begin = 0;
+  for (size_t end; (end = text.find('\n', begin)) != std::string_view::npos; begin = end + 1) {
+    std::string_view line = text.substr(begin, end - begin);
+    auto json = nlohmann::json::parse(line.begin(), line.end(), nullptr, false);
+    if (!json.is_object() || !json.contains("step") || !json["step"].is_number_unsigned() ||
+        json["step"].get<uint64_t>() > stepsDone)
+      break;
+  }
+  return text.substr(0, begin);
+}
+
 Status RunFolder::truncateMetrics(uint64_t stepsDone) const {
   std::string path = metricsPath();
   if (!exists(path))
     return okStatus();
-  MOERT_ASSIGN(std::string text, readText(path));
-  std::string kept;
-  for (size_t begin = 0; begin < text.size();) {
-    size_t end = text.find('\n', begin);
-    if (end == std::string::npos)
-      break; // a line cut short by a kill
-    auto json = nlohmann::json::parse(text.begin() + long(begin), text.begin() + long(end), nullptr, false);
-    if (!json.is_object() || !json.contains("step") || !json["step"].is_number_unsigned() ||
-        json["step"].get<uint64_t>() > stepsDone)
-      break;
-    kept += text.substr(begin, end + 1 - begin);
-    begin = end + 1;
-  }
-  if (kept.size() == text.size())
-    return okStatus();
-  return replaceFile(path, kept);
+  MOERT_ASSIGN(std::string text, readText(path, size_t(1) << 40));
+  std::string_view kept = metricsOfSteps(text, stepsDone);
+  return kept.size() == text.size() ? okStatus() : replaceFile(path, kept);
 }
 
 Status RunFolder::appendMetrics(const std::string &line) {

@@ -10,6 +10,10 @@
 
 namespace moert {
 
+/// The lines of a metrics file that belong to a run of which so many steps are done: up to the first that is
+/// of a later step, or none of ours, as one that a kill has cut short.
+std::string_view metricsOfSteps(std::string_view text, uint64_t stepsDone);
+
 class RunFolder {
 public:
   /// What `create` (or, to resume, `reopen`) refuses by a look at the folder: an early word for the user,

@@ -5,7 +5,7 @@
 #include <cstring>
 #include <new>
 #include <nlohmann/json.hpp>
-#include <set>
+#include <utility>
 
 namespace moert {
 namespace {
@@ -43,9 +43,121 @@ const char *nameOf(fb::ElementType type) {
   return "";
 }
 
-struct Range {
-  uint64_t begin, end;
-  std::string name;
+// Takes the table as it is parsed, without a tree of it: a file may have a million tensors, and a table of
+// 100 MB would make a tree of gigabytes. Stops at the first fault.
+class TableReader : public nlohmann::json_sax<Json> {
+public:
+  struct Row {
+    std::string name, type;
+    std::vector<uint64_t> shape, offsets;
+    bool hasType = false, hasShape = false, hasOffsets = false;
+  };
+  std::vector<Row> rows;
+  Status fault; // where parsing stopped for another reason than JSON's
+
+  bool null() override { return scalar(); }
+  bool boolean(bool) override { return scalar(); }
+  bool number_integer(number_integer_t) override { return scalar(); }
+  bool number_float(number_float_t, const string_t &) override { return scalar(); }
+  bool binary(binary_t &) override { return scalar(); }
+  bool number_unsigned(number_unsigned_t value) override {
+    if (!list_)
+      return scalar();
+    list_->push_back(value);
+    return true;
+  }
+  bool string(string_t &value) override {
+    if (skipped_ || depth_ != 2 || field_ != "dtype")
+      return scalar();
+    rows.back().type = std::move(value);
+    return once(rows.back().hasType);
+  }
+  bool start_object(std::size_t) override {
+    if (depth_ == 1 && !skipped_)
+      inRow_ = true;
+    else if (depth_ > 0 && !scalar())
+      return false;
+    return open();
+  }
+  bool end_object() override {
+    close();
+    return depth_ != 1 || !inRow_ || endRow();
+  }
+  bool start_array(std::size_t) override {
+    if (depth_ == 0)
+      return tableFault();
+    if (depth_ == 2 && !skipped_ && (field_ == "shape" || field_ == "data_offsets")) {
+      Row &row = rows.back();
+      bool shape = field_ == "shape";
+      list_ = shape ? &row.shape : &row.offsets;
+      if (!once(shape ? row.hasShape : row.hasOffsets))
+        return false;
+    } else if (!scalar()) {
+      return false;
+    }
+    return open();
+  }
+  bool end_array() override {
+    list_ = nullptr;
+    close();
+    return true;
+  }
+  bool key(string_t &name) override {
+    if (depth_ == 1) {
+      skipped_ = name == "__metadata__";
+      if (!skipped_)
+        rows.emplace_back().name = std::move(name);
+    } else if (depth_ == 2) {
+      field_ = std::move(name);
+    }
+    return true;
+  }
+  bool parse_error(std::size_t position, const std::string &, const nlohmann::detail::exception &) override {
+    fault = invalidInput("expected JSON as the table of a safetensors file, found a fault at byte ", position,
+                         " of the table");
+    return false;
+  }
+
+private:
+  bool tableFault() {
+    fault = invalidInput("expected a JSON object as the table of a safetensors file, found something else");
+    return false;
+  }
+  bool rowFault(const char *expected) {
+    fault = invalidInput("tensor '", brief(rows.back().name), "': expected ", expected);
+    return false;
+  }
+  bool once(bool &seen) { return !std::exchange(seen, true) || rowFault("each of its fields once"); }
+  /// A value that is none of those that are taken: what else a file says of a tensor is passed over.
+  bool scalar() {
+    if (depth_ == 0)
+      return tableFault();
+    if (skipped_ || depth_ > 3)
+      return true;
+    if (depth_ == 1)
+      return rowFault("an object with dtype, shape and data_offsets");
+    if (list_ || (depth_ == 2 && (field_ == "shape" || field_ == "data_offsets")))
+      return rowFault("a shape and two data_offsets, as lists of integers from 0 up");
+    return depth_ == 3 || field_ != "dtype" || rowFault("a text as dtype");
+  }
+  bool open() { return ++depth_, true; }
+  void close() {
+    if (--depth_ == 1)
+      skipped_ = false;
+  }
+  bool endRow() {
+    inRow_ = false;
+    const Row &row = rows.back();
+    if (!row.hasType || !row.hasShape || !row.hasOffsets || row.offsets.size() != 2)
+      return rowFault("an object with dtype, shape and two data_offsets");
+    return true;
+  }
+
+  size_t depth_ = 0;                      // of objects and lists that are open
+  bool skipped_ = false;                  // within __metadata__
+  bool inRow_ = false;                    // within a tensor's object
+  std::string field_;                     // of it
+  std::vector<uint64_t> *list_ = nullptr; // that integers go to
 };
 
 } // namespace
@@ -79,97 +191,125 @@ Result<Safetensors> Safetensors::read(const std::string &path) {
 }
 
 Result<Safetensors> Safetensors::read(const OpenFile &from) {
+  MOERT_ASSIGN(Safetensors file, open(from));
+  MOERT_TRY(file.load(from));
+  return file;
+}
+
+Result<Safetensors> Safetensors::open(const OpenFile &from) {
+  MOERT_ASSIGN(uint64_t size, from.size());
+  uint64_t length = 0;
+  if (size >= sizeof length)
+    MOERT_TRY(from.read(0, std::as_writable_bytes(std::span(&length, 1))));
+  if (size < 10 || length > kLargestTable || length > size - sizeof length)
+    return invalidInput(from.path(), ": expected a safetensors file, found ", size,
+                        " bytes whose first eight announce no table that fits");
   Safetensors file;
-  MOERT_ASSIGN(file.content_, from.text(size_t(1) << 40));
   try { // a table may announce more than fits
-    if (Status status = file.parse(); !status.ok())
+    std::string table(length, ' ');
+    MOERT_TRY(from.read(sizeof length, std::as_writable_bytes(std::span(table))));
+    file.start_ = sizeof length + length;
+    if (Status status = file.parse(table, size - file.start_); !status.ok())
       return std::move(status).in(from.path());
   } catch (const std::bad_alloc &) {
-    return noMemoryFor(from.path(), file.content_.size());
+    return noMemoryFor(from.path(), length);
   }
   return file;
 }
 
-Status Safetensors::parse() {
-  uint64_t length = 0;
-  if (content_.size() >= 8)
-    std::memcpy(&length, content_.data(), 8);
-  if (content_.size() < 10 || length > kLargestTable || length > content_.size() - 8)
-    return invalidInput("expected a safetensors file, found ", content_.size(),
-                        " bytes whose first eight announce no table that fits");
-  // A name given twice would hide the first from the checks below.
-  std::set<std::string> seen;
-  bool twice = false;
-  auto watch = [&](int depth, Json::parse_event_t event, Json &value) {
-    if (depth == 1 && event == Json::parse_event_t::key)
-      twice |= !seen.insert(value.get<std::string>()).second;
-    return depth <= 8;
-  };
-  const char *begin = content_.data() + 8;
-  Json table = Json::parse(begin, begin + length, watch, false);
-  if (table.is_discarded() || !table.is_object())
-    return invalidInput("expected a JSON object as the table of a safetensors file, found something else");
-  if (twice)
-    return invalidInput("expected each name once in the table, found one twice");
-  std::span<const std::byte> data = std::as_bytes(std::span(content_)).subspan(8 + length);
-  std::vector<Range> ranges;
-  for (auto &[name, row] : table.items()) {
-    if (name == "__metadata__")
-      continue;
-    auto bad = [&](const char *what) { return invalidInput("tensor '", name, "': expected ", what); };
-    if (!row.is_object() || !row.contains("dtype") || !row["dtype"].is_string())
-      return bad("an object with dtype, shape and data_offsets");
-    const Json &shape = row.contains("shape") ? row["shape"] : Json();
-    const Json &offsets = row.contains("data_offsets") ? row["data_offsets"] : Json();
-    if (!shape.is_array() || !offsets.is_array() || offsets.size() != 2 || !offsets[0].is_number_unsigned() ||
-        !offsets[1].is_number_unsigned())
-      return bad("a shape and two data_offsets");
-    std::string type = row["dtype"].get<std::string>();
-    auto known = std::find_if(std::begin(kTypes), std::end(kTypes), [&](auto &t) { return type == t.name; });
+Status Safetensors::parse(const std::string &table, uint64_t data) {
+  TableReader reader;
+  if (!Json::sax_parse(table, &reader))
+    return reader.fault;
+  std::vector<std::pair<uint64_t, size_t>> ranges; // begins of the bytes
+  std::vector<size_t> order(reader.rows.size());   // by name, and of one name in the order of the file
+  for (size_t i = 0; i < order.size(); ++i)
+    order[i] = i;
+  std::sort(order.begin(), order.end(),
+            [&](size_t a, size_t b) { return reader.rows[a].name < reader.rows[b].name; });
+  for (size_t i = 1; i < order.size(); ++i)
+    if (const std::string &name = reader.rows[order[i]].name; name == reader.rows[order[i - 1]].name)
+      return invalidInput("expected each name once in the table, found '", brief(name), "' twice");
+  for (size_t i = 0; i < reader.rows.size(); ++i) {
+    TableReader::Row &row = reader.rows[i];
+    auto fault = [&](const auto &...parts) {
+      return invalidInput("tensor '", brief(row.name), "': ", parts...);
+    };
+    auto known =
+        std::find_if(std::begin(kTypes), std::end(kTypes), [&](auto &t) { return row.type == t.name; });
     if (known == std::end(kTypes))
-      return invalidInput("tensor '", name, "': unknown dtype '", type, "'");
-    NamedTensor tensor{name, fb::ElementType(std::max(known->type, 0)), {}, {}};
+      return fault("unknown dtype '", brief(row.type), "'");
     uint64_t bytes = known->bytes;
-    for (const Json &size : shape) {
-      if (!size.is_number_unsigned() || __builtin_mul_overflow(bytes, size.get<uint64_t>(), &bytes) ||
-          size.get<uint64_t>() > uint64_t(INT64_MAX))
-        return bad("a shape of sizes that fit 64 bits");
-      tensor.shape.push_back(size.get<int64_t>());
-    }
-    uint64_t from = offsets[0].get<uint64_t>(), to = offsets[1].get<uint64_t>();
-    if (from > to || to > data.size())
-      return invalidInput("tensor '", name, "': expected bytes inside the ", data.size(),
-                          " of the file, found ", from, " to ", to, ": the file is cut short or damaged");
+    for (uint64_t size : row.shape)
+      if (__builtin_mul_overflow(bytes, size, &bytes) || size > uint64_t(INT64_MAX))
+        return fault("expected a shape of sizes that fit 64 bits");
+    uint64_t from = row.offsets[0], to = row.offsets[1];
+    if (from > to || to > data)
+      return fault("expected bytes inside the ", data, " of the file, found ", from, " to ", to,
+                   ": the file is cut short or damaged");
     if (to - from != bytes)
-      return invalidInput("tensor '", name, "': expected ", bytes, " bytes by its shape, found ", to - from);
-    ranges.push_back({from, to, name});
+      return fault("expected ", bytes, " bytes by its shape, found ", to - from);
+    ranges.push_back({from, i});
     if (known->type < 0) {
-      foreign_[name] = type;
+      foreign_[row.name] = row.type;
       continue;
     }
-    tensor.bytes = data.subspan(from, bytes);
-    tensors_.push_back(std::move(tensor));
+    tensors_.push_back({row.name,
+                        fb::ElementType(known->type),
+                        std::vector<int64_t>(row.shape.begin(), row.shape.end()),
+                        {}});
+    begins_.push_back(from);
+    sizes_.push_back(bytes);
   }
-  std::sort(ranges.begin(), ranges.end(), [](const Range &a, const Range &b) {
-    return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
+  // Empty tensors may share the place of the one behind them.
+  std::sort(ranges.begin(), ranges.end(), [&](auto &a, auto &b) {
+    return std::pair(a.first, reader.rows[a.second].offsets[1]) <
+           std::pair(b.first, reader.rows[b.second].offsets[1]);
   });
   uint64_t end = 0;
-  for (const Range &range : ranges) {
-    if (range.begin != end)
-      return invalidInput("tensor '", range.name, "': expected its bytes to start at ", end, ", found ",
-                          range.begin);
-    end = range.end;
+  for (auto [begin, i] : ranges) {
+    if (begin != end)
+      return invalidInput("tensor '", brief(reader.rows[i].name), "': expected its bytes to start at ", end,
+                          ", found ", begin);
+    end = reader.rows[i].offsets[1];
   }
-  if (end != data.size())
-    return invalidInput("expected ", end, " bytes of data by its table, found ", data.size());
+  if (end != data)
+    return invalidInput("expected ", end, " bytes of data by its table, found ", data);
+  byName_.resize(tensors_.size());
+  for (size_t i = 0; i < byName_.size(); ++i)
+    byName_[i] = i;
+  std::sort(byName_.begin(), byName_.end(),
+            [&](size_t a, size_t b) { return tensors_[a].name < tensors_[b].name; });
+  return okStatus();
+}
+
+Status Safetensors::load(const OpenFile &from) {
+  uint64_t total = 0;
+  for (uint64_t size : sizes_)
+    total += size;
+  MOERT_TRY(fitsMemory(from.path(), total));
+  try {
+    content_.resize(total);
+  } catch (const std::bad_alloc &) {
+    return noMemoryFor(from.path(), total);
+  }
+  std::span<std::byte> room = content_;
+  for (size_t i = 0, next; i < tensors_.size(); i = next) { // neighbours in the file are read at once
+    uint64_t bytes = 0;
+    for (next = i; next < tensors_.size() && begins_[next] == begins_[i] + bytes; ++next) {
+      tensors_[next].bytes = room.subspan(bytes, sizes_[next]);
+      bytes += sizes_[next];
+    }
+    MOERT_TRY(from.read(start_ + begins_[i], room.first(bytes)));
+    room = room.subspan(bytes);
+  }
   return okStatus();
 }
 
 const NamedTensor *Safetensors::find(std::string_view name) const {
-  for (const NamedTensor &tensor : tensors_)
-    if (tensor.name == name)
-      return &tensor;
-  return nullptr;
+  auto found = std::lower_bound(byName_.begin(), byName_.end(), name,
+                                [&](size_t i, std::string_view key) { return tensors_[i].name < key; });
+  return found != byName_.end() && tensors_[*found].name == name ? &tensors_[*found] : nullptr;
 }
 
 } // namespace moert

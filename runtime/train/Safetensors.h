@@ -26,8 +26,13 @@ Status writeSafetensors(const std::string &path, std::span<const NamedTensor> te
 
 class Safetensors {
 public:
-  /// invalid_input: not such a file, cut short, a range outside the data, overlapping or leaving holes, a
-  /// name twice, a shape that does not fit its range.
+  /// The table alone: names, types and shapes. The tensors have no bytes before `load`, so that a file of
+  /// another model is refused without taking memory for it. invalid_input: not such a file, cut short, a
+  /// range outside the data, overlapping or leaving holes, a name twice, a shape that does not fit its range.
+  static Result<Safetensors> open(const OpenFile &file);
+  /// The bytes of all tensors; `file` is the one that it was opened from.
+  Status load(const OpenFile &file);
+  /// Both at once.
   static Result<Safetensors> read(const std::string &path);
   static Result<Safetensors> read(const OpenFile &file);
   const std::vector<NamedTensor> &tensors() const { return tensors_; }
@@ -36,9 +41,12 @@ public:
   const std::map<std::string, std::string> &foreign() const { return foreign_; }
 
 private:
-  Status parse();
-  std::string content_;
-  std::vector<NamedTensor> tensors_; // views of content_
+  Status parse(const std::string &table, uint64_t data);
+  std::vector<NamedTensor> tensors_;     // in the order of the table; once loaded, views of content_
+  std::vector<uint64_t> begins_, sizes_; // of their bytes, behind start_ in the file
+  std::vector<size_t> byName_;           // the tensors, sorted
+  uint64_t start_ = 0;                   // of the data in the file
+  std::vector<std::byte> content_;
   std::map<std::string, std::string> foreign_;
 };
 

@@ -128,13 +128,14 @@ Status Run::open() {
   recipeText_ = recipe_.text();
   MOERT_ASSIGN(trainEntry_, trainingEntry(*program_, recipe_.objective));
   MOERT_ASSIGN(evalEntry_, inferenceEntry(*program_, recipe_.evalEntry));
-  MOERT_ASSIGN(SplitData data, SplitData::open(recipe_));
+  MOERT_TRY(checkInputs(*program_, *trainEntry_));
+  MOERT_ASSIGN(SplitData data, SplitData::open(recipe_, [&](const SplitData &described) {
+                 return checkFits(*program_, described, recipe_, Use::training);
+               }));
   data_ = std::make_unique<SplitData>(std::move(data));
   dataDigest_.emplace(data_->set);
   if (options_.resume) // compared before the first step; else no step waits for it
     dataDigest_->begin();
-  MOERT_TRY(checkInputs(*program_, *trainEntry_));
-  MOERT_TRY(checkFits(*program_, *data_, recipe_, Use::training));
   for (const fb::Port *port : *trainEntry_->outputs()) {
     std::string name = port->name()->str();
     if (name == "loss" || name.starts_with("loss."))
@@ -500,6 +501,8 @@ Result<TrainEnd> Run::run() {
   if (recipe_.steps == 0) // the initial values alone
     MOERT_TRY(saveLast());
   int64_t saveEvery = recipe_.checkpointEvery ? recipe_.checkpointEvery : recipe_.evalEvery;
+  if (options_.beforeSteps)
+    options_.beforeSteps();
   while (state_.step < uint64_t(recipe_.steps) || state_.pendingEvaluation) {
     if (!state_.pendingEvaluation) {
       MOERT_TRY(step(batches));

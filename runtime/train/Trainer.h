@@ -9,6 +9,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -22,7 +23,10 @@ struct TrainOptions {
   int threads = 0; // 0: every core
   bool resume = false;
   bool poison = false, trapNan = false;
-  const std::atomic<bool> *stop = nullptr;         // raised by a signal: finish the step, save, return
+  const std::atomic<bool> *stop = nullptr; // raised by a signal: finish the step, save, return
+  // Called when the steps begin. Until then `stop` is not looked at: there is nothing to save, so that a
+  // signal may end the process at once.
+  std::function<void()> beforeSteps;
   std::chrono::steady_clock::time_point started{}; // of the process
 };
 

@@ -15,7 +15,7 @@
 // CHECK-NEXT: entry @ood {
 // CHECK-NEXT:   %own = hyper shared @hyper(%v)
 // CHECK-NEXT:   %y = apply shared @classifiers(%z) layer @Classifier<classes> weights %own
-// ELABORATE: error: entry '@max' is not supported yet by elaboration; only the model's own body is ('main')
+// ELABORATE: error: entry '@max' is not compiled yet; only the model's own body is ('main')
 
 // Expert classifiers whose weights a hypernetwork writes from one learned vector an
 // expert; images are routed by distance in that vector space (Qu et al., 2022).

@@ -21,7 +21,7 @@ moe.layer @A<dim>(%x) {
 }
 // -----
 moe.layer @A<dim>(%x) {
-  // expected-error@+1 {{unknown size or number 'pixel' (did you mean 'pixels'?)}}
+  // expected-error@+1 {{expected an axis after 'over', found 'pixel' (did you mean 'pixels'?)}}
   %y = mean %x over pixel
   yield %y
 }

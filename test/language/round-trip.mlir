@@ -1,11 +1,11 @@
 // Every op and attribute: text to text, through bytecode, and through the generic form, gives the same text again.
-// RUN: moe-opt %s --mlir-use-nameloc-as-prefix -o %t.1
+// RUN: moe-opt %s -o %t.1
 // RUN: moe-opt %t.1 --mlir-use-nameloc-as-prefix -o %t.2
 // RUN: cmp %t.1 %t.2
 // RUN: moe-opt %s --emit-bytecode -o %t.bc
 // RUN: moe-opt %t.bc --mlir-use-nameloc-as-prefix -o %t.3
 // RUN: cmp %t.1 %t.3
-// RUN: moe-opt %t.1 -o %t.4
+// RUN: moe-opt %t.1 --mlir-use-nameloc-as-prefix=false -o %t.4
 // RUN: moe-opt %t.1 --mlir-print-op-generic -o %t.5
 // RUN: moe-opt %t.5 -o %t.6
 // RUN: cmp %t.4 %t.6

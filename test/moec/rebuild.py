@@ -52,3 +52,17 @@ suggested = re.search("compile it for this data: (moec compile .*)", refused.std
 assert suggested, refused
 subprocess.run(suggested.group(1).replace("moec", shlex.quote(str(binaries / "moec")), 1), shell=True, check=True)
 assert (folder / "first.moe").read_bytes() == ten, suggested.group(1)
+
+# Files that were named in the folder of the command are found from wherever the trainer is started.
+(folder / "models").mkdir(exist_ok=True)
+(folder / "else where").mkdir(exist_ok=True)
+(folder / "models/it's.mlir").write_text(pathlib.Path(model).read_text())
+subprocess.run([binaries / "moec", "compile", "models/it's.mlir", "-o", "moved.moe", "--target=cpu:x86-64-v3", *given], check=True, cwd=folder)
+before = json.loads(subprocess.check_output([binaries / "moec", "inspect", folder / "moved.moe", "--json"]))["config"]
+refused = subprocess.run([binaries / "moert", "train", "../moved.moe", "--out", "run", "--steps", "1", "--set", f"data.path={images.resolve()}"],
+                         capture_output=True, text=True, cwd=folder / "else where")
+suggested = re.search("compile it for this data: (moec compile .*)", refused.stderr)
+assert suggested, refused
+subprocess.run(suggested.group(1).replace("moec", shlex.quote(str(binaries / "moec")), 1), shell=True, check=True, cwd=folder / "else where")
+after = json.loads(subprocess.check_output([binaries / "moec", "inspect", folder / "moved.moe", "--json"]))["config"]
+assert before["classes"] != "10" and after == before | {"classes": "10", "source": after["source"]}, (before, after)

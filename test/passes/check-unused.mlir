@@ -14,8 +14,12 @@ moe.layer @Mlp<dim, hidden>(%x, %y) {
   yield %z
 }
 
-// expected-warning@+1 {{parameter 'spare' of model '@m' is not used}}
-moe.model @m<dim = 4, spare = 5>(%x: vector[dim]) {
+// A word at its place is no use of a size that is spelt like it.
+// expected-warning@+2 {{parameter 'spare' of model '@m' is not used}}
+// expected-warning@+1 {{parameter 'features' of model '@m' is not used}}
+moe.model @m<dim = 4, spare = 5, features = 3>(%x: vector[dim]) {
   %y = apply @mlp(%x, %x) layer @Mlp<dim, 7>
+  %m = mean %y over features
+  aux @m %m, 0.1
   return logits = %y
 }

@@ -3,11 +3,12 @@
 // The example of the pass's description: a rule reads the forward value.
 // CHECK-LABEL: flow.program @example
 // CHECK: %[[X:.*]] = flow.parameter "x"
-// CHECK: %[[Y:.*]] = flow.exp %[[X]]
-// CHECK: %[[ONE:.*]] = flow.constant 1.000000e+00 : tensor<f32>
-// CHECK: %[[G:.*]] = flow.mul %[[ONE]], %[[Y]]
+// CHECK-NEXT: %[[Y:.*]] = flow.exp %[[X]]
+// CHECK-NEXT: %[[ONE:.*]] = flow.constant 1.000000e+00 : tensor<f32>
+// CHECK-NEXT: %[[G:.*]] = flow.mul %[[ONE]], %[[Y]]
 // CHECK-NOT: flow.grad
 // CHECK: flow.output "g" %[[G]]
+// CHECK-NEXT: {{^ *}$}}
 flow.program @example {
   flow.entry @train train {
     %x = flow.parameter "x" constant(0.5) : tensor<f32>
@@ -23,6 +24,7 @@ flow.program @example {
 // CHECK-LABEL: flow.program @nested
 // CHECK-NOT: flow.grad
 // CHECK: flow.output "second"
+// CHECK-NEXT: {{^ *}$}}
 flow.program @nested {
   flow.entry @train train {
     %x = flow.parameter "x" constant(0.5) : tensor<f32>
@@ -39,14 +41,19 @@ flow.program @nested {
 // Nothing flows through stop_gradient, comparisons and labels; what the loss does not depend on has gradient zero.
 // CHECK-LABEL: flow.program @inactive
 // CHECK: %[[W:.*]] = flow.parameter "w"
-// CHECK: %[[S:.*]] = flow.stop_gradient %[[W]]
-// CHECK: flow.mul %[[W]], %[[S]]
-// CHECK: %[[ONE:.*]] = flow.constant 1.0
-// CHECK: %[[D:.*]] = flow.broadcast %[[ONE]]
-// CHECK: %[[GW:.*]] = flow.mul %[[D]], %[[S]]
-// CHECK: %[[GU:.*]] = flow.constant 0.000000e+00 : tensor<3xf32>
-// CHECK: flow.output "w" %[[GW]]
-// CHECK: flow.output "u" %[[GU]]
+// CHECK-NEXT: flow.parameter "u"
+// CHECK-NEXT: %[[S:.*]] = flow.stop_gradient %[[W]]
+// CHECK-NEXT: flow.mul %[[W]], %[[S]]
+// CHECK-NEXT: flow.exp
+// CHECK-NEXT: flow.reduce sum
+// CHECK-NEXT: %[[ONE:.*]] = flow.constant 1.0
+// CHECK-NEXT: %[[D:.*]] = flow.broadcast %[[ONE]]
+// CHECK-NEXT: %[[GW:.*]] = flow.mul %[[D]], %[[S]]
+// CHECK-NEXT: flow.mul
+// CHECK-NEXT: %[[GU:.*]] = flow.constant 0.000000e+00 : tensor<3xf32>
+// CHECK-NEXT: flow.output "w" %[[GW]]
+// CHECK-NEXT: flow.output "u" %[[GU]]
+// CHECK-NEXT: {{^ *}$}}
 flow.program @inactive {
   flow.entry @train train {
     %w = flow.parameter "w" constant(0.5) : tensor<2xf32>
@@ -66,11 +73,15 @@ flow.program @inactive {
 // Gradient reversal is differentiated as -scale * x.
 // CHECK-LABEL: flow.program @reversal
 // CHECK: %[[K:.*]] = flow.scalar "k"
-// CHECK: %[[D:.*]] = flow.broadcast %{{.*}} to [] : tensor<f32> -> tensor<2xf32>
-// CHECK: %[[KS:.*]] = flow.broadcast %[[K]] to [] : tensor<f32> -> tensor<2xf32>
-// CHECK: %[[N:.*]] = flow.neg %[[KS]]
-// CHECK: %[[G:.*]] = flow.mul %[[D]], %[[N]]
-// CHECK: flow.output "w" %[[G]]
+// CHECK-NEXT: flow.reverse_gradient
+// CHECK-NEXT: flow.reduce sum
+// CHECK-NEXT: flow.constant
+// CHECK-NEXT: %[[D:.*]] = flow.broadcast %{{.*}} to [] : tensor<f32> -> tensor<2xf32>
+// CHECK-NEXT: %[[KS:.*]] = flow.broadcast %[[K]] to [] : tensor<f32> -> tensor<2xf32>
+// CHECK-NEXT: %[[N:.*]] = flow.neg %[[KS]]
+// CHECK-NEXT: %[[G:.*]] = flow.mul %[[D]], %[[N]]
+// CHECK-NEXT: flow.output "w" %[[G]]
+// CHECK-NEXT: {{^ *}$}}
 flow.program @reversal {
   flow.entry @train train {
     %w = flow.parameter "w" constant(0.5) : tensor<2xf32>
@@ -87,7 +98,10 @@ flow.program @reversal {
 // A convolution's weight gradient is computed before its input gradient, which may then have its input's memory.
 // CHECK-LABEL: flow.program @convolution
 // CHECK: %[[DW:.*]] = flow.conv_weight_grad %[[X:.*]], %[[DY:.*]] by [2, 2] pads [1, 1, 1, 1]
-// CHECK: %[[DX:.*]] = flow.conv_input_grad %[[DY]], %[[W:.*]] by [2, 2] pads [1, 1, 1, 1]
+// CHECK-NEXT: %[[DX:.*]] = flow.conv_input_grad %[[DY]], %[[W:.*]] by [2, 2] pads [1, 1, 1, 1]
+// CHECK-NEXT: flow.output "x"
+// CHECK-NEXT: flow.output "w"
+// CHECK-NEXT: {{^ *}$}}
 flow.program @convolution {
   flow.entry @train train {
     %x = flow.parameter "x" constant(0.5) : tensor<2x3x8x8xf32>

@@ -233,14 +233,14 @@ moe.model @m(%x: vector[4]) {
 moe.model @m(%x: vector[4]) {
   %y = linear @fc(%x) to 3
   return logits = %y
-  // expected-error@+1 {{entry '@max' is not supported yet by elaboration; only the model's own body is ('main')}}
+  // expected-error@+1 {{entry '@max' is not compiled yet; only the model's own body is ('main')}}
   entry @max {
     return logits = %y
   }
 }
 // -----
 moe.model @m(%x: vector[4]) {
-  // expected-error@+1 {{'attention' is not supported yet by elaboration}}
+  // expected-error@+1 {{'attention' is not compiled yet}}
   %y = attention @a(%x) heads = 2
   return logits = %y
 }
@@ -407,13 +407,13 @@ moe.model @m(%x: vector[8]) {
 }
 // -----
 moe.model @m(%x: vector[8]) {
-  // expected-error@+1 {{router 'cosine' is not supported yet by elaboration; use 'linear, experts = n' or 'distance'}}
+  // expected-error@+1 {{router 'cosine' is not compiled yet; use 'linear, experts = n' or 'distance'}}
   %r = route @gate(%x) cosine, experts = 4
   return logits = %x
 }
 // -----
 moe.model @m(%x: vector[8]) {
-  // expected-error@+1 {{routing to some experts only ('top') is not supported yet by elaboration; without it, 'distance' and 'linear' weigh every expert}}
+  // expected-error@+1 {{routing to some experts only ('top') is not compiled yet; without it, 'distance' and 'linear' weigh every expert}}
   %r = route @gate(%x) linear, experts = 4, top = 1
   return logits = %x
 }
@@ -423,7 +423,7 @@ moe.layer @Two(%x) {
   %a = conv @c1(%x) to 4
   // expected-note@+1 {{made here: 3 experts of [4, 8, 8]}}
   %r = relu %a
-  // expected-error@+1 {{'conv' is not supported yet on a value that already differs by expert; put it before 'experts', or first in the expert's layer}}
+  // expected-error@+1 {{'conv' is not compiled yet on a value that already differs by expert; put it before 'experts', or first in the expert's layer}}
   %b = conv @c2(%r) to 4
   yield %b
 }
@@ -436,7 +436,7 @@ moe.model @m(%x: image[1, 8, 8]) {
 moe.layer @Pooled(%x) {
   // expected-note@+1 {{made here: 3 experts of [4, 8, 8]}}
   %a = conv @c1(%x) to 4
-  // expected-error@+1 {{'max_pool' is not supported yet on a value that already differs by expert; put it before 'experts', or first in the expert's layer}}
+  // expected-error@+1 {{'max_pool' is not compiled yet on a value that already differs by expert; put it before 'experts', or first in the expert's layer}}
   %b = max_pool %a kernel = 2
   yield %b
 }
@@ -447,7 +447,7 @@ moe.model @m(%x: image[1, 8, 8]) {
 }
 // -----
 moe.layer @Normed(%x) {
-  // expected-error@+1 {{'group_norm' is not supported yet with weights that differ by expert; put it before 'experts'}}
+  // expected-error@+1 {{'group_norm' is not compiled yet with weights that differ by expert; put it before 'experts'}}
   %a = group_norm @n(%x) groups = 2
   yield %a
 }

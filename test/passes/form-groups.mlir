@@ -4,11 +4,12 @@
 // A linear layer's bias and activation are its contraction's epilogue; the broadcast costs nothing and is inside.
 // CHECK-LABEL: flow.program @epilogue
 // CHECK: flow.group "contract"
-// CHECK: flow.contract
-// CHECK: flow.broadcast
-// CHECK: flow.add
-// CHECK: flow.relu
-// CHECK: flow.yield
+// CHECK-NEXT: ^bb0
+// CHECK-NEXT: flow.contract
+// CHECK-NEXT: flow.broadcast
+// CHECK-NEXT: flow.add
+// CHECK-NEXT: flow.relu
+// CHECK-NEXT: flow.yield
 // CHECK-NOT: flow.group
 flow.program @epilogue {
   flow.entry @main infer {
@@ -27,11 +28,15 @@ flow.program @epilogue {
 // A softmax is one loop over rows: two reductions and what lies between.
 // CHECK-LABEL: flow.program @softmax
 // CHECK: flow.group "loop"
-// CHECK: flow.reduce max
-// CHECK: flow.exp
-// CHECK: flow.reduce sum
-// CHECK: flow.div
-// CHECK: flow.yield
+// CHECK-NEXT: ^bb0
+// CHECK-NEXT: flow.reduce max
+// CHECK-NEXT: flow.broadcast
+// CHECK-NEXT: flow.sub
+// CHECK-NEXT: flow.exp
+// CHECK-NEXT: flow.reduce sum
+// CHECK-NEXT: flow.broadcast
+// CHECK-NEXT: flow.div
+// CHECK-NEXT: flow.yield
 // CHECK-NOT: flow.group
 flow.program @softmax {
   flow.entry @main infer {
@@ -55,8 +60,10 @@ flow.program @softmax {
 // CHECK-NEXT: ^bb0
 // CHECK-NEXT: flow.exp
 // CHECK-NEXT: flow.yield
-// CHECK: flow.group "contract"(%[[E]], %{{.*}}
-// CHECK: flow.contract
+// CHECK-NEXT: }
+// CHECK-NEXT: flow.group "contract"(%[[E]], %{{.*}}
+// CHECK-NEXT: ^bb0
+// CHECK-NEXT: flow.contract
 // CHECK-NEXT: flow.add
 // CHECK-NEXT: flow.yield
 // CHECK-NOT: flow.group
@@ -75,14 +82,22 @@ flow.program @cycle {
 // What a barrier marks is computed again where it is needed, not beside the original; the barrier itself is gone.
 // CHECK-LABEL: flow.program @again
 // CHECK: flow.group "loop"
-// CHECK: flow.exp
+// CHECK-NEXT: ^bb0
+// CHECK-NEXT: flow.exp
 // CHECK-NOT: flow.exp
 // CHECK: flow.yield
-// CHECK: flow.group "contract"
-// CHECK: flow.group "loop"
-// CHECK: flow.exp
-// CHECK: flow.yield
-// CHECK: flow.group "contract"
+// CHECK-NEXT: }
+// CHECK-NEXT: flow.group "contract"
+// CHECK-NEXT: ^bb0
+// CHECK-NEXT: flow.contract
+// CHECK-NEXT: flow.yield
+// CHECK-NEXT: }
+// CHECK-NEXT: flow.group "loop"
+// CHECK-NEXT: ^bb0
+// CHECK-NEXT: flow.exp
+// CHECK-NEXT: flow.yield
+// CHECK-NEXT: }
+// CHECK-NEXT: flow.group "contract"
 // CHECK-NOT: flow.barrier
 flow.program @again {
   flow.entry @train train {
@@ -104,11 +119,24 @@ flow.program @again {
 // pixels joins its producer as a sum over pixels, and the sum over images is small.
 // CHECK-LABEL: flow.program @images
 // CHECK: %[[A:.*]] = flow.group "conv"({{.*}} attributes {layouts = [array<i64: 0, 2, 3, 1>]}
-// CHECK: %[[L:.*]]:2 = flow.group "loop"(%[[A]]){{.*}} attributes {layouts = [array<i64: 0, 2, 3, 1>, array<i64>]}
-// CHECK: flow.reduce sum %{{.*}} over [2, 3]
-// CHECK: flow.group "loop"(%[[L]]#1)
-// CHECK: flow.reduce sum %{{.*}} over [0]
-// CHECK: flow.group "conv"(%[[L]]#0
+// CHECK-NEXT: ^bb0
+// CHECK-NEXT: flow.conv
+// CHECK-NEXT: flow.yield
+// CHECK-NEXT: }
+// CHECK-NEXT: %[[L:.*]]:2 = flow.group "loop"(%[[A]]){{.*}} attributes {layouts = [array<i64: 0, 2, 3, 1>, array<i64>]}
+// CHECK-NEXT: ^bb0
+// CHECK-NEXT: flow.reduce max
+// CHECK-NEXT: flow.broadcast
+// CHECK-NEXT: flow.sub
+// CHECK-NEXT: flow.reduce sum %{{.*}} over [2, 3]
+// CHECK-NEXT: flow.yield
+// CHECK-NEXT: }
+// CHECK-NEXT: flow.group "loop"(%[[L]]#1)
+// CHECK-NEXT: ^bb0
+// CHECK-NEXT: flow.reduce sum %{{.*}} over [0]
+// CHECK-NEXT: flow.yield
+// CHECK-NEXT: }
+// CHECK-NEXT: flow.group "conv"(%[[L]]#0
 // CHECK-NOT: layouts
 !maps = tensor<?x32x28x28xf32, #flow.dims<[B, 32, 28, 28]>>
 !means = tensor<?x32xf32, #flow.dims<[B, 32]>>
@@ -133,9 +161,18 @@ flow.program @images {
 // A sum down the rows has no rows to share out, so it does not join the loop over rows that it reads.
 // CHECK-LABEL: flow.program @columns
 // CHECK: %[[R:.*]] = flow.group "loop"
-// CHECK: flow.relu
-// CHECK: flow.group "loop"(%[[R]])
-// CHECK: flow.reduce sum %{{.*}} over [0]
+// CHECK-NEXT: ^bb0
+// CHECK-NEXT: flow.relu
+// CHECK-NEXT: flow.yield
+// CHECK-NEXT: }
+// CHECK-NEXT: flow.group "loop"(%[[R]])
+// CHECK-NEXT: ^bb0
+// CHECK-NEXT: flow.reduce sum %{{.*}} over [0]
+// CHECK-NEXT: flow.yield
+// CHECK-NEXT: }
+// CHECK-NEXT: flow.output "r"
+// CHECK-NEXT: flow.output "s"
+// CHECK-NEXT: {{^ *}$}}
 !wide = tensor<?x1024xf32, #flow.dims<[B, 1024]>>
 flow.program @columns {
   flow.entry @e infer {
@@ -153,12 +190,19 @@ flow.program @columns {
 // epilogue no more apart than its original's.
 // CHECK-LABEL: flow.program @recomputed
 // CHECK: %[[A:.*]] = flow.group "conv"
-// CHECK: flow.add
-// CHECK: flow.relu
-// CHECK: flow.group "loop"(%{{.*}}, %[[A]])
-// CHECK: flow.exp
-// CHECK: flow.reduce sum
-// CHECK: flow.mul
+// CHECK-NEXT: ^bb0
+// CHECK-NEXT: flow.conv
+// CHECK-NEXT: flow.broadcast
+// CHECK-NEXT: flow.add
+// CHECK-NEXT: flow.relu
+// CHECK-NEXT: flow.yield
+// CHECK-NEXT: }
+// CHECK-NEXT: flow.group "loop"(%{{.*}}, %[[A]])
+// CHECK-NEXT: ^bb0
+// CHECK-NEXT: flow.exp
+// CHECK-NEXT: flow.reduce sum
+// CHECK-NEXT: flow.broadcast
+// CHECK-NEXT: flow.mul
 // CHECK-NOT: flow.group
 !maps = tensor<?x32x28x28xf32, #flow.dims<[B, 32, 28, 28]>>
 !means = tensor<?x32xf32, #flow.dims<[B, 32]>>
@@ -186,8 +230,19 @@ flow.program @recomputed {
 // Means of groups of channels, a number a channel, are written as they are wanted: a convolution's epilogue reads them.
 // CHECK-LABEL: flow.program @spread
 // CHECK: %[[M:.*]] = flow.group "loop"(%{{.*}}) : (tensor<?x32x28x28xf32, {{.*}}>) -> tensor<?x32xf32, #flow.dims<[B, 32]>>
-// CHECK: flow.group "conv"({{.*}}, %[[M]])
-// CHECK: flow.sub
+// CHECK-NEXT: ^bb0
+// CHECK-NEXT: flow.reduce sum
+// CHECK-NEXT: flow.reshape
+// CHECK-NEXT: flow.reduce sum
+// CHECK-NEXT: flow.broadcast
+// CHECK-NEXT: flow.reshape
+// CHECK-NEXT: flow.yield
+// CHECK-NEXT: }
+// CHECK-NEXT: flow.group "conv"({{.*}}, %[[M]])
+// CHECK-NEXT: ^bb0
+// CHECK-NEXT: flow.conv
+// CHECK-NEXT: flow.broadcast
+// CHECK-NEXT: flow.sub
 // CHECK-NOT: flow.group
 !maps = tensor<?x32x28x28xf32, #flow.dims<[B, 32, 28, 28]>>
 !channels = tensor<?x32xf32, #flow.dims<[B, 32]>>
@@ -226,5 +281,70 @@ flow.program @symmetric {
     %t = flow.transpose %v [0, 2, 1] : tensor<?x8x8xf32, #flow.dims<[B, 8, 8]>> -> tensor<?x8x8xf32, #flow.dims<[B, 8, 8]>>
     %y = flow.add %t, %v : tensor<?x8x8xf32, #flow.dims<[B, 8, 8]>>
     flow.output "y" %y : tensor<?x8x8xf32, #flow.dims<[B, 8, 8]>>
+  }
+}
+
+// -----
+// A contraction writes a mask beside its result where a later stage reads it; where a loop of its own stage does, that loop
+// makes the mask from the result.
+// CHECK-LABEL: flow.program @mask_for_later
+// CHECK:      %[[Y:.*]]:2 = flow.group "contract"
+// CHECK-NEXT: ^bb0
+// CHECK-NEXT: flow.contract
+// CHECK-NEXT: flow.is_finite
+// CHECK-NEXT: flow.yield
+// CHECK-NEXT: }
+// CHECK-NEXT:      flow.group "contract"
+// CHECK-NEXT: ^bb0
+// CHECK-NEXT: flow.contract
+// CHECK-NEXT: flow.yield
+// CHECK-NEXT: }
+// CHECK-NEXT:      flow.group "loop"({{.*}}%[[Y]]#1
+// CHECK-NEXT: ^bb0
+// CHECK-NEXT: flow.select
+// CHECK-NEXT: flow.exp
+// CHECK-NEXT: flow.yield
+// CHECK-NOT:  flow.group
+flow.program @mask_for_later {
+  flow.entry @e infer {
+    %x = flow.input "x" : tensor<64x32xf32>
+    %a = flow.input "a" : tensor<64x8xf32>
+    %b = flow.input "b" : tensor<64x8xf32>
+    %w = flow.parameter "w" constant(0.5) : tensor<8x32xf32>
+    %v = flow.parameter "v" constant(0.5) : tensor<8x8xf32>
+    %y = flow.contract %x [0, 1], %w [2, 1] -> [0, 2] : tensor<64x32xf32>, tensor<8x32xf32> -> tensor<64x8xf32>
+    %m = flow.is_finite %y : tensor<64x8xf32>
+    %z = flow.contract %y [0, 1], %v [2, 1] -> [0, 2] : tensor<64x8xf32>, tensor<8x8xf32> -> tensor<64x8xf32>
+    %s = flow.select %m, %a, %b : tensor<64x8xf32>
+    %e = flow.exp %s : tensor<64x8xf32>
+    flow.output "z" %z : tensor<64x8xf32>
+    flow.output "e" %e : tensor<64x8xf32>
+  }
+}
+
+// -----
+// CHECK-LABEL: flow.program @mask_for_now
+// CHECK:      %[[Y:.*]] = flow.group "contract"
+// CHECK-NEXT: ^bb0
+// CHECK-NEXT: flow.contract
+// CHECK-NEXT: flow.yield
+// CHECK-NEXT: }
+// CHECK-NEXT:      flow.group "loop"(%[[Y]])
+// CHECK-NEXT: ^bb0
+// CHECK-NEXT: flow.is_finite
+// CHECK-NEXT: flow.convert
+// CHECK-NEXT: flow.reduce
+// CHECK-NEXT: flow.yield
+// CHECK-NOT:  flow.group
+flow.program @mask_for_now {
+  flow.entry @e infer {
+    %x = flow.input "x" : tensor<64x32xf32>
+    %w = flow.parameter "w" constant(0.5) : tensor<8x32xf32>
+    %y = flow.contract %x [0, 1], %w [2, 1] -> [0, 2] : tensor<64x32xf32>, tensor<8x32xf32> -> tensor<64x8xf32>
+    %m = flow.is_finite %y : tensor<64x8xf32>
+    %f = flow.convert %m : tensor<64x8xi1> -> tensor<64x8xf32>
+    %s = flow.reduce sum %f over [1] : tensor<64x8xf32> -> tensor<64xf32>
+    flow.output "y" %y : tensor<64x8xf32>
+    flow.output "s" %s : tensor<64xf32>
   }
 }

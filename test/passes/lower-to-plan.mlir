@@ -6,19 +6,19 @@
 // CHECK-LABEL: plan.program "update" optimizer "sgd"
 // CHECK-SAME: config {classes = "10", target = "cpu:x86-64-v3"}
 // CHECK: state "w" parameter f32[4] uniform(-5.000000e-01, 5.000000e-01) stream [[#]]
-// CHECK: state "m:w" optimizer f32[4] constant(0.000000e+00, 0.000000e+00) stream [[#]] of "w"
-// CHECK: scalar "optimizer.lr" recipe 1.000000e-03
-// CHECK: entry "train" train objective "erm" flops 0.000000e+00 inputs ("image" f32[D * N, 4]) outputs ()
-// CHECK: target "cpu" level "x86-64-v3" features [{{.*}}"avx2"{{.*}}] {
-// CHECK: kernel @[[SUM:.*]] "loop" (read f32, write f32)
-// CHECK: kernel @[[UPDATE:.*]] "loop" (read f32, read f32, read f32, write f32 over 1, write f32 over 2)
-// CHECK: plan "train" {
+// CHECK-NEXT: state "m:w" optimizer f32[4] constant(0.000000e+00, 0.000000e+00) stream [[#]] of "w"
+// CHECK-NEXT: scalar "optimizer.lr" recipe 1.000000e-03
+// CHECK-NEXT: entry "train" train objective "erm" flops 0.000000e+00 inputs ("image" f32[D * N, 4]) outputs ()
+// CHECK-NEXT: target "cpu" level "x86-64-v3" features [{{.*}}"avx2"{{.*}}] {
+// CHECK-NEXT: kernel @[[SUM:.*]] "loop" (read f32, write f32)
+// CHECK-NEXT: kernel @[[UPDATE:.*]] "loop" (read f32, read f32, read f32, write f32 over 1, write f32 over 2)
+// CHECK-NEXT: plan "train" {
 // CHECK-DAG: %[[X:.*]] = buffer input "image" f32[D * N * 4]
 // CHECK-DAG: %[[W:.*]] = buffer state "w" f32[4]
 // CHECK-DAG: %[[M:.*]] = buffer state "m:w" f32[4]
 // CHECK-DAG: %[[G:.*]] = buffer temporary f32[4] live {{\[}}0, 1]
 // CHECK: launch @[[SUM]](%[[X]][D * N * 4], %[[G]][4])
-// CHECK: launch @[[UPDATE]](%[[G]][4], %[[W]][4], %[[M]][4], %[[W]][4], %[[M]][4])
+// CHECK-NEXT: launch @[[UPDATE]](%[[G]][4], %[[W]][4], %[[M]][4], %[[W]][4], %[[M]][4])
 // CHECK-SAME: scalar_f32 "optimizer.lr"
 // CHECK-NOT: launch
 flow.program @update attributes {config = {classes = "10"}, objective = "erm", optimizer = "sgd"} {
@@ -55,8 +55,8 @@ flow.program @update attributes {config = {classes = "10"}, objective = "erm", o
 // CHECK-DAG: %[[NEW:.*]] = buffer temporary f32[4] live {{\[}}0, 2]
 // CHECK-DAG: %[[Y:.*]] = buffer output "y" f32[4]
 // CHECK: launch @{{.*}}(%[[W]][4], %[[NEW]][4])
-// CHECK: launch @{{.*}}(%[[W]][4], %[[X]][4], %[[Y]][4])
-// CHECK: launch @{{.*}}(%[[NEW]][4], %[[W]][4])
+// CHECK-NEXT: launch @{{.*}}(%[[W]][4], %[[X]][4], %[[Y]][4])
+// CHECK-NEXT: launch @{{.*}}(%[[NEW]][4], %[[W]][4])
 flow.program @read_after {
   flow.entry @train train {
     %x = flow.input "image" : tensor<4xf32>
@@ -84,8 +84,8 @@ flow.program @read_after {
 // CHECK-DAG: %[[B:.*]] = buffer state "b" f32[4]
 // CHECK-DAG: %[[T:.*]] = buffer temporary f32[4]
 // CHECK: launch @{{.*}}(%[[B]][4], %[[T]][4])
-// CHECK: launch @{{.*}}(%[[A]][4], %[[B]][4])
-// CHECK: launch @{{.*}}(%[[T]][4], %[[A]][4])
+// CHECK-NEXT: launch @{{.*}}(%[[A]][4], %[[B]][4])
+// CHECK-NEXT: launch @{{.*}}(%[[T]][4], %[[A]][4])
 flow.program @swap {
   flow.entry @train train {
     %a = flow.state "a" buffer constant(0.0) : tensor<4xf32>
@@ -105,9 +105,9 @@ flow.program @swap {
 // CHECK-DAG: %[[C:.*]] = buffer temporary f32[D * N] live {{\[}}2, 3]
 // CHECK-DAG: %[[Y:.*]] = buffer output "y"
 // CHECK: launch @{{.*}}(%[[X]][D * N * 4], %[[A]][D * N * 4])
-// CHECK: launch @{{.*}}(%[[A]][D * N * 4], %[[X]][D * N * 4], %[[A]][D * N * 4])
-// CHECK: launch @{{.*}}(%[[A]][D * N * 4], %[[C]][D * N])
-// CHECK: launch @{{.*}}(%[[A]][D * N * 4], %[[C]][D * N], %[[Y]][D * N * 4])
+// CHECK-NEXT: launch @{{.*}}(%[[A]][D * N * 4], %[[X]][D * N * 4], %[[A]][D * N * 4])
+// CHECK-NEXT: launch @{{.*}}(%[[A]][D * N * 4], %[[C]][D * N])
+// CHECK-NEXT: launch @{{.*}}(%[[A]][D * N * 4], %[[C]][D * N], %[[Y]][D * N * 4])
 flow.program @reuse {
   flow.entry @main infer {
     %x = flow.input "x" : tensor<?x4xf32, #flow.dims<[B, 4]>>
@@ -147,8 +147,8 @@ flow.program @reuse {
 // CHECK-DAG: %[[Y:.*]] = buffer output "y" f32[D * N * 4]
 // CHECK-DAG: %[[Z:.*]] = buffer output "z" f32[D * N * 4]
 // CHECK: launch prepare @{{.*}}(%[[W]][4], %[[E]][4])
-// CHECK: launch @{{.*}}(%[[X]][D * N * 4], %[[E]][4], %[[Y]][D * N * 4])
-// CHECK: launch @{{.*}}(%[[Y]][D * N * 4], %[[Z]][D * N * 4])
+// CHECK-NEXT: launch @{{.*}}(%[[X]][D * N * 4], %[[E]][4], %[[Y]][D * N * 4])
+// CHECK-NEXT: launch @{{.*}}(%[[Y]][D * N * 4], %[[Z]][D * N * 4])
 flow.program @prepare {
   flow.entry @main infer {
     %x = flow.input "x" : tensor<?x2x2xf32, #flow.dims<[B, 2, 2]>>

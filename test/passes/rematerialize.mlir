@@ -5,16 +5,24 @@
 // weight gradient, and common subexpressions leave it there.
 // CHECK-LABEL: flow.program @activation
 // CHECK: flow.saved = [{bytes = #flow.extent<B * 200704>, op = "flow.conv", why = "a contraction's or convolution's result"}]
-// CHECK: %[[Y:.*]] = flow.conv %
-// CHECK: %[[S:.*]] = flow.sigmoid %[[Y]]
-// CHECK: %[[N:.*]] = flow.mul %[[Y]], %[[S]]
-// CHECK: flow.conv %[[N]]
-// CHECK: flow.output "loss"
-// CHECK: %[[K:.*]] = flow.barrier %[[Y]] 1
-// CHECK: %[[T:.*]] = flow.sigmoid %[[K]]
-// CHECK: %[[M:.*]] = flow.mul %[[K]], %[[T]]
-// CHECK: flow.conv_weight_grad %[[M]]
-// CHECK: flow.conv_weight_grad %{{.*}}, %[[Y]]
+// CHECK-NEXT: flow.input "x"
+// CHECK-NEXT: flow.parameter "w"
+// CHECK-NEXT: flow.parameter "v"
+// CHECK-NEXT: %[[Y:.*]] = flow.conv %
+// CHECK-NEXT: %[[S:.*]] = flow.sigmoid %[[Y]]
+// CHECK-NEXT: %[[N:.*]] = flow.mul %[[Y]], %[[S]]
+// CHECK-NEXT: flow.conv %[[N]]
+// CHECK-NEXT: flow.reduce sum
+// CHECK-NEXT: flow.output "loss"
+// CHECK-NEXT: flow.constant
+// CHECK-NEXT: %[[K:.*]] = flow.barrier %[[Y]] 1
+// CHECK-NEXT: %[[T:.*]] = flow.sigmoid %[[K]]
+// CHECK-NEXT: %[[M:.*]] = flow.mul %[[K]], %[[T]]
+// CHECK-NEXT: flow.conv_weight_grad %[[M]]
+// CHECK-NEXT: flow.assign "v"
+// CHECK-NEXT: flow.conv_weight_grad %{{.*}}, %[[Y]]
+// CHECK-NEXT: flow.assign "w"
+// CHECK-NEXT: {{^ *}$}}
 !maps = tensor<?x64x28x28xf32, #flow.dims<[B, 64, 28, 28]>>
 flow.program @activation {
   flow.entry @train train {
@@ -40,12 +48,27 @@ flow.program @activation {
 // Of two values of one size the later is kept, so that less is computed again; random numbers are never kept.
 // CHECK-LABEL: flow.program @dropout
 // CHECK: flow.saved = [{bytes = #flow.extent<B * 200704>, op = "flow.relu"
-// CHECK: %[[R:.*]] = flow.relu
-// CHECK: flow.output "loss"
-// CHECK: %[[U:.*]] = flow.random uniform 7 {flow.mark = 1 : i64}
-// CHECK: %[[K:.*]] = flow.barrier %[[R]] 1
-// CHECK: %[[D:.*]] = flow.mul
-// CHECK: flow.conv_weight_grad %[[D]]
+// CHECK-NEXT: flow.input "x"
+// CHECK-NEXT: flow.parameter "w"
+// CHECK-NEXT: flow.parameter "v"
+// CHECK-NEXT: flow.conv
+// CHECK-NEXT: %[[R:.*]] = flow.relu
+// CHECK-NEXT: flow.random uniform
+// CHECK-NEXT: flow.mul
+// CHECK-NEXT: flow.conv
+// CHECK-NEXT: flow.reduce sum
+// CHECK-NEXT: flow.output "loss"
+// CHECK-NEXT: flow.constant
+// CHECK-NEXT: %[[U:.*]] = flow.random uniform 7 {flow.mark = 1 : i64}
+// CHECK-NEXT: %[[K:.*]] = flow.barrier %[[R]] 1
+// CHECK-NEXT: %[[D:.*]] = flow.mul
+// CHECK-NEXT: flow.conv_weight_grad %[[D]]
+// CHECK-NEXT: flow.assign "v"
+// CHECK-NEXT: flow.compare gt
+// CHECK-NEXT: flow.convert
+// CHECK-NEXT: flow.conv_weight_grad
+// CHECK-NEXT: flow.assign "w"
+// CHECK-NEXT: {{^ *}$}}
 !maps = tensor<?x64x28x28xf32, #flow.dims<[B, 64, 28, 28]>>
 flow.program @dropout {
   flow.entry @train train {
@@ -93,16 +116,33 @@ flow.program @small {
 // and back; the one behind it is kept.
 // CHECK-LABEL: flow.program @first
 // CHECK: flow.saved = [{bytes = #flow.extent<B * 50176>, op = "flow.conv"
-// CHECK: flow.output "loss"
-// CHECK: %[[X:.*]] = flow.barrier %{{.*}} 1
-// CHECK: %[[W:.*]] = flow.barrier %{{.*}} 1
-// CHECK: %[[Y:.*]] = flow.conv %[[X]], %[[W]] by [1, 1] pads [1, 1, 1, 1] {flow.mark = 1 : i64}
-// CHECK: %[[R:.*]] = flow.relu %[[Y]]
-// CHECK: flow.conv_weight_grad %[[R]]
-// CHECK: flow.conv_input_grad
-// CHECK: flow.conv %{{.*}} {flow.mark = 3 : i64}
-// CHECK: flow.relu
-// CHECK: flow.conv_weight_grad
+// CHECK-NEXT: flow.input "x"
+// CHECK-NEXT: flow.parameter "w"
+// CHECK-NEXT: flow.parameter "v"
+// CHECK-NEXT: flow.conv
+// CHECK-NEXT: flow.relu
+// CHECK-NEXT: flow.conv
+// CHECK-NEXT: flow.mul
+// CHECK-NEXT: flow.reduce sum
+// CHECK-NEXT: flow.output "loss"
+// CHECK-NEXT: flow.add
+// CHECK-NEXT: %[[X:.*]] = flow.barrier %{{.*}} 1
+// CHECK-NEXT: %[[W:.*]] = flow.barrier %{{.*}} 1
+// CHECK-NEXT: %[[Y:.*]] = flow.conv %[[X]], %[[W]] by [1, 1] pads [1, 1, 1, 1] {flow.mark = 1 : i64}
+// CHECK-NEXT: %[[R:.*]] = flow.relu %[[Y]]
+// CHECK-NEXT: flow.conv_weight_grad %[[R]]
+// CHECK-NEXT: flow.assign "v"
+// CHECK-NEXT: flow.conv_input_grad
+// CHECK-NEXT: flow.constant
+// CHECK-NEXT: flow.barrier
+// CHECK-NEXT: flow.barrier
+// CHECK-NEXT: flow.conv %{{.*}} {flow.mark = 3 : i64}
+// CHECK-NEXT: flow.relu
+// CHECK-NEXT: flow.compare gt
+// CHECK-NEXT: flow.select
+// CHECK-NEXT: flow.conv_weight_grad
+// CHECK-NEXT: flow.assign "w"
+// CHECK-NEXT: {{^ *}$}}
 !image = tensor<?x1x28x28xf32, #flow.dims<[B, 1, 28, 28]>>
 !maps = tensor<?x64x28x28xf32, #flow.dims<[B, 64, 28, 28]>>
 !half = tensor<?x64x14x14xf32, #flow.dims<[B, 64, 14, 14]>>
@@ -136,7 +176,10 @@ flow.program @first {
 // CHECK: flow.saved = [{bytes = #flow.extent<B * 50176>, op = "flow.conv"
 // CHECK-SAME: why = "a contraction's or convolution's result"}]
 // CHECK: flow.output "loss"
-// CHECK: flow.conv %{{.*}}, %{{.*}} by [1, 1] pads [1, 1, 1, 1] {flow.mark
+// CHECK-NEXT: flow.add
+// CHECK-NEXT: flow.barrier
+// CHECK-NEXT: flow.barrier
+// CHECK-NEXT: flow.conv %{{.*}}, %{{.*}} by [1, 1] pads [1, 1, 1, 1] {flow.mark
 // CHECK-NOT: pads [0, 0, 0, 0] {flow.mark
 !image = tensor<?x1x28x28xf32, #flow.dims<[B, 1, 28, 28]>>
 !maps = tensor<?x16x28x28xf32, #flow.dims<[B, 16, 28, 28]>>
@@ -162,7 +205,11 @@ flow.program @row {
 // to memory.
 // CHECK-LABEL: flow.program @branches
 // CHECK: flow.saved = [{bytes = #flow.extent<B * 200704>, op = "flow.conv", why = "a contraction's or convolution's result"}]
-// CHECK: flow.output "loss"
+// CHECK-NEXT: flow.input "x"
+// CHECK-NEXT: flow.parameter "w"
+// CHECK-NEXT: flow.conv
+// CHECK-NEXT: flow.reduce sum
+// CHECK-NEXT: flow.output "loss"
 // CHECK-NOT: flow.mark
 !image = tensor<?x1x28x28xf32, #flow.dims<[B, 1, 28, 28]>>
 !maps = tensor<?x64x28x28xf32, #flow.dims<[B, 64, 28, 28]>>

@@ -3,10 +3,11 @@
 // The example of the pass's description: what is one number along the reduced axis leaves the sum.
 // CHECK-LABEL: flow.program @scale
 // CHECK: %[[X:.*]] = flow.input "x"
-// CHECK: %[[K:.*]] = flow.parameter "k"
-// CHECK: %[[T:.*]] = flow.reduce sum %[[X]] over [1]
-// CHECK: %[[Y:.*]] = flow.mul %[[T]], %[[K]] : tensor<8xf32>
-// CHECK: flow.output "y" %[[Y]]
+// CHECK-NEXT: %[[K:.*]] = flow.parameter "k"
+// CHECK-NEXT: %[[T:.*]] = flow.reduce sum %[[X]] over [1]
+// CHECK-NEXT: %[[Y:.*]] = flow.mul %[[T]], %[[K]] : tensor<8xf32>
+// CHECK-NEXT: flow.output "y" %[[Y]]
+// CHECK-NEXT: {{^ *}$}}
 flow.program @scale {
   flow.entry @main infer {
     %x = flow.input "x" : tensor<8x16xf32>
@@ -23,12 +24,13 @@ flow.program @scale {
 // Arithmetic on copies is done before they are made; sources of fewer axes are copied to the widest source's shape.
 // CHECK-LABEL: flow.program @before_broadcast
 // CHECK: %[[W:.*]] = flow.parameter "w"
-// CHECK: %[[C:.*]] = flow.scalar "c"
-// CHECK: %[[CW:.*]] = flow.broadcast %[[C]] to [] : tensor<f32> -> tensor<16xf32>
-// CHECK: %[[S:.*]] = flow.mul %[[W]], %[[CW]] : tensor<16xf32>
-// CHECK: %[[E:.*]] = flow.exp %[[S]] : tensor<16xf32>
-// CHECK: %[[Y:.*]] = flow.broadcast %[[E]] to [1] : tensor<16xf32> -> tensor<?x16xf32
-// CHECK: flow.output "y" %[[Y]]
+// CHECK-NEXT: %[[C:.*]] = flow.scalar "c"
+// CHECK-NEXT: %[[CW:.*]] = flow.broadcast %[[C]] to [] : tensor<f32> -> tensor<16xf32>
+// CHECK-NEXT: %[[S:.*]] = flow.mul %[[W]], %[[CW]] : tensor<16xf32>
+// CHECK-NEXT: %[[E:.*]] = flow.exp %[[S]] : tensor<16xf32>
+// CHECK-NEXT: %[[Y:.*]] = flow.broadcast %[[E]] to [1] : tensor<16xf32> -> tensor<?x16xf32
+// CHECK-NEXT: flow.output "y" %[[Y]]
+// CHECK-NEXT: {{^ *}$}}
 flow.program @before_broadcast {
   flow.entry @main infer {
     %w = flow.parameter "w" constant(0.5) : tensor<16xf32>
@@ -46,11 +48,12 @@ flow.program @before_broadcast {
 // A sum of copies is a product with their number, a maximum of copies is the source.
 // CHECK-LABEL: flow.program @copies
 // CHECK: %[[N:.*]] = flow.constant 1.200000e+01
-// CHECK: %[[X:.*]] = flow.input "x"
+// CHECK-NEXT: %[[X:.*]] = flow.input "x"
 // CHECK-NOT: flow.reduce
 // CHECK: %[[S:.*]] = flow.mul %[[X]], %[[N]]
-// CHECK: flow.output "sum" %[[S]]
-// CHECK: flow.output "max" %[[X]]
+// CHECK-NEXT: flow.output "sum" %[[S]]
+// CHECK-NEXT: flow.output "max" %[[X]]
+// CHECK-NEXT: {{^ *}$}}
 flow.program @copies {
   flow.entry @main infer {
     %x = flow.input "x" : tensor<5xf32>
@@ -67,9 +70,10 @@ flow.program @copies {
 // A sum of outer products is a matrix product, whose operands need no transposes.
 // CHECK-LABEL: flow.program @products
 // CHECK: %[[A:.*]] = flow.input "a"
-// CHECK: %[[B:.*]] = flow.input "b"
-// CHECK: %[[Y:.*]] = flow.contract %[[A]] [1, 0], %[[B]] [1, 2] -> [0, 2]
-// CHECK: flow.output "y" %[[Y]]
+// CHECK-NEXT: %[[B:.*]] = flow.input "b"
+// CHECK-NEXT: %[[Y:.*]] = flow.contract %[[A]] [1, 0], %[[B]] [1, 2] -> [0, 2]
+// CHECK-NEXT: flow.output "y" %[[Y]]
+// CHECK-NEXT: {{^ *}$}}
 flow.program @products {
   flow.entry @main infer {
     %a = flow.input "a" : tensor<6x4xf32>
@@ -89,10 +93,13 @@ flow.program @products {
 // CHECK-LABEL: flow.program @loops
 // CHECK-NOT: flow.contract
 // CHECK: %[[P:.*]] = flow.mul %{{.*}}, %{{.*}} : tensor<4x6xf32>
-// CHECK: %[[D:.*]] = flow.reduce sum %[[P]] over [1]
-// CHECK: flow.output "dot" %[[D]]
-// CHECK: %[[O:.*]] = flow.mul %{{.*}}, %{{.*}} : tensor<6x4x6xf32>
-// CHECK: flow.output "outer" %[[O]]
+// CHECK-NEXT: %[[D:.*]] = flow.reduce sum %[[P]] over [1]
+// CHECK-NEXT: flow.output "dot" %[[D]]
+// CHECK-NEXT: flow.broadcast
+// CHECK-NEXT: flow.broadcast
+// CHECK-NEXT: %[[O:.*]] = flow.mul %{{.*}}, %{{.*}} : tensor<6x4x6xf32>
+// CHECK-NEXT: flow.output "outer" %[[O]]
+// CHECK-NEXT: {{^ *}$}}
 flow.program @loops {
   flow.entry @main infer {
     %a = flow.input "a" : tensor<4x6xf32>
@@ -109,10 +116,11 @@ flow.program @loops {
 // One pass over a tensor serves both sums of it: the larger starts from the smaller, wherever it stands.
 // CHECK-LABEL: flow.program @shared_sum
 // CHECK: %[[X:.*]] = flow.input "x"
-// CHECK: %[[I:.*]] = flow.reduce sum %[[X]] over [2, 3]
-// CHECK: %[[A:.*]] = flow.reduce sum %[[I]] over [0]
-// CHECK: flow.output "all" %[[A]]
-// CHECK: flow.output "images" %[[I]]
+// CHECK-NEXT: %[[I:.*]] = flow.reduce sum %[[X]] over [2, 3]
+// CHECK-NEXT: %[[A:.*]] = flow.reduce sum %[[I]] over [0]
+// CHECK-NEXT: flow.output "all" %[[A]]
+// CHECK-NEXT: flow.output "images" %[[I]]
+// CHECK-NEXT: {{^ *}$}}
 flow.program @shared_sum {
   flow.entry @main infer {
     %x = flow.input "x" : tensor<3x4x8x8xf32>
@@ -129,13 +137,23 @@ flow.program @shared_sum {
 // summed as it is, not as sum(x) - n m.
 // CHECK-LABEL: flow.program @combination
 // CHECK: %[[U:.*]] = flow.input "u"
-// CHECK: %[[D:.*]] = flow.sub
-// CHECK: %[[SD:.*]] = flow.reduce sum %[[D]] over [1]
-// CHECK: %[[SS:.*]] = flow.reduce sum %{{.*}} over [1]
-// CHECK: %[[SU:.*]] = flow.reduce sum %[[U]] over [1]
-// CHECK: %[[Y:.*]] = flow.add %[[SU]], %[[SD]]
+// CHECK-NEXT: flow.input "x"
+// CHECK-NEXT: flow.reduce sum
+// CHECK-NEXT: flow.div
+// CHECK-NEXT: flow.broadcast
+// CHECK-NEXT: %[[D:.*]] = flow.sub
+// CHECK-NEXT: flow.mul
+// CHECK-NEXT: %[[SD:.*]] = flow.reduce sum %[[D]] over [1]
+// CHECK-NEXT: %[[SS:.*]] = flow.reduce sum %{{.*}} over [1]
+// CHECK-NEXT: flow.output "squares"
+// CHECK-NEXT: flow.add
+// CHECK-NEXT: flow.output "c"
+// CHECK-NEXT: %[[SU:.*]] = flow.reduce sum %[[U]] over [1]
+// CHECK-NEXT: flow.output "u"
+// CHECK-NEXT: %[[Y:.*]] = flow.add %[[SU]], %[[SD]]
 // CHECK-NOT: flow.reduce
 // CHECK: flow.output "sum" %[[Y]]
+// CHECK-NEXT: {{^ *}$}}
 flow.program @combination {
   flow.entry @main infer {
     %u = flow.input "u" : tensor<4x64xf32>
@@ -162,16 +180,19 @@ flow.program @combination {
 // Terms that come twice, signs, and a mask that has been applied already.
 // CHECK-LABEL: flow.program @terms
 // CHECK: %[[TWO:.*]] = flow.constant 2.0
-// CHECK: %[[A:.*]] = flow.input "a"
-// CHECK: %[[B:.*]] = flow.input "b"
-// CHECK: %[[BB:.*]] = flow.mul %[[B]], %[[TWO]]
-// CHECK: %[[S:.*]] = flow.add %[[A]], %[[BB]]
-// CHECK: flow.output "twice" %[[S]]
-// CHECK: %[[D:.*]] = flow.sub %[[A]], %[[B]]
-// CHECK: flow.output "minus" %[[D]]
-// CHECK: %[[M:.*]] = flow.select
+// CHECK-NEXT: flow.constant
+// CHECK-NEXT: %[[A:.*]] = flow.input "a"
+// CHECK-NEXT: %[[B:.*]] = flow.input "b"
+// CHECK-NEXT: %[[BB:.*]] = flow.mul %[[B]], %[[TWO]]
+// CHECK-NEXT: %[[S:.*]] = flow.add %[[A]], %[[BB]]
+// CHECK-NEXT: flow.output "twice" %[[S]]
+// CHECK-NEXT: %[[D:.*]] = flow.sub %[[A]], %[[B]]
+// CHECK-NEXT: flow.output "minus" %[[D]]
+// CHECK-NEXT: flow.compare gt
+// CHECK-NEXT: %[[M:.*]] = flow.select
 // CHECK-NOT: flow.select
 // CHECK: flow.output "masked" %[[M]]
+// CHECK-NEXT: {{^ *}$}}
 flow.program @terms {
   flow.entry @main infer {
     %a = flow.input "a" : tensor<4xf32>
@@ -235,7 +256,10 @@ flow.program @dead {
 // A stop_gradient stays while a grad is to be lowered.
 // CHECK-LABEL: flow.program @undifferentiated
 // CHECK: flow.stop_gradient
-// CHECK: flow.grad
+// CHECK-NEXT: flow.mul
+// CHECK-NEXT: flow.grad
+// CHECK-NEXT: flow.output "g"
+// CHECK-NEXT: {{^ *}$}}
 flow.program @undifferentiated {
   flow.entry @train train {
     %w = flow.parameter "w" constant(0.5) : tensor<f32>

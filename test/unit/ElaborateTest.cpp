@@ -447,3 +447,56 @@ moe.model @m(%x: vector[4]) {
     return dense(h, i[0], given.states["head.weight"], given.states["head.bias"], i[1]);
   });
 }
+
+TEST(Elaborate, SharedLayerSharesWhatItsHypernetworkWrites) {
+  Model model(R"(
+moe.layer @Expert(%x) {
+  %y = linear @fc(%x) to 3
+  yield %y
+}
+moe.layer @Trunk(%keys) {
+  %y = linear @fc(%keys) to 2
+  yield %y
+}
+moe.layer @Mixture(%x) {
+  %keys  = param @keys [2, 4] normal(1.0)
+  %theta = hyper @hyper(%keys) trunk @Trunk for @Expert
+  %gate  = route @gate(%x) distance, keys = %keys
+  %each  = experts @experts(%x) layer @Expert weights %theta
+  %y     = combine %gate, %each
+  yield %y
+}
+moe.model @m(%x: vector[4]) {
+  %once  = apply @mix(%x) layer @Mixture
+  %again = apply shared @mix(%x) layer @Mixture
+  return logits = %once, again = %again
+})");
+  ASSERT_TRUE(bool(model));
+  flow::Bindings given = batch(1, 2);
+  flow::Evaluation result = model.run("main", given);
+  EXPECT_EQ(result.outputs["logits"].data, result.outputs["again"].data);
+  EXPECT_EQ(given.states.count("mix.hyper.out.fc.weight"), 1u);
+}
+
+TEST(Elaborate, FrozenLayerDrawsItsOwnNumbersAgain) {
+  Model model(R"(
+moe.layer @Drop(%x) {
+  %h = linear @fc(%x) to 50 init ones, zeros
+  %y = dropout %h, 0.5
+  yield %y
+}
+moe.model @m(%x: vector[4]) {
+  %once   = apply @drop(%x) layer @Drop
+  %again  = apply frozen @drop(%x) layer @Drop
+  %both   = concat %once, %again
+  %logits = linear @fc(%both) to 3
+  expose @once %once
+  expose @again %again
+  return logits = %logits
+})");
+  ASSERT_TRUE(bool(model));
+  flow::Bindings given = batch(1, 2);
+  flow::Evaluation result = model.run("train", given);
+  EXPECT_NE(result.exposed["once"].data, result.exposed["again"].data);
+  EXPECT_EQ(model.run("main", given).outputs["logits"].shape, (std::vector<int64_t>{2, 3}));
+}

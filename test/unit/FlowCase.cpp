@@ -92,7 +92,7 @@ FlowCase randomCase(RegisteredOperationName name, uint64_t seed) {
   one.bindings.setting.seed = random();
   one.bindings.setting.step = uint32_t(random() % 1000);
   OpBuilder builder = one.atEnd();
-  flow::RandomCase inner{builder, builder.getUnknownLoc(), random, one.bindings.setting.symbols, {}};
+  flow::RandomCase inner{builder, builder.getUnknownLoc(), random, one.bindings.setting.symbols, {}, {}, {}};
   name.getInterface<flow::TruthInterface>()->buildRandomCase(inner);
   one.bindings.inputs = std::move(inner.inputs);
   return one;

@@ -46,7 +46,7 @@ TEST_P(RandomProgram, verifies) {
 
 TEST_P(RandomProgram, everyPassKeepsItsValues) {
   FlowCase one = randomProgram(GetParam(), opsPerProgram);
-  EntryValues values(one.bindings.setting.symbols, GetParam() + 1);
+  EntryValues values({one.bindings.setting.symbols}, GetParam() + 1);
   for (Phase phase : {Phase::differentiate, Phase::simplify, Phase::rematerialize, Phase::fuse}) {
     PassManager passes(&context());
     passes.addInstrumentation(verifyByEvaluation(values));

@@ -82,8 +82,12 @@ std::shared_ptr<const moert::Program> compileProgram(ModuleOp module, const RunO
 std::optional<flow::Evaluation> runCompiled(ModuleOp module, const std::string &entry,
                                             const flow::Bindings &bindings, const RunOptions &options) {
   auto program = compileProgram(module, options);
-  if (!program)
-    return std::nullopt;
+  return program ? runProgram(program, entry, bindings, options) : std::nullopt;
+}
+
+std::optional<flow::Evaluation> runProgram(const std::shared_ptr<const moert::Program> &program,
+                                           const std::string &entry, const flow::Bindings &bindings,
+                                           const RunOptions &options) {
   TEST_ASSIGN(auto states, moert::States::create(program, bindings.setting.seed));
   for (size_t i = 0; i < states->size(); ++i)
     if (auto given = bindings.states.find(std::string(states->path(i))); given != bindings.states.end())
@@ -98,7 +102,13 @@ std::optional<flow::Evaluation> runCompiled(ModuleOp module, const std::string &
               moert::Session::open(program, states, device, entry, {symbols.D, symbols.N}, session_options));
   for (const fb::Port *port : *session->entry().inputs()) {
     TEST_ASSIGN(auto tensor, session->input(port->name()->string_view()));
-    fill(tensor, bindings.inputs.at(port->name()->str()));
+    auto given = bindings.inputs.find(port->name()->str());
+    if (given == bindings.inputs.end()) {
+      ADD_FAILURE() << "entry '" << entry << "' wants an input '" << port->name()->str()
+                    << "' that the evaluator does not";
+      return std::nullopt;
+    }
+    fill(tensor, given->second);
   }
   for (auto &[key, value] : bindings.scalars)
     if (program->scalar(key))

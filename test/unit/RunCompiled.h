@@ -21,6 +21,11 @@ struct RunOptions {
 std::optional<flow::Evaluation> runCompiled(mlir::ModuleOp module, const std::string &entry,
                                             const flow::Bindings &bindings, const RunOptions &options = {});
 
+/// The same of a program that is compiled already.
+std::optional<flow::Evaluation> runProgram(const std::shared_ptr<const moert::Program> &program,
+                                           const std::string &entry, const flow::Bindings &bindings,
+                                           const RunOptions &options = {});
+
 /// The module as a verified program; null after a test failure. The module is consumed.
 std::shared_ptr<const moert::Program> compileProgram(mlir::ModuleOp module, const RunOptions &options = {});
 

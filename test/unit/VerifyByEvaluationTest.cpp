@@ -12,7 +12,7 @@ namespace {
 
 struct Checked {
   FlowCase one;
-  EntryValues values{{2, 3, 1}, 4};
+  EntryValues values{{{2, 3, 1}}, 4};
   std::string message;
   flow::MulOp product;
 
@@ -76,7 +76,70 @@ TEST(VerifyByEvaluation, noticesWhatIsGone) {
     if (isa<flow::OutputOp, flow::AssignOp>(op))
       op.erase();
   EXPECT_TRUE(failed(checked.check("moe-drop")));
-  EXPECT_NE(checked.message.find("output 'y' of entry 'main': expected it to stay"), std::string::npos)
+  EXPECT_NE(checked.message.find("output 'y' of entry 'main' for 2 x 3 rows: expected it to stay"), std::string::npos)
       << checked.message;
   EXPECT_NE(checked.message.find("state 'w'"), std::string::npos) << checked.message;
+}
+
+namespace {
+
+// A program whose output is one value a row, and passes that are right only at some batches.
+struct Rows {
+  FlowCase one;
+  flow::Extent rows = flow::Extent::batch(&context());
+  Value x;
+  flow::OutputOp output;
+  std::string message;
+
+  Rows() {
+    std::mt19937_64 random(1);
+    x = one.input("x", {rows}, random);
+    one.addOutput("y", x);
+    output = *one.entry.getBody().getOps<flow::OutputOp>().begin();
+  }
+  bool isCaught(EntryValues values, llvm::function_ref<Value(OpBuilder &)> wrong) {
+    EXPECT_TRUE(succeeded(values.check(*one.module, "first")));
+    OpBuilder b(output);
+    output.setOperand(wrong(b));
+    ScopedDiagnosticHandler handler(&context(), [&](Diagnostic &diagnostic) {
+      message += diagnostic.str() + "\n";
+      return success();
+    });
+    return failed(values.check(*one.module, "moe-wrong"));
+  }
+};
+
+// Rows by domain become rows by place.
+Value reordered(OpBuilder &b, Rows &rows) {
+  Location loc = b.getUnknownLoc();
+  flow::Extent domains = flow::Extent::symbol(&context(), flow::Symbol::D), each = flow::Extent::symbol(&context(), flow::Symbol::N);
+  Type element = b.getF32Type();
+  Value table = flow::ReshapeOp::create(b, loc, flow::tensorType({domains, each}, element), rows.x);
+  Value turned = flow::TransposeOp::create(b, loc, flow::tensorType({each, domains}, element), table,
+                                           ArrayRef<int64_t>{1, 0});
+  return flow::ReshapeOp::create(b, loc, flow::tensorType({rows.rows}, element), turned);
+}
+
+// x times D / (D * N): the same where a domain has one row.
+Value scaledByDomains(OpBuilder &b, Rows &rows) {
+  Location loc = b.getUnknownLoc();
+  auto scalar = RankedTensorType::get({}, b.getF32Type());
+  Value domains = flow::ExtentOp::create(
+      b, loc, scalar, flow::ExtentAttr::get(&context(), flow::Extent::symbol(&context(), flow::Symbol::D)));
+  Value batch = flow::ExtentOp::create(b, loc, scalar, flow::ExtentAttr::get(&context(), rows.rows));
+  Value ratio = flow::DivOp::create(b, loc, scalar, domains, batch);
+  Value copies = flow::BroadcastOp::create(b, loc, rows.x.getType(), ratio, ArrayRef<int64_t>{});
+  return flow::mul(b, loc, rows.x, copies);
+}
+
+} // namespace
+
+TEST(VerifyByEvaluation, noticesWhatIsWrongAtOtherBatchesOnly) {
+  const flow::Symbols oneRow = {2, 1, 1};
+  for (auto wrong : {reordered, scaledByDomains}) {
+    Rows few, many;
+    EXPECT_FALSE(few.isCaught(EntryValues({oneRow}), [&](OpBuilder &b) { return wrong(b, few); }));
+    EXPECT_TRUE(many.isCaught(EntryValues(), [&](OpBuilder &b) { return wrong(b, many); }));
+    EXPECT_NE(many.message.find("of entry 'main' for "), std::string::npos) << many.message;
+  }
 }

@@ -4,17 +4,14 @@
 // tiles, panels, chains, bands, parts, vectors and their rests. A failing case prints the arguments that run
 // it alone. A case runs at the host's level or the one below, by turns.
 #include "frontends/driver/Context.h"
+#include "test/fuzz/CrashReport.h"
 #include "test/fuzz/shapes/ShapeCheck.h"
 #include "test/numerics/GroupRunner.h"
-#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
-#include <dlfcn.h>
 #include <memory>
-#include <ucontext.h>
-#include <unistd.h>
 
 using namespace moe;
 using namespace moe::test;
@@ -58,30 +55,6 @@ Options optionsOf(int argc, char **argv) {
   return options;
 }
 
-/// What reproduces the case that runs, for when it stops the process.
-char current[512];
-
-void report(int signal, siginfo_t *info, void *context) {
-  void *at = reinterpret_cast<void *>(static_cast<ucontext_t *>(context)->uc_mcontext.gregs[REG_RIP]);
-  Dl_info place{};
-  dladdr(at, &place);
-  char text[256];
-  snprintf(text, sizeof text, ": signal %d in %s of %s at %p, memory at %p\n", signal,
-           place.dli_sname ? place.dli_sname : "?", place.dli_fname ? place.dli_fname : "?", at,
-           info->si_addr);
-  (void)!write(2, current, strlen(current));
-  (void)!write(2, text, strlen(text));
-  _exit(1);
-}
-
-void catchSignals() {
-  struct sigaction action{};
-  action.sa_sigaction = report;
-  action.sa_flags = SA_SIGINFO;
-  for (int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT})
-    sigaction(signal, &action, nullptr);
-}
-
 } // namespace
 
 int main(int argc, char **argv) {
@@ -94,15 +67,16 @@ int main(int argc, char **argv) {
     // What a context has seen stays in it.
     if (i % 200 == 0)
       context = makeContext();
-    catchSignals(); // the compiler sets handlers of its own
     const uint64_t number = options.from + i;
     const cpu::CpuTarget &target = targets[number % targets.size()];
     const ShapeCase one = drawCase(options.seed, number, options.kind);
     std::string repeat = "shape-test --seed " + std::to_string(options.seed) + " --from " +
                          std::to_string(number) + " --cases 1" +
                          (options.kind.empty() ? "" : " --kind " + options.kind);
+    char current[512];
     snprintf(current, sizeof current, "%s (%s %s, %s, D=%lld N=%lld)", repeat.c_str(), one.kind.c_str(),
              one.about.c_str(), target.level.c_str(), (long long)one.domains, (long long)one.rows);
+    reportCrashesOf(current);
     if (options.print)
       printf("%s\n%s", current, textOf(one).c_str());
     std::string problem;

@@ -1,0 +1,222 @@
+// Runs all evaluations side by side, op by op; see Noise.h.
+#include "test/fuzz/models/Noise.h"
+#include "dialects/flow/Build.h"
+#include <algorithm>
+#include <cmath>
+
+using namespace mlir;
+
+namespace moe::test {
+namespace {
+
+constexpr double kEpsilon = 0x1p-24;
+constexpr unsigned kRuns = 7; // the first is exact
+/// A result may be so many times its noise away. The noise of one op alone is its stated bound divided by this, so
+/// that one op is held to its own bound, and many to what independent errors add up to.
+constexpr double kTimes = 8;
+/// A choice is undecided if its operands are nearer than so many times the farthest movement.
+constexpr double kNear = 16;
+
+using Values = std::vector<flow::Array>; // one a run
+
+class NoisyWalker {
+public:
+  NoisyWalker(const flow::Bindings &bindings, uint64_t seed) : bindings(bindings), random(seed) {}
+  NoisyEvaluation out;
+
+  LogicalResult run(flow::EntryOp entry) {
+    for (Operation &op : entry.getBody().front()) {
+      if (auto input = dyn_cast<flow::InputOp>(op))
+        same(input.getY(), bindings.inputs.at(input.getName().str()));
+      else if (auto parameter = dyn_cast<flow::ParameterOp>(op))
+        same(parameter.getY(), bindings.states.at(parameter.getPath().str()));
+      else if (auto state = dyn_cast<flow::StateOp>(op))
+        same(state.getY(), bindings.states.at(state.getPath().str()));
+      else if (auto scalar = dyn_cast<flow::ScalarOp>(op))
+        same(scalar.getY(), flow::Array(ArrayRef<int64_t>(), double(float(numberOf(scalar)))));
+      else if (auto output = dyn_cast<flow::OutputOp>(op))
+        out.outputs[output.getName().str()] = measured(output.getX());
+      else if (auto expose = dyn_cast<flow::ExposeOp>(op))
+        out.exposed[expose.getName().str()] = measured(expose.getX());
+      else if (auto assign = dyn_cast<flow::AssignOp>(op))
+        out.assigned[assign.getPath().str()] = measured(assign.getX());
+      else if (failed(compute(&op)))
+        return failure();
+    }
+    return success();
+  }
+
+private:
+  void same(Value value, const flow::Array &array) { values[value] = Values(kRuns, array); }
+
+  double numberOf(flow::ScalarOp op) {
+    if (op.getKind() == flow::ScalarKind::step)
+      return bindings.setting.step;
+    if (op.getKind() == flow::ScalarKind::progress)
+      return bindings.progress;
+    auto found = bindings.scalars.find(op.getKey().str());
+    return found != bindings.scalars.end() ? found->second : op.getFallback().convertToDouble();
+  }
+
+  LogicalResult compute(Operation *op) {
+    auto evaluates = dyn_cast<flow::EvaluateInterface>(op);
+    auto truth = dyn_cast<flow::TruthInterface>(op);
+    auto shape = op->getNumResults() == 1
+                     ? flow::shapeOf(op->getResult(0).getType(), bindings.setting.symbols)
+                     : std::nullopt;
+    if (!evaluates || !truth || !shape)
+      return op->emitError("expected an op that computes, of a known shape");
+    if (out.undecided.empty() && !decided(op))
+      out.undecided = op->getName().getStringRef().str();
+    const double factor = std::max(1.0, truth.errorFactor() * std::sqrt(3.0) / kTimes) * kEpsilon;
+    Values results;
+    for (unsigned run = 0; run < kRuns; ++run) {
+      SmallVector<const flow::Array *> operands;
+      for (Value operand : op->getOperands())
+        operands.push_back(&values.at(operand)[run]);
+      flow::Array result(*shape);
+      evaluates.evaluate(operands, result, bindings.setting);
+      if (isa<flow::ConstantOp, flow::ExtentOp>(op))
+        for (double &number : result.data)
+          number = double(float(number));
+      if (run && truth.errorFactor()) {
+        flow::Array terms = truth.magnitude(operands, result);
+        if (isFiltered(op))
+          terms = ofNeighbours(terms);
+        for (size_t i = 0; i < result.data.size(); ++i)
+          result.data[i] += factor * terms.data[i] * (double(random() >> 11) * 0x1p-52 - 1);
+      }
+      results.push_back(std::move(result));
+    }
+    values[op->getResult(0)] = std::move(results);
+    return success();
+  }
+
+  /// Whether rounding leaves what the op chooses as it is.
+  bool decided(Operation *op) {
+    if (isa<flow::ReluOp, flow::AbsOp>(op))
+      return apart(values.at(op->getOperand(0)), nullptr);
+    if (auto compare = dyn_cast<flow::CompareOp>(op))
+      return apart(values.at(compare.getA()), &values.at(compare.getB()));
+    if (auto convert = dyn_cast<flow::ConvertOp>(op); convert && flow::elementOf(convert.getX()).isF32())
+      return apart(values.at(convert.getX()), nullptr);
+    if (auto argmax = dyn_cast<flow::ArgmaxOp>(op))
+      return largestIsApart(values.at(argmax.getX()), argmax.getAxis());
+    return true;
+  }
+  /// Of b, or of 0. Differences that are the same in each run are not rounding's.
+  static bool apart(const Values &a, const Values *b) {
+    for (size_t i = 0; i < a[0].data.size(); ++i) {
+      auto difference = [&](unsigned run) { return a[run].data[i] - (b ? (*b)[run].data[i] : 0); };
+      double farthest = 0;
+      for (unsigned run = 1; run < kRuns; ++run)
+        farthest = std::max(farthest, std::fabs(difference(run) - difference(0)));
+      if (farthest > 0 && std::fabs(difference(0)) <= kNear * farthest)
+        return false;
+    }
+    return true;
+  }
+  static bool largestIsApart(const Values &x, int64_t axis) {
+    int64_t count = x[0].shape[axis], inner = 1;
+    for (size_t next = axis + 1; next < x[0].shape.size(); ++next)
+      inner *= x[0].shape[next];
+    for (int64_t i = 0; i < x[0].size() / count; ++i) {
+      int64_t base = i / inner * count * inner + i % inner, best = base;
+      for (int64_t k = 0; k < count; ++k)
+        if (x[0].data[base + k * inner] > x[0].data[best])
+          best = base + k * inner;
+      for (int64_t k = 0; k < count; ++k) {
+        double farthest = 0, gap = x[0].data[best] - x[0].data[base + k * inner];
+        for (unsigned run = 1; run < kRuns; ++run)
+          farthest = std::max(farthest,
+                              std::fabs(x[run].data[best] - x[run].data[base + k * inner] - gap));
+        if (farthest > 0 && gap <= kNear * farthest)
+          return false;
+      }
+    }
+    return true;
+  }
+
+  /// What may run by minimal filtering, which makes each result of products that its neighbours have and it
+  /// lacks: they cancel but for their rounding errors.
+  static bool isFiltered(Operation *op) {
+    if (!isa<flow::ConvOp, flow::ConvInputGradOp, flow::ConvWeightGradOp>(op))
+      return false;
+    Value w = isa<flow::ConvWeightGradOp>(op) ? op->getResult(0) : op->getOperand(1);
+    auto shape = cast<RankedTensorType>(w.getType()).getShape();
+    return shape[2] == 3 && shape[3] == 3 && shape[0] >= 32 && shape[1] >= 32;
+  }
+  /// The most among the pixels or taps around each.
+  static flow::Array ofNeighbours(const flow::Array &terms) {
+    constexpr int64_t reach = 3;
+    flow::Array most = terms;
+    const int64_t height = terms.shape[2], width = terms.shape[3];
+    for (int64_t i = 0; i < terms.size(); ++i) {
+      const int64_t plane = i / (height * width) * height * width, y = i / width % height, x = i % width;
+      for (int64_t v = std::max<int64_t>(0, y - reach); v <= std::min(height - 1, y + reach); ++v)
+        for (int64_t u = std::max<int64_t>(0, x - reach); u <= std::min(width - 1, x + reach); ++u)
+          most.data[i] = std::max(most.data[i], terms.data[plane + v * width + u]);
+    }
+    return most;
+  }
+
+  NoisyValue measured(Value value) {
+    const Values &runs = values.at(value);
+    NoisyValue result{runs[0], flow::Array(runs[0].shape)};
+    for (size_t i = 0; i < result.noise.data.size(); ++i) {
+      double squares = 0;
+      for (unsigned run = 1; run < kRuns; ++run) {
+        double moved = runs[run].data[i] == runs[0].data[i] ? 0 : runs[run].data[i] - runs[0].data[i];
+        squares += moved * moved;
+      }
+      result.noise.data[i] = std::sqrt(squares / (kRuns - 1));
+    }
+    return result;
+  }
+
+  const flow::Bindings &bindings;
+  std::mt19937_64 random;
+  llvm::DenseMap<Value, Values> values;
+};
+
+} // namespace
+
+std::optional<NoisyEvaluation> evaluateWithNoise(flow::EntryOp entry, const flow::Bindings &bindings,
+                                                 uint64_t seed) {
+  NoisyWalker walker(bindings, seed);
+  if (failed(walker.run(entry)))
+    return std::nullopt;
+  return std::move(walker.out);
+}
+
+std::string disagreement(const std::string &name, const NoisyValue &expected, const flow::Array &found) {
+  if (expected.value.shape != found.shape)
+    return name + " has another shape than the evaluator's";
+  // A few runs may leave one element unmoved by chance, but not half of all.
+  std::vector<double> sorted;
+  for (double noise : expected.noise.data)
+    if (std::isfinite(noise))
+      sorted.push_back(noise);
+  std::nth_element(sorted.begin(), sorted.begin() + sorted.size() / 2, sorted.end());
+  const double median = sorted.empty() ? 0 : sorted[sorted.size() / 2];
+  double worst = 1;
+  std::string text;
+  for (size_t i = 0; i < found.data.size(); ++i) {
+    const double want = expected.value.data[i], have = found.data[i], noise = expected.noise.data[i];
+    if (want == have || (std::isnan(want) && std::isnan(have)) || std::isnan(noise) || std::isinf(noise))
+      continue;
+    // The last rounding is the result's own; what f32 cannot hold as a normal number may become 0.
+    const double bound = kTimes * std::max(noise, median) + 2 * kEpsilon * std::fabs(want) + 1e-37;
+    const double times = std::fabs(have - want) / bound;
+    if (times <= worst)
+      continue;
+    worst = std::isnan(times) ? INFINITY : times;
+    char line[256];
+    snprintf(line, sizeof line, "%s, element %zu of %zu: expected %.9g within %.3g, found %.9g", name.c_str(), i,
+             found.data.size(), want, bound, have);
+    text = line;
+  }
+  return text;
+}
+
+} // namespace moe::test

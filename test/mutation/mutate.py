@@ -1,0 +1,195 @@
+"""Changes single tokens of the project's own sources at random and counts which changes the tests notice.
+
+    mutate.py [--seed S] [--count N] [--only K[,K...]] [--folder FOLDER ...] [--work FOLDER] [--jobs J]
+
+A mutation replaces one token of a file below `dialects`, `passes` or `runtime` (tests left out) by another of its kind: a number
+by its neighbour, a comparison by another, `+` by `-`, `&&` by `||`, `true` by `false`, `min` by `max`, and so on; or it
+removes a `!`. Those that do not compile, and those that give the same binaries, are drawn again and not counted. The
+others are tested: first the tests that are not labelled slow, then the slow ones, each up to its first failure. Comments, strings,
+`#include` lines, and what stands in an `assert` or a `static_assert` are left alone, as are messages' words.
+
+The seed is printed, and one seed draws the same mutations from the same sources; `--only 3,17` runs some of them again. Work
+happens in a copy of the committed sources (`git archive HEAD`) below `--work` (build-mutation unless given), so that the
+tree is never touched. Ends with a table and with exit status 0 if at most a tenth of the mutations survived.
+"""
+import argparse
+import hashlib
+import io
+import os
+import pathlib
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+# What a token may become. Longer tokens first, so that `<=` is not read as `<` and `=`.
+ALTERNATIVES = {
+    "<=": ["<", ">=", "=="], ">=": [">", "<=", "=="], "==": ["!=", "<="], "!=": ["==", "<"],
+    "&&": ["||"], "||": ["&&"], "++": ["--"], "--": ["++"], "+=": ["-="], "-=": ["+="], "*=": ["/="], "/=": ["*="],
+    "<": ["<=", ">"], ">": [">=", "<"], "+": ["-"], "-": ["+"], "*": ["+", "/"], "/": ["*"], "%": ["/"],
+    "&": ["|"], "|": ["&"], "!": [""],
+    "true": ["false"], "false": ["true"], "min": ["max"], "max": ["min"], "continue": ["break"], "break": ["continue"],
+    "minimum": ["maximum"], "maximum": ["minimum"], "any_of": ["all_of"], "all_of": ["any_of"],
+    "push_back": ["pop_back"], "front": ["back"], "back": ["front"],
+    "exp": ["log"], "log": ["exp"], "sqrt": ["rsqrt"], "rsqrt": ["sqrt"], "add": ["sub"], "sub": ["add"], "mul": ["div"], "div": ["mul"],
+}
+TOKEN = re.compile(r'''
+      (?P<skip> //[^\n]* | /\*.*?\*/ | R"\((?:.|\n)*?\)" | "(?:\\.|[^"\\\n])*" | '(?:\\.|[^'\\\n])+' | ^[ \t]*\#[^\n]* )
+    | (?P<number> (?<![\w.]) (?:0x[0-9a-fA-F]+|\d+(?:\.\d+)?(?:[eE][-+]?\d+)?) [uUlLfF]* (?![\w.]) )
+    | (?P<word> [A-Za-z_]\w* )
+    | (?P<arrow> ->\*? | :: | <<=? | >>=? | \[\[ | \]\] )
+    | (?P<operator> <= | >= | == | != | && | \|\| | \+\+ | -- | \+= | -= | \*= | /= | [-+*/%<>&|!] )
+    ''', re.VERBOSE | re.MULTILINE | re.DOTALL)
+ASSERTION = re.compile(r"\b(?:static_)?assert\s*\(")
+
+
+def candidates(text):
+    """(offset, token, replacements) of every token of a source that may be changed."""
+    asserted = []
+    for found in ASSERTION.finditer(text):
+        depth, end = 1, found.end()
+        while depth and end < len(text):
+            depth += {"(": 1, ")": -1}.get(text[end], 0)
+            end += 1
+        asserted.append((found.start(), end))
+    for found in TOKEN.finditer(text):
+        if found.lastgroup in ("skip", "arrow") or any(a <= found.start() < b for a, b in asserted):
+            continue
+        token = found.group()
+        if found.lastgroup == "number":
+            yield found.start(), token, neighbours(token)
+        elif found.lastgroup == "operator" and token not in ("!", "++", "--") and not (
+                text[found.start() - 1].isspace() and text[found.end()].isspace()):
+            continue   # a reference, a pointer, a template's bracket, a sign: the sources are formatted
+        elif token in ALTERNATIVES:
+            yield found.start(), token, ALTERNATIVES[token]
+
+
+def neighbours(number):
+    digits, suffix = re.fullmatch(r"(0x[0-9a-fA-F]+|[\d.]+(?:[eE][-+]?\d+)?)([uUlLfF]*)", number).groups()
+    if "." in digits or ("e" in digits.lower() and not digits.startswith("0x")):
+        return [f"({digits} * 2){suffix and ''}", f"({digits} + 1)"]
+    value = int(digits, 8 if re.fullmatch("0[0-7]+", digits) else 0)
+    return [f"{value + 1}{suffix}"] + ([f"{value - 1}{suffix}"] if value else [])
+
+
+def tokens_of(source, folders):
+    """(path, offset, token, replacements) of every token that may be changed."""
+    for path in (p for folder in folders for p in sorted((source / folder).rglob("*"))):
+        if path.suffix in (".cpp", ".h", ".td") and not re.search(r"Test\.cpp$|/Test[A-Z]", str(path)):
+            for candidate in candidates(path.read_text()):
+                yield path, *candidate
+
+
+class Tree:
+    """A copy of the committed sources with a build folder of its own."""
+
+    def __init__(self, work, jobs):
+        self.source, self.jobs = work / "source", jobs
+        archive = subprocess.run(["git", "-C", ROOT, "archive", "HEAD"], stdout=subprocess.PIPE, check=True).stdout
+        committed = {}
+        with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+            for member in tar:
+                if member.isfile():
+                    committed[member.name] = (tar.extractfile(member).read(), member.mode)
+        # Files that did not change keep their time, so that a second call builds only what is new.
+        for path in [p for p in self.source.rglob("*") if p.is_file()]:
+            name = path.relative_to(self.source).as_posix()
+            if not name.startswith("build/") and name not in committed:
+                path.unlink()
+        for name, (content, mode) in committed.items():
+            path = self.source / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if not path.exists() or path.read_bytes() != content:
+                path.write_bytes(content)
+            path.chmod(mode)
+        self.log = (work / "log.txt").open("ab")
+
+    def run(self, *command, limit=3600):
+        try:
+            return subprocess.run(command, cwd=self.source, stdout=self.log, stderr=self.log, timeout=limit).returncode
+        except subprocess.TimeoutExpired:
+            return "took too long"
+
+    def build(self):
+        return self.run("cmake", "--build", "build", "-j", str(self.jobs))
+
+    def binaries(self):
+        """A digest of what was built: changes that leave it alone change nothing."""
+        digest = hashlib.sha256()
+        for name in ("lib/libmoe-compiler.so", "bin/moert", "bin/moec", "bin/runtime-tests"):
+            digest.update((self.source / "build" / name).read_bytes())
+        return digest.digest()
+
+    def tests(self, *selection):
+        """None where all pass; else the first test that fails."""
+        done = subprocess.run(["ctest", "--test-dir", "build", "--no-tests=error", "--stop-on-failure", "--timeout", "600",
+                               "-j", str(self.jobs), *selection], cwd=self.source, capture_output=True, text=True)
+        self.log.write(done.stdout[-20000:].encode())
+        failed = re.findall(r"(\S+) \.*\s*\*+(?:Failed|Timeout|Exception|Not Run)|\d+ - (\S+) \((?:Failed|Timeout|.*)\)", done.stdout)
+        return None if done.returncode == 0 else next((a or b for a, b in failed), "a test")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--count", type=int, default=40)
+    parser.add_argument("--only", default="", help="numbers of mutations, as the table has them")
+    parser.add_argument("--folder", action="append", default=[])
+    parser.add_argument("--work", type=pathlib.Path, default=ROOT / "build-mutation")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    options = parser.parse_args()
+    seed = options.seed if options.seed is not None else random.SystemRandom().randrange(10**6)
+    only = {int(k) for k in options.only.split(",") if k}
+    print(f"seed {seed}", flush=True)
+    generator = random.Random(seed)
+    tree = Tree(options.work, options.jobs)
+    if tree.run("cmake", "--preset", "release") or tree.build():
+        sys.exit(f"the unchanged sources do not build; see {options.work}/log.txt")
+    if (broken := tree.tests("-LE", "slow")) and not only:
+        sys.exit(f"the unchanged sources fail {broken}; see {options.work}/log.txt")
+    tokens = list(tokens_of(tree.source, options.folder or ["dialects", "passes", "runtime"]))
+    golden, drawn, rows = tree.binaries(), 0, []
+    while len(rows) < (max(only) if only else options.count):
+        file, offset, token, replacements = generator.choice(tokens)
+        replacement = generator.choice(replacements)
+        drawn += 1
+        text = file.read_text()
+        changed = text[:offset] + replacement + text[offset + len(token):]
+        line = text.count("\n", 0, offset) + 1
+        shown = changed.splitlines()[line - 1].strip()
+        start = time.time()
+        file.write_text(changed)
+        try:
+            if tree.build():
+                verdict = "does not compile"
+            elif tree.binaries() == golden:
+                verdict = "same binaries"
+            elif only and len(rows) + 1 not in only:
+                verdict = "left out"
+            elif noticed := tree.tests("-LE", "slow"):
+                verdict = f"caught by {noticed}"
+            elif noticed := tree.tests("-L", "slow"):
+                verdict = f"caught by {noticed} (slow)"
+            else:
+                verdict = "SURVIVED"
+        finally:
+            file.write_text(text)
+        counted = verdict not in ("does not compile", "same binaries")
+        if counted:
+            rows.append(verdict)
+        label = f"{len(rows):3}" if counted else "  -"
+        print(f"{label}  {file.relative_to(tree.source)}:{line}: '{token}' -> '{replacement}': {verdict} ({time.time() - start:.0f} s)\n       {shown}", flush=True)
+    tree.build()
+    survived = sum(row == "SURVIVED" for row in rows)
+    print(f"{len(rows)} mutations of {drawn} drawn compiled and changed a binary: {len(rows) - survived} caught, {survived} survived")
+    sys.exit(survived > len(rows) // 10)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# Everything that the test run takes a sample of, in full: every preset built and its tests run, every fuzz target, every
+# change of a damaged program, every failing system call, and mutations of the sources. Takes hours on two cores.
+#   test/nightly.sh [--minutes M] [STEP ...]     all steps unless some are named; M minutes for each fuzz target (10)
+#   test/nightly.sh --list                       the steps
+# Prints a table of the steps with their time and result, and keeps what each printed in build-nightly/STEP.log. Goes on after
+# a step that fails, and ends with 1 if any did.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+root=$PWD
+minutes=10
+python=${XDG_CACHE_HOME:-$HOME/.cache}/moe/venv/bin/python
+logs=$root/build-nightly
+
+# Builds a preset's targets (all of them where none is named) in its folder.
+build() {
+  local preset=$1; shift
+  cmake --preset "$preset" >/dev/null && cmake --build "build-$preset" ${1:+--target "$@"}
+}
+
+step_tests() { test/run.sh; }
+step_asan() { build asan && ctest --test-dir build-asan --no-tests=error --output-on-failure; }
+step_ubsan() { build ubsan && ctest --test-dir build-ubsan --no-tests=error --output-on-failure; }
+step_tsan() { build tsan && ctest --test-dir build-tsan --no-tests=error --output-on-failure; }
+step_compiler_asan() {
+  # LLVM's allocators poison memory in instrumented code alone, which LLVM itself is not.
+  build compiler-asan && ASAN_OPTIONS=allow_user_poisoning=0 ctest --test-dir build-compiler-asan --no-tests=error \
+    --output-on-failure --timeout 7200 -E '^lit'
+}
+step_damage() { build/bin/damage-test --all; }
+step_shapes() { build/bin/shape-test --seed "$(date +%j)" --cases 3000; }
+step_kills() {
+  "$python" test/end-to-end/runs.py build/bin examples/models/hmoe_28.mlir "$logs/kills" kills --kills 30 --steps 120
+}
+step_failing_calls() { "$python" test/end-to-end/failing_calls.py build/bin "$logs/failing_calls" --all; }
+step_program_fuzz() {
+  build fuzz program-fuzz && mkdir -p "$logs/corpus/program" &&
+    for model in linear mnist_cnn; do build/bin/moec compile examples/models/$model.mlir -o "$logs/corpus/program/$model.moe" || return 1; done &&
+    build-fuzz/bin/program-fuzz -max_total_time=$((minutes * 60)) -rss_limit_mb=4096 -artifact_prefix="$logs/" "$logs/corpus/program"
+}
+step_gradients() { "$python" test/witness/gradients.py build/bin --draws 8 --targets cpu,cpu:x86-64-v3; }
+step_mutations() { python3 test/mutation/mutate.py; }
+
+steps=($(declare -F | sed -n 's/^declare -f step_//p'))
+# The ordinary tests first: they build what other steps run. Mutations last: they take longest.
+steps=(tests $(printf '%s\n' "${steps[@]}" | grep -vx -e tests -e mutations) mutations)
+chosen=()
+while (($#)); do
+  case $1 in
+    --list) printf '%s\n' "${steps[@]}"; exit ;;
+    --minutes) minutes=${2:?expected a number of minutes after --minutes}; shift ;;
+    *) printf '%s\n' "${steps[@]}" | grep -qx -e "$1" || { echo "expected a step of '$0 --list', found '$1'" >&2; exit 2; }
+       chosen+=("$1") ;;
+  esac
+  shift
+done
+((${#chosen[@]})) && steps=("${chosen[@]}")
+.ci/install.sh test
+mkdir -p "$logs"
+failed=0
+for step in "${steps[@]}"; do
+  start=$SECONDS
+  if "step_$step" >"$logs/$step.log" 2>&1; then result=passed; else result="FAILED, see build-nightly/$step.log"; failed=1; fi
+  printf '%-16s %5d s  %s\n' "$step" $((SECONDS - start)) "$result"
+done
+exit $failed
