@@ -152,32 +152,6 @@ Status flushFile(const std::string &path) {
   return okStatus();
 }
 
-namespace {
-
-// Opening a named pipe without this would wait until somebody writes to it. Regular files and folders do not
-// heed it.
-constexpr int kToRead = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
-
-const char *kindOf(mode_t mode) {
-  return S_ISDIR(mode)    ? "a folder"
-         : S_ISFIFO(mode) ? "a pipe; write what comes through it to a file, and give that"
-         : S_ISCHR(mode)  ? "a device or terminal; write what comes from it to a file, and give that"
-         : S_ISBLK(mode)  ? "a block device"
-         : S_ISSOCK(mode) ? "a socket"
-                          : "something else";
-}
-
-Status cannotOpen(const std::string &path) {
-  int code = errno;
-  struct stat info;
-  if (code == ENXIO && ::stat(path.c_str(), &info) == 0) // sockets, and devices that nothing is behind
-    return invalidInput(path, ": expected a regular file, found ", kindOf(info.st_mode));
-  errno = code;
-  return failure(path, "open");
-}
-
-} // namespace
-
 Status flushParent(const std::string &path) { return syncFolder(parentOf(path)); }
 
 std::string previousFolder(const std::string &target) { return target + ".previous"; }
@@ -211,6 +185,32 @@ Result<std::string> placeFolder(const std::string &fresh, const std::string &tar
   }
   return previous;
 }
+
+namespace {
+
+// Opening a named pipe without this would wait until somebody writes to it. Regular files and folders do not
+// heed it.
+constexpr int kToRead = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+
+const char *kindOf(mode_t mode) {
+  return S_ISDIR(mode)    ? "a folder"
+         : S_ISFIFO(mode) ? "a pipe; write what comes through it to a file, and give that"
+         : S_ISCHR(mode)  ? "a device or terminal; write what comes from it to a file, and give that"
+         : S_ISBLK(mode)  ? "a block device"
+         : S_ISSOCK(mode) ? "a socket"
+                          : "something else";
+}
+
+Status cannotOpen(const std::string &path) {
+  int code = errno;
+  struct stat info;
+  if (code == ENXIO && ::stat(path.c_str(), &info) == 0) // sockets, and devices that nothing is behind
+    return invalidInput(path, ": expected a regular file, found ", kindOf(info.st_mode));
+  errno = code;
+  return failure(path, "open");
+}
+
+} // namespace
 
 Result<OpenFile> OpenFile::open(const std::string &path) {
   int fd = ::open(path.c_str(), kToRead);

@@ -122,9 +122,10 @@ Status checkLabels(const Program &program, const NamedFile &input, const NpyArra
 
 // Both are read as they are: values that are no numbers, which spread over the results, and pixels that are
 // not from 0 to 1, which mean something else to the model, since training divides them by 255.
-void noteValues(const NamedFile &input, const NpyArray &array) {
+// True: there are values that are not finite.
+bool noteValues(const NamedFile &input, const NpyArray &array) {
   if (array.type != fb::ElementType::f32)
-    return;
+    return false;
   std::span<const float> values(reinterpret_cast<const float *>(array.bytes.data()),
                                 array.bytes.size() / sizeof(float));
   size_t wrong = countNotFinite(values);
@@ -140,6 +141,7 @@ void noteValues(const NamedFile &input, const NpyArray &array) {
                          ": expected pixels from 0 to 1, as in training (divided by "
                          "255), found ",
                          double(least), " to ", double(most), "\n"));
+  return wrong > 0;
 }
 
 void printTop(const Tensor &scores, int top) {
@@ -181,6 +183,7 @@ Status inferCommand(const InferOptions &options) {
   std::vector<std::string> inputNames = portNames(*entry->inputs());
   MOERT_ASSIGN(std::vector<NamedFile> given, namedFiles(options.inputs, "input", entryName, inputNames));
   std::vector<std::pair<NamedFile, NpyArray>> inputs;
+  bool explained = false; // scores that are not finite, by what was read
   for (const NamedFile &input : given) {
     const fb::Port *declared = entry->inputs()->Get(
         uint32_t(std::find(inputNames.begin(), inputNames.end(), input.name) - inputNames.begin()));
@@ -194,7 +197,7 @@ Status inferCommand(const InferOptions &options) {
     };
     MOERT_ASSIGN(NpyArray array, readInput(input.path, shape, declared->type(), check));
     MOERT_TRY(checkLabels(*program, input, array));
-    noteValues(input, array);
+    explained |= noteValues(input, array);
     inputs.push_back({input, std::move(array)});
   }
   for (const std::string &name : inputNames)
@@ -218,7 +221,7 @@ Status inferCommand(const InferOptions &options) {
 
   MOERT_ASSIGN(auto states, States::create(program, 0));
   MOERT_TRY(parameters.loadParameters(*states));
-  noteParameters(options.checkpoint.empty() ? options.parameters : options.checkpoint, *states);
+  explained |= noteParameters(options.checkpoint.empty() ? options.parameters : options.checkpoint, *states);
   MOERT_ASSIGN(auto device, Device::create(options.threads));
   Binding binding{1, inputs.empty() ? 1 : inputs[0].second.shape[0]};
   MOERT_ASSIGN(auto session, Session::open(program, states, device, entry->name()->string_view(), binding));
@@ -245,7 +248,8 @@ Status inferCommand(const InferOptions &options) {
   }
   if (auto scores = scoresOutput(*program, *entry); scores.ok()) {
     MOERT_ASSIGN(Tensor tensor, session->output(*scores));
-    noteScores(*scores, tensor);
+    if (!explained)
+      noteScores(*scores, tensor);
     printTop(tensor, options.top);
   } else if (outputs.empty() && options.outputFolder.empty()) {
     return invalidInput("entry '", entry->name()->str(),

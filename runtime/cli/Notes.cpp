@@ -12,7 +12,7 @@ size_t countNotFinite(std::span<const float> values) {
       std::count_if(values.begin(), values.end(), [](float value) { return !std::isfinite(value); }));
 }
 
-void noteParameters(const std::string &path, const States &states) {
+bool noteParameters(const std::string &path, const States &states) {
   size_t wrong = 0, all = 0;
   std::string first;
   for (size_t i = 0; i < states.size(); ++i) {
@@ -31,6 +31,7 @@ void noteParameters(const std::string &path, const States &states) {
   if (wrong)
     print(stderr, concat("moert: note: ", path, ": expected finite parameters, found ", wrong, " of ", all,
                          " NaN or infinite, the first in '", first, "'\n"));
+  return wrong > 0;
 }
 
 void noteScores(const std::string &output, const Tensor &scores) {

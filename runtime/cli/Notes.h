@@ -11,10 +11,10 @@ namespace moert {
 /// How many of the values are NaN or infinite.
 size_t countNotFinite(std::span<const float> values);
 
-/// Of the parameters that were loaded from `path`.
-void noteParameters(const std::string &path, const States &states);
+/// Of the parameters that were loaded from `path`. False: they are finite.
+bool noteParameters(const std::string &path, const States &states);
 
-/// Of an output's class scores, a row an image.
+/// Of an output's class scores, a row an image: where nothing that was read explains them.
 void noteScores(const std::string &output, const Tensor &scores);
 
 } // namespace moert
