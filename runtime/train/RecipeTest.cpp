@@ -228,7 +228,7 @@ TEST(Recipe, TextsHaveLimits) {
   std::string parts = "a" + repeat(".a", 63), longest(4094, 'k');
   EXPECT_EQ(failure(parts + " = 1").substr(0, 22), "r.toml:1: unknown key ");
   EXPECT_EQ(failure("[" + parts + "]\nb = 1").substr(0, 22), "r.toml:2: unknown key ");
-  for (const std::string &text : {parts + ".a = 1", "[" + parts + ".a]", "[[" + repeat("a.", 200'000) + "a]]",
+  for (const std::string &text : {parts + ".a = 1", "[" + parts + ".a]", "[[" + repeat("a.", 100'000) + "a]]",
                                   "x = {" + repeat("a.", 40'000) + "a = 1}"})
     EXPECT_NE(failure(text).find("expected a key of at most 64 parts, found more"), std::string::npos);
   EXPECT_NE(failure("", {repeat("a.", 40'000) + "a=1"}).find("at most 64 parts"), std::string::npos);
