@@ -51,12 +51,15 @@ struct Centred {
   Value scale, inverse; // of each row
 };
 
-// x is shifted by its mean, and what rounding has left of a mean is subtracted once more: a mean far from 0
-// is rounded by more than the values' distances from it. Neither the scale nor the shift has a derivative:
-// the first is undone by who asks for the rows, the second by the second mean.
+// The largest magnitude of each row.
+Value largestOf(Rows rows) { return rows.e.stop(rows.reduce(ReduceKind::max, rows.e.unary<AbsOp>(rows.x))); }
+
+// x is shifted by its mean, and what rounding has left of the mean is subtracted once more: a mean far from 0
+// is rounded by more than the values' distances from it. Neither the scale nor the shift has a derivative: the
+// first is undone by who asks for the rows, the second by the second mean.
 Centred centre(Rows rows, ArrayRef<Level> levels) {
   Emit e = rows.e;
-  Value largest = e.stop(rows.reduce(ReduceKind::max, e.unary<AbsOp>(rows.x)));
+  Value largest = largestOf(rows);
   Value scale = e.constantLike(largest, 1), inverse = scale;
   for (auto [bound, factor] : levels) {
     Value applies = e.compare(bound > 1 ? Predicate::gt : Predicate::lt, largest, bound);
@@ -74,20 +77,13 @@ Centred centre(Rows rows, ArrayRef<Level> levels) {
   return {e.sub(distance, rows.spread(rest)), variance, scale, inverse};
 }
 
-// The rows less their mean, over the square root of variance + eps.
-Value normalised(Rows rows, double eps) {
-  Emit e = rows.e;
-  SmallVector<Level> levels = {{0x1p48, 0x1p-80}};
-  // The variance of smaller rows is nothing beside any larger eps.
-  if (eps < 0x1p-70)
-    levels.push_back({0x1p-48, 0x1p64});
-  Centred c = centre(rows, levels);
-  // A row of equal values has eps alone to be divided by, which scaled might be too small a number.
-  Value equal = e.compare(Predicate::eq, c.variance, 0.0);
-  Value scaledEps = e.mul(e.mul(c.scale, eps), c.scale);
-  Value square = e.select(equal, e.constantLike(c.variance, 1), e.add(c.variance, scaledEps));
-  Value inverseDeviation = e.select(equal, e.mul(c.inverse, 1 / std::sqrt(eps)), e.rsqrt(square));
-  return e.mul(c.values, rows.spread(inverseDeviation));
+// 1 / sqrt(variance + eps) of rows whose variance and eps are scaled by the square of `1 / inverse`, times
+// that. A row of equal values has eps alone to be divided by, which scaled might be too small a number; its
+// variance has the derivative 0.
+Value inverseDeviation(Emit e, Value variance, Value scaledEps, Value inverse, double eps) {
+  Value equal = e.compare(Predicate::eq, variance, 0.0), one = e.constantLike(variance, 1);
+  Value square = e.add(variance, e.stop(e.select(equal, one, scaledEps)));
+  return e.mul(e.rsqrt(square), e.stop(e.select(equal, e.mul(inverse, 1 / std::sqrt(eps)), one)));
 }
 
 // y * weight + bias, which go along `dims`.
@@ -110,13 +106,14 @@ Value variance(OpBuilder &builder, Location location, Value x, ArrayRef<int64_t>
   Emit e{builder, location};
   auto reduce = [&](ReduceKind kind, Value values) { return e.reduce(kind, values, axes); };
   auto spread = [&](Value statistic) { return e.spreadOver(statistic, x, axes); };
-  Value count = e.count(x, axes);
+  Rows rows = {e, x, reduce, spread, e.count(x, axes)};
   // A finite variance is of distances below 2^64, whose squares these scales keep in range with room for
   // the gradient's.
-  Centred c = centre({e, x, reduce, spread, count}, {{0x1p48, 0x1p-24}, {0x1p88, 0x1p-60}, {0x1p-48, 0x1p24}});
-  Value scaled = c.variance;
+  Centred c = centre(rows, {{0x1p48, 0x1p-24}, {0x1p88, 0x1p-60}, {0x1p-48, 0x1p24}});
+  // Of the centred values, whose squares have the derivative 0 in a row of equal ones, however large.
+  Value scaled = rows.mean(e.mul(c.values, c.values));
   if (unbiased)
-    scaled = e.div(e.mul(scaled, e.spread(count, scaled)), e.spread(e.sub(count, 1), scaled));
+    scaled = e.div(e.mul(scaled, e.spread(rows.count, scaled)), e.spread(e.sub(rows.count, 1), scaled));
   return e.mul(e.mul(scaled, c.inverse), c.inverse);
 }
 
@@ -171,7 +168,13 @@ Value layerNorm(OpBuilder &builder, Location location, Value x, Value weight, Va
     axes.push_back(axis);
   auto reduce = [&](ReduceKind kind, Value values) { return e.reduce(kind, values, axes); };
   auto spread = [&](Value statistic) { return e.spreadOver(statistic, x, axes); };
-  Value y = normalised({e, x, reduce, spread, e.count(x, axes)}, eps);
+  SmallVector<Level> levels = {{0x1p48, 0x1p-80}};
+  // The variance of smaller rows is nothing beside any larger eps.
+  if (eps < 0x1p-70)
+    levels.push_back({0x1p-48, 0x1p64});
+  Centred c = centre({e, x, reduce, spread, e.count(x, axes)}, levels);
+  Value scaledEps = e.mul(e.mul(c.scale, eps), c.scale);
+  Value y = e.mul(c.values, spread(inverseDeviation(e, c.variance, scaledEps, c.inverse, eps)));
   return affine(e, y, weight, bias, axes);
 }
 
@@ -195,13 +198,26 @@ Value groupNorm(OpBuilder &builder, Location location, Value x, Value weight, Va
   auto reduce = [&](ReduceKind kind, Value values) {
     return e.reduce(kind, e.reshape(e.reduce(kind, values, image), perGroup), 2);
   };
-  // [B, groups] to [B, C], and to all elements
-  auto spread = [&](Value statistic) {
-    return e.spreadOver(e.reshape(e.broadcast(statistic, perGroup, {0, 1}), perChannel), x, image);
+  // [B, groups] to [B, C], and that to all elements
+  auto toChannels = [&](Value statistic) {
+    return e.reshape(e.broadcast(statistic, perGroup, {0, 1}), perChannel);
   };
-  Value size = e.count(x, all);
-  Value y = normalised({e, x, reduce, spread, e.div(size, e.scalar(double(groups)))}, eps);
-  return affine(e, y, weight, bias, 1);
+  auto spread = [&](Value statistic) { return e.spreadOver(toChannels(statistic), x, image); };
+  Rows rows = {e, x, reduce, spread, e.div(e.count(x, all), e.scalar(double(groups)))};
+  // Only the squares of huge distances are scaled: images are large, and a scale of all values or a corrected
+  // mean would cost every pass over them.
+  Value huge = e.compare(Predicate::gt, largestOf(rows), 0x1p48);
+  Value one = e.constant(withElement(huge.getType(), builder.getF32Type()), 1);
+  Value scale = e.select(huge, e.constantLike(one, 0x1p-70), one);
+  Value inverse = e.select(huge, e.constantLike(one, 0x1p70), one);
+  Value distance = e.sub(x, spread(rows.mean(x)));
+  Value scaled = e.mul(distance, spread(scale));
+  Value scaledEps = e.mul(e.mul(scale, eps), scale);
+  Value deviation = inverseDeviation(e, rows.mean(e.mul(scaled, scaled)), scaledEps, inverse, eps);
+  Value gain = toChannels(e.mul(deviation, scale));
+  if (weight)
+    gain = e.mul(gain, e.broadcast(weight, perChannel, 1));
+  return affine(e, e.mul(distance, e.spreadOver(gain, x, image)), {}, bias, 1);
 }
 
 } // namespace flow

@@ -29,10 +29,22 @@ Type likeWith(Type type, Type element) {
   return element;
 }
 
-/// 1 + exp(-x): the divisor of sigmoid and silu.
-Value onePlusExpNeg(OpBuilder &b, Location loc, Value x) {
-  Value e = math::ExpOp::create(b, loc, arith::NegFOp::create(b, loc, x));
-  return arith::AddFOp::create(b, loc, splat(b, loc, x.getType(), 1), e);
+/// x where it is at least `bound`, else `bound`; NaN stays.
+Value atLeast(OpBuilder &b, Location loc, Value x, double bound) {
+  Value limit = splat(b, loc, x.getType(), bound);
+  Value below = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OLT, x, limit);
+  return arith::SelectOp::create(b, loc, below, limit, x);
+}
+
+/// Sigmoid and silu by e = exp(-|x|), which does not overflow: `positive` / (1 + e) where x is not below 0,
+/// else e / (1 + e), or x e / (1 + e).
+Value logistic(OpBuilder &b, Location loc, Value x, Value positive, bool isSilu) {
+  Value e = math::ExpOp::create(b, loc, arith::NegFOp::create(b, loc, math::AbsFOp::create(b, loc, x)));
+  Value below = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OLT, x, splat(b, loc, x.getType(), 0));
+  Value negative = isSilu ? Value(arith::MulFOp::create(b, loc, x, e)) : e;
+  Value upper = arith::SelectOp::create(b, loc, below, negative, positive);
+  Value lower = arith::AddFOp::create(b, loc, splat(b, loc, x.getType(), 1), e);
+  return arith::DivFOp::create(b, loc, upper, lower);
 }
 
 template <typename FloatOp, typename IntOp> Value either(OpBuilder &b, Location loc, ValueRange operands) {
@@ -62,7 +74,7 @@ Value TanhOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) {
   return math::TanhOp::create(b, loc, v[0]);
 }
 Value SigmoidOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) {
-  return arith::DivFOp::create(b, loc, splat(b, loc, v[0].getType(), 1), onePlusExpNeg(b, loc, v[0]));
+  return logistic(b, loc, v[0], splat(b, loc, v[0].getType(), 1), false);
 }
 Value ReluOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) {
   // x < 0 ? 0 : x is one instruction and keeps NaN.
@@ -71,13 +83,16 @@ Value ReluOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) {
   return arith::SelectOp::create(b, loc, below, zero, v[0]);
 }
 Value SiluOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) {
-  return arith::DivFOp::create(b, loc, v[0], onePlusExpNeg(b, loc, v[0]));
+  // Below the bound the result is -0, which -infinity times 0 would not be.
+  Value x = atLeast(b, loc, v[0], -200);
+  return logistic(b, loc, x, x, true);
 }
 Value GeluOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) {
   Type type = v[0].getType();
-  Value scaled = arith::MulFOp::create(b, loc, v[0], splat(b, loc, type, 0.70710678118654752440));
+  Value x = atLeast(b, loc, v[0], -20); // as for silu
+  Value scaled = arith::MulFOp::create(b, loc, x, splat(b, loc, type, 0.70710678118654752440));
   Value cdf = arith::AddFOp::create(b, loc, splat(b, loc, type, 1), math::ErfOp::create(b, loc, scaled));
-  Value half = arith::MulFOp::create(b, loc, v[0], splat(b, loc, type, 0.5));
+  Value half = arith::MulFOp::create(b, loc, x, splat(b, loc, type, 0.5));
   return arith::MulFOp::create(b, loc, half, cdf);
 }
 Value ErfOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) {

@@ -79,10 +79,10 @@ void ReluOp::evaluate(Operands v, Array &y, const Setting &) {
   map(v, y, [](double x) { return largerOrNan(x, 0); });
 }
 void SiluOp::evaluate(Operands v, Array &y, const Setting &) {
-  map(v, y, [](double x) { return x / (1 + std::exp(-x)); });
+  map(v, y, [](double x) { return x == -INFINITY ? -0.0 : x / (1 + std::exp(-x)); });
 }
 void GeluOp::evaluate(Operands v, Array &y, const Setting &) {
-  map(v, y, [](double x) { return x * (1 + std::erf(x / std::sqrt(2.0))) / 2; });
+  map(v, y, [](double x) { return x == -INFINITY ? -0.0 : x * std::erfc(-x / std::sqrt(2.0)) / 2; });
 }
 void ErfOp::evaluate(Operands v, Array &y, const Setting &) {
   map(v, y, [](double x) { return std::erf(x); });

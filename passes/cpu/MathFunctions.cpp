@@ -1,4 +1,4 @@
-// Polynomials for math.exp and math.log; see MathFunctions.h. Both reduce their argument to a small interval
+// Polynomials for math.exp and math.log, and math.powf by these; see MathFunctions.h. Both reduce their argument to a small interval
 // around 0, where a polynomial of the least largest relative error (fitted by Lawson's method) is within a
 // tenth of an ulp; what is left of the error is rounding, about one ulp. Edges are exact: exp overflows to
 // infinity and underflows through the subnormal numbers to 0, the logarithm of 0 is -infinity and that of a
@@ -6,6 +6,8 @@
 #include "passes/cpu/MathFunctions.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/IR/Matchers.h"
+#include <cmath>
 #include <limits>
 
 using namespace mlir;
@@ -124,8 +126,60 @@ struct Log : OpRewritePattern<math::LogOp> {
   }
 };
 
+// |a|^b is e^(b log |a|), with the sign and the special values that IEEE 754 gives pow. The exponent's rounding
+// makes the relative error grow with its size, to 1e-5 where the result is close to the largest number.
+struct Pow : OpRewritePattern<math::PowFOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(math::PowFOp op, PatternRewriter &rewriter) const override {
+    if (!getElementTypeOrSelf(op.getType()).isF32())
+      return failure();
+    using P = arith::CmpFPredicate;
+    Location loc = op.getLoc();
+    Lanes l(rewriter, loc, op.getType());
+    Value a = op.getLhs(), b = op.getRhs();
+    if (std::optional<double> exponent = constantOf(b); exponent && std::fabs(*exponent) <= 3 && *exponent != 0 &&
+                                                        *exponent == std::floor(*exponent)) {
+      Value y = a;
+      for (int i = 1; i < std::fabs(*exponent); ++i)
+        y = l.mul(y, a);
+      rewriter.replaceOp(op, *exponent > 0 ? y : arith::DivFOp::create(rewriter, loc, l.number(1.0), y));
+      return success();
+    }
+    auto both = [&](Value x, Value y) -> Value { return arith::AndIOp::create(rewriter, loc, x, y); };
+    auto compare = [&](P predicate, Value x, Value y) -> Value {
+      return arith::CmpFOp::create(rewriter, loc, predicate, x, y);
+    };
+    auto floor = [&](Value x) -> Value { return math::FloorOp::create(rewriter, loc, x); };
+    Value size = math::AbsFOp::create(rewriter, loc, a), one = l.number(1.0);
+    Value y = math::ExpOp::create(rewriter, loc, l.mul(b, math::LogOp::create(rewriter, loc, size)));
+    // 1 to any power, an infinite one too, which times log 1 is NaN.
+    y = l.select(both(compare(P::OEQ, size, one), compare(P::ORD, b, b)), one, y);
+    Value whole = compare(P::OEQ, floor(b), b);
+    Value odd = both(whole, compare(P::ONE, l.mul(floor(l.mul(b, l.number(0.5))), l.number(2.0)), b));
+    Value signedBase = arith::CmpIOp::create(rewriter, loc, arith::CmpIPredicate::slt, l.bitsOf(a),
+                                             l.number(int32_t(0)));
+    y = l.select(both(odd, signedBase), arith::NegFOp::create(rewriter, loc, y), y);
+    // A negative number has no power that is not whole.
+    Value negative = both(l.is(P::OLT, a, 0), l.is(P::OGT, a, -std::numeric_limits<double>::infinity()));
+    y = l.select(both(negative, compare(P::ONE, floor(b), b)), l.number(std::numeric_limits<double>::quiet_NaN()),
+                 y);
+    y = l.select(l.is(P::OEQ, b, 0), one, y);
+    rewriter.replaceOp(op, l.select(l.is(P::OEQ, a, 1), one, y));
+    return success();
+  }
+  static std::optional<double> constantOf(Value x) {
+    Attribute value;
+    if (!matchPattern(x, m_Constant(&value)))
+      return std::nullopt;
+    if (auto splat = dyn_cast<SplatElementsAttr>(value))
+      value = splat.getSplatValue<Attribute>();
+    auto number = dyn_cast<FloatAttr>(value);
+    return number ? std::optional(number.getValueAsDouble()) : std::nullopt;
+  }
+};
+
 } // namespace
 
-void addMathFunctions(RewritePatternSet &patterns) { patterns.add<Exp, Log>(patterns.getContext()); }
+void addMathFunctions(RewritePatternSet &patterns) { patterns.add<Exp, Log, Pow>(patterns.getContext()); }
 
 } // namespace moe::cpu

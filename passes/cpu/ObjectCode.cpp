@@ -64,7 +64,7 @@ struct ApproximateMath : PassWrapper<ApproximateMath, OperationPass<func::FuncOp
   }
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
-    math::populateExpansionPatterns(patterns, {"powf", "rsqrt", "round", "roundeven"});
+    math::populateExpansionPatterns(patterns, {"rsqrt", "round", "roundeven"});
     populateMathPolynomialApproximationPatterns(patterns, [](StringRef name) {
       return llvm::is_contained({"math.log1p", "math.expm1", "math.erf", "math.tanh", "math.sin", "math.cos"},
                                 name);

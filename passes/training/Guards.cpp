@@ -10,9 +10,19 @@ using namespace flow;
 
 namespace moe {
 
+/// A divisor that is known not to be 0: a constant or a size.
+static bool isCount(Value x) {
+  while (auto broadcast = x.getDefiningOp<BroadcastOp>())
+    x = broadcast.getX();
+  auto constant = x.getDefiningOp<ConstantOp>();
+  return x.getDefiningOp<ExtentOp>() || (constant && !constant.getValue().isZero());
+}
+
 /// Ops whose result may be infinite or NaN for finite operands.
 static bool leavesFiniteNumbers(Operation *op) {
-  return isa<LogOp, ExpOp, SqrtOp, RsqrtOp, DivOp, PowOp>(op);
+  if (auto div = dyn_cast<DivOp>(op))
+    return !isCount(div.getB());
+  return isa<LogOp, ExpOp, SqrtOp, RsqrtOp, PowOp>(op);
 }
 
 // Whether a value may be infinite or NaN where the inputs and parameters are not, as far as elementwise ops,
@@ -41,10 +51,9 @@ bool Guards::mayMakeNan(Operation *op, unsigned operand) {
     return false;
   if (isa<MulOp>(op))
     return mayBeInfinite(op->getOperand(1 - operand));
-  // A division by a constant is a product.
-  if (auto div = dyn_cast<DivOp>(op))
-    if (auto constant = div.getB().getDefiningOp<ConstantOp>())
-      return constant.getValue().isZero();
+  // A division by a count is a product.
+  if (auto div = dyn_cast<DivOp>(op); div && isCount(div.getB()))
+    return false;
   return mayBeInfinite(op->getResult(0)) ||
          llvm::any_of(op->getOperands(), [&](Value x) { return mayBeInfinite(x); });
 }

@@ -99,14 +99,21 @@ public:
   }
 
 private:
-  // A sum along the same axes of what is computed from x element by element: one loop can hold x's own sum as
-  // well.
-  ReduceOp companion(Value x) const {
-    for (Operation *user : x.getUsers())
-      if (user->hasTrait<flow::Elementwise>() && user->getNumResults() == 1)
-        for (Operation *sum : user->getResult(0).getUsers())
-          if (sum != root && isSum(sum) && cast<ReduceOp>(sum).getAxes() == axes)
-            return cast<ReduceOp>(sum);
+  // A sum along the same axes of what is computed from x element by element, by one op or two: one loop can
+  // hold x's own sum as well.
+  ReduceOp companion(Value x, unsigned ops = 2) const {
+    for (Operation *user : x.getUsers()) {
+      if (!user->hasTrait<flow::Elementwise>() || user->getNumResults() != 1)
+        continue;
+      for (Operation *sum : user->getResult(0).getUsers())
+        if (sum != root && isSum(sum) && cast<ReduceOp>(sum).getAxes() == axes)
+          return cast<ReduceOp>(sum);
+    }
+    if (ops > 1)
+      for (Operation *user : x.getUsers())
+        if (user->hasTrait<flow::Elementwise>() && user->getNumResults() == 1)
+          if (ReduceOp sum = companion(user->getResult(0), ops - 1))
+            return sum;
     return {};
   }
 

@@ -82,6 +82,46 @@ struct ComputeBeforeBroadcast : OpTraitRewritePattern<flow::Elementwise> {
   }
 };
 
+// op(reshape(broadcast a), reshape(broadcast b)) ==> reshape(op(broadcast a, broadcast b)), where the copies
+// have one shape: a statistic of a group of channels is computed once a group, not once a channel.
+struct ComputeBeforeReshape : OpTraitRewritePattern<flow::Elementwise> {
+  using OpTraitRewritePattern::OpTraitRewritePattern;
+  LogicalResult matchAndRewrite(Operation *op, PatternRewriter &rewriter) const override {
+    if (isa<BarrierOp, StopGradientOp, ReverseGradientOp>(op))
+      return failure();
+    RankedTensorType inner;
+    for (Value operand : op->getOperands()) {
+      if (operand.getDefiningOp<ConstantOp>())
+        continue;
+      auto reshape = operand.getDefiningOp<ReshapeOp>();
+      if (!reshape || !reshape.getX().getDefiningOp<BroadcastOp>())
+        return failure();
+      auto type = cast<RankedTensorType>(withElement(reshape.getX().getType(), rewriter.getF32Type()));
+      if (inner && type != inner)
+        return failure();
+      inner = type;
+    }
+    if (!inner)
+      return failure();
+    SmallVector<Value> operands;
+    for (Value operand : op->getOperands()) {
+      if (auto reshape = operand.getDefiningOp<ReshapeOp>())
+        operands.push_back(reshape.getX());
+      else
+        operands.push_back(Emit{rewriter, op->getLoc()}.constant(
+            withElement(inner, Emit::elementOf(operand)),
+            operand.getDefiningOp<ConstantOp>().getValue().convertToDouble()));
+    }
+    Type result = op->getResult(0).getType();
+    OperationState state(op->getLoc(), op->getName());
+    state.addOperands(operands);
+    state.addAttributes(op->getAttrs());
+    state.addTypes(withElement(inner, cast<RankedTensorType>(result).getElementType()));
+    rewriter.replaceOpWithNewOp<ReshapeOp>(op, result, rewriter.create(state)->getResult(0));
+    return success();
+  }
+};
+
 // (x * s) * t ==> x * (s * t) where s and t are splats or copies along the same axes.
 struct MergeScales : OpRewritePattern<MulOp> {
   using OpRewritePattern::OpRewritePattern;
@@ -172,8 +212,8 @@ template <typename Op> struct DropMark : OpRewritePattern<Op> {
 } // namespace
 
 void moe::addElementwiseRules(RewritePatternSet &patterns) {
-  patterns.add<ComputeBeforeBroadcast, MergeScales, SignsOfSum, SignsOfDifference, SelectOfSelect>(
-      patterns.getContext());
+  patterns.add<ComputeBeforeBroadcast, ComputeBeforeReshape, MergeScales, SignsOfSum, SignsOfDifference,
+               SelectOfSelect>(patterns.getContext());
 }
 
 void moe::addDerivativeMarkRules(RewritePatternSet &patterns) {
