@@ -112,7 +112,8 @@ void SliceOp::buildRandomCase(RandomCase &r) {
   for (Extent extent : drawn) {
     const std::optional<int64_t> known = extent.constantValue();
     const int64_t start = whole ? (known ? r.number(0, *known - 1) : 0) : r.number(0, 2);
-    const int64_t stride = known ? r.number(1, 3) : 1; // symbolic axes are taken whole, or offset in a larger one
+    const int64_t stride =
+        known ? r.number(1, 3) : 1; // symbolic axes are taken whole, or offset in a larger one
     starts.push_back(start), strides.push_back(stride);
     if (whole) {
       from.push_back(extent);

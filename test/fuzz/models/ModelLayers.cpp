@@ -98,7 +98,8 @@ Layer ModelDraw::layer(Body body, const std::vector<Drawn> &inputs, const Shape 
     flat.bounded = false;
     if (body.experts)
       flat.experts = true, flat.count = body.experts;
-    y = emit(body, "linear @" + fresh("l") + "(" + y.name + ") to " + size(body, count) + initial(true), flat);
+    y = emit(body, "linear @" + fresh("l") + "(" + y.name + ") to " + size(body, count) + initial(true),
+             flat);
     if (to.size() > 1) {
       flat.shape = to;
       y = emit(body, "reshape " + y.name + " to " + listOf(body, to), flat);
@@ -145,7 +146,9 @@ Layer ModelDraw::wrapped(Body &user, const Layer &inner, std::string &text) {
   body.once = inner.once;
   write(made, body);
   text = made.name + (fallback ? "" : "<" + given + ">");
-  note(open ? "layer parameter with open arguments" : fallback ? "layer parameter by default" : "layer parameter");
+  note(open       ? "layer parameter with open arguments"
+       : fallback ? "layer parameter by default"
+                  : "layer parameter");
   return made;
 }
 
@@ -161,7 +164,9 @@ Layer ModelDraw::trunk(int64_t sets, int64_t width) {
   made.inputs = {x};
   for (int64_t i = 0, count = number(1, 2); i < count; ++i) {
     x.shape[1] = extent(9);
-    x = emit(body, "linear @" + fresh("l") + "(" + x.name + ") to " + std::to_string(x.shape[1]) + initial(true), x);
+    x = emit(body,
+             "linear @" + fresh("l") + "(" + x.name + ") to " + std::to_string(x.shape[1]) + initial(true),
+             x);
     x = emit(body, pick<std::string>({"silu ", "tanh ", "relu ", "gelu "}) + x.name, x);
     if (x.shape[1] > 1 && chance(30))
       x = emit(body, "layer_norm @" + fresh("n") + "(" + x.name + ") eps = 1e-3", x);
@@ -176,7 +181,18 @@ Layer ModelDraw::trunk(int64_t sets, int64_t width) {
 bool ModelDraw::applied(Body &body) {
   if (body.depth > 2 || body.trunk || leftOver <= 0)
     return false;
-  Drawn *found = any(body);
+  auto takes = [](const Layer &layer, const Drawn &value) {
+    const Drawn &input = layer.inputs[0];
+    return !value.routing && input.shape == value.shape && input.batch == value.batch &&
+           input.experts == value.experts && input.count == value.count;
+  };
+  Drawn *found = nullptr;
+  if (!plain.empty() && !body.experts && chance(50)) {
+    const Layer &known = pick(plain);
+    found = find(body, [&](const Drawn &value) { return takes(known, value); });
+  }
+  if (!found)
+    found = any(body);
   if (!found)
     return false;
   const Drawn x = *found;
@@ -185,8 +201,7 @@ bool ModelDraw::applied(Body &body) {
   std::string text;
   std::vector<const Layer *> again;
   for (const Layer &each : plain)
-    if (!body.experts && each.inputs[0].shape == x.shape && each.inputs[0].batch == x.batch &&
-        each.inputs[0].experts == x.experts && each.inputs[0].count == x.count)
+    if (!body.experts && takes(each, x))
       again.push_back(&each);
   if (!again.empty() && chance(40)) {
     made = *pick(again);
@@ -214,8 +229,8 @@ bool ModelDraw::applied(Body &body) {
   const bool frozen = chance(8);
   if (frozen)
     note("frozen layer");
-  std::string head = std::string("apply ") + (frozen ? "frozen " : "") + "@" + name + "(" + arguments +
-                     ") layer " + text;
+  std::string head =
+      std::string("apply ") + (frozen ? "frozen " : "") + "@" + name + "(" + arguments + ") layer " + text;
   if (made.yields.size() == 1) {
     const Drawn result = emit(body, head, made.yields[0]);
     if (inputs.size() == 1 && !made.once)
@@ -235,9 +250,8 @@ bool ModelDraw::applied(Body &body) {
 bool ModelDraw::chained(Body &body) {
   if (body.depth > 1 || body.trunk || leftOver <= 0)
     return false;
-  Drawn *found = find(body, [](const Drawn &value) {
-    return !value.routing && value.rank() > 0 && value.elements() <= 64;
-  });
+  Drawn *found = find(
+      body, [](const Drawn &value) { return !value.routing && value.rank() > 0 && value.elements() <= 64; });
   if (!found)
     return false;
   const Drawn x = *found;
@@ -318,7 +332,8 @@ Drawn ModelDraw::vectorToRoute(Body &body, int64_t features) {
     flat = emit(body, "flatten " + other->name, derived(*other, {other->elements()}));
   flat.bounded = false;
   flat.shape = {features ? features : extent(5)};
-  Drawn &made = emit(body, "linear @" + fresh("l") + "(" + flat.name + ") to " + size(body, flat.shape[0]), flat);
+  Drawn &made =
+      emit(body, "linear @" + fresh("l") + "(" + flat.name + ") to " + size(body, flat.shape[0]), flat);
   made.used = true;
   return made;
 }
@@ -364,8 +379,9 @@ bool ModelDraw::mixture(Body &body) {
   own.experts = experts;
   const Drawn input = *z;
   Layer expert = layer(own, {input}, chance(70) ? Shape{extent(7)} : Shape{number(1, 3), extent(4)}, false);
-  const Drawn each = emit(body, "experts @" + fresh("e") + "(" + input.name + ") layer " + use(body, expert) +
-                                    " count = " + size(body, experts),
+  const Drawn each = emit(body,
+                          "experts @" + fresh("e") + "(" + input.name + ") layer " + use(body, expert) +
+                              " count = " + size(body, experts),
                           expert.yields[0]);
   body.values.back().used = true;
   Drawn mixed = each;
@@ -399,10 +415,11 @@ bool ModelDraw::written(Body &body) {
   Layer expert = layer(own, {input}, {extent(5)}, false), rows = trunk(keys.shape[0], keys.shape[1]);
   std::string target = use(body, expert), theta = "%" + fresh("v");
   static const std::vector<std::string> rules = {"", " init hyperfan_in", " init hyperfan_in(1.7)"};
-  body.text += body.indent + theta + " = hyper @" + fresh("h") + "(" + keys.name + ") trunk " + use(body, rows) +
-               " for " + target + pick(rules) + "\n";
-  const Drawn each = emit(body, "experts @" + fresh("e") + "(" + input.name + ") layer " + target + " weights " + theta,
-                          expert.yields[0]);
+  body.text += body.indent + theta + " = hyper @" + fresh("h") + "(" + keys.name + ") trunk " +
+               use(body, rows) + " for " + target + pick(rules) + "\n";
+  const Drawn each =
+      emit(body, "experts @" + fresh("e") + "(" + input.name + ") layer " + target + " weights " + theta,
+           expert.yields[0]);
   body.values.back().used = true;
   Drawn mixed = each;
   mixed.experts = false;
@@ -415,7 +432,8 @@ bool ModelDraw::written(Body &body) {
 // Annotations.
 
 std::string ModelDraw::weight(Body &body) {
-  std::string ramp = "ramp(" + decimal(0, 0.5) + ", " + decimal(0.5, 2) + (chance(50) ? ", until = 0.6)" : ")");
+  std::string ramp =
+      "ramp(" + decimal(0, 0.5) + ", " + decimal(0.5, 2) + (chance(50) ? ", until = 0.6)" : ")");
   switch (number(0, 3)) {
   case 0:
     note("aux with a ramp");
@@ -452,7 +470,8 @@ bool ModelDraw::annotation(Body &body) {
   if (route && chance(60)) {
     std::string rule = pick<std::string>({"entropy", "balance_kl"});
     note("aux " + rule);
-    body.text += body.indent + "aux @" + fresh("loss") + " " + rule + " " + route->name + ", " + weight(body) + "\n";
+    body.text +=
+        body.indent + "aux @" + fresh("loss") + " " + rule + " " + route->name + ", " + weight(body) + "\n";
     body.once = true;
     return true;
   }
@@ -490,11 +509,11 @@ bool ModelDraw::annotation(Body &body) {
 void ModelDraw::step(Body &body) {
   using Step = bool (ModelDraw::*)(Body &);
   static const std::vector<Step> steps = {
-      &ModelDraw::elementwise, &ModelDraw::elementwise, &ModelDraw::binary,      &ModelDraw::binary,
-      &ModelDraw::reduction,   &ModelDraw::movement,    &ModelDraw::movement,    &ModelDraw::joining,
-      &ModelDraw::product,     &ModelDraw::dense,       &ModelDraw::dense,       &ModelDraw::convolution,
-      &ModelDraw::convolution, &ModelDraw::windows,     &ModelDraw::norm,        &ModelDraw::noise,
-      &ModelDraw::applied,     &ModelDraw::chained,     &ModelDraw::mixture,     &ModelDraw::written,
+      &ModelDraw::elementwise, &ModelDraw::elementwise, &ModelDraw::binary,   &ModelDraw::binary,
+      &ModelDraw::reduction,   &ModelDraw::movement,    &ModelDraw::movement, &ModelDraw::joining,
+      &ModelDraw::product,     &ModelDraw::dense,       &ModelDraw::dense,    &ModelDraw::convolution,
+      &ModelDraw::convolution, &ModelDraw::windows,     &ModelDraw::norm,     &ModelDraw::noise,
+      &ModelDraw::applied,     &ModelDraw::chained,     &ModelDraw::mixture,  &ModelDraw::written,
       &ModelDraw::annotation,  &ModelDraw::annotation,  &ModelDraw::reused};
   for (int tries = 0; tries < 20; ++tries) {
     // A layer's parameter that is left open is a rate of dropout.
@@ -561,7 +580,8 @@ Drawn ModelDraw::gathered(Body &body) {
       less.bounded = false;
       if (body.experts)
         less.experts = true, less.count = body.experts;
-      value = emit(body, "linear @" + fresh("l") + "(" + value.name + ") to " + size(body, less.shape[0]), less);
+      value =
+          emit(body, "linear @" + fresh("l") + "(" + value.name + ") to " + size(body, less.shape[0]), less);
       body.values.back().used = true;
     }
     made.batch |= value.batch;
@@ -597,6 +617,7 @@ void ModelDraw::unusedToLosses(Body &body) {
 
 ModelCase ModelDraw::make() {
   made.classes = made.domains = 1000;
+  leftOver = number(4, 30);
   made.optimizer = pick<std::string>({"adam", "adamw", "sgd"});
   Body body;
   body.model = true;
@@ -626,7 +647,7 @@ ModelCase ModelDraw::make() {
     body.text += "  default " + pick<std::string>({"linear", "conv"}) + " trunc_normal(0.2)" +
                  (chance(50) ? ", zeros" : "") + "\n";
   }
-  for (int64_t i = 0, count = number(4, 16); i < count; ++i)
+  for (int64_t i = 0, count = chance(60) ? number(2, 6) : number(6, 16); i < count; ++i)
     step(body);
   unusedToLosses(body);
   Drawn all = gathered(body);

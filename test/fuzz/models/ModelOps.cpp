@@ -63,9 +63,11 @@ std::string ModelDraw::size(Body &body, int64_t value) {
     return note("size parameter"), given.name;
   }
   if (value > 2 && chance(10))
-    return note("size arithmetic"), "(" + std::to_string(value - 1) + " * 2 - " + std::to_string(value - 2) + ")";
+    return note("size arithmetic"),
+           "(" + std::to_string(value - 1) + " * 2 - " + std::to_string(value - 2) + ")";
   if (value > 0 && chance(5))
-    return note("size arithmetic"), std::to_string(value + 3 * (value + 1)) + " mod " + std::to_string(value + 1);
+    return note("size arithmetic"),
+           std::to_string(value + 3 * (value + 1)) + " mod " + std::to_string(value + 1);
   return text;
 }
 
@@ -93,10 +95,9 @@ std::string ModelDraw::listOf(Body &body, const Shape &shape) {
 std::string ModelDraw::initial(bool withBias) {
   if (!chance(25))
     return "";
-  static const std::vector<std::string> rules = {"zeros",         "ones",
-                                                 "constant(0.5)", "uniform(-0.1, 0.2)",
-                                                 "normal(0.1)",   "trunc_normal(0.02)",
-                                                 "fan_in(1.5)"};
+  static const std::vector<std::string> rules = {
+      "zeros",      "ones", "constant(0.5)", "uniform(-0.1, 0.2)", "normal(0.1)", "trunc_normal(0.02)",
+      "fan_in(1.5)"};
   note("init");
   std::string text = " init " + pick(rules);
   return withBias && chance(50) ? text + ", " + pick(rules) : text;
@@ -154,6 +155,9 @@ Drawn &ModelDraw::tamed(Body &body, Drawn &value, const std::string &op) {
     return value;
   Drawn made = value;
   made.bounded = true;
+  // The sigmoid of what is far below 0 is 0 in f32, which nothing can be divided by.
+  if (!value.bounded && op == "sigmoid")
+    return tamed(body, tamed(body, value, "tanh"), op);
   Drawn &result = emit(body, op + " " + value.name, made);
   result.used = true;
   return result;
@@ -165,13 +169,14 @@ Drawn ModelDraw::free(Body &body, const Shape &shape) {
   made.shape = shape;
   made.bounded = true;
   if (chance(25) && !body.trunk) {
-    Drawn &value = chance(50) ? emit(body, "bernoulli " + listOf(body, shape) + ", " + fraction(body, 0.1, 0.9), made)
-                              : emit(body, "uniform " + listOf(body, shape) + ", -1, " + fraction(body, 0.5, 2), made);
+    Drawn &value =
+        chance(50) ? emit(body, "bernoulli " + listOf(body, shape) + ", " + fraction(body, 0.1, 0.9), made)
+                   : emit(body, "uniform " + listOf(body, shape) + ", -1, " + fraction(body, 0.5, 2), made);
     value.used = true;
     return value;
   }
-  static const std::vector<std::string> rules = {"normal(0.5)", "uniform(-1, 0.5)", "constant(0.25)",
-                                                 "ones", "zeros", "trunc_normal(0.3)"};
+  static const std::vector<std::string> rules = {"normal(0.5)", "uniform(-1, 0.5)", "constant(0.25)", "ones",
+                                                 "zeros",       "trunc_normal(0.3)"};
   made.batch = false;
   made.experts = body.experts > 0;
   made.count = body.experts;
@@ -241,7 +246,8 @@ bool ModelDraw::elementwise(Body &body) {
     }
     [[fallthrough]];
   default: {
-    std::string op = pick<std::string>({"neg", "abs", "tanh", "sigmoid", "relu", "silu", "gelu", "stop_gradient"});
+    std::string op =
+        pick<std::string>({"neg", "abs", "tanh", "sigmoid", "relu", "silu", "gelu", "stop_gradient"});
     Drawn made = *x;
     made.bounded |= op == "tanh" || op == "sigmoid";
     emit(body, op + " " + x->name, made);
@@ -395,7 +401,8 @@ bool ModelDraw::movement(Body &body) {
     int64_t step = chance(60) ? 1 : number(1, 3), most = (extent - 1 - start) / step + 1;
     Shape shape = x->shape;
     shape[axis] = number(1, most);
-    std::string text = "slice " + x->name + " start = " + size(body, start) + ", size = " + size(body, shape[axis]);
+    std::string text =
+        "slice " + x->name + " start = " + size(body, start) + ", size = " + size(body, shape[axis]);
     if (axis != rank - 1 || chance(20))
       text += ", axis = " + std::to_string(chance(50) ? axis - rank : axis);
     if (step != 1)
@@ -478,7 +485,8 @@ bool ModelDraw::joining(Body &body) {
   std::string text = "concat " + x.name;
   for (int64_t i = 0, count = number(1, 3); i < count; ++i) {
     Drawn *next = find(body, [&](const Drawn &value) {
-      if (value.routing || value.rank() != x.rank() || (made.experts && value.experts && value.count != made.count))
+      if (value.routing || value.rank() != x.rank() ||
+          (made.experts && value.experts && value.count != made.count))
         return false;
       for (int64_t d = 0; d < x.rank(); ++d)
         if (d != axis && value.shape[d] != x.shape[d])
@@ -552,7 +560,8 @@ bool ModelDraw::dense(Body &body) {
   if (chance(20))
     rest += " no_bias";
   const Drawn input = *x;
-  emit(body, std::string("linear ") + (frozen ? "frozen " : "") + "@" + name + "(" + input.name + ")" + rest, made);
+  emit(body, std::string("linear ") + (frozen ? "frozen " : "") + "@" + name + "(" + input.name + ")" + rest,
+       made);
   body.owners.push_back({"linear", name, rest, input, made});
   return true;
 }
@@ -576,8 +585,9 @@ bool ModelDraw::convolution(Body &body) {
     made.shape = {height / cut * (width / cut), extent(9)};
     if (!fits(made) || made.elements() * input.shape[0] * cut * cut > kProducts)
       return false;
-    emit(body, "patches @" + fresh("c") + "(" + input.name + ") size = " + size(body, cut) + " to " +
-                   size(body, made.shape[1]),
+    emit(body,
+         "patches @" + fresh("c") + "(" + input.name + ") size = " + size(body, cut) + " to " +
+             size(body, made.shape[1]),
          made);
     return true;
   }
@@ -585,7 +595,8 @@ bool ModelDraw::convolution(Body &body) {
   int64_t pad = chance(60) ? (kernel - 1) / 2 : number(0, kernel);
   if (std::min(height, width) + 2 * pad < kernel)
     kernel = 1, pad = number(0, 1);
-  made.shape = {extent(17), (height + 2 * pad - kernel) / stride + 1, (width + 2 * pad - kernel) / stride + 1};
+  made.shape = {extent(17), (height + 2 * pad - kernel) / stride + 1,
+                (width + 2 * pad - kernel) / stride + 1};
   if (!fits(made) || made.elements() * input.shape[0] * kernel * kernel > kProducts)
     return false;
   std::vector<std::string> options;
@@ -649,12 +660,14 @@ bool ModelDraw::norm(Body &body) {
       return false;
     Drawn made = *x;
     made.bounded = false;
-    emit(body, "group_norm @" + fresh("g") + "(" + x->name + ") groups = " + size(body, groups) +
-                   (chance(50) ? ", eps = 1e-3" : ""),
+    emit(body,
+         "group_norm @" + fresh("g") + "(" + x->name + ") groups = " + size(body, groups) +
+             (chance(50) ? ", eps = 1e-3" : ""),
          made);
     return true;
   }
-  Drawn *x = find(body, [](const Drawn &value) { return !value.routing && value.rank() >= 1 && value.shape.back() > 1; });
+  Drawn *x = find(
+      body, [](const Drawn &value) { return !value.routing && value.rank() >= 1 && value.shape.back() > 1; });
   if (!x)
     return false;
   Drawn made = *x;
@@ -679,7 +692,9 @@ bool ModelDraw::noise(Body &body) {
     emit(body, "dropout " + x->name + ", " + fraction(body, 0, 0.7), made);
     return true;
   case 1: {
-    std::string by = chance(50) ? "dann" : chance(50) ? decimal(0.1, 2) : "ramp(0, " + decimal(0.5, 2) + ", until = 0.7)";
+    std::string by = chance(50)   ? "dann"
+                     : chance(50) ? decimal(0.1, 2)
+                                  : "ramp(0, " + decimal(0.5, 2) + ", until = 0.7)";
     note(by == "dann" ? "by dann" : "by a schedule");
     emit(body, "reverse_gradient " + x->name + " by " + by, made);
     return true;

@@ -1,6 +1,7 @@
 // Runs all evaluations side by side, op by op; see Noise.h.
 #include "test/fuzz/models/Noise.h"
 #include "dialects/flow/Build.h"
+#include "test/fuzz/RoundedTerms.h"
 #include <algorithm>
 #include <cmath>
 
@@ -80,16 +81,29 @@ private:
         for (double &number : result.data)
           number = double(float(number));
       if (run && truth.errorFactor()) {
-        flow::Array terms = truth.magnitude(operands, result);
-        if (isFiltered(op))
-          terms = ofNeighbours(terms);
+        const flow::Array terms = roundedTerms(op, truth.magnitude(operands, result));
         for (size_t i = 0; i < result.data.size(); ++i)
           result.data[i] += factor * terms.data[i] * (double(random() >> 11) * 0x1p-52 - 1);
       }
+      if (run)
+        inRange(op, results[0], result);
       results.push_back(std::move(result));
     }
     values[op->getResult(0)] = std::move(results);
     return success();
+  }
+
+  /// Cuts values to what f32 holds: the smallest are 0, the largest infinite.
+  void inRange(Operation *op, const flow::Array &exact, flow::Array &result) {
+    for (size_t i = 0; i < result.data.size(); ++i) {
+      double &value = result.data[i];
+      if (std::fabs(value) < 0x1p-126)
+        value = 0;
+      else if (std::fabs(value) >= 0x1p128)
+        value = std::copysign(INFINITY, value);
+      if (!std::isfinite(value) && std::isfinite(exact.data[i]) && out.undecided.empty())
+        out.undecided = op->getName().getStringRef().str() + " beyond the range of f32";
+    }
   }
 
   /// Whether rounding leaves what the op chooses as it is.
@@ -128,36 +142,12 @@ private:
       for (int64_t k = 0; k < count; ++k) {
         double farthest = 0, gap = x[0].data[best] - x[0].data[base + k * inner];
         for (unsigned run = 1; run < kRuns; ++run)
-          farthest = std::max(farthest,
-                              std::fabs(x[run].data[best] - x[run].data[base + k * inner] - gap));
+          farthest = std::max(farthest, std::fabs(x[run].data[best] - x[run].data[base + k * inner] - gap));
         if (farthest > 0 && gap <= kNear * farthest)
           return false;
       }
     }
     return true;
-  }
-
-  /// What may run by minimal filtering, which makes each result of products that its neighbours have and it
-  /// lacks: they cancel but for their rounding errors.
-  static bool isFiltered(Operation *op) {
-    if (!isa<flow::ConvOp, flow::ConvInputGradOp, flow::ConvWeightGradOp>(op))
-      return false;
-    Value w = isa<flow::ConvWeightGradOp>(op) ? op->getResult(0) : op->getOperand(1);
-    auto shape = cast<RankedTensorType>(w.getType()).getShape();
-    return shape[2] == 3 && shape[3] == 3 && shape[0] >= 32 && shape[1] >= 32;
-  }
-  /// The most among the pixels or taps around each.
-  static flow::Array ofNeighbours(const flow::Array &terms) {
-    constexpr int64_t reach = 3;
-    flow::Array most = terms;
-    const int64_t height = terms.shape[2], width = terms.shape[3];
-    for (int64_t i = 0; i < terms.size(); ++i) {
-      const int64_t plane = i / (height * width) * height * width, y = i / width % height, x = i % width;
-      for (int64_t v = std::max<int64_t>(0, y - reach); v <= std::min(height - 1, y + reach); ++v)
-        for (int64_t u = std::max<int64_t>(0, x - reach); u <= std::min(width - 1, x + reach); ++u)
-          most.data[i] = std::max(most.data[i], terms.data[plane + v * width + u]);
-    }
-    return most;
   }
 
   NoisyValue measured(Value value) {
@@ -166,7 +156,9 @@ private:
     for (size_t i = 0; i < result.noise.data.size(); ++i) {
       double squares = 0;
       for (unsigned run = 1; run < kRuns; ++run) {
-        double moved = runs[run].data[i] == runs[0].data[i] ? 0 : runs[run].data[i] - runs[0].data[i];
+        const double one = runs[run].data[i], exact = runs[0].data[i];
+        const bool same = one == exact || (std::isnan(one) && std::isnan(exact));
+        const double moved = same ? 0 : one - exact;
         squares += moved * moved;
       }
       result.noise.data[i] = std::sqrt(squares / (kRuns - 1));
@@ -203,17 +195,21 @@ std::string disagreement(const std::string &name, const NoisyValue &expected, co
   std::string text;
   for (size_t i = 0; i < found.data.size(); ++i) {
     const double want = expected.value.data[i], have = found.data[i], noise = expected.noise.data[i];
-    if (want == have || (std::isnan(want) && std::isnan(have)) || std::isnan(noise) || std::isinf(noise))
+    if (want == have || (std::isnan(want) && std::isnan(have)))
+      continue;
+    // What is finite in one run and not in another may be either.
+    if (!std::isfinite(noise))
       continue;
     // The last rounding is the result's own; what f32 cannot hold as a normal number may become 0.
     const double bound = kTimes * std::max(noise, median) + 2 * kEpsilon * std::fabs(want) + 1e-37;
-    const double times = std::fabs(have - want) / bound;
+    const bool finite = std::isfinite(want) && std::isfinite(have);
+    const double times = finite ? std::fabs(have - want) / bound : INFINITY;
     if (times <= worst)
       continue;
-    worst = std::isnan(times) ? INFINITY : times;
+    worst = times;
     char line[256];
-    snprintf(line, sizeof line, "%s, element %zu of %zu: expected %.9g within %.3g, found %.9g", name.c_str(), i,
-             found.data.size(), want, bound, have);
+    snprintf(line, sizeof line, "%s, element %zu of %zu: expected %.9g within %.3g, found %.9g", name.c_str(),
+             i, found.data.size(), want, bound, have);
     text = line;
   }
   return text;

@@ -14,7 +14,8 @@ struct NoisyValue {
 struct NoisyEvaluation {
   std::map<std::string, NoisyValue> outputs, exposed, assigned;
   /// The first op that chooses by values so close that rounding may turn the choice, such as ReLU's mask next to
-  /// 0 or the largest of two nearly equal ones. Everything behind it may differ by far; empty where there is none.
+  /// 0 or the largest of two nearly equal ones; or that f32 has no number for. Everything behind it may differ by far;
+  /// empty where there is none.
   std::string undecided;
 };
 

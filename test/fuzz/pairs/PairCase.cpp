@@ -19,14 +19,16 @@ bool isSource(const std::string &name) { return llvm::is_contained(sources, name
 bool isSink(const std::string &name) { return llvm::is_contained(sinks, name); }
 
 /// One op at the batch that all pairs have, with extents of a few kinds, so that types meet.
-FlowCase drawOp(const std::string &name, uint64_t seed, std::optional<SmallVector<flow::Extent>> wanted = {}) {
+FlowCase drawOp(const std::string &name, uint64_t seed,
+                std::optional<SmallVector<flow::Extent>> wanted = {}) {
   FlowCase one;
   std::mt19937_64 random(seed);
   one.bindings.setting.symbols = {2, 3, 2};
   one.bindings.setting.seed = 11;
   one.bindings.setting.step = 5;
   OpBuilder builder = one.atEnd();
-  flow::RandomCase inner{builder, builder.getUnknownLoc(), random, one.bindings.setting.symbols, {}, {}, wanted};
+  flow::RandomCase inner{builder, builder.getUnknownLoc(), random, one.bindings.setting.symbols, {}, {},
+                         wanted};
   inner.few = {flow::Extent::batch(&context()), inner.constant(1), inner.constant(2), inner.constant(3)};
   RegisteredOperationName op = *RegisteredOperationName::lookup("flow." + name, &context());
   op.getInterface<flow::TruthInterface>()->buildRandomCase(inner);
@@ -136,7 +138,8 @@ void addSink(FlowCase &all, const std::string &kind, Value value, const std::str
   }
   const std::string path = prefix + "sink";
   auto init = flow::InitAttr::get(&context(), flow::InitKind::constant, 0);
-  Value old = flow::StateOp::create(b, loc, value.getType(), path, flow::StateKind::optimizer, init, StringAttr());
+  Value old =
+      flow::StateOp::create(b, loc, value.getType(), path, flow::StateKind::optimizer, init, StringAttr());
   all.bindings.states[path] = flow::Array(cast<RankedTensorType>(value.getType()).getShape(), 0.5);
   (void)old;
   flow::AssignOp::create(b, loc, path, value);
@@ -157,13 +160,14 @@ FlowCase empty() {
 }
 
 /// Boundary to boundary, or boundary and op.
-std::optional<FlowCase> drawWithBoundary(const Pair &pair, std::mt19937_64 &random, const std::string &prefix) {
+std::optional<FlowCase> drawWithBoundary(const Pair &pair, std::mt19937_64 &random,
+                                         const std::string &prefix) {
   for (int attempt = 0; attempt < 400; ++attempt) {
     FlowCase all = empty();
     const bool fromSource = isSource(pair.producer), toSink = isSink(pair.consumer);
     FlowCase op = drawOp(fromSource && toSink ? "exp" : fromSource ? pair.consumer : pair.producer, random());
     auto fits = [&](Type type) {
-      return pair.producer == "scalar"                                 ? isNumber(type)
+      return pair.producer == "scalar"                                  ? isNumber(type)
              : pair.producer == "parameter" || pair.producer == "state" ? isStaticFloat(type)
                                                                         : true;
     };
@@ -178,9 +182,11 @@ std::optional<FlowCase> drawWithBoundary(const Pair &pair, std::mt19937_64 &rand
     Operation *reader = opOf(op);
     for (unsigned i = 0; i < reader->getNumOperands(); ++i) {
       flow::InputOp input = inputOf(reader, i);
-      if (!fits(input.getY().getType()) || (pair.consumer == "assign" && !isStaticFloat(input.getY().getType())))
+      if (!fits(input.getY().getType()) ||
+          (pair.consumer == "assign" && !isStaticFloat(input.getY().getType())))
         continue;
-      Value source = asSource(all, pair.producer, input, op.bindings.inputs.at(input.getName().str()), prefix);
+      Value source =
+          asSource(all, pair.producer, input, op.bindings.inputs.at(input.getName().str()), prefix);
       addStored(all, pair.stored, source, prefix);
       addSink(all, toSink ? pair.consumer : "output",
               toSink ? source : addTo(all, op, prefix + "b.", input.getY(), source), prefix);
@@ -190,7 +196,8 @@ std::optional<FlowCase> drawWithBoundary(const Pair &pair, std::mt19937_64 &rand
   return std::nullopt;
 }
 
-std::optional<FlowCase> join(FlowCase &producer, FlowCase &consumer, Stored stored, const std::string &prefix) {
+std::optional<FlowCase> join(FlowCase &producer, FlowCase &consumer, Stored stored,
+                             const std::string &prefix) {
   Type type = producer.output("y").getType();
   Operation *reader = opOf(consumer);
   for (unsigned i = 0; i < reader->getNumOperands(); ++i) {
@@ -210,7 +217,9 @@ std::optional<FlowCase> join(FlowCase &producer, FlowCase &consumer, Stored stor
 
 std::string Pair::name() const {
   return producer + " -> " + consumer +
-         (stored == Stored::output ? ", stored" : stored == Stored::exposed ? ", exposed" : "");
+         (stored == Stored::output    ? ", stored"
+          : stored == Stored::exposed ? ", exposed"
+                                      : "");
 }
 
 std::vector<Pair> allPairs(std::string &why) {
@@ -223,10 +232,12 @@ std::vector<Pair> allPairs(std::string &why) {
   std::vector<Pair> pairs;
   auto add = [&](const std::string &producer, const std::string &consumer) {
     for (Stored stored : {Stored::no, Stored::output, Stored::exposed})
-      if (!isSink(consumer) || stored == Stored::no || consumer != (stored == Stored::output ? "output" : "expose"))
+      if (!isSink(consumer) || stored == Stored::no ||
+          consumer != (stored == Stored::output ? "output" : "expose"))
         pairs.push_back({producer, consumer, stored});
   };
-  auto any = [](const std::map<Type, std::vector<uint64_t>, bool (*)(Type, Type)> &types, bool (*fits)(Type)) {
+  auto any = [](const std::map<Type, std::vector<uint64_t>, bool (*)(Type, Type)> &types,
+                bool (*fits)(Type)) {
     return llvm::any_of(types, [&](auto &each) { return fits(each.first); });
   };
   for (const std::string &producer : ops) {
@@ -254,7 +265,7 @@ std::optional<FlowCase> drawPair(const Pair &pair, uint64_t seed, const std::str
   if (isSource(pair.producer) || isSink(pair.consumer))
     return drawWithBoundary(pair, random, prefix);
   const Types &from = typesOf(pair.producer), &to = typesOf(pair.consumer);
-  for (int attempt = 0; attempt < 300; ++attempt) {
+  for (int attempt = 0; attempt < 3000; ++attempt) {
     // One of the two is drawn freely, the other for its type; or both are of a type that was met before.
     FlowCase producer = drawOp(pair.producer, random()), consumer = drawOp(pair.consumer, random());
     switch (attempt % 3) {

@@ -3,6 +3,7 @@
 // to first order otherwise; products of sums take the absolute values of the other operand, since errors have
 // any sign.
 #include "test/fuzz/shapes/ShapeBounds.h"
+#include "test/fuzz/RoundedTerms.h"
 #include <cmath>
 
 using namespace mlir;
@@ -62,8 +63,7 @@ private:
         result.error.data[i] += factor * errors.data[i];
     };
     if (double factor = truth.errorFactor()) {
-      flow::Array terms = truth.magnitude(operands, result.value);
-      add(isFiltered(op) ? ofNeighbours(terms) : terms, factor * kEpsilon);
+      add(roundedTerms(op, truth.magnitude(operands, result.value)), factor * kEpsilon);
     }
     for (auto [i, operand] : llvm::enumerate(op->getOperands())) {
       const BoundedValue &from = values.at(operand);
@@ -86,29 +86,6 @@ private:
     }
     values[op->getResult(0)] = std::move(result);
     return success();
-  }
-
-  /// What may run by minimal filtering, which makes each result of products that its neighbours have and it
-  /// lacks: they cancel but for their rounding errors.
-  static bool isFiltered(Operation *op) {
-    if (!isa<flow::ConvOp, flow::ConvInputGradOp, flow::ConvWeightGradOp>(op))
-      return false;
-    Value w = isa<flow::ConvWeightGradOp>(op) ? op->getResult(0) : op->getOperand(1);
-    auto shape = cast<RankedTensorType>(w.getType()).getShape();
-    return shape[2] == 3 && shape[3] == 3 && shape[0] >= 32 && shape[1] >= 32;
-  }
-  /// The most among the pixels or taps around each.
-  static flow::Array ofNeighbours(const flow::Array &terms) {
-    constexpr int64_t reach = 3;
-    flow::Array most = terms;
-    const int64_t height = terms.shape[2], width = terms.shape[3];
-    for (int64_t i = 0; i < terms.size(); ++i) {
-      const int64_t plane = i / (height * width) * height * width, y = i / width % height, x = i % width;
-      for (int64_t v = std::max<int64_t>(0, y - reach); v <= std::min(height - 1, y + reach); ++v)
-        for (int64_t u = std::max<int64_t>(0, x - reach); u <= std::min(width - 1, x + reach); ++u)
-          most.data[i] = std::max(most.data[i], terms.data[plane + v * width + u]);
-    }
-    return most;
   }
 
   /// How far the result goes when an operand moves by its error.
