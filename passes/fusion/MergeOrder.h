@@ -1,10 +1,10 @@
-// An order of things that need one another, kept while they are merged in pairs. Fusion asks before each merge
-// whether a third one would have to stand between the two. Sets of all predecessors answer that at once, but
-// take memory and time with the square of a model's length. Here every node has a rank, and ranks grow along
-// every edge, so only nodes whose ranks lie between those of the two can stand between them: a search of both
-// sides, which ends with the shorter one, looks at a few neighbours however long the model is. A merge gives
-// the searched nodes new ranks out of their own (after Pearce and Kelly, "A Dynamic Topological Sort Algorithm
-// for Directed Acyclic Graphs", 2006).
+// An order of things that need one another, kept while they are merged in pairs. Fusion asks before each
+// merge whether a third one would have to stand between the two. Sets of all predecessors answer that at
+// once, but take memory and time with the square of a model's length. Here every node has a rank, and ranks
+// grow along every edge, so only nodes whose ranks lie between those of the two can stand between them: a
+// search of both sides, which ends with the shorter one, looks at a few neighbours however long the model
+// is. A merge gives the searched nodes new ranks out of their own (after Pearce and Kelly, "A Dynamic
+// Topological Sort Algorithm for Directed Acyclic Graphs", 2006).
 #pragma once
 #include "llvm/ADT/ArrayRef.h"
 #include "llvm/ADT/SmallVector.h"

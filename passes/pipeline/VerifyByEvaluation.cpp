@@ -72,8 +72,9 @@ LogicalResult EntryValues::compare(flow::EntryOp entry, StringRef what, const fl
     auto complain = [&]() -> InFlightDiagnostic {
       ok = failure();
       return entry.emitError() << "pass '" << culprit << "' changed " << what << " '" << name
-                               << "' of entry '" << entry.getSymName() << "' for " << bindings.setting.symbols.D
-                               << " x " << bindings.setting.symbols.N << " rows: ";
+                               << "' of entry '" << entry.getSymName() << "' for "
+                               << bindings.setting.symbols.D << " x "
+                               << bindings.setting.symbols.N << " rows: ";
     };
     if (!now) {
       complain() << "expected it to stay, found it gone";

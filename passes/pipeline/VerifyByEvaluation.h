@@ -1,8 +1,8 @@
 // Holds every pass over flow to account: evaluates all entries in f64 before and after it, on random values,
-// and compares what comes out, at several batches: one domain and many, one row of each and many. An error in
-// the order of rows, or in a size that counts domains where it should count rows, shows only where neither
-// number is 1 and both differ. For tests and for `moec compile --verify-by-evaluation`; a model takes seconds a
-// pass.
+// and compares what comes out, at several batches: one domain and many, one row of each and many. An error
+// in the order of rows, or in a size that counts domains where it should count rows, shows only where
+// neither number is 1 and both differ. For tests and for `moec compile --verify-by-evaluation`; a model
+// takes seconds a pass.
 #pragma once
 #include "dialects/flow/Evaluator.h"
 #include "mlir/IR/BuiltinOps.h"

@@ -1,5 +1,5 @@
-// Maximal flow by breadth-first augmentation from one of the source's edges after the other; the cut is read off
-// the residual graph from the sink backwards, and so is the same whatever the order of the paths.
+// Maximal flow by breadth-first augmentation from one of the source's edges after the other; the cut is read
+// off the residual graph from the sink backwards, and so is the same whatever the order of the paths.
 #include "passes/training/MinimumCut.h"
 #include <algorithm>
 #include <deque>

@@ -1,7 +1,7 @@
-// The cheapest set of edges that separates a source from a sink, by augmenting paths (Ford and Fulkerson, 1956).
-// Rematerialize asks it which values to keep. Its graphs have an edge from the source for each layer, and the
-// sink is near each of them: a path is looked for from one such edge at a time, so that a search sees a few
-// layers and not the whole model.
+// The cheapest set of edges that separates a source from a sink, by augmenting paths (Ford and Fulkerson,
+// 1956). Rematerialize asks it which values to keep. Its graphs have an edge from the source for each layer,
+// and the sink is near each of them: a path is looked for from one such edge at a time, so that a search
+// sees a few layers and not the whole model.
 #pragma once
 #include <cstdint>
 #include <vector>

@@ -65,7 +65,7 @@ def sum_of_readers(reader, n):
 
 # By kind: the shorter model's length, and the text of a model of a length.
 KINDS = {
-    "blocks": (12, lambda n: RESIDUAL.replace("LENGTH", str(n))),
+    "blocks": (24, lambda n: RESIDUAL.replace("LENGTH", str(n))),
     "resnet": (6, lambda n: RESNET.replace("LENGTH", str(n))),
     "linear": (40, lambda n: row(lambda i: f"  %l{i} = linear @l{i}(%v{i}) to 16\n  %v{i + 1} = tanh %l{i}\n", n)),
     "parameters": (150, lambda n: row(

@@ -1,5 +1,6 @@
-// MergeOrder against sets of all predecessors, on random graphs whose nodes are merged at random: whether a third
-// node stands between two is all that fusion asks, and a wrong answer is either a missed merge or a cycle.
+// MergeOrder against sets of all predecessors, on random graphs whose nodes are merged at random: whether a
+// third node stands between two is all that fusion asks, and a wrong answer is either a missed merge or a
+// cycle.
 #include "passes/fusion/MergeOrder.h"
 #include <gtest/gtest.h>
 #include <map>
@@ -27,7 +28,8 @@ struct Plain {
   }
   bool standsBetween(unsigned a, unsigned b) const {
     for (auto &[node, unused] : needs)
-      if (node != a && node != b && ((leads(a, node) && leads(node, b)) || (leads(b, node) && leads(node, a))))
+      if (node != a && node != b &&
+          ((leads(a, node) && leads(node, b)) || (leads(b, node) && leads(node, a))))
         return true;
     return false;
   }
@@ -83,8 +85,8 @@ TEST(MergeOrder, AgreesWithSetsOfAllPredecessors) {
   EXPECT_GT(refusals, 500u);
 }
 
-// A row of nodes, each of which needs the one before, merged in pairs of neighbours: each search sees its pair's own
-// surroundings, so the work is in proportion to the row.
+// A row of nodes, each of which needs the one before, merged in pairs of neighbours: each search sees its
+// pair's own surroundings, so the work is in proportion to the row.
 TEST(MergeOrder, LooksAtNeighboursOnly) {
   auto stepsOf = [](unsigned length) {
     moe::MergeOrder order;

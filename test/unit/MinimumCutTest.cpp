@@ -1,5 +1,5 @@
-// MinimumCut against all cuts of small random graphs: the least capacity, and of the cuts that have it the one
-// nearest to the sink.
+// MinimumCut against all cuts of small random graphs: the least capacity, and of the cuts that have it the
+// one nearest to the sink.
 #include "passes/training/MinimumCut.h"
 #include <gtest/gtest.h>
 #include <random>
@@ -18,7 +18,8 @@ TEST(MinimumCut, IsTheLeastAndTheLatestOfAllCuts) {
       cut.addNode();
     for (unsigned i = 0; i < 18; ++i) {
       Edge edge{unsigned(random() % nodes), unsigned(random() % nodes), int64_t(random() % 6)};
-      // As in Rematerialize: nothing leads into the source or out of the sink, and no way is unlimited throughout.
+      // As in Rematerialize: nothing leads into the source or out of the sink, and no way is unlimited
+      // throughout.
       if (edge.from == edge.to || edge.to == source || edge.from == sink)
         continue;
       if (edge.from == source && edge.to != sink && random() % 2)

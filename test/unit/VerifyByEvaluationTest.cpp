@@ -76,7 +76,8 @@ TEST(VerifyByEvaluation, noticesWhatIsGone) {
     if (isa<flow::OutputOp, flow::AssignOp>(op))
       op.erase();
   EXPECT_TRUE(failed(checked.check("moe-drop")));
-  EXPECT_NE(checked.message.find("output 'y' of entry 'main' for 2 x 3 rows: expected it to stay"), std::string::npos)
+  EXPECT_NE(checked.message.find("output 'y' of entry 'main' for 2 x 3 rows: expected it to stay"),
+            std::string::npos)
       << checked.message;
   EXPECT_NE(checked.message.find("state 'w'"), std::string::npos) << checked.message;
 }
@@ -112,7 +113,8 @@ struct Rows {
 // Rows by domain become rows by place.
 Value reordered(OpBuilder &b, Rows &rows) {
   Location loc = b.getUnknownLoc();
-  flow::Extent domains = flow::Extent::symbol(&context(), flow::Symbol::D), each = flow::Extent::symbol(&context(), flow::Symbol::N);
+  flow::Extent domains = flow::Extent::symbol(&context(), flow::Symbol::D);
+  flow::Extent each = flow::Extent::symbol(&context(), flow::Symbol::N);
   Type element = b.getF32Type();
   Value table = flow::ReshapeOp::create(b, loc, flow::tensorType({domains, each}, element), rows.x);
   Value turned = flow::TransposeOp::create(b, loc, flow::tensorType({each, domains}, element), table,
