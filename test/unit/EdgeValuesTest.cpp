@@ -5,6 +5,9 @@
 // --gtest_also_run_disabled_tests --gtest_filter='*Edge*'.
 #include "dialects/flow/BuildNn.h"
 #include "dialects/flow/Build.h"
+#include "mlir/Parser/Parser.h"
+#include "mlir/Pass/PassManager.h"
+#include "passes/pipeline/Pipeline.h"
 #include "test/unit/FlowCase.h"
 #include "test/unit/RunCompiled.h"
 #include <cmath>
@@ -590,4 +593,66 @@ TEST(EdgeValues, gradientOfWhatASelectDoesNotChoose) {
             EXPECT_TRUE(std::isfinite(result.outputs.at("d2.x").data[i])) << branch.name;
         }
     }
+}
+
+// p log p is 0 at p = 0, and so is its slope in the scores: of gates that underflow in f32, in f64, and of
+// scores whose difference overflows.
+TEST(EdgeValues, lossesOfExpertsThatNothingUses) {
+  for (double score : {88.0, 750.0, 3e38}) {
+    OwningOpRef<ModuleOp> module = parseSourceString<ModuleOp>(R"(
+      moe.layer @Classifier<classes>(%z) {
+        %y = linear @fc(%z) to classes
+        yield %y
+      }
+      moe.model @net<classes = 3>(%image: image[1, 1, 1]) {
+        %x      = flatten %image
+        %route  = route @gate(%x) linear, experts = 2
+        %each   = experts @experts(%x) layer @Classifier<classes> count = 2
+        %logits = combine %route, %each
+        aux @entropy entropy %route, 1.0
+        aux @kl balance_kl %route, 1.0
+        return logits = %logits
+      }
+    )",
+                                                               &context());
+    ASSERT_TRUE(module);
+    moe::PipelineOptions options;
+    options.gradients = true;
+    PassManager elaboration(&context()), differentiation(&context());
+    addPhase(elaboration, moe::Phase::elaborate, options);
+    ASSERT_TRUE(succeeded(elaboration.run(*module)));
+    flow::Bindings bindings;
+    auto array = [](ArrayRef<int64_t> shape, const std::vector<double> &values) {
+      Array made{shape};
+      made.data.assign(values.begin(), values.end());
+      return made;
+    };
+    bindings.setting.symbols = {1, 1, 1};
+    bindings.inputs["image"] = array({1, 1, 1, 1}, {1});
+    bindings.inputs["label"] = array({1}, {0});
+    bindings.states["gate.weight"] = array({2, 1}, {double(float(score)), -double(float(score)) * (score > 1e38)});
+    bindings.states["experts.fc.weight"] = array({2, 3, 1}, {0.1, 0.2, 0.3, 0.4, 0.5, 0.6});
+    bindings.states["experts.fc.bias"] = array({2, 3}, std::vector<double>(6, 0));
+    std::vector<std::pair<std::string, flow::Evaluation>> all;
+    OwningOpRef<ModuleOp> copy(module->clone());
+    if (auto result = runCompiled(*copy, "gradients", bindings))
+      all.emplace_back("cpu", std::move(*result));
+    addPhase(differentiation, moe::Phase::differentiate, options);
+    ASSERT_TRUE(succeeded(differentiation.run(*module)));
+    module->walk([&](flow::EntryOp entry) {
+      if (entry.getSymName() != "gradients")
+        return;
+      auto result = flow::evaluate(entry, bindings);
+      ASSERT_TRUE(succeeded(result));
+      all.emplace_back("evaluator", std::move(*result));
+    });
+    ASSERT_EQ(all.size(), 2u);
+    for (auto &[where, result] : all) {
+      std::string what = where + ", scores from " + std::to_string(score);
+      EXPECT_NEAR(result.outputs.at("loss.kl").data[0], std::log(2.0), 1e-6) << what;
+      EXPECT_NEAR(result.outputs.at("loss.entropy").data[0], 0, 1e-6) << what;
+      for (double slope : result.outputs.at("grad.gate.weight").data)
+        EXPECT_NEAR(slope, 0, 1e-6) << what;
+    }
+  }
 }
