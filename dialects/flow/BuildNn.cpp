@@ -55,8 +55,8 @@ struct Centred {
 Value largestOf(Rows rows) { return rows.e.stop(rows.reduce(ReduceKind::max, rows.e.unary<AbsOp>(rows.x))); }
 
 // x is shifted by its mean, and what rounding has left of the mean is subtracted once more: a mean far from 0
-// is rounded by more than the values' distances from it. Neither the scale nor the shift has a derivative: the
-// first is undone by who asks for the rows, the second by the second mean.
+// is rounded by more than the values' distances from it. Neither the scale nor the shift has a derivative:
+// the first is undone by who asks for the rows, the second by the second mean.
 Centred centre(Rows rows, ArrayRef<Level> levels) {
   Emit e = rows.e;
   Value largest = largestOf(rows);

@@ -1,8 +1,8 @@
-// Polynomials for math.exp and math.log, and math.powf by these; see MathFunctions.h. Both reduce their argument to a small interval
-// around 0, where a polynomial of the least largest relative error (fitted by Lawson's method) is within a
-// tenth of an ulp; what is left of the error is rounding, about one ulp. Edges are exact: exp overflows to
-// infinity and underflows through the subnormal numbers to 0, the logarithm of 0 is -infinity and that of a
-// negative number NaN, and NaN stays NaN.
+// Polynomials for math.exp and math.log, and math.powf by these; see MathFunctions.h. Both reduce their
+// argument to a small interval around 0, where a polynomial of the least largest relative error (fitted by
+// Lawson's method) is within a tenth of an ulp; what is left of the error is rounding, about one ulp. Edges
+// are exact: exp overflows to infinity and underflows through the subnormal numbers to 0, the logarithm of 0
+// is -infinity and that of a negative number NaN, and NaN stays NaN.
 #include "passes/cpu/MathFunctions.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -126,8 +126,9 @@ struct Log : OpRewritePattern<math::LogOp> {
   }
 };
 
-// |a|^b is e^(b log |a|), with the sign and the special values that IEEE 754 gives pow. The exponent's rounding
-// makes the relative error grow with its size, to 1e-5 where the result is close to the largest number.
+// |a|^b is e^(b log |a|), with the sign and the special values that IEEE 754 gives pow. The exponent's
+// rounding makes the relative error grow with its size, to 1e-5 where the result is close to the largest
+// number.
 struct Pow : OpRewritePattern<math::PowFOp> {
   using OpRewritePattern::OpRewritePattern;
   LogicalResult matchAndRewrite(math::PowFOp op, PatternRewriter &rewriter) const override {
@@ -137,8 +138,8 @@ struct Pow : OpRewritePattern<math::PowFOp> {
     Location loc = op.getLoc();
     Lanes l(rewriter, loc, op.getType());
     Value a = op.getLhs(), b = op.getRhs();
-    if (std::optional<double> exponent = constantOf(b); exponent && std::fabs(*exponent) <= 3 && *exponent != 0 &&
-                                                        *exponent == std::floor(*exponent)) {
+    std::optional<double> exponent = constantOf(b);
+    if (exponent && std::fabs(*exponent) <= 3 && *exponent != 0 && *exponent == std::floor(*exponent)) {
       Value y = a;
       for (int i = 1; i < std::fabs(*exponent); ++i)
         y = l.mul(y, a);
@@ -156,13 +157,13 @@ struct Pow : OpRewritePattern<math::PowFOp> {
     y = l.select(both(compare(P::OEQ, size, one), compare(P::ORD, b, b)), one, y);
     Value whole = compare(P::OEQ, floor(b), b);
     Value odd = both(whole, compare(P::ONE, l.mul(floor(l.mul(b, l.number(0.5))), l.number(2.0)), b));
-    Value signedBase = arith::CmpIOp::create(rewriter, loc, arith::CmpIPredicate::slt, l.bitsOf(a),
-                                             l.number(int32_t(0)));
+    Value signedBase =
+        arith::CmpIOp::create(rewriter, loc, arith::CmpIPredicate::slt, l.bitsOf(a), l.number(int32_t(0)));
     y = l.select(both(odd, signedBase), arith::NegFOp::create(rewriter, loc, y), y);
     // A negative number has no power that is not whole.
     Value negative = both(l.is(P::OLT, a, 0), l.is(P::OGT, a, -std::numeric_limits<double>::infinity()));
-    y = l.select(both(negative, compare(P::ONE, floor(b), b)), l.number(std::numeric_limits<double>::quiet_NaN()),
-                 y);
+    y = l.select(both(negative, compare(P::ONE, floor(b), b)),
+                 l.number(std::numeric_limits<double>::quiet_NaN()), y);
     y = l.select(l.is(P::OEQ, b, 0), one, y);
     rewriter.replaceOp(op, l.select(l.is(P::OEQ, a, 1), one, y));
     return success();

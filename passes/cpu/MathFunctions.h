@@ -1,6 +1,6 @@
-// The exponential function, the logarithm and the power of kernels, for every number of f32. MLIR's own approximations
-// give 0 for results below the smallest normal number and take the logarithm of all subnormal numbers to be
-// that of the smallest normal one; its power of 0 and 0 is NaN.
+// The exponential function, the logarithm and the power of kernels, for every number of f32. MLIR's own
+// approximations give 0 for results below the smallest normal number and take the logarithm of all subnormal
+// numbers to be that of the smallest normal one; its power of 0 and 0 is NaN.
 #pragma once
 #include "mlir/IR/PatternMatch.h"
 

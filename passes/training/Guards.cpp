@@ -1,6 +1,6 @@
-// See Guards.h. A value with several users has the masks that all of them agree on: its gradient is the sum of
-// theirs. Masks are applied behind an op only where its derivative may be infinite or NaN, by its own nature
-// or because an operand may be; others keep 0 as it is.
+// See Guards.h. A value with several users has the masks that all of them agree on: its gradient is the sum
+// of theirs. Masks are applied behind an op only where its derivative may be infinite or NaN, by its own
+// nature or because an operand may be; others keep 0 as it is.
 #include "passes/training/Guards.h"
 #include "dialects/flow/Emit.h"
 #include <cmath>
@@ -64,7 +64,8 @@ Value Guards::view(OpBuilder &builder, Operation *op, unsigned operand, const Gu
   Value mask = guard.mask;
   Type type = withElement(op->getOperand(operand).getType(), builder.getI1Type());
   if (auto reduce = dyn_cast<ReduceOp>(op))
-    return reduce.getKind() == ReduceKind::sum ? e.spreadOver(mask, reduce.getX(), reduce.getAxes()) : Value();
+    return reduce.getKind() == ReduceKind::sum ? e.spreadOver(mask, reduce.getX(), reduce.getAxes())
+                                               : Value();
   if (isa<ReshapeOp>(op))
     return e.reshape(mask, type);
   if (auto transpose = dyn_cast<TransposeOp>(op)) {

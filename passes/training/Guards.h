@@ -1,7 +1,8 @@
-// Where a gradient is known to be 0 because a select did not choose what it belongs to. Differentiation passes
-// each gradient through here on its way from an op's result to an operand: the masks of the selects behind a
-// value are carried along, through elementwise ops and through views, and are applied again where a rule may
-// have made NaN of 0: where(x > 0, sqrt(x), 0) so has the gradient 0 at x <= 0, and not 0 * infinity.
+// Where a gradient is known to be 0 because a select did not choose what it belongs to. Differentiation
+// passes each gradient through here on its way from an op's result to an operand: the masks of the selects
+// behind a value are carried along, through elementwise ops and through views, and are applied again where a
+// rule may have made NaN of 0: where(x > 0, sqrt(x), 0) so has the gradient 0 at x <= 0, and not 0 *
+// infinity.
 #pragma once
 #include "dialects/flow/Flow.h"
 #include "llvm/ADT/DenseMap.h"

@@ -1,10 +1,14 @@
-// Numbers at the edges of f32, compiled: zeros of both signs, subnormal numbers, numbers whose squares overflow,
-// infinities and NaN, through every elementwise op, reduction, norm and loss, and through gradients; and sums
-// of many numbers of one sign. The oracles are formulas written here in long double, so that what the compiled
-// code and the evaluator share is tested too. Sums of millions are DISABLED_: run them with
+// Numbers at the edges of f32, compiled: zeros of both signs, subnormal numbers, numbers whose squares
+// overflow, infinities and NaN, through every elementwise op, reduction, norm and loss, and through
+// gradients; and sums of many numbers of one sign. The oracles are formulas written here in long double, so
+// that what the compiled code and the evaluator share is tested too. Sums of millions are DISABLED_: run them
+// with
 // --gtest_also_run_disabled_tests --gtest_filter='*Edge*'.
-#include "dialects/flow/BuildNn.h"
 #include "dialects/flow/Build.h"
+#include "dialects/flow/BuildNn.h"
+#include "mlir/Parser/Parser.h"
+#include "mlir/Pass/PassManager.h"
+#include "passes/pipeline/Pipeline.h"
 #include "test/unit/FlowCase.h"
 #include "test/unit/RunCompiled.h"
 #include <cmath>
@@ -42,10 +46,11 @@ constexpr double largest = std::numeric_limits<float>::max(), subnormal = 0x1p-1
 
 /// f32 numbers at edges, and some between them.
 std::vector<double> edges() {
-  std::vector<double> all = {0.0, subnormal, 1e-45, 1e-42, 1e-40, smallest, 1e-38, 1e-30, 1e-20, 1e-10, 1e-3, 0.5, 1.0,
-                             1.0 + 0x1p-23, 1.0 - 0x1p-24, 1.5, 2.0, 3.0, 7.5, 10.0, 20.0, 64.5, 87.0, 88.0,
-                             88.7, 88.75, 89.5, 100.0, 103.9, 104.5, 1e3, 1e10, 1.8e19, 2e19, 1e30, 1e38, largest,
-                             infinity};
+  std::vector<double> all = {0.0,    subnormal, 1e-45, 1e-42, 1e-40,   smallest,      1e-38,         1e-30,
+                             1e-20,  1e-10,     1e-3,  0.5,   1.0,     1.0 + 0x1p-23, 1.0 - 0x1p-24, 1.5,
+                             2.0,    3.0,       7.5,   10.0,  20.0,    64.5,          87.0,          88.0,
+                             88.7,   88.75,     89.5,  100.0, 103.9,   104.5,         1e3,           1e10,
+                             1.8e19, 2e19,      1e30,  1e38,  largest, infinity};
   for (size_t i = 0, n = all.size(); i < n; ++i)
     all.push_back(-all[i]);
   for (double &x : all)
@@ -126,8 +131,8 @@ const std::map<std::string, Oracle> &oracles() {
       {"flow.relu", {[](Operands v) { return larger(v[0], 0); }, 0}},
       {"flow.silu",
        // Where exp is subnormal, so are its digits few.
-       {[](Operands v) { return std::isinf(v[0]) && v[0] < 0 ? Real(0) : v[0] / (1 + std::exp(-v[0])); }, 4e-7,
-        128 * subnormal}},
+       {[](Operands v) { return std::isinf(v[0]) && v[0] < 0 ? Real(0) : v[0] / (1 + std::exp(-v[0])); },
+        4e-7, 128 * subnormal}},
       // 1 + erf loses digits to the left, as in PyTorch.
       {"flow.gelu",
        {[](Operands v) {
@@ -170,8 +175,8 @@ void checkElementwise(const std::string &name, const Oracle &oracle, unsigned op
   Program p;
   SmallVector<Value> inputs;
   for (unsigned i = 0; i < operands; ++i)
-    inputs.push_back(
-        p.add("x" + std::to_string(i), masks ? Type(p.b.getI1Type()) : p.b.getF32Type(), vectorOf(columns[i])));
+    inputs.push_back(p.add("x" + std::to_string(i), masks ? Type(p.b.getI1Type()) : p.b.getF32Type(),
+                           vectorOf(columns[i])));
   Value y = build(p, inputs);
   bool reals = flow::elementOf(y).isF32();
   p.out("y", y);
@@ -209,9 +214,9 @@ TEST(EdgeValues, everyElementwiseOp) {
     auto oracle = oracles().find(op);
     ASSERT_NE(oracle, oracles().end()) << op << " has no oracle here";
     bool masks = op == "flow.not" || op == "flow.and" || op == "flow.or";
-    unsigned operands = oracle->first == "flow.add" || op == "flow.sub" || op == "flow.mul" || op == "flow.div" ||
-                                op == "flow.maximum" || op == "flow.minimum" || op == "flow.pow" ||
-                                op == "flow.and" || op == "flow.or"
+    unsigned operands = oracle->first == "flow.add" || op == "flow.sub" || op == "flow.mul" ||
+                                op == "flow.div" || op == "flow.maximum" || op == "flow.minimum" ||
+                                op == "flow.pow" || op == "flow.and" || op == "flow.or"
                             ? 2
                             : 1;
     checkElementwise(op, oracle->second, operands, masks, [&](Program &p, ArrayRef<Value> x) {
@@ -226,29 +231,34 @@ TEST(EdgeValues, everyElementwiseOp) {
 TEST(EdgeValues, comparisonsSelectAndConversions) {
   using P = flow::Predicate;
   std::pair<P, std::function<bool(Real, Real)>> predicates[] = {
-      {P::eq, std::equal_to<Real>()},   {P::ne, std::not_equal_to<Real>()}, {P::lt, std::less<Real>()},
-      {P::le, std::less_equal<Real>()}, {P::gt, std::greater<Real>()},      {P::ge, std::greater_equal<Real>()}};
+      {P::eq, std::equal_to<Real>()}, {P::ne, std::not_equal_to<Real>()},
+      {P::lt, std::less<Real>()},     {P::le, std::less_equal<Real>()},
+      {P::gt, std::greater<Real>()},  {P::ge, std::greater_equal<Real>()}};
   for (auto &[predicate, holds] : predicates)
-    checkElementwise("compare", {[&](Operands v) { return Real(holds(v[0], v[1])); }, 0}, 2, false,
-                     [&](Program &p, ArrayRef<Value> x) { return flow::compare(p.b, p.l, predicate, x[0], x[1]); });
+    checkElementwise(
+        "compare", {[&](Operands v) { return Real(holds(v[0], v[1])); }, 0}, 2, false,
+        [&](Program &p, ArrayRef<Value> x) { return flow::compare(p.b, p.l, predicate, x[0], x[1]); });
   checkElementwise("select", {[](Operands v) { return v[0] > 0 ? v[0] : v[1]; }, 0}, 2, false,
                    [&](Program &p, ArrayRef<Value> x) {
                      return flow::select(p.b, p.l, flow::compare(p.b, p.l, P::gt, x[0], 0.0), x[0], x[1]);
                    });
   auto toInteger = [](Operands v) {
-    return std::isnan(v[0]) ? Real(0) : std::min(std::max(std::trunc(v[0]), Real(INT32_MIN)), Real(INT32_MAX));
+    return std::isnan(v[0]) ? Real(0)
+                            : std::min(std::max(std::trunc(v[0]), Real(INT32_MIN)), Real(INT32_MAX));
   };
   checkElementwise("convert to i32", {toInteger, 0}, 1, false, [](Program &p, ArrayRef<Value> x) {
     return flow::convert(p.b, p.l, x[0], p.b.getI32Type());
   });
-  checkElementwise("convert to i1", {[](Operands v) { return Real(v[0] != 0); }, 0}, 1, false,
-                   [](Program &p, ArrayRef<Value> x) { return flow::convert(p.b, p.l, x[0], p.b.getI1Type()); });
+  checkElementwise(
+      "convert to i1", {[](Operands v) { return Real(v[0] != 0); }, 0}, 1, false,
+      [](Program &p, ArrayRef<Value> x) { return flow::convert(p.b, p.l, x[0], p.b.getI1Type()); });
 }
 
 TEST(EdgeValues, reductionsOfRowsAndColumns) {
   std::vector<std::vector<double>> rows = {
-      std::vector<double>(19, -infinity), std::vector<double>(19, infinity), std::vector<double>(19, notANumber),
-      std::vector<double>(19, -0.0),      std::vector<double>(19, largest),  std::vector<double>(19, subnormal)};
+      std::vector<double>(19, -infinity),  std::vector<double>(19, infinity),
+      std::vector<double>(19, notANumber), std::vector<double>(19, -0.0),
+      std::vector<double>(19, largest),    std::vector<double>(19, subnormal)};
   for (double special : {notANumber, infinity, -infinity, -largest, subnormal}) {
     rows.emplace_back(19, 1.0);
     rows.back()[17] = special;
@@ -310,7 +320,8 @@ void checkLongSums(int64_t n) {
     p.out("sum", flow::sum(p.b, p.l, row, 0));
     p.out("columns.sum", flow::sum(p.b, p.l, columns, 0));
     p.out("all", flow::sumAll(p.b, p.l, columns));
-    p.out("rows", flow::sumAll(p.b, p.l, flow::sum(p.b, p.l, flow::exp(p.b, p.l, flow::log(p.b, p.l, columns)), 1)));
+    p.out("rows",
+          flow::sumAll(p.b, p.l, flow::sum(p.b, p.l, flow::exp(p.b, p.l, flow::log(p.b, p.l, columns)), 1)));
     p.out("mean", flow::mean(p.b, p.l, row, 0));
     p.out("scattered", flow::scatterAdd(p.b, p.l, index, columns, flow::Extent::constant(&context(), 2)));
     for (auto &[where, result] : p.runEverywhere()) {
@@ -383,7 +394,8 @@ std::vector<std::vector<double>> rowsOf(size_t n) {
     for (size_t i = 0; i < n; ++i)
       rows.back().push_back(double(float(offset + scale * draw())));
   };
-  for (double scale : {1e-44, 1e-38, 1e-30, 1e-20, 1e-10, 1e-3, 1.0, 1e3, 1e10, 1e14, 1e15, 1e18, 1e19, 1e20, 1e30, 1e37})
+  for (double scale :
+       {1e-44, 1e-38, 1e-30, 1e-20, 1e-10, 1e-3, 1.0, 1e3, 1e10, 1e14, 1e15, 1e18, 1e19, 1e20, 1e30, 1e37})
     row(scale, 0);
   for (double equal : {0.0, 1.0, 0.1, -3e4, 1e8, 1e19, 1e30, 3e38, 1e-40})
     row(0, equal);
@@ -408,7 +420,8 @@ void checkNorms(size_t n, double eps, bool group) {
   std::vector<int64_t> shape =
       group ? std::vector<int64_t>{1, 2 * count, 1, size / 2} : std::vector<int64_t>{count, size};
   Value x = p.add("x", flat, shape), slope = p.add("slope", slopes, shape);
-  Value y = group ? flow::groupNorm(p.b, p.l, x, {}, {}, count, eps) : flow::layerNorm(p.b, p.l, x, {}, {}, eps);
+  Value y =
+      group ? flow::groupNorm(p.b, p.l, x, {}, {}, count, eps) : flow::layerNorm(p.b, p.l, x, {}, {}, eps);
   p.out("y", y);
   p.gradients(y, slope, {{"x", x}});
   for (auto &[where, result] : p.runEverywhere())
@@ -425,11 +438,13 @@ void checkNorms(size_t n, double eps, bool group) {
       for (int64_t j = 0; j < size; ++j) {
         std::string what = where + ", row " + std::to_string(i) + " from " + std::to_string(rows[i][0]) +
                            ", element " + std::to_string(j);
-        ASSERT_TRUE(near(result.outputs.at("y").data[i * size + j], right.y[j], tolerance, tolerance)) << what;
+        ASSERT_TRUE(near(result.outputs.at("y").data[i * size + j], right.y[j], tolerance, tolerance))
+            << what;
         // The part of a group's gradient that goes through the deviation is less than 32 bits hold.
         if (group && where != "evaluator" && deviation > 1e19)
           scale *= 1e4;
-        ASSERT_TRUE(near(result.outputs.at("d.x").data[i * size + j], right.dx[j], 1e-4, 1e-4 * scale)) << what;
+        ASSERT_TRUE(near(result.outputs.at("d.x").data[i * size + j], right.dx[j], 1e-4, 1e-4 * scale))
+            << what;
       }
     }
 }
@@ -473,18 +488,19 @@ TEST(EdgeValues, variance) {
           if (right.variance == 0)
             mean = rows[i][0];
           for (int64_t j = 0; j < size; ++j)
-            ASSERT_TRUE(near(result.outputs.at("d.x").data[i * size + j], 2 * (rows[i][j] - mean) / size * factor,
-                             1e-4, 1e-4 * double(std::sqrt(right.variance)) / size + 1e-38))
+            ASSERT_TRUE(near(result.outputs.at("d.x").data[i * size + j],
+                             2 * (rows[i][j] - mean) / size * factor, 1e-4,
+                             1e-4 * double(std::sqrt(right.variance)) / size + 1e-38))
                 << where << ", row " << i << " from " << rows[i][0] << ", element " << j;
         }
     }
 }
 
 TEST(EdgeValues, softmaxAndCrossEntropy) {
-  std::vector<std::vector<double>> rows = {{0, 0, 0},          {1e30, 1e30, 1e30},      {1e30, -1e30, 0},
-                                           {88, 0, -88},       {104, 0, 0},             {-infinity, 0, 1},
-                                           {-1e38, 1e38, 1e38}, {subnormal, -0.0, 1e-3}, {-3e38, -3e38, -3e38},
-                                           {750, 0, 0},        {20, 19, 18},            {largest, 0, 0}};
+  std::vector<std::vector<double>> rows = {
+      {0, 0, 0},         {1e30, 1e30, 1e30},  {1e30, -1e30, 0},        {88, 0, -88},          {104, 0, 0},
+      {-infinity, 0, 1}, {-1e38, 1e38, 1e38}, {subnormal, -0.0, 1e-3}, {-3e38, -3e38, -3e38}, {750, 0, 0},
+      {20, 19, 18},      {largest, 0, 0}};
   std::vector<double> flat;
   for (auto &row : rows)
     flat.insert(flat.end(), row.begin(), row.end());
@@ -527,11 +543,14 @@ TEST(EdgeValues, gradientOfWhatASelectDoesNotChoose) {
     Build build;
     std::function<double(double)> slope; // where it is chosen
   };
-  auto number = [](OpBuilder &b, Location l, Value x, double c) { return flow::constant(b, l, c, x.getType()); };
+  auto number = [](OpBuilder &b, Location l, Value x, double c) {
+    return flow::constant(b, l, c, x.getType());
+  };
   std::vector<Branch> branches = {
       {"sqrt", [](OpBuilder &b, Location l, Value x) { return flow::sqrt(b, l, x); },
        [](double x) { return 0.5 / std::sqrt(x); }},
-      {"log", [](OpBuilder &b, Location l, Value x) { return flow::log(b, l, x); }, [](double x) { return 1 / x; }},
+      {"log", [](OpBuilder &b, Location l, Value x) { return flow::log(b, l, x); },
+       [](double x) { return 1 / x; }},
       {"rsqrt", [](OpBuilder &b, Location l, Value x) { return flow::rsqrt(b, l, x); },
        [](double x) { return -0.5 / (x * std::sqrt(x)); }},
       {"1 / x", [&](OpBuilder &b, Location l, Value x) { return flow::div(b, l, number(b, l, x, 1), x); },
@@ -539,7 +558,9 @@ TEST(EdgeValues, gradientOfWhatASelectDoesNotChoose) {
       {"x log x", [](OpBuilder &b, Location l, Value x) { return flow::mul(b, l, x, flow::log(b, l, x)); },
        [](double x) { return std::log(x) + 1; }},
       {"exp(1 / x)",
-       [&](OpBuilder &b, Location l, Value x) { return flow::exp(b, l, flow::div(b, l, number(b, l, x, 1), x)); },
+       [&](OpBuilder &b, Location l, Value x) {
+         return flow::exp(b, l, flow::div(b, l, number(b, l, x, 1), x));
+       },
        [](double x) { return -std::exp(1 / x) / (x * x); }},
       {"x ^ 0.5", [](OpBuilder &b, Location l, Value x) { return flow::pow(b, l, x, 0.5); },
        [](double x) { return 0.5 / std::sqrt(x); }},
@@ -571,7 +592,8 @@ TEST(EdgeValues, gradientOfWhatASelectDoesNotChoose) {
     for (bool chosenFirst : {true, false}) {
       Program p;
       Value x = p.add("x", xs, {4, 2});
-      Value positive = flow::compare(p.b, p.l, flow::Predicate::gt, x, 0.0), taken = branch.build(p.b, p.l, x);
+      Value positive = flow::compare(p.b, p.l, flow::Predicate::gt, x, 0.0),
+            taken = branch.build(p.b, p.l, x);
       Value y = chosenFirst ? flow::select(p.b, p.l, positive, taken, x)
                             : flow::select(p.b, p.l, flow::logicalNot(p.b, p.l, positive), x, taken);
       p.gradients(y, flow::onesLike(p.b, p.l, y), {{"x", x}});
@@ -585,9 +607,73 @@ TEST(EdgeValues, gradientOfWhatASelectDoesNotChoose) {
           EXPECT_TRUE(near(result.outputs.at("d.x").data[i], right, 1e-5))
               << branch.name << " at " << xs[i] << " on " << where;
           if (!(xs[i] > 0))
-            EXPECT_EQ(result.outputs.at("d2.x").data[i], 0) << branch.name << " at " << xs[i] << " on " << where;
+            EXPECT_EQ(result.outputs.at("d2.x").data[i], 0)
+                << branch.name << " at " << xs[i] << " on " << where;
           else
             EXPECT_TRUE(std::isfinite(result.outputs.at("d2.x").data[i])) << branch.name;
         }
     }
+}
+
+// p log p is 0 at p = 0, and so is its slope in the scores: of gates that underflow in f32, in f64, and of
+// scores whose difference overflows.
+TEST(EdgeValues, lossesOfExpertsThatNothingUses) {
+  for (double score : {88.0, 750.0, 3e38}) {
+    OwningOpRef<ModuleOp> module = parseSourceString<ModuleOp>(R"(
+      moe.layer @Classifier<classes>(%z) {
+        %y = linear @fc(%z) to classes
+        yield %y
+      }
+      moe.model @net<classes = 3>(%image: image[1, 1, 1]) {
+        %x      = flatten %image
+        %route  = route @gate(%x) linear, experts = 2
+        %each   = experts @experts(%x) layer @Classifier<classes> count = 2
+        %logits = combine %route, %each
+        aux @entropy entropy %route, 1.0
+        aux @kl balance_kl %route, 1.0
+        return logits = %logits
+      }
+    )",
+                                                               &context());
+    ASSERT_TRUE(module);
+    moe::PipelineOptions options;
+    options.gradients = true;
+    PassManager elaboration(&context()), differentiation(&context());
+    addPhase(elaboration, moe::Phase::elaborate, options);
+    ASSERT_TRUE(succeeded(elaboration.run(*module)));
+    flow::Bindings bindings;
+    auto array = [](ArrayRef<int64_t> shape, const std::vector<double> &values) {
+      Array made{shape};
+      made.data.assign(values.begin(), values.end());
+      return made;
+    };
+    bindings.setting.symbols = {1, 1, 1};
+    bindings.inputs["image"] = array({1, 1, 1, 1}, {1});
+    bindings.inputs["label"] = array({1}, {0});
+    bindings.states["gate.weight"] =
+        array({2, 1}, {double(float(score)), -double(float(score)) * (score > 1e38)});
+    bindings.states["experts.fc.weight"] = array({2, 3, 1}, {0.1, 0.2, 0.3, 0.4, 0.5, 0.6});
+    bindings.states["experts.fc.bias"] = array({2, 3}, std::vector<double>(6, 0));
+    std::vector<std::pair<std::string, flow::Evaluation>> all;
+    OwningOpRef<ModuleOp> copy(module->clone());
+    if (auto result = runCompiled(*copy, "gradients", bindings))
+      all.emplace_back("cpu", std::move(*result));
+    addPhase(differentiation, moe::Phase::differentiate, options);
+    ASSERT_TRUE(succeeded(differentiation.run(*module)));
+    module->walk([&](flow::EntryOp entry) {
+      if (entry.getSymName() != "gradients")
+        return;
+      auto result = flow::evaluate(entry, bindings);
+      ASSERT_TRUE(succeeded(result));
+      all.emplace_back("evaluator", std::move(*result));
+    });
+    ASSERT_EQ(all.size(), 2u);
+    for (auto &[where, result] : all) {
+      std::string what = where + ", scores from " + std::to_string(score);
+      EXPECT_NEAR(result.outputs.at("loss.kl").data[0], std::log(2.0), 1e-6) << what;
+      EXPECT_NEAR(result.outputs.at("loss.entropy").data[0], 0, 1e-6) << what;
+      for (double slope : result.outputs.at("grad.gate.weight").data)
+        EXPECT_NEAR(slope, 0, 1e-6) << what;
+    }
+  }
 }
