@@ -1,6 +1,7 @@
 // Two tables. Hints say what to write, so that nobody has to look it up.
 #include "dialects/moe/Elsewhere.h"
 #include "llvm/ADT/StringSwitch.h"
+#include "llvm/ADT/Twine.h"
 
 using llvm::StringRef;
 

@@ -8,6 +8,7 @@
 #include "dialects/moe/Nearest.h"
 #include "dialects/moe/Words.h"
 #include "runtime/base/Printable.h"
+#include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringMap.h"
 #include "llvm/ADT/StringSet.h"
@@ -49,7 +50,7 @@ LogicalResult NameChecker::declare() {
     if (failed(checkName(body->getLoc(), param.getKind() == "layer" ? "@" : "", param.getName())))
       return failure();
     StringRef name = param.getName();
-    auto inName = [](char c) { return llvm::isAlnum(c) || c == '_'; };
+    auto inName = [](char c) { return llvm::isAlnum(c) || StringRef("_.$").contains(c); };
     if (llvm::isDigit(name.front()) || !llvm::all_of(name, inName))
       return body->emitError() << "expected a parameter's name of letters, digits and '_', as '-D' takes it, "
                                   "found '"
@@ -210,6 +211,10 @@ LogicalResult NameChecker::run() {
   if (failed(declare()))
     return failure();
   WalkResult result = body->walk([&](Operation *user) {
+    if (auto concat = dyn_cast<ConcatOp>(user); concat && concat.getX().empty()) {
+      user->emitError() << "expected at least one value to concatenate";
+      return WalkResult::interrupt();
+    }
     for (NamedAttribute a : user->getAttrs())
       if (failed(visit(user, a.getName(), a.getValue(), false)))
         return WalkResult::interrupt();
@@ -295,39 +300,41 @@ template <typename Last> static LogicalResult verifyEnd(Operation *op, bool entr
   return op->emitError() << "expected its body to end with '" << word << "'";
 }
 
-/// A layer whose body names itself, directly or through others, has no end. Layers that come in as parameters
-/// are left to elaboration, which limits how deep they nest.
-static LogicalResult verifyAcyclic(LayerOp layer) {
-  SmallVector<LayerOp> stack{layer};
-  llvm::DenseMap<Operation *, Operation *> cameFrom{{layer, nullptr}};
-  while (!stack.empty()) {
-    LayerOp at = stack.pop_back_val();
-    llvm::StringSet<> params;
-    for (auto param : at.getParams().getAsRange<ParamAttr>())
-      params.insert(param.getName());
-    Operation *culprit = nullptr;
-    at.getBody().walk([&](Operation *user) {
-      for (NamedAttribute a : user->getAttrs())
-        a.getValue().walk([&](ExprAttr e) {
-          if (e.getKind() != ExprKind::Layer || params.contains(e.getText()))
-            return;
-          auto next = SymbolTable::lookupNearestSymbolFrom<LayerOp>(
-              layer->getParentOp(), StringAttr::get(layer.getContext(), e.getText()));
-          if (next == layer)
-            culprit = user;
-          else if (next && cameFrom.try_emplace(next, at).second)
-            stack.push_back(next);
-        });
-    });
-    if (!culprit)
+/// The layers that a layer's body names, each with an op that names it; parameters that are layers are left
+/// out.
+static SmallVector<std::pair<Operation *, Operation *>> callsOf(LayerOp layer,
+                                                                const llvm::StringMap<Operation *> &layers) {
+  llvm::StringSet<> params;
+  for (auto param : layer.getParams().getAsRange<ParamAttr>())
+    params.insert(param.getName());
+  llvm::MapVector<Operation *, Operation *> calls;
+  layer.getBody().walk([&](Operation *user) {
+    for (NamedAttribute a : user->getAttrs())
+      a.getValue().walk([&](ExprAttr e) {
+        if (e.getKind() != ExprKind::Layer || params.contains(e.getText()))
+          return;
+        if (Operation *callee = layers.lookup(e.getText()))
+          calls.insert({callee, user});
+      });
+  });
+  return calls.takeVector();
+}
+
+/// `path` is a cycle of layers, each of which calls the next, and the last the first. The report is about the
+/// one that the text has first.
+static LogicalResult reportCycle(ArrayRef<Operation *> path, const llvm::StringMap<Operation *> &layers) {
+  size_t first = 0;
+  for (size_t i = 1; i < path.size(); ++i)
+    if (path[i]->isBeforeInBlock(path[first]))
+      first = i;
+  size_t before = (first + path.size() - 1) % path.size();
+  auto layer = cast<LayerOp>(path[first]), last = cast<LayerOp>(path[before]);
+  for (auto [callee, user] : callsOf(last, layers)) {
+    if (callee != layer)
       continue;
-    // The first layer of a cycle reports it for all.
-    for (Operation *on = at; on; on = cameFrom[on])
-      if (on->isBeforeInBlock(layer))
-        return success();
-    InFlightDiagnostic diag = culprit->emitError() << "layer '@" << layer.getSymName() << "' calls itself";
-    if (at != layer)
-      diag << " through '@" << at.getSymName() << "'";
+    InFlightDiagnostic diag = user->emitError() << "layer '@" << layer.getSymName() << "' calls itself";
+    if (last != layer)
+      diag << " through '@" << last.getSymName() << "'";
     diag << "; its stack would have no end";
     diag.attachNote(layer.getLoc()) << "declared here";
     return diag;
@@ -335,12 +342,59 @@ static LogicalResult verifyAcyclic(LayerOp layer) {
   return success();
 }
 
+/// A layer whose body names itself, directly or through others, has no end. Layers that come in as parameters
+/// are left to elaboration, which limits how deep they nest. The text's first layer looks at all of them,
+/// once.
+static LogicalResult verifyAcyclic(LayerOp first) {
+  for (Operation *before = first->getPrevNode(); before; before = before->getPrevNode())
+    if (isa<LayerOp>(before))
+      return success();
+  llvm::StringMap<Operation *> layers;
+  for (auto layer : first->getParentRegion()->getOps<LayerOp>())
+    layers.try_emplace(layer.getSymName(), layer);
+  struct Visit {
+    Operation *layer;
+    SmallVector<std::pair<Operation *, Operation *>> calls;
+    size_t next = 0;
+  };
+  std::vector<Visit> stack;
+  llvm::DenseSet<Operation *> seen, open;
+  auto enter = [&](Operation *layer) {
+    seen.insert(layer);
+    open.insert(layer);
+    stack.push_back({layer, callsOf(cast<LayerOp>(layer), layers)});
+  };
+  for (auto root : first->getParentRegion()->getOps<LayerOp>()) {
+    if (!seen.contains(root))
+      enter(root);
+    while (!stack.empty()) {
+      Visit &top = stack.back();
+      if (top.next == top.calls.size()) {
+        open.erase(top.layer);
+        stack.pop_back();
+        continue;
+      }
+      Operation *callee = top.calls[top.next++].first;
+      if (open.contains(callee)) {
+        SmallVector<Operation *> cycle;
+        for (Visit &visit : stack)
+          if (!cycle.empty() || visit.layer == callee)
+            cycle.push_back(visit.layer);
+        return reportCycle(cycle, layers);
+      }
+      if (!seen.contains(callee))
+        enter(callee);
+    }
+  }
+  return success();
+}
+
 LogicalResult LayerOp::verifyRegions() {
   if (failed(NameChecker(*this, getParams()).run()) || failed(verifyPaths(*this)))
     return failure();
-  if (getBody().front().empty())
-    return success();
-  return success(succeeded(verifyEnd<YieldOp>(*this, false)) && succeeded(verifyAcyclic(*this)));
+  if (!getBody().front().empty() && failed(verifyEnd<YieldOp>(*this, false)))
+    return failure();
+  return verifyAcyclic(*this);
 }
 LogicalResult ModelOp::verifyRegions() {
   if (getBody().front().empty())

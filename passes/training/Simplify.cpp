@@ -70,11 +70,13 @@ struct Simplify : PassWrapper<Simplify, OperationPass<ModuleOp>> {
     llvm::DenseMap<std::pair<unsigned, StringRef>, Operation *> declared;
     for (Operation &op : block)
       declared.try_emplace(keyOf(&op), &op);
+    bool inputs = llvm::any_of(
+        targets, [&](auto &target) { return isa<InputOp>(*target) && !declared.contains(keyOf(*target)); });
     for (OwningOpRef<Operation *> &target : llvm::reverse(targets)) {
       Operation *kept = declared.lookup(keyOf(*target));
       if (!kept)
         block.push_front(target.release());
-      else if (isa<InputOp>(kept)) // inputs keep their order
+      else if (inputs && isa<InputOp>(kept)) // they keep their order
         kept->moveBefore(&block, block.begin());
     }
   }

@@ -19,7 +19,6 @@
 // CHECK-NEXT:   flow.entry @train train {
 // CHECK-NEXT:     %[[X:.*]] = flow.input "x" : tensor<?x4xf32, #flow.dims<[B, 4]>>
 // CHECK-NEXT:     %[[LABEL:.*]] = flow.input "label" : tensor<?xi32, #flow.dims<[B]>>
-// CHECK-NEXT:     flow.input "domain" : tensor<?xi32, #flow.dims<[B]>>
 // CHECK-NEXT:     %[[W:.*]] = flow.parameter "fc.weight" uniform(-5.000000e-01, 5.000000e-01) : tensor<3x4xf32>
 // CHECK-NEXT:     %[[BIAS:.*]] = flow.parameter "fc.bias" uniform(-5.000000e-01, 5.000000e-01) : tensor<3xf32>
 // CHECK-NEXT:     %[[Z:.*]] = flow.contract %[[X]] [0, 1], %[[W]] [2, 1] -> [0, 2]

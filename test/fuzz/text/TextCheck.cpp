@@ -107,6 +107,36 @@ std::string wrongWayBack(ModuleOp module, MLIRContext &context) {
   return "";
 }
 
+DictionaryAttr recordsOf(ModuleOp module) {
+  for (auto program : module.getOps<flow::ProgramOp>())
+    return program->getAttrOfType<DictionaryAttr>("config");
+  return {};
+}
+
+/// What a program records of its model's parameters, given as by -D, makes the same records again.
+std::string wrongRecords(ModuleOp model, DictionaryAttr records, MLIRContext &context) {
+  ElaborateOptions options;
+  for (auto op : model.getOps<ModelOp>())
+    for (auto param : op.getParams().getAsRange<ParamAttr>())
+      if (auto value = records.getAs<StringAttr>(param.getName()))
+        options.defines.emplace_back(param.getName(), value.getValue());
+  std::string report;
+  ScopedDiagnosticHandler keep(&context, [&](Diagnostic &d) {
+    report = report.empty() ? d.str() : report;
+    return success();
+  });
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  os << records;
+  if (failed(elaborate(model, options)))
+    return "what is recorded is not taken back: " + report + "\n" + text;
+  if (DictionaryAttr again = recordsOf(model); again != records) {
+    os << "\nagain:\n" << again;
+    return "what is recorded makes other records:\n" + text;
+  }
+  return "";
+}
+
 } // namespace
 
 TextResult checkText(std::string_view bytes, MLIRContext &context) {
@@ -135,6 +165,7 @@ TextResult checkText(std::string_view bytes, MLIRContext &context) {
   if (!result.fault.empty())
     return result;
   checkUnused(*module);
+  OwningOpRef<ModuleOp> model = module->clone();
   result.elaborated = succeeded(elaborate(*module, {}));
   result.fault = reports.fault;
   if (result.fault.empty() && result.elaborated == (reports.errors != 0))
@@ -142,6 +173,8 @@ TextResult checkText(std::string_view bytes, MLIRContext &context) {
         result.elaborated ? "it elaborates in spite of an error" : "it does not elaborate, without an error";
   if (result.fault.empty() && result.elaborated && failed(verify(*module)))
     result.fault = "what it elaborates to does not verify: " + reports.fault;
+  if (result.fault.empty() && result.elaborated)
+    result.fault = wrongRecords(*model, recordsOf(*module), context);
   return result;
 }
 

@@ -19,6 +19,12 @@ std::vector<size_t> solid(const std::vector<std::string> &tokens) {
   return places;
 }
 
+/// What a token is, for others to take its place: a number, a value, a layer or path, a word, or itself.
+char kindOf(const std::string &token) {
+  char c = token[0];
+  return std::isdigit(uint8_t(c)) ? '0' : std::isalpha(uint8_t(c)) ? 'a' : c;
+}
+
 /// Numbers at limits, and characters that are not seen or belong to no token.
 std::string oddity(Random &random) {
   static const char *const odd[] = {"0",
@@ -130,12 +136,26 @@ std::vector<std::string> tokensOf(std::string_view text) {
 
 std::string mutated(std::string_view text, const std::vector<std::string> &words, Random &random) {
   std::vector<std::string> tokens = tokensOf(text);
-  for (size_t edits = 1 + random.below(3); edits; --edits) {
+  for (size_t edits = 1 + random.below(2) * random.below(3); edits; --edits) {
     std::vector<size_t> places = solid(tokens);
     if (places.empty())
       break;
     size_t at = places[random.below(places.size())], other = places[random.below(places.size())];
     auto where = [&](size_t i) { return tokens.begin() + std::ptrdiff_t(i); };
+    // Half of the edits keep the grammar, so that what is behind the parser sees them.
+    std::vector<size_t> alike;
+    if (random.below(2))
+      for (size_t place : places)
+        if (kindOf(tokens[place]) == kindOf(tokens[at]) && tokens[place] != tokens[at])
+          alike.push_back(place);
+    if (!alike.empty()) {
+      other = alike[random.below(alike.size())];
+      if (random.below(2))
+        tokens[at] = std::string(tokens[other]);
+      else
+        std::swap(tokens[at], tokens[other]);
+      continue;
+    }
     switch (random.below(9)) {
     case 0:
       tokens.erase(where(at));

@@ -68,6 +68,10 @@ check("shared-draws", model("  %0 = apply @d(%image) layer @D\n" + "".join(f"  %
                             "  %z = relu %7999\n  %q = relu %nothing", layers="moe.layer @D(%x) {\n  %y = dropout %x, 0.5\n  yield %y\n}\n"),
       "8007:13", "unknown value '%nothing'")
 
+calls = "".join(f"moe.layer @L{i}(%x) {{\n  %y = apply @a(%x) layer @L{i + 1}\n  yield %y\n}}\n" for i in range(5000))
+check("layers-that-call-the-next", model("  %z = conv @c(%image) to nothing", layers=calls + RELU.replace("@R", "@L5000")), "20006:8",
+      "unknown size or number 'nothing'")
+
 GOOD = model("  %z = relu %image")
 check("mark", b"\xef\xbb\xbf" + GOOD.encode(), "", "", status=0)
 check("mark-and-slip", b"\xef\xbb\xbfmo.model" + GOOD.encode()[9:], "1:1", "unknown op 'mo.model'")
