@@ -364,7 +364,7 @@ std::vector<Reader> makeReaders() {
     return text + std::string(data, 'i');
   };
   std::string images = idx({0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 3}, 12);
-  std::string labels = idx({0, 0, 8, 1, 0, 0, 0, 4}, 4);
+  std::string labels = idx({0, 0, 8, 1, 0, 0, 0, 4}, 4), none = idx({0, 0, 8, 2, 0, 0, 0, 0, 0, 0, 0, 9}, 0);
   return {
       {"recipe", probeRecipe, {recipe, other}, tomlWords},
       {"settings", probeSettings, settings, tomlWords},
@@ -381,7 +381,7 @@ std::vector<Reader> makeReaders() {
         "False", "\x93NUMPY", "9223372036854775807", "0"}},
       {"idx",
        probeIdx,
-       {images, labels, gzip(images), gzip(labels) + gzip("")},
+       {images, labels, none, gzip(images), gzip(labels) + gzip("")},
        {std::string("\0\0\x08\x01", 4), std::string("\0\0\x08\x04", 4), "\x1f\x8b\x08", "\xff\xff\xff\xff",
         std::string("\0\0\0\0", 4)}},
       {"png",
