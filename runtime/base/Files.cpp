@@ -243,9 +243,11 @@ Result<std::optional<OpenFile>> OpenFile::inside(const std::string &name) const 
   return cannotOpen(path);
 }
 
-bool OpenFile::isFolder() const {
+Result<bool> OpenFile::isFolder() const {
   struct stat info;
-  return uninterrupted([&] { return ::fstat(fd_, &info); }) == 0 && S_ISDIR(info.st_mode);
+  if (uninterrupted([&] { return ::fstat(fd_, &info); }) != 0)
+    return failure(path_, "look at");
+  return S_ISDIR(info.st_mode);
 }
 
 Result<bool> OpenFile::hasItsName() const {

@@ -54,7 +54,7 @@ public:
 
   /// The file of that name in this folder, which may have lost its own name by now; none: no such file.
   Result<std::optional<OpenFile>> inside(const std::string &name) const;
-  bool isFolder() const;
+  Result<bool> isFolder() const;
   /// Whether the path it was opened by still leads to it.
   Result<bool> hasItsName() const;
   /// The size of a regular file. invalid_input, with what was `expected` and what it is: anything else.

@@ -262,7 +262,8 @@ Result<CheckpointFiles> CheckpointFiles::open(const std::string &where) {
       return isAbsent(where) ? noCheckpoint(where, "a checkpoint folder or a safetensors file")
                              : std::move(folder).status();
     }
-    if (!folder->isFolder()) {
+    MOERT_ASSIGN(bool isFolder, folder->isFolder());
+    if (!isFolder) {
       files.model_ = *std::move(folder);
       return files;
     }
