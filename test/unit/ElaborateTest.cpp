@@ -475,7 +475,7 @@ moe.model @m(%x: vector[4]) {
   flow::Bindings given = batch(1, 2);
   flow::Evaluation result = model.run("main", given);
   EXPECT_EQ(result.outputs["logits"].data, result.outputs["again"].data);
-  EXPECT_EQ(given.states.count("mix.hyper.out.fc.weight"), 1u);
+  EXPECT_EQ(given.states.count("mix.hyper.out.fc.weight.weight"), 1u);
 }
 
 TEST(Elaborate, FrozenLayerDrawsItsOwnNumbersAgain) {

@@ -83,7 +83,8 @@ private:
       if (run && truth.errorFactor()) {
         const flow::Array terms = roundedTerms(op, truth.magnitude(operands, result));
         for (size_t i = 0; i < result.data.size(); ++i)
-          result.data[i] += factor * terms.data[i] * (double(random() >> 11) * 0x1p-52 - 1);
+          if (std::isfinite(result.data[i]))
+            result.data[i] += factor * terms.data[i] * (double(random() >> 11) * 0x1p-52 - 1);
       }
       if (run)
         inRange(op, results[0], result);
