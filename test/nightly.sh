@@ -40,6 +40,18 @@ step_program_fuzz() {
     for model in linear mnist_cnn; do build/bin/moec compile examples/models/$model.mlir -o "$logs/corpus/program/$model.moe" || return 1; done &&
     build-fuzz/bin/program-fuzz -max_total_time=$((minutes * 60)) -rss_limit_mb=4096 -artifact_prefix="$logs/" "$logs/corpus/program"
 }
+step_readers() { build/bin/reader-test --seed "$(date +%j)" --cases 20000; }
+step_readers_fuzz() {
+  build fuzz readers-fuzz reader-test && test/fuzz/readers/run.sh build-fuzz $((minutes * 60)) "$logs/corpus/readers"
+}
+step_texts() { build/bin/text-test --seed "$(date +%j)" --cases 200000; }
+step_text_fuzz() {
+  build fuzz text-fuzz && mkdir -p "$logs/corpus/text" && "$python" test/fuzz/text/corpus.py "$logs/corpus/text" "$logs/corpus/words.dict" &&
+    ASAN_OPTIONS=allow_user_poisoning=0 build-fuzz/bin/text-fuzz -max_total_time=$((minutes * 60)) -rss_limit_mb=8192 -timeout=60 \
+      -dict="$logs/corpus/words.dict" -artifact_prefix="$logs/" "$logs/corpus/text"
+}
+step_long_sums() { build/bin/compiler-tests --gtest_also_run_disabled_tests --gtest_filter='*DISABLED_*'; }
+step_compile_work() { PATH=$root/build/bin:$PATH "$python" test/moec/compile_work.py --all; }
 step_gradients() { "$python" test/witness/gradients.py build/bin --draws 8 --targets cpu,cpu:x86-64-v3; }
 step_mutations() { python3 test/mutation/mutate.py; }
 
