@@ -205,8 +205,10 @@ Value groupNorm(OpBuilder &builder, Location location, Value x, Value weight, Va
   auto spread = [&](Value statistic) { return e.spreadOver(toChannels(statistic), x, image); };
   Rows rows = {e, x, reduce, spread, e.div(e.count(x, all), e.scalar(double(groups)))};
   // Only the squares of huge distances are scaled: images are large, and a scale of all values or a corrected
-  // mean would cost every pass over them.
-  Value huge = e.compare(Predicate::gt, largestOf(rows), 0x1p48);
+  // mean would cost every pass over them. A sum of magnitudes is quicker than their maximum, which has to look for NaN, and
+  // as good a sign. A scale that is a constant would not do: squares of ordinary distances would be subnormal, which
+  // processors are slow at.
+  Value huge = e.compare(Predicate::gt, e.stop(rows.reduce(ReduceKind::sum, e.unary<AbsOp>(x))), 0x1p48);
   Value one = e.constant(withElement(huge.getType(), builder.getF32Type()), 1);
   Value scale = e.select(huge, e.constantLike(one, 0x1p-70), one);
   Value inverse = e.select(huge, e.constantLike(one, 0x1p70), one);
