@@ -280,9 +280,11 @@ Status OpenFile::read(uint64_t from, std::span<std::byte> out) const {
       continue;
     if (got < 0)
       return failure(path_, "read");
-    if (got == 0)
-      return invalidInput(path_, ": expected ", from + out.size(), " bytes as when it was opened, found ",
-                          "the end at ", from + done, ": the file was cut short meanwhile");
+    if (got == 0) {
+      MOERT_ASSIGN(uint64_t left, size());
+      return invalidInput(path_, ": expected at least ", from + out.size(),
+                          " bytes as when it was opened, found ", left, ": the file was cut short meanwhile");
+    }
     done += size_t(got);
   }
   return okStatus();

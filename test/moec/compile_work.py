@@ -82,7 +82,7 @@ KINDS = {
 }
 USUAL = ["blocks", "resnet", "parameters"]
 TIMES = 4  # the longer model's length
-COUNTED = 1.25 * TIMES  # of what is counted
+COUNTED = 1.5 * TIMES  # of what is counted
 # Of CPU time, beside a quarter of a second. Other work on a machine that shares its cores changes it by half.
 TIMED, TRIES = 1.75 * TIMES, 3
 

@@ -267,7 +267,7 @@ void checkMetrics(Draw &draw) {
   uint64_t done = draw.below(uint32_t(step) + 2);
   size_t kept = 0;
   for (auto [of, end] : ends)
-    kept = of < done ? end : kept;
+    kept = of <= done ? end : kept;
   mustHold(metricsOfSteps(text, done) == whole.substr(0, kept),
            "expected the lines of the steps that are done");
 }
