@@ -5,7 +5,8 @@
 A mutation replaces one token of a file below `dialects`, `passes` or `runtime` (tests left out) by another of its kind: a number
 by its neighbour, a comparison by another, `+` by `-`, `&&` by `||`, `true` by `false`, `min` by `max`, and so on; or it
 removes a `!`. Those that do not compile, and those that give the same binaries, are drawn again and not counted. The
-others are tested: first the tests that are not labelled slow, then the slow ones, each up to its first failure. Comments, strings,
+others are tested: first the tests that are not labelled slow (of these, those of the folder before the rest), then the slow ones, up to
+the first failure. Comments, strings,
 `#include` lines, and what stands in an `assert` or a `static_assert` are left alone, as are messages' words.
 
 The seed is printed, and one seed draws the same mutations from the same sources; `--only 3,17` runs some of them again. Work
@@ -38,6 +39,8 @@ ALTERNATIVES = {
     "push_back": ["pop_back"], "front": ["back"], "back": ["front"],
     "exp": ["log"], "log": ["exp"], "sqrt": ["rsqrt"], "rsqrt": ["sqrt"], "add": ["sub"], "sub": ["add"], "mul": ["div"], "div": ["mul"],
 }
+# The quick tests of a folder's own parts, which run before the others.
+NEAREST = {"runtime": "^(runtime-tests|readers|damage)$", "dialects": "^(compiler-tests.*|texts)$", "passes": "^(compiler-tests.*|shapes)$"}
 TOKEN = re.compile(r'''
       (?P<skip> //[^\n]* | /\*.*?\*/ | R"\((?:.|\n)*?\)" | "(?:\\.|[^"\\\n])*" | '(?:\\.|[^'\\\n])+' | ^[ \t]*\#[^\n]* )
     | (?P<number> (?<![\w.]) (?:0x[0-9a-fA-F]+|\d+(?:\.\d+)?(?:[eE][-+]?\d+)?) [uUlLfF]* (?![\w.]) )
@@ -172,7 +175,7 @@ def main():
                 verdict = "same binaries"
             elif only and len(rows) + 1 not in only:
                 verdict = "left out"
-            elif noticed := tree.tests("-LE", "slow"):
+            elif noticed := tree.tests("-R", NEAREST[file.relative_to(tree.source).parts[0]]) or tree.tests("-LE", "slow"):
                 verdict = f"caught by {noticed}"
             elif noticed := tree.tests("-L", "slow"):
                 verdict = f"caught by {noticed} (slow)"

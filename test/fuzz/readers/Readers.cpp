@@ -110,7 +110,6 @@ void probeMetrics(std::string_view bytes) {
     mustHold(bytes.starts_with(kept) && (kept.empty() || kept.back() == '\n'),
              "expected whole lines of metrics");
     mustHold(metricsOfSteps(kept, steps) == kept, "expected metrics that were cut to stay as they are");
-    mustHold(steps || kept.empty(), "expected no line of a run without steps");
   }
 }
 
