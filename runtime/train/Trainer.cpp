@@ -338,6 +338,7 @@ void Run::lineWritten() {
 }
 
 Result<bool> Run::evaluate() {
+  times_.pause();
   auto before = Clock::now();
   Json line = metricsLine();
   Table table;
@@ -410,6 +411,7 @@ Status Run::save(const std::string &folder) {
 
 // A checkpoint must not outlast the lines of metrics of its steps, yet it is worth more than they are.
 Status Run::saveLast() {
+  times_.pause();
   Status flushed = folder_->flushMetrics();
   MOERT_TRY(save(folder_->last()));
   if (flushed.ok())

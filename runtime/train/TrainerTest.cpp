@@ -139,6 +139,23 @@ TEST(StepTimes, TheFirstStepWarmsUpAndALineRestarts) {
   EXPECT_DOUBLE_EQ(times.mean().value(), 4);
 }
 
+TEST(StepTimes, AStepBehindAPauseCountsWhereThereIsNoOther) {
+  StepTimes times;
+  times.add(9);
+  times.pause();
+  times.add(5);
+  EXPECT_DOUBLE_EQ(times.mean().value(), 5);
+  times.pause();
+  times.add(7);
+  EXPECT_DOUBLE_EQ(times.mean().value(), 6);
+  times.add(2);
+  EXPECT_DOUBLE_EQ(times.mean().value(), 2);
+  times.restart();
+  times.pause();
+  times.add(8);
+  EXPECT_DOUBLE_EQ(times.mean().value(), 8);
+}
+
 TEST_F(TrainerTest, RefusesAnExistingRun) {
   ASSERT_EQ(message(options("run")), "no failure");
   EXPECT_NE(message(options("run")).find("continue that run with --resume"), std::string::npos);
