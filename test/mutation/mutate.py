@@ -1,6 +1,7 @@
 """Changes single tokens of the project's own sources at random and counts which changes the tests notice.
 
     mutate.py [--seed S] [--count N] [--only K[,K...]] [--folder FOLDER ...] [--work FOLDER] [--jobs J]
+              [--fast] [--no-baseline]
 
 A mutation replaces one token of a file below `dialects`, `passes` or `runtime` (tests left out) by another of its kind: a number
 by its neighbour, a comparison by another, `+` by `-`, `&&` by `||`, `true` by `false`, `min` by `max`, and so on; or it
@@ -9,7 +10,8 @@ others are tested: first the tests that are not labelled slow (of these, those o
 the first failure. Comments, strings,
 `#include` lines, and what stands in an `assert` or a `static_assert` are left alone, as are messages' words.
 
-The seed is printed, and one seed draws the same mutations from the same sources; `--only 3,17` runs some of them again. Work
+`--fast` leaves the slow tests out; `--only` then runs those that survived with all tests. `--no-baseline` trusts that the
+unchanged sources pass. The seed is printed, and one seed draws the same mutations from the same sources; `--only 3,17` runs some of them again. Work
 happens in a copy of the committed sources (`git archive HEAD`) below `--work` (build-mutation unless given), so that the
 tree is never touched. Ends with a table and with exit status 0 if at most a tenth of the mutations survived.
 """
@@ -146,6 +148,8 @@ def main():
     parser.add_argument("--folder", action="append", default=[])
     parser.add_argument("--work", type=pathlib.Path, default=ROOT / "build-mutation")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("--fast", action="store_true", help="without the tests that are labelled slow")
+    parser.add_argument("--no-baseline", action="store_true", help="without testing the unchanged sources first")
     options = parser.parse_args()
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(10**6)
     only = {int(k) for k in options.only.split(",") if k}
@@ -154,7 +158,7 @@ def main():
     tree = Tree(options.work, options.jobs)
     if tree.run("cmake", "--preset", "release") or tree.build():
         sys.exit(f"the unchanged sources do not build; see {options.work}/log.txt")
-    if (broken := tree.tests("-LE", "slow")) and not only:
+    if not options.no_baseline and (broken := tree.tests("-LE", "slow")):
         sys.exit(f"the unchanged sources fail {broken}; see {options.work}/log.txt")
     tokens = list(tokens_of(tree.source, options.folder or ["dialects", "passes", "runtime"]))
     golden, drawn, rows = tree.binaries(), 0, []
@@ -177,7 +181,7 @@ def main():
                 verdict = "left out"
             elif noticed := tree.tests("-R", NEAREST[file.relative_to(tree.source).parts[0]]) or tree.tests("-LE", "slow"):
                 verdict = f"caught by {noticed}"
-            elif noticed := tree.tests("-L", "slow"):
+            elif not options.fast and (noticed := tree.tests("-L", "slow")):
                 verdict = f"caught by {noticed} (slow)"
             else:
                 verdict = "SURVIVED"
