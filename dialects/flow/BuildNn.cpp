@@ -82,8 +82,10 @@ Centred centre(Rows rows, ArrayRef<Level> levels) {
 // variance has the derivative 0.
 Value inverseDeviation(Emit e, Value variance, Value scaledEps, Value inverse, double eps) {
   Value equal = e.compare(Predicate::eq, variance, 0.0), one = e.constantLike(variance, 1);
+  // What is multiplied by it is 0, which an infinity would turn into NaN.
+  Value bound = e.constantLike(variance, 0x1p126);
   Value square = e.add(variance, e.stop(e.select(equal, one, scaledEps)));
-  return e.mul(e.rsqrt(square), e.stop(e.select(equal, e.mul(inverse, 1 / std::sqrt(eps)), one)));
+  return e.mul(e.rsqrt(square), e.stop(e.select(equal, e.minimum(e.mul(inverse, 1 / std::sqrt(eps)), bound), one)));
 }
 
 // y * weight + bias, which go along `dims`.
@@ -115,6 +117,17 @@ Value variance(OpBuilder &builder, Location location, Value x, ArrayRef<int64_t>
   if (unbiased)
     scaled = e.div(e.mul(scaled, e.spread(rows.count, scaled)), e.spread(e.sub(rows.count, 1), scaled));
   return e.mul(e.mul(scaled, c.inverse), c.inverse);
+}
+
+Value logSquares(OpBuilder &builder, Location location, Value x, ArrayRef<int64_t> axes, double eps) {
+  Emit e{builder, location};
+  Value huge = e.compare(Predicate::gt, e.stop(e.reduce(ReduceKind::sum, e.unary<AbsOp>(x), axes)), 0x1p48);
+  Value one = e.constant(withElement(huge.getType(), builder.getF32Type()), 1);
+  Value scale = e.select(huge, e.constantLike(one, 0x1p-70), one);
+  Value undone = e.select(huge, e.constantLike(one, 140 * std::log(2.0)), e.zeros(one.getType()));
+  Value scaled = e.mul(x, e.spreadOver(scale, x, axes));
+  Value sum = e.reduce(ReduceKind::sum, e.mul(scaled, scaled), axes);
+  return e.add(e.log(e.add(sum, e.mul(e.mul(scale, eps), scale))), undone);
 }
 
 Value logSumExp(OpBuilder &builder, Location location, Value x, int64_t axis) {
@@ -204,22 +217,28 @@ Value groupNorm(OpBuilder &builder, Location location, Value x, Value weight, Va
   };
   auto spread = [&](Value statistic) { return e.spreadOver(toChannels(statistic), x, image); };
   Rows rows = {e, x, reduce, spread, e.div(e.count(x, all), e.scalar(double(groups)))};
-  // Only the squares of huge distances are scaled: images are large, and a scale of all values or a corrected
-  // mean would cost every pass over them. A sum of magnitudes is quicker than their maximum, which has to look for NaN, and
-  // as good a sign. A scale that is a constant would not do: squares of ordinary distances would be subnormal, which
-  // processors are slow at.
+  // Only the squares of huge distances are scaled, since images are large and a scale of all values would cost every
+  // pass over them. A sum of magnitudes is quicker than their maximum, which has to look for NaN, and as good a sign. A
+  // scale that is a constant would not do: squares of ordinary distances would be subnormal, which processors are slow at.
   Value huge = e.compare(Predicate::gt, e.stop(rows.reduce(ReduceKind::sum, e.unary<AbsOp>(x))), 0x1p48);
   Value one = e.constant(withElement(huge.getType(), builder.getF32Type()), 1);
   Value scale = e.select(huge, e.constantLike(one, 0x1p-70), one);
   Value inverse = e.select(huge, e.constantLike(one, 0x1p70), one);
   Value distance = e.sub(x, spread(rows.mean(x)));
   Value scaled = e.mul(distance, spread(scale));
+  // What rounding has left of the mean; it has no derivative, as in centre. It is subtracted together with the bias.
+  Value rest = e.stop(rows.mean(distance));
+  Value scaledRest = e.mul(rest, scale);
+  Value variance = e.sub(rows.mean(e.mul(scaled, scaled)), e.stop(e.mul(scaledRest, scaledRest)));
+  variance = e.add(variance, e.stop(e.maximum(e.neg(variance), e.zeros(variance.getType()))));
   Value scaledEps = e.mul(e.mul(scale, eps), scale);
-  Value deviation = inverseDeviation(e, rows.mean(e.mul(scaled, scaled)), scaledEps, inverse, eps);
-  Value gain = toChannels(e.mul(deviation, scale));
+  Value gain = toChannels(e.mul(inverseDeviation(e, variance, scaledEps, inverse, eps), scale));
   if (weight)
     gain = e.mul(gain, e.broadcast(weight, perChannel, 1));
-  return affine(e, e.mul(distance, e.spreadOver(gain, x, image)), {}, bias, 1);
+  Value shift = e.neg(e.mul(toChannels(rest), gain));
+  if (bias)
+    shift = e.add(shift, e.broadcast(bias, perChannel, 1));
+  return e.add(e.mul(distance, e.spreadOver(gain, x, image)), e.spreadOver(shift, x, image));
 }
 
 } // namespace flow

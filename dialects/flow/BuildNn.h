@@ -16,6 +16,10 @@ mlir::Value mean(mlir::OpBuilder &builder, mlir::Location location, mlir::Value 
 mlir::Value variance(mlir::OpBuilder &builder, mlir::Location location, mlir::Value x,
                      llvm::ArrayRef<int64_t> axes, bool unbiased = false);
 
+/// log(sum(x * x) + eps) over axes, which are dropped; also where the squares of finite numbers overflow.
+mlir::Value logSquares(mlir::OpBuilder &builder, mlir::Location location, mlir::Value x,
+                       llvm::ArrayRef<int64_t> axes, double eps);
+
 /// log(sum(exp x)) over an axis, which is dropped; shifted by the largest, so that nothing overflows.
 mlir::Value logSumExp(mlir::OpBuilder &builder, mlir::Location location, mlir::Value x, int64_t axis);
 mlir::Value softmax(mlir::OpBuilder &builder, mlir::Location location, mlir::Value x, int64_t axis);

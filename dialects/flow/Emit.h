@@ -36,6 +36,7 @@ struct Emit {
   Value div(Value x, Value y) { return binary<DivOp>(x, y); }
   Value pow(Value x, Value y) { return binary<PowOp>(x, y); }
   Value maximum(Value x, Value y) { return binary<MaximumOp>(x, y); }
+  Value minimum(Value x, Value y) { return binary<MinimumOp>(x, y); }
   Value both(Value x, Value y) { return binary<AndOp>(x, y); }
   Value add(Value x, double c) { return add(x, constantLike(x, c)); }
   Value sub(Value x, double c) { return sub(x, constantLike(x, c)); }

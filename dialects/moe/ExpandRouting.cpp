@@ -45,8 +45,7 @@ static FailureOr<Value> distanceScores(Expander &in, RouteOp op, const Tensor &x
   SmallVector<flow::Extent> all{rows[0], table[0], rows[1]};
   Value difference = flow::sub(b, loc, flow::broadcast(b, loc, x.value, all, {0, 2}),
                                flow::broadcast(b, loc, keys->value, all, {1, 2}));
-  Value squared = flow::sum(b, loc, flow::mul(b, loc, difference, difference), {2});
-  return flow::neg(b, loc, flow::log(b, loc, flow::add(b, loc, squared, eps)));
+  return flow::neg(b, loc, flow::logSquares(b, loc, difference, {2}, eps));
 }
 
 static FailureOr<Value> linearScores(Expander &in, RouteOp op, const Tensor &x) {

@@ -81,7 +81,9 @@ struct Exp : OpRewritePattern<math::ExpOp> {
     Value p = l.polynomial(r, {0.49999994f, 0.1666652f, 0.041668393f, 0.008368781f, 0.0013814467f});
     Value y = l.add(l.fma(l.mul(r, r), p, r), l.number(1.0));
     // 2^n in two steps: n is from -150 to 128, more than one exponent holds, and the first step is exact.
-    Value n = arith::FPToSIOp::create(rewriter, op.getLoc(), l.integer, whole);
+    // NaN has no exponent: a conversion of it would be undefined.
+    Value number = l.select(l.is(P::ORD, whole, 0), whole, l.number(0.0));
+    Value n = arith::FPToSIOp::create(rewriter, op.getLoc(), l.integer, number);
     Value half = arith::ShRSIOp::create(rewriter, op.getLoc(), n, l.number(int32_t(1)));
     y = l.mul(y, l.powerOfTwo(half));
     y = l.mul(y, l.powerOfTwo(l.subInteger(n, half)));

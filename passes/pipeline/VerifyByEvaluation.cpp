@@ -119,12 +119,13 @@ LogicalResult EntryValues::check(Operation *root, StringRef culprit) {
   LogicalResult ok = success();
   root->walk([&](flow::EntryOp entry) {
     auto [place, fresh] = known.try_emplace(entry.getSymName().str(), batches.size());
-    // What is wrong at several batches is told of the first.
+    // What is wrong at several batches is told of the first; the others' values are kept for the next pass.
+    LogicalResult entryOk = success();
     for (auto [symbols, values] : llvm::zip_equal(batches, place->second))
-      if (llvm::failed(check(entry, symbols, values, !fresh, culprit))) {
-        ok = failure();
-        break;
-      }
+      if (llvm::failed(check(entry, symbols, values, !fresh && succeeded(entryOk), culprit)))
+        entryOk = failure();
+    if (llvm::failed(entryOk))
+      ok = failure();
   });
   anyFailed |= llvm::failed(ok);
   return ok;

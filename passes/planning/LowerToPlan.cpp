@@ -5,6 +5,7 @@
 #include "passes/planning/Passes.h"
 #include "runtime/base/Version.h"
 #include "runtime/program/Philox.h"
+#include <map>
 
 using namespace mlir;
 
@@ -51,7 +52,7 @@ static_assert(int(flow::ScalarKind::progress) == int(plan::ScalarKind::progress)
 // Parameters and states of all entries, in the order of first appearance; entries share them by path.
 LogicalResult LowerToPlan::states(flow::ProgramOp program) {
   llvm::StringMap<plan::StateOp> known;
-  llvm::DenseMap<uint32_t, StringRef> streams;
+  std::map<uint32_t, StringRef> streams; // by their number, all of which may occur
   auto add = [&](Operation *op, StringRef path, plan::StateKind kind, flow::InitAttr init, StringAttr of) {
     auto type = llvm::cast<RankedTensorType>(op->getResult(0).getType());
     auto rule = initOf(init, path);

@@ -100,10 +100,12 @@ public:
 
   void run() {
     // How often something is computed again follows from what is kept: what turns out dear is kept as well.
-    do {
+    for (bool more = true; more;) {
       if (!chooseKept())
         return;
-    } while (findDear() | findFar());
+      const bool dear = findDear(), far = findFar();
+      more = dear || far;
+    }
     readClones();
     report();
   }

@@ -45,7 +45,7 @@ ALTERNATIVES = {
 NEAREST = {"runtime": "^(runtime-tests|readers|damage)$", "dialects": "^(compiler-tests.*|texts)$", "passes": "^(compiler-tests.*|shapes)$"}
 TOKEN = re.compile(r'''
       (?P<skip> //[^\n]* | /\*.*?\*/ | R"\((?:.|\n)*?\)" | "(?:\\.|[^"\\\n])*" | '(?:\\.|[^'\\\n])+' | ^[ \t]*\#[^\n]* )
-    | (?P<number> (?<![\w.]) (?:0x[0-9a-fA-F]+|\d+(?:\.\d+)?(?:[eE][-+]?\d+)?) [uUlLfF]* (?![\w.]) )
+    | (?P<number> (?<![\w.]) (?:0x[0-9a-fA-F.]+p[-+]?\d+|0x[0-9a-fA-F]+|\d+(?:'\d+)*(?:\.\d+)?(?:[eE][-+]?\d+)?) [uUlLfF]* (?![\w.]) )
     | (?P<word> [A-Za-z_]\w* )
     | (?P<arrow> ->\*? | :: | <<=? | >>=? | \[\[ | \]\] )
     | (?P<operator> <= | >= | == | != | && | \|\| | \+\+ | -- | \+= | -= | \*= | /= | [-+*/%<>&|!] )
@@ -76,10 +76,10 @@ def candidates(text):
 
 
 def neighbours(number):
-    digits, suffix = re.fullmatch(r"(0x[0-9a-fA-F]+|[\d.]+(?:[eE][-+]?\d+)?)([uUlLfF]*)", number).groups()
-    if "." in digits or ("e" in digits.lower() and not digits.startswith("0x")):
-        return [f"({digits} * 2){suffix and ''}", f"({digits} + 1)"]
-    value = int(digits, 8 if re.fullmatch("0[0-7]+", digits) else 0)
+    digits, suffix = re.fullmatch(r"(0x[0-9a-fA-F.]+p[-+]?\d+|0x[0-9a-fA-F]+|[\d.']+(?:[eE][-+]?\d+)?)([uUlLfF]*)", number).groups()
+    if "." in digits or "p" in digits or ("e" in digits.lower() and not digits.startswith("0x")):
+        return [f"({digits}{suffix} * 2)", f"({digits}{suffix} + 1)"]
+    value = int(digits.replace("'", ""), 8 if re.fullmatch("0[0-7]+", digits) else 0)
     return [f"{value + 1}{suffix}"] + ([f"{value - 1}{suffix}"] if value else [])
 
 
