@@ -43,7 +43,7 @@ bool isActive(Operation *op) {
 
 class Lowering {
 public:
-  explicit Lowering(GradOp grad) : grad(grad), builder(grad) {}
+  explicit Lowering(GradOp grad) : grad(grad), builder(grad), guards(grad) {}
 
   LogicalResult run() {
     markActive();

@@ -1,11 +1,13 @@
 // Where a gradient is known to be 0 because a select did not choose what it belongs to. Differentiation
-// passes each gradient through here on its way from an op's result to an operand: the masks of the selects
-// behind a value are carried along, through elementwise ops and through views, and are applied again where a
-// rule may have made NaN of 0: where(x > 0, sqrt(x), 0) so has the gradient 0 at x <= 0, and not 0 *
-// infinity.
+// passes each gradient through here on its way from an op's result to an operand: what the selects behind a
+// value leave of its gradient is carried along, through elementwise ops and through views, and is applied
+// again where a rule may have made NaN of 0: where(x > 0, sqrt(x), 0) so has the gradient 0 at x <= 0, and
+// not 0 * infinity.
 #pragma once
 #include "dialects/flow/Flow.h"
 #include "llvm/ADT/DenseMap.h"
+#include "llvm/ADT/DenseSet.h"
+#include <deque>
 #include <map>
 #include <tuple>
 
@@ -13,27 +15,45 @@ namespace moe {
 
 class Guards {
 public:
-  /// The gradient that the op's rule gave for an operand, which is 0 wherever a mask says so; and notes the
-  /// masks of what the operand was computed from.
+  /// For the gradients of what stands before `end` in its block.
+  explicit Guards(mlir::Operation *end);
+
+  /// The gradient that the op's rule gave for an operand, which is 0 wherever it is known to be; and notes
+  /// what is known of the gradient of the operand.
   mlir::Value pass(mlir::OpBuilder &builder, mlir::Operation *op, unsigned operand, mlir::Value gradient);
 
 private:
-  /// The gradient is 0 where the mask is not `sense`.
-  struct Guard {
-    mlir::Value mask;
-    bool sense;
-    bool operator==(const Guard &other) const { return mask == other.mask && sense == other.sense; }
+  /// A mask with its sense: the gradient is 0 where the mask is not `sense`.
+  struct Mask {
+    mlir::Value value;
+    bool sense = true;
   };
-  using List = llvm::SmallVector<Guard, 2>;
-  List throughView(mlir::OpBuilder &builder, mlir::Operation *op, unsigned operand, const List &guards);
-  mlir::Value view(mlir::OpBuilder &builder, mlir::Operation *op, unsigned operand, const Guard &guard);
-  bool mayBeInfinite(mlir::Value value, unsigned depth = 0);
-  bool mayMakeNan(mlir::Operation *op, unsigned operand);
+  /// What is known of a gradient: it is 0 where `own` says so, and wherever the parent does. A guard without
+  /// `own` belongs to a sum: that is 0 where both of `either` say so. Guards are immutable and share their
+  /// parents, so that a select behind many others adds one guard. A null pointer means that nothing is known.
+  struct Guard {
+    size_t number; // in order of creation, so that parents come first
+    const Guard *parent = nullptr;
+    unsigned depth = 0; // number of parents
+    Mask own;
+    const Guard *either[2] = {};
+    mutable Mask whole = {}; // all of it as one mask, once it is needed
+  };
 
-  llvm::DenseMap<mlir::Value, List> of; // what all users of a value so far agree on
-  // masks of operands of views, so that each is made once
-  std::map<std::tuple<mlir::Operation *, unsigned, void *, bool>, mlir::Value> views;
-  llvm::DenseMap<mlir::Value, bool> infinite;
+  const Guard *both(const Guard *parent, Mask mask);
+  const Guard *either(const Guard *a, const Guard *b);
+  static llvm::SmallVector<const Guard *> parts(const Guard *guard, bool missing);
+  Mask wholeMask(mlir::OpBuilder &builder, mlir::Location loc, const Guard *guard);
+  const Guard *throughBroadcast(flow::BroadcastOp broadcast, const Guard *guard);
+  const Guard *throughView(mlir::OpBuilder &builder, mlir::Operation *op, unsigned operand,
+                           const Guard *guard);
+  bool mayMakeNan(mlir::Operation *op, unsigned operand) const;
+  bool mayBeInfinite(mlir::Value value) const { return infinite.contains(value); }
+
+  std::deque<Guard> guards;
+  std::map<std::tuple<const Guard *, void *, bool>, const Guard *> known; // by parent, mask and sense
+  llvm::DenseMap<mlir::Value, const Guard *> of; // what all users of a value so far leave of its gradient
+  llvm::DenseSet<mlir::Value> infinite;          // values that may be infinite or NaN
 };
 
 } // namespace moe

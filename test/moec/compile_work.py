@@ -73,6 +73,9 @@ KINDS = {
     "softmax": (100, lambda n: row(lambda i: f"  %v{i + 1} = softmax %v{i}\n", n)),
     "elementwise": (300, lambda n: row(
         lambda i: f"  %v{i + 1} = {('tanh', 'sigmoid', 'neg', 'silu')[i % 4]} %v{i}\n", n)),
+    "where": (25, lambda n: plain("  %x0 = linear @l(%v0) to 16\n" + "".join(
+        f"  %s{i} = sqrt %x{i}\n  %r{i} = relu %x{i}\n  %x{i + 1} = where %r{i}, %s{i}, %v0\n" for i in range(n)),
+        f"%x{n}")),
     "concat": (100, lambda n: plain(
         "".join(f"  %p{i} = param @p{i} [16] normal(1.0)\n  %q{i} = mul %v0, %p{i}\n" for i in range(n))
         + "  %c = concat " + ", ".join(f"%q{i}" for i in range(n)) + "\n", "%c")),
@@ -80,7 +83,7 @@ KINDS = {
         lambda i: f"  %a{i} = {('tanh', 'sigmoid', 'relu', 'silu')[i % 4]} %v0\n", n)),
     "heads": (60, lambda n: sum_of_readers(lambda i: f"  %a{i} = linear @l{i}(%v0) to 8\n", n)),
 }
-USUAL = ["blocks", "resnet", "parameters"]
+USUAL = ["blocks", "resnet", "parameters", "where"]
 TIMES = 4  # the longer model's length
 COUNTED = 1.5 * TIMES  # of what is counted
 # Of CPU time, beside a quarter of a second. Other work on a machine that shares its cores changes it by half.

@@ -229,4 +229,29 @@ TEST(Differentiate, PowAtZero) {
   EXPECT_EQ(p.evaluate().outputs.at("grad.c").data, inExponent);
 }
 
+// A chain of selects takes one more select for each rule that may make NaN, not one for each select behind it;
+// and a chain of finite ops takes none, however long it is.
+TEST(Differentiate, SelectsOfAChain) {
+  auto selects = [](int length, bool finite) {
+    Differentiated p;
+    Value w = p.parameter("w", {5}), x = w;
+    Emit e{p.b, p.l};
+    if (finite) {
+      for (int i = 0; i < length; ++i)
+        x = e.unary<TanhOp>(x);
+      x = e.keep(e.compare(Predicate::gt, w, 0.0), x);
+    } else {
+      for (int i = 0; i < length; ++i)
+        x = e.select(e.compare(Predicate::gt, x, double(i)), e.sqrt(x), w);
+    }
+    p.outputGradients(e.sumAll(x));
+    std::vector<std::unique_ptr<Pass>> passes;
+    passes.push_back(moe::createDifferentiate());
+    p.run(std::move(passes));
+    return p.count("flow.select");
+  };
+  EXPECT_EQ(selects(80, false) - selects(40, false), selects(120, false) - selects(80, false));
+  EXPECT_EQ(selects(200, true), selects(1, true));
+}
+
 } // namespace

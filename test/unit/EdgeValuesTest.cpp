@@ -6,6 +6,7 @@
 // --gtest_also_run_disabled_tests --gtest_filter='*Edge*'.
 #include "dialects/flow/Build.h"
 #include "dialects/flow/BuildNn.h"
+#include "dialects/flow/Emit.h"
 #include "mlir/Parser/Parser.h"
 #include "mlir/Pass/PassManager.h"
 #include "passes/pipeline/Pipeline.h"
@@ -642,6 +643,37 @@ TEST(EdgeValues, gradientOfWhatASelectDoesNotChoose) {
                 << branch.name << " at " << xs[i] << " on " << where;
           else
             EXPECT_TRUE(std::isfinite(result.outputs.at("d2.x").data[i])) << branch.name;
+        }
+    }
+}
+
+// A value that several selects leave out has the gradient 0 where all of them do, however the selects are
+// nested and in whatever order.
+TEST(EdgeValues, gradientOfWhatNoneOfSeveralSelectsChooses) {
+  std::vector<double> xs = {-1, 0, 1, 4, -infinity, 2.25, -0.0, 9};
+  for (bool copies : {false, true})
+    for (int nesting = 0; nesting < 3; ++nesting) {
+      Program p;
+      flow::Emit e{p.b, p.l};
+      Value x = p.add("x", xs), root = e.sqrt(x);
+      flow::Extent extents[] = {flow::Extent::constant(&context(), 8), flow::Extent::constant(&context(), 2)};
+      auto spread = [&](Value v) {
+        return copies ? e.broadcast(v, flow::tensorType(extents, flow::Emit::elementOf(v)), {0}) : v;
+      };
+      Value wide = spread(root), twice = e.mul(wide, 2);
+      Value low = spread(e.compare(flow::Predicate::gt, x, 0.5)),
+            high = spread(e.compare(flow::Predicate::gt, x, 3.0));
+      // Different masks; one behind another in two orders; and one of two masks beside the other alone.
+      Value first = nesting == 0 ? e.keep(low, wide) : e.keep(low, e.keep(high, wide));
+      Value second = nesting == 1 ? e.keep(high, e.keep(low, twice)) : e.keep(high, twice);
+      Value y = e.add(first, second);
+      p.gradients(y, flow::onesLike(p.b, p.l, y), {{"x", x}});
+      for (auto &[where, result] : p.runEverywhere())
+        for (size_t i = 0; i < xs.size(); ++i) {
+          double shares = xs[i] > 3 ? 3 : xs[i] > 0.5 && nesting == 0 ? 1 : 0;
+          double right = shares ? shares * (copies ? 2 : 1) * 0.5 / std::sqrt(xs[i]) : 0;
+          EXPECT_TRUE(near(result.outputs.at("d.x").data[i], right, 1e-5))
+              << "nesting " << nesting << ", copies " << copies << ", at " << xs[i] << " on " << where;
         }
     }
 }
