@@ -61,6 +61,9 @@ public:
 
 private:
   Status open();
+  Status bind(); // the recipe to the program
+  /// Why the recipe of a run that is resumed does not fit the program: first of all, that it is another one.
+  Status ofProgram(Status why) const;
   Status resume(); // where a checkpoint stands; a refusal leaves the run as it was
   void noteOtherData(const Checkpoint &last);
   void noteLostDigest();
@@ -127,10 +130,8 @@ Status Run::open() {
     recipe_.seed = *options_.seed;
   if (options_.steps)
     recipe_.steps = *options_.steps;
-  MOERT_TRY(recipe_.bind(*program_));
-  recipeText_ = recipe_.text();
-  MOERT_ASSIGN(trainEntry_, trainingEntry(*program_, recipe_.objective));
-  MOERT_ASSIGN(evalEntry_, inferenceEntry(*program_, recipe_.evalEntry));
+  if (Status bound = bind(); !bound.ok())
+    return ofProgram(std::move(bound));
   MOERT_TRY(checkInputs(*program_, *trainEntry_));
   MOERT_ASSIGN(SplitData data, SplitData::open(recipe_, [&](const SplitData &described) {
                  return checkFits(*program_, described, recipe_, Use::training);
@@ -166,6 +167,31 @@ Status Run::open() {
   MOERT_ASSIGN(folder_, RunFolder::reopen(options_.out, recipe_, *program_));
   MOERT_TRY(resume());
   return folder_->keep(recipe_);
+}
+
+Status Run::bind() {
+  MOERT_TRY(recipe_.bind(*program_));
+  recipeText_ = recipe_.text();
+  MOERT_ASSIGN(trainEntry_, trainingEntry(*program_, recipe_.objective));
+  MOERT_ASSIGN(evalEntry_, inferenceEntry(*program_, recipe_.evalEntry));
+  return okStatus();
+}
+
+Status Run::ofProgram(Status why) const {
+  if (!options_.resume)
+    return why;
+  auto last = readCheckpointState(options_.out + "/last");
+  if (!last.ok() || last->programDigest == program_->digest())
+    return why;
+  // Another compilation that takes the run's own recipe is welcome: then what was changed in it is to blame.
+  auto before = Recipe::read(RunFolder::recipePath(options_.out), {});
+  if (!before.ok() || (before->bind(*program_).ok() && trainingEntry(*program_, before->objective).ok() &&
+                       inferenceEntry(*program_, before->evalEntry).ok()))
+    return why;
+  return {why.code(),
+          concat(options_.program, ": expected the program that the run in ", options_.out,
+                 " was trained with (", last->programDigest.substr(0, 12), "), found another one (",
+                 program_->digest().substr(0, 12), "), which does not fit: ", why.message())};
 }
 
 Status Run::resume() {

@@ -566,7 +566,7 @@ class Runs:
         seven = make_set(self.folder / "seven", 7)
         self.refused(train("x", "--set", f"data.path={seven}"), 1, "data 7", "moec compile", "-Dclasses=7")
         self.refused(train("x", "--set", "data.kind=colored"), 1, "channels", "-Dchannels=2", "-Dclasses=2")
-        self.refused([self.moert, "eval", self.program, "--checkpoint", self.folder / "none"], 1, "found none")
+        self.refused([self.moert, "eval", self.program, "--checkpoint", self.folder / "none"], 1, "found no such file or folder")
         self.refused([self.moert, "eval", self.program, "--checkpoint", best.parent], 1, "did you mean")
         self.refused([self.moert, "eval", self.program, "--checkpoint", best, "--entry", "mian"], 1, "main")
         infer = [self.moert, "infer", self.program, "--checkpoint", best, "--input"]
