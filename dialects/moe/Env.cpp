@@ -243,6 +243,12 @@ static FailureOr<Binding> convert(Operation *at, ParamAttr param, Binding value,
 }
 
 FailureOr<Binding> Env::bind(Operation *at, ParamAttr param, ExprAttr e) const {
+  bool layer = e.getKind() == ExprKind::Layer;
+  // What has no value is reported as what the parameter takes.
+  if (param.getKind() == "number" && !layer && failed(number(at, e)))
+    return failure();
+  if (param.getKind() == "layer" && !layer && e.getKind() != ExprKind::Number)
+    return at->emitError() << "expected a layer, found '" << e.str() << "'";
   FailureOr<Binding> value = binding(at, e);
   return failed(value) ? value : convert(at, param, *value, e == param.getFallback() ? e : ExprAttr());
 }

@@ -18,7 +18,7 @@ struct TextFault {
   std::string message;
 };
 
-/// The first number or name of the text that is too long, invisible character, or bracket that nests too
+/// The first number of the text that begins with a dot, number or name that is too long, invisible character, or bracket that nests too
 /// deep; or the last bracket that nothing closes.
 std::optional<TextFault> findFault(llvm::StringRef text);
 

@@ -143,7 +143,7 @@ static std::string wrongBrackets(StringRef value) {
 }
 
 /// A -D value is text on a command line: the parser's report is kept in `why`.
-static ExprAttr parseValue(StringRef value, MLIRContext *context, std::string &why) {
+ExprAttr moe::parseDefine(StringRef value, MLIRContext *context, std::string &why) {
   why = wrongBrackets(value);
   if (std::optional<TextFault> fault = findFault(value); why.empty() && fault)
     why = fault->message;
@@ -164,7 +164,7 @@ FailureOr<Binding> Elaboration::bindDefine(ParamAttr param, StringRef value, Exp
   if (value.trim().empty())
     return wrong() << "expected a " << kind << " such as " << like << ", found nothing";
   std::string why;
-  if (ExprAttr expr = parseValue(value, module.getContext(), why)) {
+  if (ExprAttr expr = parseDefine(value, module.getContext(), why)) {
     ScopedDiagnosticHandler quiet(module.getContext(), [&](Diagnostic &d) {
       why = d.str();
       return success();
