@@ -3,6 +3,7 @@
 // beyond a buffer of fixed size. So what no person writes is refused, at its place, before the parser reads
 // it.
 #pragma once
+#include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/Diagnostics.h"
 #include <optional>
 
@@ -28,5 +29,9 @@ std::string shownCharacter(llvm::StringRef text);
 
 /// Reports the first fault of a file's text at its line.
 llvm::LogicalResult checkText(llvm::StringRef text, llvm::StringRef name, mlir::MLIRContext *context);
+
+/// Warns where '//', which begins a comment, seems to be meant as a division: between an expression and a number or
+/// parameter that is the whole comment. `module` is what `text` was read as.
+void warnOfDivisions(llvm::StringRef text, llvm::StringRef name, mlir::ModuleOp module);
 
 } // namespace moe

@@ -45,9 +45,10 @@ static void checkParams(Operation *body, ArrayAttr params, const llvm::StringSet
     names.insert(name.getKey());
   for (auto param : params.getAsRange<ParamAttr>())
     if (!names.contains(param.getName()))
-      body->emitWarning() << "parameter '" << (param.getKind() == "layer" ? "@" : "") << param.getName()
-                          << "' of " << body->getName().stripDialect() << " '@"
-                          << SymbolTable::getSymbolName(body).getValue() << "' is not used";
+      emitWarning(param.getAt() ? Location(param.getAt()) : body->getLoc())
+          << "parameter '" << (param.getKind() == "layer" ? "@" : "") << param.getName() << "' of "
+          << body->getName().stripDialect() << " '@" << SymbolTable::getSymbolName(body).getValue()
+          << "' is not used";
 }
 
 static void checkValues(Operation *body) {
