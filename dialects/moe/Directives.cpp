@@ -44,10 +44,21 @@ static ParseResult verifyOptionsEnd(OpAsmParser &p, StringRef op, ArrayRef<Strin
     if (StringRef line = lineThatNameFollows(p); !line.empty())
       return reportAt(p, behind(line))
              << "expected a value after '" << opOfLine(line) << "', found the end of the line";
+  // `dropout %x, p = 0.1`: the option's name was read as the value.
+  StringRef option = text.take_back(text.size() - 1 - text.find_last_of(" ,"));
+  if (next == '=' && known.empty() && !option.empty() && peekWord(option.data()).first == option) {
+    InFlightDiagnostic diag = reportAt(p, SMLoc::getFromPointer(option.data()))
+                              << "'" << op << "' has no option '" << option << "'";
+    std::string hint = optionElsewhere(op, option);
+    diag << "; " << (hint.empty() ? "it has none, so write the value alone" : hint);
+    if (p.getResultName(0).first.empty())
+      diag << "; and name its value: '%name = " << op << " ...'";
+    return diag;
+  }
   auto [word, equal] = peekWord(StringRef(loc.getPointer() + 1).ltrim().data());
-  if (next == ',' && equal && llvm::is_contained(known, word))
+  if (next == ',' && llvm::is_contained(known, word))
     return reportAt(p, loc) << "expected no ',' before the options of '" << op << "': write '" << text << " "
-                            << word << " = ...'";
+                            << word << (equal ? " = ..." : "") << "'";
   InFlightDiagnostic diag = reportAt(p, loc) << "expected the end of '" << op << "' after '" << text
                                              << "', found '" << StringRef(&next, 1).str() << "'";
   if (std::string hint = optionElsewhere(op, word); next == ',' && equal && !hint.empty())
@@ -139,6 +150,14 @@ static ParseResult options(OpAsmParser &p, OperationState &state, StringRef keys
     SMLoc at = p.getCurrentLocation();
     if (!flag && isSequence(at.getPointer()))
       return reportAt(p, at) << "option '" << key << "' takes one number, found a list";
+    if (char quote = *at.getPointer(); !flag && (quote == '"' || quote == '\'')) {
+      StringRef value =
+          StringRef(at.getPointer() + 1).take_until([&](char c) { return c == quote || c == '\n'; });
+      std::string hint = valueElsewhere(op, key, value);
+      return reportAt(p, at) << "option '" << key << "' takes a number, found '" << StringRef(&quote, 1).str()
+                             << value << StringRef(&quote, 1).str() << "'"
+                             << (hint.empty() ? hint : "; " + hint);
+    }
     Attribute given = flag ? Attribute(p.getBuilder().getUnitAttr()) : parseExpr(p);
     if (!given)
       return failure();

@@ -1,4 +1,4 @@
-// Two tables. Hints say what to write, so that nobody has to look it up.
+// A table for each kind of word. Hints say what to write, so that nobody has to look it up.
 #include "dialects/moe/Elsewhere.h"
 #include "llvm/ADT/StringSwitch.h"
 #include "llvm/ADT/Twine.h"
@@ -93,4 +93,39 @@ std::string moe::optionElsewhere(StringRef op, StringRef key) {
   if (key == "inplace")
     return "values never change; the compiler finds places for them";
   return "";
+}
+
+std::string moe::initialElsewhere(StringRef rule) {
+  while (rule.consume_back("_"))
+    ;
+  StringRef hint =
+      llvm::StringSwitch<StringRef>(rule)
+          .Cases({"xavier", "xavier_uniform", "glorot", "glorot_uniform"},
+                 "write 'uniform(-b, b)' with b = sqrt(6 / (fan-in + fan-out)) as a number")
+          .Cases({"xavier_normal", "glorot_normal"},
+                 "write 'normal(d)' with d = sqrt(2 / (fan-in + fan-out)) as a number")
+          .Cases({"kaiming", "kaiming_uniform", "he", "he_uniform"},
+                 "write 'fan_in(2)', which is kaiming_uniform for relu; torch's own initial values need no "
+                 "'init'")
+          .Cases({"kaiming_normal", "he_normal"}, "write 'normal(d)' with d = sqrt(2 / fan-in) as a number")
+          .Case("lecun_uniform", "write 'fan_in(1)'")
+          .Case("lecun_normal", "write 'normal(d)' with d = sqrt(1 / fan-in) as a number")
+          .Cases({"truncated_normal", "truncated"}, "write 'trunc_normal(deviation)'")
+          .Cases({"gaussian", "randn"}, "write 'normal(deviation)'")
+          .Cases({"no_bias", "bias"},
+                 "the option 'no_bias' stands before 'to' in conv, and without ',' at the end of linear")
+          .Default("");
+  return hint.str();
+}
+
+std::string moe::valueElsewhere(StringRef op, StringRef key, StringRef value) {
+  if (key != "pad")
+    return "";
+  std::string size = op == "conv" ? "'pad' is (kernel - 1) / 2 unless given, which keeps the size at stride 1"
+                                  : "'pad' is 0 unless given";
+  if (value.equals_insensitive("same"))
+    return op == "conv" ? size : size + "; (kernel - 1) / 2 keeps the size at stride 1";
+  if (value.equals_insensitive("valid"))
+    return op == "conv" ? "write 'pad = 0'; " + size : size;
+  return size;
 }

@@ -2,9 +2,12 @@
 // a division by zero are errors that show the numbers, never a wrapped or rounded size.
 #include "dialects/moe/Env.h"
 #include "dialects/moe/Nearest.h"
+#include "mlir/IR/Diagnostics.h"
 #include "llvm/Support/MathExtras.h"
 #include <charconv>
 #include <cmath>
+#include <optional>
+#include <vector>
 
 using namespace mlir;
 using namespace moe;
@@ -242,7 +245,43 @@ static FailureOr<Binding> convert(Operation *at, ParamAttr param, Binding value,
   return diag;
 }
 
+namespace {
+/// While it lives, errors are held; then they are reported at the place where a parameter is declared.
+class ReportedAtParameter {
+public:
+  explicit ReportedAtParameter(ParamAttr param) : place(param.getAt()) {
+    if (place)
+      hold.emplace(param.getContext(), [this](Diagnostic &d) {
+        held.push_back(std::move(d));
+        return success();
+      });
+  }
+  ~ReportedAtParameter() {
+    hold.reset();
+    for (Diagnostic &d : held) {
+      InFlightDiagnostic diag = emitError(Location(place)) << d.str();
+      for (Diagnostic &note : d.getNotes())
+        diag.attachNote(note.getLocation()) << note.str();
+    }
+  }
+
+private:
+  LocationAttr place;
+  std::optional<ScopedDiagnosticHandler> hold;
+  std::vector<Diagnostic> held;
+};
+} // namespace
+
 FailureOr<Binding> Env::bind(Operation *at, ParamAttr param, ExprAttr e) const {
+  std::optional<ReportedAtParameter> reported;
+  if (e == param.getFallback())
+    reported.emplace(param);
+  bool layer = e.getKind() == ExprKind::Layer;
+  // What has no value is reported as what the parameter takes.
+  if (param.getKind() == "number" && !layer && failed(number(at, e)))
+    return failure();
+  if (param.getKind() == "layer" && !layer && e.getKind() != ExprKind::Number)
+    return at->emitError() << "expected a layer, found '" << e.str() << "'";
   FailureOr<Binding> value = binding(at, e);
   return failed(value) ? value : convert(at, param, *value, e == param.getFallback() ? e : ExprAttr());
 }

@@ -120,6 +120,7 @@ public:
   ParseResult list(AsmParser::Delimiter delimiter, SmallVectorImpl<Attribute> &args, unsigned &height);
 
 private:
+  Parsed reportRemainder(const char *at);
   Parsed product();
   Parsed primary();
   ParseResult number(std::string &text);
@@ -222,6 +223,12 @@ ParseResult ExprParser::list(AsmParser::Delimiter delimiter, SmallVectorImpl<Att
   });
 }
 
+Parsed ExprParser::reportRemainder(const char *at) {
+  reportAt(p, SMLoc::getFromPointer(at))
+      << "expected 'mod' for a remainder, found '%'; the operators are + - * / mod";
+  return {};
+}
+
 Parsed ExprParser::primary() {
   SMLoc loc = p.getCurrentLocation();
   SmallVector<Attribute> args;
@@ -262,11 +269,22 @@ Parsed ExprParser::primary() {
       return {};
     return node(loc, ExprKind::Layer, symbol.getRootReference(), args, height);
   }
+  // Operators of other languages.
+  bool twice = *loc.getPointer() == '*' && StringRef(lineUpTo(p, loc.getPointer())).rtrim().ends_with("*");
+  if (twice)
+    return reportAt(p, loc)
+               << "expected a size, a number or a name after '*', found '*'; there is no power, the "
+                  "operators are + - * / mod",
+           Parsed();
   // After `to` and a line break the next op is no size: a name is not followed by `%` or `@` on its line.
   const char *after = loc.getPointer() + peekWord(loc.getPointer()).first.size();
   while (*after == ' ')
     ++after;
-  StringRef name;
+  StringRef name, behind = after;
+  // `classes % 2`: a value's name begins with a letter, so it is meant as an operator.
+  if (after != loc.getPointer() && *after == '%' && StringRef(" \t(0123456789").contains(after[1]) &&
+      behind.drop_front(1).take_until([](char c) { return c == '\n'; }).find('=') == StringRef::npos)
+    return reportRemainder(after);
   if (*after == '%' || *after == '@' || failed(p.parseOptionalKeyword(&name))) {
     if (StringRef line = lineThatEnded(p); !line.empty())
       return void(reportLineEnd(p, line)), Parsed();
@@ -330,6 +348,7 @@ ParseResult moe::parseExprList(AsmParser &parser, AsmParser::Delimiter delimiter
 ParamAttr moe::parseParam(AsmParser &p) {
   StringAttr symbol;
   StringRef name, kind = "layer";
+  LocationAttr at = p.getEncodedSourceLoc(p.getCurrentLocation());
   if (succeeded(p.parseOptionalSymbolName(symbol))) {
     name = symbol.getValue();
   } else {
@@ -348,7 +367,7 @@ ParamAttr moe::parseParam(AsmParser &p) {
   Attribute fallback;
   if (succeeded(p.parseOptionalEqual()) && !(fallback = parseExpr(p)))
     return {};
-  return ParamAttr::get(p.getContext(), kind, name, fallback);
+  return ParamAttr::get(p.getContext(), kind, name, fallback, at);
 }
 
 InputAttr moe::parseInput(AsmParser &p) {

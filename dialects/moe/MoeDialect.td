@@ -53,8 +53,12 @@ def Moe_Expr : Moe_Attr<"Expr", "expr"> {
 
 def Moe_Param : Moe_Attr<"Param", "param"> {
   let summary = "a parameter of a layer, model or objective";
-  let description = "`dim`, `dim = 384` (sizes), `drop: number = 0.0`, `@ffn`, `@ffn = @Mlp` (layers).";
-  let parameters = (ins StringRefParameter<>:$kind, StringRefParameter<>:$name, "::mlir::Attribute":$fallback);
+  let description = [{
+    `dim`, `dim = 384` (sizes), `drop: number = 0.0`, `@ffn`, `@ffn = @Mlp` (layers). `at` is where the text declares the
+    parameter, for reports: it is not printed, and null in what was no text.
+  }];
+  let parameters = (ins StringRefParameter<>:$kind, StringRefParameter<>:$name, "::mlir::Attribute":$fallback,
+                        "::mlir::LocationAttr":$at);
 }
 
 def Moe_Input : Moe_Attr<"Input", "input"> {

@@ -3,12 +3,14 @@
 // takes, no layer calls itself, names are fit to be recorded, a path names one op's parameters, and bodies
 // end as they should. An op cannot see its parent while it is parsed, so the enclosing layer, model or
 // objective checks all of its body.
+#include "dialects/moe/Elsewhere.h"
 #include "dialects/moe/MoeDialect.h"
 #include "dialects/moe/Names.h"
 #include "dialects/moe/Nearest.h"
 #include "dialects/moe/Words.h"
 #include "runtime/base/Printable.h"
 #include "llvm/ADT/MapVector.h"
+#include "llvm/ADT/ScopeExit.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringMap.h"
 #include "llvm/ADT/StringSet.h"
@@ -29,15 +31,19 @@ private:
   LogicalResult visitExpr(Operation *user, StringRef attribute, ExprAttr expr, bool open, bool whole);
   LogicalResult check(Operation *user, StringRef attribute, ExprAttr expr, bool open, bool whole);
   LogicalResult checkLayer(Operation *user, ExprAttr expr, bool open);
-  SmallVector<StringRef> words(StringRef kind) const;
+  SmallVector<StringRef> parameters(StringRef kind) const;
+  /// Where to report what is wrong with the parameter that is looked at, or else with the op.
+  Location place(Operation *user) const { return at ? Location(at) : user->getLoc(); }
+  InFlightDiagnostic error(Operation *user) const { return at ? emitError(Location(at)) : user->emitError(); }
 
   Operation *body;
   ArrayAttr params;
+  LocationAttr at; // of the parameter that is looked at
   llvm::StringMap<ParamAttr> known;
 };
 } // namespace
 
-SmallVector<StringRef> NameChecker::words(StringRef kind) const {
+SmallVector<StringRef> NameChecker::parameters(StringRef kind) const {
   SmallVector<StringRef> list;
   for (auto param : params.getAsRange<ParamAttr>())
     if ((param.getKind() == "layer") == (kind == "layer"))
@@ -46,38 +52,64 @@ SmallVector<StringRef> NameChecker::words(StringRef kind) const {
 }
 
 LogicalResult NameChecker::declare() {
+  llvm::scope_exit leave([&] { at = {}; });
   for (auto param : params.getAsRange<ParamAttr>()) {
-    if (failed(checkName(body->getLoc(), param.getKind() == "layer" ? "@" : "", param.getName())))
+    at = param.getAt();
+    if (failed(checkName(place(body), param.getKind() == "layer" ? "@" : "", param.getName())))
       return failure();
     StringRef name = param.getName();
     auto inName = [](char c) { return llvm::isAlnum(c) || StringRef("_.$").contains(c); };
     if (llvm::isDigit(name.front()) || !llvm::all_of(name, inName))
-      return body->emitError() << "expected a parameter's name of letters, digits and '_', as '-D' takes it, "
-                                  "found '"
-                               << (param.getKind() == "layer" ? "@" : "")
-                               << moert::printable(name, /*line=*/true) << "'";
+      return error(body) << "expected a parameter's name of letters, digits and '_', as '-D' takes it, "
+                            "found '"
+                         << (param.getKind() == "layer" ? "@" : "") << moert::printable(name, /*line=*/true)
+                         << "'";
     if (!known.try_emplace(param.getName(), param).second)
-      return body->emitError() << "expected parameters of different names, found '" << param.getName()
-                               << "' twice";
+      return error(body) << "expected parameters of different names, found '" << param.getName() << "' twice";
     if (isa<ModelOp, ObjectiveOp>(body) && !param.getFallback()) {
       bool layer = param.getKind() == "layer";
-      return body->emitError() << "expected a default for parameter '" << (layer ? "@" : "")
-                               << param.getName() << "' of a " << body->getName().stripDialect()
-                               << ": write '" << (layer ? "@" : "") << param.getName()
-                               << (param.getKind() == "number" ? ": number" : "")
-                               << (layer ? " = @Layer'" : " = ...'");
+      return error(body) << "expected a default for parameter '" << (layer ? "@" : "") << param.getName()
+                         << "' of a " << body->getName().stripDialect() << ": write '" << (layer ? "@" : "")
+                         << param.getName() << (param.getKind() == "number" ? ": number" : "")
+                         << (layer ? " = @Layer'" : " = ...'");
     }
     if (param.getKind() != "layer")
       continue;
     if (auto other = SymbolTable::lookupNearestSymbolFrom<LayerOp>(
             body->getParentOp(), StringAttr::get(body->getContext(), param.getName()))) {
-      InFlightDiagnostic diag = body->emitError() << "layer parameter '@" << param.getName()
-                                                  << "' is spelt like a layer; rename one";
+      InFlightDiagnostic diag = error(body) << "layer parameter '@" << param.getName()
+                                            << "' is spelt like a layer; rename one";
       diag.attachNote(other.getLoc()) << "declared here";
       return diag;
     }
   }
   return success();
+}
+
+static std::string elsewhere(Operation *user, StringRef attribute, StringRef word) {
+  bool names = word.equals_insensitive("same") || word.equals_insensitive("valid");
+  std::string hint = names ? valueElsewhere(user->getName().stripDialect(), attribute, word) : "";
+  return hint.empty() ? "" : "; " + hint;
+}
+
+/// What to write for an initial value that there is not: another library's rule, or all of the language's.
+static std::string initialHint(Operation *user, StringRef word, const Words &words) {
+  std::string hint = initialElsewhere(word), all = hint.empty() ? "; there are: " : "; " + hint;
+  if (hint.empty() && llvm::is_contained(words.calls, word))
+    return ("; write '" + word + "(...)' with its numbers").str();
+  if (!hint.empty())
+    return all;
+  SmallVector<StringRef> near(words.names);
+  llvm::append_range(near, words.calls);
+  bool hyper = isa<HyperOp>(user); // whose rule is no other op's
+  SmallVector<std::string> list;
+  for (StringRef each : words.names)
+    if (hyper || each != "hyperfan_in")
+      list.push_back(each.str());
+  for (StringRef each : words.calls)
+    if (hyper || each != "hyperfan_in")
+      list.push_back((each + "(...)").str());
+  return didYouMean(word, near) + all + llvm::join(list, ", ");
 }
 
 /// `open`: the layer is the value of a layer parameter, whose user may give the rest of its arguments.
@@ -87,10 +119,10 @@ LogicalResult NameChecker::checkLayer(Operation *user, ExprAttr e, bool open) {
   auto layer = SymbolTable::lookupNearestSymbolFrom<LayerOp>(
       body->getParentOp(), StringAttr::get(body->getContext(), e.getText()));
   if (!layer) {
-    SmallVector<StringRef> near = words("layer");
+    SmallVector<StringRef> near = parameters("layer");
     for (LayerOp other : body->getParentRegion()->getOps<LayerOp>())
       near.push_back(other.getSymName());
-    return user->emitError() << "unknown layer '@" << e.getText() << "'" << didYouMean(e.getText(), near);
+    return error(user) << "unknown layer '@" << e.getText() << "'" << didYouMean(e.getText(), near);
   }
   size_t given = e.getArgs().size() - 1, all = layer.getParams().size();
   size_t positional = e.positional().size();
@@ -106,14 +138,14 @@ LogicalResult NameChecker::checkLayer(Operation *user, ExprAttr e, bool open) {
       taken |= param.getName() == key.getText() && i < positional;
     }
     if (!llvm::is_contained(names, key.getText())) {
-      InFlightDiagnostic diag = user->emitError() << "layer '@" << e.getText() << "' has no parameter '"
-                                                  << key.getText() << "'" << didYouMean(key.getText(), names);
+      InFlightDiagnostic diag = error(user) << "layer '@" << e.getText() << "' has no parameter '"
+                                            << key.getText() << "'" << didYouMean(key.getText(), names);
       diag.attachNote(layer.getLoc()) << "declared here";
       return diag;
     }
     if (taken || !named.insert(key.getText()).second)
-      return user->emitError() << "parameter '" << key.getText() << "' of layer '@" << e.getText()
-                               << "' is given twice";
+      return error(user) << "parameter '" << key.getText() << "' of layer '@" << e.getText()
+                         << "' is given twice";
   }
   // What a chain ramps is given by the chain.
   auto chain = dyn_cast<ChainOp>(user);
@@ -128,7 +160,7 @@ LogicalResult NameChecker::checkLayer(Operation *user, ExprAttr e, bool open) {
   }
   if (given <= all && (missing.empty() || open))
     return success();
-  InFlightDiagnostic diag = user->emitError() << "layer '@" << e.getText() << "' ";
+  InFlightDiagnostic diag = error(user) << "layer '@" << e.getText() << "' ";
   if (given > all && all == 0)
     diag << "takes no parameters, " << given << " given";
   else if (given > all)
@@ -143,32 +175,40 @@ LogicalResult NameChecker::checkLayer(Operation *user, ExprAttr e, bool open) {
 }
 
 LogicalResult NameChecker::check(Operation *user, StringRef attribute, ExprAttr e, bool open, bool whole) {
-  auto [names, calls] = wordsOf(attribute);
+  Words words = wordsOf(attribute);
+  auto [names, calls] = words;
+  bool initial = llvm::is_contained(calls, "constant");
   if (attribute == "axes" && whole) {
     ExprAttr odd;
     if (std::string wrong = wrongAxes(e, odd); !wrong.empty())
-      return user->emitError() << wrong;
+      return error(user) << wrong;
   }
   if (!whole && attribute != "on" && attribute != "when")
     names.clear();
   if (e.getKind() == ExprKind::Name && !isWord(attribute, e, whole)) {
     auto it = known.find(e.getText());
     if (it != known.end() && it->second.getKind() == "layer")
-      return user->emitError() << "expected a size or number, found layer '@" << e.getText()
-                               << "'; a layer is written with '@'";
+      return error(user) << "expected a size or number, found layer '@" << e.getText()
+                         << "'; a layer is written with '@'";
     if (it == known.end() && llvm::is_contained({"layer", "trunk", "target"}, attribute))
-      return user->emitError() << "expected a layer, found '" << e.getText() << "'; a layer is written '@"
-                               << e.getText() << "'";
+      return error(user) << "expected a layer, found '" << e.getText() << "'; a layer is written '@"
+                         << e.getText() << "'";
+    if (it == known.end() && initial && whole)
+      return error(user) << "unknown initial value '" << e.getText() << "'"
+                         << initialHint(user, e.getText(), words);
     if (it == known.end()) {
-      llvm::append_range(names, words("size"));
-      return user->emitError() << "unknown "
-                               << (attribute.starts_with("init") ? "initial value" : "size or number") << " '"
-                               << e.getText() << "'" << didYouMean(e.getText(), names);
+      std::string hint = elsewhere(user, attribute, e.getText());
+      llvm::append_range(names, parameters("size"));
+      return error(user) << "unknown " << (attribute.starts_with("init") ? "initial value" : "size or number")
+                         << " '" << e.getText() << "'"
+                         << (hint.empty() ? didYouMean(e.getText(), names) : hint);
     }
   }
   if (e.getKind() == ExprKind::Call && !llvm::is_contained(calls, e.getText())) {
-    InFlightDiagnostic diag = user->emitError() << "unknown rule '" << e.getText() << "(...)'"
-                                                << didYouMean(e.getText(), calls);
+    InFlightDiagnostic diag = error(user) << "unknown rule '" << e.getText() << "(...)'";
+    if (std::string hint = initialElsewhere(e.getText()); initial && !hint.empty())
+      return diag << "; " << hint;
+    diag << didYouMean(e.getText(), calls);
     if (!calls.empty())
       diag << "; expected one of: " << llvm::join(calls, ", ");
     return diag;
@@ -183,8 +223,11 @@ LogicalResult NameChecker::visit(Operation *user, StringRef attribute, Attribute
         return failure();
     return success();
   }
-  if (auto param = dyn_cast<ParamAttr>(value))
+  if (auto param = dyn_cast<ParamAttr>(value)) {
+    at = param.getAt();
+    llvm::scope_exit leave([&] { at = {}; });
     return param.getFallback() ? visit(user, attribute, param.getFallback(), true) : success();
+  }
   if (auto input = dyn_cast<InputAttr>(value)) {
     for (Attribute dim : input.getDims())
       if (failed(visit(user, attribute, dim, open)))

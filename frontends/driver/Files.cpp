@@ -1,5 +1,6 @@
 #include "frontends/driver/Files.h"
 #include "passes/language/CheckText.h"
+#include "runtime/base/Files.h"
 #include "llvm/ADT/ScopeExit.h"
 #include "llvm/Support/ConvertUTF.h"
 #include "llvm/Support/FileSystem.h"
@@ -19,28 +20,9 @@ static bool isOpened(llvm::StringRef path) {
          path.starts_with("/proc/self/fd/");
 }
 
-std::string kindOfFile(const std::string &path) {
-  llvm::sys::fs::file_status status;
-  if (llvm::sys::fs::status(path, status))
-    return "";
-  switch (status.type()) {
-  case llvm::sys::fs::file_type::directory_file:
-    return "a folder";
-  case llvm::sys::fs::file_type::fifo_file:
-    return "a pipe";
-  case llvm::sys::fs::file_type::socket_file:
-    return "a socket";
-  case llvm::sys::fs::file_type::block_file:
-  case llvm::sys::fs::file_type::character_file:
-    return "a device";
-  default:
-    return "";
-  }
-}
-
 // A pipe that nobody writes to would be waited for, and a device may have no end.
 static moert::Result<std::unique_ptr<llvm::MemoryBuffer>> readBytes(const std::string &path) {
-  std::string kind = kindOfFile(path);
+  std::string kind = moert::kindOfFile(path);
   if (kind == "a folder")
     return moert::invalidInput(path, ": expected a file with a model's text, found a folder");
   if (!isOpened(path)) {
@@ -121,15 +103,6 @@ moert::Status writeWhole(const std::string &path, llvm::ArrayRef<char> bytes, bo
   }
   if (llvm::sys::fs::is_directory(path))
     return moert::invalidInput(path, ": expected a file to write, found a folder; add a name to it");
-  // A pipe that has a name and no reader would be waited for. One that the shell opened has a reader.
-  int pipe = -1;
-  if (kindOfFile(path) == "a pipe" && !isOpened(path)) {
-    pipe = ::open(path.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC);
-    if (pipe < 0 && errno == ENXIO)
-      return moert::invalidInput(path, ": expected a file to write, found a pipe that nobody reads");
-    if (pipe >= 0) // from here on writes wait for the reader
-      ::fcntl(pipe, F_SETFL, ::fcntl(pipe, F_GETFL) & ~O_NONBLOCK);
-  }
   // What is no plain file (a pipe, /dev/null) cannot be replaced by a rename.
   llvm::sys::fs::file_status status;
   bool replace = llvm::sys::fs::status(path, status) || llvm::sys::fs::is_regular_file(status);
@@ -148,13 +121,14 @@ moert::Status writeWhole(const std::string &path, llvm::ArrayRef<char> bytes, bo
                                code == std::errc::no_such_file_or_directory ? "; create its folder first"
                                                                             : "");
   };
-  std::error_code code;
+  int file = -1;
+  if (!replace) {
+    MOERT_ASSIGN(file, moert::openToWrite(path));
+  } else if (std::error_code code = llvm::sys::fs::openFileForWrite(target, file)) {
+    return failed(code);
+  }
   {
-    if (pipe < 0)
-      code = llvm::sys::fs::openFileForWrite(target, pipe);
-    if (code)
-      return failed(code);
-    llvm::raw_fd_ostream out(pipe, /*shouldClose=*/true, /*unbuffered=*/true);
+    llvm::raw_fd_ostream out(file, /*shouldClose=*/true, /*unbuffered=*/true);
     out.write(bytes.data(), bytes.size());
     out.close();
     if (std::error_code error = out.error()) {

@@ -17,7 +17,4 @@ moert::Result<std::unique_ptr<llvm::MemoryBuffer>> readText(const std::string &p
 /// What is no text does not go to a terminal.
 moert::Status writeWhole(const std::string &path, llvm::ArrayRef<char> bytes, bool text);
 
-/// "a folder", "a pipe", "a socket" or "a device"; empty for a regular file and where nothing is.
-std::string kindOfFile(const std::string &path);
-
 } // namespace moe

@@ -93,23 +93,23 @@ int main(int argc, char **argv) {
   evaluate->add_option("--output-folder", evaluation.outputFolder, "where every output goes as <name>.npy");
   evaluate->add_option("--domains", evaluation.domains, "into which the rows are split")
       ->capture_default_str()
-      ->check(CLI::Range(int64_t(1), int64_t(1) << 31));
+      ->check(moert::wholeNumber(1, int64_t(1) << 31));
   evaluate->add_option("--progress", evaluation.progress, "step / total steps")
       ->capture_default_str()
       ->check(moert::partOfTraining());
   evaluate->add_option("--step", evaluation.step, "the step, for random numbers")
       ->capture_default_str()
-      ->check(CLI::Range(int64_t(0), int64_t(UINT32_MAX)));
+      ->check(moert::wholeNumber(0, UINT32_MAX));
   evaluate->add_option("--seed", evaluation.seed, "of random numbers")
       ->capture_default_str()
-      ->check(CLI::Range(int64_t(0), INT64_MAX));
+      ->check(moert::wholeNumber(0, INT64_MAX));
 
   auto *inspect = app.add_subcommand("inspect", "show entries, parameters, costs and memory");
   inspect->add_option("program", input, "a compiled program")->required();
   inspect->add_option("--batch", batch, "domains x rows")->capture_default_str();
   inspect->add_option("--threads", threads, "for the memory that threads need")
       ->capture_default_str()
-      ->check(CLI::Range(1, 4096));
+      ->check(moert::wholeNumber(1, 4096));
   inspect->add_flag("--json", json, "as JSON");
   auto *disassemble = app.add_subcommand("disassemble", "print a program's plan");
   auto *assemble = app.add_subcommand("assemble", "make a program from a plan's text");

@@ -161,6 +161,15 @@ std::string Report::noOp() const {
            (next.empty() ? "" : "; a value is what an op makes: '%y = add %a, %b'");
   if (inHeader())
     return ("expected '{' after '" + line + "', ").str() + found();
+  // `conv @c(%x) to 8, kernel = 3`
+  auto [option, value] = peekWord(text.drop_front(at).ltrim(" \t,").data());
+  size_t clause = written().rfind(" to ");
+  if (next == "," && (value || option == "no_bias") && clause != StringRef::npos) {
+    return ("expected the end of the op after '" + written() +
+            "', found ','; options stand before 'to': write '" + written().take_front(clause) + " " + option +
+            (value ? " = ..." : "") + written().drop_front(clause) + "'")
+        .str();
+  }
   return ("expected the end of the op after '" + written() + "', ").str() + found() +
          (next == ":"    ? "; values have no types"
           : next == "/*" ? "; a comment begins with '//'"
@@ -184,7 +193,10 @@ std::string Report::unexpected(StringRef odd) const {
   while (before.consume_back(odd))
     ;
   return before.empty() ? ("expected an op, found '" + odd + "'").str()
-                        : ("expected no '" + odd + "' after '" + before.rtrim() + "'").str();
+                        : ("expected no '" + odd + "' after '" + before.rtrim() + "'").str() +
+                              (odd == "^" && text.substr(at + 1).starts_with(" ")
+                                   ? "; there is no power, the operators are + - * / mod"
+                                   : "");
 }
 
 /// The text between the first `open` and the `close` behind it.
@@ -227,6 +239,12 @@ std::string Report::words(ArrayRef<Diagnostic *> notes) {
   if (message == "unexpected character" && token() == ";")
     return ("expected the end of the op after '" + written() + "', found ';'; nothing stands at an op's end")
         .str();
+  // A value's name follows no number and no closed bracket: what stands there is meant as an operator.
+  StringRef last = line.drop_front(line.find_last_not_of("0123456789.") + 1);
+  StringRef beforeLast = line.drop_back(last.size());
+  if (message == "invalid SSA name" &&
+      (line.ends_with(")") || (!last.empty() && (beforeLast.empty() || !inName(beforeLast.back())))))
+    return "expected 'mod' for a remainder, found '%'; the operators are + - * / mod";
   if (message == "invalid SSA name")
     return "expected a value's name such as '%x', found '%' alone";
   if (message.starts_with("@ identifier expected"))

@@ -1,6 +1,8 @@
 // One walk over the characters, which parts comments, strings, words and brackets as MLIR's lexer does: what
-// it takes for code must not be taken for a comment here.
+// it takes for code must not be taken for a comment here. Comments themselves are looked at for divisions of
+// other languages.
 #include "passes/language/CheckText.h"
+#include "dialects/moe/MoeDialect.h"
 #include "dialects/moe/Names.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/ConvertUTF.h"
@@ -114,6 +116,19 @@ std::optional<TextFault> moe::findFault(StringRef text) {
       if (std::string wrong = wrongLength(text.slice(at, end)); !wrong.empty())
         return TextFault{at, wrong};
     }
+    // MLIR's lexer takes the dot for the first of three. In a name that begins with a mark it may stand.
+    if (c == '.' && llvm::isDigit(next)) {
+      StringRef before = text.take_front(at);
+      bool minus = before.consume_back("-");
+      if (before.empty() || !(inWord(before.back()) || StringRef("%@#!^-").contains(before.back()))) {
+        size_t end = at + 1;
+        while (end < size && (inWord(text[end]) || (text[end] == '-' && text[end - 1] == 'e')))
+          ++end;
+        std::string number = text.slice(at, end).str(), sign = minus ? "-" : "";
+        return TextFault{at - minus, "expected a number that begins with a digit, found '" + sign + number +
+                                         "'; write '" + sign + "0" + number + "'"};
+      }
+    }
     if (inWord(c)) {
       while (at + 1 < size && inWord(text[at + 1]))
         ++at;
@@ -193,4 +208,53 @@ LogicalResult moe::checkText(StringRef text, StringRef name, MLIRContext *contex
   unsigned line = 1 + before.count('\n');
   unsigned column = 1 + unsigned(before.size() - (before.rfind('\n') + 1));
   return emitError(FileLineColLoc::get(context, name, line, column)) << fault->message;
+}
+
+/// What a line of code ends with, where that is an expression's last part: a number, a name, or brackets with sizes.
+static StringRef lastOperand(StringRef code) {
+  size_t begin = code.size();
+  if (code.ends_with(")")) {
+    begin = code.rfind('(');
+    if (begin == StringRef::npos || code.drop_front(begin).contains('%'))
+      return {};
+  } else {
+    while (begin > 0 && inWord(code[begin - 1]))
+      --begin;
+  }
+  bool alone = begin > 0 && StringRef(" \t(,=*+-/").contains(code[begin - 1]);
+  return alone ? code.drop_front(begin) : StringRef();
+}
+
+void moe::warnOfDivisions(StringRef text, StringRef name, ModuleOp module) {
+  ArrayAttr params; // of the layer or model that begins last before the line
+  auto next = module.getBody()->begin();
+  auto enter = [&](unsigned line) {
+    for (; next != module.getBody()->end(); ++next) {
+      if (auto at = next->getLoc()->findInstanceOf<FileLineColLoc>(); at && at.getLine() > line)
+        return;
+      params = next->getAttrOfType<ArrayAttr>("params");
+    }
+  };
+  auto isParameter = [&](StringRef word) {
+    return params && llvm::any_of(params, [&](Attribute each) {
+             auto param = dyn_cast<ParamAttr>(each);
+             return param && param.getName() == word;
+           });
+  };
+  for (unsigned number = 1; !text.empty(); ++number) {
+    auto [line, rest] = text.split('\n');
+    text = rest;
+    size_t mark = line.find("//");
+    if (mark == StringRef::npos || line.take_front(mark).contains('"'))
+      continue;
+    StringRef left = lastOperand(line.take_front(mark).rtrim()), right = line.drop_front(mark + 2).trim();
+    auto operand = [&](StringRef word) {
+      return !word.empty() && (llvm::all_of(word, llvm::isDigit) || isParameter(word));
+    };
+    enter(number);
+    if (operand(right) && (left.starts_with("(") || operand(left)))
+      emitWarning(FileLineColLoc::get(module.getContext(), name, number, unsigned(mark) + 1))
+          << "'// " << right << "' is a comment, not a division; a size is divided as in '" << left << " / "
+          << right << "'";
+  }
 }

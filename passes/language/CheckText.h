@@ -3,6 +3,7 @@
 // beyond a buffer of fixed size. So what no person writes is refused, at its place, before the parser reads
 // it.
 #pragma once
+#include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/Diagnostics.h"
 #include <optional>
 
@@ -18,7 +19,7 @@ struct TextFault {
   std::string message;
 };
 
-/// The first number or name of the text that is too long, invisible character, or bracket that nests too
+/// The first number of the text that begins with a dot, number or name that is too long, invisible character, or bracket that nests too
 /// deep; or the last bracket that nothing closes.
 std::optional<TextFault> findFault(llvm::StringRef text);
 
@@ -28,5 +29,9 @@ std::string shownCharacter(llvm::StringRef text);
 
 /// Reports the first fault of a file's text at its line.
 llvm::LogicalResult checkText(llvm::StringRef text, llvm::StringRef name, mlir::MLIRContext *context);
+
+/// Warns where '//', which begins a comment, seems to be meant as a division: between an expression and a number or
+/// parameter that is the whole comment. `module` is what `text` was read as.
+void warnOfDivisions(llvm::StringRef text, llvm::StringRef name, mlir::ModuleOp module);
 
 } // namespace moe

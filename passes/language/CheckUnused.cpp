@@ -1,8 +1,9 @@
 // --moe-check-unused: warns of values, parameters and layers that nothing uses. A warning, since a text in
 // the making is full of them; what is unused costs nothing in a program. Layers count as unused only beside a
-// model: a file of layers alone is a library.
+// model: a file of layers alone is a library. What a value of -D names is used as well.
 #include "passes/language/CheckUnused.h"
 #include "dialects/moe/Words.h"
+#include "passes/language/Elaborate.h"
 #include "llvm/ADT/StringSet.h"
 
 using namespace mlir;
@@ -24,13 +25,30 @@ static llvm::StringSet<> mentioned(Operation *body) {
   return names;
 }
 
-static void checkParams(Operation *body, ArrayAttr params) {
+/// Names that the values of -D mention; a value that is wrong is reported where it is bound.
+static llvm::StringSet<> mentioned(const Defines &defines, MLIRContext *context) {
+  llvm::StringSet<> names;
+  for (auto &[name, value] : defines) {
+    std::string why;
+    if (ExprAttr e = parseDefine(value, context, why))
+      e.walk([&](ExprAttr part) {
+        if (part.getKind() == ExprKind::Name || part.getKind() == ExprKind::Layer)
+          names.insert(part.getText());
+      });
+  }
+  return names;
+}
+
+static void checkParams(Operation *body, ArrayAttr params, const llvm::StringSet<> &given = {}) {
   llvm::StringSet<> names = mentioned(body);
+  for (auto &name : given)
+    names.insert(name.getKey());
   for (auto param : params.getAsRange<ParamAttr>())
     if (!names.contains(param.getName()))
-      body->emitWarning() << "parameter '" << (param.getKind() == "layer" ? "@" : "") << param.getName()
-                          << "' of " << body->getName().stripDialect() << " '@"
-                          << SymbolTable::getSymbolName(body).getValue() << "' is not used";
+      emitWarning(param.getAt() ? Location(param.getAt()) : body->getLoc())
+          << "parameter '" << (param.getKind() == "layer" ? "@" : "") << param.getName() << "' of "
+          << body->getName().stripDialect() << " '@" << SymbolTable::getSymbolName(body).getValue()
+          << "' is not used";
 }
 
 static void checkValues(Operation *body) {
@@ -51,8 +69,8 @@ static void checkValues(Operation *body) {
     }
 }
 
-void moe::checkUnused(ModuleOp module) {
-  llvm::StringSet<> used;
+void moe::checkUnused(ModuleOp module, const Defines &defines) {
+  llvm::StringSet<> given = mentioned(defines, module.getContext()), used = given;
   bool model = false;
   for (Operation &op : *module.getBody()) {
     if (!isa<LayerOp, ModelOp, ObjectiveOp>(op))
@@ -65,7 +83,7 @@ void moe::checkUnused(ModuleOp module) {
       if (!layer.getBody().front().empty())
         checkParams(layer, layer.getParams());
     } else if (auto m = dyn_cast<ModelOp>(op)) {
-      checkParams(m, m.getParams());
+      checkParams(m, m.getParams(), given);
     } else if (auto o = dyn_cast<ObjectiveOp>(op)) {
       checkParams(o, o.getParams());
     }
@@ -84,13 +102,25 @@ struct CheckUnused : PassWrapper<CheckUnused, OperationPass<ModuleOp>> {
   StringRef getDescription() const override {
     return "warn of values, parameters and layers that nothing uses";
   }
+  CheckUnused() = default;
+  CheckUnused(const CheckUnused &other) : PassWrapper(other) {}
+  explicit CheckUnused(const Defines &given) {
+    for (auto &[name, value] : given)
+      defines.push_back(name + "=" + value);
+  }
   void runOnOperation() override {
-    checkUnused(getOperation());
+    Defines given;
+    for (const std::string &define : defines)
+      given.emplace_back(StringRef(define).split('='));
+    checkUnused(getOperation(), given);
     markAllAnalysesPreserved();
   }
+  ListOption<std::string> defines{*this, "define", llvm::cl::desc("name=value: a parameter of the model")};
 };
 } // namespace
 
-std::unique_ptr<Pass> moe::createCheckUnusedPass() { return std::make_unique<CheckUnused>(); }
+std::unique_ptr<Pass> moe::createCheckUnusedPass(const Defines &defines) {
+  return std::make_unique<CheckUnused>(defines);
+}
 
 static PassRegistration<CheckUnused> registration;

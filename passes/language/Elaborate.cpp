@@ -91,9 +91,8 @@ LogicalResult Elaboration::findModel() {
               "... }'";
   }
   for (EntryOp entry : model.getBody().getOps<EntryOp>())
-    return entry.emitError()
-           << "entry '@" << entry.getSymName()
-           << "' is not compiled yet; only the model's own body is ('main')";
+    return entry.emitError() << "entry '@" << entry.getSymName()
+                             << "' is not compiled yet; only the model's own body is ('main')";
   return success();
 }
 
@@ -103,8 +102,7 @@ LogicalResult Elaboration::checkObjective() {
     for (ObjectiveOp each : module.getOps<ObjectiveOp>()) {
       names.push_back(each.getSymName());
       if (each.getSymName() == options.objective)
-        return each.emitError()
-               << "objectives as text are not compiled yet; use --objective=erm";
+        return each.emitError() << "objectives as text are not compiled yet; use --objective=erm";
     }
     return wrongOption("--objective=" + options.objective)
            << "unknown objective" << didYouMean(options.objective, names)
@@ -143,7 +141,7 @@ static std::string wrongBrackets(StringRef value) {
 }
 
 /// A -D value is text on a command line: the parser's report is kept in `why`.
-static ExprAttr parseValue(StringRef value, MLIRContext *context, std::string &why) {
+ExprAttr moe::parseDefine(StringRef value, MLIRContext *context, std::string &why) {
   why = wrongBrackets(value);
   if (std::optional<TextFault> fault = findFault(value); why.empty() && fault)
     why = fault->message;
@@ -164,7 +162,7 @@ FailureOr<Binding> Elaboration::bindDefine(ParamAttr param, StringRef value, Exp
   if (value.trim().empty())
     return wrong() << "expected a " << kind << " such as " << like << ", found nothing";
   std::string why;
-  if (ExprAttr expr = parseValue(value, module.getContext(), why)) {
+  if (ExprAttr expr = parseDefine(value, module.getContext(), why)) {
     ScopedDiagnosticHandler quiet(module.getContext(), [&](Diagnostic &d) {
       why = d.str();
       return success();
@@ -206,12 +204,13 @@ LogicalResult Elaboration::bindParameters() {
       return diag;
     }
   for (auto param : model.getParams().getAsRange<ParamAttr>()) {
+    Location place = param.getAt() ? Location(param.getAt()) : model.getLoc();
     if (llvm::is_contained({"objective", "source", "target", "gradients"}, param.getName()))
-      return model.emitError() << "expected another name for parameter '" << param.getName()
-                               << "': programs record their " << param.getName() << " under it";
+      return emitError(place) << "expected another name for parameter '" << param.getName()
+                              << "': programs record their " << param.getName() << " under it";
     if (param.getName().starts_with("aux."))
-      return model.emitError() << "expected another name for parameter '" << param.getName()
-                               << "': programs record their auxiliary losses under such names";
+      return emitError(place) << "expected another name for parameter '" << param.getName()
+                              << "': programs record their auxiliary losses under such names";
     auto it = given.find(param.getName());
     auto written = cast<ExprAttr>(param.getFallback());
     FailureOr<Binding> value =

@@ -1,5 +1,6 @@
 // From the language to flow: see Elaborate.cpp.
 #pragma once
+#include "dialects/moe/MoeDialect.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/Pass/Pass.h"
 #include <string>
@@ -14,6 +15,9 @@ struct ElaborateOptions {
   std::string objective = "erm";
   std::string optimizer = "adam";
 };
+
+/// The value of a -D as an expression; null where it is none, which `why` then explains. Nothing is reported.
+ExprAttr parseDefine(llvm::StringRef value, mlir::MLIRContext *context, std::string &why);
 
 /// Replaces the module's model, layers and objectives by one flow.program with the entries `train` and
 /// `main`.

@@ -75,6 +75,8 @@ static OwningOpRef<ModuleOp> parseTexts(ArrayRef<llvm::MemoryBufferRef> texts, M
     OwningOpRef<ModuleOp> module = parseSourceFile<ModuleOp>(own, config);
     if (!module)
       return {};
+    if (!isBytecode(text))
+      warnOfDivisions(text.getBuffer(), text.getBufferIdentifier(), *module);
     modules.push_back(std::move(module));
   }
   if (modules.empty()) {

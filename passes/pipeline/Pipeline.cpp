@@ -33,7 +33,7 @@ void addPhase(OpPassManager &passes, Phase phase, const PipelineOptions &options
   case Phase::parse:
     break;
   case Phase::elaborate:
-    passes.addPass(createCheckUnusedPass());
+    passes.addPass(createCheckUnusedPass(options.defines));
     passes.addPass(createElaboratePass({options.defines, options.objective, options.optimizer}));
     if (options.gradients)
       passes.addPass(createAddGradientsEntry());

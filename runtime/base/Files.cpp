@@ -38,6 +38,22 @@ int openUninterrupted(const std::string &path, int flags, mode_t mode = 0) {
   return uninterrupted([&] { return ::open(path.c_str(), flags, mode); });
 }
 
+const char *kindOf(mode_t mode) {
+  return S_ISDIR(mode)    ? "a folder"
+         : S_ISFIFO(mode) ? "a pipe"
+         : S_ISCHR(mode)  ? "a device or terminal"
+         : S_ISBLK(mode)  ? "a block device"
+         : S_ISSOCK(mode) ? "a socket"
+                          : "something else";
+}
+
+// What to do about one that a file was to be read from.
+const char *instead(mode_t mode) {
+  return S_ISFIFO(mode)  ? "; write what comes through it to a file, and give that"
+         : S_ISCHR(mode) ? "; write what comes from it to a file, and give that"
+                         : "";
+}
+
 struct Descriptor {
   int fd;
   ~Descriptor() {
@@ -45,6 +61,26 @@ struct Descriptor {
       ::close(fd);
   }
 };
+
+// Opening a pipe that nobody reads fails with ENXIO instead of waiting for a reader; from then on writes wait
+// for the reader, as they do for a disk.
+int openToWrite(const std::string &path, int flags) {
+  int fd = openUninterrupted(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | flags, 0666);
+  if (fd >= 0)
+    ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) & ~O_NONBLOCK);
+  return fd;
+}
+
+// What failed to open: pipes without a reader, sockets, and devices that nothing is behind are named.
+Status cannotWrite(const std::string &path, const char *what) {
+  int code = errno;
+  struct stat info;
+  if (code == ENXIO && ::stat(path.c_str(), &info) == 0)
+    return invalidInput(path, ": expected a file to write, found ", kindOf(info.st_mode),
+                        S_ISFIFO(info.st_mode) ? " that nobody reads" : "");
+  errno = code;
+  return failure(path, what);
+}
 
 // A rename is on the disk when its folder is.
 Status syncFolder(const std::string &path) {
@@ -80,9 +116,9 @@ Status close(Descriptor &file, const std::string &shown) {
 // Messages say `shown`, which is what the user knows of the file.
 Status write(const std::string &path, const std::string &shown,
              std::span<const std::span<const std::byte>> pieces) {
-  Descriptor file{openUninterrupted(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666)};
+  Descriptor file{openToWrite(path, O_TRUNC)};
   if (file.fd < 0)
-    return failure(shown, "create");
+    return cannotWrite(shown, "create");
   for (std::span<const std::byte> piece : pieces)
     MOERT_TRY(writePiece(file.fd, shown, piece));
   if (uninterrupted([&] { return ::fsync(file.fd); }) != 0 &&
@@ -101,6 +137,16 @@ Status removeAll(const std::string &path) {
 }
 
 } // namespace
+
+Result<int> openToWrite(const std::string &path) {
+  int fd = openToWrite(path, O_TRUNC);
+  return fd < 0 ? Result<int>(cannotWrite(path, "create")) : fd;
+}
+
+std::string kindOfFile(const std::string &path) {
+  struct stat info;
+  return ::stat(path.c_str(), &info) != 0 || S_ISREG(info.st_mode) ? "" : kindOf(info.st_mode);
+}
 
 Status writeDurably(const std::string &path, std::span<const std::span<const std::byte>> pieces) {
   return write(path, path, pieces);
@@ -135,9 +181,9 @@ Status replaceFile(const std::string &path, std::string_view text) {
 }
 
 Status appendLine(const std::string &path, std::string_view line) {
-  Descriptor file{openUninterrupted(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666)};
+  Descriptor file{openToWrite(path, O_APPEND)};
   if (file.fd < 0)
-    return failure(path, "open");
+    return cannotWrite(path, "open");
   std::string text = concat(line, "\n");
   MOERT_TRY(writePiece(file.fd, path, std::as_bytes(std::span(text))));
   return close(file, path);
@@ -192,20 +238,12 @@ namespace {
 // heed it.
 constexpr int kToRead = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
 
-const char *kindOf(mode_t mode) {
-  return S_ISDIR(mode)    ? "a folder"
-         : S_ISFIFO(mode) ? "a pipe; write what comes through it to a file, and give that"
-         : S_ISCHR(mode)  ? "a device or terminal; write what comes from it to a file, and give that"
-         : S_ISBLK(mode)  ? "a block device"
-         : S_ISSOCK(mode) ? "a socket"
-                          : "something else";
-}
-
 Status cannotOpen(const std::string &path) {
   int code = errno;
   struct stat info;
   if (code == ENXIO && ::stat(path.c_str(), &info) == 0) // sockets, and devices that nothing is behind
-    return invalidInput(path, ": expected a regular file, found ", kindOf(info.st_mode));
+    return invalidInput(path, ": expected a regular file, found ", kindOf(info.st_mode),
+                        instead(info.st_mode));
   errno = code;
   return failure(path, "open");
 }
@@ -269,7 +307,8 @@ Result<uint64_t> OpenFile::size(std::string_view expected) const {
   if (::fstat(fd_, &info) != 0)
     return failure(path_, "read");
   if (!S_ISREG(info.st_mode))
-    return invalidInput(path_, ": expected ", expected, ", found ", kindOf(info.st_mode));
+    return invalidInput(path_, ": expected ", expected, ", found ", kindOf(info.st_mode),
+                        instead(info.st_mode));
   return uint64_t(info.st_size);
 }
 

@@ -15,6 +15,12 @@
 
 namespace moert {
 
+/// A descriptor, which the caller closes, to write a file from its start; it is made where there is none.
+/// invalid_input: among others a pipe that nobody reads, whose reader would be waited for.
+Result<int> openToWrite(const std::string &path);
+/// "a folder", "a pipe", "a device or terminal" and the like; empty for a regular file and where nothing is.
+std::string kindOfFile(const std::string &path);
+
 /// Writes all pieces to a new file (or over an old one) and waits until the disk has them.
 Status writeDurably(const std::string &path, std::span<const std::span<const std::byte>> pieces);
 Status writeDurably(const std::string &path, std::string_view text);

@@ -149,21 +149,23 @@ void printTop(const Tensor &scores, int top) {
   size_t classes = size_t(scores.shape[1]);
   for (size_t row = 0; row < size_t(scores.shape[0]); ++row) {
     std::span<const float> logits = values.subspan(row * classes, classes);
+    if (scores.shape[0] > 1)
+      printf("row %zu\n", row);
+    if (countNotFinite(logits)) { // then evaluations count the image as wrong, whatever its class
+      printf("no class: its scores are not finite\n");
+      continue;
+    }
     std::vector<size_t> order(classes);
     std::iota(order.begin(), order.end(), size_t(0));
-    // NaN comes last: compared as it is, it would leave sort without an order.
-    auto rank = [&](size_t i) { return std::isnan(logits[i]) ? -INFINITY : logits[i]; };
     std::sort(order.begin(), order.end(),
-              [&](size_t a, size_t b) { return rank(a) != rank(b) ? rank(a) > rank(b) : a < b; });
+              [&](size_t a, size_t b) { return logits[a] != logits[b] ? logits[a] > logits[b] : a < b; });
     double sum = 0;
     for (float logit : logits)
       sum += std::exp(double(logit) - double(logits[order[0]]));
-    if (scores.shape[0] > 1)
-      printf("row %zu\n", row);
     for (size_t i = 0; i < std::min(classes, size_t(top)); ++i)
       printf("class %-4zu %6.2f %%  (%.4f)\n", order[i],
-             withoutNanSign(100 * std::exp(double(logits[order[i]]) - double(logits[order[0]])) / sum),
-             withoutNanSign(double(logits[order[i]])));
+             100 * std::exp(double(logits[order[i]]) - double(logits[order[0]])) / sum,
+             double(logits[order[i]]));
   }
 }
 

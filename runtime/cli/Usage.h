@@ -3,6 +3,7 @@
 #pragma once
 
 #include "runtime/base/Nearest.h"
+#include "runtime/base/Status.h"
 
 #include <CLI/CLI.hpp>
 
@@ -24,6 +25,18 @@ inline CLI::Validator partOfTraining() {
         return fits ? std::string() : "expected a part of the training from 0 to 1, found '" + text + "'";
       },
       "FLOAT in [0 - 1]");
+}
+
+/// An integer; CLI11's own ranges say of 1.5 and 1e3 that they are not within the range.
+inline CLI::Validator wholeNumber(int64_t low, int64_t high) {
+  return CLI::Validator(
+      [low, high](std::string &text) {
+        int64_t value = 0;
+        bool fits = CLI::detail::lexical_cast(text, value) && value >= low && value <= high;
+        return fits ? std::string()
+                    : concat("expected a whole number from ", low, " to ", high, ", found '", text, "'");
+      },
+      concat("INT in [", low, " - ", high, "]"));
 }
 
 /// What no option or place of the verb takes: the first unknown option and the nearest known one, or else all

@@ -87,10 +87,10 @@ int main(int argc, char **argv) {
   train->add_option("--set", training.settings, "a recipe key: --set optimizer.lr=1e-4")
       ->allow_extra_args(false);
   train->add_option("--seed", training.seed, "same as --set train.seed=N")
-      ->check(CLI::Range(int64_t(0), Recipe::kMaxInteger));
+      ->check(wholeNumber(0, Recipe::kMaxInteger));
   train->add_option("--steps", training.steps, "same as --set train.steps=N")
-      ->check(CLI::Range(int64_t(0), Recipe::kMaxSteps));
-  train->add_option("--threads", training.threads, "0: every core")->check(CLI::Range(0, 1024));
+      ->check(wholeNumber(0, Recipe::kMaxSteps));
+  train->add_option("--threads", training.threads, "0: every core")->check(wholeNumber(0, 1024));
   train->add_flag("--resume", training.resume, "continue the run in --out, bit for bit");
   train->add_flag("--trap-nan", training.trapNan, "stop at the first launch that writes NaN");
   train->add_flag("--poison", training.poison, "fill temporaries with NaN before and after use");
@@ -104,7 +104,7 @@ int main(int argc, char **argv) {
       ->allow_extra_args(false);
   eval->add_option("--entry", evaluation.entries, "default: every entry with class scores")
       ->allow_extra_args(false);
-  eval->add_option("--threads", evaluation.threads, "0: every core")->check(CLI::Range(0, 1024));
+  eval->add_option("--threads", evaluation.threads, "0: every core")->check(wholeNumber(0, 1024));
   eval->add_flag("--json", evaluation.json, "print JSON");
 
   InferOptions inference;
@@ -121,21 +121,21 @@ int main(int argc, char **argv) {
   infer->add_option("--progress", inference.progress, "step / total steps, where an entry depends on it")
       ->check(partOfTraining());
   infer->add_option("--entry", inference.entry, "default: the first inference entry");
-  infer->add_option("--top", inference.top, "how many classes to print")->check(CLI::Range(1, 1000));
-  infer->add_option("--threads", inference.threads, "0: every core")->check(CLI::Range(0, 1024));
+  infer->add_option("--top", inference.top, "how many classes to print")->check(wholeNumber(1, 1000));
+  infer->add_option("--threads", inference.threads, "0: every core")->check(wholeNumber(0, 1024));
 
   BenchCommandOptions timing;
   CLI::App *bench = app.add_subcommand("bench", "time a step on made-up inputs");
   bench->add_option("program", timing.program, "the compiled program (.moe)")->required();
   bench->add_option("--entry", timing.entry, "default: train");
   bench->add_option("--batch", timing.batch, "DOMAINSxROWS (5x64) or ROWS; default 1x64");
-  bench->add_option("--steps", timing.steps, "timed steps; default 20")->check(CLI::Range(1, 1000000000));
-  bench->add_option("--threads", timing.threads, "0: every core")->check(CLI::Range(0, 1024));
+  bench->add_option("--steps", timing.steps, "timed steps; default 20")->check(wholeNumber(1, 1000000000));
+  bench->add_option("--threads", timing.threads, "0: every core")->check(wholeNumber(0, 1024));
   bench->add_option("--seed", timing.seed, "of parameters and inputs");
   CLI::Option *profile = bench->add_flag("--profile", timing.profile, "time by kernel");
   bench->add_option("--top", timing.top, "kernels that --profile prints, the slowest; default 20")
       ->needs(profile)
-      ->check(CLI::Range(1, 1000000000));
+      ->check(wholeNumber(1, 1000000000));
   bench->add_flag("--json", timing.json, "print JSON");
   bench->add_flag("--poison", timing.poison, "fill temporaries with NaN before and after use");
   bench->add_flag("--trap-nan", timing.trapNan, "stop at the first launch that writes NaN");

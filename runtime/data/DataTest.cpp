@@ -84,6 +84,25 @@ TEST(DomainSet, ColoursOneChannel) {
 }
 
 // The same for packed and plain files; another one for any other byte, size or order.
+TEST(DomainSet, WhatIsNoFolder) {
+  TestFolder folder;
+  folder.write("train-images-idx3-ubyte", {0});
+  auto failure = [](const std::string &path) {
+    DomainSetOptions options;
+    options.path = path;
+    auto set = DomainSet::open(options);
+    return set.ok() ? "no failure" : set.status().message();
+  };
+  std::string file = folder.file("train-images-idx3-ubyte");
+  EXPECT_EQ(failure(file),
+            "data.path: expected a folder, found a file: " + file +
+                "; give the folder that it is in: " + folder.file("").substr(0, folder.file("").size() - 1));
+  ASSERT_EQ(setenv("HOME", "/home/ann", 1), 0);
+  EXPECT_EQ(failure("~/no set"), "data.path: expected a folder, found none of the name ~/no set; '~' is not "
+                                 "replaced by the home folder here: write /home/ann/no set");
+  EXPECT_TRUE(failure("/no set").starts_with("expected the file /no set/train-images")) << failure("/no set");
+}
+
 TEST(DomainSet, DigestOfWhatTheFilesHold) {
   TestFolder folder;
   folder.writeSet(500, 100, 30, 10); // 540,000 bytes: more than a piece, and no whole number of them

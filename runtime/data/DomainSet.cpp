@@ -1,12 +1,15 @@
 #include "runtime/data/DomainSet.h"
 
 #include "runtime/base/ContentHash.h"
+#include "runtime/base/Files.h"
 #include "runtime/data/RandomState.h"
 #include "runtime/data/Rotate.h"
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <unistd.h>
 
 namespace moert {
@@ -28,6 +31,20 @@ Result<std::string> findFile(const std::string &folder, const char *part, const 
                       " (or .gz), found none; set data.path to a folder of the four IDX "
                       "files, or install Debian's dataset-fashion-mnist, whose folder is "
                       "/usr/share/datasets/fashion-mnist");
+}
+
+// What a path is that cannot be the folder of a set, before a file in it is looked for.
+Status checkFolder(const std::string &path) {
+  if (std::filesystem::is_regular_file(path)) {
+    std::string parent = std::filesystem::path(path).parent_path().string();
+    return invalidInput("data.path: expected a folder, found a file: ", path,
+                        "; give the folder that it is in: ", parent.empty() ? "." : parent);
+  }
+  bool home = path == "~" || path.starts_with("~/");
+  if (const char *user = home && !exists(path) ? std::getenv("HOME") : nullptr)
+    return invalidInput("data.path: expected a folder, found none of the name ", path,
+                        "; '~' is not replaced by the home folder here: write ", user, path.substr(1));
+  return okStatus();
 }
 
 struct Part {
@@ -81,6 +98,7 @@ Status DomainSet::unpack() {
 Result<DomainSet> DomainSet::describe(const DomainSetOptions &options) {
   DomainSet set;
   set.kind_ = options.kind;
+  MOERT_TRY(checkFolder(options.path));
   MOERT_ASSIGN(Part train, openPart(options.path, "train"));
   MOERT_ASSIGN(Part test, openPart(options.path, "t10k"));
   if (train.images.shape[1] != test.images.shape[1] || train.images.shape[2] != test.images.shape[2])

@@ -17,6 +17,7 @@ constexpr size_t kAxes = 4;
 
 uint32_t bigEndian(const uint8_t *p) { return uint32_t(p[0]) << 24 | p[1] << 16 | p[2] << 8 | p[3]; }
 
+// Null: IDX has no such type.
 const char *typeName(uint8_t type) {
   switch (type) {
   case 0x08:
@@ -32,13 +33,13 @@ const char *typeName(uint8_t type) {
   case 0x0e:
     return "64-bit floats";
   default:
-    return "an unknown type";
+    return nullptr;
   }
 }
 
 // The first four bytes: 0, 0, type, number of axes.
 Status checkMagic(const uint8_t *magic) {
-  if (magic[0] || magic[1] || typeName(magic[2]) == typeName(0))
+  if (magic[0] || magic[1] || !typeName(magic[2]))
     return invalidInput("expected an IDX file (first bytes 00 00 08), found another format");
   if (magic[2] != 0x08)
     return invalidInput("expected an IDX file of unsigned bytes, found one of ", typeName(magic[2]));

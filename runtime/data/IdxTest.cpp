@@ -95,8 +95,7 @@ TEST(Idx, AFileCutShortMeanwhileIsAnError) {
   EXPECT_TRUE(batch.status.ok());
   std::filesystem::resize_file(folder.file("train-images-idx3-ubyte"), 100);
   batches.fill(0, batch);
-  EXPECT_NE(batch.status.message().find("bytes as when it was opened, found 100:"),
-            std::string::npos)
+  EXPECT_NE(batch.status.message().find("bytes as when it was opened, found 100:"), std::string::npos)
       << batch.status.message();
   EXPECT_EQ(batch.status.exitCode(), 1);
   split.fill(0, batch);

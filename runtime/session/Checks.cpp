@@ -82,6 +82,7 @@ void Checks::before(size_t launch, void *const *pointers, Device &device) const 
       poison(device.scratch(thread), scratch_, fb::ElementType::f32);
 }
 
+// `step` counts from 0. Messages count the steps as metrics and checkpoints do, where the first is step 1.
 Status Checks::describe(size_t number, const Operand &operand, int64_t element, uint64_t step) const {
   const fb::Launch &launch = launchOf(*plan_, number);
   std::string where = concat("'", view(launch.op()), "'");
@@ -90,7 +91,7 @@ Status Checks::describe(size_t number, const Operand &operand, int64_t element, 
   if (!view(launch.file()).empty())
     where += concat(" (", view(launch.file()), ":", launch.line(), ")");
   const fb::Buffer &buffer = *plan_->buffers()->Get(operand.buffer);
-  return invalidInput("step ", step, ": ", where, " made a NaN, the first of the step: element ", element,
+  return invalidInput("step ", step + 1, ": ", where, " made a NaN, the first of the step: element ", element,
                       " of ", operand.extent, " in ",
                       view(buffer.name()).empty() ? "its result" : view(buffer.name()), ", launch ", number);
 }

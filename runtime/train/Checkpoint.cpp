@@ -115,7 +115,8 @@ Status noCheckpoint(const std::string &where, const char *expected) {
                         ", found a file; give the folder that it is in: ", parent.empty() ? "." : parent);
   }
   std::string hint = exists(where + "/best") ? concat("; did you mean ", where, "/best?") : "";
-  return invalidInput(where, ": expected ", expected, ", found none", hint);
+  return invalidInput(where, ": expected ", expected,
+                      isAbsent(where) ? ", found no such file or folder" : ", found none", hint);
 }
 
 // Where a checkpoint is written before it gets its name.

@@ -58,7 +58,15 @@ Result<const fb::Entry *> inferenceEntry(const Program &program, const std::stri
     }
   if (names.empty())
     return invalidInput(program.path(), ": expected an inference entry, found none");
-  return invalidInput(program.path(), ": no inference entry '", name, "'", suggestion(name, names));
+  for (const fb::Entry *entry : *program.table().entries())
+    if (entry->name()->string_view() == name) {
+      std::string list;
+      for (const std::string &each : names)
+        list += (list.empty() ? "" : ", ") + each;
+      return invalidInput(program.path(), ": '", name, "' is not an inference entry; there are: ", list);
+    }
+  return invalidInput(program.path(), ": no inference entry '", name, "'",
+                      name == "gradients" ? "; 'moec compile --gradients' adds it" : suggestion(name, names));
 }
 
 Result<const fb::Entry *> trainingEntry(const Program &program, const std::string &objective) {

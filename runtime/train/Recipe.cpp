@@ -17,7 +17,9 @@
 #include <variant>
 
 // An assert of toml++ is a text that it cannot read, and so an error of the user's. Its asserts must not
-// become assumptions of the compiler either, as they do where NDEBUG is defined.
+// become assumptions of the compiler either, as they do where NDEBUG is defined. Some of them (of go_back,
+// step_back and backpedal) stand in functions that are noexcept, out of which a throw would end the process:
+// they are about the parser's own position, and checkToml lets no text through that is known to reach them.
 namespace moert {
 struct TomlAssertion {
   const char *what;
@@ -37,10 +39,20 @@ namespace {
 
 using Field = std::variant<int64_t Recipe::*, double Recipe::*, std::string Recipe::*,
                            std::vector<int64_t> Recipe::*, std::vector<double> Recipe::*>;
+enum class Kind { integer, number, text, integers, numbers }; // in the order of Field's alternatives
+struct Range {
+  double low, high;
+};
+// What a value has to be; the range is of a number, and of each number of a list.
+struct Form {
+  Kind kind;
+  Range range;
+};
 struct Key {
   const char *name;
   Field field;
-  double low = 0, high = double(Recipe::kMaxInteger); // of numbers, and of each number of a list
+  double low = 0, high = double(Recipe::kMaxInteger);
+  Form form() const { return {Kind(field.index()), {low, high}}; }
 };
 
 const std::vector<Key> &keys() {
@@ -82,11 +94,11 @@ constexpr struct {
                       {"optimizer.weight_decay", 0, 1000}, {"optimizer.momentum", 0, 1}};
 
 // The range of a number that the program has.
-Key numberOfProgram(std::string_view key) {
+Range rangeOfProgram(std::string_view key) {
   for (auto &known : kOptimizerKeys)
     if (key == known.name)
-      return {"", &Recipe::holdout, known.low, known.high};
-  return {"", &Recipe::holdout, -kMostF32, kMostF32};
+      return {known.low, known.high};
+  return {-kMostF32, kMostF32};
 }
 
 bool ofProgram(std::string_view key) { return key.starts_with("optimizer.") || key.starts_with("aux."); }
@@ -166,7 +178,7 @@ struct Item {
 };
 
 // "; did you mean [0]?" of a value that is of another type than its key, where there is one that is meant.
-std::string valueHint(const Key &key, const toml::node &node) {
+std::string valueHint(const Form &form, const toml::node &node) {
   auto shownNumber = [](const toml::node &node) -> std::string {
     if (node.is_integer())
       return std::to_string(*node.value<int64_t>());
@@ -176,8 +188,7 @@ std::string valueHint(const Key &key, const toml::node &node) {
   auto meant = [](const std::string &value) {
     return value.empty() ? "" : concat("; did you mean ", value, "?");
   };
-  bool integers = std::holds_alternative<int64_t Recipe::*>(key.field) ||
-                  std::holds_alternative<std::vector<int64_t> Recipe::*>(key.field);
+  bool integers = form.kind == Kind::integer || form.kind == Kind::integers;
   // As an integer, where it is wanted and the number is one.
   auto fitting = [&](const toml::node &node) -> std::string {
     auto value = node.value<double>();
@@ -185,19 +196,22 @@ std::string valueHint(const Key &key, const toml::node &node) {
     return integers && whole ? std::to_string(int64_t(*value)) : shownNumber(node);
   };
   std::string text = node.is_string() ? *node.value<std::string>() : "";
-  bool numeric = !text.empty() && text.size() < 80 && std::all_of(text.begin(), text.end(), [](char c) {
-    return std::string_view("0123456789+-.eE_").find(c) != std::string_view::npos;
-  });
-  if (std::holds_alternative<std::string Recipe::*>(key.field))
+  bool numeric =
+      !text.empty() && text.size() < 80 &&
+      std::all_of(
+          text.begin(), text.end(),
+          [](char c) { return std::string_view("0123456789+-.eE_").find(c) != std::string_view::npos; });
+  if (form.kind == Kind::text)
     return meant(node.is_number()    ? quoted(shownNumber(node))
                  : node.is_boolean() ? (*node.value<bool>() ? "\"true\"" : "\"false\"")
                                      : "");
-  bool list = std::holds_alternative<std::vector<int64_t> Recipe::*>(key.field) ||
-              std::holds_alternative<std::vector<double> Recipe::*>(key.field);
-  if (list) {
-    bool several = !text.empty() && text.size() < 80 && std::all_of(text.begin(), text.end(), [](char c) {
-      return std::string_view("0123456789+-.eE_, []").find(c) != std::string_view::npos;
-    });
+  if (form.kind == Kind::integers || form.kind == Kind::numbers) {
+    bool several = !text.empty() && text.size() < 80 &&
+                   std::all_of(
+                       text.begin(), text.end(),
+                       [](char c) {
+                         return std::string_view("0123456789+-.eE_, []").find(c) != std::string_view::npos;
+                       });
     return meant(node.is_number()                   ? concat("[", fitting(node), "]")
                  : several && text.starts_with("[") ? text
                  : several                          ? concat("[", text, "]")
@@ -207,79 +221,79 @@ std::string valueHint(const Key &key, const toml::node &node) {
     return meant(fitting(*array->get(0)));
   if (numeric)
     return concat("; did you mean ", text, " without quotes?");
-  if (node.is_boolean() && !*node.value<bool>() && key.low <= 0)
+  if (node.is_boolean() && !*node.value<bool>() && form.range.low <= 0)
     return meant("0");
   return integers && node.is_floating_point() && fitting(node) != shownNumber(node) ? meant(fitting(node))
                                                                                     : "";
 }
 
-Status wrongType(const Item &item, const Key &key, const char *expected, const toml::node &found) {
+Status wrongType(const Item &item, const Form &form, const char *expected, const toml::node &found) {
   return invalidInput(item.where, ": ", item.key, ": expected ", expected, ", found ", typeName(found.type()),
-                      valueHint(key, found));
+                      valueHint(form, found));
 }
 
-Status inRange(const std::string &where, const std::string &name, double value, const Key &key) {
-  if (value >= key.low && value <= key.high)
+// As many digits as tell the number from every other one: a bound and what is just outside differ.
+std::string digits(double value) {
+  if (value == std::floor(value) && std::abs(value) < 1e16)
+    return std::to_string(int64_t(value));
+  char text[64];
+  return std::string(text, std::to_chars(text, text + sizeof text, value).ptr);
+}
+
+Status inRange(const std::string &where, const std::string &name, double value, const Range &range) {
+  if (value >= range.low && value <= range.high)
     return okStatus();
-  auto digits = [](double bound) {
-    return bound == std::floor(bound) && std::abs(bound) < 1e16 ? std::to_string(int64_t(bound))
-                                                                : concat(bound);
-  };
-  return invalidInput(where, ": ", name, ": expected a value from ", digits(key.low), " to ",
-                      digits(key.high), ", found ", digits(value));
+  return invalidInput(where, ": ", name, ": expected a value from ", digits(range.low), " to ",
+                      digits(range.high), ", found ", digits(value));
 }
 
-Result<double> readNumber(const Item &item, const toml::node &node, const Key &key) {
+Result<double> readNumber(const Item &item, const toml::node &node, const Range &range) {
   auto value = node.value<double>();
   if (!node.is_number() || !value)
-    return wrongType(item, key, "a number", node);
+    return wrongType(item, {Kind::number, range}, "a number", node);
   if (!std::isfinite(*value))
     return invalidInput(item.where, ": ", item.key, ": expected a finite number");
-  MOERT_TRY(inRange(item.where, item.key, *value, key));
+  MOERT_TRY(inRange(item.where, item.key, *value, range));
   return *value;
 }
 
-Result<int64_t> readInteger(const Item &item, const toml::node &node, const Key &key) {
+Result<int64_t> readInteger(const Item &item, const toml::node &node, const Range &range) {
   if (!node.is_integer())
-    return wrongType(item, key, "an integer", node);
+    return wrongType(item, {Kind::integer, range}, "an integer", node);
   int64_t value = *node.value<int64_t>();
-  MOERT_TRY(inRange(item.where, item.key, double(value), key));
+  MOERT_TRY(inRange(item.where, item.key, double(value), range));
   return value;
 }
 
 template <typename T, typename Read>
-Status readList(const Item &item, const Key &key, std::vector<T> &values, const char *expected, Read read) {
+Status readList(const Item &item, const Form &form, std::vector<T> &values, const char *expected, Read read) {
   const toml::array *array = item.node->as_array();
   if (!array)
-    return wrongType(item, key, expected, *item.node);
+    return wrongType(item, form, expected, *item.node);
   values.clear();
-  Key one = key; // a value of the list, in what is said of it
-  if constexpr (std::is_same_v<T, int64_t>)
-    one.field = &Recipe::steps;
-  else
-    one.field = &Recipe::holdout;
   for (const toml::node &node : *array) {
-    MOERT_ASSIGN(T value, read(item, node, one));
+    MOERT_ASSIGN(T value, read(item, node, form.range));
     values.push_back(value);
   }
   return okStatus();
 }
 
 Status assign(Recipe &recipe, const Key &key, const Item &item) {
+  Form form = key.form();
   if (auto *f = std::get_if<int64_t Recipe::*>(&key.field)) {
-    MOERT_ASSIGN(recipe.**f, readInteger(item, *item.node, key));
+    MOERT_ASSIGN(recipe.**f, readInteger(item, *item.node, form.range));
   } else if (auto *f = std::get_if<double Recipe::*>(&key.field)) {
-    MOERT_ASSIGN(recipe.**f, readNumber(item, *item.node, key));
+    MOERT_ASSIGN(recipe.**f, readNumber(item, *item.node, form.range));
   } else if (auto *f = std::get_if<std::string Recipe::*>(&key.field)) {
     if (!item.node->is_string())
-      return wrongType(item, key, "a text in quotes", *item.node);
+      return wrongType(item, form, "a text in quotes", *item.node);
     recipe.**f = *item.node->value<std::string>();
     if ((recipe.**f).find('\0') != std::string::npos) // no name of a file, and the end of one for the system
       return invalidInput(item.where, ": ", item.key, ": expected a text without U+0000, found one with it");
   } else if (auto *f = std::get_if<std::vector<int64_t> Recipe::*>(&key.field)) {
-    return readList(item, key, recipe.**f, "a list of integers", readInteger);
+    return readList(item, form, recipe.**f, "a list of integers", readInteger);
   } else {
-    return readList(item, key, recipe.*std::get<std::vector<double> Recipe::*>(key.field),
+    return readList(item, form, recipe.*std::get<std::vector<double> Recipe::*>(key.field),
                     "a list of numbers", readNumber);
   }
   return okStatus();
@@ -300,6 +314,53 @@ std::vector<std::string> scalarKeys(const Program &program) {
   return names;
 }
 
+std::string optimizerOf(const Program &program) {
+  return program.table().optimizer() ? program.table().optimizer()->str() : "none";
+}
+
+// Of a key in [optimizer] or [aux] that is no number of the program's and matches none.
+Status unknownNumber(const Program &program, const std::string &key, const std::string &where) {
+  std::vector<std::string> others = keyNames(), known = scalarKeys(program);
+  for (const std::string &each : known)
+    if (!each.starts_with(key.substr(0, key.find('.') + 1))) // those of this table are told below
+      others.push_back(each);
+  std::string elsewhere = namesakeHint(key, others);
+  if (elsewhere.empty())
+    elsewhere = namesakeHint(key, known);
+  if (key.starts_with("aux.")) {
+    std::erase_if(known, [](const std::string &each) { return !each.starts_with("aux."); });
+    return invalidInput(where, ": the program has no auxiliary loss '", brief(key.substr(4)),
+                        "' (one whose weight is 0 when compiled is left out)",
+                        !elsewhere.empty() ? elsewhere
+                        : known.empty()    ? "; it has none"
+                                           : suggestion(key, known));
+  }
+  // By the names alone: the prefix that all share would make any two of them alike.
+  constexpr std::string_view prefix = "optimizer.";
+  std::vector<std::string> names;
+  std::string list;
+  for (const std::string &each : known)
+    if (each.starts_with(prefix)) {
+      list += (names.empty() ? "" : ", ") + each;
+      names.push_back(each.substr(prefix.size()));
+    }
+  auto near = nearest(key.substr(prefix.size()), names, 1);
+  return invalidInput(where, ": the program's optimizer '", optimizerOf(program), "' has no number '",
+                      brief(key), "'",
+                      !elsewhere.empty() ? elsewhere
+                      : near.empty()     ? ""
+                                         : concat("; did you mean '", prefix, near[0], "'?"),
+                      "; it has: ", list);
+}
+
+bool isTable(std::string_view name) {
+  const auto &all = keys();
+  return name == "aux" || std::any_of(all.begin(), all.end(), [&](const Key &key) {
+           std::string_view text = key.name;
+           return text.substr(0, text.find('.')) == name;
+         });
+}
+
 Status accept(Recipe &recipe, const Item &item, const Program *program) {
   for (const Key &key : keys())
     if (item.key == key.name) {
@@ -307,7 +368,14 @@ Status accept(Recipe &recipe, const Item &item, const Program *program) {
       return assign(recipe, key, item);
     }
   if (ofProgram(item.key)) {
-    MOERT_ASSIGN(double value, readNumber(item, *item.node, numberOfProgram(item.key)));
+    auto read = readNumber(item, *item.node, rangeOfProgram(item.key));
+    if (!read.ok() && program) { // a name that is wrong explains the value
+      auto numbers = scalarKeys(*program);
+      if (std::none_of(numbers.begin(), numbers.end(),
+                       [&](const std::string &key) { return globMatches(item.key, key); }))
+        return unknownNumber(*program, item.key, item.where);
+    }
+    MOERT_ASSIGN(double value, std::move(read));
     recipe.wishes.push_back({item.key, item.where, value});
     return okStatus();
   }
@@ -318,6 +386,12 @@ Status accept(Recipe &recipe, const Item &item, const Program *program) {
     for (std::string &key : scalarKeys(*program))
       if (key.starts_with("aux."))
         known.push_back(std::move(key));
+  if (isTable(item.key)) {
+    bool tables = item.node->is_array_of_tables();
+    return invalidInput(item.where, ": expected the table [", item.key, "], found ",
+                        tables ? "a list of tables" : typeName(item.node->type()),
+                        item.node->is_array() ? "" : namesakeHint(item.key, known));
+  }
   known.insert(known.begin(), "aux.NAME");
   return invalidInput(item.where, ": unknown key '", brief(item.key), "'", keyHint(item.key, known),
                       "; docs/recipe.md lists the keys");
@@ -438,6 +512,11 @@ Status checkWhole(const Recipe &recipe) {
         return invalidInput(found->second, ": ", *keys.begin(), ": ", parts...);
     return invalidInput(*keys.begin(), ": ", parts...);
   };
+  if (recipe.dataPath.empty()) // with it, the root folder would be looked into
+    return wrong({"data.path"},
+                 "expected a folder of the four IDX files, found an empty text; give one, or "
+                 "leave the key out for ",
+                 Recipe().dataPath);
   if (!rotated && recipe.dataKind != "colored")
     return wrong({"data.kind"}, "expected 'rotated' or 'colored', found '", brief(recipe.dataKind), "'");
   size_t domains = rotated ? recipe.angles.size() : recipe.flips.size();
@@ -506,7 +585,7 @@ static Status checkScalars(const Program &program, const Recipe &recipe) {
     if (quoted(key).size() > kLongestTomlKey)
       return invalidInput(program.path(), ": expected names of losses of at most ", kLongestTomlKey,
                           " bytes in all, found the longer '", brief(key), "'");
-    MOERT_TRY(inRange(program.path(), key, value, numberOfProgram(key)));
+    MOERT_TRY(inRange(program.path(), key, value, rangeOfProgram(key)));
   }
   if (size_t size = recipe.text().size(); size > kLargestToml)
     return invalidInput(program.path(), ": expected a recipe of at most ", kLargestToml,
@@ -519,8 +598,7 @@ Status Recipe::bind(const Program &program) {
   for (const fb::Scalar *scalar : *program.table().scalars())
     if (scalar->kind() == fb::ScalarKind::recipe)
       scalars.push_back({scalar->key()->str(), scalar->fallback()});
-  std::vector<std::string> known = scalarKeys(program);
-  std::string has = program.table().optimizer() ? program.table().optimizer()->str() : "none";
+  std::string has = optimizerOf(program);
   const std::vector<std::string> all{"adam", "adamw", "sgd"}; // that moec knows
   if (!optimizer.empty() && optimizer != has && std::find(all.begin(), all.end(), optimizer) == all.end())
     return invalidInput("optimizer.kind: expected adam, adamw or sgd, found '", brief(optimizer),
@@ -539,40 +617,8 @@ Status Recipe::bind(const Program &program) {
           value = wish.value;
           used = true;
         }
-      if (used)
-        continue;
-      std::vector<std::string> others = keyNames();
-      others.insert(others.end(), known.begin(), known.end());
-      std::erase_if(others, [&](const std::string &key) { // of this table, the program's alone are told below
-        return key.starts_with(wish.key.substr(0, wish.key.find('.') + 1));
-      });
-      std::string elsewhere = namesakeHint(wish.key, others);
-      if (elsewhere.empty())
-        elsewhere = namesakeHint(wish.key, known);
-      if (wish.key.starts_with("aux.")) {
-        std::erase_if(known, [](const std::string &key) { return !key.starts_with("aux."); });
-        return invalidInput(wish.where, ": the program has no auxiliary loss '", brief(wish.key.substr(4)),
-                            "' (one whose weight is 0 when compiled is left out)",
-                            !elsewhere.empty() ? elsewhere
-                            : known.empty()    ? "; it has none"
-                                               : suggestion(wish.key, known));
-      }
-      // By the names alone: the prefix that all share would make any two of them alike.
-      constexpr std::string_view prefix = "optimizer.";
-      std::vector<std::string> names;
-      std::string list;
-      for (const std::string &key : known)
-        if (key.starts_with(prefix)) {
-          list += (names.empty() ? "" : ", ") + key;
-          names.push_back(key.substr(prefix.size()));
-        }
-      auto near = nearest(wish.key.substr(prefix.size()), names, 1);
-      return invalidInput(wish.where, ": the program's optimizer '", has, "' has no number '",
-                          brief(wish.key), "'",
-                          !elsewhere.empty() ? elsewhere
-                          : near.empty()     ? ""
-                                             : concat("; did you mean '", prefix, near[0], "'?"),
-                          "; it has: ", list);
+      if (!used)
+        return unknownNumber(program, wish.key, wish.where);
     }
   return checkScalars(program, *this);
 }

@@ -65,6 +65,8 @@ constexpr Word kWords[] = {
     {"betas", "optimizer.beta2"},
     {"optimizer", "optimizer.kind"},
     {"optim", "optimizer.kind"},
+    {"type", "optimizer.kind"},
+    {"type", "data.kind"},
     {"optimiser", "optimizer.kind"},
     {"optimizer_name", "optimizer.kind"},
     {"dataset", "data.kind"},
@@ -124,6 +126,10 @@ std::vector<std::string> translated(const std::string &key, const std::vector<st
   for (const Word &each : kWords)
     if (word == each.elsewhere && std::find(known.begin(), known.end(), each.here) != known.end())
       found.push_back(each.here);
+  // Of several those of the key's own table, where there are any.
+  auto here = [&](const std::string &each) { return each.starts_with(key.substr(0, key.find('.') + 1)); };
+  if (key.find('.') != std::string::npos && std::any_of(found.begin(), found.end(), here))
+    std::erase_if(found, [&](const std::string &each) { return !here(each); });
   return found;
 }
 

@@ -109,7 +109,42 @@ TEST(Recipe, RefusesWithPlaceAndHint) {
   EXPECT_TRUE(failure("", {"train.steps"}).find("expected key=value") != std::string::npos);
   EXPECT_TRUE(failure("", {"train.stepz=4"}).find("did you mean 'train.steps'") != std::string::npos);
   EXPECT_TRUE(failure("", {"[x]\na=4"}).find("on one line") != std::string::npos);
-  EXPECT_TRUE(failure("train = 3").find("unknown key 'train'") != std::string::npos);
+  EXPECT_EQ(failure("train = 3"), "r.toml:1: expected the table [train], found an integer");
+  EXPECT_EQ(failure("[[train]]\nsteps = 3"), "r.toml:1: expected the table [train], found a list of tables");
+  EXPECT_EQ(failure("", {"aux=[]"}), "--set aux=[]: expected the table [aux], found a list");
+  EXPECT_EQ(failure("optimizer = \"adam\""),
+            "r.toml:1: expected the table [optimizer], found a text; did you mean 'optimizer.kind'?");
+  std::string noPath = "data.path: expected a folder of the four IDX files, found an empty text; give one, "
+                       "or leave the key out for " +
+                       Recipe().dataPath;
+  EXPECT_EQ(failure("[data]\npath = \"\""), "r.toml:2: " + noPath);
+  EXPECT_EQ(failure("", {"data.path="}), "--set data.path=: " + noPath);
+}
+
+// A name that is wrong is told before its value, which it explains.
+TEST(Recipe, NamesBeforeTheirValues) {
+  auto wrong = [](const std::string &setting) {
+    auto recipe = Recipe::parse("", "r.toml", {setting}, program().get());
+    std::string text = recipe.ok() ? "no failure" : recipe.status().message();
+    return text.substr(text.find(": ") + 2);
+  };
+  const std::string has = "; it has: optimizer.lr, optimizer.momentum";
+  EXPECT_EQ(wrong("optimizer.amsgrad=false"),
+            "the program's optimizer 'sgd' has no number 'optimizer.amsgrad'" + has);
+  EXPECT_EQ(wrong("optimizer.type=adam"), "the program's optimizer 'sgd' has no number 'optimizer.type'; did "
+                                          "you mean 'optimizer.kind'?" +
+                                              has);
+  EXPECT_EQ(wrong("optimizer.betas=[0.9, 0.99]"),
+            "the program's optimizer 'sgd' has no number 'optimizer.betas'" + has);
+  EXPECT_EQ(wrong("optimizer.lrr=1e39"),
+            "the program's optimizer 'sgd' has no number 'optimizer.lrr'; did you mean 'optimizer.lr'?" +
+                has);
+  EXPECT_NE(wrong("aux.entropi=x").find("no auxiliary loss 'entropi'"), std::string::npos);
+  EXPECT_NE(wrong("aux.entropi=x").find("did you mean 'aux.entropy'?"), std::string::npos);
+  EXPECT_EQ(wrong("aux.blocks.*.balance=x"), "aux.blocks.*.balance: expected a number, found a text");
+  EXPECT_EQ(wrong("optimizer.momentum=false"),
+            "optimizer.momentum: expected a number, found a boolean; did you mean 0?");
+  EXPECT_NE(failure("", {"data.type=x"}).find("did you mean 'data.kind'?"), std::string::npos);
 }
 
 TEST(Recipe, NumbersOfTheOptimizerHaveRanges) {
@@ -117,6 +152,8 @@ TEST(Recipe, NumbersOfTheOptimizerHaveRanges) {
             "--set optimizer.lr=-1: optimizer.lr: expected a value from 0 to 3.4e+38, found -1");
   EXPECT_EQ(failure("[optimizer]\nbeta1 = 2"),
             "r.toml:2: optimizer.beta1: expected a value from 0 to 0.999999, found 2");
+  EXPECT_EQ(failure("[optimizer]\nbeta1 = 0.9999991"), // with all digits, or it would look like the bound
+            "r.toml:2: optimizer.beta1: expected a value from 0 to 0.999999, found 0.9999991");
   EXPECT_EQ(failure("[optimizer]\nbeta2 = 1"),
             "r.toml:2: optimizer.beta2: expected a value from 0 to 0.999999, found 1");
   EXPECT_EQ(failure("[optimizer]\neps = -1"),

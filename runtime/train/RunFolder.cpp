@@ -96,11 +96,19 @@ std::string_view metricsOfSteps(std::string_view text, uint64_t stepsDone) {
   return text.substr(0, begin);
 }
 
+Result<std::string> RunFolder::metrics() const {
+  return exists(metricsPath()) ? readText(metricsPath(), size_t(1) << 40) : std::string();
+}
+
+Result<bool> RunFolder::hasMetricsAfter(uint64_t stepsDone) const {
+  MOERT_ASSIGN(std::string text, metrics());
+  std::string_view kept = metricsOfSteps(text, stepsDone);
+  return metricsOfSteps(text, UINT64_MAX).size() > kept.size();
+}
+
 Status RunFolder::truncateMetrics(uint64_t stepsDone) const {
   std::string path = metricsPath();
-  if (!exists(path))
-    return okStatus();
-  MOERT_ASSIGN(std::string text, readText(path, size_t(1) << 40));
+  MOERT_ASSIGN(std::string text, metrics());
   std::string_view kept = metricsOfSteps(text, stepsDone);
   return kept.size() == text.size() ? okStatus() : replaceFile(path, kept);
 }

@@ -36,6 +36,8 @@ public:
   Status keep(const Recipe &recipe) const;
   /// Drops the lines of steps that a resumed run will do again, or write again: all behind `stepsDone`.
   Status truncateMetrics(uint64_t stepsDone) const;
+  /// Whether there are lines of steps behind `stepsDone`.
+  Result<bool> hasMetricsAfter(uint64_t stepsDone) const;
   Status appendMetrics(const std::string &line);
   /// Waits until the disk has all lines: a checkpoint must not outlast the lines of its steps.
   Status flushMetrics();
@@ -50,6 +52,7 @@ private:
   // Only one process at a time may train in a folder; the lock ends with the process, however it ends.
   Status lock();
   std::string metricsPath() const { return path_ + "/metrics.jsonl"; }
+  Result<std::string> metrics() const; // empty where there is no file
   std::string path_;
   bool unflushed_ = false; // lines of metrics
   std::string recipe_;     // recipe.toml's when the run was reopened, as we would write it

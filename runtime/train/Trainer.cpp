@@ -61,6 +61,9 @@ public:
 
 private:
   Status open();
+  Status bind(); // the recipe to the program
+  /// Why the recipe of a run that is resumed does not fit the program: first of all, that it is another one.
+  Status ofProgram(Status why) const;
   Status resume(); // where a checkpoint stands; a refusal leaves the run as it was
   void noteOtherData(const Checkpoint &last);
   void noteLostDigest();
@@ -79,6 +82,9 @@ private:
   Status saveLast();
   /// The failure of a step or an evaluation after `last` was saved: what is in memory is the last good state.
   Status saveAndFail(Status why);
+  /// The same for a failure to write into the run's folder: where the folder has lost its name, `why` says so
+  /// already, and nothing can be saved there.
+  Status failInFolder(Status why);
   Result<TrainEnd> stopHere();
   Status finish();
   Status close(); // says which step was best, and marks the run as done
@@ -124,10 +130,8 @@ Status Run::open() {
     recipe_.seed = *options_.seed;
   if (options_.steps)
     recipe_.steps = *options_.steps;
-  MOERT_TRY(recipe_.bind(*program_));
-  recipeText_ = recipe_.text();
-  MOERT_ASSIGN(trainEntry_, trainingEntry(*program_, recipe_.objective));
-  MOERT_ASSIGN(evalEntry_, inferenceEntry(*program_, recipe_.evalEntry));
+  if (Status bound = bind(); !bound.ok())
+    return ofProgram(std::move(bound));
   MOERT_TRY(checkInputs(*program_, *trainEntry_));
   MOERT_ASSIGN(SplitData data, SplitData::open(recipe_, [&](const SplitData &described) {
                  return checkFits(*program_, described, recipe_, Use::training);
@@ -165,21 +169,58 @@ Status Run::open() {
   return folder_->keep(recipe_);
 }
 
+Status Run::bind() {
+  MOERT_TRY(recipe_.bind(*program_));
+  recipeText_ = recipe_.text();
+  MOERT_ASSIGN(trainEntry_, trainingEntry(*program_, recipe_.objective));
+  MOERT_ASSIGN(evalEntry_, inferenceEntry(*program_, recipe_.evalEntry));
+  return okStatus();
+}
+
+Status Run::ofProgram(Status why) const {
+  if (!options_.resume)
+    return why;
+  auto last = readCheckpointState(options_.out + "/last");
+  if (!last.ok() || last->programDigest == program_->digest())
+    return why;
+  // Another compilation that takes the run's own recipe is welcome: then what was changed in it is to blame.
+  auto before = Recipe::read(RunFolder::recipePath(options_.out), {});
+  if (!before.ok() || (before->bind(*program_).ok() && trainingEntry(*program_, before->objective).ok() &&
+                       inferenceEntry(*program_, before->evalEntry).ok()))
+    return why;
+  return {why.code(),
+          concat(options_.program, ": expected the program that the run in ", options_.out,
+                 " was trained with (", last->programDigest.substr(0, 12), "), found another one (",
+                 program_->digest().substr(0, 12), "), which does not fit: ", why.message())};
+}
+
 Status Run::resume() {
-  if (isAbsent(folder_->last()) && isAbsent(previousFolder(folder_->last()))) {
+  const std::string last = folder_->last(), best = folder_->best();
+  auto orBest = [&]() -> std::string { // it helps only where this program can take it
+    auto loaded = loadCheckpoint(best, *states_);
+    return loaded.ok() ? concat("; to go on from step ", loaded->run.step, " instead, put a copy of ", best,
+                                " in the place of ", last)
+                       : "";
+  };
+  if (isAbsent(last) && isAbsent(previousFolder(last))) {
+    // The first step saves `best` before `last`, so a run that was killed between them has `best` alone. Any
+    // later one has lost its `last`, and from the first step on it would write over `best` and metrics.
+    if (exists(checkpointFolder(best))) {
+      auto first = readCheckpointState(best);
+      MOERT_ASSIGN(bool later, folder_->hasMetricsAfter(1));
+      if (!first.ok() || first->run.step > 1 || later) {
+        std::string instead = orBest();
+        return invalidInput(last, ": expected the checkpoint to resume from, found none, although ", best,
+                            " is there", instead.empty() ? "; start a new run with another --out" : instead);
+      }
+    }
     progress_.say(concat(options_.out, " has no checkpoint yet: starting from the first step"));
     MOERT_TRY(folder_->unmarkDone());
     return folder_->truncateMetrics(0);
   }
-  auto loaded = loadCheckpoint(folder_->last(), *states_);
-  if (!loaded.ok()) {
-    auto best = loadCheckpoint(folder_->best(), *states_); // it helps only where this program can take it
-    return {loaded.status().code(),
-            concat(loaded.status().message(),
-                   best.ok() ? concat("; to go on from step ", best->run.step, " instead, put a copy of ",
-                                      folder_->best(), " in the place of ", folder_->last())
-                             : "")};
-  }
+  auto loaded = loadCheckpoint(last, *states_);
+  if (!loaded.ok())
+    return {loaded.status().code(), concat(loaded.status().message(), orBest())};
   const Checkpoint &checkpoint = *loaded;
   if (checkpoint.programDigest != program_->digest())
     progress_.say(
@@ -263,8 +304,8 @@ Status Run::step(Prefetch &batches) {
                          " s after the process, took ",
                          std::round((secondsSince(options_.started) - began) * 1e4) / 1e4, " s"));
   if (finite == 0) {
-    return saveAndFail(invalidInput("step ", state_.step, ": the loss or its gradient is not finite (loss ",
-                                    double(loss),
+    return saveAndFail(invalidInput("step ", state_.step + 1,
+                                    ": the loss or its gradient is not finite (loss ", double(loss),
                                     "); nothing was changed by this step; lower optimizer.lr in a run with a "
                                     "new --out, or see where it starts with --resume --trap-nan"));
   }
@@ -374,7 +415,7 @@ Result<bool> Run::evaluate() {
   }
   line["score"] = score;
   if (Status written = folder_->appendMetrics(line.dump()); !written.ok())
-    return saveAndFail(std::move(written)); // with the evaluation pending, which --resume does again
+    return failInFolder(std::move(written)); // with the evaluation pending, which --resume does again
   double loss = state_.sums["loss"] / double(std::max<uint64_t>(state_.summed, 1));
   std::string text = concat("step ", state_.step, "  mean loss ", loss, "  accuracy out: ");
   for (size_t domain = 0; domain < table.size(); ++domain)
@@ -392,7 +433,7 @@ Result<bool> Run::evaluate() {
     state_.bestStep = state_.step;
     if (Status saved = save(folder_->best()); !saved.ok()) {
       state_ = std::move(pending); // --resume takes the line back, evaluates again, and then has its best
-      return saveAndFail(std::move(saved));
+      return failInFolder(std::move(saved));
     }
   }
   perEvaluation_ = secondsSince(before);
@@ -422,8 +463,6 @@ Status Run::saveLast() {
 
 Status Run::saveAndFail(Status why) {
   Status saved = save(folder_->last());
-  if (saved.message() == why.message())
-    return why;
   std::string before = state_.step == 0   ? "the initial values"
                        : state_.step == 1 ? "the good step before"
                                           : concat("the ", state_.step, " good steps before");
@@ -431,6 +470,8 @@ Status Run::saveAndFail(Status why) {
                                 : concat("\nand ", before, " could not be saved safely: ", saved.message());
   return {why.code(), why.message() + more};
 }
+
+Status Run::failInFolder(Status why) { return folder_->stands().ok() ? saveAndFail(std::move(why)) : why; }
 
 Result<TrainEnd> Run::stopHere() {
   MOERT_TRY(saveLast());
@@ -511,7 +552,7 @@ Result<TrainEnd> Run::run() {
       state_.pendingEvaluation = due(recipe_.evalEvery);
       if (!state_.pendingEvaluation && due(recipe_.logEvery))
         if (Status logged = log(); !logged.ok())
-          return saveAndFail(std::move(logged));
+          return failInFolder(std::move(logged));
     }
     bool saves = due(saveEvery) || state_.step == uint64_t(recipe_.steps);
     if (state_.pendingEvaluation && !stopped()) {

@@ -290,6 +290,37 @@ TEST_F(TrainerTest, ResumedAfterTheEnd) {
   EXPECT_EQ(*readText(folder.file("run/last/state.json")), before);
 }
 
+// A run whose last checkpoint is gone is not begun again over its best one.
+TEST_F(TrainerTest, ALostLastCheckpointIsNoNewRun) {
+  ASSERT_EQ(message(options("run")), "no failure");
+  auto resumed = [&] {
+    TrainOptions again = options("run");
+    again.resume = true;
+    return message(again);
+  };
+  std::string last = folder.file("run/last"), best = folder.file("run/best");
+  removeFolder(last);
+  std::string lines = *readText(folder.file("run/metrics.jsonl"));
+  EXPECT_EQ(resumed(), last + ": expected the checkpoint to resume from, found none, although " + best +
+                           " is there; to go on from step 1 instead, put a copy of " + best +
+                           " in the place of " + last);
+  EXPECT_EQ(*readText(folder.file("run/metrics.jsonl")), lines);
+  EXPECT_TRUE(exists(folder.file("run/done")));
+  // The lines of the steps after the best one are what tells that `last` was there.
+  std::string state = *readText(best + "/state.json");
+  ASSERT_TRUE(writeDurably(best + "/state.json", "{").ok());
+  EXPECT_EQ(resumed(), last + ": expected the checkpoint to resume from, found none, although " + best +
+                           " is there; start a new run with another --out");
+  ASSERT_TRUE(writeDurably(best + "/state.json", state).ok());
+  // The first step saves the best before the last: a run that was killed between them starts again.
+  ASSERT_TRUE(writeDurably(folder.file("run/metrics.jsonl"), lines.substr(0, lines.find('\n') + 1)).ok());
+  EXPECT_EQ(resumed(), "no failure");
+  std::filesystem::copy(best, last,
+                        std::filesystem::copy_options::recursive |
+                            std::filesystem::copy_options::overwrite_existing);
+  EXPECT_EQ(resumed(), "no failure");
+}
+
 TEST_F(TrainerTest, ALossThatIsNotFiniteStopsWithTheLastGoodState) {
   TrainOptions diverging = options("run", {"optimizer.lr=1e30", "eval.every=0", "log.every=1"});
   std::string text = message(diverging);
@@ -300,6 +331,8 @@ TEST_F(TrainerTest, ALossThatIsNotFiniteStopsWithTheLastGoodState) {
   auto checkpoint = loadCheckpoint(folder.file("run/last"), **states);
   ASSERT_TRUE(checkpoint.ok()) << checkpoint.status().message();
   EXPECT_EQ(metrics("run").size(), checkpoint->run.step);
+  // The step that failed is the one behind those that are done.
+  EXPECT_TRUE(text.starts_with(concat("step ", checkpoint->run.step + 1, ": "))) << text;
   // What was saved is the state after the last good step: the same run of fewer steps ends there.
   ASSERT_EQ(message(options("short", {"optimizer.lr=1e30", "eval.every=0", "log.every=1",
                                       "train.steps=" + std::to_string(checkpoint->run.step)})),
@@ -324,6 +357,7 @@ TEST_F(TrainerTest, ATrappedNanStopsWithTheLastGoodState) {
   auto checkpoint = readCheckpointState(folder.file("run/last"));
   ASSERT_TRUE(checkpoint.ok()) << checkpoint.status().message();
   EXPECT_GT(checkpoint->run.step, 0u);
+  EXPECT_TRUE(text.starts_with(concat("step ", checkpoint->run.step + 1, ": "))) << text;
   settings.push_back("train.steps=" + std::to_string(checkpoint->run.step));
   ASSERT_EQ(message(options("short", settings)), "no failure");
   for (const char *name : {"model", "optimizer"})

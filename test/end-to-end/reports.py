@@ -120,7 +120,8 @@ class Reports(Small):
             data[place:place + 4] = struct.pack("<f", value)
             path.write_bytes(data)
             done = self.moert_run(*infer)
-            assert done.returncode == 0 and "-nan" not in done.stdout and "nan %" in done.stdout, done
+            assert done.returncode == 0 and done.stdout == "".join(
+                f"row {row}\nno class: its scores are not finite\n" for row in (0, 1)), done
             assert re.fullmatch(rf"moert: note: {path}: expected finite parameters, found 1 of \d+ NaN or infinite, the first in "
                                 "'each.fc.bias'\n", done.stderr), done
 
@@ -151,6 +152,37 @@ class Reports(Small):
         (run / "last/model.safetensors").write_bytes(b"")
         error = self.train(run, "--resume", "--steps", "13").stderr
         assert f"put a copy of {run}/best in the place of {run}/last" in error, error
+
+    def program_without_the_recipe(self):
+        """What a run's recipe has and another program lacks is told as that: another program."""
+        run = self.folder / "lacking"
+        self.good(self.train(run))
+        self.program = self.compiled("plain", MODEL.replace("  aux @entropy entropy %route, 0.1\n", ""))
+        error = self.moert_run("train", self.program, "--out", run, "--resume").stderr
+        assert re.match(rf"moert: error: {self.program}: expected the program that the run in {run} was trained with \([0-9a-f]{{12}}\), "
+                        r"found another one \([0-9a-f]{12}\), which does not fit: .*the program has no auxiliary loss 'entropy'", error), error
+        self.program = self.compiled("louder", MODEL.replace("entropy %route, 0.1", "entropy %route, 0.2"))
+        error = self.moert_run("train", self.program, "--out", run, "--resume", "--set", "aux.entropi=1").stderr
+        assert error.startswith("moert: error: --set aux.entropi=1: the program has no"), error
+        self.program = self.folder / "plain.moe"
+        error = self.moert_run("train", self.program, "--out", self.folder / "fresh", "--set", "aux.entropy=1").stderr
+        assert error.startswith("moert: error: --set aux.entropy=1: the program has no"), error
+
+    def entries_by_name(self):
+        image = self.folder / "image.npy"
+        image.write_bytes(npy((1, 1, 6, 6), [0.5] * 36))
+        infer = ["infer", self.program, "--checkpoint", self.folder / "nowhere/best", "--input", f"image=@{image}"]
+        for name, said in (("train", "'train' is not an inference entry; there are: main"),
+                           ("gradients", "no inference entry 'gradients'; 'moec compile --gradients' adds it"),
+                           ("mian", "no inference entry 'mian'; did you mean 'main'?")):
+            error = self.moert_run(*infer, "--entry", name).stderr
+            assert error == f"moert: error: {self.program}: {said}\n", error
+        # A checkpoint that is not there, and a folder that is.
+        (self.folder / "hollow").mkdir()
+        for name, found in (("nowhere/best", "no such file or folder"), ("hollow", "none")):
+            infer[3] = self.folder / name
+            error = self.moert_run(*infer).stderr
+            assert error == (f"moert: error: {infer[3]}: expected a checkpoint folder or a safetensors file, found {found}\n"), error
 
     def digest_that_cannot_be_made(self):
         """Then the checkpoints lack it, and the run says so; a later save tries again."""

@@ -482,12 +482,12 @@ class Runs:
                      "not finite", "could not be saved", "cannot write", preexec_fn=limit)
         step = json.loads((self.folder / "nan/last/state.json").read_text())["step"]
         # The trap ends a step in the middle of its updates, and leaves what was before them.
-        self.refused(self.command("trapped", "--trap-nan", "--set", "optimizer.lr=1e38", "--set", "eval.every=0"), 1, "step 0", "made a NaN",
+        self.refused(self.command("trapped", "--trap-nan", "--set", "optimizer.lr=1e38", "--set", "eval.every=0"), 1, "step 1:", "made a NaN",
                      "trapped/last holds the initial values")
         self.train("initial", "--steps", 0)
         for name in FILES[:2]:
             assert (self.folder / "trapped" / name).read_bytes() == (self.folder / "initial" / name).read_bytes(), name
-        self.refused(self.command("nan", "--resume", "--trap-nan", "--set", "optimizer.lr=1e38", "--set", "eval.every=0"), 1, f"step {step}")
+        self.refused(self.command("nan", "--resume", "--trap-nan", "--set", "optimizer.lr=1e38", "--set", "eval.every=0"), 1, f"step {step + 1}:")
 
     def verbs(self):
         best = self.folder / self.reference() / "best"
@@ -566,7 +566,7 @@ class Runs:
         seven = make_set(self.folder / "seven", 7)
         self.refused(train("x", "--set", f"data.path={seven}"), 1, "data 7", "moec compile", "-Dclasses=7")
         self.refused(train("x", "--set", "data.kind=colored"), 1, "channels", "-Dchannels=2", "-Dclasses=2")
-        self.refused([self.moert, "eval", self.program, "--checkpoint", self.folder / "none"], 1, "found none")
+        self.refused([self.moert, "eval", self.program, "--checkpoint", self.folder / "none"], 1, "found no such file or folder")
         self.refused([self.moert, "eval", self.program, "--checkpoint", best.parent], 1, "did you mean")
         self.refused([self.moert, "eval", self.program, "--checkpoint", best, "--entry", "mian"], 1, "main")
         infer = [self.moert, "infer", self.program, "--checkpoint", best, "--input"]

@@ -148,13 +148,13 @@ moe.layer @A(%x) {
 }
 // -----
 moe.layer @A(%x) {
-  // expected-error@+1 {{expected the end of 'dropout' after 'dropout %x, rate', found '='; 'dropout' has no options, so write the value alone}}
+  // expected-error@+1 {{'dropout' has no option 'rate'; write the rate alone, behind a comma: 'dropout %x, 0.1'}}
   %y = dropout %x, rate = 0.3
   yield %y
 }
 // -----
 moe.layer @A(%x) {
-  // expected-error@+1 {{found '='; 'dropout' has no options, so write the value alone; and name its value: '%name = dropout ...'}}
+  // expected-error@+1 {{'dropout' has no option 'rate'; write the rate alone, behind a comma: 'dropout %x, 0.1'; and name its value: '%name = dropout ...'}}
   dropout %x, rate = 0.3
   yield %x
 }

@@ -1,5 +1,6 @@
 """What authors see for typical slips: each is one replacement in an example model, whose first error has to be the one
-given, at its place, with either kind of line ends."""
+given, at its place, with either kind of line ends. A place "warning 2:1" is of a warning, beside which the text compiles; an
+empty place is of a text without reports."""
 import itertools
 import pathlib
 import subprocess
@@ -179,18 +180,70 @@ SLIPS = [
      "expected '=' after option 'eps', found ':'"),
     ("linear", 'flatten %image', 'max_pool %image kernel_size = 2', "3:29",
      "'max_pool' has no option 'kernel_size'; write 'kernel = ...', one number for both sides; it has: kernel, stride, pad"),
-    ("linear", 'flatten %image', 'dropout %image, p = 0.1', "3:31",
-     "expected the end of 'dropout' after 'dropout %image, p', found '='; 'dropout' has no options, so write the value alone"),
+    ("linear", 'flatten %image', 'dropout %image, p = 0.1', "3:29",
+     "'dropout' has no option 'p'; write the rate alone, behind a comma: 'dropout %x, 0.1'"),
+    ("linear", 'to classes', 'to classes init xavier', "4:13",
+     "unknown initial value 'xavier'; write 'uniform(-b, b)' with b = sqrt(6 / (fan-in + fan-out)) as a number"),
+    ("linear", 'to classes', 'to classes init kaiming_uniform_', "4:13",
+     "unknown initial value 'kaiming_uniform_'; write 'fan_in(2)', which is kaiming_uniform for relu; torch's own initial values need no 'init'"),
+    ("linear", 'to classes', 'to classes init kaiming_normal(1.0)', "4:13",
+     "unknown rule 'kaiming_normal(...)'; write 'normal(d)' with d = sqrt(2 / fan-in) as a number"),
+    ("linear", 'to classes', 'to classes init norml', "4:13",
+     "unknown initial value 'norml' (did you mean 'normal'?); there are: zeros, ones, constant(...), uniform(...), normal(...), trunc_normal(...), fan_in(...)"),
+    ("linear", 'to classes', 'to classes init normal', "4:13",
+     "unknown initial value 'normal'; write 'normal(...)' with its numbers"),
+    ("linear", 'to classes', 'to classes init zeros, no_bias', "4:13",
+     "unknown initial value 'no_bias'; the option 'no_bias' stands before 'to' in conv, and without ',' at the end of linear"),
+    ("linear", 'to classes', 'to classes % 2', "4:46",
+     "expected 'mod' for a remainder, found '%'; the operators are + - * / mod"),
+    ("linear", 'to classes', 'to 2 % 3', "4:40",
+     "expected 'mod' for a remainder, found '%'; the operators are + - * / mod"),
+    ("linear", 'to classes', 'to (classes + 1) % 2', "4:52",
+     "expected 'mod' for a remainder, found '%'; the operators are + - * / mod"),
+    ("linear", 'to classes', 'to 2 ** 3', "4:41",
+     "expected a size, a number or a name after '*', found '*'; there is no power, the operators are + - * / mod"),
+    ("linear", 'to classes', 'to 2 ^ 3', "4:40",
+     "expected no '^' after 'linear @head(%pixels) to 2'; there is no power, the operators are + - * / mod"),
+    ("linear", 'to classes', 'to classes // 2', "warning 4:46",
+     "'// 2' is a comment, not a division; a size is divided as in 'classes / 2'"),
+    ("linear", 'to classes', 'to (classes + 4) //classes', "warning 4:52",
+     "'// classes' is a comment, not a division; a size is divided as in '(classes + 4) / classes'"),
+    ("linear", 'to classes', 'to classes // 2 of them', "", ""),
+    ("linear", 'flatten %image', 'flatten %image // 2', "", ""),
+    ("linear", 'flatten %image', 'conv @c(%image) to 8, kernel = 5', "3:33",
+     "expected the end of the op after 'conv @c(%image) to 8', found ','; options stand before 'to': write 'conv @c(%image) kernel = ... to 8'"),
+    ("linear", 'flatten %image', 'conv @c(%image) to 8, no_bias', "3:33",
+     "expected the end of the op after 'conv @c(%image) to 8', found ','; options stand before 'to': write 'conv @c(%image) no_bias to 8'"),
+    ("linear", 'to classes', 'to classes, no_bias', "4:45",
+     "expected no ',' before the options of 'linear': write 'linear @head(%pixels) to classes no_bias'"),
+    ("linear", 'flatten %image', 'conv @c(%image) pad = "same" to 8', "3:35",
+     "option 'pad' takes a number, found '\"same\"'; 'pad' is (kernel - 1) / 2 unless given, which keeps the size at stride 1"),
+    ("linear", 'flatten %image', 'max_pool %image kernel = 2, pad = same', "3:13",
+     "unknown size or number 'same'; 'pad' is 0 unless given; (kernel - 1) / 2 keeps the size at stride 1"),
+    ("linear", 'size = 28>', 'size = 28, spare = 7>', "warning 2:58",
+     "parameter 'spare' of model '@linear' is not used"),
+    ("linear", 'size = 28>', 'size = 57 / 2>', "2:47",
+     "expected an exact quotient, found 57 / 2 in '57 / 2'"),
+    ("linear", 'size = 28>', 'size = sise>', "2:47",
+     "unknown size or number 'sise' (did you mean 'size'?)"),
+    ("linear", 'size = 28>', 'size = 28, size = 4>', "2:58",
+     "expected parameters of different names, found 'size' twice"),
+    ("linear", 'size = 28>', 'size = 28, x>', "2:58",
+     "expected a default for parameter 'x' of a model: write 'x = ...'"),
     ("linear", 'flatten %image', 'mean %image over pixel', "3:30",
      "expected an axis after 'over', found 'pixel' (did you mean 'pixels'?); axes are the words pixels, features, tokens, experts, rows, domains, or numbers such as 0, -1 or [0, 2], and no sizes"),
     ("linear", 'flatten %image', 'mean %image over [0, classes]', "3:34",
      "expected an axis after 'over', found 'classes'; axes are the words pixels, features, tokens, experts, rows, domains, or numbers such as 0, -1 or [0, 2], and no sizes"),
     ("linear", 'flatten %image', 'flatten\u00a0%image', "3:20",
      "expected a character that is seen, found U+00A0 (no-break space); take it out, or write a blank"),
-    ("linear", 'moe.model @linear<classes = 10,', 'moe.layer @A<@"a b">(%x) {\n  yield %x\n}\nmoe.model @linear<classes = 10,', "2:1",
+    ("linear", 'moe.model @linear<classes = 10,', 'moe.layer @A<@"a b">(%x) {\n  yield %x\n}\nmoe.model @linear<classes = 10,', "2:14",
      "expected a parameter's name of letters, digits and '_', as '-D' takes it, found '@a b'"),
     ("linear", '@head', '.head', "4:21",
      "expected no '.' after 'linear'"),
+    ("linear", 'flatten %image', 'dropout %image, .5', "3:29",
+     "expected a number that begins with a digit, found '.5'; write '0.5'"),
+    ("linear", 'flatten %image', 'dropout %image, -.5e-1', "3:29",
+     "expected a number that begins with a digit, found '-.5e-1'; write '-0.5e-1'"),
     ("linear", 'flatten %image', 'flatten \u00e9%image', "3:21",
      "expected no '\u00e9' after 'flatten'"),
     ("linear", '@head', '@\u00e9', "4:21",
@@ -220,7 +273,10 @@ for (model, old, new, place, words), ends in itertools.product(SLIPS, ["\n", "\r
     file.write_bytes(text.replace(old, new, 1).replace("\n", ends).encode())
     done = subprocess.run(["moec", "compile", file, "--to=elaborate", "-o", "-"], capture_output=True, text=True)
     line = done.stderr.partition("\n")[0].rstrip("\r")
-    if done.returncode != 1 or line != f"{file}:{place}: error: {words}":
+    compiles = not words or place.startswith("warning ")
+    kind = "warning" if compiles else "error"
+    wanted = f"{file}:{place.removeprefix('warning ')}: {kind}: {words}" if words else ""
+    if done.returncode != (0 if compiles else 1) or line != wanted:
         wrong.append(f"{ends!r}: {old!r} -> {new!r}:\n  expected {place}: {words}\n  found    {line} ({done.returncode})")
 print("\n".join(wrong) or f"{len(SLIPS)} slips: ok")
 sys.exit(bool(wrong))
