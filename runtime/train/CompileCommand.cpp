@@ -34,6 +34,8 @@ std::string shellWord(const std::string &word) {
 }
 
 std::string textDigest(std::string_view text) {
+  if (text.starts_with("\xef\xbb\xbf")) // a byte order mark, which the compiler leaves out too
+    text.remove_prefix(3);
   ContentHash hash;
   hash.add({reinterpret_cast<const uint8_t *>(text.data()), text.size()});
   char digits[17];

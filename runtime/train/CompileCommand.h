@@ -15,7 +15,7 @@ namespace moert {
 std::string shellWord(const std::string &word);
 
 /// 16 hexadecimal digits that tell one text of a model from another: a program records those of its sources as
-/// `%source`, in their order and with blanks between.
+/// `%source`, in their order and with blanks between. A byte order mark does not count.
 std::string textDigest(std::string_view text);
 
 /// "moec compile models/hmoe_28.mlir -o hmoe.moe -Dclasses=10": the program's own choices, with `changes` put

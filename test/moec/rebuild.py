@@ -56,7 +56,7 @@ assert (folder / "first.moe").read_bytes() == ten, suggested.group(1)
 # Files that were named in the folder of the command are found from wherever the trainer is started.
 (folder / "models").mkdir(exist_ok=True)
 (folder / "else where").mkdir(exist_ok=True)
-(folder / "models/it's.mlir").write_text(pathlib.Path(model).read_text())
+(folder / "models/it's.mlir").write_bytes(b"\xef\xbb\xbf" + pathlib.Path(model).read_bytes())  # a byte order mark
 subprocess.run([binaries / "moec", "compile", "models/it's.mlir", "-o", "moved.moe", "--target=cpu:x86-64-v3", *given], check=True, cwd=folder)
 before = json.loads(subprocess.check_output([binaries / "moec", "inspect", folder / "moved.moe", "--json"]))["config"]
 refused = subprocess.run([binaries / "moert", "train", "../moved.moe", "--out", "run", "--steps", "1", "--set", f"data.path={images.resolve()}"],
