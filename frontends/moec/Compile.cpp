@@ -9,6 +9,7 @@
 #include "passes/language/LinkFiles.h"
 #include "runtime/program/Program.h"
 #include "runtime/program/Verify.h"
+#include "runtime/train/CompileCommand.h"
 #include "llvm/Support/SourceMgr.h"
 
 using namespace mlir;
@@ -18,11 +19,12 @@ namespace moe {
 // Reads, links and lowers the texts up to options.to.
 static moert::Result<OwningOpRef<ModuleOp>> lowerFiles(MLIRContext *context, llvm::SourceMgr &sources,
                                                        const ToolDiagnostics &diagnostics,
-                                                       const PipelineOptions &options,
+                                                       PipelineOptions options,
                                                        const std::vector<std::string> &inputs) {
   std::vector<std::unique_ptr<llvm::MemoryBuffer>> files;
   for (const std::string &path : inputs) {
     MOERT_ASSIGN(std::unique_ptr<llvm::MemoryBuffer> file, readText(path));
+    options.digests[file->getBufferIdentifier().str()] = moert::textDigest(file->getBuffer());
     files.push_back(std::move(file));
   }
   OwningOpRef<ModuleOp> module = parseFiles(std::move(files), sources, context);

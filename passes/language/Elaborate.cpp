@@ -495,29 +495,43 @@ bool Elaboration::elaborateWith(ArrayRef<StringRef> names, const llvm::StringMap
   return done;
 }
 
-/// The files that the module's symbols are from, for a command line: separated by blanks, quoted where a name
-/// needs it. The model's own file alone where all of them are more than a program may record, and none where
+/// Names for a command line: separated by blanks, quoted where a name needs it.
+static std::string commandWords(const llvm::SetVector<StringRef> &names) {
+  std::string all;
+  for (StringRef name : names)
+    all += (all.empty() ? "" : " ") + moert::shellWord(name.str());
+  return all;
+}
+
+/// The files that the module's symbols are from. The model's own file alone where all of them are more than a program may record, and none where
 /// that is.
-static std::string sourceFiles(ModuleOp module, ModelOp model) {
+static llvm::SetVector<StringRef> sourceFiles(ModuleOp module, ModelOp model) {
   llvm::SetVector<StringRef> names;
   for (Operation &op : *module.getBody())
     if (auto file = op.getLoc()->findInstanceOf<FileLineColLoc>())
       names.insert(file.getFilename().getValue());
-  std::string all;
-  for (StringRef name : names)
-    all += (all.empty() ? "" : " ") + moert::shellWord(name.str());
-  auto own = model.getLoc()->findInstanceOf<FileLineColLoc>();
-  if (all.size() > longestText && own)
-    all = moert::shellWord(own.getFilename().getValue().str());
-  return all.size() <= longestText ? all : "";
+  if (commandWords(names).size() <= longestText)
+    return names;
+  llvm::SetVector<StringRef> own;
+  if (auto file = model.getLoc()->findInstanceOf<FileLineColLoc>())
+    own.insert(file.getFilename().getValue());
+  return commandWords(own).size() <= longestText ? own : llvm::SetVector<StringRef>();
 }
 
 /// What was chosen at compile time, for the program's records.
 DictionaryAttr Elaboration::config(MLIRContext *context) {
   Builder b(context);
   SmallVector<NamedAttribute> list{b.getNamedAttr("objective", b.getStringAttr(options.objective))};
-  if (std::string source = sourceFiles(module, model); !source.empty())
-    list.push_back(b.getNamedAttr("source", b.getStringAttr(source)));
+  llvm::SetVector<StringRef> files = sourceFiles(module, model);
+  SmallVector<std::string> digests; // all or none
+  for (StringRef file : files)
+    if (auto found = options.digests.find(file.str()); found != options.digests.end())
+      digests.push_back(found->second);
+  if (!files.empty())
+    list.push_back(b.getNamedAttr("source", b.getStringAttr(commandWords(files))));
+  if (std::string all = llvm::join(digests, " ");
+      !all.empty() && digests.size() == files.size() && all.size() <= longestText)
+    list.push_back(b.getNamedAttr("%source", b.getStringAttr(all)));
   for (auto param : model.getParams().getAsRange<ParamAttr>())
     list.push_back(b.getNamedAttr(param.getName(), b.getStringAttr(param.getKind() == "layer"
                                                                        ? layers[param.getName()]
@@ -555,8 +569,8 @@ namespace {
 struct ElaboratePass : PassWrapper<ElaboratePass, OperationPass<ModuleOp>> {
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(ElaboratePass)
   ElaboratePass() = default;
-  ElaboratePass(const ElaboratePass &other) : PassWrapper(other) {}
-  explicit ElaboratePass(const ElaborateOptions &options) {
+  ElaboratePass(const ElaboratePass &other) : PassWrapper(other), digests(other.digests) {}
+  explicit ElaboratePass(const ElaborateOptions &options) : digests(options.digests) {
     for (auto &[name, value] : options.defines)
       defines.push_back(name + "=" + value);
     objective = options.objective;
@@ -579,6 +593,7 @@ struct ElaboratePass : PassWrapper<ElaboratePass, OperationPass<ModuleOp>> {
     }
     options.objective = objective;
     options.optimizer = optimizer;
+    options.digests = digests;
     if (failed(elaborate(getOperation(), options)))
       signalPassFailure();
   }
@@ -587,6 +602,7 @@ struct ElaboratePass : PassWrapper<ElaboratePass, OperationPass<ModuleOp>> {
                                 llvm::cl::init("erm")};
   Option<std::string> optimizer{*this, "optimizer", llvm::cl::desc("adam, adamw or sgd"),
                                 llvm::cl::init("adam")};
+  std::map<std::string, std::string> digests;
 };
 } // namespace
 

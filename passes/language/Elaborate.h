@@ -3,6 +3,7 @@
 #include "dialects/moe/MoeDialect.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/Pass/Pass.h"
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,6 +15,7 @@ struct ElaborateOptions {
       defines; // parameters of the model: {"classes", "7"}, {"ffn", "@Mlp"}
   std::string objective = "erm";
   std::string optimizer = "adam";
+  std::map<std::string, std::string> digests; // of the sources' texts, by the files' names
 };
 
 /// The value of a -D as an expression; null where it is none, which `why` then explains. Nothing is reported.

@@ -34,7 +34,8 @@ void addPhase(OpPassManager &passes, Phase phase, const PipelineOptions &options
     break;
   case Phase::elaborate:
     passes.addPass(createCheckUnusedPass(options.defines));
-    passes.addPass(createElaboratePass({options.defines, options.objective, options.optimizer}));
+    passes.addPass(
+        createElaboratePass({options.defines, options.objective, options.optimizer, options.digests}));
     if (options.gradients)
       passes.addPass(createAddGradientsEntry());
     break;

@@ -3,6 +3,7 @@
 #pragma once
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/Pass/PassManager.h"
+#include <map>
 #include <optional>
 #include <string>
 #include <utility>
@@ -23,6 +24,7 @@ struct PipelineOptions {
   std::string objective = "erm";
   std::string optimizer = "adam";             // adam, adamw, sgd
   std::vector<std::string> targets = {"cpu"}; // cpu, cpu:x86-64-v3, cpu:x86-64-v4
+  std::map<std::string, std::string> digests; // of the sources' texts, by the files' names
   bool gradients = false;                     // an entry `gradients` beside `train`, for checks
   Phase to = Phase::emit;
   bool timing = false;             // a table of the passes' times on standard error

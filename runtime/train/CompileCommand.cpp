@@ -1,10 +1,14 @@
 #include "runtime/train/CompileCommand.h"
 
+#include "runtime/base/ContentHash.h"
 #include "runtime/base/Printable.h"
 
 #include <algorithm>
 #include <cctype>
+#include <cstdio>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <string_view>
 
 namespace fs = std::filesystem;
@@ -29,7 +33,27 @@ std::string shellWord(const std::string &word) {
   return quoted + "'";
 }
 
+std::string textDigest(std::string_view text) {
+  if (text.starts_with("\xef\xbb\xbf")) // a byte order mark, which the compiler leaves out too
+    text.remove_prefix(3);
+  ContentHash hash;
+  hash.add({reinterpret_cast<const uint8_t *>(text.data()), text.size()});
+  char digits[17];
+  std::snprintf(digits, sizeof digits, "%016llx", static_cast<unsigned long long>(hash.value()));
+  return digits;
+}
+
 namespace {
+
+// Whether the file is the one whose digest a program records. Texts have at most 64 MiB.
+bool isSource(const fs::path &file, const std::string &digest) {
+  std::error_code error;
+  if (!fs::is_regular_file(file, error) || fs::file_size(file, error) > (size_t(64) << 20) || error)
+    return false;
+  std::ifstream in(file, std::ios::binary);
+  std::string text{std::istreambuf_iterator<char>(in), {}};
+  return !in.bad() && textDigest(text) == digest;
+}
 
 // The files that a program records, as a shell would take them apart.
 std::vector<std::string> shellWords(const std::string &text) {
@@ -55,8 +79,9 @@ std::vector<std::string> shellWords(const std::string &text) {
 }
 
 // A program records its sources as they were named in the folder where it was compiled, which is not known
-// later. So a file is looked for from the program's own folder upwards; where none is found, it stays as it
-// was named.
+// later. So a file is looked for from the program's own folder upwards. Another file may have its name there, and
+// to compile that one would put another model in the program's place: so only the text that the program was
+// compiled from is taken; where none is found, the file stays as it was named.
 std::string sources(const Program &program) {
   std::string recorded(program.config("source").value_or("MODEL.mlir"));
   if (recorded.find("$'") != std::string::npos) // names with control characters
@@ -64,11 +89,15 @@ std::string sources(const Program &program) {
   std::error_code error;
   fs::path start = fs::absolute(program.path(), error).lexically_normal().parent_path();
   std::string all;
-  for (const std::string &word : shellWords(recorded)) {
+  std::vector<std::string> words = shellWords(recorded);
+  std::vector<std::string> digests = shellWords(std::string(program.config("%source").value_or("")));
+  digests.resize(words.size());
+  for (size_t i = 0; i < words.size(); ++i) {
+    const std::string &word = words[i];
     fs::path found = word;
-    if (found.is_relative() && !error)
+    if (found.is_relative() && !error && !digests[i].empty())
       for (fs::path folder = start;; folder = folder.parent_path()) {
-        if (fs::is_regular_file(folder / word, error)) {
+        if (isSource(folder / word, digests[i])) {
           fs::path here = fs::current_path(error), full = (folder / word).lexically_normal();
           fs::path near = full.lexically_proximate(here);
           found = near.native().size() < full.native().size() ? near : full;
@@ -103,8 +132,7 @@ std::string compileCommand(const Program &program,
     else
       found->second = value;
   }
-  std::string command = concat("moec compile ", sources(program), " -o ",
-                               shellWord(program.path()));
+  std::string command = concat("moec compile ", sources(program), " -o ", shellWord(program.path()));
   for (auto &[key, value] : choices) {
     if (key == "--gradients") { // a flag
       command += " " + key;

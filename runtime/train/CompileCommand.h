@@ -5,6 +5,7 @@
 #include "runtime/program/Program.h"
 
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -12,6 +13,10 @@ namespace moert {
 
 /// A word of a command line as a shell reads it: quoted where it needs it.
 std::string shellWord(const std::string &word);
+
+/// 16 hexadecimal digits that tell one text of a model from another: a program records those of its sources as
+/// `%source`, in their order and with blanks between. A byte order mark does not count.
+std::string textDigest(std::string_view text);
 
 /// "moec compile models/hmoe_28.mlir -o hmoe.moe -Dclasses=10": the program's own choices, with `changes` put
 /// in. A change's key is an option ("--optimizer") or a size ("classes").

@@ -56,7 +56,7 @@ assert (folder / "first.moe").read_bytes() == ten, suggested.group(1)
 # Files that were named in the folder of the command are found from wherever the trainer is started.
 (folder / "models").mkdir(exist_ok=True)
 (folder / "else where").mkdir(exist_ok=True)
-(folder / "models/it's.mlir").write_text(pathlib.Path(model).read_text())
+(folder / "models/it's.mlir").write_bytes(b"\xef\xbb\xbf" + pathlib.Path(model).read_bytes())  # a byte order mark
 subprocess.run([binaries / "moec", "compile", "models/it's.mlir", "-o", "moved.moe", "--target=cpu:x86-64-v3", *given], check=True, cwd=folder)
 before = json.loads(subprocess.check_output([binaries / "moec", "inspect", folder / "moved.moe", "--json"]))["config"]
 refused = subprocess.run([binaries / "moert", "train", "../moved.moe", "--out", "run", "--steps", "1", "--set", f"data.path={images.resolve()}"],
@@ -66,3 +66,19 @@ assert suggested, refused
 subprocess.run(suggested.group(1).replace("moec", shlex.quote(str(binaries / "moec")), 1), shell=True, check=True, cwd=folder / "else where")
 after = json.loads(subprocess.check_output([binaries / "moec", "inspect", folder / "moved.moe", "--json"]))["config"]
 assert before["classes"] != "10" and after == before | {"classes": "10", "source": after["source"]}, (before, after)
+
+# Another model of that name, nearer to the program, is not the program's source: the command passes it by.
+(folder / "deep/models").mkdir(parents=True, exist_ok=True)
+(folder / "deep/models/it's.mlir").write_text("// another model\n" + pathlib.Path(model).read_text())
+subprocess.run([binaries / "moec", "compile", "models/it's.mlir", "-o", "deep/moved.moe", "--target=cpu:x86-64-v3", *given], check=True, cwd=folder)
+
+
+def source():
+    refused = subprocess.run([binaries / "moert", "train", "moved.moe", "--out", "run", "--steps", "1", "--set", f"data.path={images.resolve()}"],
+                             capture_output=True, text=True, cwd=folder / "deep")
+    return shlex.split(re.search("compile it for this data: (moec compile .*)", refused.stderr).group(1))[2]
+
+
+assert (folder / "deep" / source()).resolve() == (folder / "models/it's.mlir").resolve(), source()
+(folder / "models/it's.mlir").unlink()
+assert source() == "models/it's.mlir", source()
