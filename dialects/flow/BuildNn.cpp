@@ -85,7 +85,8 @@ Value inverseDeviation(Emit e, Value variance, Value scaledEps, Value inverse, d
   // What is multiplied by it is 0, which an infinity would turn into NaN.
   Value bound = e.constantLike(variance, 0x1p126);
   Value square = e.add(variance, e.stop(e.select(equal, one, scaledEps)));
-  return e.mul(e.rsqrt(square), e.stop(e.select(equal, e.minimum(e.mul(inverse, 1 / std::sqrt(eps)), bound), one)));
+  return e.mul(e.rsqrt(square),
+               e.stop(e.select(equal, e.minimum(e.mul(inverse, 1 / std::sqrt(eps)), bound), one)));
 }
 
 // y * weight + bias, which go along `dims`.

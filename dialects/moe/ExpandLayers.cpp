@@ -15,9 +15,8 @@ LogicalResult ApplyOp::expand(Expander &in) {
   if (failed(closure) || failed(inputs))
     return failure();
   if (getWeights())
-    return emitError()
-           << "'apply ... weights' (weights written for each sample) is not compiled yet; "
-              "'experts ... weights' runs every set of weights on every row";
+    return emitError() << "'apply ... weights' (weights written for each sample) is not compiled yet; "
+                          "'experts ... weights' runs every set of weights on every row";
   FailureOr<SmallVector<Record>> yields = in.apply(*this, getPath(), **closure, *inputs);
   return failed(yields) ? failure() : in.bindResults(*this, *yields, **closure);
 }

@@ -70,13 +70,11 @@ LogicalResult RouteOp::expand(Expander &in) {
                              {"noise", bool(getNoise())},
                              {"prioritized", getPrioritized()}})
     if (given)
-      return emitError()
-             << "routing to some experts only ('" << name
-             << "') is not compiled yet; without it, 'distance' and 'linear' weigh "
-                "every expert";
+      return emitError() << "routing to some experts only ('" << name
+                         << "') is not compiled yet; without it, 'distance' and 'linear' weigh "
+                            "every expert";
   if (getKind() == "cosine")
-    return emitError()
-           << "router 'cosine' is not compiled yet; use 'linear, experts = n' or 'distance'";
+    return emitError() << "router 'cosine' is not compiled yet; use 'linear, experts = n' or 'distance'";
   if (getKind() == "linear" && (getKeys() || getEps()))
     return emitError() << "'" << (getKeys() ? "keys" : "eps") << "' belongs to router 'distance'";
   if (in.weights.at)
@@ -203,8 +201,9 @@ LogicalResult CombineOp::expand(Expander &in) {
 
 LogicalResult HyperOp::expand(Expander &in) {
   if (!getTrunk() || !getTarget())
-    return emitError() << "expected 'trunk @Layer for @Layer'; a second use of a hypernetwork is not compiled "
-                          "yet";
+    return emitError()
+           << "expected 'trunk @Layer for @Layer'; a second use of a hypernetwork is not compiled "
+              "yet";
   if (in.weights.at)
     return emitError() << "'hyper' is not compiled yet inside experts";
   FailureOr<std::shared_ptr<Closure>> trunk = in.env().layer(*this, *getTrunk()),

@@ -298,7 +298,8 @@ FailureOr<Tensor> Expander::generated(Operation *owner, StringRef path, ArrayRef
                                 ? flow::InitAttr::get(owner->getContext(), flow::InitKind::constant)
                                 : uniform(1.0 / (3 * double(width)));
   std::string out = bundle.path + ".out." + relative.str();
-  FailureOr<Tensor> weight = declare(bundle.at, out + ".weight", {count, width}, init, bundle.shared, bundle.frozen);
+  FailureOr<Tensor> weight =
+      declare(bundle.at, out + ".weight", {count, width}, init, bundle.shared, bundle.frozen);
   if (failed(weight))
     return failure();
   FailureOr<Tensor> bias = declare(bundle.at, out + ".bias", {count}, initBias, bundle.shared, bundle.frozen);

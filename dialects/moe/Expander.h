@@ -148,12 +148,12 @@ private:
   llvm::StringMap<Declared> declared;
   llvm::StringMap<Default> defaults;
   Made made;
-  size_t steps = 0;                                     // see countStep
+  size_t steps = 0;                                      // see countStep
   llvm::DenseMap<mlir::Operation *, size_t> stepWeights; // of the text's ops: what one step of each counts
   // By their number, all of which may occur (DenseMap keeps two numbers of a type for itself).
-  std::map<uint32_t, std::string> streams;              // of ops that draw
-  llvm::StringMap<unsigned> drawn;                      // how often a path has drawn
-  std::map<uint32_t, std::string> initialStreams;       // of initial values, which are drawn apart
+  std::map<uint32_t, std::string> streams;        // of ops that draw
+  llvm::StringMap<unsigned> drawn;                // how often a path has drawn
+  std::map<uint32_t, std::string> initialStreams; // of initial values, which are drawn apart
   mlir::Value atFront(llvm::function_ref<mlir::Value()> make);
   mlir::Value progressValue;
   llvm::StringMap<mlir::Value> scalars;

@@ -237,9 +237,9 @@ Values LoopKernel::vectorsInRuns(const LoopNest &nest, ArrayRef<unsigned> around
     Value length = range.size ? k.i64(*range.size) : m.sub(range.high, range.low);
     Value wholeEnd = m.add(range.low, m.mul(m.div(length, k.i64(run)), k.i64(run)));
     sums = loop(range.low, wholeEnd, run, sums, [&](Value i, Values outside) {
-      return addRun(nest, outside,
-                    loop(i, m.add(i, k.i64(run)), turn, start,
-                         [&](Value j, Values inside) { return body(j, count, {}, inside); }));
+      return addRun(nest, outside, loop(i, m.add(i, k.i64(run)), turn, start, [&](Value j, Values inside) {
+                      return body(j, count, {}, inside);
+                    }));
     });
     LoopRange rest = {wholeEnd, range.high, range.size};
     if (range.size) {

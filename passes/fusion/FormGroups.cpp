@@ -168,8 +168,8 @@ void Fusion::sources(Operation *op, llvm::SetVector<Value> &found) const {
 bool Fusion::isLarge(Operation *op) const {
   llvm::SetVector<Value> touched(op->result_begin(), op->result_end());
   sources(op, touched);
-  return llvm::any_of(
-      touched, [](Value value) { return cpu::estimateElements(value.getType()) >= largeElements; });
+  return llvm::any_of(touched,
+                      [](Value value) { return cpu::estimateElements(value.getType()) >= largeElements; });
 }
 
 void Fusion::readers(Value value, llvm::SetVector<Operation *> &found, bool throughBarriers) const {
@@ -374,8 +374,7 @@ void Fusion::joinProducers(unsigned cluster) {
   SmallVector<Value> values(from.begin(), from.end());
   // The largest value first: it is the most that a merge can save.
   llvm::sort(values, [&](Value a, Value b) {
-    double sizeA = cpu::estimateElements(a.getType()),
-           sizeB = cpu::estimateElements(b.getType());
+    double sizeA = cpu::estimateElements(a.getType()), sizeB = cpu::estimateElements(b.getType());
     if (sizeA != sizeB)
       return sizeA > sizeB;
     return index.lookup(a.getDefiningOp()) < index.lookup(b.getDefiningOp());

@@ -7,9 +7,9 @@ namespace moe {
 
 /// What fusion of one entry took, counted: the same on every machine. Tests hold it against a model's length.
 struct FusionWork {
-  uint64_t ops = 0;                      // of the entry
+  uint64_t ops = 0;                       // of the entry
   uint64_t analyses = 0, analysedOps = 0; // runs of LoopAnalysis, and the ops that they were given
-  uint64_t searchSteps = 0;              // edges that MergeOrder looked at
+  uint64_t searchSteps = 0;               // edges that MergeOrder looked at
 };
 
 /// Partitions entries into groups, each run by one kernel.

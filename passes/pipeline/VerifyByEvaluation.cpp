@@ -73,8 +73,8 @@ LogicalResult EntryValues::compare(flow::EntryOp entry, StringRef what, const fl
       ok = failure();
       return entry.emitError() << "pass '" << culprit << "' changed " << what << " '" << name
                                << "' of entry '" << entry.getSymName() << "' for "
-                               << bindings.setting.symbols.D << " x "
-                               << bindings.setting.symbols.N << " rows: ";
+                               << bindings.setting.symbols.D << " x " << bindings.setting.symbols.N
+                               << " rows: ";
     };
     if (!now) {
       complain() << "expected it to stay, found it gone";

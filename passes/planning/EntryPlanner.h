@@ -70,7 +70,7 @@ private:
   llvm::DenseMap<mlir::Operation *, int64_t> positions;       // of groups
   llvm::DenseMap<mlir::Value, int64_t> lastUse;               // root -> the last group that reads it
   llvm::StringMap<unsigned> states;                           // path -> buffer
-  std::vector<flow::GroupOp> groups; // those that are run, in order
+  std::vector<flow::GroupOp> groups;                          // those that are run, in order
   std::vector<flow::GroupOp> finalCopies;
 };
 

@@ -163,8 +163,9 @@ TEST(Checkpoint, NamesTheNearestKeysOfAnotherModel) {
   EXPECT_NE(loaded.status().message().find("'fc.weight' is not in the program; nearest there: 'fc2.weight'"),
             std::string::npos);
   EXPECT_TRUE(same(*other, *before));
-  EXPECT_NE(CheckpointFiles::open(folder.file("nowhere")).status().message().find("found no such file or folder"),
-            std::string::npos);
+  EXPECT_NE(
+      CheckpointFiles::open(folder.file("nowhere")).status().message().find("found no such file or folder"),
+      std::string::npos);
 }
 
 TEST(Checkpoint, DamageIsRefusedAndChangesNothing) {

@@ -258,7 +258,7 @@ private:
     std::transform(lower.begin(), lower.end(), lower.begin(),
                    [](unsigned char c) { return std::tolower(c); });
     std::string hint = word[0] == '.' && word.size() > 1 && isDigit(word[1]) ? concat("0", brief(word))
-                       : lower == "true" || lower == "false"                 ? lower
+                       : lower == "true" || lower == "false" ? lower
                                                              : concat("\"", brief(word), "\", in quotes");
     return fault(begin, concat("expected a value, found '", brief(word), "'; did you mean ", hint, "?"));
   }

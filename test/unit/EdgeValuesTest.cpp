@@ -465,8 +465,8 @@ TEST(EdgeValues, groupNorm) {
 
 // The scores of a router by distance are the negative of these.
 TEST(EdgeValues, logSquares) {
-  std::vector<std::vector<double>> rows = {{0, 0, 0}, {1e-3, 2e-3, 0}, {1, -2, 3}, {1e15, 1, 0}, {1e19, -2e19, 0},
-                                           {1e30, 1e30, 1e30}, {0, 0, 3e37}, {1e-30, 0, 0}};
+  std::vector<std::vector<double>> rows = {{0, 0, 0},        {1e-3, 2e-3, 0},    {1, -2, 3},   {1e15, 1, 0},
+                                           {1e19, -2e19, 0}, {1e30, 1e30, 1e30}, {0, 0, 3e37}, {1e-30, 0, 0}};
   std::vector<double> flat;
   for (auto &row : rows)
     for (double &v : row)

@@ -95,7 +95,7 @@ int main(int argc, char **argv) {
   stack.ss_sp = room;
   stack.ss_size = sizeof room;
   sigaltstack(&stack, nullptr);
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_handler = report;
   action.sa_flags = SA_ONSTACK;
   for (int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGALRM})
