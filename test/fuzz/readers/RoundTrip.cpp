@@ -94,7 +94,7 @@ Recipe anyRecipe(Draw &draw) {
     r.*field = draw.integer(0, Recipe::kMaxInteger);
   r.objective = draw.text(20);
   r.dataKind = draw.one(2) ? "colored" : "rotated";
-  r.dataPath = draw.text(200);
+  r.dataPath = "/" + draw.text(200); // an empty one is refused
   r.classes = draw.integer(0, 256);
   bool rotated = r.dataKind == "rotated";
   std::vector<double> &domains = rotated ? r.angles : r.flips;
