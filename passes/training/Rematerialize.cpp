@@ -11,7 +11,7 @@
 //   2. Backward ops in program order read clones of what is not kept. Clones read kept values through
 //      barriers, so that common subexpressions do not merge them with their originals. They are shared only
 //      between two contractions or convolutions: a clone that lived longer would be a kept value again.
-// Values below a mebibyte at the reference batch are kept as they are, and so cost nothing. `flow.saved` on
+// Values below 64 KiB at the reference batch are kept as they are, and so cost nothing. `flow.saved` on
 // the entry tells what is kept, and why.
 //
 //     %y = flow.conv ...                              %y = flow.conv ...
@@ -39,7 +39,7 @@ using moe::MinimumCut;
 namespace {
 
 constexpr Symbols referenceBatch = {/*D=*/4, /*N=*/64, /*threads=*/1};
-constexpr int64_t smallBytes = 1 << 20;
+constexpr int64_t smallBytes = 1 << 16;
 // Operations an element that a core does while it stores one to memory: at 100 to 200 GFLOP/s and 10 GB/s.
 // They are all that computing a contraction or convolution again may take, in a whole step.
 constexpr int64_t cheapOperations = 64;
