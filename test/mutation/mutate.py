@@ -43,6 +43,8 @@ ALTERNATIVES = {
 }
 # The quick tests of a folder's own parts, which run before the others.
 NEAREST = {"runtime": "^(runtime-tests|readers|damage)$", "dialects": "^(compiler-tests.*|texts)$", "passes": "^(compiler-tests.*|shapes)$"}
+# Seconds that a test may take, several times what the slowest takes: a change that makes a loop endless is caught.
+TIMEOUT = 300
 TOKEN = re.compile(r'''
       (?P<skip> //[^\n]* | /\*.*?\*/ | R"\((?:.|\n)*?\)" | "(?:\\.|[^"\\\n])*" | '(?:\\.|[^'\\\n])+' | ^[ \t]*\#[^\n]* )
     | (?P<number> (?<![\w.]) (?:0x[0-9a-fA-F.]+p[-+]?\d+|0x[0-9a-fA-F]+|\d+(?:'\d+)*(?:\.\d+)?(?:[eE][-+]?\d+)?) [uUlLfF]* (?![\w.]) )
@@ -133,7 +135,7 @@ class Tree:
 
     def tests(self, *selection):
         """None where all pass; else the first test that fails."""
-        done = subprocess.run(["ctest", "--test-dir", "build", "--no-tests=error", "--stop-on-failure", "--timeout", "600",
+        done = subprocess.run(["ctest", "--test-dir", "build", "--no-tests=error", "--stop-on-failure", "--timeout", str(TIMEOUT),
                                "-j", str(self.jobs), *selection], cwd=self.source, capture_output=True, text=True)
         self.log.write(done.stdout[-20000:].encode())
         failed = re.findall(r"(\S+) \.*\s*\*+(?:Failed|Timeout|Exception|Not Run)|\d+ - (\S+) \((?:Failed|Timeout|.*)\)", done.stdout)

@@ -441,6 +441,9 @@ void checkNorms(size_t n, double eps, bool group) {
                            ", element " + std::to_string(j);
         ASSERT_TRUE(near(result.outputs.at("y").data[i * size + j], right.y[j], tolerance, tolerance))
             << what;
+        // Their gradient is limited on its way, so that it stays finite.
+        if (right.variance == 0 && far > 0x1p48 && eps < 1e-28)
+          continue;
         // The part of a group's gradient that goes through the deviation is less than 32 bits hold.
         if (group && where != "evaluator" && deviation > 1e19)
           scale *= 1e4;
@@ -453,7 +456,7 @@ void checkNorms(size_t n, double eps, bool group) {
 } // namespace
 
 TEST(EdgeValues, layerNorm) {
-  for (double eps : {1e-5, 1e-12, 1e-26})
+  for (double eps : {1e-5, 1e-12, 1e-26, 1e-30})
     for (size_t n : {4, 37, 384})
       checkNorms(n, eps, false);
 }

@@ -145,3 +145,16 @@ TEST(VerifyByEvaluation, noticesWhatIsWrongAtOtherBatchesOnly) {
     EXPECT_NE(many.message.find("of entry 'main' for "), std::string::npos) << many.message;
   }
 }
+
+// What one pass spoils at the first batch is not blamed on the next pass because of the others.
+TEST(VerifyByEvaluation, blamesNoPassForWhatAnEarlierOneDid) {
+  Rows rows;
+  EntryValues values;
+  ScopedDiagnosticHandler quiet(&context(), [](Diagnostic &) { return success(); });
+  ASSERT_TRUE(succeeded(values.check(*rows.one.module, "first")));
+  OpBuilder b(rows.output);
+  rows.output.setOperand(flow::mul(b, b.getUnknownLoc(), rows.x, rows.x));
+  EXPECT_TRUE(failed(values.check(*rows.one.module, "moe-wrong")));
+  EXPECT_TRUE(succeeded(values.check(*rows.one.module, "moe-harmless")));
+  EXPECT_TRUE(values.failed());
+}
