@@ -1,6 +1,6 @@
 // Iteration spaces, accesses and costs. A space is the result's axes and then the reduced ones; an access
-// maps a point of it to an element of an operand. Maps have the batch's symbols (D, N, threads), because a
-// reshape divides by extents.
+// maps a point of it to an element of an operand. Maps have a symbol for each size that they multiply with or
+// divide by and that is no constant.
 #include "dialects/flow/Flow.h"
 
 using namespace mlir;
@@ -8,15 +8,25 @@ using namespace flow;
 
 namespace {
 
-constexpr unsigned symbolCount = 3;
-
-AffineMap mapOf(unsigned dims, ArrayRef<AffineExpr> results, MLIRContext *context) {
-  return AffineMap::get(dims, symbolCount, results, context);
-}
-
 AffineExpr dim(MLIRContext *context, unsigned i) { return getAffineDimExpr(i, context); }
+AffineExpr zero(MLIRContext *context) { return getAffineConstantExpr(0, context); }
 
 int64_t rankOf(Value value) { return cast<RankedTensorType>(value.getType()).getRank(); }
+
+/// A size in an access's expressions.
+AffineExpr sizeIn(Access &access, Extent size, MLIRContext *context) {
+  if (std::optional<int64_t> constant = size.constantValue())
+    return getAffineConstantExpr(*constant, context);
+  auto *known = llvm::find(access.sizes, size);
+  unsigned symbol = known - access.sizes.begin();
+  if (known == access.sizes.end())
+    access.sizes.push_back(size);
+  return getAffineSymbolExpr(symbol, context);
+}
+
+AffineMap mapOf(unsigned dims, ArrayRef<AffineExpr> results, MLIRContext *context, unsigned symbols = 0) {
+  return AffineMap::get(dims, symbols, results, context);
+}
 
 /// `expression` is divisible by each stride above 1.
 IntegerSet divisible(unsigned dims, ArrayRef<std::pair<AffineExpr, int64_t>> all) {
@@ -26,7 +36,7 @@ IntegerSet divisible(unsigned dims, ArrayRef<std::pair<AffineExpr, int64_t>> all
       constraints.push_back(expression % by);
   if (constraints.empty())
     return {};
-  return IntegerSet::get(dims, symbolCount, constraints, SmallVector<bool>(constraints.size(), true));
+  return IntegerSet::get(dims, 0, constraints, SmallVector<bool>(constraints.size(), true));
 }
 
 /// Where window element k of window o lies along an axis: o * stride + k - before.
@@ -39,13 +49,14 @@ AffineExpr windowIndex(AffineExpr i, AffineExpr k, int64_t before) { return i + 
 /// The elements of a window op's image at (o, k), both given by their first axis in the space.
 Access imageAccess(MLIRContext *c, unsigned dims, AffineExpr batch, AffineExpr channel, unsigned o,
                    unsigned k, ArrayRef<int64_t> strides, ArrayRef<int64_t> pads, double otherwise) {
-  return {mapOf(dims,
-                {batch, channel, imageIndex(dim(c, o), dim(c, k), strides[0], pads[0]),
-                 imageIndex(dim(c, o + 1), dim(c, k + 1), strides[1], pads[1])},
-                c),
-          {},
-          true,
-          otherwise};
+  Access access;
+  access.map = mapOf(dims,
+                     {batch, channel, imageIndex(dim(c, o), dim(c, k), strides[0], pads[0]),
+                      imageIndex(dim(c, o + 1), dim(c, k + 1), strides[1], pads[1])},
+                     c);
+  access.bounded = {false, false, pads[0] || pads[2], pads[1] || pads[3]};
+  access.otherwise = otherwise;
+  return access;
 }
 
 /// The windows that hold an image's element, both given by their first axis in the space.
@@ -58,24 +69,18 @@ std::pair<SmallVector<AffineExpr>, IntegerSet> windowsOf(MLIRContext *c, unsigne
           divisible(dims, {{h, strides[0]}, {w, strides[1]}})};
 }
 
-Extent bytesOf(Operation *op) {
-  Extent bytes = Extent::constant(op->getContext(), 0);
-  auto count = [&](Value value) {
-    auto type = cast<RankedTensorType>(value.getType());
-    bytes = bytes + elementsOf(type) * (type.getElementType().isInteger(1) ? 1 : 4);
-  };
-  for (Value operand : op->getOperands())
-    count(operand);
-  for (Value result : op->getResults())
-    count(result);
-  return bytes;
-}
-
 Cost contractionCost(Operation *op, ArrayRef<Extent> space) {
-  return {productOf(space, op->getContext()) * 2, bytesOf(op), true};
+  return {productOf(space, op->getContext()) * 2, true};
 }
 
 } // namespace
+
+bool flow::isIndexOperand(ArrayRef<Access> accesses, unsigned operand) {
+  return llvm::any_of(accesses, [&](const Access &access) {
+    return (access.lookup && access.lookup->operand == operand) ||
+           (access.match && access.match->operand == operand);
+  });
+}
 
 SmallVector<Access> flow::sameIndexAccesses(Operation *op) {
   SmallVector<Access> all;
@@ -95,7 +100,7 @@ Cost flow::elementwiseCost(Operation *op) {
   bool works = compute.computeKind() != ComputeKind::view;
   Extent work =
       works ? productOf(compute.iterationSpace(), op->getContext()) : Extent::constant(op->getContext(), 0);
-  return {work, bytesOf(op), false};
+  return {work, false};
 }
 
 SmallVector<Access> BroadcastOp::accesses() {
@@ -103,52 +108,72 @@ SmallVector<Access> BroadcastOp::accesses() {
   SmallVector<AffineExpr> at;
   for (auto [axis, to] : llvm::enumerate(getDims())) {
     bool copied = Extent::of(getX(), axis) != Extent::of(getY(), to);
-    at.push_back(copied ? getAffineConstantExpr(0, c) : dim(c, to));
+    at.push_back(copied ? zero(c) : dim(c, to));
   }
   return {{mapOf(rankOf(getY()), at, c)}};
 }
 
+SmallVector<ReshapeSegment> flow::reshapeSegments(Type from, Type to) {
+  SmallVector<Extent> a = extentsOf(from), b = extentsOf(to);
+  SmallVector<ReshapeSegment> segments;
+  MLIRContext *context = from.getContext();
+  Extent one = Extent::constant(context, 1);
+  unsigned i = 0, j = 0;
+  while (i < a.size() || j < b.size()) {
+    ReshapeSegment segment{i, i, j, j};
+    Extent p = one, q = one;
+    // The shorter side takes the next axis until the products agree; sizes of 1 join where they stand.
+    auto takeA = [&] { p = p * a[i++]; };
+    auto takeB = [&] { q = q * b[j++]; };
+    if (i < a.size())
+      takeA();
+    if (j < b.size())
+      takeB();
+    while (p != q && (i < a.size() || j < b.size())) {
+      bool fromShorter = q.exactQuotient(p).has_value() && p != q;
+      if ((fromShorter || j == b.size()) && i < a.size())
+        takeA();
+      else if (j < b.size())
+        takeB();
+      else
+        takeA();
+    }
+    segment.fromLast = i;
+    segment.toLast = j;
+    segments.push_back(segment);
+  }
+  return segments;
+}
+
+// Each segment is divided apart on its own, so that [B, C, H, W] -> [B, C * H * W] keeps B.
 SmallVector<Access> ReshapeOp::accesses() {
-  // Runs of axes with equal products are divided apart on their own, so that [B, C, H, W] -> [B, C * H * W]
-  // keeps B.
   MLIRContext *c = getContext();
   SmallVector<Extent> from = extentsOf(getX()), to = extentsOf(getY());
-  SmallVector<AffineExpr> at(from.size(), getAffineConstantExpr(0, c));
-  Extent one = Extent::constant(c, 1);
-  size_t f = 0, t = 0;
-  while (f < from.size() || t < to.size()) {
-    // The shortest run of both whose products agree; extents of 1 go along.
-    size_t fEnd = f, tEnd = t;
-    Extent fProduct = one, tProduct = one;
-    if (fEnd < from.size())
-      fProduct = from[fEnd++];
-    if (tEnd < to.size())
-      tProduct = to[tEnd++];
-    while (fProduct != tProduct && (fEnd < from.size() || tEnd < to.size())) {
-      // Extend the side whose product divides the other; where neither does, take all.
-      if (tEnd < to.size() && (fEnd == from.size() || fProduct.exactQuotient(tProduct)))
-        tProduct = tProduct * to[tEnd++];
-      else
-        fProduct = fProduct * from[fEnd++];
-    }
-    AffineExpr linear = getAffineConstantExpr(0, c);
-    for (size_t i = t; i < tEnd; ++i)
-      linear = linear * to[i].affine() + dim(c, i);
-    if (fEnd == f + 1) {
-      at[f] = linear;
-    } else {
-      for (size_t i = fEnd; i-- > f;) {
-        if (i == f) {
-          at[i] = linear;
-          break;
-        }
-        at[i] = from[i].isConstant(1) ? getAffineConstantExpr(0, c) : linear % from[i].affine();
-        linear = from[i].isConstant(1) ? linear : linear.floorDiv(from[i].affine());
+  SmallVector<AffineExpr> at(from.size(), zero(c));
+  Access access;
+  for (ReshapeSegment s : reshapeSegments(getX().getType(), getY().getType())) {
+    AffineExpr linear = zero(c);
+    for (unsigned i = s.toFirst; i < s.toLast; ++i)
+      if (!to[i].isConstant(1))
+        linear = linear * sizeIn(access, to[i], c) + dim(c, i);
+    // Axes of the operand from the last to the first that is not 1: the first takes what is left.
+    unsigned first = s.fromFirst;
+    while (first + 1 < s.fromLast && from[first].isConstant(1))
+      ++first;
+    for (unsigned i = s.fromLast; i-- > first;) {
+      if (from[i].isConstant(1))
+        continue;
+      if (i == first) {
+        at[i] = linear;
+        break;
       }
+      AffineExpr size = sizeIn(access, from[i], c);
+      at[i] = linear % size;
+      linear = linear.floorDiv(size);
     }
-    f = fEnd, t = tEnd;
   }
-  return {{mapOf(to.size(), at, c)}};
+  access.map = mapOf(to.size(), at, c, access.sizes.size());
+  return {access};
 }
 
 SmallVector<Access> TransposeOp::accesses() {
@@ -171,12 +196,17 @@ SmallVector<Access> PadOp::accesses() {
   MLIRContext *c = getContext();
   SmallVector<AffineExpr> at;
   SmallVector<std::pair<AffineExpr, int64_t>> exact;
+  Access access;
   for (auto [axis, low, interior] : llvm::enumerate(getLow(), getInterior())) {
     AffineExpr from = dim(c, axis) - low;
     at.push_back(from.floorDiv(interior + 1));
     exact.push_back({from, interior + 1});
+    access.bounded.push_back(low || interior || Extent::of(getX(), axis) != Extent::of(getY(), axis));
   }
-  return {{mapOf(at.size(), at, c), divisible(at.size(), exact), true, getValue().convertToDouble()}};
+  access.map = mapOf(at.size(), at, c);
+  access.valid = divisible(at.size(), exact);
+  access.otherwise = getValue().convertToDouble();
+  return {access};
 }
 
 SmallVector<Access> ConcatOp::accesses() {
@@ -186,9 +216,14 @@ SmallVector<Access> ConcatOp::accesses() {
   SmallVector<Access> all;
   for (Value x : getXs()) {
     SmallVector<AffineExpr> at;
-    for (int64_t axis = 0; axis < rank; ++axis)
-      at.push_back(axis == int64_t(getAxis()) ? dim(c, axis) - offset.affine() : dim(c, axis));
-    all.push_back({mapOf(rank, at, c), {}, true});
+    Access access;
+    for (int64_t axis = 0; axis < rank; ++axis) {
+      bool along = axis == int64_t(getAxis());
+      at.push_back(along ? dim(c, axis) - sizeIn(access, offset, c) : dim(c, axis));
+      access.bounded.push_back(along);
+    }
+    access.map = mapOf(rank, at, c, access.sizes.size());
+    all.push_back(access);
     offset = offset + Extent::of(x, getAxis());
   }
   return all;
@@ -209,9 +244,61 @@ SmallVector<Access> ReduceOp::accesses() {
   return {{mapOf(at.size(), at, c)}};
 }
 
-SmallVector<Access> ArgmaxOp::accesses() { return {}; }
-SmallVector<Access> GatherOp::accesses() { return {}; }
-SmallVector<Access> ScatterAddOp::accesses() { return {}; }
+SmallVector<Extent> ArgmaxOp::iterationSpace() {
+  SmallVector<Extent> space = extentsOf(getY());
+  space.push_back(Extent::of(getX(), getAxis()));
+  return space;
+}
+SmallVector<Access> ArgmaxOp::accesses() {
+  MLIRContext *c = getContext();
+  SmallVector<AffineExpr> at;
+  unsigned kept = 0, reduced = rankOf(getY());
+  for (int64_t axis = 0; axis < rankOf(getX()); ++axis)
+    at.push_back(dim(c, axis == int64_t(getAxis()) ? reduced : kept++));
+  return {{mapOf(at.size(), at, c)}};
+}
+SmallVector<unsigned> ArgmaxOp::indexDims() { return {unsigned(rankOf(getY()))}; }
+
+SmallVector<unsigned> IotaOp::indexDims() { return {unsigned(getAxis())}; }
+SmallVector<unsigned> RandomOp::indexDims() {
+  return getIndex() ? SmallVector<unsigned>() : llvm::to_vector(llvm::seq<unsigned>(0, rankOf(getY())));
+}
+
+SmallVector<Access> GatherOp::accesses() {
+  MLIRContext *c = getContext();
+  unsigned rank = rankOf(getY()), leading = rankOf(getIndex());
+  SmallVector<AffineExpr> row = {zero(c)}, place;
+  for (unsigned axis = 0; axis < rank; ++axis)
+    (axis < leading ? place : row).push_back(dim(c, axis));
+  Access table, index;
+  table.map = mapOf(rank, row, c);
+  table.bounded = {true};
+  table.lookup = Access::Lookup{0, 1};
+  index.map = mapOf(rank, place, c);
+  return {table, index};
+}
+
+// scatter_add: [k, ... | an index's place ...]
+SmallVector<Extent> ScatterAddOp::iterationSpace() {
+  SmallVector<Extent> space = extentsOf(getY());
+  llvm::append_range(space, extentsOf(getIndex()));
+  return space;
+}
+SmallVector<Access> ScatterAddOp::accesses() {
+  MLIRContext *c = getContext();
+  unsigned rank = rankOf(getY()), leading = rankOf(getIndex());
+  SmallVector<AffineExpr> place, row;
+  for (unsigned axis = 0; axis < leading; ++axis)
+    place.push_back(dim(c, rank + axis));
+  row = place;
+  for (unsigned axis = 1; axis < rank; ++axis)
+    row.push_back(dim(c, axis));
+  Access index, rows;
+  index.map = mapOf(rank + leading, place, c);
+  rows.map = mapOf(rank + leading, row, c);
+  rows.match = Access::Match{0, 0};
+  return {index, rows};
+}
 
 namespace {
 /// The labels in the space's order: the result's, then the summed ones as a has them.
@@ -267,7 +354,7 @@ SmallVector<Extent> ConvInputGradOp::iterationSpace() {
 SmallVector<Access> ConvInputGradOp::accesses() {
   MLIRContext *c = getContext();
   auto [at, valid] = windowsOf(c, 7, 2, 5, getStrides(), getPads());
-  return {{mapOf(7, {dim(c, 0), dim(c, 4), at[0], at[1]}, c), valid, true, 0},
+  return {{mapOf(7, {dim(c, 0), dim(c, 4), at[0], at[1]}, c), {}, valid, {false, false, true, true}},
           {mapOf(7, {dim(c, 4), dim(c, 1), dim(c, 5), dim(c, 6)}, c)}};
 }
 Cost ConvInputGradOp::cost() {
@@ -304,5 +391,6 @@ SmallVector<Extent> WindowSumOp::iterationSpace() {
 SmallVector<Access> WindowSumOp::accesses() {
   MLIRContext *c = getContext();
   auto [at, valid] = windowsOf(c, 6, 2, 4, getStrides(), getPads());
-  return {{mapOf(6, {dim(c, 0), dim(c, 1), at[0], at[1], dim(c, 4), dim(c, 5)}, c), valid, true, 0}};
+  return {{mapOf(6, {dim(c, 0), dim(c, 1), at[0], at[1], dim(c, 4), dim(c, 5)}, c), {}, valid,
+           {false, false, true, true}}};
 }

@@ -185,25 +185,66 @@ Value StopGradientOp::buildScalar(OpBuilder &, Location, ValueRange v) { return 
 Value ReverseGradientOp::buildScalar(OpBuilder &, Location, ValueRange v) { return v[0]; }
 Value BarrierOp::buildScalar(OpBuilder &, Location, ValueRange v) { return v[0]; }
 
-Value ReduceOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) {
+SmallVector<Accumulator> ReduceOp::accumulators() {
+  Type element = cast<RankedTensorType>(getX().getType()).getElementType();
+  if (getKind() == ReduceKind::sum)
+    return {{element, 0}};
+  double most = isa<FloatType>(element) ? std::numeric_limits<double>::infinity() : 2147483647.0;
+  return {{element, getKind() == ReduceKind::max ? -most : most}};
+}
+SmallVector<Value> ReduceOp::buildCombine(OpBuilder &b, Location loc, ValueRange x, ValueRange y) {
+  Value both[] = {x[0], y[0]};
   switch (getKind()) {
   case ReduceKind::sum:
-    return either<arith::AddFOp, arith::AddIOp>(b, loc, v);
+    return {either<arith::AddFOp, arith::AddIOp>(b, loc, both)};
   case ReduceKind::max:
-    return either<arith::MaximumFOp, arith::MaxSIOp>(b, loc, v);
+    return {either<arith::MaximumFOp, arith::MaxSIOp>(b, loc, both)};
   case ReduceKind::min:
-    return either<arith::MinimumFOp, arith::MinSIOp>(b, loc, v);
+    return {either<arith::MinimumFOp, arith::MinSIOp>(b, loc, both)};
   }
   llvm_unreachable("a reduction of no kind");
 }
-double ReduceOp::identity() {
-  if (getKind() == ReduceKind::sum)
-    return 0;
-  double most = cast<RankedTensorType>(getX().getType()).getElementType().isF32()
-                    ? std::numeric_limits<double>::infinity()
-                    : 2147483647.0;
-  return getKind() == ReduceKind::max ? -most : most;
+bool ReduceOp::sumsReals() {
+  return getKind() == ReduceKind::sum &&
+         isa<FloatType>(cast<RankedTensorType>(getX().getType()).getElementType());
 }
-Value WindowSumOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) {
-  return arith::AddFOp::create(b, loc, v[0], v[1]);
+
+// The largest so far, and where it is.
+SmallVector<Accumulator> ArgmaxOp::accumulators() {
+  return {{cast<RankedTensorType>(getX().getType()).getElementType(), -std::numeric_limits<double>::infinity()},
+          {cast<RankedTensorType>(getY().getType()).getElementType(), 2147483647}};
+}
+SmallVector<Value> ArgmaxOp::buildElement(OpBuilder &, Location, ValueRange operands, ValueRange indices) {
+  return {operands[0], indices[0]};
+}
+// y wins where it is larger (NaN is the largest of all), or where they tie and it comes first.
+SmallVector<Value> ArgmaxOp::buildCombine(OpBuilder &b, Location loc, ValueRange x, ValueRange y) {
+  using P = arith::CmpFPredicate;
+  auto compare = [&](P predicate, Value l, Value r) -> Value {
+    return arith::CmpFOp::create(b, loc, predicate, l, r);
+  };
+  Value xNan = compare(P::UNO, x[0], x[0]), yNan = compare(P::UNO, y[0], y[0]);
+  Value larger = compare(P::OGT, y[0], x[0]), same = compare(P::OEQ, y[0], x[0]);
+  Value yes = splat(b, loc, xNan.getType(), 1);
+  Value onlyY = arith::AndIOp::create(b, loc, yNan, arith::XOrIOp::create(b, loc, xNan, yes));
+  Value bothNan = arith::AndIOp::create(b, loc, xNan, yNan);
+  Value first = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, y[1], x[1]);
+  Value tie = arith::AndIOp::create(b, loc, arith::OrIOp::create(b, loc, same, bothNan), first);
+  Value wins = arith::OrIOp::create(b, loc, arith::OrIOp::create(b, loc, larger, onlyY), tie);
+  return {arith::SelectOp::create(b, loc, wins, y[0], x[0]),
+          arith::SelectOp::create(b, loc, wins, y[1], x[1])};
+}
+Value ArgmaxOp::buildFinish(OpBuilder &, Location, ValueRange accumulators) { return accumulators[1]; }
+
+SmallVector<Accumulator> ScatterAddOp::accumulators() {
+  return {{cast<RankedTensorType>(getY().getType()).getElementType(), 0}};
+}
+SmallVector<Value> ScatterAddOp::buildCombine(OpBuilder &b, Location loc, ValueRange x, ValueRange y) {
+  return {arith::AddFOp::create(b, loc, x[0], y[0])};
+}
+SmallVector<Accumulator> WindowSumOp::accumulators() {
+  return {{cast<RankedTensorType>(getY().getType()).getElementType(), 0}};
+}
+SmallVector<Value> WindowSumOp::buildCombine(OpBuilder &b, Location loc, ValueRange x, ValueRange y) {
+  return {arith::AddFOp::create(b, loc, x[0], y[0])};
 }

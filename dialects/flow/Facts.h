@@ -5,6 +5,7 @@
 #include "mlir/IR/AffineMap.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/IntegerSet.h"
+#include <optional>
 #include <vector>
 
 namespace flow {
@@ -14,32 +15,69 @@ enum class GradientKind { rule, inactive, surrogate };
 /// What makes an op's elements.
 ///   elementwise  a scalar body over the operands' elements at the same place
 ///   view         one element of one operand, or the access's `otherwise`
-///   reduction    `buildScalar` combines from `identity` over the reduced axes
+///   reduction    accumulators over the reduced axes: ReductionInterface
 ///   generator    from the index alone
-///   indirect     which element is read or written depends on data (gather, scatter_add, argmax)
 ///   emitter      contraction and convolution: emitters of their own
-enum class ComputeKind { elementwise, view, reduction, generator, indirect, emitter };
+enum class ComputeKind { elementwise, view, reduction, generator, emitter };
+
+/// What computing an element once more costs beside the elements that it is made of.
+///   free            nothing worth storing a value for: constants, and views that only rename indices
+///   simple          one fast instruction or a few
+///   slow            a division, a root, or an element that has to be looked up
+///   transcendental  a polynomial, or random numbers
+enum class Effort { free, simple, slow, transcendental };
 
 /// Which element of an operand a point of the iteration space needs. Where `valid` is set and does not hold,
-/// or where the mapped index lies outside the operand, the element is `otherwise`.
+/// where an index lies outside the operand along an axis that is `bounded`, or where `match` does not hold,
+/// the element is `otherwise`.
 struct Access {
-  mlir::AffineMap map;
-  mlir::IntegerSet valid = {};
-  bool bounded = false;
+  /// The index along `axis` is the element of another operand, `operand`, at this point. The map has 0 there.
+  struct Lookup {
+    unsigned axis, operand;
+  };
+  /// Holds where the element of another operand at this point is the point's own index along `dim`.
+  struct Match {
+    unsigned operand, dim;
+  };
+
+  mlir::AffineMap map; ///< from the space's dimensions; its symbols stand for `sizes`
+  llvm::SmallVector<Extent> sizes = {};
+  mlir::IntegerSet valid = {}; ///< equations `expression = 0`, in the map's dimensions and symbols
+  llvm::SmallVector<bool> bounded = {}; ///< by axis of the operand; empty: no index lies outside
   double otherwise = 0;
+  std::optional<Lookup> lookup = {};
+  std::optional<Match> match = {};
+
+  bool isBounded(unsigned axis) const { return axis < bounded.size() && bounded[axis]; }
 };
+
+/// Whether an operand is read for the accesses of others alone: the index of a gather.
+bool isIndexOperand(llvm::ArrayRef<Access> accesses, unsigned operand);
 
 /// Every operand at the point's own index: what an elementwise op reads.
 llvm::SmallVector<Access> sameIndexAccesses(mlir::Operation *op);
 
+/// Equal products of neighbouring axes in two shapes of as many elements, as axis ranges [first, last) of
+/// each: what a reshape reads is found in each of them by itself.
+struct ReshapeSegment {
+  unsigned fromFirst, fromLast, toFirst, toLast;
+};
+llvm::SmallVector<ReshapeSegment> reshapeSegments(mlir::Type from, mlir::Type to);
+
+/// One value that a reduction carries: its type's element, and where it starts.
+struct Accumulator {
+  mlir::Type element;
+  double start;
+};
+
 /// `flops` counts a multiply-add as two. `contraction` says that the flops are a contraction's or a
 /// convolution's: what "FLOPs of a model" customarily count.
 struct Cost {
-  Extent flops, bytes;
+  Extent flops;
   bool contraction = false;
 };
 
-/// One operation an element of the iteration space, and every operand and result once through memory.
+/// One operation an element of the iteration space; views take none.
 Cost elementwiseCost(mlir::Operation *op);
 
 /// A tensor of the evaluator: row-major f64. Masks are 0 and 1, indices whole numbers.
@@ -65,10 +103,6 @@ struct Setting {
   uint64_t seed = 0;
   uint32_t step = 0;
 };
-
-/// The batched form of an elementwise op: operands without the leading axis are copied along it.
-llvm::LogicalResult batchElementwise(mlir::Operation *op, mlir::OpBuilder &builder, mlir::ValueRange operands,
-                                     llvm::ArrayRef<bool> carries, int64_t experts, mlir::Value &result);
 
 /// A test's program under construction: RandomCase.h.
 struct RandomCase;

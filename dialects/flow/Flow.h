@@ -19,6 +19,7 @@ namespace flow {
 /// See FlowInterfaces.td.
 template <typename Op> struct Boundary : mlir::OpTrait::TraitBase<Op, Boundary> {};
 template <typename Op> struct Elementwise : mlir::OpTrait::TraitBase<Op, Elementwise> {};
+template <typename Op> struct Identity : mlir::OpTrait::TraitBase<Op, Identity> {};
 } // namespace flow
 
 #include "dialects/flow/FlowDialect.h.inc"

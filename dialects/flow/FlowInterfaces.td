@@ -1,5 +1,5 @@
 // What is known about a flow op, each fact stated once, next to the op: how it is differentiated, computed, evaluated,
-// batched, what it costs, which cases test it and how exact it is. Boundary ops, which only tie the graph to names,
+// what it costs, which cases test it and how exact it is. Boundary ops, which only tie the graph to names,
 // state none of it; a test walks the registry for the rest.
 #ifndef FLOW_INTERFACES_TD
 #define FLOW_INTERFACES_TD
@@ -9,6 +9,8 @@ include "mlir/IR/OpBase.td"
 def Flow_Boundary : NativeOpTrait<"Boundary"> { let cppNamespace = "::flow"; }
 // Each result element depends on the operands' elements at the same place alone.
 def Flow_Elementwise : NativeOpTrait<"Elementwise"> { let cppNamespace = "::flow"; }
+// The result is the first operand under another name; what sets them apart concerns differentiation or scheduling.
+def Flow_Identity : NativeOpTrait<"Identity"> { let cppNamespace = "::flow"; }
 
 def Flow_GradientInterface : OpInterface<"GradientInterface"> {
   let cppNamespace = "::flow";
@@ -39,23 +41,49 @@ def Flow_ComputeInterface : OpInterface<"ComputeInterface"> {
     `buildScalar` emits arith and math ops on scalars or on vectors of one shape alike.
   }];
   let methods = [
-    InterfaceMethod<"elementwise, view, reduction, generator, indirect or emitter", "::flow::ComputeKind",
-                    "computeKind">,
+    InterfaceMethod<"elementwise, view, reduction, generator or emitter", "::flow::ComputeKind", "computeKind">,
     InterfaceMethod<"the iteration space: result axes, then reduced axes",
                     "::llvm::SmallVector<::flow::Extent>", "iterationSpace", (ins), [{}],
                     [{ return ::flow::extentsOf($_op->getResult(0)); }]>,
     InterfaceMethod<[{
-      One access an operand, over the iteration space. Empty where the op is indirect. A view of several operands
-      (concat) takes the one whose access is within bounds.
+      One access an operand, over the iteration space. A view of several operands (concat) takes the first whose
+      access holds; operands that are read only for the accesses of others (the index of a gather) are none of them.
     }], "::llvm::SmallVector<::flow::Access>", "accesses", (ins), [{}],
         [{ return ::flow::sameIndexAccesses($_op); }]>,
-    InterfaceMethod<[{
-      The value at one point from the operands' elements there. For a reduction: the combination of (accumulator,
-      element). Null for generators, indirect ops and emitters.
-    }], "::mlir::Value", "buildScalar",
+    InterfaceMethod<"dimensions of the space whose index is itself a number that elements follow from",
+                    "::llvm::SmallVector<unsigned>", "indexDims", (ins), [{}], [{ return {}; }]>,
+    InterfaceMethod<"an elementwise op's value at one point from the operands' elements there; else null",
+      "::mlir::Value", "buildScalar",
       (ins "::mlir::OpBuilder &":$builder, "::mlir::Location":$location, "::mlir::ValueRange":$operands), [{}],
-      [{ return $_op.computeKind() == ::flow::ComputeKind::view ? operands[0] : ::mlir::Value(); }]>,
-    InterfaceMethod<"a reduction's start value", "double", "identity", (ins), [{}], [{ return 0.0; }]>,
+      [{ return {}; }]>,
+    InterfaceMethod<"what an element costs where it is computed once more", "::flow::Effort", "effort">,
+  ];
+}
+
+def Flow_ReductionInterface : OpInterface<"ReductionInterface"> {
+  let cppNamespace = "::flow";
+  let description = [{
+    A reduction carries one or several accumulators over the reduced axes. What a point adds is a set of accumulators
+    as well, so that partial results combine in any tree; back ends choose one that only shapes decide. All of it works
+    on scalars or on vectors of one shape alike.
+  }];
+  let methods = [
+    InterfaceMethod<"the accumulators, with the start that combining leaves every other as it is",
+                    "::llvm::SmallVector<::flow::Accumulator>", "accumulators">,
+    InterfaceMethod<[{
+      What one point adds: from the operands' elements (those that are no index of another's), and the point's i32
+      indices along `indexDims`.
+    }], "::llvm::SmallVector<::mlir::Value>", "buildElement",
+      (ins "::mlir::OpBuilder &":$builder, "::mlir::Location":$location, "::mlir::ValueRange":$operands,
+           "::mlir::ValueRange":$indices), [{}], [{ return ::llvm::SmallVector<::mlir::Value>(operands); }]>,
+    InterfaceMethod<"two sets of accumulators as one", "::llvm::SmallVector<::mlir::Value>", "buildCombine",
+      (ins "::mlir::OpBuilder &":$builder, "::mlir::Location":$location, "::mlir::ValueRange":$x,
+           "::mlir::ValueRange":$y)>,
+    InterfaceMethod<"the result from the accumulators", "::mlir::Value", "buildFinish",
+      (ins "::mlir::OpBuilder &":$builder, "::mlir::Location":$location, "::mlir::ValueRange":$accumulators), [{}],
+      [{ return accumulators.front(); }]>,
+    InterfaceMethod<"whether combining is the addition of floating-point numbers, whose rounding back ends compensate",
+                    "bool", "sumsReals", (ins), [{}], [{ return false; }]>,
   ];
 }
 
@@ -71,27 +99,10 @@ def Flow_EvaluateInterface : OpInterface<"EvaluateInterface"> {
   ];
 }
 
-def Flow_BatchInterface : OpInterface<"BatchInterface"> {
-  let cppNamespace = "::flow";
-  let description = [{
-    Mode `every`: what the op becomes when operands carry a leading axis of experts. Where none does, the op stays as it
-    is and its value is shared.
-  }];
-  let methods = [
-    InterfaceMethod<[{
-      `operands` stand for the op's own; `carries` says which have a leading axis of `experts`, and at least one does.
-      Sets the result, with the leading axis. Fails, without a diagnostic, where the op has no batched form.
-    }], "::llvm::LogicalResult", "buildBatched",
-      (ins "::mlir::OpBuilder &":$builder, "::mlir::ValueRange":$operands, "::llvm::ArrayRef<bool>":$carries,
-           "int64_t":$experts, "::mlir::Value &":$result), [{}],
-      [{ return ::flow::batchElementwise($_op, builder, operands, carries, experts, result); }]>,
-  ];
-}
-
 def Flow_CostInterface : OpInterface<"CostInterface"> {
   let cppNamespace = "::flow";
   let methods = [
-    InterfaceMethod<"arithmetic, a multiply-add as two, and the least bytes to move", "::flow::Cost", "cost",
+    InterfaceMethod<"arithmetic, a multiply-add as two", "::flow::Cost", "cost",
                     (ins), [{}], [{ return ::flow::elementwiseCost($_op); }]>,
   ];
 }

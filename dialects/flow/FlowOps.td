@@ -15,19 +15,22 @@ class Flow_Op<string mnemonic, list<Trait> traits = []> : Op<Flow_Dialect, mnemo
 class Flow_BoundaryOp<string mnemonic, list<Trait> traits = []> : Flow_Op<mnemonic, traits # [Flow_Boundary]>;
 
 // An op that computes. `gradient` is its kind: rule, inactive or surrogate; the first and the last write buildGradient.
-// `compute` is its ComputeKind; an elementwise op and a reduction write buildScalar, whatever reads its operands at
-// other places than its own index writes accesses.
-class Flow_ComputeOp<string mnemonic, string gradient, string compute, list<Trait> traits = []>
+// `compute` is its ComputeKind; an elementwise op writes buildScalar, a reduction accumulators and buildCombine, whatever
+// reads its operands at other places than its own index writes accesses. `effort` is what computing it once more costs.
+class Flow_ComputeOp<string mnemonic, string gradient, string compute, list<Trait> traits = [],
+                     string effort = !if(!eq(compute, "generator"), "free", "simple")>
     : Flow_Op<mnemonic, traits # [Pure, Flow_GradientInterface, Flow_ComputeInterface, Flow_CostInterface,
-                                  Flow_BatchInterface, DeclareOpInterfaceMethods<Flow_EvaluateInterface>,
-                                  DeclareOpInterfaceMethods<Flow_TruthInterface, ["magnitude"]>]> {
+                                  DeclareOpInterfaceMethods<Flow_EvaluateInterface>,
+                                  DeclareOpInterfaceMethods<Flow_TruthInterface, ["magnitude"]>]
+                     # !if(!eq(compute, "reduction"), [DeclareOpInterfaceMethods<Flow_ReductionInterface>], [])> {
   string gradientKind = [{ ::flow::GradientKind gradientKind() { return ::flow::GradientKind::}] # gradient # [{; } }];
   string gradientRule = !if(!eq(gradient, "inactive"), "", [{
     ::llvm::LogicalResult buildGradient(::mlir::OpBuilder &builder, ::llvm::ArrayRef<::mlir::Value> upstream,
                                         ::llvm::SmallVectorImpl<::mlir::Value> &gradients);
   }]);
   string computeKind = [{ ::flow::ComputeKind computeKind() { return ::flow::ComputeKind::}] # compute # [{; } }];
-  string scalarBody = !if(!or(!eq(compute, "elementwise"), !eq(compute, "reduction")), [{
+  string effortKind = [{ ::flow::Effort effort() { return ::flow::Effort::}] # effort # [{; } }];
+  string scalarBody = !if(!eq(compute, "elementwise"), [{
     ::mlir::Value buildScalar(::mlir::OpBuilder &builder, ::mlir::Location location, ::mlir::ValueRange operands);
   }], "");
   string accessMaps = !if(!or(!eq(compute, "elementwise"), !eq(compute, "generator")), "", [{
@@ -36,12 +39,9 @@ class Flow_ComputeOp<string mnemonic, string gradient, string compute, list<Trai
   string space = !if(!or(!eq(compute, "reduction"), !eq(compute, "emitter")), [{
     ::llvm::SmallVector<::flow::Extent> iterationSpace();
   }], "");
-  string batched = !if(!eq(compute, "elementwise"), "", [{
-    ::llvm::LogicalResult buildBatched(::mlir::OpBuilder &builder, ::mlir::ValueRange operands,
-                                       ::llvm::ArrayRef<bool> carries, int64_t experts, ::mlir::Value &result);
-  }]);
   string ownCost = !if(!eq(compute, "emitter"), [{ ::flow::Cost cost(); }], "");
-  let extraClassDeclaration = gradientKind # gradientRule # computeKind # scalarBody # accessMaps # space # batched # ownCost;
+  string facts = gradientKind # gradientRule # computeKind # effortKind # scalarBody # accessMaps # space # ownCost;
+  let extraClassDeclaration = facts;
 }
 
 // program and boundary
@@ -132,6 +132,7 @@ def Flow_IotaOp : Flow_ComputeOp<"iota", "inactive", "generator"> {
   let results = (outs Flow_Number:$y);
   let assemblyFormat = "$axis attr-dict `:` type($y)";
   let hasVerifier = 1;
+  let extraClassDeclaration = facts # "::llvm::SmallVector<unsigned> indexDims();";
 }
 
 def Flow_ExtentOp : Flow_ComputeOp<"extent", "inactive", "generator"> {
@@ -143,18 +144,19 @@ def Flow_ExtentOp : Flow_ComputeOp<"extent", "inactive", "generator"> {
   let hasVerifier = 1;
 }
 
-def Flow_RandomOp : Flow_ComputeOp<"random", "inactive", "generator"> {
+def Flow_RandomOp : Flow_ComputeOp<"random", "inactive", "generator", [], "transcendental"> {
   let summary = "Philox numbers of a stream; the logical index is the row-major one unless given";
   let arguments = (ins Flow_RandomKind:$kind, I64Attr:$stream, Optional<Flow_Index>:$index);
   let results = (outs Flow_Float:$y);
   let assemblyFormat = "$kind $stream (`at` $index^ `:` type($index))? attr-dict `->` type($y)";
   let hasVerifier = 1;
+  let extraClassDeclaration = facts # "::llvm::SmallVector<unsigned> indexDims();";
 }
 
 // elementwise
 
-class Flow_UnaryOp<string mnemonic, string gradient, string meaning, list<Trait> traits = []>
-    : Flow_ComputeOp<mnemonic, gradient, "elementwise", traits # [Flow_Elementwise, AllTypesMatch<["x", "y"]>]> {
+class Flow_UnaryOp<string mnemonic, string gradient, string meaning, string effort = "simple">
+    : Flow_ComputeOp<mnemonic, gradient, "elementwise", [Flow_Elementwise, AllTypesMatch<["x", "y"]>], effort> {
   let summary = meaning;
   let arguments = (ins Flow_Float:$x);
   let results = (outs Flow_Float:$y);
@@ -162,16 +164,16 @@ class Flow_UnaryOp<string mnemonic, string gradient, string meaning, list<Trait>
   let hasFolder = 1;
 }
 def Flow_NegOp : Flow_UnaryOp<"neg", "rule", "-x">;
-def Flow_ExpOp : Flow_UnaryOp<"exp", "rule", "e to the x">;
-def Flow_LogOp : Flow_UnaryOp<"log", "rule", "the natural logarithm">;
-def Flow_SqrtOp : Flow_UnaryOp<"sqrt", "rule", "the square root">;
-def Flow_RsqrtOp : Flow_UnaryOp<"rsqrt", "rule", "1 / sqrt(x)">;
-def Flow_TanhOp : Flow_UnaryOp<"tanh", "rule", "the hyperbolic tangent">;
-def Flow_SigmoidOp : Flow_UnaryOp<"sigmoid", "rule", "1 / (1 + exp(-x))">;
+def Flow_ExpOp : Flow_UnaryOp<"exp", "rule", "e to the x", "transcendental">;
+def Flow_LogOp : Flow_UnaryOp<"log", "rule", "the natural logarithm", "transcendental">;
+def Flow_SqrtOp : Flow_UnaryOp<"sqrt", "rule", "the square root", "slow">;
+def Flow_RsqrtOp : Flow_UnaryOp<"rsqrt", "rule", "1 / sqrt(x)", "slow">;
+def Flow_TanhOp : Flow_UnaryOp<"tanh", "rule", "the hyperbolic tangent", "transcendental">;
+def Flow_SigmoidOp : Flow_UnaryOp<"sigmoid", "rule", "1 / (1 + exp(-x))", "transcendental">;
 def Flow_ReluOp : Flow_UnaryOp<"relu", "rule", "max(x, 0)">;
-def Flow_SiluOp : Flow_UnaryOp<"silu", "rule", "x * sigmoid(x)">;
-def Flow_GeluOp : Flow_UnaryOp<"gelu", "rule", "x * (1 + erf(x / sqrt(2))) / 2">;
-def Flow_ErfOp : Flow_UnaryOp<"erf", "rule", "the error function">;
+def Flow_SiluOp : Flow_UnaryOp<"silu", "rule", "x * sigmoid(x)", "transcendental">;
+def Flow_GeluOp : Flow_UnaryOp<"gelu", "rule", "x * (1 + erf(x / sqrt(2))) / 2", "transcendental">;
+def Flow_ErfOp : Flow_UnaryOp<"erf", "rule", "the error function", "transcendental">;
 def Flow_AbsOp : Flow_UnaryOp<"abs", "rule", "|x|; its derivative at 0 is 0">;
 def Flow_NotOp : Flow_UnaryOp<"not", "inactive", "the other truth value"> {
   let arguments = (ins Flow_Mask:$x);
@@ -186,8 +188,8 @@ def Flow_IsFiniteOp : Flow_ComputeOp<"is_finite", "inactive", "elementwise", [Fl
   let assemblyFormat = "$x attr-dict `:` type($x)";
 }
 
-class Flow_BinaryOp<string mnemonic, string gradient, string meaning, list<Trait> traits = []>
-    : Flow_ComputeOp<mnemonic, gradient, "elementwise", traits # [Flow_Elementwise, AllTypesMatch<["a", "b", "y"]>]> {
+class Flow_BinaryOp<string mnemonic, string gradient, string meaning, list<Trait> traits = [], string effort = "simple">
+    : Flow_ComputeOp<mnemonic, gradient, "elementwise", traits # [Flow_Elementwise, AllTypesMatch<["a", "b", "y"]>], effort> {
   let summary = meaning;
   let arguments = (ins Flow_Number:$a, Flow_Number:$b);
   let results = (outs Flow_Number:$y);
@@ -197,13 +199,13 @@ class Flow_BinaryOp<string mnemonic, string gradient, string meaning, list<Trait
 def Flow_AddOp : Flow_BinaryOp<"add", "rule", "a + b", [Commutative]>;
 def Flow_SubOp : Flow_BinaryOp<"sub", "rule", "a - b">;
 def Flow_MulOp : Flow_BinaryOp<"mul", "rule", "a * b", [Commutative]>;
-def Flow_DivOp : Flow_BinaryOp<"div", "rule", "a / b"> {
+def Flow_DivOp : Flow_BinaryOp<"div", "rule", "a / b", [], "slow"> {
   let arguments = (ins Flow_Float:$a, Flow_Float:$b);
   let results = (outs Flow_Float:$y);
 }
 def Flow_MaximumOp : Flow_BinaryOp<"maximum", "rule", "the larger; NaN where either is; a tie shares its gradient by halves", [Commutative]>;
 def Flow_MinimumOp : Flow_BinaryOp<"minimum", "rule", "the smaller; NaN where either is; a tie shares its gradient by halves", [Commutative]>;
-def Flow_PowOp : Flow_BinaryOp<"pow", "rule", "a to the b, for a > 0"> {
+def Flow_PowOp : Flow_BinaryOp<"pow", "rule", "a to the b, for a > 0", [], "transcendental"> {
   let arguments = (ins Flow_Float:$a, Flow_Float:$b);
   let results = (outs Flow_Float:$y);
 }
@@ -242,22 +244,22 @@ def Flow_ConvertOp : Flow_ComputeOp<"convert", "rule", "elementwise", [Flow_Elem
   let hasVerifier = 1;
 }
 
-class Flow_IdentityOp<string mnemonic, string gradient, string meaning, list<Trait> traits = []>
-    : Flow_ComputeOp<mnemonic, gradient, "elementwise", traits # [Flow_Elementwise, AllTypesMatch<["x", "y"]>]> {
+class Flow_IdentityOp<string mnemonic, string gradient, string meaning, string effort = "simple">
+    : Flow_ComputeOp<mnemonic, gradient, "elementwise", [Flow_Elementwise, Flow_Identity, AllTypesMatch<["x", "y"]>], effort> {
   let summary = meaning;
   let arguments = (ins Flow_Tensor:$x);
   let results = (outs Flow_Tensor:$y);
   let assemblyFormat = "$x attr-dict `:` type($x)";
 }
 def Flow_StopGradientOp : Flow_IdentityOp<"stop_gradient", "inactive", "x; no derivative flows">;
-def Flow_ReverseGradientOp : Flow_ComputeOp<"reverse_gradient", "surrogate", "elementwise", [Flow_Elementwise, AllTypesMatch<["x", "y"]>]> {
+def Flow_ReverseGradientOp : Flow_ComputeOp<"reverse_gradient", "surrogate", "elementwise", [Flow_Elementwise, Flow_Identity, AllTypesMatch<["x", "y"]>]> {
   let summary = "x; the derivative is that of -scale * x";
   let arguments = (ins Flow_Float:$x, Flow_Float:$scale);
   let results = (outs Flow_Float:$y);
   let assemblyFormat = "$x `by` $scale attr-dict `:` type($x) `,` type($scale)";
   let hasVerifier = 1;
 }
-def Flow_BarrierOp : Flow_IdentityOp<"barrier", "rule", "x, kept apart"> {
+def Flow_BarrierOp : Flow_IdentityOp<"barrier", "rule", "x, kept apart", "free"> {
   let description = [{
     An identity that common subexpressions and fusion by recomputation respect: a rematerialised clone reads its
     operands through barriers of its own `mark`, so that nothing merges it with the original.
@@ -268,8 +270,8 @@ def Flow_BarrierOp : Flow_IdentityOp<"barrier", "rule", "x, kept apart"> {
 
 // structure
 
-class Flow_ViewOp<string mnemonic, string meaning, dag attributes, string text>
-    : Flow_ComputeOp<mnemonic, "rule", "view"> {
+class Flow_ViewOp<string mnemonic, string meaning, dag attributes, string text, string effort = "free">
+    : Flow_ComputeOp<mnemonic, "rule", "view", [], effort> {
   let summary = meaning;
   let arguments = !con((ins Flow_Tensor:$x), attributes);
   let results = (outs Flow_Tensor:$y);
@@ -293,7 +295,7 @@ def Flow_SliceOp : Flow_ViewOp<"slice", "from starts by strides, as many as the 
     (ins DenseI64ArrayAttr:$starts, DenseI64ArrayAttr:$strides), "`from` $starts `by` $strides">;
 def Flow_PadOp : Flow_ViewOp<"pad", "values before, between and after: the gradient of slice",
     (ins DenseI64ArrayAttr:$low, DenseI64ArrayAttr:$interior, F64Attr:$value),
-    "`low` $low `interior` $interior `with` $value"> {
+    "`low` $low `interior` $interior `with` $value", "simple"> {
   let description = [{
     Result index = low + operand index * (interior + 1); the rest holds `value`. What the result has beyond the last
     element is padding as well.
@@ -316,32 +318,37 @@ def Flow_ReduceOp : Flow_ComputeOp<"reduce", "rule", "reduction"> {
   let assemblyFormat = "$kind $x `over` $axes attr-dict `:` type($x) `->` type($y)";
   let hasFolder = 1;
   let hasVerifier = 1;
-  let extraClassDeclaration = gradientKind # gradientRule # computeKind # scalarBody # accessMaps # space # batched # [{
-    double identity();
-  }];
+  let extraClassDeclaration = facts # "bool sumsReals();";
 }
 
-def Flow_ArgmaxOp : Flow_ComputeOp<"argmax", "inactive", "indirect"> {
+def Flow_ArgmaxOp : Flow_ComputeOp<"argmax", "inactive", "reduction"> {
   let summary = "where the largest is along an axis; the lowest index wins a tie; NaN is the largest";
   let arguments = (ins Flow_Float:$x, I64Attr:$axis);
   let results = (outs Flow_Index:$y);
   let assemblyFormat = "$x `along` $axis attr-dict `:` type($x) `->` type($y)";
   let hasVerifier = 1;
+  let extraClassDeclaration = facts # [{
+    ::llvm::SmallVector<unsigned> indexDims();
+    ::llvm::SmallVector<::mlir::Value> buildElement(::mlir::OpBuilder &builder, ::mlir::Location location,
+                                                    ::mlir::ValueRange operands, ::mlir::ValueRange indices);
+    ::mlir::Value buildFinish(::mlir::OpBuilder &builder, ::mlir::Location location, ::mlir::ValueRange accumulators);
+  }];
 }
 
-def Flow_GatherOp : Flow_ComputeOp<"gather", "rule", "indirect"> {
+def Flow_GatherOp : Flow_ComputeOp<"gather", "rule", "view", [], "slow"> {
   let summary = "rows of a table by index: [K, ...], [..] -> [.., ...]; an index outside gives zeros";
   let arguments = (ins Flow_Float:$table, Flow_Index:$index);
   let results = (outs Flow_Float:$y);
   let assemblyFormat = "$table `,` $index attr-dict `:` type($table) `,` type($index) `->` type($y)";
   let hasVerifier = 1;
 }
-def Flow_ScatterAddOp : Flow_ComputeOp<"scatter_add", "rule", "indirect"> {
+def Flow_ScatterAddOp : Flow_ComputeOp<"scatter_add", "rule", "reduction"> {
   let summary = "sums rows into [K, ...] by index, in index order: the gradient of gather";
   let arguments = (ins Flow_Index:$index, Flow_Float:$rows);
   let results = (outs Flow_Float:$y);
   let assemblyFormat = "$index `,` $rows attr-dict `:` type($index) `,` type($rows) `->` type($y)";
   let hasVerifier = 1;
+  let extraClassDeclaration = facts # "bool sumsReals() { return true; }";
 }
 
 // contraction and convolution
@@ -386,6 +393,7 @@ def Flow_WindowSumOp : Flow_ComputeOp<"window_sum", "rule", "reduction"> {
   let results = (outs Flow_Float:$y);
   let assemblyFormat = "$x `by` $strides `pads` $pads attr-dict `:` type($x) `->` type($y)";
   let hasVerifier = 1;
+  let extraClassDeclaration = facts # "bool sumsReals() { return true; }";
 }
 
 // derivatives and groups

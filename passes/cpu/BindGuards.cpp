@@ -3,30 +3,46 @@
 #include "dialects/flow/Extent.h"
 #include "dialects/flow/Flow.h"
 #include "dialects/plan/FromFlow.h"
-#include "passes/cpu/LoopAnalysis.h"
+#include "llvm/ADT/BitVector.h"
 
 using namespace mlir;
 
 namespace moe::cpu {
 
-/// The counts that one index of the kernel runs through: of a segment where several axes on a side become one
-/// index, of random numbers that are drawn by their place.
+/// The counts that one index of the kernel runs through beside the sizes of axes: of several dimensions that
+/// an access joins or divides apart again, of random numbers that are drawn by their place. An index that is
+/// held to its operand's bounds says nothing of a count.
 static SmallVector<flow::Extent> countsOf(Operation &op) {
-  if (auto random = dyn_cast<flow::RandomOp>(op); random && !random.getIndex())
-    return {flow::elementsOf(random.getY().getType())};
-  SmallVector<flow::Extent> counts;
-  if (auto reshape = dyn_cast<flow::ReshapeOp>(op)) {
-    SmallVector<flow::Extent> from = flow::extentsOf(reshape.getX()), to = flow::extentsOf(reshape.getY());
-    auto joins = [](ArrayRef<flow::Extent> axes) {
-      return llvm::count_if(axes, [](flow::Extent axis) { return !axis.isConstant(1); }) > 1;
-    };
-    for (ReshapeSegment s : reshapeSegments(reshape.getX().getType(), reshape.getY().getType())) {
-      auto read = ArrayRef(from).slice(s.fromFirst, s.fromLast - s.fromFirst);
-      auto made = ArrayRef(to).slice(s.toFirst, s.toLast - s.toFirst);
-      if (joins(read) || joins(made))
-        counts.push_back(flow::productOf(made, op.getContext()));
-    }
+  auto compute = dyn_cast<flow::ComputeInterface>(op);
+  if (!compute || op.hasTrait<flow::Elementwise>() || compute.computeKind() == flow::ComputeKind::emitter)
+    return {};
+  SmallVector<flow::Extent> space = compute.iterationSpace(), counts;
+  auto productOf = [&](const llvm::BitVector &dims) {
+    SmallVector<flow::Extent> joined;
+    for (unsigned dim : dims.set_bits())
+      joined.push_back(space[dim]);
+    counts.push_back(flow::productOf(joined, op.getContext()));
+  };
+  if (SmallVector<unsigned> numbers = compute.indexDims(); numbers.size() > 1) {
+    llvm::BitVector dims(space.size());
+    for (unsigned dim : numbers)
+      dims.set(dim);
+    productOf(dims);
   }
+  if (compute.computeKind() == flow::ComputeKind::generator)
+    return counts;
+  for (const flow::Access &access : compute.accesses())
+    for (auto [axis, index] : llvm::enumerate(access.map.getResults())) {
+      llvm::BitVector dims(space.size());
+      bool divides = false;
+      index.walk([&](AffineExpr part) {
+        if (auto dim = dyn_cast<AffineDimExpr>(part))
+          dims.set(dim.getPosition());
+        divides |= part.getKind() == AffineExprKind::Mod || part.getKind() == AffineExprKind::FloorDiv;
+      });
+      if (!access.isBounded(axis) && (divides || dims.count() > 1))
+        productOf(dims);
+    }
   return counts;
 }
 

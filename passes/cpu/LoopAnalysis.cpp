@@ -37,58 +37,23 @@ double estimateElements(Type type) {
 }
 
 bool isLoopOp(Operation *op) {
-  return isa<flow::ConstantOp, flow::IotaOp, flow::ExtentOp, flow::RandomOp, flow::ScalarOp, flow::IsFiniteOp,
-             flow::BroadcastOp, flow::ReshapeOp, flow::TransposeOp, flow::SliceOp, flow::PadOp,
-             flow::ConcatOp, flow::ReduceOp, flow::ArgmaxOp, flow::GatherOp, flow::ScatterAddOp,
-             flow::WindowOp, flow::WindowSumOp>(op) ||
-         op->hasTrait<flow::Elementwise>();
+  auto compute = dyn_cast<flow::ComputeInterface>(op);
+  return isa<flow::ScalarOp>(op) || (compute && compute.computeKind() != flow::ComputeKind::emitter);
 }
 
-SmallVector<ReshapeSegment> reshapeSegments(Type from, Type to) {
-  SmallVector<flow::Extent> a = flow::extentsOf(from), b = flow::extentsOf(to);
-  SmallVector<ReshapeSegment> segments;
-  MLIRContext *context = from.getContext();
-  flow::Extent one = flow::Extent::constant(context, 1);
-  unsigned i = 0, j = 0;
-  while (i < a.size() || j < b.size()) {
-    ReshapeSegment segment{i, i, j, j};
-    flow::Extent p = one, q = one;
-    // The shorter side takes the next axis until the products agree; sizes of 1 join where they stand.
-    auto takeA = [&] { p = p * a[i++]; };
-    auto takeB = [&] { q = q * b[j++]; };
-    if (i < a.size())
-      takeA();
-    if (j < b.size())
-      takeB();
-    while (p != q && (i < a.size() || j < b.size())) {
-      bool fromShorter = q.exactQuotient(p).has_value() && p != q;
-      if ((fromShorter || j == b.size()) && i < a.size())
-        takeA();
-      else if (j < b.size())
-        takeB();
-      else
-        takeA();
-    }
-    segment.fromLast = i;
-    segment.toLast = j;
-    segments.push_back(segment);
-  }
-  return segments;
+static flow::Effort effortOf(Operation *op) {
+  auto compute = dyn_cast<flow::ComputeInterface>(op);
+  return compute ? compute.effort() : flow::Effort::free;
 }
+static bool isDear(Operation *op) { return effortOf(op) == flow::Effort::transcendental; }
 
-static bool isDear(Operation *op) {
-  return isa<flow::ExpOp, flow::LogOp, flow::TanhOp, flow::SigmoidOp, flow::SiluOp, flow::GeluOp, flow::ErfOp,
-             flow::PowOp, flow::RandomOp>(op);
-}
-
-// Whether evaluating an op costs more than the load of its value would.
+// Whether evaluating an op costs more than the load of its value would: its own work, or the divisions that
+// its operand's index takes.
 static bool isMoreThanALoad(Operation *op) {
-  return isDear(op) || isa<flow::DivOp, flow::SqrtOp, flow::RsqrtOp, flow::GatherOp, flow::ReshapeOp>(op);
+  return effortOf(op) >= flow::Effort::slow || isa<flow::ReshapeOp>(op);
 }
 
-static bool reducesByItself(Operation *op) {
-  return isa<flow::ReduceOp, flow::ArgmaxOp, flow::WindowSumOp, flow::ScatterAddOp>(op);
-}
+static bool reducesByItself(Operation *op) { return isa<flow::ReductionInterface>(op); }
 
 class LoopAnalyzer {
 public:
@@ -122,21 +87,10 @@ private:
   // Classes that a reduction combines over.
   SmallVector<unsigned> reducedClasses(Operation *op) {
     SmallVector<unsigned> found;
-    auto take = [&](unsigned operand, unsigned axis) {
-      if (unsigned c = a.classOf(op, operand, axis); c != LoopAnalysis::none)
+    auto compute = cast<flow::ComputeInterface>(op);
+    for (unsigned dim = rank(op->getResult(0)), end = compute.iterationSpace().size(); dim < end; ++dim)
+      if (unsigned c = a.classes.classOfDim(op, dim); c != LoopAnalysis::none)
         found.push_back(c);
-    };
-    if (auto reduce = dyn_cast<flow::ReduceOp>(op)) {
-      for (int64_t axis : reduce.getAxes())
-        take(0, axis);
-    } else if (auto argmax = dyn_cast<flow::ArgmaxOp>(op)) {
-      take(0, argmax.getAxis());
-    } else if (isa<flow::WindowSumOp>(op)) {
-      take(0, 4), take(0, 5);
-    } else if (auto scatter = dyn_cast<flow::ScatterAddOp>(op)) {
-      for (int64_t i = 0; i < rank(scatter.getIndex()); ++i)
-        take(0, i);
-    }
     return found;
   }
   void addStage(Value value) {
@@ -167,11 +121,12 @@ private:
   // Work behind a value that is computed in place: more than loads and a few additions.
   bool isWorthKeeping(Value value, unsigned depth = 0) {
     Operation *op = value.getDefiningOp();
-    if (!op || !a.inside(value) || isStage(value) ||
-        isa<flow::ConstantOp, flow::ScalarOp, flow::ExtentOp>(op))
+    if (!op || !a.inside(value) || isStage(value))
       return false;
     if (isMoreThanALoad(op))
       return true;
+    if (op->getNumOperands() == 0)
+      return false;
     if (depth > 8)
       return true;
     return llvm::any_of(op->getOperands(), [&](Value operand) { return isWorthKeeping(operand, depth + 1); });
@@ -618,7 +573,9 @@ private:
       return;
     for (LoopStage &stage : a.stages) {
       if (stage.nest == 0) {
-        if (!stage.reduces || !isa<flow::ReduceOp>(stage.value.getDefiningOp()))
+        // Partial results lie in one temporary a stage.
+        if (!stage.reduces ||
+            cast<flow::ReductionInterface>(stage.value.getDefiningOp()).accumulators().size() != 1)
           return;
       } else {
         // The rest runs in the second kernel, which knows nothing of the reduced dimensions.

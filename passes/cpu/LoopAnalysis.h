@@ -88,11 +88,4 @@ double estimate(flow::Extent extent);
 /// A tensor's elements at that batch.
 double estimateElements(mlir::Type type);
 
-// Pairs of equal products of two shapes: reshape's independent segments, as axis ranges [first, last) of
-// each.
-struct ReshapeSegment {
-  unsigned fromFirst, fromLast, toFirst, toLast;
-};
-llvm::SmallVector<ReshapeSegment> reshapeSegments(mlir::Type from, mlir::Type to);
-
 } // namespace moe::cpu

@@ -1,7 +1,6 @@
 // Unites axes by what every op says of its operands' and its result's axes, and numbers what is left; see
 // LoopClasses.h.
-#include "passes/cpu/LoopAnalysis.h"
-#include "llvm/ADT/TypeSwitch.h"
+#include "passes/cpu/LoopClasses.h"
 
 using namespace mlir;
 
@@ -17,6 +16,11 @@ unsigned LoopClasses::classOf(Operation *user, unsigned operand, unsigned axis) 
     return classOf(user->getOperand(operand), axis);
   auto found = useBase.find({user, operand});
   return found == useBase.end() ? none : classOfAxis[found->second + axis];
+}
+
+unsigned LoopClasses::classOfDim(Operation *op, unsigned dim) const {
+  unsigned results = cast<RankedTensorType>(op->getResult(0).getType()).getRank();
+  return dim < results ? classOf(op->getResult(0), dim) : classOfAxis[reducedBase.lookup(op) + dim - results];
 }
 
 /// Builds the classes: a forest of axes, whose roots are the classes.
@@ -76,13 +80,15 @@ private:
     pinned[std::min(x, y)] |= pinned[std::max(x, y)];
     irregular[std::min(x, y)] |= irregular[std::max(x, y)];
   }
+  void addAxis(flow::Extent extent) {
+    parent.push_back(parent.size());
+    extents.push_back(extent);
+    pinned.push_back(false);
+    irregular.push_back(false);
+  }
   void addAxes(Value value) {
-    for (flow::Extent extent : flow::extentsOf(value)) {
-      parent.push_back(parent.size());
-      extents.push_back(extent);
-      pinned.push_back(false);
-      irregular.push_back(false);
-    }
+    for (flow::Extent extent : flow::extentsOf(value))
+      addAxis(extent);
   }
   // The axis is read at another index than its own loop's: what is stored along it may not be split among
   // units, and the class does not collapse.
@@ -106,136 +112,51 @@ private:
         found.useBase[{op, i}] = parent.size();
         addAxes(operand);
       }
+      if (auto compute = dyn_cast<flow::ComputeInterface>(op);
+          compute && compute.computeKind() == flow::ComputeKind::reduction) {
+        found.reducedBase[op] = parent.size();
+        for (flow::Extent extent : ArrayRef(compute.iterationSpace()).drop_front(rank(op->getResult(0))))
+          addAxis(extent);
+      }
     }
   }
 
-  // What an op says about its axes: one index runs along two of them (same), an operand is read at another
-  // index than the result's (skew), or an axis is not to collapse with its neighbours (pin).
-  unsigned resultId(Operation *op, unsigned axis) { return found.valueBase[op->getResult(0)] + axis; }
-  void same(Operation *op, unsigned operand, unsigned axis, unsigned to) {
-    unite(axisId(op, operand, axis), resultId(op, to));
+  // A dimension of an op's iteration space: an axis of the result, or a reduced one.
+  unsigned dimId(Operation *op, unsigned dim) {
+    unsigned results = rank(op->getResult(0));
+    return dim < results ? found.valueBase[op->getResult(0)] + dim : found.reducedBase[op] + dim - results;
   }
-  void skew(Operation *op, unsigned operand, unsigned axis) {
-    markIrregular(op, operand, axis);
-    pin(resultId(op, axis));
-  }
-  void sameOrSkew(bool isSame, Operation *op, unsigned operand, unsigned axis) {
-    isSame ? same(op, operand, axis, axis) : skew(op, operand, axis);
-  }
-  void allSame(Operation *op) {
-    for (unsigned operand = 0; operand < op->getNumOperands(); ++operand)
-      for (int64_t i = 0; i < rank(op->getOperand(operand)); ++i)
-        same(op, operand, i, i);
-  }
-  void relate(flow::BroadcastOp op) {
-    for (auto [i, to] : llvm::enumerate(op.getDims()))
-      if (flow::Extent::of(op.getX(), i) == flow::Extent::of(op.getY(), to))
-        same(op, 0, i, to);
-  }
-  void relate(flow::TransposeOp op) {
-    for (auto [i, from] : llvm::enumerate(op.getPerm()))
-      same(op, 0, from, i);
-  }
-  void relate(flow::ReshapeOp op) {
-    for (ReshapeSegment s : reshapeSegments(op.getX().getType(), op.getY().getType())) {
-      // Axes of extent 1 carry no index; what else is left of the segment decides.
-      SmallVector<unsigned> from, to;
-      for (unsigned i = s.fromFirst; i < s.fromLast; ++i)
-        if (!extents[axisId(op, 0, i)].isConstant(1))
-          from.push_back(i);
-      for (unsigned i = s.toFirst; i < s.toLast; ++i)
-        if (!extents[resultId(op, i)].isConstant(1))
-          to.push_back(i);
-      if (from.size() == 1 && to.size() == 1) {
-        same(op, 0, from[0], to[0]);
-        continue;
-      }
-      for (unsigned i : from)
-        markIrregular(op, 0, i);
-      for (unsigned i : to)
-        pin(resultId(op, i));
-    }
-  }
-  void relate(flow::SliceOp op) {
-    for (int64_t i = 0; i < rank(op.getX()); ++i) {
-      bool whole = op.getStarts()[i] == 0 && op.getStrides()[i] == 1;
-      sameOrSkew(whole && extents[axisId(op, 0, i)] == extents[resultId(op, i)], op, 0, i);
-    }
-  }
-  void relate(flow::PadOp op) {
-    for (int64_t i = 0; i < rank(op.getX()); ++i) {
-      bool whole = op.getLow()[i] == 0 && op.getInterior()[i] == 0;
-      sameOrSkew(whole && extents[axisId(op, 0, i)] == extents[resultId(op, i)], op, 0, i);
-    }
-  }
-  void relate(flow::ConcatOp op) {
-    for (unsigned operand = 0; operand < op->getNumOperands(); ++operand)
-      for (int64_t i = 0; i < rank(op->getOperand(operand)); ++i)
-        sameOrSkew(i != int64_t(op.getAxis()), op, operand, i);
-  }
-  void relate(flow::ReduceOp op) {
-    unsigned to = 0;
-    for (int64_t i = 0; i < rank(op.getX()); ++i)
-      if (!llvm::is_contained(op.getAxes(), i))
-        same(op, 0, i, to++);
-  }
-  void relate(flow::ArgmaxOp op) {
-    unsigned to = 0;
-    for (int64_t i = 0; i < rank(op.getX()); ++i)
-      i == int64_t(op.getAxis()) ? pin(axisId(op, 0, i)) : same(op, 0, i, to++);
-  }
-  void relate(flow::GatherOp op) {
-    int64_t leading = rank(op.getIndex());
-    for (int64_t i = 0; i < leading; ++i)
-      same(op, 1, i, i);
-    markIrregular(op, 0, 0);
-    for (int64_t i = 1; i < rank(op.getTable()); ++i)
-      same(op, 0, i, leading + i - 1);
-  }
-  void relate(flow::ScatterAddOp op) {
-    int64_t leading = rank(op.getIndex());
-    for (int64_t i = 0; i < leading; ++i)
-      unite(axisId(op, 0, i), axisId(op, 1, i));
-    pin(resultId(op, 0));
-    for (int64_t i = leading; i < rank(op.getRows()); ++i)
-      same(op, 1, i, i - leading + 1);
-  }
-  // Images and channels, then rows and pixels, then a window's own.
-  void relate(flow::WindowOp op) {
-    for (unsigned i : {0, 1, 2, 3})
-      sameOrSkew(i < 2, op, 0, i);
-    for (unsigned i : {4, 5})
-      pin(resultId(op, i));
-  }
-  void relate(flow::WindowSumOp op) {
-    for (unsigned i : {0, 1, 2, 3})
-      sameOrSkew(i < 2, op, 0, i);
-    for (unsigned i : {4, 5})
-      pin(axisId(op, 0, i));
-  }
-  void relate(flow::RandomOp op) {
-    for (int64_t i = 0; i < rank(op.getY()); ++i)
-      op.getIndex() ? same(op, 0, i, i) : pin(resultId(op, i));
-  }
-  void relate(flow::IotaOp op) { pin(resultId(op, op.getAxis())); }
+  // An axis that is read at a dimension's own index goes with it. What is read at another index is skewed, and
+  // the dimensions that the index is made of do not collapse, as those do not whose index is itself a number.
   LogicalResult relateAxes(Operation *op) {
-    return llvm::TypeSwitch<Operation *, LogicalResult>(op)
-        .Case<flow::BroadcastOp, flow::TransposeOp, flow::ReshapeOp, flow::SliceOp, flow::PadOp,
-              flow::ConcatOp, flow::ReduceOp, flow::ArgmaxOp, flow::GatherOp, flow::ScatterAddOp,
-              flow::WindowOp, flow::WindowSumOp, flow::RandomOp, flow::IotaOp>([&](auto known) {
-          relate(known);
-          return success();
-        })
-        .Default([&](Operation *other) {
-          if (auto reverse = dyn_cast<flow::ReverseGradientOp>(other))
-            for (int64_t i = 0; i < rank(reverse.getX()); ++i)
-              same(other, 0, i, i);
-          else if (other->hasTrait<flow::Elementwise>())
-            allSame(other);
-          else if (!isLoopOp(other))
-            return fail("'" + other->getName().getStringRef() + "' has an emitter of its own");
-          return success();
-        });
+    if (isa<flow::ScalarOp>(op))
+      return success();
+    auto compute = dyn_cast<flow::ComputeInterface>(op);
+    if (!compute || compute.computeKind() == flow::ComputeKind::emitter)
+      return fail("'" + op->getName().getStringRef() + "' has an emitter of its own");
+    for (unsigned dim : compute.indexDims())
+      pin(dimId(op, dim));
+    for (auto [operand, access] : llvm::enumerate(compute.accesses())) {
+      if (access.match)
+        pin(dimId(op, access.match->dim));
+      for (auto [axis, index] : llvm::enumerate(access.map.getResults()))
+        relate(op, operand, axis, index, access.lookup && access.lookup->axis == axis);
+    }
+    return success();
+  }
+  void relate(Operation *op, unsigned operand, unsigned axis, AffineExpr index, bool lookedUp) {
+    unsigned id = axisId(op, operand, axis);
+    if (auto dim = dyn_cast<AffineDimExpr>(index)) {
+      if (unsigned to = dimId(op, dim.getPosition()); extents[to] == extents[id])
+        return unite(id, to);
+    } else if (!lookedUp && extents[id].isConstant(1)) {
+      return;
+    }
+    markIrregular(op, operand, axis);
+    index.walk([&](AffineExpr part) {
+      if (auto dim = dyn_cast<AffineDimExpr>(part))
+        pin(dimId(op, dim.getPosition()));
+    });
   }
 
   // Compact numbers, none for extents of 1.

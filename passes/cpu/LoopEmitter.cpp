@@ -80,7 +80,7 @@ FailureOr<GroupCode> emitLoopGroup(flow::GroupOp group, const GroupLayouts &layo
     moved(value);
   std::string name = "elementwise";
   for (Operation &op : body.without_terminator())
-    if (isa<flow::ReduceOp, flow::ArgmaxOp, flow::WindowSumOp, flow::ScatterAddOp>(op))
+    if (isa<flow::ReductionInterface>(op))
       name = "reduce";
 
   auto emit = [&](LoopKernel::Part part) {

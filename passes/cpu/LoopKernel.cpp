@@ -129,20 +129,26 @@ Values LoopKernel::vectors(LoopRange range, unsigned count, Values carried,
   return Values(op.getResults().begin(), op.getResults().end());
 }
 
+Index LoopKernel::indexAlong(unsigned loopClass) {
+  unsigned d = loopClass == LoopAnalysis::none ? LoopAnalysis::none : a.dimOfClass[loopClass];
+  bool carries = d != LoopAnalysis::none && a.dims[d].classes.back() == loopClass;
+  return carries ? at[d] : m.constant(0);
+}
+
 SmallVector<Index> LoopKernel::indexOf(Value value) {
   SmallVector<Index> index;
-  for (int64_t axis = 0; axis < cast<RankedTensorType>(value.getType()).getRank(); ++axis) {
-    unsigned c = a.classOf(value, axis);
-    unsigned d = c == LoopAnalysis::none ? LoopAnalysis::none : a.dimOfClass[c];
-    bool carries = d != LoopAnalysis::none && a.dims[d].classes.back() == c;
-    index.push_back(carries ? at[d] : m.constant(0));
-  }
+  for (int64_t axis = 0; axis < cast<RankedTensorType>(value.getType()).getRank(); ++axis)
+    index.push_back(indexAlong(a.classOf(value, axis)));
   return index;
 }
 
 // Stores a reduction's result, or keeps it in a register where it has no axis of its own.
 void LoopKernel::finish(const LoopStage &stage, Values accumulators, Mask mask) {
-  Value result = accumulators.back();
+  // Partial results are accumulators, of which such a reduction has one.
+  Value result = part == partial
+                     ? accumulators.front()
+                     : cast<flow::ReductionInterface>(stage.value.getDefiningOp())
+                           .buildFinish(b(), loc(), accumulators);
   auto found = targets.find(stage.value);
   if (found == targets.end()) {
     values.uniform[stage.value] = result;

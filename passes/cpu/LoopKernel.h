@@ -73,9 +73,14 @@ private:
                  llvm::function_ref<Values(mlir::Value, unsigned, Mask, Values)> body);
   Mask firstLanes(mlir::Value count);
 
+  /// The present index along a class of axes.
+  Index indexAlong(unsigned loopClass);
   llvm::SmallVector<Index> indexOf(mlir::Value value);
-  /// The elements that one point adds to a reduction.
+  /// A reduction's accumulators: at the start, what one point adds, and of two sets one.
+  Values startOf(const LoopStage &stage);
   Values elements(const LoopStage &stage, Mask mask);
+  Values combined(const LoopStage &stage, mlir::ValueRange x, mlir::ValueRange y);
+  Values acrossLanes(const LoopStage &stage, Values accumulators);
   void finish(const LoopStage &stage, Values accumulators, Mask mask);
   bool isVectorChunk(unsigned dim) const { return a.vectorChunk && dim == a.units.back(); }
 

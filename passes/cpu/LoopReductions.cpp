@@ -10,69 +10,35 @@ using namespace mlir;
 
 namespace moe::cpu {
 
-namespace {
+static flow::ReductionInterface reductionOf(const LoopStage &stage) {
+  return cast<flow::ReductionInterface>(stage.value.getDefiningOp());
+}
+static size_t countOf(const LoopStage &stage) { return reductionOf(stage).accumulators().size(); }
 
-// How a reduction combines: its accumulators' start, and two sets of accumulators into one.
-struct Combiner {
-  Operation *op;
-  /// Values that it carries: the extreme and its index, or one.
-  size_t count() const { return isa<flow::ArgmaxOp>(op) ? 2 : 1; }
-  /// Whether it adds f32 numbers, which rounds.
-  bool sumsReals() const {
-    auto reduce = dyn_cast<flow::ReduceOp>(op);
-    if (reduce && reduce.getKind() != flow::ReduceKind::sum)
-      return false;
-    return !isa<flow::ArgmaxOp>(op) &&
-           cast<RankedTensorType>(op->getResult(0).getType()).getElementType().isF32();
-  }
-  Values start(LoopValues &values) const {
-    Type element = cast<RankedTensorType>(op->getResult(0).getType()).getElementType();
-    if (auto reduce = dyn_cast<flow::ReduceOp>(op))
-      return {values.constant(element, reduce.identity())};
-    if (isa<flow::ArgmaxOp>(op)) {
-      Type f32 = Float32Type::get(op->getContext());
-      return {values.constant(f32, -std::numeric_limits<double>::infinity()),
-              values.constant(element, 2147483647)};
-    }
-    return {values.constant(element, 0)};
-  }
-  Values combine(OpBuilder &b, Location loc, ValueRange x, ValueRange y) const {
-    if (auto reduce = dyn_cast<flow::ReduceOp>(op))
-      return {reduce.buildScalar(b, loc, ValueRange{x[0], y[0]})};
-    if (!isa<flow::ArgmaxOp>(op))
-      return {arith::AddFOp::create(b, loc, x[0], y[0])};
-    // y wins where it is larger (NaN is the largest of all), or where they tie and it comes first.
-    using P = arith::CmpFPredicate;
-    Value xNan = arith::CmpFOp::create(b, loc, P::UNO, x[0], x[0]),
-          yNan = arith::CmpFOp::create(b, loc, P::UNO, y[0], y[0]);
-    Value larger = arith::CmpFOp::create(b, loc, P::OGT, y[0], x[0]),
-          same = arith::CmpFOp::create(b, loc, P::OEQ, y[0], x[0]);
-    Value yes =
-        arith::ConstantOp::create(b, loc, DenseElementsAttr::get(cast<VectorType>(xNan.getType()), true));
-    Value onlyY = arith::AndIOp::create(b, loc, yNan, arith::XOrIOp::create(b, loc, xNan, yes));
-    Value bothNan = arith::AndIOp::create(b, loc, xNan, yNan);
-    Value first = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, y[1], x[1]);
-    Value tie = arith::AndIOp::create(b, loc, arith::OrIOp::create(b, loc, same, bothNan), first);
-    Value wins = arith::OrIOp::create(b, loc, arith::OrIOp::create(b, loc, larger, onlyY), tie);
-    return {arith::SelectOp::create(b, loc, wins, y[0], x[0]),
-            arith::SelectOp::create(b, loc, wins, y[1], x[1])};
-  }
-  // All lanes into every lane, by halves.
-  Values acrossLanes(OpBuilder &b, Location loc, Values acc, int64_t width) const {
-    for (int64_t half = width / 2; half; half /= 2) {
-      SmallVector<int64_t> swap;
-      for (int64_t i = 0; i < width; ++i)
-        swap.push_back(i ^ half);
-      Values other;
-      for (Value v : acc)
-        other.push_back(vector::ShuffleOp::create(b, loc, v, v, swap));
-      acc = combine(b, loc, acc, other);
-    }
-    return acc;
-  }
-};
+Values LoopKernel::startOf(const LoopStage &stage) {
+  Values start;
+  for (flow::Accumulator accumulator : reductionOf(stage).accumulators())
+    start.push_back(values.constant(accumulator.element, accumulator.start));
+  return start;
+}
 
-} // namespace
+Values LoopKernel::combined(const LoopStage &stage, ValueRange x, ValueRange y) {
+  return reductionOf(stage).buildCombine(b(), loc(), x, y);
+}
+
+// All lanes into every lane, by halves.
+Values LoopKernel::acrossLanes(const LoopStage &stage, Values accumulators) {
+  for (int64_t half = width / 2; half; half /= 2) {
+    SmallVector<int64_t> swap;
+    for (int64_t i = 0; i < width; ++i)
+      swap.push_back(i ^ half);
+    Values other;
+    for (Value v : accumulators)
+      other.push_back(vector::ShuffleOp::create(b(), loc(), v, v, swap));
+    accumulators = combined(stage, accumulators, other);
+  }
+  return accumulators;
+}
 
 Values LoopKernel::elements(const LoopStage &stage, Mask mask) {
   Operation *op = stage.value.getDefiningOp();
@@ -81,53 +47,28 @@ Values LoopKernel::elements(const LoopStage &stage, Mask mask) {
     index.push_back(Index{chunkIndex});
     return {values.load(values.stored[stage.value], index, mask)};
   }
-  // The operand's axes: those that the result keeps, and those that loops reduce.
-  auto operandIndex = [&](unsigned operand) {
-    SmallVector<Index> index;
-    for (int64_t axis = 0; axis < cast<RankedTensorType>(op->getOperand(operand).getType()).getRank();
-         ++axis) {
-      unsigned c = a.classOf(op, operand, axis);
-      unsigned d = c == LoopAnalysis::none ? LoopAnalysis::none : a.dimOfClass[c];
-      bool carries = d != LoopAnalysis::none && a.dims[d].classes.back() == c;
-      index.push_back(carries ? at[d] : m.constant(0));
-    }
-    return index;
-  };
-  Combiner combiner{op};
-  Values start = combiner.start(values);
-  if (isa<flow::ReduceOp>(op)) {
-    Value x = values.get(op->getOperand(0), operandIndex(0), mask);
-    return {m.select(mask, x, start[0])};
+  auto compute = cast<flow::ComputeInterface>(op);
+  SmallVector<flow::Access> accesses = compute.accesses();
+  SmallVector<Index> point;
+  for (unsigned dim = 0, end = compute.iterationSpace().size(); dim < end; ++dim)
+    point.push_back(indexAlong(a.classes.classOfDim(op, dim)));
+  // A point where an access does not hold adds nothing.
+  Mask inside = mask;
+  const Values starts = startOf(stage);
+  Values operands, indices;
+  for (unsigned i = 0; i < accesses.size(); ++i) {
+    if (flow::isIndexOperand(accesses, i))
+      continue;
+    LoopValues::Element element = values.element(op, accesses, i, point, mask);
+    operands.push_back(element.value);
+    inside = m.both(inside, element.inside);
   }
-  if (auto argmax = dyn_cast<flow::ArgmaxOp>(op)) {
-    SmallVector<Index> index = operandIndex(0);
-    Value x = values.get(op->getOperand(0), index, mask), where = m.vector(index[argmax.getAxis()]);
-    return {m.select(mask, x, start[0]), m.select(mask, where, start[1])};
-  }
-  if (auto sum = dyn_cast<flow::WindowSumOp>(op)) {
-    SmallVector<Index> index = operandIndex(0), result = indexOf(stage.value);
-    Mask inside = mask;
-    for (unsigned i : {0, 1}) {
-      // Which window has this element as its own k-th.
-      Index place = m.add(m.add(result[2 + i], sum.getPads()[i]), m.mul(index[4 + i], k.i64(-1)));
-      int64_t stride = sum.getStrides()[i];
-      Value count = extent(flow::Extent::of(sum.getX(), 2 + i));
-      inside = m.both(inside, m.within(place, m.mul(count, k.i64(stride))));
-      if (stride != 1) {
-        auto [quotient, remainder] = m.divide(place, k.i64(stride));
-        inside = m.both(inside, m.equals(remainder, k.i64(0)));
-        place = quotient;
-      }
-      index[2 + i] = place;
-    }
-    return {m.select(inside, values.get(sum.getX(), index, inside), start[0])};
-  }
-  auto scatter = cast<flow::ScatterAddOp>(op);
-  Value row = values.get(scatter.getIndex(), operandIndex(0), mask);
-  Index wanted = indexOf(stage.value)[0];
-  Mask own = {{}, arith::CmpIOp::create(b(), loc(), arith::CmpIPredicate::eq, row, m.vector(wanted))};
-  Value x = values.get(scatter.getRows(), operandIndex(1), mask);
-  return {m.select(m.both(mask, own), x, start[0])};
+  for (unsigned dim : compute.indexDims())
+    indices.push_back(m.vector(point[dim]));
+  Values added = reductionOf(stage).buildElement(b(), loc(), operands, indices);
+  for (auto [value, start] : llvm::zip_equal(added, starts))
+    value = m.select(inside, value, start);
+  return added;
 }
 
 // Turns of a loop that one running sum takes. Rounding errors of a running sum grow with the number of its
@@ -140,7 +81,7 @@ static constexpr int64_t runLength = 32;
 Values LoopKernel::beginRuns(const LoopNest &nest, const Values &start) {
   Values state(start);
   forEachAccumulator(nest, start.size(), [&](unsigned s, size_t at) {
-    if (Combiner{a.stages[s].value.getDefiningOp()}.sumsReals())
+    if (reductionOf(a.stages[s]).sumsReals())
       state.push_back(start[at]); // zero
   });
   return state;
@@ -153,10 +94,10 @@ Values LoopKernel::addRun(const LoopNest &nest, const Values &state, const Value
   auto sub = [&](Value x, Value y) -> Value { return arith::SubFOp::create(b(), loc(), x, y); };
   auto add = [&](Value x, Value y) -> Value { return arith::AddFOp::create(b(), loc(), x, y); };
   forEachAccumulator(nest, run.size(), [&](unsigned s, size_t at) {
-    Combiner combiner{a.stages[s].value.getDefiningOp()};
-    if (!combiner.sumsReals()) {
-      totals.append(combiner.combine(b(), loc(), ValueRange(state).slice(at, combiner.count()),
-                                     ValueRange(run).slice(at, combiner.count())));
+    const LoopStage &stage = a.stages[s];
+    if (!reductionOf(stage).sumsReals()) {
+      totals.append(combined(stage, ValueRange(state).slice(at, countOf(stage)),
+                             ValueRange(run).slice(at, countOf(stage))));
       return;
     }
     Value sum = state[at], total = add(sum, run[at]), taken = sub(total, sum);
@@ -173,7 +114,7 @@ Values LoopKernel::endRuns(const LoopNest &nest, const Values &state, size_t acc
   Values results(state.begin(), state.begin() + accumulators);
   size_t next = accumulators;
   forEachAccumulator(nest, accumulators, [&](unsigned s, size_t at) {
-    if (!Combiner{a.stages[s].value.getDefiningOp()}.sumsReals())
+    if (!reductionOf(a.stages[s]).sumsReals())
       return;
     Value error = state[next++];
     Value infinity = values.constant(b().getF32Type(), std::numeric_limits<double>::infinity());
@@ -191,7 +132,7 @@ void LoopKernel::forEachAccumulator(const LoopNest &nest, size_t accumulators,
   for (size_t at = 0; at < accumulators;)
     for (unsigned s : nest.stages) {
       function(s, at);
-      at += Combiner{a.stages[s].value.getDefiningOp()}.count();
+      at += countOf(a.stages[s]);
     }
 }
 
@@ -270,7 +211,7 @@ void LoopKernel::emitColumns(const LoopNest &nest, ArrayRef<unsigned> outer) {
       Values start;
       for (unsigned u = 0; u < many; ++u)
         for (unsigned s : nest.stages)
-          start.append(Combiner{a.stages[s].value.getDefiningOp()}.start(values));
+          start.append(startOf(a.stages[s]));
       auto body = [&](Values accumulators) {
         values.newPoint();
         Values next;
@@ -279,10 +220,9 @@ void LoopKernel::emitColumns(const LoopNest &nest, ArrayRef<unsigned> outer) {
           at[d] = Index{m.add(first, k.i64(u * width)), 1};
           Mask mask = u + 1 == many ? last : Mask();
           for (unsigned s : nest.stages) {
-            Combiner combiner{a.stages[s].value.getDefiningOp()};
             Values elements = this->elements(a.stages[s], mask);
             ValueRange own = ValueRange(accumulators).slice(taken, elements.size());
-            next.append(combiner.combine(b(), loc(), own, elements));
+            next.append(combined(a.stages[s], own, elements));
             taken += elements.size();
           }
         }
@@ -294,7 +234,7 @@ void LoopKernel::emitColumns(const LoopNest &nest, ArrayRef<unsigned> outer) {
       for (unsigned u = 0; u < many; ++u) {
         at[d] = Index{m.add(first, k.i64(u * width)), 1};
         for (unsigned s : nest.stages) {
-          size_t own = Combiner{a.stages[s].value.getDefiningOp()}.count();
+          size_t own = countOf(a.stages[s]);
           finish(a.stages[s], Values(sums.begin() + taken, sums.begin() + taken + own),
                  u + 1 == many ? last : Mask());
           taken += own;
@@ -314,11 +254,11 @@ Values LoopKernel::combineTree(const LoopNest &nest, Values sums, unsigned count
     for (unsigned u = 0; u < upper; ++u) {
       size_t taken = 0;
       for (unsigned s : nest.stages) {
-        Combiner combiner{a.stages[s].value.getDefiningOp()};
+        const size_t count = countOf(a.stages[s]);
         ValueRange all(sums);
-        Values combined = combiner.combine(b(), loc(), all.slice(u * each + taken, combiner.count()),
-                                           all.slice((lower + u) * each + taken, combiner.count()));
-        for (Value value : combined)
+        Values both = combined(a.stages[s], all.slice(u * each + taken, count),
+                               all.slice((lower + u) * each + taken, count));
+        for (Value value : both)
           sums[u * each + taken++] = value;
       }
     }
@@ -334,9 +274,8 @@ void LoopKernel::emitRows(const LoopNest &nest, ArrayRef<unsigned> outer) {
     // Over axes of extent 1 alone: one element.
     values.newPoint();
     for (unsigned s : nest.stages) {
-      Combiner combiner{a.stages[s].value.getDefiningOp()};
-      finish(a.stages[s], combiner.combine(b(), loc(), combiner.start(values), elements(a.stages[s], {})),
-             {});
+      const LoopStage &stage = a.stages[s];
+      finish(stage, combined(stage, startOf(stage), elements(stage, {})), {});
     }
     return;
   }
@@ -354,7 +293,7 @@ void LoopKernel::emitRows(const LoopNest &nest, ArrayRef<unsigned> outer) {
     Values start;
     for (unsigned u = 0; u < count; ++u)
       for (unsigned s : nest.stages)
-        start.append(Combiner{a.stages[s].value.getDefiningOp()}.start(values));
+        start.append(startOf(a.stages[s]));
     auto body = [&](Value first, unsigned many, Mask last, Values accumulators) {
       values.newPoint();
       Values next = accumulators;
@@ -364,11 +303,10 @@ void LoopKernel::emitRows(const LoopNest &nest, ArrayRef<unsigned> outer) {
           at[d] = Index{m.add(first, k.i64(u * width)), 1};
         Mask mask = u + 1 == many ? last : Mask();
         for (unsigned s : nest.stages) {
-          Combiner combiner{a.stages[s].value.getDefiningOp()};
           Values elements = this->elements(a.stages[s], mask);
-          Values combined =
-              combiner.combine(b(), loc(), ValueRange(accumulators).slice(taken, elements.size()), elements);
-          for (auto [i, value] : llvm::enumerate(combined))
+          Values both =
+              combined(a.stages[s], ValueRange(accumulators).slice(taken, elements.size()), elements);
+          for (auto [i, value] : llvm::enumerate(both))
             next[taken + i] = value;
           taken += elements.size();
         }
@@ -387,12 +325,10 @@ void LoopKernel::emitRows(const LoopNest &nest, ArrayRef<unsigned> outer) {
     sums = combineTree(nest, sums, count);
     size_t taken = 0;
     for (unsigned s : nest.stages) {
-      Combiner combiner{a.stages[s].value.getDefiningOp()};
-      Values result(sums.begin() + taken, sums.begin() + taken + combiner.count());
-      taken += combiner.count();
-      if (!split)
-        result = combiner.acrossLanes(b(), loc(), result, width);
-      finish(a.stages[s], result, {});
+      const LoopStage &stage = a.stages[s];
+      Values result(sums.begin() + taken, sums.begin() + taken + countOf(stage));
+      taken += countOf(stage);
+      finish(stage, split ? result : acrossLanes(stage, result), {});
     }
     return Values();
   });

@@ -1,6 +1,6 @@
-// See LoopValues.h. Elementwise ops take their bodies from the ops themselves (ComputeInterface); here is how
-// the others find the elements that they need, and what a load becomes: a vector load where lanes are
-// neighbours, a splat where they share an element, else a gather.
+// See LoopValues.h. Bodies and accesses are the ops' own (ComputeInterface); here is what an access's index is
+// in a vectorised loop, and what a load becomes: a vector load where lanes are neighbours, a splat where they
+// share an element, else a gather. Generators are made here.
 #include "passes/cpu/LoopValues.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -203,157 +203,141 @@ Value LoopValues::compute(Value value, ArrayRef<Index> index, Mask mask) {
   }
   if (auto o = dyn_cast<flow::RandomOp>(op))
     return random(o, index, mask);
-  if (auto o = dyn_cast<flow::ReverseGradientOp>(op))
-    return get(o.getX(), index, mask);
-  if (auto o = dyn_cast<flow::BroadcastOp>(op)) {
-    SmallVector<Index> at;
-    for (auto [i, to] : llvm::enumerate(o.getDims()))
-      at.push_back(flow::Extent::of(o.getX(), i) == flow::Extent::of(value, to) ? index[to] : m.constant(0));
-    return get(o.getX(), at, mask);
-  }
-  if (auto o = dyn_cast<flow::TransposeOp>(op)) {
-    SmallVector<Index> at(index.size());
-    for (auto [i, from] : llvm::enumerate(o.getPerm()))
-      at[from] = index[i];
-    return get(o.getX(), at, mask);
-  }
-  if (auto o = dyn_cast<flow::SliceOp>(op)) {
-    SmallVector<Index> at;
-    for (auto [i, start, stride] : llvm::zip(index, o.getStarts(), o.getStrides()))
-      at.push_back(m.add(m.mul(i, k.i64(stride)), start));
-    return get(o.getX(), at, mask);
-  }
-  if (auto o = dyn_cast<flow::ReshapeOp>(op))
-    return reshape(o, index, mask);
-  if (auto o = dyn_cast<flow::PadOp>(op))
-    return pad(o, index, mask);
-  if (auto o = dyn_cast<flow::ConcatOp>(op))
-    return concat(o, index, mask);
-  if (auto o = dyn_cast<flow::WindowOp>(op))
-    return window(o, index, mask);
-  if (auto o = dyn_cast<flow::GatherOp>(op))
-    return gather(o, index, mask);
-  assert(op->hasTrait<flow::Elementwise>() &&
+  auto compute = cast<flow::ComputeInterface>(op);
+  if (compute.computeKind() == flow::ComputeKind::view)
+    return view(op, index, mask);
+  assert(compute.computeKind() == flow::ComputeKind::elementwise &&
          "reductions are stages, and stages are stored before they are read");
   SmallVector<Value> operands;
-  for (Value operand : op->getOperands())
-    operands.push_back(get(operand, index, mask));
-  return cast<flow::ComputeInterface>(op).buildScalar(b, k.loc(), operands);
+  for (auto [i, access] : llvm::enumerate(compute.accesses()))
+    operands.push_back(
+        get(op->getOperand(i), access.map.getNumResults() ? index : ArrayRef<Index>(), mask));
+  return compute.buildScalar(b, k.loc(), operands);
 }
 
-Value LoopValues::reshape(flow::ReshapeOp op, ArrayRef<Index> index, Mask mask) {
-  Value x = op.getX();
-  SmallVector<flow::Extent> from = flow::extentsOf(x), to = flow::extentsOf(op.getY());
-  // A row-major tensor is read through the strides of its new shape.
-  if (auto at = stored.find(x); at != stored.end() && at->second.rowMajor) {
-    Storage view = at->second;
-    view.viewed = true;
-    view.strides.assign(to.size(), Value());
-    Value stride = k.i64(1);
-    for (size_t i = to.size(); i--;) {
-      view.strides[i] = stride;
-      stride = m.mul(stride, extent(to[i]));
-    }
-    return load(view, index, mask);
-  }
-  SmallVector<Index> at(from.size(), m.constant(0));
-  for (ReshapeSegment s : reshapeSegments(x.getType(), op.getY().getType())) {
-    Index linear = m.constant(0);
-    for (unsigned i = s.toFirst; i < s.toLast; ++i)
-      linear = m.add(m.mul(linear, extent(to[i])), index[i]);
-    // Axes of the operand from the last to the first that is not 1: the first takes what is left.
-    unsigned first = s.fromFirst;
-    while (first + 1 < s.fromLast && from[first].isConstant(1))
-      ++first;
-    for (unsigned i = s.fromLast; i-- > first;) {
-      if (from[i].isConstant(1))
-        continue;
-      if (i == first) {
-        at[i] = linear;
-        break;
-      }
-      auto [quotient, remainder] = m.divide(linear, extent(from[i]));
-      at[i] = remainder;
-      linear = quotient;
-    }
-  }
-  return get(x, at, mask);
+// A size in an access's expression.
+Value LoopValues::sizeOf(AffineExpr expression, const flow::Access &access) {
+  if (auto constant = dyn_cast<AffineConstantExpr>(expression))
+    return k.i64(constant.getValue());
+  if (auto symbol = dyn_cast<AffineSymbolExpr>(expression))
+    return extent(access.sizes[symbol.getPosition()]);
+  auto product = cast<AffineBinaryOpExpr>(expression);
+  assert(product.getKind() == AffineExprKind::Mul && "sizes are multiplied alone");
+  return m.mul(sizeOf(product.getLHS(), access), sizeOf(product.getRHS(), access));
 }
 
-Value LoopValues::pad(flow::PadOp op, ArrayRef<Index> index, Mask mask) {
-  Value x = op.getX();
-  SmallVector<Index> at;
-  Mask inside;
-  for (auto [axis, i] : llvm::enumerate(index)) {
-    int64_t step = op.getInterior()[axis] + 1;
-    flow::Extent size = flow::Extent::of(x, axis);
-    if (op.getLow()[axis] == 0 && step == 1 && size == flow::Extent::of(op.getY(), axis)) {
-      at.push_back(i);
-      continue;
-    }
-    Index shifted = m.add(i, -op.getLow()[axis]);
-    // Negative indices are beyond the last as unsigned numbers, and so are their quotients where they are
-    // tested.
-    inside = m.both(inside, m.within(shifted, m.mul(extent(size), k.i64(step))));
-    if (step != 1) {
-      auto [quotient, remainder] = m.divide(shifted, k.i64(step));
-      inside = m.both(inside, m.equals(remainder, k.i64(0)));
-      shifted = quotient;
-    }
-    at.push_back(shifted);
+Index LoopValues::indexOf(AffineExpr expression, Mapped &mapped) {
+  if (auto dim = dyn_cast<AffineDimExpr>(expression))
+    return mapped.point[dim.getPosition()];
+  if (expression.isSymbolicOrConstant())
+    return Index{sizeOf(expression, mapped.access)};
+  auto binary = cast<AffineBinaryOpExpr>(expression);
+  AffineExpr left = binary.getLHS(), right = binary.getRHS();
+  if (binary.getKind() == AffineExprKind::Add)
+    return m.add(indexOf(left, mapped), indexOf(right, mapped));
+  if (binary.getKind() == AffineExprKind::Mul)
+    return m.mul(indexOf(left, mapped), sizeOf(right, mapped.access));
+  auto known = mapped.divided.find({left, right});
+  if (known == mapped.divided.end()) {
+    std::pair<Index, Index> both = m.divide(indexOf(left, mapped), sizeOf(right, mapped.access));
+    known = mapped.divided.try_emplace({left, right}, both).first;
   }
-  Value value = get(x, at, m.both(mask, inside));
-  return m.select(inside, value, constant(elementType(x), op.getValue().convertToDouble()));
+  return binary.getKind() == AffineExprKind::Mod ? known->second.second : known->second.first;
 }
 
-Value LoopValues::concat(flow::ConcatOp op, ArrayRef<Index> index, Mask mask) {
-  Value result, start = k.i64(0);
-  int64_t axis = op.getAxis();
-  for (Value x : op.getXs()) {
-    Value size = extent(flow::Extent::of(x, axis));
-    SmallVector<Index> at(index.begin(), index.end());
-    at[axis] = m.add(at[axis], Index{m.sub(k.i64(0), start)});
-    Mask inside = m.within(at[axis], size);
-    Value value = get(x, at, m.both(mask, inside));
-    result = result ? m.select(inside, value, result) : value;
-    start = m.add(start, size);
-  }
-  return result;
-}
-
-Value LoopValues::window(flow::WindowOp op, ArrayRef<Index> index, Mask mask) {
-  Mask inside;
-  SmallVector<Index> at = {index[0], index[1]};
-  for (unsigned i : {0, 1}) {
-    Index place =
-        m.add(m.mul(index[2 + i], k.i64(op.getStrides()[i])), m.add(index[4 + i], -op.getPads()[i]));
-    bool always = op.getPads()[i] == 0 && op.getPads()[2 + i] == 0;
-    if (!always)
-      inside = m.both(inside, m.within(place, extent(flow::Extent::of(op.getX(), 2 + i))));
-    at.push_back(place);
-  }
-  Value value = get(op.getX(), at, m.both(mask, inside));
-  return m.select(inside, value, constant(elementType(op.getX()), op.getValue().convertToDouble()));
-}
-
-Value LoopValues::gather(flow::GatherOp op, ArrayRef<Index> index, Mask mask) {
+// The index that another operand gives at the point. Lanes that read one element of it have one row, whose
+// elements are neighbours; else each has a row of its own.
+Index LoopValues::lookUp(Operation *op, ArrayRef<flow::Access> accesses, unsigned operand,
+                         ArrayRef<Index> point, Mask mask) {
   OpBuilder &b = k.builder();
-  size_t leading = cast<RankedTensorType>(op.getIndex().getType()).getRank();
-  Value rows = get(op.getIndex(), index.take_front(leading), mask);
-  // Lanes along the index's own axes have a row each; else all have one row, and its elements are neighbours.
-  bool uniformRow = llvm::all_of(index.take_front(leading), [](const Index &i) { return i.uniform(); });
+  Value rows = element(op, accesses, operand, point, mask).value;
+  bool uniform = true;
+  for (AffineExpr index : accesses[operand].map.getResults())
+    index.walk([&](AffineExpr part) {
+      if (auto dim = dyn_cast<AffineDimExpr>(part))
+        uniform &= point[dim.getPosition()].uniform();
+    });
   Index row = m.constant(0);
-  if (uniformRow) {
+  if (uniform) {
     Value one = vector::ExtractOp::create(b, k.loc(), rows, ArrayRef<int64_t>{0});
     row.base = arith::ExtSIOp::create(b, k.loc(), b.getI64Type(), one);
   } else {
     row.lanes = rows;
   }
-  Mask inside = m.within(row, extent(flow::Extent::of(op.getTable(), 0)));
-  SmallVector<Index> at = {row};
-  llvm::append_range(at, index.drop_front(leading));
-  Value value = get(op.getTable(), at, m.both(mask, inside));
-  return m.select(inside, value, constant(elementType(op.getTable()), 0));
+  return row;
+}
+
+LoopValues::Element LoopValues::element(Operation *op, ArrayRef<flow::Access> accesses, unsigned operand,
+                                        ArrayRef<Index> point, Mask mask) {
+  Value x = op->getOperand(operand);
+  const flow::Access &access = accesses[operand];
+  Mapped mapped(access, point);
+  Mask inside;
+  SmallVector<Index> at;
+  for (auto [axis, expression] : llvm::enumerate(access.map.getResults())) {
+    bool isLookup = access.lookup && access.lookup->axis == axis;
+    at.push_back(isLookup ? lookUp(op, accesses, access.lookup->operand, point, mask)
+                          : indexOf(expression, mapped));
+    if (!access.isBounded(axis))
+      continue;
+    // A quotient is held to its bound by what is divided: negative numbers are beyond the last as unsigned
+    // ones, and their quotients might not be.
+    Value size = extent(flow::Extent::of(x, axis));
+    auto quotient = dyn_cast<AffineBinaryOpExpr>(expression);
+    if (quotient && quotient.getKind() == AffineExprKind::FloorDiv)
+      inside = m.both(inside, m.within(indexOf(quotient.getLHS(), mapped),
+                                       m.mul(size, sizeOf(quotient.getRHS(), access))));
+    else
+      inside = m.both(inside, m.within(at.back(), size));
+  }
+  if (IntegerSet valid = access.valid)
+    for (AffineExpr constraint : valid.getConstraints())
+      inside = m.both(inside, m.equals(indexOf(constraint, mapped), k.i64(0)));
+  if (access.match) {
+    Value wanted = m.vector(point[access.match->dim]);
+    Value found = element(op, accesses, access.match->operand, point, mask).value;
+    Value equal = arith::CmpIOp::create(k.builder(), k.loc(), arith::CmpIPredicate::eq, found, wanted);
+    inside = m.both(inside, Mask{{}, equal});
+  }
+  return {get(x, at, m.both(mask, inside)), inside};
+}
+
+Value LoopValues::view(Operation *op, ArrayRef<Index> index, Mask mask) {
+  // What a reshape reads of a row-major tensor is found through the strides of the new shape.
+  if (isa<flow::ReshapeOp>(op))
+    if (auto at = stored.find(op->getOperand(0)); at != stored.end() && at->second.rowMajor)
+      return viewed(at->second, op->getResult(0), index, mask);
+  SmallVector<flow::Access> accesses = cast<flow::ComputeInterface>(op).accesses();
+  SmallVector<unsigned> candidates;
+  for (unsigned i = 0; i < accesses.size(); ++i)
+    if (!flow::isIndexOperand(accesses, i))
+      candidates.push_back(i);
+  if (candidates.size() == 1) {
+    auto [value, inside] = element(op, accesses, candidates[0], index, mask);
+    return inside ? m.select(inside, value,
+                             constant(elementType(op->getResult(0)), accesses[candidates[0]].otherwise))
+                  : value;
+  }
+  // One of several holds at any point.
+  Value result;
+  for (unsigned i : candidates) {
+    auto [value, inside] = element(op, accesses, i, index, mask);
+    result = result ? m.select(inside, value, result) : value;
+  }
+  return result;
+}
+
+Value LoopValues::viewed(const Storage &storage, Value view, ArrayRef<Index> index, Mask mask) {
+  SmallVector<flow::Extent> shape = flow::extentsOf(view);
+  Storage own = storage;
+  own.viewed = true;
+  own.strides.assign(shape.size(), Value());
+  Value stride = k.i64(1);
+  for (size_t i = shape.size(); i--;) {
+    own.strides[i] = stride;
+    stride = m.mul(stride, extent(shape[i]));
+  }
+  return load(own, index, mask);
 }
 
 Value LoopValues::random(flow::RandomOp op, ArrayRef<Index> index, Mask mask) {

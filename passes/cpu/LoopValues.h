@@ -1,5 +1,6 @@
 // Values of a loop kernel at an index: the code of one point (of one vector of points) of a nest. A value
-// that is stored is loaded; every other one is computed from its operands at the index that its op maps to.
+// that is stored is loaded; every other one is computed from its operands at the index that its op's access
+// maps to.
 #pragma once
 #include "dialects/plan/FromFlow.h"
 #include "passes/cpu/LoopAnalysis.h"
@@ -60,16 +61,29 @@ public:
   Index offsetOf(const Storage &storage, llvm::ArrayRef<Index> index);
   Place placeOf(llvm::ArrayRef<Index> index) const;
 
+  // What an op reads of an operand at a point of its iteration space, and where that is an element of it.
+  struct Element {
+    mlir::Value value;
+    Mask inside;
+  };
+  Element element(mlir::Operation *op, llvm::ArrayRef<flow::Access> accesses, unsigned operand,
+                  llvm::ArrayRef<Index> point, Mask mask);
+
 private:
-  mlir::Value operandOf(mlir::Operation *op, unsigned i, llvm::ArrayRef<Index> index, Mask mask) {
-    return get(op->getOperand(i), index, mask);
-  }
-  mlir::Value reshape(flow::ReshapeOp op, llvm::ArrayRef<Index> index, Mask mask);
+  // Indices that one access maps a point to; a quotient and its remainder are one division.
+  struct Mapped {
+    Mapped(const flow::Access &access, llvm::ArrayRef<Index> point) : access(access), point(point) {}
+    const flow::Access &access;
+    llvm::ArrayRef<Index> point;
+    llvm::DenseMap<std::pair<mlir::AffineExpr, mlir::AffineExpr>, std::pair<Index, Index>> divided;
+  };
+  Index indexOf(mlir::AffineExpr expression, Mapped &mapped);
+  mlir::Value sizeOf(mlir::AffineExpr expression, const flow::Access &access);
+  Index lookUp(mlir::Operation *op, llvm::ArrayRef<flow::Access> accesses, unsigned operand,
+               llvm::ArrayRef<Index> point, Mask mask);
+  mlir::Value view(mlir::Operation *op, llvm::ArrayRef<Index> index, Mask mask);
+  mlir::Value viewed(const Storage &storage, mlir::Value view, llvm::ArrayRef<Index> index, Mask mask);
   mlir::Value random(flow::RandomOp op, llvm::ArrayRef<Index> index, Mask mask);
-  mlir::Value concat(flow::ConcatOp op, llvm::ArrayRef<Index> index, Mask mask);
-  mlir::Value pad(flow::PadOp op, llvm::ArrayRef<Index> index, Mask mask);
-  mlir::Value window(flow::WindowOp op, llvm::ArrayRef<Index> index, Mask mask);
-  mlir::Value gather(flow::GatherOp op, llvm::ArrayRef<Index> index, Mask mask);
 
   KernelBuilder &k;
   IndexMath &m;

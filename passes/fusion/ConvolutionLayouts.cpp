@@ -9,6 +9,22 @@ using namespace mlir;
 
 namespace moe {
 
+/// Whether the op reads the operand along the result's own axes, at whatever index.
+static bool keepsAxes(Operation *op, unsigned operand) {
+  auto compute = dyn_cast<flow::ComputeInterface>(op);
+  if (!compute || compute.computeKind() == flow::ComputeKind::emitter ||
+      compute.computeKind() == flow::ComputeKind::generator)
+    return false;
+  if (op->hasTrait<flow::Elementwise>())
+    return true;
+  AffineMap map = compute.accesses()[operand].map;
+  for (auto [axis, index] : llvm::enumerate(map.getResults()))
+    for (unsigned dim = 0; dim < map.getNumDims(); ++dim)
+      if (index.isFunctionOfDim(dim) != (dim == axis))
+        return false;
+  return true;
+}
+
 static bool isImage(Value value) { return cast<RankedTensorType>(value.getType()).getRank() == 4; }
 
 llvm::DenseMap<Value, cpu::Layout> convolutionLayouts(flow::EntryOp entry) {
@@ -24,12 +40,10 @@ llvm::DenseMap<Value, cpu::Layout> convolutionLayouts(flow::EntryOp entry) {
       seeds.append({op.getOperand(0), op.getResult(0)});
     else if (isa<flow::ConvWeightGradOp>(op))
       seeds.append({op.getOperand(0), op.getOperand(1)});
-    bool ties = op.hasTrait<flow::Elementwise>() ||
-                isa<flow::SliceOp, flow::PadOp, flow::ConcatOp, flow::WindowOp, flow::WindowSumOp>(op);
-    if (!ties || op.getNumResults() != 1 || !isImage(op.getResult(0)))
+    if (op.getNumResults() != 1 || !isImage(op.getResult(0)))
       continue;
-    for (Value operand : op.getOperands())
-      if (isImage(operand))
+    for (auto [i, operand] : llvm::enumerate(op.getOperands()))
+      if (isImage(operand) && keepsAxes(&op, i))
         families.unionSets(key(operand), key(op.getResult(0)));
   }
   llvm::SmallDenseSet<void *> chosen;
@@ -51,7 +65,7 @@ llvm::DenseMap<Value, cpu::Layout> convolutionLayouts(flow::EntryOp entry) {
           return true;
         if (isa<flow::ReshapeOp>(user))
           work.push_back({user->getResult(0), true});
-        else if (isa<flow::BarrierOp, flow::StopGradientOp, flow::ReverseGradientOp>(user))
+        else if (user->hasTrait<flow::Identity>())
           work.push_back({user->getResult(0), reshaped});
         else if (reshaped && (convolves || isa<flow::ContractOp, flow::ConvWeightGradOp>(user)))
           return true;

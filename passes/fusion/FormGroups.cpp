@@ -37,11 +37,10 @@ namespace moe {
 namespace {
 
 bool isRoot(Operation *op) {
-  return isa<flow::ContractOp, flow::ConvOp, flow::ConvInputGradOp, flow::ConvWeightGradOp>(op);
+  auto compute = dyn_cast<flow::ComputeInterface>(op);
+  return compute && compute.computeKind() == flow::ComputeKind::emitter;
 }
-bool isIdentity(Operation *op) {
-  return isa<flow::BarrierOp, flow::StopGradientOp, flow::ReverseGradientOp>(op);
-}
+bool isIdentity(Operation *op) { return op->hasTrait<flow::Identity>(); }
 void dropIdentities(Block &block, llvm::function_ref<bool(Operation *)> which) {
   for (Operation &op : llvm::make_early_inc_range(block))
     if (which(&op)) {
@@ -56,8 +55,8 @@ bool isBoundary(Operation *op) {
 }
 // Free in a loop, and in an epilogue.
 bool isFreeKind(Operation *op) {
-  return isa<flow::ConstantOp, flow::ExtentOp, flow::ScalarOp, flow::IotaOp, flow::BroadcastOp,
-             flow::ReshapeOp, flow::TransposeOp, flow::SliceOp, flow::BarrierOp>(op);
+  auto compute = dyn_cast<flow::ComputeInterface>(op);
+  return isa<flow::ScalarOp>(op) || (compute && compute.effort() == flow::Effort::free);
 }
 // Barriers are gone when groups are written.
 bool isFreeInEpilogue(Operation *op) { return isa<flow::ConstantOp, flow::BroadcastOp, flow::BarrierOp>(op); }

@@ -19,7 +19,7 @@ using namespace mlir;
 namespace moe {
 
 static bool isIdentity(Operation *op) {
-  return llvm::isa<flow::ReshapeOp, flow::BarrierOp, flow::StopGradientOp, flow::ReverseGradientOp>(op);
+  return llvm::isa<flow::ReshapeOp>(op) || op->hasTrait<flow::Identity>();
 }
 static bool isBoundaryValue(Value value) {
   return llvm::isa<flow::InputOp, flow::ParameterOp, flow::StateOp>(value.getDefiningOp());

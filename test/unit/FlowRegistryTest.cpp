@@ -80,7 +80,6 @@ TEST(FlowRegistry, everyOpStatesEveryFact) {
     EXPECT_TRUE(name.hasInterface<flow::GradientInterface>()) << op << " has no gradient";
     EXPECT_TRUE(name.hasInterface<flow::ComputeInterface>()) << op << " has no computation";
     EXPECT_TRUE(name.hasInterface<flow::EvaluateInterface>()) << op << " has no evaluator";
-    EXPECT_TRUE(name.hasInterface<flow::BatchInterface>()) << op << " has no batched form";
     EXPECT_TRUE(name.hasInterface<flow::CostInterface>()) << op << " has no cost";
     EXPECT_TRUE(name.hasInterface<flow::TruthInterface>()) << op << " has no random cases";
   }
@@ -201,82 +200,20 @@ TEST_P(FlowOp, secondGradientAgreesWithCentralDifferences) {
   }
 }
 
-TEST_P(FlowOp, batchedFormIsTheOpExpertByExpert) {
-  constexpr int64_t experts = 3;
-  for (int i = 0; i < casesPerOp; ++i) {
-    FlowCase one = make(i);
-    Operation *op = opOf(one);
-    if (op->getNumOperands() == 0)
-      continue;
-    std::mt19937_64 random(i);
-    SmallVector<bool> carries(op->getNumOperands());
-    for (bool &carried : carries)
-      carried = random() & 1;
-    if (llvm::none_of(carries, [](bool carried) { return carried; }))
-      carries[0] = true;
-    if (isa<flow::ReverseGradientOp>(op))
-      carries[0] = true, carries[1] = false; // one scale for all
-    // The carried operands get values of their own for each expert: permutations keep away from kinks.
-    OpBuilder b = one.atEnd();
-    Location loc = b.getUnknownLoc();
-    SmallVector<Value> operands;
-    std::vector<std::map<std::string, Array>> byExpert(experts, one.bindings.inputs);
-    for (auto [operand, carried] : llvm::zip(op->getOperands(), carries)) {
-      if (!carried) {
-        operands.push_back(operand);
-        continue;
-      }
-      std::string name = nameOf(operand);
-      SmallVector<flow::Extent> extents{flow::Extent::constant(&context(), experts)};
-      llvm::append_range(extents, flow::extentsOf(operand));
-      Array all = one.bindings.inputs.at(name);
-      std::vector<double> stacked;
-      for (auto &inputs : byExpert) {
-        std::shuffle(all.data.begin(), all.data.end(), random);
-        inputs[name] = all;
-        stacked.insert(stacked.end(), all.data.begin(), all.data.end());
-      }
-      all.shape.insert(all.shape.begin(), experts);
-      all.data = stacked;
-      one.bindings.inputs["e." + name] = all;
-      operands.push_back(
-          flow::InputOp::create(b, loc, flow::tensorType(extents, flow::elementOf(operand)), "e." + name));
-    }
-    Value result;
-    ASSERT_TRUE(succeeded(cast<flow::BatchInterface>(op).buildBatched(b, operands, carries, experts, result)))
-        << one.text();
-    one.addOutput("batched", result);
-    ASSERT_TRUE(succeeded(mlir::verify(*one.module))) << one.text();
-    Array batched = one.evaluate().outputs.at("batched");
-    std::vector<double> expected;
-    for (int64_t expert = 0; expert < experts; ++expert) {
-      flow::Bindings own = one.bindings;
-      for (auto &[name, array] : byExpert[expert])
-        own.inputs[name] = array;
-      auto y = flow::evaluate(one.entry, own);
-      ASSERT_TRUE(succeeded(y));
-      const Array &part = y->outputs.at("y");
-      expected.insert(expected.end(), part.data.begin(), part.data.end());
-    }
-    ASSERT_EQ(expected.size(), batched.data.size()) << one.text();
-    for (size_t k = 0; k < expected.size(); ++k)
-      if (!(std::isnan(expected[k]) && std::isnan(batched.data[k])))
-        ASSERT_NEAR(expected[k], batched.data[k], 1e-12 * (1 + std::fabs(expected[k]))) << one.text();
-  }
-}
-
 namespace {
 
-/// The value of an affine expression at a point.
-int64_t valueAt(AffineExpr expression, ArrayRef<int64_t> point, const flow::Symbols &symbols) {
+/// The value of an access's expression at a point.
+int64_t valueAt(AffineExpr expression, const flow::Access &access, ArrayRef<int64_t> point,
+                const flow::Symbols &symbols) {
   if (auto constant = dyn_cast<AffineConstantExpr>(expression))
     return constant.getValue();
   if (auto dim = dyn_cast<AffineDimExpr>(expression))
     return point[dim.getPosition()];
   if (auto symbol = dyn_cast<AffineSymbolExpr>(expression))
-    return symbol.getPosition() == 0 ? symbols.D : symbol.getPosition() == 1 ? symbols.N : symbols.threads;
+    return *access.sizes[symbol.getPosition()].evaluate(symbols);
   auto binary = cast<AffineBinaryOpExpr>(expression);
-  int64_t l = valueAt(binary.getLHS(), point, symbols), r = valueAt(binary.getRHS(), point, symbols);
+  int64_t l = valueAt(binary.getLHS(), access, point, symbols),
+          r = valueAt(binary.getRHS(), access, point, symbols);
   switch (binary.getKind()) {
   case AffineExprKind::Add:
     return l + r;
@@ -291,24 +228,36 @@ int64_t valueAt(AffineExpr expression, ArrayRef<int64_t> point, const flow::Symb
   }
 }
 
-/// The operand's element that an access reads at a point; nothing where it reads `otherwise`.
-std::optional<double> read(flow::Access access, const Array &x, ArrayRef<int64_t> point,
-                           const flow::Symbols &symbols) {
-  if (access.valid)
-    for (AffineExpr constraint : access.valid.getConstraints())
-      if (valueAt(constraint, point, symbols) != 0)
-        return std::nullopt;
-  int64_t position = 0;
-  for (auto [axis, result] : llvm::enumerate(access.map.getResults())) {
-    int64_t index = valueAt(result, point, symbols);
-    bool inside = index >= 0 && index < x.shape[axis];
-    EXPECT_TRUE(inside || access.bounded) << "an access out of bounds";
-    if (!inside)
+/// An op's operands, as its accesses read them.
+struct Reader {
+  SmallVector<flow::Access> accesses;
+  SmallVector<const Array *> operands;
+  flow::Symbols symbols;
+
+  /// The element that an operand's access reads at a point; nothing where it holds none.
+  std::optional<double> read(unsigned operand, ArrayRef<int64_t> point) const {
+    const flow::Access &access = accesses[operand];
+    const Array &x = *operands[operand];
+    if (IntegerSet valid = access.valid)
+      for (AffineExpr constraint : valid.getConstraints())
+        if (valueAt(constraint, access, point, symbols) != 0)
+          return std::nullopt;
+    if (access.match && *read(access.match->operand, point) != double(point[access.match->dim]))
       return std::nullopt;
-    position = position * x.shape[axis] + index;
+    int64_t position = 0;
+    for (auto [axis, result] : llvm::enumerate(access.map.getResults())) {
+      int64_t index = access.lookup && access.lookup->axis == axis
+                          ? int64_t(*read(access.lookup->operand, point))
+                          : valueAt(result, access, point, symbols);
+      bool inside = index >= 0 && index < x.shape[axis];
+      EXPECT_TRUE(inside || access.isBounded(axis)) << "an access out of bounds";
+      if (!inside)
+        return std::nullopt;
+      position = position * x.shape[axis] + index;
+    }
+    return x.data[position];
   }
-  return x.data[position];
-}
+};
 
 } // namespace
 
@@ -321,23 +270,28 @@ TEST_P(FlowOp, accessesGiveTheResult) {
     flow::ComputeKind kind = compute.computeKind();
     auto cost = cast<flow::CostInterface>(op).cost();
     EXPECT_GE(cost.flops.evaluate(one.bindings.setting.symbols).value_or(-1), 0);
-    EXPECT_GT(cost.bytes.evaluate(one.bindings.setting.symbols).value_or(-1), 0);
-    if (kind == flow::ComputeKind::generator || kind == flow::ComputeKind::indirect)
+    if (kind == flow::ComputeKind::generator)
       continue;
-    auto accesses = compute.accesses();
-    ASSERT_EQ(accesses.size(), op->getNumOperands());
+    const flow::Symbols &symbols = one.bindings.setting.symbols;
+    Reader reader{compute.accesses(), {}, symbols};
+    ASSERT_EQ(reader.accesses.size(), op->getNumOperands());
     if (kind == flow::ComputeKind::elementwise)
       continue; // the body's own business
-    const flow::Symbols &symbols = one.bindings.setting.symbols;
     SmallVector<int64_t> space;
     for (flow::Extent extent : compute.iterationSpace())
       space.push_back(*extent.evaluate(symbols));
-    SmallVector<const Array *> operands;
     for (Value operand : op->getOperands())
-      operands.push_back(&one.bindings.inputs.at(nameOf(operand)));
+      reader.operands.push_back(&one.bindings.inputs.at(nameOf(operand)));
+    SmallVector<unsigned> read; // without what other accesses look up
+    for (unsigned i = 0; i < reader.accesses.size(); ++i)
+      if (!flow::isIndexOperand(reader.accesses, i))
+        read.push_back(i);
     Array y = one.evaluate().outputs.at("y"), mine(y.shape);
     auto reduce = dyn_cast<flow::ReduceOp>(op);
-    std::fill(mine.data.begin(), mine.data.end(), compute.identity());
+    const bool isArgmax = isa<flow::ArgmaxOp>(op);
+    Array largest(y.shape, -std::numeric_limits<double>::infinity());
+    if (auto reduction = dyn_cast<flow::ReductionInterface>(op))
+      std::fill(mine.data.begin(), mine.data.end(), reduction.accumulators().back().start);
     int64_t points = 1;
     for (int64_t extent : space)
       points *= extent;
@@ -351,15 +305,29 @@ TEST_P(FlowOp, accessesGiveTheResult) {
       double &into = mine.data[at];
       if (kind == flow::ComputeKind::view) {
         std::optional<double> value;
-        for (auto [access, operand] : llvm::zip(accesses, operands))
+        for (unsigned i : read)
           if (!value)
-            value = read(access, *operand, point, symbols);
-        into = value.value_or(accesses[0].otherwise);
+            value = reader.read(i, point);
+        into = value.value_or(reader.accesses[0].otherwise);
         continue;
       }
       double term = 1;
-      for (auto [access, operand] : llvm::zip(accesses, operands))
-        term *= read(access, *operand, point, symbols).value_or(access.otherwise);
+      bool holds = true;
+      for (unsigned i : read) {
+        std::optional<double> value = reader.read(i, point);
+        holds &= value.has_value();
+        term *= value.value_or(reader.accesses[i].otherwise);
+      }
+      // A reduction's point adds nothing where an access does not hold; a contraction's adds a product with 0.
+      if (!holds && kind == flow::ComputeKind::reduction)
+        continue;
+      if (isArgmax) {
+        ASSERT_EQ(compute.indexDims(), SmallVector<unsigned>{unsigned(y.shape.size())});
+        double &most = largest.data[at];
+        if ((std::isnan(term) && !std::isnan(most)) || term > most)
+          most = term, into = double(point.back());
+        continue;
+      }
       if (reduce && reduce.getKind() != flow::ReduceKind::sum)
         into = reduce.getKind() == flow::ReduceKind::max ? std::max(into, term) : std::min(into, term);
       else
