@@ -427,6 +427,18 @@ TEST(Npy, ReadsBackAndRefuses) {
     std::ofstream(folder.file("y"), std::ios::binary).write(whole.data(), long(n));
     EXPECT_FALSE(readNpy(folder.file("y")).ok()) << n;
   }
+  // Headers of any length, in the 2 bytes of format 1 and the 4 of format 2.
+  for (auto [version, pad] : {std::pair(1, 600), {2, 600}, {2, 60000}, {3, 60000}}) {
+    std::string header = whole.substr(10, 128 - 10 - 1) + std::string(size_t(pad), ' ') + "\n";
+    std::string longer = whole.substr(0, 6) + char(version) + '\0';
+    for (size_t i = 0; i < (version == 1 ? 2u : 4u); ++i)
+      longer += char(header.size() >> (8 * i));
+    longer += header + whole.substr(whole.size() - sizeof values);
+    std::ofstream(folder.file("y"), std::ios::binary).write(longer.data(), long(longer.size()));
+    auto again = readNpy(folder.file("y"));
+    ASSERT_TRUE(again.ok()) << version << ": " << again.status().message();
+    EXPECT_EQ(again->bytes, array->bytes) << version;
+  }
   std::string fortran = whole;
   fortran.replace(fortran.find("False"), 5, "True ");
   std::ofstream(folder.file("y"), std::ios::binary).write(fortran.data(), long(fortran.size()));

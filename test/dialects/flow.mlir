@@ -15,6 +15,9 @@ flow.program @p {
     %s = flow.scalar "optimizer.lr" recipe, 0.001 : tensor<f32>
     %w = flow.parameter "w" trunc_normal(0.0, 0.02) : tensor<6x4x3x3xf32>
     %c = flow.constant 1.0 : tensor<?xf32, #flow.dims<[N * D - 3]>>
+    %never = flow.constant 0.0 : tensor<4xi1>
+    %least = flow.constant -2147483648.0 : tensor<4xi32>
+    %most = flow.constant 2147483647.0 : tensor<4xi32>
     %io = flow.iota 0 : tensor<?xi32, #flow.dims<[B]>>
     %e = flow.extent floor(B + 3, 4) * 10 : tensor<f32>
     %r = flow.random uniform 77 -> tensor<?xf32, #flow.dims<[B]>>

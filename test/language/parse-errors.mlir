@@ -172,7 +172,13 @@ moe.layer @A(%x) {
 }
 // -----
 moe.layer @A(%x) {
-  // expected-error@+1 {{expected the end of 'relu' after 'relu %x', found ','}}
+  // expected-error-re@+1 {{expected no ',' before the options of 'linear': write 'linear @c(%x) to 8 no_bias'{{$}}}}
+  %y = linear @c(%x) to 8, no_bias
+  yield %y
+}
+// -----
+moe.layer @A(%x) {
+  // expected-error-re@+1 {{expected the end of 'relu' after 'relu %x', found ','{{$}}}}
   %y = relu %x, %x
   yield %y
 }

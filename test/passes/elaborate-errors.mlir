@@ -545,3 +545,16 @@ moe.model @m(%x: vector[8]) {
   %v = apply shared @s(%u) layer @L
   return logits = %v
 }
+// -----
+moe.model @m(%x: vector[8]) {
+  // expected-note@+1 {{made here}}
+  %a = reshape %x to [2, 4]
+  %w = linear @wide(%x) to 16
+  %b = reshape %w to [2, 8]
+  // expected-note@+1 {{made here}}
+  %c = reshape %x to [4, 2]
+  // expected-error@+1 {{expected equal sizes in every axis but 1, found [2, 4] and [4, 2]}}
+  %d = concat %a, %b, %c axis = 1
+  %f = flatten %d
+  return logits = %f
+}

@@ -348,3 +348,33 @@ flow.program @mask_for_now {
     flow.output "s" %s : tensor<64xf32>
   }
 }
+
+// -----
+
+// A convolution's epilogue runs where the convolution does, though a large loop stands between the two in the program.
+// CHECK-LABEL: flow.program @order
+// CHECK: flow.group "conv"
+// CHECK-NEXT: ^bb0
+// CHECK-NEXT: flow.conv
+// CHECK-NEXT: flow.relu
+// CHECK-NEXT: flow.yield
+// CHECK-NEXT: }
+// CHECK-NEXT: flow.group "loop"
+// CHECK-NEXT: ^bb0
+// CHECK-NEXT: flow.exp
+// CHECK-NEXT: flow.yield
+// CHECK-NEXT: }
+// CHECK-NEXT: flow.output
+!maps = tensor<?x32x28x28xf32, #flow.dims<[B, 32, 28, 28]>>
+flow.program @order {
+  flow.entry @main infer {
+    %x = flow.input "x" : tensor<?x3x28x28xf32, #flow.dims<[B, 3, 28, 28]>>
+    %other = flow.input "other" : !maps
+    %w = flow.parameter "w" uniform(-0.5, 0.5) : tensor<32x3x3x3xf32>
+    %a = flow.conv %x, %w by [1, 1] pads [1, 1, 1, 1] : tensor<?x3x28x28xf32, #flow.dims<[B, 3, 28, 28]>>, tensor<32x3x3x3xf32> -> !maps
+    %e = flow.exp %other : !maps
+    %r = flow.relu %a : !maps
+    flow.output "r" %r : !maps
+    flow.output "e" %e : !maps
+  }
+}
