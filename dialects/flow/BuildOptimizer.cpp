@@ -113,7 +113,8 @@ void buildUpdate(OpBuilder &builder, Location location, OptimizerKind kind, Valu
   for (Value gradient : gradients)
     squares = e.add(squares, e.sumAll(e.mul(gradient, gradient)));
   Update update{e, e.both(e.isFinite(loss), e.isFinite(squares))};
-  OutputOp::create(builder, location, "finite", e.toFloat(update.finite));
+  OutputOp::create(builder, location, "finite", e.toFloat(update.finite),
+                   PartAttr::get(builder.getContext(), Part::update));
   if (kind == OptimizerKind::sgd)
     sgd(update, parameters, gradients);
   else

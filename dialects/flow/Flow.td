@@ -60,6 +60,10 @@ def Flow_ScalarKind : I32EnumAttr<"ScalarKind", "where a number that needs no re
   I32EnumAttrCase<"recipe", 0>, I32EnumAttrCase<"step", 1>, I32EnumAttrCase<"progress", 2>]> {
   let cppNamespace = "::flow";
 }
+def Flow_Part : I32EnumAttr<"Part", "the part of a training step that a result belongs to", [
+  I32EnumAttrCase<"forward", 0>, I32EnumAttrCase<"backward", 1>, I32EnumAttrCase<"update", 2>]> {
+  let cppNamespace = "::flow";
+}
 def Flow_Predicate : I32EnumAttr<"Predicate", "a comparison", [
   I32EnumAttrCase<"eq", 0>, I32EnumAttrCase<"ne", 1>, I32EnumAttrCase<"lt", 2>, I32EnumAttrCase<"le", 3>,
   I32EnumAttrCase<"gt", 4>, I32EnumAttrCase<"ge", 5>]> { let cppNamespace = "::flow"; }

@@ -99,8 +99,15 @@ def Flow_ScalarOp : Flow_BoundaryOp<"scalar", [Pure]> {
 
 def Flow_OutputOp : Flow_BoundaryOp<"output"> {
   let summary = "names a result of the entry";
-  let arguments = (ins StrAttr:$name, Flow_Tensor:$x);
-  let assemblyFormat = "$name $x attr-dict `:` type($x)";
+  let description = [{
+    `of` says which part of a training step the result belongs to: forward unless given. Differentiation marks what
+    depends on a gradient, the optimiser what tells of an update. What only such results need is not kept as if the
+    forward part needed it.
+  }];
+  let arguments = (ins StrAttr:$name, Flow_Tensor:$x, OptionalAttr<Flow_Part>:$part);
+  let assemblyFormat = "$name $x (`of` $part^)? attr-dict `:` type($x)";
+  let builders = [OpBuilder<(ins "::llvm::StringRef":$name, "::mlir::Value":$x),
+                            [{ build($_builder, $_state, $_builder.getStringAttr(name), x, ::flow::PartAttr()); }]>];
 }
 
 def Flow_AssignOp : Flow_BoundaryOp<"assign"> {
@@ -111,8 +118,11 @@ def Flow_AssignOp : Flow_BoundaryOp<"assign"> {
 
 def Flow_ExposeOp : Flow_BoundaryOp<"expose"> {
   let summary = "names an inner value for reports";
-  let arguments = (ins StrAttr:$name, Flow_Tensor:$x);
-  let assemblyFormat = "$name $x attr-dict `:` type($x)";
+  let description = "`of` is what it is for an output.";
+  let arguments = (ins StrAttr:$name, Flow_Tensor:$x, OptionalAttr<Flow_Part>:$part);
+  let assemblyFormat = "$name $x (`of` $part^)? attr-dict `:` type($x)";
+  let builders = [OpBuilder<(ins "::llvm::StringRef":$name, "::mlir::Value":$x),
+                            [{ build($_builder, $_state, $_builder.getStringAttr(name), x, ::flow::PartAttr()); }]>];
 }
 
 // generators

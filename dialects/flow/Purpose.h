@@ -1,22 +1,31 @@
 // What the values of an entry are for. Rematerialisation and fusion treat the forward part, the backward part
-// and the updates of states differently, and nothing in the graph marks them: they follow from what a value
-// leads to.
+// and the updates of states differently. Outputs and exposed values are marked with the part that they belong
+// to; what an op is for follows from what it leads to.
 #pragma once
 #include "dialects/flow/Flow.h"
 #include "llvm/ADT/DenseSet.h"
 
 namespace flow {
 
-/// The ops that outputs and exposed values need, these included: the forward part. `finite`, which tells
-/// whether a step's new states were taken, does not count, since it depends on the gradients.
+/// Whether an op names a result of the forward part.
+inline bool isForwardResult(mlir::Operation *op) {
+  std::optional<Part> part;
+  if (auto output = llvm::dyn_cast<OutputOp>(op))
+    part = output.getPart();
+  else if (auto expose = llvm::dyn_cast<ExposeOp>(op))
+    part = expose.getPart();
+  else
+    return false;
+  return part.value_or(Part::forward) == Part::forward;
+}
+
+/// The ops that results of the forward part need, these included.
 inline llvm::DenseSet<mlir::Operation *> forwardOps(mlir::Block &block) {
   llvm::DenseSet<mlir::Operation *> forward;
-  for (mlir::Operation &op : llvm::reverse(block)) {
-    auto output = llvm::dyn_cast<OutputOp>(op);
-    if (llvm::isa<ExposeOp>(op) || (output && output.getName() != "finite") ||
+  for (mlir::Operation &op : llvm::reverse(block))
+    if (isForwardResult(&op) ||
         llvm::any_of(op.getUsers(), [&](mlir::Operation *user) { return forward.contains(user); }))
       forward.insert(&op);
-  }
   return forward;
 }
 

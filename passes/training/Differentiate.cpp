@@ -5,6 +5,7 @@
 //   2. mark what the loss depends on;
 //   3. walk the ops in both sets backwards, asking each for its rule, and add up what arrives at a value in
 //      the order of arrival, which is fixed.
+// What an entry yields and a gradient leads to is marked `of backward` first (dialects/flow/Purpose.h).
 // New ops stand at the grad's place and carry the source line of the op whose rule emitted them.
 //
 //     %y = flow.exp %x : tensor<f32>
@@ -128,12 +129,39 @@ private:
   moe::Guards guards;
 };
 
+/// Marks the results that a gradient leads to. A gradient that another one's loss is made of (a penalty on
+/// gradients) belongs to the forward part of that one.
+void markBackward(EntryOp entry) {
+  DenseSet<Operation *> ofLosses, backward;
+  for (Operation &op : llvm::reverse(entry.getBody().front())) {
+    if (ofLosses.contains(&op))
+      for (Value x : op.getOperands())
+        ofLosses.insert(x.getDefiningOp());
+    else if (auto grad = dyn_cast<GradOp>(op))
+      ofLosses.insert(grad.getLoss().getDefiningOp());
+  }
+  for (Operation &op : entry.getBody().front()) {
+    const bool begins = isa<GradOp>(op) && !ofLosses.contains(&op);
+    if (!begins &&
+        llvm::none_of(op.getOperands(), [&](Value x) { return backward.contains(x.getDefiningOp()); }))
+      continue;
+    backward.insert(&op);
+    auto mark = [&](auto result) {
+      if (result && !result.getPart())
+        result.setPart(Part::backward);
+    };
+    mark(dyn_cast<OutputOp>(op));
+    mark(dyn_cast<ExposeOp>(op));
+  }
+}
+
 struct Differentiate : PassWrapper<Differentiate, OperationPass<ModuleOp>> {
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(Differentiate)
   StringRef getArgument() const final { return "moe-differentiate"; }
   StringRef getDescription() const final { return "replace flow.grad by the ops that compute it"; }
 
   void runOnOperation() final {
+    getOperation().walk(markBackward);
     SmallVector<GradOp> grads;
     getOperation().walk([&](GradOp grad) { grads.push_back(grad); });
     for (GradOp grad : grads)

@@ -7,7 +7,7 @@
 // CHECK-NEXT: %[[ONE:.*]] = flow.constant 1.000000e+00 : tensor<f32>
 // CHECK-NEXT: %[[G:.*]] = flow.mul %[[ONE]], %[[Y]]
 // CHECK-NOT: flow.grad
-// CHECK: flow.output "g" %[[G]]
+// CHECK: flow.output "g" %[[G]] of backward
 // CHECK-NEXT: {{^ *}$}}
 flow.program @example {
   flow.entry @train train {
@@ -111,5 +111,33 @@ flow.program @convolution {
     %g:2 = flow.grad %loss wrt(%x, %w) : (tensor<f32>, tensor<2x3x8x8xf32>, tensor<4x3x3x3xf32>) -> (tensor<2x3x8x8xf32>, tensor<4x3x3x3xf32>)
     flow.output "x" %g#0 : tensor<2x3x8x8xf32>
     flow.output "w" %g#1 : tensor<4x3x3x3xf32>
+  }
+}
+
+// -----
+
+// What a gradient leads to is of the backward part, and says so: outputs and exposed values alike. A penalty on a gradient
+// is a part of the loss, and so of the forward part; a mark that is there stays.
+// CHECK-LABEL: flow.program @parts
+// CHECK: flow.output "loss" %{{[^ ]*}} : tensor<f32>
+// CHECK: flow.output "penalty" %{{[^ ]*}} : tensor<f32>
+// CHECK: flow.output "norm" %{{[^ ]*}} of backward : tensor<f32>
+// CHECK-NEXT: flow.expose "g" %{{[^ ]*}} of backward : tensor<f32>
+// CHECK-NEXT: flow.output "taken" %{{[^ ]*}} of update : tensor<f32>
+// CHECK-NEXT: {{^ *}$}}
+flow.program @parts {
+  flow.entry @train train {
+    %x = flow.parameter "x" constant(0.5) : tensor<f32>
+    %y = flow.exp %x : tensor<f32>
+    %p = flow.grad %y wrt(%x) : (tensor<f32>, tensor<f32>) -> tensor<f32>
+    %q = flow.mul %p, %p : tensor<f32>
+    %loss = flow.add %y, %q : tensor<f32>
+    flow.output "loss" %loss : tensor<f32>
+    flow.output "penalty" %q : tensor<f32>
+    %g = flow.grad %loss wrt(%x) : (tensor<f32>, tensor<f32>) -> tensor<f32>
+    %n = flow.mul %g, %g : tensor<f32>
+    flow.output "norm" %n : tensor<f32>
+    flow.expose "g" %g : tensor<f32>
+    flow.output "taken" %n of update : tensor<f32>
   }
 }

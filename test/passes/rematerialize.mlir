@@ -45,6 +45,55 @@ flow.program @activation {
 
 // -----
 
+// A result of the backward part makes nothing forward that is not: as much is computed again.
+// CHECK-LABEL: flow.program @norm
+// CHECK: flow.saved = [{bytes = #flow.extent<B * 200704>, op = "flow.conv", why = "a contraction's or convolution's result"}]
+// CHECK-NEXT: flow.input "x"
+// CHECK-NEXT: flow.parameter "w"
+// CHECK-NEXT: flow.parameter "v"
+// CHECK-NEXT: %[[Y:.*]] = flow.conv %
+// CHECK-NEXT: %[[S:.*]] = flow.sigmoid %[[Y]]
+// CHECK-NEXT: %[[N:.*]] = flow.mul %[[Y]], %[[S]]
+// CHECK-NEXT: flow.conv %[[N]]
+// CHECK-NEXT: flow.reduce sum
+// CHECK-NEXT: flow.output "loss"
+// CHECK-NEXT: flow.constant
+// CHECK-NEXT: %[[K:.*]] = flow.barrier %[[Y]] 1
+// CHECK-NEXT: %[[T:.*]] = flow.sigmoid %[[K]]
+// CHECK-NEXT: %[[M:.*]] = flow.mul %[[K]], %[[T]]
+// CHECK-NEXT: flow.conv_weight_grad %[[M]]
+// CHECK-NEXT: flow.assign "v"
+// CHECK-NEXT: flow.conv_weight_grad %{{.*}}, %[[Y]]
+// CHECK-NEXT: flow.assign "w"
+// CHECK-NEXT: flow.mul
+// CHECK-NEXT: flow.reduce sum
+// CHECK-NEXT: flow.output "norm"
+// CHECK-NEXT: {{^ *}$}}
+!maps = tensor<?x64x28x28xf32, #flow.dims<[B, 64, 28, 28]>>
+flow.program @norm {
+  flow.entry @train train {
+    %x = flow.input "x" : tensor<?x8x28x28xf32, #flow.dims<[B, 8, 28, 28]>>
+    %w = flow.parameter "w" constant(0.5) : tensor<64x8x3x3xf32>
+    %v = flow.parameter "v" constant(0.5) : tensor<64x64x1x1xf32>
+    %y = flow.conv %x, %w by [1, 1] pads [1, 1, 1, 1] : tensor<?x8x28x28xf32, #flow.dims<[B, 8, 28, 28]>>, tensor<64x8x3x3xf32> -> !maps
+    %s = flow.sigmoid %y : !maps
+    %n = flow.mul %y, %s : !maps
+    %z = flow.conv %n, %v by [1, 1] pads [0, 0, 0, 0] : !maps, tensor<64x64x1x1xf32> -> !maps
+    %loss = flow.reduce sum %z over [0, 1, 2, 3] : !maps -> tensor<f32>
+    flow.output "loss" %loss : tensor<f32>
+    %dz = flow.constant 1.0 : !maps
+    %dv = flow.conv_weight_grad %n, %dz by [1, 1] pads [0, 0, 0, 0] : !maps, !maps -> tensor<64x64x1x1xf32>
+    flow.assign "v" %dv : tensor<64x64x1x1xf32>
+    %dw = flow.conv_weight_grad %x, %y by [1, 1] pads [1, 1, 1, 1] : tensor<?x8x28x28xf32, #flow.dims<[B, 8, 28, 28]>>, !maps -> tensor<64x8x3x3xf32>
+    flow.assign "w" %dw : tensor<64x8x3x3xf32>
+    %squares = flow.mul %dw, %dw : tensor<64x8x3x3xf32>
+    %norm = flow.reduce sum %squares over [0, 1, 2, 3] : tensor<64x8x3x3xf32> -> tensor<f32>
+    flow.output "norm" %norm of backward : tensor<f32>
+  }
+}
+
+// -----
+
 // Of two values of one size the later is kept, so that less is computed again; random numbers are never kept.
 // CHECK-LABEL: flow.program @dropout
 // CHECK: flow.saved = [{bytes = #flow.extent<B * 200704>, op = "flow.relu"
