@@ -53,6 +53,11 @@ def idx(path, shape, data):
     path.write_bytes(bytes([0, 0, 8, len(shape)]) + b"".join(struct.pack(">I", n) for n in shape) + data)
 
 
+def npy(shape, values):
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+    return b"\x93NUMPY\x01\0" + struct.pack("<H", len(header)) + header.encode() + struct.pack(f"<{len(values)}f", *values)
+
+
 def make_set(folder):
     folder.mkdir(parents=True)
     rng = random.Random(5)
@@ -100,6 +105,13 @@ class Small:
         subprocess.run([self.moec, "compile", self.folder / f"{name}.mlir", "--target=cpu:x86-64-v3", "-o", program],
                        check=True, stderr=subprocess.DEVNULL)
         return program
+
+    def moert_run(self, *words):
+        return subprocess.run([str(word) for word in (self.moert, *words)], capture_output=True, text=True, timeout=60)
+
+    def good(self, done):
+        assert done.returncode == 0, done
+        return done.stdout
 
     def command(self, run, *more):
         settings = [word for setting in (f"data.path={self.folder}/images", *RECIPE) for word in ("--set", setting)]

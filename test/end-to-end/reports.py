@@ -15,7 +15,7 @@ import subprocess
 import sys
 import termios
 
-from failing_calls import MODEL, Small, idx
+from failing_calls import MODEL, Small, idx, npy
 
 WIDTH = 80
 
@@ -24,21 +24,9 @@ def settings(*values):
     return [word for value in values for word in ("--set", value)]
 
 
-def npy(shape, values):
-    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
-    return b"\x93NUMPY\x01\0" + struct.pack("<H", len(header)) + header.encode() + struct.pack(f"<{len(values)}f", *values)
-
-
 class Reports(Small):
     def lines(self, run):
         return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-
-    def good(self, done):
-        assert done.returncode == 0, done
-        return done.stdout
-
-    def moert_run(self, *words):
-        return subprocess.run([str(word) for word in (self.moert, *words)], capture_output=True, text=True, timeout=60)
 
     # --- checks ---
 
@@ -226,7 +214,7 @@ class Reports(Small):
         assert any(line.startswith("step 12/12 ") for line in drawn), drawn
 
 
-checks = [name for name in vars(Reports) if not name.startswith("_") and name not in ("lines", "good", "moert_run")]
+checks = [name for name in vars(Reports) if not name.startswith("_") and name != "lines"]
 wrong = 0
 for name in sys.argv[3:] or checks:
     try:

@@ -177,6 +177,14 @@ moe.layer @A(%x) {
   yield %y
 }
 // -----
+// A '=' of the next line is none of the option's.
+moe.layer @A(%x) {
+  // expected-error-re@+1 {{expected no ',' before the options of 'linear': write 'linear @c(%x) to 8 no_bias'{{$}}}}
+  %y = linear @c(%x) to 8, no_bias
+  = 3
+  yield %y
+}
+// -----
 moe.layer @A(%x) {
   // expected-error-re@+1 {{expected the end of 'relu' after 'relu %x', found ','{{$}}}}
   %y = relu %x, %x

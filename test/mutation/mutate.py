@@ -11,13 +11,15 @@ the first failure. Comments, strings,
 `#include` lines, and what stands in an `assert` or a `static_assert` are left alone, as are messages' words.
 
 `--fast` leaves the slow tests out; `--only` then runs those that survived with all tests. `--no-baseline` trusts that the
-unchanged sources pass. The seed is printed, and one seed draws the same mutations from the same sources; `--only 3,17` runs some of them again. Work
+unchanged sources pass. The seed is printed, and one seed draws the same mutations from the same sources; `--only 3,17` runs
+some of them again, without the others. Work
 happens in a copy of the committed sources (`git archive HEAD`) below `--work` (build-mutation unless given), so that the
 tree is never touched. Ends with a table and with exit status 0 if at most a tenth of the mutations survived.
 """
 import argparse
 import hashlib
 import io
+import json
 import os
 import pathlib
 import random
@@ -163,11 +165,18 @@ def main():
     if not options.no_baseline and (broken := tree.tests("-LE", "slow")):
         sys.exit(f"the unchanged sources fail {broken}; see {options.work}/log.txt")
     tokens = list(tokens_of(tree.source, options.folder or ["dialects", "passes", "runtime"]))
+    # Which draws count, from an earlier run of the seed on these sources: those need not be built to be left out.
+    memory, counts = options.work / "drawn.json", []
+    key = hashlib.sha256(repr([seed] + [(str(token[0].relative_to(tree.source)), *token[1:]) for token in tokens]).encode()).hexdigest()
+    known = json.loads(memory.read_text()).get(key, []) if memory.exists() else []
     golden, drawn, rows = tree.binaries(), 0, []
     while len(rows) < (max(only) if only else options.count):
         file, offset, token, replacements = generator.choice(tokens)
         replacement = generator.choice(replacements)
         drawn += 1
+        if only and len(known) >= drawn and (not known[drawn - 1] or len(rows) + 1 not in only):
+            rows += ["left out"] * known[drawn - 1]
+            continue
         text = file.read_text()
         changed = text[:offset] + replacement + text[offset + len(token):]
         line = text.count("\n", 0, offset) + 1
@@ -192,6 +201,9 @@ def main():
         counted = verdict not in ("does not compile", "same binaries")
         if counted:
             rows.append(verdict)
+        counts.append(counted)
+        if not only and len(counts) > len(known):
+            memory.write_text(json.dumps({key: counts}))
         label = f"{len(rows):3}" if counted else "  -"
         print(f"{label}  {file.relative_to(tree.source)}:{line}: '{token}' -> '{replacement}': {verdict} ({time.time() - start:.0f} s)\n       {shown}", flush=True)
     tree.build()
