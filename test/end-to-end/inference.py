@@ -1,4 +1,4 @@
-"""What `moert infer` and `moert eval` say of a small trained model, held against what they compute.
+"""What `moert train`, `infer` and `eval` say of a small model, held against what they compute.
 
     inference.py BIN FOLDER
 """
@@ -23,8 +23,14 @@ def png(width, height, pixels):
 
 small = Small(pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(sys.argv[2]).resolve())
 folder, run = small.folder, small.folder / "run"
-small.good(small.train(run))
+trained = small.good(small.train(run))
 model = [small.program, "--checkpoint", run / "last"]
+
+# The loss that an evaluation's line shows is the mean over the steps since the line before.
+lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+shown = [float(loss) for loss in re.findall(r"^step \d+  mean loss (\S+)", trained, re.M)]
+meant = [line["loss"] for line in lines if "score" in line]
+assert len(shown) == len(meant) == 4 and all(math.isclose(a, b, rel_tol=1e-4) for a, b in zip(shown, meant)), (shown, lines)
 
 # Classes, their probabilities and their scores: the softmax of what --output writes.
 pixels = [i * 37 % 256 for i in range(3 * 36)]
@@ -60,7 +66,7 @@ for shape, found in (((2, 1, 6, 5), "found 1 x 6 x 5"), ((6, 6), "found an array
 
 # Evaluation counts each image of each split once, and says what the last line of metrics says.
 report = json.loads(small.good(small.moert_run("eval", *model, "--json")))
-line = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
+line = lines[-1]
 assert report["step"] == line["step"] == 12, report
 domains = report["entries"][0]["domains"]
 assert len(domains) == 3
