@@ -19,8 +19,13 @@ Value shifted(Emit e, Value x, int64_t axis) {
   return e.sub(x, e.spreadOver(e.stop(e.reduce(ReduceKind::max, x, axis)), x, axis));
 }
 
-// The mask of rows whose label is known.
-Value known(Emit e, Value label) { return e.compare(Predicate::ge, label, 0.0); }
+// The mask of rows whose label is known: one of the classes.
+Value known(Emit e, Value label, Extent classes) {
+  Value mask = e.compare(Predicate::ge, label, 0.0);
+  if (std::optional<int64_t> count = classes.constantValue())
+    mask = e.both(mask, e.compare(Predicate::lt, label, double(*count)));
+  return mask;
+}
 
 // How statistics are taken of x: one number for everything that is averaged together, a row.
 struct Rows {
@@ -158,18 +163,19 @@ Value crossEntropyRows(OpBuilder &builder, Location location, Value scores, Valu
   Value chosen = e.compare(Predicate::eq, IotaOp::create(builder, location, classes, uint64_t(axis)),
                            e.spreadOver(label, scores, axis));
   Value row = e.sub(e.log(e.sum(e.exp(shift), axis)), e.sum(e.keep(chosen, shift), axis));
-  return e.keep(known(e, label), row);
+  return e.keep(known(e, label, Extent::of(scores, axis)), row);
 }
 
-Value meanOverKnown(OpBuilder &builder, Location location, Value rows, Value label) {
+Value meanOverKnown(OpBuilder &builder, Location location, Value rows, Value label, Extent classes) {
   Emit e{builder, location};
-  Value mask = known(e, label);
+  Value mask = known(e, label, classes);
   Value count = e.sumAll(e.toFloat(mask));
   return e.div(e.sumAll(e.keep(mask, rows)), e.maximum(count, e.scalar(1)));
 }
 
 Value crossEntropy(OpBuilder &builder, Location location, Value scores, Value label) {
-  return meanOverKnown(builder, location, crossEntropyRows(builder, location, scores, label), label);
+  return meanOverKnown(builder, location, crossEntropyRows(builder, location, scores, label), label,
+                       Extent::of(scores, Emit::rankOf(scores) - 1));
 }
 
 Value layerNorm(OpBuilder &builder, Location location, Value x, Value weight, Value bias, double eps,

@@ -3,6 +3,7 @@
 // as groups. Rank-4 values are never reshaped here, only their statistics are, so that a physical layout
 // chosen later fits.
 #pragma once
+#include "dialects/flow/Extent.h"
 #include "mlir/IR/Builders.h"
 
 namespace flow {
@@ -25,14 +26,15 @@ mlir::Value logSumExp(mlir::OpBuilder &builder, mlir::Location location, mlir::V
 mlir::Value softmax(mlir::OpBuilder &builder, mlir::Location location, mlir::Value x, int64_t axis);
 mlir::Value logSoftmax(mlir::OpBuilder &builder, mlir::Location location, mlir::Value x, int64_t axis);
 
-/// The cross-entropy of every row: `scores` [..., classes] f32 and `label` [...] i32 give [...]. A label of
-/// -1 means unknown: the row's loss is 0.
+/// The cross-entropy of every row: `scores` [..., classes] f32 and `label` [...] i32 give [...]. A label that
+/// is none of the classes, such as -1, means unknown: the row's loss is 0.
 mlir::Value crossEntropyRows(mlir::OpBuilder &builder, mlir::Location location, mlir::Value scores,
                              mlir::Value label);
 
-/// The mean of per-row values [...] over the rows whose label [...] is known (>= 0); 0 where there are none.
+/// The mean of per-row values [...] over the rows whose label [...] is known, one of so many classes; 0 where
+/// there are none.
 mlir::Value meanOverKnown(mlir::OpBuilder &builder, mlir::Location location, mlir::Value rows,
-                          mlir::Value label);
+                          mlir::Value label, Extent classes);
 
 /// The mean of crossEntropyRows over the rows whose label is known: tensor<f32>.
 mlir::Value crossEntropy(mlir::OpBuilder &builder, mlir::Location location, mlir::Value scores,

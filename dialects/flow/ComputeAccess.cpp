@@ -75,11 +75,54 @@ Cost contractionCost(Operation *op, ArrayRef<Extent> space) {
 
 } // namespace
 
-bool flow::isIndexOperand(ArrayRef<Access> accesses, unsigned operand) {
-  return llvm::any_of(accesses, [&](const Access &access) {
-    return (access.lookup && access.lookup->operand == operand) ||
-           (access.match && access.match->operand == operand);
-  });
+SmallVector<unsigned> flow::valueOperands(ArrayRef<Access> accesses) {
+  SmallVector<bool> isIndex(accesses.size());
+  for (const Access &access : accesses) {
+    if (access.lookup)
+      isIndex[access.lookup->operand] = true;
+    if (access.match)
+      isIndex[access.match->operand] = true;
+  }
+  SmallVector<unsigned> values;
+  for (unsigned i = 0; i < accesses.size(); ++i)
+    if (!isIndex[i])
+      values.push_back(i);
+  return values;
+}
+
+std::string flow::faultOf(Operation *op, ArrayRef<Access> accesses) {
+  auto compute = cast<ComputeInterface>(op);
+  if (op->getNumResults() != 1)
+    return "has several results";
+  const bool reduces = compute.computeKind() == ComputeKind::reduction;
+  if (reduces != isa<ReductionInterface>(op))
+    return "is a reduction without accumulators, or has accumulators and is none";
+  if ((compute.computeKind() == ComputeKind::elementwise) != op->hasTrait<Elementwise>())
+    return "is elementwise without the trait, or has the trait and is not";
+  if (compute.computeKind() == ComputeKind::generator && !isa<ConstantOp, IotaOp, ExtentOp, RandomOp>(op))
+    return "is a generator that no loop knows";
+  if (accesses.size() != op->getNumOperands())
+    return "has another number of accesses than operands";
+  unsigned dims = rankOf(op->getResult(0)); // the rest is asked only where something reads it
+  if (reduces)
+    dims = compute.iterationSpace().size();
+  auto isWrong = [](AffineExpr part) { return part.getKind() == AffineExprKind::CeilDiv; };
+  for (auto [operand, access] : llvm::zip_equal(op->getOperands(), accesses)) {
+    if (access.map.getNumDims() != dims || access.map.getNumResults() != unsigned(rankOf(operand)) ||
+        access.map.getNumSymbols() != access.sizes.size())
+      return "has an access that does not map its iteration space to an operand's axes";
+    if ((access.lookup &&
+         (access.lookup->operand >= accesses.size() || accesses[access.lookup->operand].lookup ||
+          access.lookup->axis >= access.map.getNumResults())) ||
+        (access.match && (access.match->operand >= accesses.size() || accesses[access.match->operand].match ||
+                          access.match->dim >= dims)))
+      return "has an access by an operand or dimension that cannot give it";
+    bool divides = false;
+    access.map.walkExprs([&](AffineExpr part) { divides |= isWrong(part); });
+    if (divides)
+      return "has an access that rounds up";
+  }
+  return "";
 }
 
 SmallVector<Access> flow::sameIndexAccesses(Operation *op) {
@@ -97,10 +140,19 @@ SmallVector<Access> flow::sameIndexAccesses(Operation *op) {
 
 Cost flow::elementwiseCost(Operation *op) {
   auto compute = cast<ComputeInterface>(op);
-  bool works = compute.computeKind() != ComputeKind::view;
-  Extent work =
-      works ? productOf(compute.iterationSpace(), op->getContext()) : Extent::constant(op->getContext(), 0);
-  return {work, false};
+  if (compute.computeKind() == ComputeKind::view)
+    return {Extent::constant(op->getContext(), 0), false};
+  // Of the places that a match compares, one takes part.
+  SmallVector<Extent> space = compute.iterationSpace(), work;
+  SmallVector<bool> compared(space.size());
+  if (compute.computeKind() == ComputeKind::reduction)
+    for (const Access &access : compute.accesses())
+      if (access.match)
+        compared[access.match->dim] = true;
+  for (auto [extent, isCompared] : llvm::zip_equal(space, compared))
+    if (!isCompared)
+      work.push_back(extent);
+  return {productOf(work, op->getContext()), false};
 }
 
 SmallVector<Access> BroadcastOp::accesses() {
@@ -391,6 +443,8 @@ SmallVector<Extent> WindowSumOp::iterationSpace() {
 SmallVector<Access> WindowSumOp::accesses() {
   MLIRContext *c = getContext();
   auto [at, valid] = windowsOf(c, 6, 2, 4, getStrides(), getPads());
-  return {{mapOf(6, {dim(c, 0), dim(c, 1), at[0], at[1], dim(c, 4), dim(c, 5)}, c), {}, valid,
+  return {{mapOf(6, {dim(c, 0), dim(c, 1), at[0], at[1], dim(c, 4), dim(c, 5)}, c),
+           {},
+           valid,
            {false, false, true, true}}};
 }

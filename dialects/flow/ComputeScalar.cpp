@@ -211,8 +211,9 @@ bool ReduceOp::sumsReals() {
 
 // The largest so far, and where it is.
 SmallVector<Accumulator> ArgmaxOp::accumulators() {
-  return {{cast<RankedTensorType>(getX().getType()).getElementType(), -std::numeric_limits<double>::infinity()},
-          {cast<RankedTensorType>(getY().getType()).getElementType(), 2147483647}};
+  return {
+      {cast<RankedTensorType>(getX().getType()).getElementType(), -std::numeric_limits<double>::infinity()},
+      {cast<RankedTensorType>(getY().getType()).getElementType(), 2147483647}};
 }
 SmallVector<Value> ArgmaxOp::buildElement(OpBuilder &, Location, ValueRange operands, ValueRange indices) {
   return {operands[0], indices[0]};

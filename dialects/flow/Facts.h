@@ -6,6 +6,7 @@
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/IntegerSet.h"
 #include <optional>
+#include <string>
 #include <vector>
 
 namespace flow {
@@ -27,9 +28,10 @@ enum class ComputeKind { elementwise, view, reduction, generator, emitter };
 ///   transcendental  a polynomial, or random numbers
 enum class Effort { free, simple, slow, transcendental };
 
-/// Which element of an operand a point of the iteration space needs. Where `valid` is set and does not hold,
-/// where an index lies outside the operand along an axis that is `bounded`, or where `match` does not hold,
-/// the element is `otherwise`.
+/// Which element of an operand a point of the iteration space needs. Indices are sums and products with
+/// constants and sizes of the space's dimensions, and floor quotients and remainders of such by them. Where
+/// `valid` is set and does not hold, where an index lies outside the operand along an axis that is `bounded`,
+/// or where `match` does not hold, the element is `otherwise`; to a reduction such a point adds nothing.
 struct Access {
   /// The index along `axis` is the element of another operand, `operand`, at this point. The map has 0 there.
   struct Lookup {
@@ -42,7 +44,7 @@ struct Access {
 
   mlir::AffineMap map; ///< from the space's dimensions; its symbols stand for `sizes`
   llvm::SmallVector<Extent> sizes = {};
-  mlir::IntegerSet valid = {}; ///< equations `expression = 0`, in the map's dimensions and symbols
+  mlir::IntegerSet valid = {};          ///< equations `expression = 0`, in the map's dimensions and symbols
   llvm::SmallVector<bool> bounded = {}; ///< by axis of the operand; empty: no index lies outside
   double otherwise = 0;
   std::optional<Lookup> lookup = {};
@@ -51,8 +53,13 @@ struct Access {
   bool isBounded(unsigned axis) const { return axis < bounded.size() && bounded[axis]; }
 };
 
-/// Whether an operand is read for the accesses of others alone: the index of a gather.
-bool isIndexOperand(llvm::ArrayRef<Access> accesses, unsigned operand);
+/// The operands whose elements the result follows from: without those that are read for the accesses of
+/// others alone, such as the index of a gather.
+llvm::SmallVector<unsigned> valueOperands(llvm::ArrayRef<Access> accesses);
+
+/// What is wrong with an op's accesses, or with what it says that it is; empty where loops can be made of
+/// them. `accesses` are the op's.
+std::string faultOf(mlir::Operation *op, llvm::ArrayRef<Access> accesses);
 
 /// Every operand at the point's own index: what an elementwise op reads.
 llvm::SmallVector<Access> sameIndexAccesses(mlir::Operation *op);

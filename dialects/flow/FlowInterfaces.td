@@ -47,7 +47,8 @@ def Flow_ComputeInterface : OpInterface<"ComputeInterface"> {
                     [{ return ::flow::extentsOf($_op->getResult(0)); }]>,
     InterfaceMethod<[{
       One access an operand, over the iteration space. A view of several operands (concat) takes the first whose
-      access holds; operands that are read only for the accesses of others (the index of a gather) are none of them.
+      access holds, and one of them holds at every point; operands that are read only for the accesses of others (the
+      index of a gather) are none of them.
     }], "::llvm::SmallVector<::flow::Access>", "accesses", (ins), [{}],
         [{ return ::flow::sameIndexAccesses($_op); }]>,
     InterfaceMethod<"dimensions of the space whose index is itself a number that elements follow from",

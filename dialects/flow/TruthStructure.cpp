@@ -131,7 +131,9 @@ void PadOp::buildRandomCase(RandomCase &r) {
   auto from = r.extents(1, 4);
   SmallVector<Extent> to;
   SmallVector<int64_t> low, interior;
-  for (Extent extent : from) {
+  for (Extent &extent : from) {
+    if (r.number(0, 3) == 0)
+      extent = r.constant(1);
     low.push_back(r.number(0, 2)), interior.push_back(r.number(0, 2));
     to.push_back((extent - 1) * (interior.back() + 1) + (low.back() + 1 + r.number(0, 3)));
   }

@@ -574,9 +574,17 @@ private:
     for (LoopStage &stage : a.stages) {
       if (stage.nest == 0) {
         // Partial results lie in one temporary a stage.
-        if (!stage.reduces ||
-            cast<flow::ReductionInterface>(stage.value.getDefiningOp()).accumulators().size() != 1)
+        if (!stage.reduces)
           return;
+        Operation *op = stage.value.getDefiningOp();
+        SmallVector<flow::Accumulator> accumulators = cast<flow::ReductionInterface>(op).accumulators();
+        if (accumulators.size() != 1 ||
+            accumulators[0].element != cast<RankedTensorType>(stage.value.getType()).getElementType())
+          return;
+        // Of the points of a match few add anything: pieces of them would be rounded for nothing.
+        for (const flow::Access &access : cast<flow::ComputeInterface>(op).accesses())
+          if (access.match)
+            return;
       } else {
         // The rest runs in the second kernel, which knows nothing of the reduced dimensions.
         for (unsigned d : first.reduced)

@@ -36,21 +36,14 @@ public:
     for (Operation *op : ops)
       if (failed(relateAxes(op)))
         return failure();
-    if (mismatch)
-      return fail("an axis would carry two extents");
     compactClasses();
-    // A value with one class on two axes would need two indices for one loop.
-    auto distinct = [&](unsigned base, int64_t rank) {
+    // One class on two dimensions of an op would need two indices for one loop.
+    for (Operation *op : ops) {
       llvm::SmallDenseSet<unsigned> seen;
-      for (int64_t i = 0; i < rank; ++i)
-        if (unsigned c = found.classOfAxis[base + i]; c != LoopClasses::none && !seen.insert(c).second)
-          return false;
-      return true;
-    };
-    for (Operation *op : ops)
-      for (Value result : op->getResults())
-        if (!distinct(found.valueBase[result], rank(result)))
-          return fail("one index would run along two axes of a value");
+      for (unsigned dim = 0, end = dimsOf(op); dim < end; ++dim)
+        if (unsigned c = found.classOfDim(op, dim); c != LoopClasses::none && !seen.insert(c).second)
+          return fail("one index would run along two axes of a value, or along an axis that is reduced");
+    }
     return success();
   }
 
@@ -74,8 +67,7 @@ private:
     x = find(x), y = find(y);
     if (x == y)
       return;
-    if (extents[x] != extents[y])
-      mismatch = true;
+    assert(extents[x] == extents[y] && "axes of one class have one size");
     parent[std::max(x, y)] = std::min(x, y);
     pinned[std::min(x, y)] |= pinned[std::max(x, y)];
     irregular[std::min(x, y)] |= irregular[std::max(x, y)];
@@ -117,46 +109,56 @@ private:
         found.reducedBase[op] = parent.size();
         for (flow::Extent extent : ArrayRef(compute.iterationSpace()).drop_front(rank(op->getResult(0))))
           addAxis(extent);
+        reducedDims[op] = parent.size() - found.reducedBase[op];
       }
     }
   }
 
+  unsigned dimsOf(Operation *op) const { return rank(op->getResult(0)) + reducedDims.lookup(op); }
   // A dimension of an op's iteration space: an axis of the result, or a reduced one.
   unsigned dimId(Operation *op, unsigned dim) {
     unsigned results = rank(op->getResult(0));
     return dim < results ? found.valueBase[op->getResult(0)] + dim : found.reducedBase[op] + dim - results;
   }
   // An axis that is read at a dimension's own index goes with it. What is read at another index is skewed, and
-  // the dimensions that the index is made of do not collapse, as those do not whose index is itself a number.
+  // the dimensions that the index is made of do not collapse, as those do not that a condition is made of or
+  // whose index is itself a number.
   LogicalResult relateAxes(Operation *op) {
     if (isa<flow::ScalarOp>(op))
       return success();
     auto compute = dyn_cast<flow::ComputeInterface>(op);
     if (!compute || compute.computeKind() == flow::ComputeKind::emitter)
       return fail("'" + op->getName().getStringRef() + "' has an emitter of its own");
+    SmallVector<flow::Access> accesses = compute.accesses();
+    if (std::string wrong = flow::faultOf(op, accesses); !wrong.empty())
+      return fail("'" + op->getName().getStringRef() + "' " + wrong);
     for (unsigned dim : compute.indexDims())
       pin(dimId(op, dim));
-    for (auto [operand, access] : llvm::enumerate(compute.accesses())) {
+    for (auto [operand, access] : llvm::enumerate(accesses)) {
       if (access.match)
         pin(dimId(op, access.match->dim));
+      if (IntegerSet valid = access.valid)
+        for (AffineExpr condition : valid.getConstraints())
+          pinDims(op, condition);
       for (auto [axis, index] : llvm::enumerate(access.map.getResults()))
         relate(op, operand, axis, index, access.lookup && access.lookup->axis == axis);
     }
     return success();
   }
-  void relate(Operation *op, unsigned operand, unsigned axis, AffineExpr index, bool lookedUp) {
-    unsigned id = axisId(op, operand, axis);
-    if (auto dim = dyn_cast<AffineDimExpr>(index)) {
-      if (unsigned to = dimId(op, dim.getPosition()); extents[to] == extents[id])
-        return unite(id, to);
-    } else if (!lookedUp && extents[id].isConstant(1)) {
-      return;
-    }
-    markIrregular(op, operand, axis);
-    index.walk([&](AffineExpr part) {
+  void pinDims(Operation *op, AffineExpr expression) {
+    expression.walk([&](AffineExpr part) {
       if (auto dim = dyn_cast<AffineDimExpr>(part))
         pin(dimId(op, dim.getPosition()));
     });
+  }
+  void relate(Operation *op, unsigned operand, unsigned axis, AffineExpr index, bool lookedUp) {
+    unsigned id = axisId(op, operand, axis);
+    if (auto dim = dyn_cast<AffineDimExpr>(index))
+      if (unsigned to = dimId(op, dim.getPosition()); extents[to] == extents[id])
+        return unite(id, to);
+    if (lookedUp || !extents[id].isConstant(1))
+      markIrregular(op, operand, axis);
+    pinDims(op, index);
   }
 
   // Compact numbers, none for extents of 1.
@@ -179,7 +181,7 @@ private:
   ArrayRef<Operation *> ops;
   LoopClasses &found;
   std::string &why;
-  bool mismatch = false; // two axes of one class have different extents
+  DenseMap<Operation *, unsigned> reducedDims; // how many
   // By axis: its parent in the forest, and at roots what LoopClass says.
   SmallVector<unsigned> parent;
   SmallVector<flow::Extent> extents;

@@ -94,6 +94,25 @@ std::pair<Index, Index> IndexMath::divide(Index a, Value divisor) {
   return {Index{k.i64(0), 0, quotient}, Index{k.i64(0), 0, remainder}};
 }
 
+std::pair<Index, Index> IndexMath::divideSigned(Index a, Value divisor) {
+  OpBuilder &b = k.builder();
+  Location loc = k.loc();
+  Type i32 = b.getI32Type();
+  Value number = a.uniform() ? a.base : vector(a);
+  Value by = a.uniform() ? divisor : splat(arith::TruncIOp::create(b, loc, i32, divisor));
+  // Division rounds towards 0; below 0 it is one more than it should be, unless nothing is left.
+  Value quotient = arith::DivSIOp::create(b, loc, number, by);
+  Value left = arith::SubIOp::create(b, loc, number, arith::MulIOp::create(b, loc, quotient, by));
+  Value none = a.uniform() ? k.i64(0) : splatConstant(k, type(i32), 0),
+        one = a.uniform() ? k.i64(1) : splatConstant(k, type(i32), 1);
+  Value below = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, left, none);
+  quotient = arith::SelectOp::create(b, loc, below, arith::SubIOp::create(b, loc, quotient, one), quotient);
+  left = arith::SelectOp::create(b, loc, below, arith::AddIOp::create(b, loc, left, by), left);
+  if (a.uniform())
+    return {Index{quotient}, Index{left}};
+  return {Index{k.i64(0), 0, quotient}, Index{k.i64(0), 0, left}};
+}
+
 Value IndexMath::vector(Index index) {
   Type i32 = k.builder().getI32Type();
   Value sum;

@@ -47,9 +47,12 @@ public:
   Index add(Index a, Index b);
   Index add(Index a, int64_t b) { return add(a, constant(b)); }
   Index mul(Index a, mlir::Value factor);
-  std::pair<Index, Index> divide(Index a, mlir::Value divisor); // quotient and remainder
-  mlir::Value vector(Index index);                              // vector of i32
-  mlir::Value wide(Index index);                                // vector of i64
+  // Quotient and remainder, of numbers that are not negative.
+  std::pair<Index, Index> divide(Index a, mlir::Value divisor);
+  // The quotient rounded down, and what is left, which is not negative; of any number by a positive one.
+  std::pair<Index, Index> divideSigned(Index a, mlir::Value divisor);
+  mlir::Value vector(Index index); // vector of i32
+  mlir::Value wide(Index index);   // vector of i64
 
   Mask both(Mask a, Mask b);
   // 0 <= index < extent.

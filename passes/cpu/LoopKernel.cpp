@@ -145,10 +145,10 @@ SmallVector<Index> LoopKernel::indexOf(Value value) {
 // Stores a reduction's result, or keeps it in a register where it has no axis of its own.
 void LoopKernel::finish(const LoopStage &stage, Values accumulators, Mask mask) {
   // Partial results are accumulators, of which such a reduction has one.
-  Value result = part == partial
-                     ? accumulators.front()
-                     : cast<flow::ReductionInterface>(stage.value.getDefiningOp())
-                           .buildFinish(b(), loc(), accumulators);
+  Value result =
+      part == partial
+          ? accumulators.front()
+          : cast<flow::ReductionInterface>(stage.value.getDefiningOp()).buildFinish(b(), loc(), accumulators);
   auto found = targets.find(stage.value);
   if (found == targets.end()) {
     values.uniform[stage.value] = result;

@@ -56,9 +56,7 @@ Values LoopKernel::elements(const LoopStage &stage, Mask mask) {
   Mask inside = mask;
   const Values starts = startOf(stage);
   Values operands, indices;
-  for (unsigned i = 0; i < accesses.size(); ++i) {
-    if (flow::isIndexOperand(accesses, i))
-      continue;
+  for (unsigned i : flow::valueOperands(accesses)) {
     LoopValues::Element element = values.element(op, accesses, i, point, mask);
     operands.push_back(element.value);
     inside = m.both(inside, element.inside);
@@ -228,8 +226,9 @@ void LoopKernel::emitColumns(const LoopNest &nest, ArrayRef<unsigned> outer) {
         }
         return next;
       };
+      // Partial results are few and large: what adding each of them rounds off is carried along.
       Values sums = !split && turns <= 16 ? loops(reduced, start, true, body)
-                                          : loopsInRuns(nest, reduced, 1, start, body);
+                                          : loopsInRuns(nest, reduced, split ? runLength : 1, start, body);
       unsigned taken = 0;
       for (unsigned u = 0; u < many; ++u) {
         at[d] = Index{m.add(first, k.i64(u * width)), 1};
@@ -316,7 +315,8 @@ void LoopKernel::emitRows(const LoopNest &nest, ArrayRef<unsigned> outer) {
     Values sums;
     int64_t turns = range.size ? llvm::divideCeil(*range.size, width * count) : INT64_MAX;
     if (split) // Partial results are few: one after another, the same in every lane.
-      sums = loopsInRuns(nest, chunkDim, 1, start, [&](Values inner) { return body({}, 1, {}, inner); });
+      sums =
+          loopsInRuns(nest, chunkDim, runLength, start, [&](Values inner) { return body({}, 1, {}, inner); });
     else if (turns > 2 * runLength)
       sums = vectorsInRuns(nest, around, range, count, start, body);
     else

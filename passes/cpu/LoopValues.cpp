@@ -210,8 +210,7 @@ Value LoopValues::compute(Value value, ArrayRef<Index> index, Mask mask) {
          "reductions are stages, and stages are stored before they are read");
   SmallVector<Value> operands;
   for (auto [i, access] : llvm::enumerate(compute.accesses()))
-    operands.push_back(
-        get(op->getOperand(i), access.map.getNumResults() ? index : ArrayRef<Index>(), mask));
+    operands.push_back(get(op->getOperand(i), access.map.getNumResults() ? index : ArrayRef<Index>(), mask));
   return compute.buildScalar(b, k.loc(), operands);
 }
 
@@ -221,9 +220,74 @@ Value LoopValues::sizeOf(AffineExpr expression, const flow::Access &access) {
     return k.i64(constant.getValue());
   if (auto symbol = dyn_cast<AffineSymbolExpr>(expression))
     return extent(access.sizes[symbol.getPosition()]);
-  auto product = cast<AffineBinaryOpExpr>(expression);
-  assert(product.getKind() == AffineExprKind::Mul && "sizes are multiplied alone");
-  return m.mul(sizeOf(product.getLHS(), access), sizeOf(product.getRHS(), access));
+  auto binary = cast<AffineBinaryOpExpr>(expression);
+  Value left = sizeOf(binary.getLHS(), access), right = sizeOf(binary.getRHS(), access);
+  switch (binary.getKind()) {
+  case AffineExprKind::Add:
+    return m.add(left, right);
+  case AffineExprKind::Mul:
+    return m.mul(left, right);
+  case AffineExprKind::FloorDiv:
+    return m.div(left, right);
+  default:
+    return m.rem(left, right);
+  }
+}
+
+// The least value of an index, where it is known. Affine expressions may have moved what keeps a dividend from
+// being negative out of the quotient.
+std::optional<int64_t> LoopValues::leastOf(AffineExpr expression, Mapped &mapped) {
+  if (auto constant = dyn_cast<AffineConstantExpr>(expression))
+    return constant.getValue();
+  if (isa<AffineDimExpr, AffineSymbolExpr>(expression))
+    return 0;
+  auto binary = cast<AffineBinaryOpExpr>(expression);
+  std::optional<int64_t> left = leastOf(binary.getLHS(), mapped);
+  if (binary.getKind() == AffineExprKind::Mod)
+    return 0;
+  auto factor = dyn_cast<AffineConstantExpr>(binary.getRHS());
+  if (binary.getKind() == AffineExprKind::Add) {
+    std::optional<int64_t> right = leastOf(binary.getRHS(), mapped);
+    return left && right ? std::optional(*left + *right) : std::nullopt;
+  }
+  if (binary.getKind() == AffineExprKind::FloorDiv)
+    return left && *left >= 0 ? std::optional<int64_t>(0)
+           : left && factor   ? std::optional(llvm::divideFloorSigned(*left, factor.getValue()))
+                              : std::nullopt;
+  if (!factor || factor.getValue() >= 0)
+    return left && *left >= 0 ? std::optional<int64_t>(0)
+           : left && factor   ? std::optional(*left * factor.getValue())
+                              : std::nullopt;
+  // A negative factor: of a dimension of constant size alone.
+  auto dim = dyn_cast<AffineDimExpr>(binary.getLHS());
+  if (!dim)
+    return std::nullopt;
+  std::optional<int64_t> size =
+      cast<flow::ComputeInterface>(mapped.op).iterationSpace()[dim.getPosition()].constantValue();
+  return size ? std::optional((*size - 1) * factor.getValue()) : std::nullopt;
+}
+
+// Quotient, rounded down, and remainder, which is not negative. The machine's division is unsigned: a dividend
+// that may be negative is raised by a multiple of the divisor.
+std::pair<Index, Index> LoopValues::divide(AffineExpr dividend, AffineExpr divisor, Mapped &mapped) {
+  auto known = mapped.divided.find({dividend, divisor});
+  if (known != mapped.divided.end())
+    return known->second;
+  Index number = indexOf(dividend, mapped);
+  Value by = sizeOf(divisor, mapped.access);
+  std::pair<Index, Index> both;
+  std::optional<int64_t> least = leastOf(dividend, mapped);
+  if (least && *least >= 0) {
+    both = m.divide(number, by);
+  } else if (std::optional<int64_t> constant = constantOf(by); constant && least) {
+    int64_t times = llvm::divideCeil(uint64_t(-*least), uint64_t(*constant));
+    both = m.divide(m.add(number, times * *constant), by);
+    both.first = m.add(both.first, -times);
+  } else {
+    both = m.divideSigned(number, by);
+  }
+  mapped.divided.try_emplace({dividend, divisor}, both);
+  return both;
 }
 
 Index LoopValues::indexOf(AffineExpr expression, Mapped &mapped) {
@@ -237,20 +301,16 @@ Index LoopValues::indexOf(AffineExpr expression, Mapped &mapped) {
     return m.add(indexOf(left, mapped), indexOf(right, mapped));
   if (binary.getKind() == AffineExprKind::Mul)
     return m.mul(indexOf(left, mapped), sizeOf(right, mapped.access));
-  auto known = mapped.divided.find({left, right});
-  if (known == mapped.divided.end()) {
-    std::pair<Index, Index> both = m.divide(indexOf(left, mapped), sizeOf(right, mapped.access));
-    known = mapped.divided.try_emplace({left, right}, both).first;
-  }
-  return binary.getKind() == AffineExprKind::Mod ? known->second.second : known->second.first;
+  auto [quotient, remainder] = divide(left, right, mapped);
+  return binary.getKind() == AffineExprKind::Mod ? remainder : quotient;
 }
 
 // The index that another operand gives at the point. Lanes that read one element of it have one row, whose
 // elements are neighbours; else each has a row of its own.
-Index LoopValues::lookUp(Operation *op, ArrayRef<flow::Access> accesses, unsigned operand,
-                         ArrayRef<Index> point, Mask mask) {
+std::pair<Index, Mask> LoopValues::lookUp(Operation *op, ArrayRef<flow::Access> accesses, unsigned operand,
+                                          ArrayRef<Index> point, Mask mask) {
   OpBuilder &b = k.builder();
-  Value rows = element(op, accesses, operand, point, mask).value;
+  auto [rows, inside] = element(op, accesses, operand, point, mask);
   bool uniform = true;
   for (AffineExpr index : accesses[operand].map.getResults())
     index.walk([&](AffineExpr part) {
@@ -264,40 +324,35 @@ Index LoopValues::lookUp(Operation *op, ArrayRef<flow::Access> accesses, unsigne
   } else {
     row.lanes = rows;
   }
-  return row;
+  return {row, inside};
 }
 
 LoopValues::Element LoopValues::element(Operation *op, ArrayRef<flow::Access> accesses, unsigned operand,
                                         ArrayRef<Index> point, Mask mask) {
   Value x = op->getOperand(operand);
   const flow::Access &access = accesses[operand];
-  Mapped mapped(access, point);
+  Mapped mapped(op, access, point);
   Mask inside;
   SmallVector<Index> at;
   for (auto [axis, expression] : llvm::enumerate(access.map.getResults())) {
-    bool isLookup = access.lookup && access.lookup->axis == axis;
-    at.push_back(isLookup ? lookUp(op, accesses, access.lookup->operand, point, mask)
-                          : indexOf(expression, mapped));
-    if (!access.isBounded(axis))
-      continue;
-    // A quotient is held to its bound by what is divided: negative numbers are beyond the last as unsigned
-    // ones, and their quotients might not be.
-    Value size = extent(flow::Extent::of(x, axis));
-    auto quotient = dyn_cast<AffineBinaryOpExpr>(expression);
-    if (quotient && quotient.getKind() == AffineExprKind::FloorDiv)
-      inside = m.both(inside, m.within(indexOf(quotient.getLHS(), mapped),
-                                       m.mul(size, sizeOf(quotient.getRHS(), access))));
-    else
-      inside = m.both(inside, m.within(at.back(), size));
+    if (access.lookup && access.lookup->axis == axis) {
+      auto [row, given] = lookUp(op, accesses, access.lookup->operand, point, mask);
+      at.push_back(row);
+      inside = m.both(inside, given);
+    } else {
+      at.push_back(indexOf(expression, mapped));
+    }
+    if (access.isBounded(axis))
+      inside = m.both(inside, m.within(at.back(), extent(flow::Extent::of(x, axis))));
   }
   if (IntegerSet valid = access.valid)
     for (AffineExpr constraint : valid.getConstraints())
       inside = m.both(inside, m.equals(indexOf(constraint, mapped), k.i64(0)));
   if (access.match) {
     Value wanted = m.vector(point[access.match->dim]);
-    Value found = element(op, accesses, access.match->operand, point, mask).value;
+    auto [found, given] = element(op, accesses, access.match->operand, point, mask);
     Value equal = arith::CmpIOp::create(k.builder(), k.loc(), arith::CmpIPredicate::eq, found, wanted);
-    inside = m.both(inside, Mask{{}, equal});
+    inside = m.both(inside, m.both(given, Mask{{}, equal}));
   }
   return {get(x, at, m.both(mask, inside)), inside};
 }
@@ -308,19 +363,16 @@ Value LoopValues::view(Operation *op, ArrayRef<Index> index, Mask mask) {
     if (auto at = stored.find(op->getOperand(0)); at != stored.end() && at->second.rowMajor)
       return viewed(at->second, op->getResult(0), index, mask);
   SmallVector<flow::Access> accesses = cast<flow::ComputeInterface>(op).accesses();
-  SmallVector<unsigned> candidates;
-  for (unsigned i = 0; i < accesses.size(); ++i)
-    if (!flow::isIndexOperand(accesses, i))
-      candidates.push_back(i);
+  SmallVector<unsigned> candidates = flow::valueOperands(accesses);
   if (candidates.size() == 1) {
     auto [value, inside] = element(op, accesses, candidates[0], index, mask);
     return inside ? m.select(inside, value,
                              constant(elementType(op->getResult(0)), accesses[candidates[0]].otherwise))
                   : value;
   }
-  // One of several holds at any point.
+  // The first that holds, of which there is one at any point.
   Value result;
-  for (unsigned i : candidates) {
+  for (unsigned i : llvm::reverse(candidates)) {
     auto [value, inside] = element(op, accesses, i, index, mask);
     result = result ? m.select(inside, value, result) : value;
   }

@@ -72,15 +72,19 @@ public:
 private:
   // Indices that one access maps a point to; a quotient and its remainder are one division.
   struct Mapped {
-    Mapped(const flow::Access &access, llvm::ArrayRef<Index> point) : access(access), point(point) {}
+    Mapped(mlir::Operation *op, const flow::Access &access, llvm::ArrayRef<Index> point)
+        : op(op), access(access), point(point) {}
+    mlir::Operation *op;
     const flow::Access &access;
     llvm::ArrayRef<Index> point;
     llvm::DenseMap<std::pair<mlir::AffineExpr, mlir::AffineExpr>, std::pair<Index, Index>> divided;
   };
   Index indexOf(mlir::AffineExpr expression, Mapped &mapped);
   mlir::Value sizeOf(mlir::AffineExpr expression, const flow::Access &access);
-  Index lookUp(mlir::Operation *op, llvm::ArrayRef<flow::Access> accesses, unsigned operand,
-               llvm::ArrayRef<Index> point, Mask mask);
+  std::optional<int64_t> leastOf(mlir::AffineExpr expression, Mapped &mapped);
+  std::pair<Index, Index> divide(mlir::AffineExpr dividend, mlir::AffineExpr divisor, Mapped &mapped);
+  std::pair<Index, Mask> lookUp(mlir::Operation *op, llvm::ArrayRef<flow::Access> accesses, unsigned operand,
+                                llvm::ArrayRef<Index> point, Mask mask);
   mlir::Value view(mlir::Operation *op, llvm::ArrayRef<Index> index, Mask mask);
   mlir::Value viewed(const Storage &storage, mlir::Value view, llvm::ArrayRef<Index> index, Mask mask);
   mlir::Value random(flow::RandomOp op, llvm::ArrayRef<Index> index, Mask mask);

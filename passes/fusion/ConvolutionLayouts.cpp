@@ -9,20 +9,27 @@ using namespace mlir;
 
 namespace moe {
 
-/// Whether the op reads the operand along the result's own axes, at whatever index.
-static bool keepsAxes(Operation *op, unsigned operand) {
+/// The operands that an op reads along the result's own axes, at whatever index.
+static SmallVector<Value> tiedOperands(Operation *op) {
   auto compute = dyn_cast<flow::ComputeInterface>(op);
   if (!compute || compute.computeKind() == flow::ComputeKind::emitter ||
       compute.computeKind() == flow::ComputeKind::generator)
-    return false;
+    return {};
   if (op->hasTrait<flow::Elementwise>())
-    return true;
-  AffineMap map = compute.accesses()[operand].map;
-  for (auto [axis, index] : llvm::enumerate(map.getResults()))
-    for (unsigned dim = 0; dim < map.getNumDims(); ++dim)
-      if (index.isFunctionOfDim(dim) != (dim == axis))
-        return false;
-  return true;
+    return llvm::to_vector(op->getOperands());
+  SmallVector<Value> tied;
+  for (auto [operand, access] : llvm::zip_equal(op->getOperands(), compute.accesses())) {
+    auto own = [&](auto each) {
+      auto [axis, index] = each;
+      for (unsigned dim = 0; dim < access.map.getNumDims(); ++dim)
+        if (index.isFunctionOfDim(dim) != (dim == axis))
+          return false;
+      return true;
+    };
+    if (llvm::all_of(llvm::enumerate(access.map.getResults()), own))
+      tied.push_back(operand);
+  }
+  return tied;
 }
 
 static bool isImage(Value value) { return cast<RankedTensorType>(value.getType()).getRank() == 4; }
@@ -42,8 +49,8 @@ llvm::DenseMap<Value, cpu::Layout> convolutionLayouts(flow::EntryOp entry) {
       seeds.append({op.getOperand(0), op.getOperand(1)});
     if (op.getNumResults() != 1 || !isImage(op.getResult(0)))
       continue;
-    for (auto [i, operand] : llvm::enumerate(op.getOperands()))
-      if (isImage(operand) && keepsAxes(&op, i))
+    for (Value operand : tiedOperands(&op))
+      if (isImage(operand))
         families.unionSets(key(operand), key(op.getResult(0)));
   }
   llvm::SmallDenseSet<void *> chosen;

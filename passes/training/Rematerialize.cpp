@@ -77,9 +77,10 @@ bool isCheap(Operation *op, int64_t times = 1) {
     return false;
   switch (compute.computeKind()) {
   case ComputeKind::elementwise:
-  case ComputeKind::view:
   case ComputeKind::generator:
     return true;
+  case ComputeKind::view: // but for what has to be looked up
+    return compute.effort() < Effort::slow;
   default:
     return false;
   }

@@ -7,6 +7,7 @@
 #include "runtime/data/Png.h"
 #include "runtime/data/TestSet.h"
 #include "runtime/train/Recipe.h"
+#include "runtime/train/RunFolder.h"
 #include "runtime/train/Safetensors.h"
 #include "test/support/TestProgram.h"
 
@@ -410,6 +411,20 @@ TEST(Files, OnlyRegularFilesAreRead) {
     ASSERT_EQ(mkfifo(folder.file(concat("last/", name)).c_str(), 0600), 0);
   EXPECT_NE(loadCheckpoint(folder.file("last"), *states).status().message().find("found a pipe"),
             std::string::npos);
+}
+
+TEST(Metrics, LinesOfLaterStepsGo) {
+  const std::string one = "{\"step\":1}\n", four = "{\"loss\":2.0,\"step\":4}\n", six = "{\"step\":6}\n";
+  EXPECT_EQ(metricsOfSteps(one + four + six, 6), one + four + six);
+  EXPECT_EQ(metricsOfSteps(one + four + six, 5), one + four);
+  EXPECT_EQ(metricsOfSteps(one + four + six, 0), "");
+  EXPECT_EQ(metricsOfSteps(one + four + "{\"step\":6", 6), one + four);
+  EXPECT_EQ(metricsOfSteps(one + four + "{\"st\n", 6), one + four);
+  // A line that is none of ours costs no line of ours.
+  for (const char *foreign : {"", "note", "{999", "[[[", "{\"step\":-1}", "{\"step\":\"1\"}"})
+    EXPECT_EQ(metricsOfSteps(concat(foreign, "\n", one, foreign, "\n", four, six), 5),
+              concat(foreign, "\n", one, foreign, "\n", four))
+        << foreign;
 }
 
 TEST(Npy, ReadsBackAndRefuses) {

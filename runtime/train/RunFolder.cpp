@@ -85,15 +85,15 @@ Status RunFolder::lock() {
 }
 
 std::string_view metricsOfSteps(std::string_view text, uint64_t stepsDone) {
-  size_t begin = 0;
+  size_t begin = 0, kept = 0;
   for (size_t end; (end = text.find('\n', begin)) != std::string_view::npos; begin = end + 1) {
     std::string_view line = text.substr(begin, end - begin);
     auto json = nlohmann::json::parse(line.begin(), line.end(), nullptr, false);
-    if (!json.is_object() || !json.contains("step") || !json["step"].is_number_unsigned() ||
-        json["step"].get<uint64_t>() > stepsDone)
-      break;
+    if (json.is_object() && json.contains("step") && json["step"].is_number_unsigned() &&
+        json["step"].get<uint64_t>() <= stepsDone)
+      kept = end + 1;
   }
-  return text.substr(0, begin);
+  return text.substr(0, kept);
 }
 
 Result<std::string> RunFolder::metrics() const {

@@ -10,8 +10,9 @@
 
 namespace moert {
 
-/// The lines of a metrics file that belong to a run of which so many steps are done: up to the first that is
-/// of a later step, or none of ours, as one that a kill has cut short.
+/// The lines of a metrics file that belong to a run of which so many steps are done: up to the last that is of
+/// one of those steps. Behind it are lines of later steps, and one that a kill has cut short; what stands
+/// before it and is none of ours stays.
 std::string_view metricsOfSteps(std::string_view text, uint64_t stepsDone);
 
 class RunFolder {

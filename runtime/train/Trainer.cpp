@@ -305,7 +305,9 @@ Status Run::step(Prefetch &batches) {
                          std::round((secondsSince(options_.started) - began) * 1e4) / 1e4, " s"));
   if (finite == 0) {
     return saveAndFail(invalidInput("step ", state_.step + 1,
-                                    ": the loss or its gradient is not finite (loss ", double(loss),
+                                    ": the loss or its gradient is not finite, or the sum of the gradient's "
+                                    "squares is too large for 32 bits (loss ",
+                                    double(loss),
                                     "); nothing was changed by this step; lower optimizer.lr in a run with a "
                                     "new --out, or see where it starts with --resume --trap-nan"));
   }

@@ -168,7 +168,8 @@ def main():
     # Which draws count, from an earlier run of the seed on these sources: those need not be built to be left out.
     memory, counts = options.work / "drawn.json", []
     key = hashlib.sha256(repr([seed] + [(str(token[0].relative_to(tree.source)), *token[1:]) for token in tokens]).encode()).hexdigest()
-    known = json.loads(memory.read_text()).get(key, []) if memory.exists() else []
+    remembered = json.loads(memory.read_text()) if memory.exists() else {}
+    known = remembered.get(key, [])
     golden, drawn, rows = tree.binaries(), 0, []
     while len(rows) < (max(only) if only else options.count):
         file, offset, token, replacements = generator.choice(tokens)
@@ -203,7 +204,7 @@ def main():
             rows.append(verdict)
         counts.append(counted)
         if not only and len(counts) > len(known):
-            memory.write_text(json.dumps({key: counts}))
+            memory.write_text(json.dumps(remembered | {key: counts}))
         label = f"{len(rows):3}" if counted else "  -"
         print(f"{label}  {file.relative_to(tree.source)}:{line}: '{token}' -> '{replacement}': {verdict} ({time.time() - start:.0f} s)\n       {shown}", flush=True)
     tree.build()

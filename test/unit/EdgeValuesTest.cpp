@@ -540,7 +540,7 @@ TEST(EdgeValues, softmaxAndCrossEntropy) {
   for (auto &row : rows)
     flat.insert(flat.end(), row.begin(), row.end());
   int64_t n = rows.size();
-  for (int64_t label : {0, 1, 2, -1}) {
+  for (int64_t label : {0, 1, 2, -1, 3}) {
     Program p;
     Value x = p.add("x", flat, {n, 3});
     Value labels = p.add("label", p.b.getI32Type(), vectorOf(std::vector<double>(n, double(label))));
@@ -558,13 +558,14 @@ TEST(EdgeValues, softmaxAndCrossEntropy) {
         std::string what = where + ", row " + std::to_string(i) + ", label " + std::to_string(label);
         auto at = [&](const char *name, size_t k) { return double(float(result.outputs.at(name).data[k])); };
         EXPECT_TRUE(near(at("sum", i), most + std::log(sum), 1e-6)) << what;
-        Real loss = label < 0 ? Real(0) : std::log(sum) - (rows[i][label] - most);
+        const bool known = label >= 0 && label < 3;
+        Real loss = !known ? Real(0) : std::log(sum) - (rows[i][label] - most);
         EXPECT_TRUE(near(at("loss", i), loss, 1e-6)) << what;
         for (int64_t j = 0; j < 3; ++j) {
           Real share = std::exp(rows[i][j] - most) / sum;
           EXPECT_TRUE(near(at("softmax", 3 * i + j), share, 1e-6)) << what;
           EXPECT_TRUE(near(at("log", 3 * i + j), (rows[i][j] - most) - std::log(sum), 1e-6, 1e-6)) << what;
-          Real slope = label < 0 ? Real(0) : share - (j == label);
+          Real slope = !known ? Real(0) : share - (j == label);
           EXPECT_TRUE(near(at("d.x", 3 * i + j), slope, 1e-6, 1e-6)) << what;
         }
       }
@@ -742,4 +743,109 @@ TEST(EdgeValues, lossesOfExpertsThatNothingUses) {
         EXPECT_NEAR(slope, 0, 1e-6) << what;
     }
   }
+}
+
+namespace {
+
+// What window and window_sum mean, along both axes of a square image of two channels: kernel, stride, padding, size.
+struct Windows {
+  int64_t k, stride, before, n;
+  int64_t count() const { return (n + 2 * before - k) / stride + 1; }
+  /// Calls the function with the places of an image's element and of the window's that has it.
+  void forEach(llvm::function_ref<void(size_t, size_t)> function) const {
+    int64_t o = count();
+    for (int64_t c = 0; c < 2; ++c)
+      for (int64_t y = 0; y < o; ++y)
+        for (int64_t x = 0; x < o; ++x)
+          for (int64_t i = 0; i < k; ++i)
+            for (int64_t j = 0; j < k; ++j) {
+              int64_t row = y * stride + i - before, column = x * stride + j - before;
+              if (row >= 0 && row < n && column >= 0 && column < n)
+                function((c * n + row) * n + column, (((c * o + y) * o + x) * k + i) * k + j);
+            }
+  }
+  std::string name() const {
+    return std::to_string(k) + " by " + std::to_string(stride) + " pad " + std::to_string(before) + " of " +
+           std::to_string(n);
+  }
+};
+
+std::vector<double> numbers(int64_t count) {
+  std::vector<double> all(count);
+  for (int64_t i = 0; i < count; ++i)
+    all[i] = 1 + i * 7 % 11;
+  return all;
+}
+
+} // namespace
+
+// Axes of 1, images that one window covers, paddings of whole strides: where an index has nothing to run along, or begins
+// below 0.
+TEST(EdgeValues, windowsOfAnySizeAndPadding) {
+  std::vector<Windows> cases;
+  for (int64_t k : {1, 2, 3})
+    for (int64_t stride : {1, 2, 3})
+      for (int64_t before : {0, 1, 2, 3})
+        for (int64_t n : {1, 3, 4})
+          if (Windows one = {k, stride, before, n}; n + 2 * before >= k)
+            cases.push_back(one);
+  Program p;
+  Type f32 = p.b.getF32Type();
+  auto sizes = [&](ArrayRef<int64_t> shape) { return RankedTensorType::get(shape, f32); };
+  for (const Windows &one : cases) {
+    int64_t o = one.count(), k = one.k, n = one.n;
+    SmallVector<int64_t> strides = {one.stride, one.stride}, pads(4, one.before);
+    Value windows = p.add("windows " + one.name(), numbers(2 * o * o * k * k), {1, 2, o, o, k, k});
+    Value image = p.add("image " + one.name(), numbers(2 * n * n), {1, 2, n, n});
+    p.out("sum " + one.name(), flow::windowSum(p.b, p.l, windows, strides, pads, sizes({1, 2, n, n})));
+    p.out("windows " + one.name(), flow::window(p.b, p.l, image, {k, k}, strides, pads, -5));
+  }
+  for (auto &[where, result] : p.runEverywhere())
+    for (const Windows &one : cases) {
+      int64_t o = one.count(), k = one.k, n = one.n;
+      std::vector<double> image = numbers(2 * n * n), windows = numbers(2 * o * o * k * k), sum(image.size()),
+                          seen(windows.size(), -5);
+      one.forEach([&](size_t of, size_t in) { sum[of] += windows[in], seen[in] = image[of]; });
+      EXPECT_EQ(result.outputs.at("sum " + one.name()).data, sum) << where << ": " << one.name();
+      EXPECT_EQ(result.outputs.at("windows " + one.name()).data, seen) << where << ": " << one.name();
+    }
+}
+
+// The first axis of the operand has one element, or the last, or both.
+TEST(EdgeValues, paddingOfAxesOfOne) {
+  Program p;
+  std::vector<std::pair<int64_t, int64_t>> shapes = {{1, 1}, {1, 3}, {3, 1}, {2, 2}};
+  for (auto [h, w] : shapes)
+    for (int64_t interior : {0, 1})
+      p.out(std::to_string(h) + std::to_string(w) + std::to_string(interior),
+            flow::pad(p.b, p.l,
+                      p.add("x" + std::to_string(h) + std::to_string(w) + std::to_string(interior),
+                            numbers(h * w), {h, w}),
+                      {1, 2}, {interior, interior},
+                      {flow::Extent::constant(&context(), 8), flow::Extent::constant(&context(), 9)}, -5));
+  for (auto &[where, result] : p.runEverywhere())
+    for (auto [h, w] : shapes)
+      for (int64_t interior : {0, 1}) {
+        std::vector<double> from = numbers(h * w), right(8 * 9, -5);
+        for (int64_t i = 0; i < h; ++i)
+          for (int64_t j = 0; j < w; ++j)
+            right[(1 + i * (interior + 1)) * 9 + 2 + j * (interior + 1)] = from[i * w + j];
+        std::string name = std::to_string(h) + std::to_string(w) + std::to_string(interior);
+        EXPECT_EQ(result.outputs.at(name).data, right) << where << ": " << name;
+      }
+}
+
+// One index along an axis that the result keeps and along one that is summed: such ops are no one kernel.
+TEST(EdgeValues, scatterOfWhatItIsAddedTo) {
+  Program p;
+  std::vector<double> x = {1, 2, 3, 10, 20, 30, 100, 200, 300, 1000, 2000, 3000};
+  Value rows = p.add("x", x, {4, 3});
+  Value index = p.add("index", p.b.getI32Type(), vectorOf({1, 1, 0, 3}));
+  Value twice = flow::add(p.b, p.l, rows, rows);
+  Value sums = flow::scatterAdd(p.b, p.l, index, twice, flow::Extent::constant(&context(), 4));
+  p.out("y", flow::add(p.b, p.l, sums, twice));
+  for (auto &[where, result] : p.runEverywhere())
+    EXPECT_EQ(result.outputs.at("y").data,
+              (std::vector<double>{202, 404, 606, 42, 84, 126, 200, 400, 600, 4000, 8000, 12000}))
+        << where;
 }

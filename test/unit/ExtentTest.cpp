@@ -81,7 +81,9 @@ TEST(Extent, whatIsNoSizeIsRefused) {
     EXPECT_NE(message, "") << text;
   }
   // The innermost size is one of the 64 as well.
-  auto nested = [](unsigned times) { return parsed(std::string(times, '(') + "B" + std::string(times, ')')); };
+  auto nested = [](unsigned times) {
+    return parsed(std::string(times, '(') + "B" + std::string(times, ')'));
+  };
   message.clear();
   EXPECT_TRUE(nested(63)) << message;
   EXPECT_FALSE(nested(64));

@@ -1,6 +1,6 @@
 // Walks the registered ops of flow. Each op that computes states every fact (interface) about itself, and the
 // facts agree with the evaluator on random cases: gradients, once and twice, with central differences;
-// batched forms with the op run expert by expert; accesses with the op's own result. A new op is covered by
+// accesses with the op's own result. A new op is covered by
 // being registered.
 #include "mlir/Bytecode/BytecodeWriter.h"
 #include "mlir/IR/IRMapping.h"
@@ -274,6 +274,7 @@ TEST_P(FlowOp, accessesGiveTheResult) {
       continue;
     const flow::Symbols &symbols = one.bindings.setting.symbols;
     Reader reader{compute.accesses(), {}, symbols};
+    EXPECT_EQ(kind == flow::ComputeKind::emitter ? "" : flow::faultOf(op, reader.accesses), "");
     ASSERT_EQ(reader.accesses.size(), op->getNumOperands());
     if (kind == flow::ComputeKind::elementwise)
       continue; // the body's own business
@@ -282,10 +283,7 @@ TEST_P(FlowOp, accessesGiveTheResult) {
       space.push_back(*extent.evaluate(symbols));
     for (Value operand : op->getOperands())
       reader.operands.push_back(&one.bindings.inputs.at(nameOf(operand)));
-    SmallVector<unsigned> read; // without what other accesses look up
-    for (unsigned i = 0; i < reader.accesses.size(); ++i)
-      if (!flow::isIndexOperand(reader.accesses, i))
-        read.push_back(i);
+    const SmallVector<unsigned> read = flow::valueOperands(reader.accesses);
     Array y = one.evaluate().outputs.at("y"), mine(y.shape);
     auto reduce = dyn_cast<flow::ReduceOp>(op);
     const bool isArgmax = isa<flow::ArgmaxOp>(op);

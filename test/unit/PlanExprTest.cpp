@@ -20,9 +20,9 @@ TEST(PlanExpr, foldingKeepsTheValue) {
   for (Code code : {Code::add, Code::sub, Code::mul, Code::floordiv, Code::ceildiv})
     for (int64_t number = -3; number <= 3; ++number) {
       ExprAttr constant = plan::constant(context, number);
-      for (auto [a, b, x, y] : {std::tuple(symbol, constant, rows, number),
-                                std::tuple(constant, symbol, number, rows),
-                                std::tuple(constant, constant, number, number)})
+      for (auto [a, b, x, y] :
+           {std::tuple(symbol, constant, rows, number), std::tuple(constant, symbol, number, rows),
+            std::tuple(constant, constant, number, number)})
         if (std::optional<int64_t> right = exact(code, x, y))
           EXPECT_EQ(valueOf(plan::combine(code, a, b)), right) << int(code) << ": " << x << ", " << y;
     }
