@@ -85,6 +85,12 @@ def main():
         if dialect == "flow":
             row += [fact(op, "gradientKind"), fact(op, "computeKind"), fact(op, "effortKind")]
         print("| " + " | ".join(row) + " |")
+    words, _ = ours("EnumInfo" if "EnumInfo" in records["!instanceof"] else "EnumAttrInfo")
+    if dialect == "flow" and words:
+        print("\n## Words\n\n| what | words |\n|---|---|")
+        for enum in words:
+            cases = ", ".join(f"`{records[case['def']]['str']}`" for case in enum["enumerants"])
+            print(f"| {cell(enum['summary'])} | {cases} |")
     attributes, _ = ours("AttrDef")
     attributes = [a for a in attributes if a.get("mnemonic") and a.get("summary")]
     if attributes:
