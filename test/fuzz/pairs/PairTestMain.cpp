@@ -56,7 +56,8 @@ Options optionsOf(int argc, char **argv) {
 
 /// Pairs in one program: what compiles faster.
 constexpr size_t kTogether = 24;
-constexpr int kDraws = 8;
+/// Draws for a case without infinities, and for any.
+constexpr int kDraws = 8, kMostDraws = 64;
 
 bool isTame(const NoisyEvaluation &expected) {
   auto finite = [](auto &values) {
@@ -71,16 +72,14 @@ bool isTame(const NoisyEvaluation &expected) {
 /// A case whose choices rounding leaves alone, and if there is one, without infinities.
 std::optional<FlowCase> drawTame(const Pair &pair, uint64_t seed, const std::string &prefix) {
   std::optional<FlowCase> best;
-  for (int draw = 0; draw < kDraws; ++draw) {
+  for (int draw = 0; draw < (best ? kDraws : kMostDraws); ++draw) {
     auto one = drawPair(pair, seed * 1000003 + draw, prefix);
     if (!one)
-      return best;
+      continue;
     auto expected = mlir::succeeded(mlir::verify(*one->module))
                         ? evaluateWithNoise(one->entry, one->bindings, seed)
                         : std::nullopt;
-    if (!expected)
-      return std::nullopt;
-    if (!expected->undecided.empty())
+    if (!expected || !expected->undecided.empty())
       continue;
     best = std::move(one);
     if (isTame(*expected))
