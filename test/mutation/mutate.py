@@ -145,13 +145,13 @@ class Tree:
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--seed", type=int, default=None)
-    parser.add_argument("--count", type=int, default=40)
-    parser.add_argument("--only", default="", help="numbers of mutations, as the table has them")
-    parser.add_argument("--folder", action="append", default=[])
-    parser.add_argument("--work", type=pathlib.Path, default=ROOT / "build-mutation")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seed", type=int, default=None, help="drawn unless given, and printed")
+    parser.add_argument("--count", type=int, default=40, help="mutations that count (40)")
+    parser.add_argument("--only", default="", metavar="K[,K...]", help="run only these of the seed's mutations, by the numbers that an earlier run printed")
+    parser.add_argument("--folder", action="append", default=[], help="of dialects, passes and runtime, those to change (all)")
+    parser.add_argument("--work", type=pathlib.Path, default=ROOT / "build-mutation", help="where the copy is built (build-mutation)")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="compilers and tests at a time (one a core)")
     parser.add_argument("--fast", action="store_true", help="without the tests that are labelled slow")
     parser.add_argument("--no-baseline", action="store_true", help="without testing the unchanged sources first")
     options = parser.parse_args()

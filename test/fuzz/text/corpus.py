@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """corpus.py FOLDER DICTIONARY: what text-fuzz begins with: the models of examples/ and test/, one a file (a test of several
 texts is several), and the words of them all as libFuzzer's dictionary."""
 import pathlib
