@@ -111,7 +111,7 @@ LogicalResult ReduceOp::buildGradient(OpBuilder &builder, Upstream upstream, Gra
   Value dy = upstream[0], x = getX();
   if (!dy)
     return success();
-  if (getKind() == ReduceKind::sum) {
+  if (getKind() == ReduceKind::sum || getAxes().empty()) {
     gradients[0] = e.spreadOver(dy, x, getAxes());
     return success();
   }

@@ -298,18 +298,21 @@ LogicalResult StateOp::verify() { return expectStatic(*this, getY()); }
 // 4: a scalar is 0-d.
 LogicalResult ScalarOp::verify() { return expectScalar(*this, getY(), "a scalar"); }
 
-// 5: masks are 0 or 1, indices whole numbers of 32 bits.
-LogicalResult ConstantOp::verify() {
-  double value = getValue().convertToDouble();
-  Type element = elementOf(getY());
-  if (failed(hasExtents(*this)))
-    return failure();
+/// Whether a number is an element of the type.
+static LogicalResult expectElementValue(Operation *op, Type element, double value) {
   if (element.isInteger(1) && value != 0 && value != 1)
-    return emitOpError("expected 0 or 1 for a mask, found ") << value;
+    return op->emitOpError("expected 0 or 1 for a mask, found ") << value;
   if (element.isInteger(32) &&
       !(value >= -2147483648.0 && value <= 2147483647.0 && value == double(int64_t(value))))
-    return emitOpError("expected a whole number of 32 bits, found ") << value;
+    return op->emitOpError("expected a whole number of 32 bits, found ") << value;
   return success();
+}
+
+// 5: masks are 0 or 1, indices whole numbers of 32 bits.
+LogicalResult ConstantOp::verify() {
+  if (failed(hasExtents(*this)))
+    return failure();
+  return expectElementValue(*this, elementOf(getY()), getValue().convertToDouble());
 }
 
 // 6: the axis exists.
@@ -413,7 +416,8 @@ LogicalResult PadOp::verify() {
       failed(expectRank(*this, getY(), rank, "a result")) ||
       failed(expectCount(*this, getLow(), rank, "low")) ||
       failed(expectCount(*this, getInterior(), rank, "interior")) ||
-      failed(expectSmall(*this, getLow(), "low")) || failed(expectSmall(*this, getInterior(), "interior")))
+      failed(expectSmall(*this, getLow(), "low")) || failed(expectSmall(*this, getInterior(), "interior")) ||
+      failed(expectElementValue(*this, elementOf(getY()), getValue().convertToDouble())))
     return failure();
   for (int64_t axis = 0; axis < rank; ++axis) {
     int64_t low = getLow()[axis], interior = getInterior()[axis];

@@ -202,7 +202,42 @@ private:
     for (auto [i, stage] : llvm::enumerate(a.stages))
       a.stageIndex[stage.value] = i;
     shared = sharedClasses();
+    a.values = valuesToCompute();
     return success();
+  }
+  // What a point of the stages computes: each value once an index that it is read at. Elementwise ops read at
+  // their own index, all others at new ones, so that what is read through two views in a row of such pairs is
+  // computed at twice as many indices with each of them. Counts no further than the limit.
+  size_t valuesToCompute() {
+    // An index is a stage's own, or what one use makes of another index.
+    llvm::DenseMap<std::pair<unsigned, OpOperand *>, unsigned> made;
+    llvm::DenseMap<Value, llvm::SmallSetVector<unsigned, 4>> indices;
+    unsigned count = 0;
+    size_t values = 0;
+    for (Operation *op : llvm::reverse(source.ops)) {
+      Value value = op->getResult(0);
+      llvm::SmallSetVector<unsigned, 4> own;
+      if (isStage(value))
+        own.insert(count++);
+      else
+        own = std::move(indices[value]);
+      if ((values += own.size()) > LoopAnalysis::mostValues)
+        return values;
+      for (OpOperand &use : op->getOpOperands()) {
+        if (!a.inside(use.get()) || isStage(use.get()))
+          continue;
+        auto &read = indices[use.get()];
+        for (unsigned index : own) {
+          if (!op->hasTrait<flow::Elementwise>()) {
+            auto [found, fresh] = made.try_emplace({index, &use}, count);
+            count += fresh;
+            index = found->second;
+          }
+          read.insert(index);
+        }
+      }
+    }
+    return values;
   }
   uint64_t signatureOf(Value value) {
     SmallVector<unsigned> parallel = classesOf(value), reduced;

@@ -75,6 +75,10 @@ public:
   bool split = false;       // two kernels: partial results a chunk of `splitDim`, then their sum
   unsigned splitDim = none;
   int64_t splitChunk = 1;
+  // Values that the code of a point computes, one that is read at several indices at each of them; not counted
+  // beyond the limit, from which on several ops are not worth being one kernel.
+  static constexpr size_t mostValues = 1024;
+  size_t values = 0;
   double work = 0;        // elements that the nests touch, at a customary batch
   double parallelism = 1; // work units at that batch
 

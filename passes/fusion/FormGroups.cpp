@@ -298,7 +298,7 @@ bool Fusion::fitsLoop(Cluster &a, Cluster &b, double shared) {
   ops.append(b.ops);
   llvm::sort(ops, [&](Operation *x, Operation *y) { return index.lookup(x) < index.lookup(y); });
   std::optional<cpu::LoopAnalysis> merged = analyse(ops);
-  if (!merged)
+  if (!merged || merged->values > cpu::LoopAnalysis::mostValues)
     return false;
   if (merged->work >= smallWork && !merged->split) {
     // Units take whole pieces of memory, and are as many as those of the part that has more.

@@ -55,12 +55,37 @@ Result<std::vector<std::span<const uint8_t>>> verifyFile(std::span<const uint8_t
   return sections;
 }
 
+// FlatBuffers' verifier holds fields to their alignment, and the lengths of vectors, but not what follows a length:
+// elements of 8 bytes need more.
+static bool vectorsAreAligned(const moe::fb::Program &program) {
+  auto aligned = [](const auto *vector) {
+    return vector->size() == 0 || reinterpret_cast<uintptr_t>(vector->Data()) % 8 == 0;
+  };
+  for (const moe::fb::Expr *expr : *program.exprs())
+    if (!aligned(expr->ops()))
+      return false;
+  for (const moe::fb::State *state : *program.states())
+    if (!aligned(state->shape()))
+      return false;
+  for (const moe::fb::Target *target : *program.targets())
+    for (const moe::fb::Plan *plan : *target->plans())
+      for (const auto *launches : {plan->prepare(), plan->step()})
+        for (const moe::fb::Launch *launch : *launches)
+          if (!aligned(launch->scalars()))
+            return false;
+  return true;
+}
+
 Result<const moe::fb::Program *> verifyStructure(std::span<const uint8_t> flatbuffer) {
   flatbuffers::Verifier verifier(flatbuffer.data(), flatbuffer.size(), /*max_depth=*/16,
                                  /*max_tables=*/1 << 20);
   if (flatbuffer.size() < 16 || !moe::fb::VerifyProgramBuffer(verifier))
     return broken("V07", "section 0 is not a FlatBuffer of the program's schema; compile it again");
-  return moe::fb::GetProgram(flatbuffer.data());
+  const moe::fb::Program *program = moe::fb::GetProgram(flatbuffer.data());
+  if (!vectorsAreAligned(*program))
+    return broken("V07", "section 0 has vectors of 8-byte elements at other places than multiples of 8; compile "
+                         "it again");
+  return program;
 }
 
 } // namespace moert

@@ -461,3 +461,21 @@ flow.program @p { flow.entry @main train {
   // expected-error@+1 {{expected flow.mark of 1 or more in 64 bits, found "one"}}
   %y = flow.random uniform 7 {flow.mark = "one"} -> tensor<4xf32>
 } }
+
+// -----
+
+// 5
+flow.program @p { flow.entry @main infer {
+  %x = flow.input "x" : tensor<4xi1>
+  // expected-error@+1 {{expected 0 or 1 for a mask, found 2.0}}
+  %y = flow.pad %x low [1] interior [0] with 2.0 : tensor<4xi1> -> tensor<6xi1>
+} }
+
+// -----
+
+// 5
+flow.program @p { flow.entry @main infer {
+  %x = flow.input "x" : tensor<4xi32>
+  // expected-error@+1 {{expected a whole number of 32 bits, found 2.5}}
+  %y = flow.pad %x low [1] interior [0] with 2.5 : tensor<4xi32> -> tensor<6xi32>
+} }

@@ -79,11 +79,15 @@ KINDS = {
     "concat": (100, lambda n: plain(
         "".join(f"  %p{i} = param @p{i} [16] normal(1.0)\n  %q{i} = mul %v0, %p{i}\n" for i in range(n))
         + "  %c = concat " + ", ".join(f"%q{i}" for i in range(n)) + "\n", "%c")),
+    # What is read through two views in each of a row of layers.
+    "couplings": (10, lambda n: row(
+        lambda i: f"  %a{i} = slice %v{i} start = 0, size = 8\n  %b{i} = slice %v{i} start = 8, size = 8\n  %t{i} = tanh %a{i}\n"
+        f"  %c{i} = add %b{i}, %t{i}\n  %v{i + 1} = concat %c{i}, %a{i}\n", n)),
     "readers": (200, lambda n: sum_of_readers(
         lambda i: f"  %a{i} = {('tanh', 'sigmoid', 'relu', 'silu')[i % 4]} %v0\n", n)),
     "heads": (60, lambda n: sum_of_readers(lambda i: f"  %a{i} = linear @l{i}(%v0) to 8\n", n)),
 }
-USUAL = ["blocks", "resnet", "parameters", "where"]
+USUAL = ["blocks", "resnet", "parameters", "where", "couplings"]
 TIMES = 4  # the longer model's length
 COUNTED = 1.5 * TIMES  # of what is counted
 # Of CPU time, beside a quarter of a second. Other work on a machine that shares its cores changes it by half.

@@ -141,3 +141,20 @@ flow.program @parts {
     flow.output "taken" %n of update : tensor<f32>
   }
 }
+
+// -----
+
+// A maximum over no axes is its operand.
+// CHECK-LABEL: flow.program @nothing
+// CHECK: %[[ONE:.*]] = flow.constant 1.000000e+00 : tensor<f32>
+// CHECK-NOT: flow.grad
+// CHECK: flow.output "g"
+flow.program @nothing {
+  flow.entry @train train {
+    %x = flow.parameter "x" constant(0.5) : tensor<4xf32>
+    %y = flow.reduce max %x over [] : tensor<4xf32> -> tensor<4xf32>
+    %z = flow.reduce sum %y over [0] : tensor<4xf32> -> tensor<f32>
+    %g = flow.grad %z wrt(%x) : (tensor<f32>, tensor<4xf32>) -> tensor<4xf32>
+    flow.output "g" %g : tensor<4xf32>
+  }
+}

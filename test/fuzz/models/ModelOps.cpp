@@ -347,7 +347,7 @@ std::string ModelDraw::over(Body &body, const Drawn &x, Shape &left, bool &exper
     int64_t axis = number(0, rank - 1);
     left.erase(left.begin() + axis);
     note("over an axis");
-    return " over " + (chance(40) ? std::to_string(axis - rank) : size(body, axis));
+    return " over " + (chance(40) ? std::to_string(axis - rank) : std::to_string(axis));
   }
   std::string list;
   Shape kept;

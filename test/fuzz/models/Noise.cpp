@@ -14,7 +14,7 @@ constexpr double kEpsilon = 0x1p-24;
 constexpr unsigned kRuns = 7; // the first is exact
 /// A result may be so many times its noise away. The noise of one op alone is its stated bound divided by this, so
 /// that one op is held to its own bound, and many to what independent errors add up to.
-constexpr double kTimes = 8;
+constexpr double kTimes = 12;
 /// A choice is undecided if its operands are nearer than so many times the farthest movement.
 constexpr double kNear = 16;
 
