@@ -248,8 +248,14 @@ void moe::printOptionalWord(OpAsmPrinter &p, Operation *, StringAttr word) { p <
 
 ParseResult moe::parseExprs(OpAsmParser &p, ArrayAttr &list) {
   SmallVector<Attribute> args;
+  SMLoc loc = p.getCurrentLocation();
   if (parseExprList(p, AsmParser::Delimiter::None, args))
     return failure();
+  for (Attribute arg : args)
+    if (auto expr = cast<ExprAttr>(arg); expr.getKind() == ExprKind::Key)
+      return reportAt(p, loc) << "expected values alone, found '" << expr.getText()
+                              << " = '; here they are told apart by their order: write '" << expr.arg(0).str()
+                              << "'";
   list = p.getBuilder().getArrayAttr(args);
   return success();
 }

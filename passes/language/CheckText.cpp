@@ -116,6 +116,8 @@ std::optional<TextFault> moe::findFault(StringRef text) {
       if (std::string wrong = wrongLength(text.slice(at, end)); !wrong.empty())
         return TextFault{at, wrong};
     }
+    if (text.substr(at).starts_with("@\"\""))
+      return TextFault{at, "expected a name behind '@', found none between the quotes"};
     // MLIR's lexer takes the dot for the first of three. In a name that begins with a mark it may stand.
     if (c == '.' && llvm::isDigit(next)) {
       StringRef before = text.take_front(at);

@@ -358,3 +358,10 @@ moe.layer @A(%x) {
        0.5
   yield %y
 }
+// -----
+moe.model @m(%x: vector[4]) {
+  %y = linear @a(%x) to 3
+  // expected-error@+1 {{expected values alone, found 'domain = '; here they are told apart by their order: write '0.5'}}
+  aux @tie cross_entropy %y, domain = 0.5
+  return logits = %y
+}

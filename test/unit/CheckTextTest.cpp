@@ -17,6 +17,14 @@ bool isRefused(uint32_t character) {
 
 } // namespace
 
+TEST(CheckText, emptyNames) {
+  auto fault = moe::findFault("module @\"\" {\n}");
+  ASSERT_TRUE(fault.has_value());
+  EXPECT_EQ(fault->at, 7u);
+  EXPECT_NE(fault->message.find("expected a name behind '@'"), std::string::npos) << fault->message;
+  EXPECT_FALSE(moe::findFault("module @\"a\" {\n}").has_value());
+}
+
 TEST(CheckText, invisibleCharacters) {
   const std::pair<uint32_t, uint32_t> ranges[] = {
       {0x00a0, 0x00a0}, {0x00ad, 0x00ad}, {0x034f, 0x034f}, {0x061c, 0x061c},  {0x115f, 0x1160},
