@@ -534,6 +534,35 @@ TEST(Bind, RefusesABetterCpu) {
   EXPECT_FALSE(cpuFeatures().empty());
 }
 
+// FlatBuffers' own verifier takes a vector of structs at any multiple of 4.
+TEST(Verify, VectorsOfLongElementsAreAligned) {
+  std::vector<uint8_t> file = testProgram().encode();
+  auto sections = verifyFile(file);
+  ASSERT_TRUE(sections.ok());
+  std::vector<uint64_t> aligned(((*sections)[0].size() + 7) / 8);
+  std::memcpy(aligned.data(), (*sections)[0].data(), (*sections)[0].size());
+  std::span<uint8_t> table(reinterpret_cast<uint8_t *>(aligned.data()), (*sections)[0].size());
+  auto program = verifyStructure(table);
+  ASSERT_TRUE(program.ok()) << program.status().message();
+  for (const moe::fb::Expr *expr : *(*program)->exprs()) {
+    if (expr->ops()->size() != 1 || expr->ops()->Get(0)->code() != moe::fb::ExprCode::symbol)
+      continue;
+    // Four bytes further on the code, 1, is a length, and an element that lies in the table follows it.
+    uint8_t *field = table.data() + (reinterpret_cast<const uint8_t *>(expr) - table.data()) + 4;
+    const auto *vector = reinterpret_cast<const uint8_t *>(expr->ops());
+    while (field + flatbuffers::ReadScalar<uint32_t>(field) != vector)
+      field += 4;
+    flatbuffers::WriteScalar(field, flatbuffers::ReadScalar<uint32_t>(field) + 4);
+    flatbuffers::Verifier own(table.data(), table.size());
+    EXPECT_TRUE(moe::fb::VerifyProgramBuffer(own));
+    auto moved = verifyStructure(table);
+    ASSERT_FALSE(moved.ok());
+    EXPECT_NE(moved.status().message().find("[V07]"), std::string::npos) << moved.status().message();
+    return;
+  }
+  FAIL() << "expected an expression of one symbol";
+}
+
 TEST(Rules, EveryOneIsBrokenByATest) {
   std::set<std::string> named;
   for (const char *file : {"program/Verify.cpp", "program/VerifyFile.cpp", "program/Program.cpp",
