@@ -30,13 +30,17 @@ struct Fixture : ::testing::Test {
     EXPECT_TRUE(found);
     return found ? *found : NoisyEvaluation();
   }
-  /// What is said of the exact result moved by so much of itself.
-  std::string saidOf(double part) {
-    NoisyValue y = evaluated().outputs.at("y");
+  /// The exact result moved by so much of itself.
+  static flow::Array movedBy(const NoisyValue &y, double part) {
     flow::Array moved = y.value;
     for (double &value : moved.data)
       value *= 1 + part;
-    return disagreement("y", y, moved);
+    return moved;
+  }
+  /// What is said of it.
+  std::string saidOf(double part) {
+    NoisyValue y = evaluated().outputs.at("y");
+    return disagreement("y", y, movedBy(y, part));
   }
 };
 
@@ -61,6 +65,23 @@ TEST_F(Noise, seesItBehindSeveralLayers) {
   one.addOutput("y", x);
   EXPECT_EQ(saidOf(0), "");
   EXPECT_NE(saidOf(4e-6), "");
+}
+
+TEST_F(Noise, manyRunsDecideWhereFewSayThatAResultIsWrong) {
+  Value x = input({7, 300});
+  one.addOutput("y", flow::sum(b, loc, flow::exp(b, loc, x), {1}));
+  NoisyEvaluation few = evaluated();
+  NoisyValue &y = few.outputs.at("y");
+  std::fill(y.noise.data.begin(), y.noise.data.end(), 0.0); // by chance
+  auto saidOfAll = [&](const flow::Array &found) {
+    flow::Evaluation all;
+    all.outputs["y"] = found;
+    return disagreement(one.entry, one.bindings, 3, few, all);
+  };
+  EXPECT_NE(disagreement("y", y, movedBy(y, 2e-7)), "");
+  EXPECT_EQ(saidOfAll(movedBy(y, 2e-7)), "");
+  EXPECT_NE(saidOfAll(movedBy(y, 1e-6)), "");
+  EXPECT_NE(disagreement(one.entry, one.bindings, 3, few, {}), "") << "the output is missing";
 }
 
 TEST_F(Noise, allowsWhatCancellationCosts) {

@@ -27,4 +27,11 @@ std::optional<NoisyEvaluation> evaluateWithNoise(flow::EntryOp entry, const flow
 /// finite number must be none in the compiled result either.
 std::string disagreement(const std::string &name, const NoisyValue &expected, const flow::Array &found);
 
+/// What is wrong with the outputs and states that a compiled entry gave, naming the first; empty where all agree.
+/// `expected` is what `evaluateWithNoise` gave for the same entry, values and seed. Its few runs find a noise that is
+/// by chance far too small once in thousands of results, so that a result that seems wrong is held against the noise of
+/// many runs.
+std::string disagreement(flow::EntryOp entry, const flow::Bindings &bindings, uint64_t seed,
+                         const NoisyEvaluation &expected, const flow::Evaluation &found);
+
 } // namespace moe::test

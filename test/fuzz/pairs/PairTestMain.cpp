@@ -96,17 +96,7 @@ std::string problemOf(FlowCase &one, const std::string &target, uint64_t seed) {
   auto found = runCompiled(*one.module, "main", one.bindings, {target, 2, true});
   if (!found)
     return "not compiled or not run";
-  for (auto &[name, value] : expected->outputs) {
-    auto output = found->outputs.find(name);
-    if (output == found->outputs.end())
-      return "output " + name + " is missing";
-    if (std::string text = disagreement("output " + name, value, output->second); !text.empty())
-      return text;
-  }
-  for (auto &[path, value] : expected->assigned)
-    if (std::string text = disagreement("state " + path, value, found->assigned.at(path)); !text.empty())
-      return text;
-  return "";
+  return disagreement(one.entry, one.bindings, seed, *expected, *found);
 }
 
 } // namespace
