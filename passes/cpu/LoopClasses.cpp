@@ -107,7 +107,8 @@ private:
       if (auto compute = dyn_cast<flow::ComputeInterface>(op);
           compute && compute.computeKind() == flow::ComputeKind::reduction) {
         found.reducedBase[op] = parent.size();
-        for (flow::Extent extent : ArrayRef(compute.iterationSpace()).drop_front(rank(op->getResult(0))))
+        SmallVector<flow::Extent> space = compute.iterationSpace();
+        for (flow::Extent extent : ArrayRef(space).drop_front(rank(op->getResult(0))))
           addAxis(extent);
         reducedDims[op] = parent.size() - found.reducedBase[op];
       }

@@ -263,9 +263,9 @@ LogicalResult Elaboration::buildInputs(Expander &in) {
       sample.push_back(*extent);
       extents.push_back(flow::Extent::constant(context, *extent));
     }
+    constexpr StringRef imageAxes[] = {"channels", "height", "width"};
     if (name == "image" && attribute.getKind() == "image")
-      for (auto [key, extent, dim] :
-           llvm::zip(ArrayRef<StringRef>{"channels", "height", "width"}, sample, attribute.getDims()))
+      for (auto [key, extent, dim] : llvm::zip(imageAxes, sample, attribute.getDims()))
         fitted.push_back({{key, key == "channels" ? key : "size"}, "image", extent, cast<ExprAttr>(dim)});
     in.set(argument, Tensor{input(name, extents, in.builder.getF32Type(), argument.getLoc()), false, true});
   }
