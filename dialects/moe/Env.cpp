@@ -125,15 +125,17 @@ FailureOr<int64_t> Env::size(Operation *at, ExprAttr e) const {
   return result;
 }
 
-FailureOr<int64_t> Env::positive(Operation *at, ExprAttr e, StringRef what) const {
+FailureOr<int64_t> Env::positive(Operation *at, ExprAttr e, StringRef what,
+                                 std::optional<Location> place) const {
   FailureOr<int64_t> value = size(at, e);
   if (failed(value))
     return failure();
   // Extents of tensors are kept below 2^31, so that labels and indices of 32 bits reach every element of an
   // axis.
   if (*value < 1 || *value > INT32_MAX) {
-    InFlightDiagnostic diag = at->emitError() << "expected a size from 1 to " << INT32_MAX << " for " << what
-                                              << ", found " << *value;
+    InFlightDiagnostic diag = emitError(place.value_or(at->getLoc()))
+                              << "expected a size from 1 to " << INT32_MAX << " for " << what << ", found "
+                              << *value;
     if (e.getKind() != ExprKind::Number)
       diag << " from '" << e.str() << "'";
     return diag;

@@ -35,7 +35,8 @@ public:
 
   // Each reports at `at` and says what was expected for `what`.
   mlir::FailureOr<int64_t> size(mlir::Operation *at, ExprAttr e) const;
-  mlir::FailureOr<int64_t> positive(mlir::Operation *at, ExprAttr e, llvm::StringRef what) const;
+  mlir::FailureOr<int64_t> positive(mlir::Operation *at, ExprAttr e, llvm::StringRef what,
+                                    std::optional<mlir::Location> place = std::nullopt) const;
   mlir::FailureOr<double> number(mlir::Operation *at, ExprAttr e) const;
   mlir::FailureOr<std::shared_ptr<Closure>> layer(mlir::Operation *at, ExprAttr e) const;
   mlir::FailureOr<Binding> binding(mlir::Operation *at, ExprAttr e) const;

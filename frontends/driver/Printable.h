@@ -27,8 +27,11 @@ public:
 
 private:
   void write_impl(const char *text, size_t size) override {
+    // The end of a line is looked for in what is new: a caret below a long line comes a character at a time.
+    const size_t before = line.size(), end = std::string_view(text, size).rfind('\n');
     line.append(text, size);
-    pass(line.rfind('\n') + 1);
+    if (end != std::string_view::npos)
+      pass(before + end + 1);
   }
   uint64_t current_pos() const override { return 0; }
   void pass(size_t size) {

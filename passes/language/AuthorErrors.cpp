@@ -190,6 +190,10 @@ std::string Report::outside(StringRef word) const {
 /// A character that begins nothing here.
 std::string Report::unexpected(StringRef odd) const {
   StringRef before = written();
+  if (odd == "\"" && before.contains('"') && !before.ends_with("\""))
+    return ("expected a '\"' that closes '" + before.drop_front(before.rfind('"')) +
+            "', found the end of the line")
+        .str();
   while (before.consume_back(odd))
     ;
   return before.empty() ? ("expected an op, found '" + odd + "'").str()

@@ -254,7 +254,8 @@ LogicalResult Elaboration::buildInputs(Expander &in) {
     SmallVector<int64_t> sample;
     int64_t count = 1;
     for (Attribute dim : attribute.getDims()) {
-      FailureOr<int64_t> extent = env.positive(model, cast<ExprAttr>(dim), "an axis of input '" + name + "'");
+      FailureOr<int64_t> extent =
+          env.positive(model, cast<ExprAttr>(dim), "an axis of input '" + name + "'", argument.getLoc());
       if (failed(extent))
         return failure();
       if (llvm::MulOverflow(count, *extent, count) || count > INT32_MAX)

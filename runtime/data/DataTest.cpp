@@ -7,6 +7,7 @@
 #include "runtime/data/Split.h"
 #include "runtime/data/TestSet.h"
 
+#include <filesystem>
 #include <gtest/gtest.h>
 #include <set>
 #include <zlib.h>
@@ -101,6 +102,11 @@ TEST(DomainSet, WhatIsNoFolder) {
   EXPECT_EQ(failure("~/no set"), "data.path: expected a folder, found none of the name ~/no set; '~' is not "
                                  "replaced by the home folder here: write /home/ann/no set");
   EXPECT_TRUE(failure("/no set").starts_with("expected the file /no set/train-images")) << failure("/no set");
+  // Names that no file can have, and a link to itself.
+  std::error_code ignored;
+  std::filesystem::create_symlink("loop", folder.file("loop"), ignored);
+  for (const std::string &path : {std::string(256, 'x'), "~/" + std::string(5000, 'x'), folder.file("loop")})
+    EXPECT_NE(failure(path).find("expected "), std::string::npos) << failure(path);
 }
 
 TEST(DomainSet, DigestOfWhatTheFilesHold) {

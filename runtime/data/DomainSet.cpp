@@ -35,7 +35,9 @@ Result<std::string> findFile(const std::string &folder, const char *part, const 
 
 // What a path is that cannot be the folder of a set, before a file in it is looked for.
 Status checkFolder(const std::string &path) {
-  if (std::filesystem::is_regular_file(path)) {
+  std::error_code
+      error; // a name that is too long, or is not to be looked at: told where its files are opened
+  if (std::filesystem::is_regular_file(path, error)) {
     std::string parent = std::filesystem::path(path).parent_path().string();
     return invalidInput("data.path: expected a folder, found a file: ", path,
                         "; give the folder that it is in: ", parent.empty() ? "." : parent);

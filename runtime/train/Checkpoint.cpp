@@ -109,7 +109,8 @@ void copyInto(States &states, const Safetensors &file, bool model) {
 }
 
 Status noCheckpoint(const std::string &where, const char *expected) {
-  if (std::filesystem::is_regular_file(where)) {
+  std::error_code error; // such as a name that no file can have
+  if (std::filesystem::is_regular_file(where, error)) {
     std::string parent = std::filesystem::path(where).parent_path().string();
     return invalidInput(where, ": expected ", expected,
                         ", found a file; give the folder that it is in: ", parent.empty() ? "." : parent);

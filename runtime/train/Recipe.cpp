@@ -86,6 +86,8 @@ const std::vector<Key> &keys() {
 // Numbers that a step reads as f32, by the keys that optimizers have; beta below 1 after rounding, and eps a
 // divisor's only guard against 0.
 constexpr double kMostF32 = 3.4e38;
+// As many as fit a recipe as it is written, with all digits.
+constexpr size_t kMostListItems = 2048;
 constexpr struct {
   std::string_view name;
   double low, high;
@@ -219,6 +221,13 @@ std::string valueHint(const Form &form, const toml::node &node) {
   }
   if (const toml::array *array = node.as_array(); array && array->size() == 1)
     return meant(fitting(*array->get(0)));
+  // A number of TOML's has a digit on either side of its point.
+  const size_t point = text.find('.');
+  auto isDigit = [&](size_t at) { return at < text.size() && text[at] >= '0' && text[at] <= '9'; };
+  if (char *end;
+      numeric && point != std::string::npos && (!point || !isDigit(point - 1) || !isDigit(point + 1)))
+    if (double value = std::strtod(text.c_str(), &end); !*end && std::isfinite(value))
+      return meant(number(value));
   if (numeric)
     return concat("; did you mean ", text, " without quotes?");
   if (node.is_boolean() && !*node.value<bool>() && form.range.low <= 0)
@@ -271,6 +280,9 @@ Status readList(const Item &item, const Form &form, std::vector<T> &values, cons
   if (!array)
     return wrongType(item, form, expected, *item.node);
   values.clear();
+  if (array->size() > kMostListItems)
+    return invalidInput(item.where, ": ", item.key, ": expected a list of at most ", kMostListItems,
+                        " numbers, found ", array->size());
   for (const toml::node &node : *array) {
     MOERT_ASSIGN(T value, read(item, node, form.range));
     values.push_back(value);
@@ -355,7 +367,7 @@ Status unknownNumber(const Program &program, const std::string &key, const std::
 
 bool isTable(std::string_view name) {
   const auto &all = keys();
-  return name == "aux" || std::any_of(all.begin(), all.end(), [&](const Key &key) {
+  return name == "aux" || name == "optimizer" || std::any_of(all.begin(), all.end(), [&](const Key &key) {
            std::string_view text = key.name;
            return text.substr(0, text.find('.')) == name;
          });
@@ -405,7 +417,7 @@ void flatten(const toml::table &table, const std::string &prefix, const std::str
     std::string key = prefix.empty() ? std::string(name.str()) : concat(prefix, ".", name.str());
     if (const toml::table *inner = node.as_table(); inner && !inner->empty()) {
       flatten(*inner, key, where, lines, items);
-    } else if (!inner || ofProgram(key + ".")) {
+    } else if (!inner || !isTable(key)) {
       items.push_back({key, lines ? concat(where, ":", name.source().begin.line) : where, &node});
     }
   }
@@ -443,7 +455,10 @@ std::variant<toml::table, TomlFault> parseToml(const std::string &text) {
     if (parsed)
       return std::move(parsed).table();
     const toml::parse_error &error = parsed.error();
-    return TomlFault{error.source().begin.line, error.source().begin.column, lowered(error.description())};
+    const bool tooLong = error.description().find("numeric value too long") != std::string_view::npos;
+    return TomlFault{error.source().begin.line, error.source().begin.column,
+                     tooLong ? "expected a number of at most 126 characters, found a longer one"
+                             : lowered(error.description())};
   } catch (const TomlAssertion &failed) {
     return TomlFault{
         lineOfAssertion(text), 1,
@@ -488,7 +503,8 @@ Status readSetting(const std::string &setting, Recipe &recipe, const Program *pr
   auto parsed = parseToml(concat(key, " = ", value));
   std::string first; // why it is no value of TOML's, where it looks like one
   if (auto *fault = std::get_if<TomlFault>(&parsed)) {
-    if (value.find_first_of("[{\"'") == 0)
+    bool longNumber = value.size() >= 80 && value.find_first_not_of("0123456789+-.eE_") == std::string::npos;
+    if (value.find_first_of("[{\"'") == 0 || longNumber)
       first = std::move(fault->message);
     parsed = parseToml(concat(key, " = ", quoted(value)));
   }

@@ -186,6 +186,9 @@ TEST(Recipe, ValuesThatAreMeant) {
   EXPECT_EQ(hint("train.steps=1e3"), "1000?");
   EXPECT_EQ(hint("train.seed=\"7\""), "7 without quotes?");
   EXPECT_EQ(hint("optimizer.lr='1e-3'"), "1e-3 without quotes?");
+  EXPECT_EQ(hint("optimizer.lr=.5"), "0.5?");
+  EXPECT_EQ(hint("optimizer.lr=-5."), "-5.0?");
+  EXPECT_EQ(hint("optimizer.lr='1_000.5'"), "1_000.5 without quotes?");
   EXPECT_EQ(hint("optimizer.lr=[0.1]"), "0.1?");
   EXPECT_EQ(hint("eval.every=false"), "0?");
   EXPECT_EQ(hint("data.path=5"), "\"5\"?");
@@ -255,7 +258,25 @@ TEST(Recipe, SyntaxHasAPlace) {
   EXPECT_EQ(failure("x = 1979-05-27 07:32:00").substr(0, 13), "r.toml:1: unk");
 }
 
+// A table without keys is as unknown as one with them.
+TEST(Recipe, UnknownTablesAreToldEmptyOrNot) {
+  for (const char *text : {"[trian]", "[trian]\nsteps = 3", "[train.more]", "[data]\nmore = {}"})
+    EXPECT_NE(failure(text).find("unknown key '"), std::string::npos) << text << ": " << failure(text);
+  EXPECT_EQ(failure("[train]\n[data]\n[optimizer]\n[aux]"), "no failure");
+}
+
 TEST(Recipe, TextsHaveLimits) {
+  auto listOf = [](size_t count) {
+    std::string list = "[data]\nangles = [0";
+    while (--count)
+      list += ",1";
+    return list + "]";
+  };
+  EXPECT_EQ(failure(listOf(2048)), "no failure");
+  EXPECT_EQ(failure(listOf(2049)),
+            "r.toml:2: data.angles: expected a list of at most 2048 numbers, found 2049");
+  EXPECT_NE(failure("", {"optimizer.lr=" + std::string(3000, '9')}).find("optimizer.lr"), std::string::npos);
+  EXPECT_EQ(failure("", {"optimizer.lr=" + std::string(3000, '9')}).find("found a text"), std::string::npos);
   auto repeat = [](const std::string &text, size_t count) {
     std::string all;
     for (size_t i = 0; i < count; ++i)
@@ -305,7 +326,8 @@ TEST(Recipe, WhatCouldNotBeReadAgainIsRefused) {
 
 TEST(Recipe, LongTextsAreCut) {
   std::string nines(200, '9'), shown = "--set train.steps=" + nines.substr(0, 80 - 12) + "...: ";
-  EXPECT_EQ(failure("", {"train.steps=" + nines}), shown + "train.steps: expected an integer, found a text");
+  EXPECT_EQ(failure("", {"train.steps=" + nines}),
+            shown + "expected a number of at most 126 characters, found a longer one");
   std::string umlauts; // of two bytes each
   for (int i = 0; i < 100; ++i)
     umlauts += "\u00fc";
