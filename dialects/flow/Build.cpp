@@ -233,6 +233,17 @@ Value scatterAdd(OpBuilder &builder, Location location, Value index, Value rows,
   llvm::append_range(extents, ArrayRef(extentsOf(rows)).drop_front(rankOf(index)));
   return ScatterAddOp::create(builder, location, tensorType(extents, elementOf(rows)), index, rows);
 }
+std::pair<Value, Value> countingSort(OpBuilder &builder, Location location, Value index, Extent count) {
+  Extent one = Extent::constant(builder.getContext(), 1);
+  auto sort = CountingSortOp::create(builder, location, index.getType(),
+                                     tensorType({count + one}, builder.getI32Type()), index);
+  return {sort.getOrder(), sort.getOffsets()};
+}
+Value segmentSum(OpBuilder &builder, Location location, Value rows, Value offsets) {
+  SmallVector<Extent> extents = extentsOf(rows);
+  extents[0] = Extent::of(offsets, 0) - Extent::constant(builder.getContext(), 1);
+  return SegmentSumOp::create(builder, location, tensorType(extents, elementOf(rows)), rows, offsets);
+}
 
 Value contract(OpBuilder &builder, Location location, Value a, Axes aAxes, Value b, Axes bAxes,
                Axes outAxes) {

@@ -100,6 +100,9 @@ Value sumAll(OpBuilder &builder, Location location, Value x);
 Value argmax(OpBuilder &builder, Location location, Value x, int64_t axis);
 Value gather(OpBuilder &builder, Location location, Value table, Value index);
 Value scatterAdd(OpBuilder &builder, Location location, Value index, Value rows, Extent count);
+/// The order and the offsets of numbers from 0 to `count`.
+std::pair<Value, Value> countingSort(OpBuilder &builder, Location location, Value index, Extent count);
+Value segmentSum(OpBuilder &builder, Location location, Value rows, Value offsets);
 
 // contraction and convolution
 Value contract(OpBuilder &builder, Location location, Value a, Axes aAxes, Value b, Axes bAxes, Axes outAxes);

@@ -80,8 +80,8 @@ SmallVector<unsigned> flow::valueOperands(ArrayRef<Access> accesses) {
   for (const Access &access : accesses) {
     if (access.lookup)
       isIndex[access.lookup->operand] = true;
-    if (access.match)
-      isIndex[access.match->operand] = true;
+    if (access.within)
+      isIndex[access.within->operand] = true;
   }
   SmallVector<unsigned> values;
   for (unsigned i = 0; i < accesses.size(); ++i)
@@ -90,13 +90,30 @@ SmallVector<unsigned> flow::valueOperands(ArrayRef<Access> accesses) {
   return values;
 }
 
+bool flow::isEmitter(Operation *op) {
+  auto compute = dyn_cast<ComputeInterface>(op);
+  return compute && compute.computeKind() == ComputeKind::emitter;
+}
+
+Value flow::segmentsOf(Operation *op, unsigned dim) {
+  for (const Access &access : cast<ComputeInterface>(op).accesses())
+    if (access.within && access.within->dim == dim)
+      return op->getOperand(access.within->operand);
+  return {};
+}
+
 std::string flow::faultOf(Operation *op, ArrayRef<Access> accesses) {
   auto compute = cast<ComputeInterface>(op);
-  if (op->getNumResults() != 1)
-    return "has several results";
+  if (op->getNumResults() == 0)
+    return "has no result";
+  for (Value result : op->getResults())
+    if (extentsOf(result) != extentsOf(op->getResult(0)))
+      return "has results of different shapes";
   const bool reduces = compute.computeKind() == ComputeKind::reduction;
   if (reduces != isa<ReductionInterface>(op))
     return "is a reduction without accumulators, or has accumulators and is none";
+  if (!reduces && op->getNumResults() != 1)
+    return "has several results and is no reduction";
   if ((compute.computeKind() == ComputeKind::elementwise) != op->hasTrait<Elementwise>())
     return "is elementwise without the trait, or has the trait and is not";
   if (compute.computeKind() == ComputeKind::generator && !isa<ConstantOp, IotaOp, ExtentOp, RandomOp>(op))
@@ -114,9 +131,15 @@ std::string flow::faultOf(Operation *op, ArrayRef<Access> accesses) {
     if ((access.lookup &&
          (access.lookup->operand >= accesses.size() || accesses[access.lookup->operand].lookup ||
           access.lookup->axis >= access.map.getNumResults())) ||
-        (access.match && (access.match->operand >= accesses.size() || accesses[access.match->operand].match ||
-                          access.match->dim >= dims)))
+        (access.within &&
+         (access.within->operand >= accesses.size() || accesses[access.within->operand].within ||
+          access.within->dim >= dims || rankOf(op->getOperand(access.within->operand)) == 0)))
       return "has an access by an operand or dimension that cannot give it";
+    if (access.within) {
+      const Access &offsets = accesses[access.within->operand];
+      if (offsets.lookup || offsets.valid != IntegerSet() || llvm::is_contained(offsets.bounded, true))
+        return "has segments whose offsets are not read at an index alone";
+    }
     bool divides = false;
     access.map.walkExprs([&](AffineExpr part) { divides |= isWrong(part); });
     if (divides)
@@ -142,15 +165,17 @@ Cost flow::elementwiseCost(Operation *op) {
   auto compute = cast<ComputeInterface>(op);
   if (compute.computeKind() == ComputeKind::view)
     return {Extent::constant(op->getContext(), 0), false};
-  // Of the places that a match compares, one takes part.
+  // The segments of a dimension are together the dimension once.
   SmallVector<Extent> space = compute.iterationSpace(), work;
-  SmallVector<bool> compared(space.size());
+  SmallVector<bool> divided(space.size());
   if (compute.computeKind() == ComputeKind::reduction)
     for (const Access &access : compute.accesses())
-      if (access.match)
-        compared[access.match->dim] = true;
-  for (auto [extent, isCompared] : llvm::zip_equal(space, compared))
-    if (!isCompared)
+      if (access.within)
+        for (AffineExpr index : compute.accesses()[access.within->operand].map.getResults())
+          if (auto dim = dyn_cast<AffineDimExpr>(index))
+            divided[dim.getPosition()] = true;
+  for (auto [extent, isDivided] : llvm::zip_equal(space, divided))
+    if (!isDivided)
       work.push_back(extent);
   return {productOf(work, op->getContext()), false};
 }
@@ -330,26 +355,31 @@ SmallVector<Access> GatherOp::accesses() {
   return {table, index};
 }
 
-// scatter_add: [k, ... | an index's place ...]
-SmallVector<Extent> ScatterAddOp::iterationSpace() {
+Cost ScatterAddOp::cost() { return {elementsOf(getRows().getType())}; }
+// Every place is written once, after its number was looked at twice.
+Cost CountingSortOp::cost() { return {elementsOf(getIndex().getType()) * 2}; }
+SmallVector<Extent> CountingSortOp::iterationSpace() { return extentsOf(getIndex()); }
+SmallVector<Access> CountingSortOp::accesses() {
+  return {{AffineMap::getMultiDimIdentityMap(1, getContext())}};
+}
+
+// segment_sum: [k, a row's place ... | p]
+SmallVector<Extent> SegmentSumOp::iterationSpace() {
   SmallVector<Extent> space = extentsOf(getY());
-  llvm::append_range(space, extentsOf(getIndex()));
+  space.push_back(Extent::of(getRows(), 0));
   return space;
 }
-SmallVector<Access> ScatterAddOp::accesses() {
+SmallVector<Access> SegmentSumOp::accesses() {
   MLIRContext *c = getContext();
-  unsigned rank = rankOf(getY()), leading = rankOf(getIndex());
-  SmallVector<AffineExpr> place, row;
-  for (unsigned axis = 0; axis < leading; ++axis)
-    place.push_back(dim(c, rank + axis));
-  row = place;
+  unsigned rank = rankOf(getY());
+  SmallVector<AffineExpr> row = {dim(c, rank)};
   for (unsigned axis = 1; axis < rank; ++axis)
     row.push_back(dim(c, axis));
-  Access index, rows;
-  index.map = mapOf(rank + leading, place, c);
-  rows.map = mapOf(rank + leading, row, c);
-  rows.match = Access::Match{0, 0};
-  return {index, rows};
+  Access rows, offsets;
+  rows.map = mapOf(rank + 1, row, c);
+  rows.within = Access::Within{1, rank};
+  offsets.map = mapOf(rank + 1, {dim(c, 0)}, c);
+  return {rows, offsets};
 }
 
 namespace {

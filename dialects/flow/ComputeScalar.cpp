@@ -186,9 +186,9 @@ Value ReverseGradientOp::buildScalar(OpBuilder &, Location, ValueRange v) { retu
 Value BarrierOp::buildScalar(OpBuilder &, Location, ValueRange v) { return v[0]; }
 
 SmallVector<Accumulator> ReduceOp::accumulators() {
-  Type element = cast<RankedTensorType>(getX().getType()).getElementType();
   if (getKind() == ReduceKind::sum)
-    return {{element, 0}};
+    return {{elementTypesOf(getX().getType()).accumulator, 0}};
+  Type element = elementTypesOf(getX().getType()).compute;
   double most = isa<FloatType>(element) ? std::numeric_limits<double>::infinity() : 2147483647.0;
   return {{element, getKind() == ReduceKind::max ? -most : most}};
 }
@@ -211,9 +211,8 @@ bool ReduceOp::sumsReals() {
 
 // The largest so far, and where it is.
 SmallVector<Accumulator> ArgmaxOp::accumulators() {
-  return {
-      {cast<RankedTensorType>(getX().getType()).getElementType(), -std::numeric_limits<double>::infinity()},
-      {cast<RankedTensorType>(getY().getType()).getElementType(), 2147483647}};
+  return {{elementTypesOf(getX().getType()).compute, -std::numeric_limits<double>::infinity()},
+          {elementTypesOf(getY().getType()).compute, 2147483647}};
 }
 SmallVector<Value> ArgmaxOp::buildElement(OpBuilder &, Location, ValueRange operands, ValueRange indices) {
   return {operands[0], indices[0]};
@@ -235,16 +234,18 @@ SmallVector<Value> ArgmaxOp::buildCombine(OpBuilder &b, Location loc, ValueRange
   return {arith::SelectOp::create(b, loc, wins, y[0], x[0]),
           arith::SelectOp::create(b, loc, wins, y[1], x[1])};
 }
-Value ArgmaxOp::buildFinish(OpBuilder &, Location, ValueRange accumulators) { return accumulators[1]; }
-
-SmallVector<Accumulator> ScatterAddOp::accumulators() {
-  return {{cast<RankedTensorType>(getY().getType()).getElementType(), 0}};
+SmallVector<Value> ArgmaxOp::buildFinish(OpBuilder &, Location, ValueRange accumulators) {
+  return {accumulators[1]};
 }
-SmallVector<Value> ScatterAddOp::buildCombine(OpBuilder &b, Location loc, ValueRange x, ValueRange y) {
+
+SmallVector<Accumulator> SegmentSumOp::accumulators() {
+  return {{elementTypesOf(getY().getType()).accumulator, 0}};
+}
+SmallVector<Value> SegmentSumOp::buildCombine(OpBuilder &b, Location loc, ValueRange x, ValueRange y) {
   return {arith::AddFOp::create(b, loc, x[0], y[0])};
 }
 SmallVector<Accumulator> WindowSumOp::accumulators() {
-  return {{cast<RankedTensorType>(getY().getType()).getElementType(), 0}};
+  return {{elementTypesOf(getY().getType()).accumulator, 0}};
 }
 SmallVector<Value> WindowSumOp::buildCombine(OpBuilder &b, Location loc, ValueRange x, ValueRange y) {
   return {arith::AddFOp::create(b, loc, x[0], y[0])};

@@ -1,7 +1,9 @@
 // The meaning of structural ops, reductions, contractions and convolutions in f64: for each, loops over
 // indices as the op's definition reads.
 #include "dialects/flow/Flow.h"
+#include <algorithm>
 #include <cmath>
+#include <numeric>
 
 using namespace mlir;
 using namespace flow;
@@ -150,6 +152,17 @@ template <typename Term> void scatterInto(const Array &index, const Array &rows,
   }
 }
 
+template <typename Term> void segmentsInto(const Array &rows, const Array &offsets, Array &y, Term term) {
+  fill(y, 0);
+  int64_t row = y.size() / std::max<int64_t>(y.shape[0], 1);
+  for (int64_t k = 0; k < y.shape[0]; ++k) {
+    const double end = std::min(offsets.data[k + 1], double(rows.shape[0]));
+    for (int64_t i = int64_t(std::max(offsets.data[k], 0.0)); double(i) < end; ++i)
+      for (int64_t j = 0; j < row; ++j)
+        y.data[k * row + j] += term(rows.data[i * row + j]);
+  }
+}
+
 template <typename Term> void windowSumInto(WindowSumOp op, const Array &x, Array &y, Term term) {
   fill(y, 0);
   Windows windows{op.getStrides(), op.getPads(), y.shape[2], y.shape[3]};
@@ -252,6 +265,23 @@ void GatherOp::evaluate(Operands v, Array &y, const Setting &) {
 
 void ScatterAddOp::evaluate(Operands v, Array &y, const Setting &) { scatterInto(*v[0], *v[1], y, itself); }
 
+void CountingSortOp::evaluate(Operands v, MutableArrayRef<Array> results, const Setting &) {
+  const std::vector<double> &number = v[0]->data;
+  Array &order = results[0], &offsets = results[1];
+  const double end = double(offsets.size() - 1);
+  auto rankOf = [&](double place) {
+    double at = number[size_t(place)];
+    return at >= 0 && at < end ? at : end;
+  };
+  std::iota(order.data.begin(), order.data.end(), 0.0);
+  std::sort(order.data.begin(), order.data.end(),
+            [&](double a, double b) { return std::pair(rankOf(a), a) < std::pair(rankOf(b), b); });
+  for (int64_t k = 0; k < offsets.size(); ++k)
+    offsets.data[k] = double(llvm::count_if(number, [&](double at) { return at >= 0 && at < double(k); }));
+}
+
+void SegmentSumOp::evaluate(Operands v, Array &y, const Setting &) { segmentsInto(*v[0], *v[1], y, itself); }
+
 void ContractOp::evaluate(Operands v, Array &y, const Setting &) {
   contractInto(*this, *v[0], *v[1], y, itself);
 }
@@ -293,6 +323,11 @@ Array ReduceOp::magnitude(Operands v, const Array &result) {
 Array ScatterAddOp::magnitude(Operands v, const Array &result) {
   Array y(result.shape);
   scatterInto(*v[0], *v[1], y, absoluteTerm);
+  return y;
+}
+Array SegmentSumOp::magnitude(Operands v, const Array &result) {
+  Array y(result.shape);
+  segmentsInto(*v[0], *v[1], y, absoluteTerm);
   return y;
 }
 Array ContractOp::magnitude(Operands v, const Array &result) {

@@ -82,13 +82,16 @@ struct Walker {
         return success(); // it follows from a flow.grad
       operands.push_back(&found->second);
     }
-    auto shape = shapeOf(op->getResult(0).getType(), bindings.setting.symbols);
-    if (!shape)
-      return op->emitError("expected sizes with a value for this batch, found ")
-             << op->getResult(0).getType();
-    Array result(*shape);
-    evaluates.evaluate(operands, result, bindings.setting);
-    values[op->getResult(0)] = std::move(result);
+    SmallVector<Array> results;
+    for (Type type : op->getResultTypes()) {
+      auto shape = shapeOf(type, bindings.setting.symbols);
+      if (!shape)
+        return op->emitError("expected sizes with a value for this batch, found ") << type;
+      results.emplace_back(*shape);
+    }
+    evaluates.evaluate(operands, results, bindings.setting);
+    for (auto [value, result] : llvm::zip_equal(op->getResults(), results))
+      values[value] = std::move(result);
     return success();
   }
 

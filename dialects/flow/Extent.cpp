@@ -407,6 +407,14 @@ struct Reader {
 
 FailureOr<Extent> Extent::parse(AsmParser &parser) { return Reader{parser}.sum(); }
 
+ElementTypes elementTypesOf(Type type) {
+  Type element = getElementTypeOrSelf(type);
+  Type storage = element.isInteger(1) ? Type(IntegerType::get(element.getContext(), 8)) : element;
+  return {storage, element, element};
+}
+
+int64_t storageBytes(Type type) { return elementTypesOf(type).storage.getIntOrFloatBitWidth() / 8; }
+
 SmallVector<Extent> extentsOf(Type type) {
   SmallVector<Extent> extents;
   for (unsigned axis = 0, rank = cast<RankedTensorType>(type).getRank(); axis < rank; ++axis)

@@ -91,8 +91,20 @@ mlir::RankedTensorType tensorType(llvm::ArrayRef<Extent> extents, mlir::Type ele
 /// The same shape with another element type.
 mlir::RankedTensorType withElement(mlir::Type type, mlir::Type element);
 
+/// The types of a tensor's element: how it lies in memory, what registers compute with, and what sums of it are
+/// carried in. A mask is a byte in memory.
+struct ElementTypes {
+  mlir::Type storage, compute, accumulator;
+};
+/// Of an element type or a tensor type.
+ElementTypes elementTypesOf(mlir::Type type);
+/// An element's bytes in memory.
+int64_t storageBytes(mlir::Type type);
+
 /// The number of elements; of some axes; `context` serves the empty product.
 Extent productOf(llvm::ArrayRef<Extent> extents, mlir::MLIRContext *context);
 inline Extent elementsOf(mlir::Type type) { return productOf(extentsOf(type), type.getContext()); }
+/// A tensor's bytes in memory.
+inline Extent bytesOf(mlir::Type type) { return elementsOf(type) * storageBytes(type); }
 
 } // namespace flow

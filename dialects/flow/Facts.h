@@ -18,8 +18,9 @@ enum class GradientKind { rule, inactive, surrogate };
 ///   view         one element of one operand, or the access's `otherwise`
 ///   reduction    accumulators over the reduced axes: ReductionInterface
 ///   generator    from the index alone
-///   emitter      contraction and convolution: emitters of their own
-enum class ComputeKind { elementwise, view, reduction, generator, emitter };
+///   emitter      contraction, convolution and sort: emitters of their own
+///   composite    other ops make them: `decompose`, once everything is differentiated
+enum class ComputeKind { elementwise, view, reduction, generator, emitter, composite };
 
 /// What computing an element once more costs beside the elements that it is made of.
 ///   free            nothing worth storing a value for: constants, and views that only rename indices
@@ -31,14 +32,15 @@ enum class Effort { free, simple, slow, transcendental };
 /// Which element of an operand a point of the iteration space needs. Indices are sums and products with
 /// constants and sizes of the space's dimensions, and floor quotients and remainders of such by them. Where
 /// `valid` is set and does not hold, where an index lies outside the operand along an axis that is `bounded`,
-/// or where `match` does not hold, the element is `otherwise`; to a reduction such a point adds nothing.
+/// or where `within` does not hold, the element is `otherwise`; to a reduction such a point adds nothing.
 struct Access {
   /// The index along `axis` is the element of another operand, `operand`, at this point. The map has 0 there.
   struct Lookup {
     unsigned axis, operand;
   };
-  /// Holds where the element of another operand at this point is the point's own index along `dim`.
-  struct Match {
+  /// Holds where the point's own index along `dim` lies in a segment: from the element of another operand at this
+  /// point to the next one along that operand's last axis, without it.
+  struct Within {
     unsigned operand, dim;
   };
 
@@ -48,7 +50,7 @@ struct Access {
   llvm::SmallVector<bool> bounded = {}; ///< by axis of the operand; empty: no index lies outside
   double otherwise = 0;
   std::optional<Lookup> lookup = {};
-  std::optional<Match> match = {};
+  std::optional<Within> within = {};
 
   bool isBounded(unsigned axis) const { return axis < bounded.size() && bounded[axis]; }
 };
@@ -61,6 +63,10 @@ llvm::SmallVector<unsigned> valueOperands(llvm::ArrayRef<Access> accesses);
 /// them. `accesses` are the op's.
 std::string faultOf(mlir::Operation *op, llvm::ArrayRef<Access> accesses);
 
+/// The operand that says where the segments of a dimension of a reduction begin and end, and null where the op
+/// takes all of the dimension at every point.
+mlir::Value segmentsOf(mlir::Operation *op, unsigned dim);
+
 /// Every operand at the point's own index: what an elementwise op reads.
 llvm::SmallVector<Access> sameIndexAccesses(mlir::Operation *op);
 
@@ -70,6 +76,9 @@ struct ReshapeSegment {
   unsigned fromFirst, fromLast, toFirst, toLast;
 };
 llvm::SmallVector<ReshapeSegment> reshapeSegments(mlir::Type from, mlir::Type to);
+
+/// Whether each target has an emitter for the op alone; false for what is no ComputeInterface.
+bool isEmitter(mlir::Operation *op);
 
 /// One value that a reduction carries: its type's element, and where it starts.
 struct Accumulator {

@@ -36,12 +36,13 @@ def Flow_GradientInterface : OpInterface<"GradientInterface"> {
 def Flow_ComputeInterface : OpInterface<"ComputeInterface"> {
   let cppNamespace = "::flow";
   let description = [{
-    How an element of the result follows from elements of the operands, for every back end. The iteration space is
-    the result's axes followed by the reduced ones. `accesses` says which element of each operand a point needs;
-    `buildScalar` emits arith and math ops on scalars or on vectors of one shape alike.
+    How an element of a result follows from elements of the operands, for every back end. The iteration space is
+    the results' axes followed by the reduced ones; several results of an op that is no emitter have one shape.
+    `accesses` says which element of each operand a point needs; `buildScalar` emits arith and math ops on scalars or
+    on vectors of one shape alike.
   }];
   let methods = [
-    InterfaceMethod<"elementwise, view, reduction, generator or emitter", "::flow::ComputeKind", "computeKind">,
+    InterfaceMethod<"elementwise, view, reduction, generator, emitter or composite", "::flow::ComputeKind", "computeKind">,
     InterfaceMethod<"the iteration space: result axes, then reduced axes",
                     "::llvm::SmallVector<::flow::Extent>", "iterationSpace", (ins), [{}],
                     [{ return ::flow::extentsOf($_op->getResult(0)); }]>,
@@ -58,6 +59,11 @@ def Flow_ComputeInterface : OpInterface<"ComputeInterface"> {
       (ins "::mlir::OpBuilder &":$builder, "::mlir::Location":$location, "::mlir::ValueRange":$operands), [{}],
       [{ return {}; }]>,
     InterfaceMethod<"what an element costs where it is computed once more", "::flow::Effort", "effort">,
+    InterfaceMethod<"whether an emitter's kernel may compute elementwise ops of its result as well", "bool",
+                    "takesEpilogue", (ins), [{}], [{ return true; }]>,
+    InterfaceMethod<"a composite's results, computed by other ops at the builder's place",
+      "::llvm::SmallVector<::mlir::Value>", "decompose", (ins "::mlir::OpBuilder &":$builder), [{}],
+      [{ return {}; }]>,
   ];
 }
 
@@ -80,9 +86,9 @@ def Flow_ReductionInterface : OpInterface<"ReductionInterface"> {
     InterfaceMethod<"two sets of accumulators as one", "::llvm::SmallVector<::mlir::Value>", "buildCombine",
       (ins "::mlir::OpBuilder &":$builder, "::mlir::Location":$location, "::mlir::ValueRange":$x,
            "::mlir::ValueRange":$y)>,
-    InterfaceMethod<"the result from the accumulators", "::mlir::Value", "buildFinish",
+    InterfaceMethod<"the results from the accumulators, one each", "::llvm::SmallVector<::mlir::Value>", "buildFinish",
       (ins "::mlir::OpBuilder &":$builder, "::mlir::Location":$location, "::mlir::ValueRange":$accumulators), [{}],
-      [{ return accumulators.front(); }]>,
+      [{ return {accumulators.front()}; }]>,
     InterfaceMethod<"whether combining is the addition of floating-point numbers, whose rounding back ends compensate",
                     "bool", "sumsReals", (ins), [{}], [{ return false; }]>,
   ];
@@ -94,8 +100,8 @@ def Flow_EvaluateInterface : OpInterface<"EvaluateInterface"> {
     The op's meaning in f64, in obvious code that never uses the scalar body.
   }];
   let methods = [
-    InterfaceMethod<"fills the result, whose shape is set", "void", "evaluate",
-      (ins "::llvm::ArrayRef<const ::flow::Array *>":$operands, "::flow::Array &":$result,
+    InterfaceMethod<"fills the results, whose shapes are set", "void", "evaluate",
+      (ins "::llvm::ArrayRef<const ::flow::Array *>":$operands, "::llvm::MutableArrayRef<::flow::Array>":$results,
            "const ::flow::Setting &":$setting)>,
   ];
 }
@@ -118,9 +124,10 @@ def Flow_TruthInterface : OpInterface<"TruthInterface"> {
   let methods = [
     StaticInterfaceMethod<"adds one op with random attributes and operands to the case", "void", "buildRandomCase",
                           (ins "::flow::RandomCase &":$random)>,
-    InterfaceMethod<"c in the bound c * eps * sum|terms|; 0 where the result is exact", "double", "errorFactor">,
-    InterfaceMethod<"sum|terms| of every result element; `result` is the evaluator's", "::flow::Array", "magnitude",
-      (ins "::llvm::ArrayRef<const ::flow::Array *>":$operands, "const ::flow::Array &":$result)>,
+    InterfaceMethod<"c in the bound c * eps * sum|terms|; 0 where all results are exact", "double", "errorFactor">,
+    InterfaceMethod<"sum|terms| of every element of each result; `results` are the evaluator's",
+      "::llvm::SmallVector<::flow::Array>", "magnitude",
+      (ins "::llvm::ArrayRef<const ::flow::Array *>":$operands, "::llvm::ArrayRef<::flow::Array>":$results)>,
   ];
 }
 #endif

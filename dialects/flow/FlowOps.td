@@ -15,13 +15,14 @@ class Flow_Op<string mnemonic, list<Trait> traits = []> : Op<Flow_Dialect, mnemo
 class Flow_BoundaryOp<string mnemonic, list<Trait> traits = []> : Flow_Op<mnemonic, traits # [Flow_Boundary]>;
 
 // An op that computes. `gradient` is its kind: rule, inactive or surrogate; the first and the last write buildGradient.
-// `compute` is its ComputeKind; an elementwise op writes buildScalar, a reduction accumulators and buildCombine, whatever
-// reads its operands at other places than its own index writes accesses. `effort` is what computing it once more costs.
+// `compute` is its ComputeKind; an elementwise op writes buildScalar, a reduction accumulators and buildCombine, a
+// composite decompose, whatever reads its operands at other places than its own index writes accesses. `effort` is what
+// computing it once more costs. An op with one result writes evaluate and magnitude for that one; `several` says that
+// it has more and writes them for all.
 class Flow_ComputeOp<string mnemonic, string gradient, string compute, list<Trait> traits = [],
-                     string effort = !if(!eq(compute, "generator"), "free", "simple")>
+                     string effort = !if(!eq(compute, "generator"), "free", "simple"), bit several = 0>
     : Flow_Op<mnemonic, traits # [Pure, Flow_GradientInterface, Flow_ComputeInterface, Flow_CostInterface,
-                                  DeclareOpInterfaceMethods<Flow_EvaluateInterface>,
-                                  DeclareOpInterfaceMethods<Flow_TruthInterface, ["magnitude"]>]
+                                  Flow_EvaluateInterface, DeclareOpInterfaceMethods<Flow_TruthInterface>]
                      # !if(!eq(compute, "reduction"), [DeclareOpInterfaceMethods<Flow_ReductionInterface>], [])> {
   string gradientKind = [{ ::flow::GradientKind gradientKind() { return ::flow::GradientKind::}] # gradient # [{; } }];
   string gradientRule = !if(!eq(gradient, "inactive"), "", [{
@@ -33,15 +34,38 @@ class Flow_ComputeOp<string mnemonic, string gradient, string compute, list<Trai
   string scalarBody = !if(!eq(compute, "elementwise"), [{
     ::mlir::Value buildScalar(::mlir::OpBuilder &builder, ::mlir::Location location, ::mlir::ValueRange operands);
   }], "");
-  string accessMaps = !if(!or(!eq(compute, "elementwise"), !eq(compute, "generator")), "", [{
+  bit readsElsewhere = !not(!or(!eq(compute, "elementwise"), !eq(compute, "generator"), !eq(compute, "composite")));
+  string accessMaps = !if(readsElsewhere, [{
     ::llvm::SmallVector<::flow::Access> accesses();
-  }]);
+  }], "");
   string space = !if(!or(!eq(compute, "reduction"), !eq(compute, "emitter")), [{
     ::llvm::SmallVector<::flow::Extent> iterationSpace();
   }], "");
-  string ownCost = !if(!eq(compute, "emitter"), [{ ::flow::Cost cost(); }], "");
-  string facts = gradientKind # gradientRule # computeKind # effortKind # scalarBody # accessMaps # space # ownCost;
+  string ownCost = !if(!or(!eq(compute, "emitter"), !eq(compute, "composite")), [{ ::flow::Cost cost(); }], "");
+  string parts = !if(!eq(compute, "composite"), [{
+    ::llvm::SmallVector<::mlir::Value> decompose(::mlir::OpBuilder &builder);
+  }], "");
+  string evaluation = !if(several, [{
+    void evaluate(::llvm::ArrayRef<const ::flow::Array *> operands, ::llvm::MutableArrayRef<::flow::Array> results,
+                  const ::flow::Setting &setting);
+  }], [{
+    void evaluate(::llvm::ArrayRef<const ::flow::Array *> operands, ::flow::Array &result,
+                  const ::flow::Setting &setting);
+    void evaluate(::llvm::ArrayRef<const ::flow::Array *> operands, ::llvm::MutableArrayRef<::flow::Array> results,
+                  const ::flow::Setting &setting) {
+      evaluate(operands, results.front(), setting);
+    }
+    ::flow::Array magnitude(::llvm::ArrayRef<const ::flow::Array *> operands, const ::flow::Array &result);
+  }]);
+  string facts = gradientKind # gradientRule # computeKind # effortKind # scalarBody # accessMaps # space # ownCost
+                 # parts # evaluation;
   let extraClassDeclaration = facts;
+  let extraClassDefinition = !if(several, "", [{
+    ::llvm::SmallVector<::flow::Array> $cppClass::magnitude(::llvm::ArrayRef<const ::flow::Array *> operands,
+                                                            ::llvm::ArrayRef<::flow::Array> results) {
+      return {magnitude(operands, results.front())};
+    }
+  }]);
 }
 
 // program and boundary
@@ -341,7 +365,8 @@ def Flow_ArgmaxOp : Flow_ComputeOp<"argmax", "inactive", "reduction"> {
     ::llvm::SmallVector<unsigned> indexDims();
     ::llvm::SmallVector<::mlir::Value> buildElement(::mlir::OpBuilder &builder, ::mlir::Location location,
                                                     ::mlir::ValueRange operands, ::mlir::ValueRange indices);
-    ::mlir::Value buildFinish(::mlir::OpBuilder &builder, ::mlir::Location location, ::mlir::ValueRange accumulators);
+    ::llvm::SmallVector<::mlir::Value> buildFinish(::mlir::OpBuilder &builder, ::mlir::Location location,
+                                                   ::mlir::ValueRange accumulators);
   }];
 }
 
@@ -352,11 +377,32 @@ def Flow_GatherOp : Flow_ComputeOp<"gather", "rule", "view", [], "slow"> {
   let assemblyFormat = "$table `,` $index attr-dict `:` type($table) `,` type($index) `->` type($y)";
   let hasVerifier = 1;
 }
-def Flow_ScatterAddOp : Flow_ComputeOp<"scatter_add", "rule", "reduction"> {
+def Flow_ScatterAddOp : Flow_ComputeOp<"scatter_add", "rule", "composite", [], "slow"> {
   let summary = "sums rows into [K, ...] by index, in index order: the gradient of gather";
+  let description = "A counting sort of the index, a gather of the rows in its order, and a sum of each segment.";
   let arguments = (ins Flow_Index:$index, Flow_Float:$rows);
   let results = (outs Flow_Float:$y);
   let assemblyFormat = "$index `,` $rows attr-dict `:` type($index) `,` type($rows) `->` type($y)";
+  let hasVerifier = 1;
+}
+def Flow_CountingSortOp : Flow_ComputeOp<"counting_sort", "inactive", "emitter", [], "slow", 1> {
+  let summary = "the places of numbers from 0 to K, in the order of the numbers, and where each number's places begin";
+  let description = [{
+    `order` has the places of index in the order of their numbers, equal numbers in the order of their places; those
+    of numbers outside come last. The places of number k are `order` from `offsets[k]` to `offsets[k + 1]`, without it.
+  }];
+  let arguments = (ins Flow_Index:$index);
+  let results = (outs Flow_Index:$order, Flow_Index:$offsets);
+  let assemblyFormat = "$index attr-dict `:` type($index) `->` type($order) `,` type($offsets)";
+  let hasVerifier = 1;
+  let extraClassDeclaration = facts # "bool takesEpilogue() { return false; }";
+}
+def Flow_SegmentSumOp : Flow_ComputeOp<"segment_sum", "rule", "reduction"> {
+  let summary = "sums rows [P, ...] by segments into [K, ...]: segment k is rows offsets[k] to offsets[k + 1], without it";
+  let description = "Offsets are [K + 1]; rows before 0 and behind the last there are not, and add nothing.";
+  let arguments = (ins Flow_Float:$rows, Flow_Index:$offsets);
+  let results = (outs Flow_Float:$y);
+  let assemblyFormat = "$rows `,` $offsets attr-dict `:` type($rows) `,` type($offsets) `->` type($y)";
   let hasVerifier = 1;
   let extraClassDeclaration = facts # "bool sumsReals() { return true; }";
 }
@@ -418,11 +464,19 @@ def Flow_GradOp : Flow_BoundaryOp<"grad", [Pure]> {
 
 def Flow_GroupOp : Flow_BoundaryOp<"group", [Pure, IsolatedFromAbove, SingleBlock]> {
   let summary = "ops that one kernel runs; inlining every group gives the program back";
-  let arguments = (ins StrAttr:$kind, Variadic<Flow_Tensor>:$inputs);
+  let description = [{
+    At most one op is an emitter, the group's root; the others follow it, as its epilogue. A group without one is
+    loops.
+  }];
+  let arguments = (ins Variadic<Flow_Tensor>:$inputs);
   let results = (outs Variadic<Flow_Tensor>:$outputs);
   let regions = (region SizedRegion<1>:$body);
-  let assemblyFormat = "$kind `(` $inputs `)` `:` functional-type($inputs, $outputs) attr-dict-with-keyword $body";
+  let assemblyFormat = "`(` $inputs `)` `:` functional-type($inputs, $outputs) attr-dict-with-keyword $body";
   let hasRegionVerifier = 1;
+  let extraClassDeclaration = [{
+    /// The op that has an emitter of its own; null in a group of loops.
+    ::mlir::Operation *getRoot();
+  }];
 }
 def Flow_YieldOp : Flow_BoundaryOp<"yield", [Pure, Terminator, ReturnLike, HasParent<"GroupOp">]> {
   let summary = "a group's results";

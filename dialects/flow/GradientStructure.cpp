@@ -1,6 +1,7 @@
 // Gradient rules of the ops that move elements: views, reductions, gathering, windows. Each rule is the
 // adjoint of a linear map, so the pairs broadcast/reduce, slice/pad, gather/scatter_add and window/window_sum
 // are closed under differentiation of any order.
+#include "dialects/flow/Build.h"
 #include "dialects/flow/Emit.h"
 
 using namespace mlir;
@@ -136,6 +137,39 @@ LogicalResult ScatterAddOp::buildGradient(OpBuilder &builder, Upstream upstream,
   gradients.assign(2, {});
   if (Value dy = upstream[0])
     gradients[1] = GatherOp::create(builder, getLoc(), getRows().getType(), dy, getIndex());
+  return success();
+}
+
+SmallVector<Value> ScatterAddOp::decompose(OpBuilder &builder) {
+  Location loc = getLoc();
+  Extent places = elementsOf(getIndex().getType());
+  Value index = flow::reshape(builder, loc, getIndex(), {places});
+  SmallVector<Extent> row{places};
+  llvm::append_range(row, ArrayRef(extentsOf(getY())).drop_front());
+  Value rows = flow::reshape(builder, loc, getRows(), row);
+  auto [order, offsets] = flow::countingSort(builder, loc, index, Extent::of(getY(), 0));
+  return {flow::segmentSum(builder, loc, flow::gather(builder, loc, rows, order), offsets)};
+}
+
+// A row gets the gradients of all segments that it is in, found by comparing each with each: segments may overlap.
+// scatter_add, whose segments do not, has a rule of its own.
+LogicalResult SegmentSumOp::buildGradient(OpBuilder &builder, Upstream upstream, Gradients &gradients) {
+  gradients.assign(2, {});
+  Value dy = upstream[0];
+  if (!dy)
+    return success();
+  Emit e{builder, getLoc()};
+  Extent rows = Extent::of(getRows(), 0), count = Extent::of(getY(), 0);
+  auto pairs = tensorType({rows, count}, builder.getI32Type());
+  Value row = IotaOp::create(builder, getLoc(), pairs, 0);
+  auto offset = [&](int64_t from) {
+    return e.broadcast(flow::slice(builder, getLoc(), getOffsets(), 0, from, count), pairs, {1});
+  };
+  Value begun = e.compare(Predicate::le, offset(0), row), open = e.compare(Predicate::lt, row, offset(1));
+  SmallVector<int64_t> from{1}, to{0};
+  for (int64_t axis = 1; axis < e.rankOf(dy); ++axis)
+    from.push_back(axis + 1), to.push_back(axis + 1);
+  gradients[0] = flow::contract(builder, getLoc(), e.toFloat(e.both(begun, open)), {0, 1}, dy, from, to);
   return success();
 }
 

@@ -51,7 +51,10 @@ struct RandomCase {
   mlir::Value any(llvm::ArrayRef<Extent> extents);
   /// The values of an input of this case.
   const Array &valuesOf(mlir::Value input);
-  void result(mlir::Value value);
+  /// The output that a result of the op is: "y", and "y1", "y2" and so on for more.
+  static std::string resultName(unsigned result) { return result ? "y" + std::to_string(result) : "y"; }
+  void results(mlir::ValueRange values);
+  void result(mlir::Value value) { results(value); }
 };
 
 } // namespace flow

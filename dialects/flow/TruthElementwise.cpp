@@ -75,7 +75,10 @@ Value RandomCase::any(ArrayRef<Extent> extents) {
 const Array &RandomCase::valuesOf(Value value) {
   return inputs.at(value.getDefiningOp<InputOp>().getName().str());
 }
-void RandomCase::result(Value value) { OutputOp::create(builder, location, "y", value); }
+void RandomCase::results(ValueRange values) {
+  for (auto [i, value] : llvm::enumerate(values))
+    OutputOp::create(builder, location, resultName(i), value);
+}
 
 namespace {
 

@@ -186,6 +186,27 @@ void ScatterAddOp::buildRandomCase(RandomCase &r) {
   r.result(flow::scatterAdd(r.builder, r.location, index, r.values(extents), count));
 }
 
+void CountingSortOp::buildRandomCase(RandomCase &r) {
+  Extent count = r.extent();
+  Value index = r.input(r.extents(1, 1), r.builder.getI32Type(),
+                        [&] { return double(r.number(-1, r.valueOf(count))); });
+  auto [order, offsets] = flow::countingSort(r.builder, r.location, index, count);
+  r.results({order, offsets});
+}
+
+void SegmentSumOp::buildRandomCase(RandomCase &r) {
+  auto extents = r.extents(1, 3);
+  int64_t last = r.valueOf(extents[0]), next = r.number(-1, 1);
+  Extent count = r.extent();
+  // Segments need not follow one another, nor lie inside.
+  Value offsets = r.input({count + r.constant(1)}, r.builder.getI32Type(), [&] {
+    int64_t at = next;
+    next = r.number(0, 5) ? std::min(next + r.number(0, 3), last + 1) : r.number(-1, last + 1);
+    return double(at);
+  });
+  r.result(flow::segmentSum(r.builder, r.location, r.values(extents), offsets));
+}
+
 void ContractOp::buildRandomCase(RandomCase &r) {
   // Each label is batched (in all three), free (in one operand and the result) or summed (in both operands).
   SmallVector<int64_t> a, b, out;
@@ -251,12 +272,18 @@ double ReduceOp::errorFactor() { return getKind() == ReduceKind::sum ? loopSumFa
 double ArgmaxOp::errorFactor() { return 0; }
 double GatherOp::errorFactor() { return 0; }
 double ScatterAddOp::errorFactor() { return loopSumFactor; }
+double CountingSortOp::errorFactor() { return 0; }
+double SegmentSumOp::errorFactor() { return loopSumFactor; }
 double ContractOp::errorFactor() { return sumFactor; }
 double ConvOp::errorFactor() { return sumFactor; }
 double ConvInputGradOp::errorFactor() { return sumFactor; }
 double ConvWeightGradOp::errorFactor() { return sumFactor; }
 double WindowOp::errorFactor() { return 0; }
 double WindowSumOp::errorFactor() { return loopSumFactor; }
+
+SmallVector<Array> CountingSortOp::magnitude(ArrayRef<const Array *>, ArrayRef<Array> results) {
+  return {sizes(results[0]), sizes(results[1])};
+}
 
 #define FLOW_SIZE_OF_RESULT(Op)                                                                              \
   Array Op::magnitude(ArrayRef<const Array *>, const Array &y) { return sizes(y); }

@@ -505,6 +505,33 @@ static LogicalResult expectRows(Operation *op, Value table, Value index, Value r
 LogicalResult GatherOp::verify() { return expectRows(*this, getTable(), getIndex(), getY()); }
 LogicalResult ScatterAddOp::verify() { return expectRows(*this, getY(), getIndex(), getRows()); }
 
+/// 24: a table of as many offsets as there are numbers, and one.
+static LogicalResult expectOffsets(Operation *op, Value offsets, std::optional<Extent> count) {
+  if (failed(hasExtents(op)) || failed(expectRank(op, offsets, 1, "offsets")))
+    return failure();
+  Extent one = Extent::constant(op->getContext(), 1);
+  return count ? expectExtent(op, *count + one, Extent::of(offsets, 0), 0, "offsets") : success();
+}
+LogicalResult CountingSortOp::verify() {
+  if (failed(expectOffsets(*this, getOffsets(), std::nullopt)) ||
+      failed(expectRank(*this, getIndex(), 1, "an index")) ||
+      failed(expectRank(*this, getOrder(), 1, "an order")))
+    return failure();
+  return expectExtent(*this, Extent::of(getIndex(), 0), Extent::of(getOrder(), 0), 0, "order");
+}
+LogicalResult SegmentSumOp::verify() {
+  if (failed(hasExtents(*this)))
+    return failure();
+  if (rankOf(getRows()) < 1)
+    return emitOpError("expected rows of rank 1 or more, found rank 0");
+  if (failed(expectRank(*this, getY(), rankOf(getRows()), "a result")))
+    return failure();
+  for (int64_t axis = 1; axis < rankOf(getRows()); ++axis)
+    if (failed(expectExtent(*this, Extent::of(getRows(), axis), Extent::of(getY(), axis), axis)))
+      return failure();
+  return expectOffsets(*this, getOffsets(), Extent::of(getY(), 0));
+}
+
 // 18: labels, one an axis, once in each tensor and in at least two, with one extent a label. Numbers of 31
 // bits: who adds an axis counts on from the largest.
 LogicalResult ContractOp::verify() {
@@ -571,7 +598,7 @@ LogicalResult GradOp::verify() {
   return success();
 }
 
-// 22: a group's block takes its inputs and yields its outputs.
+// 22: a group's block takes its inputs and yields its outputs, and has at most one root.
 LogicalResult GroupOp::verifyRegions() {
   Block &block = getBody().front();
   auto yield = dyn_cast<YieldOp>(block.getTerminator());
@@ -581,5 +608,17 @@ LogicalResult GroupOp::verifyRegions() {
     return emitOpError("expected block arguments of the inputs' types");
   if (TypeRange(yield.getValues().getTypes()) != TypeRange(getOutputs().getTypes()))
     return emitOpError("expected flow.yield of the outputs' types");
+  Operation *root = getRoot();
+  for (Operation &op : block)
+    if (&op != root && isEmitter(&op))
+      return emitOpError("expected one op with an emitter of its own, found '")
+             << root->getName() << "' and '" << op.getName() << "'";
   return success();
+}
+
+Operation *GroupOp::getRoot() {
+  for (Operation &op : getBody().front())
+    if (isEmitter(&op))
+      return &op;
+  return nullptr;
 }

@@ -40,7 +40,7 @@ LaunchSpec emitPack(const ContractGroup &group, KernelModule &module) {
   });
   flow::Extent count = group.form.product(batch);
   return pack.kernel.finish("pack", count * plan.panels, flow::Extent::constant(group.form.context(), 0),
-                            (group.b.elements + group.panels.elements) * 4);
+                            (group.b.elements + group.panels.elements) * kFloatBytes);
 }
 
 /// Adds the parts' sums in order and runs the epilogue. A unit is one row.
@@ -68,7 +68,8 @@ LaunchSpec emitSumOfParts(const ContractGroup &group, KernelModule &module) {
     });
   });
   const flow::Extent size = group.parts.elements;
-  return sum.kernel.finish("contract", form.batchExtent() * form.rowExtent(), size, size * 4, /*grain=*/8);
+  return sum.kernel.finish("contract", form.batchExtent() * form.rowExtent(), size, size * kFloatBytes,
+                           /*grain=*/8);
 }
 
 GroupCode emitContract(ContractGroup &group, KernelModule &module) {
@@ -130,10 +131,7 @@ bool isFixed(Value value) {
 
 FailureOr<GroupCode> emitContractGroup(flow::GroupOp group, const GroupLayouts &layouts,
                                        KernelModule &module) {
-  auto contract = dyn_cast_or_null<flow::ContractOp>(
-      findRoot(group, [](Operation *op) { return isa<flow::ContractOp>(op); }));
-  if (!contract)
-    return group.emitError("expected exactly one contraction in a group of kind contract");
+  auto contract = cast<flow::ContractOp>(group.getRoot());
   FailureOr<Epilogue> epilogue = Epilogue::of(group, contract, layouts);
   if (failed(epilogue))
     return failure();

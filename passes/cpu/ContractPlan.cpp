@@ -36,7 +36,7 @@ ContractPlan ContractPlan::of(const ContractForm &form, const Epilogue &epilogue
 
   if (keepsPanels) {
     // Fewer rows a unit make more units; more of them read B less often, where it does not stay in the cache.
-    bool large = !columns || *sums * *columns * 4 > target.l2Bytes;
+    bool large = !columns || *sums * *columns * kFloatBytes > target.l2Bytes;
     plan.rowBlock = large ? 192 : 96;
     plan.panelGroup = std::max<int64_t>(1, 384 / width);
     if (plan.packing == Packing::group) {

@@ -27,9 +27,9 @@ ContractProduct::ContractProduct(const ContractGroup &group, KernelModule &modul
       b(buffer(plan::Access::read, ahead ? group.panels : group.b)), results(*this),
       fetch(code, form, plan, a, b), rowStride(knownRowStride(form, plan)) {
   if (!plan.directRows)
-    strips = kernel.scratch(plan.rowBlock * plan.depth * 4);
+    strips = kernel.floatScratch(plan.rowBlock * plan.depth);
   if (!ahead)
-    panelScratch = kernel.scratch(int64_t(width) * plan.depth * 4 * (byPanel ? 1 : plan.panelGroup));
+    panelScratch = kernel.floatScratch(int64_t(width) * plan.depth * (byPanel ? 1 : plan.panelGroup));
   // Sizes first among the launch's scalars.
   rows = code.size(form.rowExtent());
   code.numberScalar(form.columns.extent);
@@ -40,7 +40,7 @@ ContractProduct::ContractProduct(const ContractGroup &group, KernelModule &modul
   const int64_t tileRows = plan.tile.rows;
   wholeRows = code.mul(code.div(rows, tileRows), tileRows);
   if (rowStride && !(rows.isStatic() && rows.known() == wholeRows.known()))
-    lastRows = kernel.scratch(((tileRows - 1) * *rowStride + plan.depth) * 4);
+    lastRows = kernel.floatScratch(((tileRows - 1) * *rowStride + plan.depth));
 }
 
 LaunchSpec ContractProduct::emit() {
@@ -53,7 +53,7 @@ LaunchSpec ContractProduct::emit() {
   flow::Extent products = form.batchExtent() * form.rowExtent() * form.columns.extent * form.sumExtent();
   flow::Extent read = group.a.elements + group.b.elements;
   flow::ContractOp op = group.op;
-  return kernel.finish("contract", plan.units, products * 2, read * 4 + flow::elementsOf(op.getType()) * 4,
+  return kernel.finish("contract", plan.units, products * 2, read * kFloatBytes + flow::bytesOf(op.getType()),
                        plan.grain);
 }
 

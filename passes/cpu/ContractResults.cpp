@@ -16,7 +16,7 @@ ContractResults::ContractResults(ContractKernel &kernel)
   }
   kernel.bindEpilogue();
   if (runsInLoop(kernel.group))
-    tileSums = kernel.kernel.scratch(int64_t(tile.rows) * kernel.plan.width(code.lanes) * 4);
+    tileSums = kernel.kernel.floatScratch(int64_t(tile.rows) * kernel.plan.width(code.lanes));
 }
 
 ContractResults::Row ContractResults::waitingRow(const ContractPlace &place, Ix row, Ix column) {

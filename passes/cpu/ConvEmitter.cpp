@@ -7,11 +7,7 @@ using namespace mlir;
 namespace moe::cpu {
 
 FailureOr<GroupCode> emitConvGroup(flow::GroupOp group, const GroupLayouts &layouts, KernelModule &module) {
-  Operation *root = findRoot(group, [](Operation *op) {
-    return isa<flow::ConvOp, flow::ConvInputGradOp, flow::ConvWeightGradOp>(op);
-  });
-  if (!root)
-    return group.emitError("expected exactly one convolution in a group of kind conv");
+  Operation *root = group.getRoot();
   FailureOr<Epilogue> epilogue = Epilogue::of(group, root, layouts);
   if (failed(epilogue))
     return failure();

@@ -307,8 +307,8 @@ void PixelEmitter::emitTiles() {
   bool channelsInnermost = channels == 1 || image.strides[1].isConstant(1);
   bool direct = pass.unpadded() && channelsInnermost && image.strides[3].isConstant(channels);
   if (!group.epilogue.isShort())
-    tileScratch = kernel.scratch(int64_t(tile.rows) * width * 4);
-  Value copy = direct ? source : kernel.scratch(pass.paddedRows(bandRows) * line * 4);
+    tileScratch = kernel.floatScratch(int64_t(tile.rows) * width);
+  Value copy = direct ? source : kernel.floatScratch(pass.paddedRows(bandRows) * line);
   code.loop(kernel.begin(), kernel.end(), 1, [&](Ix unit) {
     Ix number = code.div(unit, bands), firstRow = code.mul(code.rem(unit, bands), bandRows);
     Ix base = code.mul(number, code.size(image.strides[0]));
@@ -336,7 +336,7 @@ void PixelEmitter::emitTiles() {
   });
   flow::Extent moved = image.elements + weights.elements + flow::elementsOf(group.op->getResult(0).getType());
   result.launches.push_back(kernel.finish(group.op->getName().stripDialect(), group.shape.batch * bands,
-                                          group.shape.flops(), moved * 4));
+                                          group.shape.flops(), moved * kFloatBytes));
 }
 } // namespace
 

@@ -33,7 +33,7 @@ public:
     bands = (s.outHeight + band - 1) / band;
     band = (s.outHeight + bands - 1) / bands;
     // A panel of dy serves every strip and tap while it is in the first-level cache.
-    int64_t fit = std::max<int64_t>(1, target.l1Bytes * 7 / 8 / (s.outWidth * width * 4));
+    int64_t fit = std::max<int64_t>(1, target.l1Bytes * 7 / 8 / (s.outWidth * width * kFloatBytes));
     chunk = (band + fit - 1) / fit;
     chunk = (band + chunk - 1) / chunk;
     int64_t most = std::clamp<int64_t>(kPartFloats / (s.taps() * s.channels * s.outputs), 2, 16);
@@ -205,8 +205,8 @@ void WeightEmitter::emitParts() {
   Value x = kernel.floats(plan::Access::read, group.first.ref, group.first.elements);
   Value dy = kernel.floats(plan::Access::read, group.second.ref, group.second.elements);
   Value sums = kernel.floats(plan::Access::write, partsRef, partsFloats());
-  Value image = kernel.scratch(imageFloats() * 4);
-  Value gradient = kernel.scratch(gradientFloats() * 4);
+  Value image = kernel.floatScratch(imageFloats());
+  Value gradient = kernel.floatScratch(gradientFloats());
   if (!mixed)
     emitZero(code, image, 0, imageFloats());
   Ix batch = code.size(s.batch), images = code.size(partImages);
@@ -239,7 +239,7 @@ void WeightEmitter::emitParts() {
     });
   });
   flow::Extent moved = group.first.elements + group.second.elements + partsFloats();
-  result.launches.push_back(kernel.finish("conv_weight_grad", parts, s.flops(), moved * 4));
+  result.launches.push_back(kernel.finish("conv_weight_grad", parts, s.flops(), moved * kFloatBytes));
 }
 
 void WeightEmitter::emitSum() {
@@ -261,8 +261,8 @@ void WeightEmitter::emitSum() {
     });
   });
   flow::Extent units = flow::Extent::constant(group.op->getContext(), s.taps() * s.channels);
-  result.launches.push_back(
-      kernel.finish("conv_weight_grad", units, partsFloats(), (partsFloats() + matrix()) * 4, /*grain=*/16));
+  result.launches.push_back(kernel.finish("conv_weight_grad", units, partsFloats(),
+                                          (partsFloats() + matrix()) * kFloatBytes, /*grain=*/16));
 }
 } // namespace
 

@@ -1,18 +1,25 @@
-// Which emitter a group's kind names.
+// Which emitter a group's root has.
 #include "dialects/flow/Flow.h"
 #include "passes/cpu/KernelEmitter.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
 
 namespace moe::cpu {
 
-mlir::FailureOr<GroupCode> emitGroup(flow::GroupOp group, const GroupLayouts &layouts, KernelModule &module) {
-  llvm::StringRef kind = group.getKind();
-  if (kind == "loop")
+FailureOr<GroupCode> emitGroup(flow::GroupOp group, const GroupLayouts &layouts, KernelModule &module) {
+  Operation *root = group.getRoot();
+  if (!root)
     return emitLoopGroup(group, layouts, module);
-  if (kind == "contract")
-    return emitContractGroup(group, layouts, module);
-  if (kind == "conv")
-    return emitConvGroup(group, layouts, module);
-  return group.emitError("expected a group of kind loop, contract or conv, found '") << kind << "'";
+  return TypeSwitch<Operation *, FailureOr<GroupCode>>(root)
+      .Case([&](flow::ContractOp) { return emitContractGroup(group, layouts, module); })
+      .Case<flow::ConvOp, flow::ConvInputGradOp, flow::ConvWeightGradOp>(
+          [&](Operation *) { return emitConvGroup(group, layouts, module); })
+      .Case([&](flow::CountingSortOp) { return emitSortGroup(group, module); })
+      .Default([](Operation *op) -> FailureOr<GroupCode> {
+        return op->emitError("expected an op that the CPU has an emitter for, found '")
+               << op->getName() << "'";
+      });
 }
 
 } // namespace moe::cpu

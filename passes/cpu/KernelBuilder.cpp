@@ -46,8 +46,8 @@ KernelBuilder::KernelBuilder(KernelModule &module, llvm::StringRef kind, Locatio
   body.setInsertionPoint(end);
 }
 
-BufferRef GroupCode::addTemporary(const flow::Extent &elements, llvm::StringRef name) {
-  temporaries.push_back({plan::Element::f32, plan::fromExtent(elements), name.str()});
+BufferRef GroupCode::addTemporary(const flow::Extent &elements, llvm::StringRef name, plan::Element element) {
+  temporaries.push_back({element, plan::fromExtent(elements), name.str()});
   return {BufferRef::temporary, unsigned(temporaries.size() - 1)};
 }
 
@@ -99,7 +99,10 @@ Value KernelBuilder::numberConstant(float value) {
       plan::ArgAttr::get(body.getContext(), plan::ArgKind::constant_f32, body.getF32FloatAttr(value)));
 }
 
-Value KernelBuilder::scratch(uint64_t bytes) {
+Value KernelBuilder::floatScratch(int64_t elements) { return scratch(elements, body.getF32Type()); }
+
+Value KernelBuilder::scratch(int64_t elements, Type element) {
+  const uint64_t bytes = uint64_t(elements) * (element.getIntOrFloatBitWidth() / 8);
   Value offset = i64(int64_t(kernel.scratch)); // an index in the op itself has 29 bits
   kernel.scratch += (bytes + 63) / 64 * 64;
   return LLVM::GEPOp::create(entry, location, scratchPointer.getType(), entry.getI8Type(), scratchPointer,

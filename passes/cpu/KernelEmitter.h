@@ -28,6 +28,9 @@ struct GroupLayouts {
   Layout result(size_t i) const { return i < results.size() ? results[i] : Layout(); }
 };
 
+// Bytes of what contractions and convolutions compute with, and keep in memory of their own.
+constexpr int64_t kFloatBytes = sizeof(float);
+
 // What an emitter hands to planning of one kernel.
 struct Kernel {
   std::string symbol, kind; // kind: "loop", "matmul", "conv", "pack"
@@ -59,8 +62,9 @@ struct LaunchSpec {
 // Launches run in order; a later one may read what an earlier one wrote. Those whose inputs are parameters
 // alone (a packed weight) planning may move into `prepare`.
 struct GroupCode {
-  // Adds a temporary of f32.
-  BufferRef addTemporary(const flow::Extent &elements, llvm::StringRef name);
+  // Adds a temporary, of f32 unless another element is given.
+  BufferRef addTemporary(const flow::Extent &elements, llvm::StringRef name,
+                         plan::Element element = plan::Element::f32);
 
   std::vector<Temporary> temporaries;
   std::vector<LaunchSpec> launches;
@@ -90,8 +94,9 @@ public:
   mlir::Value numberConstant(float value);  // a launch scalar, so that kernels differing by it are one
   mlir::Value begin() { return unitBegin; } // i64
   mlir::Value end() { return unitEnd; }
-  // A piece of the thread's scratch, 64-byte aligned, not zeroed.
-  mlir::Value scratch(uint64_t bytes);
+  // A piece of the thread's scratch for so many elements of a type of memory, 64-byte aligned, not zeroed.
+  mlir::Value scratch(int64_t elements, mlir::Type element);
+  mlir::Value floatScratch(int64_t elements);
 
   // Memory through !llvm.ptr: index in elements, i64.
   mlir::Value at(mlir::Value pointer, mlir::Type element, mlir::Value index);
@@ -155,5 +160,6 @@ mlir::FailureOr<GroupCode> emitContractGroup(flow::GroupOp group, const GroupLay
                                              KernelModule &module);
 mlir::FailureOr<GroupCode> emitConvGroup(flow::GroupOp group, const GroupLayouts &layouts,
                                          KernelModule &module);
+mlir::FailureOr<GroupCode> emitSortGroup(flow::GroupOp group, KernelModule &module);
 
 } // namespace moe::cpu

@@ -113,8 +113,8 @@ private:
         continue;
       }
       for (Operation *user : reached[i].getUsers())
-        if (a.inside(user) && user->getNumResults())
-          reached.insert(user->getResult(0));
+        if (a.inside(user))
+          reached.insert(user->result_begin(), user->result_end());
     }
     return found;
   }
@@ -150,8 +150,8 @@ private:
           rest.push_back(c);
       return rest;
     };
-    auto bytes = [&](ArrayRef<unsigned> all) {
-      int64_t product = 4;
+    auto bytes = [&](Value value, ArrayRef<unsigned> all) {
+      int64_t product = flow::storageBytes(value.getType());
       for (unsigned c : all) {
         std::optional<int64_t> extent = a.classes.all()[c].extent.constantValue();
         if (!extent || *extent > savedBytes)
@@ -170,7 +170,7 @@ private:
         if (!a.inside(x) || isStage(x) || !isWorthKeeping(x))
           continue;
         SmallVector<unsigned> few = own(classesOf(x)), many = own(classesOf(broadcast.getY()));
-        if (few.empty() || few.size() >= many.size() || bytes(few) > savedBytes)
+        if (few.empty() || few.size() >= many.size() || bytes(x, few) > savedBytes)
           continue;
         // What several units share is cheaper from its source than once a unit.
         if (llvm::any_of(shared, [&](unsigned c) { return !llvm::is_contained(classesOf(x), c); }))
@@ -187,7 +187,7 @@ private:
       for (Operation *user : consumers(op->getResult(0)))
         signatures.insert(signatureOf(user->getResult(0)));
       SmallVector<unsigned> rest = own(classesOf(op->getResult(0)));
-      if (signatures.size() > 1 && !rest.empty() && bytes(rest) <= savedBytes &&
+      if (signatures.size() > 1 && !rest.empty() && bytes(op->getResult(0), rest) <= savedBytes &&
           llvm::all_of(shared,
                        [&](unsigned c) { return llvm::is_contained(classesOf(op->getResult(0)), c); }))
         addStage(op->getResult(0));
@@ -196,7 +196,7 @@ private:
     DenseMap<Operation *, unsigned> order;
     for (auto [i, op] : llvm::enumerate(source.ops))
       order[op] = i;
-    llvm::sort(a.stages, [&](const LoopStage &x, const LoopStage &y) {
+    llvm::stable_sort(a.stages, [&](const LoopStage &x, const LoopStage &y) {
       return order[x.value.getDefiningOp()] < order[y.value.getDefiningOp()];
     });
     for (auto [i, stage] : llvm::enumerate(a.stages))
@@ -397,8 +397,31 @@ private:
     for (auto [stage, space] : llvm::zip(a.stages, spaces)) {
       stage.dims = dimsOf(space.parallel);
       stage.reduced = dimsOf(space.reduced);
+      if (stage.reduces)
+        findSegments(stage);
     }
     return success();
+  }
+
+  void findSegments(LoopStage &stage) {
+    Operation *op = stage.value.getDefiningOp();
+    SmallVector<flow::Access> accesses = cast<flow::ComputeInterface>(op).accesses();
+    auto dimOf = [&](unsigned dim) {
+      unsigned c = a.classes.classOfDim(op, dim);
+      return c == LoopAnalysis::none ? LoopAnalysis::none : a.dimOfClass[c];
+    };
+    for (const flow::Access &access : accesses) {
+      if (!access.within)
+        continue;
+      LoopSegments segments{op->getOperand(access.within->operand), dimOf(access.within->dim), {}};
+      for (AffineExpr index : accesses[access.within->operand].map.getResults())
+        index.walk([&](AffineExpr part) {
+          if (auto dim = dyn_cast<AffineDimExpr>(part))
+            if (unsigned d = dimOf(dim.getPosition()); d != LoopAnalysis::none)
+              segments.at.push_back(d);
+        });
+      stage.segments.push_back(segments);
+    }
   }
 
   // Step 4: nests.
@@ -439,7 +462,8 @@ private:
       }
       size_t nest = earliest;
       auto fits = [&](const LoopNest &n) {
-        return n.dims == stage.dims && n.reduced == stage.reduced && n.reduces == stage.reduces;
+        return n.dims == stage.dims && n.reduced == stage.reduced && n.reduces == stage.reduces &&
+               n.segments == stage.segments;
       };
       while (nest < a.nests.size() && !fits(a.nests[nest]))
         ++nest;
@@ -448,8 +472,14 @@ private:
         a.nests.back().dims = stage.dims;
         a.nests.back().reduced = stage.reduced;
         a.nests.back().reduces = stage.reduces;
+        a.nests.back().segments = stage.segments;
       }
       stage.nest = nest;
+      auto isSibling = [&](unsigned s) {
+        return a.stages[s].value.getDefiningOp() == stage.value.getDefiningOp();
+      };
+      if (stage.reduces && llvm::none_of(a.nests[nest].stages, isSibling))
+        a.nests[nest].reductions.push_back(i);
       a.nests[nest].stages.push_back(i);
       all.push_back(std::move(reads));
     }
@@ -457,9 +487,13 @@ private:
       chooseVector(i, {});
     return success();
   }
-  // Lanes run where most of what a nest touches is contiguous; never along one of `except`.
-  void chooseVector(size_t index, ArrayRef<unsigned> except) {
+  // Lanes run where most of what a nest touches is contiguous; never along one of `except`, nor along a dimension
+  // that tells segments apart, whose lanes would have one loop each.
+  void chooseVector(size_t index, ArrayRef<unsigned> barred) {
     LoopNest &nest = a.nests[index];
+    SmallVector<unsigned> except(barred);
+    for (const LoopSegments &segments : nest.segments)
+      except.append(segments.at);
     nest.vector = -1;
     std::map<unsigned, double> score;
     auto vote = [&](ArrayRef<unsigned> ordered, double weight) {
@@ -531,6 +565,10 @@ private:
     double product = 1;
     for (unsigned d : llvm::concat<const unsigned>(nest.dims, nest.reduced))
       product *= estimate(a.dims[d].extent);
+    // All segments together are the dimension once.
+    for (const LoopSegments &segments : nest.segments)
+      for (unsigned d : segments.at)
+        product /= estimate(a.dims[d].extent);
     return product * nest.stages.size();
   }
   LogicalResult findUnits() {
@@ -583,7 +621,7 @@ private:
     for (LoopStage &stage : a.stages) {
       if (stage.output || a.split)
         continue;
-      int64_t bytes = 4;
+      int64_t bytes = flow::storageBytes(stage.value.getType());
       for (unsigned d : stage.dims) {
         if (llvm::is_contained(a.units, d))
           continue;
@@ -613,13 +651,12 @@ private:
           return;
         Operation *op = stage.value.getDefiningOp();
         SmallVector<flow::Accumulator> accumulators = cast<flow::ReductionInterface>(op).accumulators();
-        if (accumulators.size() != 1 ||
+        if (op->getNumResults() != 1 || accumulators.size() != 1 ||
             accumulators[0].element != cast<RankedTensorType>(stage.value.getType()).getElementType())
           return;
-        // Of the points of a match few add anything: pieces of them would be rounded for nothing.
-        for (const flow::Access &access : cast<flow::ComputeInterface>(op).accesses())
-          if (access.match)
-            return;
+        // Segments are short: pieces of the rows would be rounded for nothing.
+        if (!stage.segments.empty())
+          return;
       } else {
         // The rest runs in the second kernel, which knows nothing of the reduced dimensions.
         for (unsigned d : first.reduced)
@@ -631,7 +668,7 @@ private:
     for (LoopStage &stage : a.stages) {
       if (stage.output)
         continue;
-      int64_t bytes = 4;
+      int64_t bytes = flow::storageBytes(stage.value.getType());
       for (unsigned d : stage.dims) {
         std::optional<int64_t> extent = a.dims[d].extent.constantValue();
         if (!extent || *extent > savedBytes || (bytes *= *extent) > savedBytes)

@@ -30,19 +30,33 @@ struct LoopDim {
   flow::Extent extent;
 };
 
+// A reduced dimension that a stage runs through in segments: `offsets` says where one begins and ends, at the
+// indices along the dimensions `at`.
+struct LoopSegments {
+  mlir::Value offsets;
+  unsigned dim; // `none` where the dimension is of extent 1
+  llvm::SmallVector<unsigned> at;
+  bool operator==(const LoopSegments &other) const {
+    return offsets == other.offsets && dim == other.dim && at == other.at;
+  }
+};
+
 struct LoopStage {
   mlir::Value value;
   bool reduces = false; // combines over `reduced`
   bool output = false;
   llvm::SmallVector<unsigned> dims, reduced; // in loop order
+  llvm::SmallVector<LoopSegments> segments;
   unsigned nest = 0;
 };
 
 struct LoopNest {
   llvm::SmallVector<unsigned> dims, reduced;
   llvm::SmallVector<unsigned> stages;
-  bool reduces = false; // its stages combine, though perhaps over axes of extent 1 alone
-  int vector = -1;      // the dimension that lanes run along
+  llvm::SmallVector<unsigned> reductions;   // of its stages one for each op that reduces
+  llvm::SmallVector<LoopSegments> segments; // of each of them
+  bool reduces = false;                     // its stages combine, though perhaps over axes of extent 1 alone
+  int vector = -1;                          // the dimension that lanes run along
 };
 
 class LoopAnalysis {

@@ -125,9 +125,8 @@ void LoopKernel::bindBuffers(GroupCode &code) {
     for (unsigned d : own)
       elements *= length(d);
     auto type = cast<RankedTensorType>(stage.value.getType());
-    bool mask = type.getElementType().isInteger(1);
     Storage storage;
-    storage.pointer = k.scratch(elements * (mask ? 1 : 4));
+    storage.pointer = k.scratch(elements, flow::elementTypesOf(type).storage);
     storage.element = type.getElementType();
     storage.strides.assign(type.getRank(), k.i64(0));
     storage.scratch = true;

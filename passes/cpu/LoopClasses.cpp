@@ -130,14 +130,19 @@ private:
     auto compute = dyn_cast<flow::ComputeInterface>(op);
     if (!compute || compute.computeKind() == flow::ComputeKind::emitter)
       return fail("'" + op->getName().getStringRef() + "' has an emitter of its own");
+    if (compute.computeKind() == flow::ComputeKind::composite)
+      return fail("'" + op->getName().getStringRef() + "' is for --moe-decompose to replace");
     SmallVector<flow::Access> accesses = compute.accesses();
     if (std::string wrong = flow::faultOf(op, accesses); !wrong.empty())
       return fail("'" + op->getName().getStringRef() + "' " + wrong);
     for (unsigned dim : compute.indexDims())
       pin(dimId(op, dim));
+    for (Value result : llvm::drop_begin(op->getResults()))
+      for (int64_t axis = 0; axis < rank(result); ++axis)
+        unite(found.valueBase[result] + axis, dimId(op, axis));
     for (auto [operand, access] : llvm::enumerate(accesses)) {
-      if (access.match)
-        pin(dimId(op, access.match->dim));
+      if (access.within)
+        pin(dimId(op, access.within->dim));
       if (IntegerSet valid = access.valid)
         for (AffineExpr condition : valid.getConstraints())
           pinDims(op, condition);

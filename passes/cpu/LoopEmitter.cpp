@@ -70,14 +70,9 @@ FailureOr<GroupCode> emitLoopGroup(flow::GroupOp group, const GroupLayouts &layo
   for (Operation &op : body.without_terminator())
     if (auto cost = dyn_cast<flow::CostInterface>(op))
       flops = flops + cost.cost().flops;
-  auto moved = [&](Value value) {
-    auto type = cast<RankedTensorType>(value.getType());
-    bytes = bytes + flow::elementsOf(type) * (type.getElementType().isInteger(1) ? 1 : 4);
-  };
-  for (Value value : group.getInputs())
-    moved(value);
-  for (Value value : group.getOutputs())
-    moved(value);
+  for (auto values : {ValueRange(group.getInputs()), ValueRange(group.getOutputs())})
+    for (Type type : values.getTypes())
+      bytes = bytes + flow::bytesOf(type);
   std::string name = "elementwise";
   for (Operation &op : body.without_terminator())
     if (isa<flow::ReductionInterface>(op))

@@ -142,25 +142,30 @@ SmallVector<Index> LoopKernel::indexOf(Value value) {
   return index;
 }
 
-// Stores a reduction's result, or keeps it in a register where it has no axis of its own.
-void LoopKernel::finish(const LoopStage &stage, Values accumulators, Mask mask) {
+// Stores the results of a stage's op, or keeps them in registers where they have no axis of their own.
+void LoopKernel::finish(const LoopNest &nest, const LoopStage &stage, Values accumulators, Mask mask) {
+  Operation *op = stage.value.getDefiningOp();
   // Partial results are accumulators, of which such a reduction has one.
-  Value result =
-      part == partial
-          ? accumulators.front()
-          : cast<flow::ReductionInterface>(stage.value.getDefiningOp()).buildFinish(b(), loc(), accumulators);
-  auto found = targets.find(stage.value);
-  if (found == targets.end()) {
-    values.uniform[stage.value] = result;
-    return;
+  Values results = part == partial ? accumulators
+                                   : cast<flow::ReductionInterface>(op).buildFinish(b(), loc(), accumulators);
+  for (unsigned s : nest.stages) {
+    auto value = cast<OpResult>(a.stages[s].value);
+    if (value.getOwner() != op)
+      continue;
+    Value result = results[value.getResultNumber()];
+    auto found = targets.find(value);
+    if (found == targets.end()) {
+      values.uniform[value] = result;
+      continue;
+    }
+    SmallVector<Index> index = indexOf(value);
+    if (part == partial)
+      index.push_back(Index{chunkIndex});
+    values.store(result, found->second, index, mask);
+    for (unsigned i = 0; part != partial && i < group.getNumResults(); ++i)
+      if (yielded(i) == value)
+        stores.push_back({i, std::nullopt});
   }
-  SmallVector<Index> index = indexOf(stage.value);
-  if (part == partial)
-    index.push_back(Index{chunkIndex});
-  values.store(result, found->second, index, mask);
-  for (unsigned i = 0; part != partial && i < group.getNumResults(); ++i)
-    if (yielded(i) == stage.value)
-      stores.push_back({i, std::nullopt});
 }
 
 void LoopKernel::emitParallel(const LoopNest &nest, ArrayRef<unsigned> outer) {
@@ -265,7 +270,7 @@ void LoopKernel::emitUnits() {
     // Scratch has the chunk's elements, found by the whole dimension's index.
     for (auto [value, stride] : chunkStride) {
       Storage &storage = targets[value];
-      Type memory = storage.element.isInteger(1) ? Type(b().getI8Type()) : storage.element;
+      Type memory = flow::elementTypesOf(storage.element).storage;
       storage.pointer = k.at(storage.pointer, memory, m.mul(chunks[d].low, k.i64(-stride)));
     }
     if (a.chunk == 1 || a.vectorChunk) {

@@ -63,6 +63,7 @@ private:
   Values vectorsInRuns(const LoopNest &nest, llvm::ArrayRef<unsigned> around, LoopRange range, unsigned count,
                        const Values &start,
                        llvm::function_ref<Values(mlir::Value, unsigned, Mask, Values)> body);
+  Values inSegments(const LoopNest &nest, llvm::function_ref<Values()> body);
   Values beginRuns(const LoopNest &nest, const Values &start);
   Values addRun(const LoopNest &nest, const Values &state, const Values &run);
   Values endRuns(const LoopNest &nest, const Values &state, size_t accumulators);
@@ -76,12 +77,14 @@ private:
   /// The present index along a class of axes.
   Index indexAlong(unsigned loopClass);
   llvm::SmallVector<Index> indexOf(mlir::Value value);
+  /// The present point of an op's iteration space.
+  llvm::SmallVector<Index> pointOf(mlir::Operation *op);
   /// A reduction's accumulators: at the start, what one point adds, and of two sets one.
   Values startOf(const LoopStage &stage);
   Values elements(const LoopStage &stage, Mask mask);
   Values combined(const LoopStage &stage, mlir::ValueRange x, mlir::ValueRange y);
   Values acrossLanes(const LoopStage &stage, Values accumulators);
-  void finish(const LoopStage &stage, Values accumulators, Mask mask);
+  void finish(const LoopNest &nest, const LoopStage &stage, Values accumulators, Mask mask);
   bool isVectorChunk(unsigned dim) const { return a.vectorChunk && dim == a.units.back(); }
 
   flow::GroupOp group;

@@ -40,6 +40,13 @@ Values LoopKernel::acrossLanes(const LoopStage &stage, Values accumulators) {
   return accumulators;
 }
 
+SmallVector<Index> LoopKernel::pointOf(Operation *op) {
+  SmallVector<Index> point;
+  for (unsigned dim = 0, end = cast<flow::ComputeInterface>(op).iterationSpace().size(); dim < end; ++dim)
+    point.push_back(indexAlong(a.classes.classOfDim(op, dim)));
+  return point;
+}
+
 Values LoopKernel::elements(const LoopStage &stage, Mask mask) {
   Operation *op = stage.value.getDefiningOp();
   if (part == combine && stage.nest == 0) {
@@ -49,9 +56,7 @@ Values LoopKernel::elements(const LoopStage &stage, Mask mask) {
   }
   auto compute = cast<flow::ComputeInterface>(op);
   SmallVector<flow::Access> accesses = compute.accesses();
-  SmallVector<Index> point;
-  for (unsigned dim = 0, end = compute.iterationSpace().size(); dim < end; ++dim)
-    point.push_back(indexAlong(a.classes.classOfDim(op, dim)));
+  const SmallVector<Index> point = pointOf(op);
   // A point where an access does not hold adds nothing.
   Mask inside = mask;
   const Values starts = startOf(stage);
@@ -67,6 +72,43 @@ Values LoopKernel::elements(const LoopStage &stage, Mask mask) {
   for (auto [value, start] : llvm::zip_equal(added, starts))
     value = m.select(inside, value, start);
   return added;
+}
+
+// The loops of a nest's reduced dimensions, cut to the segments at the present point where all its lanes share
+// them. Calls `body` in between.
+Values LoopKernel::inSegments(const LoopNest &nest, llvm::function_ref<Values()> body) {
+  SmallVector<unsigned> cut;
+  for (auto [i, segments] : llvm::enumerate(nest.segments)) {
+    if (segments.dim == LoopAnalysis::none || llvm::is_contained(segments.at, unsigned(nest.vector)))
+      continue;
+    auto isSegmented = [](const flow::Access &access) { return access.within.has_value(); };
+    std::optional<std::pair<Value, Value>> ends;
+    for (unsigned s : nest.reductions) {
+      Operation *op = a.stages[s].value.getDefiningOp();
+      SmallVector<flow::Access> accesses = cast<flow::ComputeInterface>(op).accesses();
+      flow::Access::Within within =
+          *std::next(llvm::make_filter_range(accesses, isSegmented).begin(), i)->within;
+      if (!ends) {
+        values.newPoint();
+        ends = values.segment(op, accesses, within, pointOf(op), {});
+      }
+      values.cut.insert({op, within.dim});
+    }
+    auto number = [&](Value lanes) -> Value {
+      Value one = vector::ExtractOp::create(b(), loc(), lanes, ArrayRef<int64_t>{0});
+      return arith::ExtSIOp::create(b(), loc(), b().getI64Type(), one);
+    };
+    LoopRange all = rangeOf(segments.dim);
+    Value low = arith::MaxSIOp::create(b(), loc(), number(ends->first), all.low);
+    Value high = arith::MinSIOp::create(b(), loc(), number(ends->second), all.high);
+    chunks[segments.dim] = {low, arith::MaxSIOp::create(b(), loc(), low, high), std::nullopt};
+    cut.push_back(segments.dim);
+  }
+  Values results = body();
+  for (unsigned d : cut)
+    chunks.erase(d);
+  values.cut.clear();
+  return results;
 }
 
 // Turns of a loop that one running sum takes. Rounding errors of a running sum grow with the number of its
@@ -128,7 +170,7 @@ Values LoopKernel::endRuns(const LoopNest &nest, const Values &state, size_t acc
 void LoopKernel::forEachAccumulator(const LoopNest &nest, size_t accumulators,
                                     llvm::function_ref<void(unsigned, size_t)> function) {
   for (size_t at = 0; at < accumulators;)
-    for (unsigned s : nest.stages) {
+    for (unsigned s : nest.reductions) {
       function(s, at);
       at += countOf(a.stages[s]);
     }
@@ -203,12 +245,12 @@ void LoopKernel::emitColumns(const LoopNest &nest, ArrayRef<unsigned> outer) {
     turns = size && turns <= 16 ? turns * *size : 1000;
   }
   unsigned d = nest.vector;
-  unsigned count = std::clamp<unsigned>(registers / 8 / nest.stages.size(), 1, 4);
+  unsigned count = std::clamp<unsigned>(registers / 8 / nest.reductions.size(), 1, 4);
   loops(outer, {}, false, [&](Values) {
     vectors(rangeOf(d), count, {}, [&](Value first, unsigned many, Mask last, Values) {
       Values start;
       for (unsigned u = 0; u < many; ++u)
-        for (unsigned s : nest.stages)
+        for (unsigned s : nest.reductions)
           start.append(startOf(a.stages[s]));
       auto body = [&](Values accumulators) {
         values.newPoint();
@@ -217,7 +259,7 @@ void LoopKernel::emitColumns(const LoopNest &nest, ArrayRef<unsigned> outer) {
         for (unsigned u = 0; u < many; ++u) {
           at[d] = Index{m.add(first, k.i64(u * width)), 1};
           Mask mask = u + 1 == many ? last : Mask();
-          for (unsigned s : nest.stages) {
+          for (unsigned s : nest.reductions) {
             Values elements = this->elements(a.stages[s], mask);
             ValueRange own = ValueRange(accumulators).slice(taken, elements.size());
             next.append(combined(a.stages[s], own, elements));
@@ -227,14 +269,16 @@ void LoopKernel::emitColumns(const LoopNest &nest, ArrayRef<unsigned> outer) {
         return next;
       };
       // Partial results are few and large: what adding each of them rounds off is carried along.
-      Values sums = !split && turns <= 16 ? loops(reduced, start, true, body)
-                                          : loopsInRuns(nest, reduced, split ? runLength : 1, start, body);
+      Values sums = inSegments(nest, [&] {
+        return !split && turns <= 16 ? loops(reduced, start, true, body)
+                                     : loopsInRuns(nest, reduced, split ? runLength : 1, start, body);
+      });
       unsigned taken = 0;
       for (unsigned u = 0; u < many; ++u) {
         at[d] = Index{m.add(first, k.i64(u * width)), 1};
-        for (unsigned s : nest.stages) {
+        for (unsigned s : nest.reductions) {
           size_t own = countOf(a.stages[s]);
-          finish(a.stages[s], Values(sums.begin() + taken, sums.begin() + taken + own),
+          finish(nest, a.stages[s], Values(sums.begin() + taken, sums.begin() + taken + own),
                  u + 1 == many ? last : Mask());
           taken += own;
         }
@@ -252,7 +296,7 @@ Values LoopKernel::combineTree(const LoopNest &nest, Values sums, unsigned count
     unsigned upper = half / 2, lower = half - upper;
     for (unsigned u = 0; u < upper; ++u) {
       size_t taken = 0;
-      for (unsigned s : nest.stages) {
+      for (unsigned s : nest.reductions) {
         const size_t count = countOf(a.stages[s]);
         ValueRange all(sums);
         Values both = combined(a.stages[s], all.slice(u * each + taken, count),
@@ -272,9 +316,9 @@ void LoopKernel::emitRows(const LoopNest &nest, ArrayRef<unsigned> outer) {
   if (nest.vector < 0) {
     // Over axes of extent 1 alone: one element.
     values.newPoint();
-    for (unsigned s : nest.stages) {
+    for (unsigned s : nest.reductions) {
       const LoopStage &stage = a.stages[s];
-      finish(stage, combined(stage, startOf(stage), elements(stage, {})), {});
+      finish(nest, stage, combined(stage, startOf(stage), elements(stage, {})), {});
     }
     return;
   }
@@ -283,15 +327,14 @@ void LoopKernel::emitRows(const LoopNest &nest, ArrayRef<unsigned> outer) {
   for (unsigned r : nest.reduced)
     if (r != d)
       around.push_back(r);
-  LoopRange range = rangeOf(d);
-  unsigned count =
-      range.size && *range.size < 8 * width ? 1 : std::clamp<unsigned>(8 / nest.stages.size(), 1, 4);
-  if (split)
+  const std::optional<int64_t> length = rangeOf(d).size;
+  unsigned count = length && *length < 8 * width ? 1 : std::clamp<unsigned>(8 / nest.reductions.size(), 1, 4);
+  if (split || !nest.segments.empty()) // segments are short
     count = 1;
   loops(outer, {}, false, [&](Values) {
     Values start;
     for (unsigned u = 0; u < count; ++u)
-      for (unsigned s : nest.stages)
+      for (unsigned s : nest.reductions)
         start.append(startOf(a.stages[s]));
     auto body = [&](Value first, unsigned many, Mask last, Values accumulators) {
       values.newPoint();
@@ -301,7 +344,7 @@ void LoopKernel::emitRows(const LoopNest &nest, ArrayRef<unsigned> outer) {
         if (!split)
           at[d] = Index{m.add(first, k.i64(u * width)), 1};
         Mask mask = u + 1 == many ? last : Mask();
-        for (unsigned s : nest.stages) {
+        for (unsigned s : nest.reductions) {
           Values elements = this->elements(a.stages[s], mask);
           Values both =
               combined(a.stages[s], ValueRange(accumulators).slice(taken, elements.size()), elements);
@@ -312,23 +355,24 @@ void LoopKernel::emitRows(const LoopNest &nest, ArrayRef<unsigned> outer) {
       }
       return next;
     };
-    Values sums;
-    int64_t turns = range.size ? llvm::divideCeil(*range.size, width * count) : INT64_MAX;
-    if (split) // Partial results are few: one after another, the same in every lane.
-      sums =
-          loopsInRuns(nest, chunkDim, runLength, start, [&](Values inner) { return body({}, 1, {}, inner); });
-    else if (turns > 2 * runLength)
-      sums = vectorsInRuns(nest, around, range, count, start, body);
-    else
-      sums = loopsInRuns(nest, around, turns, start,
+    Values sums = inSegments(nest, [&]() -> Values {
+      LoopRange range = rangeOf(d);
+      int64_t turns = range.size ? llvm::divideCeil(*range.size, width * count) : INT64_MAX;
+      if (split) // Partial results are few: one after another, the same in every lane.
+        return loopsInRuns(nest, chunkDim, runLength, start,
+                           [&](Values inner) { return body({}, 1, {}, inner); });
+      if (turns > 2 * runLength)
+        return vectorsInRuns(nest, around, range, count, start, body);
+      return loopsInRuns(nest, around, turns, start,
                          [&](Values inner) { return vectors(range, count, inner, body); });
+    });
     sums = combineTree(nest, sums, count);
     size_t taken = 0;
-    for (unsigned s : nest.stages) {
+    for (unsigned s : nest.reductions) {
       const LoopStage &stage = a.stages[s];
       Values result(sums.begin() + taken, sums.begin() + taken + countOf(stage));
       taken += countOf(stage);
-      finish(stage, split ? result : acrossLanes(stage, result), {});
+      finish(nest, stage, split ? result : acrossLanes(stage, result), {});
     }
     return Values();
   });

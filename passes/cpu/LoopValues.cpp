@@ -14,11 +14,6 @@ using namespace mlir;
 
 namespace moe::cpu {
 
-static Type elementType(Value value) { return cast<RankedTensorType>(value.getType()).getElementType(); }
-static Type memoryType(Type element) {
-  return element.isInteger(1) ? Type(IntegerType::get(element.getContext(), 8)) : element;
-}
-
 Value LoopValues::constant(Type element, double value) {
   OpBuilder &b = k.builder();
   VectorType type = m.type(element);
@@ -53,7 +48,7 @@ Index LoopValues::offsetOf(const Storage &storage, ArrayRef<Index> index) {
 
 Value LoopValues::load(const Storage &storage, ArrayRef<Index> index, Mask mask) {
   OpBuilder &b = k.builder();
-  Type memory = memoryType(storage.element);
+  const auto [memory, computed, accumulator] = flow::elementTypesOf(storage.element);
   if (storage.input >= 0)
     loads.push_back(
         {storage.input, storage.viewed ? std::optional<Place>() : std::optional<Place>(placeOf(index))});
@@ -96,18 +91,21 @@ Value LoopValues::load(const Storage &storage, ArrayRef<Index> index, Mask mask)
     loaded = LLVM::masked_gather::create(b, k.loc(), type, all, bits, ValueRange{zero},
                                          b.getI32IntegerAttr(memory.getIntOrFloatBitWidth() / 8));
   }
-  if (memory == storage.element)
+  if (memory == computed)
     return loaded;
+  if (isa<FloatType>(computed))
+    return arith::ExtFOp::create(b, k.loc(), m.type(computed), loaded);
   Value zero = arith::ConstantOp::create(b, k.loc(), b.getZeroAttr(type));
   return arith::CmpIOp::create(b, k.loc(), arith::CmpIPredicate::ne, loaded, zero);
 }
 
 void LoopValues::store(Value value, const Storage &storage, ArrayRef<Index> index, Mask mask) {
   OpBuilder &b = k.builder();
-  Type memory = memoryType(storage.element);
+  const auto [memory, computed, accumulator] = flow::elementTypesOf(storage.element);
   VectorType type = m.type(memory);
-  if (memory != storage.element)
-    value = arith::ExtUIOp::create(b, k.loc(), type, value);
+  if (memory != computed)
+    value = isa<FloatType>(computed) ? Value(arith::TruncFOp::create(b, k.loc(), type, value))
+                                     : Value(arith::ExtUIOp::create(b, k.loc(), type, value));
   Index offset = offsetOf(storage, index);
   if (offset.uniform()) {
     Value first = vector::ExtractOp::create(b, k.loc(), value, ArrayRef<int64_t>{0});
@@ -327,6 +325,18 @@ std::pair<Index, Mask> LoopValues::lookUp(Operation *op, ArrayRef<flow::Access> 
   return {row, inside};
 }
 
+std::pair<Value, Value> LoopValues::segment(Operation *op, ArrayRef<flow::Access> accesses,
+                                            flow::Access::Within within, ArrayRef<Index> point, Mask mask) {
+  Value offsets = op->getOperand(within.operand);
+  Mapped mapped(op, accesses[within.operand], point);
+  SmallVector<Index> at;
+  for (AffineExpr index : accesses[within.operand].map.getResults())
+    at.push_back(indexOf(index, mapped));
+  Value low = get(offsets, at, mask);
+  at.back() = m.add(at.back(), 1);
+  return {low, get(offsets, at, mask)};
+}
+
 LoopValues::Element LoopValues::element(Operation *op, ArrayRef<flow::Access> accesses, unsigned operand,
                                         ArrayRef<Index> point, Mask mask) {
   Value x = op->getOperand(operand);
@@ -348,11 +358,13 @@ LoopValues::Element LoopValues::element(Operation *op, ArrayRef<flow::Access> ac
   if (IntegerSet valid = access.valid)
     for (AffineExpr constraint : valid.getConstraints())
       inside = m.both(inside, m.equals(indexOf(constraint, mapped), k.i64(0)));
-  if (access.match) {
-    Value wanted = m.vector(point[access.match->dim]);
-    auto [found, given] = element(op, accesses, access.match->operand, point, mask);
-    Value equal = arith::CmpIOp::create(k.builder(), k.loc(), arith::CmpIPredicate::eq, found, wanted);
-    inside = m.both(inside, m.both(given, Mask{{}, equal}));
+  if (access.within && !cut.contains({op, access.within->dim})) {
+    auto [low, high] = segment(op, accesses, *access.within, point, mask);
+    Value here = m.vector(point[access.within->dim]);
+    OpBuilder &b = k.builder();
+    Value begun = arith::CmpIOp::create(b, k.loc(), arith::CmpIPredicate::sle, low, here);
+    Value open = arith::CmpIOp::create(b, k.loc(), arith::CmpIPredicate::slt, here, high);
+    inside = m.both(inside, Mask{{}, arith::AndIOp::create(b, k.loc(), begun, open)});
   }
   return {get(x, at, m.both(mask, inside)), inside};
 }
@@ -367,7 +379,8 @@ Value LoopValues::view(Operation *op, ArrayRef<Index> index, Mask mask) {
   if (candidates.size() == 1) {
     auto [value, inside] = element(op, accesses, candidates[0], index, mask);
     return inside ? m.select(inside, value,
-                             constant(elementType(op->getResult(0)), accesses[candidates[0]].otherwise))
+                             constant(flow::elementTypesOf(op->getResult(0).getType()).compute,
+                                      accesses[candidates[0]].otherwise))
                   : value;
   }
   // The first that holds, of which there is one at any point.

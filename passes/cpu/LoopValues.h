@@ -68,6 +68,12 @@ public:
   };
   Element element(mlir::Operation *op, llvm::ArrayRef<flow::Access> accesses, unsigned operand,
                   llvm::ArrayRef<Index> point, Mask mask);
+  // Where the segment at a point begins and ends: vectors of i32.
+  std::pair<mlir::Value, mlir::Value> segment(mlir::Operation *op, llvm::ArrayRef<flow::Access> accesses,
+                                              flow::Access::Within within, llvm::ArrayRef<Index> point,
+                                              Mask mask);
+  // Dimensions of ops that the loops run through the segment of alone, so that no point is to be compared with it.
+  llvm::SmallDenseSet<std::pair<mlir::Operation *, unsigned>> cut;
 
 private:
   // Indices that one access maps a point to; a quotient and its remainder are one division.

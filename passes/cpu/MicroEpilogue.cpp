@@ -19,18 +19,6 @@ SmallVector<flow::Extent> physicalStrides(Type type, const Layout &layout) {
   return strides;
 }
 
-Operation *findRoot(flow::GroupOp group, llvm::function_ref<bool(Operation *)> isRoot) {
-  Operation *found = nullptr;
-  for (Operation &op : group.getBody().front()) {
-    if (!isRoot(&op))
-      continue;
-    if (found)
-      return nullptr;
-    found = &op;
-  }
-  return found;
-}
-
 Epilogue::AxisMap Epilogue::through(Operation *op, const AxisMap &map) {
   // The map of a view's operand from the map of its result.
   AxisMap inner;

@@ -83,7 +83,4 @@ private:
   llvm::SmallVector<EpilogueOutput> allOutputs;
 };
 
-/// The one op of the group that is one of an emitter's roots: null unless there is exactly one.
-mlir::Operation *findRoot(flow::GroupOp group, llvm::function_ref<bool(mlir::Operation *)> isRoot);
-
 } // namespace moe::cpu

@@ -25,7 +25,7 @@ public:
     panels = (resultChannels + width - 1) / width;
     // A block's pixels and sums share the second-level cache with the weights that pass through it.
     constexpr int64_t kMostSquares = 96, kMultiple = 24; // of every tile's rows
-    int64_t square = (algorithm.places * channels + sums() * width) * 4;
+    int64_t square = (algorithm.places * channels + sums() * width) * kFloatBytes;
     block =
         std::clamp<int64_t>(target.l2Bytes * 5 / 8 / square / kMultiple * kMultiple, kMultiple, kMostSquares);
     sumPlace = block * width + kLine;
@@ -211,11 +211,11 @@ void PassEmitter::emitSquares() {
   Value source = kernel.floats(plan::Access::read, image.ref, image.elements);
   Value packed = kernel.floats(plan::Access::read, packedRef, constant(weightFloats()));
   Values ports = group.epilogue.bind(kernel);
-  Value pixels = kernel.scratch(pixelFloats() * 4);
-  Value products = kernel.scratch(sums() * sumPlace * 4);
-  Value zeros = kernel.scratch(channels * 4);
+  Value pixels = kernel.floatScratch(pixelFloats());
+  Value products = kernel.floatScratch(sums() * sumPlace);
+  Value zeros = kernel.floatScratch(channels);
   Value results =
-      group.epilogue.isShort() ? Value() : kernel.scratch(grid.results * grid.results * code.lanes * 4);
+      group.epilogue.isShort() ? Value() : kernel.floatScratch(grid.results * grid.results * code.lanes);
   emitZero(code, zeros, 0, channels);
   Ix total = code.size(squares());
   code.loop(kernel.begin(), kernel.end(), 1, [&](Ix unit) {
@@ -227,8 +227,8 @@ void PassEmitter::emitSquares() {
     });
   });
   flow::Extent moved = image.elements + weights.elements + flow::elementsOf(group.op->getResult(0).getType());
-  result.launches.push_back(
-      kernel.finish(group.op->getName().stripDialect(), squares().ceildiv(block), s.flops(), moved * 4));
+  result.launches.push_back(kernel.finish(group.op->getName().stripDialect(), squares().ceildiv(block),
+                                          s.flops(), moved * kFloatBytes));
 }
 } // namespace
 

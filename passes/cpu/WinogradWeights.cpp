@@ -164,9 +164,9 @@ void WeightEmitter::emitParts() {
   Value x = kernel.floats(plan::Access::read, group.first.ref, group.first.elements);
   Value dy = kernel.floats(plan::Access::read, group.second.ref, group.second.elements);
   Value sums = kernel.floats(plan::Access::write, partsRef, partsFloats());
-  Value pixels = kernel.scratch(algorithm.places * pixelPlace * 4);
-  Value gradient = kernel.scratch(algorithm.places * gradientPlace * 4);
-  Value zeros = kernel.scratch(std::max(s.channels, s.outputs) * 4);
+  Value pixels = kernel.floatScratch(algorithm.places * pixelPlace);
+  Value gradient = kernel.floatScratch(algorithm.places * gradientPlace);
+  Value zeros = kernel.floatScratch(std::max(s.channels, s.outputs));
   emitZero(code, zeros, 0, std::max(s.channels, s.outputs));
   // Columns behind the last channel of dy are summed too, and must be numbers.
   if (line != s.outputs)
@@ -193,7 +193,7 @@ void WeightEmitter::emitParts() {
     });
   });
   flow::Extent moved = group.first.elements + group.second.elements + partsFloats();
-  result.launches.push_back(kernel.finish("conv_weight_grad", parts, s.flops(), moved * 4));
+  result.launches.push_back(kernel.finish("conv_weight_grad", parts, s.flops(), moved * kFloatBytes));
 }
 
 void WeightEmitter::emitSum() {
@@ -224,7 +224,7 @@ void WeightEmitter::emitSum() {
   });
   flow::Extent units = flow::Extent::constant(group.op->getContext(), s.channels);
   result.launches.push_back(kernel.finish("conv_weight_grad", units, partsFloats(),
-                                          (partsFloats() + s.channels * s.outputs * s.taps()) * 4,
+                                          (partsFloats() + s.channels * s.outputs * s.taps()) * kFloatBytes,
                                           /*grain=*/4));
 }
 } // namespace

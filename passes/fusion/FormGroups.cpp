@@ -36,10 +36,7 @@ using namespace mlir;
 namespace moe {
 namespace {
 
-bool isRoot(Operation *op) {
-  auto compute = dyn_cast<flow::ComputeInterface>(op);
-  return compute && compute.computeKind() == flow::ComputeKind::emitter;
-}
+bool isRoot(Operation *op) { return flow::isEmitter(op); }
 bool isIdentity(Operation *op) { return op->hasTrait<flow::Identity>(); }
 void dropIdentities(Block &block, llvm::function_ref<bool(Operation *)> which) {
   for (Operation &op : llvm::make_early_inc_range(block))
@@ -79,7 +76,7 @@ constexpr unsigned maxRefusals = 64;
 
 struct Cluster {
   SmallVector<Operation *> ops;            // in program order, without free ones
-  Operation *root = nullptr;               // the contraction or convolution; null: a loop
+  Operation *root = nullptr;               // the op with an emitter of its own; null: a loop
   std::optional<unsigned> stage;           // of a root, and of a loop over a large tensor
   unsigned place = 0;                      // in program order
   std::optional<double> parallelism, work; // of a loop by itself, once they were asked for
@@ -223,6 +220,8 @@ std::optional<cpu::LoopAnalysis> Fusion::analyse(ArrayRef<Operation *> ops) {
 }
 
 bool Fusion::fitsEpilogue(const Cluster &root, const Cluster &loop) const {
+  if (!cast<flow::ComputeInterface>(root.root).takesEpilogue())
+    return false;
   auto shape = llvm::cast<RankedTensorType>(root.root->getResult(0).getType());
   for (Operation *op : loop.ops) {
     auto type = llvm::cast<RankedTensorType>(op->getResult(0).getType());
@@ -249,8 +248,7 @@ bool Fusion::fitsEpilogue(const Cluster &root, const Cluster &loop) const {
   auto bytes = [&](ArrayRef<Operation *> of) {
     double sum = 0;
     for (Value output : outputsOf(of))
-      sum += cpu::estimateElements(output.getType()) *
-             (getElementTypeOrSelf(output.getType()).isInteger(1) ? 1 : 4);
+      sum += cpu::estimateElements(output.getType()) * double(flow::storageBytes(output.getType()));
     return sum;
   };
   if (bytes(ops) > 1.3 * bytes(root.ops))
@@ -669,8 +667,7 @@ void Fusion::writeGroup(OpBuilder &builder, const Cluster &cluster, llvm::functi
   for (Value output : outputs)
     types.push_back(output.getType());
   Operation *main = cluster.root ? cluster.root : cluster.ops.front();
-  StringRef kind = !cluster.root ? "loop" : isa<flow::ContractOp>(cluster.root) ? "contract" : "conv";
-  auto group = flow::GroupOp::create(builder, main->getLoc(), types, kind, operands);
+  auto group = flow::GroupOp::create(builder, main->getLoc(), types, operands);
   OpBuilder::InsertionGuard guard(builder);
   Block &body = group.getBody().emplaceBlock();
   builder.setInsertionPointToStart(&body);

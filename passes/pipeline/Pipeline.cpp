@@ -43,6 +43,7 @@ void addPhase(OpPassManager &passes, Phase phase, const PipelineOptions &options
     passes.addPass(createDifferentiate());
     break;
   case Phase::simplify:
+    passes.addPass(createDecompose());
     passes.addPass(createSimplify());
     // Before anything is recomputed, so that a model's cost is the model's.
     passes.addPass(createCountFlopsPass());

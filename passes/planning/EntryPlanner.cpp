@@ -37,8 +37,7 @@ Value EntryPlanner::copy(Value value, Operation *before) {
     builder.setInsertionPoint(before);
   else
     builder.setInsertionPointToEnd(&entry.getBody().front());
-  auto group =
-      flow::GroupOp::create(builder, value.getLoc(), TypeRange(value.getType()), "loop", ValueRange(value));
+  auto group = flow::GroupOp::create(builder, value.getLoc(), TypeRange(value.getType()), ValueRange(value));
   Block &block = group.getBody().emplaceBlock();
   Value inner = block.addArgument(value.getType(), value.getLoc());
   builder.setInsertionPointToStart(&block);

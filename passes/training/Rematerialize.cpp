@@ -47,22 +47,12 @@ constexpr int64_t cheapOperations = 64;
 // Kept values that computing one again may read. A row of two-layer residual blocks reads two more a block.
 constexpr size_t mostRead = 8;
 
-Extent bytesOf(Value value) {
-  auto type = cast<RankedTensorType>(value.getType());
-  return elementsOf(type) * int64_t(type.getElementType().isInteger(1) ? 1 : 4);
-}
-
 int64_t referenceBytes(Value value) {
-  return bytesOf(value).evaluate(referenceBatch).value_or(MinimumCut::unlimited);
+  return bytesOf(value.getType()).evaluate(referenceBatch).value_or(MinimumCut::unlimited);
 }
 
 // At hand at any time, at no cost: what the session holds during the whole step, and splats.
 bool isAtHand(Operation *op) { return op->hasTrait<Boundary>() || isa<ConstantOp, ExtentOp>(op); }
-
-bool isEmitter(Operation *op) {
-  auto compute = dyn_cast<ComputeInterface>(op);
-  return compute && compute.computeKind() == ComputeKind::emitter;
-}
 
 /// To be computed again so often.
 bool isCheap(Operation *op, int64_t times = 1) {
@@ -70,7 +60,10 @@ bool isCheap(Operation *op, int64_t times = 1) {
     return false;
   if (isEmitter(op)) {
     std::optional<int64_t> flops = cast<CostInterface>(op).cost().flops.evaluate(referenceBatch);
-    return flops && *flops <= cheapOperations * (referenceBytes(op->getResult(0)) / 4) / times;
+    return flops &&
+           *flops <= cheapOperations *
+                         (referenceBytes(op->getResult(0)) / storageBytes(op->getResult(0).getType())) /
+                         times;
   }
   auto compute = dyn_cast<ComputeInterface>(op);
   if (!compute)
@@ -285,7 +278,7 @@ private:
         continue;
       NamedAttrList about;
       about.set("op", builder.getStringAttr(op.getName().getStringRef()));
-      about.set("bytes", ExtentAttr::get(entry.getContext(), bytesOf(op.getResult(0))));
+      about.set("bytes", ExtentAttr::get(entry.getContext(), bytesOf(op.getResult(0).getType())));
       about.set("why", builder.getStringAttr(reason(&op)));
       if (std::string path = plan::originOf(op.getLoc()).path; !path.empty())
         about.set("path", builder.getStringAttr(path));

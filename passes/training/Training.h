@@ -1,6 +1,7 @@
 // The passes between elaboration and fusion, all over `flow` and in this order: AddGradientsEntry (on demand)
-// adds an entry for checking gradients, Differentiate replaces flow.grad by the ops that compute it, Simplify
-// makes the graph small, Rematerialize chooses what is kept for the backward part.
+// adds an entry for checking gradients, Differentiate replaces flow.grad by the ops that compute it, Decompose
+// replaces ops that others compute, Simplify makes the graph small, Rematerialize chooses what is kept for the
+// backward part.
 #pragma once
 #include "mlir/Pass/Pass.h"
 #include <memory>
@@ -9,6 +10,7 @@ namespace moe {
 
 std::unique_ptr<mlir::Pass> createAddGradientsEntry();
 std::unique_ptr<mlir::Pass> createDifferentiate();
+std::unique_ptr<mlir::Pass> createDecompose();
 std::unique_ptr<mlir::Pass> createSimplify();
 std::unique_ptr<mlir::Pass> createRematerialize();
 

@@ -373,10 +373,48 @@ flow.program @p { flow.entry @main train {
 flow.program @p { flow.entry @main train {
   %x = flow.input "x" : tensor<4xf32>
   // expected-error@+1 {{expected block arguments of the inputs' types}}
-  %y = flow.group "loop"(%x) : (tensor<4xf32>) -> tensor<4xf32> {
+  %y = flow.group(%x) : (tensor<4xf32>) -> tensor<4xf32> {
     %z = flow.constant 1.0 : tensor<4xf32>
     flow.yield %z : tensor<4xf32>
   }
+} }
+
+// -----
+
+// 24
+flow.program @p { flow.entry @main infer {
+  %x = flow.input "x" : tensor<4x2xi32>
+  // expected-error@+1 {{expected an index of rank 1, found rank 2}}
+  %order, %offsets = flow.counting_sort %x : tensor<4x2xi32> -> tensor<4x2xi32>, tensor<3xi32>
+} }
+
+// -----
+
+// 24
+flow.program @p { flow.entry @main infer {
+  %x = flow.input "x" : tensor<4xi32>
+  // expected-error@+1 {{expected extent 4 along axis 0 of the order, found 5}}
+  %order, %offsets = flow.counting_sort %x : tensor<4xi32> -> tensor<5xi32>, tensor<3xi32>
+} }
+
+// -----
+
+// 24
+flow.program @p { flow.entry @main infer {
+  %x = flow.input "x" : tensor<4xf32>
+  %o = flow.input "o" : tensor<3xi32>
+  // expected-error@+1 {{expected extent 4 along axis 0 of the offsets, found 3}}
+  %y = flow.segment_sum %x, %o : tensor<4xf32>, tensor<3xi32> -> tensor<3xf32>
+} }
+
+// -----
+
+// 24
+flow.program @p { flow.entry @main infer {
+  %x = flow.input "x" : tensor<4x2xf32>
+  %o = flow.input "o" : tensor<3xi32>
+  // expected-error@+1 {{expected extent 2 along axis 1 of the result, found 3}}
+  %y = flow.segment_sum %x, %o : tensor<4x2xf32>, tensor<3xi32> -> tensor<2x3xf32>
 } }
 
 // -----

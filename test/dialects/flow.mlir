@@ -36,6 +36,8 @@ flow.program @p {
     %rd = flow.reduce sum %x over [1, 2, 3] : tensor<?x4x8x8xf32, #flow.dims<[B, 4, 8, 8]>> -> tensor<?xf32, #flow.dims<[B]>>
     %am = flow.argmax %x along 1 : tensor<?x4x8x8xf32, #flow.dims<[B, 4, 8, 8]>> -> tensor<?x8x8xi32, #flow.dims<[B, 8, 8]>>
     %ga = flow.gather %w, %i : tensor<6x4x3x3xf32>, tensor<?xi32, #flow.dims<[B]>> -> tensor<?x4x3x3xf32, #flow.dims<[B, 4, 3, 3]>>
+    %so, %of = flow.counting_sort %i : tensor<?xi32, #flow.dims<[B]>> -> tensor<?xi32, #flow.dims<[B]>>, tensor<7xi32>
+    %se = flow.segment_sum %ga, %of : tensor<?x4x3x3xf32, #flow.dims<[B, 4, 3, 3]>>, tensor<7xi32> -> tensor<6x4x3x3xf32>
     %sc = flow.scatter_add %i, %ga : tensor<?xi32, #flow.dims<[B]>>, tensor<?x4x3x3xf32, #flow.dims<[B, 4, 3, 3]>> -> tensor<6x4x3x3xf32>
     %co = flow.conv %x, %w by [2, 2] pads [1, 1, 1, 1] : tensor<?x4x8x8xf32, #flow.dims<[B, 4, 8, 8]>>, tensor<6x4x3x3xf32> -> tensor<?x6x4x4xf32, #flow.dims<[B, 6, 4, 4]>>
     %ci = flow.conv_input_grad %co, %w by [2, 2] pads [1, 1, 1, 1] : tensor<?x6x4x4xf32, #flow.dims<[B, 6, 4, 4]>>, tensor<6x4x3x3xf32> -> tensor<?x4x8x8xf32, #flow.dims<[B, 4, 8, 8]>>
@@ -43,7 +45,7 @@ flow.program @p {
     %wi = flow.window %x size [2, 2] by [2, 2] pads [0, 0, 0, 0] with 0.0 : tensor<?x4x8x8xf32, #flow.dims<[B, 4, 8, 8]>> -> tensor<?x4x4x4x2x2xf32, #flow.dims<[B, 4, 4, 4, 2, 2]>>
     %ws = flow.window_sum %wi by [2, 2] pads [0, 0, 0, 0] : tensor<?x4x4x4x2x2xf32, #flow.dims<[B, 4, 4, 4, 2, 2]>> -> tensor<?x4x8x8xf32, #flow.dims<[B, 4, 8, 8]>>
     %gr = flow.grad %s wrt (%w) : (tensor<f32>, tensor<6x4x3x3xf32>) -> tensor<6x4x3x3xf32>
-    %q = flow.group "loop" (%r, %ne) : (tensor<?xf32, #flow.dims<[B]>>, tensor<?xf32, #flow.dims<[B]>>) -> tensor<?xf32, #flow.dims<[B]>> {
+    %q = flow.group(%r, %ne) : (tensor<?xf32, #flow.dims<[B]>>, tensor<?xf32, #flow.dims<[B]>>) -> tensor<?xf32, #flow.dims<[B]>> {
     ^bb0(%a0: tensor<?xf32, #flow.dims<[B]>>, %a1: tensor<?xf32, #flow.dims<[B]>>):
       %a2 = flow.add %a0, %a1 : tensor<?xf32, #flow.dims<[B]>>
       flow.yield %a2 : tensor<?xf32, #flow.dims<[B]>>

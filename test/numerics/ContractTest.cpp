@@ -109,10 +109,9 @@ std::string program(const Case &c) {
   }
   bool two = c.epilogue == "two";
   return "flow.program @t {\n  flow.entry @e infer {\n" + inputs + "    %g" + (two ? ":2" : "") +
-         " = flow.group \"contract\" (" + values + ") : (" + argTypes + ") -> " +
-         (two ? "(" + results + ")" : results) + " {\n    ^bb0(" + args + "):\n" + body +
-         "      flow.yield " + last + " : " + results + "\n    }\n    flow.output \"y\" %g" +
-         (two ? "#0 : " + y : " : " + results) + "\n  }\n}\n";
+         " = flow.group(" + values + ") : (" + argTypes + ") -> " + (two ? "(" + results + ")" : results) +
+         " {\n    ^bb0(" + args + "):\n" + body + "      flow.yield " + last + " : " + results +
+         "\n    }\n    flow.output \"y\" %g" + (two ? "#0 : " + y : " : " + results) + "\n  }\n}\n";
 }
 
 /// Runs a case and compares every element.

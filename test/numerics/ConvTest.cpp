@@ -82,9 +82,9 @@ void check(const Conv &c, Direction direction, bool epilogue, bool winograd, con
     args += comma + "%p" + n + ": " + types[i];
     all += comma + types[i];
   }
-  std::string text = "flow.program @t {\n  flow.entry @e infer {\n" + inputs +
-                     "    %g = flow.group \"conv\" (" + values + ") : (" + all + ") -> " + result +
-                     " {\n    ^bb0(" + args + "):\n" + body + "      flow.yield " + last + " : " + result +
+  std::string text = "flow.program @t {\n  flow.entry @e infer {\n" + inputs + "    %g = flow.group(" +
+                     values + ") : (" + all + ") -> " + result + " {\n    ^bb0(" + args + "):\n" + body +
+                     "      flow.yield " + last + " : " + result +
                      "\n    }\n    flow.output \"y\" %g : " + result + "\n  }\n}\n";
   cpu::Layout nhwc{0, 2, 3, 1}, none;
   cpu::GroupLayouts layouts;

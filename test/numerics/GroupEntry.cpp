@@ -10,7 +10,7 @@ static bool isBoundary(mlir::Operation &op) {
   return llvm::isa<flow::InputOp, flow::ParameterOp, flow::StateOp, flow::OutputOp>(op);
 }
 
-void groupAll(flow::EntryOp entry, llvm::StringRef kind) {
+void groupAll(flow::EntryOp entry) {
   mlir::Block &block = entry.getBody().front();
   std::vector<mlir::Operation *> ops;
   llvm::SetVector<mlir::Value> inputs, outputs;
@@ -28,7 +28,7 @@ void groupAll(flow::EntryOp entry, llvm::StringRef kind) {
     types.push_back(value.getType());
   mlir::OpBuilder builder(entry.getContext());
   builder.setInsertionPointAfter(ops.back());
-  auto group = flow::GroupOp::create(builder, entry.getLoc(), types, kind, inputs.getArrayRef());
+  auto group = flow::GroupOp::create(builder, entry.getLoc(), types, inputs.getArrayRef());
   mlir::Block &body = group.getBody().emplaceBlock();
   for (mlir::Operation *op : ops)
     op->moveBefore(&body, body.end());

@@ -9,7 +9,7 @@ namespace moe::test {
 
 /// All ops of the entry, but for inputs, parameters, states and outputs, in one group. Outputs read its
 /// results.
-void groupAll(flow::EntryOp entry, llvm::StringRef kind = "loop");
+void groupAll(flow::EntryOp entry);
 
 /// Whether a loop group is what one kernel can run, at every level.
 bool isOneKernel(flow::GroupOp group, const cpu::GroupLayouts &layouts);

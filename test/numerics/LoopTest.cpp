@@ -422,25 +422,58 @@ TEST(Loop, Views) {
         o);
 }
 
-TEST(Loop, GatherAndScatter) {
-  Options o{.domains = 1, .rows = 23, .classes = 7};
+TEST(Loop, Gather) {
   check(with(R"(
       %t = flow.parameter "t" uniform(-1.0, 1.0) : $1
       %i = flow.input "i" : $2
-      %r = flow.input "r" : $3
       %g = flow.gather %t, %i : $1, $2 -> $3
-      %s = flow.scatter_add %i, %r : $2, $3 -> $1
-      flow.output "g" %g : $3
-      flow.output "s" %s : $1)",
+      flow.output "g" %g : $3)",
              {tensor({"7", "18"}), tensor({"B"}, "i32"), tensor({"B", "18"})}),
-        o);
+        {.rows = 23, .classes = 7});
   check(with(R"(
       %t = flow.parameter "t" uniform(-1.0, 1.0) : $1
       %i = flow.input "i" : $2
       %g = flow.gather %t, %i : $1, $2 -> $3
       flow.output "g" %g : $3)",
              {tensor({"7"}), tensor({"B"}, "i32"), tensor({"B"})}),
-        o);
+        {.rows = 23, .classes = 7});
+}
+
+// Segments that begin and end anywhere, of rows of one element and of many, longer than a run of sums, gathered or
+// computed at the place, beside other sums of the same rows, and with sums that share the loop.
+TEST(Loop, Segments) {
+  for (const char *columns : {"", "1", "3", "18", "70"})
+    for (int64_t rows : {1, 23, 400}) {
+      auto shaped = [&](const char *first) {
+        std::vector<std::string> extents{first};
+        if (*columns)
+          extents.push_back(columns);
+        return tensor(extents);
+      };
+      check(with(R"(
+      %r = flow.input "r" : $1
+      %o = flow.input "o" : $2
+      %s = flow.segment_sum %r, %o : $1, $2 -> $3
+      flow.output "s" %s : $3)",
+                 {shaped("B"), tensor({"10"}, "i32"), shaped("9")}),
+            {.rows = rows, .classes = rows + 1});
+      check(with(R"(
+      %r = flow.input "r" : $1
+      %i = flow.input "i" : $4
+      %o = flow.input "o" : $2
+      %e = flow.exp %r : $1
+      %g = flow.gather %e, %i : $1, $4 -> $1
+      %s = flow.segment_sum %g, %o : $1, $2 -> $3
+      %t = flow.segment_sum %e, %o : $1, $2 -> $3
+      %u = flow.mul %s, %t : $3
+      %a = flow.reduce sum %g over [0] : $1 -> $5
+      flow.output "a" %a : $5
+      flow.output "s" %s : $3
+      flow.output "u" %u : $3)",
+                 {shaped("B"), tensor({"10"}, "i32"), shaped("9"), tensor({"B"}, "i32"),
+                  *columns ? tensor({columns}) : tensor({})}),
+            {.rows = rows, .classes = rows, .mayRefuse = true});
+    }
 }
 
 TEST(Loop, Pooling) {

@@ -6,30 +6,30 @@
 // Each kind of view and constant is written by a loop for its expose, beside the loop that reads the same transpose for
 // free. In the plan an expose has nowhere to go, so what only an expose needs is not launched.
 // CHECK-LABEL: flow.program @exposed
-// CHECK:      flow.group "loop"()
+// CHECK:      flow.group()
 // CHECK-NEXT: flow.scalar
-// CHECK:      %[[VIEWS:.*]]:2 = flow.group "loop"(%[[X:[0-9]+]]) :
+// CHECK:      %[[VIEWS:.*]]:2 = flow.group(%[[X:[0-9]+]]) :
 // CHECK-NEXT: ^bb0
 // CHECK-NEXT: flow.slice
 // CHECK-NEXT: flow.transpose
 // CHECK-NEXT: flow.yield
-// CHECK:      %[[CONSTANT:.*]] = flow.group "loop"()
+// CHECK:      %[[CONSTANT:.*]] = flow.group()
 // CHECK-NEXT: flow.constant
-// CHECK:      %[[IOTA:.*]] = flow.group "loop"()
+// CHECK:      %[[IOTA:.*]] = flow.group()
 // CHECK-NEXT: flow.iota
-// CHECK:      %[[COPIES:.*]] = flow.group "loop"(%[[W:[0-9]+]]) :
+// CHECK:      %[[COPIES:.*]] = flow.group(%[[W:[0-9]+]]) :
 // CHECK-NEXT: ^bb0
 // CHECK-NEXT: flow.broadcast
-// CHECK:      %[[SIZE:.*]] = flow.group "loop"()
+// CHECK:      %[[SIZE:.*]] = flow.group()
 // CHECK-NEXT: flow.extent
-// CHECK:      %[[Y:.*]]:2 = flow.group "loop"(%[[X]])
+// CHECK:      %[[Y:.*]]:2 = flow.group(%[[X]])
 // CHECK-NEXT: ^bb0
 // CHECK-NEXT: flow.transpose
 // CHECK-NEXT: flow.exp
 // CHECK-NEXT: flow.transpose
 // CHECK-NEXT: flow.add
 // CHECK-NEXT: flow.yield
-// CHECK:      %[[TURNED:.*]] = flow.group "loop"(%[[Y]]#0)
+// CHECK:      %[[TURNED:.*]] = flow.group(%[[Y]]#0)
 // CHECK-NEXT: ^bb0
 // CHECK-NEXT: flow.transpose
 // CHECK-NOT:  flow.group
@@ -97,21 +97,23 @@ flow.program @exposed {
 // -----
 // The same at the other ends of an entry: outputs, assignments and a contraction's operands.
 // CHECK-LABEL: flow.program @others
-// CHECK:      flow.group "loop"(%[[X:[0-9]+]])
+// CHECK:      flow.group(%[[X:[0-9]+]])
 // CHECK-NEXT: ^bb0
 // CHECK-NEXT: flow.slice
 // CHECK-NEXT: flow.yield
-// CHECK:      flow.group "loop"()
+// CHECK:      flow.group()
 // CHECK-NEXT: flow.constant
 // CHECK-NEXT: flow.yield
-// CHECK:      flow.group "loop"()
+// CHECK:      flow.group()
 // CHECK-NEXT: flow.constant
 // CHECK-NEXT: flow.yield
-// CHECK:      flow.group "loop"(%[[W:[0-9]+]])
+// CHECK:      flow.group(%[[W:[0-9]+]])
 // CHECK-NEXT: ^bb0
 // CHECK-NEXT: flow.transpose
 // CHECK-NEXT: flow.yield
-// CHECK:      flow.group "contract"
+// CHECK:      flow.group
+// CHECK-NEXT: ^bb0
+// CHECK-NEXT: flow.contract
 // CHECK-NOT:  flow.group
 // CHECK:      flow.output "ones"
 // CHECK-NEXT: flow.output "same" %[[X]]
@@ -147,7 +149,7 @@ flow.program @others {
 // -----
 // A contraction that only an expose needs is no work of the program, nor is its operand's.
 // CHECK-LABEL: flow.program @dead
-// CHECK: flow.group "contract"
+// CHECK: flow.group
 // PLAN-LABEL: plan.program "dead"
 // PLAN: plan "main" {
 // PLAN-COUNT-1: launch @

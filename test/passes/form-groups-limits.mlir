@@ -4,7 +4,7 @@
 
 // A sum over images and pixels is taken in two steps where an image has pixels enough to be worth one of its own.
 // CHECK-LABEL: flow.program @few_pixels
-// CHECK:      flow.group "loop"
+// CHECK:      flow.group
 // CHECK-NEXT: ^bb0
 // CHECK-NEXT: flow.reduce sum %{{.*}} over [0, 2]
 // CHECK-NEXT: flow.yield
@@ -33,12 +33,12 @@ flow.program @many_pixels {
 // -----
 // Two large loops that have only a small value in common stay apart; a larger one is worth reading once.
 // CHECK-LABEL: flow.program @small_value
-// CHECK:      flow.group "loop"
+// CHECK:      flow.group
 // CHECK-NEXT: ^bb0
 // CHECK-NEXT: flow.broadcast
 // CHECK-NEXT: flow.sub
 // CHECK-NEXT: flow.yield
-// CHECK:      flow.group "loop"
+// CHECK:      flow.group
 // CHECK-NEXT: ^bb0
 // CHECK-NEXT: flow.broadcast
 // CHECK-NEXT: flow.sub
@@ -59,7 +59,7 @@ flow.program @small_value {
 
 // -----
 // CHECK-LABEL: flow.program @larger_value
-// CHECK:      flow.group "loop"
+// CHECK:      flow.group
 // CHECK-NEXT: ^bb0
 // CHECK-NEXT: flow.broadcast
 // CHECK-NEXT: flow.sub
@@ -82,7 +82,7 @@ flow.program @larger_value {
 // -----
 // Loops of little work are merged whatever they share.
 // CHECK-LABEL: flow.program @small_loops
-// CHECK:      flow.group "loop"
+// CHECK:      flow.group
 // CHECK-NEXT: ^bb0
 // CHECK-NEXT: flow.broadcast
 // CHECK-NEXT: flow.sub
@@ -104,12 +104,12 @@ flow.program @small_loops {
 
 // -----
 // CHECK-LABEL: flow.program @larger_loops
-// CHECK:      flow.group "loop"
+// CHECK:      flow.group
 // CHECK-NEXT: ^bb0
 // CHECK-NEXT: flow.broadcast
 // CHECK-NEXT: flow.sub
 // CHECK-NEXT: flow.yield
-// CHECK:      flow.group "loop"
+// CHECK:      flow.group
 // CHECK-NEXT: ^bb0
 // CHECK-NEXT: flow.broadcast
 // CHECK-NEXT: flow.sub
@@ -131,11 +131,11 @@ flow.program @larger_loops {
 // -----
 // A loop joins sums of rows only where rows are enough to share out: alone it has 50 and 480 units.
 // CHECK-LABEL: flow.program @few_rows
-// CHECK:      flow.group "loop"
+// CHECK:      flow.group
 // CHECK-NEXT: ^bb0
 // CHECK-NEXT: flow.relu
 // CHECK-NEXT: flow.yield
-// CHECK:      flow.group "loop"
+// CHECK:      flow.group
 // CHECK-NEXT: ^bb0
 // CHECK-NEXT: flow.reduce sum
 // CHECK-NEXT: flow.yield
@@ -152,7 +152,7 @@ flow.program @few_rows {
 
 // -----
 // CHECK-LABEL: flow.program @many_rows
-// CHECK:      flow.group "loop"
+// CHECK:      flow.group
 // CHECK-NEXT: ^bb0
 // CHECK-NEXT: flow.relu
 // CHECK-NEXT: flow.reduce sum
@@ -171,11 +171,11 @@ flow.program @many_rows {
 // -----
 // A view of computed numbers is written for an epilogue where each is read for many elements: here 4 and 49.
 // CHECK-LABEL: flow.program @spread_little
-// CHECK:      flow.group "conv"
+// CHECK:      flow.group
 // CHECK-NEXT: ^bb0
 // CHECK-NEXT: flow.conv
 // CHECK-NEXT: flow.yield
-// CHECK:      flow.group "loop"
+// CHECK:      flow.group
 // CHECK:      flow.sub
 // CHECK-NOT:  flow.group
 !maps = tensor<?x32x2x2xf32, #flow.dims<[B, 32, 2, 2]>>
@@ -200,8 +200,8 @@ flow.program @spread_little {
 
 // -----
 // CHECK-LABEL: flow.program @spread_widely
-// CHECK:      %[[M:.*]] = flow.group "loop"(%{{.*}}) : (tensor<?x32x7x7xf32, {{.*}}>) -> tensor<?x32xf32, #flow.dims<[B, 32]>>
-// CHECK:      flow.group "conv"({{.*}}, %[[M]])
+// CHECK:      %[[M:.*]] = flow.group(%{{.*}}) : (tensor<?x32x7x7xf32, {{.*}}>) -> tensor<?x32xf32, #flow.dims<[B, 32]>>
+// CHECK:      flow.group({{.*}}, %[[M]])
 // CHECK-NEXT: ^bb0
 // CHECK-NEXT: flow.conv
 // CHECK-NEXT: flow.broadcast
@@ -232,8 +232,8 @@ flow.program @spread_widely {
 // Loops on either side of a contraction that read the same tensor are merged, but for a large one, whose results would
 // live longer.
 // CHECK-LABEL: flow.program @small_tensors
-// CHECK:      flow.group "contract"
-// CHECK:      flow.group "loop"
+// CHECK:      flow.group
+// CHECK:      flow.group
 // CHECK-NEXT: ^bb0
 // CHECK-NEXT: flow.reshape
 // CHECK-NEXT: flow.exp
@@ -256,13 +256,13 @@ flow.program @small_tensors {
 
 // -----
 // CHECK-LABEL: flow.program @large_tensors
-// CHECK:      flow.group "loop"
+// CHECK:      flow.group
 // CHECK-NEXT: ^bb0
 // CHECK-NEXT: flow.reshape
 // CHECK-NEXT: flow.exp
 // CHECK-NEXT: flow.yield
-// CHECK:      flow.group "contract"
-// CHECK:      flow.group "loop"
+// CHECK:      flow.group
+// CHECK:      flow.group
 // CHECK-NEXT: ^bb0
 // CHECK-NEXT: flow.reshape
 // CHECK-NEXT: flow.neg
@@ -285,7 +285,7 @@ flow.program @large_tensors {
 // -----
 // Beside its own result a contraction writes a mask, a quarter of its size, and nothing larger.
 // CHECK-LABEL: flow.program @beside_a_mask
-// CHECK:      flow.group "contract"
+// CHECK:      flow.group
 // CHECK-NEXT: ^bb0
 // CHECK-NEXT: flow.contract
 // CHECK-NEXT: flow.is_finite
@@ -304,11 +304,11 @@ flow.program @beside_a_mask {
 
 // -----
 // CHECK-LABEL: flow.program @beside_a_tensor
-// CHECK:      flow.group "contract"
+// CHECK:      flow.group
 // CHECK-NEXT: ^bb0
 // CHECK-NEXT: flow.contract
 // CHECK-NEXT: flow.yield
-// CHECK:      flow.group "loop"
+// CHECK:      flow.group
 // CHECK-NEXT: ^bb0
 // CHECK-NEXT: flow.relu
 // CHECK-NEXT: flow.yield

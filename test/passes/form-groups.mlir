@@ -3,7 +3,7 @@
 
 // A linear layer's bias and activation are its contraction's epilogue; the broadcast costs nothing and is inside.
 // CHECK-LABEL: flow.program @epilogue
-// CHECK: flow.group "contract"
+// CHECK: flow.group
 // CHECK-NEXT: ^bb0
 // CHECK-NEXT: flow.contract
 // CHECK-NEXT: flow.broadcast
@@ -27,7 +27,7 @@ flow.program @epilogue {
 // -----
 // A softmax is one loop over rows: two reductions and what lies between.
 // CHECK-LABEL: flow.program @softmax
-// CHECK: flow.group "loop"
+// CHECK: flow.group
 // CHECK-NEXT: ^bb0
 // CHECK-NEXT: flow.reduce max
 // CHECK-NEXT: flow.broadcast
@@ -56,12 +56,12 @@ flow.program @softmax {
 // The product needs the exponential, and the last sum needs both: joining the two elementwise ops would close a cycle
 // through the contraction.
 // CHECK-LABEL: flow.program @cycle
-// CHECK: %[[E:.*]] = flow.group "loop"
+// CHECK: %[[E:.*]] = flow.group
 // CHECK-NEXT: ^bb0
 // CHECK-NEXT: flow.exp
 // CHECK-NEXT: flow.yield
 // CHECK-NEXT: }
-// CHECK-NEXT: flow.group "contract"(%[[E]], %{{.*}}
+// CHECK-NEXT: flow.group(%[[E]], %{{.*}}
 // CHECK-NEXT: ^bb0
 // CHECK-NEXT: flow.contract
 // CHECK-NEXT: flow.add
@@ -81,23 +81,25 @@ flow.program @cycle {
 // -----
 // What a barrier marks is computed again where it is needed, not beside the original; the barrier itself is gone.
 // CHECK-LABEL: flow.program @again
-// CHECK: flow.group "loop"
+// CHECK: flow.group
 // CHECK-NEXT: ^bb0
 // CHECK-NEXT: flow.exp
 // CHECK-NOT: flow.exp
 // CHECK: flow.yield
 // CHECK-NEXT: }
-// CHECK-NEXT: flow.group "contract"
+// CHECK-NEXT: flow.group
 // CHECK-NEXT: ^bb0
 // CHECK-NEXT: flow.contract
 // CHECK-NEXT: flow.yield
 // CHECK-NEXT: }
-// CHECK-NEXT: flow.group "loop"
+// CHECK-NEXT: flow.group
 // CHECK-NEXT: ^bb0
 // CHECK-NEXT: flow.exp
 // CHECK-NEXT: flow.yield
 // CHECK-NEXT: }
-// CHECK-NEXT: flow.group "contract"
+// CHECK-NEXT: flow.group
+// CHECK-NEXT: ^bb0
+// CHECK-NEXT: flow.contract
 // CHECK-NOT: flow.barrier
 flow.program @again {
   flow.entry @train train {
@@ -118,12 +120,12 @@ flow.program @again {
 // Between convolutions an image is stored channels last; what leaves the entry is row-major. A sum over images and
 // pixels joins its producer as a sum over pixels, and the sum over images is small.
 // CHECK-LABEL: flow.program @images
-// CHECK: %[[A:.*]] = flow.group "conv"({{.*}} attributes {layouts = [array<i64: 0, 2, 3, 1>]}
+// CHECK: %[[A:.*]] = flow.group({{.*}} attributes {layouts = [array<i64: 0, 2, 3, 1>]}
 // CHECK-NEXT: ^bb0
 // CHECK-NEXT: flow.conv
 // CHECK-NEXT: flow.yield
 // CHECK-NEXT: }
-// CHECK-NEXT: %[[L:.*]]:2 = flow.group "loop"(%[[A]]){{.*}} attributes {layouts = [array<i64: 0, 2, 3, 1>, array<i64>]}
+// CHECK-NEXT: %[[L:.*]]:2 = flow.group(%[[A]]){{.*}} attributes {layouts = [array<i64: 0, 2, 3, 1>, array<i64>]}
 // CHECK-NEXT: ^bb0
 // CHECK-NEXT: flow.reduce max
 // CHECK-NEXT: flow.broadcast
@@ -131,12 +133,12 @@ flow.program @again {
 // CHECK-NEXT: flow.reduce sum %{{.*}} over [2, 3]
 // CHECK-NEXT: flow.yield
 // CHECK-NEXT: }
-// CHECK-NEXT: flow.group "loop"(%[[L]]#1)
+// CHECK-NEXT: flow.group(%[[L]]#1)
 // CHECK-NEXT: ^bb0
 // CHECK-NEXT: flow.reduce sum %{{.*}} over [0]
 // CHECK-NEXT: flow.yield
 // CHECK-NEXT: }
-// CHECK-NEXT: flow.group "conv"(%[[L]]#0
+// CHECK-NEXT: flow.group(%[[L]]#0
 // CHECK-NOT: layouts
 !maps = tensor<?x32x28x28xf32, #flow.dims<[B, 32, 28, 28]>>
 !means = tensor<?x32xf32, #flow.dims<[B, 32]>>
@@ -160,12 +162,12 @@ flow.program @images {
 
 // A sum down the rows has no rows to share out, so it does not join the loop over rows that it reads.
 // CHECK-LABEL: flow.program @columns
-// CHECK: %[[R:.*]] = flow.group "loop"
+// CHECK: %[[R:.*]] = flow.group
 // CHECK-NEXT: ^bb0
 // CHECK-NEXT: flow.relu
 // CHECK-NEXT: flow.yield
 // CHECK-NEXT: }
-// CHECK-NEXT: flow.group "loop"(%[[R]])
+// CHECK-NEXT: flow.group(%[[R]])
 // CHECK-NEXT: ^bb0
 // CHECK-NEXT: flow.reduce sum %{{.*}} over [0]
 // CHECK-NEXT: flow.yield
@@ -189,7 +191,7 @@ flow.program @columns {
 // A convolution that is computed again is no border between stages: the loop around it stays one. Barriers keep its
 // epilogue no more apart than its original's.
 // CHECK-LABEL: flow.program @recomputed
-// CHECK: %[[A:.*]] = flow.group "conv"
+// CHECK: %[[A:.*]] = flow.group
 // CHECK-NEXT: ^bb0
 // CHECK-NEXT: flow.conv
 // CHECK-NEXT: flow.broadcast
@@ -197,7 +199,7 @@ flow.program @columns {
 // CHECK-NEXT: flow.relu
 // CHECK-NEXT: flow.yield
 // CHECK-NEXT: }
-// CHECK-NEXT: flow.group "loop"(%{{.*}}, %[[A]])
+// CHECK-NEXT: flow.group(%{{.*}}, %[[A]])
 // CHECK-NEXT: ^bb0
 // CHECK-NEXT: flow.exp
 // CHECK-NEXT: flow.reduce sum
@@ -229,7 +231,7 @@ flow.program @recomputed {
 
 // Means of groups of channels, a number a channel, are written as they are wanted: a convolution's epilogue reads them.
 // CHECK-LABEL: flow.program @spread
-// CHECK: %[[M:.*]] = flow.group "loop"(%{{.*}}) : (tensor<?x32x28x28xf32, {{.*}}>) -> tensor<?x32xf32, #flow.dims<[B, 32]>>
+// CHECK: %[[M:.*]] = flow.group(%{{.*}}) : (tensor<?x32x28x28xf32, {{.*}}>) -> tensor<?x32xf32, #flow.dims<[B, 32]>>
 // CHECK-NEXT: ^bb0
 // CHECK-NEXT: flow.reduce sum
 // CHECK-NEXT: flow.reshape
@@ -238,7 +240,7 @@ flow.program @recomputed {
 // CHECK-NEXT: flow.reshape
 // CHECK-NEXT: flow.yield
 // CHECK-NEXT: }
-// CHECK-NEXT: flow.group "conv"({{.*}}, %[[M]])
+// CHECK-NEXT: flow.group({{.*}}, %[[M]])
 // CHECK-NEXT: ^bb0
 // CHECK-NEXT: flow.conv
 // CHECK-NEXT: flow.broadcast
@@ -267,7 +269,7 @@ flow.program @spread {
 // -----
 // x + transpose(x) of a view: the transpose and the sum would read one value at two indices, so each has a view of its own.
 // CHECK-LABEL: flow.program @symmetric
-// CHECK: flow.group "loop"
+// CHECK: flow.group
 // CHECK-NEXT: ^bb0(%[[X:[^:]*]]:
 // CHECK-NEXT: %[[A:.*]] = flow.reshape %[[X]]
 // CHECK-NEXT: %[[T:.*]] = flow.transpose %[[A]] [0, 2, 1]
@@ -288,18 +290,18 @@ flow.program @symmetric {
 // A contraction writes a mask beside its result where a later stage reads it; where a loop of its own stage does, that loop
 // makes the mask from the result.
 // CHECK-LABEL: flow.program @mask_for_later
-// CHECK:      %[[Y:.*]]:2 = flow.group "contract"
+// CHECK:      %[[Y:.*]]:2 = flow.group
 // CHECK-NEXT: ^bb0
 // CHECK-NEXT: flow.contract
 // CHECK-NEXT: flow.is_finite
 // CHECK-NEXT: flow.yield
 // CHECK-NEXT: }
-// CHECK-NEXT:      flow.group "contract"
+// CHECK-NEXT:      flow.group
 // CHECK-NEXT: ^bb0
 // CHECK-NEXT: flow.contract
 // CHECK-NEXT: flow.yield
 // CHECK-NEXT: }
-// CHECK-NEXT:      flow.group "loop"({{.*}}%[[Y]]#1
+// CHECK-NEXT:      flow.group({{.*}}%[[Y]]#1
 // CHECK-NEXT: ^bb0
 // CHECK-NEXT: flow.select
 // CHECK-NEXT: flow.exp
@@ -324,12 +326,12 @@ flow.program @mask_for_later {
 
 // -----
 // CHECK-LABEL: flow.program @mask_for_now
-// CHECK:      %[[Y:.*]] = flow.group "contract"
+// CHECK:      %[[Y:.*]] = flow.group
 // CHECK-NEXT: ^bb0
 // CHECK-NEXT: flow.contract
 // CHECK-NEXT: flow.yield
 // CHECK-NEXT: }
-// CHECK-NEXT:      flow.group "loop"(%[[Y]])
+// CHECK-NEXT:      flow.group(%[[Y]])
 // CHECK-NEXT: ^bb0
 // CHECK-NEXT: flow.is_finite
 // CHECK-NEXT: flow.convert
@@ -353,13 +355,13 @@ flow.program @mask_for_now {
 
 // A convolution's epilogue runs where the convolution does, though a large loop stands between the two in the program.
 // CHECK-LABEL: flow.program @order
-// CHECK: flow.group "conv"
+// CHECK: flow.group
 // CHECK-NEXT: ^bb0
 // CHECK-NEXT: flow.conv
 // CHECK-NEXT: flow.relu
 // CHECK-NEXT: flow.yield
 // CHECK-NEXT: }
-// CHECK-NEXT: flow.group "loop"
+// CHECK-NEXT: flow.group
 // CHECK-NEXT: ^bb0
 // CHECK-NEXT: flow.exp
 // CHECK-NEXT: flow.yield

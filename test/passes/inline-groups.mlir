@@ -12,13 +12,13 @@
 flow.program @p {
   flow.entry @main infer {
     %x = flow.input "x" : tensor<?x4xf32, #flow.dims<[B, 4]>>
-    %m = flow.group "loop"(%x) : (tensor<?x4xf32, #flow.dims<[B, 4]>>) -> tensor<?x4xf32, #flow.dims<[B, 4]>> {
+    %m = flow.group(%x) : (tensor<?x4xf32, #flow.dims<[B, 4]>>) -> tensor<?x4xf32, #flow.dims<[B, 4]>> {
     ^bb0(%a: tensor<?x4xf32, #flow.dims<[B, 4]>>):
       %c = flow.constant 2.0 : tensor<?x4xf32, #flow.dims<[B, 4]>>
       %0 = flow.mul %a, %c : tensor<?x4xf32, #flow.dims<[B, 4]>>
       flow.yield %0 : tensor<?x4xf32, #flow.dims<[B, 4]>>
     }
-    %y = flow.group "loop"(%m) : (tensor<?x4xf32, #flow.dims<[B, 4]>>) -> tensor<?x4xf32, #flow.dims<[B, 4]>> {
+    %y = flow.group(%m) : (tensor<?x4xf32, #flow.dims<[B, 4]>>) -> tensor<?x4xf32, #flow.dims<[B, 4]>> {
     ^bb0(%a: tensor<?x4xf32, #flow.dims<[B, 4]>>):
       %0 = flow.exp %a : tensor<?x4xf32, #flow.dims<[B, 4]>>
       flow.yield %0 : tensor<?x4xf32, #flow.dims<[B, 4]>>

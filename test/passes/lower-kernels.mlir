@@ -11,7 +11,7 @@
 flow.program @p {
   flow.entry @main infer {
     %x = flow.input "x" : tensor<?x4xf32, #flow.dims<[B, 4]>>
-    %y = flow.group "loop"(%x) : (tensor<?x4xf32, #flow.dims<[B, 4]>>) -> tensor<?x4xf32, #flow.dims<[B, 4]>> {
+    %y = flow.group(%x) : (tensor<?x4xf32, #flow.dims<[B, 4]>>) -> tensor<?x4xf32, #flow.dims<[B, 4]>> {
     ^bb0(%a: tensor<?x4xf32, #flow.dims<[B, 4]>>):
       %0 = flow.exp %a : tensor<?x4xf32, #flow.dims<[B, 4]>>
       flow.yield %0 : tensor<?x4xf32, #flow.dims<[B, 4]>>

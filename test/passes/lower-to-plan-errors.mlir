@@ -37,7 +37,7 @@ flow.program @streams {
 flow.program @scalars {
   flow.entry @a infer {
     %x = flow.input "x" : tensor<f32>
-    %y = flow.group "loop"(%x) : (tensor<f32>) -> tensor<f32> {
+    %y = flow.group(%x) : (tensor<f32>) -> tensor<f32> {
     ^bb0(%a: tensor<f32>):
       // expected-note @+1 {{it differs here}}
       %r = flow.scalar "rate" recipe, 0.5 : tensor<f32>
@@ -51,26 +51,12 @@ flow.program @scalars {
   }
 }
 // -----
-// What a group of kind contract may hold.
-flow.program @p {
-  flow.entry @main infer {
-    %x = flow.input "x" : tensor<?x64xf32, #flow.dims<[B, 64]>>
-    // expected-error @+1 {{expected exactly one contraction in a group of kind contract}}
-    %r = flow.group "contract"(%x) : (tensor<?x64xf32, #flow.dims<[B, 64]>>) -> tensor<?x64xf32, #flow.dims<[B, 64]>> {
-    ^bb0(%a0: tensor<?x64xf32, #flow.dims<[B, 64]>>):
-      %y = flow.exp %a0 : tensor<?x64xf32, #flow.dims<[B, 64]>>
-      flow.yield %y : tensor<?x64xf32, #flow.dims<[B, 64]>>
-    }
-    flow.output "y0" %r : tensor<?x64xf32, #flow.dims<[B, 64]>>
-  }
-}
-// -----
 flow.program @p {
   flow.entry @main infer {
     %x = flow.input "x" : tensor<?x64xf32, #flow.dims<[B, 64]>>
     %w = flow.parameter "w" uniform(-0.5, 0.5) : tensor<64x64xf32>
-    // expected-error @+1 {{expected exactly one contraction in a group of kind contract}}
-    %r = flow.group "contract"(%x, %w) : (tensor<?x64xf32, #flow.dims<[B, 64]>>, tensor<64x64xf32>) -> tensor<?x64xf32, #flow.dims<[B, 64]>> {
+    // expected-error @+1 {{'flow.group' op expected one op with an emitter of its own, found 'flow.contract' and 'flow.contract'}}
+    %r = flow.group(%x, %w) : (tensor<?x64xf32, #flow.dims<[B, 64]>>, tensor<64x64xf32>) -> tensor<?x64xf32, #flow.dims<[B, 64]>> {
     ^bb0(%a0: tensor<?x64xf32, #flow.dims<[B, 64]>>, %a1: tensor<64x64xf32>):
       %y = flow.contract %a0[0, 1], %a1[2, 1] -> [0, 2] : tensor<?x64xf32, #flow.dims<[B, 64]>>, tensor<64x64xf32> -> tensor<?x64xf32, #flow.dims<[B, 64]>>
       %z = flow.contract %y[0, 1], %a1[2, 1] -> [0, 2] : tensor<?x64xf32, #flow.dims<[B, 64]>>, tensor<64x64xf32> -> tensor<?x64xf32, #flow.dims<[B, 64]>>
@@ -84,7 +70,7 @@ flow.program @p {
   flow.entry @main infer {
     %x = flow.input "x" : tensor<?x64xf32, #flow.dims<[B, 64]>>
     %w = flow.parameter "w" uniform(-0.5, 0.5) : tensor<64x64xf32>
-    %r = flow.group "contract"(%x, %w) : (tensor<?x64xf32, #flow.dims<[B, 64]>>, tensor<64x64xf32>) -> tensor<?x64xf32, #flow.dims<[B, 64]>> {
+    %r = flow.group(%x, %w) : (tensor<?x64xf32, #flow.dims<[B, 64]>>, tensor<64x64xf32>) -> tensor<?x64xf32, #flow.dims<[B, 64]>> {
     ^bb0(%a0: tensor<?x64xf32, #flow.dims<[B, 64]>>, %a1: tensor<64x64xf32>):
       %e = flow.exp %a0 : tensor<?x64xf32, #flow.dims<[B, 64]>>
       // expected-error @+1 {{expected the operands of a contraction to be operands of its group or their transposes}}
@@ -102,7 +88,7 @@ flow.program @p {
     %w = flow.parameter "w" uniform(-0.5, 0.5) : tensor<64x64xf32>
     %i = flow.input "i" : tensor<?x64xi32, #flow.dims<[B, 64]>>
     // expected-error @+1 {{expected an epilogue over f32 and masks, found an operand of integers}}
-    %r = flow.group "contract"(%x, %w, %i) : (tensor<?x64xf32, #flow.dims<[B, 64]>>, tensor<64x64xf32>, tensor<?x64xi32, #flow.dims<[B, 64]>>) -> tensor<?x64xf32, #flow.dims<[B, 64]>> {
+    %r = flow.group(%x, %w, %i) : (tensor<?x64xf32, #flow.dims<[B, 64]>>, tensor<64x64xf32>, tensor<?x64xi32, #flow.dims<[B, 64]>>) -> tensor<?x64xf32, #flow.dims<[B, 64]>> {
     ^bb0(%a0: tensor<?x64xf32, #flow.dims<[B, 64]>>, %a1: tensor<64x64xf32>, %a2: tensor<?x64xi32, #flow.dims<[B, 64]>>):
       %y = flow.contract %a0[0, 1], %a1[2, 1] -> [0, 2] : tensor<?x64xf32, #flow.dims<[B, 64]>>, tensor<64x64xf32> -> tensor<?x64xf32, #flow.dims<[B, 64]>>
       %f = flow.convert %a2 : tensor<?x64xi32, #flow.dims<[B, 64]>> -> tensor<?x64xf32, #flow.dims<[B, 64]>>
@@ -117,7 +103,7 @@ flow.program @p {
   flow.entry @main infer {
     %x = flow.input "x" : tensor<64x64xf32>
     %w = flow.parameter "w" uniform(-0.5, 0.5) : tensor<64x64xf32>
-    %r = flow.group "contract"(%x, %w) : (tensor<64x64xf32>, tensor<64x64xf32>) -> tensor<64x64xf32> {
+    %r = flow.group(%x, %w) : (tensor<64x64xf32>, tensor<64x64xf32>) -> tensor<64x64xf32> {
     ^bb0(%a0: tensor<64x64xf32>, %a1: tensor<64x64xf32>):
       // expected-error @+1 {{expected its result in place, found it broadcast or transposed in its own group}}
       %y = flow.contract %a0[0, 1], %a1[2, 1] -> [0, 2] : tensor<64x64xf32>, tensor<64x64xf32> -> tensor<64x64xf32>
@@ -133,7 +119,7 @@ flow.program @p {
   flow.entry @main infer {
     %x = flow.input "x" : tensor<?x64xf32, #flow.dims<[B, 64]>>
     %w = flow.parameter "w" uniform(-0.5, 0.5) : tensor<64x64xf32>
-    %r = flow.group "contract"(%x, %w) : (tensor<?x64xf32, #flow.dims<[B, 64]>>, tensor<64x64xf32>) -> tensor<?x64xf32, #flow.dims<[B, 64]>> {
+    %r = flow.group(%x, %w) : (tensor<?x64xf32, #flow.dims<[B, 64]>>, tensor<64x64xf32>) -> tensor<?x64xf32, #flow.dims<[B, 64]>> {
     ^bb0(%a0: tensor<?x64xf32, #flow.dims<[B, 64]>>, %a1: tensor<64x64xf32>):
       %y = flow.contract %a0[0, 1], %a1[2, 1] -> [0, 2] : tensor<?x64xf32, #flow.dims<[B, 64]>>, tensor<64x64xf32> -> tensor<?x64xf32, #flow.dims<[B, 64]>>
       // expected-error @+1 {{expected an elementwise op, a broadcast or a constant after a contraction in its group}}
@@ -150,7 +136,7 @@ flow.program @p {
   flow.entry @main infer {
     %x = flow.input "x" : tensor<?x64xf32, #flow.dims<[B, 64]>>
     %w = flow.parameter "w" uniform(-0.5, 0.5) : tensor<64x64xf32>
-    %r = flow.group "contract"(%x, %w) : (tensor<?x64xf32, #flow.dims<[B, 64]>>, tensor<64x64xf32>) -> tensor<?xf32, #flow.dims<[B]>> {
+    %r = flow.group(%x, %w) : (tensor<?x64xf32, #flow.dims<[B, 64]>>, tensor<64x64xf32>) -> tensor<?xf32, #flow.dims<[B]>> {
     ^bb0(%a0: tensor<?x64xf32, #flow.dims<[B, 64]>>, %a1: tensor<64x64xf32>):
       // expected-error @+1 {{expected results of its group to have its shape 'tensor<?x64xf32, #flow.dims<[B, 64]>>', found 'tensor<?xf32, #flow.dims<[B]>>'}}
       %y = flow.contract %a0[0, 1], %a1[2, 1] -> [0, 2] : tensor<?x64xf32, #flow.dims<[B, 64]>>, tensor<64x64xf32> -> tensor<?x64xf32, #flow.dims<[B, 64]>>
@@ -165,7 +151,7 @@ flow.program @p {
   flow.entry @main infer {
     %x = flow.input "x" : tensor<?x64xf32, #flow.dims<[B, 64]>>
     %w = flow.parameter "w" uniform(-0.5, 0.5) : tensor<64x64xf32>
-    %r = flow.group "contract"(%x, %w) : (tensor<?x64xf32, #flow.dims<[B, 64]>>, tensor<64x64xf32>) -> tensor<?x64xi32, #flow.dims<[B, 64]>> {
+    %r = flow.group(%x, %w) : (tensor<?x64xf32, #flow.dims<[B, 64]>>, tensor<64x64xf32>) -> tensor<?x64xi32, #flow.dims<[B, 64]>> {
     ^bb0(%a0: tensor<?x64xf32, #flow.dims<[B, 64]>>, %a1: tensor<64x64xf32>):
       // expected-error @+1 {{expected results of its group to be f32 or masks, found 'tensor<?x64xi32, #flow.dims<[B, 64]>>'}}
       %y = flow.contract %a0[0, 1], %a1[2, 1] -> [0, 2] : tensor<?x64xf32, #flow.dims<[B, 64]>>, tensor<64x64xf32> -> tensor<?x64xf32, #flow.dims<[B, 64]>>
@@ -176,25 +162,11 @@ flow.program @p {
   }
 }
 // -----
-// What a group of kind conv may hold.
-flow.program @p {
-  flow.entry @main infer {
-    %x = flow.input "x" : tensor<?x64xf32, #flow.dims<[B, 64]>>
-    // expected-error @+1 {{expected exactly one convolution in a group of kind conv}}
-    %r = flow.group "conv"(%x) : (tensor<?x64xf32, #flow.dims<[B, 64]>>) -> tensor<?x64xf32, #flow.dims<[B, 64]>> {
-    ^bb0(%a0: tensor<?x64xf32, #flow.dims<[B, 64]>>):
-      %y = flow.exp %a0 : tensor<?x64xf32, #flow.dims<[B, 64]>>
-      flow.yield %y : tensor<?x64xf32, #flow.dims<[B, 64]>>
-    }
-    flow.output "y0" %r : tensor<?x64xf32, #flow.dims<[B, 64]>>
-  }
-}
-// -----
 flow.program @p {
   flow.entry @main infer {
     %x = flow.input "x" : tensor<?x3x8x8xf32, #flow.dims<[B, 3, 8, 8]>>
     %w = flow.parameter "w" uniform(-0.5, 0.5) : tensor<4x3x3x3xf32>
-    %r = flow.group "conv"(%x, %w) : (tensor<?x3x8x8xf32, #flow.dims<[B, 3, 8, 8]>>, tensor<4x3x3x3xf32>) -> tensor<?x4x6x6xf32, #flow.dims<[B, 4, 6, 6]>> {
+    %r = flow.group(%x, %w) : (tensor<?x3x8x8xf32, #flow.dims<[B, 3, 8, 8]>>, tensor<4x3x3x3xf32>) -> tensor<?x4x6x6xf32, #flow.dims<[B, 4, 6, 6]>> {
     ^bb0(%a0: tensor<?x3x8x8xf32, #flow.dims<[B, 3, 8, 8]>>, %a1: tensor<4x3x3x3xf32>):
       %e = flow.exp %a0 : tensor<?x3x8x8xf32, #flow.dims<[B, 3, 8, 8]>>
       // expected-error @+1 {{expected the operands of a convolution to be operands of its group}}
@@ -209,7 +181,7 @@ flow.program @p {
   flow.entry @main infer {
     %x = flow.input "x" : tensor<?x3x?x8xf32, #flow.dims<[B, 3, N + 2, 8]>>
     %w = flow.parameter "w" uniform(-0.5, 0.5) : tensor<4x3x3x3xf32>
-    %r = flow.group "conv"(%x, %w) : (tensor<?x3x?x8xf32, #flow.dims<[B, 3, N + 2, 8]>>, tensor<4x3x3x3xf32>) -> tensor<?x4x?x6xf32, #flow.dims<[B, 4, N, 6]>> {
+    %r = flow.group(%x, %w) : (tensor<?x3x?x8xf32, #flow.dims<[B, 3, N + 2, 8]>>, tensor<4x3x3x3xf32>) -> tensor<?x4x?x6xf32, #flow.dims<[B, 4, N, 6]>> {
     ^bb0(%a0: tensor<?x3x?x8xf32, #flow.dims<[B, 3, N + 2, 8]>>, %a1: tensor<4x3x3x3xf32>):
       // expected-error @+1 {{expected channels, height and width that are known while compiling, found 'tensor<?x3x?x8xf32, #flow.dims<[B, 3, N + 2, 8]>>'; only the batch may vary}}
       %y = flow.conv %a0, %a1 by [1, 1] pads [0, 0, 0, 0] : tensor<?x3x?x8xf32, #flow.dims<[B, 3, N + 2, 8]>>, tensor<4x3x3x3xf32> -> tensor<?x4x?x6xf32, #flow.dims<[B, 4, N, 6]>>
@@ -224,7 +196,7 @@ flow.program @p {
   flow.entry @main infer {
     %x = flow.input "x" : tensor<?x64xf32, #flow.dims<[B, 64]>>
     // expected-error @+1 {{expected every result of a loop group to be a value of its own, found one that leaves twice}}
-    %r:2 = flow.group "loop"(%x) : (tensor<?x64xf32, #flow.dims<[B, 64]>>) -> (tensor<?x64xf32, #flow.dims<[B, 64]>>, tensor<?x64xf32, #flow.dims<[B, 64]>>) {
+    %r:2 = flow.group(%x) : (tensor<?x64xf32, #flow.dims<[B, 64]>>) -> (tensor<?x64xf32, #flow.dims<[B, 64]>>, tensor<?x64xf32, #flow.dims<[B, 64]>>) {
     ^bb0(%a0: tensor<?x64xf32, #flow.dims<[B, 64]>>):
       %y = flow.exp %a0 : tensor<?x64xf32, #flow.dims<[B, 64]>>
       flow.yield %y, %y : tensor<?x64xf32, #flow.dims<[B, 64]>>, tensor<?x64xf32, #flow.dims<[B, 64]>>
@@ -234,31 +206,18 @@ flow.program @p {
   }
 }
 // -----
+// A composite was to be replaced before.
 flow.program @p {
   flow.entry @main infer {
-    %x = flow.input "x" : tensor<?x64xf32, #flow.dims<[B, 64]>>
-    %w = flow.parameter "w" uniform(-0.5, 0.5) : tensor<64x64xf32>
-    // expected-error @+1 {{expected a group that one kernel can run: 'flow.contract' has an emitter of its own}}
-    %r = flow.group "loop"(%x, %w) : (tensor<?x64xf32, #flow.dims<[B, 64]>>, tensor<64x64xf32>) -> tensor<?x64xf32, #flow.dims<[B, 64]>> {
-    ^bb0(%a0: tensor<?x64xf32, #flow.dims<[B, 64]>>, %a1: tensor<64x64xf32>):
-      %y = flow.contract %a0[0, 1], %a1[2, 1] -> [0, 2] : tensor<?x64xf32, #flow.dims<[B, 64]>>, tensor<64x64xf32> -> tensor<?x64xf32, #flow.dims<[B, 64]>>
-      flow.yield %y : tensor<?x64xf32, #flow.dims<[B, 64]>>
+    %i = flow.input "i" : tensor<8xi32>
+    %x = flow.input "x" : tensor<8xf32>
+    // expected-error @+1 {{expected a group that one kernel can run: 'flow.scatter_add' is for --moe-decompose to replace}}
+    %r = flow.group(%i, %x) : (tensor<8xi32>, tensor<8xf32>) -> tensor<3xf32> {
+    ^bb0(%a: tensor<8xi32>, %b: tensor<8xf32>):
+      %y = flow.scatter_add %a, %b : tensor<8xi32>, tensor<8xf32> -> tensor<3xf32>
+      flow.yield %y : tensor<3xf32>
     }
-    flow.output "y0" %r : tensor<?x64xf32, #flow.dims<[B, 64]>>
-  }
-}
-// -----
-// And no other kind is known.
-flow.program @p {
-  flow.entry @main infer {
-    %x = flow.input "x" : tensor<?x64xf32, #flow.dims<[B, 64]>>
-    // expected-error @+1 {{expected a group of kind loop, contract or conv, found 'lop'}}
-    %r = flow.group "lop"(%x) : (tensor<?x64xf32, #flow.dims<[B, 64]>>) -> tensor<?x64xf32, #flow.dims<[B, 64]>> {
-    ^bb0(%a0: tensor<?x64xf32, #flow.dims<[B, 64]>>):
-      %y = flow.exp %a0 : tensor<?x64xf32, #flow.dims<[B, 64]>>
-      flow.yield %y : tensor<?x64xf32, #flow.dims<[B, 64]>>
-    }
-    flow.output "y0" %r : tensor<?x64xf32, #flow.dims<[B, 64]>>
+    flow.output "y" %r : tensor<3xf32>
   }
 }
 // -----
@@ -266,7 +225,7 @@ flow.program @p {
 flow.program @large {
   flow.entry @main infer {
     %x = flow.input "x" : tensor<65536xf32>
-    %y = flow.group "loop"(%x) : (tensor<65536xf32>) -> tensor<f32> {
+    %y = flow.group(%x) : (tensor<65536xf32>) -> tensor<f32> {
     ^bb0(%a: tensor<65536xf32>):
       %b = flow.broadcast %a to [0] : tensor<65536xf32> -> tensor<65536x65536xf32>
       // expected-error @+1 {{expected at most 2147483647 elements, which is what a kernel can index, found 4294967296}}
@@ -275,5 +234,20 @@ flow.program @large {
       flow.yield %s : tensor<f32>
     }
     flow.output "y" %y : tensor<f32>
+  }
+}
+// -----
+// A sort is alone in its group.
+flow.program @p {
+  flow.entry @main infer {
+    %x = flow.input "x" : tensor<8xi32>
+    // expected-error @+1 {{expected nothing beside a sort in its group, found 'flow.add'}}
+    %r = flow.group(%x) : (tensor<8xi32>) -> tensor<8xi32> {
+    ^bb0(%a: tensor<8xi32>):
+      %order, %offsets = flow.counting_sort %a : tensor<8xi32> -> tensor<8xi32>, tensor<4xi32>
+      %y = flow.add %order, %order : tensor<8xi32>
+      flow.yield %y : tensor<8xi32>
+    }
+    flow.output "y" %r : tensor<8xi32>
   }
 }

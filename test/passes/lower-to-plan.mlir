@@ -26,12 +26,12 @@ flow.program @update attributes {config = {classes = "10"}, objective = "erm", o
     %x = flow.input "image" : tensor<?x4xf32, #flow.dims<[B, 4]>>
     %w = flow.parameter "w" uniform(-0.5, 0.5) : tensor<4xf32>
     %m = flow.state "m:w" optimizer constant(0.0) of "w" : tensor<4xf32>
-    %g = flow.group "loop"(%x) : (tensor<?x4xf32, #flow.dims<[B, 4]>>) -> tensor<4xf32> {
+    %g = flow.group(%x) : (tensor<?x4xf32, #flow.dims<[B, 4]>>) -> tensor<4xf32> {
     ^bb0(%a: tensor<?x4xf32, #flow.dims<[B, 4]>>):
       %s = flow.reduce sum %a over [0] : tensor<?x4xf32, #flow.dims<[B, 4]>> -> tensor<4xf32>
       flow.yield %s : tensor<4xf32>
     }
-    %new:2 = flow.group "loop"(%g, %w, %m) : (tensor<4xf32>, tensor<4xf32>, tensor<4xf32>) -> (tensor<4xf32>, tensor<4xf32>) {
+    %new:2 = flow.group(%g, %w, %m) : (tensor<4xf32>, tensor<4xf32>, tensor<4xf32>) -> (tensor<4xf32>, tensor<4xf32>) {
     ^bb0(%a: tensor<4xf32>, %b: tensor<4xf32>, %c: tensor<4xf32>):
       %r = flow.scalar "optimizer.lr" recipe, 0.001 : tensor<f32>
       %rate = flow.broadcast %r to [] : tensor<f32> -> tensor<4xf32>
@@ -61,12 +61,12 @@ flow.program @read_after {
   flow.entry @train train {
     %x = flow.input "image" : tensor<4xf32>
     %w = flow.parameter "w" uniform(-0.5, 0.5) : tensor<4xf32>
-    %n = flow.group "loop"(%w) : (tensor<4xf32>) -> tensor<4xf32> {
+    %n = flow.group(%w) : (tensor<4xf32>) -> tensor<4xf32> {
     ^bb0(%a: tensor<4xf32>):
       %e = flow.exp %a : tensor<4xf32>
       flow.yield %e : tensor<4xf32>
     }
-    %y = flow.group "loop"(%w, %x) : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32> {
+    %y = flow.group(%w, %x) : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32> {
     ^bb0(%a: tensor<4xf32>, %b: tensor<4xf32>):
       %e = flow.mul %a, %b : tensor<4xf32>
       flow.yield %e : tensor<4xf32>
@@ -111,22 +111,22 @@ flow.program @swap {
 flow.program @reuse {
   flow.entry @main infer {
     %x = flow.input "x" : tensor<?x4xf32, #flow.dims<[B, 4]>>
-    %a = flow.group "loop"(%x) : (tensor<?x4xf32, #flow.dims<[B, 4]>>) -> tensor<?x4xf32, #flow.dims<[B, 4]>> {
+    %a = flow.group(%x) : (tensor<?x4xf32, #flow.dims<[B, 4]>>) -> tensor<?x4xf32, #flow.dims<[B, 4]>> {
     ^bb0(%0: tensor<?x4xf32, #flow.dims<[B, 4]>>):
       %e = flow.exp %0 : tensor<?x4xf32, #flow.dims<[B, 4]>>
       flow.yield %e : tensor<?x4xf32, #flow.dims<[B, 4]>>
     }
-    %b = flow.group "loop"(%a, %x) : (tensor<?x4xf32, #flow.dims<[B, 4]>>, tensor<?x4xf32, #flow.dims<[B, 4]>>) -> tensor<?x4xf32, #flow.dims<[B, 4]>> {
+    %b = flow.group(%a, %x) : (tensor<?x4xf32, #flow.dims<[B, 4]>>, tensor<?x4xf32, #flow.dims<[B, 4]>>) -> tensor<?x4xf32, #flow.dims<[B, 4]>> {
     ^bb0(%0: tensor<?x4xf32, #flow.dims<[B, 4]>>, %1: tensor<?x4xf32, #flow.dims<[B, 4]>>):
       %e = flow.add %0, %1 : tensor<?x4xf32, #flow.dims<[B, 4]>>
       flow.yield %e : tensor<?x4xf32, #flow.dims<[B, 4]>>
     }
-    %c = flow.group "loop"(%b) : (tensor<?x4xf32, #flow.dims<[B, 4]>>) -> tensor<?xf32, #flow.dims<[B]>> {
+    %c = flow.group(%b) : (tensor<?x4xf32, #flow.dims<[B, 4]>>) -> tensor<?xf32, #flow.dims<[B]>> {
     ^bb0(%0: tensor<?x4xf32, #flow.dims<[B, 4]>>):
       %e = flow.reduce max %0 over [1] : tensor<?x4xf32, #flow.dims<[B, 4]>> -> tensor<?xf32, #flow.dims<[B]>>
       flow.yield %e : tensor<?xf32, #flow.dims<[B]>>
     }
-    %y = flow.group "loop"(%b, %c) : (tensor<?x4xf32, #flow.dims<[B, 4]>>, tensor<?xf32, #flow.dims<[B]>>) -> tensor<?x4xf32, #flow.dims<[B, 4]>> {
+    %y = flow.group(%b, %c) : (tensor<?x4xf32, #flow.dims<[B, 4]>>, tensor<?xf32, #flow.dims<[B]>>) -> tensor<?x4xf32, #flow.dims<[B, 4]>> {
     ^bb0(%0: tensor<?x4xf32, #flow.dims<[B, 4]>>, %1: tensor<?xf32, #flow.dims<[B]>>):
       %w = flow.broadcast %1 to [0] : tensor<?xf32, #flow.dims<[B]>> -> tensor<?x4xf32, #flow.dims<[B, 4]>>
       %e = flow.sub %0, %w : tensor<?x4xf32, #flow.dims<[B, 4]>>
@@ -154,12 +154,12 @@ flow.program @prepare {
     %x = flow.input "x" : tensor<?x2x2xf32, #flow.dims<[B, 2, 2]>>
     %flat = flow.reshape %x : tensor<?x2x2xf32, #flow.dims<[B, 2, 2]>> -> tensor<?x4xf32, #flow.dims<[B, 4]>>
     %w = flow.parameter "w" uniform(-0.5, 0.5) : tensor<4xf32>
-    %e = flow.group "loop"(%w) : (tensor<4xf32>) -> tensor<4xf32> {
+    %e = flow.group(%w) : (tensor<4xf32>) -> tensor<4xf32> {
     ^bb0(%a: tensor<4xf32>):
       %0 = flow.exp %a : tensor<4xf32>
       flow.yield %0 : tensor<4xf32>
     }
-    %y = flow.group "loop"(%flat, %e) : (tensor<?x4xf32, #flow.dims<[B, 4]>>, tensor<4xf32>) -> tensor<?x4xf32, #flow.dims<[B, 4]>> {
+    %y = flow.group(%flat, %e) : (tensor<?x4xf32, #flow.dims<[B, 4]>>, tensor<4xf32>) -> tensor<?x4xf32, #flow.dims<[B, 4]>> {
     ^bb0(%0: tensor<?x4xf32, #flow.dims<[B, 4]>>, %1: tensor<4xf32>):
       %b = flow.broadcast %1 to [1] : tensor<4xf32> -> tensor<?x4xf32, #flow.dims<[B, 4]>>
       %s = flow.mul %0, %b : tensor<?x4xf32, #flow.dims<[B, 4]>>

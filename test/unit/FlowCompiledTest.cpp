@@ -2,6 +2,7 @@
 // c * eps * sum|terms|, c stated by the op, at the host's level and the one below. Buffers are poisoned, and
 // the random cases' odd sizes leave tails everywhere.
 #include "dialects/flow/Flow.h"
+#include "dialects/flow/RandomCase.h"
 #include "test/unit/FlowCase.h"
 #include "test/unit/RunCompiled.h"
 #include <cmath>
@@ -24,23 +25,28 @@ void check(RegisteredOperationName name, uint64_t seed, const std::string &targe
   SmallVector<const flow::Array *> operands;
   for (Value operand : op->getOperands())
     operands.push_back(&one.bindings.inputs.at(operand.getDefiningOp<flow::InputOp>().getName().str()));
-  flow::Array expected = one.evaluate().outputs.at("y");
+  auto outputs = one.evaluate().outputs;
+  SmallVector<flow::Array> expected;
+  for (unsigned i = 0; i < op->getNumResults(); ++i)
+    expected.push_back(outputs.at(flow::RandomCase::resultName(i)));
   auto truth = cast<flow::TruthInterface>(op);
-  double factor = truth.errorFactor();
-  flow::Array magnitude = truth.magnitude(operands, expected);
+  const double factor = truth.errorFactor();
+  const SmallVector<flow::Array> magnitudes = truth.magnitude(operands, expected);
   auto found = runCompiled(*one.module, "main", one.bindings, {target});
   ASSERT_TRUE(found) << target << "\n" << text;
-  const flow::Array &y = found->outputs.at("y");
-  ASSERT_EQ(y.data.size(), expected.data.size()) << text;
-  for (size_t i = 0; i < y.data.size(); ++i) {
-    double wanted = expected.data[i], bound = factor * epsilon * magnitude.data[i];
-    if (factor == 0)
-      wanted = double(float(wanted));
-    bool same = wanted == y.data[i] || (std::isnan(wanted) && std::isnan(y.data[i]));
-    ASSERT_TRUE(same || std::fabs(y.data[i] - wanted) <= bound)
-        << target << ", element " << i << ": expected " << wanted << " within " << bound << ", found "
-        << y.data[i] << "\n"
-        << text;
+  for (unsigned result = 0; result < expected.size(); ++result) {
+    const flow::Array &y = found->outputs.at(flow::RandomCase::resultName(result));
+    ASSERT_EQ(y.data.size(), expected[result].data.size()) << text;
+    for (size_t i = 0; i < y.data.size(); ++i) {
+      double wanted = expected[result].data[i], bound = factor * epsilon * magnitudes[result].data[i];
+      if (factor == 0)
+        wanted = double(float(wanted));
+      bool same = wanted == y.data[i] || (std::isnan(wanted) && std::isnan(y.data[i]));
+      ASSERT_TRUE(same || std::fabs(y.data[i] - wanted) <= bound)
+          << target << ", result " << result << ", element " << i << ": expected " << wanted << " within "
+          << bound << ", found " << y.data[i] << "\n"
+          << text;
+    }
   }
 }
 

@@ -2,6 +2,7 @@
 // facts agree with the evaluator on random cases: gradients, once and twice, with central differences;
 // accesses with the op's own result. A new op is covered by
 // being registered.
+#include "dialects/flow/RandomCase.h"
 #include "mlir/Bytecode/BytecodeWriter.h"
 #include "mlir/IR/IRMapping.h"
 #include "mlir/IR/Verifier.h"
@@ -98,9 +99,13 @@ TEST_P(FlowOp, casesVerify) {
     ASSERT_TRUE(opOf(one)) << one.text();
     EXPECT_EQ(opOf(one)->getName().getStringRef().str(), GetParam().getStringRef().str());
     flow::Evaluation result = one.evaluate();
-    auto shape = flow::shapeOf(one.output("y").getType(), one.bindings.setting.symbols);
-    ASSERT_TRUE(shape);
-    EXPECT_EQ(ArrayRef<int64_t>(result.outputs.at("y").shape), ArrayRef(*shape));
+    for (OpResult value : opOf(one)->getResults()) {
+      const std::string name = flow::RandomCase::resultName(value.getResultNumber());
+      EXPECT_EQ(one.output(name), value) << one.text();
+      auto shape = flow::shapeOf(value.getType(), one.bindings.setting.symbols);
+      ASSERT_TRUE(shape);
+      EXPECT_EQ(ArrayRef<int64_t>(result.outputs.at(name).shape), ArrayRef(*shape));
+    }
   }
 }
 
@@ -234,21 +239,27 @@ struct Reader {
   SmallVector<const Array *> operands;
   flow::Symbols symbols;
 
-  /// The element that an operand's access reads at a point; nothing where it holds none.
-  std::optional<double> read(unsigned operand, ArrayRef<int64_t> point) const {
+  /// The element that an operand's access reads at a point, or so many places behind it along the last axis;
+  /// nothing where it holds none.
+  std::optional<double> read(unsigned operand, ArrayRef<int64_t> point, int64_t behind = 0) const {
     const flow::Access &access = accesses[operand];
     const Array &x = *operands[operand];
     if (IntegerSet valid = access.valid)
       for (AffineExpr constraint : valid.getConstraints())
         if (valueAt(constraint, access, point, symbols) != 0)
           return std::nullopt;
-    if (access.match && *read(access.match->operand, point) != double(point[access.match->dim]))
-      return std::nullopt;
+    if (access.within) {
+      const double here = double(point[access.within->dim]);
+      if (here < *read(access.within->operand, point) || here >= *read(access.within->operand, point, 1))
+        return std::nullopt;
+    }
     int64_t position = 0;
     for (auto [axis, result] : llvm::enumerate(access.map.getResults())) {
       int64_t index = access.lookup && access.lookup->axis == axis
                           ? int64_t(*read(access.lookup->operand, point))
                           : valueAt(result, access, point, symbols);
+      if (axis + 1 == access.map.getNumResults())
+        index += behind;
       bool inside = index >= 0 && index < x.shape[axis];
       EXPECT_TRUE(inside || access.isBounded(axis)) << "an access out of bounds";
       if (!inside)
@@ -270,7 +281,9 @@ TEST_P(FlowOp, accessesGiveTheResult) {
     flow::ComputeKind kind = compute.computeKind();
     auto cost = cast<flow::CostInterface>(op).cost();
     EXPECT_GE(cost.flops.evaluate(one.bindings.setting.symbols).value_or(-1), 0);
-    if (kind == flow::ComputeKind::generator)
+    // What is no product at each point, or made of other ops, follows from no accesses.
+    if (kind == flow::ComputeKind::generator || kind == flow::ComputeKind::composite ||
+        (kind == flow::ComputeKind::emitter && !cost.contraction))
       continue;
     const flow::Symbols &symbols = one.bindings.setting.symbols;
     Reader reader{compute.accesses(), {}, symbols};

@@ -65,35 +65,42 @@ private:
   LogicalResult compute(Operation *op) {
     auto evaluates = dyn_cast<flow::EvaluateInterface>(op);
     auto truth = dyn_cast<flow::TruthInterface>(op);
-    auto shape = op->getNumResults() == 1
-                     ? flow::shapeOf(op->getResult(0).getType(), bindings.setting.symbols)
-                     : std::nullopt;
-    if (!evaluates || !truth || !shape)
+    SmallVector<flow::Array> empty;
+    for (Type type : op->getResultTypes())
+      if (auto shape = flow::shapeOf(type, bindings.setting.symbols))
+        empty.emplace_back(*shape);
+    if (!evaluates || !truth || empty.size() != op->getNumResults())
       return op->emitError("expected an op that computes, of a known shape");
     if (out.undecided.empty() && !decided(op))
       out.undecided = op->getName().getStringRef().str();
     const double factor = std::max(1.0, truth.errorFactor() * std::sqrt(3.0) / kTimes) * kEpsilon;
-    Values results;
+    SmallVector<Values> all(op->getNumResults());
     for (unsigned run = 0; run < runs; ++run) {
       SmallVector<const flow::Array *> operands;
       for (Value operand : op->getOperands())
         operands.push_back(&values.at(operand)[run]);
-      flow::Array result(*shape);
-      evaluates.evaluate(operands, result, bindings.setting);
-      if (isa<flow::ConstantOp, flow::ExtentOp>(op))
-        for (double &number : result.data)
-          number = double(float(number));
-      if (run && truth.errorFactor()) {
-        const flow::Array terms = roundedTerms(op, truth.magnitude(operands, result));
-        for (size_t i = 0; i < result.data.size(); ++i)
-          if (std::isfinite(result.data[i]))
-            result.data[i] += factor * terms.data[i] * (double(random() >> 11) * 0x1p-52 - 1);
+      SmallVector<flow::Array> results = empty;
+      evaluates.evaluate(operands, results, bindings.setting);
+      SmallVector<flow::Array> magnitudes;
+      if (run && truth.errorFactor())
+        magnitudes = truth.magnitude(operands, results);
+      for (auto [number, result] : llvm::enumerate(results)) {
+        if (isa<flow::ConstantOp, flow::ExtentOp>(op))
+          for (double &value : result.data)
+            value = double(float(value));
+        if (!magnitudes.empty()) {
+          const flow::Array terms = roundedTerms(op, magnitudes[number]);
+          for (size_t i = 0; i < result.data.size(); ++i)
+            if (std::isfinite(result.data[i]))
+              result.data[i] += factor * terms.data[i] * (double(random() >> 11) * 0x1p-52 - 1);
+        }
+        if (run)
+          inRange(op, all[number][0], result);
+        all[number].push_back(std::move(result));
       }
-      if (run)
-        inRange(op, results[0], result);
-      results.push_back(std::move(result));
     }
-    values[op->getResult(0)] = std::move(results);
+    for (auto [value, result] : llvm::zip_equal(op->getResults(), all))
+      values[value] = std::move(result);
     return success();
   }
 

@@ -41,50 +41,55 @@ private:
   LogicalResult compute(Operation *op) {
     auto evaluates = dyn_cast<flow::EvaluateInterface>(op);
     auto truth = dyn_cast<flow::TruthInterface>(op);
-    auto shape = flow::shapeOf(op->getResult(0).getType(), bindings.setting.symbols);
-    if (!evaluates || !truth || !shape)
+    SmallVector<flow::Array> empty;
+    for (Type type : op->getResultTypes())
+      if (auto shape = flow::shapeOf(type, bindings.setting.symbols))
+        empty.emplace_back(*shape);
+    if (!evaluates || !truth || empty.size() != op->getNumResults())
       return op->emitError("expected an op that computes, of a known shape");
     SmallVector<const flow::Array *> operands;
     for (Value operand : op->getOperands())
       operands.push_back(&values.at(operand).value);
     auto evaluate = [&](ArrayRef<const flow::Array *> of) {
-      flow::Array result(*shape);
-      evaluates.evaluate(of, result, bindings.setting);
-      return result;
+      SmallVector<flow::Array> results = empty;
+      evaluates.evaluate(of, results, bindings.setting);
+      return results;
     };
-    BoundedValue result{evaluate(operands), {}};
-    if (isa<flow::ConstantOp, flow::ExtentOp>(op))
-      for (double &number : result.value.data)
-        number = double(float(number));
-    auto add = [&](const flow::Array &errors, double factor) {
-      if (result.error.data.empty())
-        result.error = flow::Array(*shape);
-      for (size_t i = 0; i < errors.data.size(); ++i)
-        result.error.data[i] += factor * errors.data[i];
-    };
-    if (double factor = truth.errorFactor()) {
-      add(roundedTerms(op, truth.magnitude(operands, result.value)), factor * kEpsilon);
-    }
-    for (auto [i, operand] : llvm::enumerate(op->getOperands())) {
-      const BoundedValue &from = values.at(operand);
-      if (from.error.data.empty())
-        continue;
-      if (isa<flow::ContractOp, flow::ConvOp, flow::ConvInputGradOp, flow::ConvWeightGradOp>(op)) {
-        operands[i] = &from.error;
-        add(truth.magnitude(operands, result.value), kSlack);
-      } else if (auto argmax = dyn_cast<flow::ArgmaxOp>(op)) {
-        add(undecided(argmax, from), 1);
-      } else {
-        add(carried(from, result.value,
-                    [&](const flow::Array &moved) {
-                      operands[i] = &moved;
-                      return evaluate(operands);
-                    }),
-            kSlack);
+    const SmallVector<flow::Array> results = evaluate(operands);
+    for (auto [number, value] : llvm::enumerate(op->getResults())) {
+      BoundedValue result{results[number], {}};
+      if (isa<flow::ConstantOp, flow::ExtentOp>(op))
+        for (double &element : result.value.data)
+          element = double(float(element));
+      auto add = [&](const flow::Array &errors, double factor) {
+        if (result.error.data.empty())
+          result.error = flow::Array(result.value.shape);
+        for (size_t i = 0; i < errors.data.size(); ++i)
+          result.error.data[i] += factor * errors.data[i];
+      };
+      if (double factor = truth.errorFactor())
+        add(roundedTerms(op, truth.magnitude(operands, results)[number]), factor * kEpsilon);
+      for (auto [i, operand] : llvm::enumerate(op->getOperands())) {
+        const BoundedValue &from = values.at(operand);
+        if (from.error.data.empty())
+          continue;
+        if (isa<flow::ContractOp, flow::ConvOp, flow::ConvInputGradOp, flow::ConvWeightGradOp>(op)) {
+          operands[i] = &from.error;
+          add(truth.magnitude(operands, results)[number], kSlack);
+        } else if (auto argmax = dyn_cast<flow::ArgmaxOp>(op)) {
+          add(undecided(argmax, from), 1);
+        } else {
+          add(carried(from, result.value,
+                      [&](const flow::Array &moved) {
+                        operands[i] = &moved;
+                        return evaluate(operands)[number];
+                      }),
+              kSlack);
+        }
+        operands[i] = &from.value;
       }
-      operands[i] = &from.value;
+      values[value] = std::move(result);
     }
-    values[op->getResult(0)] = std::move(result);
     return success();
   }
 

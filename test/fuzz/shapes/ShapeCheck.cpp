@@ -34,7 +34,7 @@ public:
       return wrong("the evaluator does not know the case");
     std::map<std::string, double> numbers{{"seed", double(kSeed)}, {"step", kStep}};
     entry.walk([&](flow::ScalarOp op) { numbers[op.getKey().str()] = op.getFallback().convertToDouble(); });
-    groupAll(entry, one.kind);
+    groupAll(entry);
     if (failed(verify(*module)))
       return wrong("the case's group is not valid");
     module->walk([&](flow::GroupOp op) { group = op; });
