@@ -95,6 +95,27 @@ bool flow::isEmitter(Operation *op) {
   return compute && compute.computeKind() == ComputeKind::emitter;
 }
 
+std::optional<SmallVector<int64_t>> flow::axesOfView(Operation *op) {
+  auto compute = dyn_cast<ComputeInterface>(op);
+  if (!compute || compute.computeKind() != ComputeKind::view || op->getNumOperands() != 1)
+    return std::nullopt;
+  const Access access = compute.accesses().front();
+  if (access.valid != IntegerSet() || llvm::is_contained(access.bounded, true))
+    return std::nullopt;
+  SmallVector<int64_t> axes;
+  for (AffineExpr index : access.map.getResults()) {
+    auto dim = dyn_cast<AffineDimExpr>(index);
+    auto constant = dyn_cast<AffineConstantExpr>(index);
+    if (dim && !llvm::is_contained(axes, int64_t(dim.getPosition())))
+      axes.push_back(dim.getPosition());
+    else if (constant && constant.getValue() == 0)
+      axes.push_back(-1);
+    else
+      return std::nullopt;
+  }
+  return axes;
+}
+
 Value flow::segmentsOf(Operation *op, unsigned dim) {
   for (const Access &access : cast<ComputeInterface>(op).accesses())
     if (access.within && access.within->dim == dim)
@@ -116,8 +137,9 @@ std::string flow::faultOf(Operation *op, ArrayRef<Access> accesses) {
     return "has several results and is no reduction";
   if ((compute.computeKind() == ComputeKind::elementwise) != op->hasTrait<Elementwise>())
     return "is elementwise without the trait, or has the trait and is not";
-  if (compute.computeKind() == ComputeKind::generator && !isa<ConstantOp, IotaOp, ExtentOp, RandomOp>(op))
-    return "is a generator that no loop knows";
+  if (compute.computeKind() == ComputeKind::generator && !isa<ConstantOp, ExtentOp, RandomOp>(op) &&
+      compute.indexDims().empty())
+    return "is a generator that follows from no index";
   if (accesses.size() != op->getNumOperands())
     return "has another number of accesses than operands";
   unsigned dims = rankOf(op->getResult(0)); // the rest is asked only where something reads it
@@ -306,34 +328,27 @@ SmallVector<Access> ConcatOp::accesses() {
   return all;
 }
 
-SmallVector<Extent> ReduceOp::iterationSpace() {
-  SmallVector<Extent> space = extentsOf(getY());
-  for (int64_t axis : getAxes())
-    space.push_back(Extent::of(getX(), axis));
+SmallVector<Extent> flow::reductionSpace(Value x, ArrayRef<int64_t> axes) {
+  SmallVector<Extent> space, reduced;
+  for (auto [axis, extent] : llvm::enumerate(extentsOf(x)))
+    (llvm::is_contained(axes, axis) ? reduced : space).push_back(extent);
+  llvm::append_range(space, reduced);
   return space;
 }
-SmallVector<Access> ReduceOp::accesses() {
-  MLIRContext *c = getContext();
+Access flow::reductionAccess(Value x, ArrayRef<int64_t> axes) {
+  MLIRContext *c = x.getContext();
   SmallVector<AffineExpr> at;
-  unsigned kept = 0, reduced = rankOf(getY());
-  for (int64_t axis = 0; axis < rankOf(getX()); ++axis)
-    at.push_back(dim(c, llvm::is_contained(getAxes(), axis) ? reduced++ : kept++));
-  return {{mapOf(at.size(), at, c)}};
+  unsigned kept = 0, reduced = rankOf(x) - axes.size();
+  for (int64_t axis = 0; axis < rankOf(x); ++axis)
+    at.push_back(dim(c, llvm::is_contained(axes, axis) ? reduced++ : kept++));
+  return {mapOf(at.size(), at, c)};
 }
 
-SmallVector<Extent> ArgmaxOp::iterationSpace() {
-  SmallVector<Extent> space = extentsOf(getY());
-  space.push_back(Extent::of(getX(), getAxis()));
-  return space;
-}
-SmallVector<Access> ArgmaxOp::accesses() {
-  MLIRContext *c = getContext();
-  SmallVector<AffineExpr> at;
-  unsigned kept = 0, reduced = rankOf(getY());
-  for (int64_t axis = 0; axis < rankOf(getX()); ++axis)
-    at.push_back(dim(c, axis == int64_t(getAxis()) ? reduced : kept++));
-  return {{mapOf(at.size(), at, c)}};
-}
+SmallVector<Extent> ReduceOp::iterationSpace() { return reductionSpace(getX(), getAxes()); }
+SmallVector<Access> ReduceOp::accesses() { return {reductionAccess(getX(), getAxes())}; }
+
+SmallVector<Extent> ArgmaxOp::iterationSpace() { return reductionSpace(getX(), {int64_t(getAxis())}); }
+SmallVector<Access> ArgmaxOp::accesses() { return {reductionAccess(getX(), {int64_t(getAxis())})}; }
 SmallVector<unsigned> ArgmaxOp::indexDims() { return {unsigned(rankOf(getY()))}; }
 
 SmallVector<unsigned> IotaOp::indexDims() { return {unsigned(getAxis())}; }

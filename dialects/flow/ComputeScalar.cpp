@@ -181,6 +181,13 @@ Value ConvertOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) {
   return choose(P::OLE, v[0], -0x1p31, splat(b, loc, type, INT32_MIN), y);
 }
 
+Value IotaOp::buildScalar(OpBuilder &b, Location loc, ValueRange indices) {
+  Type element = elementTypesOf(getY().getType()).compute;
+  return isa<FloatType>(element)
+             ? Value(arith::SIToFPOp::create(b, loc, likeWith(indices[0].getType(), element), indices[0]))
+             : indices[0];
+}
+
 Value StopGradientOp::buildScalar(OpBuilder &, Location, ValueRange v) { return v[0]; }
 Value ReverseGradientOp::buildScalar(OpBuilder &, Location, ValueRange v) { return v[0]; }
 Value BarrierOp::buildScalar(OpBuilder &, Location, ValueRange v) { return v[0]; }

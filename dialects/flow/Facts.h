@@ -17,7 +17,8 @@ enum class GradientKind { rule, inactive, surrogate };
 ///   elementwise  a scalar body over the operands' elements at the same place
 ///   view         one element of one operand, or the access's `otherwise`
 ///   reduction    accumulators over the reduced axes: ReductionInterface
-///   generator    from the index alone
+///   generator    a scalar body over the point's own indices along `indexDims`; constants, sizes and random
+///                numbers, which follow from more than that, are known to every target
 ///   emitter      contraction, convolution and sort: emitters of their own
 ///   composite    other ops make them: `decompose`, once everything is differentiated
 enum class ComputeKind { elementwise, view, reduction, generator, emitter, composite };
@@ -67,8 +68,17 @@ std::string faultOf(mlir::Operation *op, llvm::ArrayRef<Access> accesses);
 /// takes all of the dimension at every point.
 mlir::Value segmentsOf(mlir::Operation *op, unsigned dim);
 
+/// Of a view that copies elements along axes or puts axes in another order, and does no more: for each axis of
+/// its operand the axis of the result that has its index, -1 where that is always 0. Nothing for other ops.
+std::optional<llvm::SmallVector<int64_t>> axesOfView(mlir::Operation *op);
+
 /// Every operand at the point's own index: what an elementwise op reads.
 llvm::SmallVector<Access> sameIndexAccesses(mlir::Operation *op);
+
+/// What a reduction of one operand over some axes of it states: its iteration space, the reduced axes last and in
+/// the operand's order, and its access.
+llvm::SmallVector<Extent> reductionSpace(mlir::Value x, llvm::ArrayRef<int64_t> axes);
+Access reductionAccess(mlir::Value x, llvm::ArrayRef<int64_t> axes);
 
 /// Equal products of neighbouring axes in two shapes of as many elements, as axis ranges [first, last) of
 /// each: what a reshape reads is found in each of them by itself.

@@ -54,7 +54,10 @@ def Flow_ComputeInterface : OpInterface<"ComputeInterface"> {
         [{ return ::flow::sameIndexAccesses($_op); }]>,
     InterfaceMethod<"dimensions of the space whose index is itself a number that elements follow from",
                     "::llvm::SmallVector<unsigned>", "indexDims", (ins), [{}], [{ return {}; }]>,
-    InterfaceMethod<"an elementwise op's value at one point from the operands' elements there; else null",
+    InterfaceMethod<[{
+      An elementwise op's value at one point from the operands' elements there, and a generator's from the point's i32
+      indices along `indexDims`; else null.
+    }],
       "::mlir::Value", "buildScalar",
       (ins "::mlir::OpBuilder &":$builder, "::mlir::Location":$location, "::mlir::ValueRange":$operands), [{}],
       [{ return {}; }]>,

@@ -166,7 +166,10 @@ def Flow_IotaOp : Flow_ComputeOp<"iota", "inactive", "generator"> {
   let results = (outs Flow_Number:$y);
   let assemblyFormat = "$axis attr-dict `:` type($y)";
   let hasVerifier = 1;
-  let extraClassDeclaration = facts # "::llvm::SmallVector<unsigned> indexDims();";
+  let extraClassDeclaration = facts # [{
+    ::llvm::SmallVector<unsigned> indexDims();
+    ::mlir::Value buildScalar(::mlir::OpBuilder &builder, ::mlir::Location location, ::mlir::ValueRange indices);
+  }];
 }
 
 def Flow_ExtentOp : Flow_ComputeOp<"extent", "inactive", "generator"> {

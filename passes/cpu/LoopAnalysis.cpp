@@ -48,9 +48,19 @@ static flow::Effort effortOf(Operation *op) {
 static bool isDear(Operation *op) { return effortOf(op) == flow::Effort::transcendental; }
 
 // Whether evaluating an op costs more than the load of its value would: its own work, or the divisions that
-// its operand's index takes.
+// an operand's index takes.
 static bool isMoreThanALoad(Operation *op) {
-  return effortOf(op) >= flow::Effort::slow || isa<flow::ReshapeOp>(op);
+  if (effortOf(op) >= flow::Effort::slow)
+    return true;
+  auto compute = dyn_cast<flow::ComputeInterface>(op);
+  if (!compute || compute.computeKind() != flow::ComputeKind::view)
+    return false;
+  bool divides = false;
+  for (const flow::Access &access : compute.accesses())
+    access.map.walkExprs([&](AffineExpr part) {
+      divides |= part.getKind() == AffineExprKind::FloorDiv || part.getKind() == AffineExprKind::Mod;
+    });
+  return divides;
 }
 
 static bool reducesByItself(Operation *op) { return isa<flow::ReductionInterface>(op); }
@@ -165,11 +175,11 @@ private:
     // A value that many elements share (it is broadcast), or one that is dear and feeds several nests.
     SmallVector<Value> kept;
     for (Operation *op : source.ops) {
-      if (auto broadcast = dyn_cast<flow::BroadcastOp>(op)) {
-        Value x = broadcast.getX();
+      if (flow::axesOfView(op)) {
+        Value x = op->getOperand(0);
         if (!a.inside(x) || isStage(x) || !isWorthKeeping(x))
           continue;
-        SmallVector<unsigned> few = own(classesOf(x)), many = own(classesOf(broadcast.getY()));
+        SmallVector<unsigned> few = own(classesOf(x)), many = own(classesOf(op->getResult(0)));
         if (few.empty() || few.size() >= many.size() || bytes(x, few) > savedBytes)
           continue;
         // What several units share is cheaper from its source than once a unit.
@@ -196,9 +206,11 @@ private:
     DenseMap<Operation *, unsigned> order;
     for (auto [i, op] : llvm::enumerate(source.ops))
       order[op] = i;
-    llvm::stable_sort(a.stages, [&](const LoopStage &x, const LoopStage &y) {
-      return order[x.value.getDefiningOp()] < order[y.value.getDefiningOp()];
-    });
+    auto placeOf = [&](const LoopStage &stage) {
+      auto value = cast<OpResult>(stage.value);
+      return std::pair(order[value.getOwner()], value.getResultNumber());
+    };
+    llvm::sort(a.stages, [&](const LoopStage &x, const LoopStage &y) { return placeOf(x) < placeOf(y); });
     for (auto [i, stage] : llvm::enumerate(a.stages))
       a.stageIndex[stage.value] = i;
     shared = sharedClasses();

@@ -193,17 +193,17 @@ Value LoopValues::compute(Value value, ArrayRef<Index> index, Mask mask) {
     return m.splat(k.number(plan::ArgAttr::get(b.getContext(), plan::ArgKind::scalar_f32, o.getKeyAttr())));
   if (auto o = dyn_cast<flow::ExtentOp>(op))
     return m.splat(sizeAsNumber(k, o.getExtent().getExtent()));
-  if (auto o = dyn_cast<flow::IotaOp>(op)) {
-    Value at = m.vector(index[o.getAxis()]);
-    return result.getElementType().isF32()
-               ? Value(arith::SIToFPOp::create(b, k.loc(), m.type(b.getF32Type()), at))
-               : at;
-  }
   if (auto o = dyn_cast<flow::RandomOp>(op))
     return random(o, index, mask);
   auto compute = cast<flow::ComputeInterface>(op);
   if (compute.computeKind() == flow::ComputeKind::view)
     return view(op, index, mask);
+  if (compute.computeKind() == flow::ComputeKind::generator) {
+    SmallVector<Value> indices;
+    for (unsigned dim : compute.indexDims())
+      indices.push_back(m.vector(index[dim]));
+    return compute.buildScalar(b, k.loc(), indices);
+  }
   assert(compute.computeKind() == flow::ComputeKind::elementwise &&
          "reductions are stages, and stages are stored before they are read");
   SmallVector<Value> operands;

@@ -21,21 +21,12 @@ SmallVector<flow::Extent> physicalStrides(Type type, const Layout &layout) {
 
 Epilogue::AxisMap Epilogue::through(Operation *op, const AxisMap &map) {
   // The map of a view's operand from the map of its result.
+  std::optional<SmallVector<int64_t>> axes = flow::axesOfView(op);
+  if (!axes)
+    return map;
   AxisMap inner;
-  if (auto broadcast = dyn_cast<flow::BroadcastOp>(op)) {
-    auto from = cast<RankedTensorType>(broadcast.getX().getType()),
-         to = cast<RankedTensorType>(broadcast.getType());
-    for (auto [i, axis] : llvm::enumerate(broadcast.getDims())) {
-      bool stretched = from.getDimSize(i) == 1 && to.getDimSize(axis) != 1;
-      inner.push_back(stretched ? -1 : map[axis]);
-    }
-  } else if (auto transpose = dyn_cast<flow::TransposeOp>(op)) {
-    inner.resize(map.size());
-    for (auto [i, axis] : llvm::enumerate(transpose.getPerm()))
-      inner[axis] = map[i];
-  } else {
-    inner = map;
-  }
+  for (int64_t axis : *axes)
+    inner.push_back(axis < 0 ? -1 : map[axis]);
   return inner;
 }
 
@@ -79,9 +70,9 @@ LogicalResult Epilogue::collect(Value value, const AxisMap &map, std::set<Place>
   }
   if (isa<flow::ConstantOp>(op))
     return success();
-  if (!isa<flow::BroadcastOp, flow::TransposeOp>(op) && !op->hasTrait<flow::Elementwise>())
-    return op->emitError(
-        "expected an elementwise op, a broadcast or a constant after a contraction in its group");
+  if (!flow::axesOfView(op) && !op->hasTrait<flow::Elementwise>())
+    return op->emitError("expected an elementwise op, copies along axes, a transpose or a constant after a "
+                         "contraction in its group");
   AxisMap inner = through(op, map);
   for (Value operand : op->getOperands())
     if (failed(collect(operand, inner, seen)))
@@ -121,10 +112,9 @@ bool Epilogue::isShort() const {
   flow::GroupOp owner = group;
   int count = 0;
   for (Operation &op : owner.getBody().front()) {
-    if (&op == root || isa<flow::ConstantOp, flow::BroadcastOp, flow::TransposeOp, flow::YieldOp>(op))
+    if (&op == root || isa<flow::ConstantOp, flow::YieldOp>(op) || flow::axesOfView(&op))
       continue;
-    if (!isa<flow::AddOp, flow::SubOp, flow::MulOp, flow::MaximumOp, flow::MinimumOp, flow::NegOp,
-             flow::ReluOp, flow::CompareOp, flow::SelectOp>(op))
+    if (cast<flow::ComputeInterface>(op).effort() > flow::Effort::simple)
       return false;
     ++count;
   }
@@ -160,7 +150,7 @@ Value Epilogue::build(MicroCode &code, Value value, const AxisMap &map, Value su
   Values operands;
   for (Value operand : op->getOperands())
     operands.push_back(build(code, operand, inner, sums, read, known));
-  if (isa<flow::BroadcastOp, flow::TransposeOp>(op))
+  if (flow::axesOfView(op))
     return known[{value.getAsOpaquePointer(), std::vector<int64_t>(map.begin(), map.end())}] = operands[0];
   Value built = cast<flow::ComputeInterface>(op).buildScalar(code.b, code.loc, operands);
   return known[{value.getAsOpaquePointer(), std::vector<int64_t>(map.begin(), map.end())}] = built;

@@ -56,7 +56,16 @@ bool isFreeKind(Operation *op) {
   return isa<flow::ScalarOp>(op) || (compute && compute.effort() == flow::Effort::free);
 }
 // Barriers are gone when groups are written.
-bool isFreeInEpilogue(Operation *op) { return isa<flow::ConstantOp, flow::BroadcastOp, flow::BarrierOp>(op); }
+bool isFreeInEpilogue(Operation *op) {
+  if (isa<flow::ConstantOp, flow::BarrierOp>(op))
+    return true;
+  // Copies along axes; reshapes stand outside of groups.
+  std::optional<SmallVector<int64_t>> axes = flow::axesOfView(op);
+  if (!axes || isa<flow::ReshapeOp>(op))
+    return false;
+  llvm::erase(*axes, -1);
+  return llvm::is_sorted(*axes);
+}
 
 // Elements from which on a tensor must not live longer than it has to.
 constexpr double largeElements = 1 << 18;
@@ -257,7 +266,7 @@ bool Fusion::fitsEpilogue(const Cluster &root, const Cluster &loop) const {
   llvm::SmallDenseSet<Operation *> inside(root.ops.begin(), root.ops.end());
   inside.insert(loop.ops.begin(), loop.ops.end());
   for (Operation *op : withFree(loop.ops)) {
-    Operation *maker = isa<flow::BroadcastOp>(op) ? op->getOperand(0).getDefiningOp() : nullptr;
+    Operation *maker = flow::axesOfView(op) ? op->getOperand(0).getDefiningOp() : nullptr;
     while (isa_and_nonnull<flow::BarrierOp>(maker))
       maker = maker->getOperand(0).getDefiningOp();
     if (maker && inside.contains(maker))

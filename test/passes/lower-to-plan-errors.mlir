@@ -122,7 +122,7 @@ flow.program @p {
     %r = flow.group(%x, %w) : (tensor<?x64xf32, #flow.dims<[B, 64]>>, tensor<64x64xf32>) -> tensor<?x64xf32, #flow.dims<[B, 64]>> {
     ^bb0(%a0: tensor<?x64xf32, #flow.dims<[B, 64]>>, %a1: tensor<64x64xf32>):
       %y = flow.contract %a0[0, 1], %a1[2, 1] -> [0, 2] : tensor<?x64xf32, #flow.dims<[B, 64]>>, tensor<64x64xf32> -> tensor<?x64xf32, #flow.dims<[B, 64]>>
-      // expected-error @+1 {{expected an elementwise op, a broadcast or a constant after a contraction in its group}}
+      // expected-error @+1 {{expected an elementwise op, copies along axes, a transpose or a constant after a contraction in its group}}
       %s = flow.reduce sum %y over [1] : tensor<?x64xf32, #flow.dims<[B, 64]>> -> tensor<?xf32, #flow.dims<[B]>>
       %c = flow.broadcast %s to [0] : tensor<?xf32, #flow.dims<[B]>> -> tensor<?x64xf32, #flow.dims<[B, 64]>>
       %z = flow.sub %y, %c : tensor<?x64xf32, #flow.dims<[B, 64]>>

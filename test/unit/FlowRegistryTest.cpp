@@ -83,6 +83,11 @@ TEST(FlowRegistry, everyOpStatesEveryFact) {
     EXPECT_TRUE(name.hasInterface<flow::EvaluateInterface>()) << op << " has no evaluator";
     EXPECT_TRUE(name.hasInterface<flow::CostInterface>()) << op << " has no cost";
     EXPECT_TRUE(name.hasInterface<flow::TruthInterface>()) << op << " has no random cases";
+    FlowCase one = randomCase(name, 0);
+    Operation *computes = one.output("y").getDefiningOp();
+    const flow::ComputeKind kind = cast<flow::ComputeInterface>(computes).computeKind();
+    EXPECT_EQ(name.hasInterface<flow::ReductionInterface>(), kind == flow::ComputeKind::reduction) << op;
+    EXPECT_EQ(name.hasTrait<flow::Elementwise>(), kind == flow::ComputeKind::elementwise) << op;
   }
 }
 
