@@ -10,6 +10,9 @@ using namespace mlir;
 namespace flow {
 namespace {
 
+/// The output that says whether the update was made.
+constexpr StringRef predicateName = "finite";
+
 struct Update {
   Emit e;
   Value finite; // tensor<i1>
@@ -27,7 +30,7 @@ struct Update {
 
   void assign(StringRef path, Value old, Value next) {
     Value keep = e.broadcast(finite, e.maskType(old), {});
-    AssignOp::create(e.b, e.loc, path, e.select(keep, next, old));
+    AssignOp::create(e.b, e.loc, path, e.select(keep, next, old), predicateName);
   }
 };
 
@@ -113,8 +116,8 @@ void buildUpdate(OpBuilder &builder, Location location, OptimizerKind kind, Valu
   for (Value gradient : gradients)
     squares = e.add(squares, e.sumAll(e.mul(gradient, gradient)));
   Update update{e, e.both(e.isFinite(loss), e.isFinite(squares))};
-  OutputOp::create(builder, location, "finite", e.toFloat(update.finite),
-                   PartAttr::get(builder.getContext(), Part::update));
+  OutputOp::create(builder, location, builder.getStringAttr(predicateName), e.toFloat(update.finite),
+                   PartAttr::get(builder.getContext(), Part::update), UnitAttr());
   if (kind == OptimizerKind::sgd)
     sgd(update, parameters, gradients);
   else

@@ -126,18 +126,28 @@ def Flow_OutputOp : Flow_BoundaryOp<"output"> {
   let description = [{
     `of` says which part of a training step the result belongs to: forward unless given. Differentiation marks what
     depends on a gradient, the optimiser what tells of an update. What only such results need is not kept as if the
-    forward part needed it.
+    forward part needed it. An `exposed` one was an expose of an inference entry, which planning makes an output of
+    it: for reports, and no result of the model.
   }];
-  let arguments = (ins StrAttr:$name, Flow_Tensor:$x, OptionalAttr<Flow_Part>:$part);
-  let assemblyFormat = "$name $x (`of` $part^)? attr-dict `:` type($x)";
-  let builders = [OpBuilder<(ins "::llvm::StringRef":$name, "::mlir::Value":$x),
-                            [{ build($_builder, $_state, $_builder.getStringAttr(name), x, ::flow::PartAttr()); }]>];
+  let arguments = (ins StrAttr:$name, Flow_Tensor:$x, OptionalAttr<Flow_Part>:$part, UnitAttr:$exposed);
+  let assemblyFormat = "$name $x (`of` $part^)? (`exposed` $exposed^)? attr-dict `:` type($x)";
+  let builders = [OpBuilder<(ins "::llvm::StringRef":$name, "::mlir::Value":$x), [{
+    build($_builder, $_state, $_builder.getStringAttr(name), x, ::flow::PartAttr(), ::mlir::UnitAttr());
+  }]>];
 }
 
 def Flow_AssignOp : Flow_BoundaryOp<"assign"> {
   let summary = "the value that a parameter or state has after the step";
-  let arguments = (ins StrAttr:$path, Flow_Float:$x);
-  let assemblyFormat = "$path $x attr-dict `:` type($x)";
+  let description = [{
+    `when` names the output that is 1 where the update that this is part of was made, and 0 where all of it was left
+    out: there x is the old value. Assignments of one name are one update; an entry may have several.
+  }];
+  let arguments = (ins StrAttr:$path, Flow_Float:$x, OptionalAttr<StrAttr>:$when);
+  let assemblyFormat = "$path $x (`when` $when^)? attr-dict `:` type($x)";
+  let builders = [OpBuilder<(ins "::llvm::StringRef":$path, "::mlir::Value":$x, CArg<"::llvm::StringRef", "{}">:$when), [{
+    build($_builder, $_state, $_builder.getStringAttr(path), x,
+          when.empty() ? ::mlir::StringAttr() : $_builder.getStringAttr(when));
+  }]>];
 }
 
 def Flow_ExposeOp : Flow_BoundaryOp<"expose"> {

@@ -244,8 +244,9 @@ LogicalResult expectWindow(Operation *op, Value image, Value windows, ArrayRef<i
 
 } // namespace
 
-// 1: names are unique by kind. 2: an assignment names a parameter or state of this entry, of its type, once.
-// 23: a mark names the stage that something is computed again for.
+// 1: names are unique by kind; outputs and exposed values are one kind. 2: an assignment names a parameter or state
+// of this entry, of its type, once. 23: a mark names the stage that something is computed again for. 25: what an
+// assignment depends on is an output, a number.
 LogicalResult EntryOp::verifyRegions() {
   llvm::StringMap<Operation *> inputs, outputs, states, assigned;
   auto once = [](llvm::StringMap<Operation *> &seen, StringRef name, Operation *op, StringRef what) {
@@ -264,6 +265,8 @@ LogicalResult EntryOp::verifyRegions() {
       ok = once(inputs, input.getName(), &op, "input");
     else if (auto output = dyn_cast<OutputOp>(op))
       ok = once(outputs, output.getName(), &op, "output");
+    else if (auto expose = dyn_cast<ExposeOp>(op))
+      ok = once(outputs, expose.getName(), &op, "exposed value or output");
     else if (auto parameter = dyn_cast<ParameterOp>(op))
       ok = once(states, parameter.getPath(), &op, "path");
     else if (auto state = dyn_cast<StateOp>(op))
@@ -283,6 +286,13 @@ LogicalResult EntryOp::verifyRegions() {
                    << target->getResult(0).getType() << ", found " << assign.getX().getType();
       error.attachNote(target->getLoc()) << "'" << assign.getPath() << "' is declared here";
       return error;
+    }
+    if (std::optional<StringRef> when = assign.getWhen()) {
+      auto predicate = dyn_cast_or_null<OutputOp>(outputs.lookup(*when));
+      if (!predicate ||
+          predicate.getX().getType() != RankedTensorType::get({}, Float32Type::get(getContext())))
+        return assign.emitOpError("expected the name of an output of tensor<f32> behind 'when', found '")
+               << *when << "'";
     }
   }
   WalkResult marks = getBody().walk([](Operation *op) {

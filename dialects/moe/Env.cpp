@@ -14,7 +14,10 @@ using namespace moe;
 
 std::string moe::numberText(double number) {
   char buffer[40];
-  return std::string(buffer, std::to_chars(buffer, buffer + sizeof buffer, number).ptr);
+  std::string text(buffer, std::to_chars(buffer, buffer + sizeof buffer, number).ptr);
+  // Digits alone would be read as a size, and be too large for one.
+  const bool digits = text.find_first_not_of("-0123456789") == std::string::npos;
+  return digits && std::fabs(number) >= 0x1p63 ? text + ".0" : text;
 }
 
 std::string Binding::str() const {

@@ -177,7 +177,7 @@ void PortAttr::print(AsmPrinter &printer) const {
   printer.printString(getName().getValue());
   printer << " " << stringifyElement(getElement()) << "[";
   llvm::interleaveComma(getShape(), printer, [&](ExprAttr extent) { extent.print(printer); });
-  printer << "]";
+  printer << (getExposed() ? "] exposed" : "]");
 }
 
 Attribute PortAttr::parse(AsmParser &parser, Type) {
@@ -194,7 +194,9 @@ Attribute PortAttr::parse(AsmParser &parser, Type) {
   };
   if (failed(element) || parser.parseCommaSeparatedList(AsmParser::Delimiter::Square, extent))
     return {};
-  return PortAttr::get(parser.getContext(), StringAttr::get(parser.getContext(), name), *element, shape);
+  const bool exposed = succeeded(parser.parseOptionalKeyword("exposed"));
+  return PortAttr::get(parser.getContext(), StringAttr::get(parser.getContext(), name), *element, shape,
+                       exposed);
 }
 
 void ParamAttr::print(AsmPrinter &printer) const {
@@ -264,6 +266,30 @@ Attribute ArgAttr::parse(AsmParser &parser, Type) {
   return ArgAttr::get(context, *kind, value);
 }
 
+void UpdateAttr::print(AsmPrinter &printer) const {
+  printer << "when ";
+  printer.printString(getPredicate().getValue());
+  printer << " [";
+  llvm::interleaveComma(getStates(), printer, [&](StringAttr path) { printer.printString(path.getValue()); });
+  printer << "]";
+}
+Attribute UpdateAttr::parse(AsmParser &parser, Type) {
+  MLIRContext *context = parser.getContext();
+  std::string predicate;
+  SmallVector<StringAttr> states;
+  auto state = [&]() -> ParseResult {
+    std::string path;
+    if (parser.parseString(&path))
+      return failure();
+    states.push_back(StringAttr::get(context, path));
+    return success();
+  };
+  if (parser.parseKeyword("when") || parser.parseString(&predicate) ||
+      parser.parseCommaSeparatedList(AsmParser::Delimiter::Square, state))
+    return {};
+  return UpdateAttr::get(context, StringAttr::get(context, predicate), states);
+}
+
 void SavedAttr::print(AsmPrinter &printer) const {
   printer.printString(getName().getValue());
   printer << " bytes ";
@@ -318,6 +344,8 @@ Attribute PlanDialect::parseAttribute(DialectAsmParser &parser, Type type) const
     attribute = ArgAttr::parse(parser, type);
   else if (mnemonic == "saved")
     attribute = SavedAttr::parse(parser, type);
+  else if (mnemonic == "update")
+    attribute = UpdateAttr::parse(parser, type);
   else if (mnemonic == "element")
     attribute = ElementAttr::parse(parser, type);
   else if (mnemonic == "state_kind")
@@ -338,8 +366,8 @@ Attribute PlanDialect::parseAttribute(DialectAsmParser &parser, Type type) const
 
 void PlanDialect::printAttribute(Attribute attribute, DialectAsmPrinter &printer) const {
   llvm::TypeSwitch<Attribute>(attribute)
-      .Case<ExprAttr, InitAttr, PortAttr, ParamAttr, ArgAttr, SavedAttr, ElementAttr, StateKindAttr,
-            ScalarKindAttr, EntryKindAttr, BufferKindAttr>([&](auto known) {
+      .Case<ExprAttr, InitAttr, PortAttr, ParamAttr, ArgAttr, UpdateAttr, SavedAttr, ElementAttr,
+            StateKindAttr, ScalarKindAttr, EntryKindAttr, BufferKindAttr>([&](auto known) {
         printer << decltype(known)::getMnemonic() << "<";
         known.print(printer);
         printer << ">";

@@ -46,6 +46,16 @@ static ParseResult parseArgs(OpAsmParser &parser, ArrayAttr &args) {
 static void printArgs(OpAsmPrinter &printer, Operation *, ArrayAttr args) {
   printList<ArgAttr>(printer, "[", "]", args);
 }
+static ParseResult parseUpdateList(OpAsmParser &parser, ArrayAttr &updates) {
+  updates = ArrayAttr::get(parser.getContext(), {});
+  if (failed(parser.parseOptionalKeyword("updates")))
+    return success();
+  return parseList<UpdateAttr>(parser, AsmParser::Delimiter::Paren, updates);
+}
+static void printUpdateList(OpAsmPrinter &printer, Operation *, ArrayAttr updates) {
+  if (!updates.empty())
+    printList<UpdateAttr>(printer, "updates (", ")", updates);
+}
 static ParseResult parseSavedList(OpAsmParser &parser, ArrayAttr &saved) {
   saved = ArrayAttr::get(parser.getContext(), {});
   if (failed(parser.parseOptionalKeyword("saved")))

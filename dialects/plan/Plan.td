@@ -63,8 +63,9 @@ def InitAttr : Plan_Attr<"Init", "init"> {
 }
 def PortAttr : Plan_Attr<"Port", "port"> {
   let summary = "an input or output of an entry: \"image\" f32[D * N, 1, 28, 28]";
+  let description = "`exposed` follows where an author's `expose` made the output: it is no result of the model.";
   let parameters = (ins "::mlir::StringAttr":$name, "::plan::Element":$element,
-                        ArrayRefParameter<"::plan::ExprAttr">:$shape);
+                        ArrayRefParameter<"::plan::ExprAttr">:$shape, "bool":$exposed);
 }
 def ParamAttr : Plan_Attr<"Param", "param"> {
   let summary = "how a kernel touches one buffer: read f32, write f32 over 0";
@@ -80,6 +81,10 @@ def ArgAttr : Plan_Attr<"Arg", "arg"> {
   let summary = "one 64-bit scalar of a launch";
   let description = [{ `value` is an integer, a float, an #plan.expr, a scalar's key or nothing, by kind. }];
   let parameters = (ins "::plan::ArgKind":$kind, "::mlir::Attribute":$value);
+}
+def UpdateAttr : Plan_Attr<"Update", "update"> {
+  let summary = "states that change together, where an output is not 0: when \"finite\" [\"fc.weight\", \"fc.bias\"]";
+  let parameters = (ins "::mlir::StringAttr":$predicate, ArrayRefParameter<"::mlir::StringAttr">:$states);
 }
 def SavedAttr : Plan_Attr<"Saved", "saved"> {
   let summary = "a forward value kept for the backward pass, its bytes and why it is kept";
@@ -122,10 +127,11 @@ def ScalarOp : Plan_Op<"scalar", [HasParent<"ProgramOp">]> {
 def EntryOp : Plan_Op<"entry", [HasParent<"ProgramOp">]> {
   let summary = "what a caller may run: its inputs and outputs by name";
   let arguments = (ins StrAttr:$name, EntryKindAttr:$kind, ArrayAttr:$inputs, ArrayAttr:$outputs,
-                       OptionalAttr<StrAttr>:$objective, F64Attr:$flops_per_image, ArrayAttr:$saved);
+                       OptionalAttr<StrAttr>:$objective, F64Attr:$flops_per_image, ArrayAttr:$saved,
+                       ArrayAttr:$updates);
   let assemblyFormat = [{
     $name $kind (`objective` $objective^)? `flops` $flops_per_image `inputs` custom<Ports>($inputs)
-    `outputs` custom<Ports>($outputs) custom<SavedList>($saved) attr-dict
+    `outputs` custom<Ports>($outputs) custom<UpdateList>($updates) custom<SavedList>($saved) attr-dict
   }];
 }
 def TargetOp : Plan_Body<"target", [HasParent<"ProgramOp">, SymbolTable]> {

@@ -78,6 +78,8 @@ moert::Result<Json> describeTarget(const moert::Program &program, uint32_t numbe
         list.push_back({{"name", port->name()->str()},
                         {"type", fb::EnumNameElementType(port->type())},
                         {"shape", shape}});
+        if (port->exposed())
+          list.back()["exposed"] = true;
       }
     }
     Json &saved = item["saved"] = Json::array();

@@ -53,7 +53,7 @@ private:
 
   flatbuffers::Offset<fb::State> state(plan::StateOp op);
   flatbuffers::Offset<fb::Port> port(plan::PortAttr port);
-  flatbuffers::Offset<fb::Entry> entry(plan::EntryOp op);
+  FailureOr<flatbuffers::Offset<fb::Entry>> entry(plan::EntryOp op);
   flatbuffers::Offset<fb::Kernel> kernel(plan::KernelOp op);
   FailureOr<flatbuffers::Offset<fb::Buffer>> buffer(plan::BufferOp op, plan::EntryOp entry);
   FailureOr<flatbuffers::Offset<fb::Launch>> launch(plan::LaunchOp op,
@@ -86,10 +86,10 @@ flatbuffers::Offset<fb::Port> Emitter::port(plan::PortAttr port) {
     shape.push_back(expr(extent));
   Text name = text(port.getName().getValue());
   return fb::CreatePort(builder, name, static_cast<fb::ElementType>(port.getElement()),
-                        builder.CreateVector(shape));
+                        builder.CreateVector(shape), port.getExposed());
 }
 
-flatbuffers::Offset<fb::Entry> Emitter::entry(plan::EntryOp op) {
+FailureOr<flatbuffers::Offset<fb::Entry>> Emitter::entry(plan::EntryOp op) {
   std::vector<flatbuffers::Offset<fb::Port>> inputs, outputs;
   for (auto item : op.getInputs().getAsRange<plan::PortAttr>())
     inputs.push_back(port(item));
@@ -100,10 +100,29 @@ flatbuffers::Offset<fb::Entry> Emitter::entry(plan::EntryOp op) {
     Text name = text(item.getName().getValue()), reason = text(item.getReason().getValue());
     saved.push_back(fb::CreateSaved(builder, name, expr(item.getBytes()), reason));
   }
+  std::vector<flatbuffers::Offset<fb::Update>> updates;
+  for (auto item : op.getUpdates().getAsRange<plan::UpdateAttr>()) {
+    auto isPredicate = [&](plan::PortAttr port) { return port.getName() == item.getPredicate(); };
+    auto ports = op.getOutputs().getAsRange<plan::PortAttr>();
+    auto predicate = llvm::find_if(ports, isPredicate);
+    if (predicate == ports.end())
+      return op.emitError("expected an update's predicate among the entry's outputs, found '")
+             << item.getPredicate().getValue() << "'";
+    std::vector<uint32_t> changed;
+    for (StringAttr path : item.getStates()) {
+      auto state = states.find(path.getValue());
+      if (state == states.end())
+        return op.emitError("expected an update of states of the program, found '") << path.getValue() << "'";
+      changed.push_back(state->second);
+    }
+    updates.push_back(
+        fb::CreateUpdate(builder, std::distance(ports.begin(), predicate), builder.CreateVector(changed)));
+  }
   Text name = text(op.getName()), objective = text(op.getObjective());
   auto in = builder.CreateVector(inputs), out = builder.CreateVector(outputs);
   return fb::CreateEntry(builder, name, static_cast<fb::EntryKind>(op.getKind()), in, out, objective,
-                         op.getFlopsPerImage().convertToDouble(), builder.CreateVector(saved));
+                         op.getFlopsPerImage().convertToDouble(), builder.CreateVector(saved),
+                         builder.CreateVector(updates));
 }
 
 flatbuffers::Offset<fb::Kernel> Emitter::kernel(plan::KernelOp op) {
@@ -270,7 +289,10 @@ FailureOr<std::vector<uint8_t>> Emitter::run(plan::ProgramOp program) {
   }
   for (auto op : program.getBody().getOps<plan::EntryOp>()) {
     entries.push_back(op);
-    entryList.push_back(entry(op));
+    auto built = entry(op);
+    if (failed(built))
+      return failure();
+    entryList.push_back(*built);
   }
   for (auto op : program.getBody().getOps<plan::TargetOp>()) {
     auto made = target(op);

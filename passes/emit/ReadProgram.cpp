@@ -34,8 +34,8 @@ private:
       SmallVector<plan::ExprAttr> shape;
       for (uint32_t extent : *port->shape())
         shape.push_back(expr(extent));
-      ports.push_back(
-          plan::PortAttr::get(context, text(port->name()), static_cast<plan::Element>(port->type()), shape));
+      ports.push_back(plan::PortAttr::get(context, text(port->name()),
+                                          static_cast<plan::Element>(port->type()), shape, port->exposed()));
     }
     return builder.getArrayAttr(ports);
   }
@@ -70,10 +70,19 @@ void Reader::entry(const fb::Entry &entry) {
   for (const fb::Saved *item : *entry.saved())
     saved.push_back(
         plan::SavedAttr::get(context, text(item->name()), expr(item->bytes()), text(item->reason())));
+  SmallVector<Attribute> updates;
+  for (const fb::Update *update : *entry.updates()) {
+    SmallVector<StringAttr> states;
+    for (uint32_t state : *update->states())
+      states.push_back(text(table.states()->Get(state)->path()));
+    updates.push_back(
+        plan::UpdateAttr::get(context, text(entry.outputs()->Get(update->predicate())->name()), states));
+  }
   plan::EntryOp::create(builder, loc, text(entry.name()),
                         plan::EntryKindAttr::get(context, static_cast<plan::EntryKind>(entry.kind())),
                         ports(entry.inputs()), ports(entry.outputs()), text(entry.objective()),
-                        builder.getF64FloatAttr(entry.flops_per_image()), builder.getArrayAttr(saved));
+                        builder.getF64FloatAttr(entry.flops_per_image()), builder.getArrayAttr(saved),
+                        builder.getArrayAttr(updates));
 }
 
 void Reader::launch(const fb::Target &target, const fb::Launch &launch, ArrayRef<Value> buffers,

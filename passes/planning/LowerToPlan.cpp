@@ -108,17 +108,25 @@ LogicalResult LowerToPlan::scalars(flow::ProgramOp program) {
 }
 
 LogicalResult LowerToPlan::entry(flow::EntryOp entry) {
-  auto port = [&](StringRef name, Type type) {
+  auto port = [&](StringRef name, Type type, bool exposed = false) {
     SmallVector<plan::ExprAttr> shape;
     for (flow::Extent extent : flow::extentsOf(type))
       shape.push_back(plan::fromExtent(extent));
-    return plan::PortAttr::get(&getContext(), builder->getStringAttr(name), plan::elementOf(type), shape);
+    return plan::PortAttr::get(&getContext(), builder->getStringAttr(name), plan::elementOf(type), shape,
+                               exposed);
   };
   SmallVector<Attribute> inputs, outputs;
   for (flow::InputOp input : entry.getBody().getOps<flow::InputOp>())
     inputs.push_back(port(input.getName(), input.getType()));
   for (flow::OutputOp output : entry.getBody().getOps<flow::OutputOp>())
-    outputs.push_back(port(output.getName(), output.getX().getType()));
+    outputs.push_back(port(output.getName(), output.getX().getType(), output.getExposed()));
+  llvm::MapVector<StringAttr, SmallVector<StringAttr>> changes; // by predicate
+  for (flow::AssignOp assign : entry.getBody().getOps<flow::AssignOp>())
+    if (StringAttr when = assign.getWhenAttr())
+      changes[when].push_back(assign.getPathAttr());
+  SmallVector<Attribute> updates;
+  for (auto &[when, states] : changes)
+    updates.push_back(plan::UpdateAttr::get(&getContext(), when, states));
   auto flops = entry->getAttrOfType<FloatAttr>("flops_per_image");
   // What rematerialisation kept for the backward pass, and why.
   SmallVector<Attribute> saved;
@@ -139,7 +147,8 @@ LogicalResult LowerToPlan::entry(flow::EntryOp entry) {
                         builder->getArrayAttr(outputs),
                         kind == plan::EntryKind::train ? program->getAttrOfType<StringAttr>("objective")
                                                        : StringAttr(),
-                        flops ? flops : builder->getF64FloatAttr(0), builder->getArrayAttr(saved));
+                        flops ? flops : builder->getF64FloatAttr(0), builder->getArrayAttr(saved),
+                        builder->getArrayAttr(updates));
   return success();
 }
 
@@ -182,6 +191,19 @@ LogicalResult LowerToPlan::target(flow::ProgramOp program, StringRef name) {
   return success();
 }
 
+// What an inference entry exposes is an output of it; a training step has nowhere to report it to.
+static void exposeResults(flow::ProgramOp program) {
+  for (flow::EntryOp entry : program.getBody().getOps<flow::EntryOp>())
+    for (flow::ExposeOp expose : llvm::make_early_inc_range(entry.getBody().getOps<flow::ExposeOp>())) {
+      if (entry.getKind() != flow::EntryKind::infer)
+        continue;
+      OpBuilder at(expose);
+      flow::OutputOp::create(at, expose.getLoc(), expose.getNameAttr(), expose.getX(), expose.getPartAttr(),
+                             at.getUnitAttr());
+      expose.erase();
+    }
+}
+
 LogicalResult LowerToPlan::lower(flow::ProgramOp program) {
   builder = std::make_unique<OpBuilder>(program);
   NamedAttrList config(program->getAttrOfType<DictionaryAttr>("config"));
@@ -194,6 +216,7 @@ LogicalResult LowerToPlan::lower(flow::ProgramOp program) {
   builder->setInsertionPointToStart(&op.getBody().emplaceBlock());
   if (failed(states(program)) || failed(scalars(program)))
     return failure();
+  exposeResults(program);
   for (flow::EntryOp item : program.getBody().getOps<flow::EntryOp>())
     if (failed(entry(item)))
       return failure();

@@ -20,7 +20,7 @@ namespace moert {
 inline constexpr std::array<uint8_t, 8> kProgramMagic = {0x89, 'M', 'O', 'E', '\r', '\n', 0x1a, '\n'};
 
 /// The schema's version. A change that an older loader cannot read raises major; an added field raises minor.
-inline constexpr uint16_t kSchemaMajor = 1;
+inline constexpr uint16_t kSchemaMajor = 2;
 inline constexpr uint16_t kSchemaMinor = 0;
 
 /// FlatBuffers' own limit; weights are not in here.

@@ -182,8 +182,8 @@ Status Verifier::scalars() {
   return {};
 }
 
-// V14: entries and their ports have unique names and known shapes; a training entry says its loss and whether
-// it is finite.
+// V14: entries and their ports have unique names and known shapes; a training entry says its loss, and what it updates
+// by which predicate.
 Status Verifier::port(const fb::Port &port, std::string_view entry) {
   MOERT_TRY(text(port.name(), "a port's name"));
   std::string where = concat("entry '", entry, "', '", port.name()->string_view(), "'");
@@ -215,7 +215,10 @@ Status Verifier::entries() {
       MOERT_TRY(
           index("V14", saved->bytes(), count(p().exprs()), "an expression", concat("entry '", name, "'")));
     }
-    unsigned required = 0;
+    auto isNumber = [](const fb::Port &port) {
+      return port.type() == fb::ElementType::f32 && port.shape()->size() == 0;
+    };
+    bool hasLoss = false;
     for (const auto *ports : {entry->inputs(), entry->outputs()}) {
       std::unordered_set<std::string_view> seen;
       for (const fb::Port *each : *ports) {
@@ -224,12 +227,29 @@ Status Verifier::entries() {
         if (!seen.insert(portName).second)
           return broken("V14", "entry '", name, "', '", portName,
                         "': expected a name of its own, found it twice");
-        required += ports == entry->outputs() && (portName == "loss" || portName == "finite") &&
-                    each->type() == fb::ElementType::f32 && each->shape()->size() == 0;
+        hasLoss |= ports == entry->outputs() && portName == "loss" && isNumber(*each);
       }
     }
-    if (entry->kind() == fb::EntryKind::train && required != 2)
-      return broken("V14", "entry '", name, "': expected 0-d f32 outputs 'loss' and 'finite'");
+    const bool trains = entry->kind() == fb::EntryKind::train;
+    if (trains && !hasLoss)
+      return broken("V14", "entry '", name, "': expected a 0-d f32 output 'loss'");
+    if (!trains && entry->updates()->size())
+      return broken("V14", "entry '", name, "': expected updates in a training entry alone, found ",
+                    entry->updates()->size());
+    std::unordered_set<uint32_t> updated;
+    for (const fb::Update *update : *entry->updates()) {
+      std::string of = concat("entry '", name, "', an update");
+      MOERT_TRY(index("V14", update->predicate(), entry->outputs()->size(), "an output", of));
+      if (!isNumber(*entry->outputs()->Get(update->predicate())))
+        return broken("V14", of, ": expected a 0-d f32 output as predicate, found '",
+                      entry->outputs()->Get(update->predicate())->name()->string_view(), "'");
+      for (uint32_t state : *update->states()) {
+        MOERT_TRY(index("V14", state, count(p().states()), "a state", of));
+        if (!updated.insert(state).second)
+          return broken("V14", of, ": expected a state in one update, found '",
+                        p().states()->Get(state)->path()->string_view(), "' in two");
+      }
+    }
   }
   return {};
 }

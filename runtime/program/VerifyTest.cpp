@@ -207,8 +207,18 @@ TEST(Verify, Entries) {
     p.table.entries[0]->saved[0]->name = "fc";
     p.table.entries[0]->saved[0]->bytes = 6;
   });
-  expectTable("V14", "'loss' and 'finite'",
-              [](TestProgram &p) { p.table.entries[0]->outputs[0]->name = "cost"; });
+  expectTable("V14", "output 'loss'", [](TestProgram &p) { p.table.entries[0]->outputs[0]->name = "cost"; });
+  expectTable("V14", "a training entry alone",
+              [](TestProgram &p) { p.table.entries[1]->updates.push_back(std::make_unique<UpdateT>()); });
+  expectTable("V14", "an output below 2, found 2",
+              [](TestProgram &p) { p.table.entries[0]->updates[0]->predicate = 2; });
+  expectTable("V14", "as predicate, found 'mark'", [](TestProgram &p) {
+    std::swap(p.table.entries[0]->outputs[1], p.table.entries[1]->outputs[1]);
+  });
+  expectTable("V14", "a state below", [](TestProgram &p) { p.table.entries[0]->updates[0]->states[0] = 99; });
+  expectTable("V14", "found 'fc.weight' in two", [](TestProgram &p) {
+    p.table.entries[0]->updates.push_back(std::make_unique<UpdateT>(*p.table.entries[0]->updates[0]));
+  });
 }
 
 TEST(Verify, Config) {

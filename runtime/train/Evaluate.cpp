@@ -96,7 +96,7 @@ Result<const fb::Entry *> trainingEntry(const Program &program, const std::strin
 Result<std::string> scoresOutput(const Program &program, const fb::Entry &entry) {
   std::vector<std::string> found;
   for (const fb::Port *port : *entry.outputs()) {
-    if (port->type() != fb::ElementType::f32 || port->shape()->size() != 2)
+    if (port->exposed() || port->type() != fb::ElementType::f32 || port->shape()->size() != 2)
       continue;
     // One row an image: gradients and the like have as many whatever the batch is.
     auto two = program.shape(*port, {1, 2}), three = program.shape(*port, {1, 3});

@@ -297,13 +297,18 @@ Status Run::step(Prefetch &batches) {
   Step now{state_.step, double(state_.step) / double(recipe_.steps)};
   if (Status ran = session_->run(now); !ran.ok()) // it names the step, and has undone it
     return saveAndFail(std::move(ran));
-  MOERT_ASSIGN(float finite, session_->scalarOutput("finite"));
+  bool updated = true;
+  for (const fb::Update *update : *trainEntry_->updates()) {
+    const fb::Port *predicate = trainEntry_->outputs()->Get(update->predicate());
+    MOERT_ASSIGN(float made, session_->scalarOutput(predicate->name()->string_view()));
+    updated &= made != 0;
+  }
   MOERT_ASSIGN(float loss, session_->scalarOutput("loss"));
   if (first_)
     progress_.say(concat("first step done: began ", std::round(began * 1e4) / 1e4,
                          " s after the process, took ",
                          std::round((secondsSince(options_.started) - began) * 1e4) / 1e4, " s"));
-  if (finite == 0) {
+  if (!updated) {
     return saveAndFail(invalidInput("step ", state_.step + 1,
                                     ": the loss or its gradient is not finite, or the sum of the gradient's "
                                     "squares is too large for 32 bits (loss ",

@@ -34,6 +34,33 @@ flow.program @p { flow.entry @main train {
 
 // -----
 
+// 1
+flow.program @p { flow.entry @main infer {
+  %x = flow.input "x" : tensor<4xf32>
+  flow.output "y" %x : tensor<4xf32> // expected-note {{it is first here}}
+  flow.expose "y" %x : tensor<4xf32> // expected-error {{expected each exposed value or output once, found 'y' again}}
+} }
+
+// -----
+
+// 25
+flow.program @p { flow.entry @main train {
+  %w = flow.parameter "w" constant(0.0) : tensor<4xf32>
+  flow.output "made" %w : tensor<4xf32>
+  flow.assign "w" %w when "made" : tensor<4xf32> // expected-error {{expected the name of an output of tensor<f32> behind 'when', found 'made'}}
+} }
+
+// -----
+
+// 25
+flow.program @p { flow.entry @main train {
+  %w = flow.parameter "w" constant(0.0) : tensor<f32>
+  flow.expose "made" %w : tensor<f32>
+  flow.assign "w" %w when "made" : tensor<f32> // expected-error {{expected the name of an output of tensor<f32> behind 'when', found 'made'}}
+} }
+
+// -----
+
 // 3
 flow.program @p { flow.entry @main train {
   // expected-error@+1 {{expected a static shape: it outlives every batch}}

@@ -50,7 +50,8 @@ flow.program @p {
       %a2 = flow.add %a0, %a1 : tensor<?xf32, #flow.dims<[B]>>
       flow.yield %a2 : tensor<?xf32, #flow.dims<[B]>>
     }
-    flow.assign "w" %gr : tensor<6x4x3x3xf32>
+    flow.assign "w" %gr when "made" : tensor<6x4x3x3xf32>
+    flow.output "made" %s of update : tensor<f32>
     flow.expose "q" %q : tensor<?xf32, #flow.dims<[B]>>
     flow.output "loss" %s : tensor<f32>
   }

@@ -7,6 +7,7 @@ import math
 import pathlib
 import re
 import struct
+import subprocess
 import sys
 import zlib
 
@@ -76,3 +77,34 @@ for domain in domains:
         assert domain[f"{split}_acc"] == line[f"env{domain['domain']}_{split}_acc"], (domain, line)
         right = domain[f"{split}_acc"] * domain[f"{split}_images"]
         assert abs(right - round(right)) < 1e-9, domain
+
+# What a model exposes is an output of its inference entries, by its path, and never the scores that are counted: the
+# one other output of a row of four numbers an image is the exposed one.
+exposing = small.compiled("exposing", """moe.layer @Half(%x) {
+  %half = mul %x, %x
+  expose @square %half
+  yield %half
+}
+moe.model @exposing(%image: image[1, 6, 6]) {
+  %pixels = flatten %image
+  %hidden = linear @hidden(%pixels) to 4
+  %two = apply @half(%hidden) layer @Half
+  %scores = linear @head(%two) to 4
+  expose @hidden %hidden
+  return scores = %scores
+}
+""")
+run = folder / "exposing-run"
+small.program, before = exposing, small.program
+trained = small.good(small.train(run))
+model = [exposing, "--checkpoint", run / "last"]
+names = ("scores", "hidden", "half.square")
+wanted = [word for name in names for word in ("--output", f"{name}=@{folder}/{name}.npy")]
+out = small.good(small.moert_run("infer", *model, "--input", f"image=@{folder}/rows.npy", *wanted))
+scores, hidden, square = (struct.unpack("<12f", (folder / f"{name}.npy").read_bytes()[-48:]) for name in names)
+assert all(math.isclose(s, h * h, rel_tol=1e-6) for s, h in zip(square, hidden)) and len(set(hidden)) > 4, (hidden, square)
+assert all(any(abs(float(shown) - score) < 6e-5 for score in scores) for shown in re.findall(r"\((\S+)\)$", out, re.M)), out
+inspected = json.loads(small.good(subprocess.run([small.moec, "inspect", exposing, "--json"], capture_output=True, text=True)))
+outputs = {port["name"]: port.get("exposed", False) for port in inspected["entries"][-1]["outputs"]}
+assert outputs == {"scores": False, "hidden": True, "half.square": True}, outputs
+small.good(small.moert_run("eval", *model, "--json"))

@@ -154,6 +154,9 @@ TestProgram testProgram() {
   p.entries[0]->outputs.push_back(port("loss", ElementType::f32, {}));
   p.entries[0]->outputs.push_back(port("finite", ElementType::f32, {}));
   p.entries[0]->flops_per_image = 18;
+  p.entries[0]->updates.push_back(std::make_unique<UpdateT>());
+  p.entries[0]->updates[0]->predicate = 1;
+  p.entries[0]->updates[0]->states = {kW, kMomentum};
   p.entries.push_back(std::make_unique<EntryT>());
   p.entries[1]->name = "main";
   p.entries[1]->kind = EntryKind::infer;
