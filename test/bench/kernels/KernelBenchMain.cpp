@@ -175,12 +175,11 @@ Variant ours(GroupRunner &runner, int threads) {
   return {"moe", launcher(runner, pool, scratch), everywhere, {}, {}};
 }
 
-std::string group(const std::string &kind, const std::string &op, const std::string &a, const std::string &b,
-                  const std::string &y) {
+std::string group(const std::string &op, const std::string &a, const std::string &b, const std::string &y) {
   return "flow.program @t {\n flow.entry @e infer {\n %a = flow.input \"a\" : " + a +
-         "\n %b = flow.input \"b\" : " + b + "\n %g = flow.group \"" + kind + "\" (%a, %b) : (" + a + ", " +
-         b + ") -> " + y + " {\n ^bb0(%p: " + a + ", %q: " + b + "):\n %y = flow." + op + " : " + a + ", " +
-         b + " -> " + y + "\n flow.yield %y : " + y + "\n }\n flow.output \"y\" %g : " + y + "\n }\n}\n";
+         "\n %b = flow.input \"b\" : " + b + "\n %g = flow.group(%a, %b) : (" + a + ", " + b + ") -> " + y +
+         " {\n ^bb0(%p: " + a + ", %q: " + b + "):\n %y = flow." + op + " : " + a + ", " + b + " -> " + y +
+         "\n flow.yield %y : " + y + "\n }\n flow.output \"y\" %g : " + y + "\n }\n}\n";
 }
 
 void benchProducts(const Options &options, const cpu::CpuTarget &target, int threads) {
@@ -205,9 +204,9 @@ void benchProducts(const Options &options, const cpu::CpuTarget &target, int thr
         snprintf(what, sizeof what, "matmul %ld,%ld,%ld %s", long(rows), long(k), long(n), d.name);
         if (std::string(what).find(options.filter) == std::string::npos)
           continue;
-        GroupRunner runner(group("contract", d.op, d.a, d.b, d.out), target, 1, rows, {}, {}, Memory::plain);
+        GroupRunner runner(group(d.op, d.a, d.b, d.out), target, 1, rows, {}, {}, Memory::plain);
         if (!runner.ok())
-          continue;
+          exit(1);
         fill(runner.operand(0));
         fill(runner.operand(1));
         std::vector<Variant> variants{ours(runner, threads)};
@@ -256,13 +255,13 @@ void benchConvolutions(const Options &options, const cpu::CpuTarget &target, int
       cpu::Layout nhwc{0, 2, 3, 1};
       cpu::GroupLayouts layouts{{nhwc, direction == 2 ? nhwc : cpu::Layout()},
                                 {direction == 2 ? cpu::Layout() : nhwc}};
-      GroupRunner runner(group("conv", ops[direction] + tail, direction == 1 ? y : x, direction == 2 ? y : w,
+      GroupRunner runner(group(ops[direction] + tail, direction == 1 ? y : x, direction == 2 ? y : w,
                                direction == 0   ? y
                                : direction == 1 ? x
                                                 : w),
                          target, 1, batch, layouts, {}, Memory::plain);
       if (!runner.ok())
-        continue;
+        exit(1);
       fill(runner.operand(0));
       fill(runner.operand(1));
       std::vector<Variant> variants{ours(runner, threads)};
