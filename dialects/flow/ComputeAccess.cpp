@@ -95,6 +95,8 @@ bool flow::isEmitter(Operation *op) {
   return compute && compute.computeKind() == ComputeKind::emitter;
 }
 
+bool flow::isProduct(Operation *op) { return isEmitter(op) && cast<CostInterface>(op).cost().contraction; }
+
 std::optional<SmallVector<int64_t>> flow::axesOfView(Operation *op) {
   auto compute = dyn_cast<ComputeInterface>(op);
   if (!compute || compute.computeKind() != ComputeKind::view || op->getNumOperands() != 1)
@@ -103,24 +105,19 @@ std::optional<SmallVector<int64_t>> flow::axesOfView(Operation *op) {
   if (access.valid != IntegerSet() || llvm::is_contained(access.bounded, true))
     return std::nullopt;
   SmallVector<int64_t> axes;
-  for (AffineExpr index : access.map.getResults()) {
+  for (auto [axis, index] : llvm::enumerate(access.map.getResults())) {
+    const Extent extent = Extent::of(op->getOperand(0), axis);
     auto dim = dyn_cast<AffineDimExpr>(index);
     auto constant = dyn_cast<AffineConstantExpr>(index);
-    if (dim && !llvm::is_contained(axes, int64_t(dim.getPosition())))
+    if (dim && !llvm::is_contained(axes, int64_t(dim.getPosition())) &&
+        Extent::of(op->getResult(0), dim.getPosition()) == extent)
       axes.push_back(dim.getPosition());
-    else if (constant && constant.getValue() == 0)
+    else if (constant && constant.getValue() == 0 && extent.isConstant(1))
       axes.push_back(-1);
     else
       return std::nullopt;
   }
   return axes;
-}
-
-Value flow::segmentsOf(Operation *op, unsigned dim) {
-  for (const Access &access : cast<ComputeInterface>(op).accesses())
-    if (access.within && access.within->dim == dim)
-      return op->getOperand(access.within->operand);
-  return {};
 }
 
 std::string flow::faultOf(Operation *op, ArrayRef<Access> accesses) {

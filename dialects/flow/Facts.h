@@ -64,12 +64,9 @@ llvm::SmallVector<unsigned> valueOperands(llvm::ArrayRef<Access> accesses);
 /// them. `accesses` are the op's.
 std::string faultOf(mlir::Operation *op, llvm::ArrayRef<Access> accesses);
 
-/// The operand that says where the segments of a dimension of a reduction begin and end, and null where the op
-/// takes all of the dimension at every point.
-mlir::Value segmentsOf(mlir::Operation *op, unsigned dim);
-
 /// Of a view that copies elements along axes or puts axes in another order, and does no more: for each axis of
-/// its operand the axis of the result that has its index, -1 where that is always 0. Nothing for other ops.
+/// its operand the axis of the result that has its index and its extent, -1 where the axis is of extent 1. Nothing
+/// for other ops.
 std::optional<llvm::SmallVector<int64_t>> axesOfView(mlir::Operation *op);
 
 /// Every operand at the point's own index: what an elementwise op reads.
@@ -89,6 +86,8 @@ llvm::SmallVector<ReshapeSegment> reshapeSegments(mlir::Type from, mlir::Type to
 
 /// Whether each target has an emitter for the op alone; false for what is no ComputeInterface.
 bool isEmitter(mlir::Operation *op);
+/// Whether it is one of those that take most of a model's time: a contraction or convolution.
+bool isProduct(mlir::Operation *op);
 
 /// One value that a reduction carries: its type's element, and where it starts.
 struct Accumulator {

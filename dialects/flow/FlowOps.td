@@ -126,8 +126,8 @@ def Flow_OutputOp : Flow_BoundaryOp<"output"> {
   let description = [{
     `of` says which part of a training step the result belongs to: forward unless given. Differentiation marks what
     depends on a gradient, the optimiser what tells of an update. What only such results need is not kept as if the
-    forward part needed it. An `exposed` one was an expose of an inference entry, which planning makes an output of
-    it: for reports, and no result of the model.
+    forward part needed it. An `exposed` one is what an author's `expose` is in an inference entry: for reports, and no
+    result of the model.
   }];
   let arguments = (ins StrAttr:$name, Flow_Tensor:$x, OptionalAttr<Flow_Part>:$part, UnitAttr:$exposed);
   let assemblyFormat = "$name $x (`of` $part^)? (`exposed` $exposed^)? attr-dict `:` type($x)";

@@ -244,11 +244,11 @@ LogicalResult expectWindow(Operation *op, Value image, Value windows, ArrayRef<i
 
 } // namespace
 
-// 1: names are unique by kind; outputs and exposed values are one kind. 2: an assignment names a parameter or state
-// of this entry, of its type, once. 23: a mark names the stage that something is computed again for. 25: what an
-// assignment depends on is an output, a number.
+// 1: names are unique by kind. 2: an assignment names a parameter or state of this entry, of its type, once.
+// 23: a mark names the stage that something is computed again for. 25: what an assignment of a training entry depends
+// on is an output, a number; an inference entry's depends on none. 26: exposed outputs are inference entries'.
 LogicalResult EntryOp::verifyRegions() {
-  llvm::StringMap<Operation *> inputs, outputs, states, assigned;
+  llvm::StringMap<Operation *> inputs, outputs, exposed, states, assigned;
   auto once = [](llvm::StringMap<Operation *> &seen, StringRef name, Operation *op, StringRef what) {
     auto [found, fresh] = seen.try_emplace(name, op);
     if (fresh)
@@ -266,7 +266,7 @@ LogicalResult EntryOp::verifyRegions() {
     else if (auto output = dyn_cast<OutputOp>(op))
       ok = once(outputs, output.getName(), &op, "output");
     else if (auto expose = dyn_cast<ExposeOp>(op))
-      ok = once(outputs, expose.getName(), &op, "exposed value or output");
+      ok = once(exposed, expose.getName(), &op, "exposed value");
     else if (auto parameter = dyn_cast<ParameterOp>(op))
       ok = once(states, parameter.getPath(), &op, "path");
     else if (auto state = dyn_cast<StateOp>(op))
@@ -288,6 +288,8 @@ LogicalResult EntryOp::verifyRegions() {
       return error;
     }
     if (std::optional<StringRef> when = assign.getWhen()) {
+      if (getKind() != EntryKind::train)
+        return assign.emitOpError("expected 'when' in a training entry alone");
       auto predicate = dyn_cast_or_null<OutputOp>(outputs.lookup(*when));
       if (!predicate ||
           predicate.getX().getType() != RankedTensorType::get({}, Float32Type::get(getContext())))
@@ -295,6 +297,9 @@ LogicalResult EntryOp::verifyRegions() {
                << *when << "'";
     }
   }
+  for (auto output : getBody().getOps<OutputOp>())
+    if (output.getExposed() && getKind() != EntryKind::infer)
+      return output.emitOpError("expected an exposed output in an inference entry alone");
   WalkResult marks = getBody().walk([](Operation *op) {
     Attribute mark = op->getDiscardableAttr(markName);
     return WalkResult(mark ? expectMark(op, mark) : success());

@@ -37,7 +37,12 @@ LogicalResult ExposeOp::expand(Expander &in) {
   else
     return emitError() << "expected a tensor or a routing to expose, found "
                        << (found ? recordText(*found) : "nothing");
-  flow::ExposeOp::create(in.builder, in.loc(*this), in.path(getLabel()), value);
+  // A training step has nowhere to report to yet; an inference entry has one output more.
+  if (in.training)
+    flow::ExposeOp::create(in.builder, in.loc(*this), in.path(getLabel()), value);
+  else
+    flow::OutputOp::create(in.builder, in.loc(*this), in.builder.getStringAttr(in.path(getLabel())), value,
+                           flow::PartAttr(), in.builder.getUnitAttr());
   return success();
 }
 

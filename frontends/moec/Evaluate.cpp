@@ -175,8 +175,6 @@ moert::Status evaluateModule(ModuleOp module, const EvaluateOptions &options,
   std::vector<std::string> inputs, outputs;
   entry.walk([&](flow::InputOp input) { inputs.push_back(input.getName().str()); });
   entry.walk([&](flow::OutputOp output) { outputs.push_back(output.getName().str()); });
-  if (entry.getKind() == flow::EntryKind::infer)
-    entry.walk([&](flow::ExposeOp expose) { outputs.push_back(expose.getName().str()); });
   MOERT_ASSIGN(std::vector<moert::NamedFile> given,
                moert::namedFiles(options.inputs, "input", options.entry, inputs));
   MOERT_ASSIGN(std::vector<moert::NamedFile> wanted,
@@ -229,8 +227,6 @@ moert::Status evaluateModule(ModuleOp module, const EvaluateOptions &options,
   FailureOr<flow::Evaluation> result = flow::evaluate(entry, bindings);
   if (failed(result))
     return moert::Status(moert::Code::invalid_input, "");
-  if (entry.getKind() == flow::EntryKind::infer)
-    result->outputs.merge(result->exposed);
   for (const moert::NamedFile &output : wanted) {
     const flow::Array &array = result->outputs.at(output.name);
     MOERT_TRY(

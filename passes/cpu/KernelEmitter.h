@@ -33,7 +33,7 @@ constexpr int64_t kFloatBytes = sizeof(float);
 
 // What an emitter hands to planning of one kernel.
 struct Kernel {
-  std::string symbol, kind; // kind: "loop", "matmul", "conv", "pack"
+  std::string symbol, kind; // kind: what KernelModule::begin was given
   llvm::SmallVector<std::pair<plan::Access, plan::Element>> params;
   unsigned scalars = 0;
   uint64_t scratch = 0; // bytes a thread, a multiple of 64

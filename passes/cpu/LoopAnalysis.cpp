@@ -38,7 +38,8 @@ double estimateElements(Type type) {
 
 bool isLoopOp(Operation *op) {
   auto compute = dyn_cast<flow::ComputeInterface>(op);
-  return isa<flow::ScalarOp>(op) || (compute && compute.computeKind() != flow::ComputeKind::emitter);
+  return isa<flow::ScalarOp>(op) || (compute && compute.computeKind() != flow::ComputeKind::emitter &&
+                                     compute.computeKind() != flow::ComputeKind::composite);
 }
 
 static flow::Effort effortOf(Operation *op) {

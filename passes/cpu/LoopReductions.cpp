@@ -74,13 +74,14 @@ Values LoopKernel::elements(const LoopStage &stage, Mask mask) {
   return added;
 }
 
-// The loops of a nest's reduced dimensions, cut to the segments at the present point where all its lanes share
-// them. Calls `body` in between.
+// The loops of a nest's reduced dimensions, cut to the segments at the present point, which all its lanes share. Calls
+// `body` in between.
 Values LoopKernel::inSegments(const LoopNest &nest, llvm::function_ref<Values()> body) {
   SmallVector<unsigned> cut;
   for (auto [i, segments] : llvm::enumerate(nest.segments)) {
-    if (segments.dim == LoopAnalysis::none || llvm::is_contained(segments.at, unsigned(nest.vector)))
+    if (segments.dim == LoopAnalysis::none) // of extent 1: the one point is compared with its segment
       continue;
+    assert(!llvm::is_contained(segments.at, unsigned(nest.vector)) && "lanes of different segments");
     auto isSegmented = [](const flow::Access &access) { return access.within.has_value(); };
     std::optional<std::pair<Value, Value>> ends;
     for (unsigned s : nest.reductions) {
@@ -314,12 +315,15 @@ Values LoopKernel::combineTree(const LoopNest &nest, Values sums, unsigned count
 void LoopKernel::emitRows(const LoopNest &nest, ArrayRef<unsigned> outer) {
   bool split = part == combine && &nest == &a.nests.front();
   if (nest.vector < 0) {
-    // Over axes of extent 1 alone: one element.
-    values.newPoint();
-    for (unsigned s : nest.reductions) {
-      const LoopStage &stage = a.stages[s];
-      finish(nest, stage, combined(stage, startOf(stage), elements(stage, {})), {});
-    }
+    // Over axes of extent 1 alone: one element of each result.
+    loops(outer, {}, false, [&](Values) {
+      values.newPoint();
+      for (unsigned s : nest.reductions) {
+        const LoopStage &stage = a.stages[s];
+        finish(nest, stage, combined(stage, startOf(stage), elements(stage, {})), {});
+      }
+      return Values();
+    });
     return;
   }
   unsigned d = nest.vector;

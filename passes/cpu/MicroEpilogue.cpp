@@ -114,7 +114,8 @@ bool Epilogue::isShort() const {
   for (Operation &op : owner.getBody().front()) {
     if (&op == root || isa<flow::ConstantOp, flow::YieldOp>(op) || flow::axesOfView(&op))
       continue;
-    if (cast<flow::ComputeInterface>(op).effort() > flow::Effort::simple)
+    auto compute = dyn_cast<flow::ComputeInterface>(op);
+    if (!compute || compute.effort() > flow::Effort::simple)
       return false;
     ++count;
   }

@@ -56,9 +56,9 @@ public:
         return end;
       });
     });
-    return k.finish("sort", flow::Extent::constant(sort.getContext(), 1), sort.cost().flops,
-                    flow::bytesOf(sort.getIndex().getType()) * 2 +
-                        flow::bytesOf(sort.getOffsets().getType()));
+    return k.finish(
+        sort->getName().stripDialect(), flow::Extent::constant(sort.getContext(), 1), sort.cost().flops,
+        flow::bytesOf(sort.getIndex().getType()) * 2 + flow::bytesOf(sort.getOffsets().getType()));
   }
 
 private:
@@ -101,6 +101,11 @@ FailureOr<GroupCode> emitSortGroup(flow::GroupOp group, KernelModule &module) {
   for (Operation &op : group.getBody().front().without_terminator())
     if (&op != sort)
       return group.emitError("expected nothing beside a sort in its group, found '") << op.getName() << "'";
+  llvm::SmallDenseSet<Value> results;
+  for (Value yielded : group.getBody().front().getTerminator()->getOperands())
+    if (yielded.getDefiningOp() != sort || !results.insert(yielded).second)
+      return group.emitError(
+          "expected each result of a sort's group to be a result of the sort, and no other's");
   GroupCode code;
   // A result that nobody reads is made all the same.
   auto bound = [&](Value result, StringRef name) -> BufferRef {

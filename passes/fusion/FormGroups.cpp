@@ -229,8 +229,6 @@ std::optional<cpu::LoopAnalysis> Fusion::analyse(ArrayRef<Operation *> ops) {
 }
 
 bool Fusion::fitsEpilogue(const Cluster &root, const Cluster &loop) const {
-  if (!cast<flow::ComputeInterface>(root.root).takesEpilogue())
-    return false;
   auto shape = llvm::cast<RankedTensorType>(root.root->getResult(0).getType());
   for (Operation *op : loop.ops) {
     auto type = llvm::cast<RankedTensorType>(op->getResult(0).getType());
@@ -338,6 +336,9 @@ Merge Fusion::tryMerge(unsigned a, unsigned b, Value shared) {
   Cluster &into = clusters[a], &from = clusters[b];
   if (a == b || (into.root && from.root))
     return Merge::unlike;
+  for (Operation *root : {into.root, from.root})
+    if (root && !cast<flow::ComputeInterface>(root).takesEpilogue())
+      return Merge::unlike;
   const Purpose purpose = purposeOf(into);
   if (purpose != purposeOf(from))
     return Merge::unlike;
@@ -567,7 +568,7 @@ void Fusion::number() {
   unsigned roots = 0;
   for (Operation &op : block) {
     // One that is computed again belongs to the stage that wants it.
-    roots += isRoot(&op) && !op.hasAttr(flow::markName);
+    roots += flow::isProduct(&op) && !op.hasAttr(flow::markName);
     stages[&op] = roots;
     index[&op] = index.size();
   }

@@ -407,8 +407,8 @@ LogicalResult Elaboration::buildEntry(StringRef name, flow::EntryKind kind) {
       if (!value || value->experts)
         return emitError(record.at) << "expected a tensor as result '" << result << "', found "
                                     << recordText(record);
-      for (flow::ExposeOp expose : body.getOps<flow::ExposeOp>())
-        if (expose.getName() == result) {
+      for (flow::OutputOp expose : body.getOps<flow::OutputOp>())
+        if (expose.getExposed() && expose.getName() == result) {
           InFlightDiagnostic error = emitError(expose.getLoc())
                                      << "expected a name that no result of the model has, found '" << result
                                      << "'; both are outputs of the entry";

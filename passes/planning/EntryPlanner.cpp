@@ -9,7 +9,7 @@
 //      size, type and layout, where the kernel works in place.
 //   5. In an inference entry, launches that read parameters and prepared buffers alone, and are given no
 //      number that changes, are `prepare`.
-//   6. Exposed values have no port to leave by, so a group that only they need is not run.
+//   6. What a flow.expose names has no port to leave by, so a group that only such ops need is not run.
 // Lifetimes follow: from the first launch that touches a buffer to the last.
 #include "passes/planning/EntryPlanner.h"
 #include "passes/planning/Layouts.h"
@@ -109,8 +109,11 @@ void EntryPlanner::settleResults() {
   };
   auto outputs = llvm::to_vector(entry.getBody().getOps<flow::OutputOp>());
   auto assigns = llvm::to_vector(entry.getBody().getOps<flow::AssignOp>());
-  for (flow::OutputOp output : outputs)
-    settle(output, output.getX());
+  // Where a result is exposed too, the copy is the report's.
+  for (bool exposed : {false, true})
+    for (flow::OutputOp output : outputs)
+      if (output.getExposed() == exposed)
+        settle(output, output.getX());
   for (flow::AssignOp assign : assigns)
     settle(assign, assign.getX());
 }

@@ -191,19 +191,6 @@ LogicalResult LowerToPlan::target(flow::ProgramOp program, StringRef name) {
   return success();
 }
 
-// What an inference entry exposes is an output of it; a training step has nowhere to report it to.
-static void exposeResults(flow::ProgramOp program) {
-  for (flow::EntryOp entry : program.getBody().getOps<flow::EntryOp>())
-    for (flow::ExposeOp expose : llvm::make_early_inc_range(entry.getBody().getOps<flow::ExposeOp>())) {
-      if (entry.getKind() != flow::EntryKind::infer)
-        continue;
-      OpBuilder at(expose);
-      flow::OutputOp::create(at, expose.getLoc(), expose.getNameAttr(), expose.getX(), expose.getPartAttr(),
-                             at.getUnitAttr());
-      expose.erase();
-    }
-}
-
 LogicalResult LowerToPlan::lower(flow::ProgramOp program) {
   builder = std::make_unique<OpBuilder>(program);
   NamedAttrList config(program->getAttrOfType<DictionaryAttr>("config"));
@@ -216,7 +203,6 @@ LogicalResult LowerToPlan::lower(flow::ProgramOp program) {
   builder->setInsertionPointToStart(&op.getBody().emplaceBlock());
   if (failed(states(program)) || failed(scalars(program)))
     return failure();
-  exposeResults(program);
   for (flow::EntryOp item : program.getBody().getOps<flow::EntryOp>())
     if (failed(entry(item)))
       return failure();

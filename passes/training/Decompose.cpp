@@ -20,16 +20,22 @@ struct Decompose : PassWrapper<Decompose, OperationPass<ModuleOp>> {
   StringRef getDescription() const final { return "replace composite ops by the ops that compute them"; }
 
   void runOnOperation() final {
-    SmallVector<flow::ComputeInterface> composites;
+    // A composite may be made of others.
+    for (SmallVector<flow::ComputeInterface> found = composites(); !found.empty(); found = composites())
+      for (flow::ComputeInterface op : found) {
+        OpBuilder builder(op);
+        op->replaceAllUsesWith(op.decompose(builder));
+        op->erase();
+      }
+  }
+
+  SmallVector<flow::ComputeInterface> composites() {
+    SmallVector<flow::ComputeInterface> found;
     getOperation().walk([&](flow::ComputeInterface op) {
       if (op.computeKind() == flow::ComputeKind::composite)
-        composites.push_back(op);
+        found.push_back(op);
     });
-    for (flow::ComputeInterface op : composites) {
-      OpBuilder builder(op);
-      op->replaceAllUsesWith(op.decompose(builder));
-      op->erase();
-    }
+    return found;
   }
 };
 

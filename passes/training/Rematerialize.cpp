@@ -58,7 +58,7 @@ bool isAtHand(Operation *op) { return op->hasTrait<Boundary>() || isa<ConstantOp
 bool isCheap(Operation *op, int64_t times = 1) {
   if (isa<BarrierOp>(op))
     return false;
-  if (isEmitter(op)) {
+  if (isProduct(op)) {
     std::optional<int64_t> flops = cast<CostInterface>(op).cost().flops.evaluate(referenceBatch);
     return flops &&
            *flops <= cheapOperations *
@@ -80,7 +80,7 @@ bool isCheap(Operation *op, int64_t times = 1) {
 }
 
 StringRef reason(Operation *op) {
-  if (isEmitter(op))
+  if (isProduct(op))
     return "a contraction's or convolution's result";
   if (isCheap(op))
     return "the rest is computed again from it";
@@ -128,10 +128,10 @@ private:
       cut.addEdge(before, behind, referenceBytes(value));
       // One of them at most: each stage would compute a row of layers again from the first on.
       bool far = llvm::any_of(op.getOperands(), [&](Value x) { return behindEmitter.contains(x); });
-      if (!isCheap(&op) || dear.contains(&op) || (isEmitter(&op) && far)) {
+      if (!isCheap(&op) || dear.contains(&op) || (isProduct(&op) && far)) {
         cut.addEdge(source, before, MinimumCut::unlimited);
       } else {
-        if (isEmitter(&op) || far)
+        if (isProduct(&op) || far)
           behindEmitter.insert(value);
         for (Value operand : op.getOperands())
           if (auto known = node.find(operand); known != node.end())
@@ -166,15 +166,15 @@ private:
         if (!isDropped(value) || !present.insert(value).second)
           continue;
         Operation *again = value.getDefiningOp();
-        times[again] += isEmitter(again);
+        times[again] += isProduct(again);
         llvm::append_range(open, again->getOperands());
       }
-      if (isEmitter(&op))
+      if (isProduct(&op))
         present.clear();
     }
     bool more = false;
     for (auto [op, count] : times)
-      if (isEmitter(op) && !isCheap(op, count))
+      if (isProduct(op) && !isCheap(op, count))
         more |= dear.insert(op).second;
     return more;
   }
@@ -205,11 +205,11 @@ private:
     return more;
   }
 
-  // A large forward value that the cut leaves out.
+  // A large forward value that the cut leaves out; results of an op that has several are always kept.
   bool isDropped(Value value) const {
     Operation *op = value.getDefiningOp();
-    return forward.contains(op) && !isAtHand(op) && referenceBytes(value) >= smallBytes &&
-           !kept.contains(value);
+    return forward.contains(op) && op->getNumResults() == 1 && !isAtHand(op) &&
+           referenceBytes(value) >= smallBytes && !kept.contains(value);
   }
 
   void readClones() {
@@ -224,7 +224,7 @@ private:
         if (isDropped(operand.get()))
           operand.set(clone(operand.get(), op, stage, clones));
       // Where a clone must not live on: the large kernels, between which the backward part's stages lie.
-      if (isEmitter(op)) {
+      if (isProduct(op)) {
         ++stage;
         clones.clear();
       }
@@ -262,7 +262,7 @@ private:
       Operation *copy = builder.clone(*op, mapping);
       // No barrier keeps a generator's clone apart: the attribute does. A convolution's clone, it says, ends
       // no stage.
-      if (op->getNumOperands() == 0 || isEmitter(op))
+      if (op->getNumOperands() == 0 || isProduct(op))
         copy->setAttr(markName, builder.getI64IntegerAttr(stage));
       clones[op->getResult(0)] = copy->getResult(0);
     }

@@ -236,13 +236,21 @@ Status Verifier::entries() {
     if (!trains && entry->updates()->size())
       return broken("V14", "entry '", name, "': expected updates in a training entry alone, found ",
                     entry->updates()->size());
-    std::unordered_set<uint32_t> updated;
+    for (const fb::Port *port : *entry->inputs())
+      if (port->exposed())
+        return broken("V14", "entry '", name, "': expected exposed outputs alone, found an exposed input");
+    for (const fb::Port *port : *entry->outputs())
+      if (port->exposed() && trains)
+        return broken("V14", "entry '", name, "': expected exposed outputs in an inference entry alone");
+    std::unordered_set<uint32_t> updated, predicates;
     for (const fb::Update *update : *entry->updates()) {
       std::string of = concat("entry '", name, "', an update");
       MOERT_TRY(index("V14", update->predicate(), entry->outputs()->size(), "an output", of));
       if (!isNumber(*entry->outputs()->Get(update->predicate())))
         return broken("V14", of, ": expected a 0-d f32 output as predicate, found '",
                       entry->outputs()->Get(update->predicate())->name()->string_view(), "'");
+      if (update->states()->size() == 0 || !predicates.insert(update->predicate()).second)
+        return broken("V14", of, ": expected states, and a predicate of its own");
       for (uint32_t state : *update->states()) {
         MOERT_TRY(index("V14", state, count(p().states()), "a state", of));
         if (!updated.insert(state).second)

@@ -215,9 +215,21 @@ TEST(Verify, Entries) {
   expectTable("V14", "as predicate, found 'mark'", [](TestProgram &p) {
     std::swap(p.table.entries[0]->outputs[1], p.table.entries[1]->outputs[1]);
   });
+  expectTable("V14", "an exposed input",
+              [](TestProgram &p) { p.table.entries[1]->inputs[0]->exposed = true; });
+  expectTable("V14", "an inference entry alone",
+              [](TestProgram &p) { p.table.entries[0]->outputs[0]->exposed = true; });
+  expectTable("V14", "expected states",
+              [](TestProgram &p) { p.table.entries[0]->updates[0]->states.clear(); });
+  expectTable("V14", "a predicate of its own", [](TestProgram &p) {
+    p.table.entries[0]->updates.push_back(std::make_unique<UpdateT>(*p.table.entries[0]->updates[0]));
+    p.table.entries[0]->updates[0]->states = {kW};
+    p.table.entries[0]->updates[1]->states = {kMomentum};
+  });
   expectTable("V14", "a state below", [](TestProgram &p) { p.table.entries[0]->updates[0]->states[0] = 99; });
   expectTable("V14", "found 'fc.weight' in two", [](TestProgram &p) {
     p.table.entries[0]->updates.push_back(std::make_unique<UpdateT>(*p.table.entries[0]->updates[0]));
+    p.table.entries[0]->updates[1]->predicate = 0;
   });
 }
 

@@ -86,7 +86,7 @@ const std::vector<Key> &keys() {
 // Numbers that a step reads as f32, by the keys that optimizers have; beta below 1 after rounding, and eps a
 // divisor's only guard against 0.
 constexpr double kMostF32 = 3.4e38;
-// As many as fit a recipe as it is written, with all digits.
+// Numbers of 24 digits in all three lists are half of kLargestToml, so that what a run writes it reads.
 constexpr size_t kMostListItems = 2048;
 constexpr struct {
   std::string_view name;

@@ -173,6 +173,10 @@ Status Run::bind() {
   MOERT_TRY(recipe_.bind(*program_));
   recipeText_ = recipe_.text();
   MOERT_ASSIGN(trainEntry_, trainingEntry(*program_, recipe_.objective));
+  // What a step that was left out says, and that it changed nothing, holds for one update.
+  if (trainEntry_->updates()->size() != 1)
+    return invalidInput(program_->path(), ": entry '", trainEntry_->name()->str(),
+                        "': expected one update to train by, found ", trainEntry_->updates()->size());
   MOERT_ASSIGN(evalEntry_, inferenceEntry(*program_, recipe_.evalEntry));
   return okStatus();
 }
@@ -297,18 +301,14 @@ Status Run::step(Prefetch &batches) {
   Step now{state_.step, double(state_.step) / double(recipe_.steps)};
   if (Status ran = session_->run(now); !ran.ok()) // it names the step, and has undone it
     return saveAndFail(std::move(ran));
-  bool updated = true;
-  for (const fb::Update *update : *trainEntry_->updates()) {
-    const fb::Port *predicate = trainEntry_->outputs()->Get(update->predicate());
-    MOERT_ASSIGN(float made, session_->scalarOutput(predicate->name()->string_view()));
-    updated &= made != 0;
-  }
+  const fb::Port *predicate = trainEntry_->outputs()->Get(trainEntry_->updates()->Get(0)->predicate());
+  MOERT_ASSIGN(float updated, session_->scalarOutput(predicate->name()->string_view()));
   MOERT_ASSIGN(float loss, session_->scalarOutput("loss"));
   if (first_)
     progress_.say(concat("first step done: began ", std::round(began * 1e4) / 1e4,
                          " s after the process, took ",
                          std::round((secondsSince(options_.started) - began) * 1e4) / 1e4, " s"));
-  if (!updated) {
+  if (updated == 0) {
     return saveAndFail(invalidInput("step ", state_.step + 1,
                                     ": the loss or its gradient is not finite, or the sum of the gradient's "
                                     "squares is too large for 32 bits (loss ",

@@ -38,7 +38,33 @@ flow.program @p { flow.entry @main train {
 flow.program @p { flow.entry @main infer {
   %x = flow.input "x" : tensor<4xf32>
   flow.output "y" %x : tensor<4xf32> // expected-note {{it is first here}}
-  flow.expose "y" %x : tensor<4xf32> // expected-error {{expected each exposed value or output once, found 'y' again}}
+  flow.output "y" %x exposed : tensor<4xf32> // expected-error {{expected each output once, found 'y' again}}
+} }
+
+// -----
+
+// 1
+flow.program @p { flow.entry @main infer {
+  %x = flow.input "x" : tensor<4xf32>
+  flow.expose "y" %x : tensor<4xf32> // expected-note {{it is first here}}
+  flow.expose "y" %x : tensor<4xf32> // expected-error {{expected each exposed value once, found 'y' again}}
+} }
+
+// -----
+
+// 25
+flow.program @p { flow.entry @main infer {
+  %w = flow.parameter "w" constant(0.0) : tensor<f32>
+  flow.output "made" %w : tensor<f32>
+  flow.assign "w" %w when "made" : tensor<f32> // expected-error {{expected 'when' in a training entry alone}}
+} }
+
+// -----
+
+// 26
+flow.program @p { flow.entry @main train {
+  %w = flow.parameter "w" constant(0.0) : tensor<f32>
+  flow.output "y" %w exposed : tensor<f32> // expected-error {{expected an exposed output in an inference entry alone}}
 } }
 
 // -----

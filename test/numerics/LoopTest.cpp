@@ -476,6 +476,37 @@ TEST(Loop, Segments) {
     }
 }
 
+// One row: no dimension is left for lanes where segments tell all others apart.
+TEST(Loop, SegmentsOfOneRow) {
+  for (const char *columns : {"", "1", "5"}) {
+    auto shaped = [&](const char *first) {
+      std::vector<std::string> extents{first};
+      if (*columns)
+        extents.push_back(columns);
+      return tensor(extents);
+    };
+    const std::string from = *columns ? "[1, 0]" : "[1]", by = *columns ? "[1, 1]" : "[1]";
+    check(with(R"(
+      %r = flow.input "r" : $1
+      %o = flow.input "o" : $2
+      %s = flow.segment_sum %r, %o : $1, $2 -> $3
+      %l = flow.slice %s from $5 by $6 : $3 -> $4
+      flow.output "s" %s : $3
+      flow.output "l" %l : $4)",
+               {shaped("1"), tensor({"10"}, "i32"), shaped("9"), shaped("8"), from, by}),
+          {.classes = 2});
+    check(with(R"(
+      %r = flow.input "r" : $1
+      %o = flow.input "o" : $2
+      %s = flow.segment_sum %r, %o : $1, $2 -> $3
+      %t = flow.reduce sum %s over [0] : $3 -> $4
+      flow.output "s" %s : $3
+      flow.output "t" %t : $4)",
+               {shaped("1"), tensor({"10"}, "i32"), shaped("9"), *columns ? tensor({columns}) : tensor({})}),
+          {.classes = 2});
+  }
+}
+
 TEST(Loop, Pooling) {
   for (bool nhwc : {false, true})
     for (const char *kind : {"max", "sum"}) {

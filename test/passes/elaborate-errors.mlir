@@ -558,3 +558,11 @@ moe.model @m(%x: vector[8]) {
   %f = flatten %d
   return logits = %f
 }
+// -----
+moe.model @m(%x: vector[8]) {
+  // expected-error@+1 {{expected a name that no result of the model has, found 'logits'; both are outputs of the entry}}
+  expose @logits %x
+  // expected-note@+1 {{the result is here}}
+  %y = linear @fc(%x) to 3
+  return logits = %y
+}

@@ -237,6 +237,21 @@ flow.program @large {
   }
 }
 // -----
+// What leaves a sort's group is the sort's.
+flow.program @p {
+  flow.entry @main infer {
+    %x = flow.input "x" : tensor<8xi32>
+    // expected-error @+1 {{expected each result of a sort's group to be a result of the sort, and no other's}}
+    %r:2 = flow.group(%x) : (tensor<8xi32>) -> (tensor<8xi32>, tensor<8xi32>) {
+    ^bb0(%a: tensor<8xi32>):
+      %order, %offsets = flow.counting_sort %a : tensor<8xi32> -> tensor<8xi32>, tensor<4xi32>
+      flow.yield %order, %a : tensor<8xi32>, tensor<8xi32>
+    }
+    flow.output "y" %r#0 : tensor<8xi32>
+    flow.output "z" %r#1 : tensor<8xi32>
+  }
+}
+// -----
 // A sort is alone in its group.
 flow.program @p {
   flow.entry @main infer {

@@ -291,3 +291,28 @@ flow.program @branches {
     flow.assign "v3" %n3 : tensor<64x64x1x1xf32>
   }
 }
+
+// -----
+// The results of an op that has several are kept: neither is computed again, nor one without the other.
+// CHECK-LABEL: flow.program @several
+// CHECK: flow.counting_sort
+// CHECK-NOT: flow.counting_sort
+// CHECK: flow.assign "w"
+flow.program @several {
+  flow.entry @train train {
+    %i = flow.input "i" : tensor<?xi32, #flow.dims<[B * 1024]>>
+    %x = flow.input "x" : tensor<?x4xf32, #flow.dims<[B * 1024, 4]>>
+    %w = flow.parameter "w" uniform(-0.5, 0.5) : tensor<40000x4xf32>
+    %order, %offsets = flow.counting_sort %i : tensor<?xi32, #flow.dims<[B * 1024]>> -> tensor<?xi32, #flow.dims<[B * 1024]>>, tensor<40001xi32>
+    %e = flow.exp %x : tensor<?x4xf32, #flow.dims<[B * 1024, 4]>>
+    %g = flow.gather %e, %order : tensor<?x4xf32, #flow.dims<[B * 1024, 4]>>, tensor<?xi32, #flow.dims<[B * 1024]>> -> tensor<?x4xf32, #flow.dims<[B * 1024, 4]>>
+    %s = flow.segment_sum %g, %offsets : tensor<?x4xf32, #flow.dims<[B * 1024, 4]>>, tensor<40001xi32> -> tensor<40000x4xf32>
+    %l = flow.reduce sum %s over [0, 1] : tensor<40000x4xf32> -> tensor<f32>
+    flow.output "loss" %l : tensor<f32>
+    %e2 = flow.mul %e, %e : tensor<?x4xf32, #flow.dims<[B * 1024, 4]>>
+    %h = flow.gather %e2, %order : tensor<?x4xf32, #flow.dims<[B * 1024, 4]>>, tensor<?xi32, #flow.dims<[B * 1024]>> -> tensor<?x4xf32, #flow.dims<[B * 1024, 4]>>
+    %t = flow.segment_sum %h, %offsets : tensor<?x4xf32, #flow.dims<[B * 1024, 4]>>, tensor<40001xi32> -> tensor<40000x4xf32>
+    %u = flow.add %t, %w : tensor<40000x4xf32>
+    flow.assign "w" %u : tensor<40000x4xf32>
+  }
+}
