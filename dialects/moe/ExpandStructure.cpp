@@ -37,12 +37,20 @@ LogicalResult ExposeOp::expand(Expander &in) {
   else
     return emitError() << "expected a tensor or a routing to expose, found "
                        << (found ? recordText(*found) : "nothing");
+  std::string path = in.path(getLabel());
+  if (auto [first, fresh] = in.exposedNames.try_emplace(path, in.loc(*this)); !fresh) {
+    InFlightDiagnostic diag = emitError() << "expected each exposed value once, found '" << path
+                                          << "' a second time; a layer that is applied 'shared' cannot "
+                                             "have one, so move it behind the layer";
+    diag.attachNote(first->second) << "the first is here";
+    return diag;
+  }
   // A training step has nowhere to report to yet; an inference entry has one output more.
   if (in.training)
-    flow::ExposeOp::create(in.builder, in.loc(*this), in.path(getLabel()), value);
+    flow::ExposeOp::create(in.builder, in.loc(*this), path, value);
   else
-    flow::OutputOp::create(in.builder, in.loc(*this), in.builder.getStringAttr(in.path(getLabel())), value,
-                           flow::PartAttr(), in.builder.getUnitAttr());
+    flow::OutputOp::create(in.builder, in.loc(*this), in.builder.getStringAttr(path), value, flow::PartAttr(),
+                           in.builder.getUnitAttr());
   return success();
 }
 

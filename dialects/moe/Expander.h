@@ -120,7 +120,7 @@ public:
       parameters;                                      // trained or not, by path, in order of appearance
   std::vector<std::pair<std::string, Record>> results; // of the model's `return`
   std::vector<AuxLoss> losses;
-  llvm::StringMap<mlir::Location> lossNames; // by path, where each is
+  llvm::StringMap<mlir::Location> lossNames, exposedNames; // by path, where each is
   std::vector<Routing> routings;
 
 private:

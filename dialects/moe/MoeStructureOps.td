@@ -54,7 +54,7 @@ def Moe_ReturnOp : Moe_Effect<"return", (ins Variadic<Moe_Value>:$values, StrArr
 }
 def Moe_ExposeOp : Moe_Effect<"expose", (ins SymbolNameAttr:$label, Moe_Value:$x), "$label $x"> {
   let summary = "makes an inner value available to objectives and reports";
-  let description = "Of a routing, the gates. An inference entry has it as an output by its path, which `moert infer --output` writes.";
+  let description = "Of a routing, the gates. The model's inference entry has it as an output by its path, which `moert infer --output` writes.";
 }
 def Moe_AuxOp : Moe_Effect<"aux", (ins SymbolNameAttr:$label, OptionalAttr<StrAttr>:$rule, Moe_Value:$x, Moe_Exprs:$args),
                            "$label (custom<OptionalWord>($rule)^)? $x `,` custom<Exprs>($args)"> {

@@ -179,6 +179,9 @@ struct Item {
   const toml::node *node;
 };
 
+// Whether a key may have it as it is.
+bool isTomlValue(const std::string &text);
+
 // "; did you mean [0]?" of a value that is of another type than its key, where there is one that is meant.
 std::string valueHint(const Form &form, const toml::node &node) {
   auto shownNumber = [](const toml::node &node) -> std::string {
@@ -197,6 +200,15 @@ std::string valueHint(const Form &form, const toml::node &node) {
     bool whole = node.is_floating_point() && *value == std::floor(*value) && std::abs(*value) < 1e15;
     return integers && whole ? std::to_string(int64_t(*value)) : shownNumber(node);
   };
+  // What C reads as a number and TOML does not (".5", "5.", "07"), as TOML writes it.
+  auto asNumber = [&](const std::string &text) -> std::string {
+    char *end;
+    const double value = std::strtod(text.c_str(), &end);
+    const bool whole = value == std::floor(value) && std::abs(value) < 1e15;
+    if (text.empty() || *end || !std::isfinite(value) || (integers && !whole))
+      return "";
+    return integers ? std::to_string(int64_t(value)) : number(value);
+  };
   std::string text = node.is_string() ? *node.value<std::string>() : "";
   bool numeric =
       !text.empty() && text.size() < 80 &&
@@ -214,22 +226,20 @@ std::string valueHint(const Form &form, const toml::node &node) {
                        [](char c) {
                          return std::string_view("0123456789+-.eE_, []").find(c) != std::string_view::npos;
                        });
-    return meant(node.is_number()                   ? concat("[", fitting(node), "]")
-                 : several && text.starts_with("[") ? text
-                 : several                          ? concat("[", text, "]")
-                                                    : "");
+    if (node.is_number())
+      return meant(concat("[", fitting(node), "]"));
+    std::string list = text.starts_with("[") ? text : concat("[", text, "]");
+    if (several && isTomlValue(list))
+      return meant(list);
+    std::string one = several ? asNumber(text) : "";
+    return meant(one.empty() ? "" : concat("[", one, "]"));
   }
   if (const toml::array *array = node.as_array(); array && array->size() == 1)
     return meant(fitting(*array->get(0)));
-  // A number of TOML's has a digit on either side of its point.
-  const size_t point = text.find('.');
-  auto isDigit = [&](size_t at) { return at < text.size() && text[at] >= '0' && text[at] <= '9'; };
-  if (char *end;
-      numeric && point != std::string::npos && (!point || !isDigit(point - 1) || !isDigit(point + 1)))
-    if (double value = std::strtod(text.c_str(), &end); !*end && std::isfinite(value))
-      return meant(number(value));
-  if (numeric)
+  if (numeric && isTomlValue(text))
     return concat("; did you mean ", text, " without quotes?");
+  if (std::string other = numeric ? asNumber(text) : ""; !other.empty())
+    return meant(other);
   if (node.is_boolean() && !*node.value<bool>() && form.range.low <= 0)
     return meant("0");
   return integers && node.is_floating_point() && fitting(node) != shownNumber(node) ? meant(fitting(node))
@@ -455,15 +465,21 @@ std::variant<toml::table, TomlFault> parseToml(const std::string &text) {
     if (parsed)
       return std::move(parsed).table();
     const toml::parse_error &error = parsed.error();
-    const bool tooLong = error.description().find("numeric value too long") != std::string_view::npos;
+    const bool tooLong = error.description().find("numeric value too long") != std::string_view::npos ||
+                         error.description().find("exceeds length limit") != std::string_view::npos ||
+                         error.description().find("not representable in 64 bits") != std::string_view::npos;
     return TomlFault{error.source().begin.line, error.source().begin.column,
-                     tooLong ? "expected a number of at most 126 characters, found a longer one"
+                     tooLong ? "expected a number of fewer digits, or one with an exponent"
                              : lowered(error.description())};
   } catch (const TomlAssertion &failed) {
     return TomlFault{
         lineOfAssertion(text), 1,
         concat("expected TOML, found a line that its reader cannot ", "take (", failed.what, ")")};
   }
+}
+
+bool isTomlValue(const std::string &text) {
+  return std::holds_alternative<toml::table>(parseToml(concat("x = ", text)));
 }
 
 // Keys that a --set gives are not read: what it replaces may be out of a range that was wider once.
@@ -503,7 +519,7 @@ Status readSetting(const std::string &setting, Recipe &recipe, const Program *pr
   auto parsed = parseToml(concat(key, " = ", value));
   std::string first; // why it is no value of TOML's, where it looks like one
   if (auto *fault = std::get_if<TomlFault>(&parsed)) {
-    bool longNumber = value.size() >= 80 && value.find_first_not_of("0123456789+-.eE_") == std::string::npos;
+    bool longNumber = value.size() >= 20 && value.find_first_not_of("0123456789+-.eE_") == std::string::npos;
     if (value.find_first_of("[{\"'") == 0 || longNumber)
       first = std::move(fault->message);
     parsed = parseToml(concat(key, " = ", quoted(value)));

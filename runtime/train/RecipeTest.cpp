@@ -189,6 +189,17 @@ TEST(Recipe, ValuesThatAreMeant) {
   EXPECT_EQ(hint("optimizer.lr=.5"), "0.5?");
   EXPECT_EQ(hint("optimizer.lr=-5."), "-5.0?");
   EXPECT_EQ(hint("optimizer.lr='1_000.5'"), "1_000.5 without quotes?");
+  EXPECT_EQ(hint("optimizer.lr=07"), "7.0?");
+  EXPECT_EQ(hint("data.threads=3."), "3?");
+  EXPECT_EQ(hint("data.held_out=0."), "[0]?");
+  EXPECT_EQ(hint("data.angles=.5"), "[0.5]?");
+  for (const char *setting : {"optimizer.lr=.", "optimizer.lr=5..", "optimizer.lr=.1.2", "optimizer.lr=1e400",
+                              "data.threads=.5", "data.held_out=.5"})
+    EXPECT_TRUE(hint(setting).starts_with("none: ")) << setting << ": " << hint(setting);
+  for (size_t digits : {20, 79, 80, 127, 128, 200})
+    EXPECT_TRUE(hint("optimizer.lr=" + std::string(digits, '9'))
+                    .ends_with("expected a number of fewer digits, or one with an exponent"))
+        << digits << ": " << hint("optimizer.lr=" + std::string(digits, '9'));
   EXPECT_EQ(hint("optimizer.lr=[0.1]"), "0.1?");
   EXPECT_EQ(hint("eval.every=false"), "0?");
   EXPECT_EQ(hint("data.path=5"), "\"5\"?");
@@ -327,7 +338,7 @@ TEST(Recipe, WhatCouldNotBeReadAgainIsRefused) {
 TEST(Recipe, LongTextsAreCut) {
   std::string nines(200, '9'), shown = "--set train.steps=" + nines.substr(0, 80 - 12) + "...: ";
   EXPECT_EQ(failure("", {"train.steps=" + nines}),
-            shown + "expected a number of at most 126 characters, found a longer one");
+            shown + "expected a number of fewer digits, or one with an exponent");
   std::string umlauts; // of two bytes each
   for (int i = 0; i < 100; ++i)
     umlauts += "\u00fc";

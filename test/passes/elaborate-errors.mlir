@@ -566,3 +566,17 @@ moe.model @m(%x: vector[8]) {
   %y = linear @fc(%x) to 3
   return logits = %y
 }
+// -----
+moe.layer @Lin(%x) {
+  %y = linear @fc(%x) to 4
+  // expected-note@+2 {{the first is here}}
+  // expected-error@+1 {{expected each exposed value once, found 'h.e' a second time; a layer that is applied 'shared' cannot have one, so move it behind the layer}}
+  expose @e %y
+  yield %y
+}
+moe.model @m(%x: vector[4]) {
+  %q = apply @h(%x) layer @Lin
+  // expected-note@+1 {{applied here as 'h'}}
+  %r = apply shared @h(%q) layer @Lin
+  return logits = %r
+}
