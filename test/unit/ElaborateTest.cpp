@@ -140,7 +140,7 @@ TEST(Elaborate, MixtureOfGeneratedClassifiers) {
     }
     return mine / all;
   };
-  expectNear(result.exposed["gates"], {6, 5}, [&](auto i) { return gate(i[0], i[1]); });
+  expectNear(result.outputs["gates"], {6, 5}, [&](auto i) { return gate(i[0], i[1]); });
   expectNear(result.outputs["logits"], {6, 3}, [&](auto i) {
     double sum = 0;
     for (int64_t k = 0; k < 5; ++k) {
@@ -166,7 +166,7 @@ TEST(Elaborate, AuxiliaryLossesAddUp) {
   flow::Evaluation trained = model.run("train", given);
   flow::Bindings same = given;
   flow::Evaluation inferred = model.run("main", same);
-  const Array &gates = inferred.exposed["gates"], &logits = inferred.outputs["logits"];
+  const Array &gates = inferred.outputs["gates"], &logits = inferred.outputs["logits"];
   double entropy = 0, balance = 0, erm = 0, domain = 0;
   for (int64_t r = 0; r < 6; ++r)
     for (int64_t k = 0; k < 5; ++k)
@@ -405,7 +405,7 @@ moe.model @m(%x: vector[1000]) {
   flow::Bindings given = batch(1, 2);
   given.inputs["x"] = Array({2, 1000}, 1.0);
   flow::Evaluation inferred = model.run("main", given);
-  expectNear(inferred.exposed["kept"], {2, 1000}, [](auto) { return 1.0; });
+  expectNear(inferred.outputs["kept"], {2, 1000}, [](auto) { return 1.0; });
   flow::Evaluation trained = model.run("train", given);
   const Array &kept = trained.exposed["kept"];
   double sum = 0;
