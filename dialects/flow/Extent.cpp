@@ -13,7 +13,15 @@ using namespace mlir;
 namespace flow {
 namespace {
 
-constexpr StringRef symbolNames[] = {"D", "N", "threads"};
+constexpr StringRef batchSymbols[] = {"D", "N"};
+
+/// The name of an affine symbol: the batch's come first, the others as the dialect numbers them.
+StringRef nameOf(AffineSymbolExpr symbol) {
+  const unsigned position = symbol.getPosition();
+  if (position < std::size(batchSymbols))
+    return batchSymbols[position];
+  return symbol.getContext()->getOrLoadDialect<FlowDialect>()->symbolName(position - std::size(batchSymbols));
+}
 
 /// A term's factors (symbols and quotients) in order, and what they are multiplied with.
 using Factors = SmallVector<AffineExpr, 4>;
@@ -29,7 +37,7 @@ Sum sumOf(AffineExpr expression);
 
 std::string textOf(AffineExpr factor) {
   if (auto symbol = dyn_cast<AffineSymbolExpr>(factor))
-    return symbolNames[symbol.getPosition()].str();
+    return nameOf(symbol).str();
   auto quotient = cast<AffineBinaryOpExpr>(factor);
   std::string text;
   llvm::raw_string_ostream os(text);
@@ -41,9 +49,10 @@ std::string textOf(AffineExpr factor) {
   return text;
 }
 
-/// Symbols come first, in their own order.
+/// The batch's symbols come first, and then all else by its text.
 std::string rankOf(AffineExpr factor) {
-  if (auto symbol = dyn_cast<AffineSymbolExpr>(factor))
+  if (auto symbol = dyn_cast<AffineSymbolExpr>(factor);
+      symbol && symbol.getPosition() < std::size(batchSymbols))
     return std::string(1, char('0' + symbol.getPosition()));
   return textOf(factor);
 }
@@ -172,7 +181,7 @@ std::optional<int64_t> value(AffineExpr expression, const Symbols &symbols) {
   if (auto constant = dyn_cast<AffineConstantExpr>(expression))
     return constant.getValue();
   if (auto symbol = dyn_cast<AffineSymbolExpr>(expression))
-    return symbol.getPosition() == 0 ? symbols.D : symbol.getPosition() == 1 ? symbols.N : symbols.threads;
+    return symbol.getPosition() == 0 ? symbols.D : symbol.getPosition() == 1 ? symbols.N : 1;
   auto binary = cast<AffineBinaryOpExpr>(expression);
   auto l = value(binary.getLHS(), symbols), r = value(binary.getRHS(), symbols);
   if (!l || !r)
@@ -240,6 +249,12 @@ Extent Extent::constant(MLIRContext *context, int64_t value) {
 }
 Extent Extent::symbol(MLIRContext *context, Symbol symbol) {
   return Extent(getAffineSymbolExpr(unsigned(symbol), context));
+}
+Extent Extent::symbol(MLIRContext *context, StringRef name) {
+  unsigned position = llvm::find(batchSymbols, name) - std::begin(batchSymbols);
+  if (position == std::size(batchSymbols))
+    position += context->getOrLoadDialect<FlowDialect>()->symbolNumber(name);
+  return Extent(getAffineSymbolExpr(position, context));
 }
 Extent Extent::batch(MLIRContext *context) { return symbol(context, Symbol::D) * symbol(context, Symbol::N); }
 
@@ -311,6 +326,40 @@ std::optional<int64_t> Extent::constantValue() const {
 }
 std::optional<int64_t> Extent::evaluate(const Symbols &symbols) const { return value(expr, symbols); }
 
+SmallVector<StringRef> Extent::openSymbols() const {
+  SmallVector<StringRef> names;
+  expr.walk([&](AffineExpr part) {
+    if (auto symbol = dyn_cast<AffineSymbolExpr>(part);
+        symbol && symbol.getPosition() >= std::size(batchSymbols))
+      if (StringRef name = nameOf(symbol); !llvm::is_contained(names, name))
+        names.push_back(name);
+  });
+  return names;
+}
+
+Extent Extent::bind(const llvm::StringMap<int64_t> &values) const {
+  if (auto symbol = dyn_cast<AffineSymbolExpr>(expr)) {
+    auto found = values.find(nameOf(symbol));
+    return found == values.end() ? *this : constant(getContext(), found->second);
+  }
+  auto binary = dyn_cast<AffineBinaryOpExpr>(expr);
+  if (!binary)
+    return *this;
+  const Extent l = Extent(binary.getLHS()).bind(values), r = Extent(binary.getRHS()).bind(values);
+  switch (binary.getKind()) {
+  case AffineExprKind::Add:
+    return l + r;
+  case AffineExprKind::Mul:
+    return l * r;
+  case AffineExprKind::Mod:
+    return l - l.floordiv(r) * r;
+  case AffineExprKind::FloorDiv:
+    return l.floordiv(r);
+  default:
+    return l.ceildiv(r);
+  }
+}
+
 void Extent::print(raw_ostream &stream) const { printSum(stream, sumOf(expr)); }
 std::string Extent::str() const {
   std::string text;
@@ -327,7 +376,7 @@ SmallVector<Extent::Step> Extent::postfix() const {
 
 namespace {
 /// sum := product (('+' | '-') product)*; product := atom ('*' atom)*;
-/// atom := integer | D | N | B | threads | floor(sum, sum) | ceil(sum, sum) | (sum)
+/// atom := integer | B | symbol | floor(sum, sum) | ceil(sum, sum) | (sum)
 struct Reader {
   AsmParser &parser;
   int depth = 0;
@@ -380,14 +429,16 @@ struct Reader {
     }
     StringRef word;
     if (failed(parser.parseOptionalKeyword(&word)))
-      return parser.emitError(at, "expected a size over B, D, N and threads"), failure();
+      return parser.emitError(at, "expected a size over B, D, N and other symbols"), failure();
     if (word == "B")
       return Extent::batch(context);
-    if (auto *found = llvm::find(symbolNames, word); found != std::end(symbolNames))
-      return Extent::symbol(context, Symbol(found - symbolNames));
-    if (word != "floor" && word != "ceil")
-      return parser.emitError(at, "expected B, D, N, threads, floor or ceil, found '") << word << "'",
+    if (word != "floor" && word != "ceil") {
+      if (word.find_first_of("$.") == StringRef::npos)
+        return Extent::symbol(context, word);
+      return parser.emitError(at, "expected a symbol of letters, digits and underscores, found '")
+                 << word << "'",
              failure();
+    }
     bool floor = word == "floor";
     if (failed(parser.parseLParen()))
       return failure();

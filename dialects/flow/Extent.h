@@ -1,5 +1,5 @@
-// A size over the batch's symbols: D domains of N rows (B = D * N), and `threads`, which only scratch sizes
-// use. An extent is always in normal form, a sum of products in a fixed order with quotients as opaque
+// A size over symbols: D domains of N rows (B = D * N), and any others by name, which a back end binds to numbers of
+// its own, so that one program serves all targets. An extent is always in normal form, a sum of products in a fixed order with quotients as opaque
 // factors, so that two are equal exactly when they are the same object. All arithmetic on sizes is here;
 // nobody else takes an extent apart but through `visit`. Storage is MLIR's uniqued affine expressions, whose
 // own simplification is no normal form once symbols are multiplied.
@@ -7,6 +7,7 @@
 #include "mlir/IR/AffineExpr.h"
 #include "mlir/IR/BuiltinTypes.h"
 #include "mlir/IR/Value.h"
+#include "llvm/ADT/StringMap.h"
 #include <optional>
 
 namespace mlir {
@@ -15,12 +16,12 @@ class AsmParser;
 
 namespace flow {
 
-/// What a size is measured in; the numbers are the schema's.
-enum class Symbol : unsigned { D = 0, N = 1, threads = 2 };
+/// The batch's symbols; the numbers are the schema's.
+enum class Symbol : unsigned { D = 0, N = 1 };
 
-/// The symbols' values when a batch is bound.
+/// Their values when a batch is bound. Every other symbol is 1 until a back end binds it.
 struct Symbols {
-  int64_t D = 1, N = 1, threads = 1;
+  int64_t D = 1, N = 1;
 };
 
 class Extent {
@@ -28,6 +29,8 @@ public:
   Extent() = default;
   static Extent constant(mlir::MLIRContext *context, int64_t value);
   static Extent symbol(mlir::MLIRContext *context, Symbol symbol);
+  /// A symbol by its name, a letter and then letters, digits and underscores; "D" and "N" are the batch's.
+  static Extent symbol(mlir::MLIRContext *context, llvm::StringRef name);
   static Extent batch(mlir::MLIRContext *context);
 
   /// The extent along an axis of a ranked tensor, or of a value of such a type.
@@ -56,13 +59,18 @@ public:
   /// The value for given symbols; nothing where 64 bits overflow or something is divided by zero.
   std::optional<int64_t> evaluate(const Symbols &symbols) const;
 
+  /// The symbols other than D and N that the value depends on, by name.
+  llvm::SmallVector<llvm::StringRef> openSymbols() const;
+  /// The extent with numbers in the place of symbols, which are at least 1.
+  Extent bind(const llvm::StringMap<int64_t> &values) const;
+
   /// `B * 197`, `D * N * 2 + 3`, `floor(B, 4)`, `ceil(N + 1, 2)`.
   void print(llvm::raw_ostream &stream) const;
   std::string str() const;
   /// Fails with a diagnostic where the text is no size.
   static mlir::FailureOr<Extent> parse(mlir::AsmParser &parser);
 
-  /// The extent as a postfix program: what the schema stores.
+  /// The extent as a postfix program: what the schema stores. It has no open symbol any more.
   enum class Code { constant, symbol, add, sub, mul, floordiv, ceildiv };
   struct Step {
     Code code;

@@ -67,6 +67,19 @@ void FlowDialect::initialize() {
       >();
 }
 
+unsigned FlowDialect::symbolNumber(StringRef name) {
+  std::lock_guard lock(symbolsMutex);
+  auto [slot, fresh] = symbolNumbers.try_emplace(name, symbolNames.size());
+  if (fresh)
+    symbolNames.push_back(name.str());
+  return slot->second;
+}
+
+StringRef FlowDialect::symbolName(unsigned number) {
+  std::lock_guard lock(symbolsMutex);
+  return symbolNames[number];
+}
+
 Operation *FlowDialect::materializeConstant(OpBuilder &builder, Attribute value, Type type,
                                             Location location) {
   auto number = dyn_cast<FloatAttr>(value);
@@ -144,6 +157,11 @@ void InitAttr::print(AsmPrinter &printer) const {
 
 void ProgramOp::build(OpBuilder &builder, OperationState &state, StringRef name) {
   state.addAttribute(::mlir::SymbolTable::getSymbolAttrName(), builder.getStringAttr(name));
+  state.addRegion()->emplaceBlock();
+}
+
+void TargetOp::build(OpBuilder &builder, OperationState &state, StringRef name) {
+  state.getOrAddProperties<Properties>().name = builder.getStringAttr(name);
   state.addRegion()->emplaceBlock();
 }
 

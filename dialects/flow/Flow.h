@@ -14,6 +14,8 @@
 #include "mlir/Interfaces/ControlFlowInterfaces.h"
 #include "mlir/Interfaces/InferTypeOpInterface.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
+#include <deque>
+#include <mutex>
 
 namespace flow {
 /// See FlowInterfaces.td.

@@ -14,6 +14,18 @@ def Flow_Dialect : Dialect {
   let summary = "the dataflow graph: ops on ranked tensors, with explicit parameters";
   let useDefaultAttributePrinterParser = 1;
   let hasConstantMaterializer = 1;
+  let extraClassDeclaration = [{
+    /// The symbols of sizes beside D and N, numbered in the order in which they were first seen.
+    unsigned symbolNumber(::llvm::StringRef name);
+    ::llvm::StringRef symbolName(unsigned number);
+
+  private:
+    std::mutex symbolsMutex;
+    ::llvm::StringMap<unsigned> symbolNumbers;
+    std::deque<std::string> symbolNames; ///< keeps what was handed out in its place
+
+  public:
+  }];
 }
 
 // attributes

@@ -77,10 +77,22 @@ def Flow_ProgramOp : Flow_BoundaryOp<"program", [Symbol, SymbolTable, NoTerminat
   let assemblyFormat = "$sym_name attr-dict-with-keyword $body";
   let skipDefaultBuilders = 1;
   let builders = [OpBuilder<(ins "::llvm::StringRef":$name)>];
+  let hasVerifier = 1;
+}
+
+def Flow_TargetOp : Flow_BoundaryOp<"target", [SymbolTable, NoTerminator, SingleBlock, IsolatedFromAbove,
+                                               HasParent<"ProgramOp">]> {
+  let summary = "the entries as they are compiled for one target, from the forming of groups on";
+  let description = "`name` is the target as a command line spells it, such as `cpu:x86-64-v3`.";
+  let arguments = (ins StrAttr:$name);
+  let regions = (region SizedRegion<1>:$body);
+  let assemblyFormat = "$name attr-dict-with-keyword $body";
+  let skipDefaultBuilders = 1;
+  let builders = [OpBuilder<(ins "::llvm::StringRef":$name)>];
 }
 
 def Flow_EntryOp : Flow_BoundaryOp<"entry", [Symbol, NoTerminator, SingleBlock, IsolatedFromAbove,
-                                             HasParent<"ProgramOp">]> {
+                                             ParentOneOf<["ProgramOp", "TargetOp"]>]> {
   let summary = "one graph: what `moert` runs by name";
   let arguments = (ins SymbolNameAttr:$sym_name, Flow_EntryKind:$kind);
   let regions = (region SizedRegion<1>:$body);

@@ -1,6 +1,7 @@
 // The verifiers of flow's ops. Each check carries the constraint's number, which
 // test/dialects/flow-errors.mlir repeats at the text that breaks it. Types speak of sizes by their normal
 // forms, so equality of extents is equality of objects.
+#include "dialects/flow/BatchHint.h"
 #include "dialects/flow/Flow.h"
 #include "dialects/flow/Mark.h"
 #include "llvm/ADT/SmallSet.h"
@@ -247,6 +248,15 @@ LogicalResult expectWindow(Operation *op, Value image, Value windows, ArrayRef<i
 // 1: names are unique by kind. 2: an assignment names a parameter or state of this entry, of its type, once.
 // 23: a mark names the stage that something is computed again for. 25: what an assignment of a training entry depends
 // on is an output, a number; an inference entry's depends on none. 26: exposed outputs are inference entries'.
+LogicalResult ProgramOp::verify() {
+  auto config = (*this)->getAttrOfType<DictionaryAttr>("config");
+  auto hint = config ? config.getAs<StringAttr>(BatchHint::key) : StringAttr();
+  std::string error;
+  if (hint && !BatchHint::parse(hint.getValue(), error))
+    return emitOpError() << error;
+  return success();
+}
+
 LogicalResult EntryOp::verifyRegions() {
   llvm::StringMap<Operation *> inputs, outputs, exposed, states, assigned;
   auto once = [](llvm::StringMap<Operation *> &seen, StringRef name, Operation *op, StringRef what) {

@@ -4,8 +4,8 @@
 #include "frontends/driver/Diagnostics.h"
 #include "frontends/driver/Files.h"
 #include "frontends/moec/Tool.h"
-#include "passes/cpu/CpuTarget.h"
 #include "passes/emit/EmitProgram.h"
+#include "passes/kernels/Backend.h"
 #include "passes/language/LinkFiles.h"
 #include "runtime/program/Program.h"
 #include "runtime/program/Verify.h"
@@ -61,9 +61,12 @@ static LogicalResult checkScratch(plan::ProgramOp program) {
 
 moert::Status compileFiles(const PipelineOptions &options, const std::vector<std::string> &inputs,
                            const std::string &output) {
-  for (const std::string &target : options.targets)
-    if (std::string error; !cpu::cpuTarget(target, error))
+  for (auto [i, target] : llvm::enumerate(options.targets)) {
+    if (std::string error; !kernels::parseTarget(target, error))
       return moert::usageError(error);
+    if (llvm::is_contained(llvm::ArrayRef(options.targets).take_front(i), target))
+      return moert::usageError("expected each target once, found --target=", target, " again");
+  }
   std::unique_ptr<MLIRContext> context = makeContext();
   llvm::SourceMgr sources;
   ToolDiagnostics diagnostics(sources, context.get());

@@ -1,8 +1,10 @@
 // moec: compiles models to programs and shows what is in them. Here is only the command line; the verbs are
 // functions of Tool.h. Exit codes: 0 done, 1 wrong input, 2 wrong usage, 3 a fault of the compiler's own. An
 // option that names what the model or the compiler does not have is wrong usage too.
+#include "dialects/flow/BatchHint.h"
 #include "frontends/driver/Context.h"
 #include "frontends/moec/Tool.h"
+#include "passes/kernels/Backend.h"
 #include "runtime/base/Files.h"
 #include "runtime/base/Printable.h"
 #include "runtime/base/Process.h"
@@ -78,8 +80,12 @@ int main(int argc, char **argv) {
   }
   compile->add_option("-o,--output", output,
                       "the program to write (or, with --to, the text; - is standard output)");
-  compile->add_option("--target", options.targets, "cpu (this host), cpu:x86-64-v3 or cpu:x86-64-v4")
+  compile->add_option("--target", options.targets, moe::kernels::targetNames() + "; 'cpu' is this host")
       ->allow_extra_args(false);
+  compile
+      ->add_option("--batch-hint", options.batchHint,
+                   "the batches to plan for, domains x rows: train=5x64,infer=1x64; any batch runs")
+      ->default_str(flow::BatchHint().str());
   compile->add_option("--to", to, "stop behind a phase and print: " + moe::phaseNames());
   compile->add_flag("--timing", options.timing, "show what each pass took");
   compile->add_flag("--verify-by-evaluation", options.verifyByEvaluation,
@@ -144,6 +150,13 @@ int main(int argc, char **argv) {
         return usage("expected one value of '" + name + "', found -D" + name + "=" + chosen + " and -D" +
                      define);
     options.defines.emplace_back(name, value);
+  }
+  if (compile->count("--batch-hint")) {
+    std::string error;
+    std::optional<flow::BatchHint> hint = flow::BatchHint::parse(options.batchHint, error);
+    if (!hint)
+      return usage(error);
+    options.batchHint = hint->str();
   }
   if (*compile) {
     std::optional<moe::Phase> phase = moe::phaseNamed(to);

@@ -1,13 +1,14 @@
 // Which emitter a group's root has.
 #include "dialects/flow/Flow.h"
-#include "passes/cpu/KernelEmitter.h"
+#include "passes/cpu/code/KernelBuilder.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
 
 namespace moe::cpu {
 
-FailureOr<GroupCode> emitGroup(flow::GroupOp group, const GroupLayouts &layouts, KernelModule &module) {
+FailureOr<GroupCode> KernelModule::emit(flow::GroupOp group, const GroupLayouts &layouts) {
+  KernelModule &module = *this;
   Operation *root = group.getRoot();
   if (!root)
     return emitLoopGroup(group, layouts, module);

@@ -1,26 +1,14 @@
-// --moe-lower-kernels: each target's kernels, a nested module of functions, become the object code that the
-// target carries as bytes.
+// --moe-lower-kernels: each target's kernels, a nested module of functions, become what the target
+// carries as bytes: the CPU's object code.
 #include "dialects/plan/Plan.h"
-#include "passes/cpu/ObjectCode.h"
 #include "passes/emit/EmitProgram.h"
 #include "passes/emit/Passes.h"
+#include "passes/kernels/Backend.h"
 
 using namespace mlir;
 
 namespace moe {
 namespace {
-
-// The target's name on a command line for its level: the host's, or one of the fixed ones.
-FailureOr<cpu::CpuTarget> cpuOf(plan::TargetOp target) {
-  std::string error;
-  for (StringRef name : {"cpu", "cpu:x86-64-v3", "cpu:x86-64-v4"}) {
-    std::optional<cpu::CpuTarget> cpu = cpu::cpuTarget(name, error);
-    if (cpu && cpu->level == target.getLevel())
-      return *cpu;
-  }
-  return target.emitOpError("expected a level that this compiler makes code for here, found '")
-         << target.getLevel() << "'";
-}
 
 struct LowerKernels : PassWrapper<LowerKernels, OperationPass<ModuleOp>> {
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(LowerKernels)
@@ -42,15 +30,15 @@ struct LowerKernels : PassWrapper<LowerKernels, OperationPass<ModuleOp>> {
     auto modules = target.getBody().getOps<ModuleOp>();
     if (modules.empty())
       return target.emitOpError("expected a module with the kernels' functions, found none");
-    ModuleOp kernels = *modules.begin();
-    FailureOr<cpu::CpuTarget> cpu = cpuOf(target);
-    if (failed(cpu))
+    ModuleOp functions = *modules.begin();
+    std::unique_ptr<kernels::Target> machine = kernels::targetOf(target);
+    if (!machine)
       return failure();
-    auto object = cpu::compileToObject(kernels, *cpu, {.timing = showTimes});
-    if (failed(object))
+    FailureOr<kernels::Sections> sections = machine->finish(functions, showTimes);
+    if (failed(sections))
       return failure();
-    target.setCodeAttr(bytesAttr(&getContext(), ("code" + Twine(index)).str(), *object));
-    kernels.erase();
+    target.setCodeAttr(bytesAttr(&getContext(), ("code" + Twine(index)).str(), sections->code));
+    functions.erase();
     return success();
   }
 };

@@ -1,4 +1,5 @@
-// --moe-form-groups: partitions each entry into groups that one kernel runs. Memory traffic is what costs, so
+// --moe-form-groups: makes the entries over to each target, in a flow.target, and partitions them there into groups
+// that one of its kernels runs: what a kernel takes is asked of the target (kernels/Backend.h). Memory traffic is what costs, so
 // a value that never leaves its group is the gain. The steps:
 //   1. Identities are dropped: they have done their work, barriers when groups are formed.
 //   2. Free ops (constants, broadcasts, views) cost nothing where they are used: each group takes its own
@@ -15,18 +16,17 @@
 // Program order is what Rematerialize decided about memory: what stands between two contractions or
 // convolutions is a stage, and large loops of different stages are not merged, however much they read in
 // common.
+#include "dialects/flow/BatchHint.h"
 #include "dialects/flow/Declared.h"
 #include "dialects/flow/Flow.h"
 #include "dialects/flow/Mark.h"
 #include "dialects/flow/Purpose.h"
 #include "mlir/IR/IRMapping.h"
-#include "passes/cpu/CpuTarget.h"
-#include "passes/cpu/LoopAnalysis.h"
-#include "passes/fusion/ConvolutionLayouts.h"
 #include "passes/fusion/Fusion.h"
 #include "passes/fusion/MergeOrder.h"
 #include "passes/fusion/PrivateViews.h"
-#include "passes/planning/Layouts.h"
+#include "passes/kernels/Backend.h"
+#include "passes/kernels/BindSymbols.h"
 #include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/PriorityQueue.h"
 #include "llvm/ADT/SetVector.h"
@@ -67,18 +67,6 @@ bool isFreeInEpilogue(Operation *op) {
   return llvm::is_sorted(*axes);
 }
 
-// Elements from which on a tensor must not live longer than it has to.
-constexpr double largeElements = 1 << 18;
-
-// A loop of less work than this loses nothing when it has no parallelism.
-constexpr double smallWork = 32768, enoughParallelism = 16;
-// What shares no more than this with a large loop stays by itself: the updates of all weights hang on one
-// predicate, and one by one those of equal shape are one kernel.
-constexpr double smallValue = 1024;
-// Copies an element from which on a broadcast is worth reading its operand from memory.
-constexpr double spreadFrom = 16;
-// Longer loops take long to compile and are nobody's twin.
-constexpr size_t maxOps = 128;
 // Merges that the emitter's analysis may refuse in a row, for one cluster and among the readers of one value,
 // before fusion goes on: a value that thousands of ops read would have millions of pairs.
 constexpr unsigned maxRefusals = 64;
@@ -102,7 +90,8 @@ enum class Purpose { forward, backward, update, scalarUpdate, report };
 
 class Fusion {
 public:
-  Fusion(flow::EntryOp entry, const cpu::CpuTarget &target) : entry(entry), target(target) {}
+  Fusion(flow::EntryOp entry, const kernels::Target &target)
+      : entry(entry), target(target), costs(target.fusionCosts()), batch(flow::plannedBatch(entry)) {}
   LogicalResult run();
   FusionWork work() const { return done; }
 
@@ -122,13 +111,14 @@ private:
   bool fitsEpilogue(const Cluster &root, const Cluster &loop) const;
   bool fitsLoop(Cluster &a, Cluster &b, double shared);
   void measure(Cluster &loop);
-  std::optional<cpu::LoopAnalysis> analyse(ArrayRef<Operation *> ops);
+  std::optional<kernels::LoopFacts> analyse(ArrayRef<Operation *> ops);
   LogicalResult rebuild();
   SmallVector<unsigned> orderOfGroups();
   SmallVector<Operation *> opsOf(const Cluster &cluster) const;
   void writeGroup(OpBuilder &builder, const Cluster &cluster, llvm::function_ref<Value(Value)> memory,
                   llvm::DenseMap<Value, Value> &outside);
 
+  double elementsOf(Value value) const { return flow::estimateElements(value.getType(), batch); }
   bool isLarge(Operation *op) const;
   bool isFree(Operation *op) const { return isFreeKind(op) && !kept.contains(op); }
   /// The ops that are no free ones and the boundary values that `op` reads, through free ops.
@@ -147,15 +137,17 @@ private:
   }
 
   flow::EntryOp entry;
-  const cpu::CpuTarget &target;
-  llvm::DenseMap<Value, cpu::Layout> layouts;   // of values that are not row-major
-  llvm::DenseMap<Operation *, unsigned> index;  // program order
-  llvm::DenseMap<Operation *, unsigned> stages; // roots up to and including the op
-  llvm::DenseSet<Operation *> kept;             // free kinds that must be in memory
-  llvm::DenseSet<Operation *> updates;          // ops that lead to assignments alone
-  llvm::DenseSet<Operation *> reports;          // ops that lead to exposed values alone
-  llvm::DenseSet<Operation *> forward;          // ops that the losses and other results need
-  llvm::DenseMap<Operation *, unsigned> home;   // op -> cluster
+  const kernels::Target &target;
+  const kernels::FusionCosts costs;
+  const flow::Symbols batch;                      // that sizes are estimated at
+  llvm::DenseMap<Value, kernels::Layout> layouts; // of values that are not row-major
+  llvm::DenseMap<Operation *, unsigned> index;    // program order
+  llvm::DenseMap<Operation *, unsigned> stages;   // roots up to and including the op
+  llvm::DenseSet<Operation *> kept;               // free kinds that must be in memory
+  llvm::DenseSet<Operation *> updates;            // ops that lead to assignments alone
+  llvm::DenseSet<Operation *> reports;            // ops that lead to exposed values alone
+  llvm::DenseSet<Operation *> forward;            // ops that the losses and other results need
+  llvm::DenseMap<Operation *, unsigned> home;     // op -> cluster
   std::vector<Cluster> clusters;
   MergeOrder needs; // of clusters, by the same numbers
   FusionWork done;
@@ -173,8 +165,7 @@ void Fusion::sources(Operation *op, llvm::SetVector<Value> &found) const {
 bool Fusion::isLarge(Operation *op) const {
   llvm::SetVector<Value> touched(op->result_begin(), op->result_end());
   sources(op, touched);
-  return llvm::any_of(touched,
-                      [](Value value) { return cpu::estimateElements(value.getType()) >= largeElements; });
+  return llvm::any_of(touched, [&](Value value) { return elementsOf(value) >= costs.largeElements; });
 }
 
 void Fusion::readers(Value value, llvm::SetVector<Operation *> &found, bool throughBarriers) const {
@@ -216,19 +207,21 @@ SmallVector<Operation *> Fusion::withFree(ArrayRef<Operation *> ops) const {
   return sorted;
 }
 
-std::optional<cpu::LoopAnalysis> Fusion::analyse(ArrayRef<Operation *> ops) {
+std::optional<kernels::LoopFacts> Fusion::analyse(ArrayRef<Operation *> ops) {
   llvm::SetVector<Value> outputs = outputsOf(ops);
-  cpu::LoopSource source;
+  kernels::LoopSource source;
+  source.batch = batch;
   source.ops = withFree(ops);
   source.outputs.assign(outputs.begin(), outputs.end());
   auto layoutOf = [&](Value value) { return layouts.lookup(value); };
   source.layout = layoutOf;
   ++done.analyses;
   done.analysedOps += source.ops.size();
-  return cpu::LoopAnalysis::run(source, target);
+  return target.loop(source);
 }
 
 bool Fusion::fitsEpilogue(const Cluster &root, const Cluster &loop) const {
+  const kernels::EpilogueItems items = target.epilogueOf(root.root);
   auto shape = llvm::cast<RankedTensorType>(root.root->getResult(0).getType());
   for (Operation *op : loop.ops) {
     auto type = llvm::cast<RankedTensorType>(op->getResult(0).getType());
@@ -236,26 +229,26 @@ bool Fusion::fitsEpilogue(const Cluster &root, const Cluster &loop) const {
       return false;
   }
   for (Operation *op : withFree(loop.ops))
-    if (!llvm::is_contained(loop.ops, op) && !isFreeInEpilogue(op))
+    if (!llvm::is_contained(loop.ops, op) &&
+        (!isFreeInEpilogue(op) || (flow::axesOfView(op) && !items.broadcasts)))
       return false;
   SmallVector<Operation *> ops(root.ops);
   ops.append(loop.ops);
-  // A tile's epilogue has vectors of f32 and masks: whole numbers may be inside, and neither come nor leave.
-  auto isInteger = [](Value value) { return getElementTypeOrSelf(value.getType()).isInteger(32); };
+  auto staysInside = [&](Value value) { return !items.element(value.getType()); };
   llvm::SmallDenseSet<Operation *> members(ops.begin(), ops.end());
   for (Operation *op : withFree(loop.ops))
     if (llvm::any_of(op->getOperands(), [&](Value operand) {
           Operation *maker = operand.getDefiningOp();
-          return isInteger(operand) && !members.contains(maker) && !isFree(maker);
+          return staysInside(operand) && !members.contains(maker) && !isFree(maker);
         }))
       return false;
-  if (llvm::any_of(outputsOf(ops), isInteger))
+  if (llvm::any_of(outputsOf(ops), staysInside))
     return false;
   // One result for another is a gain; two would be better read by the loops that need them.
   auto bytes = [&](ArrayRef<Operation *> of) {
     double sum = 0;
     for (Value output : outputsOf(of))
-      sum += cpu::estimateElements(output.getType()) * double(flow::storageBytes(output.getType()));
+      sum += elementsOf(output) * double(flow::storageBytes(output.getType()));
     return sum;
   };
   if (bytes(ops) > 1.3 * bytes(root.ops))
@@ -289,7 +282,7 @@ bool Fusion::fitsEpilogue(const Cluster &root, const Cluster &loop) const {
 void Fusion::measure(Cluster &loop) {
   if (loop.parallelism)
     return;
-  std::optional<cpu::LoopAnalysis> alone = analyse(loop.ops);
+  std::optional<kernels::LoopFacts> alone = analyse(loop.ops);
   loop.parallelism = alone ? alone->parallelism : 0;
   loop.work = alone ? alone->work : 0;
 }
@@ -297,23 +290,23 @@ void Fusion::measure(Cluster &loop) {
 bool Fusion::fitsLoop(Cluster &a, Cluster &b, double shared) {
   measure(a);
   measure(b);
-  if (shared < smallValue && std::max(*a.work, *b.work) >= smallWork)
+  if (shared < costs.smallValue && std::max(*a.work, *b.work) >= costs.smallWork)
     return false;
   SmallVector<Operation *> ops(a.ops);
   ops.append(b.ops);
   llvm::sort(ops, [&](Operation *x, Operation *y) { return index.lookup(x) < index.lookup(y); });
-  std::optional<cpu::LoopAnalysis> merged = analyse(ops);
-  if (!merged || merged->values > cpu::LoopAnalysis::mostValues)
+  std::optional<kernels::LoopFacts> merged = analyse(ops);
+  if (!merged || merged->values > kernels::LoopNests::mostValues)
     return false;
-  if (merged->work >= smallWork && !merged->split) {
-    // Units take whole pieces of memory, and are as many as those of the part that has more.
-    if (merged->units.empty() || merged->units.front() != 0)
+  if (merged->work >= costs.smallWork && !merged->split) {
+    // The parallel parts take whole pieces of memory, and are as many as those of the loop that has more.
+    if (!merged->wholePieces)
       return false;
     double needed = 1;
     for (Cluster *part : {&a, &b})
-      if (*part->work >= smallWork)
+      if (*part->work >= costs.smallWork)
         needed = std::max(needed, *part->parallelism);
-    if (merged->parallelism < std::min(needed, enoughParallelism))
+    if (merged->parallelism < std::min(needed, costs.parallelism))
       return false;
   }
   a.parallelism = merged->parallelism;
@@ -337,7 +330,7 @@ Merge Fusion::tryMerge(unsigned a, unsigned b, Value shared) {
   if (a == b || (into.root && from.root))
     return Merge::unlike;
   for (Operation *root : {into.root, from.root})
-    if (root && !cast<flow::ComputeInterface>(root).takesEpilogue())
+    if (root && !target.epilogueOf(root).elementwise)
       return Merge::unlike;
   const Purpose purpose = purposeOf(into);
   if (purpose != purposeOf(from))
@@ -347,13 +340,13 @@ Merge Fusion::tryMerge(unsigned a, unsigned b, Value shared) {
   // An update waits for its predicate, and reads and writes a state once if all of it does.
   if (purpose == Purpose::update && cast<RankedTensorType>(shared.getType()).getRank() == 0)
     return Merge::unlike;
-  if (into.ops.size() + from.ops.size() > maxOps)
+  if (into.ops.size() + from.ops.size() > costs.mostOps)
     return Merge::unlike;
   if (needs.standsBetween(a, b))
     return Merge::refused;
   if (into.root   ? !fitsEpilogue(into, from)
       : from.root ? !fitsEpilogue(from, into)
-                  : !fitsLoop(into, from, cpu::estimateElements(shared.getType())))
+                  : !fitsLoop(into, from, elementsOf(shared)))
     return Merge::refused;
   needs.merge(a, b);
   into.place = into.weight() == from.weight()  ? std::max(into.place, from.place)
@@ -381,7 +374,7 @@ void Fusion::joinProducers(unsigned cluster) {
   SmallVector<Value> values(from.begin(), from.end());
   // The largest value first: it is the most that a merge can save.
   llvm::sort(values, [&](Value a, Value b) {
-    double sizeA = cpu::estimateElements(a.getType()), sizeB = cpu::estimateElements(b.getType());
+    double sizeA = elementsOf(a), sizeB = elementsOf(b);
     if (sizeA != sizeB)
       return sizeA > sizeB;
     return index.lookup(a.getDefiningOp()) < index.lookup(b.getDefiningOp());
@@ -418,7 +411,7 @@ void Fusion::joinSiblings() {
 void Fusion::joinReaders(Value value, ArrayRef<unsigned> loops) {
   if (loops.size() < 2)
     return;
-  const double size = cpu::estimateElements(value.getType());
+  const double size = elementsOf(value);
   const bool scalar = cast<RankedTensorType>(value.getType()).getRank() == 0;
   // Only those of one purpose are compared in pairs.
   std::map<Purpose, SmallVector<unsigned>> alike;
@@ -427,9 +420,9 @@ void Fusion::joinReaders(Value value, ArrayRef<unsigned> loops) {
     const Purpose purpose = purposeOf(clusters[loop]);
     if (purpose == Purpose::update && scalar)
       continue;
-    if (size < smallValue) {
+    if (size < costs.smallValue) {
       measure(clusters[loop]);
-      if (*clusters[loop].work >= smallWork)
+      if (*clusters[loop].work >= costs.smallWork)
         continue;
     }
     places.push_back({purpose, alike[purpose].size()});
@@ -441,7 +434,7 @@ void Fusion::joinReaders(Value value, ArrayRef<unsigned> loops) {
     unsigned refusals = 0;
     for (size_t j = place + 1; j < others.size() && refusals < maxRefusals; ++j) {
       const unsigned from = others[j];
-      if (!clusters[into].alive || clusters[into].ops.size() == maxOps)
+      if (!clusters[into].alive || clusters[into].ops.size() == costs.mostOps)
         break;
       if (!clusters[from].alive || refused.contains({into, from}))
         continue;
@@ -527,14 +520,14 @@ void Fusion::keepInMemory() {
   // A view of few numbers that were computed and are broadcast to many: in memory it may be part of an
   // epilogue.
   for (flow::ReshapeOp view : block.getOps<flow::ReshapeOp>()) {
-    auto size = [](Value value) { return cpu::estimateElements(value.getType()); };
     llvm::SetVector<Value> from;
     sources(view, from);
     bool computed = llvm::any_of(from, [](Value value) { return !isBoundary(value.getDefiningOp()); });
     bool spread = llvm::any_of(view->getUsers(), [&](Operation *user) {
       while (isa<flow::BarrierOp>(user) && user->hasOneUse())
         user = *user->user_begin();
-      return isa<flow::BroadcastOp>(user) && size(user->getResult(0)) >= spreadFrom * size(view);
+      return isa<flow::BroadcastOp>(user) &&
+             elementsOf(user->getResult(0)) >= costs.spread * elementsOf(view);
     });
     if (computed && spread)
       kept.insert(view);
@@ -692,8 +685,8 @@ void Fusion::writeGroup(OpBuilder &builder, const Cluster &cluster, llvm::functi
   flow::YieldOp::create(builder, main->getLoc(), yielded);
   for (auto [output, result] : llvm::zip_equal(outputs, group.getResults())) {
     outside[output] = result;
-    if (cpu::Layout layout = layouts.lookup(output); !layout.empty())
-      setPhysicalLayout(cast<OpResult>(result), layout);
+    if (kernels::Layout layout = layouts.lookup(output); !layout.empty())
+      kernels::setPhysicalLayout(cast<OpResult>(result), layout);
   }
 }
 
@@ -743,7 +736,7 @@ LogicalResult Fusion::run() {
   normalise();
   keepInMemory();
   number();
-  layouts = convolutionLayouts(entry);
+  layouts = target.preferredLayouts(entry);
   makeClusters();
   joinSiblings();
   done.searchSteps = needs.steps();
@@ -755,27 +748,61 @@ struct FormGroups : PassWrapper<FormGroups, OperationPass<ModuleOp>> {
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(FormGroups)
   FormGroups() = default;
   FormGroups(const FormGroups &other) : PassWrapper(other) {}
+  explicit FormGroups(ArrayRef<std::string> names) { targets = names; }
   StringRef getArgument() const override { return "moe-form-groups"; }
   StringRef getDescription() const override { return "partition entries into groups that one kernel runs"; }
 
   void runOnOperation() override {
-    // The partition is the same for all levels, so that one program's targets differ in code alone.
-    std::string error;
-    std::optional<cpu::CpuTarget> target = cpu::cpuTarget("cpu:x86-64-v3", error);
-    SmallVector<flow::EntryOp> entries;
-    getOperation().walk([&](flow::EntryOp entry) { entries.push_back(entry); });
-    for (flow::EntryOp entry : entries) {
-      Fusion fusion(entry, *target);
-      if (failed(fusion.run()))
+    for (flow::ProgramOp program : getOperation().getOps<flow::ProgramOp>())
+      if (failed(form(program)))
         return signalPassFailure();
-      const FusionWork work = fusion.work();
-      if (reportWork)
-        entry.emitRemark() << "fusion of '" << entry.getSymName() << "': " << work.ops << " ops, "
-                           << work.analyses << " analyses of " << work.analysedOps << " ops, "
-                           << work.searchSteps << " search steps";
-    }
   }
 
+  LogicalResult form(flow::ProgramOp program) {
+    if (!program.getBody().getOps<flow::TargetOp>().empty())
+      return program.emitOpError(
+          "expected entries that no target has yet, found them inside of a flow.target");
+    std::vector<std::string> names(targets.begin(), targets.end());
+    if (names.empty())
+      names.push_back("cpu");
+    SmallVector<flow::EntryOp> entries(program.getBody().getOps<flow::EntryOp>());
+    OpBuilder builder = OpBuilder::atBlockEnd(&program.getBody().front());
+    llvm::StringSet<> seen;
+    for (const std::string &name : names) {
+      std::string error;
+      std::unique_ptr<kernels::Target> target = kernels::parseTarget(name, error);
+      if (!target)
+        return program.emitError() << error;
+      if (!seen.insert(name).second)
+        return program.emitError() << "expected each target once, found '" << name << "' again";
+      auto own = flow::TargetOp::create(builder, program.getLoc(), name);
+      for (flow::EntryOp entry : entries)
+        own.getBody().front().push_back(entry->clone());
+      if (failed(kernels::bindSymbols(own, target->symbols())))
+        return failure();
+      for (flow::EntryOp entry : own.getBody().getOps<flow::EntryOp>())
+        if (failed(fuse(entry, *target)))
+          return failure();
+    }
+    for (flow::EntryOp entry : entries)
+      entry.erase();
+    return success();
+  }
+
+  LogicalResult fuse(flow::EntryOp entry, const kernels::Target &target) {
+    Fusion fusion(entry, target);
+    if (failed(fusion.run()))
+      return failure();
+    const FusionWork work = fusion.work();
+    if (reportWork)
+      entry.emitRemark() << "fusion of '" << entry.getSymName() << "': " << work.ops << " ops, "
+                         << work.analyses << " analyses of " << work.analysedOps << " ops, "
+                         << work.searchSteps << " search steps";
+    return success();
+  }
+
+  ListOption<std::string> targets{*this, "target",
+                                  llvm::cl::desc("what the program is for: cpu, cpu:x86-64-v3, ...")};
   Option<bool> reportWork{*this, "report-work",
                           llvm::cl::desc("say for each entry what fusion took, counted in steps"),
                           llvm::cl::init(false)};
@@ -784,6 +811,8 @@ PassRegistration<FormGroups> registration;
 
 } // namespace
 
-std::unique_ptr<Pass> createFormGroupsPass() { return std::make_unique<FormGroups>(); }
+std::unique_ptr<Pass> createFormGroupsPass(ArrayRef<std::string> targets) {
+  return std::make_unique<FormGroups>(targets);
+}
 
 } // namespace moe

@@ -6,6 +6,7 @@
 //   4. What nothing uses is removed, so that a loss of weight zero leaves nothing behind.
 // The objective `erm` is the mean cross entropy of the result `logits` over the rows whose label is known.
 #include "passes/language/Elaborate.h"
+#include "dialects/flow/BatchHint.h"
 #include "dialects/flow/Build.h"
 #include "dialects/flow/BuildNn.h"
 #include "dialects/flow/BuildOptimizer.h"
@@ -541,6 +542,8 @@ DictionaryAttr Elaboration::config(MLIRContext *context) {
   if (std::string all = llvm::join(digests, " ");
       !all.empty() && digests.size() == files.size() && all.size() <= longestText)
     list.push_back(b.getNamedAttr("%source", b.getStringAttr(all)));
+  if (!options.batchHint.empty())
+    list.push_back(b.getNamedAttr(flow::BatchHint::key, b.getStringAttr(options.batchHint)));
   for (auto param : model.getParams().getAsRange<ParamAttr>())
     list.push_back(b.getNamedAttr(param.getName(), b.getStringAttr(param.getKind() == "layer"
                                                                        ? layers[param.getName()]

@@ -34,8 +34,8 @@ void addPhase(OpPassManager &passes, Phase phase, const PipelineOptions &options
     break;
   case Phase::elaborate:
     passes.addPass(createCheckUnusedPass(options.defines));
-    passes.addPass(
-        createElaboratePass({options.defines, options.objective, options.optimizer, options.digests}));
+    passes.addPass(createElaboratePass(
+        {options.defines, options.objective, options.optimizer, options.digests, options.batchHint}));
     if (options.gradients)
       passes.addPass(createAddGradientsEntry());
     break;
@@ -52,10 +52,10 @@ void addPhase(OpPassManager &passes, Phase phase, const PipelineOptions &options
     passes.addPass(createRematerialize());
     break;
   case Phase::fuse:
-    passes.addPass(createFormGroupsPass());
+    passes.addPass(createFormGroupsPass(options.targets));
     break;
   case Phase::plan:
-    passes.addPass(createLowerToPlanPass(options.targets));
+    passes.addPass(createLowerToPlanPass());
     break;
   case Phase::emit:
     passes.addPass(createLowerKernelsPass(options.timing));

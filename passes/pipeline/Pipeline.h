@@ -23,7 +23,8 @@ struct PipelineOptions {
   std::vector<std::pair<std::string, std::string>> defines; // -Dname=value
   std::string objective = "erm";
   std::string optimizer = "adam";             // adam, adamw, sgd
-  std::vector<std::string> targets = {"cpu"}; // cpu, cpu:x86-64-v3, cpu:x86-64-v4
+  std::vector<std::string> targets = {"cpu"}; // by name, as the back ends have them (kernels/Backend.h)
+  std::string batchHint;                      // flow::BatchHint's text; empty: the default batches
   std::map<std::string, std::string> digests; // of the sources' texts, by the files' names
   bool gradients = false;                     // an entry `gradients` beside `train`, for checks
   Phase to = Phase::emit;

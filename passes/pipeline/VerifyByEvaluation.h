@@ -17,7 +17,7 @@ namespace moe {
 /// One walk through the pipeline, over any number of pass managers.
 class EntryValues {
 public:
-  explicit EntryValues(std::vector<flow::Symbols> batches = {{1, 1, 1}, {2, 1, 1}, {1, 3, 1}, {3, 2, 1}},
+  explicit EntryValues(std::vector<flow::Symbols> batches = {{1, 1}, {2, 1}, {1, 3}, {3, 2}},
                        uint64_t seed = 1);
   /// Evaluates the entries of a module and compares with the values known so far, which it then replaces. An
   /// output that was there must still be, with the same value up to f32's rounding of folded constants; so

@@ -17,7 +17,7 @@ struct CountFlops : PassWrapper<CountFlops, OperationPass<ModuleOp>> {
 
   void runOnOperation() override {
     getOperation().walk([&](flow::EntryOp entry) {
-      const flow::Symbols few = {1, 64, 1}, many = {1, 128, 1};
+      const flow::Symbols few = {1, 64}, many = {1, 128};
       double total = 0;
       entry.walk([&](flow::CostInterface op) {
         flow::Cost cost = op.cost();

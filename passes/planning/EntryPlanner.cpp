@@ -12,7 +12,7 @@
 //   6. What a flow.expose names has no port to leave by, so a group that only such ops need is not run.
 // Lifetimes follow: from the first launch that touches a buffer to the last.
 #include "passes/planning/EntryPlanner.h"
-#include "passes/planning/Layouts.h"
+#include "passes/kernels/Layouts.h"
 
 using namespace mlir;
 
@@ -97,7 +97,7 @@ LogicalResult EntryPlanner::collect() {
 void EntryPlanner::settleResults() {
   auto settle = [&](Operation *op, Value value) {
     Value from = root(value);
-    bool direct = !isBoundaryValue(from) && !destination.count(from) && physicalLayout(from).empty();
+    bool direct = !isBoundaryValue(from) && !destination.count(from) && kernels::physicalLayout(from).empty();
     if (!direct) {
       Value copied = copy(value, nullptr);
       positions[copied.getDefiningOp()] = positions.size();
@@ -120,16 +120,16 @@ void EntryPlanner::settleResults() {
 
 // Whether the group's launches may bind one buffer to a result and an operand: a kernel keeps one such pair a
 // written parameter, since the verifier holds all its launches to it. Makes the pair known where it may.
-bool EntryPlanner::share(const cpu::GroupCode &code, unsigned result, unsigned operand) {
+bool EntryPlanner::share(const kernels::GroupCode &code, unsigned result, unsigned operand) {
   if (!llvm::is_contained(code.inPlace, std::make_pair(result, operand)))
     return false;
   Sharing added;
-  for (const cpu::LaunchSpec &spec : code.launches)
+  for (const kernels::LaunchSpec &spec : code.launches)
     for (auto [w, written] : llvm::enumerate(spec.buffers))
       for (auto [r, read] : llvm::enumerate(spec.buffers)) {
-        if (written.kind != cpu::BufferRef::result || written.index != result)
+        if (written.kind != kernels::BufferRef::result || written.index != result)
           continue;
-        if (read.kind != cpu::BufferRef::operand || read.index != operand)
+        if (read.kind != kernels::BufferRef::operand || read.index != operand)
           continue;
         for (const Sharing *known : {&sharing, &added}) {
           auto found = known->find({spec.symbol, unsigned(w)});
@@ -143,7 +143,7 @@ bool EntryPlanner::share(const cpu::GroupCode &code, unsigned result, unsigned o
 }
 
 bool EntryPlanner::mayOverwriteState(flow::GroupOp group, unsigned result, unsigned state,
-                                     const cpu::GroupCode &code) {
+                                     const kernels::GroupCode &code) {
   for (auto &[value, buffer] : held)
     if (buffer == state && lastUse.lookup(value) > position(group))
       return false;
@@ -160,7 +160,7 @@ bool EntryPlanner::mayOverwriteState(flow::GroupOp group, unsigned result, unsig
 }
 
 bool EntryPlanner::mayReuse(flow::GroupOp group, unsigned result, unsigned operand,
-                            const cpu::GroupLayouts &layouts) const {
+                            const kernels::GroupLayouts &layouts) const {
   Value from = root(group.getInputs()[operand]), to = group.getResult(result);
   const Buffer &buffer = buffers[held.lookup(from)];
   if (buffer.kind != plan::BufferKind::temporary || buffer.occupant != from)
@@ -177,8 +177,8 @@ bool EntryPlanner::mayReuse(flow::GroupOp group, unsigned result, unsigned opera
   return true;
 }
 
-unsigned EntryPlanner::placeResult(flow::GroupOp group, unsigned result, const cpu::GroupCode &code,
-                                   const cpu::GroupLayouts &layouts) {
+unsigned EntryPlanner::placeResult(flow::GroupOp group, unsigned result, const kernels::GroupCode &code,
+                                   const kernels::GroupLayouts &layouts) {
   Value value = group.getResult(result);
   std::string name = plan::originOf(group.getLoc()).path;
   if (auto output = llvm::dyn_cast_or_null<flow::OutputOp>(destination.lookup(value)))
@@ -207,13 +207,13 @@ unsigned EntryPlanner::placeResult(flow::GroupOp group, unsigned result, const c
 }
 
 LogicalResult EntryPlanner::planGroup(flow::GroupOp group) {
-  cpu::GroupLayouts layouts;
+  kernels::GroupLayouts layouts;
   for (Value operand : group.getInputs())
-    layouts.operands.push_back(physicalLayout(operand));
+    layouts.operands.push_back(kernels::physicalLayout(operand));
   for (Value result : group.getResults())
-    layouts.results.push_back(physicalLayout(result));
-  FailureOr<cpu::GroupCode> code = cpu::emitGroup(group, layouts, kernels);
-  if (failed(code))
+    layouts.results.push_back(kernels::physicalLayout(result));
+  FailureOr<kernels::GroupCode> made = code.emit(group, layouts);
+  if (failed(made))
     return failure();
 
   SmallVector<unsigned> operands, results, temporaries;
@@ -222,22 +222,22 @@ LogicalResult EntryPlanner::planGroup(flow::GroupOp group) {
     operands.push_back(isBoundaryValue(from) ? boundaryBuffer(from) : held.lookup(from));
   }
   for (unsigned i = 0; i < group.getNumResults(); ++i) {
-    results.push_back(placeResult(group, i, *code, layouts));
+    results.push_back(placeResult(group, i, *made, layouts));
     held[group.getResult(i)] = results.back();
     buffers[results.back()].occupant = group.getResult(i);
   }
   plan::Origin origin = plan::originOf(group.getLoc());
-  for (const cpu::Temporary &temporary : code->temporaries) {
+  for (const kernels::Temporary &temporary : made->temporaries) {
     temporaries.push_back(buffers.size());
     buffers.push_back({plan::BufferKind::temporary, "", temporary.name, temporary.element, temporary.extent});
   }
-  for (cpu::LaunchSpec &spec : code->launches) {
+  for (kernels::LaunchSpec &spec : made->launches) {
     Launch launch;
     launch.origin = origin;
-    for (cpu::BufferRef ref : spec.buffers)
-      launch.buffers.push_back(ref.kind == cpu::BufferRef::operand  ? operands[ref.index]
-                               : ref.kind == cpu::BufferRef::result ? results[ref.index]
-                                                                    : temporaries[ref.index]);
+    for (kernels::BufferRef ref : spec.buffers)
+      launch.buffers.push_back(ref.kind == kernels::BufferRef::operand  ? operands[ref.index]
+                               : ref.kind == kernels::BufferRef::result ? results[ref.index]
+                                                                        : temporaries[ref.index]);
     launch.spec = std::move(spec);
     launches.push_back(std::move(launch));
   }
@@ -246,8 +246,8 @@ LogicalResult EntryPlanner::planGroup(flow::GroupOp group) {
 
 // Rule 5, then numbers the launches (prepare first) and the lifetimes.
 void EntryPlanner::order() {
-  llvm::StringMap<const cpu::Kernel *> byName;
-  for (const cpu::Kernel &kernel : kernels.kernels())
+  llvm::StringMap<const kernels::Kernel *> byName;
+  for (const kernels::Kernel &kernel : code.kernels())
     byName[kernel.symbol] = &kernel;
   bool infer = entry.getKind() == flow::EntryKind::infer;
   SmallVector<unsigned> writers(buffers.size()); // launches that write a buffer

@@ -3,7 +3,7 @@
 #pragma once
 #include "dialects/flow/Flow.h"
 #include "dialects/plan/FromFlow.h"
-#include "passes/cpu/KernelEmitter.h"
+#include "passes/kernels/Backend.h"
 #include "llvm/ADT/MapVector.h"
 #include <map>
 #include <vector>
@@ -16,8 +16,8 @@ using Sharing = std::map<std::pair<std::string, unsigned>, unsigned>;
 class EntryPlanner {
 public:
   /// `entry` is changed: results that need a copy get a group that makes one.
-  EntryPlanner(flow::EntryOp entry, cpu::KernelModule &kernels, Sharing &sharing)
-      : entry(entry), kernels(kernels), sharing(sharing) {}
+  EntryPlanner(flow::EntryOp entry, kernels::KernelSet &code, Sharing &sharing)
+      : entry(entry), code(code), sharing(sharing) {}
 
   /// Emits kernels and decides buffers and launches.
   llvm::LogicalResult plan();
@@ -35,7 +35,7 @@ private:
     int64_t first = -1, last = -1; // launches that touch it
   };
   struct Launch {
-    cpu::LaunchSpec spec;
+    kernels::LaunchSpec spec;
     llvm::SmallVector<unsigned> buffers;
     bool prepare = false;
     plan::Origin origin;
@@ -44,12 +44,13 @@ private:
   llvm::LogicalResult collect();
   void settleResults();
   llvm::LogicalResult planGroup(flow::GroupOp group);
-  unsigned placeResult(flow::GroupOp group, unsigned result, const cpu::GroupCode &code,
-                       const cpu::GroupLayouts &layouts);
-  bool share(const cpu::GroupCode &code, unsigned result, unsigned operand);
-  bool mayOverwriteState(flow::GroupOp group, unsigned result, unsigned state, const cpu::GroupCode &code);
+  unsigned placeResult(flow::GroupOp group, unsigned result, const kernels::GroupCode &code,
+                       const kernels::GroupLayouts &layouts);
+  bool share(const kernels::GroupCode &code, unsigned result, unsigned operand);
+  bool mayOverwriteState(flow::GroupOp group, unsigned result, unsigned state,
+                         const kernels::GroupCode &code);
   bool mayReuse(flow::GroupOp group, unsigned result, unsigned operand,
-                const cpu::GroupLayouts &layouts) const;
+                const kernels::GroupLayouts &layouts) const;
   void order();
 
   /// The value whose memory a value is: through reshapes and identities.
@@ -61,7 +62,7 @@ private:
   int64_t position(mlir::Operation *op) const { return positions.lookup(op); }
 
   flow::EntryOp entry;
-  cpu::KernelModule &kernels;
+  kernels::KernelSet &code; ///< of the target, all entries together
   Sharing &sharing;
   std::vector<Buffer> buffers;
   std::vector<Launch> launches;

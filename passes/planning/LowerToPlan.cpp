@@ -16,7 +16,6 @@ struct LowerToPlan : PassWrapper<LowerToPlan, OperationPass<ModuleOp>> {
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(LowerToPlan)
   LowerToPlan() = default;
   LowerToPlan(const LowerToPlan &other) : PassWrapper(other) {}
-  explicit LowerToPlan(ArrayRef<std::string> names) { targets = names; }
   StringRef getArgument() const override { return "moe-lower-to-plan"; }
   StringRef getDescription() const override {
     return "decide buffers and launches, and emit kernels, for each target";
@@ -25,7 +24,6 @@ struct LowerToPlan : PassWrapper<LowerToPlan, OperationPass<ModuleOp>> {
     registry.insert<plan::PlanDialect, arith::ArithDialect, func::FuncDialect, LLVM::LLVMDialect,
                     math::MathDialect, memref::MemRefDialect, scf::SCFDialect, vector::VectorDialect>();
   }
-  ListOption<std::string> targets{*this, "target", llvm::cl::desc("cpu, cpu:x86-64-v3 or cpu:x86-64-v4")};
 
   void runOnOperation() override {
     for (flow::ProgramOp program : llvm::make_early_inc_range(getOperation().getOps<flow::ProgramOp>()))
@@ -34,10 +32,10 @@ struct LowerToPlan : PassWrapper<LowerToPlan, OperationPass<ModuleOp>> {
   }
 
   LogicalResult lower(flow::ProgramOp program);
-  LogicalResult states(flow::ProgramOp program);
-  LogicalResult scalars(flow::ProgramOp program);
+  LogicalResult states(flow::TargetOp target);
+  LogicalResult scalars(flow::TargetOp target);
   LogicalResult entry(flow::EntryOp entry);
-  LogicalResult target(flow::ProgramOp program, StringRef name);
+  LogicalResult target(flow::TargetOp target);
   std::unique_ptr<OpBuilder> builder;
 };
 
@@ -50,7 +48,7 @@ static_assert(int(flow::StateKind::average) == int(plan::StateKind::average));
 static_assert(int(flow::ScalarKind::progress) == int(plan::ScalarKind::progress));
 
 // Parameters and states of all entries, in the order of first appearance; entries share them by path.
-LogicalResult LowerToPlan::states(flow::ProgramOp program) {
+LogicalResult LowerToPlan::states(flow::TargetOp target) {
   llvm::StringMap<plan::StateOp> known;
   std::map<uint32_t, StringRef> streams; // by their number, all of which may occur
   auto add = [&](Operation *op, StringRef path, plan::StateKind kind, flow::InitAttr init, StringAttr of) {
@@ -76,7 +74,7 @@ LogicalResult LowerToPlan::states(flow::ProgramOp program) {
                                         builder->getDenseI64ArrayAttr(type.getShape()), rule, of);
     return success();
   };
-  WalkResult result = program.walk([&](Operation *op) {
+  WalkResult result = target.walk([&](Operation *op) {
     LogicalResult added = success();
     if (auto parameter = llvm::dyn_cast<flow::ParameterOp>(op))
       added = add(op, parameter.getPath(), plan::StateKind::parameter, parameter.getInit(), StringAttr());
@@ -88,9 +86,9 @@ LogicalResult LowerToPlan::states(flow::ProgramOp program) {
   return failure(result.wasInterrupted());
 }
 
-LogicalResult LowerToPlan::scalars(flow::ProgramOp program) {
+LogicalResult LowerToPlan::scalars(flow::TargetOp target) {
   llvm::StringMap<plan::ScalarOp> known;
-  WalkResult result = program.walk([&](flow::ScalarOp op) {
+  WalkResult result = target.walk([&](flow::ScalarOp op) {
     auto kind = static_cast<plan::ScalarKind>(op.getKind());
     if (plan::ScalarOp before = known.lookup(op.getKey())) {
       if (before.getKind() == kind && before.getFallback() == op.getFallback())
@@ -152,28 +150,26 @@ LogicalResult LowerToPlan::entry(flow::EntryOp entry) {
   return success();
 }
 
-LogicalResult LowerToPlan::target(flow::ProgramOp program, StringRef name) {
+LogicalResult LowerToPlan::target(flow::TargetOp target) {
   std::string error;
-  std::optional<cpu::CpuTarget> cpu = cpu::cpuTarget(name, error);
-  if (!cpu)
-    return program.emitError() << error;
+  std::unique_ptr<kernels::Target> machine = kernels::parseTarget(target.getName(), error);
+  if (!machine)
+    return target.emitError() << error;
   OpBuilder::InsertionGuard guard(*builder);
-  SmallVector<StringRef> features(cpu->features.begin(), cpu->features.end());
-  auto op = plan::TargetOp::create(*builder, program.getLoc(), builder->getStringAttr("cpu"),
-                                   builder->getStringAttr(cpu->level), builder->getStrArrayAttr(features),
-                                   Attribute(), Attribute());
+  SmallVector<StringRef> features(machine->features().begin(), machine->features().end());
+  auto op = plan::TargetOp::create(*builder, target.getLoc(), builder->getStringAttr(machine->backend()),
+                                   builder->getStringAttr(machine->level()),
+                                   builder->getStrArrayAttr(features), Attribute(), Attribute());
   builder->setInsertionPointToStart(&op.getBody().emplaceBlock());
-  cpu::KernelModule kernels(&getContext(), *cpu);
-  // Planning adds copies to the entries, by this target's kernels.
-  OwningOpRef<flow::ProgramOp> work = program.clone();
+  std::unique_ptr<kernels::KernelSet> code = machine->begin(&getContext());
   Sharing sharing;
   std::vector<std::unique_ptr<EntryPlanner>> planners;
-  for (flow::EntryOp entry : work->getBody().getOps<flow::EntryOp>()) {
-    planners.push_back(std::make_unique<EntryPlanner>(entry, kernels, sharing));
+  for (flow::EntryOp entry : target.getBody().getOps<flow::EntryOp>()) {
+    planners.push_back(std::make_unique<EntryPlanner>(entry, *code, sharing));
     if (failed(planners.back()->plan()))
       return failure();
   }
-  for (const cpu::Kernel &kernel : kernels.kernels()) {
+  for (const kernels::Kernel &kernel : code->kernels()) {
     SmallVector<Attribute> params;
     for (auto [i, param] : llvm::enumerate(kernel.params)) {
       auto over = sharing.find({kernel.symbol, unsigned(i)});
@@ -182,35 +178,39 @@ LogicalResult LowerToPlan::target(flow::ProgramOp program, StringRef name) {
     }
     // More than any program may ask for is told of the launch, by its line (frontends/moec/Compile.cpp).
     uint64_t scratch = std::min<uint64_t>(kernel.scratch, INT32_MAX);
-    plan::KernelOp::create(*builder, program.getLoc(), kernel.symbol, kernel.kind,
+    plan::KernelOp::create(*builder, target.getLoc(), kernel.symbol, kernel.kind,
                            builder->getArrayAttr(params), kernel.scalars, uint32_t(scratch));
   }
   for (const auto &planner : planners)
     planner->build(*builder);
-  builder->insert(kernels.take().release());
+  builder->insert(code->take().release());
   return success();
 }
 
 LogicalResult LowerToPlan::lower(flow::ProgramOp program) {
+  SmallVector<flow::TargetOp> targets(program.getBody().getOps<flow::TargetOp>());
+  if (targets.empty())
+    return program.emitOpError(
+        "expected entries inside of a flow.target, which --moe-form-groups makes; found none");
   builder = std::make_unique<OpBuilder>(program);
   NamedAttrList config(program->getAttrOfType<DictionaryAttr>("config"));
-  if (!targets.empty()) // so that the command can be printed again
-    config.set("target", builder->getStringAttr(llvm::join(targets.begin(), targets.end(), " ")));
+  SmallVector<StringRef> names; // so that the command can be printed again
+  for (flow::TargetOp target : targets)
+    names.push_back(target.getName());
+  config.set("target", builder->getStringAttr(llvm::join(names, " ")));
   auto op =
       plan::ProgramOp::create(*builder, program.getLoc(), builder->getStringAttr(program.getSymName()),
                               program->getAttrOfType<StringAttr>("optimizer"),
                               builder->getStringAttr(moert::version()), config.getDictionary(&getContext()));
   builder->setInsertionPointToStart(&op.getBody().emplaceBlock());
-  if (failed(states(program)) || failed(scalars(program)))
+  // States, numbers and ports are the program's: every target's entries have the same.
+  if (failed(states(targets.front())) || failed(scalars(targets.front())))
     return failure();
-  for (flow::EntryOp item : program.getBody().getOps<flow::EntryOp>())
+  for (flow::EntryOp item : targets.front().getBody().getOps<flow::EntryOp>())
     if (failed(entry(item)))
       return failure();
-  std::vector<std::string> names(targets.begin(), targets.end());
-  if (names.empty())
-    names.push_back("cpu");
-  for (const std::string &name : names)
-    if (failed(target(program, name)))
+  for (flow::TargetOp each : targets)
+    if (failed(target(each)))
       return failure();
   program.erase();
   return success();
@@ -220,8 +220,6 @@ PassRegistration<LowerToPlan> registration;
 
 } // namespace
 
-std::unique_ptr<Pass> createLowerToPlanPass(ArrayRef<std::string> targets) {
-  return std::make_unique<LowerToPlan>(targets);
-}
+std::unique_ptr<Pass> createLowerToPlanPass() { return std::make_unique<LowerToPlan>(); }
 
 } // namespace moe

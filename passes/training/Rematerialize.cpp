@@ -1,6 +1,6 @@
 // Chooses which values of the forward part are kept for the backward part, and computes the others again.
 // Forward is what the entry's outputs need; the rest is backward.
-//   1. Every forward value is a node; keeping it costs its bytes at a reference batch. What can be computed
+//   1. Every forward value is a node; keeping it costs its bytes at the planned batch. What can be computed
 //      again at the price of reading its operands and writing it (elementwise ops, views, generators, and
 //      contractions and convolutions of few products an element, such as a first layer's, all stages that
 //      would compute it together) follows from its operands; other convolutions and contractions, reductions
@@ -11,7 +11,7 @@
 //   2. Backward ops in program order read clones of what is not kept. Clones read kept values through
 //      barriers, so that common subexpressions do not merge them with their originals. They are shared only
 //      between two contractions or convolutions: a clone that lived longer would be a kept value again.
-// Values below 64 KiB at the reference batch are kept as they are, and so cost nothing. `flow.saved` on
+// Values below 64 KiB at the planned batch are kept as they are, and so cost nothing. `flow.saved` on
 // the entry tells what is kept, and why.
 //
 //     %y = flow.conv ...                              %y = flow.conv ...
@@ -22,6 +22,7 @@
 //                                                     %t = flow.sigmoid %k
 //                                                     %m = flow.mul %k, %t
 //                                                     %dw = flow.conv_weight_grad %m, %dz
+#include "dialects/flow/BatchHint.h"
 #include "dialects/flow/Flow.h"
 #include "dialects/flow/Mark.h"
 #include "dialects/flow/Purpose.h"
@@ -38,7 +39,6 @@ using moe::MinimumCut;
 
 namespace {
 
-constexpr Symbols referenceBatch = {/*D=*/4, /*N=*/64, /*threads=*/1};
 constexpr int64_t smallBytes = 1 << 16;
 // Operations an element that a core does while it stores one to memory: at 100 to 200 GFLOP/s and 10 GB/s.
 // They are all that computing a contraction or convolution again may take, in a whole step.
@@ -47,50 +47,14 @@ constexpr int64_t cheapOperations = 64;
 // Kept values that computing one again may read. A row of two-layer residual blocks reads two more a block.
 constexpr size_t mostRead = 8;
 
-int64_t referenceBytes(Value value) {
-  return bytesOf(value.getType()).evaluate(referenceBatch).value_or(MinimumCut::unlimited);
-}
-
 // At hand at any time, at no cost: what the session holds during the whole step, and splats.
 bool isAtHand(Operation *op) { return op->hasTrait<Boundary>() || isa<ConstantOp, ExtentOp>(op); }
-
-/// To be computed again so often.
-bool isCheap(Operation *op, int64_t times = 1) {
-  if (isa<BarrierOp>(op))
-    return false;
-  if (isProduct(op)) {
-    std::optional<int64_t> flops = cast<CostInterface>(op).cost().flops.evaluate(referenceBatch);
-    return flops &&
-           *flops <= cheapOperations *
-                         (referenceBytes(op->getResult(0)) / storageBytes(op->getResult(0).getType())) /
-                         times;
-  }
-  auto compute = dyn_cast<ComputeInterface>(op);
-  if (!compute)
-    return false;
-  switch (compute.computeKind()) {
-  case ComputeKind::elementwise:
-  case ComputeKind::generator:
-    return true;
-  case ComputeKind::view: // but for what has to be looked up
-    return compute.effort() < Effort::slow;
-  default:
-    return false;
-  }
-}
-
-StringRef reason(Operation *op) {
-  if (isProduct(op))
-    return "a contraction's or convolution's result";
-  if (isCheap(op))
-    return "the rest is computed again from it";
-  return "a reduction's or lookup's result";
-}
 
 class Rematerialization {
 public:
   explicit Rematerialization(EntryOp entry)
-      : entry(entry), block(entry.getBody().front()), forward(forwardOps(block)) {}
+      : entry(entry), block(entry.getBody().front()), forward(forwardOps(block)), batch(plannedBatch(entry)) {
+  }
 
   void run() {
     // How often something is computed again follows from what is kept: what turns out dear is kept as well.
@@ -105,6 +69,43 @@ public:
   }
 
 private:
+  int64_t plannedBytes(Value value) const {
+    return bytesOf(value.getType()).evaluate(batch).value_or(MinimumCut::unlimited);
+  }
+
+  /// To be computed again so often.
+  bool isCheap(Operation *op, int64_t times = 1) const {
+    if (isa<BarrierOp>(op))
+      return false;
+    if (isProduct(op)) {
+      std::optional<int64_t> flops = cast<CostInterface>(op).cost().flops.evaluate(batch);
+      return flops &&
+             *flops <= cheapOperations *
+                           (plannedBytes(op->getResult(0)) / storageBytes(op->getResult(0).getType())) /
+                           times;
+    }
+    auto compute = dyn_cast<ComputeInterface>(op);
+    if (!compute)
+      return false;
+    switch (compute.computeKind()) {
+    case ComputeKind::elementwise:
+    case ComputeKind::generator:
+      return true;
+    case ComputeKind::view: // but for what has to be looked up
+      return compute.effort() < Effort::slow;
+    default:
+      return false;
+    }
+  }
+
+  StringRef reason(Operation *op) const {
+    if (isProduct(op))
+      return "a contraction's or convolution's result";
+    if (isCheap(op))
+      return "the rest is computed again from it";
+    return "a reduction's or lookup's result";
+  }
+
   bool isRead(Value value) const {
     return llvm::any_of(value.getUsers(), [&](Operation *user) { return !forward.contains(user); });
   }
@@ -121,11 +122,11 @@ private:
       if (!forward.contains(&op) || op.getNumResults() != 1 || isAtHand(&op))
         continue;
       Value value = op.getResult(0);
-      if (referenceBytes(value) < smallBytes)
+      if (plannedBytes(value) < smallBytes)
         continue;
       unsigned before = cut.addNode(), behind = cut.addNode();
       node[value] = before;
-      cut.addEdge(before, behind, referenceBytes(value));
+      cut.addEdge(before, behind, plannedBytes(value));
       // One of them at most: each stage would compute a row of layers again from the first on.
       bool far = llvm::any_of(op.getOperands(), [&](Value x) { return behindEmitter.contains(x); });
       if (!isCheap(&op) || dear.contains(&op) || (isProduct(&op) && far)) {
@@ -209,7 +210,7 @@ private:
   bool isDropped(Value value) const {
     Operation *op = value.getDefiningOp();
     return forward.contains(op) && op->getNumResults() == 1 && !isAtHand(op) &&
-           referenceBytes(value) >= smallBytes && !kept.contains(value);
+           plannedBytes(value) >= smallBytes && !kept.contains(value);
   }
 
   void readClones() {
@@ -274,7 +275,7 @@ private:
     SmallVector<Attribute> saved;
     for (Operation &op : block) {
       if (!forward.contains(&op) || op.getNumResults() != 1 || isAtHand(&op) || !isRead(op.getResult(0)) ||
-          referenceBytes(op.getResult(0)) < smallBytes)
+          plannedBytes(op.getResult(0)) < smallBytes)
         continue;
       NamedAttrList about;
       about.set("op", builder.getStringAttr(op.getName().getStringRef()));
@@ -290,6 +291,7 @@ private:
   EntryOp entry;
   Block &block;
   const DenseSet<Operation *> forward;
+  const Symbols batch;
   DenseSet<Value> kept;
   DenseSet<Operation *> dear;
 };

@@ -499,8 +499,8 @@ flow.program @p { flow.entry @main train {
 
 // the encoding
 flow.program @p { flow.entry @main train {
-  // expected-error@+1 {{expected B, D, N, threads, floor or ceil, found 'X'}}
-  %x = flow.input "x" : tensor<?xf32, #flow.dims<[X * 2]>>
+  // expected-error@+1 {{expected a symbol of letters, digits and underscores, found 'a.b'}}
+  %x = flow.input "x" : tensor<?xf32, #flow.dims<[a.b * 2]>>
 } }
 
 // -----

@@ -1,7 +1,7 @@
 // Grouping an entry and filling its buffers; see GroupEntry.h.
 #include "test/numerics/GroupEntry.h"
 #include "mlir/IR/Builders.h"
-#include "passes/cpu/LoopAnalysis.h"
+#include "passes/cpu/loops/LoopAnalysis.h"
 #include "llvm/ADT/SetVector.h"
 
 namespace moe::test {
@@ -60,6 +60,7 @@ bool isOneKernel(flow::GroupOp group, const cpu::GroupLayouts &layouts) {
     return layouts.result(llvm::find(source.outputs, value) - source.outputs.begin());
   };
   source.layout = layoutOf;
+  source.batch = flow::plannedBatch(group);
   return llvm::all_of(levels(), [&](const cpu::CpuTarget &target) {
     return cpu::LoopAnalysis::run(source, target).has_value();
   });

@@ -5,8 +5,7 @@
 #include "frontends/driver/Context.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/Parser/Parser.h"
-#include "passes/cpu/MicroEpilogue.h"
-#include "passes/cpu/ObjectCode.h"
+#include "passes/cpu/code/ObjectCode.h"
 #include <algorithm>
 #include <atomic>
 #include <cstring>
@@ -112,7 +111,7 @@ GroupRunner::GroupRunner(flow::GroupOp group, const cpu::CpuTarget &target, int6
 void GroupRunner::build(flow::GroupOp group, const cpu::CpuTarget &target, int64_t domains, int64_t rows,
                         const cpu::GroupLayouts &layouts, const std::map<std::string, double> &numbers) {
   cpu::KernelModule module(group.getContext(), target);
-  auto code = cpu::emitGroup(group, layouts, module);
+  auto code = module.emit(group, layouts);
   if (mlir::failed(code))
     return;
   auto object = cpu::compileToObject(module.module(), target);
@@ -127,7 +126,7 @@ void GroupRunner::build(flow::GroupOp group, const cpu::CpuTarget &target, int64
     return;
 
   shared.assign(code->inPlace.begin(), code->inPlace.end());
-  flow::Symbols symbols{domains, rows, 1};
+  flow::Symbols symbols{domains, rows};
   auto bits = [](float number) {
     int64_t word = 0;
     std::memcpy(&word, &number, 4);

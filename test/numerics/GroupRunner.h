@@ -4,7 +4,7 @@
 #pragma once
 #include "dialects/flow/Flow.h"
 #include "mlir/IR/MLIRContext.h"
-#include "passes/cpu/KernelEmitter.h"
+#include "passes/cpu/code/KernelBuilder.h"
 #include <functional>
 #include <map>
 #include <memory>

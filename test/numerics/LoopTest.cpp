@@ -42,7 +42,7 @@ void check(const std::string &body, Options options = {}) {
   flow::EntryOp entry;
   module->walk([&](flow::EntryOp op) { entry = op; });
   flow::Bindings bindings;
-  bindings.setting.symbols = {options.domains, options.rows, 1};
+  bindings.setting.symbols = {options.domains, options.rows};
   bindings.setting.seed = 0x123456789abcull;
   bindings.setting.step = uint32_t(options.step);
   std::mt19937_64 random(11);

@@ -1,6 +1,6 @@
 // Views and constants at an entry's boundary: no group has them as a result unless fusion writes one for them.
 // RUN: moe-opt %s --moe-form-groups --split-input-file | FileCheck %s
-// RUN: moe-opt %s --moe-form-groups --moe-lower-to-plan=target=cpu:x86-64-v3 --split-input-file | FileCheck %s --check-prefix=PLAN
+// RUN: moe-opt %s --moe-form-groups=target=cpu:x86-64-v3 --moe-lower-to-plan --split-input-file | FileCheck %s --check-prefix=PLAN
 // RUN: moe-opt %s --moe-form-groups --moe-inline-groups --split-input-file | FileCheck %s --check-prefix=INLINED
 
 // Each kind of view and constant is written by a loop for its expose, beside the loop that reads the same transpose for

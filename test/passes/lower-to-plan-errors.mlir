@@ -1,16 +1,16 @@
 // What cannot be planned, and who is told.
-// RUN: moe-opt %s --moe-lower-to-plan=target=cpu:x86-64-v3 --split-input-file --verify-diagnostics
+// RUN: moe-opt %s --moe-lower-to-plan --split-input-file --verify-diagnostics
 
-flow.program @loose {
+flow.program @loose { flow.target "cpu:x86-64-v3" {
   flow.entry @main infer {
     %x = flow.input "x" : tensor<4xf32>
     // expected-error @+1 {{expected to be inside a group when an entry is planned}}
     %y = flow.exp %x : tensor<4xf32>
     flow.output "y" %y : tensor<4xf32>
   }
-}
+} }
 // -----
-flow.program @shapes {
+flow.program @shapes { flow.target "cpu:x86-64-v3" {
   flow.entry @a infer {
     // expected-note @+1 {{it differs here}}
     %w = flow.parameter "w" uniform(-0.5, 0.5) : tensor<4xf32>
@@ -21,10 +21,10 @@ flow.program @shapes {
     %w = flow.parameter "w" uniform(-0.5, 0.5) : tensor<5xf32>
     flow.output "y" %w : tensor<5xf32>
   }
-}
+} }
 // -----
 // The two paths have one FNV-1a hash: their numbers would be the same.
-flow.program @streams {
+flow.program @streams { flow.target "cpu:x86-64-v3" {
   flow.entry @a infer {
     %v = flow.parameter "costarring" uniform(-0.5, 0.5) : tensor<4xf32>
     // expected-error @+1 {{expected a path whose random stream is its own, found 'liquid' with that of 'costarring'; rename one}}
@@ -32,9 +32,9 @@ flow.program @streams {
     flow.output "v" %v : tensor<4xf32>
     flow.output "w" %w : tensor<4xf32>
   }
-}
+} }
 // -----
-flow.program @scalars {
+flow.program @scalars { flow.target "cpu:x86-64-v3" {
   flow.entry @a infer {
     %x = flow.input "x" : tensor<f32>
     %y = flow.group(%x) : (tensor<f32>) -> tensor<f32> {
@@ -49,9 +49,9 @@ flow.program @scalars {
     }
     flow.output "y" %y : tensor<f32>
   }
-}
+} }
 // -----
-flow.program @p {
+flow.program @p { flow.target "cpu:x86-64-v3" {
   flow.entry @main infer {
     %x = flow.input "x" : tensor<?x64xf32, #flow.dims<[B, 64]>>
     %w = flow.parameter "w" uniform(-0.5, 0.5) : tensor<64x64xf32>
@@ -64,9 +64,9 @@ flow.program @p {
     }
     flow.output "y0" %r : tensor<?x64xf32, #flow.dims<[B, 64]>>
   }
-}
+} }
 // -----
-flow.program @p {
+flow.program @p { flow.target "cpu:x86-64-v3" {
   flow.entry @main infer {
     %x = flow.input "x" : tensor<?x64xf32, #flow.dims<[B, 64]>>
     %w = flow.parameter "w" uniform(-0.5, 0.5) : tensor<64x64xf32>
@@ -79,10 +79,10 @@ flow.program @p {
     }
     flow.output "y0" %r : tensor<?x64xf32, #flow.dims<[B, 64]>>
   }
-}
+} }
 // -----
 // What may follow it.
-flow.program @p {
+flow.program @p { flow.target "cpu:x86-64-v3" {
   flow.entry @main infer {
     %x = flow.input "x" : tensor<?x64xf32, #flow.dims<[B, 64]>>
     %w = flow.parameter "w" uniform(-0.5, 0.5) : tensor<64x64xf32>
@@ -97,9 +97,9 @@ flow.program @p {
     }
     flow.output "y0" %r : tensor<?x64xf32, #flow.dims<[B, 64]>>
   }
-}
+} }
 // -----
-flow.program @p {
+flow.program @p { flow.target "cpu:x86-64-v3" {
   flow.entry @main infer {
     %x = flow.input "x" : tensor<64x64xf32>
     %w = flow.parameter "w" uniform(-0.5, 0.5) : tensor<64x64xf32>
@@ -113,9 +113,9 @@ flow.program @p {
     }
     flow.output "y0" %r : tensor<64x64xf32>
   }
-}
+} }
 // -----
-flow.program @p {
+flow.program @p { flow.target "cpu:x86-64-v3" {
   flow.entry @main infer {
     %x = flow.input "x" : tensor<?x64xf32, #flow.dims<[B, 64]>>
     %w = flow.parameter "w" uniform(-0.5, 0.5) : tensor<64x64xf32>
@@ -130,9 +130,9 @@ flow.program @p {
     }
     flow.output "y0" %r : tensor<?x64xf32, #flow.dims<[B, 64]>>
   }
-}
+} }
 // -----
-flow.program @p {
+flow.program @p { flow.target "cpu:x86-64-v3" {
   flow.entry @main infer {
     %x = flow.input "x" : tensor<?x64xf32, #flow.dims<[B, 64]>>
     %w = flow.parameter "w" uniform(-0.5, 0.5) : tensor<64x64xf32>
@@ -145,9 +145,9 @@ flow.program @p {
     }
     flow.output "y0" %r : tensor<?xf32, #flow.dims<[B]>>
   }
-}
+} }
 // -----
-flow.program @p {
+flow.program @p { flow.target "cpu:x86-64-v3" {
   flow.entry @main infer {
     %x = flow.input "x" : tensor<?x64xf32, #flow.dims<[B, 64]>>
     %w = flow.parameter "w" uniform(-0.5, 0.5) : tensor<64x64xf32>
@@ -160,9 +160,9 @@ flow.program @p {
     }
     flow.output "y0" %r : tensor<?x64xi32, #flow.dims<[B, 64]>>
   }
-}
+} }
 // -----
-flow.program @p {
+flow.program @p { flow.target "cpu:x86-64-v3" {
   flow.entry @main infer {
     %x = flow.input "x" : tensor<?x3x8x8xf32, #flow.dims<[B, 3, 8, 8]>>
     %w = flow.parameter "w" uniform(-0.5, 0.5) : tensor<4x3x3x3xf32>
@@ -175,9 +175,9 @@ flow.program @p {
     }
     flow.output "y0" %r : tensor<?x4x6x6xf32, #flow.dims<[B, 4, 6, 6]>>
   }
-}
+} }
 // -----
-flow.program @p {
+flow.program @p { flow.target "cpu:x86-64-v3" {
   flow.entry @main infer {
     %x = flow.input "x" : tensor<?x3x?x8xf32, #flow.dims<[B, 3, N + 2, 8]>>
     %w = flow.parameter "w" uniform(-0.5, 0.5) : tensor<4x3x3x3xf32>
@@ -189,10 +189,10 @@ flow.program @p {
     }
     flow.output "y0" %r : tensor<?x4x?x6xf32, #flow.dims<[B, 4, N, 6]>>
   }
-}
+} }
 // -----
 // What one loop kernel can be.
-flow.program @p {
+flow.program @p { flow.target "cpu:x86-64-v3" {
   flow.entry @main infer {
     %x = flow.input "x" : tensor<?x64xf32, #flow.dims<[B, 64]>>
     // expected-error @+1 {{expected every result of a loop group to be a value of its own, found one that leaves twice}}
@@ -204,10 +204,10 @@ flow.program @p {
     flow.output "y0" %r#0 : tensor<?x64xf32, #flow.dims<[B, 64]>>
     flow.output "y1" %r#1 : tensor<?x64xf32, #flow.dims<[B, 64]>>
   }
-}
+} }
 // -----
 // A composite was to be replaced before.
-flow.program @p {
+flow.program @p { flow.target "cpu:x86-64-v3" {
   flow.entry @main infer {
     %i = flow.input "i" : tensor<8xi32>
     %x = flow.input "x" : tensor<8xf32>
@@ -219,10 +219,10 @@ flow.program @p {
     }
     flow.output "y" %r : tensor<3xf32>
   }
-}
+} }
 // -----
 // One index would run through 2^32 elements that nothing in memory has.
-flow.program @large {
+flow.program @large { flow.target "cpu:x86-64-v3" {
   flow.entry @main infer {
     %x = flow.input "x" : tensor<65536xf32>
     %y = flow.group(%x) : (tensor<65536xf32>) -> tensor<f32> {
@@ -235,10 +235,10 @@ flow.program @large {
     }
     flow.output "y" %y : tensor<f32>
   }
-}
+} }
 // -----
 // What leaves a sort's group is the sort's.
-flow.program @p {
+flow.program @p { flow.target "cpu:x86-64-v3" {
   flow.entry @main infer {
     %x = flow.input "x" : tensor<8xi32>
     // expected-error @+1 {{expected each result of a sort's group to be a result of the sort, and no other's}}
@@ -250,10 +250,10 @@ flow.program @p {
     flow.output "y" %r#0 : tensor<8xi32>
     flow.output "z" %r#1 : tensor<8xi32>
   }
-}
+} }
 // -----
 // A sort is alone in its group.
-flow.program @p {
+flow.program @p { flow.target "cpu:x86-64-v3" {
   flow.entry @main infer {
     %x = flow.input "x" : tensor<8xi32>
     // expected-error @+1 {{expected nothing beside a sort in its group, found 'flow.add'}}
@@ -264,5 +264,23 @@ flow.program @p {
       flow.yield %y : tensor<8xi32>
     }
     flow.output "y" %r : tensor<8xi32>
+  }
+} }
+// -----
+// expected-error @+1 {{expected entries inside of a flow.target, which --moe-form-groups makes; found none}}
+flow.program @untargeted {
+  flow.entry @main infer {
+    %x = flow.input "x" : tensor<4xf32>
+    flow.output "y" %x : tensor<4xf32>
+  }
+}
+// -----
+flow.program @unknown {
+  // expected-error @+1 {{expected a target 'cpu', 'cpu:x86-64-v3' or 'cpu:x86-64-v4', found 'abacus'}}
+  flow.target "abacus" {
+    flow.entry @main infer {
+      %x = flow.input "x" : tensor<4xf32>
+      flow.output "y" %x : tensor<4xf32>
+    }
   }
 }

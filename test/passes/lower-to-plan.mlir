@@ -1,5 +1,5 @@
 // Which buffer holds what, and when: the rules of EntryPlanner.cpp one by one.
-// RUN: moe-opt %s --moe-lower-to-plan=target=cpu:x86-64-v3 --split-input-file | FileCheck %s
+// RUN: moe-opt %s --moe-lower-to-plan --split-input-file | FileCheck %s
 
 // A state is written over where all reads precede the write, in the writing launch itself by a kernel that works in
 // place. The gradient dies there, but its buffer is nobody's: both results go to states.
@@ -21,7 +21,7 @@
 // CHECK-NEXT: launch @[[UPDATE]](%[[G]][4], %[[W]][4], %[[M]][4], %[[W]][4], %[[M]][4])
 // CHECK-SAME: scalar_f32 "optimizer.lr"
 // CHECK-NOT: launch
-flow.program @update attributes {config = {classes = "10"}, objective = "erm", optimizer = "sgd"} {
+flow.program @update attributes {config = {classes = "10"}, objective = "erm", optimizer = "sgd"} { flow.target "cpu:x86-64-v3" {
   flow.entry @train train {
     %x = flow.input "image" : tensor<?x4xf32, #flow.dims<[B, 4]>>
     %w = flow.parameter "w" uniform(-0.5, 0.5) : tensor<4xf32>
@@ -43,7 +43,7 @@ flow.program @update attributes {config = {classes = "10"}, objective = "erm", o
     flow.assign "w" %new#0 : tensor<4xf32>
     flow.assign "m:w" %new#1 : tensor<4xf32>
   }
-}
+} }
 
 // -----
 // The weight is read after its new value is made: the new value waits in a temporary, and is copied when all reads are
@@ -57,7 +57,7 @@ flow.program @update attributes {config = {classes = "10"}, objective = "erm", o
 // CHECK: launch @{{.*}}(%[[W]][4], %[[NEW]][4])
 // CHECK-NEXT: launch @{{.*}}(%[[W]][4], %[[X]][4], %[[Y]][4])
 // CHECK-NEXT: launch @{{.*}}(%[[NEW]][4], %[[W]][4])
-flow.program @read_after {
+flow.program @read_after { flow.target "cpu:x86-64-v3" {
   flow.entry @train train {
     %x = flow.input "image" : tensor<4xf32>
     %w = flow.parameter "w" uniform(-0.5, 0.5) : tensor<4xf32>
@@ -74,7 +74,7 @@ flow.program @read_after {
     flow.assign "w" %n : tensor<4xf32>
     flow.output "y" %y : tensor<4xf32>
   }
-}
+} }
 
 // -----
 // Two states change places: each is read before it is overwritten.
@@ -86,14 +86,14 @@ flow.program @read_after {
 // CHECK: launch @{{.*}}(%[[B]][4], %[[T]][4])
 // CHECK-NEXT: launch @{{.*}}(%[[A]][4], %[[B]][4])
 // CHECK-NEXT: launch @{{.*}}(%[[T]][4], %[[A]][4])
-flow.program @swap {
+flow.program @swap { flow.target "cpu:x86-64-v3" {
   flow.entry @train train {
     %a = flow.state "a" buffer constant(0.0) : tensor<4xf32>
     %b = flow.state "b" buffer constant(1.0) : tensor<4xf32>
     flow.assign "a" %b : tensor<4xf32>
     flow.assign "b" %a : tensor<4xf32>
   }
-}
+} }
 
 // -----
 // A dying operand of the same size gives its buffer to the result; one that is read again does not, nor one of another
@@ -108,7 +108,7 @@ flow.program @swap {
 // CHECK-NEXT: launch @{{.*}}(%[[A]][D * N * 4], %[[X]][D * N * 4], %[[A]][D * N * 4])
 // CHECK-NEXT: launch @{{.*}}(%[[A]][D * N * 4], %[[C]][D * N])
 // CHECK-NEXT: launch @{{.*}}(%[[A]][D * N * 4], %[[C]][D * N], %[[Y]][D * N * 4])
-flow.program @reuse {
+flow.program @reuse { flow.target "cpu:x86-64-v3" {
   flow.entry @main infer {
     %x = flow.input "x" : tensor<?x4xf32, #flow.dims<[B, 4]>>
     %a = flow.group(%x) : (tensor<?x4xf32, #flow.dims<[B, 4]>>) -> tensor<?x4xf32, #flow.dims<[B, 4]>> {
@@ -134,7 +134,7 @@ flow.program @reuse {
     }
     flow.output "y" %y : tensor<?x4xf32, #flow.dims<[B, 4]>>
   }
-}
+} }
 
 // -----
 // What depends on parameters alone is prepared; what a step reads of it lives to the plan's end, where another step
@@ -149,7 +149,7 @@ flow.program @reuse {
 // CHECK: launch prepare @{{.*}}(%[[W]][4], %[[E]][4])
 // CHECK-NEXT: launch @{{.*}}(%[[X]][D * N * 4], %[[E]][4], %[[Y]][D * N * 4])
 // CHECK-NEXT: launch @{{.*}}(%[[Y]][D * N * 4], %[[Z]][D * N * 4])
-flow.program @prepare {
+flow.program @prepare { flow.target "cpu:x86-64-v3" {
   flow.entry @main infer {
     %x = flow.input "x" : tensor<?x2x2xf32, #flow.dims<[B, 2, 2]>>
     %flat = flow.reshape %x : tensor<?x2x2xf32, #flow.dims<[B, 2, 2]>> -> tensor<?x4xf32, #flow.dims<[B, 4]>>
@@ -168,4 +168,4 @@ flow.program @prepare {
     flow.output "y" %y : tensor<?x4xf32, #flow.dims<[B, 4]>>
     flow.output "z" %y : tensor<?x4xf32, #flow.dims<[B, 4]>>
   }
-}
+} }

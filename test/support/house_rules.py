@@ -41,6 +41,17 @@ for path in sources:
         if re.search(r'emit(Op)?(Error|Warning)\((?!\s*"internal:)', text) and not (tests / f"{flag[1]}-errors.mlir").exists():
             wrong.append(f"{name}: reports errors, but there is no test/passes/{flag[1]}-errors.mlir")
 
+# A target is a back end behind one interface (passes/kernels/Backend.h): only the registry and a target's own tests know
+# its folder.
+TARGETS = ("cpu",)
+MAY_INCLUDE = ("passes/kernels/Backends.cpp", "test/numerics/", "test/fuzz/shapes/", "test/bench/kernels/")
+for path in sources:
+    name = str(path.relative_to(root))
+    for target in TARGETS:
+        own = (f"passes/{target}/", *MAY_INCLUDE)
+        if f'#include "passes/{target}/' in path.read_text() and not name.startswith(own):
+            wrong.append(f"{name}: includes passes/{target}/; ask kernels::Target for what it needs to know")
+
 for path in sorted((root / "test").rglob("*.mlir")):
     for number, line in enumerate(path.read_text().splitlines(), 1):
         if re.search(r"CHECK[A-Z-]*:.*%\d", line):

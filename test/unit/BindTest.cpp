@@ -50,7 +50,7 @@ void check(const std::string &body, std::initializer_list<Batch> batches, int64_
     return;
   module = parse(body);
   flow::Bindings bindings;
-  bindings.setting.symbols = {1, run, 1};
+  bindings.setting.symbols = {1, run};
   flow::EntryOp entry;
   module->walk([&](flow::EntryOp op) { entry = op; });
   module->walk([&](flow::InputOp input) {
@@ -182,7 +182,7 @@ TEST(BindSizes, ManyRowsThroughASmallSegment) {
     flow.output "y" %y : tensor<f32>)");
   constexpr int64_t rows = 33000;
   flow::Bindings bindings;
-  bindings.setting.symbols = {1, rows, 1};
+  bindings.setting.symbols = {1, rows};
   flow::Array x({rows}), w({65536});
   llvm::fill(x.data, 1);
   llvm::fill(w.data, 1);

@@ -20,7 +20,7 @@ void check(const std::string &body) {
     auto module = parseSourceString<ModuleOp>(text, &context());
     ASSERT_TRUE(module && succeeded(mlir::verify(*module))) << text;
     flow::Bindings bindings;
-    bindings.setting.symbols = {1, 3, 1};
+    bindings.setting.symbols = {1, 3};
     std::mt19937_64 random(7);
     flow::EntryOp entry;
     module->walk([&](flow::EntryOp op) { entry = op; });

@@ -714,7 +714,7 @@ TEST(EdgeValues, lossesOfExpertsThatNothingUses) {
       made.data.assign(values.begin(), values.end());
       return made;
     };
-    bindings.setting.symbols = {1, 1, 1};
+    bindings.setting.symbols = {1, 1};
     bindings.inputs["image"] = array({1, 1, 1, 1}, {1});
     bindings.inputs["label"] = array({1}, {0});
     bindings.states["gate.weight"] =

@@ -28,8 +28,7 @@ std::optional<int64_t> run(ArrayRef<Extent::Step> steps, const flow::Symbols &sy
     if (step.code == Extent::Code::constant || step.code == Extent::Code::symbol) {
       stack.push_back(step.code == Extent::Code::constant ? step.value
                       : step.value == 0                   ? symbols.D
-                      : step.value == 1                   ? symbols.N
-                                                          : symbols.threads);
+                                                          : symbols.N);
       continue;
     }
     int64_t r = stack.back();
@@ -75,7 +74,7 @@ TEST(Extent, whatIsNoSizeIsRefused) {
     message += diagnostic.str() + "\n";
     return success();
   });
-  for (const char *text : {"", "B +", "X", "floor(B)", "floor(B, 0)", "B / 2", "(B"}) {
+  for (const char *text : {"", "B +", "a.b", "floor(B)", "floor(B, 0)", "B / 2", "(B"}) {
     message.clear();
     EXPECT_FALSE(parsed(text)) << text;
     EXPECT_NE(message, "") << text;
@@ -90,12 +89,28 @@ TEST(Extent, whatIsNoSizeIsRefused) {
   EXPECT_NE(message.find("nested at most 64 deep"), std::string::npos) << message;
 }
 
+TEST(Extent, SymbolsAreAnOpenList) {
+  Extent align = Extent::symbol(&moe::test::context(), "row_align");
+  Extent rows = B() + (align - 1) * 6;
+  EXPECT_EQ(rows.str(), "row_align * 6 + B - 6");
+  EXPECT_EQ(parsed(rows.str()), rows);
+  EXPECT_EQ(parsed("B + 6 * row_align - 6"), rows);
+  EXPECT_NE(rows, B() + (Extent::symbol(&moe::test::context(), "tile") - 1) * 6);
+  // Whoever binds nothing takes 1, and what is bound is as if it had been written so.
+  EXPECT_EQ(rows.evaluate({5, 64}), 320);
+  EXPECT_EQ(rows.openSymbols(), SmallVector<StringRef>{"row_align"});
+  Extent bound = rows.bind({{"row_align", 16}, {"tile", 3}});
+  EXPECT_EQ(bound, B() + 90);
+  EXPECT_TRUE(bound.openSymbols().empty());
+  EXPECT_EQ(rows.floordiv(align).ceildiv(B()).bind({{"row_align", 4}}), (B() + 18).floordiv(4).ceildiv(B()));
+}
+
 TEST(Extent, evaluationIsChecked) {
-  flow::Symbols huge{int64_t(1) << 40, int64_t(1) << 40, 1};
+  flow::Symbols huge{int64_t(1) << 40, int64_t(1) << 40};
   EXPECT_FALSE(B().evaluate(huge));
   EXPECT_FALSE((D() + std::numeric_limits<int64_t>::max()).evaluate(huge));
-  EXPECT_FALSE(D().floordiv(N() - 1).evaluate({3, 1, 1}));
-  EXPECT_EQ(B().evaluate({5, 64, 2}), 320);
+  EXPECT_FALSE(D().floordiv(N() - 1).evaluate({3, 1}));
+  EXPECT_EQ(B().evaluate({5, 64}), 320);
 }
 
 TEST(Extent, randomSizesAgreeWithTheirTextAndPostfix) {
@@ -123,7 +138,7 @@ TEST(Extent, randomSizesAgreeWithTheirTextAndPostfix) {
     }
     Extent last = all.back();
     EXPECT_EQ(parsed(last.str()), last) << last.str();
-    for (flow::Symbols symbols : {flow::Symbols{1, 1, 1}, flow::Symbols{3, 7, 2}, flow::Symbols{5, 64, 1}})
+    for (flow::Symbols symbols : {flow::Symbols{1, 1}, flow::Symbols{3, 7}, flow::Symbols{5, 64}})
       EXPECT_EQ(last.evaluate(symbols), run(last.postfix(), symbols)) << last.str();
   }
 }
@@ -136,6 +151,6 @@ TEST(Extent, CoefficientsDoNotWrap) {
   EXPECT_EQ(size(0) - large - large, size(-INT64_MAX));
   EXPECT_EQ(size(INT64_MIN) * size(-1), large);
   EXPECT_EQ(B() * INT64_MAX + B(), B() * INT64_MAX);
-  EXPECT_EQ((B() * INT64_MAX).evaluate({2, 1, 1}), std::nullopt);
+  EXPECT_EQ((B() * INT64_MAX).evaluate({2, 1}), std::nullopt);
   EXPECT_EQ(parsed("B * 4611686018427387904 * 4"), B() * INT64_MAX);
 }

@@ -88,7 +88,7 @@ std::string FlowCase::text() const {
 FlowCase randomCase(RegisteredOperationName name, uint64_t seed) {
   FlowCase one;
   std::mt19937_64 random(seed);
-  one.bindings.setting.symbols = {int64_t(1 + random() % 3), int64_t(1 + random() % 3), 2};
+  one.bindings.setting.symbols = {int64_t(1 + random() % 3), int64_t(1 + random() % 3)};
   one.bindings.setting.seed = random();
   one.bindings.setting.step = uint32_t(random() % 1000);
   OpBuilder builder = one.atEnd();

@@ -23,7 +23,7 @@ void check(const std::string &body, flow::Bindings bindings = {}, const std::str
     ASSERT_TRUE(module);
     flow::EntryOp entry;
     module->walk([&](flow::EntryOp op) { entry = op; });
-    bindings.setting = {{2, 3, 2}, 5, 7};
+    bindings.setting = {{2, 3}, 5, 7};
     std::mt19937_64 random(3);
     flow::bindRandom(entry, bindings, random, 10);
     auto expected = flow::evaluate(entry, bindings);

@@ -75,7 +75,7 @@ TEST_P(ExampleModel, compiledStepAgreesWithTheEvaluator) {
     flow::EntryOp entry = entryOf(*truth, name);
     ASSERT_TRUE(entry);
     flow::Bindings bindings;
-    bindings.setting = {{model.domains, model.rows, 2}, 5, 7};
+    bindings.setting = {{model.domains, model.rows}, 5, 7};
     bindings.progress = 0.25;
     bindings.scalars = {{"optimizer.lr", 1}, {"optimizer.momentum", 0}, {"optimizer.weight_decay", 0}};
     std::mt19937_64 random(3);

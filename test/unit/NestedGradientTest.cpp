@@ -9,7 +9,7 @@ using namespace moe::test;
 
 TEST(NestedGradient, penaltyThroughTwoLinearsMatchesCentralDifferences) {
   FlowCase one;
-  one.bindings.setting.symbols = {2, 3, 1};
+  one.bindings.setting.symbols = {2, 3};
   std::mt19937_64 random(7);
   auto size = [](int64_t value) { return flow::Extent::constant(&context(), value); };
   Value x = one.input("x", {flow::Extent::batch(&context()), size(5)}, random);

@@ -204,7 +204,7 @@ private:
 
 FlowCase randomProgram(uint64_t seed, unsigned ops) {
   FlowCase one(flow::EntryKind::train);
-  one.bindings.setting.symbols = {int64_t(1 + seed % 3), int64_t(1 + seed / 3 % 4), 2};
+  one.bindings.setting.symbols = {int64_t(1 + seed % 3), int64_t(1 + seed / 3 % 4)};
   one.bindings.setting.seed = seed * 7919 + 1;
   one.bindings.setting.step = uint32_t(seed);
   one.bindings.progress = 0.5;

@@ -1,8 +1,8 @@
 // The whole compile path in memory: phases, program bytes, the verifying loader, a session. Nothing is
 // skipped that moec and moert do, but for files.
 #include "test/unit/RunCompiled.h"
-#include "passes/cpu/CpuTarget.h"
 #include "passes/emit/EmitProgram.h"
+#include "passes/kernels/Backend.h"
 #include "passes/pipeline/Pipeline.h"
 #include "runtime/session/Session.h"
 #include <gtest/gtest.h>
@@ -128,9 +128,9 @@ std::optional<flow::Evaluation> runProgram(const std::shared_ptr<const moert::Pr
 }
 
 std::vector<std::string> testTargets() {
-  std::vector<std::string> targets{"cpu"};
-  if (cpu::levelBelowHost())
-    targets.push_back("cpu:x86-64-v3");
+  std::vector<std::string> targets;
+  for (const kernels::Backend *backend : kernels::backends())
+    llvm::append_range(targets, backend->hostTargets());
   return targets;
 }
 

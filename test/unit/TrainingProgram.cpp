@@ -14,7 +14,7 @@ TrainingProgram::TrainingProgram() {
   builder.setInsertionPointToStart(&program.getBody().front());
   entry = EntryOp::create(builder, location, "train", EntryKind::train);
   builder.setInsertionPointToStart(&entry.getBody().front());
-  bindings.setting.symbols = {/*D=*/2, /*N=*/3, /*threads=*/1};
+  bindings.setting.symbols = {/*D=*/2, /*N=*/3};
 }
 
 Value TrainingProgram::input(StringRef name, ArrayRef<Extent> extents) {

@@ -12,7 +12,7 @@ namespace {
 
 struct Checked {
   FlowCase one;
-  EntryValues values{{{2, 3, 1}}, 4};
+  EntryValues values{{{2, 3}}, 4};
   std::string message;
   flow::MulOp product;
 
@@ -137,7 +137,7 @@ Value scaledByDomains(OpBuilder &b, Rows &rows) {
 } // namespace
 
 TEST(VerifyByEvaluation, noticesWhatIsWrongAtOtherBatchesOnly) {
-  const flow::Symbols oneRow = {2, 1, 1};
+  const flow::Symbols oneRow = {2, 1};
   for (auto wrong : {reordered, scaledByDomains}) {
     Rows few, many;
     EXPECT_FALSE(few.isCaught(EntryValues({oneRow}), [&](OpBuilder &b) { return wrong(b, few); }));

@@ -101,10 +101,10 @@ private:
 
   flow::Bindings drawBindings(flow::EntryOp entry, int64_t domains, int64_t rows) {
     flow::Bindings bindings;
-    bindings.setting = {{domains, rows, 1}, random(), uint32_t(random() % 1000)};
+    bindings.setting = {{domains, rows}, random(), uint32_t(random() % 1000)};
     bindings.progress = double(float(double(random() % 101) / 100));
     if (entry.getKind() == flow::EntryKind::infer)
-      bindings.setting = {{domains, rows, 1}, 0, 0};
+      bindings.setting = {{domains, rows}, 0, 0};
     for (flow::InputOp input : entry.getBody().getOps<flow::InputOp>()) {
       StringRef name = input.getName();
       if (name != "label" && name != "domain")

@@ -23,7 +23,7 @@ FlowCase drawOp(const std::string &name, uint64_t seed,
                 std::optional<SmallVector<flow::Extent>> wanted = {}) {
   FlowCase one;
   std::mt19937_64 random(seed);
-  one.bindings.setting.symbols = {2, 3, 2};
+  one.bindings.setting.symbols = {2, 3};
   one.bindings.setting.seed = 11;
   one.bindings.setting.step = 5;
   OpBuilder builder = one.atEnd();
@@ -155,7 +155,7 @@ void addStored(FlowCase &all, Stored stored, Value value, const std::string &pre
 
 FlowCase empty() {
   FlowCase all;
-  all.bindings.setting = {{2, 3, 2}, 11, 5};
+  all.bindings.setting = {{2, 3}, 11, 5};
   return all;
 }
 

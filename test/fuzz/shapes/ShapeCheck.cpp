@@ -26,7 +26,7 @@ public:
     if (!module)
       return wrong("the case's text is no program");
     module->walk([&](flow::EntryOp op) { entry = op; });
-    bindings.setting = {{one.domains, one.rows, 1}, kSeed, kStep};
+    bindings.setting = {{one.domains, one.rows}, kSeed, kStep};
     std::mt19937_64 random(seed);
     flow::bindRandom(entry, bindings, random, one.classes);
     auto expected = evaluateWithBounds(entry, bindings);

@@ -202,7 +202,7 @@ Verdict checkProgram(const ShapeCase &one, const cpu::CpuTarget &target, uint32_
   flow::EntryOp entry;
   differentiated->walk([&](flow::EntryOp op) { entry = op; });
   flow::Bindings bindings;
-  bindings.setting = {{one.domains, one.rows, 1}, 0x123456789abc, 7};
+  bindings.setting = {{one.domains, one.rows}, 0x123456789abc, 7};
   std::mt19937_64 random(seed);
   flow::bindRandom(entry, bindings, random, one.classes);
   auto expected = evaluateWithBounds(entry, bindings);

@@ -1,0 +1,188 @@
+// Polynomials for math.exp and math.log, and math.powf by these; see MathFunctions.h. Both reduce their
+// argument to a small interval around 0, where a polynomial of the least largest relative error (fitted by
+// Lawson's method) is within a tenth of an ulp; what is left of the error is rounding, about one ulp. Edges
+// are exact: exp overflows to infinity and underflows through the subnormal numbers to 0, the logarithm of 0
+// is -infinity and that of a negative number NaN, and NaN stays NaN.
+#include "passes/cpu/code/MathFunctions.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/IR/Matchers.h"
+#include <cmath>
+#include <limits>
+
+using namespace mlir;
+
+namespace moe::cpu {
+namespace {
+
+// ln 2 in two parts: the upper one has so few digits that its products with an exponent are exact.
+constexpr double ln2Upper = 0x1.62e4p-1, ln2Lower = 0x1.7f7d1cf79abcap-20;
+
+// Arithmetic on f32 and i32 of one shape, a scalar or a vector.
+struct Lanes {
+  OpBuilder &b;
+  Location loc;
+  Type real, integer;
+
+  Lanes(OpBuilder &b, Location loc, Type real) : b(b), loc(loc), real(real) {
+    auto vector = dyn_cast<VectorType>(real);
+    integer = vector ? Type(vector.clone(b.getI32Type())) : Type(b.getI32Type());
+  }
+  Value constant(Type type, TypedAttr value) {
+    if (auto vector = dyn_cast<VectorType>(type))
+      value = DenseElementsAttr::get(vector, Attribute(value));
+    return arith::ConstantOp::create(b, loc, type, value);
+  }
+  Value number(double value) { return constant(real, b.getF32FloatAttr(float(value))); }
+  Value number(int32_t value) { return constant(integer, b.getI32IntegerAttr(value)); }
+  Value add(Value x, Value y) { return arith::AddFOp::create(b, loc, x, y); }
+  Value mul(Value x, Value y) { return arith::MulFOp::create(b, loc, x, y); }
+  Value fma(Value x, Value y, Value z) { return math::FmaOp::create(b, loc, x, y, z); }
+  Value addInteger(Value x, Value y) { return arith::AddIOp::create(b, loc, x, y); }
+  Value subInteger(Value x, Value y) { return arith::SubIOp::create(b, loc, x, y); }
+  Value bitsOf(Value x) { return arith::BitcastOp::create(b, loc, integer, x); }
+  Value ofBits(Value x) { return arith::BitcastOp::create(b, loc, real, x); }
+  Value is(arith::CmpFPredicate predicate, Value x, double y) {
+    return arith::CmpFOp::create(b, loc, predicate, x, number(y));
+  }
+  Value select(Value mask, Value x, Value y) { return arith::SelectOp::create(b, loc, mask, x, y); }
+
+  /// c[0] + c[1] x + c[2] x^2 + ...
+  Value polynomial(Value x, ArrayRef<float> c) {
+    Value sum = number(double(c.back()));
+    for (float factor : llvm::reverse(c.drop_back()))
+      sum = fma(sum, x, number(double(factor)));
+    return sum;
+  }
+  /// 2^n for n from -126 to 127
+  Value powerOfTwo(Value n) {
+    Value biased = addInteger(n, number(int32_t(127)));
+    return ofBits(arith::ShLIOp::create(b, loc, biased, number(int32_t(23))));
+  }
+};
+
+struct Exp : OpRewritePattern<math::ExpOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(math::ExpOp op, PatternRewriter &rewriter) const override {
+    if (!getElementTypeOrSelf(op.getType()).isF32())
+      return failure();
+    using P = arith::CmpFPredicate;
+    Lanes l(rewriter, op.getLoc(), op.getType());
+    // Beyond these bounds the result is 0 or infinity anyway. NaN passes: no comparison with it holds.
+    Value x = op.getOperand();
+    x = l.select(l.is(P::OLT, x, -104), l.number(-104.0), x);
+    x = l.select(l.is(P::OGT, x, 89), l.number(89.0), x);
+    // x = n ln 2 + r with |r| <= ln 2 / 2
+    Value scaled = l.fma(x, l.number(0x1.715476p+0), l.number(0.5));
+    Value whole = math::FloorOp::create(rewriter, op.getLoc(), scaled);
+    Value r = l.fma(whole, l.number(-ln2Upper), x);
+    r = l.fma(whole, l.number(-ln2Lower), r);
+    // e^r = 1 + r + r^2 p(r)
+    Value p = l.polynomial(r, {0.49999994f, 0.1666652f, 0.041668393f, 0.008368781f, 0.0013814467f});
+    Value y = l.add(l.fma(l.mul(r, r), p, r), l.number(1.0));
+    // 2^n in two steps: n is from -150 to 128, more than one exponent holds, and the first step is exact.
+    // NaN has no exponent: a conversion of it would be undefined.
+    Value number = l.select(l.is(P::ORD, whole, 0), whole, l.number(0.0));
+    Value n = arith::FPToSIOp::create(rewriter, op.getLoc(), l.integer, number);
+    Value half = arith::ShRSIOp::create(rewriter, op.getLoc(), n, l.number(int32_t(1)));
+    y = l.mul(y, l.powerOfTwo(half));
+    y = l.mul(y, l.powerOfTwo(l.subInteger(n, half)));
+    rewriter.replaceOp(op, y);
+    return success();
+  }
+};
+
+struct Log : OpRewritePattern<math::LogOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(math::LogOp op, PatternRewriter &rewriter) const override {
+    if (!getElementTypeOrSelf(op.getType()).isF32())
+      return failure();
+    using P = arith::CmpFPredicate;
+    constexpr double infinity = std::numeric_limits<double>::infinity();
+    Lanes l(rewriter, op.getLoc(), op.getType());
+    Value x = op.getOperand();
+    // A subnormal number becomes a normal one.
+    Value small = l.is(P::OLT, x, 0x1p-126);
+    Value normal = l.select(small, l.mul(x, l.number(0x1p23)), x);
+    Value shift = l.select(small, l.number(-23.0), l.number(0.0));
+    // x = 2^n m with m from sqrt(1/2) to sqrt(2): exponents are counted from that of sqrt(1/2).
+    Value bits = l.subInteger(l.bitsOf(normal), l.number(int32_t(0x3f3504f3)));
+    Value n = arith::ShRSIOp::create(rewriter, op.getLoc(), bits, l.number(int32_t(23)));
+    Value fraction = arith::AndIOp::create(rewriter, op.getLoc(), bits, l.number(int32_t(0x007fffff)));
+    Value m = l.ofBits(l.addInteger(fraction, l.number(int32_t(0x3f3504f3))));
+    Value exponent = l.add(arith::SIToFPOp::create(rewriter, op.getLoc(), l.real, n), shift);
+    // log(1 + f) = f - f^2 / 2 + f^3 q(f)
+    Value f = l.add(m, l.number(-1.0)), square = l.mul(f, f);
+    Value q = l.polynomial(f, {0.3333333f, -0.25000826f, 0.20001236f, -0.16623144f, 0.14201368f, -0.13162006f,
+                               0.12765433f, -0.07634389f});
+    Value tail = l.mul(l.mul(square, f), q);
+    tail = l.fma(exponent, l.number(ln2Lower), tail);
+    tail = l.fma(square, l.number(-0.5), tail);
+    Value y = l.fma(exponent, l.number(ln2Upper), l.add(f, tail));
+    // Infinity and NaN are their own logarithms.
+    y = l.select(l.is(P::OLT, x, infinity), y, x);
+    y = l.select(l.is(P::OLT, x, 0), l.number(std::numeric_limits<double>::quiet_NaN()), y);
+    y = l.select(l.is(P::OEQ, x, 0), l.number(-infinity), y);
+    rewriter.replaceOp(op, y);
+    return success();
+  }
+};
+
+// |a|^b is e^(b log |a|), with the sign and the special values that IEEE 754 gives pow. The exponent's
+// rounding makes the relative error grow with its size, to 1e-5 where the result is close to the largest
+// number.
+struct Pow : OpRewritePattern<math::PowFOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(math::PowFOp op, PatternRewriter &rewriter) const override {
+    if (!getElementTypeOrSelf(op.getType()).isF32())
+      return failure();
+    using P = arith::CmpFPredicate;
+    Location loc = op.getLoc();
+    Lanes l(rewriter, loc, op.getType());
+    Value a = op.getLhs(), b = op.getRhs();
+    std::optional<double> exponent = constantOf(b);
+    if (exponent && std::fabs(*exponent) <= 3 && *exponent != 0 && *exponent == std::floor(*exponent)) {
+      Value y = a;
+      for (int i = 1; i < std::fabs(*exponent); ++i)
+        y = l.mul(y, a);
+      rewriter.replaceOp(op, *exponent > 0 ? y : arith::DivFOp::create(rewriter, loc, l.number(1.0), y));
+      return success();
+    }
+    auto both = [&](Value x, Value y) -> Value { return arith::AndIOp::create(rewriter, loc, x, y); };
+    auto compare = [&](P predicate, Value x, Value y) -> Value {
+      return arith::CmpFOp::create(rewriter, loc, predicate, x, y);
+    };
+    auto floor = [&](Value x) -> Value { return math::FloorOp::create(rewriter, loc, x); };
+    Value size = math::AbsFOp::create(rewriter, loc, a), one = l.number(1.0);
+    Value y = math::ExpOp::create(rewriter, loc, l.mul(b, math::LogOp::create(rewriter, loc, size)));
+    // 1 to any power, an infinite one too, which times log 1 is NaN.
+    y = l.select(both(compare(P::OEQ, size, one), compare(P::ORD, b, b)), one, y);
+    Value whole = compare(P::OEQ, floor(b), b);
+    Value odd = both(whole, compare(P::ONE, l.mul(floor(l.mul(b, l.number(0.5))), l.number(2.0)), b));
+    Value signedBase =
+        arith::CmpIOp::create(rewriter, loc, arith::CmpIPredicate::slt, l.bitsOf(a), l.number(int32_t(0)));
+    y = l.select(both(odd, signedBase), arith::NegFOp::create(rewriter, loc, y), y);
+    // A negative number has no power that is not whole.
+    Value negative = both(l.is(P::OLT, a, 0), l.is(P::OGT, a, -std::numeric_limits<double>::infinity()));
+    y = l.select(both(negative, compare(P::ONE, floor(b), b)),
+                 l.number(std::numeric_limits<double>::quiet_NaN()), y);
+    y = l.select(l.is(P::OEQ, b, 0), one, y);
+    rewriter.replaceOp(op, l.select(l.is(P::OEQ, a, 1), one, y));
+    return success();
+  }
+  static std::optional<double> constantOf(Value x) {
+    Attribute value;
+    if (!matchPattern(x, m_Constant(&value)))
+      return std::nullopt;
+    if (auto splat = dyn_cast<SplatElementsAttr>(value))
+      value = splat.getSplatValue<Attribute>();
+    auto number = dyn_cast<FloatAttr>(value);
+    return number ? std::optional(number.getValueAsDouble()) : std::nullopt;
+  }
+};
+
+} // namespace
+
+void addMathFunctions(RewritePatternSet &patterns) { patterns.add<Exp, Log, Pow>(patterns.getContext()); }
+
+} // namespace moe::cpu

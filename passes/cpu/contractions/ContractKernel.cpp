@@ -1,0 +1,57 @@
+// Offsets and stores that all kernels of a contraction need; see ContractKernel.h.
+#include "passes/cpu/contractions/ContractKernel.h"
+
+using namespace mlir;
+
+namespace moe::cpu {
+
+ContractKernel::ContractKernel(const ContractGroup &group, KernelModule &module, llvm::StringRef kind)
+    : group(group), form(group.form), plan(group.plan), kernel(module.begin(kind, group.op->getLoc())),
+      code(kernel) {}
+
+Value ContractKernel::buffer(plan::Access access, const ContractBuffer &bound) {
+  return kernel.floats(access, bound.ref, bound.elements);
+}
+
+SmallVector<Ix> ContractKernel::unflatten(ArrayRef<ContractAxis> axes, Ix flat) {
+  SmallVector<Ix> indices(axes.size());
+  for (size_t i = axes.size(); i-- > 0;) {
+    Ix extent = code.size(axes[i].extent);
+    indices[i] = i == 0 ? flat : code.rem(flat, extent);
+    flat = code.div(flat, extent);
+  }
+  return indices;
+}
+
+Ix ContractKernel::offset(ArrayRef<ContractAxis> axes, Ix flat, unsigned operand) {
+  Ix sum = 0;
+  for (auto [axis, index] : llvm::zip(axes, unflatten(axes, flat)))
+    sum = code.add(sum, code.mul(index, code.size(axis.strides[operand])));
+  return sum;
+}
+
+Ix ContractKernel::batchOffset(ArrayRef<Ix> batch, unsigned operand) {
+  Ix sum = 0;
+  for (auto [axis, index] : llvm::zip(form.batch, batch))
+    sum = code.add(sum, code.mul(index, code.size(axis.strides[operand])));
+  return sum;
+}
+
+PackSource ContractKernel::columnsOfB(Value pointer, Ix base) {
+  auto stepOffset = [this, base](Ix step) { return code.add(base, offset(form.sums, step, 1)); };
+  return {pointer, code.size(form.columns.strides[1]), code.size(form.columns.extent), stepOffset,
+          form.sums.size() == 1 && form.sums[0].strides[1].isConstant(1)};
+}
+
+void ContractKernel::storeResults(ArrayRef<Ix> batch, Ix row, Ix column, Value mask, Value sums) {
+  auto stride = [&](unsigned operand) { return code.size(form.columns.strides[operand]); };
+  auto where = [&](unsigned operand) {
+    Ix at = code.add(batchOffset(batch, operand), offset(form.rows, row, operand));
+    return code.add(at, code.mul(column, stride(operand)));
+  };
+  group.epilogue.store(
+      code, ports, sums, mask, [&](unsigned port) { return where(form.firstInput + port); },
+      [&](unsigned port) { return stride(form.firstInput + port); });
+}
+
+} // namespace moe::cpu

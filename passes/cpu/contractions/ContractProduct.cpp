@@ -1,0 +1,262 @@
+// Emits the product's loops; see ContractProduct.h.
+#include "passes/cpu/contractions/ContractProduct.h"
+
+using namespace mlir;
+
+namespace moe::cpu {
+
+using Packing = ContractPlan::Packing;
+
+/// How many steps of the sum before its use a wide panel's line is fetched: the second-level cache answers
+/// within two steps, the third within twenty. A narrow one asks for so little at a time that the hardware
+/// keeps up.
+constexpr int64_t kPanelAhead = 24;
+
+static std::optional<int64_t> knownRowStride(const ContractForm &form, const ContractPlan &plan) {
+  constexpr int64_t kFar = 8192; // the copy of a last tile's rows takes room for their distance
+  if (!plan.directRows || plan.small || form.rows.size() != 1)
+    return std::nullopt;
+  std::optional<int64_t> stride = form.rows[0].strides[0].constantValue();
+  return stride && *stride <= kFar ? stride : std::nullopt;
+}
+
+ContractProduct::ContractProduct(const ContractGroup &group, KernelModule &module)
+    : ContractKernel(group, module, "matmul"), ahead(plan.packing == Packing::ahead),
+      byPanel(plan.packing == Packing::panel), byGroup(plan.packing == Packing::group),
+      width(plan.width(code.lanes)), a(buffer(plan::Access::read, group.a)),
+      b(buffer(plan::Access::read, ahead ? group.panels : group.b)), results(*this),
+      fetch(code, form, plan, a, b), rowStride(knownRowStride(form, plan)) {
+  if (!plan.directRows)
+    strips = kernel.floatScratch(plan.rowBlock * plan.depth);
+  if (!ahead)
+    panelScratch = kernel.floatScratch(int64_t(width) * plan.depth * (byPanel ? 1 : plan.panelGroup));
+  // Sizes first among the launch's scalars.
+  rows = code.size(form.rowExtent());
+  code.numberScalar(form.columns.extent);
+  sums = code.size(form.sumExtent());
+  panels = code.size(plan.panels);
+  rowUnits = code.size(plan.rowUnits);
+  panelGroups = code.size(plan.panelGroups);
+  const int64_t tileRows = plan.tile.rows;
+  wholeRows = code.mul(code.div(rows, tileRows), tileRows);
+  if (rowStride && !(rows.isStatic() && rows.known() == wholeRows.known()))
+    lastRows = kernel.floatScratch(((tileRows - 1) * *rowStride + plan.depth));
+}
+
+LaunchSpec ContractProduct::emit() {
+  const Ix begin = kernel.begin(), end = kernel.end();
+  code.loop(code.div(begin, rowUnits), code.ceilDiv(end, rowUnits), 1, [&](Ix number) {
+    const Ix before = code.mul(number, rowUnits);
+    const Ix from = code.max(code.sub(begin, before), 0), to = code.min(code.sub(end, before), rowUnits);
+    emitRun(groupAt(number), code.mul(from, plan.unitRows), code.min(code.mul(to, plan.unitRows), rows));
+  });
+  flow::Extent products = form.batchExtent() * form.rowExtent() * form.columns.extent * form.sumExtent();
+  flow::Extent read = group.a.elements + group.b.elements;
+  flow::ContractOp op = group.op;
+  return kernel.finish("contract", plan.units, products * 2, read * kFloatBytes + flow::bytesOf(op.getType()),
+                       plan.grain);
+}
+
+ContractProduct::Block ContractProduct::groupAt(Ix number) {
+  Block block;
+  Ix group = code.rem(number, panelGroups), rest = code.div(number, panelGroups);
+  if (plan.viaParts) {
+    block.part = code.rem(rest, code.size(plan.parts));
+    rest = code.div(rest, code.size(plan.parts));
+  }
+  block.batchNumber = rest;
+  block.batch = unflatten(form.batch, rest);
+  const bool all = plan.panelGroup == 0;
+  block.panelBegin = all ? Ix(0) : code.mul(group, plan.panelGroup);
+  block.panelEnd = all ? panels : code.min(code.add(block.panelBegin, plan.panelGroup), panels);
+  block.sumBegin = plan.viaParts ? code.mul(block.part, code.size(plan.partDepth)) : Ix(0);
+  block.sumEnd = plan.viaParts ? code.min(code.add(block.sumBegin, code.size(plan.partDepth)), sums) : sums;
+  block.aBatch = batchOffset(block.batch, 0);
+  block.bBatch = batchOffset(block.batch, 1);
+  for (auto [axis, index] : llvm::zip(form.batch, block.batch))
+    if (!axis.strides[1].isConstant(0))
+      block.packedBatch = code.add(code.mul(block.packedBatch, code.size(axis.extent)), index);
+  return block;
+}
+
+void ContractProduct::emitRun(const Block &group, Ix begin, Ix end) {
+  code.loop(begin, end, plan.rowBlock, [&](Ix row) {
+    Block block = group;
+    block.rowBegin = row;
+    block.rowEnd = code.min(code.add(row, plan.rowBlock), end);
+    block.startsRun = code.equal(row, begin);
+    // The run's next block packs the same panels again, the next run the next group's.
+    block.nextPanel = code.select(code.less(block.rowEnd, end), block.panelBegin, block.panelEnd);
+    code.loop(block.sumBegin, block.sumEnd, plan.depth,
+              [&](Ix begin) { emitChunk(block, chunkAt(block, begin)); });
+  });
+}
+
+ContractProduct::Chunk ContractProduct::chunkAt(const Block &block, Ix begin) {
+  const bool known = !plan.viaParts && sums.isStatic();
+  Chunk chunk{begin, plan.depth, {}, {}};
+  if (!known || sums.known() % plan.depth != 0)
+    chunk.depth = code.min(plan.depth, code.sub(block.sumEnd, begin));
+  if (known && sums.known() <= plan.depth)
+    return chunk;
+  chunk.first = code.equal(begin, block.sumBegin);
+  chunk.last = code.equal(code.add(begin, chunk.depth), block.sumEnd);
+  return chunk;
+}
+
+void ContractProduct::emitChunk(const Block &block, const Chunk &chunk) {
+  auto forRows = [&](llvm::function_ref<void(Ix)> body) {
+    code.loop(block.rowBegin, block.rowEnd, plan.tile.rows, body);
+  };
+  auto forPanels = [&](llvm::function_ref<void(Ix)> body) {
+    code.loop(block.panelBegin, block.panelEnd, 1, body);
+  };
+  if (!plan.directRows)
+    packStrips(block, chunk);
+  if (lastRows)
+    code.when(code.less(wholeRows, block.rowEnd), [&] { copyLastRows(block, chunk); });
+  const PackSource columns = columnsOfB(b, block.bBatch);
+  if (byPanel) {
+    forPanels([&](Ix panel) {
+      packPanel(block, chunk, columns, panel);
+      forRows([&](Ix row) { emitTile(block, chunk, row, panel); });
+    });
+    return;
+  }
+  if (byGroup)
+    packGroup(block, chunk, columns);
+  forRows([&](Ix row) { forPanels([&](Ix panel) { emitTile(block, chunk, row, panel); }); });
+}
+
+void ContractProduct::packStrips(const Block &block, const Chunk &chunk) {
+  const int tileRows = plan.tile.rows;
+  const int64_t stripStride = plan.depth * tileRows;
+  if (form.rows.size() <= 1) {
+    Ix stride = form.rows.empty() ? Ix(1) : code.size(form.rows[0].strides[0]);
+    PackSource from{a, stride, rows, [&](Ix step) { return stepOfA(block, step); }};
+    emitPackStrips(code, from, block.rowBegin, block.rowEnd, tileRows, chunk.begin, chunk.depth, strips, 0,
+                   stripStride);
+    return;
+  }
+  // Rows of several axes are at no one distance: they go one by one, through their offsets.
+  code.loop(block.rowBegin, block.rowEnd, 1, [&](Ix row) {
+    Ix from = offset(form.rows, row, 0), i = code.sub(row, block.rowBegin);
+    Ix to = code.add(code.mul(code.div(i, tileRows), stripStride), code.rem(i, tileRows));
+    code.loop(0, chunk.depth, 1, [&](Ix step) {
+      Value element = code.loadScalar(a, code.add(from, stepOfA(block, code.add(chunk.begin, step))));
+      code.storeScalar(element, strips, code.add(to, code.mul(step, tileRows)));
+    });
+  });
+}
+
+void ContractProduct::copyLastRows(const Block &block, const Chunk &chunk) {
+  code.loop(0, plan.tile.rows, 1, [&](Ix i) {
+    Ix from = offset(form.rows, code.min(code.add(wholeRows, i), lastRow()), 0);
+    code.loop(0, chunk.depth, code.lanes, [&](Ix step) {
+      Value mask = code.firstLanes(code.sub(chunk.depth, step));
+      Value values = code.load(a, code.add(from, stepOfA(block, code.add(chunk.begin, step))), mask);
+      code.store(values, lastRows, code.add(code.mul(i, *rowStride), step), mask);
+    });
+  });
+}
+
+Ix ContractProduct::panelPlace(const Block &block, const Chunk &chunk, Ix panel) {
+  return byPanel ? Ix(0) : code.mul(code.mul(code.sub(panel, block.panelBegin), chunk.depth), width);
+}
+
+void ContractProduct::packPanel(const Block &block, const Chunk &chunk, const PackSource &columns, Ix panel) {
+  Ix to = panelPlace(block, chunk, panel);
+  emitPackPanel(code, columns, code.mul(panel, width), width, chunk.begin, chunk.depth, panelScratch, to);
+}
+
+void ContractProduct::packGroup(const Block &block, const Chunk &chunk, const PackSource &columns) {
+  auto pack = [&] {
+    code.loop(block.panelBegin, block.panelEnd, 1,
+              [&](Ix panel) { packPanel(block, chunk, columns, panel); });
+  };
+  if (!chunk.isOnly())
+    return pack();
+  code.when(block.startsRun, pack); // with one chunk, the block before has left the same panels
+}
+
+void ContractProduct::emitTile(const Block &block, const Chunk &chunk, Ix row, Ix panel) {
+  MicroOperands operands;
+  readRows(operands, block, chunk, row);
+  readPanel(operands, block, chunk, panel);
+  Reduction nest{chunk.depth, plan.directRows ? Ix(1) : Ix(plan.tile.rows), width};
+  const TileAt tile{row, panel, code.mul(panel, width)};
+  if (!plan.small) {
+    operands.streams = [&](Ix section) { return streams(block, chunk, tile, section); };
+    operands.usualCount = plan.depth;
+  }
+  Values totals = emitMicroKernel(code, plan.tile, operands, nest, {}, plan.small ? 1 : kMicroUnroll);
+  results.store(block, row, tile.column, totals, chunk.first, chunk.last);
+}
+
+void ContractProduct::readRows(MicroOperands &operands, const Block &block, const Chunk &chunk, Ix row) {
+  operands.a = plan.directRows ? a : strips;
+  if (rowStride) {
+    operands.a = code.at(a, code.add(offset(form.rows, row, 0), stepOfA(block, chunk.begin)));
+    if (lastRows)
+      operands.a = code.selectPointer(code.less(row, wholeRows), operands.a, lastRows);
+  }
+  for (int i = 0; i < plan.tile.rows; ++i) {
+    if (rowStride) {
+      operands.rows.push_back(i * *rowStride);
+    } else if (plan.directRows) {
+      Ix r = code.min(code.add(row, i), lastRow());
+      operands.rows.push_back(code.add(offset(form.rows, r, 0), stepOfA(block, chunk.begin)));
+    } else {
+      operands.rows.push_back(code.add(code.mul(code.sub(row, block.rowBegin), plan.depth), i));
+    }
+  }
+}
+
+void ContractProduct::readPanel(MicroOperands &operands, const Block &block, const Chunk &chunk, Ix panel) {
+  if (ahead) {
+    Ix chunkAt = code.mul(panels, code.add(code.mul(block.packedBatch, sums), chunk.begin));
+    operands.b = b;
+    operands.panel = code.mul(code.add(chunkAt, code.mul(panel, chunk.depth)), width);
+  } else {
+    operands.b = panelScratch;
+    operands.panel = panelPlace(block, chunk, panel);
+  }
+  operands.fetchAhead = byPanel || plan.small || width < 32 ? 0 : kPanelAhead;
+}
+
+SmallVector<FetchStream> ContractProduct::streams(const Block &block, const Chunk &chunk, const TileAt &tile,
+                                                  Ix section) {
+  SmallVector<FetchStream> all;
+  Ix row = code.min(code.add(tile.row, section), lastRow());
+  ContractResults::Row waiting = results.waitingRow(block, row, tile.column);
+  if (waiting.stride.is(1))
+    all.push_back(fetch.results(waiting.memory, waiting.offset));
+  FetchPlace here{code.add(code.sub(tile.row, block.rowBegin), section),
+                  block.rowBegin,
+                  code.sub(block.rowEnd, block.rowBegin),
+                  tile.panel,
+                  block.panelBegin,
+                  block.panelEnd,
+                  block.nextPanel,
+                  chunk.begin,
+                  block.aBatch,
+                  block.bBatch};
+  auto add = [&](std::optional<FetchStream> stream) {
+    if (stream)
+      all.push_back(*stream);
+  };
+  if (byPanel) {
+    add(fetch.nextPanel(here));
+    add(fetch.nextStrips(here));
+    return all;
+  }
+  if (plan.directRows) {
+    Ix next = code.min(code.add(code.add(tile.row, plan.tile.rows), section), lastRow());
+    add(fetch.nextRows(code.add(offset(form.rows, next, 0), stepOfA(block, chunk.begin)), here));
+  }
+  if (byGroup)
+    add(fetch.nextChunk(here));
+  return all;
+}
+
+} // namespace moe::cpu

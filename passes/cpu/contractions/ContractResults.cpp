@@ -1,0 +1,120 @@
+// Adding a tile to the sums that wait, and storing it; see ContractResults.h.
+#include "passes/cpu/contractions/ContractResults.h"
+
+using namespace mlir;
+
+namespace moe::cpu {
+
+/// A long epilogue runs over the tile in a loop: unrolled, it would be most of the program.
+static bool runsInLoop(const ContractGroup &group) { return !group.epilogue.isShort() || group.plan.small; }
+
+ContractResults::ContractResults(ContractKernel &kernel)
+    : kernel(kernel), code(kernel.code), tile(kernel.plan.tile) {
+  if (kernel.plan.viaParts) {
+    parts = kernel.buffer(plan::Access::write, kernel.group.parts);
+    return;
+  }
+  kernel.bindEpilogue();
+  if (runsInLoop(kernel.group))
+    tileSums = kernel.kernel.floatScratch(int64_t(tile.rows) * kernel.plan.width(code.lanes));
+}
+
+ContractResults::Row ContractResults::waitingRow(const ContractPlace &place, Ix row, Ix column) {
+  const ContractForm &form = kernel.form;
+  if (parts) {
+    Ix matrix = code.add(code.mul(place.batchNumber, code.size(kernel.plan.parts)), place.part);
+    Ix line = code.add(code.mul(matrix, rows()), row);
+    return {parts, code.add(code.mul(line, code.size(form.columns.extent)), column), 1};
+  }
+  // A sum in one go waits nowhere, so that any output will do.
+  const Epilogue &epilogue = kernel.group.epilogue;
+  unsigned output = std::max(0, epilogue.accumulator()), operand = form.firstOutput + output;
+  Ix stride = code.size(form.columns.strides[operand]);
+  Ix at = code.add(kernel.batchOffset(place.batch, operand), kernel.offset(form.rows, row, operand));
+  return {kernel.ports[epilogue.inputs().size() + output], code.add(at, code.mul(column, stride)), stride};
+}
+
+Value ContractResults::columnMask(Ix column) {
+  Ix columns = code.size(kernel.form.columns.extent);
+  if (columns.isStatic() && columns.known() % kernel.plan.width(code.lanes) == 0)
+    return {};
+  return code.firstLanes(code.sub(columns, column));
+}
+
+void ContractResults::store(const ContractPlace &place, Ix row, Ix column, Values sums, Value first,
+                            Value last) {
+  const Row waiting = waitingRow(place, row, column);
+  TileAt at{place, row, column, waiting.memory, waiting.stride, {}};
+  for (int j = 0; j < tile.vectors; ++j)
+    at.masks.push_back(columnMask(code.add(column, j * code.lanes)));
+  if (first)
+    sums = code.choose(first, [&] { return sums; }, [&] { return addWaiting(at, sums); });
+  if (parts || kernel.group.epilogue.isIdentity())
+    return storeWaiting(at, sums);
+  if (!last)
+    return storeOutputs(at, sums);
+  code.choose(
+      last,
+      [&] {
+        storeOutputs(at, sums);
+        return Values();
+      },
+      [&] {
+        storeWaiting(at, sums);
+        return Values();
+      });
+}
+
+Values ContractResults::addWaiting(const TileAt &tileAt, const Values &sums) {
+  Values added;
+  for (int i = 0; i < tile.rows; ++i) {
+    Ix row = code.min(code.add(tileAt.row, i), code.sub(rows(), 1));
+    Ix at = waitingRow(tileAt.place, row, tileAt.column).offset;
+    for (int j = 0; j < tile.vectors; ++j) {
+      Ix from = code.add(at, code.mul(tileAt.stride, j * code.lanes));
+      Value old = code.loadStrided(tileAt.memory, from, tileAt.stride, tileAt.masks[j]);
+      added.push_back(code.addf(sums[i * tile.vectors + j], old));
+    }
+  }
+  return added;
+}
+
+void ContractResults::storeWaiting(const TileAt &tileAt, const Values &sums) {
+  const bool exact = rows().isStatic() && rows().known() % tile.rows == 0;
+  for (int i = 0; i < tile.rows; ++i) {
+    Ix row = code.add(tileAt.row, i);
+    Value exists = exact ? Value() : code.less(row, rows());
+    code.when(exists, [&] {
+      Ix at = waitingRow(tileAt.place, row, tileAt.column).offset;
+      for (int j = 0; j < tile.vectors; ++j)
+        code.storeStrided(sums[i * tile.vectors + j], tileAt.memory,
+                          code.add(at, code.mul(tileAt.stride, j * code.lanes)), tileAt.stride,
+                          tileAt.masks[j]);
+    });
+  }
+}
+
+void ContractResults::storeOutputs(const TileAt &tileAt, const Values &sums) {
+  const SmallVector<Ix> &batch = tileAt.place.batch;
+  if (!tileSums) {
+    for (int i = 0; i < tile.rows; ++i)
+      code.when(code.less(code.add(tileAt.row, i), rows()), [&] {
+        for (int j = 0; j < tile.vectors; ++j)
+          kernel.storeResults(batch, code.add(tileAt.row, i), code.add(tileAt.column, j * code.lanes),
+                              tileAt.masks[j], sums[i * tile.vectors + j]);
+      });
+    return;
+  }
+  const int width = kernel.plan.width(code.lanes);
+  for (auto [i, sum] : llvm::enumerate(sums))
+    code.store(sum, tileSums, int64_t(i) * code.lanes);
+  code.loop(0, code.min(tile.rows, code.sub(rows(), tileAt.row)), 1, [&](Ix i) {
+    code.loop(0, width, code.lanes, [&](Ix j) {
+      Value sum = code.load(tileSums, code.add(code.mul(i, width), j));
+      Ix column = code.add(tileAt.column, j);
+      kernel.storeResults(batch, code.add(tileAt.row, i), column, columnMask(column), sum);
+    });
+  });
+}
+
+} // namespace moe::cpu

@@ -1,0 +1,289 @@
+// The loops of a loop group's kernel: units, nests, dimensions, vectors with their masked rest, and the nests
+// that reduce nothing. See LoopKernel.h.
+#include "passes/cpu/loops/LoopKernel.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+
+using namespace mlir;
+
+namespace moe::cpu {
+
+LoopRange LoopKernel::rangeOf(unsigned dim) {
+  if (dim == chunkDim)
+    return {k.i64(0), extent(chunkCount), chunkCount.constantValue()};
+  if (auto found = chunks.find(dim); found != chunks.end())
+    return found->second;
+  return {k.i64(0), extent(a.dims[dim].extent), a.dims[dim].extent.constantValue()};
+}
+
+void LoopKernel::enter(unsigned dim, Value i) {
+  if (dim == chunkDim)
+    chunkIndex = i;
+  else
+    at[dim] = Index{i};
+}
+
+Values LoopKernel::loop(Value low, Value high, int64_t step, Values carried,
+                        llvm::function_ref<Values(Value, Values)> body) {
+  auto lowNumber = constantOf(low), highNumber = constantOf(high);
+  if (lowNumber && highNumber) {
+    if (*lowNumber >= *highNumber)
+      return carried;
+    if (*lowNumber + step >= *highNumber)
+      return body(low, carried);
+  }
+  auto op = scf::ForOp::create(b(), loc(), low, high, k.i64(step), carried);
+  OpBuilder::InsertionGuard guard(b());
+  Block *block = op.getBody();
+  if (block->empty() || !block->back().hasTrait<OpTrait::IsTerminator>()) {
+    b().setInsertionPointToEnd(block);
+    Values results =
+        body(op.getInductionVar(), Values(op.getRegionIterArgs().begin(), op.getRegionIterArgs().end()));
+    scf::YieldOp::create(b(), loc(), results);
+  } else {
+    b().setInsertionPoint(block->getTerminator());
+    body(op.getInductionVar(), {});
+  }
+  return Values(op.getResults().begin(), op.getResults().end());
+}
+
+Values LoopKernel::loops(ArrayRef<unsigned> dims, Values carried, bool unroll,
+                         llvm::function_ref<Values(Values)> body) {
+  if (dims.empty())
+    return body(carried);
+  LoopRange range = rangeOf(dims.front());
+  if (unroll && range.size) {
+    for (int64_t i = 0; i < *range.size; ++i) {
+      enter(dims.front(), m.add(range.low, k.i64(i)));
+      carried = loops(dims.drop_front(), carried, unroll, body);
+    }
+    return carried;
+  }
+  return loop(range.low, range.high, 1, carried, [&](Value i, Values inner) {
+    enter(dims.front(), i);
+    return loops(dims.drop_front(), inner, unroll, body);
+  });
+}
+
+Mask LoopKernel::firstLanes(Value count) {
+  if (auto known = constantOf(count)) {
+    SmallVector<bool> lanes;
+    for (int64_t i = 0; i < width; ++i)
+      lanes.push_back(i < *known);
+    return {{},
+            arith::ConstantOp::create(
+                b(), loc(), DenseElementsAttr::get(m.type(b().getI1Type()), ArrayRef<bool>(lanes)))};
+  }
+  Value narrow = m.splat(arith::TruncIOp::create(b(), loc(), b().getI32Type(), count));
+  return {{}, arith::CmpIOp::create(b(), loc(), arith::CmpIPredicate::slt, m.iota(), narrow)};
+}
+
+// `count` vectors a turn as long as whole ones last, then one at a time, then the rest under a mask. The body
+// gets the first element, the number of vectors, and the mask of the last one.
+Values LoopKernel::vectors(LoopRange range, unsigned count, Values carried,
+                           llvm::function_ref<Values(Value, unsigned, Mask, Values)> body) {
+  auto run = [&](Value low, Value high, unsigned many) {
+    carried = loop(low, high, many * width, carried,
+                   [&](Value i, Values inner) { return body(i, many, {}, inner); });
+  };
+  if (range.size) {
+    int64_t blocks = *range.size / (width * count) * (width * count), whole = *range.size / width * width;
+    Value blocksEnd = m.add(range.low, k.i64(blocks)), wholeEnd = m.add(range.low, k.i64(whole));
+    run(range.low, blocksEnd, count);
+    // What is left of a block, with the masked rest as its last vector.
+    unsigned left = (whole - blocks) / width;
+    Mask mask = *range.size == whole ? Mask() : firstLanes(k.i64(*range.size - whole));
+    if (left && !mask)
+      carried = body(blocksEnd, left, {}, carried);
+    else if (left)
+      carried = body(blocksEnd, left + 1, mask, carried);
+    else if (mask)
+      carried = body(wholeEnd, 1, mask, carried);
+    return carried;
+  }
+  Value length = m.sub(range.high, range.low);
+  auto roundDown = [&](int64_t to) { return m.add(range.low, m.mul(m.div(length, k.i64(to)), k.i64(to))); };
+  Value wholeEnd = roundDown(width);
+  if (count > 1) {
+    Value blocksEnd = roundDown(width * count);
+    run(range.low, blocksEnd, count);
+    run(blocksEnd, wholeEnd, 1);
+  } else {
+    run(range.low, wholeEnd, 1);
+  }
+  Value rest = m.sub(range.high, wholeEnd);
+  Value some = arith::CmpIOp::create(b(), loc(), arith::CmpIPredicate::sgt, rest, k.i64(0));
+  SmallVector<Type> types;
+  for (Value v : carried)
+    types.push_back(v.getType());
+  auto op = scf::IfOp::create(b(), loc(), types, some, /*withElseRegion=*/!types.empty());
+  OpBuilder::InsertionGuard guard(b());
+  b().setInsertionPointToStart(&op.getThenRegion().front());
+  Values results = body(wholeEnd, 1, firstLanes(rest), carried);
+  if (types.empty())
+    return {};
+  b().setInsertionPointToEnd(&op.getThenRegion().front());
+  scf::YieldOp::create(b(), loc(), results);
+  b().setInsertionPointToStart(&op.getElseRegion().front());
+  scf::YieldOp::create(b(), loc(), carried);
+  return Values(op.getResults().begin(), op.getResults().end());
+}
+
+Index LoopKernel::indexAlong(unsigned loopClass) {
+  unsigned d = loopClass == LoopAnalysis::none ? LoopAnalysis::none : a.dimOfClass[loopClass];
+  bool carries = d != LoopAnalysis::none && a.dims[d].classes.back() == loopClass;
+  return carries ? at[d] : m.constant(0);
+}
+
+SmallVector<Index> LoopKernel::indexOf(Value value) {
+  SmallVector<Index> index;
+  for (int64_t axis = 0; axis < cast<RankedTensorType>(value.getType()).getRank(); ++axis)
+    index.push_back(indexAlong(a.classOf(value, axis)));
+  return index;
+}
+
+// Stores the results of a stage's op, or keeps them in registers where they have no axis of their own.
+void LoopKernel::finish(const LoopNest &nest, const LoopStage &stage, Values accumulators, Mask mask) {
+  Operation *op = stage.value.getDefiningOp();
+  // Partial results are accumulators, of which such a reduction has one.
+  Values results = part == partial ? accumulators
+                                   : cast<flow::ReductionInterface>(op).buildFinish(b(), loc(), accumulators);
+  for (unsigned s : nest.stages) {
+    auto value = cast<OpResult>(a.stages[s].value);
+    if (value.getOwner() != op)
+      continue;
+    Value result = results[value.getResultNumber()];
+    auto found = targets.find(value);
+    if (found == targets.end()) {
+      values.uniform[value] = result;
+      continue;
+    }
+    SmallVector<Index> index = indexOf(value);
+    if (part == partial)
+      index.push_back(Index{chunkIndex});
+    values.store(result, found->second, index, mask);
+    for (unsigned i = 0; part != partial && i < group.getNumResults(); ++i)
+      if (yielded(i) == value)
+        stores.push_back({i, std::nullopt});
+  }
+}
+
+void LoopKernel::emitParallel(const LoopNest &nest, ArrayRef<unsigned> outer) {
+  auto point = [&](Mask mask) {
+    values.newPoint();
+    SmallVector<std::pair<const LoopStage *, Value>> results;
+    for (unsigned s : nest.stages) {
+      const LoopStage &stage = a.stages[s];
+      SmallVector<Index> index = indexOf(stage.value);
+      // Through `get`, so that another stage of this point finds it.
+      results.push_back({&stage, values.get(stage.value, index, mask)});
+    }
+    for (auto [stage, value] : results) {
+      auto found = targets.find(stage->value);
+      if (found == targets.end()) {
+        values.uniform[stage->value] = value;
+        continue;
+      }
+      SmallVector<Index> index = indexOf(stage->value);
+      values.store(value, found->second, index, mask);
+      for (unsigned i = 0; i < group.getNumResults(); ++i)
+        if (yielded(i) == stage->value)
+          stores.push_back({i, values.placeOf(index)});
+    }
+  };
+  loops(outer, {}, false, [&](Values) {
+    if (nest.vector < 0 || (llvm::is_contained(a.units, unsigned(nest.vector)) && !a.vectorChunk)) {
+      point({});
+    } else {
+      unsigned d = nest.vector;
+      vectors(rangeOf(d), 1, {}, [&](Value i, unsigned, Mask mask, Values) {
+        at[d] = Index{i, 1};
+        point(mask);
+        return Values();
+      });
+    }
+    return Values();
+  });
+}
+
+void LoopKernel::emitNest(const LoopNest &nest) {
+  SmallVector<unsigned> outer;
+  for (unsigned d : nest.dims)
+    if (!llvm::is_contained(a.units, d) && int(d) != nest.vector)
+      outer.push_back(d);
+  values.nestBlock = b().getInsertionBlock();
+  values.nest = &nest - a.nests.data();
+  if (!nest.reduces)
+    emitParallel(nest, outer);
+  else if (nest.vector >= 0 && llvm::is_contained(nest.dims, unsigned(nest.vector)))
+    emitColumns(nest, outer);
+  else
+    emitRows(nest, outer);
+  for (unsigned s : nest.stages)
+    if (auto found = targets.find(a.stages[s].value); found != targets.end())
+      values.stored[a.stages[s].value] = found->second;
+}
+
+void LoopKernel::emitNests() {
+  for (auto [i, nest] : llvm::enumerate(a.nests))
+    if (part != partial || i == 0)
+      emitNest(nest);
+}
+
+void LoopKernel::emitUnits() {
+  at.assign(a.dims.size(), m.constant(0));
+  loop(k.begin(), k.end(), 1, [&](Value unit) {
+    if (part == partial) {
+      chunkIndex = unit;
+      Value low = m.mul(unit, k.i64(a.splitChunk)),
+            high = m.min(m.add(low, k.i64(a.splitChunk)), extent(a.dims[a.splitDim].extent));
+      chunks[a.splitDim] = {low, high, std::nullopt};
+      emitNests();
+      return;
+    }
+    if (part == combine || a.units.empty()) {
+      emitNests();
+      return;
+    }
+    // The last unit dimension varies fastest, in chunks.
+    Value rest = unit;
+    for (unsigned d : llvm::reverse(a.units)) {
+      flow::Extent size = a.dims[d].extent;
+      bool last = d == a.units.back();
+      Value count = extent(last ? size.ceildiv(a.chunk) : size);
+      Value index = d == a.units.front() ? rest : m.rem(rest, count);
+      if (d != a.units.front())
+        rest = m.div(rest, count);
+      if (!last || a.chunk == 1) {
+        at[d] = Index{index};
+        continue;
+      }
+      Value low = m.mul(index, k.i64(a.chunk)), high = m.min(m.add(low, k.i64(a.chunk)), extent(size));
+      std::optional<int64_t> known = size.constantValue();
+      std::optional<int64_t> whole =
+          known && *known % a.chunk == 0 ? std::optional<int64_t>(a.chunk) : std::nullopt;
+      if (known && *known <= a.chunk)
+        whole = *known;
+      chunks[d] = {low, high, whole};
+    }
+    unsigned d = a.units.back();
+    // Scratch has the chunk's elements, found by the whole dimension's index.
+    for (auto [value, stride] : chunkStride) {
+      Storage &storage = targets[value];
+      Type memory = flow::elementTypesOf(storage.element).storage;
+      storage.pointer = k.at(storage.pointer, memory, m.mul(chunks[d].low, k.i64(-stride)));
+    }
+    if (a.chunk == 1 || a.vectorChunk) {
+      emitNests();
+      return;
+    }
+    LoopRange range = chunks[d];
+    loop(range.low, range.high, 1, [&](Value row) {
+      at[d] = Index{row};
+      values.uniform.clear();
+      emitNests();
+    });
+  });
+}
+
+} // namespace moe::cpu

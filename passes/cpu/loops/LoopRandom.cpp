@@ -1,0 +1,145 @@
+// See LoopRandom.h. A counter block gives four words. Lanes whose indices are neighbours share blocks, so a
+// run of them that starts with a block computes one block a lane and spreads the words; any other lanes
+// compute the block of their own and keep one word. Constants are those of Salmon et al., "Parallel random
+// numbers: as easy as 1, 2, 3" (2011).
+#include "passes/cpu/loops/LoopRandom.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include <array>
+
+using namespace mlir;
+
+namespace moe::cpu {
+namespace {
+
+struct Philox {
+  OpBuilder &b;
+  Location loc;
+  VectorType wide, narrow, real; // i64, i32, f32
+
+  Philox(OpBuilder &b, Location loc, int64_t lanes)
+      : b(b), loc(loc), wide(VectorType::get({lanes}, b.getI64Type())),
+        narrow(VectorType::get({lanes}, b.getI32Type())), real(VectorType::get({lanes}, b.getF32Type())) {}
+  Value integers(VectorType type, int64_t value) {
+    APInt bits(type.getElementTypeBitWidth(), uint64_t(value), false, true);
+    return arith::ConstantOp::create(b, loc, DenseElementsAttr::get(type, bits));
+  }
+  Value reals(double value) {
+    return arith::ConstantOp::create(
+        b, loc, DenseElementsAttr::get(real, Attribute(b.getF32FloatAttr(float(value)))));
+  }
+  Value low(Value x) { return arith::TruncIOp::create(b, loc, narrow, x); }
+  Value high(Value x) { return low(arith::ShRUIOp::create(b, loc, x, integers(wide, 32))); }
+  Value splatLow(Value scalar) {
+    Value word = arith::TruncIOp::create(b, loc, b.getI32Type(), scalar);
+    return vector::BroadcastOp::create(b, loc, narrow, word);
+  }
+  Value splatHigh(Value scalar) {
+    Value shift = arith::ConstantOp::create(b, loc, b.getI64IntegerAttr(32));
+    return splatLow(arith::ShRUIOp::create(b, loc, scalar, shift));
+  }
+  Value exclusive(Value x, Value y) { return arith::XOrIOp::create(b, loc, x, y); }
+
+  // The words of the blocks with these numbers.
+  std::array<Value, 4> block(PhiloxKey key, Value number) {
+    std::array<Value, 4> c = {low(number), high(number), splatLow(key.stream), splatLow(key.step)};
+    Value k0 = splatLow(key.seed), k1 = splatHigh(key.seed);
+    Value m0 = integers(wide, 0xD2511F53), m1 = integers(wide, 0xCD9E8D57);
+    Value w0 = integers(narrow, 0x9E3779B9), w1 = integers(narrow, 0xBB67AE85);
+    for (int round = 0; round < 10; ++round) {
+      if (round) {
+        k0 = arith::AddIOp::create(b, loc, k0, w0);
+        k1 = arith::AddIOp::create(b, loc, k1, w1);
+      }
+      Value p0 = arith::MulIOp::create(b, loc, m0, arith::ExtUIOp::create(b, loc, wide, c[0]));
+      Value p1 = arith::MulIOp::create(b, loc, m1, arith::ExtUIOp::create(b, loc, wide, c[2]));
+      c = {exclusive(exclusive(high(p1), c[1]), k0), low(p1), exclusive(exclusive(high(p0), c[3]), k1),
+           low(p0)};
+    }
+    return c;
+  }
+  // The lanes whose logical index has the bit.
+  Value has(Value logical, int64_t bit) {
+    Value masked = arith::AndIOp::create(b, loc, low(logical), integers(narrow, bit));
+    return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ne, masked, integers(narrow, 0));
+  }
+  Value choose(Value mask, Value x, Value y) { return arith::SelectOp::create(b, loc, mask, x, y); }
+  Value blockOf(Value logical) { return arith::ShRUIOp::create(b, loc, logical, integers(wide, 2)); }
+  // (word >> 8) * 2^-24
+  Value unit(Value word) {
+    Value top = arith::ShRUIOp::create(b, loc, word, integers(narrow, 8));
+    Value number = arith::SIToFPOp::create(b, loc, real, top);
+    return arith::MulFOp::create(b, loc, number, reals(0x1p-24));
+  }
+};
+
+// x and y in turns: x0 y0 x1 y1 ...
+Value interleaved(OpBuilder &b, Location loc, Value x, Value y) {
+  SmallVector<int64_t> lanes;
+  for (int64_t i = 0, n = cast<VectorType>(x.getType()).getNumElements(); i < n; ++i)
+    lanes.append({i, n + i});
+  return vector::ShuffleOp::create(b, loc, x, y, lanes);
+}
+
+// sqrt(-2 log(1 - u)), the radius of Box and Muller, and the angle of v.
+Value radiusOf(Philox &p, Value first) {
+  Value u = arith::SubFOp::create(p.b, p.loc, p.reals(1), p.unit(first));
+  Value square = arith::MulFOp::create(p.b, p.loc, p.reals(-2), math::LogOp::create(p.b, p.loc, u));
+  return math::SqrtOp::create(p.b, p.loc, square);
+}
+Value angleOf(Philox &p, Value second) {
+  return arith::MulFOp::create(p.b, p.loc, p.unit(second), p.reals(6.283185307179586));
+}
+
+// The words of a run of whole blocks, one block a lane.
+std::array<Value, 4> runOf(Philox &p, PhiloxKey key, Value first) {
+  SmallVector<int64_t> numbers = llvm::to_vector(llvm::seq<int64_t>(0, p.wide.getNumElements()));
+  Value iota =
+      arith::ConstantOp::create(p.b, p.loc, DenseElementsAttr::get(p.wide, ArrayRef<int64_t>(numbers)));
+  Value two = arith::ConstantOp::create(p.b, p.loc, p.b.getI64IntegerAttr(2));
+  Value block = arith::ShRUIOp::create(p.b, p.loc, first, two);
+  Value base = vector::BroadcastOp::create(p.b, p.loc, p.wide, block);
+  return p.block(key, arith::AddIOp::create(p.b, p.loc, base, iota));
+}
+
+} // namespace
+
+Value philoxUniform(OpBuilder &builder, Location location, PhiloxKey key, Value logical) {
+  Philox p(builder, location, cast<VectorType>(logical.getType()).getNumElements());
+  std::array<Value, 4> c = p.block(key, p.blockOf(logical));
+  Value odd = p.has(logical, 1), upper = p.has(logical, 2);
+  return p.unit(p.choose(upper, p.choose(odd, c[3], c[2]), p.choose(odd, c[1], c[0])));
+}
+
+Value philoxNormal(OpBuilder &builder, Location location, PhiloxKey key, Value logical) {
+  Philox p(builder, location, cast<VectorType>(logical.getType()).getNumElements());
+  std::array<Value, 4> c = p.block(key, p.blockOf(logical));
+  Value odd = p.has(logical, 1), upper = p.has(logical, 2);
+  Value radius = radiusOf(p, p.choose(upper, c[2], c[0])), angle = angleOf(p, p.choose(upper, c[3], c[1]));
+  Value wave = p.choose(odd, math::SinOp::create(builder, location, angle),
+                        math::CosOp::create(builder, location, angle));
+  return arith::MulFOp::create(builder, location, radius, wave);
+}
+
+Value philoxUniformRun(OpBuilder &builder, Location location, PhiloxKey key, Value first, int64_t lanes) {
+  Philox blocks(builder, location, lanes / 4), all(builder, location, lanes);
+  std::array<Value, 4> c = runOf(blocks, key, first);
+  // Words 0 and 2 in turns, words 1 and 3 in turns, and those in turns.
+  Value even = interleaved(builder, location, c[0], c[2]), odd = interleaved(builder, location, c[1], c[3]);
+  return all.unit(interleaved(builder, location, even, odd));
+}
+
+Value philoxNormalRun(OpBuilder &builder, Location location, PhiloxKey key, Value first, int64_t lanes) {
+  Philox blocks(builder, location, lanes / 4), pairs(builder, location, lanes / 2);
+  std::array<Value, 4> c = runOf(blocks, key, first);
+  Value radius = radiusOf(pairs, interleaved(builder, location, c[0], c[2]));
+  Value angle = angleOf(pairs, interleaved(builder, location, c[1], c[3]));
+  Value cosine =
+      arith::MulFOp::create(builder, location, radius, math::CosOp::create(builder, location, angle));
+  Value sine =
+      arith::MulFOp::create(builder, location, radius, math::SinOp::create(builder, location, angle));
+  return interleaved(builder, location, cosine, sine);
+}
+
+} // namespace moe::cpu

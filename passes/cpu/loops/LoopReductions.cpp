@@ -1,0 +1,385 @@
+// How a loop group's kernel reduces: accumulators in registers, combined in an order that only the shape
+// decides. Long sums are made in runs, so that their rounding error does not grow with their length. See
+// LoopKernel.h.
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "passes/cpu/loops/LoopKernel.h"
+
+using namespace mlir;
+
+namespace moe::cpu {
+
+static flow::ReductionInterface reductionOf(const LoopStage &stage) {
+  return cast<flow::ReductionInterface>(stage.value.getDefiningOp());
+}
+static size_t countOf(const LoopStage &stage) { return reductionOf(stage).accumulators().size(); }
+
+Values LoopKernel::startOf(const LoopStage &stage) {
+  Values start;
+  for (flow::Accumulator accumulator : reductionOf(stage).accumulators())
+    start.push_back(values.constant(accumulator.element, accumulator.start));
+  return start;
+}
+
+Values LoopKernel::combined(const LoopStage &stage, ValueRange x, ValueRange y) {
+  return reductionOf(stage).buildCombine(b(), loc(), x, y);
+}
+
+// All lanes into every lane, by halves.
+Values LoopKernel::acrossLanes(const LoopStage &stage, Values accumulators) {
+  for (int64_t half = width / 2; half; half /= 2) {
+    SmallVector<int64_t> swap;
+    for (int64_t i = 0; i < width; ++i)
+      swap.push_back(i ^ half);
+    Values other;
+    for (Value v : accumulators)
+      other.push_back(vector::ShuffleOp::create(b(), loc(), v, v, swap));
+    accumulators = combined(stage, accumulators, other);
+  }
+  return accumulators;
+}
+
+SmallVector<Index> LoopKernel::pointOf(Operation *op) {
+  SmallVector<Index> point;
+  for (unsigned dim = 0, end = cast<flow::ComputeInterface>(op).iterationSpace().size(); dim < end; ++dim)
+    point.push_back(indexAlong(a.classes.classOfDim(op, dim)));
+  return point;
+}
+
+Values LoopKernel::elements(const LoopStage &stage, Mask mask) {
+  Operation *op = stage.value.getDefiningOp();
+  if (part == combine && stage.nest == 0) {
+    SmallVector<Index> index = indexOf(stage.value);
+    index.push_back(Index{chunkIndex});
+    return {values.load(values.stored[stage.value], index, mask)};
+  }
+  auto compute = cast<flow::ComputeInterface>(op);
+  SmallVector<flow::Access> accesses = compute.accesses();
+  const SmallVector<Index> point = pointOf(op);
+  // A point where an access does not hold adds nothing.
+  Mask inside = mask;
+  const Values starts = startOf(stage);
+  Values operands, indices;
+  for (unsigned i : flow::valueOperands(accesses)) {
+    LoopValues::Element element = values.element(op, accesses, i, point, mask);
+    operands.push_back(element.value);
+    inside = m.both(inside, element.inside);
+  }
+  for (unsigned dim : compute.indexDims())
+    indices.push_back(m.vector(point[dim]));
+  Values added = reductionOf(stage).buildElement(b(), loc(), operands, indices);
+  for (auto [value, start] : llvm::zip_equal(added, starts))
+    value = m.select(inside, value, start);
+  return added;
+}
+
+// The loops of a nest's reduced dimensions, cut to the segments at the present point, which all its lanes share. Calls
+// `body` in between.
+Values LoopKernel::inSegments(const LoopNest &nest, llvm::function_ref<Values()> body) {
+  SmallVector<unsigned> cut;
+  for (auto [i, segments] : llvm::enumerate(nest.segments)) {
+    if (segments.dim == LoopAnalysis::none) // of extent 1: the one point is compared with its segment
+      continue;
+    assert(!llvm::is_contained(segments.at, unsigned(nest.vector)) && "lanes of different segments");
+    auto isSegmented = [](const flow::Access &access) { return access.within.has_value(); };
+    std::optional<std::pair<Value, Value>> ends;
+    for (unsigned s : nest.reductions) {
+      Operation *op = a.stages[s].value.getDefiningOp();
+      SmallVector<flow::Access> accesses = cast<flow::ComputeInterface>(op).accesses();
+      flow::Access::Within within =
+          *std::next(llvm::make_filter_range(accesses, isSegmented).begin(), i)->within;
+      if (!ends) {
+        values.newPoint();
+        ends = values.segment(op, accesses, within, pointOf(op), {});
+      }
+      values.cut.insert({op, within.dim});
+    }
+    auto number = [&](Value lanes) -> Value {
+      Value one = vector::ExtractOp::create(b(), loc(), lanes, ArrayRef<int64_t>{0});
+      return arith::ExtSIOp::create(b(), loc(), b().getI64Type(), one);
+    };
+    LoopRange all = rangeOf(segments.dim);
+    Value low = arith::MaxSIOp::create(b(), loc(), number(ends->first), all.low);
+    Value high = arith::MinSIOp::create(b(), loc(), number(ends->second), all.high);
+    chunks[segments.dim] = {low, arith::MaxSIOp::create(b(), loc(), low, high), std::nullopt};
+    cut.push_back(segments.dim);
+  }
+  Values results = body();
+  for (unsigned d : cut)
+    chunks.erase(d);
+  values.cut.clear();
+  return results;
+}
+
+// Turns of a loop that one running sum takes. Rounding errors of a running sum grow with the number of its
+// terms, so that longer loops are cut into runs.
+static constexpr int64_t runLength = 32;
+
+// A long reduction's state between two runs: the accumulators of every stage, `copies` times, then an error
+// term for each accumulator that is a sum of f32. The error terms collect what the additions of runs round
+// off, so that the error of a sum does not grow with the number of its runs.
+Values LoopKernel::beginRuns(const LoopNest &nest, const Values &start) {
+  Values state(start);
+  forEachAccumulator(nest, start.size(), [&](unsigned s, size_t at) {
+    if (reductionOf(a.stages[s]).sumsReals())
+      state.push_back(start[at]); // zero
+  });
+  return state;
+}
+
+// The state after one more run, which began from the start value. What an addition rounds off is exactly
+// (sum - (total - taken)) + (run - taken), whichever of the two is larger.
+Values LoopKernel::addRun(const LoopNest &nest, const Values &state, const Values &run) {
+  Values totals, errors;
+  auto sub = [&](Value x, Value y) -> Value { return arith::SubFOp::create(b(), loc(), x, y); };
+  auto add = [&](Value x, Value y) -> Value { return arith::AddFOp::create(b(), loc(), x, y); };
+  forEachAccumulator(nest, run.size(), [&](unsigned s, size_t at) {
+    const LoopStage &stage = a.stages[s];
+    if (!reductionOf(stage).sumsReals()) {
+      totals.append(combined(stage, ValueRange(state).slice(at, countOf(stage)),
+                             ValueRange(run).slice(at, countOf(stage))));
+      return;
+    }
+    Value sum = state[at], total = add(sum, run[at]), taken = sub(total, sum);
+    Value lost = add(sub(sum, sub(total, taken)), sub(run[at], taken));
+    errors.push_back(add(state[run.size() + errors.size()], lost));
+    totals.push_back(total);
+  });
+  totals.append(errors);
+  return totals;
+}
+
+// The accumulators with their errors put right. Where a sum is not finite its error is no number.
+Values LoopKernel::endRuns(const LoopNest &nest, const Values &state, size_t accumulators) {
+  Values results(state.begin(), state.begin() + accumulators);
+  size_t next = accumulators;
+  forEachAccumulator(nest, accumulators, [&](unsigned s, size_t at) {
+    if (!reductionOf(a.stages[s]).sumsReals())
+      return;
+    Value error = state[next++];
+    Value infinity = values.constant(b().getF32Type(), std::numeric_limits<double>::infinity());
+    Value finite = arith::CmpFOp::create(b(), loc(), arith::CmpFPredicate::OLT,
+                                         math::AbsFOp::create(b(), loc(), error), infinity);
+    Value corrected = arith::AddFOp::create(b(), loc(), results[at], error);
+    results[at] = arith::SelectOp::create(b(), loc(), finite, corrected, results[at]);
+  });
+  return results;
+}
+
+// Calls for each stage's accumulators the function with the stage and the place of the first of them.
+void LoopKernel::forEachAccumulator(const LoopNest &nest, size_t accumulators,
+                                    llvm::function_ref<void(unsigned, size_t)> function) {
+  for (size_t at = 0; at < accumulators;)
+    for (unsigned s : nest.reductions) {
+      function(s, at);
+      at += countOf(a.stages[s]);
+    }
+}
+
+// Nested loops over dimensions, each run of turns from the start value; `turns` of an accumulator are made by
+// one call of the body.
+Values LoopKernel::loopsInRuns(const LoopNest &nest, ArrayRef<unsigned> dims, int64_t turns,
+                               const Values &start, llvm::function_ref<Values(Values)> body) {
+  // The innermost dimensions that are one run together.
+  size_t outer = dims.size();
+  for (; outer > 0; --outer) {
+    std::optional<int64_t> size = rangeOf(dims[outer - 1]).size;
+    if (!size || *size > 2 * runLength / turns)
+      break;
+    turns *= std::max<int64_t>(*size, 1);
+  }
+  ArrayRef<unsigned> inner = dims.drop_front(outer);
+  if (outer == 0)
+    return loops(inner, start, false, body);
+  unsigned cut = dims[outer - 1];
+  int64_t step = std::max<int64_t>(1, runLength / turns);
+  Values state = loops(dims.take_front(outer - 1), beginRuns(nest, start), false, [&](Values outside) {
+    LoopRange range = rangeOf(cut);
+    return loop(range.low, range.high, step, outside, [&](Value i, Values sums) {
+      auto turn = [&](Value j, Values run) {
+        enter(cut, j);
+        return loops(inner, run, false, body);
+      };
+      if (step == 1)
+        return addRun(nest, sums, turn(i, start));
+      Value high = arith::MinSIOp::create(b(), loc(), m.add(i, k.i64(step)), range.high);
+      return addRun(nest, sums, loop(i, high, 1, start, turn));
+    });
+  });
+  return endRuns(nest, state, start.size());
+}
+
+// Vectors along a long range, and loops over dimensions around it.
+Values LoopKernel::vectorsInRuns(const LoopNest &nest, ArrayRef<unsigned> around, LoopRange range,
+                                 unsigned count, const Values &start,
+                                 llvm::function_ref<Values(Value, unsigned, Mask, Values)> body) {
+  int64_t turn = count * width, run = runLength * turn;
+  Values state = loops(around, beginRuns(nest, start), false, [&](Values sums) {
+    Value length = range.size ? k.i64(*range.size) : m.sub(range.high, range.low);
+    Value wholeEnd = m.add(range.low, m.mul(m.div(length, k.i64(run)), k.i64(run)));
+    sums = loop(range.low, wholeEnd, run, sums, [&](Value i, Values outside) {
+      return addRun(nest, outside, loop(i, m.add(i, k.i64(run)), turn, start, [&](Value j, Values inside) {
+                      return body(j, count, {}, inside);
+                    }));
+    });
+    LoopRange rest = {wholeEnd, range.high, range.size};
+    if (range.size) {
+      *rest.size %= run;
+      if (*rest.size == 0)
+        return sums;
+    }
+    return addRun(nest, sums, vectors(rest, count, start, body));
+  });
+  return endRuns(nest, state, start.size());
+}
+
+// Lanes run along the results: blocks of neighbouring results stay in registers while the loops reduce.
+void LoopKernel::emitColumns(const LoopNest &nest, ArrayRef<unsigned> outer) {
+  bool split = part == combine && &nest == &a.nests.front();
+  SmallVector<unsigned> reduced(nest.reduced);
+  if (split)
+    reduced.assign({chunkDim});
+  int64_t turns = 1;
+  for (unsigned d : reduced) {
+    std::optional<int64_t> size = rangeOf(d).size;
+    turns = size && turns <= 16 ? turns * *size : 1000;
+  }
+  unsigned d = nest.vector;
+  unsigned count = std::clamp<unsigned>(registers / 8 / nest.reductions.size(), 1, 4);
+  loops(outer, {}, false, [&](Values) {
+    vectors(rangeOf(d), count, {}, [&](Value first, unsigned many, Mask last, Values) {
+      Values start;
+      for (unsigned u = 0; u < many; ++u)
+        for (unsigned s : nest.reductions)
+          start.append(startOf(a.stages[s]));
+      auto body = [&](Values accumulators) {
+        values.newPoint();
+        Values next;
+        unsigned taken = 0;
+        for (unsigned u = 0; u < many; ++u) {
+          at[d] = Index{m.add(first, k.i64(u * width)), 1};
+          Mask mask = u + 1 == many ? last : Mask();
+          for (unsigned s : nest.reductions) {
+            Values elements = this->elements(a.stages[s], mask);
+            ValueRange own = ValueRange(accumulators).slice(taken, elements.size());
+            next.append(combined(a.stages[s], own, elements));
+            taken += elements.size();
+          }
+        }
+        return next;
+      };
+      // Partial results are few and large: what adding each of them rounds off is carried along.
+      Values sums = inSegments(nest, [&] {
+        return !split && turns <= 16 ? loops(reduced, start, true, body)
+                                     : loopsInRuns(nest, reduced, split ? runLength : 1, start, body);
+      });
+      unsigned taken = 0;
+      for (unsigned u = 0; u < many; ++u) {
+        at[d] = Index{m.add(first, k.i64(u * width)), 1};
+        for (unsigned s : nest.reductions) {
+          size_t own = countOf(a.stages[s]);
+          finish(nest, a.stages[s], Values(sums.begin() + taken, sums.begin() + taken + own),
+                 u + 1 == many ? last : Mask());
+          taken += own;
+        }
+      }
+      return Values();
+    });
+    return Values();
+  });
+}
+
+// Combines `count` partial vectors of each stage's reduction by a tree; the totals come first.
+Values LoopKernel::combineTree(const LoopNest &nest, Values sums, unsigned count) {
+  size_t each = sums.size() / count;
+  for (unsigned half = count; half > 1;) {
+    unsigned upper = half / 2, lower = half - upper;
+    for (unsigned u = 0; u < upper; ++u) {
+      size_t taken = 0;
+      for (unsigned s : nest.reductions) {
+        const size_t count = countOf(a.stages[s]);
+        ValueRange all(sums);
+        Values both = combined(a.stages[s], all.slice(u * each + taken, count),
+                               all.slice((lower + u) * each + taken, count));
+        for (Value value : both)
+          sums[u * each + taken++] = value;
+      }
+    }
+    half = lower;
+  }
+  return sums;
+}
+
+// Lanes run along what is reduced: several partial vectors, combined by a tree, then across lanes.
+void LoopKernel::emitRows(const LoopNest &nest, ArrayRef<unsigned> outer) {
+  bool split = part == combine && &nest == &a.nests.front();
+  if (nest.vector < 0) {
+    // Over axes of extent 1 alone: one element of each result.
+    loops(outer, {}, false, [&](Values) {
+      values.newPoint();
+      for (unsigned s : nest.reductions) {
+        const LoopStage &stage = a.stages[s];
+        finish(nest, stage, combined(stage, startOf(stage), elements(stage, {})), {});
+      }
+      return Values();
+    });
+    return;
+  }
+  unsigned d = nest.vector;
+  SmallVector<unsigned> around;
+  for (unsigned r : nest.reduced)
+    if (r != d)
+      around.push_back(r);
+  const std::optional<int64_t> length = rangeOf(d).size;
+  unsigned count = length && *length < 8 * width ? 1 : std::clamp<unsigned>(8 / nest.reductions.size(), 1, 4);
+  if (split || !nest.segments.empty()) // segments are short
+    count = 1;
+  loops(outer, {}, false, [&](Values) {
+    Values start;
+    for (unsigned u = 0; u < count; ++u)
+      for (unsigned s : nest.reductions)
+        start.append(startOf(a.stages[s]));
+    auto body = [&](Value first, unsigned many, Mask last, Values accumulators) {
+      values.newPoint();
+      Values next = accumulators;
+      unsigned taken = 0;
+      for (unsigned u = 0; u < many; ++u) {
+        if (!split)
+          at[d] = Index{m.add(first, k.i64(u * width)), 1};
+        Mask mask = u + 1 == many ? last : Mask();
+        for (unsigned s : nest.reductions) {
+          Values elements = this->elements(a.stages[s], mask);
+          Values both =
+              combined(a.stages[s], ValueRange(accumulators).slice(taken, elements.size()), elements);
+          for (auto [i, value] : llvm::enumerate(both))
+            next[taken + i] = value;
+          taken += elements.size();
+        }
+      }
+      return next;
+    };
+    Values sums = inSegments(nest, [&]() -> Values {
+      LoopRange range = rangeOf(d);
+      int64_t turns = range.size ? llvm::divideCeil(*range.size, width * count) : INT64_MAX;
+      if (split) // Partial results are few: one after another, the same in every lane.
+        return loopsInRuns(nest, chunkDim, runLength, start,
+                           [&](Values inner) { return body({}, 1, {}, inner); });
+      if (turns > 2 * runLength)
+        return vectorsInRuns(nest, around, range, count, start, body);
+      return loopsInRuns(nest, around, turns, start,
+                         [&](Values inner) { return vectors(range, count, inner, body); });
+    });
+    sums = combineTree(nest, sums, count);
+    size_t taken = 0;
+    for (unsigned s : nest.reductions) {
+      const LoopStage &stage = a.stages[s];
+      Values result(sums.begin() + taken, sums.begin() + taken + countOf(stage));
+      taken += countOf(stage);
+      finish(nest, stage, split ? result : acrossLanes(stage, result), {});
+    }
+    return Values();
+  });
+}
+
+} // namespace moe::cpu

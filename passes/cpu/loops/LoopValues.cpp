@@ -1,0 +1,436 @@
+// See LoopValues.h. Bodies and accesses are the ops' own (ComputeInterface); here is what an access's index is
+// in a vectorised loop, and what a load becomes: a vector load where lanes are neighbours, a splat where they
+// share an element, else a gather. Generators are made here.
+#include "passes/cpu/loops/LoopValues.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "passes/cpu/loops/LoopRandom.h"
+#include <cmath>
+
+using namespace mlir;
+
+namespace moe::cpu {
+
+Value LoopValues::constant(Type element, double value) {
+  OpBuilder &b = k.builder();
+  VectorType type = m.type(element);
+  if (!element.isF32()) {
+    Attribute number = b.getIntegerAttr(element, int64_t(value));
+    return arith::ConstantOp::create(b, k.loc(), DenseElementsAttr::get(type, number));
+  }
+  // Numbers that are part of an op's meaning stay in the code; others (rates, eps, weights) do not make
+  // another kernel.
+  bool common =
+      !std::isfinite(value) || value == 0 || std::abs(value) == 1 || std::abs(value) == 2 || value == 0.5;
+  if (!common)
+    return m.splat(k.numberConstant(float(value)));
+  return arith::ConstantOp::create(b, k.loc(),
+                                   DenseElementsAttr::get(type, Attribute(b.getF32FloatAttr(float(value)))));
+}
+
+Place LoopValues::placeOf(ArrayRef<Index> index) const {
+  Place place = {nest, {}};
+  for (const Index &i : index)
+    place.index.push_back({i.base.getAsOpaquePointer(), reinterpret_cast<const void *>(intptr_t(i.step)),
+                           i.lanes.getAsOpaquePointer()});
+  return place;
+}
+
+Index LoopValues::offsetOf(const Storage &storage, ArrayRef<Index> index) {
+  Index offset = m.constant(0);
+  for (auto [i, stride] : llvm::zip(index, storage.strides))
+    offset = m.add(offset, m.mul(i, stride));
+  return offset;
+}
+
+Value LoopValues::load(const Storage &storage, ArrayRef<Index> index, Mask mask) {
+  OpBuilder &b = k.builder();
+  const auto [memory, computed, accumulator] = flow::elementTypesOf(storage.element);
+  if (storage.input >= 0)
+    loads.push_back(
+        {storage.input, storage.viewed ? std::optional<Place>() : std::optional<Place>(placeOf(index))});
+  Index offset = offsetOf(storage, index);
+  VectorType type = m.type(memory);
+  Value loaded;
+  if (offset.uniform()) {
+    // The same element for every lane, and often for every turn of the inner loops: as far out as its index
+    // is known.
+    OpBuilder::InsertionGuard guard(b);
+    Value place = offset.base;
+    if (mask.uniform)
+      place = arith::SelectOp::create(b, k.loc(), mask.uniform, place, k.i64(0));
+    for (Block *block = b.getInsertionBlock(); !storage.scratch || block != nestBlock;) {
+      Operation *parent = block->getParentOp();
+      if (!isa<scf::ForOp, scf::IfOp>(parent))
+        break;
+      Operation *definer = place.getDefiningOp();
+      Block *home = definer ? definer->getBlock() : cast<BlockArgument>(place).getOwner();
+      if (home == block)
+        break;
+      b.setInsertionPoint(parent);
+      block = parent->getBlock();
+    }
+    loaded = m.splat(k.load(memory, storage.pointer, memory, place));
+  } else if (offset.step == 1 && !offset.lanes) {
+    Value bits = m.bits(mask);
+    Value zero = bits ? Value(arith::ConstantOp::create(b, k.loc(), b.getZeroAttr(type))) : Value();
+    loaded = bits ? k.loadMasked(type, storage.pointer, offset.base, bits, zero)
+                  : k.load(type, storage.pointer, memory, offset.base);
+  } else {
+    Value from = k.at(storage.pointer, memory, offset.base);
+    Value lanes = m.vector({k.i64(0), offset.step, offset.lanes});
+    auto pointers = VectorType::get({width}, storage.pointer.getType());
+    Value all = LLVM::GEPOp::create(b, k.loc(), pointers, memory, from, ArrayRef<LLVM::GEPArg>{lanes});
+    Value bits = m.bits(mask);
+    if (!bits)
+      bits = arith::ConstantOp::create(b, k.loc(), DenseElementsAttr::get(m.type(b.getI1Type()), true));
+    Value zero = arith::ConstantOp::create(b, k.loc(), b.getZeroAttr(type));
+    loaded = LLVM::masked_gather::create(b, k.loc(), type, all, bits, ValueRange{zero},
+                                         b.getI32IntegerAttr(memory.getIntOrFloatBitWidth() / 8));
+  }
+  if (memory == computed)
+    return loaded;
+  if (isa<FloatType>(computed))
+    return arith::ExtFOp::create(b, k.loc(), m.type(computed), loaded);
+  Value zero = arith::ConstantOp::create(b, k.loc(), b.getZeroAttr(type));
+  return arith::CmpIOp::create(b, k.loc(), arith::CmpIPredicate::ne, loaded, zero);
+}
+
+void LoopValues::store(Value value, const Storage &storage, ArrayRef<Index> index, Mask mask) {
+  OpBuilder &b = k.builder();
+  const auto [memory, computed, accumulator] = flow::elementTypesOf(storage.element);
+  VectorType type = m.type(memory);
+  if (memory != computed)
+    value = isa<FloatType>(computed) ? Value(arith::TruncFOp::create(b, k.loc(), type, value))
+                                     : Value(arith::ExtUIOp::create(b, k.loc(), type, value));
+  Index offset = offsetOf(storage, index);
+  if (offset.uniform()) {
+    Value first = vector::ExtractOp::create(b, k.loc(), value, ArrayRef<int64_t>{0});
+    k.store(first, storage.pointer, memory, offset.base);
+    return;
+  }
+  Value bits = m.bits(mask);
+  if (offset.step == 1 && !offset.lanes) {
+    if (bits)
+      k.storeMasked(value, storage.pointer, offset.base, bits);
+    else
+      k.store(value, storage.pointer, memory, offset.base);
+    return;
+  }
+  Value to = k.at(storage.pointer, memory, offset.base);
+  Value lanes = m.vector({k.i64(0), offset.step, offset.lanes});
+  auto pointers = VectorType::get({width}, storage.pointer.getType());
+  Value all = LLVM::GEPOp::create(b, k.loc(), pointers, memory, to, ArrayRef<LLVM::GEPArg>{lanes});
+  if (!bits)
+    bits = arith::ConstantOp::create(b, k.loc(), DenseElementsAttr::get(m.type(b.getI1Type()), true));
+  LLVM::masked_scatter::create(b, k.loc(), value, all, bits,
+                               b.getI32IntegerAttr(memory.getIntOrFloatBitWidth() / 8));
+}
+
+Value LoopValues::get(Value value, ArrayRef<Index> index, Mask mask) {
+  if (Value known = uniform.lookup(value))
+    return known;
+  auto key = std::make_tuple(value.getAsOpaquePointer(), placeOf(index), mask.uniform.getAsOpaquePointer(),
+                             mask.lanes.getAsOpaquePointer());
+  if (auto found = memo.find(key); found != memo.end())
+    return found->second;
+  Value result;
+  if (auto at = stored.find(value); at != stored.end())
+    result = load(at->second, index, mask);
+  else
+    result = compute(value, index, mask);
+  // What was hoisted or computed at this point dominates everything that follows in it.
+  return memo[key] = result;
+}
+
+/// A size that is only a number, such as a mean's divisor: made of its symbols, since what is a launch scalar
+/// has to be a tensor's size. In f64, where no product of sizes overflows. The batch itself is an input's
+/// size.
+static Value sizeAsNumber(KernelBuilder &k, flow::Extent size) {
+  OpBuilder &b = k.builder();
+  Location loc = k.loc();
+  if (size.constantValue() || size == flow::Extent::batch(b.getContext()))
+    return arith::SIToFPOp::create(b, loc, b.getF32Type(), k.extent(plan::fromExtent(size)));
+  Type f64 = b.getF64Type();
+  SmallVector<Value> stack;
+  for (flow::Extent::Step step : size.postfix()) {
+    using Code = flow::Extent::Code;
+    if (step.code == Code::constant) {
+      stack.push_back(arith::ConstantOp::create(b, loc, b.getF64FloatAttr(double(step.value))));
+      continue;
+    }
+    if (step.code == Code::symbol) {
+      flow::Extent symbol = flow::Extent::symbol(b.getContext(), flow::Symbol(step.value));
+      stack.push_back(arith::SIToFPOp::create(b, loc, f64, k.extent(plan::fromExtent(symbol))));
+      continue;
+    }
+    Value right = stack.pop_back_val(), left = stack.pop_back_val();
+    if (step.code == Code::add)
+      left = arith::AddFOp::create(b, loc, left, right);
+    else if (step.code == Code::sub)
+      left = arith::SubFOp::create(b, loc, left, right);
+    else if (step.code == Code::mul)
+      left = arith::MulFOp::create(b, loc, left, right);
+    else if (step.code == Code::floordiv)
+      left = math::FloorOp::create(b, loc, arith::DivFOp::create(b, loc, left, right));
+    else
+      left = math::CeilOp::create(b, loc, arith::DivFOp::create(b, loc, left, right));
+    stack.push_back(left);
+  }
+  return arith::TruncFOp::create(b, loc, b.getF32Type(), stack.back());
+}
+
+Value LoopValues::compute(Value value, ArrayRef<Index> index, Mask mask) {
+  OpBuilder &b = k.builder();
+  Operation *op = value.getDefiningOp();
+  auto result = cast<RankedTensorType>(value.getType());
+  if (auto o = dyn_cast<flow::ConstantOp>(op))
+    return constant(result.getElementType(), o.getValue().convertToDouble());
+  if (auto o = dyn_cast<flow::ScalarOp>(op))
+    return m.splat(k.number(plan::ArgAttr::get(b.getContext(), plan::ArgKind::scalar_f32, o.getKeyAttr())));
+  if (auto o = dyn_cast<flow::ExtentOp>(op))
+    return m.splat(sizeAsNumber(k, o.getExtent().getExtent()));
+  if (auto o = dyn_cast<flow::RandomOp>(op))
+    return random(o, index, mask);
+  auto compute = cast<flow::ComputeInterface>(op);
+  if (compute.computeKind() == flow::ComputeKind::view)
+    return view(op, index, mask);
+  if (compute.computeKind() == flow::ComputeKind::generator) {
+    SmallVector<Value> indices;
+    for (unsigned dim : compute.indexDims())
+      indices.push_back(m.vector(index[dim]));
+    return compute.buildScalar(b, k.loc(), indices);
+  }
+  assert(compute.computeKind() == flow::ComputeKind::elementwise &&
+         "reductions are stages, and stages are stored before they are read");
+  SmallVector<Value> operands;
+  for (auto [i, access] : llvm::enumerate(compute.accesses()))
+    operands.push_back(get(op->getOperand(i), access.map.getNumResults() ? index : ArrayRef<Index>(), mask));
+  return compute.buildScalar(b, k.loc(), operands);
+}
+
+// A size in an access's expression.
+Value LoopValues::sizeOf(AffineExpr expression, const flow::Access &access) {
+  if (auto constant = dyn_cast<AffineConstantExpr>(expression))
+    return k.i64(constant.getValue());
+  if (auto symbol = dyn_cast<AffineSymbolExpr>(expression))
+    return extent(access.sizes[symbol.getPosition()]);
+  auto binary = cast<AffineBinaryOpExpr>(expression);
+  Value left = sizeOf(binary.getLHS(), access), right = sizeOf(binary.getRHS(), access);
+  switch (binary.getKind()) {
+  case AffineExprKind::Add:
+    return m.add(left, right);
+  case AffineExprKind::Mul:
+    return m.mul(left, right);
+  case AffineExprKind::FloorDiv:
+    return m.div(left, right);
+  default:
+    return m.rem(left, right);
+  }
+}
+
+// The least value of an index, where it is known. Affine expressions may have moved what keeps a dividend from
+// being negative out of the quotient.
+std::optional<int64_t> LoopValues::leastOf(AffineExpr expression, Mapped &mapped) {
+  if (auto constant = dyn_cast<AffineConstantExpr>(expression))
+    return constant.getValue();
+  if (isa<AffineDimExpr, AffineSymbolExpr>(expression))
+    return 0;
+  auto binary = cast<AffineBinaryOpExpr>(expression);
+  std::optional<int64_t> left = leastOf(binary.getLHS(), mapped);
+  if (binary.getKind() == AffineExprKind::Mod)
+    return 0;
+  auto factor = dyn_cast<AffineConstantExpr>(binary.getRHS());
+  if (binary.getKind() == AffineExprKind::Add) {
+    std::optional<int64_t> right = leastOf(binary.getRHS(), mapped);
+    return left && right ? std::optional(*left + *right) : std::nullopt;
+  }
+  if (binary.getKind() == AffineExprKind::FloorDiv)
+    return left && *left >= 0 ? std::optional<int64_t>(0)
+           : left && factor   ? std::optional(llvm::divideFloorSigned(*left, factor.getValue()))
+                              : std::nullopt;
+  if (!factor || factor.getValue() >= 0)
+    return left && *left >= 0 ? std::optional<int64_t>(0)
+           : left && factor   ? std::optional(*left * factor.getValue())
+                              : std::nullopt;
+  // A negative factor: of a dimension of constant size alone.
+  auto dim = dyn_cast<AffineDimExpr>(binary.getLHS());
+  if (!dim)
+    return std::nullopt;
+  std::optional<int64_t> size =
+      cast<flow::ComputeInterface>(mapped.op).iterationSpace()[dim.getPosition()].constantValue();
+  return size ? std::optional((*size - 1) * factor.getValue()) : std::nullopt;
+}
+
+// Quotient, rounded down, and remainder, which is not negative. The machine's division is unsigned: a dividend
+// that may be negative is raised by a multiple of the divisor.
+std::pair<Index, Index> LoopValues::divide(AffineExpr dividend, AffineExpr divisor, Mapped &mapped) {
+  auto known = mapped.divided.find({dividend, divisor});
+  if (known != mapped.divided.end())
+    return known->second;
+  Index number = indexOf(dividend, mapped);
+  Value by = sizeOf(divisor, mapped.access);
+  std::pair<Index, Index> both;
+  std::optional<int64_t> least = leastOf(dividend, mapped);
+  if (least && *least >= 0) {
+    both = m.divide(number, by);
+  } else if (std::optional<int64_t> constant = constantOf(by); constant && least) {
+    int64_t times = llvm::divideCeil(uint64_t(-*least), uint64_t(*constant));
+    both = m.divide(m.add(number, times * *constant), by);
+    both.first = m.add(both.first, -times);
+  } else {
+    both = m.divideSigned(number, by);
+  }
+  mapped.divided.try_emplace({dividend, divisor}, both);
+  return both;
+}
+
+Index LoopValues::indexOf(AffineExpr expression, Mapped &mapped) {
+  if (auto dim = dyn_cast<AffineDimExpr>(expression))
+    return mapped.point[dim.getPosition()];
+  if (expression.isSymbolicOrConstant())
+    return Index{sizeOf(expression, mapped.access)};
+  auto binary = cast<AffineBinaryOpExpr>(expression);
+  AffineExpr left = binary.getLHS(), right = binary.getRHS();
+  if (binary.getKind() == AffineExprKind::Add)
+    return m.add(indexOf(left, mapped), indexOf(right, mapped));
+  if (binary.getKind() == AffineExprKind::Mul)
+    return m.mul(indexOf(left, mapped), sizeOf(right, mapped.access));
+  auto [quotient, remainder] = divide(left, right, mapped);
+  return binary.getKind() == AffineExprKind::Mod ? remainder : quotient;
+}
+
+// The index that another operand gives at the point. Lanes that read one element of it have one row, whose
+// elements are neighbours; else each has a row of its own.
+std::pair<Index, Mask> LoopValues::lookUp(Operation *op, ArrayRef<flow::Access> accesses, unsigned operand,
+                                          ArrayRef<Index> point, Mask mask) {
+  OpBuilder &b = k.builder();
+  auto [rows, inside] = element(op, accesses, operand, point, mask);
+  bool uniform = true;
+  for (AffineExpr index : accesses[operand].map.getResults())
+    index.walk([&](AffineExpr part) {
+      if (auto dim = dyn_cast<AffineDimExpr>(part))
+        uniform &= point[dim.getPosition()].uniform();
+    });
+  Index row = m.constant(0);
+  if (uniform) {
+    Value one = vector::ExtractOp::create(b, k.loc(), rows, ArrayRef<int64_t>{0});
+    row.base = arith::ExtSIOp::create(b, k.loc(), b.getI64Type(), one);
+  } else {
+    row.lanes = rows;
+  }
+  return {row, inside};
+}
+
+std::pair<Value, Value> LoopValues::segment(Operation *op, ArrayRef<flow::Access> accesses,
+                                            flow::Access::Within within, ArrayRef<Index> point, Mask mask) {
+  Value offsets = op->getOperand(within.operand);
+  Mapped mapped(op, accesses[within.operand], point);
+  SmallVector<Index> at;
+  for (AffineExpr index : accesses[within.operand].map.getResults())
+    at.push_back(indexOf(index, mapped));
+  Value low = get(offsets, at, mask);
+  at.back() = m.add(at.back(), 1);
+  return {low, get(offsets, at, mask)};
+}
+
+LoopValues::Element LoopValues::element(Operation *op, ArrayRef<flow::Access> accesses, unsigned operand,
+                                        ArrayRef<Index> point, Mask mask) {
+  Value x = op->getOperand(operand);
+  const flow::Access &access = accesses[operand];
+  Mapped mapped(op, access, point);
+  Mask inside;
+  SmallVector<Index> at;
+  for (auto [axis, expression] : llvm::enumerate(access.map.getResults())) {
+    if (access.lookup && access.lookup->axis == axis) {
+      auto [row, given] = lookUp(op, accesses, access.lookup->operand, point, mask);
+      at.push_back(row);
+      inside = m.both(inside, given);
+    } else {
+      at.push_back(indexOf(expression, mapped));
+    }
+    if (access.isBounded(axis))
+      inside = m.both(inside, m.within(at.back(), extent(flow::Extent::of(x, axis))));
+  }
+  if (IntegerSet valid = access.valid)
+    for (AffineExpr constraint : valid.getConstraints())
+      inside = m.both(inside, m.equals(indexOf(constraint, mapped), k.i64(0)));
+  if (access.within && !cut.contains({op, access.within->dim})) {
+    auto [low, high] = segment(op, accesses, *access.within, point, mask);
+    Value here = m.vector(point[access.within->dim]);
+    OpBuilder &b = k.builder();
+    Value begun = arith::CmpIOp::create(b, k.loc(), arith::CmpIPredicate::sle, low, here);
+    Value open = arith::CmpIOp::create(b, k.loc(), arith::CmpIPredicate::slt, here, high);
+    inside = m.both(inside, Mask{{}, arith::AndIOp::create(b, k.loc(), begun, open)});
+  }
+  return {get(x, at, m.both(mask, inside)), inside};
+}
+
+Value LoopValues::view(Operation *op, ArrayRef<Index> index, Mask mask) {
+  // What a reshape reads of a row-major tensor is found through the strides of the new shape.
+  if (isa<flow::ReshapeOp>(op))
+    if (auto at = stored.find(op->getOperand(0)); at != stored.end() && at->second.rowMajor)
+      return viewed(at->second, op->getResult(0), index, mask);
+  SmallVector<flow::Access> accesses = cast<flow::ComputeInterface>(op).accesses();
+  SmallVector<unsigned> candidates = flow::valueOperands(accesses);
+  if (candidates.size() == 1) {
+    auto [value, inside] = element(op, accesses, candidates[0], index, mask);
+    return inside ? m.select(inside, value,
+                             constant(flow::elementTypesOf(op->getResult(0).getType()).compute,
+                                      accesses[candidates[0]].otherwise))
+                  : value;
+  }
+  // The first that holds, of which there is one at any point.
+  Value result;
+  for (unsigned i : llvm::reverse(candidates)) {
+    auto [value, inside] = element(op, accesses, i, index, mask);
+    result = result ? m.select(inside, value, result) : value;
+  }
+  return result;
+}
+
+Value LoopValues::viewed(const Storage &storage, Value view, ArrayRef<Index> index, Mask mask) {
+  SmallVector<flow::Extent> shape = flow::extentsOf(view);
+  Storage own = storage;
+  own.viewed = true;
+  own.strides.assign(shape.size(), Value());
+  Value stride = k.i64(1);
+  for (size_t i = shape.size(); i--;) {
+    own.strides[i] = stride;
+    stride = m.mul(stride, extent(shape[i]));
+  }
+  return load(own, index, mask);
+}
+
+Value LoopValues::random(flow::RandomOp op, ArrayRef<Index> index, Mask mask) {
+  OpBuilder &b = k.builder();
+  Value logical;
+  std::optional<Value> run; // the first of neighbouring indices, a multiple of 4
+  if (op.getIndex()) {
+    logical = arith::ExtUIOp::create(b, k.loc(), m.type(b.getI64Type()), get(op.getIndex(), index, mask));
+  } else {
+    Index linear = m.constant(0);
+    for (auto [i, size] : llvm::zip(index, flow::extentsOf(op.getY())))
+      linear = m.add(m.mul(linear, extent(size)), i);
+    if (linear.step == 1 && !linear.lanes && width % 4 == 0 && isMultiple(linear.base, 4))
+      run = linear.base;
+    else
+      logical = m.wide(linear);
+  }
+  MLIRContext *context = b.getContext();
+  PhiloxKey key;
+  key.seed = k.integer(plan::ArgAttr::get(context, plan::ArgKind::seed_i64, Attribute()));
+  key.step = k.integer(plan::ArgAttr::get(context, plan::ArgKind::step_i64, Attribute()));
+  key.stream = k.integer(
+      plan::ArgAttr::get(context, plan::ArgKind::constant_i64, b.getI64IntegerAttr(op.getStream())));
+  if (run)
+    return op.getKind() == flow::RandomKind::uniform ? philoxUniformRun(b, k.loc(), key, *run, width)
+                                                     : philoxNormalRun(b, k.loc(), key, *run, width);
+  return op.getKind() == flow::RandomKind::uniform ? philoxUniform(b, k.loc(), key, logical)
+                                                   : philoxNormal(b, k.loc(), key, logical);
+}
+
+} // namespace moe::cpu

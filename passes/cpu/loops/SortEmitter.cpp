@@ -1,0 +1,123 @@
+// The kernel of flow.counting_sort: one unit counts the numbers, makes positions of the counts, and gives each place
+// the next position of its number. Numbers outside are one number more, behind all others, whose count needs no
+// memory of its own:
+//   offsets[k]      first how often number k occurs, then where the next of its places goes
+//   offsets[count]  the same for the numbers outside
+// Once every place has its position, offsets[k] is where number k + 1 begins, so that all move up by one.
+#include "dialects/flow/Flow.h"
+#include "dialects/plan/FromFlow.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "passes/cpu/code/KernelBuilder.h"
+#include "passes/kernels/IndexRange.h"
+
+using namespace mlir;
+
+namespace moe::cpu {
+namespace {
+
+class SortKernel {
+public:
+  SortKernel(flow::CountingSortOp sort, KernelModule &module)
+      : sort(sort), k(module.begin("sort", sort.getLoc())), b(k.builder()), number(b.getI32Type()) {}
+
+  LaunchSpec emit(BufferRef order, BufferRef offsets) {
+    const flow::Extent places = flow::elementsOf(sort.getIndex().getType()),
+                       ends = flow::elementsOf(sort.getOffsets().getType());
+    auto buffer = [&](plan::Access access, BufferRef bound, const flow::Extent &elements) {
+      return k.buffer(access, plan::Element::i32, bound, plan::fromExtent(elements));
+    };
+    from = buffer(plan::Access::read, {BufferRef::operand, 0}, places);
+    to = buffer(plan::Access::write, order, places);
+    at = buffer(plan::Access::write, offsets, ends);
+    Value placeCount = k.extent(plan::fromExtent(places)), endCount = k.extent(plan::fromExtent(ends));
+    outside = arith::TruncIOp::create(b, k.loc(), number, sub(endCount, 1));
+    Value zero = constant(0);
+    loop(k.begin(), k.end(), [&](Value) {
+      loop(k.i64(0), endCount, [&](Value i) { k.store(zero, at, number, i); });
+      loop(k.i64(0), placeCount, [&](Value i) {
+        Value key = keyOf(i);
+        k.store(add(k.load(number, at, number, key), 1), at, number, key);
+      });
+      carry(k.i64(0), endCount, zero, [&](Value i, Value sum) {
+        Value count = k.load(number, at, number, i);
+        k.store(sum, at, number, i);
+        return Value(arith::AddIOp::create(b, k.loc(), sum, count));
+      });
+      loop(k.i64(0), placeCount, [&](Value i) {
+        Value key = keyOf(i), position = k.load(number, at, number, key);
+        Value wide = arith::ExtSIOp::create(b, k.loc(), b.getI64Type(), position);
+        k.store(arith::TruncIOp::create(b, k.loc(), number, i), to, number, wide);
+        k.store(add(position, 1), at, number, key);
+      });
+      carry(k.i64(0), endCount, zero, [&](Value i, Value begin) {
+        Value end = k.load(number, at, number, i);
+        k.store(begin, at, number, i);
+        return end;
+      });
+    });
+    return k.finish(
+        sort->getName().stripDialect(), flow::Extent::constant(sort.getContext(), 1), sort.cost().flops,
+        flow::bytesOf(sort.getIndex().getType()) * 2 + flow::bytesOf(sort.getOffsets().getType()));
+  }
+
+private:
+  Value constant(int32_t value) { return arith::ConstantOp::create(b, k.loc(), b.getI32IntegerAttr(value)); }
+  Value add(Value x, int32_t y) { return arith::AddIOp::create(b, k.loc(), x, constant(y)); }
+  Value sub(Value x, int64_t y) { return arith::SubIOp::create(b, k.loc(), x, k.i64(y)); }
+  // A place's number; as unsigned numbers, those below 0 are beyond all others.
+  Value keyOf(Value place) {
+    Value key = k.load(number, from, number, place);
+    Value least = arith::MinUIOp::create(b, k.loc(), key, outside);
+    return arith::ExtUIOp::create(b, k.loc(), b.getI64Type(), least);
+  }
+  void loop(Value low, Value high, llvm::function_ref<void(Value)> body) {
+    auto op = scf::ForOp::create(b, k.loc(), low, high, k.i64(1));
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPoint(op.getBody()->getTerminator());
+    body(op.getInductionVar());
+  }
+  void carry(Value low, Value high, Value start, llvm::function_ref<Value(Value, Value)> body) {
+    auto op = scf::ForOp::create(b, k.loc(), low, high, k.i64(1), ValueRange{start});
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToEnd(op.getBody());
+    Value next = body(op.getInductionVar(), op.getRegionIterArg(0));
+    scf::YieldOp::create(b, k.loc(), next);
+  }
+
+  flow::CountingSortOp sort;
+  KernelBuilder k;
+  OpBuilder &b;
+  Type number;
+  Value from, to, at, outside;
+};
+
+} // namespace
+
+FailureOr<GroupCode> emitSortGroup(flow::GroupOp group, KernelModule &module) {
+  if (failed(checkConstantSizes(group, INT32_MAX)))
+    return failure();
+  auto sort = cast<flow::CountingSortOp>(group.getRoot());
+  for (Operation &op : group.getBody().front().without_terminator())
+    if (&op != sort)
+      return group.emitError("expected nothing beside a sort in its group, found '") << op.getName() << "'";
+  llvm::SmallDenseSet<Value> results;
+  for (Value yielded : group.getBody().front().getTerminator()->getOperands())
+    if (yielded.getDefiningOp() != sort || !results.insert(yielded).second)
+      return group.emitError(
+          "expected each result of a sort's group to be a result of the sort, and no other's");
+  GroupCode code;
+  // A result that nobody reads is made all the same.
+  auto bound = [&](Value result, StringRef name) -> BufferRef {
+    for (auto [i, yielded] : llvm::enumerate(group.getBody().front().getTerminator()->getOperands()))
+      if (yielded == result)
+        return {BufferRef::result, unsigned(i)};
+    return code.addTemporary(flow::elementsOf(result.getType()), name, plan::Element::i32);
+  };
+  BufferRef order = bound(sort.getOrder(), "order of rows"),
+            offsets = bound(sort.getOffsets(), "offsets of rows");
+  code.launches.push_back(SortKernel(sort, module).emit(order, offsets));
+  return code;
+}
+
+} // namespace moe::cpu

@@ -1,0 +1,42 @@
+// The registry of back ends: the one place that knows their folders.
+#include "passes/cpu/CpuBackend.h"
+#include "passes/kernels/Backend.h"
+
+using namespace mlir;
+
+namespace moe::kernels {
+
+ArrayRef<const Backend *> backends() {
+  static const Backend *const all[] = {&cpu::cpuBackend()};
+  return all;
+}
+
+std::string targetNames() {
+  std::vector<std::string> names;
+  for (const Backend *backend : backends())
+    llvm::append_range(names, backend->targets());
+  std::string text;
+  for (auto [i, name] : llvm::enumerate(names))
+    text += (i == 0 ? "'" : i + 1 == names.size() ? " or '" : ", '") + name + "'";
+  return text;
+}
+
+std::unique_ptr<Target> parseTarget(StringRef name, std::string &error) {
+  for (const Backend *backend : backends())
+    if (name.split(':').first == backend->name())
+      return backend->parse(name, error);
+  error = "expected a target " + targetNames() + ", found '" + name.str() + "'";
+  return nullptr;
+}
+
+std::unique_ptr<Target> targetOf(plan::TargetOp target) {
+  std::string error = "expected a target of " + targetNames() + ", found '" + target.getName().str() + "'";
+  for (const Backend *backend : backends())
+    if (target.getName() == backend->name())
+      if (std::unique_ptr<Target> found = backend->ofLevel(target.getLevel(), error))
+        return found;
+  target.emitOpError() << error;
+  return nullptr;
+}
+
+} // namespace moe::kernels

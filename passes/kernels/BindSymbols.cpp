@@ -1,0 +1,58 @@
+#include "passes/kernels/BindSymbols.h"
+#include "mlir/IR/AttrTypeSubElements.h"
+
+using namespace mlir;
+
+namespace moe::kernels {
+
+LogicalResult bindSymbols(flow::TargetOp target, const llvm::StringMap<int64_t> &values) {
+  bool any = false;
+  AttrTypeWalker symbols;
+  std::string unbound;
+  auto look = [&](flow::Extent extent) {
+    for (StringRef name : extent.openSymbols()) {
+      any = true;
+      if (!values.contains(name) && unbound.empty())
+        unbound = name.str();
+    }
+  };
+  symbols.addWalk([&](flow::DimsAttr dims) { llvm::for_each(dims.getDims(), look); });
+  symbols.addWalk([&](flow::ExtentAttr extent) { look(extent.getExtent()); });
+  WalkResult found = target.walk([&](Operation *op) {
+    symbols.walk(op->getAttrDictionary());
+    for (Type type : op->getResultTypes())
+      symbols.walk(type);
+    if (unbound.empty())
+      return WalkResult::advance();
+    op->emitOpError("expected sizes over D, N and what the target '")
+        << target.getName() << "' binds, found the symbol '" << unbound << "'";
+    return WalkResult::interrupt();
+  });
+  if (found.wasInterrupted())
+    return failure();
+  if (!any)
+    return success();
+
+  auto bound = [&](ArrayRef<flow::Extent> extents) {
+    SmallVector<flow::Extent> all;
+    for (flow::Extent extent : extents)
+      all.push_back(extent.bind(values));
+    return all;
+  };
+  AttrTypeReplacer replacer;
+  replacer.addReplacement([&](RankedTensorType type) -> std::optional<std::pair<Type, WalkResult>> {
+    auto dims = dyn_cast_or_null<flow::DimsAttr>(type.getEncoding());
+    if (!dims)
+      return std::nullopt;
+    return {{flow::tensorType(bound(dims.getDims()), type.getElementType()), WalkResult::skip()}};
+  });
+  replacer.addReplacement([&](flow::ExtentAttr extent) -> Attribute {
+    return flow::ExtentAttr::get(extent.getContext(), extent.getExtent().bind(values));
+  });
+  target.walk([&](Operation *op) {
+    replacer.replaceElementsIn(op, /*replaceAttrs=*/true, /*replaceLocs=*/false, /*replaceTypes=*/true);
+  });
+  return success();
+}
+
+} // namespace moe::kernels

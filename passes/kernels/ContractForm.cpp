@@ -1,0 +1,160 @@
+// Brings a contraction into batch, rows, columns and sums; see ContractForm.h.
+#include "passes/kernels/ContractForm.h"
+
+using namespace mlir;
+
+namespace moe::kernels {
+
+flow::Extent ContractForm::product(ArrayRef<ContractAxis> axes) const {
+  flow::Extent all = flow::Extent::constant(context(), 1);
+  for (const ContractAxis &axis : axes)
+    all = all * axis.extent;
+  return all;
+}
+
+/// Merges neighbours whose elements lie one behind the other for every operand.
+static void merge(SmallVector<ContractAxis> &axes) {
+  for (size_t i = 0; i + 1 < axes.size();) {
+    ContractAxis &outer = axes[i], &inner = axes[i + 1];
+    bool joins = true;
+    for (size_t operand = 0; operand < outer.strides.size(); ++operand)
+      joins &= outer.strides[operand] == inner.strides[operand] * inner.extent;
+    if (!joins) {
+      ++i;
+      continue;
+    }
+    inner.extent = outer.extent * inner.extent;
+    axes.erase(axes.begin() + i);
+  }
+}
+
+/// Outermost first by the strides of one operand at the planned batch: only speed depends on the order.
+static void sortByStride(SmallVector<ContractAxis> &axes, unsigned operand, const flow::Symbols &batch) {
+  auto sample = [&](const ContractAxis &axis) { return axis.strides[operand].evaluate(batch).value_or(0); };
+  // By insertion: few axes, and equal ones keep their order.
+  for (size_t i = 1; i < axes.size(); ++i)
+    for (size_t j = i; j > 0 && sample(axes[j - 1]) < sample(axes[j]); --j)
+      std::swap(axes[j - 1], axes[j]);
+}
+
+/// The group's operand that a contraction reads, and how far apart its elements are along the axes that it
+/// sees.
+static std::optional<unsigned> readOperand(Value value, const GroupLayouts &layouts,
+                                           SmallVector<flow::Extent> &strides) {
+  if (auto transpose = value.getDefiningOp<flow::TransposeOp>()) {
+    SmallVector<flow::Extent> inner;
+    std::optional<unsigned> operand = readOperand(transpose.getX(), layouts, inner);
+    if (operand)
+      for (int64_t axis : transpose.getPerm())
+        strides.push_back(inner[axis]);
+    return operand;
+  }
+  auto argument = dyn_cast<BlockArgument>(value);
+  if (!argument)
+    return std::nullopt;
+  strides = physicalStrides(value.getType(), layouts.operand(argument.getArgNumber()));
+  return argument.getArgNumber();
+}
+
+/// Whether a value follows from the parameters alone in an inference entry: what is packed of it then lasts
+/// until they change.
+static bool isFixed(Value value) {
+  auto entry = value.getParentRegion()->getParentOfType<flow::EntryOp>();
+  if (!entry || entry.getKind() != flow::EntryKind::infer)
+    return false;
+  llvm::SetVector<Value> needs;
+  needs.insert(value);
+  for (size_t i = 0; i < needs.size(); ++i) {
+    Operation *op = needs[i].getDefiningOp();
+    if (!op || isa<flow::InputOp, flow::ScalarOp, flow::RandomOp>(op) ||
+        !cast<RankedTensorType>(needs[i].getType()).hasStaticShape())
+      return false;
+    needs.insert(op->operand_begin(), op->operand_end());
+  }
+  return true;
+}
+
+FailureOr<ContractForm> ContractForm::of(flow::GroupOp group, const GroupLayouts &layouts,
+                                         const Epilogue &epilogue) {
+  auto contract = cast<flow::ContractOp>(group.getRoot());
+  MLIRContext *context = contract.getContext();
+  SmallVector<flow::Extent> aStrides, bStrides;
+  std::optional<unsigned> a = readOperand(contract.getA(), layouts, aStrides);
+  std::optional<unsigned> b = readOperand(contract.getB(), layouts, bStrides);
+  if (!a || !b)
+    return contract.emitError(
+        "expected the operands of a contraction to be operands of its group or their transposes");
+  const flow::Extent zero = flow::Extent::constant(context, 0), one = flow::Extent::constant(context, 1);
+  struct Label {
+    ContractAxis axis;
+    bool inA = false, inB = false, inOut = false;
+  };
+  // Ordered by label, so that the form does not depend on addresses.
+  std::map<int64_t, Label> labels;
+  ContractForm form;
+  form.a = *a;
+  form.b = *b;
+  form.plannedBatch = flow::plannedBatch(group);
+  form.firstOutput = form.firstInput + epilogue.inputs().size();
+  unsigned operands = form.firstOutput + epilogue.outputs().size();
+  auto label = [&](int64_t name, Value value, unsigned axis) -> Label & {
+    Label &entry = labels[name];
+    if (!entry.axis.extent)
+      entry.axis = {flow::Extent::of(value, axis), SmallVector<flow::Extent>(operands, zero)};
+    return entry;
+  };
+  for (auto [i, name] : llvm::enumerate(contract.getAAxes())) {
+    Label &entry = label(name, contract.getA(), i);
+    entry.inA = true;
+    entry.axis.strides[0] = aStrides[i];
+  }
+  for (auto [i, name] : llvm::enumerate(contract.getBAxes())) {
+    Label &entry = label(name, contract.getB(), i);
+    entry.inB = true;
+    entry.axis.strides[1] = bStrides[i];
+  }
+  for (auto [i, name] : llvm::enumerate(contract.getOutAxes())) {
+    Label &entry = label(name, contract.getY(), i);
+    entry.inOut = true;
+    for (auto [j, input] : llvm::enumerate(epilogue.inputs()))
+      entry.axis.strides[form.firstInput + j] = input.strides[i];
+    for (auto [j, output] : llvm::enumerate(epilogue.outputs()))
+      entry.axis.strides[form.firstOutput + j] = output.strides[i];
+  }
+
+  SmallVector<ContractAxis> ofA, ofB;
+  for (auto &[name, entry] : labels) {
+    if (entry.axis.extent.isConstant(1))
+      continue;
+    (!entry.inOut ? form.sums : !entry.inB ? ofA : !entry.inA ? ofB : form.batch).push_back(entry.axis);
+  }
+  // Columns are what the result has innermost: vectors are stored along them. A vector times a matrix keeps
+  // the matrix as rows, which are read as they lie.
+  auto hasInnermost = [&](ArrayRef<ContractAxis> axes) {
+    return llvm::any_of(
+        axes, [&](const ContractAxis &axis) { return axis.strides[form.firstOutput].isConstant(1); });
+  };
+  if (hasInnermost(ofA) && !ofB.empty()) {
+    std::swap(form.a, form.b);
+    std::swap(ofA, ofB);
+    for (auto *axes : {&form.batch, &form.sums, &ofA, &ofB})
+      for (ContractAxis &axis : *axes)
+        std::swap(axis.strides[0], axis.strides[1]);
+  }
+  for (auto *axes : {&form.batch, &ofA, &ofB})
+    sortByStride(*axes, form.firstOutput, form.plannedBatch);
+  sortByStride(form.sums, 0, form.plannedBatch);
+  for (auto *axes : {&form.batch, &ofA, &ofB, &form.sums})
+    merge(*axes);
+  form.rows = ofA;
+  form.fixedB = isFixed(group.getInputs()[form.b]);
+  // Without columns there is one of them, which needs no distance: 1 keeps loads and stores plain.
+  form.columns = {one, SmallVector<flow::Extent>(operands, one)};
+  if (!ofB.empty()) {
+    form.columns = ofB.pop_back_val();
+    form.batch.append(ofB.begin(), ofB.end());
+  }
+  return form;
+}
+
+} // namespace moe::kernels
