@@ -27,9 +27,11 @@
 #include "passes/fusion/PrivateViews.h"
 #include "passes/kernels/Backend.h"
 #include "passes/kernels/BindSymbols.h"
+#include "passes/kernels/StructuralKey.h"
 #include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/PriorityQueue.h"
 #include "llvm/ADT/SetVector.h"
+#include <unordered_map>
 
 using namespace mlir;
 
@@ -88,10 +90,15 @@ enum class Merge { done, unlike, refused };
 // What tells of two clusters, without a look at their ops, that they are not to be merged.
 enum class Purpose { forward, backward, update, scalarUpdate, report };
 
+// What a target said of sets of ops, by what decides it.
+using KnownLoops = std::unordered_map<kernels::StructuralKey, std::optional<kernels::LoopFacts>,
+                                      kernels::StructuralKey::Hash>;
+
 class Fusion {
 public:
-  Fusion(flow::EntryOp entry, const kernels::Target &target)
-      : entry(entry), target(target), costs(target.fusionCosts()), batch(flow::plannedBatch(entry)) {}
+  Fusion(flow::EntryOp entry, const kernels::Target &target, KnownLoops &known)
+      : entry(entry), target(target), known(known), costs(target.fusionCosts()),
+        batch(flow::plannedBatch(entry)) {}
   LogicalResult run();
   FusionWork work() const { return done; }
 
@@ -138,6 +145,7 @@ private:
 
   flow::EntryOp entry;
   const kernels::Target &target;
+  KnownLoops &known;
   const kernels::FusionCosts costs;
   const flow::Symbols batch;                      // that sizes are estimated at
   llvm::DenseMap<Value, kernels::Layout> layouts; // of values that are not row-major
@@ -215,9 +223,16 @@ std::optional<kernels::LoopFacts> Fusion::analyse(ArrayRef<Operation *> ops) {
   source.outputs.assign(outputs.begin(), outputs.end());
   auto layoutOf = [&](Value value) { return layouts.lookup(value); };
   source.layout = layoutOf;
-  ++done.analyses;
-  done.analysedOps += source.ops.size();
-  return target.loop(source);
+  kernels::StructuralKey key(source.ops, source.outputs, source.layout);
+  key.add(batch.D);
+  key.add(batch.N);
+  auto [slot, fresh] = known.try_emplace(std::move(key));
+  if (fresh) {
+    ++done.analyses;
+    done.analysedOps += source.ops.size();
+    slot->second = target.loop(source);
+  }
+  return slot->second;
 }
 
 bool Fusion::fitsEpilogue(const Cluster &root, const Cluster &loop) const {
@@ -780,8 +795,9 @@ struct FormGroups : PassWrapper<FormGroups, OperationPass<ModuleOp>> {
         own.getBody().front().push_back(entry->clone());
       if (failed(kernels::bindSymbols(own, target->symbols())))
         return failure();
+      KnownLoops known;
       for (flow::EntryOp entry : own.getBody().getOps<flow::EntryOp>())
-        if (failed(fuse(entry, *target)))
+        if (failed(fuse(entry, *target, known)))
           return failure();
     }
     for (flow::EntryOp entry : entries)
@@ -789,8 +805,8 @@ struct FormGroups : PassWrapper<FormGroups, OperationPass<ModuleOp>> {
     return success();
   }
 
-  LogicalResult fuse(flow::EntryOp entry, const kernels::Target &target) {
-    Fusion fusion(entry, target);
+  LogicalResult fuse(flow::EntryOp entry, const kernels::Target &target, KnownLoops &known) {
+    Fusion fusion(entry, target, known);
     if (failed(fusion.run()))
       return failure();
     const FusionWork work = fusion.work();

@@ -56,9 +56,7 @@ static std::optional<unsigned> readOperand(Value value, const GroupLayouts &layo
   return argument.getArgNumber();
 }
 
-/// Whether a value follows from the parameters alone in an inference entry: what is packed of it then lasts
-/// until they change.
-static bool isFixed(Value value) {
+bool followsFromParameters(Value value) {
   auto entry = value.getParentRegion()->getParentOfType<flow::EntryOp>();
   if (!entry || entry.getKind() != flow::EntryKind::infer)
     return false;
@@ -147,7 +145,7 @@ FailureOr<ContractForm> ContractForm::of(flow::GroupOp group, const GroupLayouts
   for (auto *axes : {&form.batch, &ofA, &ofB, &form.sums})
     merge(*axes);
   form.rows = ofA;
-  form.fixedB = isFixed(group.getInputs()[form.b]);
+  form.fixedB = followsFromParameters(group.getInputs()[form.b]);
   // Without columns there is one of them, which needs no distance: 1 keeps loads and stores plain.
   form.columns = {one, SmallVector<flow::Extent>(operands, one)};
   if (!ofB.empty()) {

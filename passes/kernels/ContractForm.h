@@ -34,4 +34,8 @@ struct ContractForm {
   mlir::MLIRContext *context() const { return columns.extent.getContext(); }
 };
 
+/// Whether a value follows from the parameters alone in an inference entry: what is packed of it then lasts
+/// until they change.
+bool followsFromParameters(mlir::Value value);
+
 } // namespace moe::kernels

@@ -587,6 +587,7 @@ struct ElaboratePass : PassWrapper<ElaboratePass, OperationPass<ModuleOp>> {
       defines.push_back(name + "=" + value);
     objective = options.objective;
     optimizer = options.optimizer;
+    batchHint = options.batchHint;
   }
   StringRef getArgument() const override { return "moe-elaborate"; }
   StringRef getDescription() const override { return "from the model language to flow, one graph an entry"; }
@@ -606,6 +607,7 @@ struct ElaboratePass : PassWrapper<ElaboratePass, OperationPass<ModuleOp>> {
     options.objective = objective;
     options.optimizer = optimizer;
     options.digests = digests;
+    options.batchHint = batchHint;
     if (failed(elaborate(getOperation(), options)))
       signalPassFailure();
   }
@@ -614,6 +616,8 @@ struct ElaboratePass : PassWrapper<ElaboratePass, OperationPass<ModuleOp>> {
                                 llvm::cl::init("erm")};
   Option<std::string> optimizer{*this, "optimizer", llvm::cl::desc("adam, adamw or sgd"),
                                 llvm::cl::init("adam")};
+  Option<std::string> batchHint{*this, "batch-hint",
+                                llvm::cl::desc("the batches to plan for: train=5x64,infer=1x64")};
   std::map<std::string, std::string> digests;
 };
 } // namespace

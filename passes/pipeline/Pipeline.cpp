@@ -137,7 +137,14 @@ LogicalResult runPipeline(ModuleOp module, const PipelineOptions &options, Phase
       // The pass has said what is wrong; this only says where MLIR put the reproducer.
       return success(input && StringRef(d.str()).starts_with("Failures have been detected"));
     });
-    if (passes.size() && failed(passes.run(module))) {
+    // Only here do threads pay: kernels are lowered side by side, and in the same way whatever their number.
+    const bool threads = phase == Phase::emit && !module.getContext()->isMultithreadingEnabled();
+    if (threads)
+      module.getContext()->enableMultithreading();
+    const LogicalResult done = passes.size() ? passes.run(module) : success();
+    if (threads)
+      module.getContext()->disableMultithreading();
+    if (failed(done)) {
       if (input)
         keepNames(*input, passes, options.reproducer);
       return failure();

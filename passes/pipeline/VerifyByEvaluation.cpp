@@ -71,9 +71,11 @@ LogicalResult EntryValues::compare(flow::EntryOp entry, StringRef what, const fl
     }
     auto complain = [&]() -> InFlightDiagnostic {
       ok = failure();
+      auto target = entry->getParentOfType<flow::TargetOp>();
       return entry.emitError() << "pass '" << culprit << "' changed " << what << " '" << name
-                               << "' of entry '" << entry.getSymName() << "' for "
-                               << bindings.setting.symbols.D << " x " << bindings.setting.symbols.N
+                               << "' of entry '" << entry.getSymName() << "'"
+                               << (target ? (" of the target '" + target.getName() + "'").str() : "")
+                               << " for " << bindings.setting.symbols.D << " x " << bindings.setting.symbols.N
                                << " rows: ";
     };
     if (!now) {

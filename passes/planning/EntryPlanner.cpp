@@ -212,9 +212,15 @@ LogicalResult EntryPlanner::planGroup(flow::GroupOp group) {
     layouts.operands.push_back(kernels::physicalLayout(operand));
   for (Value result : group.getResults())
     layouts.results.push_back(kernels::physicalLayout(result));
-  FailureOr<kernels::GroupCode> made = code.emit(group, layouts);
-  if (failed(made))
-    return failure();
+  kernels::StructuralKey key(group, layouts);
+  auto made = known.find(key);
+  if (made == known.end()) {
+    FailureOr<kernels::GroupCode> emitted = code.emit(group, layouts);
+    if (failed(emitted))
+      return failure();
+    made = known.emplace(std::move(key), std::move(*emitted)).first;
+  }
+  const kernels::GroupCode &groupCode = made->second;
 
   SmallVector<unsigned> operands, results, temporaries;
   for (Value operand : group.getInputs()) {
@@ -222,23 +228,23 @@ LogicalResult EntryPlanner::planGroup(flow::GroupOp group) {
     operands.push_back(isBoundaryValue(from) ? boundaryBuffer(from) : held.lookup(from));
   }
   for (unsigned i = 0; i < group.getNumResults(); ++i) {
-    results.push_back(placeResult(group, i, *made, layouts));
+    results.push_back(placeResult(group, i, groupCode, layouts));
     held[group.getResult(i)] = results.back();
     buffers[results.back()].occupant = group.getResult(i);
   }
   plan::Origin origin = plan::originOf(group.getLoc());
-  for (const kernels::Temporary &temporary : made->temporaries) {
+  for (const kernels::Temporary &temporary : groupCode.temporaries) {
     temporaries.push_back(buffers.size());
     buffers.push_back({plan::BufferKind::temporary, "", temporary.name, temporary.element, temporary.extent});
   }
-  for (kernels::LaunchSpec &spec : made->launches) {
+  for (const kernels::LaunchSpec &spec : groupCode.launches) {
     Launch launch;
     launch.origin = origin;
     for (kernels::BufferRef ref : spec.buffers)
       launch.buffers.push_back(ref.kind == kernels::BufferRef::operand  ? operands[ref.index]
                                : ref.kind == kernels::BufferRef::result ? results[ref.index]
                                                                         : temporaries[ref.index]);
-    launch.spec = std::move(spec);
+    launch.spec = spec;
     launches.push_back(std::move(launch));
   }
   return success();

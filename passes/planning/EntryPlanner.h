@@ -4,8 +4,10 @@
 #include "dialects/flow/Flow.h"
 #include "dialects/plan/FromFlow.h"
 #include "passes/kernels/Backend.h"
+#include "passes/kernels/StructuralKey.h"
 #include "llvm/ADT/MapVector.h"
 #include <map>
+#include <unordered_map>
 #include <vector>
 
 namespace moe {
@@ -13,11 +15,16 @@ namespace moe {
 /// Which parameters of a target's kernels launches let share a buffer: (kernel, written) -> read.
 using Sharing = std::map<std::pair<std::string, unsigned>, unsigned>;
 
+/// The code of groups by what decides it, so that equal groups are emitted once.
+using KnownGroups =
+    std::unordered_map<kernels::StructuralKey, kernels::GroupCode, kernels::StructuralKey::Hash>;
+
 class EntryPlanner {
 public:
-  /// `entry` is changed: results that need a copy get a group that makes one.
-  EntryPlanner(flow::EntryOp entry, kernels::KernelSet &code, Sharing &sharing)
-      : entry(entry), code(code), sharing(sharing) {}
+  /// `entry` is changed: results that need a copy get a group that makes one. `known` is the code of groups so far,
+  /// of all entries of the target.
+  EntryPlanner(flow::EntryOp entry, kernels::KernelSet &code, KnownGroups &known, Sharing &sharing)
+      : entry(entry), code(code), known(known), sharing(sharing) {}
 
   /// Emits kernels and decides buffers and launches.
   llvm::LogicalResult plan();
@@ -63,6 +70,7 @@ private:
 
   flow::EntryOp entry;
   kernels::KernelSet &code; ///< of the target, all entries together
+  KnownGroups &known;
   Sharing &sharing;
   std::vector<Buffer> buffers;
   std::vector<Launch> launches;

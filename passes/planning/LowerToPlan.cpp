@@ -22,7 +22,7 @@ struct LowerToPlan : PassWrapper<LowerToPlan, OperationPass<ModuleOp>> {
   }
   void getDependentDialects(DialectRegistry &registry) const override {
     registry.insert<plan::PlanDialect, arith::ArithDialect, func::FuncDialect, LLVM::LLVMDialect,
-                    math::MathDialect, memref::MemRefDialect, scf::SCFDialect, vector::VectorDialect>();
+                    math::MathDialect, scf::SCFDialect, vector::VectorDialect>();
   }
 
   void runOnOperation() override {
@@ -162,10 +162,11 @@ LogicalResult LowerToPlan::target(flow::TargetOp target) {
                                    builder->getStrArrayAttr(features), Attribute(), Attribute());
   builder->setInsertionPointToStart(&op.getBody().emplaceBlock());
   std::unique_ptr<kernels::KernelSet> code = machine->begin(&getContext());
+  KnownGroups known;
   Sharing sharing;
   std::vector<std::unique_ptr<EntryPlanner>> planners;
   for (flow::EntryOp entry : target.getBody().getOps<flow::EntryOp>()) {
-    planners.push_back(std::make_unique<EntryPlanner>(entry, *code, sharing));
+    planners.push_back(std::make_unique<EntryPlanner>(entry, *code, known, sharing));
     if (failed(planners.back()->plan()))
       return failure();
   }

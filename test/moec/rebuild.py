@@ -30,7 +30,8 @@ def recorded(name):
 
 
 def options(config):
-    return ["--gradients" if key == "gradients" else f"-D{key}={value}" for key, value in config.items()]
+    return ["--gradients" if key == "gradients" else f"--{key}={value}" if key == "batch-hint" else f"-D{key}={value}"
+            for key, value in config.items()]
 
 
 first = compiled("first.moe", *given)

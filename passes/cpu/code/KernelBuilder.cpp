@@ -7,7 +7,6 @@
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Math/IR/Math.h"
-#include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "llvm/ADT/StringExtras.h"
@@ -19,7 +18,7 @@ namespace moe::cpu {
 
 KernelModule::KernelModule(MLIRContext *context, const CpuTarget &target) : cpuTarget(target) {
   context->loadDialect<arith::ArithDialect, func::FuncDialect, LLVM::LLVMDialect, math::MathDialect,
-                       memref::MemRefDialect, scf::SCFDialect, vector::VectorDialect, plan::PlanDialect>();
+                       scf::SCFDialect, vector::VectorDialect, plan::PlanDialect>();
   owned = ModuleOp::create(UnknownLoc::get(context));
 }
 

@@ -1,8 +1,8 @@
 // Lowering kernels to machine code:
-//   1. mathematical functions become polynomials; vector, scf, arith, math and memref become the llvm
+//   1. functions are dealt into a fixed number of modules, which all following steps work on side by side where the
+//      context has threads; mathematical functions become polynomials; vector, scf, arith and math become the llvm
 //      dialect;
-//   2. functions are dealt into a fixed number of LLVM modules, which are optimised and written as objects by
-//      threads. The loop vectorisers stay off: the kernels are vectors already. No builtins: a copy loop must
+//   2. each module is optimised and written as an object by LLVM. The loop vectorisers stay off: the kernels are vectors already. No builtins: a copy loop must
 //      not become a call;
 //   3. lld links the objects into one shared object, in process;
 //   4. the result is checked to need nothing from outside.
@@ -15,7 +15,6 @@
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Math/Transforms/Passes.h"
-#include "mlir/Dialect/MemRef/Transforms/Passes.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
@@ -76,8 +75,9 @@ struct ApproximateMath : PassWrapper<ApproximateMath, OperationPass<func::FuncOp
 };
 
 LogicalResult lowerToLlvmDialect(ModuleOp module) {
-  PassManager pm(module.getContext());
-  pm.enableVerifier(false);
+  PassManager all(module.getContext());
+  all.enableVerifier(false);
+  OpPassManager &pm = all.nest<ModuleOp>(); // each part
   OpPassManager &functions = pm.nest<func::FuncOp>();
   functions.addPass(createCanonicalizerPass());
   functions.addPass(createCSEPass());
@@ -87,18 +87,14 @@ LogicalResult lowerToLlvmDialect(ModuleOp module) {
   ConvertVectorToLLVMPassOptions vectors;
   vectors.vectorTransposeLowering = vector::VectorTransposeLowering::Shuffle16x16;
   pm.addPass(createConvertVectorToLLVMPass(vectors));
-  pm.addPass(memref::createExpandStridedMetadataPass());
-  pm.addPass(createLowerAffinePass());
   pm.addPass(createSCFToControlFlowPass());
   pm.addPass(createConvertMathToLLVMPass());
-  pm.addPass(createFinalizeMemRefToLLVMConversionPass());
-  pm.addPass(createConvertIndexToLLVMPass());
   pm.addPass(createArithToLLVMConversionPass());
   pm.addPass(createConvertControlFlowToLLVMPass());
   pm.addPass(createUBToLLVMConversionPass());
   pm.addPass(createConvertFuncToLLVMPass());
   pm.addPass(createReconcileUnrealizedCastsPass());
-  return pm.run(module);
+  return all.run(module);
 }
 
 std::unique_ptr<llvm::TargetMachine> makeMachine(const CpuTarget &target, std::string &error) {
@@ -306,7 +302,27 @@ FailureOr<llvm::SmallVector<char, 0>> compileToObject(ModuleOp module, const Cpu
     return failure();
   };
 
-  // 1. to the llvm dialect
+  // 1. in parts to the llvm dialect; big functions first, each to the part that has least, so that threads end together
+  std::vector<std::pair<size_t, func::FuncOp>> functions;
+  for (auto function : module.getOps<func::FuncOp>()) {
+    size_t ops = 0;
+    function.walk([&](Operation *) { ++ops; });
+    functions.push_back({ops, function});
+  }
+  llvm::sort(functions, [](auto &a, auto &b) {
+    return a.first != b.first ? a.first > b.first : a.second.getName() < b.second.getName();
+  });
+  std::vector<ModuleOp> parts;
+  std::vector<size_t> load(std::min(batches, std::max<size_t>(functions.size(), 1)));
+  OpBuilder builder = OpBuilder::atBlockEnd(module.getBody());
+  for (size_t i = 0; i < load.size(); ++i)
+    parts.push_back(ModuleOp::create(builder, module.getLoc()));
+  for (auto &[ops, function] : functions) {
+    size_t least = std::min_element(load.begin(), load.end()) - load.begin();
+    load[least] += ops;
+    function->remove();
+    parts[least].push_back(function);
+  }
   DialectRegistry registry;
   registerBuiltinDialectTranslation(registry);
   registerLLVMDialectTranslation(registry);
@@ -315,30 +331,11 @@ FailureOr<llvm::SmallVector<char, 0>> compileToObject(ModuleOp module, const Cpu
     return fail("expected kernels in vector, scf, arith, math and llvm ops; lowering failed");
   lap("lowering");
 
-  // 2. to objects; big functions first, each to the batch that has least, so that the threads end together
-  std::vector<std::pair<size_t, LLVM::LLVMFuncOp>> functions;
-  for (auto function : module.getOps<LLVM::LLVMFuncOp>()) {
-    size_t ops = 0;
-    function.walk([&](Operation *) { ++ops; });
-    functions.push_back({ops, function});
-  }
-  llvm::sort(functions, [](auto &a, auto &b) {
-    return a.first != b.first ? a.first > b.first : a.second.getName() < b.second.getName();
-  });
-  std::vector<OwningOpRef<ModuleOp>> parts;
-  std::vector<size_t> load(std::min(batches, std::max<size_t>(functions.size(), 1)));
-  for (size_t i = 0; i < load.size(); ++i)
-    parts.push_back(ModuleOp::create(module.getLoc()));
-  for (auto &[ops, function] : functions) {
-    size_t least = std::min_element(load.begin(), load.end()) - load.begin();
-    load[least] += ops;
-    function->remove();
-    parts[least]->push_back(function);
-  }
+  // 2. to objects
   std::vector<std::unique_ptr<Batch>> work;
-  for (OwningOpRef<ModuleOp> &part : parts) {
+  for (ModuleOp part : parts) {
     auto batch = std::make_unique<Batch>();
-    batch->module = translateModuleToLLVMIR(*part, batch->context, "kernels");
+    batch->module = translateModuleToLLVMIR(part, batch->context, "kernels");
     if (!batch->module)
       return fail("translation to LLVM IR failed");
     work.push_back(std::move(batch));

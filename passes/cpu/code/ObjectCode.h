@@ -1,5 +1,5 @@
 // From kernels in MLIR to the code section of a program. A module of functions in the vector, scf, arith,
-// math, memref and llvm dialects becomes one ELF shared object, in process. The object needs nothing: no
+// math and llvm dialects becomes one ELF shared object, in process. The object needs nothing: no
 // relocation, no undefined symbol, no DT_NEEDED, no thread-local storage, no initialiser; that is checked
 // after linking. The same module gives the same bytes.
 #pragma once
