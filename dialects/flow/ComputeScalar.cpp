@@ -1,8 +1,7 @@
 // The scalar bodies of elementwise ops and the combiners of reductions, in arith and math. Every body works
 // on scalars and on vectors alike: constants take the operands' shape. NaN spreads as torch lets it: through
 // relu, maximum and minimum, never through a comparison.
-#include "dialects/flow/Flow.h"
-#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "dialects/flow/Define.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include <limits>
 
@@ -10,16 +9,6 @@ using namespace mlir;
 using namespace flow;
 
 namespace {
-
-/// A number of the type, in every lane.
-Value splat(OpBuilder &b, Location loc, Type type, double value) {
-  Type element = getElementTypeOrSelf(type);
-  TypedAttr number = isa<FloatType>(element) ? TypedAttr(b.getFloatAttr(element, value))
-                                             : TypedAttr(b.getIntegerAttr(element, int64_t(value)));
-  if (auto vector = dyn_cast<VectorType>(type))
-    number = DenseElementsAttr::get(vector, Attribute(number));
-  return arith::ConstantOp::create(b, loc, type, number);
-}
 
 bool isFloat(Value value) { return isa<FloatType>(getElementTypeOrSelf(value.getType())); }
 

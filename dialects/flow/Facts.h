@@ -5,6 +5,7 @@
 #include "mlir/IR/AffineMap.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/IntegerSet.h"
+#include <cmath>
 #include <optional>
 #include <string>
 #include <vector>
@@ -121,6 +122,13 @@ struct Array {
     return n;
   }
 };
+
+/// The magnitude of each element.
+inline Array sizesOf(Array x) {
+  for (double &value : x.data)
+    value = std::fabs(value);
+  return x;
+}
 
 /// What a step is given beside tensors: the batch's sizes, and what random numbers follow from.
 struct Setting {

@@ -29,8 +29,7 @@ static int64_t elements(ArrayRef<int64_t> shape) {
   return std::accumulate(shape.begin(), shape.end(), int64_t(1), std::multiplies<int64_t>());
 }
 
-/// An axis option of a sample: the last unless given, negative from the end.
-static FailureOr<int64_t> axisOf(Expander &in, Operation *op, Value source, const Tensor &x, ExprAttr e) {
+FailureOr<int64_t> moe::axisOf(Expander &in, Operation *op, Value source, const Tensor &x, ExprAttr e) {
   int64_t rank = x.rank(), axis = -1;
   if (e) {
     FailureOr<int64_t> given = in.env().size(op, e);

@@ -172,6 +172,11 @@ mlir::FailureOr<WindowShape> windowShape(Expander &in, mlir::Operation *op, mlir
                                          const Tensor &x, ExprAttr kernel, ExprAttr stride, ExprAttr pad,
                                          int64_t strideOr, int64_t padOr);
 
+/// An axis option of a sample, which `source` is: the last unless given, negative from the end. Reports one that the
+/// sample lacks.
+mlir::FailureOr<int64_t> axisOf(Expander &in, mlir::Operation *op, mlir::Value source, const Tensor &x,
+                                ExprAttr axis);
+
 /// Tensors of one rank and one set of leading axes, so that flow's builders broadcast them to each other.
 /// Reports shapes that do not fit, with where each came from.
 mlir::LogicalResult align(Expander &in, mlir::Operation *at, llvm::MutableArrayRef<Tensor> tensors,
