@@ -11,13 +11,13 @@ include "mlir/Interfaces/SideEffectInterfaces.td"
 // composite decompose, whatever reads its operands at other places than its own index writes accesses. `effort` is what
 // computing it once more costs. An op with one result writes evaluate and magnitude for that one; `several` says that
 // it has more and writes them for all. A view copies, so its error is 0 without being stated. `dialect` is a plugin's own
-// where the op is a plugin's.
+// where the op is a plugin's; `own` names the methods of ReductionInterface that the op writes although they have a default.
 class Flow_ComputeOp<string mnemonic, string gradient, string compute, list<Trait> traits = [],
                      string effort = !if(!eq(compute, "generator"), "free", "simple"), bit several = 0,
-                     Dialect dialect = Flow_Dialect>
+                     Dialect dialect = Flow_Dialect, list<string> own = []>
     : Op<dialect, mnemonic, traits # [Pure, Flow_GradientInterface, Flow_ComputeInterface, Flow_CostInterface,
                                       Flow_EvaluateInterface, Flow_TruthInterface]
-                     # !if(!eq(compute, "reduction"), [DeclareOpInterfaceMethods<Flow_ReductionInterface>], [])> {
+                          # !if(!eq(compute, "reduction"), [DeclareOpInterfaceMethods<Flow_ReductionInterface, own>], [])> {
   string gradientKind = [{ ::flow::GradientKind gradientKind() { return ::flow::GradientKind::}] # gradient # [{; } }];
   string gradientRule = !if(!eq(gradient, "inactive"), "", [{
     ::llvm::LogicalResult buildGradient(::mlir::OpBuilder &builder, ::llvm::ArrayRef<::mlir::Value> upstream,

@@ -302,29 +302,22 @@ def Flow_ConcatOp : Flow_ComputeOp<"concat", "rule", "view"> {
   let hasVerifier = 1;
 }
 
-def Flow_ReduceOp : Flow_ComputeOp<"reduce", "rule", "reduction"> {
+def Flow_ReduceOp : Flow_ComputeOp<"reduce", "rule", "reduction", own = ["sumsReals"]> {
   let summary = "combines along axes and drops them; the first of equal extrema gets the gradient";
   let arguments = (ins Flow_ReduceKind:$kind, Flow_Number:$x, DenseI64ArrayAttr:$axes);
   let results = (outs Flow_Number:$y);
   let assemblyFormat = "$kind $x `over` $axes attr-dict `:` type($x) `->` type($y)";
   let hasFolder = 1;
   let hasVerifier = 1;
-  let extraClassDeclaration = facts # "bool sumsReals();";
 }
 
-def Flow_ArgmaxOp : Flow_ComputeOp<"argmax", "inactive", "reduction"> {
+def Flow_ArgmaxOp : Flow_ComputeOp<"argmax", "inactive", "reduction", own = ["buildElement", "buildFinish"]> {
   let summary = "where the largest is along an axis; the lowest index wins a tie; NaN is the largest";
   let arguments = (ins Flow_Float:$x, I64Attr:$axis);
   let results = (outs Flow_Index:$y);
   let assemblyFormat = "$x `along` $axis attr-dict `:` type($x) `->` type($y)";
   let hasVerifier = 1;
-  let extraClassDeclaration = facts # [{
-    ::llvm::SmallVector<unsigned> indexDims();
-    ::llvm::SmallVector<::mlir::Value> buildElement(::mlir::OpBuilder &builder, ::mlir::Location location,
-                                                    ::mlir::ValueRange operands, ::mlir::ValueRange indices);
-    ::llvm::SmallVector<::mlir::Value> buildFinish(::mlir::OpBuilder &builder, ::mlir::Location location,
-                                                   ::mlir::ValueRange accumulators);
-  }];
+  let extraClassDeclaration = facts # "::llvm::SmallVector<unsigned> indexDims();";
 }
 
 def Flow_GatherOp : Flow_ComputeOp<"gather", "rule", "view", [], "slow"> {

@@ -3,6 +3,7 @@
 #include "dialects/flow/Flow.h"
 #include "dialects/moe/MoeDialect.h"
 #include "dialects/plan/Plan.h"
+#include "frontends/driver/Plugins.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/ControlFlow/IR/ControlFlow.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -12,9 +13,16 @@
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 
-void moe::registerDialects(mlir::DialectRegistry &registry) {
+void moe::registerProjectDialects(mlir::DialectRegistry &registry) {
   registry.insert<moe::MoeDialect, flow::FlowDialect, plan::PlanDialect>();
   registry.insert<mlir::arith::ArithDialect, mlir::cf::ControlFlowDialect, mlir::func::FuncDialect,
                   mlir::LLVM::LLVMDialect, mlir::math::MathDialect, mlir::memref::MemRefDialect,
                   mlir::scf::SCFDialect, mlir::vector::VectorDialect>();
+}
+
+void moe::registerDialects(mlir::DialectRegistry &registry) {
+  registerProjectDialects(registry);
+  for (const LoadedPlugin &plugin : loadedPlugins())
+    for (auto insert : plugin.insert)
+      insert(registry);
 }

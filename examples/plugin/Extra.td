@@ -1,0 +1,3 @@
+// All ops of the plugin.
+include "LogSumExp.td"
+include "Roll.td"
