@@ -22,6 +22,7 @@ if(MOE_COMPILER)
     install(FILES ${header} DESTINATION ${MOE_HEADERS}/${folder})
   endforeach()
   install(EXPORT moe FILE moeTargets.cmake NAMESPACE moe:: DESTINATION ${MOE_PACKAGE})
+  get_directory_property(LLVM_VERSION DIRECTORY frontends DEFINITION LLVM_VERSION)
   configure_package_config_file(cmake/moeConfig.cmake.in ${PROJECT_BINARY_DIR}/cmake/moeConfig.cmake
                                 INSTALL_DESTINATION ${MOE_PACKAGE} PATH_VARS MOE_HEADERS)
   write_basic_package_version_file(${PROJECT_BINARY_DIR}/cmake/moeConfigVersion.cmake COMPATIBILITY SameMinorVersion)

@@ -355,8 +355,6 @@ Access flow::reductionAccess(Value x, ArrayRef<int64_t> axes) {
 SmallVector<Extent> ReduceOp::iterationSpace() { return reductionSpace(getX(), getAxes()); }
 SmallVector<Access> ReduceOp::accesses() { return {reductionAccess(getX(), getAxes())}; }
 
-SmallVector<Extent> ArgmaxOp::iterationSpace() { return reductionSpace(getX(), {int64_t(getAxis())}); }
-SmallVector<Access> ArgmaxOp::accesses() { return {reductionAccess(getX(), {int64_t(getAxis())})}; }
 SmallVector<unsigned> ArgmaxOp::indexDims() { return {unsigned(rankOf(getY()))}; }
 
 SmallVector<unsigned> IotaOp::indexDims() { return {unsigned(getAxis())}; }

@@ -181,6 +181,10 @@ Value StopGradientOp::buildScalar(OpBuilder &, Location, ValueRange v) { return 
 Value ReverseGradientOp::buildScalar(OpBuilder &, Location, ValueRange v) { return v[0]; }
 Value BarrierOp::buildScalar(OpBuilder &, Location, ValueRange v) { return v[0]; }
 
+SmallVector<Accumulator> flow::realAccumulators(MLIRContext *context, ArrayRef<double> starts) {
+  return llvm::map_to_vector(starts, [&](double start) { return Accumulator{Float32Type::get(context), start}; });
+}
+
 SmallVector<Accumulator> ReduceOp::accumulators() {
   if (getKind() == ReduceKind::sum)
     return {{elementTypesOf(getX().getType()).accumulator, 0}};
@@ -235,13 +239,13 @@ SmallVector<Value> ArgmaxOp::buildFinish(OpBuilder &, Location, ValueRange accum
 }
 
 SmallVector<Accumulator> SegmentSumOp::accumulators() {
-  return {{elementTypesOf(getY().getType()).accumulator, 0}};
+  return realAccumulators(getContext(), {0});
 }
 SmallVector<Value> SegmentSumOp::buildCombine(OpBuilder &b, Location loc, ValueRange x, ValueRange y) {
   return {arith::AddFOp::create(b, loc, x[0], y[0])};
 }
 SmallVector<Accumulator> WindowSumOp::accumulators() {
-  return {{elementTypesOf(getY().getType()).accumulator, 0}};
+  return realAccumulators(getContext(), {0});
 }
 SmallVector<Value> WindowSumOp::buildCombine(OpBuilder &b, Location loc, ValueRange x, ValueRange y) {
   return {arith::AddFOp::create(b, loc, x[0], y[0])};

@@ -4,6 +4,7 @@
 #pragma once
 #include "dialects/flow/Flow.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/IR/TypeUtilities.h"
 
 namespace flow {
 
@@ -37,6 +38,21 @@ inline int64_t positionOf(llvm::ArrayRef<int64_t> shape, llvm::ArrayRef<int64_t>
 }
 inline double at(const Array &x, llvm::ArrayRef<int64_t> index) { return x.data[positionOf(x.shape, index)]; }
 inline double &at(Array &x, llvm::ArrayRef<int64_t> index) { return x.data[positionOf(x.shape, index)]; }
+
+/// Calls `function(row, elements)` for each row along an axis of a shape: `row` is its place in the shape without that
+/// axis, `elements` are the places of its elements.
+template <typename Function> void forEachRow(llvm::ArrayRef<int64_t> shape, int64_t axis, Function function) {
+  llvm::SmallVector<int64_t> others(shape);
+  others.erase(others.begin() + axis);
+  llvm::SmallVector<int64_t> elements(shape[axis]);
+  forEachIndex(others, [&](llvm::ArrayRef<int64_t> index, int64_t row) {
+    Index full(index);
+    full.insert(full.begin() + axis, 0);
+    for (int64_t &i = full[axis]; i < shape[axis]; ++i)
+      elements[i] = positionOf(shape, full);
+    function(row, llvm::ArrayRef<int64_t>(elements));
+  });
+}
 
 /// A number of a scalar or vector type, in every lane.
 inline mlir::Value splat(mlir::OpBuilder &b, mlir::Location loc, mlir::Type type, double value) {

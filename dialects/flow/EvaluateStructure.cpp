@@ -209,17 +209,15 @@ void ConcatOp::evaluate(Operands v, Array &y, const Setting &) {
 void ReduceOp::evaluate(Operands v, Array &y, const Setting &) { reduceInto(*this, *v[0], y, itself); }
 
 void ArgmaxOp::evaluate(Operands v, Array &y, const Setting &) {
-  const Array &x = *v[0];
-  Array best(y.shape, -INFINITY);
-  fill(y, 0);
-  forEachIndex(x.shape, [&](ArrayRef<int64_t> index, int64_t position) {
-    Index kept(index);
-    kept.erase(kept.begin() + getAxis());
-    double value = x.data[position], &most = at(best, kept);
-    if (!std::isnan(most) && (std::isnan(value) || value > most)) {
-      most = value;
-      at(y, kept) = double(index[getAxis()]);
-    }
+  const std::vector<double> &x = v[0]->data;
+  forEachRow(v[0]->shape, getAxis(), [&](int64_t row, ArrayRef<int64_t> elements) {
+    double most = -INFINITY;
+    y.data[row] = 0;
+    for (auto [i, element] : llvm::enumerate(elements))
+      if (!std::isnan(most) && (std::isnan(x[element]) || x[element] > most)) {
+        most = x[element];
+        y.data[row] = double(i);
+      }
   });
 }
 

@@ -79,6 +79,8 @@ llvm::SmallVector<Access> sameIndexAccesses(mlir::Operation *op);
 mlir::RankedTensorType reducedType(mlir::Type x, llvm::ArrayRef<int64_t> axes);
 llvm::SmallVector<Extent> reductionSpace(mlir::Value x, llvm::ArrayRef<int64_t> axes);
 Access reductionAccess(mlir::Value x, llvm::ArrayRef<int64_t> axes);
+/// Reports where x has no such axis, or y other axes than the rest of x's.
+mlir::LogicalResult verifyAxisReduction(mlir::Operation *op, mlir::Value x, int64_t axis, mlir::Value y);
 
 /// Equal products of neighbouring axes in two shapes of as many elements, as axis ranges [first, last) of
 /// each: what a reshape reads is found in each of them by itself.
@@ -97,6 +99,8 @@ struct Accumulator {
   mlir::Type element;
   double start;
 };
+/// Some of f32, by their starts.
+llvm::SmallVector<Accumulator> realAccumulators(mlir::MLIRContext *context, llvm::ArrayRef<double> starts);
 
 /// `flops` counts a multiply-add as two. `contraction` says that the flops are a contraction's or a
 /// convolution's: what "FLOPs of a model" customarily count.
@@ -125,10 +129,10 @@ struct Array {
   }
 };
 
-/// The magnitude of each element.
-inline Array sizesOf(Array x) {
+/// The magnitude of each element, and `more`.
+inline Array sizesOf(Array x, double more = 0) {
   for (double &value : x.data)
-    value = std::fabs(value);
+    value = std::fabs(value) + more;
   return x;
 }
 

@@ -71,4 +71,28 @@ class Flow_ComputeOp<string mnemonic, string gradient, string compute, list<Trai
                  # parts # evaluation # truth;
   let extraClassDeclaration = facts;
 }
+
+// A reduction of x along one axis, which the result lacks. `yields` and `element` are the result's type.
+class Flow_AxisReductionOp<string mnemonic, string gradient, string meaning, string effort = "simple",
+                           Dialect dialect = Flow_Dialect, list<string> own = [], TypeConstraint yields = Flow_Float,
+                           string element = "::mlir::getElementTypeOrSelf(x.getType())">
+    : Flow_ComputeOp<mnemonic, gradient, "reduction", [], effort, 0, dialect, own> {
+  let summary = meaning;
+  let arguments = (ins Flow_Float:$x, I64Attr:$axis);
+  let results = (outs yields:$y);
+  let assemblyFormat = "$x `along` $axis attr-dict `:` type($x) `->` type($y)";
+  let builders = [OpBuilder<(ins "::mlir::Value":$x, "int64_t":$axis), [{
+    build($_builder, $_state, ::flow::withElement(::flow::reducedType(x.getType(), axis), }] # element # [{), x, axis);
+  }]>];
+  let space = [{
+    ::llvm::SmallVector<::flow::Extent> iterationSpace() { return ::flow::reductionSpace(getX(), int64_t(getAxis())); }
+  }];
+  let accessMaps = [{
+    ::llvm::SmallVector<::flow::Access> accesses() { return {::flow::reductionAccess(getX(), int64_t(getAxis()))}; }
+  }];
+  let hasVerifier = 1;
+  let extraClassDefinition = [{
+    ::llvm::LogicalResult $cppClass::verify() { return ::flow::verifyAxisReduction(*this, getX(), getAxis(), getY()); }
+  }];
+}
 #endif

@@ -311,12 +311,9 @@ def Flow_ReduceOp : Flow_ComputeOp<"reduce", "rule", "reduction", own = ["sumsRe
   let hasVerifier = 1;
 }
 
-def Flow_ArgmaxOp : Flow_ComputeOp<"argmax", "inactive", "reduction", own = ["buildElement", "buildFinish"]> {
-  let summary = "where the largest is along an axis; the lowest index wins a tie; NaN is the largest";
-  let arguments = (ins Flow_Float:$x, I64Attr:$axis);
-  let results = (outs Flow_Index:$y);
-  let assemblyFormat = "$x `along` $axis attr-dict `:` type($x) `->` type($y)";
-  let hasVerifier = 1;
+def Flow_ArgmaxOp : Flow_AxisReductionOp<"argmax", "inactive",
+    "where the largest is along an axis; the lowest index wins a tie; NaN is the largest", "simple", Flow_Dialect,
+    ["buildElement", "buildFinish"], Flow_Index, "$_builder.getI32Type()"> {
   let extraClassDeclaration = facts # "::llvm::SmallVector<unsigned> indexDims();";
 }
 

@@ -44,6 +44,18 @@ FailureOr<int64_t> moe::axisOf(Expander &in, Operation *op, Value source, const 
   return axis < 0 ? axis + rank : axis;
 }
 
+LogicalResult moe::expandAlong(Expander &in, Operation *op, Value source, ExprAttr axis,
+                               function_ref<Value(Value, int64_t)> build) {
+  FailureOr<Tensor> x = in.tensor(op, source);
+  if (failed(x))
+    return failure();
+  FailureOr<int64_t> along = axisOf(in, op, source, *x, axis);
+  if (failed(along))
+    return failure();
+  in.set(op->getResult(0), {build(x->value, x->lead() + *along), x->experts, x->batch});
+  return success();
+}
+
 LogicalResult FlattenOp::expand(Expander &in) {
   FailureOr<Tensor> x = in.tensor(*this, getX());
   if (failed(x))

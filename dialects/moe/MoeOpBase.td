@@ -28,6 +28,13 @@ class Moe_Op<string name, dag args, string format, list<Trait> traits = [], Dial
 class Moe_Plain<string name, dag args, string format, string keys = "", Dialect dialect = Moe_Dialect>
     : Moe_Op<name, args, format # Moe_Options<keys>.s, [], dialect>;
 
+// An op of one value along one of its axes, the last unless given; `more` arguments have the keys `keys`.
+class Moe_AlongAxis<string name, string what, dag more = (ins), string keys = "", Dialect dialect = Moe_Dialect>
+    : Moe_Plain<name, !con((ins Moe_Value:$x, OptionalAttr<Moe_Expr>:$axis), more), "$x",
+                "axis" # !if(!empty(keys), "", ", " # keys), dialect> {
+  let summary = what;
+}
+
 // An op that owns parameters: `word [shared|frozen] @path ...`.
 class Moe_Owner<string name, dag args, string before, string keys = "", string after = "", list<Trait> traits = [],
                 Dialect dialect = Moe_Dialect>
