@@ -20,9 +20,22 @@ void moe::registerProjectDialects(mlir::DialectRegistry &registry) {
                   mlir::scf::SCFDialect, mlir::vector::VectorDialect>();
 }
 
+// Where there are texts or graphs there are plugins' ops: elaboration and rules make them, and errors name them, also where
+// a text has none yet.
+static void loadPluginDialects(mlir::MLIRContext *context) {
+  for (const moe::LoadedPlugin &plugin : moe::loadedPlugins())
+    for (const std::string &dialect : plugin.dialects)
+      context->getOrLoadDialect(dialect);
+}
+
 void moe::registerDialects(mlir::DialectRegistry &registry) {
   registerProjectDialects(registry);
+  if (loadedPlugins().empty())
+    return;
   for (const LoadedPlugin &plugin : loadedPlugins())
     for (auto insert : plugin.insert)
       insert(registry);
+  registry.addExtension(+[](mlir::MLIRContext *context, moe::MoeDialect *) { loadPluginDialects(context); });
+  registry.addExtension(
+      +[](mlir::MLIRContext *context, flow::FlowDialect *) { loadPluginDialects(context); });
 }

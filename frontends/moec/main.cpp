@@ -154,6 +154,7 @@ int main(int argc, char **argv) {
     moert::print(stderr, "moec: " + status.message() + "\n");
     return status.exitCode();
   }
+  options.plugins = plugins;
   options.placed = moe::placedPasses();
   for (const std::string &define : defines) {
     size_t equal = define.find('=');

@@ -541,6 +541,9 @@ DictionaryAttr Elaboration::config(MLIRContext *context) {
   if (std::string all = llvm::join(digests, " ");
       !all.empty() && digests.size() == files.size() && all.size() <= longestText)
     list.push_back(b.getNamedAttr("%source", b.getStringAttr(all)));
+  llvm::SetVector<StringRef> plugins(options.plugins.begin(), options.plugins.end());
+  if (std::string words = commandWords(plugins); !words.empty() && words.size() <= longestText)
+    list.push_back(b.getNamedAttr("%load", b.getStringAttr(words)));
   for (auto param : model.getParams().getAsRange<ParamAttr>())
     list.push_back(b.getNamedAttr(param.getName(), b.getStringAttr(param.getKind() == "layer"
                                                                        ? layers[param.getName()]
@@ -578,8 +581,10 @@ namespace {
 struct ElaboratePass : PassWrapper<ElaboratePass, OperationPass<ModuleOp>> {
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(ElaboratePass)
   ElaboratePass() = default;
-  ElaboratePass(const ElaboratePass &other) : PassWrapper(other), digests(other.digests) {}
-  explicit ElaboratePass(const ElaborateOptions &options) : digests(options.digests) {
+  ElaboratePass(const ElaboratePass &other)
+      : PassWrapper(other), digests(other.digests), plugins(other.plugins) {}
+  explicit ElaboratePass(const ElaborateOptions &options)
+      : digests(options.digests), plugins(options.plugins) {
     for (auto &[name, value] : options.defines)
       defines.push_back(name + "=" + value);
     objective = options.objective;
@@ -603,6 +608,7 @@ struct ElaboratePass : PassWrapper<ElaboratePass, OperationPass<ModuleOp>> {
     options.objective = objective;
     options.optimizer = optimizer;
     options.digests = digests;
+    options.plugins = plugins;
     if (failed(elaborate(getOperation(), options)))
       signalPassFailure();
   }
@@ -612,6 +618,7 @@ struct ElaboratePass : PassWrapper<ElaboratePass, OperationPass<ModuleOp>> {
   Option<std::string> optimizer{*this, "optimizer", llvm::cl::desc("adam, adamw or sgd"),
                                 llvm::cl::init("adam")};
   std::map<std::string, std::string> digests;
+  std::vector<std::string> plugins;
 };
 } // namespace
 

@@ -26,8 +26,8 @@ void addPhase(OpPassManager &passes, Phase phase, const PipelineOptions &options
     break;
   case Phase::elaborate:
     passes.addPass(createCheckUnusedPass(options.defines));
-    passes.addPass(
-        createElaboratePass({options.defines, options.objective, options.optimizer, options.digests}));
+    passes.addPass(createElaboratePass(
+        {options.defines, options.objective, options.optimizer, options.digests, options.plugins}));
     if (options.gradients)
       passes.addPass(createAddGradientsEntry());
     break;

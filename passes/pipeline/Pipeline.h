@@ -20,10 +20,11 @@ struct PipelineOptions {
   std::map<std::string, std::string> digests; // of the sources' texts, by the files' names
   bool gradients = false;                     // an entry `gradients` beside `train`, for checks
   Phase to = Phase::emit;
-  bool timing = false;             // a table of the passes' times on standard error
-  bool verifyByEvaluation = false; // evaluates every entry before and after each pass
-  std::vector<PlacedPass> placed;  // plugins' passes, in the order in which those of one place run
-  std::string reproducer;          // where a failing pass leaves its input; empty: nowhere
+  bool timing = false;              // a table of the passes' times on standard error
+  bool verifyByEvaluation = false;  // evaluates every entry before and after each pass
+  std::vector<std::string> plugins; // files after --load, for the program's records
+  std::vector<PlacedPass> placed;   // plugins' passes, in the order in which those of one place run
+  std::string reproducer;           // where a failing pass leaves its input; empty: nowhere
 };
 
 /// Adds the passes of one phase, with those that plugins place before and behind it. `parse` has none.
