@@ -11,10 +11,10 @@ using namespace moe; // the directives of the language's formats
 #include "Extra.cpp.inc"
 
 void extra::ExtraDialect::initialize() {
-  addOperations<
+  addOps<
 #define GET_OP_LIST
 #include "Extra.cpp.inc"
-      >();
+      >(*this);
 }
 
 static void extend(PluginRegistry &registry) {

@@ -11,7 +11,9 @@
 // against, and no other. It is loaded once, before any context is made, and stays until the process ends: its dialects,
 // passes and strings live as long as its code. `extend` is called once; it may keep nothing of `registry`.
 #pragma once
+#include "mlir/IR/Dialect.h"
 #include "mlir/IR/DialectRegistry.h"
+#include "mlir/IR/OperationSupport.h"
 #include "mlir/Pass/Pass.h"
 #include "passes/pipeline/Places.h"
 #include "runtime/base/Version.h"
@@ -47,6 +49,15 @@ public:
   std::vector<AddedDialect> dialects;
   std::vector<AddedPass> passes;
 };
+
+/// Registers an op with its dialect. One whose name is taken, or is not the dialect's, is left out, and loading the plugin
+/// fails with its name.
+void addOp(mlir::Dialect &dialect, llvm::StringRef name, void (*insert)(mlir::Dialect &dialect));
+/// What a plugin's dialect calls to register its ops, in the place of addOperations, over whose second definition of a name
+/// MLIR crashes.
+template <typename... Ops> void addOps(mlir::Dialect &dialect) {
+  (addOp(dialect, Ops::getOperationName(), mlir::RegisteredOperationName::insert<Ops>), ...);
+}
 
 /// The first three members stand at these places in every version, so that a plugin of another one can be refused by
 /// its name.

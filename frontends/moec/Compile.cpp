@@ -34,7 +34,8 @@ static moert::Result<OwningOpRef<ModuleOp>> lowerFiles(MLIRContext *context, llv
   std::string plugin;
   if (failed(runPipeline(*module, options, &reached, &plugin))) {
     if (!plugin.empty())
-      return moert::invalidInput("a plugin's pass failed: --", plugin);
+      return moert::invalidInput("expected the plugin's pass --", plugin,
+                                 " to succeed, found that it failed");
     if (reached <= Phase::simplify)
       return moert::Status(diagnostics.wrongOption() ? moert::Code::usage : moert::Code::invalid_input, "");
     return moert::internalError(
