@@ -219,9 +219,7 @@ Value sumAll(OpBuilder &builder, Location location, Value x) {
   return sum(builder, location, x, llvm::to_vector(llvm::seq<int64_t>(0, rankOf(x))));
 }
 Value argmax(OpBuilder &builder, Location location, Value x, int64_t axis) {
-  SmallVector<Extent> extents = extentsOf(x);
-  extents.erase(extents.begin() + axis);
-  return ArgmaxOp::create(builder, location, tensorType(extents, builder.getI32Type()), x, axis);
+  return ArgmaxOp::create(builder, location, x, axis);
 }
 Value gather(OpBuilder &builder, Location location, Value table, Value index) {
   SmallVector<Extent> extents = extentsOf(index);

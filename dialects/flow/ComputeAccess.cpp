@@ -325,6 +325,17 @@ SmallVector<Access> ConcatOp::accesses() {
   return all;
 }
 
+RankedTensorType flow::reducedType(Type x, ArrayRef<int64_t> axes) {
+  SmallVector<Extent> kept;
+  const int64_t rank = cast<RankedTensorType>(x).getRank();
+  if (llvm::any_of(axes, [&](int64_t axis) { return axis < 0 || axis >= rank; }))
+    return {};
+  for (int64_t axis = 0; axis < rank; ++axis)
+    if (!llvm::is_contained(axes, axis))
+      kept.push_back(Extent::of(x, axis));
+  return tensorType(kept, getElementTypeOrSelf(x));
+}
+
 SmallVector<Extent> flow::reductionSpace(Value x, ArrayRef<int64_t> axes) {
   SmallVector<Extent> space, reduced;
   for (auto [axis, extent] : llvm::enumerate(extentsOf(x)))
@@ -344,8 +355,6 @@ Access flow::reductionAccess(Value x, ArrayRef<int64_t> axes) {
 SmallVector<Extent> ReduceOp::iterationSpace() { return reductionSpace(getX(), getAxes()); }
 SmallVector<Access> ReduceOp::accesses() { return {reductionAccess(getX(), getAxes())}; }
 
-SmallVector<Extent> ArgmaxOp::iterationSpace() { return reductionSpace(getX(), {int64_t(getAxis())}); }
-SmallVector<Access> ArgmaxOp::accesses() { return {reductionAccess(getX(), {int64_t(getAxis())})}; }
 SmallVector<unsigned> ArgmaxOp::indexDims() { return {unsigned(rankOf(getY()))}; }
 
 SmallVector<unsigned> IotaOp::indexDims() { return {unsigned(getAxis())}; }

@@ -1,8 +1,7 @@
 // The scalar bodies of elementwise ops and the combiners of reductions, in arith and math. Every body works
 // on scalars and on vectors alike: constants take the operands' shape. NaN spreads as torch lets it: through
 // relu, maximum and minimum, never through a comparison.
-#include "dialects/flow/Flow.h"
-#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "dialects/flow/Define.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include <limits>
 
@@ -10,16 +9,6 @@ using namespace mlir;
 using namespace flow;
 
 namespace {
-
-/// A number of the type, in every lane.
-Value splat(OpBuilder &b, Location loc, Type type, double value) {
-  Type element = getElementTypeOrSelf(type);
-  TypedAttr number = isa<FloatType>(element) ? TypedAttr(b.getFloatAttr(element, value))
-                                             : TypedAttr(b.getIntegerAttr(element, int64_t(value)));
-  if (auto vector = dyn_cast<VectorType>(type))
-    number = DenseElementsAttr::get(vector, Attribute(number));
-  return arith::ConstantOp::create(b, loc, type, number);
-}
 
 bool isFloat(Value value) { return isa<FloatType>(getElementTypeOrSelf(value.getType())); }
 
@@ -192,6 +181,10 @@ Value StopGradientOp::buildScalar(OpBuilder &, Location, ValueRange v) { return 
 Value ReverseGradientOp::buildScalar(OpBuilder &, Location, ValueRange v) { return v[0]; }
 Value BarrierOp::buildScalar(OpBuilder &, Location, ValueRange v) { return v[0]; }
 
+SmallVector<Accumulator> flow::realAccumulators(MLIRContext *context, ArrayRef<double> starts) {
+  return llvm::map_to_vector(starts, [&](double start) { return Accumulator{Float32Type::get(context), start}; });
+}
+
 SmallVector<Accumulator> ReduceOp::accumulators() {
   if (getKind() == ReduceKind::sum)
     return {{elementTypesOf(getX().getType()).accumulator, 0}};
@@ -246,13 +239,13 @@ SmallVector<Value> ArgmaxOp::buildFinish(OpBuilder &, Location, ValueRange accum
 }
 
 SmallVector<Accumulator> SegmentSumOp::accumulators() {
-  return {{elementTypesOf(getY().getType()).accumulator, 0}};
+  return realAccumulators(getContext(), {0});
 }
 SmallVector<Value> SegmentSumOp::buildCombine(OpBuilder &b, Location loc, ValueRange x, ValueRange y) {
   return {arith::AddFOp::create(b, loc, x[0], y[0])};
 }
 SmallVector<Accumulator> WindowSumOp::accumulators() {
-  return {{elementTypesOf(getY().getType()).accumulator, 0}};
+  return realAccumulators(getContext(), {0});
 }
 SmallVector<Value> WindowSumOp::buildCombine(OpBuilder &b, Location loc, ValueRange x, ValueRange y) {
   return {arith::AddFOp::create(b, loc, x[0], y[0])};

@@ -16,12 +16,9 @@ llvm::SmallVector<int64_t> otherAxes(int64_t rank, llvm::ArrayRef<int64_t> axes)
 Value Emit::reduce(ReduceKind kind, Value x, llvm::ArrayRef<int64_t> axes) {
   if (axes.empty())
     return x;
-  llvm::SmallVector<Extent> kept;
-  for (int64_t axis : otherAxes(rankOf(x), axes))
-    kept.push_back(Extent::of(x, axis));
   llvm::SmallVector<int64_t> sorted(axes);
   llvm::sort(sorted);
-  return ReduceOp::create(b, loc, tensorType(kept, elementOf(x)), kind, x, sorted);
+  return ReduceOp::create(b, loc, reducedType(x.getType(), axes), kind, x, sorted);
 }
 
 Value Emit::sumAll(Value x) { return sum(x, otherAxes(rankOf(x), {})); }

@@ -1,5 +1,5 @@
 // The meaning of generators and elementwise ops in f64, one line an op.
-#include "dialects/flow/Flow.h"
+#include "dialects/flow/Define.h"
 #include "runtime/program/Philox.h"
 #include <algorithm>
 #include <cmath>
@@ -9,7 +9,6 @@ using namespace flow;
 
 namespace {
 
-using Operands = ArrayRef<const Array *>;
 
 template <typename Function> void map(Operands operands, Array &result, Function function) {
   for (size_t i = 0; i < result.data.size(); ++i)

@@ -1,6 +1,6 @@
 // The meaning of structural ops, reductions, contractions and convolutions in f64: for each, loops over
 // indices as the op's definition reads.
-#include "dialects/flow/Flow.h"
+#include "dialects/flow/Define.h"
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -9,35 +9,6 @@ using namespace mlir;
 using namespace flow;
 
 namespace {
-
-using Operands = ArrayRef<const Array *>;
-using Index = SmallVector<int64_t, 8>;
-
-/// Calls `function(index, position)` for every index of a shape, in row-major order.
-template <typename Function> void forEach(ArrayRef<int64_t> shape, Function function) {
-  int64_t size = 1;
-  for (int64_t extent : shape)
-    size *= extent;
-  Index index(shape.size(), 0);
-  for (int64_t position = 0; position < size; ++position) {
-    function(index, position);
-    for (size_t axis = shape.size(); axis-- > 0;) {
-      if (++index[axis] < shape[axis])
-        break;
-      index[axis] = 0;
-    }
-  }
-}
-
-int64_t positionOf(ArrayRef<int64_t> shape, ArrayRef<int64_t> index) {
-  int64_t position = 0;
-  for (size_t axis = 0; axis < shape.size(); ++axis)
-    position = position * shape[axis] + index[axis];
-  return position;
-}
-
-double at(const Array &x, ArrayRef<int64_t> index) { return x.data[positionOf(x.shape, index)]; }
-double &at(Array &x, ArrayRef<int64_t> index) { return x.data[positionOf(x.shape, index)]; }
 
 void fill(Array &y, double value) { std::fill(y.data.begin(), y.data.end(), value); }
 
@@ -108,11 +79,11 @@ void contractInto(ContractOp op, const Array &a, const Array &b, Array &y, Term 
   };
   ArrayRef<int64_t> outer = ArrayRef(extents).take_front(kept), inner = ArrayRef(extents).drop_front(kept);
   SmallVector<std::pair<int64_t, int64_t>> summed;
-  forEach(inner, [&](ArrayRef<int64_t> index, int64_t) {
+  forEachIndex(inner, [&](ArrayRef<int64_t> index, int64_t) {
     summed.push_back(
         {dot(index, ArrayRef(aStrides).drop_front(kept)), dot(index, ArrayRef(bStrides).drop_front(kept))});
   });
-  forEach(outer, [&](ArrayRef<int64_t> index, int64_t position) {
+  forEachIndex(outer, [&](ArrayRef<int64_t> index, int64_t position) {
     int64_t aBase = dot(index, ArrayRef(aStrides).take_front(kept)),
             bBase = dot(index, ArrayRef(bStrides).take_front(kept));
     double total = 0;
@@ -128,7 +99,7 @@ double absoluteTerm(double x) { return std::fabs(x); }
 template <typename Term> void reduceInto(ReduceOp op, const Array &x, Array &y, Term term) {
   double start = op.getKind() == ReduceKind::sum ? 0 : op.getKind() == ReduceKind::max ? -INFINITY : INFINITY;
   fill(y, start);
-  forEach(x.shape, [&](ArrayRef<int64_t> index, int64_t position) {
+  forEachIndex(x.shape, [&](ArrayRef<int64_t> index, int64_t position) {
     Index kept;
     for (size_t axis = 0; axis < index.size(); ++axis)
       if (!llvm::is_contained(op.getAxes(), int64_t(axis)))
@@ -166,7 +137,7 @@ template <typename Term> void segmentsInto(const Array &rows, const Array &offse
 template <typename Term> void windowSumInto(WindowSumOp op, const Array &x, Array &y, Term term) {
   fill(y, 0);
   Windows windows{op.getStrides(), op.getPads(), y.shape[2], y.shape[3]};
-  forEach(x.shape, [&](ArrayRef<int64_t> i, int64_t position) {
+  forEachIndex(x.shape, [&](ArrayRef<int64_t> i, int64_t position) {
     int64_t h, w;
     if (windows.inside(i[2], i[3], i[4], i[5], h, w))
       at(y, {i[0], i[1], h, w}) += term(x.data[position]);
@@ -185,7 +156,7 @@ Array absolute(const Array &x) {
 
 void BroadcastOp::evaluate(Operands v, Array &y, const Setting &) {
   const Array &x = *v[0];
-  forEach(y.shape, [&](ArrayRef<int64_t> index, int64_t position) {
+  forEachIndex(y.shape, [&](ArrayRef<int64_t> index, int64_t position) {
     Index from;
     for (auto [axis, to] : llvm::enumerate(getDims()))
       from.push_back(x.shape[axis] == 1 ? 0 : index[to]);
@@ -196,7 +167,7 @@ void BroadcastOp::evaluate(Operands v, Array &y, const Setting &) {
 void ReshapeOp::evaluate(Operands v, Array &y, const Setting &) { y.data = v[0]->data; }
 
 void TransposeOp::evaluate(Operands v, Array &y, const Setting &) {
-  forEach(y.shape, [&](ArrayRef<int64_t> index, int64_t position) {
+  forEachIndex(y.shape, [&](ArrayRef<int64_t> index, int64_t position) {
     Index from(index.size());
     for (auto [axis, of] : llvm::enumerate(getPerm()))
       from[of] = index[axis];
@@ -205,7 +176,7 @@ void TransposeOp::evaluate(Operands v, Array &y, const Setting &) {
 }
 
 void SliceOp::evaluate(Operands v, Array &y, const Setting &) {
-  forEach(y.shape, [&](ArrayRef<int64_t> index, int64_t position) {
+  forEachIndex(y.shape, [&](ArrayRef<int64_t> index, int64_t position) {
     Index from;
     for (size_t axis = 0; axis < index.size(); ++axis)
       from.push_back(getStarts()[axis] + index[axis] * getStrides()[axis]);
@@ -215,7 +186,7 @@ void SliceOp::evaluate(Operands v, Array &y, const Setting &) {
 
 void PadOp::evaluate(Operands v, Array &y, const Setting &) {
   fill(y, getValue().convertToDouble());
-  forEach(v[0]->shape, [&](ArrayRef<int64_t> index, int64_t position) {
+  forEachIndex(v[0]->shape, [&](ArrayRef<int64_t> index, int64_t position) {
     Index to;
     for (size_t axis = 0; axis < index.size(); ++axis)
       to.push_back(getLow()[axis] + index[axis] * (getInterior()[axis] + 1));
@@ -226,7 +197,7 @@ void PadOp::evaluate(Operands v, Array &y, const Setting &) {
 void ConcatOp::evaluate(Operands v, Array &y, const Setting &) {
   int64_t offset = 0;
   for (const Array *x : v) {
-    forEach(x->shape, [&](ArrayRef<int64_t> index, int64_t position) {
+    forEachIndex(x->shape, [&](ArrayRef<int64_t> index, int64_t position) {
       Index to(index);
       to[getAxis()] += offset;
       at(y, to) = x->data[position];
@@ -238,17 +209,15 @@ void ConcatOp::evaluate(Operands v, Array &y, const Setting &) {
 void ReduceOp::evaluate(Operands v, Array &y, const Setting &) { reduceInto(*this, *v[0], y, itself); }
 
 void ArgmaxOp::evaluate(Operands v, Array &y, const Setting &) {
-  const Array &x = *v[0];
-  Array best(y.shape, -INFINITY);
-  fill(y, 0);
-  forEach(x.shape, [&](ArrayRef<int64_t> index, int64_t position) {
-    Index kept(index);
-    kept.erase(kept.begin() + getAxis());
-    double value = x.data[position], &most = at(best, kept);
-    if (!std::isnan(most) && (std::isnan(value) || value > most)) {
-      most = value;
-      at(y, kept) = double(index[getAxis()]);
-    }
+  const std::vector<double> &x = v[0]->data;
+  forEachRow(v[0]->shape, getAxis(), [&](int64_t row, ArrayRef<int64_t> elements) {
+    double most = -INFINITY;
+    y.data[row] = 0;
+    for (auto [i, element] : llvm::enumerate(elements))
+      if (!std::isnan(most) && (std::isnan(x[element]) || x[element] > most)) {
+        most = x[element];
+        y.data[row] = double(i);
+      }
   });
 }
 
@@ -304,7 +273,7 @@ void ConvWeightGradOp::evaluate(Operands v, Array &y, const Setting &) {
 
 void WindowOp::evaluate(Operands v, Array &y, const Setting &) {
   Windows windows{getStrides(), getPads(), v[0]->shape[2], v[0]->shape[3]};
-  forEach(y.shape, [&](ArrayRef<int64_t> i, int64_t position) {
+  forEachIndex(y.shape, [&](ArrayRef<int64_t> i, int64_t position) {
     int64_t h, w;
     bool inside = windows.inside(i[2], i[3], i[4], i[5], h, w);
     y.data[position] = inside ? at(*v[0], {i[0], i[1], h, w}) : getValue().convertToDouble();

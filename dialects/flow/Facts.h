@@ -5,6 +5,7 @@
 #include "mlir/IR/AffineMap.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/IntegerSet.h"
+#include <cmath>
 #include <optional>
 #include <string>
 #include <vector>
@@ -74,8 +75,12 @@ llvm::SmallVector<Access> sameIndexAccesses(mlir::Operation *op);
 
 /// What a reduction of one operand over some axes of it states: its iteration space, the reduced axes last and in
 /// the operand's order, and its access.
+/// The type of its result, without these axes of the operand; null where the operand has no such axis.
+mlir::RankedTensorType reducedType(mlir::Type x, llvm::ArrayRef<int64_t> axes);
 llvm::SmallVector<Extent> reductionSpace(mlir::Value x, llvm::ArrayRef<int64_t> axes);
 Access reductionAccess(mlir::Value x, llvm::ArrayRef<int64_t> axes);
+/// Reports where x has no such axis, or y other axes than the rest of x's.
+mlir::LogicalResult verifyAxisReduction(mlir::Operation *op, mlir::Value x, int64_t axis, mlir::Value y);
 
 /// Equal products of neighbouring axes in two shapes of as many elements, as axis ranges [first, last) of
 /// each: what a reshape reads is found in each of them by itself.
@@ -94,6 +99,8 @@ struct Accumulator {
   mlir::Type element;
   double start;
 };
+/// Some of f32, by their starts.
+llvm::SmallVector<Accumulator> realAccumulators(mlir::MLIRContext *context, llvm::ArrayRef<double> starts);
 
 /// `flops` counts a multiply-add as two. `contraction` says that the flops are a contraction's or a
 /// convolution's: what "FLOPs of a model" customarily count.
@@ -121,6 +128,13 @@ struct Array {
     return n;
   }
 };
+
+/// The magnitude of each element, and `more`.
+inline Array sizesOf(Array x, double more = 0) {
+  for (double &value : x.data)
+    value = std::fabs(value) + more;
+  return x;
+}
 
 /// What a step is given beside tensors: the batch's sizes, and what random numbers follow from.
 struct Setting {

@@ -3,70 +3,14 @@
 // constraints are numbered; the verifiers (Verify.cpp) and their tests name the numbers.
 #ifndef FLOW_OPS_TD
 #define FLOW_OPS_TD
-include "dialects/flow/Flow.td"
-include "dialects/flow/FlowInterfaces.td"
+include "dialects/flow/FlowOpBase.td"
 include "mlir/IR/RegionKindInterface.td"
 include "mlir/IR/SymbolInterfaces.td"
 include "mlir/Interfaces/ControlFlowInterfaces.td"
 include "mlir/Interfaces/InferTypeOpInterface.td"
-include "mlir/Interfaces/SideEffectInterfaces.td"
 
-class Flow_Op<string mnemonic, list<Trait> traits = []> : Op<Flow_Dialect, mnemonic, traits>;
-class Flow_BoundaryOp<string mnemonic, list<Trait> traits = []> : Flow_Op<mnemonic, traits # [Flow_Boundary]>;
-
-// An op that computes. `gradient` is its kind: rule, inactive or surrogate; the first and the last write buildGradient.
-// `compute` is its ComputeKind; an elementwise op writes buildScalar, a reduction accumulators and buildCombine, a
-// composite decompose, whatever reads its operands at other places than its own index writes accesses. `effort` is what
-// computing it once more costs. An op with one result writes evaluate and magnitude for that one; `several` says that
-// it has more and writes them for all.
-class Flow_ComputeOp<string mnemonic, string gradient, string compute, list<Trait> traits = [],
-                     string effort = !if(!eq(compute, "generator"), "free", "simple"), bit several = 0>
-    : Flow_Op<mnemonic, traits # [Pure, Flow_GradientInterface, Flow_ComputeInterface, Flow_CostInterface,
-                                  Flow_EvaluateInterface, DeclareOpInterfaceMethods<Flow_TruthInterface>]
-                     # !if(!eq(compute, "reduction"), [DeclareOpInterfaceMethods<Flow_ReductionInterface>], [])> {
-  string gradientKind = [{ ::flow::GradientKind gradientKind() { return ::flow::GradientKind::}] # gradient # [{; } }];
-  string gradientRule = !if(!eq(gradient, "inactive"), "", [{
-    ::llvm::LogicalResult buildGradient(::mlir::OpBuilder &builder, ::llvm::ArrayRef<::mlir::Value> upstream,
-                                        ::llvm::SmallVectorImpl<::mlir::Value> &gradients);
-  }]);
-  string computeKind = [{ ::flow::ComputeKind computeKind() { return ::flow::ComputeKind::}] # compute # [{; } }];
-  string effortKind = [{ ::flow::Effort effort() { return ::flow::Effort::}] # effort # [{; } }];
-  string scalarBody = !if(!eq(compute, "elementwise"), [{
-    ::mlir::Value buildScalar(::mlir::OpBuilder &builder, ::mlir::Location location, ::mlir::ValueRange operands);
-  }], "");
-  bit readsElsewhere = !not(!or(!eq(compute, "elementwise"), !eq(compute, "generator"), !eq(compute, "composite")));
-  string accessMaps = !if(readsElsewhere, [{
-    ::llvm::SmallVector<::flow::Access> accesses();
-  }], "");
-  string space = !if(!or(!eq(compute, "reduction"), !eq(compute, "emitter")), [{
-    ::llvm::SmallVector<::flow::Extent> iterationSpace();
-  }], "");
-  string ownCost = !if(!or(!eq(compute, "emitter"), !eq(compute, "composite")), [{ ::flow::Cost cost(); }], "");
-  string parts = !if(!eq(compute, "composite"), [{
-    ::llvm::SmallVector<::mlir::Value> decompose(::mlir::OpBuilder &builder);
-  }], "");
-  string evaluation = !if(several, [{
-    void evaluate(::llvm::ArrayRef<const ::flow::Array *> operands, ::llvm::MutableArrayRef<::flow::Array> results,
-                  const ::flow::Setting &setting);
-  }], [{
-    void evaluate(::llvm::ArrayRef<const ::flow::Array *> operands, ::flow::Array &result,
-                  const ::flow::Setting &setting);
-    void evaluate(::llvm::ArrayRef<const ::flow::Array *> operands, ::llvm::MutableArrayRef<::flow::Array> results,
-                  const ::flow::Setting &setting) {
-      evaluate(operands, results.front(), setting);
-    }
-    ::flow::Array magnitude(::llvm::ArrayRef<const ::flow::Array *> operands, const ::flow::Array &result);
-  }]);
-  string facts = gradientKind # gradientRule # computeKind # effortKind # scalarBody # accessMaps # space # ownCost
-                 # parts # evaluation;
-  let extraClassDeclaration = facts;
-  let extraClassDefinition = !if(several, "", [{
-    ::llvm::SmallVector<::flow::Array> $cppClass::magnitude(::llvm::ArrayRef<const ::flow::Array *> operands,
-                                                            ::llvm::ArrayRef<::flow::Array> results) {
-      return {magnitude(operands, results.front())};
-    }
-  }]);
-}
+class Flow_BoundaryOp<string mnemonic, list<Trait> traits = []>
+    : Op<Flow_Dialect, mnemonic, traits # [Flow_Boundary]>;
 
 // program and boundary
 
@@ -370,29 +314,19 @@ def Flow_ConcatOp : Flow_ComputeOp<"concat", "rule", "view"> {
   let hasVerifier = 1;
 }
 
-def Flow_ReduceOp : Flow_ComputeOp<"reduce", "rule", "reduction"> {
+def Flow_ReduceOp : Flow_ComputeOp<"reduce", "rule", "reduction", own = ["sumsReals"]> {
   let summary = "combines along axes and drops them; the first of equal extrema gets the gradient";
   let arguments = (ins Flow_ReduceKind:$kind, Flow_Number:$x, DenseI64ArrayAttr:$axes);
   let results = (outs Flow_Number:$y);
   let assemblyFormat = "$kind $x `over` $axes attr-dict `:` type($x) `->` type($y)";
   let hasFolder = 1;
   let hasVerifier = 1;
-  let extraClassDeclaration = facts # "bool sumsReals();";
 }
 
-def Flow_ArgmaxOp : Flow_ComputeOp<"argmax", "inactive", "reduction"> {
-  let summary = "where the largest is along an axis; the lowest index wins a tie; NaN is the largest";
-  let arguments = (ins Flow_Float:$x, I64Attr:$axis);
-  let results = (outs Flow_Index:$y);
-  let assemblyFormat = "$x `along` $axis attr-dict `:` type($x) `->` type($y)";
-  let hasVerifier = 1;
-  let extraClassDeclaration = facts # [{
-    ::llvm::SmallVector<unsigned> indexDims();
-    ::llvm::SmallVector<::mlir::Value> buildElement(::mlir::OpBuilder &builder, ::mlir::Location location,
-                                                    ::mlir::ValueRange operands, ::mlir::ValueRange indices);
-    ::llvm::SmallVector<::mlir::Value> buildFinish(::mlir::OpBuilder &builder, ::mlir::Location location,
-                                                   ::mlir::ValueRange accumulators);
-  }];
+def Flow_ArgmaxOp : Flow_AxisReductionOp<"argmax", "inactive",
+    "where the largest is along an axis; the lowest index wins a tie; NaN is the largest", "simple", Flow_Dialect,
+    ["buildElement", "buildFinish"], Flow_Index, "$_builder.getI32Type()"> {
+  let extraClassDeclaration = facts # "::llvm::SmallVector<unsigned> indexDims();";
 }
 
 def Flow_GatherOp : Flow_ComputeOp<"gather", "rule", "view", [], "slow"> {

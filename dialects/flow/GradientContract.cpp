@@ -1,16 +1,12 @@
 // Gradient rules of the bilinear ops. A contraction's gradients are contractions over the same labels;
 // convolution, its input gradient and its weight gradient are one trilinear form <conv(x, w), dy> with one
 // argument left free, so each of the three is differentiated into the other two, to any order.
+#include "dialects/flow/Define.h"
 #include "dialects/flow/Emit.h"
 
 using namespace mlir;
 
 namespace flow {
-namespace {
-using Upstream = ArrayRef<Value>;
-using Gradients = SmallVectorImpl<Value>;
-} // namespace
-
 // The second operand's gradient, a weight's in a linear layer, comes first: it is the last reader of the
 // first operand, whose memory that one's gradient can then have.
 LogicalResult ContractOp::buildGradient(OpBuilder &builder, Upstream upstream, Gradients &gradients) {

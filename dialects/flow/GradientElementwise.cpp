@@ -1,6 +1,7 @@
 // Gradient rules of the elementwise ops: the vector-Jacobian product of each, from forward values and the
 // result's gradient. Where the derivative can be told from the result alone it is (relu, exp, tanh, sqrt),
 // because the result is what the next op reads anyway. Ties and kinks do as torch.autograd does.
+#include "dialects/flow/Define.h"
 #include "dialects/flow/Emit.h"
 #include <cmath>
 #include <numbers>
@@ -9,9 +10,6 @@ using namespace mlir;
 
 namespace flow {
 namespace {
-using Upstream = ArrayRef<Value>;
-using Gradients = SmallVectorImpl<Value>;
-
 bool isFloat(Value x) { return isa<FloatType>(Emit::elementOf(x)); }
 } // namespace
 

@@ -2,15 +2,13 @@
 // adjoint of a linear map, so the pairs broadcast/reduce, slice/pad, gather/scatter_add and window/window_sum
 // are closed under differentiation of any order.
 #include "dialects/flow/Build.h"
+#include "dialects/flow/Define.h"
 #include "dialects/flow/Emit.h"
 
 using namespace mlir;
 
 namespace flow {
 namespace {
-using Upstream = ArrayRef<Value>;
-using Gradients = SmallVectorImpl<Value>;
-
 /// A number for each element, in row-major order along `axes` (those of no constant size before the others).
 /// All elements that differ along those axes alone differ in it.
 Value positions(Emit e, Value x, ArrayRef<int64_t> axes) {

@@ -117,13 +117,6 @@ Array sumOfSizes(ArrayRef<const Array *> v) {
   return m;
 }
 
-Array sizes(const Array &x, double least = 0) {
-  Array m = x;
-  for (double &value : m.data)
-    value = std::fabs(value) + least;
-  return m;
-}
-
 } // namespace
 
 void ConstantOp::buildRandomCase(RandomCase &r) {
@@ -260,22 +253,22 @@ double SelectOp::errorFactor() { return 0; }
 double ConvertOp::errorFactor() { return 0; }
 
 // Box-Muller's terms are radius times cosine: an error of the angle is relative to the radius, at most 5.8.
-Array RandomOp::magnitude(ArrayRef<const Array *>, const Array &y) { return sizes(y, 6); }
+Array RandomOp::magnitude(ArrayRef<const Array *>, const Array &y) { return sizesOf(y, 6); }
 Array AddOp::magnitude(ArrayRef<const Array *> v, const Array &) { return sumOfSizes(v); }
 Array SubOp::magnitude(ArrayRef<const Array *> v, const Array &) { return sumOfSizes(v); }
 // Near 1 the exponent's and the mantissa's parts cancel.
-Array LogOp::magnitude(ArrayRef<const Array *>, const Array &y) { return sizes(y, 0.5); }
+Array LogOp::magnitude(ArrayRef<const Array *>, const Array &y) { return sizesOf(y, 0.5); }
 // x / 2 and x / 2 * erf cancel for negative x.
-Array GeluOp::magnitude(ArrayRef<const Array *> v, const Array &) { return sizes(*v[0]); }
+Array GeluOp::magnitude(ArrayRef<const Array *> v, const Array &) { return sizesOf(*v[0]); }
 // exp(b log a): the exponent's absolute error is relative to b log a.
 Array PowOp::magnitude(ArrayRef<const Array *> v, const Array &y) {
-  Array m = sizes(y);
+  Array m = sizesOf(y);
   for (size_t i = 0; i < m.data.size(); ++i)
     m.data[i] *= 1 + std::fabs(v[1]->data[i] * std::log(v[0]->data[i]));
   return m;
 }
 #define FLOW_SIZE_OF_RESULT(Op)                                                                              \
-  Array Op::magnitude(ArrayRef<const Array *>, const Array &y) { return sizes(y); }
+  Array Op::magnitude(ArrayRef<const Array *>, const Array &y) { return sizesOf(y); }
 FLOW_SIZE_OF_RESULT(ConstantOp)
 FLOW_SIZE_OF_RESULT(IotaOp)
 FLOW_SIZE_OF_RESULT(ExtentOp)

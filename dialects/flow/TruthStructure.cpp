@@ -11,13 +11,6 @@ namespace {
 // Sums in loops are made in short runs whose rounding is carried along.
 constexpr double sumFactor = 16, loopSumFactor = 8;
 
-Array sizes(const Array &x) {
-  Array m = x;
-  for (double &value : m.data)
-    value = std::fabs(value);
-  return m;
-}
-
 /// A random subset of the axes below `rank`, ascending, of a given size.
 SmallVector<int64_t> someAxes(RandomCase &r, int64_t rank, int64_t count) {
   auto axes = llvm::to_vector(llvm::seq<int64_t>(0, rank));
@@ -262,15 +255,8 @@ void WindowSumOp::buildRandomCase(RandomCase &r) {
                            tensorType(shapes.image, r.builder.getF32Type())));
 }
 
-double BroadcastOp::errorFactor() { return 0; }
-double ReshapeOp::errorFactor() { return 0; }
-double TransposeOp::errorFactor() { return 0; }
-double SliceOp::errorFactor() { return 0; }
-double PadOp::errorFactor() { return 0; }
-double ConcatOp::errorFactor() { return 0; }
 double ReduceOp::errorFactor() { return getKind() == ReduceKind::sum ? loopSumFactor : 0; }
 double ArgmaxOp::errorFactor() { return 0; }
-double GatherOp::errorFactor() { return 0; }
 double ScatterAddOp::errorFactor() { return loopSumFactor; }
 double CountingSortOp::errorFactor() { return 0; }
 double SegmentSumOp::errorFactor() { return loopSumFactor; }
@@ -278,21 +264,10 @@ double ContractOp::errorFactor() { return sumFactor; }
 double ConvOp::errorFactor() { return sumFactor; }
 double ConvInputGradOp::errorFactor() { return sumFactor; }
 double ConvWeightGradOp::errorFactor() { return sumFactor; }
-double WindowOp::errorFactor() { return 0; }
 double WindowSumOp::errorFactor() { return loopSumFactor; }
 
 SmallVector<Array> CountingSortOp::magnitude(ArrayRef<const Array *>, ArrayRef<Array> results) {
-  return {sizes(results[0]), sizes(results[1])};
+  return {sizesOf(results[0]), sizesOf(results[1])};
 }
 
-#define FLOW_SIZE_OF_RESULT(Op)                                                                              \
-  Array Op::magnitude(ArrayRef<const Array *>, const Array &y) { return sizes(y); }
-FLOW_SIZE_OF_RESULT(BroadcastOp)
-FLOW_SIZE_OF_RESULT(ReshapeOp)
-FLOW_SIZE_OF_RESULT(TransposeOp)
-FLOW_SIZE_OF_RESULT(SliceOp)
-FLOW_SIZE_OF_RESULT(PadOp)
-FLOW_SIZE_OF_RESULT(ConcatOp)
-FLOW_SIZE_OF_RESULT(ArgmaxOp)
-FLOW_SIZE_OF_RESULT(GatherOp)
-FLOW_SIZE_OF_RESULT(WindowOp)
+Array ArgmaxOp::magnitude(ArrayRef<const Array *>, const Array &y) { return sizesOf(y); }

@@ -497,15 +497,14 @@ LogicalResult ReduceOp::verify() {
   return success();
 }
 
-LogicalResult ArgmaxOp::verify() {
-  int64_t along = getAxis();
-  if (failed(hasExtents(*this)) || failed(expectAxes(*this, {along}, rankOf(getX()), true)) ||
-      failed(expectRank(*this, getY(), rankOf(getX()) - 1, "a result")))
+LogicalResult flow::verifyAxisReduction(Operation *op, Value x, int64_t along, Value y) {
+  if (failed(hasExtents(op)) || failed(expectAxes(op, {along}, rankOf(x), true)) ||
+      failed(expectRank(op, y, rankOf(x) - 1, "a result")))
     return failure();
-  for (int64_t axis = 0, to = 0; axis < rankOf(getX()); ++axis) {
+  for (int64_t axis = 0, to = 0; axis < rankOf(x); ++axis) {
     if (axis == along)
       continue;
-    if (failed(expectExtent(*this, Extent::of(getX(), axis), Extent::of(getY(), to), to)))
+    if (failed(expectExtent(op, Extent::of(x, axis), Extent::of(y, to), to)))
       return failure();
     ++to;
   }

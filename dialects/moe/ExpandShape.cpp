@@ -29,8 +29,7 @@ static int64_t elements(ArrayRef<int64_t> shape) {
   return std::accumulate(shape.begin(), shape.end(), int64_t(1), std::multiplies<int64_t>());
 }
 
-/// An axis option of a sample: the last unless given, negative from the end.
-static FailureOr<int64_t> axisOf(Expander &in, Operation *op, Value source, const Tensor &x, ExprAttr e) {
+FailureOr<int64_t> moe::axisOf(Expander &in, Operation *op, Value source, const Tensor &x, ExprAttr e) {
   int64_t rank = x.rank(), axis = -1;
   if (e) {
     FailureOr<int64_t> given = in.env().size(op, e);
@@ -43,6 +42,18 @@ static FailureOr<int64_t> axisOf(Expander &in, Operation *op, Value source, cons
                       "an axis from " + Twine(-rank) + " to " + Twine(rank - 1) + " of the sample, not " +
                           Twine(axis));
   return axis < 0 ? axis + rank : axis;
+}
+
+LogicalResult moe::expandAlong(Expander &in, Operation *op, Value source, ExprAttr axis,
+                               function_ref<Value(Value, int64_t)> build) {
+  FailureOr<Tensor> x = in.tensor(op, source);
+  if (failed(x))
+    return failure();
+  FailureOr<int64_t> along = axisOf(in, op, source, *x, axis);
+  if (failed(along))
+    return failure();
+  in.set(op->getResult(0), {build(x->value, x->lead() + *along), x->experts, x->batch});
+  return success();
 }
 
 LogicalResult FlattenOp::expand(Expander &in) {

@@ -15,24 +15,41 @@
 using namespace mlir;
 using namespace moe;
 
-std::string moe::didYouMean(StringRef word, ArrayRef<StringRef> words) {
+/// The index of the nearest of `words`; none where none is near.
+static std::optional<size_t> nearestOf(StringRef word, ArrayRef<StringRef> words) {
   auto letters = [](StringRef text) {
     std::string sorted = text.str();
     llvm::sort(sorted);
     return sorted;
   };
-  StringRef best;
+  std::optional<size_t> best;
   // One slip in a short word, two in a longer one, a third of a long one; or the same letters in another
   // order.
   unsigned least = (word.size() < 4 ? 1 : std::max<unsigned>(2, word.size() / 3)) + 1;
-  for (StringRef other : words) {
+  for (auto [index, other] : llvm::enumerate(words)) {
     unsigned distance = word.edit_distance(other);
     if (distance == 2 && letters(word) == letters(other))
       distance = 1;
     if (distance < least && distance < word.size())
-      least = distance, best = other;
+      least = distance, best = index;
   }
-  return best.empty() ? "" : (" (did you mean '" + best + "'?)").str();
+  return best;
+}
+
+std::string moe::didYouMean(StringRef word, ArrayRef<StringRef> words) {
+  std::optional<size_t> best = nearestOf(word, words);
+  return best ? (" (did you mean '" + words[*best] + "'?)").str() : "";
+}
+
+std::string moe::didYouMeanOp(StringRef word, MLIRContext *context) {
+  SmallVector<StringRef> names, written; // what is compared, and how an author writes it
+  for (RegisteredOperationName op : context->getRegisteredOperations())
+    if (op.getDialectNamespace() == "moe" || op.hasInterface<ExpandInterface>()) {
+      names.push_back(op.stripDialect());
+      written.push_back(op.getDialectNamespace() == "moe" ? op.stripDialect() : op.getStringRef());
+    }
+  std::optional<size_t> best = nearestOf(word.substr(word.rfind('.') + 1), names);
+  return best ? (" (did you mean '" + written[*best] + "'?)").str() : "";
 }
 
 InFlightDiagnostic moe::reportAt(AsmParser &parser, SMLoc at) {

@@ -83,11 +83,7 @@ static ParseResult reportUnknown(OpAsmParser &p, OperationState &state) {
   if (!before.empty() && !StringRef("={}").contains(before.back()))
     return reportAt(p, p.getNameLoc())
            << "expected the end of the op after '" << opOfLine(before) << "', found '" << word << "'";
-  SmallVector<StringRef> words;
-  for (RegisteredOperationName op : p.getContext()->getRegisteredOperations())
-    if (op.getDialectNamespace() == "moe")
-      words.push_back(op.stripDialect());
-  std::string near = didYouMean(word, words);
+  std::string near = didYouMeanOp(word, p.getContext());
   if (StringRef other = opElsewhere(word); !other.empty())
     near = (" (did you mean '" + other + "'?)").str();
   return reportAt(p, p.getNameLoc()) << "unknown op '" << word << "'" << near

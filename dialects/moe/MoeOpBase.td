@@ -1,6 +1,6 @@
 // Classes of ops. A format ends with the `options` directive, which reads `key = value` (`key!` is needed) and flags
 // (`key?`) in any order and gives the op its author's %name as location. docs/ops.md is made of the formats, summaries and
-// descriptions.
+// descriptions. `dialect` is the op's dialect: a plugin names its own.
 #ifndef MOE_OP_BASE_TD
 #define MOE_OP_BASE_TD
 include "mlir/IR/OpAsmInterface.td"
@@ -13,8 +13,8 @@ class Moe_Options<string keys> { string s = " `` custom<Options>(prop-dict, \"MO
 class Moe_Clause<string word> { string s = " custom<Clause>(\"MOE_KEYS(" # word # ")\") "; }
 defvar Expands = DeclareOpInterfaceMethods<Moe_ExpandInterface>;
 
-class Moe_Op<string name, dag args, string format, list<Trait> traits = []>
-    : Op<Moe_Dialect, name, traits # [Expands]> {
+class Moe_Op<string name, dag args, string format, list<Trait> traits = [], Dialect dialect = Moe_Dialect>
+    : Op<dialect, name, traits # [Expands]> {
   let arguments = args;
   let results = (outs Moe_Value:$y);
   let assemblyFormat = format # " attr-dict";
@@ -25,13 +25,21 @@ class Moe_Op<string name, dag args, string format, list<Trait> traits = []>
 }
 
 // An op that owns no parameters.
-class Moe_Plain<string name, dag args, string format, string keys = "">
-    : Moe_Op<name, args, format # Moe_Options<keys>.s>;
+class Moe_Plain<string name, dag args, string format, string keys = "", Dialect dialect = Moe_Dialect>
+    : Moe_Op<name, args, format # Moe_Options<keys>.s, [], dialect>;
+
+// An op of one value along one of its axes, the last unless given; `more` arguments have the keys `keys`.
+class Moe_AlongAxis<string name, string what, dag more = (ins), string keys = "", Dialect dialect = Moe_Dialect>
+    : Moe_Plain<name, !con((ins Moe_Value:$x, OptionalAttr<Moe_Expr>:$axis), more), "$x",
+                "axis" # !if(!empty(keys), "", ", " # keys), dialect> {
+  let summary = what;
+}
 
 // An op that owns parameters: `word [shared|frozen] @path ...`.
-class Moe_Owner<string name, dag args, string before, string keys = "", string after = "", list<Trait> traits = []>
+class Moe_Owner<string name, dag args, string before, string keys = "", string after = "", list<Trait> traits = [],
+                Dialect dialect = Moe_Dialect>
     : Moe_Op<name, !con((ins SymbolNameAttr:$path, OptionalAttr<StrAttr>:$mode), args),
-             "custom<Path>($path, $mode) " # before # Moe_Options<keys>.s # after, traits>;
+             "custom<Path>($path, $mode) " # before # Moe_Options<keys>.s # after, traits, dialect>;
 
 // An op without a result.
 class Moe_Effect<string name, dag args, string format> : Moe_Op<name, args, format> { let results = (outs); }

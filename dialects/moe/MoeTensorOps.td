@@ -43,10 +43,8 @@ def Moe_MaxOp : Moe_Reduce<"max", "the largest, over axes as mean's">;
 def Moe_ConcatOp : Moe_Plain<"concat", (ins Variadic<Moe_Value>:$x, OptionalAttr<Moe_Expr>:$axis), "$x", "axis"> {
   let summary = "values one after the other along an axis, the last unless given";
 }
-def Moe_SliceOp : Moe_Plain<"slice",
-    (ins Moe_Value:$x, OptionalAttr<Moe_Expr>:$axis, Moe_Expr:$start, Moe_Expr:$size, OptionalAttr<Moe_Expr>:$step), "$x",
-    "axis, start!, size!, step"> {
-  let summary = "`size` elements from `start` along an axis, each `step`th";
+def Moe_SliceOp : Moe_AlongAxis<"slice", "`size` elements from `start` along an axis, each `step`th",
+    (ins Moe_Expr:$start, Moe_Expr:$size, OptionalAttr<Moe_Expr>:$step), "start!, size!, step"> {
   let description = "`axis` is the last and `step` 1 unless given.";
 }
 def Moe_ReshapeOp : Moe_Plain<"reshape", (ins Moe_Value:$x, Moe_Expr:$shape), "$x" # Moe_Clause<"to">.s # "$shape"> {

@@ -3,5 +3,8 @@
 #include "mlir/IR/DialectRegistry.h"
 
 namespace moe {
+/// The project's own dialects and MLIR's that kernels are written in.
+void registerProjectDialects(mlir::DialectRegistry &registry);
+/// Those, and the dialects of all plugins that are loaded (Plugins.h).
 void registerDialects(mlir::DialectRegistry &registry);
-}
+} // namespace moe

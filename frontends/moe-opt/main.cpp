@@ -1,6 +1,7 @@
 // moe-opt: reads a module of any of the project's dialects, runs passes on it, prints it. For tests and for
 // looking.
 #include "frontends/driver/Dialects.h"
+#include "frontends/driver/LoadOptions.h"
 #include "mlir/Tools/mlir-opt/MlirOptMain.h"
 #include "mlir/Transforms/Passes.h"
 #include <algorithm>
@@ -11,6 +12,8 @@ int main(int argc, char **argv) {
   // Values are printed with the names that their author gave them, unless the command says otherwise.
   std::string names = "--mlir-use-nameloc-as-prefix";
   std::vector<char *> arguments(argv, argv + argc);
+  if (int wrong = moe::loadFromCommandLine("moe-opt", arguments))
+    return wrong;
   if (std::none_of(arguments.begin(), arguments.end(), [](llvm::StringRef argument) {
         return argument.ltrim('-').starts_with("mlir-use-nameloc-as-prefix");
       }))

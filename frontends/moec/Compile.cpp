@@ -31,7 +31,11 @@ static moert::Result<OwningOpRef<ModuleOp>> lowerFiles(MLIRContext *context, llv
   if (!module)
     return moert::Status(moert::Code::invalid_input, "");
   Phase reached = Phase::parse;
-  if (failed(runPipeline(*module, options, &reached))) {
+  std::string plugin;
+  if (failed(runPipeline(*module, options, &reached, &plugin))) {
+    if (!plugin.empty())
+      return moert::invalidInput("expected the plugin's pass --", plugin,
+                                 " to succeed, found that it failed");
     if (reached <= Phase::simplify)
       return moert::Status(diagnostics.wrongOption() ? moert::Code::usage : moert::Code::invalid_input, "");
     return moert::internalError(

@@ -2,7 +2,8 @@
 // functions of Tool.h. Exit codes: 0 done, 1 wrong input, 2 wrong usage, 3 a fault of the compiler's own. An
 // option that names what the model or the compiler does not have is wrong usage too.
 #include "dialects/flow/BatchHint.h"
-#include "frontends/driver/Context.h"
+#include "frontends/check/CheckOps.h"
+#include "frontends/driver/Plugins.h"
 #include "frontends/moec/Tool.h"
 #include "passes/kernels/Backend.h"
 #include "runtime/base/Files.h"
@@ -64,7 +65,8 @@ int main(int argc, char **argv) {
   app.fallthrough(false);
   moe::PipelineOptions options;
   moe::EvaluateOptions evaluation;
-  std::vector<std::string> inputs, defines;
+  moe::CheckOpsOptions checks;
+  std::vector<std::string> inputs, defines, plugins;
   std::string input, output, to = "emit", batch = "5x64";
   bool json = false;
   int threads = 2;
@@ -123,6 +125,20 @@ int main(int argc, char **argv) {
     verb->add_option("input", input, "the file to read")->required();
     verb->add_option("-o,--output", output, "the file to write");
   }
+  auto *check =
+      app.add_subcommand("check-ops", "hold the facts of ops against their evaluators on random cases");
+  check
+      ->add_option("--dialect", checks.dialects,
+                   "whose ops: flow, or a plugin's; those of all plugins unless given")
+      ->allow_extra_args(false);
+  check->add_option("--cases", checks.cases, "of each op; what takes long is done for a part of them")
+      ->capture_default_str()
+      ->check(moert::wholeNumber(1, 1000000));
+  check->add_option("--seed", checks.seed, "of the first case; the next has the next number")
+      ->capture_default_str()
+      ->check(moert::wholeNumber(0, INT64_MAX));
+  for (auto *verb : {compile, evaluate, disassemble, assemble, check})
+    verb->add_option("--load", plugins, "load a plugin: more ops and passes")->allow_extra_args(false);
   auto usage = [](const std::string &message) {
     moert::print(stderr, "moec: " + message + "\n");
     return 2;
@@ -139,7 +155,13 @@ int main(int argc, char **argv) {
     return usage(moert::wrongUsage(app, error, argc, argv));
   }
 
-  moert::Status status;
+  moert::Status status = moe::loadPlugins(plugins);
+  if (!status.ok()) {
+    moert::print(stderr, "moec: " + status.message() + "\n");
+    return status.exitCode();
+  }
+  options.plugins = plugins;
+  options.placed = moe::placedPasses();
   for (const std::string &define : defines) {
     size_t equal = define.find('=');
     if (equal == 0 || equal == std::string::npos)
@@ -171,6 +193,8 @@ int main(int argc, char **argv) {
   } else if (*evaluate) {
     options.to = moe::Phase::differentiate;
     status = moe::evaluateFiles(options, inputs, evaluation);
+  } else if (*check) {
+    status = moe::checkOps(checks);
   } else if (*inspect) {
     status = moe::inspectFile(input, batch, threads, json);
   } else if (*disassemble) {

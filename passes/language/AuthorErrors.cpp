@@ -27,8 +27,8 @@ StringRef characterOf(StringRef text) {
 /// One report and the text that it is about.
 class Report {
 public:
-  Report(StringRef message, StringRef text, size_t at, ArrayRef<StringRef> ops)
-      : message(message), text(text), at(at), ops(ops) {}
+  Report(StringRef message, StringRef text, size_t at, ArrayRef<StringRef> ops, MLIRContext *context)
+      : message(message), text(text), at(at), ops(ops), context(context) {}
   /// The report for authors, or nothing where MLIR's own is to stay.
   std::string words(ArrayRef<Diagnostic *> notes);
 
@@ -49,6 +49,7 @@ private:
   StringRef message, text;
   size_t at;
   ArrayRef<StringRef> ops;
+  MLIRContext *context;
 };
 
 } // namespace
@@ -235,10 +236,23 @@ std::string Report::words(ArrayRef<Diagnostic *> notes) {
            found();
   if (message.starts_with("Dialect `")) {
     StringRef name = between(message, "custom op '", "'"), last = name.rsplit('.').second;
-    return ("unknown op '" + name + "'").str() + didYouMean(last, ops) +
+    return ("unknown op '" + name + "'").str() + didYouMeanOp(last, context) +
            (llvm::is_contained(topOps, last) ? ("; write 'moe." + last + "'").str()
-            : llvm::is_contained(ops, last)  ? ("; write '" + last + "'").str()
-                                             : "; docs/ops.md lists all there are");
+            : llvm::is_contained(ops, last)
+                ? ("; write '" + last + "'").str()
+                : "; docs/ops.md lists all there are, and --load adds a plugin's");
+  }
+  // Of a dialect that a plugin has.
+  if (message.starts_with("custom op '") && message.ends_with("' is unknown")) {
+    StringRef name = between(message, "custom op '", "'");
+    std::string near = didYouMeanOp(name, context), words = ("unknown op '" + name + "'").str() + near;
+    if (!near.empty())
+      return words;
+    SmallVector<StringRef> has;
+    for (RegisteredOperationName op : context->getRegisteredOperationsByDialect(name.split('.').first))
+      if (op.hasInterface<ExpandInterface>())
+        has.push_back(op.getStringRef());
+    return words + (has.empty() ? "" : "; there are: " + llvm::join(has, ", "));
   }
   if (message == "unexpected character" && token() == ";")
     return ("expected the end of the op after '" + written() + "', found ';'; nothing stands at an op's end")
@@ -342,7 +356,8 @@ void AuthorErrors::report() {
     for (Diagnostic &note : d.getNotes())
       notes.push_back(&note);
     if (text != texts.end() && d.getSeverity() == DiagnosticSeverity::Error)
-      words = Report(message, text->getBuffer(), placeOf(text->getBuffer(), place), ops).words(notes);
+      words =
+          Report(message, text->getBuffer(), placeOf(text->getBuffer(), place), ops, context).words(notes);
     if (words.empty()) {
       context->getDiagEngine().emit(std::move(d));
       continue;

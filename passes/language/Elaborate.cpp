@@ -544,6 +544,9 @@ DictionaryAttr Elaboration::config(MLIRContext *context) {
     list.push_back(b.getNamedAttr("%source", b.getStringAttr(all)));
   if (!options.batchHint.empty())
     list.push_back(b.getNamedAttr(flow::BatchHint::key, b.getStringAttr(options.batchHint)));
+  llvm::SetVector<StringRef> plugins(options.plugins.begin(), options.plugins.end());
+  if (std::string words = commandWords(plugins); !words.empty() && words.size() <= longestText)
+    list.push_back(b.getNamedAttr("%load", b.getStringAttr(words)));
   for (auto param : model.getParams().getAsRange<ParamAttr>())
     list.push_back(b.getNamedAttr(param.getName(), b.getStringAttr(param.getKind() == "layer"
                                                                        ? layers[param.getName()]
@@ -581,8 +584,10 @@ namespace {
 struct ElaboratePass : PassWrapper<ElaboratePass, OperationPass<ModuleOp>> {
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(ElaboratePass)
   ElaboratePass() = default;
-  ElaboratePass(const ElaboratePass &other) : PassWrapper(other), digests(other.digests) {}
-  explicit ElaboratePass(const ElaborateOptions &options) : digests(options.digests) {
+  ElaboratePass(const ElaboratePass &other)
+      : PassWrapper(other), digests(other.digests), plugins(other.plugins) {}
+  explicit ElaboratePass(const ElaborateOptions &options)
+      : digests(options.digests), plugins(options.plugins) {
     for (auto &[name, value] : options.defines)
       defines.push_back(name + "=" + value);
     objective = options.objective;
@@ -608,6 +613,7 @@ struct ElaboratePass : PassWrapper<ElaboratePass, OperationPass<ModuleOp>> {
     options.optimizer = optimizer;
     options.digests = digests;
     options.batchHint = batchHint;
+    options.plugins = plugins;
     if (failed(elaborate(getOperation(), options)))
       signalPassFailure();
   }
@@ -619,6 +625,7 @@ struct ElaboratePass : PassWrapper<ElaboratePass, OperationPass<ModuleOp>> {
   Option<std::string> batchHint{*this, "batch-hint",
                                 llvm::cl::desc("the batches to plan for: train=5x64,infer=1x64")};
   std::map<std::string, std::string> digests;
+  std::vector<std::string> plugins;
 };
 } // namespace
 

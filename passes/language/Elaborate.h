@@ -17,6 +17,7 @@ struct ElaborateOptions {
   std::string optimizer = "adam";
   std::map<std::string, std::string> digests; // of the sources' texts, by the files' names
   std::string batchHint;                      // flow::BatchHint's text; empty: the default batches
+  std::vector<std::string> plugins;           // files after --load
 };
 
 /// The value of a -D as an expression; null where it is none, which `why` then explains. Nothing is reported.

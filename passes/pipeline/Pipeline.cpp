@@ -8,34 +8,26 @@
 #include "passes/pipeline/VerifyByEvaluation.h"
 #include "passes/planning/Passes.h"
 #include "passes/training/Training.h"
-#include "llvm/ADT/StringExtras.h"
 
 using namespace mlir;
 
 namespace moe {
 
-static constexpr StringRef names[] = {"parse",         "elaborate", "differentiate", "simplify",
-                                      "rematerialize", "fuse",      "plan",          "emit"};
-
-StringRef phaseName(Phase phase) { return names[static_cast<size_t>(phase)]; }
-
-std::optional<Phase> phaseNamed(StringRef name) {
-  const auto *found = llvm::find(names, name);
-  if (found == std::end(names))
-    return std::nullopt;
-  return static_cast<Phase>(found - std::begin(names));
+static void addPlaced(OpPassManager &passes, Place place, const PipelineOptions &options) {
+  for (const PlacedPass &placed : options.placed)
+    if (placed.place == place)
+      passes.addPass(placed.make());
 }
 
-std::string phaseNames() { return llvm::join(std::begin(names), std::end(names), ", "); }
-
 void addPhase(OpPassManager &passes, Phase phase, const PipelineOptions &options) {
+  addPlaced(passes, {phase, /*after=*/false}, options);
   switch (phase) {
   case Phase::parse:
     break;
   case Phase::elaborate:
     passes.addPass(createCheckUnusedPass(options.defines));
     passes.addPass(createElaboratePass(
-        {options.defines, options.objective, options.optimizer, options.digests, options.batchHint}));
+        {options.defines, options.objective, options.optimizer, options.digests, options.batchHint, options.plugins}));
     if (options.gradients)
       passes.addPass(createAddGradientsEntry());
     break;
@@ -61,7 +53,18 @@ void addPhase(OpPassManager &passes, Phase phase, const PipelineOptions &options
     passes.addPass(createLowerKernelsPass(options.timing));
     break;
   }
+  addPlaced(passes, {phase, /*after=*/true}, options);
 }
+
+/// Which pass failed.
+struct FailedPass : PassInstrumentation {
+  explicit FailedPass(std::string &flag) : flag(flag) {}
+  void runAfterPassFailed(Pass *pass, Operation *) override {
+    if (flag.empty())
+      flag = pass->getArgument().str();
+  }
+  std::string &flag;
+};
 
 static std::error_code write(const std::string &path, StringRef text) {
   std::error_code error;
@@ -112,7 +115,8 @@ static void keepNames(ModuleOp input, PassManager &passes, const std::string &pa
       << "what the failing phase was given is in " << path << "; 'moe-opt --run-reproducer' runs it";
 }
 
-LogicalResult runPipeline(ModuleOp module, const PipelineOptions &options, Phase *reached) {
+LogicalResult runPipeline(ModuleOp module, const PipelineOptions &options, Phase *reached,
+                          std::string *plugin) {
   DefaultTimingManager times;
   times.setEnabled(options.timing);
   TimingScope all = times.getRootScope();
@@ -133,6 +137,8 @@ LogicalResult runPipeline(ModuleOp module, const PipelineOptions &options, Phase
     addPhase(passes, phase, options);
     if (options.verifyByEvaluation)
       passes.addInstrumentation(verifyByEvaluation(values));
+    std::string failedPass;
+    passes.addInstrumentation(std::make_unique<FailedPass>(failedPass));
     ScopedDiagnosticHandler quiet(module.getContext(), [&](Diagnostic &d) {
       // The pass has said what is wrong; this only says where MLIR put the reproducer.
       return success(input && StringRef(d.str()).starts_with("Failures have been detected"));
@@ -145,6 +151,10 @@ LogicalResult runPipeline(ModuleOp module, const PipelineOptions &options, Phase
     if (threads)
       module.getContext()->disableMultithreading();
     if (failed(done)) {
+      if (plugin && llvm::any_of(options.placed, [&](const PlacedPass &placed) {
+            return placed.make()->getArgument() == failedPass;
+          }))
+        *plugin = failedPass;
       if (input)
         keepNames(*input, passes, options.reproducer);
       return failure();

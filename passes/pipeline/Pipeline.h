@@ -3,6 +3,7 @@
 #pragma once
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/Pass/PassManager.h"
+#include "passes/pipeline/Places.h"
 #include <map>
 #include <optional>
 #include <string>
@@ -10,14 +11,6 @@
 #include <vector>
 
 namespace moe {
-
-/// In the order in which they run.
-enum class Phase { parse, elaborate, differentiate, simplify, rematerialize, fuse, plan, emit };
-/// "parse", "elaborate", ...
-llvm::StringRef phaseName(Phase phase);
-std::optional<Phase> phaseNamed(llvm::StringRef name);
-/// Their names with commas between, for help and errors.
-std::string phaseNames();
 
 struct PipelineOptions {
   std::vector<std::pair<std::string, std::string>> defines; // -Dname=value
@@ -28,18 +21,20 @@ struct PipelineOptions {
   std::map<std::string, std::string> digests; // of the sources' texts, by the files' names
   bool gradients = false;                     // an entry `gradients` beside `train`, for checks
   Phase to = Phase::emit;
-  bool timing = false;             // a table of the passes' times on standard error
-  bool verifyByEvaluation = false; // evaluates every entry before and after each pass
-  std::string reproducer;          // where a failing pass leaves its input; empty: nowhere
+  bool timing = false;              // a table of the passes' times on standard error
+  bool verifyByEvaluation = false;  // evaluates every entry before and after each pass
+  std::vector<std::string> plugins; // files after --load, for the program's records
+  std::vector<PlacedPass> placed;   // plugins' passes, in the order in which those of one place run
+  std::string reproducer;           // where a failing pass leaves its input; empty: nowhere
 };
 
-/// Adds the passes of one phase. `parse` and `emit` have none: they are not about the module's IR.
+/// Adds the passes of one phase, with those that plugins place before and behind it. `parse` has none.
 void addPhase(mlir::OpPassManager &passes, Phase phase, const PipelineOptions &options);
 
 /// Runs the phases behind `parse` up to and including options.to. Diagnostics go to the context's handler;
-/// `reached` is the phase that failed, or the last. A text is to blame for failures up to `simplify`, the
-/// compiler for later ones.
+/// `reached` is the phase that failed, or the last, and `plugin` the flag of a plugin's pass that failed, or empty. A
+/// text is to blame for failures up to `simplify`, the compiler for later ones.
 llvm::LogicalResult runPipeline(mlir::ModuleOp module, const PipelineOptions &options,
-                                Phase *reached = nullptr);
+                                Phase *reached = nullptr, std::string *plugin = nullptr);
 
 } // namespace moe

@@ -32,7 +32,7 @@ struct Simplify : PassWrapper<Simplify, OperationPass<ModuleOp>> {
     RewritePatternSet rules(context), last(context);
     for (RewritePatternSet *set : {&rules, &last}) {
       for (RegisteredOperationName name : context->getRegisteredOperations())
-        if (isa_and_nonnull<FlowDialect>(&name.getDialect()))
+        if (name.hasInterface<ComputeInterface>() || name.hasTrait<Boundary>())
           name.getCanonicalizationPatterns(*set, context);
       moe::addElementwiseRules(*set);
       moe::addReductionRules(*set);

@@ -135,6 +135,8 @@ std::string compileCommand(const Program &program,
       found->second = value;
   }
   std::string command = concat("moec compile ", sources(program), " -o ", shellWord(program.path()));
+  for (const std::string &plugin : shellWords(std::string(program.config("%load").value_or(""))))
+    command += concat(" --load ", shellWord(plugin));
   for (auto &[key, value] : choices) {
     if (key == "--gradients") { // a flag
       command += " " + key;

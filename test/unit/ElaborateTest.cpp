@@ -426,7 +426,7 @@ moe.model @m(%x: vector[4]) {
   %y = linear @head(%c) to 3
   return logits = %y
 })",
-              moe::ElaborateOptions{{}, "erm", "sgd", {}, {}});
+              moe::ElaborateOptions{{}, "erm", "sgd", {}, {}, {}});
   ASSERT_TRUE(bool(model));
   flow::Bindings given = batch(1, 2);
   flow::Evaluation result = model.run("main", given);

@@ -1,20 +1,12 @@
-// Compiles a program of flow by the pipeline's own phases and runs an entry of it by the runtime's session,
-// in process.
+// Compiled programs in tests (frontends/check/RunCompiled.h): what goes wrong is a test failure.
 #pragma once
-#include "dialects/flow/Evaluator.h"
-#include "mlir/IR/BuiltinOps.h"
-#include "runtime/program/Program.h"
+#include "frontends/check/RunCompiled.h"
 #include <map>
 #include <optional>
-#include <string>
 
 namespace moe::test {
 
-struct RunOptions {
-  std::string target = "cpu"; // what --target takes
-  int threads = 2;
-  bool poison = true;
-};
+using moe::RunOptions;
 
 /// What an entry gives for these bindings: outputs by name, and every state's value after the run by path.
 /// The module is consumed. Reports what went wrong as a test failure and gives nothing.
@@ -30,6 +22,6 @@ std::optional<flow::Evaluation> runProgram(const std::shared_ptr<const moert::Pr
 std::shared_ptr<const moert::Program> compileProgram(mlir::ModuleOp module, const RunOptions &options = {});
 
 /// "cpu", and the level below the host's where there is one.
-std::vector<std::string> testTargets();
+inline std::vector<std::string> testTargets() { return hostTargets(); }
 
 } // namespace moe::test

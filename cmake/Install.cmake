@@ -1,0 +1,31 @@
+# `cmake --install build --prefix P`: tools and the compiler's library, and what plugins are built against: headers (also
+# the generated ones), td files, and the CMake package `moe` (find_package(moe CONFIG)). What is installed knows neither
+# the source folder nor the build folder.
+include(CMakePackageConfigHelpers)
+set(MOE_HEADERS ${CMAKE_INSTALL_INCLUDEDIR}/moe)
+set(MOE_PACKAGE ${CMAKE_INSTALL_LIBDIR}/cmake/moe)
+
+install(TARGETS moert RUNTIME)
+install(FILES README.md LICENSE CHANGELOG.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(DIRECTORY docs DESTINATION ${CMAKE_INSTALL_DOCDIR} FILES_MATCHING PATTERN "*.md" PATTERN "*.html")
+install(DIRECTORY examples DESTINATION ${CMAKE_INSTALL_DATADIR}/moe PATTERN "build*" EXCLUDE PATTERN quickstart.sh EXCLUDE)
+
+if(MOE_COMPILER)
+  install(TARGETS moe-compiler EXPORT moe LIBRARY)
+  install(TARGETS moec moe-opt moe-lsp RUNTIME)
+  # A pass or an op of a plugin sees the dialects, the pipeline, and the passes that it may run itself.
+  install(DIRECTORY dialects DESTINATION ${MOE_HEADERS} FILES_MATCHING PATTERN "*.h" PATTERN "*.td")
+  install(DIRECTORY ${PROJECT_BINARY_DIR}/dialects DESTINATION ${MOE_HEADERS} FILES_MATCHING PATTERN "*.h.inc")
+  foreach(header frontends/driver/Plugin.h passes/language/Elaborate.h passes/training/Training.h passes/pipeline/Pipeline.h
+                 passes/pipeline/Places.h passes/pipeline/VerifyByEvaluation.h runtime/base/Version.h)
+    cmake_path(GET header PARENT_PATH folder)
+    install(FILES ${header} DESTINATION ${MOE_HEADERS}/${folder})
+  endforeach()
+  install(EXPORT moe FILE moeTargets.cmake NAMESPACE moe:: DESTINATION ${MOE_PACKAGE})
+  get_directory_property(LLVM_VERSION DIRECTORY frontends DEFINITION LLVM_VERSION)
+  configure_package_config_file(cmake/moeConfig.cmake.in ${PROJECT_BINARY_DIR}/cmake/moeConfig.cmake
+                                INSTALL_DESTINATION ${MOE_PACKAGE} PATH_VARS MOE_HEADERS)
+  write_basic_package_version_file(${PROJECT_BINARY_DIR}/cmake/moeConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+  install(FILES ${PROJECT_BINARY_DIR}/cmake/moeConfig.cmake ${PROJECT_BINARY_DIR}/cmake/moeConfigVersion.cmake
+                cmake/MoePlugin.cmake DESTINATION ${MOE_PACKAGE})
+endif()

@@ -1,0 +1,36 @@
+# moe_add_plugin(<name> SOURCES <file>... [TD <file> DIALECT <dialect>]): a shared library <name>.so for `moec --load`. Of a
+# td file Ops.td it makes OpsDialect.h.inc and OpsDialect.cpp.inc, the dialect's class, and Ops.h.inc and Ops.cpp.inc, its
+# ops, in the build folder, where sources find them. The td file is read with the folder that it lies in, moe's headers and
+# MLIR's on the include path.
+function(moe_add_plugin name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "TD;DIALECT" "SOURCES")
+  if(NOT arg_SOURCES OR (arg_TD AND NOT arg_DIALECT) OR arg_UNPARSED_ARGUMENTS)
+    message(FATAL_ERROR "expected moe_add_plugin(<name> SOURCES <file>... [TD <file> DIALECT <dialect>])")
+  endif()
+  set(generated)
+  if(arg_TD)
+    cmake_path(ABSOLUTE_PATH arg_TD OUTPUT_VARIABLE td)
+    cmake_path(GET td STEM stem)
+    cmake_path(GET td PARENT_PATH folder)
+    foreach(rule "Dialect.h.inc;-gen-dialect-decls;-dialect=${arg_DIALECT}" "Dialect.cpp.inc;-gen-dialect-defs;-dialect=${arg_DIALECT}"
+                 ".h.inc;-gen-op-decls;-dialect=${arg_DIALECT}" ".cpp.inc;-gen-op-defs;-dialect=${arg_DIALECT}")
+      list(POP_FRONT rule suffix)
+      set(output ${CMAKE_CURRENT_BINARY_DIR}/${stem}${suffix})
+      add_custom_command(OUTPUT ${output}
+        COMMAND ${MLIR_TABLEGEN_EXE} ${rule} -I ${folder} -I ${MOE_INCLUDE_DIR} -I ${MLIR_INCLUDE_DIRS} ${td} -o ${output}
+                --write-if-changed -d ${output}.d
+        DEPENDS ${td} DEPFILE ${output}.d COMMENT "${stem}${suffix}" VERBATIM)
+      list(APPEND generated ${output})
+    endforeach()
+    add_custom_target(${name}-tablegen DEPENDS ${generated})
+  endif()
+  add_library(${name} MODULE ${arg_SOURCES})
+  if(arg_TD)
+    add_dependencies(${name} ${name}-tablegen)
+    target_include_directories(${name} PRIVATE ${CMAKE_CURRENT_BINARY_DIR})
+  endif()
+  target_link_libraries(${name} PRIVATE moe::moe-compiler)
+  # What a plugin gives is told by its one function; a symbol that is missing is told when it is linked.
+  set_target_properties(${name} PROPERTIES PREFIX "" CXX_EXTENSIONS OFF)
+  target_link_options(${name} PRIVATE LINKER:-z,defs)
+endfunction()

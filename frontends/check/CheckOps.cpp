@@ -1,0 +1,297 @@
+// The walk over ops: which checks there are, and what `moec check-ops` prints. The checks of gradients, texts and compiled
+// code are here, those of accesses in CheckAccesses.cpp.
+#include "frontends/check/CheckOps.h"
+#include "frontends/check/Facts.h"
+#include "frontends/check/OpCase.h"
+#include "frontends/check/RunCompiled.h"
+#include "frontends/driver/Context.h"
+#include "frontends/driver/Plugins.h"
+#include "mlir/Bytecode/BytecodeWriter.h"
+#include "mlir/IR/Verifier.h"
+#include "mlir/Parser/Parser.h"
+#include "runtime/base/Nearest.h"
+#include "runtime/base/Printable.h"
+#include "llvm/ADT/StringExtras.h"
+#include <cmath>
+
+using namespace mlir;
+using flow::Array;
+
+namespace moe {
+namespace {
+
+bool isFloat(Value value) { return flow::elementOf(value).isF32(); }
+
+/// Some elements of an array, all of a small one.
+std::vector<size_t> sample(size_t size, std::mt19937_64 &random) {
+  std::vector<size_t> elements;
+  for (size_t i = 0; i < size; ++i)
+    elements.push_back(i);
+  std::shuffle(elements.begin(), elements.end(), random);
+  elements.resize(std::min<size_t>(size, 8));
+  return elements;
+}
+
+/// The f32 inputs that the op under test reads.
+SmallVector<Value> floatInputs(OpCase &one) {
+  SmallVector<Value> inputs;
+  for (auto op : one.entry.getBody().getOps<flow::InputOp>())
+    if (isFloat(op.getY()))
+      inputs.push_back(op.getY());
+  return inputs;
+}
+
+std::string nameOf(Value input) { return input.getDefiningOp<flow::InputOp>().getName().str(); }
+
+/// loss = sum(value * u) with a random u, as the output `name`.
+Value addLoss(OpCase &one, Value value, StringRef name, std::mt19937_64 &random) {
+  Value u = one.input(("u." + name).str(), flow::extentsOf(value), random);
+  OpBuilder b = one.atEnd();
+  Location loc = b.getUnknownLoc();
+  Value loss = flow::sumAll(b, loc, flow::mul(b, loc, value, u));
+  one.addOutput(name, loss);
+  return loss;
+}
+
+/// The gradients of the loss in the inputs, as values of the entry.
+SmallVector<Value> addGradients(OpCase &one, Value loss, ArrayRef<Value> inputs) {
+  OpBuilder b = one.atEnd();
+  auto grad = flow::GradOp::create(b, b.getUnknownLoc(), TypeRange(ValueRange(inputs)), loss, inputs);
+  return SmallVector<Value>(grad.getGradients().begin(), grad.getGradients().end());
+}
+
+/// Differentiates the case and holds the outputs "d.<input>" against central differences of an output. `factor` is what
+/// the function whose derivative is stated has in front of the computed one, by the input's name.
+moert::Status compareGradients(OpCase &one, ArrayRef<Value> inputs, const std::string &of,
+                               std::mt19937_64 &random, llvm::function_ref<double(StringRef)> factor) {
+  if (!one.differentiate())
+    return moert::invalidInput(
+        "expected its gradient to be built and to verify, found what is said above, of\n", one.text());
+  auto found = one.evaluate();
+  if (failed(found))
+    return moert::invalidInput("expected its gradient to be evaluated, found what is said above, of\n",
+                               one.text());
+  for (Value input : inputs) {
+    const std::string name = nameOf(input);
+    const Array &values = found->outputs.at("d." + name);
+    if (values.shape != one.bindings.inputs.at(name).shape)
+      return moert::invalidInput("expected the gradient of ", name, " in its shape, found another, of\n",
+                                 one.text());
+    for (size_t element : sample(values.data.size(), random)) {
+      const double expected = factor(name) * centralDifference(one, of, name, element),
+                   value = values.data[element];
+      if (!(std::fabs(value - expected) <= 1e-6 + 1e-5 * std::fabs(expected)))
+        return moert::invalidInput("expected d ", of, " / d ", name, "[", element, "] to be ", expected,
+                                   " by central differences, found ", value, ", of\n", one.text());
+    }
+  }
+  return moert::okStatus();
+}
+
+double unchanged(StringRef) { return 1; }
+
+} // namespace
+
+moert::Status checkVerifies(RegisteredOperationName name, uint64_t seed) {
+  OpCase one = randomCase(name, seed);
+  Value y = one.output("y");
+  Operation *op = y ? y.getDefiningOp() : nullptr;
+  if (!op || op->getName() != name)
+    return moert::invalidInput("expected its result as the output 'y', found another value, of\n",
+                               one.text());
+  if (failed(mlir::verify(*one.module)))
+    return moert::invalidInput("expected a case that verifies, found\n", one.text());
+  auto cost = cast<flow::CostInterface>(op).cost().flops.evaluate(one.bindings.setting.symbols);
+  if (cost.value_or(-1) < 0)
+    return moert::invalidInput("expected a cost of 0 or more operations, found ", cost.value_or(-1), ", of\n",
+                               one.text());
+  auto found = one.evaluate();
+  if (failed(found))
+    return moert::invalidInput("expected a case that can be evaluated, found\n", one.text());
+  for (OpResult value : op->getResults()) {
+    const std::string output = flow::RandomCase::resultName(value.getResultNumber());
+    auto shape = flow::shapeOf(value.getType(), one.bindings.setting.symbols);
+    if (one.output(output) != value || !shape ||
+        ArrayRef<int64_t>(found->outputs.at(output).shape) != ArrayRef(*shape))
+      return moert::invalidInput("expected result ", value.getResultNumber(),
+                                 " in its type's shape as the output '", output, "', found another, of\n",
+                                 one.text());
+  }
+  return moert::okStatus();
+}
+
+moert::Status checkText(RegisteredOperationName name, uint64_t seed) {
+  OpCase one = randomCase(name, seed);
+  MLIRContext *context = one.module->getContext();
+  const std::string text = one.text();
+  auto printed = [](OwningOpRef<ModuleOp> module) {
+    std::string again;
+    llvm::raw_string_ostream stream(again);
+    if (module)
+      module->print(stream);
+    return again;
+  };
+  if (std::string again = printed(parseSourceString<ModuleOp>(text, context)); again != text)
+    return moert::invalidInput("expected its text to be read as what it was, found\n", again, "of\n", text);
+  std::string bytecode;
+  llvm::raw_string_ostream stream(bytecode);
+  if (failed(writeBytecodeToFile(*one.module, stream)))
+    return moert::invalidInput("expected it to be written as bytecode, found what is said above, of\n", text);
+  if (std::string again = printed(parseSourceString<ModuleOp>(bytecode, context)); again != text)
+    return moert::invalidInput("expected its bytecode to be read as what it was, found\n", again, "of\n",
+                               text);
+  return moert::okStatus();
+}
+
+moert::Status checkGradient(RegisteredOperationName name, uint64_t seed) {
+  OpCase one = randomCase(name, seed);
+  Value y = one.output("y");
+  Operation *op = y.getDefiningOp();
+  const flow::GradientKind kind = cast<flow::GradientInterface>(op).gradientKind();
+  SmallVector<Value> inputs = floatInputs(one);
+  // Whose derivative a surrogate has is known of the project's own alone.
+  const bool isSurrogate = kind == flow::GradientKind::surrogate,
+             isReversal = isa<flow::ReverseGradientOp>(op);
+  if (!isFloat(y) || inputs.empty() || kind == flow::GradientKind::inactive || (isSurrogate && !isReversal))
+    return moert::okStatus();
+  std::mt19937_64 random(seed);
+  auto gradients = addGradients(one, addLoss(one, y, "loss", random), inputs);
+  for (auto [input, value] : llvm::zip(inputs, gradients))
+    one.addOutput("d." + nameOf(input), value);
+  // reverse_gradient has the derivative of -scale * x.
+  auto reversed = [&](StringRef input) { return input == "x0" ? -one.bindings.inputs.at("x1").data[0] : 0; };
+  if (isSurrogate)
+    return compareGradients(one, inputs, "loss", random, reversed);
+  return compareGradients(one, inputs, "loss", random, unchanged);
+}
+
+// What rules emit can be differentiated again, and rightly.
+moert::Status checkSecondGradient(RegisteredOperationName name, uint64_t seed) {
+  OpCase one = randomCase(name, seed);
+  Value y = one.output("y");
+  auto inputs = floatInputs(one);
+  if (!isFloat(y) || inputs.empty() ||
+      cast<flow::GradientInterface>(y.getDefiningOp()).gradientKind() != flow::GradientKind::rule)
+    return moert::okStatus();
+  std::mt19937_64 random(seed);
+  // A square, so that linear ops have a second derivative too.
+  OpBuilder b = one.atEnd();
+  Value square = flow::mul(b, b.getUnknownLoc(), y, y);
+  auto gradients = addGradients(one, addLoss(one, square, "first", random), inputs);
+  Value penalty;
+  for (auto [k, gradient] : llvm::enumerate(gradients)) {
+    Value part = addLoss(one, gradient, "part" + std::to_string(k), random);
+    OpBuilder at = one.atEnd();
+    penalty = penalty ? flow::add(at, at.getUnknownLoc(), penalty, part) : part;
+  }
+  one.addOutput("second", penalty);
+  auto again = addGradients(one, penalty, inputs);
+  for (auto [input, value] : llvm::zip(inputs, again))
+    one.addOutput("d." + nameOf(input), value);
+  return compareGradients(one, inputs, "second", random, unchanged);
+}
+
+// Within c * eps * sum|terms|, c stated by the op. Buffers are poisoned, and the cases' odd sizes leave tails everywhere.
+moert::Status checkCompiled(RegisteredOperationName name, uint64_t seed) {
+  constexpr double epsilon = 0x1p-24;
+  for (const std::string &target : hostTargets()) {
+    OpCase one = randomCase(name, seed);
+    const std::string text = one.text();
+    Operation *op = one.output("y").getDefiningOp();
+    SmallVector<const Array *> operands;
+    for (Value operand : op->getOperands())
+      operands.push_back(&one.bindings.inputs.at(nameOf(operand)));
+    auto evaluated = one.evaluate();
+    if (failed(evaluated))
+      return moert::invalidInput("expected a case that can be evaluated, found\n", text);
+    SmallVector<Array> expected;
+    for (unsigned i = 0; i < op->getNumResults(); ++i)
+      expected.push_back(evaluated->outputs.at(flow::RandomCase::resultName(i)));
+    auto truth = cast<flow::TruthInterface>(op);
+    const double factor = truth.errorFactor();
+    const SmallVector<Array> magnitudes = truth.magnitude(operands, expected);
+    auto program = compileModule(*one.module, {target});
+    if (!program.ok())
+      return moert::invalidInput("expected it to be compiled for ", target,
+                                 ", found: ", program.status().message(), ", of\n", text);
+    auto found = runEntry(*program, "main", one.bindings, {target});
+    if (!found.ok())
+      return moert::invalidInput("expected it to run on ", target, ", found: ", found.status().message(),
+                                 ", of\n", text);
+    for (unsigned result = 0; result < expected.size(); ++result) {
+      const std::string output = flow::RandomCase::resultName(result);
+      const Array &y = found->outputs.at(output);
+      if (y.data.size() != expected[result].data.size() || magnitudes[result].data.size() != y.data.size())
+        return moert::invalidInput("expected ", expected[result].data.size(), " elements and magnitudes of '",
+                                   output, "' on ", target, ", found ", y.data.size(), " and ",
+                                   magnitudes[result].data.size(), ", of\n", text);
+      for (size_t i = 0; i < y.data.size(); ++i) {
+        const double bound = factor * epsilon * magnitudes[result].data[i];
+        const double wanted =
+            factor == 0 ? double(float(expected[result].data[i])) : expected[result].data[i];
+        if (wanted != y.data[i] && !(std::isnan(wanted) && std::isnan(y.data[i])) &&
+            !(std::fabs(y.data[i] - wanted) <= bound))
+          return moert::invalidInput("expected ", output, "[", i, "] on ", target, " to be ", wanted,
+                                     " within ", bound, ", found ", y.data[i], ", of\n", text);
+      }
+    }
+  }
+  return moert::okStatus();
+}
+
+const std::vector<OpCheck> &opChecks() {
+  static const std::vector<OpCheck> all = {
+      {"case", 1, checkVerifies},     {"text", 3, checkText},
+      {"gradient", 1, checkGradient}, {"second gradient", 2, checkSecondGradient},
+      {"accesses", 1, checkAccesses}, {"compiled code", 2, checkCompiled}};
+  return all;
+}
+
+static moert::Status checkOp(RegisteredOperationName op, const CheckOpsOptions &options) {
+  MOERT_TRY(checkFacts(op));
+  for (const OpCheck &check : opChecks())
+    for (unsigned i = 0; i < options.cases; i += check.every) {
+      const uint64_t seed = options.seed + i;
+      if (moert::Status status = check.run(op, seed); !status.ok())
+        return std::move(status).in(
+            moert::concat(op.getStringRef().str(), ", case ", seed, ", ", check.name));
+    }
+  return moert::okStatus();
+}
+
+moert::Status checkOps(const CheckOpsOptions &options) {
+  std::unique_ptr<MLIRContext> context = makeContext();
+  context->loadAllAvailableDialects();
+  std::vector<std::string> dialects = options.dialects, known;
+  for (RegisteredOperationName op : context->getRegisteredOperations())
+    if (op.hasInterface<flow::ComputeInterface>() && !llvm::is_contained(known, op.getDialectNamespace()))
+      known.push_back(op.getDialectNamespace().str());
+  if (dialects.empty())
+    for (const LoadedPlugin &plugin : loadedPlugins())
+      llvm::append_range(dialects, plugin.dialects);
+  else
+    for (const std::string &dialect : dialects)
+      if (!llvm::is_contained(known, dialect))
+        return moert::usageError("expected a dialect whose ops compute after --dialect, one of ",
+                                 llvm::join(known, ", "), "; found '", dialect, "'");
+  if (dialects.empty())
+    return moert::usageError("expected a plugin after --load, or a dialect after --dialect, found neither");
+  const std::vector<RegisteredOperationName> ops = computingOps(*context, dialects);
+  if (ops.empty())
+    return moert::invalidInput("expected ops that compute in ", llvm::join(dialects, ", "), ", found none");
+  size_t wrong = 0;
+  for (RegisteredOperationName op : ops) {
+    if (moert::Status status = checkOp(op, options); !status.ok()) {
+      moert::print(stderr, "moec: " + status.message() + "\n");
+      ++wrong;
+    } else {
+      moert::print(stdout, moert::concat(op.getStringRef().str(), ": ", options.cases, " cases agree\n"));
+    }
+  }
+  if (wrong)
+    return moert::invalidInput("expected all ", ops.size(), " ops to agree with their evaluators, found ",
+                               wrong, " that do not; --seed S --cases 1 runs one case alone");
+  return moert::okStatus();
+}
+
+} // namespace moe

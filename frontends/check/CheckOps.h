@@ -1,0 +1,41 @@
+// Holds what an op states of itself (dialects/flow/FlowInterfaces.td) against its evaluator on random cases: the gradient,
+// once and twice, against central differences; iteration space, accesses and accumulators against the op's own result;
+// its cost; its text and bytecode; and compiled code, within the error that the op states. The tests of the project's own
+// ops and `moec check-ops` are both this walk.
+#pragma once
+#include "mlir/IR/OperationSupport.h"
+#include "runtime/base/Status.h"
+#include <string>
+#include <vector>
+
+namespace moe {
+
+/// One thing that is held against the evaluator.
+struct OpCheck {
+  const char *name;
+  /// Of so many cases, every how many-th has it: what takes long has fewer.
+  unsigned every;
+  /// What differs in the case of that seed, as what was expected and what was found, and the case's text.
+  moert::Status (*run)(mlir::RegisteredOperationName op, uint64_t seed);
+};
+
+moert::Status checkVerifies(mlir::RegisteredOperationName op, uint64_t seed);
+moert::Status checkText(mlir::RegisteredOperationName op, uint64_t seed);
+moert::Status checkGradient(mlir::RegisteredOperationName op, uint64_t seed);
+moert::Status checkSecondGradient(mlir::RegisteredOperationName op, uint64_t seed);
+moert::Status checkAccesses(mlir::RegisteredOperationName op, uint64_t seed);
+/// At the host's level and the one below.
+moert::Status checkCompiled(mlir::RegisteredOperationName op, uint64_t seed);
+
+const std::vector<OpCheck> &opChecks();
+
+struct CheckOpsOptions {
+  std::vector<std::string> dialects; ///< whose ops; empty: those of all loaded plugins
+  uint64_t seed = 1000;              ///< of the first case; each has a seed of its own, the next number
+  unsigned cases = 24;
+};
+
+/// `moec check-ops`: all checks of all ops, one line an op on standard output, what differs on standard error.
+moert::Status checkOps(const CheckOpsOptions &options);
+
+} // namespace moe

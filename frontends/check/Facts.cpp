@@ -1,0 +1,70 @@
+#include "frontends/check/Facts.h"
+#include "dialects/flow/Flow.h"
+#include "dialects/moe/MoeDialect.h"
+#include "frontends/check/OpCase.h"
+#include "mlir/IR/Verifier.h"
+
+using namespace mlir;
+using flow::ComputeKind;
+
+namespace moe {
+namespace {
+
+/// An interface of FlowInterfaces.td, and what it says of an op.
+struct Fact {
+  StringRef interface, meaning;
+  bool stated;
+};
+
+SmallVector<Fact> factsOf(RegisteredOperationName name) {
+  return {{"GradientInterface", "gradient", name.hasInterface<flow::GradientInterface>()},
+          {"ComputeInterface", "computation", name.hasInterface<flow::ComputeInterface>()},
+          {"EvaluateInterface", "evaluator", name.hasInterface<flow::EvaluateInterface>()},
+          {"CostInterface", "cost", name.hasInterface<flow::CostInterface>()},
+          {"TruthInterface", "random cases", name.hasInterface<flow::TruthInterface>()}};
+}
+
+} // namespace
+
+moert::Status checkFacts(RegisteredOperationName name) {
+  const std::string op = "op '" + name.getStringRef().str() + "'";
+  const SmallVector<Fact> facts = factsOf(name);
+  const bool isBoundary = name.hasTrait<flow::Boundary>(), isWord = name.hasInterface<ExpandInterface>();
+  if (isBoundary || (isWord && llvm::none_of(facts, [](const Fact &fact) { return fact.stated; }))) {
+    for (const Fact &fact : facts)
+      if (fact.stated)
+        return moert::invalidInput("expected ", op, ", which is a boundary, to compute nothing, found its ",
+                                   fact.meaning.str(), " (flow::", fact.interface.str(), ")");
+    return moert::okStatus();
+  }
+  for (const Fact &fact : facts)
+    if (!fact.stated)
+      return moert::invalidInput("expected every fact of ", op, ", found no ", fact.meaning.str(),
+                                 " (flow::", fact.interface.str(), ")");
+  OpCase one = randomCase(name, 0);
+  Value y = one.output("y");
+  Operation *made = y ? y.getDefiningOp() : nullptr;
+  if (!made || made->getName() != name)
+    return moert::invalidInput("expected a random case of ", op,
+                               " to have its result as the output 'y', found none");
+  const ComputeKind kind = cast<flow::ComputeInterface>(made).computeKind();
+  const bool isReduction = name.hasInterface<flow::ReductionInterface>(),
+             isElementwise = name.hasTrait<flow::Elementwise>();
+  if (isReduction != (kind == ComputeKind::reduction))
+    return moert::invalidInput("expected ", op,
+                               isReduction ? " to be a reduction, found another computation"
+                                           : ", a reduction, to have accumulators, found none",
+                               " (flow::ReductionInterface)");
+  if (isElementwise != (kind == ComputeKind::elementwise))
+    return moert::invalidInput("expected ", op,
+                               isElementwise ? " to be elementwise, found another computation"
+                                             : ", which is elementwise, to say so, found no trait",
+                               " (flow::Elementwise)");
+  if (kind == ComputeKind::emitter && name.getDialectNamespace() != "flow")
+    return moert::invalidInput("expected ", op,
+                               " to be computed by loops or by other ops, found an emitter, which is a "
+                               "target's own");
+  return moert::okStatus();
+}
+
+} // namespace moe
