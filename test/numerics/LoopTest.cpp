@@ -28,6 +28,7 @@ struct Options {
   double step = 7;
   bool mayRefuse = false; // a set of ops that need not be one kernel
   std::optional<std::vector<std::pair<unsigned, unsigned>>> inPlace = {}; // if given, what must be allowed
+  size_t launches = 0;                                                    // if given, how many there must be
 };
 
 unsigned refused = 0;
@@ -80,6 +81,8 @@ void check(const std::string &body, Options options = {}) {
     ASSERT_TRUE(runner.ok());
     if (options.inPlace)
       ASSERT_EQ(*options.inPlace, runner.inPlace());
+    if (options.launches)
+      ASSERT_EQ(options.launches, runner.launches().size());
     auto bind = [&](unsigned i) {
       mlir::Value value = group.getInputs()[i];
       std::string name;
@@ -380,6 +383,26 @@ TEST(Loop, Argmax) {
                {tensor({"B", m}), tensor({m}, "i32")}),
           {.rows = 6});
   }
+}
+
+// A long reduction with several accumulators is cut into chunks like one with a single accumulator; two such
+// reductions share the chunks.
+TEST(Loop, PairsInChunks) {
+  check(with(R"(
+      %x = flow.input "x" : $1
+      %y = flow.argmax %x along 0 : $1 -> $2
+      flow.output "y" %y : $2)",
+             {tensor({"262144"}), tensor({}, "i32")}),
+        {.launches = 2});
+  check(with(R"(
+      %x = flow.input "x" : $1
+      %z = flow.neg %x : $1
+      %y = flow.argmax %z along 0 : $1 -> $2
+      %s = flow.reduce sum %z over [0] : $1 -> $3
+      flow.output "y" %y : $2
+      flow.output "s" %s : $3)",
+             {tensor({"100003", "3"}), tensor({"3"}, "i32"), tensor({"3"})}),
+        {.launches = 2});
 }
 
 TEST(Loop, Views) {

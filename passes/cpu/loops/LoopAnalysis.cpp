@@ -192,13 +192,7 @@ private:
       return;
     for (LoopStage &stage : a.stages) {
       if (stage.nest == 0) {
-        // Partial results lie in one temporary a stage.
         if (!stage.reduces)
-          return;
-        Operation *op = stage.value.getDefiningOp();
-        SmallVector<flow::Accumulator> accumulators = cast<flow::ReductionInterface>(op).accumulators();
-        if (op->getNumResults() != 1 || accumulators.size() != 1 ||
-            accumulators[0].element != cast<RankedTensorType>(stage.value.getType()).getElementType())
           return;
         // Segments are short: pieces of the rows would be rounded for nothing.
         if (!stage.segments.empty())

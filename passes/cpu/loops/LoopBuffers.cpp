@@ -24,40 +24,42 @@ Storage LoopKernel::tensorStorage(Value pointer, Value value, Layout layout) {
   return storage;
 }
 
-// Partial results of a split reduction: [chunks, parallel dimensions].
-Storage LoopKernel::temporaryOf(Value value, GroupCode &code) {
-  const LoopStage &stage = *a.stageOf(value);
+// The accumulators of reductions in chunks, a temporary each: [chunks, parallel dimensions].
+void LoopKernel::bindPartials(GroupCode &code) {
   unsigned index = 0;
-  for (const LoopStage &other : a.stages) {
-    if (&other == &stage)
-      break;
-    if (other.nest == 0)
-      ++index;
+  for (const LoopStage &stage : a.stages) {
+    Operation *op = stage.value.getDefiningOp();
+    if (stage.nest != 0 || partials.count(op))
+      continue;
+    const int64_t rank = cast<RankedTensorType>(stage.value.getType()).getRank();
+    flow::Extent each = flow::Extent::constant(group.getContext(), 1);
+    for (unsigned d : stage.dims)
+      each = each * a.dims[d].extent;
+    plan::ExprAttr size = plan::fromExtent(each * chunkCount);
+    // Strides by axis of the value; the chunk's place is added to the pointer's index by an axis of its own,
+    // the last.
+    SmallVector<Value> strides(rank + 1, k.i64(0));
+    Value stride = k.i64(1);
+    for (unsigned d : llvm::reverse(stage.dims)) {
+      for (int64_t axis = 0; axis < rank; ++axis)
+        if (unsigned c = a.classOf(stage.value, axis);
+            c != LoopAnalysis::none && c == a.dims[d].classes.back())
+          strides[axis] = stride;
+      stride = m.mul(stride, extent(a.dims[d].extent));
+    }
+    strides[rank] = stride;
+    for (const flow::Accumulator &accumulator : cast<flow::ReductionInterface>(op).accumulators()) {
+      plan::Element element = plan::elementOf(accumulator.element);
+      if (index == code.temporaries.size())
+        code.temporaries.push_back({element, size, "partial"});
+      Storage storage;
+      storage.pointer = k.buffer(part == partial ? plan::Access::write : plan::Access::read, element,
+                                 {BufferRef::temporary, index++}, size);
+      storage.element = accumulator.element;
+      storage.strides.assign(strides.begin(), strides.end());
+      partials[op].push_back(storage);
+    }
   }
-  flow::Extent each = flow::Extent::constant(group.getContext(), 1);
-  for (unsigned d : stage.dims)
-    each = each * a.dims[d].extent;
-  plan::ExprAttr size = plan::fromExtent(each * chunkCount);
-  plan::Element element = plan::elementOf(value.getType());
-  if (index == code.temporaries.size())
-    code.temporaries.push_back({element, size, "partial"});
-  Storage storage;
-  storage.pointer = k.buffer(part == partial ? plan::Access::write : plan::Access::read, element,
-                             {BufferRef::temporary, index}, size);
-  storage.element = cast<RankedTensorType>(value.getType()).getElementType();
-  // Strides by axis of the value; the chunk's place is added to the pointer's index by an axis of its own,
-  // the last.
-  auto type = cast<RankedTensorType>(value.getType());
-  storage.strides.assign(type.getRank() + 1, k.i64(0));
-  Value stride = k.i64(1);
-  for (unsigned d : llvm::reverse(stage.dims)) {
-    for (int64_t axis = 0; axis < type.getRank(); ++axis)
-      if (a.classOf(value, axis) != LoopAnalysis::none && a.classOf(value, axis) == a.dims[d].classes.back())
-        storage.strides[axis] = stride;
-    stride = m.mul(stride, extent(a.dims[d].extent));
-  }
-  storage.strides[type.getRank()] = stride;
-  return storage;
 }
 
 void LoopKernel::bindBuffers(GroupCode &code) {
@@ -99,20 +101,11 @@ void LoopKernel::bindBuffers(GroupCode &code) {
       targets[value] = storage;
     }
   }
-  if (part != whole) {
-    for (const LoopStage &stage : a.stages) {
-      if (stage.nest != 0)
-        continue;
-      Storage storage = temporaryOf(stage.value, code);
-      if (part == partial)
-        targets[stage.value] = storage;
-      else
-        values.stored[stage.value] = storage; // read by the second kernel's first nest
-    }
-  }
+  if (part != whole)
+    bindPartials(code);
   // Interior stages in the thread's scratch, lanes last.
   for (const LoopStage &stage : a.stages) {
-    if (targets.count(stage.value) || (part == partial && stage.nest != 0))
+    if (targets.count(stage.value) || part == partial)
       continue;
     SmallVector<unsigned> own;
     for (unsigned d : stage.dims)

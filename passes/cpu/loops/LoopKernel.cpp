@@ -145,9 +145,14 @@ SmallVector<Index> LoopKernel::indexOf(Value value) {
 // Stores the results of a stage's op, or keeps them in registers where they have no axis of their own.
 void LoopKernel::finish(const LoopNest &nest, const LoopStage &stage, Values accumulators, Mask mask) {
   Operation *op = stage.value.getDefiningOp();
-  // Partial results are accumulators, of which such a reduction has one.
-  Values results = part == partial ? accumulators
-                                   : cast<flow::ReductionInterface>(op).buildFinish(b(), loc(), accumulators);
+  if (part == partial) {
+    SmallVector<Index> index = indexOf(stage.value);
+    index.push_back(Index{chunkIndex});
+    for (auto [accumulator, storage] : llvm::zip_equal(accumulators, partials[op]))
+      values.store(accumulator, storage, index, mask);
+    return;
+  }
+  Values results = cast<flow::ReductionInterface>(op).buildFinish(b(), loc(), accumulators);
   for (unsigned s : nest.stages) {
     auto value = cast<OpResult>(a.stages[s].value);
     if (value.getOwner() != op)
@@ -158,11 +163,8 @@ void LoopKernel::finish(const LoopNest &nest, const LoopStage &stage, Values acc
       values.uniform[value] = result;
       continue;
     }
-    SmallVector<Index> index = indexOf(value);
-    if (part == partial)
-      index.push_back(Index{chunkIndex});
-    values.store(result, found->second, index, mask);
-    for (unsigned i = 0; part != partial && i < group.getNumResults(); ++i)
+    values.store(result, found->second, indexOf(value), mask);
+    for (unsigned i = 0; i < group.getNumResults(); ++i)
       if (yielded(i) == value)
         stores.push_back({i, std::nullopt});
   }

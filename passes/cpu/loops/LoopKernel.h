@@ -32,7 +32,7 @@ private:
 
   void bindBuffers(GroupCode &code);
   Storage tensorStorage(mlir::Value pointer, mlir::Value value, Layout layout);
-  Storage temporaryOf(mlir::Value value, GroupCode &code);
+  void bindPartials(GroupCode &code);
   void emitUnits();
   void emitNests();
   void emitNest(const LoopNest &nest);
@@ -95,7 +95,9 @@ private:
   KernelBuilder k;
   IndexMath m;
   LoopValues values;
-  llvm::DenseMap<mlir::Value, Storage> targets;      // where stages are stored
+  llvm::DenseMap<mlir::Value, Storage> targets; // where stages are stored
+  // A reduction's accumulators by chunk, where the first of two kernels leaves them for the second.
+  llvm::DenseMap<mlir::Operation *, llvm::SmallVector<Storage>> partials;
   llvm::MapVector<mlir::Value, int64_t> chunkStride; // of stages in scratch that hold a unit's chunk alone
   llvm::SmallVector<Index> at;                       // the present index along each dimension
   llvm::DenseMap<unsigned, LoopRange> chunks;        // dimensions that a unit has only a part of

@@ -52,7 +52,10 @@ Values LoopKernel::elements(const LoopStage &stage, Mask mask) {
   if (part == combine && stage.nest == 0) {
     SmallVector<Index> index = indexOf(stage.value);
     index.push_back(Index{chunkIndex});
-    return {values.load(values.stored[stage.value], index, mask)};
+    Values added;
+    for (const Storage &storage : partials[op])
+      added.push_back(values.load(storage, index, mask));
+    return added;
   }
   auto compute = cast<flow::ComputeInterface>(op);
   SmallVector<flow::Access> accesses = compute.accesses();
