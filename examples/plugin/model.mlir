@@ -1,7 +1,7 @@
 // A classifier of edges that knows no border: each feature map minus itself, moved by a pixel round the image, and a
 // smooth maximum of each column.
 moe.model @rolled<classes = 10, channels = 1, size = 28, maps = 8>(%image: image[channels, size, size]) {
-  %maps   = conv @features(%image) kernel = 5, pad = 2 to maps
+  %maps   = conv @features(%image) kernel = 5, pad = 2, no_bias to maps
   %moved  = extra.roll %maps by = 1
   %edges  = sub %maps, %moved
   %peaks  = extra.log_sum_exp %edges axis = 1

@@ -266,6 +266,7 @@ moert::Status checkOps(const CheckOpsOptions &options) {
   for (RegisteredOperationName op : context->getRegisteredOperations())
     if (op.hasInterface<flow::ComputeInterface>() && !llvm::is_contained(known, op.getDialectNamespace()))
       known.push_back(op.getDialectNamespace().str());
+  llvm::sort(known);
   if (dialects.empty())
     for (const LoadedPlugin &plugin : loadedPlugins())
       llvm::append_range(dialects, plugin.dialects);

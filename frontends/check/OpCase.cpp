@@ -12,6 +12,7 @@ std::vector<RegisteredOperationName> computingOps(MLIRContext &context, ArrayRef
     if (llvm::is_contained(dialects, name.getDialectNamespace()) &&
         name.hasInterface<flow::ComputeInterface>())
       ops.push_back(name);
+  llvm::sort(ops, [](auto a, auto b) { return a.getStringRef() < b.getStringRef(); });
   return ops;
 }
 

@@ -249,9 +249,10 @@ std::string Report::words(ArrayRef<Diagnostic *> notes) {
     if (!near.empty())
       return words;
     SmallVector<StringRef> has;
-    for (RegisteredOperationName op : context->getRegisteredOperationsByDialect(name.split('.').first))
-      if (op.hasInterface<ExpandInterface>())
+    for (RegisteredOperationName op : context->getRegisteredOperations())
+      if (op.hasInterface<ExpandInterface>() && op.getDialectNamespace() == name.split('.').first)
         has.push_back(op.getStringRef());
+    llvm::sort(has);
     return words + (has.empty() ? "" : "; there are: " + llvm::join(has, ", "));
   }
   if (message == "unexpected character" && token() == ";")

@@ -1,0 +1,48 @@
+"""Holds docs/extending.md to what it shows: extending.py ROOT FOLDER. Blocks of code that name a file stand in that file of
+examples/plugin; the lines that begin with `$` run, in FOLDER and in this order, and give the lines behind them (`...` stands for
+anything); the two ops have as many lines as the page says, and 60 at most."""
+import pathlib
+import re
+import subprocess
+import sys
+
+root, folder = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
+page = (root / "docs/extending.md").read_text()
+example = root / "examples/plugin"
+wrong = []
+
+blocks = re.findall(r"^```\w+ (\S+)\n(.*?)^```", page, re.M | re.S)
+for name, code in blocks:
+    if code not in (example / name).read_text():
+        wrong.append(f"expected this in examples/plugin/{name}, found it in docs/extending.md alone:\n{code}")
+if len(blocks) < 8:
+    wrong.append(f"expected 8 blocks of code or more, found {len(blocks)}")
+
+definitions = (example / "Extra.td").read_text()
+for word, name in (("roll", "Roll"), ("log_sum_exp", "LogSumExp")):
+    lines = len((example / f"{name}.cpp").read_text().splitlines())
+    for definition in re.findall(rf"^def Extra_{name}(?:Word|Op) .*?(?:^}}|>;)\n", definitions, re.M | re.S):
+        lines += len(definition.splitlines())
+    if lines > 60 or not re.search(rf"`{word}` (has )?{lines}\b", page):
+        wrong.append(f"expected at most 60 lines of {word}, and the page to say how many, found {lines}")
+
+steps = []  # [command, the lines that it shows]
+for line in page.splitlines():
+    if line.startswith("    $ "):
+        steps.append([line[6:], []])
+    elif line.startswith("    ") and steps and not page.split(line)[0].count("```") % 2:
+        steps[-1][1].append(line.strip())
+script = "".join(f"echo '@@@ {i}'\n{{ {command}; }} 2>&1\n" for i, (command, _) in enumerate(steps))
+run = subprocess.run(["bash", "-e"], input=script, cwd=folder, capture_output=True, text=True)
+outputs = re.split(r"^@@@ \d+\n", run.stdout, flags=re.M)[1:]
+if run.returncode or len(outputs) != len(steps):
+    wrong.append(f"expected all commands to succeed, found that '{steps[len(outputs) - 1][0]}' failed:\n{outputs[-1]}{run.stderr}")
+for (command, shown), output in zip(steps, outputs):
+    pattern = r".*".join(r"\s+".join(re.escape(word) for word in line.replace("...", "\0").split()).replace("\0", ".*")
+                             for line in shown)
+    if not re.search(pattern, output, re.S):
+        wrong.append(f"expected of '{command}'\n" + "\n".join(shown) + f"\nfound\n{output}")
+
+print("\n".join(wrong), file=sys.stderr)
+print(f"{len(blocks)} blocks, {len(steps)} commands")
+sys.exit(1 if wrong else 0)

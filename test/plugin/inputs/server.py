@@ -1,0 +1,35 @@
+"""Asks the language server about texts of a plugin's ops: server.py EXTRA MODEL. Prints the diagnostics of the model, and of the
+model with an op that is misspelt."""
+import json
+import subprocess
+import sys
+
+text = open(sys.argv[2]).read()
+server = subprocess.Popen(["moe-lsp", "--load", sys.argv[1]], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+
+
+def send(message):
+    body = json.dumps({"jsonrpc": "2.0", **message}).encode()
+    server.stdin.write(b"Content-Length: %d\r\n\r\n" % len(body) + body)
+    server.stdin.flush()
+
+
+def diagnostics():
+    while True:
+        length = 0
+        while line := server.stdout.readline().strip():
+            if line.startswith(b"Content-Length"):
+                length = int(line.split(b":")[1])
+        if not length:
+            sys.exit("expected an answer, found the server's end")
+        message = json.loads(server.stdout.read(length))
+        if message.get("method", "").endswith("publishDiagnostics"):
+            return [d["message"] for d in message["params"]["diagnostics"]]
+
+
+send({"id": 0, "method": "initialize", "params": {"processId": None, "rootUri": None, "capabilities": {}}})
+for version, what in enumerate((text, text.replace("extra.roll", "rol"))):
+    document = {"uri": f"file:///tmp/{version}.mlir", "languageId": "mlir", "version": version, "text": what}
+    send({"method": "textDocument/didOpen", "params": {"textDocument": document}})
+    print(diagnostics())
+server.kill()

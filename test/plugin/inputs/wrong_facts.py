@@ -1,0 +1,44 @@
+"""Facts that are not true are found: wrong_facts.py PLUGIN BUILD. PLUGIN is a copy of examples/plugin that is built in BUILD; each
+round puts one mistake into each op, builds again, and asks `moec check-ops`, which says which op differs, in which case and how."""
+import pathlib
+import re
+import subprocess
+import sys
+
+plugin, build = map(pathlib.Path, sys.argv[1:])
+
+# File, the text that is changed, what it becomes, and what is said: the op, the check and the difference.
+ROUNDS = [
+    [("Roll.cpp", "dy, -getBy(), getAxis()", "dy, getBy(), getAxis()", r"extra\.flow\.roll, case \d+, gradient: expected d loss / d x0\[\d+\] "
+      r"to be \S+ by central differences, found \S+, of"),
+     ("LogSumExp.cpp", "getContext(), {-INFINITY, 0}", "getContext(), {0, 0}", r"extra\.flow\.log_sum_exp, case \d+, accesses: "
+      r"expected combining with the start to leave \(\S+ 1\) as it is, found \(0, ")],
+    [("Roll.cpp", "(at[getAxis()] - getBy()) %", "(at[getAxis()] + getBy()) %", r"extra\.flow\.roll, case \d+, accesses: expected "
+      r"y\[\d+\] to be \S+ by the accesses as by the evaluator, found \S+, of"),
+     ("LogSumExp.cpp", "errorFactor() { return 16; }", "errorFactor() { return 1e-9; }", r"extra\.flow\.log_sum_exp, case \d+, compiled code: "
+      r"expected y\[\d+\] on cpu\S* to be \S+ within \S+, found \S+, of")],
+]
+
+wrong = []
+for changes in ROUNDS:
+    texts = {}
+    for name, before, after, _ in changes:
+        texts[name] = (plugin / name).read_text()
+        if before not in texts[name]:
+            wrong.append(f"expected '{before}' in {name}, found none")
+        (plugin / name).write_text(texts[name].replace(before, after))
+    subprocess.run(["cmake", "--build", build], check=True, capture_output=True)
+    run = subprocess.run(["moec", "check-ops", "--load", build / "extra.so"], capture_output=True, text=True)
+    for name, before, after, said in changes:
+        if not re.search(said, run.stderr):
+            wrong.append(f"{name} with '{after}': expected {said}, found\n{run.stderr}")
+    if run.returncode != 1 or "expected all 2 ops to agree with their evaluators, found 2 that do not" not in run.stderr:
+        wrong.append(f"expected status 1 and both ops, found {run.returncode}:\n{run.stderr}")
+    seed = re.search(r"extra\.flow\.roll, case (\d+)", run.stderr)
+    alone = ["moec", "check-ops", "--load", build / "extra.so", "--cases", "1", "--seed", seed[1] if seed else "0"]
+    if f"extra.flow.roll, case {alone[-1]}" not in subprocess.run(alone, capture_output=True, text=True).stderr:
+        wrong.append("expected the case's seed to run it alone, found that it does not")
+    for name, text in texts.items():
+        (plugin / name).write_text(text)
+print("\n".join(wrong), file=sys.stderr)
+sys.exit(1 if wrong else 0)
