@@ -1,6 +1,6 @@
-// What the facts of an op are written with (FlowInterfaces.td): the long types of their signatures by short names,
-// walks over a tensor's indices for evaluators, and constants for scalar bodies. For the ops of `flow` and of
-// plugins; who only uses ops needs Build.h or Emit.h.
+// What the facts of an op are written with (FlowInterfaces.td): the long types of their signatures by short
+// names, walks over a tensor's indices for evaluators, and constants for scalar bodies. For the ops of `flow`
+// and of plugins; who only uses ops needs Build.h or Emit.h.
 #pragma once
 #include "dialects/flow/Flow.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -39,8 +39,8 @@ inline int64_t positionOf(llvm::ArrayRef<int64_t> shape, llvm::ArrayRef<int64_t>
 inline double at(const Array &x, llvm::ArrayRef<int64_t> index) { return x.data[positionOf(x.shape, index)]; }
 inline double &at(Array &x, llvm::ArrayRef<int64_t> index) { return x.data[positionOf(x.shape, index)]; }
 
-/// Calls `function(row, elements)` for each row along an axis of a shape: `row` is its place in the shape without that
-/// axis, `elements` are the places of its elements.
+/// Calls `function(row, elements)` for each row along an axis of a shape: `row` is its place in the shape
+/// without that axis, `elements` are the places of its elements.
 template <typename Function> void forEachRow(llvm::ArrayRef<int64_t> shape, int64_t axis, Function function) {
   llvm::SmallVector<int64_t> others(shape);
   others.erase(others.begin() + axis);

@@ -75,10 +75,10 @@ llvm::SmallVector<Access> sameIndexAccesses(mlir::Operation *op);
 
 /// What a reduction of one operand over some axes of it states: its iteration space, the reduced axes last and in
 /// the operand's order, and its access.
-/// The type of its result, without these axes of the operand; null where the operand has no such axis.
-mlir::RankedTensorType reducedType(mlir::Type x, llvm::ArrayRef<int64_t> axes);
 llvm::SmallVector<Extent> reductionSpace(mlir::Value x, llvm::ArrayRef<int64_t> axes);
 Access reductionAccess(mlir::Value x, llvm::ArrayRef<int64_t> axes);
+/// The type of a reduction's result, which lacks these axes of x; null where x has no such axis.
+mlir::RankedTensorType reducedType(mlir::Type x, llvm::ArrayRef<int64_t> axes);
 /// Reports where x has no such axis, or y other axes than the rest of x's.
 mlir::LogicalResult verifyAxisReduction(mlir::Operation *op, mlir::Value x, int64_t axis, mlir::Value y);
 

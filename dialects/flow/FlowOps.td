@@ -7,7 +7,6 @@ include "dialects/flow/FlowOpBase.td"
 include "mlir/IR/RegionKindInterface.td"
 include "mlir/IR/SymbolInterfaces.td"
 include "mlir/Interfaces/ControlFlowInterfaces.td"
-include "mlir/Interfaces/InferTypeOpInterface.td"
 
 class Flow_BoundaryOp<string mnemonic, list<Trait> traits = []>
     : Op<Flow_Dialect, mnemonic, traits # [Flow_Boundary]>;

@@ -105,8 +105,8 @@ std::string &misnamed() {
   return error;
 }
 
-/// Runs `load` in a process of its own: the loader crashes over a file that was cut off, MLIR over some mistakes, and a
-/// plugin may. Whether it ended well; `how` says how it ended otherwise.
+/// Runs `load` in a process of its own: the loader crashes over a file that was cut off, MLIR over some
+/// mistakes, and a plugin may. Whether it ended well; `how` says how it ended otherwise.
 bool endsWell(llvm::function_ref<void()> load, std::string &how) {
   fflush(nullptr);
   const pid_t child = fork();
