@@ -18,8 +18,8 @@ enum class GradientKind { rule, inactive, surrogate };
 ///   elementwise  a scalar body over the operands' elements at the same place
 ///   view         one element of one operand, or the access's `otherwise`
 ///   reduction    accumulators over the reduced axes: ReductionInterface
-///   generator    a scalar body over the point's own indices along `indexDims`; constants, sizes and random
-///                numbers, which follow from more than that, are known to every target
+///   generator    a scalar body over the point's own indices along `indexDims`; a NumberInterface has one
+///                number instead, and random numbers are known to every target
 ///   emitter      contraction, convolution and sort: emitters of their own
 ///   composite    other ops make them: `decompose`, once everything is differentiated
 enum class ComputeKind { elementwise, view, reduction, generator, emitter, composite };
@@ -93,6 +93,14 @@ llvm::SmallVector<ReshapeSegment> reshapeSegments(mlir::Type from, mlir::Type to
 bool isEmitter(mlir::Operation *op);
 /// Whether it is one of those that take most of a model's time: a contraction or convolution.
 bool isProduct(mlir::Operation *op);
+
+/// The number that all elements of a NumberInterface are: one of a constant, a size, and what a step is given under
+/// a key.
+struct Number {
+  std::optional<double> value = {};
+  Extent size = {};
+  mlir::StringAttr key = {};
+};
 
 /// One value that a reduction carries: its type's element, and where it starts.
 struct Accumulator {

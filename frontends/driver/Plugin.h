@@ -1,4 +1,4 @@
-// What a plugin is: a shared library that gives the compiler more ops and passes. It is loaded by `--load
+// What a plugin is: a shared library that gives the compiler more ops, passes and targets. It is loaded by `--load
 // FILE` of moec, moe-opt and moe-lsp, and has one exported function, which MOE_PLUGIN defines:
 //
 //     static void extend(moe::PluginRegistry &registry) {
@@ -16,6 +16,7 @@
 #include "mlir/IR/DialectRegistry.h"
 #include "mlir/IR/OperationSupport.h"
 #include "mlir/Pass/Pass.h"
+#include "passes/kernels/Backend.h"
 #include "passes/pipeline/Places.h"
 #include "runtime/base/Version.h"
 #include "llvm/Config/llvm-config.h"
@@ -39,6 +40,9 @@ public:
   /// runs it by its flag. Passes of one place run in the order of these calls.
   void pass(PassMaker make, llvm::StringRef place = {}) { passes.push_back({std::move(make), place.str()}); }
 
+  /// A back end (passes/kernels/Backend.h), whose targets `--target` takes from then on.
+  void backend(const kernels::Backend &backend) { backends.push_back(&backend); }
+
   struct AddedDialect {
     std::string name;
     mlir::TypeID id;
@@ -50,6 +54,7 @@ public:
   };
   std::vector<AddedDialect> dialects;
   std::vector<AddedPass> passes;
+  std::vector<const kernels::Backend *> backends;
 };
 
 /// Registers an op with its dialect. One whose name is taken, or is not the dialect's, is left out, and

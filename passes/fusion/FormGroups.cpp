@@ -55,11 +55,13 @@ bool isBoundary(Operation *op) {
 // Free in a loop, and in an epilogue.
 bool isFreeKind(Operation *op) {
   auto compute = dyn_cast<flow::ComputeInterface>(op);
-  return isa<flow::ScalarOp>(op) || (compute && compute.effort() == flow::Effort::free);
+  return isa<flow::NumberInterface>(op) || (compute && compute.effort() == flow::Effort::free);
 }
 // Barriers are gone when groups are written.
 bool isFreeInEpilogue(Operation *op) {
-  if (isa<flow::ConstantOp, flow::BarrierOp>(op))
+  if (auto number = dyn_cast<flow::NumberInterface>(op))
+    return number.number().value.has_value();
+  if (isa<flow::BarrierOp>(op))
     return true;
   // Copies along axes; reshapes stand outside of groups.
   std::optional<SmallVector<int64_t>> axes = flow::axesOfView(op);

@@ -102,8 +102,10 @@ public:
   virtual std::unique_ptr<Target> ofLevel(llvm::StringRef level, std::string &error) const = 0;
 };
 
-/// All back ends, in a fixed order.
+/// All back ends: the tree's, then those that were added, in this order.
 llvm::ArrayRef<const Backend *> backends();
+/// Adds one, which lives until the process ends. False where a back end has that name already.
+bool addBackend(const Backend &backend);
 /// "cpu (this machine), cpu:x86-64-v3 or cpu:x86-64-v4": all targets, for help and errors.
 std::string targetNames();
 /// The target of `--target`'s value; `error` lists the targets where there is none of that name.

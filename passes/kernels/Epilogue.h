@@ -28,7 +28,7 @@ struct EpilogueStep {
   enum Kind {
     root,     ///< the root's element
     input,    ///< an element of the input `index`
-    constant, ///< the number of `op`, a flow.constant
+    constant, ///< the constant that `op`, a flow::NumberInterface, is
     compute,  ///< the scalar body of `op`, on the steps `operands`
   } kind;
   mlir::Operation *op = nullptr;

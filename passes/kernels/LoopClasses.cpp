@@ -125,7 +125,7 @@ private:
   // the dimensions that the index is made of do not collapse, as those do not that a condition is made of or
   // whose index is itself a number.
   LogicalResult relateAxes(Operation *op) {
-    if (isa<flow::ScalarOp>(op))
+    if (isa<flow::NumberInterface>(op))
       return success();
     auto compute = dyn_cast<flow::ComputeInterface>(op);
     if (!compute || compute.computeKind() == flow::ComputeKind::emitter)

@@ -28,7 +28,7 @@ SmallVector<unsigned> LoopNests::classesOf(Value value) const {
 
 bool isLoopOp(Operation *op) {
   auto compute = dyn_cast<flow::ComputeInterface>(op);
-  return isa<flow::ScalarOp>(op) || (compute && compute.computeKind() != flow::ComputeKind::emitter &&
+  return isa<flow::NumberInterface>(op) || (compute && compute.computeKind() != flow::ComputeKind::emitter &&
                                      compute.computeKind() != flow::ComputeKind::composite);
 }
 

@@ -187,12 +187,14 @@ Value LoopValues::compute(Value value, ArrayRef<Index> index, Mask mask) {
   OpBuilder &b = k.builder();
   Operation *op = value.getDefiningOp();
   auto result = cast<RankedTensorType>(value.getType());
-  if (auto o = dyn_cast<flow::ConstantOp>(op))
-    return constant(result.getElementType(), o.getValue().convertToDouble());
-  if (auto o = dyn_cast<flow::ScalarOp>(op))
-    return m.splat(k.number(plan::ArgAttr::get(b.getContext(), plan::ArgKind::scalar_f32, o.getKeyAttr())));
-  if (auto o = dyn_cast<flow::ExtentOp>(op))
-    return m.splat(sizeAsNumber(k, o.getExtent().getExtent()));
+  if (auto o = dyn_cast<flow::NumberInterface>(op)) {
+    const flow::Number number = o.number();
+    if (number.value)
+      return constant(result.getElementType(), *number.value);
+    if (number.size)
+      return m.splat(sizeAsNumber(k, number.size));
+    return m.splat(k.number(plan::ArgAttr::get(b.getContext(), plan::ArgKind::scalar_f32, number.key)));
+  }
   if (auto o = dyn_cast<flow::RandomOp>(op))
     return random(o, index, mask);
   auto compute = cast<flow::ComputeInterface>(op);
