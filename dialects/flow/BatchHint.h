@@ -22,7 +22,7 @@ struct BatchHint {
 /// op inside an entry, and of one outside of all programs.
 Symbols plannedBatch(mlir::Operation *op);
 
-/// A size at a batch, for estimates; very large where it is not known or too large for 64 bits.
+/// A size at a batch, for estimates: at least 1, and 2^63 where it does not fit into 64 bits.
 double estimate(Extent extent, const Symbols &batch);
 /// The elements of a tensor, or of a value of such a type, at a batch.
 double estimateElements(mlir::Type type, const Symbols &batch);

@@ -1,4 +1,4 @@
-// --moe-form-groups: makes the entries over to each target, in a flow.target, and partitions them there into groups
+// --moe-form-groups: clones the entries for each target, in a flow.target, and partitions them there into groups
 // that one of its kernels runs: what a kernel takes is asked of the target (kernels/Backend.h). Memory traffic is what costs, so
 // a value that never leaves its group is the gain. The steps:
 //   1. Identities are dropped: they have done their work, barriers when groups are formed.
@@ -7,7 +7,7 @@
 //      result, and a view that is broadcast to much more than it is itself. What is in memory for the
 //      entry's boundary alone is a copy of its own, so that loops still read the view for free.
 //   3. In program order each op joins the groups that make its operands: a contraction's or convolution's
-//      takes elementwise ops of the result's shape as its epilogue; a loop's takes what LoopAnalysis says
+//      takes elementwise ops of the result's shape as its epilogue; a loop's takes what the target says
 //      that one kernel can run with the parallelism that the parts had. A merge never closes a cycle, which
 //      MergeOrder says. Ops that lead to assignments alone stay among themselves, and so do those that lead
 //      to exposed values alone.
@@ -781,7 +781,7 @@ struct FormGroups : PassWrapper<FormGroups, OperationPass<ModuleOp>> {
           "expected entries that no target has yet, found them inside of a flow.target");
     std::vector<std::string> names(targets.begin(), targets.end());
     if (names.empty())
-      names.push_back("cpu");
+      names.push_back(kernels::defaultTarget.str());
     SmallVector<flow::EntryOp> entries(program.getBody().getOps<flow::EntryOp>());
     OpBuilder builder = OpBuilder::atBlockEnd(&program.getBody().front());
     llvm::StringSet<> seen;

@@ -9,6 +9,7 @@
 #include "passes/kernels/Layouts.h"
 #include "passes/kernels/LoopNests.h"
 #include "llvm/ADT/DenseMap.h"
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -20,16 +21,17 @@ struct EpilogueItems {
   bool elementwise = false; ///< elementwise ops of the result's shape, and constants
   bool broadcasts = false;  ///< operands from outside that are copied along axes of the result
   /// Whether values of an element type may come from outside and leave; inside, all may occur.
-  bool (*element)(mlir::Type) = nullptr;
+  std::function<bool(mlir::Type)> element = [](mlir::Type) { return true; };
 };
 
 /// What a set of ops would be as one loop kernel of a target, at the planned batch.
 struct LoopFacts {
-  double work = 0;        ///< elements that its nests touch
-  double parallelism = 1; ///< parts that run side by side
-  size_t values = 0;      ///< LoopNests::values
+  double work = 0;          ///< elements that its nests touch
+  double parallelism = 1;   ///< parts that run side by side
+  size_t values = 0;        ///< LoopNests::values
   bool wholePieces = false; ///< the parallel parts are cut from the outermost dimension on
-  bool split = false;       ///< the parts are pieces of a reduction, as many as are worth another kernel behind them
+  bool split =
+      false; ///< the parts are pieces of a reduction, as many as are worth another kernel behind them
 };
 
 /// The sizes from which on fusion minds memory or parallelism, in elements at the planned batch but for the last two.
@@ -39,7 +41,7 @@ struct FusionCosts {
   double smallValue;    ///< what shares no more than this with a larger loop stays a kernel of its own
   double parallelism;   ///< parts that keep the machine busy
   double spread;        ///< copies an element from which on a broadcast reads its operand from memory
-  size_t mostOps;       ///< of a loop kernel; longer ones take long to compile and are seldom equal to another
+  size_t mostOps; ///< of a loop kernel; longer ones take long to compile and are seldom equal to another
 };
 
 /// The kernels of one target under construction. Two that come out as the same code are one.
@@ -106,11 +108,16 @@ public:
 llvm::ArrayRef<const Backend *> backends();
 /// Adds one, which lives until the process ends. False where a back end has that name already.
 bool addBackend(const Backend &backend);
-/// "cpu (this machine), cpu:x86-64-v3 or cpu:x86-64-v4": all targets, for help and errors.
+/// "'cpu', 'cpu:x86-64-v3' or 'cpu:x86-64-v4'": all targets, for help and errors.
 std::string targetNames();
+/// What a program is compiled for where nobody says it: this machine.
+constexpr llvm::StringLiteral defaultTarget = "cpu";
 /// The target of `--target`'s value; `error` lists the targets where there is none of that name.
 std::unique_ptr<Target> parseTarget(llvm::StringRef name, std::string &error);
-/// The target that a plan was made for; reports at it where there is none here.
+/// The target that a plan was made for, by the name that --moe-lower-to-plan has noted, else by what a program says of
+/// it; reports at it where there is none here.
 std::unique_ptr<Target> targetOf(plan::TargetOp target);
+/// The attribute of a plan.target with the name of --target.
+constexpr llvm::StringLiteral targetNameAttr = "moe.target";
 
 } // namespace moe::kernels

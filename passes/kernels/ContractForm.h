@@ -34,8 +34,9 @@ struct ContractForm {
   mlir::MLIRContext *context() const { return columns.extent.getContext(); }
 };
 
-/// Whether a value follows from the parameters alone in an inference entry: what is packed of it then lasts
-/// until they change.
+/// Whether a value outside of groups follows from parameters in an inference entry: what is packed of it then lasts until
+/// they change. A group may put a random number or a number of the step into it; planning then runs the packing with
+/// every step.
 bool followsFromParameters(mlir::Value value);
 
 } // namespace moe::kernels

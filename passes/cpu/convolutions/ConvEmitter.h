@@ -1,4 +1,4 @@
-// The emitters of the three directions of a convolution; emitConvGroup (KernelEmitter.h) chooses. Physical
+// The emitters of the three directions of a convolution; emitConvGroup (code/KernelBuilder.h) chooses. Physical
 // layouts come from the group; tiles want channels innermost (NHWC), other orders are brought to it by the
 // copy that pads.
 #pragma once
