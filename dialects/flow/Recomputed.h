@@ -1,13 +1,15 @@
-// The mark of an op that is computed again. A barrier keeps an op's clone apart from its original; where no
-// barrier can (a generator has no operands), or where the clone must be known as one (a contraction's or
-// convolution's ends no stage), the clone carries the stage of the backward part that reads it. The entry's
-// verifier holds each mark to this.
+// The attribute of an op that rematerialisation has cloned, so that the backward part computes its value again. Most
+// clones need no attribute: they read their operands through barriers, and so CSE does not merge them with their
+// originals. Two kinds of clones carry the number of the backward segment that reads them (Rematerialize.cpp):
+//   - those of generators, which have no operands that could pass through a barrier;
+//   - those of contractions and convolutions, since a clone, unlike an original, does not begin a new segment.
+// The entry's verifier refuses the attribute on any other op.
 #pragma once
 #include "llvm/ADT/StringRef.h"
 
 namespace flow {
 
-/// An i64 attribute, 1 or more, of ops without operands and of contractions and convolutions.
-inline constexpr llvm::StringLiteral markName = "flow.mark";
+/// An i64 attribute: the number of the backward segment that reads the clone, counted from 1.
+inline constexpr llvm::StringLiteral recomputedName = "flow.recomputed";
 
 } // namespace flow

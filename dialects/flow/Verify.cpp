@@ -3,7 +3,7 @@
 // forms, so equality of extents is equality of objects.
 #include "dialects/flow/BatchHint.h"
 #include "dialects/flow/Flow.h"
-#include "dialects/flow/Mark.h"
+#include "dialects/flow/Recomputed.h"
 #include "llvm/ADT/SmallSet.h"
 #include "llvm/Support/MathExtras.h"
 
@@ -105,15 +105,15 @@ LogicalResult hasExtents(Operation *op) {
   return success();
 }
 
-/// What computes by an emitter of its own, or from nothing, may be marked as computed again.
-LogicalResult expectMark(Operation *op, Attribute mark) {
+/// Only generators, contractions and convolutions may have the attribute of recomputed clones (Recomputed.h).
+LogicalResult expectRecomputed(Operation *op, Attribute attribute) {
   auto compute = dyn_cast<ComputeInterface>(op);
   if (!compute || (op->getNumOperands() && compute.computeKind() != ComputeKind::emitter))
     return op->emitOpError("expected ")
-           << markName << " on a generator, a contraction or a convolution alone";
-  auto stage = dyn_cast<IntegerAttr>(mark);
-  if (!stage || !stage.getType().isInteger(64) || stage.getInt() < 1)
-    return op->emitOpError("expected ") << markName << " of 1 or more in 64 bits, found " << mark;
+           << recomputedName << " on a generator, a contraction or a convolution alone";
+  auto segment = dyn_cast<IntegerAttr>(attribute);
+  if (!segment || !segment.getType().isInteger(64) || segment.getInt() < 1)
+    return op->emitOpError("expected ") << recomputedName << " of 1 or more in 64 bits, found " << attribute;
   return success();
 }
 
@@ -246,8 +246,9 @@ LogicalResult expectWindow(Operation *op, Value image, Value windows, ArrayRef<i
 } // namespace
 
 // 1: names are unique by kind. 2: an assignment names a parameter or state of this entry, of its type, once.
-// 23: a mark names the stage that something is computed again for. 25: what an assignment of a training entry depends
-// on is an output, a number; an inference entry's depends on none. 26: exposed outputs are inference entries'.
+// 23: flow.recomputed is the number of a backward segment (Recomputed.h). 25: an update's predicate is an output of
+// the training entry and a number; assignments of an inference entry have none. 26: only inference entries have
+// exposed outputs.
 LogicalResult ProgramOp::verify() {
   auto config = (*this)->getAttrOfType<DictionaryAttr>("config");
   auto hint = config ? config.getAs<StringAttr>(BatchHint::key) : StringAttr();
@@ -310,11 +311,11 @@ LogicalResult EntryOp::verifyRegions() {
   for (auto output : getBody().getOps<OutputOp>())
     if (output.getExposed() && getKind() != EntryKind::infer)
       return output.emitOpError("expected an exposed output in an inference entry alone");
-  WalkResult marks = getBody().walk([](Operation *op) {
-    Attribute mark = op->getDiscardableAttr(markName);
-    return WalkResult(mark ? expectMark(op, mark) : success());
+  WalkResult recomputed = getBody().walk([](Operation *op) {
+    Attribute attribute = op->getDiscardableAttr(recomputedName);
+    return WalkResult(attribute ? expectRecomputed(op, attribute) : success());
   });
-  return failure(marks.wasInterrupted());
+  return failure(recomputed.wasInterrupted());
 }
 
 // 3: what outlives a step has a static shape.

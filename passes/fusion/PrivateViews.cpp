@@ -1,7 +1,7 @@
-// Copies views for readers that cannot share them; see PrivateViews.h.
+// Copies views that an op reads at several indices; see PrivateViews.h.
 #include "passes/fusion/PrivateViews.h"
 #include "mlir/IR/IRMapping.h"
-#include "passes/kernels/LoopClasses.h"
+#include "passes/kernels/AxisClasses.h"
 #include "llvm/ADT/SetVector.h"
 
 using namespace mlir;
@@ -24,7 +24,7 @@ SmallVector<Operation *> withFree(Operation *op, IsFree isFree) {
   return sorted;
 }
 
-/// Whether one of the ops has several uses among them: without one, no index can meet itself.
+/// Whether one of the ops has several uses among them. Otherwise each has one index, and no copy is needed.
 bool shares(ArrayRef<Operation *> ops) {
   llvm::SmallDenseSet<Value> used;
   for (Operation *op : ops)
@@ -50,7 +50,7 @@ void makeViewsPrivate(ArrayRef<Operation *> readers, IsFree isFree) {
   for (Operation *op : readers) {
     const SmallVector<Operation *> ops = withFree(op, isFree);
     std::string why;
-    if (!shares(ops) || succeeded(kernels::LoopClasses().find(ops, why)))
+    if (!shares(ops) || succeeded(kernels::AxisClasses().find(ops, why)))
       continue;
     copyOperands(op, isFree);
     for (Operation *view : llvm::reverse(ops))

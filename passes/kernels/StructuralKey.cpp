@@ -8,7 +8,7 @@ namespace moe::kernels {
 
 StructuralKey::StructuralKey(ArrayRef<Operation *> ops, ArrayRef<Value> outputs,
                              llvm::function_ref<Layout(Value)> layout, ValueRange inputs) {
-  llvm::SmallDenseMap<Value, unsigned, 32> numbers; // in the order in which values appear
+  llvm::SmallDenseMap<Value, unsigned, 32> numbers; // by first appearance
   auto addPointer = [&](const void *pointer) { add(reinterpret_cast<uintptr_t>(pointer)); };
   auto addLayout = [&](Value value) {
     const Layout order = layout(value);

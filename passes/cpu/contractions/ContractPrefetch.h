@@ -1,40 +1,40 @@
-// What a contraction's tile fetches into the caches while it runs: what the next tile, panel or chunk of the
-// sum will read from far away. A tile runs in as many sections as it has rows, and each fetches a share, in
-// streams (FetchStream in MicroKernel.h). Only speed depends on it: an
-// address may lie beyond a matrix.
+// Software prefetching of a contraction: while a tile runs, it prefetches memory that will be read soon afterwards, for
+// the next tile, panel or chunk of the sum. A tile runs in as many sections as it has rows, and the cache lines to
+// prefetch are distributed over these sections, as streams (PrefetchStream in MicroKernel.h). Prefetching affects speed
+// only, so an address may lie beyond a matrix.
 #pragma once
 #include "passes/cpu/contractions/ContractPlan.h"
 
 namespace moe::cpu {
 
-/// Where a section of a tile stands, in the loops of a block.
-struct FetchPlace {
+/// The position of a section of a tile in the loops of a block.
+struct PrefetchPlace {
   Ix turn;                 ///< rows of the block before this section
   Ix rowBegin, rows;       ///< the block's first row and their number
   Ix panel;                ///< the panel in use
-  Ix panelBegin, panelEnd; ///< those of the unit
-  Ix nextBegin;            ///< the first one to be packed after the block's
+  Ix panelBegin, panelEnd; ///< the work unit's panels
+  Ix nextBegin;            ///< the first panel that is packed after this block
   Ix sumAt;                ///< the first step of the chunk in use
-  Ix aBatch, bBatch;       ///< offsets of the batch's matrices
+  Ix aBatch, bBatch;       ///< offsets of this batch index's matrices
 };
 
-class ContractFetch {
+class ContractPrefetch {
 public:
-  ContractFetch(MicroCode &code, const ContractForm &form, const ContractPlan &plan, mlir::Value a,
-                mlir::Value b);
+  ContractPrefetch(MicroCode &code, const ContractForm &form, const ContractPlan &plan, mlir::Value a,
+                   mlir::Value b);
 
-  /// The next tile's rows of A, which are read as they lie; `row` is the offset of the first element of the
-  /// one that this section fetches.
-  FetchStream nextRows(Ix row, const FetchPlace &place) const;
-  /// A row of a tile's results, width elements from `offset` on.
-  FetchStream results(mlir::Value target, Ix offset) const;
-  /// What a unit packs its whole group of panels from for the next chunk of the sum, or for the next unit,
-  /// which begins with the first chunk again.
-  std::optional<FetchStream> nextChunk(const FetchPlace &place) const;
-  /// What the next panel is packed from, where a unit packs one at a time.
-  std::optional<FetchStream> nextPanel(const FetchPlace &place) const;
-  /// What the next chunk's strips of A are packed from.
-  std::optional<FetchStream> nextStrips(const FetchPlace &place) const;
+  /// The next tile's rows of A, when A is not packed. `row` is the offset of the first element of the row that this
+  /// section prefetches.
+  PrefetchStream nextRows(Ix row, const PrefetchPlace &place) const;
+  /// The memory that a row of the tile's results is stored to: `width` elements from `offset` on.
+  PrefetchStream results(mlir::Value target, Ix offset) const;
+  /// The part of B that the unit packs next into its group of panels: for the next chunk of the sum, or for the next
+  /// unit, which begins with the first chunk again.
+  std::optional<PrefetchStream> nextChunk(const PrefetchPlace &place) const;
+  /// The part of B that the next panel is packed from, when a unit packs one panel at a time.
+  std::optional<PrefetchStream> nextPanel(const PrefetchPlace &place) const;
+  /// The part of A that the next chunk's strips are packed from.
+  std::optional<PrefetchStream> nextStrips(const PrefetchPlace &place) const;
 
 private:
   MicroCode &code;
