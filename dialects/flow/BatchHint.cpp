@@ -65,7 +65,7 @@ double estimate(Extent extent, const Symbols &batch) {
 double estimateElements(Type type, const Symbols &batch) {
   auto tensor = cast<RankedTensorType>(type);
   if (tensor
-          .hasStaticShape()) // extents take long to build, and this is asked of every operand in every analysis
+          .hasStaticShape()) // a shortcut, since extents are slow to build and every analysis needs this number
     return double(tensor.getNumElements());
   double product = 1;
   for (Extent extent : extentsOf(type))

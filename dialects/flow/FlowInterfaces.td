@@ -1,13 +1,13 @@
-// What is known about a flow op, each fact stated once, next to the op: how it is differentiated, computed, evaluated,
-// what it costs, which cases test it and how exact it is. Boundary ops, which only tie the graph to names,
-// state none of it; a test walks the registry for the rest.
+// Interfaces by which an op states everything that is known about it, each fact once: how it is differentiated, computed
+// and evaluated, what it costs, which random cases test it, and how exact it is. Boundary ops, which only connect the
+// graph to names, have none of these; a test checks that all other ops have them.
 #ifndef FLOW_INTERFACES_TD
 #define FLOW_INTERFACES_TD
 include "mlir/IR/OpBase.td"
 
-// An op that ties the graph to the world outside or to regions: no mathematics of its own.
+// An op that connects the graph to the outside or to regions, and computes nothing.
 def Flow_Boundary : NativeOpTrait<"Boundary"> { let cppNamespace = "::flow"; }
-// Each result element depends on the operands' elements at the same place alone.
+// Each result element depends only on the operands' elements at the same index.
 def Flow_Elementwise : NativeOpTrait<"Elementwise"> { let cppNamespace = "::flow"; }
 // The result equals the first operand. Such an op only steers differentiation or scheduling.
 def Flow_Identity : NativeOpTrait<"Identity"> { let cppNamespace = "::flow"; }

@@ -128,10 +128,10 @@ private:
   }
   LogicalResult findStages() {
     if (source.outputs.empty())
-      return fail("nothing leaves the group");
+      return fail("the group has no output");
     for (Value output : source.outputs)
       if (!a.inside(output))
-        return fail("an output comes from outside");
+        return fail("an output is computed outside the group");
     for (Operation *op : source.ops)
       for (Value result : op->getResults())
         if (reducesByItself(op) || llvm::is_contained(source.outputs, result))

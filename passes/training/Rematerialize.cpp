@@ -270,8 +270,8 @@ private:
         mapping.map(operand, copy);
       }
       Operation *copy = builder.clone(*op, mapping);
-      // A generator has no operand that could pass through a barrier, so CSE tells its clone from the original by
-      // this attribute. On the clone of a contraction or convolution the attribute says that it ends no segment.
+      // A generator has no operand that could pass through a barrier, so this attribute keeps CSE from merging its clone
+      // with the original. On a clone of a contraction or convolution, it means that the clone ends no segment.
       if (op->getNumOperands() == 0 || isProduct(op))
         copy->setAttr(recomputedName, builder.getI64IntegerAttr(segment));
       clones[op->getResult(0)] = copy->getResult(0);

@@ -18,8 +18,8 @@ struct PackSource {
 };
 
 /// Writes steps [first, first + count) of lanes [lane, lane + width) to `target` + `offset` as rows of
-/// `width`. `width` is a multiple of the vector's lanes. `place` gives the row of the target that a step goes
-/// to; without it steps lie in their own order.
+/// `width`. `width` is a multiple of the vector's lanes. `place`, if given, maps a step to its row of the target;
+/// otherwise the steps keep their order.
 void emitPackPanel(MicroCode &code, const PackSource &source, Ix lane, int width, Ix first, Ix count,
                    mlir::Value target, Ix offset, llvm::function_ref<Ix(Ix)> place = {});
 

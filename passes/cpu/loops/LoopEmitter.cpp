@@ -64,7 +64,7 @@ FailureOr<GroupCode> emitLoopGroup(flow::GroupOp group, const GroupLayouts &layo
 
   if (source.outputs.size() != body.getTerminator()->getNumOperands())
     return group.emitError(
-        "expected every result of a loop group to be a value of its own, found one that leaves twice");
+        "expected every result of a loop group to be another value, found one value as two results");
   std::string reason;
   std::optional<LoopAnalysis> analysis = LoopAnalysis::run(source, module.target(), &reason);
   if (!analysis)
