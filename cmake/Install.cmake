@@ -17,7 +17,9 @@ if(MOE_COMPILER)
   install(DIRECTORY dialects DESTINATION ${MOE_HEADERS} FILES_MATCHING PATTERN "*.h" PATTERN "*.td")
   install(DIRECTORY ${PROJECT_BINARY_DIR}/dialects DESTINATION ${MOE_HEADERS} FILES_MATCHING PATTERN "*.h.inc")
   foreach(header frontends/driver/Plugin.h passes/language/Elaborate.h passes/training/Training.h passes/pipeline/Pipeline.h
-                 passes/pipeline/Places.h passes/pipeline/VerifyByEvaluation.h runtime/base/Version.h)
+                 passes/pipeline/Places.h passes/pipeline/VerifyByEvaluation.h passes/kernels/Backend.h
+                 passes/kernels/GroupCode.h passes/kernels/Layouts.h passes/kernels/LoopClasses.h
+                 passes/kernels/LoopNests.h runtime/base/Version.h)
     cmake_path(GET header PARENT_PATH folder)
     install(FILES ${header} DESTINATION ${MOE_HEADERS}/${folder})
   endforeach()

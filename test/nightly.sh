@@ -32,6 +32,7 @@ step_compiler_asan() {
 step_damage() { build/bin/damage-test --all; }
 step_shapes() { build/bin/shape-test --seed "$(date +%j)" --cases 3000; }
 step_models() { build/bin/model-test --seed "$(date +%j)" --cases 400 --coverage 400; }
+step_ops() { build/bin/moec check-ops --dialect flow --seed "$(date +%j)000" --cases 500; }
 step_pairs() { build/bin/pair-test --all --seed "$(date +%j)"; }
 step_kills() {
   "$python" test/end-to-end/runs.py build/bin examples/models/hmoe_28.mlir "$logs/kills" kills --kills 30 --steps 120

@@ -1,6 +1,7 @@
-// Builders of flow's ops that infer the result's type. Builders of binary ops broadcast their operands as numpy does, last
-// axes aligned, by explicit `broadcast` ops. Shapes that do not fit are a mistake of the caller and end in an assert, so
-// a caller that gets shapes from users has to check them first, with `broadcastExtents`.
+// Builders of flow's ops that infer the result's type. Builders of binary ops broadcast their operands as
+// numpy does, last axes aligned, by explicit `broadcast` ops. Shapes that do not fit are a mistake of the
+// caller and end in an assert, so a caller that gets shapes from users has to check them first, with
+// `broadcastExtents`.
 #pragma once
 #include "dialects/flow/Flow.h"
 

@@ -1,6 +1,6 @@
-// Builders of softmax, norms, statistics and losses from elementwise ops and reductions. Their gradients follow from the
-// ops' rules, and fusion makes each of them one kernel or a few. Only statistics are reshaped here, never rank-4 values:
-// a reshape would keep those from being NHWC in memory.
+// Builders of softmax, norms, statistics and losses from elementwise ops and reductions. Their gradients
+// follow from the ops' rules, and fusion makes each of them one kernel or a few. Only statistics are reshaped
+// here, never rank-4 values: a reshape would keep those from being NHWC in memory.
 #pragma once
 #include "dialects/flow/Extent.h"
 #include "mlir/IR/Builders.h"

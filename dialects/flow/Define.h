@@ -1,6 +1,6 @@
-// Helpers for implementing the interfaces of ops (FlowInterfaces.td), in `flow` and in plugins: short names for the types
-// of their signatures, loops over a tensor's indices for evaluators, and constants for scalar bodies. Code that only
-// builds ops needs Build.h or Emit.h instead.
+// Helpers for implementing the interfaces of ops (FlowInterfaces.td), in `flow` and in plugins: short names
+// for the types of their signatures, loops over a tensor's indices for evaluators, and constants for scalar
+// bodies. Code that only builds ops needs Build.h or Emit.h instead.
 #pragma once
 #include "dialects/flow/Flow.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -39,8 +39,8 @@ inline int64_t positionOf(llvm::ArrayRef<int64_t> shape, llvm::ArrayRef<int64_t>
 inline double at(const Array &x, llvm::ArrayRef<int64_t> index) { return x.data[positionOf(x.shape, index)]; }
 inline double &at(Array &x, llvm::ArrayRef<int64_t> index) { return x.data[positionOf(x.shape, index)]; }
 
-/// Calls `function(row, elements)` for each row along an axis of a shape: `row` is its position in the shape without that
-/// axis, `elements` are the positions of its elements.
+/// Calls `function(row, elements)` for each row along an axis of a shape: `row` is its position in the shape
+/// without that axis, `elements` are the positions of its elements.
 template <typename Function> void forEachRow(llvm::ArrayRef<int64_t> shape, int64_t axis, Function function) {
   llvm::SmallVector<int64_t> others(shape);
   others.erase(others.begin() + axis);

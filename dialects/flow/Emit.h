@@ -1,5 +1,6 @@
-// A builder with a location, and one short method per op, so that formulas in gradient rules and composites are readable.
-// The operands of binary methods must have the same type; `constantLike` and `spread` help with that.
+// A builder with a location, and one short method per op, so that formulas in gradient rules and composites
+// are readable. The operands of binary methods must have the same type; `constantLike` and `spread` help with
+// that.
 #pragma once
 #include "dialects/flow/Flow.h"
 

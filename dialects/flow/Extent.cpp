@@ -1,6 +1,6 @@
-// The normal form of sizes. An affine expression is converted to a sum of products (a map from factors to coefficients),
-// and back to an affine expression whose terms are in the order of their printed factors, with the constant last. MLIR
-// then makes equal expressions the same object.
+// The normal form of sizes. An affine expression is converted to a sum of products (a map from factors to
+// coefficients), and back to an affine expression whose terms are in the order of their printed factors, with
+// the constant last. MLIR then makes equal expressions the same object.
 #include "dialects/flow/Extent.h"
 #include "dialects/flow/Flow.h"
 #include "mlir/IR/OpImplementation.h"

@@ -1,9 +1,9 @@
-// A size as an expression over symbols: D domains of N rows (B = D * N), and any others by name, for which each back end
-// substitutes numbers of its own, so that one program serves all targets.
-// An extent is always in normal form: a sum of products in a fixed order, with quotients as opaque factors. So two
-// extents are equal exactly when they are the same object. All arithmetic on sizes is here, and only `visit` shows an
-// extent's structure to others. Extents are stored as MLIR's uniqued affine expressions, whose own simplification is not
-// a normal form for products of symbols.
+// A size as an expression over symbols: D domains of N rows (B = D * N), and any others by name, for which
+// each back end substitutes numbers of its own, so that one program serves all targets. An extent is always
+// in normal form: a sum of products in a fixed order, with quotients as opaque factors. So two extents are
+// equal exactly when they are the same object. All arithmetic on sizes is here, and only `visit` shows an
+// extent's structure to others. Extents are stored as MLIR's uniqued affine expressions, whose own
+// simplification is not a normal form for products of symbols.
 #pragma once
 #include "mlir/IR/AffineExpr.h"
 #include "mlir/IR/BuiltinTypes.h"
@@ -100,8 +100,8 @@ mlir::RankedTensorType tensorType(llvm::ArrayRef<Extent> extents, mlir::Type ele
 /// The same shape with another element type.
 mlir::RankedTensorType withElement(mlir::Type type, mlir::Type element);
 
-/// The types of a tensor's element: in memory, in registers, and of an accumulator for sums of it. A mask is a byte in
-/// memory.
+/// The types of a tensor's element: in memory, in registers, and of an accumulator for sums of it. A mask is
+/// a byte in memory.
 struct ElementTypes {
   mlir::Type storage, compute, accumulator;
 };

@@ -1,5 +1,5 @@
-// The types that flow's interfaces (FlowInterfaces.td) are written with: the kind of an op's gradient, how its
-// elements are computed, what it costs, and the evaluator's arrays.
+// The types that flow's interfaces (FlowInterfaces.td) are written with: the kind of an op's gradient, how
+// its elements are computed, what it costs, and the evaluator's arrays.
 #pragma once
 #include "dialects/flow/Extent.h"
 #include "mlir/IR/AffineMap.h"
@@ -18,8 +18,8 @@ enum class GradientKind { rule, inactive, surrogate };
 ///   elementwise  by a scalar body, from the operands' elements at the same index
 ///   view         as one element of one operand, or the access's `otherwise`
 ///   reduction    by accumulators over the reduced axes: ReductionInterface
-///   generator    by a scalar body, from the element's own indices along `indexDims`. Constants, sizes and random
-///                numbers have no such body: each target knows how to make them
+///   generator    by a scalar body, from the element's own indices along `indexDims`. A NumberInterface has
+///                one number instead, and each target knows how to make random numbers
 ///   emitter      by a kernel that the target writes for this op: contraction, convolution and sort
 ///   composite    by other ops, which `decompose` puts in the op's place after differentiation
 enum class ComputeKind { elementwise, view, reduction, generator, emitter, composite };
@@ -32,16 +32,16 @@ enum class ComputeKind { elementwise, view, reduction, generator, emitter, compo
 enum class Effort { free, simple, slow, transcendental };
 
 /// Which element of an operand a point of the iteration space reads. An index is an affine expression of the
-/// point's coordinates, constants and sizes, with floor division and remainder. The point reads `otherwise` instead
-/// if `valid` is set and does not hold, if an index along a `bounded` axis lies outside the operand, or if `within`
-/// does not hold; such a point adds nothing to a reduction.
+/// point's coordinates, constants and sizes, with floor division and remainder. The point reads `otherwise`
+/// instead if `valid` is set and does not hold, if an index along a `bounded` axis lies outside the operand,
+/// or if `within` does not hold; such a point adds nothing to a reduction.
 struct Access {
   /// The index along `axis` is read from another operand, `operand`, at this point. The map has 0 there.
   struct Lookup {
     unsigned axis, operand;
   };
-  /// Holds where the point's own index along `dim` lies in a segment: from the element of another operand at this
-  /// point to the next one along that operand's last axis, without it.
+  /// Holds where the point's own index along `dim` lies in a segment: from the element of another operand at
+  /// this point to the next one along that operand's last axis, without it.
   struct Within {
     unsigned operand, dim;
   };
@@ -57,31 +57,31 @@ struct Access {
   bool isBounded(unsigned axis) const { return axis < bounded.size() && bounded[axis]; }
 };
 
-/// The operands that the result's elements are computed from, without operands that only give indices to other
-/// accesses, such as the index of a gather.
+/// The operands that the result's elements are computed from, without operands that only give indices to
+/// other accesses, such as the index of a gather.
 llvm::SmallVector<unsigned> valueOperands(llvm::ArrayRef<Access> accesses);
 
 /// Why loops cannot be made of an op's accesses and ComputeKind; empty if they can. `accesses` are the op's.
 std::string faultOf(mlir::Operation *op, llvm::ArrayRef<Access> accesses);
 
-/// For a view that is no more than a broadcast or transpose: for each axis of its operand, the axis of the result with
-/// the same index and extent, or -1 for an axis of extent 1. Nothing for other ops.
+/// For a view that is no more than a broadcast or transpose: for each axis of its operand, the axis of the
+/// result with the same index and extent, or -1 for an axis of extent 1. Nothing for other ops.
 std::optional<llvm::SmallVector<int64_t>> axesOfView(mlir::Operation *op);
 
 /// Every operand at the point's own index: what an elementwise op reads.
 llvm::SmallVector<Access> sameIndexAccesses(mlir::Operation *op);
 
-/// The result's type, iteration space and access of a reduction of one operand over some of its axes. The type lacks
-/// these axes, and is null where the operand has no such axis; in the iteration space they come last, in the operand's
-/// order.
-mlir::RankedTensorType reducedType(mlir::Type x, llvm::ArrayRef<int64_t> axes);
+/// The iteration space and access of a reduction of one operand over some of its axes. The reduced axes come
+/// last in the space, in the operand's order.
 llvm::SmallVector<Extent> reductionSpace(mlir::Value x, llvm::ArrayRef<int64_t> axes);
 Access reductionAccess(mlir::Value x, llvm::ArrayRef<int64_t> axes);
+/// The type of a reduction's result, which lacks these axes of x; null where x has no such axis.
+mlir::RankedTensorType reducedType(mlir::Type x, llvm::ArrayRef<int64_t> axes);
 /// Reports where x has no such axis, or y other axes than the rest of x's.
 mlir::LogicalResult verifyAxisReduction(mlir::Operation *op, mlir::Value x, int64_t axis, mlir::Value y);
 
-/// A reshape in independent pieces: two ranges [first, last) of neighbouring axes, one of each shape, with as many
-/// elements. An index along the one range follows from the index along the other range alone.
+/// A reshape in independent pieces: two ranges [first, last) of neighbouring axes, one of each shape, with as
+/// many elements. An index along the one range follows from the index along the other range alone.
 struct ReshapeSegment {
   unsigned fromFirst, fromLast, toFirst, toLast;
 };
@@ -91,6 +91,14 @@ llvm::SmallVector<ReshapeSegment> reshapeSegments(mlir::Type from, mlir::Type to
 bool isEmitter(mlir::Operation *op);
 /// Whether the op is a contraction or a convolution, which take most of a model's time.
 bool isProduct(mlir::Operation *op);
+
+/// The number that all elements of a NumberInterface's result are: a constant, a size, or a number that each
+/// step is given under a key.
+struct Number {
+  std::optional<double> value = {};
+  Extent size = {};
+  mlir::StringAttr key = {};
+};
 
 /// One value that a reduction carries: its element type and its initial value.
 struct Accumulator {

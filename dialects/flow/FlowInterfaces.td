@@ -70,6 +70,15 @@ def Flow_ComputeInterface : OpInterface<"ComputeInterface"> {
   ];
 }
 
+def Flow_NumberInterface : OpInterface<"NumberInterface"> {
+  let cppNamespace = "::flow";
+  let description = [{
+    An op all of whose elements are one number, which is known without computing anything: a constant, a size, or a
+    number that is given with every step. Back ends use it where it is read.
+  }];
+  let methods = [InterfaceMethod<"the number", "::flow::Number", "number">];
+}
+
 def Flow_ReductionInterface : OpInterface<"ReductionInterface"> {
   let cppNamespace = "::flow";
   let description = [{

@@ -4,6 +4,7 @@
 #define FLOW_OP_BASE_TD
 include "dialects/flow/Flow.td"
 include "dialects/flow/FlowInterfaces.td"
+include "mlir/Interfaces/InferTypeOpInterface.td"
 include "mlir/Interfaces/SideEffectInterfaces.td"
 
 // An op that computes.

@@ -7,7 +7,6 @@ include "dialects/flow/FlowOpBase.td"
 include "mlir/IR/RegionKindInterface.td"
 include "mlir/IR/SymbolInterfaces.td"
 include "mlir/Interfaces/ControlFlowInterfaces.td"
-include "mlir/Interfaces/InferTypeOpInterface.td"
 
 class Flow_BoundaryOp<string mnemonic, list<Trait> traits = []>
     : Op<Flow_Dialect, mnemonic, traits # [Flow_Boundary]>;
@@ -69,12 +68,13 @@ def Flow_StateOp : Flow_BoundaryOp<"state", [Pure]> {
   let hasVerifier = 1;
 }
 
-def Flow_ScalarOp : Flow_BoundaryOp<"scalar", [Pure]> {
+def Flow_ScalarOp : Flow_BoundaryOp<"scalar", [Pure, Flow_NumberInterface]> {
   let summary = "a number given with every step: a recipe's key, the step, or the progress";
   let arguments = (ins StrAttr:$key, Flow_ScalarKind:$kind, F64Attr:$fallback);
   let results = (outs Flow_Float:$y);
   let assemblyFormat = "$key $kind `,` $fallback attr-dict `:` type($y)";
   let hasVerifier = 1;
+  let extraClassDeclaration = "::flow::Number number() { return {{}, {}, getKeyAttr()}; }";
 }
 
 def Flow_OutputOp : Flow_BoundaryOp<"output"> {
@@ -117,13 +117,14 @@ def Flow_ExposeOp : Flow_BoundaryOp<"expose"> {
 
 // generators
 
-def Flow_ConstantOp : Flow_ComputeOp<"constant", "inactive", "generator", [ConstantLike]> {
+def Flow_ConstantOp : Flow_ComputeOp<"constant", "inactive", "generator", [ConstantLike, Flow_NumberInterface]> {
   let summary = "a splat; masks take 0 and 1, indices whole numbers";
   let arguments = (ins F64Attr:$value);
   let results = (outs Flow_Tensor:$y);
   let assemblyFormat = "$value attr-dict `:` type($y)";
   let hasFolder = 1;
   let hasVerifier = 1;
+  let extraClassDeclaration = facts # "::flow::Number number() { return {getValue().convertToDouble()}; }";
 }
 
 def Flow_IotaOp : Flow_ComputeOp<"iota", "inactive", "generator"> {
@@ -138,13 +139,14 @@ def Flow_IotaOp : Flow_ComputeOp<"iota", "inactive", "generator"> {
   }];
 }
 
-def Flow_ExtentOp : Flow_ComputeOp<"extent", "inactive", "generator"> {
+def Flow_ExtentOp : Flow_ComputeOp<"extent", "inactive", "generator", [Flow_NumberInterface]> {
   let summary = "a size as a number, such as the divisor of a mean";
   let arguments = (ins Flow_ExtentAttr:$extent);
   let results = (outs Flow_Float:$y);
   let assemblyFormat = "custom<ExtentText>($extent) attr-dict `:` type($y)";
   let hasFolder = 1;
   let hasVerifier = 1;
+  let extraClassDeclaration = facts # "::flow::Number number() { return {{}, getExtent().getExtent()}; }";
 }
 
 def Flow_RandomOp : Flow_ComputeOp<"random", "inactive", "generator", [], "transcendental"> {

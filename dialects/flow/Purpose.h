@@ -1,6 +1,6 @@
-// Which part of a training step an op belongs to: forward, backward or update. Rematerialisation and fusion treat the
-// three parts differently. Outputs and exposed values carry their part as an attribute; an op's part follows from the
-// results that need it.
+// Which part of a training step an op belongs to: forward, backward or update. Rematerialisation and fusion
+// treat the three parts differently. Outputs and exposed values carry their part as an attribute; an op's
+// part follows from the results that need it.
 #pragma once
 #include "dialects/flow/Flow.h"
 #include "llvm/ADT/DenseSet.h"
@@ -29,8 +29,8 @@ inline llvm::DenseSet<mlir::Operation *> forwardOps(mlir::Block &block) {
   return forward;
 }
 
-/// The ops whose values are needed by ops of kind `End` only: by assignments (such ops are the update), or by exposed
-/// values.
+/// The ops whose values are needed by ops of kind `End` only: by assignments (such ops are the update), or by
+/// exposed values.
 template <typename End> llvm::DenseSet<mlir::Operation *> opsLeadingTo(mlir::Block &block) {
   llvm::DenseSet<mlir::Operation *> found;
   for (mlir::Operation &op : llvm::reverse(block))

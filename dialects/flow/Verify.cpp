@@ -246,9 +246,9 @@ LogicalResult expectWindow(Operation *op, Value image, Value windows, ArrayRef<i
 } // namespace
 
 // 1: names are unique by kind. 2: an assignment names a parameter or state of this entry, of its type, once.
-// 23: flow.recomputed is the number of a backward segment (Recomputed.h). 25: an update's predicate is an output of
-// the training entry and a number; assignments of an inference entry have none. 26: only inference entries have
-// exposed outputs.
+// 23: flow.recomputed is the number of a backward segment (Recomputed.h). 25: an update's predicate is an
+// output of the training entry and a number; assignments of an inference entry have none. 26: only inference
+// entries have exposed outputs.
 LogicalResult ProgramOp::verify() {
   auto config = (*this)->getAttrOfType<DictionaryAttr>("config");
   auto hint = config ? config.getAs<StringAttr>(BatchHint::key) : StringAttr();

@@ -172,13 +172,13 @@ mlir::FailureOr<WindowShape> windowShape(Expander &in, mlir::Operation *op, mlir
                                          const Tensor &x, ExprAttr kernel, ExprAttr stride, ExprAttr pad,
                                          int64_t strideOr, int64_t padOr);
 
-/// An axis option of a sample, which `source` is: the last unless given, negative from the end. Reports one that the
-/// sample lacks.
+/// An axis option of a sample, which `source` is: the last unless given, negative from the end. Reports one
+/// that the sample lacks.
 mlir::FailureOr<int64_t> axisOf(Expander &in, mlir::Operation *op, mlir::Value source, const Tensor &x,
                                 ExprAttr axis);
 
-/// Expands an op of one tensor along one axis: `build` makes the result from the tensor and its axis, with the leading axes
-/// of experts and batch counted. The result has these leading axes too.
+/// Expands an op of one tensor along one axis: `build` makes the result from the tensor and its axis, with
+/// the leading axes of experts and batch counted. The result has these leading axes too.
 mlir::LogicalResult expandAlong(Expander &in, mlir::Operation *op, mlir::Value x, ExprAttr axis,
                                 llvm::function_ref<mlir::Value(mlir::Value x, int64_t axis)> build);
 

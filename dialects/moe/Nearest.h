@@ -12,7 +12,7 @@ class MLIRContext;
 namespace moe {
 /// " (did you mean 'x'?)" for the nearest of `words`, or nothing where none is near.
 std::string didYouMean(llvm::StringRef word, llvm::ArrayRef<llvm::StringRef> words);
-/// The same among the ops of the language that are registered, plugins' too: `word` is compared without a dialect, and the
-/// answer has a plugin's.
+/// The same among the ops of the language that are registered, plugins' too: `word` is compared without a
+/// dialect, and the answer has a plugin's.
 std::string didYouMeanOp(llvm::StringRef word, mlir::MLIRContext *context);
 } // namespace moe

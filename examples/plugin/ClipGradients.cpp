@@ -1,7 +1,7 @@
-// --extra-clip-gradients: scales all gradients of a training step by one factor where their norm, that of all of them
-// together, is above a limit (Pascanu et al., "On the difficulty of training recurrent neural networks", 2013). The
-// limit is the recipe's `optimizer.clip_norm`, 1 unless given. An entry of kind `infer`, such as `gradients`, keeps
-// its gradients as they are.
+// --extra-clip-gradients: scales all gradients of a training step by one factor where their norm, that of all
+// of them together, is above a limit (Pascanu et al., "On the difficulty of training recurrent neural
+// networks", 2013). The limit is the recipe's `optimizer.clip_norm`, 1 unless given. An entry of kind
+// `infer`, such as `gradients`, keeps its gradients as they are.
 //
 //     %g:2 = flow.grad %loss wrt (%w, %b) : (...) -> (tensor<10x4xf32>, tensor<10xf32>)
 //   ==>

@@ -13,12 +13,13 @@ def Extra_Dialect : Dialect {
 
 def Extra_RollWord : Moe_AlongAxis<"roll", "elements moved `by` places along an axis, round its end",
                                    (ins Moe_Expr:$by), "by!", Extra_Dialect>;
-def Extra_RollOp : Flow_ComputeOp<"flow.roll", "rule", "view", [AllTypesMatch<["x", "y"]>,
+def Extra_RollOp : Flow_ComputeOp<"flow.roll", "rule", "view", [SameOperandsAndResultType,
     PredOpTrait<"an axis of the operand", CPred<"$axis < ::flow::extentsOf($x).size()">>], "free", 0, Extra_Dialect> {
   let summary = "y[i] = x[(i - by) mod n] along an axis of n elements";
   let arguments = (ins Flow_Tensor:$x, I64Attr:$by, I64Attr:$axis);
   let results = (outs Flow_Tensor:$y);
   let assemblyFormat = "$x `by` $by `along` $axis attr-dict `:` type($x)";
+  let hasCanonicalizeMethod = 1;
 }
 
 // log_sum_exp

@@ -10,23 +10,29 @@ LogicalResult RollWord::expand(moe::Expander &in) {
   if (failed(by))
     return failure();
   return moe::expandAlong(in, *this, getX(), getAxisAttr(), [&](Value x, int64_t axis) {
-    return RollOp::create(in.builder, in.loc(*this), x.getType(), x, *by % typeOf(x).getDimSize(axis), axis);
+    return RollOp::create(in.builder, in.loc(*this), x, *by % typeOf(x).getDimSize(axis), axis);
   });
 }
 
 SmallVector<Access> RollOp::accesses() {
   Access access = sameIndexAccesses(*this).front();
   access.sizes = {Extent::of(getX(), getAxis())};
-  SmallVector<AffineExpr> at(access.map.getResults());
-  at[getAxis()] = (at[getAxis()] - getBy()) % getAffineSymbolExpr(0, getContext());
-  access.map = AffineMap::get(at.size(), /*symbolCount=*/1, at, getContext());
+  AffineExpr at = getAffineDimExpr(getAxis(), getContext()), size = getAffineSymbolExpr(0, getContext());
+  access.map = access.map.replace(at, (at - getBy()) % size, access.map.getNumDims(), /*symbols=*/1);
   return {access};
 }
 
 LogicalResult RollOp::buildGradient(OpBuilder &b, Upstream upstream, Gradients &gradients) {
-  gradients.assign(1, upstream[0]);
-  if (Value dy = upstream[0])
-    gradients[0] = RollOp::create(b, getLoc(), dy.getType(), dy, -getBy(), getAxis());
+  Value dy = upstream[0]; // null where none flows
+  gradients.assign(1, dy ? RollOp::create(b, getLoc(), dy, -getBy(), getAxis()).getY() : dy);
+  return success();
+}
+
+LogicalResult RollOp::canonicalize(RollOp op, PatternRewriter &rewriter) {
+  auto inner = op.getX().getDefiningOp<RollOp>();
+  if (!inner || inner.getAxis() != op.getAxis())
+    return failure();
+  rewriter.replaceOpWithNewOp<RollOp>(op, inner.getX(), inner.getBy() + op.getBy(), op.getAxis());
   return success();
 }
 
@@ -40,6 +46,5 @@ void RollOp::evaluate(Operands v, Array &y, const Setting &) {
 
 void RollOp::buildRandomCase(RandomCase &r) {
   Value x = r.any(r.extents(1, 4));
-  const int64_t axis = r.number(0, rankOf(x) - 1);
-  r.result(RollOp::create(r.builder, r.location, x.getType(), x, r.number(-7, 7), axis));
+  r.result(RollOp::create(r.builder, r.location, x, r.number(-7, 7), r.number(0, rankOf(x) - 1)));
 }

@@ -1,5 +1,5 @@
-// Puts an op's results together from its iteration space and accesses, and from its accumulators where it is a reduction,
-// and compares them with what its evaluator gives.
+// Puts an op's results together from its iteration space and accesses, and from its accumulators where it is
+// a reduction, and compares them with what its evaluator gives.
 #include "frontends/check/CheckOps.h"
 #include "frontends/check/FoldBody.h"
 #include "frontends/check/OpCase.h"
@@ -224,7 +224,7 @@ moert::Status Derived::computeResults(const flow::Evaluation &evaluated) {
     if (kind == ComputeKind::view) {
       parts[at] = {first.value_or(reader.accesses[0].otherwise)};
     } else if (sum) {
-      // A reduction's point adds nothing where an access does not hold; a contraction's adds a product with 0.
+      // Where an access does not hold, a reduction's point adds nothing, a contraction's a product with 0.
       if (holds)
         MOERT_TRY(addPoint(*sum, parts[at], values, point));
     } else {

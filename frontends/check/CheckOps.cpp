@@ -1,5 +1,5 @@
-// The walk over ops: which checks there are, and what `moec check-ops` prints. The checks of gradients, texts and compiled
-// code are here, those of accesses in CheckAccesses.cpp.
+// The walk over ops: which checks there are, and what `moec check-ops` prints. The checks of gradients, texts
+// and compiled code are here, those of accesses in CheckAccesses.cpp.
 #include "frontends/check/CheckOps.h"
 #include "frontends/check/Facts.h"
 #include "frontends/check/OpCase.h"
@@ -60,8 +60,9 @@ SmallVector<Value> addGradients(OpCase &one, Value loss, ArrayRef<Value> inputs)
   return SmallVector<Value>(grad.getGradients().begin(), grad.getGradients().end());
 }
 
-/// Differentiates the case and holds the outputs "d.<input>" against central differences of an output. `factor` is what
-/// the function whose derivative is stated has in front of the computed one, by the input's name.
+/// Differentiates the case and holds the outputs "d.<input>" against central differences of an output.
+/// `factor` is what the function whose derivative is stated has in front of the computed one, by the input's
+/// name.
 moert::Status compareGradients(OpCase &one, ArrayRef<Value> inputs, const std::string &of,
                                std::mt19937_64 &random, llvm::function_ref<double(StringRef)> factor) {
   if (!one.differentiate())
@@ -191,7 +192,8 @@ moert::Status checkSecondGradient(RegisteredOperationName name, uint64_t seed) {
   return compareGradients(one, inputs, "second", random, unchanged);
 }
 
-// Within c * eps * sum|terms|, c stated by the op. Buffers are poisoned, and the cases' odd sizes leave tails everywhere.
+// Within c * eps * sum|terms|, c stated by the op. Buffers are poisoned, and the cases' odd sizes leave tails
+// everywhere.
 moert::Status checkCompiled(RegisteredOperationName name, uint64_t seed) {
   constexpr double epsilon = 0x1p-24;
   for (const std::string &target : hostTargets()) {

@@ -1,7 +1,7 @@
-// Holds what an op states of itself (dialects/flow/FlowInterfaces.td) against its evaluator on random cases: the gradient,
-// once and twice, against central differences; iteration space, accesses and accumulators against the op's own result;
-// its cost; its text and bytecode; and compiled code, within the error that the op states. The tests of the project's own
-// ops and `moec check-ops` are both this walk.
+// Holds what an op states of itself (dialects/flow/FlowInterfaces.td) against its evaluator on random cases:
+// the gradient, once and twice, against central differences; iteration space, accesses and accumulators
+// against the op's own result; its cost; its text and bytecode; and compiled code, within the error that the
+// op states. The tests of the project's own ops and `moec check-ops` are both this walk.
 #pragma once
 #include "mlir/IR/OperationSupport.h"
 #include "runtime/base/Status.h"
@@ -35,7 +35,8 @@ struct CheckOpsOptions {
   unsigned cases = 24;
 };
 
-/// `moec check-ops`: all checks of all ops, one line an op on standard output, what differs on standard error.
+/// `moec check-ops`: all checks of all ops, one line an op on standard output, what differs on standard
+/// error.
 moert::Status checkOps(const CheckOpsOptions &options);
 
 } // namespace moe

@@ -1,5 +1,5 @@
-// Evaluates the scalar bodies of ops (ComputeInterface, ReductionInterface) on numbers, by the folders of the ops that
-// they are made of. So accumulators can be held against an evaluator without compiling them.
+// Evaluates the scalar bodies of ops (ComputeInterface, ReductionInterface) on numbers, by the folders of the
+// ops that they are made of. So accumulators can be held against an evaluator without compiling them.
 #pragma once
 #include "dialects/flow/Flow.h"
 #include "mlir/IR/Block.h"

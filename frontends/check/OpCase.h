@@ -35,11 +35,12 @@ struct OpCase {
   std::string text() const;
 };
 
-/// One op of that name with random attributes and operands, its result named "y", those behind it "y1" and so on. The op
-/// has a TruthInterface.
+/// One op of that name with random attributes and operands, its result named "y", those behind it "y1" and so
+/// on. The op has a TruthInterface.
 OpCase randomCase(mlir::RegisteredOperationName name, uint64_t seed);
 
-/// d(output) / d(input element) by central differences; the output is 0-d. NaN where the entry cannot be evaluated.
+/// d(output) / d(input element) by central differences; the output is 0-d. NaN where the entry cannot be
+/// evaluated.
 double centralDifference(const OpCase &one, const std::string &output, const std::string &input,
                          size_t element);
 

@@ -21,7 +21,8 @@ struct RunOptions {
 moert::Result<std::shared_ptr<const moert::Program>> compileModule(mlir::ModuleOp module,
                                                                    const RunOptions &options = {});
 
-/// What an entry of it gives for these bindings: outputs by name, and every state's value after the run by path.
+/// What an entry of it gives for these bindings: outputs by name, and every state's value after the run by
+/// path.
 moert::Result<flow::Evaluation> runEntry(const std::shared_ptr<const moert::Program> &program,
                                          const std::string &entry, const flow::Bindings &bindings,
                                          const RunOptions &options = {});

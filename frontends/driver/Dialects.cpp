@@ -20,8 +20,8 @@ void moe::registerProjectDialects(mlir::DialectRegistry &registry) {
                   mlir::scf::SCFDialect, mlir::vector::VectorDialect>();
 }
 
-// Where there are texts or graphs there are plugins' ops: elaboration and rules make them, and errors name them, also where
-// a text has none yet.
+// Where there are texts or graphs there are plugins' ops: elaboration and rules make them, and errors name
+// them, also where a text has none yet.
 static void loadPluginDialects(mlir::MLIRContext *context) {
   for (const moe::LoadedPlugin &plugin : moe::loadedPlugins())
     for (const std::string &dialect : plugin.dialects)

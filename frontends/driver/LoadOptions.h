@@ -1,5 +1,5 @@
-// `--load FILE` of moe-opt and moe-lsp, whose command lines MLIR reads: plugins are loaded before it does, since the flags
-// of their passes are among its options.
+// `--load FILE` of moe-opt and moe-lsp, whose command lines MLIR reads: plugins are loaded before it does,
+// since the flags of their passes are among its options.
 #pragma once
 #include "frontends/driver/Plugins.h"
 #include "runtime/base/Printable.h"

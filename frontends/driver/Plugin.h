@@ -1,5 +1,5 @@
-// What a plugin is: a shared library that gives the compiler more ops and passes. It is loaded by `--load FILE` of
-// moec, moe-opt and moe-lsp, and has one exported function, which MOE_PLUGIN defines:
+// What a plugin is: a shared library that gives the compiler more ops, passes and targets. It is loaded by `--load
+// FILE` of moec, moe-opt and moe-lsp, and has one exported function, which MOE_PLUGIN defines:
 //
 //     static void extend(moe::PluginRegistry &registry) {
 //       registry.dialect<extra::ExtraDialect>();
@@ -7,14 +7,16 @@
 //     }
 //     MOE_PLUGIN("extra", extend)
 //
-// A plugin links the compiler's shared library (CMake: moe_add_plugin) and fits the version that it was compiled
-// against, and no other. It is loaded once, before any context is made, and stays until the process ends: its dialects,
-// passes and strings live as long as its code. `extend` is called once; it may keep nothing of `registry`.
+// A plugin links the compiler's shared library (CMake: moe_add_plugin) and fits the version that it was
+// compiled against, and no other. It is loaded once, before any context is made, and stays until the process
+// ends: its dialects, passes and strings live as long as its code. `extend` is called once, and once before that in a
+// process of its own, to see whether it ends well; it may keep nothing of `registry`.
 #pragma once
 #include "mlir/IR/Dialect.h"
 #include "mlir/IR/DialectRegistry.h"
 #include "mlir/IR/OperationSupport.h"
 #include "mlir/Pass/Pass.h"
+#include "passes/kernels/Backend.h"
 #include "passes/pipeline/Places.h"
 #include "runtime/base/Version.h"
 #include "llvm/Config/llvm-config.h"
@@ -27,15 +29,19 @@ namespace moe {
 /// What a plugin adds. What is wrong with it is reported once `extend` has returned.
 class PluginRegistry {
 public:
-  /// A dialect: ops of the language (moe::ExpandInterface), of the graph (all facts of FlowInterfaces.td), or both.
+  /// A dialect: ops of the language (moe::ExpandInterface), of the graph (all facts of FlowInterfaces.td), or
+  /// both.
   template <typename Dialect> void dialect() {
     dialects.push_back({Dialect::getDialectNamespace().str(), mlir::TypeID::get<Dialect>(),
                         [](mlir::DialectRegistry &registry) { registry.insert<Dialect>(); }});
   }
 
-  /// A pass over a module. Where a place is named ("after-elaborate"; Places.h), moec runs it there; moe-opt runs it
-  /// by its flag. Passes of one place run in the order of these calls.
+  /// A pass over a module. Where a place is named ("after-elaborate"; Places.h), moec runs it there; moe-opt
+  /// runs it by its flag. Passes of one place run in the order of these calls.
   void pass(PassMaker make, llvm::StringRef place = {}) { passes.push_back({std::move(make), place.str()}); }
+
+  /// A back end (passes/kernels/Backend.h), whose targets `--target` takes from then on.
+  void backend(const kernels::Backend &backend) { backends.push_back(&backend); }
 
   struct AddedDialect {
     std::string name;
@@ -48,19 +54,20 @@ public:
   };
   std::vector<AddedDialect> dialects;
   std::vector<AddedPass> passes;
+  std::vector<const kernels::Backend *> backends;
 };
 
-/// Registers an op with its dialect. One whose name is taken, or is not the dialect's, is left out, and loading the plugin
-/// fails with its name.
+/// Registers an op with its dialect. One whose name is taken, or is not the dialect's, is left out, and
+/// loading the plugin fails with its name.
 void addOp(mlir::Dialect &dialect, llvm::StringRef name, void (*insert)(mlir::Dialect &dialect));
-/// What a plugin's dialect calls to register its ops, in the place of addOperations, over whose second definition of a name
-/// MLIR crashes.
+/// What a plugin's dialect calls to register its ops, in the place of addOperations, over whose second
+/// definition of a name MLIR crashes.
 template <typename... Ops> void addOps(mlir::Dialect &dialect) {
   (addOp(dialect, Ops::getOperationName(), mlir::RegisteredOperationName::insert<Ops>), ...);
 }
 
-/// The first three members stand at these places in every version, so that a plugin of another one can be refused by
-/// its name.
+/// The first three members stand at these places in every version, so that a plugin of another one can be
+/// refused by its name.
 struct Plugin {
   const char *name;
   const char *moe, *llvm; ///< the versions that it was compiled against

@@ -105,8 +105,8 @@ std::string &misnamed() {
   return error;
 }
 
-/// Runs `load` in a process of its own: the loader crashes over a file that was cut off, MLIR over some mistakes, and a
-/// plugin may. Whether it ended well; `how` says how it ended otherwise.
+/// Runs `load` in a process of its own: the loader crashes over a file that was cut off, MLIR over some
+/// mistakes, and a plugin may. Whether it ended well; `how` says how it ended otherwise.
 bool endsWell(llvm::function_ref<void()> load, std::string &how) {
   fflush(nullptr);
   const pid_t child = fork();
@@ -201,6 +201,14 @@ moert::Status addPasses(const PluginRegistry &added, LoadedPlugin &plugin) {
   return moert::okStatus();
 }
 
+moert::Status addBackends(const PluginRegistry &added) {
+  for (const kernels::Backend *backend : added.backends)
+    if (!kernels::addBackend(*backend))
+      return moert::invalidInput("expected a back end of its own, found '", backend->name().str(),
+                                 "', which there is already");
+  return moert::okStatus();
+}
+
 moert::Status loadPlugin(const std::string &path) {
   const Plugin *plugin = nullptr;
   MOERT_TRY(openPlugin(path, plugin));
@@ -210,6 +218,7 @@ moert::Status loadPlugin(const std::string &path) {
   const std::string context = path + ": plugin '" + loaded.name + "'";
   MOERT_TRY(addDialects(added, loaded).in(context));
   MOERT_TRY(addPasses(added, loaded).in(context));
+  MOERT_TRY(addBackends(added).in(context));
   plugins().push_back(std::move(loaded));
   return moert::okStatus();
 }

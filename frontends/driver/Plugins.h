@@ -1,6 +1,6 @@
-// Loads plugins (Plugin.h) and holds them to what the compiler takes for granted of its own ops: nothing is defined
-// twice, every op states every fact, every pass has a place that exists. A plugin that does not is refused by a message,
-// before a model is read.
+// Loads plugins (Plugin.h) and holds them to what the compiler takes for granted of its own ops: nothing is
+// defined twice, every op states every fact, every pass has a place that exists. A plugin that does not is
+// refused by a message, before a model is read.
 #pragma once
 #include "mlir/IR/DialectRegistry.h"
 #include "passes/pipeline/Places.h"
@@ -25,8 +25,8 @@ const std::vector<LoadedPlugin> &loadedPlugins();
 /// The passes that all of them placed.
 std::vector<PlacedPass> placedPasses();
 
-/// For tools whose options another library parses: takes `--load FILE` and `--load=FILE` out of a command line.
-/// usage: a last `--load` without its file.
+/// For tools whose options another library parses: takes `--load FILE` and `--load=FILE` out of a command
+/// line. usage: a last `--load` without its file.
 moert::Status takeLoadOptions(std::vector<char *> &arguments, std::vector<std::string> &paths);
 
 } // namespace moe

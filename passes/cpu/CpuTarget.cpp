@@ -1,5 +1,5 @@
-// The CPU targets. Features have two spellings, LLVM's and that of /proc/cpuinfo. A program records the second one, and
-// the loader refuses a CPU that lacks one of the program's features.
+// The CPU targets. Features have two spellings, LLVM's and that of /proc/cpuinfo. A program records the
+// second one, and the loader refuses a CPU that lacks one of the program's features.
 #include "passes/cpu/CpuTarget.h"
 #include "llvm/ADT/StringMap.h"
 #include "llvm/ADT/StringSwitch.h"

@@ -1,6 +1,7 @@
-// The description of the CPU that code is generated for. Every tile, chunk and vector width follows from it. The user
-// names it: `cpu:x86-64-v3`, `cpu:x86-64-v4`, or `cpu` for this machine with all its features. Cache sizes are constants
-// and never read from the machine, so that the same input gives the same program everywhere.
+// The description of the CPU that code is generated for. Every tile, chunk and vector width follows from it.
+// The user names it: `cpu:x86-64-v3`, `cpu:x86-64-v4`, or `cpu` for this machine with all its features. Cache
+// sizes are constants and never read from the machine, so that the same input gives the same program
+// everywhere.
 #pragma once
 #include "llvm/ADT/StringRef.h"
 #include <cstdint>
@@ -26,8 +27,8 @@ struct CpuTarget {
   bool avx512() const { return vectorBytes == 64; }
 };
 
-// The target of `--target`'s value: "cpu", "cpu:x86-64-v3", "cpu:x86-64-v4". Nothing for another name, and for `cpu` on
-// a machine below x86-64-v3; `error` then says what was expected.
+// The target of `--target`'s value: "cpu", "cpu:x86-64-v3", "cpu:x86-64-v4". Nothing for another name, and
+// for `cpu` on a machine below x86-64-v3; `error` then says what was expected.
 std::optional<CpuTarget> cpuTarget(llvm::StringRef name, std::string &error);
 
 // A second target that tests can run on the host: x86-64-v3 if the host has AVX-512, otherwise nothing.

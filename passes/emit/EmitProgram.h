@@ -1,5 +1,5 @@
-// Writes a plan as a program file, and reads a program file as a plan. The bytes depend on the plan's text alone, and
-// writing a plan that was read gives the same bytes again.
+// Writes a plan as a program file, and reads a program file as a plan. The bytes depend on the plan's text
+// alone, and writing a plan that was read gives the same bytes again.
 #pragma once
 #include "dialects/plan/Plan.h"
 #include "mlir/IR/BuiltinOps.h"
@@ -13,7 +13,8 @@ class Program;
 
 namespace moe {
 
-/// The bytes of the program file, with its digests. Reports an error at an op that the file format cannot express.
+/// The bytes of the program file, with its digests. Reports an error at an op that the file format cannot
+/// express.
 llvm::FailureOr<std::vector<uint8_t>> emitProgram(plan::ProgramOp program);
 
 /// The plan of a verified program, in a module of its own.

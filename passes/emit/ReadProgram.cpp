@@ -1,5 +1,5 @@
-// Reads a program file as a plan, for `moec disassemble`: the inverse of EmitProgram.cpp. The loader has verified every
-// index in the file, so none is checked here.
+// Reads a program file as a plan, for `moec disassemble`: the inverse of EmitProgram.cpp. The loader has
+// verified every index in the file, so none is checked here.
 #include "dialects/plan/Expr.h"
 #include "passes/emit/EmitProgram.h"
 #include "runtime/program/Program.h"

@@ -1,21 +1,22 @@
-// --moe-form-groups: fusion. Clones the entries for each target, into a flow.target, and partitions the ops of each
-// clone into groups; each group becomes one kernel, or a few if the target splits it. The gain of fusion is that a
-// value which only ops of its own group use is never stored to memory. Which ops can be one kernel is the target's
-// answer (kernels/Backend.h). The steps:
+// --moe-form-groups: fusion. Clones the entries for each target, into a flow.target, and partitions the ops
+// of each clone into groups; each group becomes one kernel, or a few if the target splits it. The gain of
+// fusion is that a value which only ops of its own group use is never stored to memory. Which ops can be one
+// kernel is the target's answer (kernels/Backend.h). The steps:
 //   1. Erase identity ops, except barriers, which are erased when the groups are written.
-//   2. Find the free ops: constants, broadcasts and other views, which cost nothing inside a loop. Every group gets its
-//      own copy of the free ops that it reads. A free op is stored to memory, as the result of a group, only if a
-//      contraction or convolution, an output, an assignment or an expose needs it there, or if its elements are computed
-//      and then broadcast to many more. If only the entry's results need it in memory, it is cloned for them, so that
-//      loops still read the original for free.
-//   3. Make a cluster of each other op, in program order, and merge it with the clusters of its operands where possible:
-//      with a root as its epilogue (elementwise ops of the root's shape), or with a loop if the target can run both as
-//      one loop kernel without losing parallelism. A merge must not close a cycle (MergeOrder.h). Forward ops, backward
-//      ops, updates and ops for exposed values only are not merged with each other.
+//   2. Find the free ops: constants, broadcasts and other views, which cost nothing inside a loop. Every
+//      group gets its own copy of the free ops that it reads. A free op is stored to memory, as the result of
+//      a group, only if a contraction or convolution, an output, an assignment or an expose needs it there,
+//      or if its elements are computed and then broadcast to many more. If only the entry's results need it
+//      in memory, it is cloned for them, so that loops still read the original for free.
+//   3. Make a cluster of each other op, in program order, and merge it with the clusters of its operands
+//      where possible: with a root as its epilogue (elementwise ops of the root's shape), or with a loop if
+//      the target can run both as one loop kernel without losing parallelism. A merge must not close a cycle
+//      (MergeOrder.h). Forward ops, backward ops, updates and ops for exposed values only are not merged with
+//      each other.
 //   4. Merge loops that read the same value, under the same conditions.
 //   5. Write each cluster as a flow.group, ordered by dependencies and otherwise as in the program.
-// Large loops are merged only within one segment, the ops between two contractions or convolutions, even if they read
-// the same values: Rematerialize relies on the program's order to keep memory small.
+// Large loops are merged only within one segment, the ops between two contractions or convolutions, even if
+// they read the same values: Rematerialize relies on the program's order to keep memory small.
 #include "dialects/flow/BatchHint.h"
 #include "dialects/flow/Declared.h"
 #include "dialects/flow/Flow.h"
@@ -55,11 +56,13 @@ bool isBoundary(Operation *op) {
 // Whether the op costs nothing inside a loop: scalars, constants, and views that only rename indices.
 bool isFreeKind(Operation *op) {
   auto compute = dyn_cast<flow::ComputeInterface>(op);
-  return isa<flow::ScalarOp>(op) || (compute && compute.effort() == flow::Effort::free);
+  return isa<flow::NumberInterface>(op) || (compute && compute.effort() == flow::Effort::free);
 }
 // Whether an epilogue can contain the op for free. Barriers are erased when groups are written.
 bool isFreeInEpilogue(Operation *op) {
-  if (isa<flow::ConstantOp, flow::BarrierOp>(op))
+  if (auto number = dyn_cast<flow::NumberInterface>(op))
+    return number.number().value.has_value();
+  if (isa<flow::BarrierOp>(op))
     return true;
   // Broadcasts, but no transposes; reshapes of a root's operands are outside of groups.
   std::optional<SmallVector<int64_t>> axes = flow::axesOfView(op);
@@ -69,8 +72,8 @@ bool isFreeInEpilogue(Operation *op) {
   return llvm::is_sorted(*axes);
 }
 
-// The most merges that the target may refuse for one cluster, and among the readers of one value, before fusion gives
-// up on it: a value with thousands of readers would have millions of pairs.
+// The most merges that the target may refuse for one cluster, and among the readers of one value, before
+// fusion gives up on it: a value with thousands of readers would have millions of pairs.
 constexpr unsigned maxRefusals = 64;
 
 struct Cluster {
@@ -84,8 +87,8 @@ struct Cluster {
   int weight() const { return root ? 2 : segment ? 1 : 0; }
 };
 
-// The outcome of trying to merge two clusters. `incompatible` is found by a few comparisons; `refused` needed a search
-// or an analysis.
+// The outcome of trying to merge two clusters. `incompatible` is found by a few comparisons; `refused` needed
+// a search or an analysis.
 enum class Merge { done, incompatible, refused };
 
 // What a cluster's ops are for. Clusters of different purposes are not merged.
@@ -259,8 +262,8 @@ bool Fusion::fitsEpilogue(const Cluster &root, const Cluster &loop) const {
       return false;
   if (llvm::any_of(outputsOf(ops), staysInside))
     return false;
-  // The group may store about as much as the root alone. An epilogue with several stored results is worse than loops
-  // that read the root's result and store theirs.
+  // The group may store about as much as the root alone. An epilogue with several stored results is worse
+  // than loops that read the root's result and store theirs.
   auto bytes = [&](ArrayRef<Operation *> of) {
     double sum = 0;
     for (Value output : outputsOf(of))
@@ -279,8 +282,8 @@ bool Fusion::fitsEpilogue(const Cluster &root, const Cluster &loop) const {
     if (maker && inside.contains(maker))
       return false;
   }
-  // The group stores an additional result only if it is needed in memory: by another root, by a result of the entry, or
-  // in another segment.
+  // The group stores an additional result only if it is needed in memory: by another root, by a result of the
+  // entry, or in another segment.
   SmallVector<Operation *> merged(inside.begin(), inside.end());
   llvm::SetVector<Value> results = outputsOf(merged);
   if (results.size() <= outputsOf(root.ops).size())
@@ -315,8 +318,8 @@ bool Fusion::fitsLoop(Cluster &a, Cluster &b, double shared) {
   if (!merged || merged->values > kernels::LoopNests::maxValues)
     return false;
   if (merged->work >= costs.smallWork && !merged->split) {
-    // Each work unit must access contiguous memory, and there must be as many units as the more parallel one of the two
-    // loops has, or enough to keep the machine busy.
+    // Each work unit must access contiguous memory, and there must be as many units as the more parallel one
+    // of the two loops has, or enough to keep the machine busy.
     if (!merged->contiguous)
       return false;
     double needed = 1;
@@ -354,8 +357,8 @@ Merge Fusion::tryMerge(unsigned a, unsigned b, Value shared) {
     return Merge::incompatible;
   if (into.segment && from.segment && *into.segment != *from.segment)
     return Merge::incompatible;
-  // A scalar is no reason to merge updates. All updates read the same predicate and rates: merged because of them, they
-  // would become one huge kernel instead of a few that equal updates share.
+  // A scalar is no reason to merge updates. All updates read the same predicate and rates: merged because of
+  // them, they would become one huge kernel instead of a few that equal updates share.
   if (purpose == Purpose::update && cast<RankedTensorType>(shared.getType()).getRank() == 0)
     return Merge::incompatible;
   if (into.ops.size() + from.ops.size() > costs.maxOps)
@@ -464,8 +467,8 @@ void Fusion::joinReaders(Value value, ArrayRef<unsigned> loops) {
   }
 }
 
-// Splits a reduction over images and pixels into one over the pixels, which can be fused with other loops over images,
-// and one over the images.
+// Splits a reduction over images and pixels into one over the pixels, which can be fused with other loops
+// over images, and one over the images.
 static void splitReduction(flow::ReduceOp op) {
   flow::Extent inner = flow::Extent::constant(op.getContext(), 1);
   SmallVector<flow::Extent> left;
@@ -492,8 +495,8 @@ static void splitReduction(flow::ReduceOp op) {
   op.erase();
 }
 
-// Prepares the entry for fusion: erases identities but barriers, splits reductions, erases dead ops, and copies views
-// that a loop could not read otherwise (PrivateViews.h).
+// Prepares the entry for fusion: erases identities but barriers, splits reductions, erases dead ops, and
+// copies views that a loop could not read otherwise (PrivateViews.h).
 void Fusion::normalise() {
   Block &block = entry.getBody().front();
   dropIdentities(block, [](Operation *op) { return isIdentity(op) && !isa<flow::BarrierOp>(op); });
@@ -518,7 +521,8 @@ static Operation *behindReshapes(Value value) {
   return maker;
 }
 
-/// Clones the free op that makes a value, with the reshapes and barriers between them; returns the clone's value.
+/// Clones the free op that makes a value, with the reshapes and barriers between them; returns the clone's
+/// value.
 Value Fusion::ownView(Value value, llvm::DenseMap<Value, Value> &copies) {
   if (Value known = copies.lookup(value))
     return known;
@@ -535,8 +539,8 @@ Value Fusion::ownView(Value value, llvm::DenseMap<Value, Value> &copies) {
 // Chooses the ops of a free kind that are stored to memory nevertheless.
 void Fusion::keepInMemory() {
   Block &block = entry.getBody().front();
-  // A reshape of computed values that are then broadcast to many elements: an epilogue can read it from memory, but
-  // cannot contain it.
+  // A reshape of computed values that are then broadcast to many elements: an epilogue can read it from
+  // memory, but cannot contain it.
   for (flow::ReshapeOp view : block.getOps<flow::ReshapeOp>()) {
     llvm::SetVector<Value> from;
     sources(view, from);
@@ -555,7 +559,8 @@ void Fusion::keepInMemory() {
       for (Value operand : op.getOperands())
         if (Operation *maker = behindReshapes(operand); isFreeKind(maker))
           kept.insert(maker);
-  // For a result of the entry that is a free op, a clone is stored; other ops still read the original for free.
+  // For a result of the entry that is a free op, a clone is stored; other ops still read the original for
+  // free.
   llvm::DenseMap<Value, Value> copies;
   for (Operation &op : block) {
     if (!isResult(&op))
@@ -628,8 +633,8 @@ SmallVector<unsigned> Fusion::orderOfGroups() {
   for (unsigned goal : places) {
     if (placed.contains(goal))
       continue;
-    // Orders the goal and all clusters that it depends on and that are not placed yet, by Kahn's algorithm; of several
-    // that are ready, the one with the lowest place comes first.
+    // Orders the goal and all clusters that it depends on and that are not placed yet, by Kahn's algorithm;
+    // of several that are ready, the one with the lowest place comes first.
     llvm::SetVector<unsigned> needed;
     llvm::DenseMap<unsigned, unsigned> missing;
     llvm::DenseMap<unsigned, SmallVector<unsigned>> users;
@@ -671,8 +676,8 @@ SmallVector<Operation *> Fusion::opsOf(const Cluster &cluster) const {
   return ops;
 }
 
-/// Writes a cluster as a group at the builder's insertion point. `memory` maps a value to its new value outside of
-/// groups; the group's results are added to `outside`.
+/// Writes a cluster as a group at the builder's insertion point. `memory` maps a value to its new value
+/// outside of groups; the group's results are added to `outside`.
 void Fusion::writeGroup(OpBuilder &builder, const Cluster &cluster, llvm::function_ref<Value(Value)> memory,
                         llvm::DenseMap<Value, Value> &outside) {
   const SmallVector<Operation *> ops = opsOf(cluster);

@@ -6,8 +6,8 @@
 
 namespace moe {
 
-/// The work of fusing one entry, as counts that are the same on every machine. Tests check that they are about
-/// proportional to a model's length.
+/// The work of fusing one entry, as counts that are the same on every machine. Tests check that they are
+/// about proportional to a model's length.
 struct FusionWork {
   uint64_t ops = 0; // of the entry
   uint64_t analyses = 0,

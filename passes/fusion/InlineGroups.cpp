@@ -1,5 +1,5 @@
-// --moe-inline-groups: replaces every group by its ops. A group is no more than a region around ordinary ops, so the
-// result means the same as the program before fusion.
+// --moe-inline-groups: replaces every group by its ops. A group is no more than a region around ordinary ops,
+// so the result means the same as the program before fusion.
 #include "dialects/flow/Flow.h"
 #include "passes/fusion/Fusion.h"
 

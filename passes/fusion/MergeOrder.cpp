@@ -1,5 +1,5 @@
-// The searches of MergeOrder.h. Edges keep the numbers that nodes had when they were added; find() maps a number to the
-// node that it has been merged into, by union-find.
+// The searches of MergeOrder.h. Edges keep the numbers that nodes had when they were added; find() maps a
+// number to the node that it has been merged into, by union-find.
 #include "passes/fusion/MergeOrder.h"
 #include "llvm/ADT/STLExtras.h"
 #include <cassert>
@@ -66,8 +66,8 @@ bool MergeOrder::hasNodeBetween(unsigned a, unsigned b) {
     std::swap(a, b);
   ++searches;
   Search down{users, {a}}, up{needs, {b}};
-  // There is a node between the two if both searches reach the same node, or if one of them reaches the other end. If
-  // either search has no edge left, there is none.
+  // There is a node between the two if both searches reach the same node, or if one of them reaches the other
+  // end. If either search has no edge left, there is none.
   while (!isOver(down) && !isOver(up)) {
     if (unsigned next = advance(down, b); next != a) {
       if (next == b || isMarked(next, 2 * searches + 1))
@@ -87,8 +87,8 @@ void MergeOrder::merge(unsigned into, unsigned from) {
   unsigned a = into, b = from;
   if (rank[a] > rank[b])
     std::swap(a, b);
-  // Nodes that b depends on must come before the merged node, and nodes that depend on a behind it. Both sets and the
-  // pair share out the ranks that they have now; all other nodes keep theirs.
+  // Nodes that b depends on must come before the merged node, and nodes that depend on a behind it. Both sets
+  // and the pair share out the ranks that they have now; all other nodes keep theirs.
   ++searches;
   Search down{users, {a}}, up{needs, {b}};
   while (!isOver(down))

@@ -1,12 +1,14 @@
-// A topological order of a dependency graph, maintained while nodes are merged in pairs (after Pearce and Kelly, "A
-// Dynamic Topological Sort Algorithm for Directed Acyclic Graphs", 2006). Fusion merges two clusters only if this closes
-// no cycle: if no path from one to the other leads through a third node.
-//   1. Each node has a rank, and every edge leads to a higher rank. So all nodes on a path between two nodes have ranks
-//      between theirs.
-//   2. `hasNodeBetween` searches forwards from the lower node and backwards from the higher one, within these ranks, and
-//      stops when either search has no node left. It therefore visits a few nodes, however long the model is.
+// A topological order of a dependency graph, maintained while nodes are merged in pairs (after Pearce and
+// Kelly, "A Dynamic Topological Sort Algorithm for Directed Acyclic Graphs", 2006). Fusion merges two
+// clusters only if this closes no cycle: if no path from one to the other leads through a third node.
+//   1. Each node has a rank, and every edge leads to a higher rank. So all nodes on a path between two nodes
+//      have ranks between theirs.
+//   2. `hasNodeBetween` searches forwards from the lower node and backwards from the higher one, within these
+//      ranks, and stops when either search has no node left. It therefore visits a few nodes, however long
+//      the model is.
 //   3. `merge` permutes the ranks of the nodes that it finds in the same way.
-// Sets of all predecessors would answer the question at once, but take memory and time quadratic in the model's length.
+// Sets of all predecessors would answer the question at once, but take memory and time quadratic in the
+// model's length.
 #pragma once
 #include "llvm/ADT/ArrayRef.h"
 #include "llvm/ADT/SmallVector.h"
@@ -37,8 +39,8 @@ private:
     llvm::SmallVector<unsigned> found; // the start, then what was reached
     size_t at = 0, edge = 0;           // the next edge to look at: of found[at]
   };
-  /// Follows one more edge. Returns the node that it leads to if that is new, or if it is the other end, reached from
-  /// another node than the start; otherwise returns the start.
+  /// Follows one more edge. Returns the node that it leads to if that is new, or if it is the other end,
+  /// reached from another node than the start; otherwise returns the start.
   unsigned advance(Search &search, unsigned other);
   bool isOver(Search &search) const;
   bool isMarked(unsigned node, unsigned mark) const { return marks[node] == mark; }

@@ -1,7 +1,7 @@
 // Copies views that an op reads at several indices; see PrivateViews.h.
 #include "passes/fusion/PrivateViews.h"
 #include "mlir/IR/IRMapping.h"
-#include "passes/kernels/AxisClasses.h"
+#include "passes/kernels/LoopClasses.h"
 #include "llvm/ADT/SetVector.h"
 
 using namespace mlir;
@@ -50,7 +50,7 @@ void makeViewsPrivate(ArrayRef<Operation *> readers, IsFree isFree) {
   for (Operation *op : readers) {
     const SmallVector<Operation *> ops = withFree(op, isFree);
     std::string why;
-    if (!shares(ops) || succeeded(kernels::AxisClasses().find(ops, why)))
+    if (!shares(ops) || succeeded(kernels::LoopClasses().find(ops, why)))
       continue;
     copyOperands(op, isFree);
     for (Operation *view : llvm::reverse(ops))

@@ -1,6 +1,7 @@
-// The interface of back ends and their targets, which fusion, planning, emission, the pipeline and the tools use. A back
-// end parses its targets' names. A target gives fusion the facts that it needs, emits groups as kernels, and turns the
-// finished kernels into a program's sections. Only the registry (Backends.cpp) includes headers of a back end's folder.
+// The interface of back ends and their targets, which fusion, planning, emission, the pipeline and the tools
+// use. A back end parses its targets' names. A target gives fusion the facts that it needs, emits groups as
+// kernels, and turns the finished kernels into a program's sections. Only the registry (Backends.cpp)
+// includes headers of a back end's folder.
 #pragma once
 #include "dialects/flow/Flow.h"
 #include "dialects/plan/Plan.h"
@@ -19,7 +20,8 @@ namespace moe::kernels {
 struct EpilogueItems {
   bool elementwise = false; ///< elementwise ops of the result's shape, and constants
   bool broadcasts = false;  ///< operands from outside the group that are broadcast to the result's shape
-  /// Whether values of an element type may be operands and results of the group; values inside may have any type.
+  /// Whether values of an element type may be operands and results of the group; values inside may have any
+  /// type.
   bool (*element)(mlir::Type) = nullptr;
 };
 
@@ -39,8 +41,8 @@ struct FusionCosts {
   double smallWork;     ///< a loop with less work than this needs no parallelism
   double smallValue;    ///< a value smaller than this is no reason to fuse a loop that is not small
   double parallelism;   ///< work units that are enough to keep the machine busy
-  /// If a broadcast makes at least this many copies of each element, its operand, where it is a reshape of computed
-  /// values, is stored to memory, so that a root's epilogue can read it.
+  /// If a broadcast makes at least this many copies of each element, its operand, where it is a reshape of
+  /// computed values, is stored to memory, so that a root's epilogue can read it.
   double broadcastFactor;
   size_t maxOps; ///< ops of a loop kernel: larger kernels compile slowly, and are rarely equal to another one
 };
@@ -66,13 +68,14 @@ class Target {
 public:
   virtual ~Target() = default;
 
-  /// What a program records of its target: the back end's name, the level, and the features that the code needs.
+  /// What a program records of its target: the back end's name, the level, and the features that the code
+  /// needs.
   virtual llvm::StringRef backend() const = 0;
   virtual llvm::StringRef level() const = 0;
   virtual llvm::ArrayRef<std::string> features() const = 0;
 
-  /// The values of the symbols in sizes that each target chooses. "row_align" is the multiple to which the number of rows
-  /// of an expert is padded.
+  /// The values of the symbols in sizes that each target chooses. "row_align" is the multiple to which the
+  /// number of rows of an expert is padded.
   virtual llvm::StringMap<int64_t> symbols() const = 0;
 
   // Facts for fusion.
@@ -85,8 +88,8 @@ public:
   virtual std::optional<LoopFacts> loop(const LoopSource &source) const = 0;
 
   virtual std::unique_ptr<KernelSet> begin(mlir::MLIRContext *context) const = 0;
-  /// The sections of a program from the functions that KernelSet::take gave, which are consumed. `timing` prints the
-  /// steps' times on standard error.
+  /// The sections of a program from the functions that KernelSet::take gave, which are consumed. `timing`
+  /// prints the steps' times on standard error.
   virtual mlir::FailureOr<Sections> finish(mlir::ModuleOp functions, bool timing) const = 0;
 };
 
@@ -99,20 +102,23 @@ public:
   virtual std::vector<std::string> targets() const = 0;
   /// The targets that this machine can run, one for each kind of code: tests compile for these.
   virtual std::vector<std::string> hostTargets() const = 0;
-  /// The target of a name that begins with the back end's name. Nothing if there is none of that name, or if it means
-  /// this machine and this machine is not supported; `error` then says what was expected.
+  /// The target of a name that begins with the back end's name. Nothing if there is none of that name, or if
+  /// it means this machine and this machine is not supported; `error` then says what was expected.
   virtual std::unique_ptr<Target> parse(llvm::StringRef name, std::string &error) const = 0;
   /// The target of the level that a program records.
   virtual std::unique_ptr<Target> ofLevel(llvm::StringRef level, std::string &error) const = 0;
 };
 
-/// All back ends, in a fixed order.
+/// All back ends: the tree's, then those that were added, in this order.
 llvm::ArrayRef<const Backend *> backends();
+/// Adds one, which lives until the process ends. False where a back end has that name already.
+bool addBackend(const Backend &backend);
 /// "cpu (this machine), cpu:x86-64-v3 or cpu:x86-64-v4": all targets, for help and errors.
 std::string targetNames();
 /// The target of `--target`'s value. Nothing if there is none of that name; `error` then lists the targets.
 std::unique_ptr<Target> parseTarget(llvm::StringRef name, std::string &error);
-/// The target that a plan was made for. Reports an error at the op, and gives null, if this compiler has no such target.
+/// The target that a plan was made for. Reports an error at the op, and gives null, if this compiler has no
+/// such target.
 std::unique_ptr<Target> targetOf(plan::TargetOp target);
 
 } // namespace moe::kernels

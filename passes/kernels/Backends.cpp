@@ -6,9 +6,19 @@ using namespace mlir;
 
 namespace moe::kernels {
 
-ArrayRef<const Backend *> backends() {
-  static const Backend *const all[] = {&cpu::cpuBackend()};
+static std::vector<const Backend *> &registry() {
+  static std::vector<const Backend *> all = {&cpu::cpuBackend()};
   return all;
+}
+
+ArrayRef<const Backend *> backends() { return registry(); }
+
+bool addBackend(const Backend &backend) {
+  for (const Backend *other : registry())
+    if (other->name() == backend.name())
+      return false;
+  registry().push_back(&backend);
+  return true;
 }
 
 std::string targetNames() {

@@ -125,8 +125,8 @@ FailureOr<ContractForm> ContractForm::of(flow::GroupOp group, const GroupLayouts
       continue;
     (!entry.inOut ? form.sums : !entry.inB ? ofA : !entry.inA ? ofB : form.batch).push_back(entry.axis);
   }
-  // The result's innermost axes become the columns, since vectors are stored along them. In a product of a vector and a
-  // matrix, the matrix gives the rows, which need no packing.
+  // The result's innermost axes become the columns, since vectors are stored along them. In a product of a
+  // vector and a matrix, the matrix gives the rows, which need no packing.
   auto hasInnermost = [&](ArrayRef<ContractAxis> axes) {
     return llvm::any_of(
         axes, [&](const ContractAxis &axis) { return axis.strides[form.firstOutput].isConstant(1); });

@@ -1,6 +1,6 @@
-// The common form of all contractions of two tensors, a batched matrix product: batch axes, rows (M), columns (N) and
-// summed axes (K), each with its stride in every operand. Neighbouring axes that are contiguous in all operands are
-// merged first, so a linear layer over any number of leading axes is one matrix product.
+// The common form of all contractions of two tensors, a batched matrix product: batch axes, rows (M), columns
+// (N) and summed axes (K), each with its stride in every operand. Neighbouring axes that are contiguous in
+// all operands are merged first, so a linear layer over any number of leading axes is one matrix product.
 #pragma once
 #include "dialects/flow/BatchHint.h"
 #include "passes/kernels/Epilogue.h"
@@ -34,8 +34,8 @@ struct ContractForm {
   mlir::MLIRContext *context() const { return columns.extent.getContext(); }
 };
 
-/// Whether a value of an inference entry is computed from parameters alone, so that its packed copy can be kept until
-/// the parameters change.
+/// Whether a value of an inference entry is computed from parameters alone, so that its packed copy can be
+/// kept until the parameters change.
 bool followsFromParameters(mlir::Value value);
 
 } // namespace moe::kernels

@@ -77,8 +77,8 @@ PixelPass PixelPass::forward(const ConvShape &s) {
 }
 
 namespace {
-/// One axis of a phase of the input gradient: the x index s * q + residue gets a contribution from the y index
-/// q + base - t through the tap first + s * t.
+/// One axis of a phase of the input gradient: the x index s * q + residue gets a contribution from the y
+/// index q + base - t through the tap first + s * t.
 struct PhaseAxis {
   int64_t count, first, taps, base;
   PhaseAxis(int64_t residue, int64_t size, int64_t kernel, int64_t stride, int64_t pad) {
@@ -110,8 +110,8 @@ PixelPass PixelPass::inputGradient(const ConvShape &s) {
     ys.emplace_back(residue, s.height, s.kernelHeight, s.strideY, s.padTop);
   for (int64_t residue = 0; residue < s.strideX; ++residue)
     xs.emplace_back(residue, s.width, s.kernelWidth, s.strideX, s.padLeft);
-  // The padding before the source is the most that any phase needs. Taps in ascending order in the source are in
-  // descending order in the kernel.
+  // The padding before the source is the most that any phase needs. Taps in ascending order in the source are
+  // in descending order in the kernel.
   auto low = [](ArrayRef<PhaseAxis> axes) {
     int64_t most = 0;
     for (const PhaseAxis &axis : axes)

@@ -1,7 +1,8 @@
-// The sizes of a convolution, and a common description of its forward direction and its input gradient (PixelPass): an
-// image is copied with its padding, and each result pixel is a sum over a rectangle of taps and a contiguous run of
-// channels. The input gradient of a convolution of stride s consists of s * s phases: one for each pair of residues of
-// the result pixel's coordinates modulo s, with the taps that reach such pixels. The forward direction has one phase.
+// The sizes of a convolution, and a common description of its forward direction and its input gradient
+// (PixelPass): an image is copied with its padding, and each result pixel is a sum over a rectangle of taps
+// and a contiguous run of channels. The input gradient of a convolution of stride s consists of s * s phases:
+// one for each pair of residues of the result pixel's coordinates modulo s, with the taps that reach such
+// pixels. The forward direction has one phase.
 #pragma once
 #include "dialects/flow/Flow.h"
 
@@ -14,7 +15,8 @@ struct ConvShape {
   int64_t kernelHeight, kernelWidth;
   int64_t strideY, strideX, padTop, padLeft;
   int64_t taps() const { return kernelHeight * kernelWidth; }
-  /// The operations of each of the three directions (forward and both gradients): one product and one addition per term.
+  /// The operations of each of the three directions (forward and both gradients): one product and one
+  /// addition per term.
   flow::Extent flops() const { return batch * (2 * outHeight * outWidth * outputs * channels * taps()); }
 
   /// From the types of x, w and y. Fails with a diagnostic if a size other than the batch is not constant.

@@ -1,10 +1,11 @@
 // The algorithm:
-//   1. Rank-4 values are put into one family if an op (elementwise, slice and the like) reads one along the axes of the
-//      other.
+//   1. Rank-4 values are put into one family if an op (elementwise, slice and the like) reads one along the
+//      axes of the other.
 //   2. A family with a convolution's image in it becomes NHWC.
-//   3. Exceptions stay row-major: boundary values, and values whose reshape would otherwise need a copy (a reshape in
-//      front of a contraction, an output or an assignment).
-// Kernels address every value by its own strides, so values of one family may differ: a layout only affects speed.
+//   3. Exceptions stay row-major: boundary values, and values whose reshape would otherwise need a copy (a
+//      reshape in front of a contraction, an output or an assignment).
+// Kernels address every value by its own strides, so values of one family may differ: a layout only affects
+// speed.
 #include "passes/kernels/ConvolutionLayouts.h"
 #include "llvm/ADT/EquivalenceClasses.h"
 
@@ -60,8 +61,8 @@ llvm::DenseMap<Value, Layout> convolutionLayouts(flow::EntryOp entry) {
   for (Value seed : seeds)
     chosen.insert(families.getLeaderValue(key(seed)));
 
-  // Whether the value has to be row-major: for a reshape outside of groups, at the entry's boundary, or as a filter.
-  // Identities such as barriers are followed, since their result is the same value.
+  // Whether the value has to be row-major: for a reshape outside of groups, at the entry's boundary, or as a
+  // filter. Identities such as barriers are followed, since their result is the same value.
   auto isViewed = [](Value value) {
     llvm::SmallVector<std::pair<Value, bool>> work = {{value, false}}; // whether it is of another shape
     while (!work.empty()) {

@@ -43,7 +43,7 @@ FailureOr<unsigned> Epilogue::stepOf(Value value, const AxisMap &map, std::map<P
             "expected its result in place, found it broadcast or transposed in its own group");
     return add({EpilogueStep::root, op});
   }
-  if (isa<flow::ConstantOp>(op))
+  if (auto number = dyn_cast<flow::NumberInterface>(op); number && number.number().value)
     return add({EpilogueStep::constant, op});
   if (std::optional<SmallVector<int64_t>> axes = flow::axesOfView(op)) {
     // The operand's axis map follows from the result's.
@@ -101,7 +101,7 @@ bool Epilogue::isShort() const {
   flow::GroupOp owner = group;
   int count = 0;
   for (Operation &op : owner.getBody().front()) {
-    if (&op == root || isa<flow::ConstantOp, flow::YieldOp>(op) || flow::axesOfView(&op))
+    if (&op == root || isa<flow::NumberInterface, flow::YieldOp>(op) || flow::axesOfView(&op))
       continue;
     auto compute = dyn_cast<flow::ComputeInterface>(op);
     if (!compute || compute.effort() > flow::Effort::simple)

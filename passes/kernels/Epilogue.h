@@ -1,7 +1,8 @@
-// The epilogue of a group with a root: what is done with each element of the root's result before it is stored. It is
-// data: a list of steps, each of which computes a scalar from the root's element, an operand's element, a constant, or
-// earlier steps. Operands have the result's shape or are broadcast to it. Bias, activation, the derivative of an
-// activation, residual, accumulation and scales are all epilogues. A back end runs the steps on scalars or vectors.
+// The epilogue of a group with a root: what is done with each element of the root's result before it is
+// stored. It is data: a list of steps, each of which computes a scalar from the root's element, an operand's
+// element, a constant, or earlier steps. Operands have the result's shape or are broadcast to it. Bias,
+// activation, the derivative of an activation, residual, accumulation and scales are all epilogues. A back
+// end runs the steps on scalars or vectors.
 #pragma once
 #include "dialects/flow/Flow.h"
 #include "dialects/plan/Plan.h"
@@ -29,7 +30,7 @@ struct EpilogueStep {
   enum Kind {
     root,     ///< the root's element
     input,    ///< the element of the input `index`
-    constant, ///< the value of `op`, a flow.constant
+    constant, ///< the number that `op`, a flow::NumberInterface, states
     compute,  ///< the scalar body of `op`, applied to the values of the steps `operands`
   } kind;
   mlir::Operation *op = nullptr;
@@ -39,8 +40,8 @@ struct EpilogueStep {
 
 class Epilogue {
 public:
-  /// Turns the group's ops other than `root` into steps. How the root itself is computed is not part of the epilogue.
-  /// Fails with a diagnostic at an op that is no elementwise op, broadcast, transpose or constant.
+  /// Turns the group's ops other than `root` into steps. How the root itself is computed is not part of the
+  /// epilogue. Fails with a diagnostic at an op that is no elementwise op, broadcast, transpose or constant.
   static mlir::FailureOr<Epilogue> of(flow::GroupOp group, mlir::Operation *root,
                                       const GroupLayouts &layouts);
 

@@ -1,5 +1,5 @@
-// The result of emitting a group: kernels, and launches that call them on the group's operands, results and temporaries.
-// Planning then decides which buffers these are.
+// The result of emitting a group: kernels, and launches that call them on the group's operands, results and
+// temporaries. Planning then decides which buffers these are.
 #pragma once
 #include "dialects/flow/Extent.h"
 #include "dialects/plan/Expr.h"
@@ -46,8 +46,8 @@ struct GroupCode {
 
   std::vector<Temporary> temporaries;
   std::vector<LaunchSpec> launches;
-  // Result `first` may be written to the buffer of operand `second`: every element is read, by the same work unit,
-  // before it is overwritten.
+  // Result `first` may be written to the buffer of operand `second`: every element is read, by the same work
+  // unit, before it is overwritten.
   llvm::SmallVector<std::pair<unsigned, unsigned>> inPlace;
 };
 

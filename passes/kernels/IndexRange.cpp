@@ -7,9 +7,9 @@ using namespace mlir;
 
 namespace moe::kernels {
 
-/// The element counts, other than the sizes of single axes, that an index of the op may run up to: of several dimensions
-/// that an access joins or splits, and of random numbers, which are drawn by their position. An access that is checked
-/// against its operand's bounds gives no such count.
+/// The element counts, other than the sizes of single axes, that an index of the op may run up to: of several
+/// dimensions that an access joins or splits, and of random numbers, which are drawn by their position. An
+/// access that is checked against its operand's bounds gives no such count.
 static SmallVector<flow::Extent> countsOf(Operation &op) {
   auto compute = dyn_cast<flow::ComputeInterface>(op);
   if (!compute || op.hasTrait<flow::Elementwise>() || compute.computeKind() == flow::ComputeKind::emitter)

@@ -1,7 +1,7 @@
-// Checks that indices inside a loop kernel do not overflow. The loader checks the sizes of buffers, but a loop kernel may
-// also index tensors that are never in memory: a broadcast whose axes a reshape joins, or random numbers that are used
-// at once. The element counts of such tensors are checked during compilation if they are constant, and otherwise by the
-// loader when a batch is bound.
+// Checks that indices inside a loop kernel do not overflow. The loader checks the sizes of buffers, but a
+// loop kernel may also index tensors that are never in memory: a broadcast whose axes a reshape joins, or
+// random numbers that are used at once. The element counts of such tensors are checked during compilation if
+// they are constant, and otherwise by the loader when a batch is bound.
 #pragma once
 #include "dialects/flow/Flow.h"
 

@@ -1,12 +1,13 @@
-// The order of values' axes in memory. Types are logical. A group's attribute `layouts` has the axis order of each of its
-// results; all other values (inputs, parameters, states) are row-major.
+// The order of values' axes in memory. Types are logical. A group's attribute `layouts` has the axis order of
+// each of its results; all other values (inputs, parameters, states) are row-major.
 #pragma once
 #include "dialects/flow/Extent.h"
 #include "mlir/IR/Value.h"
 
 namespace moe::kernels {
 
-// The order of a tensor's axes in memory, outermost first; empty means row-major. NHWC of [B, C, H, W] is {0, 2, 3, 1}.
+// The order of a tensor's axes in memory, outermost first; empty means row-major. NHWC of [B, C, H, W] is {0,
+// 2, 3, 1}.
 using Layout = llvm::SmallVector<int64_t, 4>;
 struct GroupLayouts {
   llvm::SmallVector<Layout> operands, results; // one each; missing ones are row-major

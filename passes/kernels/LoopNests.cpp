@@ -1,8 +1,9 @@
 // Finds the loop nests of a set of ops; see LoopNests.h. The steps:
-//   1. AxisClasses.cpp finds the axis classes: axes that always have the same index.
-//   2. findStages chooses the values that are stored: outputs, reductions, and intermediate values that are cheaper to
-//      store than to compute again.
-//   3. findDims orders the classes as the largest tensor has them in memory, and merges adjacent ones into dimensions.
+//   1. LoopClasses.cpp finds the axis classes: axes that always have the same index.
+//   2. findStages chooses the values that are stored: outputs, reductions, and intermediate values that are
+//      cheaper to store than to compute again.
+//   3. findDims orders the classes as the largest tensor has them in memory, and merges adjacent ones into
+//      dimensions.
 //   4. findNests puts stages of equal dimensions into one nest, each nest after those that it reads.
 #include "passes/kernels/LoopNests.h"
 #include "llvm/ADT/STLExtras.h"
@@ -29,8 +30,8 @@ SmallVector<unsigned> LoopNests::classesOf(Value value) const {
 
 bool isLoopOp(Operation *op) {
   auto compute = dyn_cast<flow::ComputeInterface>(op);
-  return isa<flow::ScalarOp>(op) || (compute && compute.computeKind() != flow::ComputeKind::emitter &&
-                                     compute.computeKind() != flow::ComputeKind::composite);
+  return isa<flow::NumberInterface>(op) || (compute && compute.computeKind() != flow::ComputeKind::emitter &&
+                                            compute.computeKind() != flow::ComputeKind::composite);
 }
 
 static flow::Effort effortOf(Operation *op) {
@@ -39,8 +40,8 @@ static flow::Effort effortOf(Operation *op) {
 }
 static bool isSlowest(Operation *op) { return effortOf(op) == flow::Effort::transcendental; }
 
-// Whether evaluating an op costs more than loading its value: because of its own work, or because of the divisions in
-// an operand's index.
+// Whether evaluating an op costs more than loading its value: because of its own work, or because of the
+// divisions in an operand's index.
 static bool isMoreThanALoad(Operation *op) {
   if (effortOf(op) >= flow::Effort::slow)
     return true;
@@ -136,8 +137,8 @@ private:
       for (Value result : op->getResults())
         if (reducesByItself(op) || llvm::is_contained(source.outputs, result))
           addStage(result);
-    // The classes common to all stages so far. Work units run over these, so a further stage has to have them too; the
-    // memory that it needs is counted without them.
+    // The classes common to all stages so far. Work units run over these, so a further stage has to have them
+    // too; the memory that it needs is counted without them.
     a.shared = sharedClasses();
     auto own = [&](ArrayRef<unsigned> all) {
       SmallVector<unsigned> rest;
@@ -168,7 +169,8 @@ private:
         SmallVector<unsigned> few = own(a.classesOf(x)), many = own(a.classesOf(op->getResult(0)));
         if (few.empty() || few.size() >= many.size() || bytes(x, few) > source.savedBytes)
           continue;
-        // A value that several work units share would be stored by each of them, which costs more than computing it.
+        // A value that several work units share would be stored by each of them, which costs more than
+        // computing it.
         if (llvm::any_of(a.shared, [&](unsigned c) { return !llvm::is_contained(a.classesOf(x), c); }))
           continue;
         kept.push_back(x);
@@ -204,11 +206,12 @@ private:
     a.values = valuesToCompute();
     return success();
   }
-  // Computes LoopNests::values: each value counts once for each index that it is read at. Elementwise ops read their
-  // operands at their own index, every other use at a new one. So the number of indices can double with each op that
-  // reads its operand through two views, and counting stops at maxValues.
+  // Computes LoopNests::values: each value counts once for each index that it is read at. Elementwise ops
+  // read their operands at their own index, every other use at a new one. So the number of indices can double
+  // with each op that reads its operand through two views, and counting stops at maxValues.
   size_t valuesToCompute() {
-    // Indices are numbered. A stage has one of its own; `made` has the index that a use makes of its op's index.
+    // Indices are numbered. A stage has one of its own; `made` has the index that a use makes of its op's
+    // index.
     llvm::DenseMap<std::pair<unsigned, OpOperand *>, unsigned> made;
     llvm::DenseMap<Value, llvm::SmallSetVector<unsigned, 4>> indices;
     unsigned count = 0;
@@ -318,8 +321,8 @@ private:
     });
     SmallVector<unsigned> order;
     auto place = [&](ArrayRef<unsigned> list) {
-      // A new class goes behind the one before it in this tensor; if it is the tensor's first, before the first known
-      // one; and if none is known, to the end.
+      // A new class goes behind the one before it in this tensor; if it is the tensor's first, before the
+      // first known one; and if none is known, to the end.
       size_t at = order.size();
       for (unsigned c : list)
         if (auto found = llvm::find(order, c); found != order.end()) {
@@ -345,8 +348,8 @@ private:
     return order;
   }
 
-  // Whether two neighbouring classes can be one loop: every tensor has both, adjacent in memory, or neither, and every
-  // stage has both as parallel, both as reduced, or neither.
+  // Whether two neighbouring classes can be one loop: every tensor has both, adjacent in memory, or neither,
+  // and every stage has both as parallel, both as reduced, or neither.
   bool collapse(unsigned x, unsigned y, ArrayRef<Tensor> tensors, ArrayRef<Space> spaces) {
     if (a.classes.all()[x].pinned || a.classes.all()[y].pinned)
       return false;

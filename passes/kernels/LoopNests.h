@@ -1,15 +1,15 @@
-// How a set of flow ops becomes loop nests. Back ends decide how the nests run: in which threads, and along which
-// dimension vectors lie.
-//   - An axis class (AxisClasses.h) is a set of axes that always have the same index.
+// How a set of flow ops becomes loop nests. Back ends decide how the nests run: in which threads, and along
+// which dimension vectors lie.
+//   - An axis class (LoopClasses.h) is a set of axes that always have the same index.
 //   - A dimension is one loop: an axis class, or several that are adjacent in the memory of every tensor.
-//   - A stage is a value that is stored: an output, a reduction, or a value that several nests need and that is slow
-//     to compute. Every other value is computed where it is used.
+//   - A stage is a value that is stored: an output, a reduction, or a value that several nests need and that
+//     is slow to compute. Every other value is computed where it is used.
 //   - A nest is the loops over some dimensions, with the stages that have these dimensions.
 #pragma once
 #include "dialects/flow/BatchHint.h"
 #include "dialects/flow/Flow.h"
-#include "passes/kernels/AxisClasses.h"
 #include "passes/kernels/Layouts.h"
+#include "passes/kernels/LoopClasses.h"
 #include "llvm/ADT/DenseMap.h"
 #include "llvm/ADT/SetVector.h"
 #include <optional>
@@ -37,8 +37,8 @@ struct LoopDim {
   flow::Extent extent;
 };
 
-// A reduced dimension that a stage runs through in segments (flow.segment_sum). The elements of `offsets` are the
-// segments' bounds; the indices along the dimensions `at` say which segment it is.
+// A reduced dimension that a stage runs through in segments (flow.segment_sum). The elements of `offsets` are
+// the segments' bounds; the indices along the dimensions `at` say which segment it is.
 struct LoopSegments {
   mlir::Value offsets;
   unsigned dim; // `none` if the dimension is of extent 1
@@ -66,8 +66,8 @@ struct LoopNest {
   int vector = -1;                          // the dimension that vectors lie along, which a back end chooses
 };
 
-// What a stage's expression reads: other stages, each with whether it is read at the stage's own index (through
-// elementwise ops only), and inputs, each as an op and the number of its operand.
+// What a stage's expression reads: other stages, each with whether it is read at the stage's own index
+// (through elementwise ops only), and inputs, each as an op and the number of its operand.
 struct StageReads {
   llvm::SmallDenseMap<mlir::Value, bool> stages;
   llvm::SmallVector<std::pair<mlir::Operation *, unsigned>> leaves;
@@ -75,7 +75,7 @@ struct StageReads {
 
 class LoopNests {
 public:
-  static constexpr unsigned none = AxisClasses::none;
+  static constexpr unsigned none = LoopClasses::none;
 
   // Nothing if the set cannot be one kernel; `reason` then says why.
   static std::optional<LoopNests> find(const LoopSource &source, std::string *reason = nullptr);
@@ -93,15 +93,15 @@ public:
     return found == stageIndex.end() ? nullptr : &stages[found->second];
   }
 
-  AxisClasses classes;
+  LoopClasses classes;
   llvm::SmallVector<LoopDim> dims;        // in loop order, outermost first
   llvm::SmallVector<unsigned> dimOfClass; // `none` for classes without a loop
   std::vector<LoopStage> stages;
   std::vector<StageReads> reads; // by stage
   std::vector<LoopNest> nests;
   llvm::SmallDenseSet<unsigned> shared; // classes that every stage has
-  // The number of values that the code of one point computes; a value that is read at several indices counts once for
-  // each. Fusion accepts at most `maxValues`, and counting stops there.
+  // The number of values that the code of one point computes; a value that is read at several indices counts
+  // once for each. Fusion accepts at most `maxValues`, and counting stops there.
   static constexpr size_t maxValues = 1024;
   size_t values = 0;
 

@@ -89,8 +89,8 @@ struct ReproducerText : ReproducerStream {
   llvm::raw_string_ostream stream;
 };
 
-/// Writes MLIR's reproducer of a failed phase again, now with the author's names of values, since the name of a model's
-/// input is part of the model's meaning. If a pass ends the process, MLIR's own reproducer stays.
+/// Writes MLIR's reproducer of a failed phase again, now with the author's names of values, since the name of
+/// a model's input is part of the model's meaning. If a pass ends the process, MLIR's own reproducer stays.
 static void keepNames(ModuleOp input, PassManager &passes, const std::string &path) {
   std::string pipeline;
   llvm::raw_string_ostream os(pipeline);
@@ -143,7 +143,8 @@ LogicalResult runPipeline(ModuleOp module, const PipelineOptions &options, Phase
       // The pass has reported the error; this diagnostic only names MLIR's reproducer.
       return success(input && StringRef(d.str()).starts_with("Failures have been detected"));
     });
-    // Only this phase profits from threads: it lowers kernels in parallel. The result does not depend on their number.
+    // Only this phase profits from threads: it lowers kernels in parallel. The result does not depend on
+    // their number.
     const bool threads = phase == Phase::emit && !module.getContext()->isMultithreadingEnabled();
     if (threads)
       module.getContext()->enableMultithreading();

@@ -1,5 +1,5 @@
-// The compiler's pipeline from a model's text to a program: named phases, all with one set of options. A phase is a
-// plain function that adds its passes; `--to=PHASE` stops after a phase and prints the IR.
+// The compiler's pipeline from a model's text to a program: named phases, all with one set of options. A
+// phase is a plain function that adds its passes; `--to=PHASE` stops after a phase and prints the IR.
 #pragma once
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/Pass/PassManager.h"
@@ -31,9 +31,10 @@ struct PipelineOptions {
 /// Adds the passes of one phase, with those that plugins place before and after it. `parse` has none.
 void addPhase(mlir::OpPassManager &passes, Phase phase, const PipelineOptions &options);
 
-/// Runs the phases after `parse` up to and including options.to. Diagnostics go to the context's handler. `reached` is
-/// set to the phase that failed, or to the last one, and `plugin` to the flag of a plugin's pass that failed, or to
-/// nothing. A failure up to `simplify` is a mistake in the model's text; a later one is a fault of the compiler.
+/// Runs the phases after `parse` up to and including options.to. Diagnostics go to the context's handler.
+/// `reached` is set to the phase that failed, or to the last one, and `plugin` to the flag of a plugin's pass
+/// that failed, or to nothing. A failure up to `simplify` is a mistake in the model's text; a later one is a
+/// fault of the compiler.
 llvm::LogicalResult runPipeline(mlir::ModuleOp module, const PipelineOptions &options,
                                 Phase *reached = nullptr, std::string *plugin = nullptr);
 

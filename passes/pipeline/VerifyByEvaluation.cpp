@@ -1,5 +1,6 @@
-// Each input and state is bound by name to numbers from a fixed seed, so an entry is given the same numbers even if a
-// pass reorders or erases inputs. A value that depends on a flow.grad is compared from differentiation on.
+// Each input and state is bound by name to numbers from a fixed seed, so an entry is given the same numbers
+// even if a pass reorders or erases inputs. A value that depends on a flow.grad is compared from
+// differentiation on.
 #include "passes/pipeline/VerifyByEvaluation.h"
 #include "mlir/Pass/Pass.h"
 #include <cmath>
@@ -9,8 +10,8 @@ using namespace mlir;
 namespace moe {
 namespace {
 
-/// Folding rounds constants to f32, and values computed from them may differ by a little more: `tolerance`, relative to
-/// the largest element. If all terms cancel, only the rounding of f64 remains: `nothing`.
+/// Folding rounds constants to f32, and values computed from them may differ by a little more: `tolerance`,
+/// relative to the largest element. If all terms cancel, only the rounding of f64 remains: `nothing`.
 constexpr double tolerance = 1e-5, nothing = 1e-12;
 
 /// The first element that differs by more than the tolerance of the largest one.
@@ -121,7 +122,8 @@ LogicalResult EntryValues::check(Operation *root, StringRef culprit) {
   LogicalResult ok = success();
   root->walk([&](flow::EntryOp entry) {
     auto [place, fresh] = known.try_emplace(entry.getSymName().str(), batches.size());
-    // A difference is reported for the first batch only; the values of all batches are kept for the next pass.
+    // A difference is reported for the first batch only; the values of all batches are kept for the next
+    // pass.
     LogicalResult entryOk = success();
     for (auto [symbols, values] : llvm::zip_equal(batches, place->second))
       if (llvm::failed(check(entry, symbols, values, !fresh && succeeded(entryOk), culprit)))

@@ -1,7 +1,8 @@
-// --moe-count-flops: records on each entry the FLOPs of one image: the floating-point operations of contractions and
-// convolutions, with a multiply-add as two, as FLOPs of models are customarily counted. The pass runs before
-// rematerialisation, so recomputation does not count. The number is the difference between the costs of two batch sizes;
-// so work that does not grow with the batch (a hypernetwork's trunk, the optimiser) does not count either.
+// --moe-count-flops: records on each entry the FLOPs of one image: the floating-point operations of
+// contractions and convolutions, with a multiply-add as two, as FLOPs of models are customarily counted. The
+// pass runs before rematerialisation, so recomputation does not count. The number is the difference between
+// the costs of two batch sizes; so work that does not grow with the batch (a hypernetwork's trunk, the
+// optimiser) does not count either.
 #include "dialects/flow/Flow.h"
 #include "passes/planning/Passes.h"
 

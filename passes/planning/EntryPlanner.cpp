@@ -1,15 +1,16 @@
 // The rules by which an entry's values get buffers:
-//   1. Each input, parameter and state has a buffer. The result of a reshape or an identity is in its operand's buffer.
-//   2. A group's result that is an output of the entry is written directly to the output's buffer. If this is not
-//      possible (the value is an input, parameter or state, or is already written to another output or state), planning
-//      adds a group that copies it.
-//   3. A group's result that is assigned to a state is written directly over the old value if nothing reads the old
-//      value afterwards: no later group, and the writing group only if its kernel works in place. Otherwise the result
-//      is a temporary, which is copied to the state after all groups.
-//   4. All other results are temporaries. A result reuses the buffer of an operand that no later group reads, if size,
-//      type and layout are equal and the kernel works in place.
-//   5. In an inference entry, launches that read only parameters and prepared buffers, and whose scalars are constant,
-//      belong to `prepare`: they run only after parameters have changed.
+//   1. Each input, parameter and state has a buffer. The result of a reshape or an identity is in its
+//      operand's buffer.
+//   2. A group's result that is an output of the entry is written directly to the output's buffer. If this is
+//      not possible (the value is an input, parameter or state, or is already written to another output or
+//      state), planning adds a group that copies it.
+//   3. A group's result that is assigned to a state is written directly over the old value if nothing reads
+//      the old value afterwards: no later group, and the writing group only if its kernel works in place.
+//      Otherwise the result is a temporary, which is copied to the state after all groups.
+//   4. All other results are temporaries. A result reuses the buffer of an operand that no later group reads,
+//      if size, type and layout are equal and the kernel works in place.
+//   5. In an inference entry, launches that read only parameters and prepared buffers, and whose scalars are
+//      constant, belong to `prepare`: they run only after parameters have changed.
 //   6. A flow.expose is not an output of the entry, so a group that only flow.expose ops need is not run.
 // A buffer is live from the first launch that touches it to the last.
 #include "passes/planning/EntryPlanner.h"
@@ -70,8 +71,8 @@ unsigned EntryPlanner::boundaryBuffer(Value value) {
   return index;
 }
 
-// Collects the groups that outputs and assignments need. Every op of the entry must be a boundary op, an identity or a
-// group.
+// Collects the groups that outputs and assignments need. Every op of the entry must be a boundary op, an
+// identity or a group.
 LogicalResult EntryPlanner::collect() {
   llvm::DenseSet<Operation *> needed; // by outputs and assignments
   for (Operation &op : llvm::reverse(entry.getBody().front()))
@@ -95,8 +96,8 @@ LogicalResult EntryPlanner::collect() {
   return success();
 }
 
-// Decides for each output and assignment which group's result is written directly to its buffer, and adds copies for
-// the others (rules 2 and 3).
+// Decides for each output and assignment which group's result is written directly to its buffer, and adds
+// copies for the others (rules 2 and 3).
 void EntryPlanner::assignDestinations() {
   auto settle = [&](Operation *op, Value value) {
     Value from = baseOf(value);
@@ -112,8 +113,8 @@ void EntryPlanner::assignDestinations() {
   };
   auto outputs = llvm::to_vector(entry.getBody().getOps<flow::OutputOp>());
   auto assigns = llvm::to_vector(entry.getBody().getOps<flow::AssignOp>());
-  // A value that is both a result of the model and exposed is written directly to the result; the exposed output gets
-  // the copy.
+  // A value that is both a result of the model and exposed is written directly to the result; the exposed
+  // output gets the copy.
   for (bool exposed : {false, true})
     for (flow::OutputOp output : outputs)
       if (output.getExposed() == exposed)
@@ -122,9 +123,9 @@ void EntryPlanner::assignDestinations() {
     settle(assign, assign.getX());
 }
 
-// Whether a result and an operand of the group may be in one buffer. A kernel states for each parameter that it writes at
-// most one parameter that it may share a buffer with, and this holds for all launches of the kernel. If the answer is
-// yes, the pairs of parameters are recorded in `sharing`.
+// Whether a result and an operand of the group may be in one buffer. A kernel states for each parameter that
+// it writes at most one parameter that it may share a buffer with, and this holds for all launches of the
+// kernel. If the answer is yes, the pairs of parameters are recorded in `sharing`.
 bool EntryPlanner::tryShare(const kernels::GroupCode &code, unsigned result, unsigned operand) {
   if (!llvm::is_contained(code.inPlace, std::make_pair(result, operand)))
     return false;

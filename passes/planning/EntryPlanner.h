@@ -1,5 +1,5 @@
-// Plans one entry for one target: decides which buffer holds each value, and which launches run in what order.
-// EntryPlanner.cpp has the rules; LowerToPlan.cpp calls it for each entry of a program.
+// Plans one entry for one target: decides which buffer holds each value, and which launches run in what
+// order. EntryPlanner.cpp has the rules; LowerToPlan.cpp calls it for each entry of a program.
 #pragma once
 #include "dialects/flow/Flow.h"
 #include "dialects/plan/FromFlow.h"
@@ -12,8 +12,8 @@
 
 namespace moe {
 
-/// Pairs of kernel parameters whose arguments may be the same buffer (plan's `over`): from the kernel and the parameter
-/// that it writes, to the parameter that it reads.
+/// Pairs of kernel parameters whose arguments may be the same buffer (plan's `over`): from the kernel and the
+/// parameter that it writes, to the parameter that it reads.
 using Sharing = std::map<std::pair<std::string, unsigned>, unsigned>;
 
 /// The code of each group that was emitted so far, so that equal groups are emitted once.
@@ -22,8 +22,8 @@ using KnownGroups =
 
 class EntryPlanner {
 public:
-  /// Changes `entry`: adds a group for each result that needs a copy. `known` and `sharing` are common to all entries of
-  /// the target.
+  /// Changes `entry`: adds a group for each result that needs a copy. `known` and `sharing` are common to all
+  /// entries of the target.
   EntryPlanner(flow::EntryOp entry, kernels::KernelSet &code, KnownGroups &known, Sharing &sharing)
       : entry(entry), code(code), known(known), sharing(sharing) {}
 

@@ -48,7 +48,8 @@ static_assert(int(flow::InitKind::trunc_normal) == int(plan::InitKind::trunc_nor
 static_assert(int(flow::StateKind::average) == int(plan::StateKind::average));
 static_assert(int(flow::ScalarKind::progress) == int(plan::ScalarKind::progress));
 
-// Writes the parameters and states of all entries, in the order of first appearance. Entries share those of one path.
+// Writes the parameters and states of all entries, in the order of first appearance. Entries share those of
+// one path.
 LogicalResult LowerToPlan::states(flow::TargetOp target) {
   llvm::StringMap<plan::StateOp> known;
   std::map<uint32_t, StringRef>
@@ -179,8 +180,8 @@ LogicalResult LowerToPlan::target(flow::TargetOp target) {
       params.push_back(plan::ParamAttr::get(&getContext(), param.first, param.second,
                                             over == sharing.end() ? -1 : int32_t(over->second)));
     }
-    // If a kernel needs more scratch than a program may have, frontends/moec/Compile.cpp reports this at the author's
-    // line of a launch. The number saturates here.
+    // If a kernel needs more scratch than a program may have, frontends/moec/Compile.cpp reports this at the
+    // author's line of a launch. The number saturates here.
     uint64_t scratch = std::min<uint64_t>(kernel.scratch, INT32_MAX);
     plan::KernelOp::create(*builder, target.getLoc(), kernel.symbol, kernel.kind,
                            builder->getArrayAttr(params), kernel.scalars, uint32_t(scratch));

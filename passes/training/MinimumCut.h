@@ -1,7 +1,7 @@
-// A minimum cut between a source and a sink, by augmenting paths (Ford and Fulkerson, 1956). Rematerialize uses it to
-// choose the values to keep. Its graphs have an edge from the source to each layer, and each layer is close to the sink.
-// Augmenting paths are therefore searched from one of these edges at a time, so that a search visits a few layers and not
-// the whole model.
+// A minimum cut between a source and a sink, by augmenting paths (Ford and Fulkerson, 1956). Rematerialize
+// uses it to choose the values to keep. Its graphs have an edge from the source to each layer, and each layer
+// is close to the sink. Augmenting paths are therefore searched from one of these edges at a time, so that a
+// search visits a few layers and not the whole model.
 #pragma once
 #include <cstdint>
 #include <vector>
@@ -14,7 +14,8 @@ public:
 
   unsigned addNode();
   void addEdge(unsigned from, unsigned to, int64_t capacity);
-  /// Finds the minimum cut that is nearest to the sink. Returns for each node whether it is on the sink's side.
+  /// Finds the minimum cut that is nearest to the sink. Returns for each node whether it is on the sink's
+  /// side.
   std::vector<bool> sinkSide(unsigned source, unsigned sink);
 
 private:

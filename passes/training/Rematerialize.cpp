@@ -1,22 +1,24 @@
-// --moe-rematerialize: chooses which values of the forward part stay in memory for the backward part, and makes
-// the backward part compute the others again (rematerialisation, or gradient checkpointing; as in Chen et al.,
-// "Training Deep Nets with Sublinear Memory Cost", 2016, but with the choice made by a minimum cut). The forward
-// part is what the entry's results need (flow/Purpose.h); the rest is the backward part and the update.
-//   1. Each forward value becomes an edge whose capacity is the value's bytes at the planned batch.
-//      A value is recomputable when computing it costs about as much as reading its operands and writing it:
-//      elementwise ops, views, generators, and contractions and convolutions of few products per element, such as
-//      a first layer's. Other contractions and convolutions, reductions and gathers are not recomputable.
-//   2. A minimum cut between what is not recomputable and what the backward part reads gives the cheapest set of
-//      values to keep.
-//   3. If this choice makes a value expensive after all, that value is declared not recomputable, and step 2 is
-//      repeated. A value is expensive when all its recomputations together take too many operations, or when one
-//      of them would read too many kept values (so one sum every few blocks of a residual network is kept).
-//   4. The backward ops, in program order, read clones of the values that are not kept. The clones read the kept
-//      values through barriers, so that CSE does not merge the clones with their originals.
-// Clones are shared within one backward segment only: the ops between two contractions or convolutions. A clone
-// that lived longer would take memory as a kept value does.
-// Values below 64 KiB at the planned batch are always kept and count as free. The entry's attribute `flow.saved`
-// lists what is kept, and why.
+// --moe-rematerialize: chooses which values of the forward part stay in memory for the backward part, and
+// makes the backward part compute the others again (rematerialisation, or gradient checkpointing; as in Chen
+// et al., "Training Deep Nets with Sublinear Memory Cost", 2016, but with the choice made by a minimum cut).
+// The forward part is what the entry's results need (flow/Purpose.h); the rest is the backward part and the
+// update.
+//   1. Each forward value becomes an edge whose capacity is the value's bytes at the planned batch. A value
+//      is recomputable when computing it costs about as much as reading its operands and writing it:
+//      elementwise ops, views, generators, and contractions and convolutions of few products per element,
+//      such as a first layer's. Other contractions and convolutions, reductions and gathers are not
+//      recomputable.
+//   2. A minimum cut between what is not recomputable and what the backward part reads gives the cheapest set
+//      of values to keep.
+//   3. If this choice makes a value expensive after all, that value is declared not recomputable, and step 2
+//      is repeated. A value is expensive when all its recomputations together take too many operations, or
+//      when one of them would read too many kept values (so one sum every few blocks of a residual network is
+//      kept).
+//   4. The backward ops, in program order, read clones of the values that are not kept. The clones read the
+//      kept values through barriers, so that CSE does not merge the clones with their originals.
+// Clones are shared within one backward segment only: the ops between two contractions or convolutions. A
+// clone that lived longer would take memory as a kept value does. Values below 64 KiB at the planned batch
+// are always kept and count as free. The entry's attribute `flow.saved` lists what is kept, and why.
 //
 //     %y = flow.conv ...                              %y = flow.conv ...
 //     %s = flow.sigmoid %y                            %s = flow.sigmoid %y
@@ -44,15 +46,17 @@ using moe::MinimumCut;
 namespace {
 
 constexpr int64_t smallBytes = 1 << 16;
-// The operations that a core performs in the time in which it stores one element to memory, at 100 to
-// 200 GFLOP/s and 10 GB/s. All recomputations of a contraction or convolution in one step together may take this
+// The operations that a core performs in the time in which it stores one element to memory, at 100 to 200
+// GFLOP/s and 10 GB/s. All recomputations of a contraction or convolution in one step together may take this
 // many operations per element.
 constexpr int64_t cheapOperations = 64;
 
-// The most kept values that a recomputation may read. In a chain of two-layer residual blocks, each block adds two.
+// The most kept values that a recomputation may read. In a chain of two-layer residual blocks, each block
+// adds two.
 constexpr size_t maxReads = 8;
 
-// Whether a value is available during the whole step at no cost: the session's inputs and states, and constants.
+// Whether a value is available during the whole step at no cost: the session's inputs and states, and
+// constants.
 bool isAvailable(Operation *op) { return op->hasTrait<Boundary>() || isa<ConstantOp, ExtentOp>(op); }
 
 class Rematerialization {
@@ -62,7 +66,8 @@ public:
   }
 
   void run() {
-    // What a recomputation costs follows from what is kept, so the choice is repeated until nothing is too expensive.
+    // What a recomputation costs follows from what is kept, so the choice is repeated until nothing is too
+    // expensive.
     for (bool more = true; more;) {
       if (!chooseKept())
         return;
@@ -115,8 +120,9 @@ private:
     return llvm::any_of(value.getUsers(), [&](Operation *user) { return !forward.contains(user); });
   }
 
-  // Fills `kept` by a minimum cut; false where the backward part reads no large forward value. A value is an edge
-  // from its first node to its second one, which has the next number: a cut through the edge keeps the value.
+  // Fills `kept` by a minimum cut; false where the backward part reads no large forward value. A value is an
+  // edge from its first node to its second one, which has the next number: a cut through the edge keeps the
+  // value.
   bool chooseKept() {
     MinimumCut cut;
     unsigned source = cut.addNode(), sink = cut.addNode();
@@ -133,8 +139,8 @@ private:
       unsigned first = cut.addNode(), second = cut.addNode();
       node[value] = first;
       cut.addEdge(first, second, plannedBytes(value));
-      // A recomputation includes at most one contraction or convolution: with more of them, each segment of the
-      // backward part would compute a chain of layers again from its first layer.
+      // A recomputation includes at most one contraction or convolution: with more of them, each segment of
+      // the backward part would compute a chain of layers again from its first layer.
       bool product = llvm::any_of(op.getOperands(), [&](Value x) { return needsProduct.contains(x); });
       if (!isCheap(&op) || notRecomputable.contains(&op) || (isProduct(&op) && product)) {
         cut.addEdge(source, first, MinimumCut::unlimited);
@@ -160,8 +166,8 @@ private:
   }
 
   // Counts how often each dropped contraction or convolution would be computed again: once for each backward
-  // segment that needs it. Adds those to `notRecomputable` whose recomputations together take longer than keeping
-  // the result, which is one store to memory. True where it has added any.
+  // segment that needs it. Adds those to `notRecomputable` whose recomputations together take longer than
+  // keeping the result, which is one store to memory. True where it has added any.
   bool findExpensive() {
     DenseMap<Operation *, int64_t> times;
     DenseSet<Value> present; // dropped values that this segment has computed again so far
@@ -187,10 +193,10 @@ private:
     return more;
   }
 
-  // Adds the dropped values to `notRecomputable` whose recomputation would read more than `maxReads` kept values.
-  // Without this limit, each block of a residual network would be computed again from the first block on, and a
-  // step's work would grow with the square of the number of blocks. Once a value is over the limit, counting begins
-  // again with that value as the only kept one. True where it has added any.
+  // Adds the dropped values to `notRecomputable` whose recomputation would read more than `maxReads` kept
+  // values. Without this limit, each block of a residual network would be computed again from the first block
+  // on, and a step's work would grow with the square of the number of blocks. Once a value is over the limit,
+  // counting begins again with that value as the only kept one. True where it has added any.
   bool findManyReads() {
     DenseMap<Value, SmallVector<Value>> read; // the kept values that each dropped value's recomputation reads
     bool more = false;
@@ -214,7 +220,8 @@ private:
     return more;
   }
 
-  // Whether a value is a large forward value that is not kept. The results of an op with several are always kept.
+  // Whether a value is a large forward value that is not kept. The results of an op with several are always
+  // kept.
   bool isDropped(Value value) const {
     Operation *op = value.getDefiningOp();
     return forward.contains(op) && op->getNumResults() == 1 && !isAvailable(op) &&
@@ -241,8 +248,8 @@ private:
     }
   }
 
-  // Computes a dropped value again before `user`, from this segment's clones and from kept values, which it reads
-  // through this segment's barriers.
+  // Computes a dropped value again before `user`, from this segment's clones and from kept values, which it
+  // reads through this segment's barriers.
   Value clone(Value value, Operation *user, int64_t segment, DenseMap<Value, Value> &clones) {
     if (Value known = clones.lookup(value))
       return known;
@@ -270,8 +277,9 @@ private:
         mapping.map(operand, copy);
       }
       Operation *copy = builder.clone(*op, mapping);
-      // A generator has no operand that could pass through a barrier, so this attribute keeps CSE from merging its clone
-      // with the original. On a clone of a contraction or convolution, it means that the clone ends no segment.
+      // A generator has no operand that could pass through a barrier, so this attribute keeps CSE from
+      // merging its clone with the original. On a clone of a contraction or convolution, it means that the
+      // clone ends no segment.
       if (op->getNumOperands() == 0 || isProduct(op))
         copy->setAttr(recomputedName, builder.getI64IntegerAttr(segment));
       clones[op->getResult(0)] = copy->getResult(0);

@@ -1,5 +1,5 @@
-// What the tests of flow share (frontends/check/OpCase.h): a context of all dialects, and cases whose failures are test
-// failures.
+// What the tests of flow share (frontends/check/OpCase.h): a context of all dialects, and cases whose
+// failures are test failures.
 #pragma once
 #include "frontends/check/OpCase.h"
 

@@ -1,5 +1,6 @@
-// Walks the registered ops of flow: each states every fact about itself, and the facts agree with the evaluator on random
-// cases. The checks are those of `moec check-ops` (frontends/check/CheckOps.h). A new op is covered by being registered.
+// Walks the registered ops of flow: each states every fact about itself, and the facts agree with the
+// evaluator on random cases. The checks are those of `moec check-ops` (frontends/check/CheckOps.h). A new op
+// is covered by being registered.
 #include "frontends/check/CheckOps.h"
 #include "frontends/check/Facts.h"
 #include "test/unit/FlowCase.h"
@@ -35,8 +36,8 @@ TEST_P(FlowOp, textAndBytecodeKeepIt) { hold(moe::checkText, 8); }
 TEST_P(FlowOp, gradientAgreesWithCentralDifferences) { hold(moe::checkGradient, casesPerOp); }
 TEST_P(FlowOp, secondGradientAgreesWithCentralDifferences) { hold(moe::checkSecondGradient, casesPerOp / 2); }
 TEST_P(FlowOp, accessesGiveTheResult) { hold(moe::checkAccesses, casesPerOp); }
-// Ops that read their operands at other places than their own have more ways to be odd: axes of 1, paddings of whole
-// strides, windows that cover all of an image.
+// Ops that read their operands at other places than their own have more ways to be odd: axes of 1, paddings
+// of whole strides, windows that cover all of an image.
 TEST_P(FlowOp, compiledCodeAgreesWithTheEvaluator) {
   hold(moe::checkCompiled, GetParam().hasTrait<flow::Elementwise>() ? 6 : 10);
 }

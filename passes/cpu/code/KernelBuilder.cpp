@@ -1,6 +1,6 @@
-// Builds kernels and stores equal ones once. A kernel's name is a digest of its text, so equal code has an equal name,
-// whatever it was made from. Pointers, launch scalars and constants are loaded in front of the body, so that all of
-// the body's code can use them.
+// Builds kernels and stores equal ones once. A kernel's name is a digest of its text, so equal code has an
+// equal name, whatever it was made from. Pointers, launch scalars and constants are loaded in front of the
+// body, so that all of the body's code can use them.
 #include "passes/cpu/code/KernelBuilder.h"
 #include "dialects/plan/FromFlow.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"

@@ -1,7 +1,8 @@
-// The interface between planning and the emitters of CPU kernels. An emitter turns a group into kernels and launches: it
-// writes each kernel as a function with a KernelBuilder (docs/architecture.md, "Kernel ABI on the CPU") and describes
-// its launches in plan's terms. Equal kernels are stored once. Emitters therefore pass numbers such as rates, streams
-// and eps as launch scalars, so that kernels which differ only in numbers are equal.
+// The interface between planning and the emitters of CPU kernels. An emitter turns a group into kernels and
+// launches: it writes each kernel as a function with a KernelBuilder (docs/architecture.md, "Kernel ABI on
+// the CPU") and describes its launches in plan's terms. Equal kernels are stored once. Emitters therefore
+// pass numbers such as rates, streams and eps as launch scalars, so that kernels which differ only in numbers
+// are equal.
 #pragma once
 #include "dialects/plan/Expr.h"
 #include "mlir/IR/Builders.h"
@@ -24,7 +25,8 @@ constexpr int64_t kFloatBytes = sizeof(float);
 
 class KernelModule;
 
-// One kernel under construction. Pointers and launch scalars are loaded once, at the beginning of the function.
+// One kernel under construction. Pointers and launch scalars are loaded once, at the beginning of the
+// function.
 class KernelBuilder {
 public:
   mlir::OpBuilder &builder() { return body; }
@@ -42,7 +44,8 @@ public:
   mlir::Value numberConstant(float value);  // a launch scalar, so that kernels with other values are equal
   mlir::Value begin() { return unitBegin; } // i64
   mlir::Value end() { return unitEnd; }
-  // Memory in the thread's scratch for `elements` elements of a storage type, 64-byte aligned, not initialised.
+  // Memory in the thread's scratch for `elements` elements of a storage type, 64-byte aligned, not
+  // initialised.
   mlir::Value scratch(int64_t elements, mlir::Type element);
   mlir::Value floatScratch(int64_t elements);
 
@@ -56,8 +59,8 @@ public:
   void storeMasked(mlir::Value value, mlir::Value pointer, mlir::Value index, mlir::Value mask);
   mlir::Value i64(int64_t value);
 
-  // Ends the function. If an equal kernel exists already, that one is used. Sets the launch's symbol, buffers, extents
-  // and scalars.
+  // Ends the function. If an equal kernel exists already, that one is used. Sets the launch's symbol,
+  // buffers, extents and scalars.
   LaunchSpec finish();
   // The same, and sets the launch's op, units, FLOPs and bytes.
   LaunchSpec finish(llvm::StringRef op, const flow::Extent &units, const flow::Extent &flops,

@@ -1,6 +1,6 @@
-// Kernels' exponential function, logarithm and power, correct for every f32 number. MLIR's own approximations give 0 for
-// results below the smallest normal number, treat all subnormal operands of the logarithm as the smallest normal number,
-// and give NaN for 0 to the power of 0.
+// Kernels' exponential function, logarithm and power, correct for every f32 number. MLIR's own approximations
+// give 0 for results below the smallest normal number, treat all subnormal operands of the logarithm as the
+// smallest normal number, and give NaN for 0 to the power of 0.
 #pragma once
 #include "mlir/IR/PatternMatch.h"
 

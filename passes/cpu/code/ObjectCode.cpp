@@ -1,9 +1,10 @@
 // Compiles kernels to machine code:
-//   1. Distribute the functions over a fixed number of modules, which the steps 1 and 2 process in parallel if the
-//      context has threads. Lower vector, scf, arith and math to the llvm dialect; mathematical functions become
-//      polynomials.
-//   2. LLVM optimises each module and writes it as an object file. Its loop vectorisers are off, since the kernels are
-//      vectorised already. It must not assume library functions: a loop that copies must not become a call.
+//   1. Distribute the functions over a fixed number of modules, which the steps 1 and 2 process in parallel
+//      if the context has threads. Lower vector, scf, arith and math to the llvm dialect; mathematical
+//      functions become polynomials.
+//   2. LLVM optimises each module and writes it as an object file. Its loop vectorisers are off, since the
+//      kernels are vectorised already. It must not assume library functions: a loop that copies must not
+//      become a call.
 //   3. lld links the object files into one shared object, within this process.
 //   4. Check that the shared object depends on nothing else.
 #include "passes/cpu/code/ObjectCode.h"
@@ -143,7 +144,12 @@ void generateCode(Batch &batch, const CpuTarget &target) {
   llvm::ModuleAnalysisManager modules;
   llvm::PipelineTuningOptions tuning;
   tuning.LoopVectorization = tuning.SLPVectorization = tuning.LoopUnrolling = tuning.LoopInterleaving = false;
-  llvm::PassBuilder passes(machine.get(), tuning);
+  // Kernels keep in registers what a loop hands to its next turn, so that there is nothing to find for a pass
+  // that compares all of a loop's loads and stores, which took three quarters of the optimiser's time.
+  llvm::PassInstrumentationCallbacks choice;
+  choice.registerShouldRunOptionalPassCallback(
+      [](llvm::StringRef pass, llvm::Any) { return pass != "LoopLoadEliminationPass"; });
+  llvm::PassBuilder passes(machine.get(), tuning, std::nullopt, &choice);
   llvm::TargetLibraryInfoImpl library(machine->getTargetTriple());
   library.disableAllFunctions();
   functions.registerPass([&] { return llvm::TargetLibraryAnalysis(library); });
@@ -162,8 +168,9 @@ void generateCode(Batch &batch, const CpuTarget &target) {
   codegen.run(module);
 }
 
-// The linker's files are in memory and are named by descriptor, so that a killed compiler leaves no files, and no
-// writable folder is needed. If the system refuses the memory, moec reports that, and it is no internal error.
+// The linker's files are in memory and are named by descriptor, so that a killed compiler leaves no files,
+// and no writable folder is needed. If the system refuses the memory, moec reports that, and it is no
+// internal error.
 [[noreturn]] void noRoom() {
   llvm::report_fatal_error(llvm::Twine("object code: ") + std::strerror(errno), /*gen_crash_diag=*/false);
 }
@@ -199,8 +206,8 @@ Descriptor fileInMemory(llvm::ArrayRef<char> bytes) {
   return file;
 }
 
-// The linker's output is a pipe: lld writes to a pipe directly, whereas in the place of a file it would write a
-// temporary file beside it and rename that.
+// The linker's output is a pipe: lld writes to a pipe directly, whereas in the place of a file it would write
+// a temporary file beside it and rename that.
 class OutputPipe {
 public:
   OutputPipe() {
@@ -302,8 +309,8 @@ FailureOr<llvm::SmallVector<char, 0>> compileToObject(ModuleOp module, const Cpu
     return failure();
   };
 
-  // 1. Distribute and lower. Large functions first, each to the module with the fewest ops, so that all take about as
-  //    long.
+  // 1. Distribute and lower. Large functions first, each to the module with the fewest ops, so that all take
+  //    about as long.
   std::vector<std::pair<size_t, func::FuncOp>> functions;
   for (auto function : module.getOps<func::FuncOp>()) {
     size_t ops = 0;

@@ -1,6 +1,6 @@
-// What the kernels of one contraction have in common: the group's form, plan and epilogue (ContractGroup), and a kernel
-// under construction (ContractKernel) that computes the offsets of elements from row, column and sum indices by the
-// form's strides.
+// What the kernels of one contraction have in common: the group's form, plan and epilogue (ContractGroup),
+// and a kernel under construction (ContractKernel) that computes the offsets of elements from row, column and
+// sum indices by the form's strides.
 #pragma once
 #include "passes/cpu/contractions/ContractPlan.h"
 #include "passes/cpu/contractions/PackPanels.h"
@@ -19,8 +19,8 @@ struct ContractGroup {
   ContractForm form;
   ContractPlan plan;
   ContractBuffer a, b; ///< in the form's order, which may be swapped with respect to the op's
-  /// Temporaries between the group's launches, if the plan needs them: B's packed panels, [matrix of B][chunk of the
-  /// sum][panel][step][column], and the sums of the parts, [batch index][part][row][column].
+  /// Temporaries between the group's launches, if the plan needs them: B's packed panels, [matrix of B][chunk
+  /// of the sum][panel][step][column], and the sums of the parts, [batch index][part][row][column].
   ContractBuffer panels, parts;
 };
 

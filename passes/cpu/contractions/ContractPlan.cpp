@@ -1,7 +1,7 @@
 // Chooses how a contraction is computed; see ContractPlan.h. The reasons for the numbers:
 //   - Packing a panel costs as much as two tiles, so a block has enough rows for 90 tiles or more.
-//   - A group of panels, 192 columns by 384 steps, takes 288 KiB. It stays in the second-level cache, together with the
-//     memory that the next group is packed from.
+//   - A group of panels, 192 columns by 384 steps, takes 288 KiB. It stays in the second-level cache,
+//     together with the memory that the next group is packed from.
 //   - 6 rows by 384 steps of A stay in the first-level cache.
 //   - A sum over the batch is cut into chunks of 96 steps, so that the panel of B in use takes 24 KiB.
 #include "passes/cpu/contractions/ContractPlan.h"
@@ -25,10 +25,10 @@ ContractPlan ContractPlan::of(const ContractForm &form, const Epilogue &epilogue
   plan.small = work.evaluate(form.plannedBatch).value_or(INT64_MAX) < (int64_t(1) << 21);
 
   plan.directRows = form.sums.empty() || (form.sums.size() == 1 && form.sums[0].strides[0].isConstant(1));
-  // A panel that serves few rows, or that is one of many along a sum over the batch, is used once after packing.
-  // Packing ahead writes all panels to memory, from where the units read them back. So units pack for themselves, except
-  // if the contraction is small, if packed panels can be kept from step to step (fixedB), or if there is a single panel,
-  // for which larger and fewer units would not pay.
+  // A panel that serves few rows, or that is one of many along a sum over the batch, is used once after
+  // packing. Packing ahead writes all panels to memory, from where the units read them back. So units pack
+  // for themselves, except if the contraction is small, if packed panels can be kept from step to step
+  // (fixedB), or if there is a single panel, for which larger and fewer units would not pay.
   const bool keepsPanels = sums.has_value() && (!rows || *rows > 4 * tileRows);
   if (!keepsPanels)
     plan.packing = Packing::panel;
@@ -36,7 +36,8 @@ ContractPlan ContractPlan::of(const ContractForm &form, const Epilogue &epilogue
     plan.packing = Packing::group;
 
   if (keepsPanels) {
-    // With fewer rows per unit there are more units; with more rows, B is read less often if it exceeds the cache.
+    // With fewer rows per unit there are more units; with more rows, B is read less often if it exceeds the
+    // cache.
     bool large = !columns || *sums * *columns * kFloatBytes > target.l2Bytes;
     plan.rowBlock = large ? 192 : 96;
     plan.panelGroup = std::max<int64_t>(1, 384 / width);
@@ -73,8 +74,8 @@ ContractPlan ContractPlan::of(const ContractForm &form, const Epilogue &epilogue
   }
   bool inOneGo = sums && *sums <= plan.depth;
   plan.viaParts = plan.maxParts > 1 || (epilogue.accumulator() < 0 && !inOneGo);
-  // If the product packs panels, each should serve a block of many rows, but many threads need many units. So a unit
-  // has few rows, and a thread processes neighbouring units together as one block.
+  // If the product packs panels, each should serve a block of many rows, but many threads need many units. So
+  // a unit has few rows, and a thread processes neighbouring units together as one block.
   if (plan.packing == Packing::ahead) {
     plan.unitRows = plan.rowBlock;
   } else {

@@ -31,8 +31,8 @@ std::optional<PrefetchStream> ContractPrefetch::nextChunk(const PrefetchPlace &p
   const Ix next = code.select(more, chunk, 0);
   const Ix following = code.add(code.sub(place.panel, place.panelBegin), place.nextBegin);
   const Ix column = code.mul(code.select(more, place.panel, following), width);
-  // The last sections of the block prefetch, at most half of them, so that the lines are still in the cache when they
-  // are packed.
+  // The last sections of the block prefetch, at most half of them, so that the lines are still in the cache
+  // when they are packed.
   auto sectionOf = [&](int64_t sections) {
     return code.max(code.sub(place.turn, code.sub(place.rows, sections)), 0);
   };
@@ -85,8 +85,8 @@ std::optional<PrefetchStream> ContractPrefetch::nextStrips(const PrefetchPlace &
   if (plan.directRows || form.sums.size() != 1 || form.rows.size() != 1 ||
       !form.rows[0].strides[0].isConstant(1) || !panels.isStatic())
     return std::nullopt;
-  // The lines are distributed over the sections of all panels. If there are more sections than lines, several sections
-  // prefetch the same line.
+  // The lines are distributed over the sections of all panels. If there are more sections than lines, several
+  // sections prefetch the same line.
   const int64_t linesOfStep = ceilDiv(plan.rowBlock, 16), lines = plan.depth * linesOfStep;
   const int64_t sections = plan.rowBlock * panels.known();
   const int64_t share = ceilDiv(lines, sections), every = std::max<int64_t>(1, sections / lines);

@@ -1,7 +1,7 @@
-// Software prefetching of a contraction: while a tile runs, it prefetches memory that will be read soon afterwards, for
-// the next tile, panel or chunk of the sum. A tile runs in as many sections as it has rows, and the cache lines to
-// prefetch are distributed over these sections, as streams (PrefetchStream in MicroKernel.h). Prefetching affects speed
-// only, so an address may lie beyond a matrix.
+// Software prefetching of a contraction: while a tile runs, it prefetches memory that will be read soon
+// afterwards, for the next tile, panel or chunk of the sum. A tile runs in as many sections as it has rows,
+// and the cache lines to prefetch are distributed over these sections, as streams (PrefetchStream in
+// MicroKernel.h). Prefetching affects speed only, so an address may lie beyond a matrix.
 #pragma once
 #include "passes/cpu/contractions/ContractPlan.h"
 
@@ -23,13 +23,13 @@ public:
   ContractPrefetch(MicroCode &code, const ContractForm &form, const ContractPlan &plan, mlir::Value a,
                    mlir::Value b);
 
-  /// The next tile's rows of A, when A is not packed. `row` is the offset of the first element of the row that this
-  /// section prefetches.
+  /// The next tile's rows of A, when A is not packed. `row` is the offset of the first element of the row
+  /// that this section prefetches.
   PrefetchStream nextRows(Ix row, const PrefetchPlace &place) const;
   /// The memory that a row of the tile's results is stored to: `width` elements from `offset` on.
   PrefetchStream results(mlir::Value target, Ix offset) const;
-  /// The part of B that the unit packs next into its group of panels: for the next chunk of the sum, or for the next
-  /// unit, which begins with the first chunk again.
+  /// The part of B that the unit packs next into its group of panels: for the next chunk of the sum, or for
+  /// the next unit, which begins with the first chunk again.
   std::optional<PrefetchStream> nextChunk(const PrefetchPlace &place) const;
   /// The part of B that the next panel is packed from, when a unit packs one panel at a time.
   std::optional<PrefetchStream> nextPanel(const PrefetchPlace &place) const;

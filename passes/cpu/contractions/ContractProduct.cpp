@@ -7,8 +7,9 @@ namespace moe::cpu {
 
 using Packing = ContractPlan::Packing;
 
-/// A cache line of a wide panel is prefetched this many steps of the sum before its use: the second-level cache answers
-/// within two steps, the third-level cache within twenty. For narrow panels the hardware's prefetcher is fast enough.
+/// A cache line of a wide panel is prefetched this many steps of the sum before its use: the second-level
+/// cache answers within two steps, the third-level cache within twenty. For narrow panels the hardware's
+/// prefetcher is fast enough.
 constexpr int64_t kPanelAhead = 24;
 
 static std::optional<int64_t> knownRowStride(const ContractForm &form, const ContractPlan &plan) {
@@ -84,7 +85,8 @@ void ContractProduct::emitRun(const Block &group, Ix begin, Ix end) {
     block.rowBegin = row;
     block.rowEnd = code.min(code.add(row, plan.rowBlock), end);
     block.startsRun = code.equal(row, begin);
-    // The next block of this group packs the same panels again; the first block of the next group packs that group's.
+    // The next block of this group packs the same panels again; the first block of the next group packs that
+    // group's.
     block.nextPanel = code.select(code.less(block.rowEnd, end), block.panelBegin, block.panelEnd);
     code.loop(block.sumBegin, block.sumEnd, plan.depth,
               [&](Ix begin) { emitChunk(block, chunkAt(block, begin)); });

@@ -1,10 +1,10 @@
-// The product of a contraction: the kernel that computes its sums. A work unit is some rows by a group of panels, for one
-// batch index and one part of the sum. Consecutive units use the same packed panels, so the kernel processes those of
-// its range that have a group of panels in common together:
+// The product of a contraction: the kernel that computes its sums. A work unit is some rows by a group of
+// panels, for one batch index and one part of the sum. Consecutive units use the same packed panels, so the
+// kernel processes those of its range that have a group of panels in common together:
 //   1. for each block of rows, and for each chunk of the sum:
 //   2. pack what the plan says: the block's rows of A into strips, and the panels of B;
-//   3. run the tiles. If panels are packed one at a time, the outer loop is over panels, so that a panel is used for all
-//      rows while it is in the first-level cache; otherwise the outer loop is over rows.
+//   3. run the tiles. If panels are packed one at a time, the outer loop is over panels, so that a panel is
+//      used for all rows while it is in the first-level cache; otherwise the outer loop is over rows.
 #pragma once
 #include "passes/cpu/contractions/ContractPrefetch.h"
 #include "passes/cpu/contractions/ContractResults.h"
@@ -57,8 +57,8 @@ private:
   void emitTile(const Block &block, const Chunk &chunk, Ix row, Ix panel);
   void readRows(MicroOperands &operands, const Block &block, const Chunk &chunk, Ix row);
   void readPanel(MicroOperands &operands, const Block &block, const Chunk &chunk, Ix panel);
-  /// What section i of a tile prefetches: the memory of row i of the result, and its share of the lines that are read
-  /// after the tile.
+  /// What section i of a tile prefetches: the memory of row i of the result, and its share of the lines that
+  /// are read after the tile.
   llvm::SmallVector<PrefetchStream> streams(const Block &block, const Chunk &chunk, const TileAt &tile,
                                             Ix section);
 
@@ -70,9 +70,9 @@ private:
   /// Scratch for the block's packed strips of A and for packed panels of B.
   mlir::Value strips, panelScratch;
   Ix rows, sums, panels, rowUnits, panelGroups;
-  /// The stride of A's rows, if they are read in place and the stride is a known constant. The innermost loop then needs
-  /// one address for all rows of a tile instead of one for each. The rows of a last, incomplete tile are copied to
-  /// `lastRows`, where they have the same stride.
+  /// The stride of A's rows, if they are read in place and the stride is a known constant. The innermost loop
+  /// then needs one address for all rows of a tile instead of one for each. The rows of a last, incomplete
+  /// tile are copied to `lastRows`, where they have the same stride.
   std::optional<int64_t> rowStride;
   Ix wholeRows; ///< the number of rows in complete tiles
   mlir::Value lastRows;

@@ -1,7 +1,8 @@
-// Stores the sums of a contraction's tiles. The sum is computed in chunks. After each chunk but the last, a tile's
-// partial sums are stored in memory, and the next chunk adds to them: in the temporary of the part if the sum is cut into
-// parts, otherwise in an output that can hold them. After the last chunk the epilogue runs and all outputs are stored;
-// the sums of a part stay in the temporary, for the kernel that adds the parts.
+// Stores the sums of a contraction's tiles. The sum is computed in chunks. After each chunk but the last, a
+// tile's partial sums are stored in memory, and the next chunk adds to them: in the temporary of the part if
+// the sum is cut into parts, otherwise in an output that can hold them. After the last chunk the epilogue
+// runs and all outputs are stored; the sums of a part stay in the temporary, for the kernel that adds the
+// parts.
 #pragma once
 #include "passes/cpu/contractions/ContractKernel.h"
 
@@ -19,9 +20,9 @@ public:
   };
   Row partialRow(const ContractPlace &place, Ix row, Ix column);
 
-  /// Stores the sums of the tile that begins at a row and a column; rows and columns beyond the matrix are left out.
-  /// `first` and `last` are conditions, null if there is only one chunk: that there are no partial sums in memory yet,
-  /// and that the sums are complete.
+  /// Stores the sums of the tile that begins at a row and a column; rows and columns beyond the matrix are
+  /// left out. `first` and `last` are conditions, null if there is only one chunk: that there are no partial
+  /// sums in memory yet, and that the sums are complete.
   void store(const ContractPlace &place, Ix row, Ix column, Values sums, mlir::Value first, mlir::Value last);
 
 private:

@@ -45,7 +45,8 @@ void emitPackPanel(MicroCode &code, const PackSource &source, Ix lane, int width
 void emitPackStrips(MicroCode &code, const PackSource &source, Ix lane, Ix end, int width, Ix first, Ix count,
                     Value target, Ix offset, Ix stripStride) {
   constexpr int64_t kTogether = 8;
-  // Pieces whose widths are powers of two, so that no load or store needs a mask and none goes beyond the strip.
+  // Pieces whose widths are powers of two, so that no load or store needs a mask and none goes beyond the
+  // strip.
   SmallVector<std::pair<int, int>> pieces;
   for (int at = 0, n = code.lanes; at < width; at += n) {
     while (n > width - at)

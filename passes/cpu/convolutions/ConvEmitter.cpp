@@ -1,5 +1,5 @@
-// Finds the operands and the epilogue of a convolution's group and calls the emitter of its direction: ConvPixels.cpp and
-// ConvWeights.cpp, or the minimal filtering of Winograd.h where it is faster.
+// Finds the operands and the epilogue of a convolution's group and calls the emitter of its direction:
+// ConvPixels.cpp and ConvWeights.cpp, or the minimal filtering of Winograd.h where it is faster.
 #include "passes/cpu/convolutions/Winograd.h"
 
 using namespace mlir;

@@ -1,6 +1,6 @@
-// The emitters of the three directions of a convolution (forward, input gradient, weight gradient). ConvEmitter.cpp
-// chooses between them. The group gives the operands' layouts. Tiles read pixels with channels innermost (NHWC); for other
-// layouts, the copy that adds padding also reorders the axes.
+// The emitters of the three directions of a convolution (forward, input gradient, weight gradient).
+// ConvEmitter.cpp chooses between them. The group gives the operands' layouts. Tiles read pixels with
+// channels innermost (NHWC); for other layouts, the copy that adds padding also reorders the axes.
 #pragma once
 #include "passes/cpu/micro/MicroEpilogue.h"
 #include "passes/cpu/micro/MicroKernel.h"
@@ -38,8 +38,9 @@ struct ConvImage {
   int64_t channels, height, width;
 };
 
-/// Copies `rows` rows of `width` pixels, with the image's channels innermost, to `target`. Its row 0 is the image's row
-/// `top`, which may be negative, and its pixel 0 the image's pixel -left. Pixels outside the image are zero.
+/// Copies `rows` rows of `width` pixels, with the image's channels innermost, to `target`. Its row 0 is the
+/// image's row `top`, which may be negative, and its pixel 0 the image's pixel -left. Pixels outside the
+/// image are zero.
 void emitPaddedCopy(MicroCode &code, const ConvImage &image, Ix top, int64_t left, Ix rows, int64_t width,
                     mlir::Value target);
 

@@ -1,11 +1,12 @@
 // Convolution forward and its input gradient, as implicit matrix products.
-//   1. The first launch packs the weights into panels, [phase][panel of result channels][tap][source channel][width].
-//   2. A work unit of the second launch is a band of rows of one image. It copies the band with its padding to scratch,
-//      channels innermost.
-//   3. Tiles of consecutive pixels pass over the panels. The channels of a row of taps are contiguous in the copy, so a
-//      tile sums over one run of them for each row of taps.
-// Pixels of the padding are multiplied by weights too. So an infinite weight gives NaN at the edge of an image, as a zero
-// pixel inside it does. Leaving such taps out would need other tiles at each edge.
+//   1. The first launch packs the weights into panels, [phase][panel of result channels][tap][source
+//      channel][width].
+//   2. A work unit of the second launch is a band of rows of one image. It copies the band with its padding
+//      to scratch, channels innermost.
+//   3. Tiles of consecutive pixels pass over the panels. The channels of a row of taps are contiguous in the
+//      copy, so a tile sums over one run of them for each row of taps.
+// Pixels of the padding are multiplied by weights too. So an infinite weight gives NaN at the edge of an
+// image, as a zero pixel inside it does. Leaving such taps out would need other tiles at each edge.
 #include "passes/cpu/contractions/PackPanels.h"
 #include "passes/cpu/convolutions/ConvEmitter.h"
 
@@ -13,7 +14,8 @@ using namespace mlir;
 
 namespace moe::cpu {
 
-/// The most floats of a band's padded copy, which then stays in the second-level cache together with the panels in use.
+/// The most floats of a band's padded copy, which then stays in the second-level cache together with the
+/// panels in use.
 static constexpr int64_t kBandFloats = 80 * 1024;
 
 void emitZero(MicroCode &code, Value target, Ix offset, Ix count) {
@@ -112,14 +114,15 @@ private:
 
   void emitPack();
   void emitTiles();
-  /// A band: rows of an image from `firstRow` on, numbered within each phase, and the memory of its padded copy.
+  /// A band: rows of an image from `firstRow` on, numbered within each phase, and the memory of its padded
+  /// copy.
   struct Band {
     Ix image, firstRow;
     Value source;
     Ix origin, rowStride, pixelStride;
   };
-  /// A ConvPhase in the kernel's code. The code is the same for all phases; these values are computed from the phase's
-  /// number.
+  /// A ConvPhase in the kernel's code. The code is the same for all phases; these values are computed from
+  /// the phase's number.
   struct Phase {
     Ix rows, columns, pixels; ///< of the phase within the band
     Ix resultY, resultX, tapsY, sourceY, sourceX;
@@ -169,8 +172,8 @@ void PixelEmitter::emitPack() {
       base += panels * depth(phase) * width;
       Ix lane = code.mul(panel, width);
       if (pass.tapStepY > 0) {
-        // Forward: the weights of a result channel are contiguous in the order (channel, tap), and are transposed to the
-        // order (tap, channel).
+        // Forward: the weights of a result channel are contiguous in the order (channel, tap), and are
+        // transposed to the order (tap, channel).
         PackSource from{source, pass.weightOutput, pass.resultChannels, [](Ix step) { return step; }, true};
         emitPackPanel(code, from, lane, width, 0, channels * taps, target, offset, [&](Ix step) {
           return code.add(code.mul(code.rem(step, taps), channels), code.div(step, taps));

@@ -1,11 +1,12 @@
-// A convolution's weight gradient: for every tap, channel of x and channel of dy, a sum over all pixels of all images.
-//   1. The batch is cut into parts, one per work unit. Their number follows from the shape and a memory budget, never
-//      from the number of threads.
-//   2. A part packs its images, one band of rows at a time: x with its padding into strips of a tile's rows of channels,
-//      dy into panels of a tile's width of channels.
+// A convolution's weight gradient: for every tap, channel of x and channel of dy, a sum over all pixels of
+// all images.
+//   1. The batch is cut into parts, one per work unit. Their number follows from the shape and a memory
+//      budget, never from the number of threads.
+//   2. A part packs its images, one band of rows at a time: x with its padding into strips of a tile's rows
+//      of channels, dy into panels of a tile's width of channels.
 //   3. A tile sums over all pixels of the band. For each tap, it reads the strips of x at another offset.
-//   4. A second launch adds the parts' sums, [tap][channel of x][channel of dy], in order, and stores them in the weights'
-//      layout.
+//   4. A second launch adds the parts' sums, [tap][channel of x][channel of dy], in order, and stores them in
+//      the weights' layout.
 #include "passes/cpu/contractions/PackPanels.h"
 #include "passes/cpu/convolutions/ConvEmitter.h"
 
@@ -24,7 +25,8 @@ public:
     tile = chooseTile(target.lanes(), target.registers, s.outputs);
     width = tile.vectors * target.lanes();
     panels = (s.outputs + width - 1) / width;
-    // If there are few channels, the rows of a tile run over taps and channels together, and x is packed into one strip.
+    // If there are few channels, the rows of a tile run over taps and channels together, and x is packed into
+    // one strip.
     mixed = s.channels <= tile.rows;
     strip = mixed ? s.channels : tile.rows;
     strips = (s.channels + strip - 1) / strip;
@@ -59,8 +61,8 @@ private:
   void emitParts();
   void packImage(MicroCode &code, Value x, Ix base, Ix firstRow, Value target);
   void emitTiles(MicroCode &code, Value image, Value gradient, Ix rows, Value sums, Ix sumsAt, Value first);
-  /// A tile: `rows` rows of pixels from `row` on, a panel of dy, the number of a strip of x, and `which` tap (or which
-  /// run of taps and channels together).
+  /// A tile: `rows` rows of pixels from `row` on, a panel of dy, the number of a strip of x, and `which` tap
+  /// (or which run of taps and channels together).
   struct Place {
     Ix row, rows, panel, number, which;
   };
@@ -91,8 +93,8 @@ void WeightEmitter::packImage(MicroCode &code, Value x, Ix base, Ix firstRow, Va
   }
   const int64_t line = paddedWidth * strip, plane = paddedRows() * line;
   const int64_t pixels = std::max<int64_t>(0, std::min(s.width, paddedWidth - s.padLeft));
-  // The padding at both ends of a row is zero from the start and is never overwritten. A whole row of padding may still
-  // hold a row of another band, and is zeroed.
+  // The padding at both ends of a row is zero from the start and is never overwritten. A whole row of padding
+  // may still hold a row of another band, and is zeroed.
   code.loop(0, paddedRows(), 1, [&](Ix row) {
     Ix y = code.add(top, row), to = code.mul(row, line);
     Value inside = code.both(code.less(-1, y), code.less(y, s.height));
@@ -169,7 +171,8 @@ void WeightEmitter::emitTile(MicroCode &code, Value image, Value gradient, const
     operands.rows.push_back(
         code.add(code.mul(place.number, plane), code.add(code.mul(pixel, strip), channel)));
   }
-  // While rows of the image are summed, the memory of the partial sums is prefetched, a few rows of it at a time.
+  // While rows of the image are summed, the memory of the partial sums is prefetched, a few rows of it at a
+  // time.
   const int64_t share = (tile.rows + chunk - 1) / chunk;
   auto ahead = [&](Ix turn) {
     for (int64_t i = 0; i < share; ++i) {

@@ -1,5 +1,5 @@
-// The transforms of the minimal filtering algorithms, and the decision where they are used; see Winograd.h. The
-// transforms are sums, differences and halves of few terms.
+// The transforms of the minimal filtering algorithms, and the decision where they are used; see Winograd.h.
+// The transforms are sums, differences and halves of few terms.
 #include "passes/cpu/convolutions/Winograd.h"
 
 using namespace mlir;
@@ -31,8 +31,9 @@ Values tapsOfThree(MicroCode &code, In m) {
   return {code.addf(m[0], sum), difference, code.addf(sum, m[3])};
 }
 
-// Stride 2: r0 = d0 g0 + d1 g1 + d2 g2, r1 = d2 g0 + d3 g1 + d4 g2. The taps g0 and g2 on the even pixels are F(2, 2), of
-// the products (d0 - d2) g0, d2 (g0 + g2) and (d4 - d2) g2; d1 g1 is added to the first of these and d3 g1 to the last.
+// Stride 2: r0 = d0 g0 + d1 g1 + d2 g2, r1 = d2 g0 + d3 g1 + d4 g2. The taps g0 and g2 on the even pixels are
+// F(2, 2), of the products (d0 - d2) g0, d2 (g0 + g2) and (d4 - d2) g2; d1 g1 is added to the first of these
+// and d3 g1 to the last.
 Values pixelsOfStride2(MicroCode &code, In d) {
   return {code.subf(d[0], d[2]), d[2], code.subf(d[4], d[2]), d[1], d[3]};
 }
@@ -43,9 +44,9 @@ Values gradientOfStride2(MicroCode &code, In dy) {
 }
 Values tapsOfStride2(MicroCode &code, In s) { return {code.addf(s[0], s[1]), s[3], code.addf(s[1], s[2])}; }
 
-// The input gradient of stride 2 computes 4 result pixels from 3 source pixels. Every second one is a sum of two taps,
-// e0 = d0 g2 + d1 g0 and e1 = d1 g2 + d2 g0; each of the others is one product with g1. The padding decides which come
-// first.
+// The input gradient of stride 2 computes 4 result pixels from 3 source pixels. Every second one is a sum of
+// two taps, e0 = d0 g2 + d1 g0 and e1 = d1 g2 + d2 g0; each of the others is one product with g1. The padding
+// decides which come first.
 Values evenPixelsOfSpread(MicroCode &code, In d) {
   return {code.subf(d[0], d[1]), d[1], code.subf(d[2], d[1]), d[1], d[2]};
 }
@@ -247,7 +248,8 @@ bool prefersWinograd(const ConvGroup &group, const CpuTarget &target) {
   WinogradGrid grid(inputGradient && s.strideY == 2 ? 4 : 2, height, width);
   if (s.strideY == 1 ? grid.covered() * 2 > height * width * 3 : grid.covered() * 5 > height * width * 6)
     return false;
-  // The channels of operands with pixels must be innermost. The second operand of conv and conv_input_grad has weights.
+  // The channels of operands with pixels must be innermost. The second operand of conv and conv_input_grad
+  // has weights.
   bool weightGradient = isa<flow::ConvWeightGradOp>(group.op);
   return group.first.strides[1].isConstant(1) && (!weightGradient || group.second.strides[1].isConstant(1));
 }

@@ -1,10 +1,10 @@
 // Forward and input gradient by minimal filtering; see Winograd.h.
-//   1. A launch of its own transforms the weights and packs them into panels, [sum][panel][place of the sum][channel]
-//      [width].
+//   1. A launch of its own transforms the weights and packs them into panels, [sum][panel][place of the
+//      sum][channel][width].
 //   2. A work unit of the second launch takes a block of squares and transforms their source pixels to
 //      [sum][square][place of the sum][channel].
-//   3. For each panel of result channels, it computes the sums and transforms them to results at once, while they are in
-//      the cache.
+//   3. For each panel of result channels, it computes the sums and transforms them to results at once, while
+//      they are in the cache.
 #include "passes/cpu/convolutions/Winograd.h"
 
 using namespace mlir;
@@ -41,8 +41,8 @@ public:
   }
 
 private:
-  // The arrays of two sums are a multiple of a page plus one cache line apart. Without the extra line, stores to the same
-  // element of all sums would evict one another from the cache.
+  // The arrays of two sums are a multiple of a page plus one cache line apart. Without the extra line, stores
+  // to the same element of all sums would evict one another from the cache.
   static constexpr int64_t kLine = 16;
   int64_t sums() const { return algorithm.sums.size(); }
   /// The offsets of a sum's pixels and weights.

@@ -1,8 +1,8 @@
 // The weight gradient by the transposed algorithm of minimal filtering; see Winograd.h.
-//   1. The squares of all images are cut into parts, one per work unit. Their number follows from the shape and a memory
-//      budget, never from the number of threads.
-//   2. For each block of its squares, a part transforms the pixels of x and of dy to [sum][place of the sum][square]
-//      [channel], and adds their products to its sums, [sum][channel of x][channel of dy].
+//   1. The squares of all images are cut into parts, one per work unit. Their number follows from the shape
+//      and a memory budget, never from the number of threads.
+//   2. For each block of its squares, a part transforms the pixels of x and of dy to [sum][place of the
+//      sum][square][channel], and adds their products to its sums, [sum][channel of x][channel of dy].
 //   3. A second launch adds the parts' sums in order and transforms them to the weights' gradient.
 #include "passes/cpu/convolutions/Winograd.h"
 
@@ -138,8 +138,8 @@ void WeightEmitter::emitTile(MicroCode &code, Value pixels, Value gradient, Ix s
     for (int64_t j = 0; j < width; j += 16)
       code.prefetch(sums, code.add(code.add(base, code.mul(channel, line)), j), /*write=*/true, 3);
   };
-  // Prefetches the memory of the sums while the tile runs: one row per section if the sum has one place, otherwise all
-  // rows at once.
+  // Prefetches the memory of the sums while the tile runs: one row per section if the sum has one place,
+  // otherwise all rows at once.
   auto ahead = [&](Ix turn) {
     if (algorithm.single)
       prefetchRow(turn);

@@ -1,7 +1,9 @@
 // Chooses the vectorised dimension of each loop nest, and the work units; see LoopAnalysis.h. The steps:
 //   1. chooseVector: the dimension that is innermost in most of the memory that a nest accesses.
-//   2. findUnits: splits dimensions that all stages have among work units, outermost first, until a unit is small.
-//   3. considerSplit: if there are too few units and the first nest is a large reduction, cuts that into chunks.
+//   2. findUnits: splits dimensions that all stages have among work units, outermost first, until a unit is
+//      small.
+//   3. considerSplit: if there are too few units and the first nest is a large reduction, cuts that into
+//      chunks.
 #include "passes/cpu/loops/LoopAnalysis.h"
 #include "llvm/ADT/STLExtras.h"
 #include <map>
@@ -10,10 +12,11 @@ using namespace mlir;
 
 namespace moe::cpu {
 
-// The elements that a work unit should compute: enough to outweigh the cost of starting it, and so few that there are
-// enough units for all threads.
+// The elements that a work unit should compute: enough to outweigh the cost of starting it, and so few that
+// there are enough units for all threads.
 static constexpr double unitWork = 8192;
-// A reduction with few parallel units and at least `splitFrom` elements is cut into chunks of about `splitPiece`.
+// A reduction with few parallel units and at least `splitFrom` elements is cut into chunks of about
+// `splitPiece`.
 static constexpr double splitFrom = 131072, splitPiece = 65536;
 // The most scratch of all intermediate values.
 static constexpr int64_t scratchBytes = 512 * 1024;
@@ -37,8 +40,9 @@ private:
     why = message.str();
     return failure();
   }
-  // Chooses the dimension along which most of the memory that a nest accesses is contiguous. Excluded are the dimensions
-  // `barred`, and those that select a segment, since segments differ in length and each lane would need its own loop.
+  // Chooses the dimension along which most of the memory that a nest accesses is contiguous. Excluded are the
+  // dimensions `barred`, and those that select a segment, since segments differ in length and each lane would
+  // need its own loop.
   void chooseVector(size_t index, ArrayRef<unsigned> barred) {
     LoopNest &nest = a.nests[index];
     SmallVector<unsigned> except(barred);
@@ -71,7 +75,8 @@ private:
         for (int64_t axis : axisOrder(source.layout(value), rankOf(value)))
           if (unsigned c = a.classOf(op, operand, axis); c != LoopAnalysis::none)
             classes.push_back(c);
-        // If the operand of a view has no dimension of the nest as its innermost axis, its result's axes are used.
+        // If the operand of a view has no dimension of the nest as its innermost axis, its result's axes are
+        // used.
         bool known = !classes.empty() && a.dimOfClass[classes.back()] != LoopAnalysis::none;
         if (!known && op->getNumResults())
           classes = a.classesOf(op->getResult(0));
@@ -93,7 +98,8 @@ private:
       if (weight > best)
         best = weight, nest.vector = d;
     if (nest.vector < 0) {
-      // No memory is accessed along any dimension. Takes the longest loop, if possible one that units do not split.
+      // No memory is accessed along any dimension. Takes the longest loop, if possible one that units do not
+      // split.
       auto longest = [&](bool sharedToo) {
         for (unsigned d : llvm::concat<unsigned>(nest.dims, nest.reduced)) {
           double extent = flow::estimate(a.dims[d].extent, source.batch);
@@ -114,7 +120,8 @@ private:
     double product = 1;
     for (unsigned d : llvm::concat<const unsigned>(nest.dims, nest.reduced))
       product *= flow::estimate(a.dims[d].extent, source.batch);
-    // All segments together have the length of the dimension, so the dimensions that select segments do not count.
+    // All segments together have the length of the dimension, so the dimensions that select segments do not
+    // count.
     for (const LoopSegments &segments : nest.segments)
       for (unsigned d : segments.at)
         product /= flow::estimate(a.dims[d].extent, source.batch);
@@ -139,8 +146,8 @@ private:
       bool vector = llvm::all_of(a.nests, [&](LoopNest &n) { return n.vector == int(d); });
       if (!vector && along > 0.25 * a.work)
         continue;
-      // Small nests that are vectorised along this dimension, which units take now, choose another one, but none of
-      // those that units have taken before.
+      // Small nests that are vectorised along this dimension, which units take now, choose another one, but
+      // none of those that units have taken before.
       SmallVector<unsigned> taken(a.units);
       taken.push_back(d);
       if (!vector)
@@ -186,7 +193,8 @@ private:
       return fail("the intermediate values are too large for scratch");
     return success();
   }
-  // If there are few units and the first nest consists of reductions and has nearly all the work, cuts it into chunks.
+  // If there are few units and the first nest consists of reductions and has nearly all the work, cuts it
+  // into chunks.
   void considerSplit() {
     if (a.parallelism >= 4 || a.work < splitFrom)
       return;

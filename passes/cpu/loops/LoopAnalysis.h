@@ -1,7 +1,8 @@
-// How a set of flow ops becomes one loop kernel of the CPU: the loop nests (kernels/LoopNests.h), the dimension along
-// which each nest is vectorised, and the work units. Fusion uses this to decide whether ops can be one kernel, and how
-// parallel it is; the emitter follows it. The dimensions that every stage has are split among work units. If that gives
-// too few units, a large reduction is cut into chunks instead, whose partial results a second kernel combines.
+// How a set of flow ops becomes one loop kernel of the CPU: the loop nests (kernels/LoopNests.h), the
+// dimension along which each nest is vectorised, and the work units. Fusion uses this to decide whether ops
+// can be one kernel, and how parallel it is; the emitter follows it. The dimensions that every stage has are
+// split among work units. If that gives too few units, a large reduction is cut into chunks instead, whose
+// partial results a second kernel combines.
 #pragma once
 #include "passes/cpu/CpuTarget.h"
 #include "passes/kernels/LoopNests.h"

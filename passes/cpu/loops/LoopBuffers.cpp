@@ -1,6 +1,6 @@
-// Decides where the values of a loop group's kernel are stored: operands, results, partial results of a split reduction,
-// and scratch for values that one nest passes to another; and which results may be written to an operand's buffer. See
-// LoopKernel.h.
+// Decides where the values of a loop group's kernel are stored: operands, results, partial results of a split
+// reduction, and scratch for values that one nest passes to another; and which results may be written to an
+// operand's buffer. See LoopKernel.h.
 #include "passes/cpu/loops/LoopKernel.h"
 
 using namespace mlir;
@@ -138,9 +138,10 @@ void LoopKernel::bindBuffers(GroupCode &code) {
   }
 }
 
-// Whether a result may be written to an operand's buffer. Every load of the operand must be either at the same point as
-// the store of the result, or in an earlier nest and at the unit's own index along all dimensions that are split among
-// units. Then each element is overwritten only by the unit that reads it, and after it is read.
+// Whether a result may be written to an operand's buffer. Every load of the operand must be either at the
+// same point as the store of the result, or in an earlier nest and at the unit's own index along all
+// dimensions that are split among units. Then each element is overwritten only by the unit that reads it, and
+// after it is read.
 bool LoopKernel::mayOverwrite(unsigned result, unsigned operand) {
   Value stored = yielded(result);
   BlockArgument argument = group.getBody().getArgument(operand);

@@ -3,9 +3,9 @@
 //     for each index of its chunk of the last unit dimension:
 //       for each nest: loops over the nest's other dimensions, with vectors along its vectorised dimension
 //         compute the stages' values at this point, then store them
-// Reductions keep their accumulators in registers. If the vectorised dimension is an axis of the result, these are vectors
-// of neighbouring results; otherwise they are several partial vectors, which are combined in a tree of fixed shape. The
-// results do not depend on how units are distributed over threads.
+// Reductions keep their accumulators in registers. If the vectorised dimension is an axis of the result,
+// these are vectors of neighbouring results; otherwise they are several partial vectors, which are combined
+// in a tree of fixed shape. The results do not depend on how units are distributed over threads.
 #include "passes/cpu/loops/LoopKernel.h"
 #include "passes/kernels/IndexRange.h"
 

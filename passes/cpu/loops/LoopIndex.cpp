@@ -1,5 +1,5 @@
-// Arithmetic on indices; see LoopIndex.h. The lanes of an index are 32-bit numbers, which is enough since an index stays
-// within one tensor.
+// Arithmetic on indices; see LoopIndex.h. The lanes of an index are 32-bit numbers, which is enough since an
+// index stays within one tensor.
 #include "passes/cpu/loops/LoopIndex.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"

@@ -1,6 +1,6 @@
-// Indices and masks of a vectorised loop. An index is base + lane * step as long as possible, so that a load is
-// contiguous (step 1) or a splat (step 0) rather than a gather. After a division, or if it is read from data, an index is
-// a vector. A mask likewise consists of one bit for all lanes and of a vector of bits.
+// Indices and masks of a vectorised loop. An index is base + lane * step as long as possible, so that a load
+// is contiguous (step 1) or a splat (step 0) rather than a gather. After a division, or if it is read from
+// data, an index is a vector. A mask likewise consists of one bit for all lanes and of a vector of bits.
 #pragma once
 #include "mlir/IR/Value.h"
 #include "passes/cpu/micro/MicroCode.h"

@@ -1,5 +1,5 @@
-// Emits the loops of a loop group's kernel: over work units, dimensions, and vectors with a masked rest; and the nests
-// without reductions. See LoopKernel.h.
+// Emits the loops of a loop group's kernel: over work units, dimensions, and vectors with a masked rest; and
+// the nests without reductions. See LoopKernel.h.
 #include "passes/cpu/loops/LoopKernel.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -78,8 +78,8 @@ Mask LoopKernel::firstLanes(Value count) {
   return {{}, arith::CmpIOp::create(b(), loc(), arith::CmpIPredicate::slt, m.iota(), narrow)};
 }
 
-// Runs over a range with `count` full vectors per iteration, then with one, then with a masked vector for the rest. The
-// body gets the first element, the number of vectors, and the mask of the last one.
+// Runs over a range with `count` full vectors per iteration, then with one, then with a masked vector for the
+// rest. The body gets the first element, the number of vectors, and the mask of the last one.
 Values LoopKernel::vectors(LoopRange range, unsigned count, Values carried,
                            llvm::function_ref<Values(Value, unsigned, Mask, Values)> body) {
   auto run = [&](Value low, Value high, unsigned many) {

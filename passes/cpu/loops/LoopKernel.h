@@ -1,5 +1,5 @@
-// The kernel of a loop group under construction. LoopEmitter.cpp describes its structure. LoopKernel.cpp emits the loops,
-// LoopBuffers.cpp decides where values are stored, and LoopReductions.cpp emits reductions.
+// The kernel of a loop group under construction. LoopEmitter.cpp describes its structure. LoopKernel.cpp
+// emits the loops, LoopBuffers.cpp decides where values are stored, and LoopReductions.cpp emits reductions.
 #pragma once
 #include "passes/cpu/loops/LoopAnalysis.h"
 #include "passes/cpu/loops/LoopValues.h"

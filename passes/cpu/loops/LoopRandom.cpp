@@ -1,7 +1,7 @@
-// Philox in vector code; see LoopRandom.h. A counter block gives four words, for four consecutive indices. For lanes with
-// consecutive indices that begin at a block, each lane computes one block, and the words are then shuffled to their
-// lanes. For any other indices, each lane computes its own block and keeps one word. The constants are those of Salmon et
-// al., "Parallel random numbers: as easy as 1, 2, 3" (2011).
+// Philox in vector code; see LoopRandom.h. A counter block gives four words, for four consecutive indices.
+// For lanes with consecutive indices that begin at a block, each lane computes one block, and the words are
+// then shuffled to their lanes. For any other indices, each lane computes its own block and keeps one word.
+// The constants are those of Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (2011).
 #include "passes/cpu/loops/LoopRandom.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"

@@ -1,6 +1,6 @@
-// Emits the reductions of a loop group's kernel. Accumulators are in registers and are combined in an order that depends
-// on the shape only. Long sums are cut into runs, so that their rounding error does not grow with their length. See
-// LoopKernel.h.
+// Emits the reductions of a loop group's kernel. Accumulators are in registers and are combined in an order
+// that depends on the shape only. Long sums are cut into runs, so that their rounding error does not grow
+// with their length. See LoopKernel.h.
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
@@ -77,8 +77,8 @@ Values LoopKernel::elements(const LoopStage &stage, Mask mask) {
   return added;
 }
 
-// Calls `body` with the ranges of the nest's reduced dimensions set to the segments of the current point, which are the
-// same for all lanes.
+// Calls `body` with the ranges of the nest's reduced dimensions set to the segments of the current point,
+// which are the same for all lanes.
 Values LoopKernel::inSegments(const LoopNest &nest, llvm::function_ref<Values()> body) {
   SmallVector<unsigned> cut;
   for (auto [i, segments] : llvm::enumerate(nest.segments)) {
@@ -116,13 +116,13 @@ Values LoopKernel::inSegments(const LoopNest &nest, llvm::function_ref<Values()>
   return results;
 }
 
-// The number of iterations of a run. The rounding error of a running sum grows with the number of its terms, so longer
-// loops are cut into runs.
+// The number of iterations of a run. The rounding error of a running sum grows with the number of its terms,
+// so longer loops are cut into runs.
 static constexpr int64_t runLength = 32;
 
-// The state of a long reduction between runs: the accumulators of every stage, then an error term for each accumulator
-// that is a sum of f32. The error terms collect the rounding errors of adding the runs (compensated summation), so that
-// the error of a sum does not grow with the number of runs.
+// The state of a long reduction between runs: the accumulators of every stage, then an error term for each
+// accumulator that is a sum of f32. The error terms collect the rounding errors of adding the runs
+// (compensated summation), so that the error of a sum does not grow with the number of runs.
 Values LoopKernel::beginRuns(const LoopNest &nest, const Values &start) {
   Values state(start);
   forEachAccumulator(nest, start.size(), [&](unsigned s, size_t at) {
@@ -132,8 +132,8 @@ Values LoopKernel::beginRuns(const LoopNest &nest, const Values &start) {
   return state;
 }
 
-// The state after one more run, which began from the initial value. The rounding error of an addition is computed exactly
-// (Knuth's TwoSum), whichever of the two is larger: (sum - (total - taken)) + (run - taken).
+// The state after one more run, which began from the initial value. The rounding error of an addition is
+// computed exactly (Knuth's TwoSum), whichever of the two is larger: (sum - (total - taken)) + (run - taken).
 Values LoopKernel::addRun(const LoopNest &nest, const Values &state, const Values &run) {
   Values totals, errors;
   auto sub = [&](Value x, Value y) -> Value { return arith::SubFOp::create(b(), loc(), x, y); };
@@ -181,8 +181,8 @@ void LoopKernel::forEachAccumulator(const LoopNest &nest, size_t accumulators,
     }
 }
 
-// Nested loops over dimensions, in runs that each begin from the initial value. One call of the body counts as `turns`
-// iterations for an accumulator.
+// Nested loops over dimensions, in runs that each begin from the initial value. One call of the body counts
+// as `turns` iterations for an accumulator.
 Values LoopKernel::loopsInRuns(const LoopNest &nest, ArrayRef<unsigned> dims, int64_t turns,
                                const Values &start, llvm::function_ref<Values(Values)> body) {
   // The innermost dimensions that together are short enough for one run.
@@ -238,8 +238,8 @@ Values LoopKernel::vectorsInRuns(const LoopNest &nest, ArrayRef<unsigned> around
   return endRuns(nest, state, start.size());
 }
 
-// Emits a nest that is vectorised along its results: blocks of neighbouring results are in registers while the loops
-// reduce.
+// Emits a nest that is vectorised along its results: blocks of neighbouring results are in registers while
+// the loops reduce.
 void LoopKernel::emitColumns(const LoopNest &nest, ArrayRef<unsigned> outer) {
   bool split = part == combine && &nest == &a.nests.front();
   SmallVector<unsigned> reduced(nest.reduced);
@@ -316,8 +316,8 @@ Values LoopKernel::combineTree(const LoopNest &nest, Values sums, unsigned count
   return sums;
 }
 
-// Emits a nest that is vectorised along a reduced dimension: several partial vectors are combined in a tree, then across
-// lanes.
+// Emits a nest that is vectorised along a reduced dimension: several partial vectors are combined in a tree,
+// then across lanes.
 void LoopKernel::emitRows(const LoopNest &nest, ArrayRef<unsigned> outer) {
   bool split = part == combine && &nest == &a.nests.front();
   if (nest.vector < 0) {

@@ -1,6 +1,6 @@
-// Emits values at an index; see LoopValues.h. Ops give their scalar bodies and accesses (ComputeInterface). This file
-// computes the index of an access in a vectorised loop, and emits the load: a vector load if lanes are contiguous, a
-// splat if they read one element, otherwise a gather. It also emits generators.
+// Emits values at an index; see LoopValues.h. Ops give their scalar bodies and accesses (ComputeInterface).
+// This file computes the index of an access in a vectorised loop, and emits the load: a vector load if lanes
+// are contiguous, a splat if they read one element, otherwise a gather. It also emits generators.
 #include "passes/cpu/loops/LoopValues.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -21,8 +21,8 @@ Value LoopValues::constant(Type element, double value) {
     Attribute number = b.getIntegerAttr(element, int64_t(value));
     return arith::ConstantOp::create(b, k.loc(), DenseElementsAttr::get(type, number));
   }
-  // Common constants stay in the code. Others (rates, eps, weights) become launch scalars, so that kernels which differ
-  // only in them are equal.
+  // Common constants stay in the code. Others (rates, eps, weights) become launch scalars, so that kernels
+  // which differ only in them are equal.
   bool common =
       !std::isfinite(value) || value == 0 || std::abs(value) == 1 || std::abs(value) == 2 || value == 0.5;
   if (!common)
@@ -56,8 +56,8 @@ Value LoopValues::load(const Storage &storage, ArrayRef<Index> index, Mask mask)
   VectorType type = m.type(memory);
   Value loaded;
   if (offset.uniform()) {
-    // All lanes load the same element, and often all iterations of the inner loops do: the load is placed in the outermost
-    // block where its index is available.
+    // All lanes load the same element, and often all iterations of the inner loops do: the load is placed in
+    // the outermost block where its index is available.
     OpBuilder::InsertionGuard guard(b);
     Value place = offset.base;
     if (mask.uniform)
@@ -146,8 +146,9 @@ Value LoopValues::get(Value value, ArrayRef<Index> index, Mask mask) {
   return memo[key] = result;
 }
 
-/// A size that is only used as a number, such as the divisor of a mean. The loader checks each launch scalar as the size
-/// of a tensor, so the number is computed from its symbols here, in f64, where products of sizes do not overflow.
+/// A size that is only used as a number, such as the divisor of a mean. The loader checks each launch scalar
+/// as the size of a tensor, so the number is computed from its symbols here, in f64, where products of sizes
+/// do not overflow.
 static Value sizeAsNumber(KernelBuilder &k, flow::Extent size) {
   OpBuilder &b = k.builder();
   Location loc = k.loc();
@@ -186,12 +187,14 @@ Value LoopValues::compute(Value value, ArrayRef<Index> index, Mask mask) {
   OpBuilder &b = k.builder();
   Operation *op = value.getDefiningOp();
   auto result = cast<RankedTensorType>(value.getType());
-  if (auto o = dyn_cast<flow::ConstantOp>(op))
-    return constant(result.getElementType(), o.getValue().convertToDouble());
-  if (auto o = dyn_cast<flow::ScalarOp>(op))
-    return m.splat(k.number(plan::ArgAttr::get(b.getContext(), plan::ArgKind::scalar_f32, o.getKeyAttr())));
-  if (auto o = dyn_cast<flow::ExtentOp>(op))
-    return m.splat(sizeAsNumber(k, o.getExtent().getExtent()));
+  if (auto o = dyn_cast<flow::NumberInterface>(op)) {
+    const flow::Number number = o.number();
+    if (number.value)
+      return constant(result.getElementType(), *number.value);
+    if (number.size)
+      return m.splat(sizeAsNumber(k, number.size));
+    return m.splat(k.number(plan::ArgAttr::get(b.getContext(), plan::ArgKind::scalar_f32, number.key)));
+  }
   if (auto o = dyn_cast<flow::RandomOp>(op))
     return random(o, index, mask);
   auto compute = cast<flow::ComputeInterface>(op);
@@ -231,8 +234,8 @@ Value LoopValues::sizeOf(AffineExpr expression, const flow::Access &access) {
   }
 }
 
-// The least value of an index, if it is known. Simplification of affine expressions may have moved a term out of a
-// quotient without which the dividend can be negative.
+// The least value of an index, if it is known. Simplification of affine expressions may have moved a term out
+// of a quotient without which the dividend can be negative.
 std::optional<int64_t> LoopValues::leastOf(AffineExpr expression, Mapped &mapped) {
   if (auto constant = dyn_cast<AffineConstantExpr>(expression))
     return constant.getValue();
@@ -264,8 +267,8 @@ std::optional<int64_t> LoopValues::leastOf(AffineExpr expression, Mapped &mapped
   return size ? std::optional((*size - 1) * factor.getValue()) : std::nullopt;
 }
 
-// The quotient, rounded down, and the remainder, which is not negative. The division is unsigned, so a multiple of the
-// divisor is added to a dividend that may be negative.
+// The quotient, rounded down, and the remainder, which is not negative. The division is unsigned, so a
+// multiple of the divisor is added to a dividend that may be negative.
 std::pair<Index, Index> LoopValues::divide(AffineExpr dividend, AffineExpr divisor, Mapped &mapped) {
   auto known = mapped.divided.find({dividend, divisor});
   if (known != mapped.divided.end())
@@ -302,8 +305,8 @@ Index LoopValues::indexOf(AffineExpr expression, Mapped &mapped) {
   return binary.getKind() == AffineExprKind::Mod ? remainder : quotient;
 }
 
-// The index that another operand gives at the point (a lookup). If all lanes read the same element of that operand, they
-// access the same row; otherwise each lane has an index of its own.
+// The index that another operand gives at the point (a lookup). If all lanes read the same element of that
+// operand, they access the same row; otherwise each lane has an index of its own.
 std::pair<Index, Mask> LoopValues::lookUp(Operation *op, ArrayRef<flow::Access> accesses, unsigned operand,
                                           ArrayRef<Index> point, Mask mask) {
   OpBuilder &b = k.builder();

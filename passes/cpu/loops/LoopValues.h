@@ -1,5 +1,6 @@
-// Emits the code of one point, or one vector of points, of a loop nest: the value of an op at an index. A value that is
-// stored is loaded. Every other value is computed from its operands, at the indices that the op's accesses give.
+// Emits the code of one point, or one vector of points, of a loop nest: the value of an op at an index. A
+// value that is stored is loaded. Every other value is computed from its operands, at the indices that the
+// op's accesses give.
 #pragma once
 #include "dialects/plan/FromFlow.h"
 #include "passes/cpu/loops/LoopAnalysis.h"
@@ -31,7 +32,8 @@ struct Place {
   }
 };
 
-// A load of one of the group's operands, and its point; no point if the load is through the strides of another shape.
+// A load of one of the group's operands, and its point; no point if the load is through the strides of
+// another shape.
 struct LoadRecord {
   int input;
   std::optional<Place> place;
@@ -70,12 +72,13 @@ public:
   std::pair<mlir::Value, mlir::Value> segment(mlir::Operation *op, llvm::ArrayRef<flow::Access> accesses,
                                               flow::Access::Within within, llvm::ArrayRef<Index> point,
                                               Mask mask);
-  // Dimensions whose loops run over the current segment only, so that no point has to be compared with its bounds.
+  // Dimensions whose loops run over the current segment only, so that no point has to be compared with its
+  // bounds.
   llvm::SmallDenseSet<std::pair<mlir::Operation *, unsigned>> cut;
 
 private:
-  // The indices that an access maps a point to. Quotients and remainders are remembered, so that a pair of them takes one
-  // division.
+  // The indices that an access maps a point to. Quotients and remainders are remembered, so that a pair of
+  // them takes one division.
   struct Mapped {
     Mapped(mlir::Operation *op, const flow::Access &access, llvm::ArrayRef<Index> point)
         : op(op), access(access), point(point) {}

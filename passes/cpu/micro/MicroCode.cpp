@@ -263,7 +263,8 @@ Values MicroCode::loadTransposed(Value pointer, ArrayRef<Ix> rows) {
   };
   Values columns;
   for (int from = 0; from < n; from += 4) {
-    // Loads four elements of each of the rows i, i + 4, ... into one vector, then transposes squares of four by four.
+    // Loads four elements of each of the rows i, i + 4, ... into one vector, then transposes squares of four
+    // by four.
     Values four;
     for (int i = 0; i < 4; ++i) {
       Value joined = zero(n);

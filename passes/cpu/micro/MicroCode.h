@@ -1,6 +1,7 @@
-// The building blocks of the contraction and convolution emitters' kernels: 64-bit index arithmetic that folds constants,
-// f32 vectors of the target's width, loads and stores through plain pointers, loops and branches. There are no memrefs,
-// so only scf and arith have to be lowered to LLVM. All offsets are in f32 elements.
+// The building blocks of the contraction and convolution emitters' kernels: 64-bit index arithmetic that
+// folds constants, f32 vectors of the target's width, loads and stores through plain pointers, loops and
+// branches. There are no memrefs, so only scf and arith have to be lowered to LLVM. All offsets are in f32
+// elements.
 #pragma once
 #include "dialects/plan/FromFlow.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -86,8 +87,8 @@ public:
   mlir::Value subf(mlir::Value x, mlir::Value y);
   mlir::Value mulf(mlir::Value x, mlir::Value y);
   mlir::Value fma(mlir::Value x, mlir::Value y, mlir::Value z);
-  /// Loads a square, whose width is a multiple of 4, and transposes it; row i begins at the offset rows[i]. Four elements
-  /// are loaded at a time into their places, so that only two rounds of shuffles remain.
+  /// Loads a square, whose width is a multiple of 4, and transposes it; row i begins at the offset rows[i].
+  /// Four elements are loaded at a time into their places, so that only two rounds of shuffles remain.
   Values loadTransposed(mlir::Value pointer, llvm::ArrayRef<Ix> rows);
 
   // Control.

@@ -1,5 +1,5 @@
-// Runs an epilogue on vectors; see MicroEpilogue.h. A step is computed by the scalar body of its op (ComputeInterface),
-// which also works on vectors.
+// Runs an epilogue on vectors; see MicroEpilogue.h. A step is computed by the scalar body of its op
+// (ComputeInterface), which also works on vectors.
 #include "passes/cpu/micro/MicroEpilogue.h"
 #include "dialects/plan/FromFlow.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -19,10 +19,9 @@ Values MicroEpilogue::emit(MicroCode &code, Value sums, llvm::function_ref<Value
       made.push_back(read(step.index));
       break;
     case EpilogueStep::constant: {
-      auto constant = cast<flow::ConstantOp>(step.op);
-      Type element = getElementTypeOrSelf(constant.getType());
+      Type element = getElementTypeOrSelf(step.op->getResult(0).getType());
       auto type = VectorType::get({code.lanes}, element);
-      double number = constant.getValue().convertToDouble();
+      const double number = *cast<flow::NumberInterface>(step.op).number().value;
       Attribute splat = element.isF32() ? Attribute(code.b.getF32FloatAttr(number))
                                         : Attribute(code.b.getIntegerAttr(element, int64_t(number)));
       made.push_back(arith::ConstantOp::create(code.b, code.loc, DenseElementsAttr::get(type, splat)));

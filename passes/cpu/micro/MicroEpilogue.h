@@ -9,19 +9,20 @@ class MicroEpilogue : public Epilogue {
 public:
   MicroEpilogue(Epilogue epilogue) : Epilogue(std::move(epilogue)) {}
 
-  /// Computes one vector per output from a vector of the root's result. `read` gives the elements of an input for these
-  /// lanes.
+  /// Computes one vector per output from a vector of the root's result. `read` gives the elements of an input
+  /// for these lanes.
   Values emit(MicroCode &code, mlir::Value root, llvm::function_ref<mlir::Value(unsigned)> read) const;
 
-  /// Adds the buffers of the inputs, then of the outputs, to the kernel under construction; returns these ports.
+  /// Adds the buffers of the inputs, then of the outputs, to the kernel under construction; returns these
+  /// ports.
   Values bind(KernelBuilder &kernel) const;
-  /// Runs the steps on one vector and stores every output. For each port, numbered as by `bind`, `where` gives the
-  /// offset of the vector's first lane and `stride` the stride of its lanes.
+  /// Runs the steps on one vector and stores every output. For each port, numbered as by `bind`, `where`
+  /// gives the offset of the vector's first lane and `stride` the stride of its lanes.
   void store(MicroCode &code, llvm::ArrayRef<mlir::Value> ports, mlir::Value sums, mlir::Value mask,
              llvm::function_ref<Ix(unsigned)> where, llvm::function_ref<Ix(unsigned)> stride) const;
 
-  /// The same, with the offsets computed from an index of the root's result: `at` is the first lane's index, and the lanes
-  /// lie along `laneAxis`.
+  /// The same, with the offsets computed from an index of the root's result: `at` is the first lane's index,
+  /// and the lanes lie along `laneAxis`.
   void storeAt(MicroCode &code, llvm::ArrayRef<mlir::Value> ports, mlir::Value sums, mlir::Value mask,
                llvm::ArrayRef<Ix> at, unsigned laneAxis) const;
 };

@@ -1,7 +1,7 @@
-// Emits the micro-kernel; see MicroKernel.h. The accumulators start from zero and stay in registers. The caller adds
-// partial sums from memory at the end, so that the first FMA does not wait for a load. A long sum is cut into chains:
-// each starts from zero and is then added to the total, so the rounding error grows with the length of a chain plus the
-// number of chains, not with their product. The cuts depend on the shape only.
+// Emits the micro-kernel; see MicroKernel.h. The accumulators start from zero and stay in registers. The
+// caller adds partial sums from memory at the end, so that the first FMA does not wait for a load. A long sum
+// is cut into chains: each starts from zero and is then added to the total, so the rounding error grows with
+// the length of a chain plus the number of chains, not with their product. The cuts depend on the shape only.
 #include "passes/cpu/micro/MicroKernel.h"
 
 using namespace mlir;
@@ -9,8 +9,8 @@ using namespace mlir;
 namespace moe::cpu {
 
 Tile chooseTile(int lanes, int registers, int64_t width) {
-  // Besides the accumulators, each vector of B needs a register; with AVX2, which has no broadcast operand, so does the
-  // element of A.
+  // Besides the accumulators, each vector of B needs a register; with AVX2, which has no broadcast operand,
+  // so does the element of A.
   int most = registers >= 32 ? 4 : 2;
   int vectors = most;
   if (width > 0) {
@@ -30,7 +30,8 @@ struct Nest {
   ArrayRef<Reduction> loops;
   llvm::function_ref<void(Ix)> ahead;
   int64_t unroll, chainSteps;
-  /// The streams of the section under construction that are spread over the loop, each with its advance per step.
+  /// The streams of the section under construction that are spread over the loop, each with its advance per
+  /// step.
   SmallVector<std::pair<PrefetchStream, int64_t>> streams = {};
 
   /// Emits `steps` consecutive steps from offsets a and b.
@@ -56,8 +57,8 @@ struct Nest {
     return sums;
   }
 
-  /// Emits `count` steps: a loop of unrolled iterations, and the remaining steps one by one. `multiple` is a known divisor
-  /// of a count that is not known itself.
+  /// Emits `count` steps: a loop of unrolled iterations, and the remaining steps one by one. `multiple` is a
+  /// known divisor of a count that is not known itself.
   Values run(Ix count, Ix a, Ix b, Values sums, int64_t multiple) {
     const Reduction &inner = loops.back();
     if (count.isStatic() && count.known() <= 2 * unroll)
@@ -153,7 +154,8 @@ struct Nest {
         return inSections(a, b, sums);
       return chains() > 1 ? inChains(a, b, sums) : run(loop.count, a, b, sums, loop.multiple);
     }
-    // An iteration of this loop becomes one chain, if it is long enough and not cut into several chains itself.
+    // An iteration of this loop becomes one chain, if it is long enough and not cut into several chains
+    // itself.
     const Reduction &inner = loops.back();
     const int64_t least = inner.count.isStatic() ? inner.count.known() : inner.multiple;
     const bool isChain = least >= chainSteps / 2 && chains() == 1;

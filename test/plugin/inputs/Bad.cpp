@@ -1,4 +1,5 @@
-// One plugin for every mistake that `--load` refuses: the environment variable MOE_BAD names the one that is made.
+// One plugin for every mistake that `--load` refuses: the environment variable MOE_BAD names the one that is
+// made.
 #include "dialects/flow/Flow.h"
 #include "dialects/moe/MoeDialect.h"
 #include "frontends/driver/Plugin.h"

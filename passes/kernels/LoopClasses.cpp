@@ -1,31 +1,31 @@
-// Builds axis classes with a union-find over all axes, and numbers the classes; see AxisClasses.h.
-#include "passes/kernels/AxisClasses.h"
+// Builds axis classes with a union-find over all axes, and numbers the classes; see LoopClasses.h.
+#include "passes/kernels/LoopClasses.h"
 
 using namespace mlir;
 
 namespace moe::kernels {
 
-unsigned AxisClasses::classOf(Value value, unsigned axis) const {
+unsigned LoopClasses::classOf(Value value, unsigned axis) const {
   auto found = valueBase.find(value);
   return found == valueBase.end() ? none : classOfAxis[found->second + axis];
 }
 
-unsigned AxisClasses::classOf(Operation *user, unsigned operand, unsigned axis) const {
+unsigned LoopClasses::classOf(Operation *user, unsigned operand, unsigned axis) const {
   if (inside(user->getOperand(operand)))
     return classOf(user->getOperand(operand), axis);
   auto found = useBase.find({user, operand});
   return found == useBase.end() ? none : classOfAxis[found->second + axis];
 }
 
-unsigned AxisClasses::classOfDim(Operation *op, unsigned dim) const {
+unsigned LoopClasses::classOfDim(Operation *op, unsigned dim) const {
   unsigned results = cast<RankedTensorType>(op->getResult(0).getType()).getRank();
   return dim < results ? classOf(op->getResult(0), dim) : classOfAxis[reducedBase.lookup(op) + dim - results];
 }
 
 /// Builds the classes by union-find: each tree of the forest of axes becomes a class.
-class AxisClassFinder {
+class LoopClassFinder {
 public:
-  AxisClassFinder(ArrayRef<Operation *> ops, AxisClasses &found, std::string &why)
+  LoopClassFinder(ArrayRef<Operation *> ops, LoopClasses &found, std::string &why)
       : ops(ops), found(found), why(why) {}
 
   LogicalResult run() {
@@ -40,7 +40,7 @@ public:
     for (Operation *op : ops) {
       llvm::SmallDenseSet<unsigned> seen;
       for (unsigned dim = 0, end = dimsOf(op); dim < end; ++dim)
-        if (unsigned c = found.classOfDim(op, dim); c != AxisClasses::none && !seen.insert(c).second)
+        if (unsigned c = found.classOfDim(op, dim); c != LoopClasses::none && !seen.insert(c).second)
           return fail("one index would run along two axes of a value, or along an axis that is reduced");
     }
     return success();
@@ -81,8 +81,9 @@ private:
     for (flow::Extent extent : flow::extentsOf(value))
       addAxis(extent);
   }
-  // The axis is read at another index than its loop's. A value that is stored along it must not be split among work
-  // units, since a unit may read another unit's part, and the class must not be merged with a neighbour.
+  // The axis is read at another index than its loop's. A value that is stored along it must not be split
+  // among work units, since a unit may read another unit's part, and the class must not be merged with a
+  // neighbour.
   void markIrregular(Operation *user, unsigned operand, unsigned axis) {
     unsigned id = find(axisId(user, operand, axis));
     pinned[id] = true;
@@ -115,16 +116,18 @@ private:
   }
 
   unsigned dimsOf(Operation *op) const { return rank(op->getResult(0)) + reducedDims.lookup(op); }
-  // The number of the axis of a dimension of an op's iteration space: an axis of the result, or a reduced one.
+  // The number of the axis of a dimension of an op's iteration space: an axis of the result, or a reduced
+  // one.
   unsigned dimId(Operation *op, unsigned dim) {
     unsigned results = rank(op->getResult(0));
     return dim < results ? found.valueBase[op->getResult(0)] + dim : found.reducedBase[op] + dim - results;
   }
-  // For each access of the op: an operand's axis that is read at a dimension's own index is united with that dimension.
-  // If it is read at another index, the axis is irregular, and the dimensions that the index is computed from are
-  // pinned. Dimensions that occur in a condition, or whose index is itself a value (iota), are pinned too.
+  // For each access of the op: an operand's axis that is read at a dimension's own index is united with that
+  // dimension. If it is read at another index, the axis is irregular, and the dimensions that the index is
+  // computed from are pinned. Dimensions that occur in a condition, or whose index is itself a value (iota),
+  // are pinned too.
   LogicalResult relateAxes(Operation *op) {
-    if (isa<flow::ScalarOp>(op))
+    if (isa<flow::NumberInterface>(op))
       return success();
     auto compute = dyn_cast<flow::ComputeInterface>(op);
     if (!compute || compute.computeKind() == flow::ComputeKind::emitter)
@@ -173,7 +176,7 @@ private:
     for (unsigned id = 0; id < parent.size(); ++id) {
       unsigned root = find(id);
       if (extents[id].isConstant(1)) {
-        found.classOfAxis[id] = AxisClasses::none;
+        found.classOfAxis[id] = LoopClasses::none;
         continue;
       }
       auto [slot, fresh] = numbers.try_emplace(root, numbers.size());
@@ -184,17 +187,17 @@ private:
   }
 
   ArrayRef<Operation *> ops;
-  AxisClasses &found;
+  LoopClasses &found;
   std::string &why;
   DenseMap<Operation *, unsigned> reducedDims; // how many
-  // By axis: its parent in the forest, and, for a tree's root, the fields of AxisClass.
+  // By axis: its parent in the forest, and, for a tree's root, the fields of LoopClass.
   SmallVector<unsigned> parent;
   SmallVector<flow::Extent> extents;
   SmallVector<bool> pinned, irregular;
 };
 
-LogicalResult AxisClasses::find(ArrayRef<Operation *> ops, std::string &why) {
-  return AxisClassFinder(ops, *this, why).run();
+LogicalResult LoopClasses::find(ArrayRef<Operation *> ops, std::string &why) {
+  return LoopClassFinder(ops, *this, why).run();
 }
 
 } // namespace moe::kernels
