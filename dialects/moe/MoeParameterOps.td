@@ -1,5 +1,6 @@
 // Ops that own parameters, and those that apply layers. The name is the parameter path: `linear @fc1` owns `fc1.weight` and
-// `fc1.bias`. `shared @fc1` uses the parameters of an earlier op on purpose; `frozen @fc1` also takes no gradient.
+// `fc1.bias`. `shared @fc1` uses the parameters of an earlier op. `frozen @fc1` gives its parameters, new ones or those of an
+// earlier op, no gradient.
 #ifndef MOE_PARAMETER_OPS_TD
 #define MOE_PARAMETER_OPS_TD
 include "dialects/moe/MoeOpBase.td"

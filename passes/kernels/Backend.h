@@ -111,7 +111,7 @@ public:
 
 /// All back ends: the tree's, then those that were added, in this order.
 llvm::ArrayRef<const Backend *> backends();
-/// Adds one, which lives until the process ends. False where a back end has that name already.
+/// Adds a back end, which must live until the process ends. False if there is one of that name already.
 bool addBackend(const Backend &backend);
 /// "cpu (this machine), cpu:x86-64-v3 or cpu:x86-64-v4": all targets, for help and errors.
 std::string targetNames();
