@@ -30,8 +30,8 @@ struct LoopFacts {
   double work = 0;        ///< elements that its loop nests touch
   double parallelism = 1; ///< work units
   size_t values = 0;      ///< LoopNests::values
-  bool contiguous =
-      false; ///< each work unit's elements are contiguous in memory: units split the outermost dimension
+  /// Each work unit's elements are contiguous in memory: units split the outermost dimension.
+  bool contiguous = false;
   bool split = false; ///< the units are chunks of one reduction, which a second kernel combines
 };
 

@@ -144,8 +144,8 @@ void generateCode(Batch &batch, const CpuTarget &target) {
   llvm::ModuleAnalysisManager modules;
   llvm::PipelineTuningOptions tuning;
   tuning.LoopVectorization = tuning.SLPVectorization = tuning.LoopUnrolling = tuning.LoopInterleaving = false;
-  // Kernels keep in registers what a loop hands to its next turn, so that there is nothing to find for a pass
-  // that compares all of a loop's loads and stores, which took three quarters of the optimiser's time.
+  // Kernels keep values that a loop passes to its next iteration in registers, so LoopLoadElimination finds
+  // nothing. It compares all loads and stores of a loop, which took three quarters of the optimiser's time.
   llvm::PassInstrumentationCallbacks choice;
   choice.registerShouldRunOptionalPassCallback(
       [](llvm::StringRef pass, llvm::Any) { return pass != "LoopLoadEliminationPass"; });
