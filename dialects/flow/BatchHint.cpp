@@ -51,7 +51,7 @@ Symbols plannedBatch(Operation *op) {
   if (auto program = op->getParentOfType<ProgramOp>())
     if (auto config = program->getAttrOfType<DictionaryAttr>("config"))
       if (auto text = config.getAs<StringAttr>(BatchHint::key)) {
-        std::string error; // the program's verifier has refused what is no hint
+        std::string error; // unused: the program's verifier has checked the text
         hint = BatchHint::parse(text.getValue(), error).value_or(BatchHint());
       }
   return train ? hint.train : hint.infer;

@@ -115,8 +115,8 @@ Value convert(OpBuilder &builder, Location location, Value x, Type element) {
 Value reverseGradient(OpBuilder &builder, Location location, Value x, Value scale) {
   return ReverseGradientOp::create(builder, location, x.getType(), x, scale);
 }
-Value barrier(OpBuilder &builder, Location location, Value x, int64_t mark) {
-  return BarrierOp::create(builder, location, x.getType(), x, mark);
+Value barrier(OpBuilder &builder, Location location, Value x, int64_t segment) {
+  return BarrierOp::create(builder, location, x.getType(), x, segment);
 }
 
 std::optional<SmallVector<Extent>> broadcastExtents(Extents a, Extents b) {

@@ -1,6 +1,7 @@
-// Builders of flow's ops that infer the result type. Binary ones broadcast their operands to each other by
-// aligning last axes, as numpy does, with explicit `broadcast` ops. Shapes that do not fit are a caller's
-// mistake, met by asserts: whoever speaks to users checks first (`broadcastExtents` is the check).
+// Builders of flow's ops that infer the result's type. Builders of binary ops broadcast their operands as
+// numpy does, last axes aligned, by explicit `broadcast` ops. Shapes that do not fit are a mistake of the
+// caller and end in an assert, so a caller that gets shapes from users has to check them first, with
+// `broadcastExtents`.
 #pragma once
 #include "dialects/flow/Flow.h"
 
@@ -76,11 +77,11 @@ Value barrier(OpBuilder &builder, Location location, Value x, int64_t mark);
 // structure
 /// The extents that two broadcast to, last axes aligned; nothing where they do not fit.
 std::optional<llvm::SmallVector<Extent>> broadcastExtents(Extents a, Extents b);
-/// Copies to `extents`; `dims` is the result axis of each of x's axes. x itself where nothing changes.
+/// Broadcasts to `extents`; `dims` is the result axis of each of x's axes. Returns x if nothing changes.
 Value broadcast(OpBuilder &builder, Location location, Value x, Extents extents, Axes dims);
 /// The same with last axes aligned.
 Value broadcastTo(OpBuilder &builder, Location location, Value x, Extents extents);
-/// Copies along the axes that x lacks: the inverse of a reduction's shape over `axes` of `like`.
+/// Broadcasts along `axes`, which x lacks: to the shape before a reduction over these axes.
 Value broadcastAlong(OpBuilder &builder, Location location, Value x, Extents extents, Axes axes);
 Value reshape(OpBuilder &builder, Location location, Value x, Extents extents);
 Value transpose(OpBuilder &builder, Location location, Value x, Axes perm);
@@ -100,7 +101,7 @@ Value sumAll(OpBuilder &builder, Location location, Value x);
 Value argmax(OpBuilder &builder, Location location, Value x, int64_t axis);
 Value gather(OpBuilder &builder, Location location, Value table, Value index);
 Value scatterAdd(OpBuilder &builder, Location location, Value index, Value rows, Extent count);
-/// The order and the offsets of numbers from 0 to `count`.
+/// The order and the offsets of keys from 0 to `count` - 1.
 std::pair<Value, Value> countingSort(OpBuilder &builder, Location location, Value index, Extent count);
 Value segmentSum(OpBuilder &builder, Location location, Value rows, Value offsets);
 

@@ -1,7 +1,6 @@
-// Builders of the composites that networks are made of: softmax, norms, statistics, losses. They are ordinary
-// elementwise ops and reductions, so every gradient follows from the ops' rules, and fusion finds them again
-// as groups. Rank-4 values are never reshaped here, only their statistics are, so that a physical layout
-// chosen later fits.
+// Builders of softmax, norms, statistics and losses from elementwise ops and reductions. Their gradients
+// follow from the ops' rules, and fusion makes each of them one kernel or a few. Only statistics are reshaped
+// here, never rank-4 values: a reshape would keep those from being NHWC in memory.
 #pragma once
 #include "dialects/flow/Extent.h"
 #include "mlir/IR/Builders.h"

@@ -1,5 +1,6 @@
-// What an entry assigns has to stay declared, with its type and initial value, though nothing may read it: no
-// use says so, since an assignment names its target by path. Passes that drop dead ops ask here.
+// Which ops are dead. A parameter or state that an entry assigns has to stay declared, with its type and
+// initial value, even if nothing reads it: an assignment names it by path and is no use of its value. Passes
+// that erase dead ops therefore call `isDead`.
 #pragma once
 #include "dialects/flow/Flow.h"
 #include "llvm/ADT/StringSet.h"
@@ -22,7 +23,8 @@ inline llvm::StringSet<> assignedPaths(mlir::Block &block) {
   return paths;
 }
 
-/// Is the op dead, where these paths are assigned? Inputs never are: a program's callers know them.
+/// Whether the op is dead, given the paths that are assigned. Inputs never are: they are part of the entry's
+/// interface.
 inline bool isDead(mlir::Operation *op, const llvm::StringSet<> &assigned) {
   return !llvm::isa<InputOp>(op) && mlir::isOpTriviallyDead(op) && !assigned.contains(pathOf(op));
 }

@@ -1,6 +1,6 @@
-// What the facts of an op are written with (FlowInterfaces.td): the long types of their signatures by short
-// names, walks over a tensor's indices for evaluators, and constants for scalar bodies. For the ops of `flow`
-// and of plugins; who only uses ops needs Build.h or Emit.h.
+// Helpers for implementing the interfaces of ops (FlowInterfaces.td), in `flow` and in plugins: short names
+// for the types of their signatures, loops over a tensor's indices for evaluators, and constants for scalar
+// bodies. Code that only builds ops needs Build.h or Emit.h instead.
 #pragma once
 #include "dialects/flow/Flow.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -29,7 +29,7 @@ template <typename Function> void forEachIndex(llvm::ArrayRef<int64_t> shape, Fu
   }
 }
 
-/// The element of an index.
+/// The row-major position of an index.
 inline int64_t positionOf(llvm::ArrayRef<int64_t> shape, llvm::ArrayRef<int64_t> index) {
   int64_t position = 0;
   for (size_t axis = 0; axis < shape.size(); ++axis)
@@ -39,8 +39,8 @@ inline int64_t positionOf(llvm::ArrayRef<int64_t> shape, llvm::ArrayRef<int64_t>
 inline double at(const Array &x, llvm::ArrayRef<int64_t> index) { return x.data[positionOf(x.shape, index)]; }
 inline double &at(Array &x, llvm::ArrayRef<int64_t> index) { return x.data[positionOf(x.shape, index)]; }
 
-/// Calls `function(row, elements)` for each row along an axis of a shape: `row` is its place in the shape
-/// without that axis, `elements` are the places of its elements.
+/// Calls `function(row, elements)` for each row along an axis of a shape: `row` is its position in the shape
+/// without that axis, `elements` are the positions of its elements.
 template <typename Function> void forEachRow(llvm::ArrayRef<int64_t> shape, int64_t axis, Function function) {
   llvm::SmallVector<int64_t> others(shape);
   others.erase(others.begin() + axis);

@@ -1,6 +1,6 @@
-// A builder and a location together, with one short method an op, so that formulas in gradient rules and
-// composites read as formulas. Operands of the binary methods have one type; `like` and `spread` make that
-// so.
+// A builder with a location, and one short method per op, so that formulas in gradient rules and composites
+// are readable. The operands of binary methods must have the same type; `constantLike` and `spread` help with
+// that.
 #pragma once
 #include "dialects/flow/Flow.h"
 
@@ -59,11 +59,11 @@ struct Emit {
   Value sum(Value x, llvm::ArrayRef<int64_t> axes) { return reduce(ReduceKind::sum, x, axes); }
   /// The sum of all elements: tensor<f32>.
   Value sumAll(Value x);
-  /// To a shape, `dims` saying the result axis of each axis; x itself where nothing changes.
+  /// Broadcasts to a type; `dims` is the result axis of each axis of x. Returns x if nothing changes.
   Value broadcast(Value x, mlir::Type type, llvm::ArrayRef<int64_t> dims);
-  /// A 0-d x in the shape of another value.
+  /// Broadcasts a 0-d x to the shape of another value.
   Value spread(Value x, Value like) { return broadcast(x, withElement(like.getType(), elementOf(x)), {}); }
-  /// What a reduction over `axes` dropped, copied along them again.
+  /// Broadcasts the result of a reduction over `axes` back to the shape of `like`.
   Value spreadOver(Value x, Value like, llvm::ArrayRef<int64_t> axes);
   Value reshape(Value x, mlir::Type type);
   /// The product of some extents of x as a number: tensor<f32>.

@@ -1,6 +1,6 @@
-// The normal form of sizes. An affine expression is read as a sum of products (a map from factors to
-// coefficient), written back in the order of its printed factors with the constant last, and then uniqued by
-// MLIR.
+// The normal form of sizes. An affine expression is converted to a sum of products (a map from factors to
+// coefficients), and back to an affine expression whose terms are in the order of their printed factors, with
+// the constant last. MLIR then makes equal expressions the same object.
 #include "dialects/flow/Extent.h"
 #include "dialects/flow/Flow.h"
 #include "mlir/IR/OpImplementation.h"
@@ -23,13 +23,13 @@ StringRef nameOf(AffineSymbolExpr symbol) {
   return symbol.getContext()->getOrLoadDialect<FlowDialect>()->symbolName(position - std::size(batchSymbols));
 }
 
-/// A term's factors (symbols and quotients) in order, and what they are multiplied with.
+/// A term: its factors (symbols and quotients) in order, and a coefficient.
 using Factors = SmallVector<AffineExpr, 4>;
 struct Term {
   Factors factors;
   int64_t coefficient = 0;
 };
-/// By the text of the factors; never with coefficient 0.
+/// Terms by the text of their factors; no coefficient is 0.
 using Sum = std::map<std::string, Term>;
 
 void printSum(raw_ostream &os, const Sum &sum);
@@ -49,7 +49,7 @@ std::string textOf(AffineExpr factor) {
   return text;
 }
 
-/// The batch's symbols come first, and then all else by its text.
+/// The order of factors: the batch's symbols come first, then all others by their text.
 std::string rankOf(AffineExpr factor) {
   if (auto symbol = dyn_cast<AffineSymbolExpr>(factor);
       symbol && symbol.getPosition() < std::size(batchSymbols))
@@ -57,8 +57,7 @@ std::string rankOf(AffineExpr factor) {
   return textOf(factor);
 }
 
-/// Coefficients stay between -INT64_MAX and INT64_MAX: what is larger stays there, and verifiers refuse a
-/// type with such a size (Verify.cpp).
+/// Coefficients saturate at -INT64_MAX and INT64_MAX; verifiers refuse a type with such a size (Verify.cpp).
 int64_t addSaturated(int64_t a, int64_t b) {
   int64_t sum;
   if (llvm::AddOverflow(a, b, sum))
@@ -267,7 +266,7 @@ Extent Extent::of(Type type, unsigned axis) {
   return constant(type.getContext(), tensor.getDimSize(axis));
 }
 
-// On sums and not on affine expressions, whose own folding does not look for overflow.
+// The arithmetic is on sums, since the folding of affine expressions does not check for overflow.
 Extent Extent::operator+(Extent other) const {
   Sum sum = sumOf(expr);
   addScaled(sum, sumOf(other.expr), Term{{}, 1});

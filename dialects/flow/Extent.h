@@ -1,8 +1,9 @@
-// A size over symbols: D domains of N rows (B = D * N), and any others by name, which a back end binds to numbers of
-// its own, so that one program serves all targets. An extent is always in normal form, a sum of products in a fixed order with quotients as opaque
-// factors, so that two are equal exactly when they are the same object. All arithmetic on sizes is here;
-// nobody else takes an extent apart but through `visit`. Storage is MLIR's uniqued affine expressions, whose
-// own simplification is no normal form once symbols are multiplied.
+// A size as an expression over symbols: D domains of N rows (B = D * N), and any others by name, for which
+// each back end substitutes numbers of its own, so that one program serves all targets. An extent is always
+// in normal form: a sum of products in a fixed order, with quotients as opaque factors. So two extents are
+// equal exactly when they are the same object. All arithmetic on sizes is here, and only `visit` shows an
+// extent's structure to others. Extents are stored as MLIR's uniqued affine expressions, whose own
+// simplification is not a normal form for products of symbols.
 #pragma once
 #include "mlir/IR/AffineExpr.h"
 #include "mlir/IR/BuiltinTypes.h"
@@ -16,10 +17,10 @@ class AsmParser;
 
 namespace flow {
 
-/// The batch's symbols; the numbers are the schema's.
+/// The batch's symbols, numbered as in the schema of program files.
 enum class Symbol : unsigned { D = 0, N = 1 };
 
-/// Their values when a batch is bound. Every other symbol is 1 until a back end binds it.
+/// The values of these symbols when a batch is bound. Every other symbol is 1 until a back end binds it.
 struct Symbols {
   int64_t D = 1, N = 1;
 };
@@ -61,7 +62,7 @@ public:
 
   /// The symbols other than D and N that the value depends on, by name.
   llvm::SmallVector<llvm::StringRef> openSymbols() const;
-  /// The extent with numbers in the place of symbols, which are at least 1.
+  /// The extent with numbers, each at least 1, substituted for symbols.
   Extent bind(const llvm::StringMap<int64_t> &values) const;
 
   /// `B * 197`, `D * N * 2 + 3`, `floor(B, 4)`, `ceil(N + 1, 2)`.
@@ -99,8 +100,8 @@ mlir::RankedTensorType tensorType(llvm::ArrayRef<Extent> extents, mlir::Type ele
 /// The same shape with another element type.
 mlir::RankedTensorType withElement(mlir::Type type, mlir::Type element);
 
-/// The types of a tensor's element: how it lies in memory, what registers compute with, and what sums of it are
-/// carried in. A mask is a byte in memory.
+/// The types of a tensor's element: in memory, in registers, and of an accumulator for sums of it. A mask is
+/// a byte in memory.
 struct ElementTypes {
   mlir::Type storage, compute, accumulator;
 };

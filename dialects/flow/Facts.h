@@ -1,5 +1,5 @@
-// The vocabulary of flow's interfaces: what an op's gradient is, how its elements are computed, what it
-// costs, and the evaluator's arrays. FlowInterfaces.td says what each op answers in these words.
+// The types that flow's interfaces (FlowInterfaces.td) are written with: the kind of an op's gradient, how
+// its elements are computed, what it costs, and the evaluator's arrays.
 #pragma once
 #include "dialects/flow/Extent.h"
 #include "mlir/IR/AffineMap.h"
@@ -14,34 +14,34 @@ namespace flow {
 
 enum class GradientKind { rule, inactive, surrogate };
 
-/// What makes an op's elements.
-///   elementwise  a scalar body over the operands' elements at the same place
-///   view         one element of one operand, or the access's `otherwise`
-///   reduction    accumulators over the reduced axes: ReductionInterface
-///   generator    a scalar body over the point's own indices along `indexDims`; a NumberInterface has one
-///                number instead, and random numbers are known to every target
-///   emitter      contraction, convolution and sort: emitters of their own
-///   composite    other ops make them: `decompose`, once everything is differentiated
+/// How an op's elements are computed.
+///   elementwise  by a scalar body, from the operands' elements at the same index
+///   view         as one element of one operand, or the access's `otherwise`
+///   reduction    by accumulators over the reduced axes: ReductionInterface
+///   generator    by a scalar body, from the element's own indices along `indexDims`. A NumberInterface has
+///                one number instead, and each target knows how to make random numbers
+///   emitter      by a kernel that the target writes for this op: contraction, convolution and sort
+///   composite    by other ops, which `decompose` puts in the op's place after differentiation
 enum class ComputeKind { elementwise, view, reduction, generator, emitter, composite };
 
-/// What computing an element once more costs beside the elements that it is made of.
-///   free            nothing worth storing a value for: constants, and views that only rename indices
+/// What it costs to compute an element again, without the cost of the operands' elements.
+///   free            never worth a load from memory: constants, and views that only rename indices
 ///   simple          one fast instruction or a few
-///   slow            a division, a root, or an element that has to be looked up
+///   slow            a division, a root, or a lookup
 ///   transcendental  a polynomial, or random numbers
 enum class Effort { free, simple, slow, transcendental };
 
-/// Which element of an operand a point of the iteration space needs. Indices are sums and products with
-/// constants and sizes of the space's dimensions, and floor quotients and remainders of such by them. Where
-/// `valid` is set and does not hold, where an index lies outside the operand along an axis that is `bounded`,
-/// or where `within` does not hold, the element is `otherwise`; to a reduction such a point adds nothing.
+/// Which element of an operand a point of the iteration space reads. An index is an affine expression of the
+/// point's coordinates, constants and sizes, with floor division and remainder. The point reads `otherwise`
+/// instead if `valid` is set and does not hold, if an index along a `bounded` axis lies outside the operand,
+/// or if `within` does not hold; such a point adds nothing to a reduction.
 struct Access {
-  /// The index along `axis` is the element of another operand, `operand`, at this point. The map has 0 there.
+  /// The index along `axis` is read from another operand, `operand`, at this point. The map has 0 there.
   struct Lookup {
     unsigned axis, operand;
   };
-  /// Holds where the point's own index along `dim` lies in a segment: from the element of another operand at this
-  /// point to the next one along that operand's last axis, without it.
+  /// Holds where the point's own index along `dim` lies in a segment: from the element of another operand at
+  /// this point to the next one along that operand's last axis, without it.
   struct Within {
     unsigned operand, dim;
   };
@@ -57,24 +57,22 @@ struct Access {
   bool isBounded(unsigned axis) const { return axis < bounded.size() && bounded[axis]; }
 };
 
-/// The operands whose elements the result follows from: without those that are read for the accesses of
-/// others alone, such as the index of a gather.
+/// The operands that the result's elements are computed from, without operands that only give indices to
+/// other accesses, such as the index of a gather.
 llvm::SmallVector<unsigned> valueOperands(llvm::ArrayRef<Access> accesses);
 
-/// What is wrong with an op's accesses, or with what it says that it is; empty where loops can be made of
-/// them. `accesses` are the op's.
+/// Why loops cannot be made of an op's accesses and ComputeKind; empty if they can. `accesses` are the op's.
 std::string faultOf(mlir::Operation *op, llvm::ArrayRef<Access> accesses);
 
-/// Of a view that copies elements along axes or puts axes in another order, and does no more: for each axis of
-/// its operand the axis of the result that has its index and its extent, -1 where the axis is of extent 1. Nothing
-/// for other ops.
+/// For a view that is no more than a broadcast or transpose: for each axis of its operand, the axis of the
+/// result with the same index and extent, or -1 for an axis of extent 1. Nothing for other ops.
 std::optional<llvm::SmallVector<int64_t>> axesOfView(mlir::Operation *op);
 
 /// Every operand at the point's own index: what an elementwise op reads.
 llvm::SmallVector<Access> sameIndexAccesses(mlir::Operation *op);
 
-/// What a reduction of one operand over some axes of it states: its iteration space, the reduced axes last and in
-/// the operand's order, and its access.
+/// The iteration space and access of a reduction of one operand over some of its axes. The reduced axes come
+/// last in the space, in the operand's order.
 llvm::SmallVector<Extent> reductionSpace(mlir::Value x, llvm::ArrayRef<int64_t> axes);
 Access reductionAccess(mlir::Value x, llvm::ArrayRef<int64_t> axes);
 /// The type of a reduction's result, which lacks these axes of x; null where x has no such axis.
@@ -82,32 +80,32 @@ mlir::RankedTensorType reducedType(mlir::Type x, llvm::ArrayRef<int64_t> axes);
 /// Reports where x has no such axis, or y other axes than the rest of x's.
 mlir::LogicalResult verifyAxisReduction(mlir::Operation *op, mlir::Value x, int64_t axis, mlir::Value y);
 
-/// Equal products of neighbouring axes in two shapes of as many elements, as axis ranges [first, last) of
-/// each: what a reshape reads is found in each of them by itself.
+/// A reshape in independent pieces: two ranges [first, last) of neighbouring axes, one of each shape, with as
+/// many elements. An index along the one range follows from the index along the other range alone.
 struct ReshapeSegment {
   unsigned fromFirst, fromLast, toFirst, toLast;
 };
 llvm::SmallVector<ReshapeSegment> reshapeSegments(mlir::Type from, mlir::Type to);
 
-/// Whether each target has an emitter for the op alone; false for what is no ComputeInterface.
+/// Whether each target writes a kernel of its own for the op (ComputeKind::emitter).
 bool isEmitter(mlir::Operation *op);
-/// Whether it is one of those that take most of a model's time: a contraction or convolution.
+/// Whether the op is a contraction or a convolution, which take most of a model's time.
 bool isProduct(mlir::Operation *op);
 
-/// The number that all elements of a NumberInterface are: one of a constant, a size, and what a step is given under
-/// a key.
+/// The number that all elements of a NumberInterface's result are: a constant, a size, or a number that each
+/// step is given under a key.
 struct Number {
   std::optional<double> value = {};
   Extent size = {};
   mlir::StringAttr key = {};
 };
 
-/// One value that a reduction carries: its type's element, and where it starts.
+/// One value that a reduction carries: its element type and its initial value.
 struct Accumulator {
   mlir::Type element;
   double start;
 };
-/// Some of f32, by their starts.
+/// Accumulators of f32 with these initial values.
 llvm::SmallVector<Accumulator> realAccumulators(mlir::MLIRContext *context, llvm::ArrayRef<double> starts);
 
 /// `flops` counts a multiply-add as two. `contraction` says that the flops are a contraction's or a
@@ -117,7 +115,7 @@ struct Cost {
   bool contraction = false;
 };
 
-/// One operation an element of the iteration space; views take none.
+/// One operation per element of the iteration space; none for views.
 Cost elementwiseCost(mlir::Operation *op);
 
 /// A tensor of the evaluator: row-major f64. Masks are 0 and 1, indices whole numbers.
@@ -144,14 +142,14 @@ inline Array sizesOf(Array x, double more = 0) {
   return x;
 }
 
-/// What a step is given beside tensors: the batch's sizes, and what random numbers follow from.
+/// What a step is given besides tensors: the batch's sizes, and the seed and step of its random numbers.
 struct Setting {
   Symbols symbols;
   uint64_t seed = 0;
   uint32_t step = 0;
 };
 
-/// A test's program under construction: RandomCase.h.
+/// A random program of one op, for tests: see RandomCase.h.
 struct RandomCase;
 
 } // namespace flow

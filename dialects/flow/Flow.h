@@ -1,5 +1,5 @@
-// The dialect `flow`: one typed graph an entry, between elaboration of the language and the plan. This header
-// is what users of its ops include; Build.h has the builders that infer types.
+// The dialect `flow`: one typed dataflow graph per entry, between the model language and the plan. This
+// header declares its ops; Build.h has builders that infer types.
 #pragma once
 #include "dialects/flow/Extent.h"
 #include "dialects/flow/Facts.h"

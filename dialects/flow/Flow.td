@@ -22,7 +22,7 @@ def Flow_Dialect : Dialect {
   private:
     std::mutex symbolsMutex;
     ::llvm::StringMap<unsigned> symbolNumbers;
-    std::deque<std::string> symbolNames; ///< keeps what was handed out in its place
+    std::deque<std::string> symbolNames; ///< by number; a deque, so that references stay valid
 
   public:
   }];

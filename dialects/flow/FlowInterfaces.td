@@ -1,15 +1,15 @@
-// What is known about a flow op, each fact stated once, next to the op: how it is differentiated, computed, evaluated,
-// what it costs, which cases test it and how exact it is. Boundary ops, which only tie the graph to names,
-// state none of it; a test walks the registry for the rest.
+// Interfaces by which an op states everything that is known about it, each fact once: how it is differentiated, computed
+// and evaluated, what it costs, which random cases test it, and how exact it is. Boundary ops, which only connect the
+// graph to names, have none of these; a test checks that all other ops have them.
 #ifndef FLOW_INTERFACES_TD
 #define FLOW_INTERFACES_TD
 include "mlir/IR/OpBase.td"
 
-// An op that ties the graph to the world outside or to regions: no mathematics of its own.
+// An op that connects the graph to the outside or to regions, and computes nothing.
 def Flow_Boundary : NativeOpTrait<"Boundary"> { let cppNamespace = "::flow"; }
-// Each result element depends on the operands' elements at the same place alone.
+// Each result element depends only on the operands' elements at the same index.
 def Flow_Elementwise : NativeOpTrait<"Elementwise"> { let cppNamespace = "::flow"; }
-// The result is the first operand under another name; what sets them apart concerns differentiation or scheduling.
+// The result equals the first operand. Such an op only steers differentiation or scheduling.
 def Flow_Identity : NativeOpTrait<"Identity"> { let cppNamespace = "::flow"; }
 
 def Flow_GradientInterface : OpInterface<"GradientInterface"> {
@@ -22,8 +22,8 @@ def Flow_GradientInterface : OpInterface<"GradientInterface"> {
   let methods = [
     InterfaceMethod<"rule, inactive or surrogate", "::flow::GradientKind", "gradientKind">,
     InterfaceMethod<[{
-      Given one gradient a result (null where none flows), sets one gradient an operand (null: none flows there). The
-      builder stands where all forward values and all upstream gradients are known.
+      Given one gradient per result (null where none flows), sets one gradient per operand (null: none flows there). At
+      the builder's insertion point, all forward values and all upstream gradients are available.
     }], "::llvm::LogicalResult", "buildGradient",
       (ins "::mlir::OpBuilder &":$builder, "::llvm::ArrayRef<::mlir::Value>":$upstream,
            "::llvm::SmallVectorImpl<::mlir::Value> &":$gradients), [{}], [{
@@ -47,9 +47,9 @@ def Flow_ComputeInterface : OpInterface<"ComputeInterface"> {
                     "::llvm::SmallVector<::flow::Extent>", "iterationSpace", (ins), [{}],
                     [{ return ::flow::extentsOf($_op->getResult(0)); }]>,
     InterfaceMethod<[{
-      One access an operand, over the iteration space. A view of several operands (concat) takes the first whose
-      access holds, and one of them holds at every point; operands that are read only for the accesses of others (the
-      index of a gather) are none of them.
+      One access per operand, over the iteration space. A view of several operands (concat) takes the element of the
+      first operand whose access is valid, and at every point one of them is. An operand that is read only for the
+      accesses of others, such as the index of a gather, does not count.
     }], "::llvm::SmallVector<::flow::Access>", "accesses", (ins), [{}],
         [{ return ::flow::sameIndexAccesses($_op); }]>,
     InterfaceMethod<"dimensions of the space whose index is itself a number that elements follow from",
@@ -64,7 +64,7 @@ def Flow_ComputeInterface : OpInterface<"ComputeInterface"> {
     InterfaceMethod<"what an element costs where it is computed once more", "::flow::Effort", "effort">,
     InterfaceMethod<"whether an emitter's kernel may compute elementwise ops of its result as well", "bool",
                     "takesEpilogue", (ins), [{}], [{ return true; }]>,
-    InterfaceMethod<"a composite's results, computed by other ops at the builder's place",
+    InterfaceMethod<"a composite's results, computed by other ops at the builder's insertion point",
       "::llvm::SmallVector<::mlir::Value>", "decompose", (ins "::mlir::OpBuilder &":$builder), [{}],
       [{ return {}; }]>,
   ];

@@ -1,5 +1,5 @@
-// The class of ops that compute: `flow`'s own, and those of plugins' dialects. It declares what the interfaces ask of an
-// op of its kind, so that a definition holds what is the op's own: operands, syntax, and the facts in C++.
+// The base class of ops that compute, in `flow` and in plugins' dialects. It declares the interface methods that an op of
+// its kind has to implement, so a definition only has the op's operands and syntax; the methods are in C++.
 #ifndef FLOW_OP_BASE_TD
 #define FLOW_OP_BASE_TD
 include "dialects/flow/Flow.td"
@@ -7,12 +7,15 @@ include "dialects/flow/FlowInterfaces.td"
 include "mlir/Interfaces/InferTypeOpInterface.td"
 include "mlir/Interfaces/SideEffectInterfaces.td"
 
-// An op that computes. `gradient` is its kind: rule, inactive or surrogate; the first and the last write buildGradient.
-// `compute` is its ComputeKind; an elementwise op writes buildScalar, a reduction accumulators and buildCombine, a
-// composite decompose, whatever reads its operands at other places than its own index writes accesses. `effort` is what
-// computing it once more costs. An op with one result writes evaluate and magnitude for that one; `several` says that
-// it has more and writes them for all. A view copies, so its error is 0 without being stated. `dialect` is a plugin's own
-// where the op is a plugin's; `own` names the methods of ReductionInterface that the op writes although they have a default.
+// An op that computes.
+//   gradient  rule, inactive or surrogate. With rule and surrogate, the op implements buildGradient.
+//   compute   its ComputeKind. An elementwise op implements buildScalar, a reduction accumulators and buildCombine, and a
+//             composite decompose; an op that reads operands at other indices than its own implements accesses.
+//   effort    the cost of computing an element again.
+//   several   1 if it has several results; it then implements evaluate and magnitude for all of them, otherwise for the one.
+//   dialect   the dialect of a plugin's op.
+//   own       the methods of ReductionInterface that the op implements although they have a default.
+// The error of a view is 0, since it only copies.
 class Flow_ComputeOp<string mnemonic, string gradient, string compute, list<Trait> traits = [],
                      string effort = !if(!eq(compute, "generator"), "free", "simple"), bit several = 0,
                      Dialect dialect = Flow_Dialect, list<string> own = []>

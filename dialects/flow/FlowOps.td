@@ -61,7 +61,7 @@ def Flow_ParameterOp : Flow_BoundaryOp<"parameter", [Pure]> {
 }
 
 def Flow_StateOp : Flow_BoundaryOp<"state", [Pure]> {
-  let summary = "what outlives a step and is no weight; `of` names the parameter that it belongs to";
+  let summary = "a tensor that outlives a step and is no weight; `of` names the parameter that it belongs to";
   let arguments = (ins StrAttr:$path, Flow_StateKind:$kind, Flow_InitAttr:$init, OptionalAttr<StrAttr>:$of);
   let results = (outs Flow_Float:$y);
   let assemblyFormat = "$path $kind custom<Init>($init) (`of` $of^)? attr-dict `:` type($y)";
@@ -80,10 +80,10 @@ def Flow_ScalarOp : Flow_BoundaryOp<"scalar", [Pure, Flow_NumberInterface]> {
 def Flow_OutputOp : Flow_BoundaryOp<"output"> {
   let summary = "names a result of the entry";
   let description = [{
-    `of` says which part of a training step the result belongs to: forward unless given. Differentiation marks what
-    depends on a gradient, the optimiser what tells of an update. What only such results need is not kept as if the
-    forward part needed it. An `exposed` one is what an author's `expose` is in an inference entry: for reports, and no
-    result of the model.
+    `of` is the part of a training step that the result belongs to, forward unless given. Differentiation sets it to
+    backward on results that depend on a gradient, the optimiser to update on results that report an update; the
+    forward part does not contain ops that only such results need. In an inference entry, an `exposed` output is a value
+    that the author's `expose` names: it is there for reports and is no result of the model.
   }];
   let arguments = (ins StrAttr:$name, Flow_Tensor:$x, OptionalAttr<Flow_Part>:$part, UnitAttr:$exposed);
   let assemblyFormat = "$name $x (`of` $part^)? (`exposed` $exposed^)? attr-dict `:` type($x)";
@@ -95,8 +95,8 @@ def Flow_OutputOp : Flow_BoundaryOp<"output"> {
 def Flow_AssignOp : Flow_BoundaryOp<"assign"> {
   let summary = "the value that a parameter or state has after the step";
   let description = [{
-    `when` names the output that is 1 where the update that this is part of was made, and 0 where all of it was left
-    out: there x is the old value. Assignments of one name are one update; an entry may have several.
+    `when` names the update's predicate: an output that is 1 if the update was made, and 0 if it was skipped, in which
+    case x is the old value. All assignments with the same predicate form one update; an entry may have several.
   }];
   let arguments = (ins StrAttr:$path, Flow_Float:$x, OptionalAttr<StrAttr>:$when);
   let assemblyFormat = "$path $x (`when` $when^)? attr-dict `:` type($x)";
@@ -108,7 +108,7 @@ def Flow_AssignOp : Flow_BoundaryOp<"assign"> {
 
 def Flow_ExposeOp : Flow_BoundaryOp<"expose"> {
   let summary = "names an inner value for reports";
-  let description = "`of` is what it is for an output.";
+  let description = "`of` is the part of a training step that the value belongs to, as for an output.";
   let arguments = (ins StrAttr:$name, Flow_Tensor:$x, OptionalAttr<Flow_Part>:$part);
   let assemblyFormat = "$name $x (`of` $part^)? attr-dict `:` type($x)";
   let builders = [OpBuilder<(ins "::llvm::StringRef":$name, "::mlir::Value":$x),
@@ -264,13 +264,14 @@ def Flow_ReverseGradientOp : Flow_ComputeOp<"reverse_gradient", "surrogate", "el
   let assemblyFormat = "$x `by` $scale attr-dict `:` type($x) `,` type($scale)";
   let hasVerifier = 1;
 }
-def Flow_BarrierOp : Flow_IdentityOp<"barrier", "rule", "x, kept apart", "free"> {
+def Flow_BarrierOp : Flow_IdentityOp<"barrier", "rule", "x, as a value that CSE does not merge with x", "free"> {
   let description = [{
-    An identity that common subexpressions and fusion by recomputation respect: a rematerialised clone reads its
-    operands through barriers of its own `mark`, so that nothing merges it with the original.
+    Rematerialisation clones forward ops into the backward part. A clone reads its operands through barriers, so that
+    common subexpression elimination does not merge it with the original. `segment` is the number of the backward segment
+    (the ops between two contractions or convolutions) that reads the clone; barriers of two segments are not merged either.
   }];
-  let arguments = (ins Flow_Tensor:$x, I64Attr:$mark);
-  let assemblyFormat = "$x $mark attr-dict `:` type($x)";
+  let arguments = (ins Flow_Tensor:$x, I64Attr:$segment);
+  let assemblyFormat = "$x $segment attr-dict `:` type($x)";
 }
 
 // structure
@@ -347,10 +348,10 @@ def Flow_ScatterAddOp : Flow_ComputeOp<"scatter_add", "rule", "composite", [], "
   let hasVerifier = 1;
 }
 def Flow_CountingSortOp : Flow_ComputeOp<"counting_sort", "inactive", "emitter", [], "slow", 1> {
-  let summary = "the places of numbers from 0 to K, in the order of the numbers, and where each number's places begin";
+  let summary = "a stable counting sort of keys from 0 to K - 1: the sorted positions, and where each key's positions begin";
   let description = [{
-    `order` has the places of index in the order of their numbers, equal numbers in the order of their places; those
-    of numbers outside come last. The places of number k are `order` from `offsets[k]` to `offsets[k + 1]`, without it.
+    `order` lists the positions of `index` sorted by key; positions with equal keys keep their order, and keys outside
+    0 to K - 1 come last. The positions of key k are `order[offsets[k]]` to `order[offsets[k + 1] - 1]`.
   }];
   let arguments = (ins Flow_Index:$index);
   let results = (outs Flow_Index:$order, Flow_Index:$offsets);
@@ -359,8 +360,8 @@ def Flow_CountingSortOp : Flow_ComputeOp<"counting_sort", "inactive", "emitter",
   let extraClassDeclaration = facts # "bool takesEpilogue() { return false; }";
 }
 def Flow_SegmentSumOp : Flow_ComputeOp<"segment_sum", "rule", "reduction"> {
-  let summary = "sums rows [P, ...] by segments into [K, ...]: segment k is rows offsets[k] to offsets[k + 1], without it";
-  let description = "Offsets are [K + 1]; rows before 0 and behind the last there are not, and add nothing.";
+  let summary = "sums rows [P, ...] by segments into [K, ...]: segment k is rows offsets[k] to offsets[k + 1] - 1";
+  let description = "`offsets` has K + 1 elements; where it names rows that do not exist, they add nothing.";
   let arguments = (ins Flow_Float:$rows, Flow_Index:$offsets);
   let results = (outs Flow_Float:$y);
   let assemblyFormat = "$rows `,` $offsets attr-dict `:` type($rows) `,` type($offsets) `->` type($y)";
@@ -426,7 +427,8 @@ def Flow_GradOp : Flow_BoundaryOp<"grad", [Pure]> {
 def Flow_GroupOp : Flow_BoundaryOp<"group", [Pure, IsolatedFromAbove, SingleBlock]> {
   let summary = "ops that one kernel runs; inlining every group gives the program back";
   let description = [{
-    At most one op is an emitter, the group's root; the others follow it, as its epilogue. A group without one is
+    At most one op of a group is a contraction, convolution or sort, which has an emitter of its own: the group's root. The
+    other ops are then the epilogue, which works on the root's result before it is stored. A group without a root becomes
     loops.
   }];
   let arguments = (ins Variadic<Flow_Tensor>:$inputs);

@@ -1,6 +1,6 @@
-// What the values of an entry are for. Rematerialisation and fusion treat the forward part, the backward part
-// and the updates of states differently. Outputs and exposed values are marked with the part that they belong
-// to; what an op is for follows from what it leads to.
+// Which part of a training step an op belongs to: forward, backward or update. Rematerialisation and fusion
+// treat the three parts differently. Outputs and exposed values carry their part as an attribute; an op's
+// part follows from the results that need it.
 #pragma once
 #include "dialects/flow/Flow.h"
 #include "llvm/ADT/DenseSet.h"
@@ -19,7 +19,7 @@ inline bool isForwardResult(mlir::Operation *op) {
   return part.value_or(Part::forward) == Part::forward;
 }
 
-/// The ops that results of the forward part need, these included.
+/// The forward part: the forward results and all ops that they need.
 inline llvm::DenseSet<mlir::Operation *> forwardOps(mlir::Block &block) {
   llvm::DenseSet<mlir::Operation *> forward;
   for (mlir::Operation &op : llvm::reverse(block))
@@ -29,7 +29,7 @@ inline llvm::DenseSet<mlir::Operation *> forwardOps(mlir::Block &block) {
   return forward;
 }
 
-/// The ops that lead to ops of kind `End` alone: to assignments, which makes them updates of states, or to
+/// The ops whose values are needed by ops of kind `End` only: by assignments (such ops are the update), or by
 /// exposed values.
 template <typename End> llvm::DenseSet<mlir::Operation *> opsLeadingTo(mlir::Block &block) {
   llvm::DenseSet<mlir::Operation *> found;

@@ -1,5 +1,5 @@
-// The builder of random cases: programs of one op that tests of gradients, of batching and of compiled code
-// run.
+// The builder of random cases: programs of one op, for tests of gradients, of access facts and of compiled
+// code.
 #pragma once
 #include "dialects/flow/Build.h"
 #include <functional>
@@ -9,19 +9,19 @@
 
 namespace flow {
 
-/// A test's program under construction: one op on inputs whose values keep away from its kinks, and its
-/// result as the output "y". The values are f32 numbers, so that compiled code can be given the same.
+/// A test program under construction: one op, with inputs whose values are not close to the op's kinks, and
+/// its result as the output "y". The values are f32 numbers, so that compiled code can be given the same.
 struct RandomCase {
   mlir::OpBuilder &builder;
   mlir::Location location;
   std::mt19937_64 &random;
   Symbols symbols;
   std::map<std::string, Array> inputs;
-  /// Where it is not empty, extents are drawn from these alone, so that many cases have operands and results of
-  /// one type.
+  /// If not empty, extents are drawn from these only, so that in many cases operands and results have the
+  /// same type.
   llvm::SmallVector<Extent> few;
-  /// What `extents` gives the first time instead of drawing, where it is set: an operand's or a result's extents,
-  /// whichever the op draws first.
+  /// If set, the first call of `extents` returns this instead of drawing: the extents of an operand or a
+  /// result, whichever the op draws first.
   std::optional<llvm::SmallVector<Extent>> wanted;
 
   /// A whole number in [low, high].

@@ -3,7 +3,7 @@
 // forms, so equality of extents is equality of objects.
 #include "dialects/flow/BatchHint.h"
 #include "dialects/flow/Flow.h"
-#include "dialects/flow/Mark.h"
+#include "dialects/flow/Recomputed.h"
 #include "mlir/Dialect/Utils/IndexingUtils.h"
 #include "llvm/ADT/SmallSet.h"
 #include "llvm/ADT/StringSet.h"
@@ -107,15 +107,15 @@ LogicalResult hasExtents(Operation *op) {
   return success();
 }
 
-/// What computes by an emitter of its own, or from nothing, may be marked as computed again.
-LogicalResult expectMark(Operation *op, Attribute mark) {
+/// Only generators, contractions and convolutions may have the attribute of recomputed clones (Recomputed.h).
+LogicalResult expectRecomputed(Operation *op, Attribute attribute) {
   auto compute = dyn_cast<ComputeInterface>(op);
   if (!compute || (op->getNumOperands() && compute.computeKind() != ComputeKind::emitter))
     return op->emitOpError("expected ")
-           << markName << " on a generator, a contraction or a convolution alone";
-  auto stage = dyn_cast<IntegerAttr>(mark);
-  if (!stage || !stage.getType().isInteger(64) || stage.getInt() < 1)
-    return op->emitOpError("expected ") << markName << " of 1 or more in 64 bits, found " << mark;
+           << recomputedName << " on a generator, a contraction or a convolution alone";
+  auto segment = dyn_cast<IntegerAttr>(attribute);
+  if (!segment || !segment.getType().isInteger(64) || segment.getInt() < 1)
+    return op->emitOpError("expected ") << recomputedName << " of 1 or more in 64 bits, found " << attribute;
   return success();
 }
 
@@ -247,8 +247,8 @@ LogicalResult expectWindow(Operation *op, Value image, Value windows, ArrayRef<i
 
 } // namespace
 
-// 27: a batch hint is one. 28: a program holds entries, or targets that hold them; a target holds entries alone, and its
-// name is its own.
+// 27: a batch hint is valid text. 28: a program has entries, or targets that have them; a target has only entries, and a
+// name of its own.
 LogicalResult ProgramOp::verify() {
   auto config = (*this)->getAttrOfType<DictionaryAttr>("config");
   if (Attribute hint = config ? config.get(BatchHint::key) : Attribute()) {
@@ -284,9 +284,10 @@ LogicalResult ProgramOp::verify() {
 }
 
 // 1: names are unique by kind. 2: an assignment names a parameter or state of this entry, of its type, once.
-// 23: a mark names the stage that something is computed again for. 25: what an assignment of a training entry depends
-// on is an output, a number; an inference entry's depends on none. 26: exposed outputs are inference entries'. 29: sizes of
-// what enters or leaves are over D and N: a target's own symbols are for what lies in between.
+// 23: flow.recomputed is the number of a backward segment (Recomputed.h). 25: an update's predicate is an
+// output of the training entry and a number; assignments of an inference entry have none. 26: only inference
+// entries have exposed outputs. 29: inputs, outputs, parameters and states have sizes over D and N; a target's own
+// symbols occur only in between.
 LogicalResult EntryOp::verifyRegions() {
   llvm::StringMap<Operation *> inputs, outputs, exposed, states, assigned;
   auto once = [](llvm::StringMap<Operation *> &seen, StringRef name, Operation *op, StringRef what) {
@@ -347,11 +348,11 @@ LogicalResult EntryOp::verifyRegions() {
   for (auto output : getBody().getOps<OutputOp>())
     if (output.getExposed() && getKind() != EntryKind::infer)
       return output.emitOpError("expected an exposed output in an inference entry alone");
-  WalkResult marks = getBody().walk([](Operation *op) {
-    Attribute mark = op->getDiscardableAttr(markName);
-    return WalkResult(mark ? expectMark(op, mark) : success());
+  WalkResult recomputed = getBody().walk([](Operation *op) {
+    Attribute attribute = op->getDiscardableAttr(recomputedName);
+    return WalkResult(attribute ? expectRecomputed(op, attribute) : success());
   });
-  return failure(marks.wasInterrupted());
+  return failure(recomputed.wasInterrupted());
 }
 
 // 3: what outlives a step has a static shape.

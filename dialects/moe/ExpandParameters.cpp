@@ -162,7 +162,7 @@ LogicalResult ConvOp::expand(Expander &in) {
   if (failed(to))
     return failure();
   int64_t channels = x->sample()[0];
-  Fan fan{channels * shape->kernel * shape->kernel, false, !getNoBias()};
+  FanIn fan{channels * shape->kernel * shape->kernel, false, !getNoBias()};
   FailureOr<Tensor> w =
       in.parameter(*this, "weight", {*to, channels, shape->kernel, shape->kernel}, getInitAttr(), fan);
   if (failed(w))
@@ -200,7 +200,7 @@ LogicalResult PatchesOp::expand(Expander &in) {
   if (failed(to))
     return failure();
   int64_t channels = x->sample()[0];
-  Fan fan{channels * shape->kernel * shape->kernel, false, true};
+  FanIn fan{channels * shape->kernel * shape->kernel, false, true};
   FailureOr<Tensor> w =
       in.parameter(*this, "proj.weight", {*to, channels, shape->kernel, shape->kernel}, {}, fan);
   fan.bias = true;

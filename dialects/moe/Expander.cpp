@@ -145,7 +145,7 @@ LogicalResult Expander::setDefault(DefaultOp op) {
   return success();
 }
 
-FailureOr<flow::InitAttr> Expander::initial(Operation *owner, ExprAttr rule, const Env &env, Fan fan) {
+FailureOr<flow::InitAttr> Expander::initial(Operation *owner, ExprAttr rule, const Env &env, FanIn fan) {
   MLIRContext *context = owner->getContext();
   auto make = [&](flow::InitKind kind, double a, double b = 0) {
     return flow::InitAttr::get(context, kind, a, b);
@@ -265,7 +265,7 @@ FailureOr<Tensor> Expander::declare(Operation *owner, StringRef path, ArrayRef<i
   return Tensor{frozen ? flow::stopGradient(builder, loc(owner), first.value) : first.value};
 }
 
-FailureOr<Tensor> Expander::generated(Operation *owner, StringRef path, ArrayRef<int64_t> shape, Fan fan) {
+FailureOr<Tensor> Expander::generated(Operation *owner, StringRef path, ArrayRef<int64_t> shape, FanIn fan) {
   Bundle &bundle = *weights.bundle;
   StringRef relative = path.drop_front(weights.base.empty() ? 0 : weights.base.size() + 1);
   if (auto it = bundle.made.find(relative); it != bundle.made.end()) {
@@ -317,7 +317,7 @@ FailureOr<Tensor> Expander::generated(Operation *owner, StringRef path, ArrayRef
 }
 
 FailureOr<Tensor> Expander::parameter(Operation *owner, StringRef suffix, ArrayRef<int64_t> shape,
-                                      ExprAttr init, Fan fan) {
+                                      ExprAttr init, FanIn fan) {
   auto name = owner->getAttrOfType<StringAttr>("path");
   auto mode = owner->getAttrOfType<StringAttr>("mode");
   std::string full = path(name.getValue());

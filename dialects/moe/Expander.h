@@ -26,11 +26,11 @@ struct Frame {
   llvm::SmallVector<Record> yields;
 };
 
-/// Where a parameter stands in its op, for rules that depend on it.
-struct Fan {
-  int64_t in = 0;        // inputs of one output; 0 where the rule has no fan-in
-  bool bias = false;     // adds to an output instead of multiplying an input
-  bool withBias = false; // the op has a bias as well
+/// What the rules of initial values have to know of a parameter's role in its op.
+struct FanIn {
+  int64_t in = 0;        // the number of inputs of each output; 0 if the parameter has no fan-in
+  bool bias = false;     // the parameter is added to an output
+  bool withBias = false; // the op also has a bias
 };
 
 /// Weights that a hypernetwork writes: made when a body asks for them, since only then their shapes are
@@ -97,7 +97,7 @@ public:
 
   // Parameters. `init` may be null: the model's default for the op, or torch's.
   mlir::FailureOr<Tensor> parameter(mlir::Operation *owner, llvm::StringRef suffix,
-                                    llvm::ArrayRef<int64_t> shape, ExprAttr init, Fan fan);
+                                    llvm::ArrayRef<int64_t> shape, ExprAttr init, FanIn fan);
   mlir::LogicalResult setDefault(DefaultOp op);
 
   // Layers.
@@ -135,9 +135,9 @@ private:
     ExprAttr weight, bias;
     const Frame *frame;
   };
-  mlir::FailureOr<flow::InitAttr> initial(mlir::Operation *owner, ExprAttr rule, const Env &env, Fan fan);
+  mlir::FailureOr<flow::InitAttr> initial(mlir::Operation *owner, ExprAttr rule, const Env &env, FanIn fan);
   mlir::FailureOr<Tensor> generated(mlir::Operation *owner, llvm::StringRef path,
-                                    llvm::ArrayRef<int64_t> shape, Fan fan);
+                                    llvm::ArrayRef<int64_t> shape, FanIn fan);
   mlir::FailureOr<Tensor> declare(mlir::Operation *owner, llvm::StringRef path, llvm::ArrayRef<int64_t> shape,
                                   flow::InitAttr init, bool shared, bool frozen);
 

@@ -18,8 +18,12 @@ class Moe_Op<string name, dag args, string format, list<Trait> traits = [], Dial
   let arguments = args;
   let results = (outs Moe_Value:$y);
   let assemblyFormat = format # " attr-dict";
-  // An op that is only read parses and verifies, and says at elaboration that it is not supported.
+  // 0 for a planned op, which parses and verifies but is an error at elaboration.
   bit compiled = 1;
+  // The planned forms of an op that is compiled otherwise, and the words of its syntax that only they have. docs/ops.md
+  // lists planned ops and forms in a section of their own.
+  string planned = "";
+  list<string> plannedWords = [];
   let extraClassDefinition = !if(compiled, "",
     "::llvm::LogicalResult $cppClass::expand(::moe::Expander &) { return ::moe::reportUnsupported(*this); }");
 }

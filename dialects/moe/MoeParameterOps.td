@@ -1,5 +1,6 @@
 // Ops that own parameters, and those that apply layers. The name is the parameter path: `linear @fc1` owns `fc1.weight` and
-// `fc1.bias`. `shared @fc1` uses the parameters of an earlier op on purpose; `frozen @fc1` also takes no gradient.
+// `fc1.bias`. `shared @fc1` uses the parameters of an earlier op. `frozen @fc1` gives its parameters, new ones or those of an
+// earlier op, no gradient.
 #ifndef MOE_PARAMETER_OPS_TD
 #define MOE_PARAMETER_OPS_TD
 include "dialects/moe/MoeOpBase.td"
@@ -23,8 +24,8 @@ def Moe_ConvOp : Moe_Owner<"conv",
   let description = [{
     Owns `weight` [to, channels, kernel, kernel] and, unless `no_bias`, `bias` [to]. `kernel` is 3, `stride` 1 and `pad`
     (kernel - 1) / 2 (zeros on each side) unless given; oh = (h + 2 pad - kernel) / stride + 1, rounded down. Initial values
-    as linear's, from `default conv` and with fan-in channels * kernel * kernel. Not compiled yet on a value
-    that differs by expert (see `experts`).
+    as linear's, from `default conv` and with fan-in channels * kernel * kernel. Not possible on a value that differs by
+    expert (see `experts`).
   }];
 }
 def Moe_PatchesOp : Moe_Owner<"patches", (ins Moe_Value:$x, Moe_Expr:$size, Moe_Expr:$to), "`(` $x `)`", "size!",
@@ -32,7 +33,7 @@ def Moe_PatchesOp : Moe_Owner<"patches", (ins Moe_Value:$x, Moe_Expr:$size, Moe_
   let summary = "cuts an image into square patches and embeds each linearly: [channels, h, w] to [patches, to]";
   let description = [{
     Owns `proj.weight` [to, channels, size, size] and `proj.bias` [to], timm's keys; initial values are torch's. `size`
-    divides h and w. Not compiled yet on a value that differs by expert (see `experts`).
+    divides h and w. Not possible on a value that differs by expert (see `experts`).
   }];
 }
 def Moe_LayerNormOp : Moe_Owner<"layer_norm", (ins Moe_Value:$x, OptionalAttr<Moe_Expr>:$eps), "`(` $x `)`", "eps"> {
@@ -44,8 +45,8 @@ def Moe_GroupNormOp : Moe_Owner<"group_norm", (ins Moe_Value:$x, Moe_Expr:$group
   let summary = "normalises groups of channels of an image";
   let description = [{
     Owns `weight` [channels], ones at first, and `bias` [channels], zeros. `groups` divides the channels. `eps` is 1e-5
-    unless given. No op normalises over the batch. Not compiled yet on a value that differs by expert, nor with weights
-    that do: an expert's layer cannot hold it (see `experts`).
+    unless given. No op normalises over the batch. Not possible on a value that differs by expert, nor with weights that
+    do: an expert's layer cannot contain it (see `experts`).
   }];
 }
 def Moe_AttentionOp : Moe_Owner<"attention", (ins Moe_Value:$x, Moe_Expr:$heads), "`(` $x `)`", "heads!"> {
@@ -64,7 +65,9 @@ class Moe_Applies<string name, dag args, string format, string keys = "">
 def Moe_ApplyOp : Moe_Applies<"apply", (ins Variadic<Moe_Value>:$x, Moe_Expr:$layer, Optional<Moe_Value>:$weights),
                               "`(` $x `)`" # Moe_Clause<"layer">.s # "$layer (`weights` $weights^)?"> {
   let summary = "applies a layer under a name: `apply @mlp(%x) layer @Mlp<8, 32>`";
-  let description = "The layer's parameters are named `mlp.<name>`. `weights` (one set a sample) is not compiled yet.";
+  let description = "The layer's parameters are named `mlp.<name>`.";
+  let planned = "`weights %theta` behind the layer, for weights that `hyper` generates for each sample";
+  let plannedWords = ["weights"];
 }
 def Moe_ChainOp : Moe_Owner<"chain",
     (ins Moe_Value:$x, Moe_Expr:$list, OptionalAttr<StrAttr>:$ramp, OptionalAttr<Moe_Expr>:$first,

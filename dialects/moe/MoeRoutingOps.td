@@ -1,4 +1,4 @@
-// Mixtures of experts: routing, dispatch, experts, combination, and hypernetworks that write experts' weights.
+// Mixtures of experts: routers, experts, the combination of their results, and hypernetworks that generate their weights.
 #ifndef MOE_ROUTING_OPS_TD
 #define MOE_ROUTING_OPS_TD
 include "dialects/moe/MoeParameterOps.td"
@@ -9,13 +9,15 @@ def Moe_RouteOp : Moe_Owner<"route",
      OptionalAttr<Moe_Expr>:$noise, OptionalAttr<Moe_Expr>:$eps, UnitAttr:$prioritized), ""> {
   let assemblyFormat = "custom<Path>($path, $mode) `(` $x `)` custom<Word>($kind) `` custom<KeysOptions>($keys, "
     # "prop-dict, \"MOE_KEYS(experts, top, proj, capacity, noise, eps, prioritized?)\") attr-dict";
-  let summary = "scores every expert for every row";
+  let summary = "the router (gating network): computes one score per expert for each sample, and the gates, their softmax";
   let description = [{
-    Routers: `distance, keys = %keys [, eps = 1e-6]`: scores -log(|x - key|^2 + eps), gates their softmax (HMOE, equation
-    2); it owns no parameters. `linear, experts = n`: scores x W^T without bias; it owns `weight` [experts, features], with
-    torch's initial values. Not compiled yet: `cosine, experts = n, proj = 256` (Tutel's), and `top`, `capacity`, `noise`
-    and `prioritized`, which belong to routing to some experts only.
+    Routers: `distance, keys = %keys [, eps = 1e-6]`: the scores are -log(|x - key|^2 + eps) (HMOE, equation 2); it owns no
+    parameters. `linear, experts = n`: the scores are x W^T without bias; it owns `weight` [experts, features], with torch's
+    initial values.
   }];
+  let planned = "the router `cosine, experts = n, proj = 256` (Tutel's), and routing to a few experts only, with `top`, "
+                "`capacity`, `noise` and `prioritized`";
+  let plannedWords = ["top", "proj", "capacity", "noise", "prioritized"];
 }
 def Moe_DispatchOp : Moe_Plain<"dispatch", (ins Moe_Value:$route, Moe_Value:$x), "$route `,` $x"> {
   let summary = "sends rows to the experts that the routing chose";
@@ -24,17 +26,17 @@ def Moe_DispatchOp : Moe_Plain<"dispatch", (ins Moe_Value:$route, Moe_Value:$x),
 def Moe_ExpertsOp : Moe_Applies<"experts",
     (ins Variadic<Moe_Value>:$x, Moe_Expr:$layer, Optional<Moe_Value>:$weights, OptionalAttr<Moe_Expr>:$count),
     "`(` $x `)`" # Moe_Clause<"layer">.s # "$layer (`weights` $weights^)?", "count"> {
-  let summary = "one layer as many experts";
+  let summary = "applies one layer once per expert, each time with that expert's weights";
   let description = [{
-    On dispatched rows, each row's own experts; on a plain value, every expert on every row. `weights %theta` takes
-    generated weights; otherwise the op owns the layer's parameters with a leading expert axis, `count` of them (unless a
-    dispatch says how many; dispatched rows are not compiled yet). What an expert computes with weights of its own differs
-    by expert, and `conv`, `patches`, `unfold`, `max_pool`, `mean_pool` and `group_norm` are not compiled yet on such a value.
-    So an expert is at most one `conv` or `patches` deep: it stands on the expert's input, and behind it come other ops, such
-    as `relu`, `mean` over pixels, `flatten`, `linear`. `unfold` and pooling stand on the expert's input too; `group_norm`
-    only before `experts`. Deeper stages stand before `experts`, which share them. `route`, `hyper` and `experts` are not
-    compiled yet inside an expert.
+    Every expert is applied to every sample. With `weights %theta`, the weights are those that a `hyper` generates;
+    otherwise the op owns the layer's parameters, with a leading axis of `count` experts. Every value that an expert
+    computes with its own weights differs by expert, and `conv`, `patches`, `unfold`, `max_pool`, `mean_pool` and
+    `group_norm` are not possible on such a value. An expert's layer can therefore apply `conv`, `patches`, `unfold` or
+    pooling to its input only, followed by other ops such as `relu`, `mean` over pixels, `flatten` and `linear`; `group_norm`
+    is possible before `experts` only. Put deeper convolutional parts before `experts`: all experts then share them. An
+    expert's layer has no `route`, `hyper` or `experts`.
   }];
+  let planned = "experts that are applied to dispatched samples only; the ops that an expert's layer cannot contain";
 }
 def Moe_CombineOp : Moe_Plain<"combine", (ins Moe_Value:$route, Moe_Value:$x), "$route `,` $x"> {
   let summary = "the sum of the experts' results, weighted by the gates";
@@ -47,15 +49,16 @@ def Moe_SelectOp : Moe_Plain<"select", (ins Moe_Value:$route, Moe_Expr:$top, Uni
 def Moe_HyperOp : Moe_Owner<"hyper",
     (ins Moe_Value:$x, OptionalAttr<Moe_Expr>:$trunk, OptionalAttr<Moe_Expr>:$target, OptionalAttr<Moe_Expr>:$init),
     "`(` $x `)` (`trunk` $trunk^)? (`for` $target^)? (`init` $init^)?"> {
-  let summary = "a hypernetwork: writes one set of a layer's weights for each row of its input";
+  let summary = "a hypernetwork: generates one set of a layer's weights for each row of its input, one row per expert";
   let description = [{
-    `hyper @hyper(%keys) trunk @Trunk for @Classifier<classes> init hyperfan_in`; its input has no batch (weights
-    written for each sample are not compiled yet). `trunk` and `for` are both needed: a second use of a hypernetwork,
-    without them, is not compiled yet. The trunk is applied under `hyper.trunk`;
-    each generated tensor has a last linear of its own, `hyper.out.<path>`, with `weight` [elements, width] and `bias`
-    [elements]. `hyperfan_in(gain)` (Chang et al., ICLR 2020; gain 1 unless given) draws weights uniformly with variance
-    gain / (b fan-in width), b being 2 if the layer has a generated bias, those that write a bias with gain / (2 width), and
-    sets the biases to zero; without `init` these linears have torch's initial values.
+    `hyper @hyper(%keys) trunk @Trunk for @Classifier<classes> init hyperfan_in`. Its input has no batch. `trunk` and `for`
+    are both needed. The trunk is applied under `hyper.trunk`; then each generated tensor has a `linear`
+    of its own, `hyper.out.<path>`, with `weight` [elements, width] and `bias` [elements]. `hyperfan_in(gain)` (Chang et
+    al., ICLR 2020; gain 1 unless given) sets the initial values of these linears: the weights that generate a weight are
+    uniform with variance gain / (b fan-in width), where b is 2 if the layer has a generated bias and 1 otherwise, those that
+    generate a bias are uniform with variance gain / (2 width), and all biases are zero. Without `init` these linears have
+    torch's initial values.
   }];
+  let planned = "weights that are generated for each sample; a second use of a hypernetwork, without `trunk` and `for`";
 }
 #endif

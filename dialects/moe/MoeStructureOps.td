@@ -1,4 +1,4 @@
-// Layers, models, objectives and entries, and the ops without results that end or annotate a body.
+// Layers, models, and the ops without results that end or annotate a body.
 #ifndef MOE_STRUCTURE_OPS_TD
 #define MOE_STRUCTURE_OPS_TD
 include "dialects/moe/MoeOpBase.td"
@@ -6,6 +6,8 @@ include "dialects/moe/MoeOpBase.td"
 class Moe_Body<string name, dag args, string format, list<Trait> traits = []>
     : Op<Moe_Dialect, name, traits # [OpAsmOpInterface, NoTerminator, SingleBlock]> {
   bit compiled = 1;
+  string planned = "";
+  list<string> plannedWords = [];
   let arguments = args;
   let regions = (region AnyRegion:$body);
   let assemblyFormat = format # " attr-dict-with-keyword";
@@ -19,19 +21,19 @@ def Moe_LayerOp : Moe_Body<"layer", (ins SymbolNameAttr:$sym_name, Moe_Params:$p
   let description = [{
     It is used by name in `apply`, `chain`, `experts` and `hyper`; the parameters of its ops are named by the path of
     names that leads to them. `<dim, hidden = 64, drop: number = 0.0, @ffn = @Mlp<dim>>` are two sizes, a number and a
-    layer; those with a default may be left out by who uses the layer. Without braces it is a declaration of a layer in
+    layer; whoever uses the layer may omit those with a default. Without braces it is a declaration of a layer in
     another file.
   }];
 }
 
 def Moe_ModelOp : Moe_Body<"model", (ins SymbolNameAttr:$sym_name, Moe_Params:$params, Moe_Inputs:$inputs),
     "$sym_name `` custom<Params>($params) `` custom<Signature>($inputs, $body)", [Symbol, IsolatedFromAbove]> {
-  let summary = "a model: typed inputs, parameters with defaults, a body that ends with `return`, then entries";
+  let summary = "a model: typed inputs, parameters with defaults, and a body that ends with `return`";
   let description = [{
-    Inputs are `image[channels, height, width]`, `vector[length]` or `index` (not compiled yet). Parameters are written as a
-    layer's, and each has a default: `moe.model @net<classes = 10, drop: number = 0.1, @head = @Mlp<64>>(%image: image[1,
-    28, 28])`.
+    Inputs are `image[channels, height, width]` or `vector[length]`. Parameters are written as a layer's, and each has a
+    default: `moe.model @net<classes = 10, drop: number = 0.1, @head = @Mlp<64>>(%image: image[1, 28, 28])`.
   }];
+  let planned = "inputs of the kind `index`";
 }
 
 def Moe_ObjectiveOp : Moe_Body<"objective", (ins SymbolNameAttr:$sym_name, Moe_Params:$params),
@@ -46,15 +48,15 @@ def Moe_EntryOp : Moe_Body<"entry", (ins SymbolNameAttr:$sym_name), "$sym_name $
 }
 
 def Moe_YieldOp : Moe_Effect<"yield", (ins Variadic<Moe_Value>:$values), "$values"> {
-  let summary = "what a layer yields";
+  let summary = "ends a layer's body and names its results";
 }
 def Moe_ReturnOp : Moe_Effect<"return", (ins Variadic<Moe_Value>:$values, StrArrayAttr:$names),
                               "custom<Named>($values, $names)"> {
-  let summary = "the named results of a model or entry: `return logits = %y`";
+  let summary = "ends a model's body and names its results: `return logits = %y`";
 }
 def Moe_ExposeOp : Moe_Effect<"expose", (ins SymbolNameAttr:$label, Moe_Value:$x), "$label $x"> {
-  let summary = "makes an inner value available to objectives and reports";
-  let description = "Of a routing, the gates. The model's inference entry has it as an output by its path, which `moert infer --output` writes.";
+  let summary = "makes an inner value an output of the model's inference entry, for reports";
+  let description = "The output's name is the path, and `moert infer --output` writes it. Of a routing, the gates are exposed.";
 }
 def Moe_AuxOp : Moe_Effect<"aux", (ins SymbolNameAttr:$label, OptionalAttr<StrAttr>:$rule, Moe_Value:$x, Moe_Exprs:$args),
                            "$label (custom<OptionalWord>($rule)^)? $x `,` custom<Exprs>($args)"> {
@@ -62,17 +64,19 @@ def Moe_AuxOp : Moe_Effect<"aux", (ins SymbolNameAttr:$label, OptionalAttr<StrAt
   let description = [{
     `aux @entropy entropy %route, weight`: the mean entropy of the gates. `aux @balance balance_kl %route, weight`: the
     divergence of the mean gates from uniform, KL(mean p || 1/K) (HMOE, equation 4). `aux @x cross_entropy %logits, label,
-    weight`: the mean cross entropy with `label` or `domain`, -1 left out; of a routing, from its scores. `aux @x
-    importance_load %route, weight`: Tutel's, not compiled yet. `aux @x %value, weight`: the mean of a number a sample, or a
-    number. The weight is a number, a `ramp(from, to, until = 0.5)`, linear in the training's progress (`until` is 1 unless
-    given), or products of them; its constant factor is the default of the recipe key `aux.<path>`. A weight that is
-    zero at compile time removes the loss and all that only it used.
+    weight`: the mean cross entropy with `label` or `domain`, -1 left out; of a routing, from its scores. `aux @x %value,
+    weight`: the mean over the batch of a value with one number per sample, or a value that is a single number. The weight
+    is a number, a `ramp(from, to, until = 0.5)`,
+    linear in the training's progress (`until` is 1 unless given), or a product of these; its constant factor is the default
+    of the recipe key `aux.<path>`. A weight that is zero at compile time removes the loss, and all ops that nothing else
+    uses.
   }];
+  let planned = "`aux @x importance_load %route, weight`, Tutel's load balancing loss";
 }
 def Moe_DefaultOp : Moe_Effect<"default", (ins StrAttr:$op, Moe_Expr:$weight, OptionalAttr<Moe_Expr>:$bias),
                                "custom<Word>($op) $weight (`,` $bias^)?"> {
-  let summary = "the initial values of ops of a kind in this model: `default linear trunc_normal(0.02), zeros`";
-  let description = "`linear` or `conv`: the rule of `weight`, then that of `bias` (torch's unless given).";
+  let summary = "the initial values of all `linear` or `conv` ops in this model: `default linear trunc_normal(0.02), zeros`";
+  let description = "The first rule is that of `weight`, the second that of `bias` (torch's unless given).";
 }
 def Moe_UpdateOp : Moe_Effect<"update", (ins StrAttr:$group, Moe_Value:$loss, OptionalAttr<Moe_Expr>:$reset,
                                          OptionalAttr<Moe_Expr>:$when, OptionalAttr<Moe_Expr>:$is),

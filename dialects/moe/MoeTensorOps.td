@@ -32,9 +32,10 @@ def Moe_MeanOp : Moe_Reduce<"mean", "the mean over axes"> {
   let description = [{
     `over pixels` (the last two axes of an image), `over features` (the last axis), `over tokens` (the first), `over
     experts`, `over 0` or `over [0, 2]` (axes of a sample, the batch not counted; negative ones count from the end). Without
-    `over`, all axes of a sample: one number a sample remains, so the mean of each channel is `mean %maps over pixels`.
-    `over rows` and `over domains` belong to objectives.
+    `over`, the mean is over all axes of a sample and leaves one number per sample; the mean of each channel is
+    `mean %maps over pixels`.
   }];
+  let planned = "`over rows` and `over domains`, in objectives";
 }
 def Moe_SumOp : Moe_Reduce<"sum", "the sum, over axes as mean's">;
 def Moe_VarianceOp : Moe_Reduce<"variance", "the mean squared distance from the mean, over axes as mean's">;
@@ -64,8 +65,8 @@ def Moe_UnfoldOp : Moe_Plain<"unfold",
     "kernel!, stride, pad"> {
   let summary = "windows of an image as axes: [c, h, w] to [c, oh, ow, kernel, kernel]";
   let description = [{
-    `stride` is 1 and `pad` 0 (zeros) unless given; sizes as conv's. Not compiled yet on a value that differs by expert
-    (see `experts`).
+    `stride` is 1 and `pad` 0 (zeros) unless given; sizes as conv's. Not possible on a value that differs by expert (see
+    `experts`).
   }];
 }
 class Moe_Pool<string name, string what>
@@ -73,8 +74,8 @@ class Moe_Pool<string name, string what>
                 "kernel!, stride, pad"> {
   let summary = what;
   let description = [{
-    `stride` is the kernel and `pad` 0 unless given; sizes as conv's. `pad` is less than the kernel. Not
-    compiled yet on a value that differs by expert (see `experts`).
+    `stride` is the kernel and `pad` 0 unless given; sizes as conv's. `pad` is less than the kernel. Not possible on a
+    value that differs by expert (see `experts`).
   }];
 }
 def Moe_MaxPoolOp : Moe_Pool<"max_pool", "the largest of each window of an image, padding left out">;

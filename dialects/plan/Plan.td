@@ -20,7 +20,7 @@ def Plan_Dialect : Dialect {
   }];
 }
 
-// Each enumeration has the schema's order, which Schema.cpp asserts.
+// Each enumeration has the schema's order, which passes/emit/EmitProgram.cpp asserts.
 
 class Plan_Enum<string name, list<string> words>
     : I32EnumAttr<name, name, !foreach(i, !range(words), I32EnumAttrCase<words[i], i>)> {
@@ -53,7 +53,8 @@ class Plan_Attr<string name, string word> : AttrDef<Plan_Dialect, name> {
 def ExprAttr : Plan_Attr<"Expr", "expr"> {
   let summary = "a size over the program's symbols D, N and threads";
   let description = [{
-    The schema's postfix program, code and value a step: what is printed infix parses to the very same steps.
+    The schema stores a size as a postfix program, one code and one value per step. It is printed infix, and what is
+    printed parses to exactly the same steps.
   }];
   let parameters = (ins ArrayRefParameter<"int64_t">:$steps);
 }
@@ -184,8 +185,9 @@ def BufferOp : Plan_Op<"buffer", [HasParent<"PlanOp">]> {
 def LaunchOp : Plan_Op<"launch", [HasParent<"PlanOp">]> {
   let summary = "one call of a kernel over work units";
   let description = [{
-    Each buffer is followed by the number of elements that the kernel may touch of it. `units` is split among
-    threads, `grain` units a claim. `flops` and `bytes` are the launch's own, recomputation included.
+    Each buffer is followed by the number of elements that the kernel may touch of it. `units` is the number of work
+    units, which threads share; a thread claims at most `grain` of them at once. `flops` and `bytes` are what the launch
+    computes and moves, recomputation included.
   }];
   let arguments = (ins UnitAttr:$prepare, FlatSymbolRefAttr:$kernel, Variadic<Buffer>:$buffers, ArrayAttr:$extents,
                        ArrayAttr:$scalars, ExprAttr:$units, DefaultValuedAttr<I32Attr, "1">:$grain, StrAttr:$op,

@@ -16,7 +16,7 @@ public:
   StringRef backend() const override { return "cpu"; }
   StringRef level() const override { return target.level; }
   ArrayRef<std::string> features() const override { return target.features; }
-  // A product over ragged rows needs no padding between experts.
+  // A product over the rows of several experts needs no padding between them.
   llvm::StringMap<int64_t> symbols() const override { return {{"row_align", 1}}; }
 
   FusionCosts fusionCosts() const override {
@@ -24,10 +24,10 @@ public:
             .smallWork = 32768,
             .smallValue = 1024,
             .parallelism = 16,
-            .spread = 16,
-            .mostOps = 128};
+            .broadcastFactor = 16,
+            .maxOps = 128};
   }
-  // A tile's epilogue has vectors of f32 and masks: whole numbers may be inside, and neither come nor leave.
+  // A tile's epilogue loads and stores vectors of f32 and masks only. Integers may be intermediate values.
   EpilogueItems epilogueOf(Operation *root) const override {
     const bool takes = cast<flow::ComputeInterface>(root).takesEpilogue();
     return {takes, takes, [](Type type) { return !getElementTypeOrSelf(type).isInteger(32); }};
@@ -71,7 +71,7 @@ public:
     std::optional<CpuTarget> target = cpuTarget(name, error);
     return target ? std::make_unique<CpuMachine>(*target) : nullptr;
   }
-  // The host's level is the name of its CPU.
+  // `cpu` has the name of the host's CPU as its level.
   std::unique_ptr<Target> ofLevel(StringRef level, std::string &error) const override {
     for (const std::string &name : targets())
       if (std::optional<CpuTarget> target = cpuTarget(name, error); target && target->level == level)

@@ -1,5 +1,6 @@
-// The CPU as a back end (kernels/Backend.h): x86-64 with AVX2 or AVX-512. CpuTarget.h has its levels, and the folders
-// beside it the emitters of loops, contractions and convolutions, the micro-kernel, and object code.
+// The CPU as a back end (kernels/Backend.h): x86-64 with AVX2 or AVX-512. CpuTarget.h describes its targets.
+// The folders loops, contractions and convolutions have the emitters, micro the micro-kernel, and code the
+// generation of object code.
 #pragma once
 #include "passes/kernels/Backend.h"
 

@@ -1,5 +1,5 @@
-// The levels that a program can be compiled for. Features are named twice, as LLVM and as /proc/cpuinfo spell
-// them: the second list goes into the program, and the loader refuses a CPU that lacks one of them.
+// The CPU targets. Features have two spellings, LLVM's and that of /proc/cpuinfo. A program records the
+// second one, and the loader refuses a CPU that lacks one of the program's features.
 #include "passes/cpu/CpuTarget.h"
 #include "llvm/ADT/StringMap.h"
 #include "llvm/ADT/StringSwitch.h"
@@ -9,12 +9,12 @@
 
 namespace moe::cpu {
 
-// What x86-64-v3 and v4 have beyond the baseline, by their definition in the x86-64 psABI.
+// The features of x86-64-v3 and v4 beyond the baseline, as the x86-64 psABI defines them.
 static const char *const v3Features[] = {"avx", "avx2", "bmi1",  "bmi2", "f16c",
                                          "fma", "abm",  "movbe", "xsave"};
 static const char *const v4Features[] = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"};
 
-// LLVM's name of a feature of /proc/cpuinfo.
+// LLVM's spelling of a feature of /proc/cpuinfo.
 static llvm::StringRef llvmName(llvm::StringRef feature) {
   return llvm::StringSwitch<llvm::StringRef>(feature)
       .Case("bmi1", "bmi")
@@ -56,7 +56,7 @@ std::optional<CpuTarget> cpuTarget(llvm::StringRef name, std::string &error) {
     error = "expected a target 'cpu', 'cpu:x86-64-v3' or 'cpu:x86-64-v4', found '" + name.str() + "'";
     return std::nullopt;
   }
-  // The host: the features that the code generator has a use for, in the level that the machine reaches.
+  // The host: the highest level that it has, with the features that the code generator uses.
   bool avx512 = hostHas(v4);
   if (!avx512 && !hostHas(v3)) {
     error = "expected a CPU with AVX2 and FMA (x86-64-v3), found '" + llvm::sys::getHostCPUName().str() +

@@ -1,4 +1,4 @@
-// Which emitter a group's root has.
+// Chooses the emitter of a group by its root.
 #include "dialects/flow/Flow.h"
 #include "passes/cpu/code/KernelBuilder.h"
 #include "llvm/ADT/TypeSwitch.h"

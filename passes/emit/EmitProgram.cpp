@@ -1,5 +1,6 @@
-// Writes a plan as a program file. The order of every vector is the order of the ops; sizes are interned in
-// the order of their first use. Nothing else enters: no time, no path of the compiler, no hash order.
+// Writes a plan as a program file. Every vector has the order of the ops, and each distinct size is stored
+// once, in the order of first use. Nothing else determines the bytes: no time, no path of the compiler, no
+// order of a hash table.
 #include "passes/emit/EmitProgram.h"
 #include "dialects/plan/Expr.h"
 #include "mlir/IR/AsmState.h"
@@ -13,7 +14,8 @@ namespace fb = moe::fb;
 
 namespace moe {
 
-// The dialect's enumerations are cast to the schema's: they must agree at both ends.
+// The dialect's enumerations are cast to the schema's, so both must have the same values. The last ones are
+// compared.
 static_assert(int(plan::Element::bf16) == int(fb::ElementType::bf16));
 static_assert(int(plan::StateKind::average) == int(fb::StateKind::average));
 static_assert(int(plan::InitKind::trunc_normal) == int(fb::InitKind::trunc_normal));

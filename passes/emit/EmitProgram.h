@@ -1,6 +1,5 @@
-// Between a plan and a program file: the writer and its inverse. Writing is a function of the plan's text
-// alone, so the same input gives the same bytes, and reading back what was written and writing it again gives
-// them too.
+// Writes a plan as a program file, and reads a program file as a plan. The bytes depend on the plan's text
+// alone, and writing a plan that was read gives the same bytes again.
 #pragma once
 #include "dialects/plan/Plan.h"
 #include "mlir/IR/BuiltinOps.h"
@@ -14,13 +13,14 @@ class Program;
 
 namespace moe {
 
-/// The bytes of the program file, sealed. Reports at the op that the file cannot express.
+/// The bytes of the program file, with its digests. Reports an error at an op that the file format cannot
+/// express.
 llvm::FailureOr<std::vector<uint8_t>> emitProgram(plan::ProgramOp program);
 
 /// The plan of a verified program, in a module of its own.
 mlir::OwningOpRef<mlir::ModuleOp> readProgram(const moert::Program &program, mlir::MLIRContext *context);
 
-/// Bytes as an attribute that prints as hexadecimal after the module, and back.
+/// Converts bytes to an attribute that is printed as hexadecimal after the module, and back.
 mlir::Attribute bytesAttr(mlir::MLIRContext *context, llvm::StringRef name, llvm::ArrayRef<char> bytes);
 std::optional<llvm::ArrayRef<char>> bytesOf(mlir::Attribute attribute);
 

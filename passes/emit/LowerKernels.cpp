@@ -1,5 +1,5 @@
-// --moe-lower-kernels: each target's kernels, a nested module of functions, become what the target
-// carries as bytes: the CPU's object code.
+// --moe-lower-kernels: compiles each target's kernels, which are functions in a nested module, and stores the
+// result as bytes in the plan's target. For the CPU this is object code.
 #include "dialects/plan/Plan.h"
 #include "passes/emit/EmitProgram.h"
 #include "passes/emit/Passes.h"

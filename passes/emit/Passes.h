@@ -1,10 +1,10 @@
-// The passes of the emit stage.
+// The passes of emission.
 #pragma once
 #include "mlir/Pass/Pass.h"
 
 namespace moe {
 
-/// Kernels to object code; `timing` shows the steps' times on standard error.
+/// Lowers kernels to object code; `timing` prints the steps' times on standard error.
 std::unique_ptr<mlir::Pass> createLowerKernelsPass(bool timing);
 
 } // namespace moe

@@ -1,5 +1,5 @@
-// A program file as a plan, for `moec disassemble`: the inverse of EmitProgram.cpp. The loader has verified
-// every index, so they are followed without checks.
+// Reads a program file as a plan, for `moec disassemble`: the inverse of EmitProgram.cpp. The loader has
+// verified every index in the file, so none is checked here.
 #include "dialects/plan/Expr.h"
 #include "passes/emit/EmitProgram.h"
 #include "runtime/program/Program.h"

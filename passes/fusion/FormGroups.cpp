@@ -1,26 +1,27 @@
-// --moe-form-groups: clones the entries for each target, in a flow.target, and partitions them there into groups
-// that one of its kernels runs: what a kernel takes is asked of the target (kernels/Backend.h). Memory traffic is what costs, so
-// a value that never leaves its group is the gain. The steps:
-//   1. Identities are dropped: they have done their work, barriers when groups are formed.
-//   2. Free ops (constants, broadcasts, views) cost nothing where they are used: each group takes its own
-//      copy. Only one that a contraction, an output, an assignment or an expose needs in memory is a group's
-//      result, and a view that is broadcast to much more than it is itself. What is in memory for the
-//      entry's boundary alone is a copy of its own, so that loops still read the view for free.
-//   3. In program order each op joins the groups that make its operands: a contraction's or convolution's
-//      takes elementwise ops of the result's shape as its epilogue; a loop's takes what the target says
-//      that one kernel can run with the parallelism that the parts had. A merge never closes a cycle, which
-//      MergeOrder says. Ops that lead to assignments alone stay among themselves, and so do those that lead
-//      to exposed values alone.
-//   4. Loops that read the same value side by side are merged likewise.
-//   5. Groups are laid out in an order that respects their needs, and otherwise that of the program.
-// Program order is what Rematerialize decided about memory: what stands between two contractions or
-// convolutions is a stage, and large loops of different stages are not merged, however much they read in
-// common.
+// --moe-form-groups: fusion. Clones the entries for each target, into a flow.target, and partitions the ops
+// of each clone into groups; each group becomes one kernel, or a few if the target splits it. The gain of
+// fusion is that a value which only ops of its own group use is never stored to memory. Which ops can be one
+// kernel is the target's answer (kernels/Backend.h). The steps:
+//   1. Erase identity ops, except barriers, which are erased when the groups are written.
+//   2. Find the free ops: constants, broadcasts and other views, which cost nothing inside a loop. Every
+//      group gets its own copy of the free ops that it reads. A free op is stored to memory, as the result of
+//      a group, only if a contraction or convolution, an output, an assignment or an expose needs it there,
+//      or if its elements are computed and then broadcast to many more. If only the entry's results need it
+//      in memory, it is cloned for them, so that loops still read the original for free.
+//   3. Make a cluster of each other op, in program order, and merge it with the clusters of its operands
+//      where possible: with a root as its epilogue (elementwise ops of the root's shape), or with a loop if
+//      the target can run both as one loop kernel without losing parallelism. A merge must not close a cycle
+//      (MergeOrder.h). Forward ops, backward ops, updates and ops for exposed values only are not merged with
+//      each other.
+//   4. Merge loops that read the same value, under the same conditions.
+//   5. Write each cluster as a flow.group, ordered by dependencies and otherwise as in the program.
+// Large loops are merged only within one segment, the ops between two contractions or convolutions, even if
+// they read the same values: Rematerialize relies on the program's order to keep memory small.
 #include "dialects/flow/BatchHint.h"
 #include "dialects/flow/Declared.h"
 #include "dialects/flow/Flow.h"
-#include "dialects/flow/Mark.h"
 #include "dialects/flow/Purpose.h"
+#include "dialects/flow/Recomputed.h"
 #include "mlir/IR/IRMapping.h"
 #include "passes/fusion/Fusion.h"
 #include "passes/fusion/MergeOrder.h"
@@ -47,23 +48,23 @@ void dropIdentities(Block &block, llvm::function_ref<bool(Operation *)> which) {
       op.erase();
     }
 }
-// What leaves the entry.
+// Whether the op makes a value a result of the entry.
 bool isResult(Operation *op) { return isa<flow::OutputOp, flow::AssignOp, flow::ExposeOp>(op); }
 bool isBoundary(Operation *op) {
   return isa<flow::InputOp, flow::ParameterOp, flow::StateOp>(op) || isResult(op);
 }
-// Free in a loop, and in an epilogue.
+// Whether the op costs nothing inside a loop: scalars, constants, and views that only rename indices.
 bool isFreeKind(Operation *op) {
   auto compute = dyn_cast<flow::ComputeInterface>(op);
   return isa<flow::NumberInterface>(op) || (compute && compute.effort() == flow::Effort::free);
 }
-// Barriers are gone when groups are written.
+// Whether an epilogue can contain the op for free. Barriers are erased when groups are written.
 bool isFreeInEpilogue(Operation *op) {
   if (auto number = dyn_cast<flow::NumberInterface>(op))
     return number.number().value.has_value();
   if (isa<flow::BarrierOp>(op))
     return true;
-  // Copies along axes; reshapes stand outside of groups.
+  // Broadcasts, but no transposes; reshapes of a root's operands are outside of groups.
   std::optional<SmallVector<int64_t>> axes = flow::axesOfView(op);
   if (!axes || isa<flow::ReshapeOp>(op))
     return false;
@@ -71,28 +72,29 @@ bool isFreeInEpilogue(Operation *op) {
   return llvm::is_sorted(*axes);
 }
 
-// Merges that the emitter's analysis may refuse in a row, for one cluster and among the readers of one value,
-// before fusion goes on: a value that thousands of ops read would have millions of pairs.
+// The most merges that the target may refuse for one cluster, and among the readers of one value, before
+// fusion gives up on it: a value with thousands of readers would have millions of pairs.
 constexpr unsigned maxRefusals = 64;
 
 struct Cluster {
-  SmallVector<Operation *> ops;            // in program order, without free ones
-  Operation *root = nullptr;               // the op with an emitter of its own; null: a loop
-  std::optional<unsigned> stage;           // of a root, and of a loop over a large tensor
+  SmallVector<Operation *> ops;            // in program order, without free ops
+  Operation *root = nullptr;               // the contraction, convolution or sort; null in a cluster of loops
+  std::optional<unsigned> segment;         // of a root, and of a loop over a large tensor
   unsigned place = 0;                      // in program order
-  std::optional<double> parallelism, work; // of a loop by itself, once they were asked for
-  bool alive = false;
-  // Of two that are merged, the heavier one says where the work is done.
-  int weight() const { return root ? 2 : stage ? 1 : 0; }
+  std::optional<double> parallelism, work; // of a loop kernel of these ops; set by measure()
+  bool alive = false;                      // not merged into another cluster
+  // When two clusters are merged, the result takes the place of the one with the greater weight.
+  int weight() const { return root ? 2 : segment ? 1 : 0; }
 };
 
-// What came of two clusters: `unlike` ones differ in what they are and cost no time.
-enum class Merge { done, unlike, refused };
+// The outcome of trying to merge two clusters. `incompatible` is found by a few comparisons; `refused` needed
+// a search or an analysis.
+enum class Merge { done, incompatible, refused };
 
-// What tells of two clusters, without a look at their ops, that they are not to be merged.
+// What a cluster's ops are for. Clusters of different purposes are not merged.
 enum class Purpose { forward, backward, update, scalarUpdate, report };
 
-// What a target said of sets of ops, by what decides it.
+// The target's analyses of sets of ops so far.
 using KnownLoops = std::unordered_map<kernels::StructuralKey, std::optional<kernels::LoopFacts>,
                                       kernels::StructuralKey::Hash>;
 
@@ -116,7 +118,7 @@ private:
   /// `shared`: the value that the two have in common.
   Merge tryMerge(unsigned a, unsigned b, Value shared);
   Purpose purposeOf(const Cluster &cluster) const;
-  llvm::DenseSet<std::pair<unsigned, unsigned>> refused; // siblings that did not fit, as they were
+  llvm::DenseSet<std::pair<unsigned, unsigned>> refused; // pairs of joinReaders that were refused
   bool fitsEpilogue(const Cluster &root, const Cluster &loop) const;
   bool fitsLoop(Cluster &a, Cluster &b, double shared);
   void measure(Cluster &loop);
@@ -130,14 +132,14 @@ private:
   double elementsOf(Value value) const { return flow::estimateElements(value.getType(), batch); }
   bool isLarge(Operation *op) const;
   bool isFree(Operation *op) const { return isFreeKind(op) && !kept.contains(op); }
-  /// The ops that are no free ones and the boundary values that `op` reads, through free ops.
+  /// The values that `op` reads, directly or through free ops: results of other ops, and boundary values.
   void sources(Operation *op, llvm::SetVector<Value> &found) const;
-  /// The ops that read a value, through free ops.
+  /// The ops that read a value, directly or through free ops.
   void readers(Value value, llvm::SetVector<Operation *> &found, bool throughBarriers = true) const;
-  /// Whether an op that is none of `members` reads the value, through free ops.
+  /// Whether an op outside `members` reads the value, directly or through free ops.
   bool leaves(Value value, const llvm::SmallDenseSet<Operation *> &members) const;
   llvm::SetVector<Value> outputsOf(ArrayRef<Operation *> ops) const;
-  /// Ops and the free ops that they use, in program order.
+  /// The ops with the free ops that they read, in program order.
   SmallVector<Operation *> withFree(ArrayRef<Operation *> ops) const;
   int clusterOf(Value value) const {
     Operation *op = value.getDefiningOp();
@@ -149,17 +151,17 @@ private:
   const kernels::Target &target;
   KnownLoops &known;
   const kernels::FusionCosts costs;
-  const flow::Symbols batch;                      // that sizes are estimated at
+  const flow::Symbols batch;                      // the planned batch, at which sizes are estimated
   llvm::DenseMap<Value, kernels::Layout> layouts; // of values that are not row-major
   llvm::DenseMap<Operation *, unsigned> index;    // program order
-  llvm::DenseMap<Operation *, unsigned> stages;   // roots up to and including the op
-  llvm::DenseSet<Operation *> kept;               // free kinds that must be in memory
-  llvm::DenseSet<Operation *> updates;            // ops that lead to assignments alone
-  llvm::DenseSet<Operation *> reports;            // ops that lead to exposed values alone
-  llvm::DenseSet<Operation *> forward;            // ops that the losses and other results need
-  llvm::DenseMap<Operation *, unsigned> home;     // op -> cluster
+  llvm::DenseMap<Operation *, unsigned> segments; // of each op: roots up to and including it
+  llvm::DenseSet<Operation *> kept;               // ops of a free kind that are stored to memory
+  llvm::DenseSet<Operation *> updates;            // ops whose values only assignments need
+  llvm::DenseSet<Operation *> reports;            // ops whose values only exposed values need
+  llvm::DenseSet<Operation *> forward;            // ops that forward results need
+  llvm::DenseMap<Operation *, unsigned> home;     // the number of each op's cluster
   std::vector<Cluster> clusters;
-  MergeOrder needs; // of clusters, by the same numbers
+  MergeOrder needs; // the dependencies between clusters
   FusionWork done;
 };
 
@@ -184,7 +186,6 @@ void Fusion::readers(Value value, llvm::SetVector<Operation *> &found, bool thro
       continue;
     if (isFree(user))
       readers(user->getResult(0), found, throughBarriers);
-    // A reshape stands outside of groups in front of what needs memory.
     else
       found.insert(user);
   }
@@ -261,7 +262,8 @@ bool Fusion::fitsEpilogue(const Cluster &root, const Cluster &loop) const {
       return false;
   if (llvm::any_of(outputsOf(ops), staysInside))
     return false;
-  // One result for another is a gain; two would be better read by the loops that need them.
+  // The group may store about as much as the root alone. An epilogue with several stored results is worse
+  // than loops that read the root's result and store theirs.
   auto bytes = [&](ArrayRef<Operation *> of) {
     double sum = 0;
     for (Value output : outputsOf(of))
@@ -270,7 +272,7 @@ bool Fusion::fitsEpilogue(const Cluster &root, const Cluster &loop) const {
   };
   if (bytes(ops) > 1.3 * bytes(root.ops))
     return false;
-  // What the epilogue broadcasts comes from outside: the tile has only its own elements.
+  // The epilogue can only broadcast operands from outside the group: a tile has no elements but its own.
   llvm::SmallDenseSet<Operation *> inside(root.ops.begin(), root.ops.end());
   inside.insert(loop.ops.begin(), loop.ops.end());
   for (Operation *op : withFree(loop.ops)) {
@@ -280,18 +282,18 @@ bool Fusion::fitsEpilogue(const Cluster &root, const Cluster &loop) const {
     if (maker && inside.contains(maker))
       return false;
   }
-  // A further result is written only where somebody needs it in memory: another contraction, or a later
-  // stage.
+  // The group stores an additional result only if it is needed in memory: by another root, by a result of the
+  // entry, or in another segment.
   SmallVector<Operation *> merged(inside.begin(), inside.end());
   llvm::SetVector<Value> results = outputsOf(merged);
   if (results.size() <= outputsOf(root.ops).size())
     return true;
-  unsigned stage = stages.lookup(root.root);
+  unsigned segment = segments.lookup(root.root);
   return llvm::all_of(results, [&](Value value) {
     llvm::SetVector<Operation *> users;
     readers(value, users);
     return value == root.root->getResult(0) || llvm::any_of(users, [&](Operation *user) {
-             return isRoot(user) || isBoundary(user) || stages.lookup(user) != stage;
+             return isRoot(user) || isBoundary(user) || segments.lookup(user) != segment;
            });
   });
 }
@@ -313,11 +315,12 @@ bool Fusion::fitsLoop(Cluster &a, Cluster &b, double shared) {
   ops.append(b.ops);
   llvm::sort(ops, [&](Operation *x, Operation *y) { return index.lookup(x) < index.lookup(y); });
   std::optional<kernels::LoopFacts> merged = analyse(ops);
-  if (!merged || merged->values > kernels::LoopNests::mostValues)
+  if (!merged || merged->values > kernels::LoopNests::maxValues)
     return false;
   if (merged->work >= costs.smallWork && !merged->split) {
-    // The parallel parts take whole pieces of memory, and are as many as those of the loop that has more.
-    if (!merged->wholePieces)
+    // Each work unit must access contiguous memory, and there must be as many units as the more parallel one
+    // of the two loops has, or enough to keep the machine busy.
+    if (!merged->contiguous)
       return false;
     double needed = 1;
     for (Cluster *part : {&a, &b})
@@ -332,34 +335,35 @@ bool Fusion::fitsLoop(Cluster &a, Cluster &b, double shared) {
 }
 
 Purpose Fusion::purposeOf(const Cluster &cluster) const {
-  Operation *op = cluster.ops.front(); // as all others
+  Operation *op = cluster.ops.front(); // all ops of a cluster have the same purpose
   if (reports.contains(op))
     return Purpose::report;
   if (updates.contains(op))
     return cast<RankedTensorType>(op->getResult(0).getType()).getRank() ? Purpose::update
                                                                         : Purpose::scalarUpdate;
-  // What is computed again for the backward part is computed there.
+  // Clones of forward ops that rematerialisation has made belong to the backward part.
   return forward.contains(op) ? Purpose::forward : Purpose::backward;
 }
 
 Merge Fusion::tryMerge(unsigned a, unsigned b, Value shared) {
   Cluster &into = clusters[a], &from = clusters[b];
   if (a == b || (into.root && from.root))
-    return Merge::unlike;
+    return Merge::incompatible;
   for (Operation *root : {into.root, from.root})
     if (root && !target.epilogueOf(root).elementwise)
-      return Merge::unlike;
+      return Merge::incompatible;
   const Purpose purpose = purposeOf(into);
   if (purpose != purposeOf(from))
-    return Merge::unlike;
-  if (into.stage && from.stage && *into.stage != *from.stage)
-    return Merge::unlike;
-  // An update waits for its predicate, and reads and writes a state once if all of it does.
+    return Merge::incompatible;
+  if (into.segment && from.segment && *into.segment != *from.segment)
+    return Merge::incompatible;
+  // A scalar is no reason to merge updates. All updates read the same predicate and rates: merged because of
+  // them, they would become one huge kernel instead of a few that equal updates share.
   if (purpose == Purpose::update && cast<RankedTensorType>(shared.getType()).getRank() == 0)
-    return Merge::unlike;
-  if (into.ops.size() + from.ops.size() > costs.mostOps)
-    return Merge::unlike;
-  if (needs.standsBetween(a, b))
+    return Merge::incompatible;
+  if (into.ops.size() + from.ops.size() > costs.maxOps)
+    return Merge::incompatible;
+  if (needs.hasNodeBetween(a, b))
     return Merge::refused;
   if (into.root   ? !fitsEpilogue(into, from)
       : from.root ? !fitsEpilogue(from, into)
@@ -375,8 +379,8 @@ Merge Fusion::tryMerge(unsigned a, unsigned b, Value shared) {
   llvm::sort(into.ops, [&](Operation *x, Operation *y) { return index.lookup(x) < index.lookup(y); });
   for (Operation *op : from.ops)
     home[op] = a;
-  if (!into.stage)
-    into.stage = from.stage;
+  if (!into.segment)
+    into.segment = from.segment;
   from.alive = false;
   from.ops.clear();
   return Merge::done;
@@ -389,7 +393,7 @@ void Fusion::joinProducers(unsigned cluster) {
   for (Operation *op : clusters[cluster].ops)
     sources(op, from);
   SmallVector<Value> values(from.begin(), from.end());
-  // The largest value first: it is the most that a merge can save.
+  // The largest value first, since it saves the most memory traffic.
   llvm::sort(values, [&](Value a, Value b) {
     double sizeA = elementsOf(a), sizeB = elementsOf(b);
     if (sizeA != sizeB)
@@ -413,7 +417,7 @@ void Fusion::joinSiblings() {
     for (Value value : op.getResults()) {
       if (isFree(&op))
         continue;
-      // A value that is computed again twice is so on purpose: barriers keep its readers apart.
+      // Readers behind a barrier are clones in another segment, and are not merged with the others.
       llvm::SetVector<Operation *> users;
       readers(value, users, /*throughBarriers=*/false);
       llvm::SetVector<unsigned> loops;
@@ -424,13 +428,13 @@ void Fusion::joinSiblings() {
     }
 }
 
-/// Loops that read the value, in the order in which they were found.
+/// Merges pairs of loops that read the value, in the given order.
 void Fusion::joinReaders(Value value, ArrayRef<unsigned> loops) {
   if (loops.size() < 2)
     return;
   const double size = elementsOf(value);
   const bool scalar = cast<RankedTensorType>(value.getType()).getRank() == 0;
-  // Only those of one purpose are compared in pairs.
+  // Only loops of the same purpose are compared in pairs.
   std::map<Purpose, SmallVector<unsigned>> alike;
   SmallVector<std::pair<Purpose, size_t>> places;
   for (unsigned loop : loops) {
@@ -451,7 +455,7 @@ void Fusion::joinReaders(Value value, ArrayRef<unsigned> loops) {
     unsigned refusals = 0;
     for (size_t j = place + 1; j < others.size() && refusals < maxRefusals; ++j) {
       const unsigned from = others[j];
-      if (!clusters[into].alive || clusters[into].ops.size() == costs.mostOps)
+      if (!clusters[into].alive || clusters[into].ops.size() == costs.maxOps)
         break;
       if (!clusters[from].alive || refused.contains({into, from}))
         continue;
@@ -463,8 +467,8 @@ void Fusion::joinReaders(Value value, ArrayRef<unsigned> loops) {
   }
 }
 
-// Over images and pixels: first over the pixels, which joins what else is done an image at a time, then over
-// the images.
+// Splits a reduction over images and pixels into one over the pixels, which can be fused with other loops
+// over images, and one over the images.
 static void splitReduction(flow::ReduceOp op) {
   flow::Extent inner = flow::Extent::constant(op.getContext(), 1);
   SmallVector<flow::Extent> left;
@@ -491,8 +495,8 @@ static void splitReduction(flow::ReduceOp op) {
   op.erase();
 }
 
-// The entry's ops as fusion wants them: no identities but barriers, reductions in steps, nothing dead, and
-// views that belong to one reader where a loop could not share them.
+// Prepares the entry for fusion: erases identities but barriers, splits reductions, erases dead ops, and
+// copies views that a loop could not read otherwise (PrivateViews.h).
 void Fusion::normalise() {
   Block &block = entry.getBody().front();
   dropIdentities(block, [](Operation *op) { return isIdentity(op) && !isa<flow::BarrierOp>(op); });
@@ -509,7 +513,7 @@ void Fusion::normalise() {
   makeViewsPrivate(loops, isFreeKind);
 }
 
-// The op behind reshapes, which stand outside of groups, and barriers.
+// The op that computes a value, through reshapes and barriers.
 static Operation *behindReshapes(Value value) {
   Operation *maker = value.getDefiningOp();
   while (isa<flow::ReshapeOp, flow::BarrierOp>(maker))
@@ -517,7 +521,8 @@ static Operation *behindReshapes(Value value) {
   return maker;
 }
 
-/// The value through a copy of the free op that makes it and of the reshapes in front of it.
+/// Clones the free op that makes a value, with the reshapes and barriers between them; returns the clone's
+/// value.
 Value Fusion::ownView(Value value, llvm::DenseMap<Value, Value> &copies) {
   if (Value known = copies.lookup(value))
     return known;
@@ -531,11 +536,11 @@ Value Fusion::ownView(Value value, llvm::DenseMap<Value, Value> &copies) {
   return copies[value] = copy->getResult(0);
 }
 
-// Chooses what of the free kinds is in memory all the same.
+// Chooses the ops of a free kind that are stored to memory nevertheless.
 void Fusion::keepInMemory() {
   Block &block = entry.getBody().front();
-  // A view of few numbers that were computed and are broadcast to many: in memory it may be part of an
-  // epilogue.
+  // A reshape of computed values that are then broadcast to many elements: an epilogue can read it from
+  // memory, but cannot contain it.
   for (flow::ReshapeOp view : block.getOps<flow::ReshapeOp>()) {
     llvm::SetVector<Value> from;
     sources(view, from);
@@ -544,7 +549,7 @@ void Fusion::keepInMemory() {
       while (isa<flow::BarrierOp>(user) && user->hasOneUse())
         user = *user->user_begin();
       return isa<flow::BroadcastOp>(user) &&
-             elementsOf(user->getResult(0)) >= costs.spread * elementsOf(view);
+             elementsOf(user->getResult(0)) >= costs.broadcastFactor * elementsOf(view);
     });
     if (computed && spread)
       kept.insert(view);
@@ -554,7 +559,8 @@ void Fusion::keepInMemory() {
       for (Value operand : op.getOperands())
         if (Operation *maker = behindReshapes(operand); isFreeKind(maker))
           kept.insert(maker);
-  // What leaves the entry is written for that alone where others read the view for free.
+  // For a result of the entry that is a free op, a clone is stored; other ops still read the original for
+  // free.
   llvm::DenseMap<Value, Value> copies;
   for (Operation &op : block) {
     if (!isResult(&op))
@@ -577,9 +583,9 @@ void Fusion::number() {
   Block &block = entry.getBody().front();
   unsigned roots = 0;
   for (Operation &op : block) {
-    // One that is computed again belongs to the stage that wants it.
-    roots += flow::isProduct(&op) && !op.hasAttr(flow::markName);
-    stages[&op] = roots;
+    // A recomputed contraction or convolution does not begin a segment: it belongs to the one that reads it.
+    roots += flow::isProduct(&op) && !op.hasAttr(flow::recomputedName);
+    segments[&op] = roots;
     index[&op] = index.size();
   }
   done.ops = index.size();
@@ -601,7 +607,7 @@ void Fusion::makeClusters() {
     if (isRoot(op))
       cluster.root = op;
     if (isRoot(op) || isLarge(op))
-      cluster.stage = stages.lookup(op);
+      cluster.segment = segments.lookup(op);
     cluster.place = index.lookup(op);
     home[op] = i;
     llvm::SetVector<Value> from;
@@ -615,7 +621,7 @@ void Fusion::makeClusters() {
   }
 }
 
-/// The clusters by their places, each behind what it needs and is not there yet.
+/// The clusters in the order of their places, but each behind the clusters that it depends on.
 SmallVector<unsigned> Fusion::orderOfGroups() {
   SmallVector<unsigned> order, places;
   for (auto [i, cluster] : llvm::enumerate(clusters))
@@ -627,7 +633,8 @@ SmallVector<unsigned> Fusion::orderOfGroups() {
   for (unsigned goal : places) {
     if (placed.contains(goal))
       continue;
-    // The goal and what it needs and is not placed: those that need nothing more of it go first, by place.
+    // Orders the goal and all clusters that it depends on and that are not placed yet, by Kahn's algorithm;
+    // of several that are ready, the one with the lowest place comes first.
     llvm::SetVector<unsigned> needed;
     llvm::DenseMap<unsigned, unsigned> missing;
     llvm::DenseMap<unsigned, SmallVector<unsigned>> users;
@@ -657,11 +664,11 @@ SmallVector<unsigned> Fusion::orderOfGroups() {
   return order;
 }
 
-/// The cluster's ops in the order of its group, with the free ops that they use.
+/// The cluster's ops in the order of its group, with the free ops that they read.
 SmallVector<Operation *> Fusion::opsOf(const Cluster &cluster) const {
   if (!cluster.root)
     return withFree(cluster.ops);
-  // The root's own operands are in memory; free ops are copied for the epilogue alone.
+  // The root's operands are in memory, so only the epilogue needs free ops.
   SmallVector<Operation *> epilogue(
       llvm::make_filter_range(cluster.ops, [&](Operation *op) { return op != cluster.root; }));
   SmallVector<Operation *> ops = withFree(epilogue);
@@ -669,8 +676,8 @@ SmallVector<Operation *> Fusion::opsOf(const Cluster &cluster) const {
   return ops;
 }
 
-/// Writes a cluster's group at the builder's place. `memory` gives a value outside of groups, and `outside`
-/// learns the group's results.
+/// Writes a cluster as a group at the builder's insertion point. `memory` maps a value to its new value
+/// outside of groups; the group's results are added to `outside`.
 void Fusion::writeGroup(OpBuilder &builder, const Cluster &cluster, llvm::function_ref<Value(Value)> memory,
                         llvm::DenseMap<Value, Value> &outside) {
   const SmallVector<Operation *> ops = opsOf(cluster);
@@ -721,12 +728,12 @@ LogicalResult Fusion::rebuild() {
     return entry.emitError("internal: groups form a cycle; report this with the model");
   OpBuilder builder(entry.getContext());
   builder.setInsertionPointToEnd(&block);
-  llvm::DenseMap<Value, Value> outside; // an old value -> the value outside of groups
+  llvm::DenseMap<Value, Value> outside; // from an old value to its new value outside of groups
   for (Operation &op : block)
     if (isBoundary(&op))
       for (Value value : op.getResults())
         outside[value] = value;
-  // A value in memory: a boundary, a group's result, or a reshape of one.
+  // The new value outside of groups: a boundary value, a group's result, or a reshape of one.
   std::function<Value(Value)> memory = [&](Value value) -> Value {
     if (Value known = outside.lookup(value))
       return known;

@@ -1,4 +1,4 @@
-// The passes of the fusion stage.
+// The passes of fusion.
 #pragma once
 #include "mlir/Pass/Pass.h"
 #include <cstdint>
@@ -6,17 +6,18 @@
 
 namespace moe {
 
-/// What fusion of one entry took, counted: the same on every machine. Tests hold it against a model's length.
+/// The work of fusing one entry, as counts that are the same on every machine. Tests check that they are
+/// about proportional to a model's length.
 struct FusionWork {
   uint64_t ops = 0; // of the entry
   uint64_t analyses = 0,
-           analysedOps = 0; // of sets of ops as one loop kernel, and the ops that they were given
-  uint64_t searchSteps = 0; // edges that MergeOrder looked at
+           analysedOps = 0; // analyses of sets of ops as one loop kernel, and the ops in these sets
+  uint64_t searchSteps = 0; // edges that MergeOrder followed
 };
 
-/// Partitions entries into groups, each run by one kernel, for each target (`cpu` where none is named).
+/// Partitions the entries into groups, for each target (`cpu` if none is named).
 std::unique_ptr<mlir::Pass> createFormGroupsPass(llvm::ArrayRef<std::string> targets = {});
-/// Gives the program back: every group's ops where the group was.
+/// The inverse: replaces every group by its ops.
 std::unique_ptr<mlir::Pass> createInlineGroupsPass();
 
 } // namespace moe

@@ -1,5 +1,5 @@
-// --moe-inline-groups: every group's ops where the group was. Fusion only ever puts regions around ordinary
-// ops, so this gives a program that means what the one before fusion did.
+// --moe-inline-groups: replaces every group by its ops. A group is no more than a region around ordinary ops,
+// so the result means the same as the program before fusion.
 #include "dialects/flow/Flow.h"
 #include "passes/fusion/Fusion.h"
 

@@ -1,5 +1,5 @@
-// The searches behind MergeOrder.h. Edges keep the numbers that nodes had when they were added; find() gives
-// the node that stands for one now, by a forest of merged nodes.
+// The searches of MergeOrder.h. Edges keep the numbers that nodes had when they were added; find() maps a
+// number to the node that it has been merged into, by union-find.
 #include "passes/fusion/MergeOrder.h"
 #include "llvm/ADT/STLExtras.h"
 #include <cassert>
@@ -52,7 +52,7 @@ unsigned MergeOrder::advance(Search &search, unsigned other) {
   const bool inside = rank[start] < rank[other] ? rank[next] > rank[start] && rank[next] < rank[other]
                                                 : rank[next] < rank[start] && rank[next] > rank[other];
   const unsigned mark = 2 * searches + (rank[start] < rank[other] ? 0 : 1);
-  // The other end is found where something else leads to it: an edge from end to end is no way round.
+  // A direct edge from one end to the other leads through no third node and does not count.
   if (next == other && search.found[search.at] != start)
     return other;
   if (!inside || isMarked(next, mark))
@@ -61,13 +61,13 @@ unsigned MergeOrder::advance(Search &search, unsigned other) {
   return next;
 }
 
-bool MergeOrder::standsBetween(unsigned a, unsigned b) {
+bool MergeOrder::hasNodeBetween(unsigned a, unsigned b) {
   if (rank[a] > rank[b])
     std::swap(a, b);
   ++searches;
   Search down{users, {a}}, up{needs, {b}};
-  // A node that both sides reach stands between, and so does one that leads from either end to the other.
-  // Where one of the sides has nothing left, there is none.
+  // There is a node between the two if both searches reach the same node, or if one of them reaches the other
+  // end. If either search has no edge left, there is none.
   while (!isOver(down) && !isOver(up)) {
     if (unsigned next = advance(down, b); next != a) {
       if (next == b || isMarked(next, 2 * searches + 1))
@@ -87,8 +87,8 @@ void MergeOrder::merge(unsigned into, unsigned from) {
   unsigned a = into, b = from;
   if (rank[a] > rank[b])
     std::swap(a, b);
-  // All that b needs goes before the pair, all that needs a goes behind it, in the ranks that they have
-  // together; what is neither may stay where it is.
+  // Nodes that b depends on must come before the merged node, and nodes that depend on a behind it. Both sets
+  // and the pair share out the ranks that they have now; all other nodes keep theirs.
   ++searches;
   Search down{users, {a}}, up{needs, {b}};
   while (!isOver(down))

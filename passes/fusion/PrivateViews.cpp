@@ -1,4 +1,4 @@
-// Copies views for readers that cannot share them; see PrivateViews.h.
+// Copies views that an op reads at several indices; see PrivateViews.h.
 #include "passes/fusion/PrivateViews.h"
 #include "mlir/IR/IRMapping.h"
 #include "passes/kernels/LoopClasses.h"
@@ -24,7 +24,7 @@ SmallVector<Operation *> withFree(Operation *op, IsFree isFree) {
   return sorted;
 }
 
-/// Whether one of the ops has several uses among them: without one, no index can meet itself.
+/// Whether one of the ops has several uses among them. Otherwise each has one index, and no copy is needed.
 bool shares(ArrayRef<Operation *> ops) {
   llvm::SmallDenseSet<Value> used;
   for (Operation *op : ops)

@@ -1,13 +1,13 @@
-// Views for each reader of its own, where one for all would keep an op from being a kernel. A group takes the
-// views of its operands along, and in a kernel a value has one index along each axis: of x + transpose(x),
-// where x is a view itself, both readers would have it at two indices at once.
+// Copies views that an op reads at several indices. A group contains the views that its ops read, and in a
+// loop kernel each value has one index along each axis. In x + transpose(x), where x is itself a view, x
+// would need two indices; with a copy of x for each use, the op can be a kernel.
 #pragma once
 #include "dialects/flow/Flow.h"
 
 namespace moe {
 
-/// Gives each of the ops that no kernel could run with the free ops that it reads its own copies of them, one
-/// a use. `isFree` says which ops cost nothing where they are used.
+/// For each of `readers` that cannot be a kernel together with the free ops that it reads, makes a copy of
+/// them for each use. `isFree` says which ops are free.
 void makeViewsPrivate(llvm::ArrayRef<mlir::Operation *> readers,
                       llvm::function_ref<bool(mlir::Operation *)> isFree);
 

@@ -1,6 +1,7 @@
-// A target and the back end behind it, as fusion, planning, emission, the pipeline and the tools see them. A back end
-// parses its targets' names; a target says what fusion has to know of it, emits groups as kernels and finishes these
-// into a program's sections. Nothing outside a back end's folder but the registry (Backends.cpp) knows that folder.
+// The interface of back ends and their targets, which fusion, planning, emission, the pipeline and the tools
+// use. A back end parses its targets' names. A target gives fusion the facts that it needs, emits groups as
+// kernels, and turns the finished kernels into a program's sections. Only the registry (Backends.cpp)
+// includes headers of a back end's folder.
 #pragma once
 #include "dialects/flow/Flow.h"
 #include "dialects/plan/Plan.h"
@@ -16,35 +17,38 @@
 
 namespace moe::kernels {
 
-/// What may stand behind a root in its group. A target that takes an item implements it for that root.
+/// What a target supports in the epilogue of a root.
 struct EpilogueItems {
   bool elementwise = false; ///< elementwise ops of the result's shape, and constants
-  bool broadcasts = false;  ///< operands from outside that are copied along axes of the result
-  /// Whether values of an element type may come from outside and leave; inside, all may occur.
+  bool broadcasts = false;  ///< operands from outside the group that are broadcast to the result's shape
+  /// Whether values of an element type may be operands and results of the group; values inside may have any
+  /// type.
   std::function<bool(mlir::Type)> element = [](mlir::Type) { return true; };
 };
 
 /// What a set of ops would be as one loop kernel of a target, at the planned batch.
 struct LoopFacts {
-  double work = 0;          ///< elements that its nests touch
-  double parallelism = 1;   ///< parts that run side by side
-  size_t values = 0;        ///< LoopNests::values
-  bool wholePieces = false; ///< the parallel parts are cut from the outermost dimension on
-  bool split =
-      false; ///< the parts are pieces of a reduction, as many as are worth another kernel behind them
+  double work = 0;        ///< elements that its loop nests touch
+  double parallelism = 1; ///< work units
+  size_t values = 0;      ///< LoopNests::values
+  /// Each work unit's elements are contiguous in memory: units split the outermost dimension.
+  bool contiguous = false;
+  bool split = false; ///< the units are chunks of one reduction, which a second kernel combines
 };
 
-/// The sizes from which on fusion minds memory or parallelism, in elements at the planned batch but for the last two.
+/// The thresholds of fusion's decisions. Sizes are in elements at the planned batch.
 struct FusionCosts {
-  double largeElements; ///< a tensor of so many must not live longer than it has to
-  double smallWork;     ///< a loop of less loses nothing when it has no parallelism
-  double smallValue;    ///< what shares no more than this with a larger loop stays a kernel of its own
-  double parallelism;   ///< parts that keep the machine busy
-  double spread;        ///< copies an element from which on a broadcast reads its operand from memory
-  size_t mostOps; ///< of a loop kernel; longer ones take long to compile and are seldom equal to another
+  double largeElements; ///< tensors of at least this size are kept short-lived: not fused across segments
+  double smallWork;     ///< a loop with less work than this needs no parallelism
+  double smallValue;    ///< a value smaller than this is no reason to fuse a loop that is not small
+  double parallelism;   ///< work units that are enough to keep the machine busy
+  /// If a broadcast makes at least this many copies of each element, its operand, where it is a reshape of
+  /// computed values, is stored to memory, so that a root's epilogue can read it.
+  double broadcastFactor;
+  size_t maxOps; ///< ops of a loop kernel: larger kernels compile slowly, and are rarely equal to another one
 };
 
-/// The kernels of one target under construction. Two that come out as the same code are one.
+/// The kernels of one target under construction. Kernels with equal code are stored once.
 class KernelSet {
 public:
   virtual ~KernelSet() = default;
@@ -52,11 +56,11 @@ public:
   virtual mlir::FailureOr<GroupCode> emit(flow::GroupOp group, const GroupLayouts &layouts) = 0;
   /// In the order of first use.
   virtual const std::vector<Kernel> &kernels() const = 0;
-  /// The code so far, a module of functions that `Target::finish` understands; ends the collection.
+  /// All code, as a module of functions for `Target::finish`. Nothing can be emitted afterwards.
   virtual mlir::OwningOpRef<mlir::ModuleOp> take() = 0;
 };
 
-/// What a program holds for a target beside plans.
+/// What a program holds for a target besides plans.
 struct Sections {
   llvm::SmallVector<char, 0> code;
 };
@@ -65,26 +69,28 @@ class Target {
 public:
   virtual ~Target() = default;
 
-  /// What a program says of it: the back end's name, the level, and what a machine must have to run the code.
+  /// What a program records of its target: the back end's name, the level, and the features that the code
+  /// needs.
   virtual llvm::StringRef backend() const = 0;
   virtual llvm::StringRef level() const = 0;
   virtual llvm::ArrayRef<std::string> features() const = 0;
 
-  /// Numbers for sizes' symbols that are a target's own: "row_align" is what the rows of an expert are padded to.
+  /// The values of the symbols in sizes that each target chooses. "row_align" is the multiple to which the
+  /// number of rows of an expert is padded.
   virtual llvm::StringMap<int64_t> symbols() const = 0;
 
   // Facts for fusion.
   virtual FusionCosts fusionCosts() const = 0;
-  /// What the target takes behind an op that has an emitter of its own.
+  /// What the target supports in the epilogue of a root.
   virtual EpilogueItems epilogueOf(mlir::Operation *root) const = 0;
-  /// The values whose layout had better not be row-major. Asked before ops are grouped.
+  /// The values that should not be row-major, and their layouts. Called before ops are grouped.
   virtual llvm::DenseMap<mlir::Value, Layout> preferredLayouts(flow::EntryOp entry) const = 0;
-  /// Nothing where a set of ops cannot be one loop kernel.
+  /// A set of ops as one loop kernel; nothing if it cannot be one.
   virtual std::optional<LoopFacts> loop(const LoopSource &source) const = 0;
 
   virtual std::unique_ptr<KernelSet> begin(mlir::MLIRContext *context) const = 0;
-  /// The sections of a program from functions that `begin`'s set gave, which are consumed. `timing` shows the steps'
-  /// times on standard error.
+  /// The sections of a program from the functions that KernelSet::take gave, which are consumed. `timing`
+  /// prints the steps' times on standard error.
   virtual mlir::FailureOr<Sections> finish(mlir::ModuleOp functions, bool timing) const = 0;
 };
 
@@ -93,29 +99,29 @@ public:
   virtual ~Backend() = default;
   /// The first word of its targets' names: "cpu".
   virtual llvm::StringRef name() const = 0;
-  /// The names that it knows, for people: "cpu", "cpu:x86-64-v3".
+  /// Its targets' names, for help and errors: "cpu", "cpu:x86-64-v3".
   virtual std::vector<std::string> targets() const = 0;
-  /// Those of them that this machine can run, one for each kind of code: what tests compile for.
+  /// The targets that this machine can run, one for each kind of code: tests compile for these.
   virtual std::vector<std::string> hostTargets() const = 0;
-  /// The target of a name that begins with the back end's. Nothing for one that it does not have, or that this
-  /// machine cannot stand for; `error` then says what was expected.
+  /// The target of a name that begins with the back end's name. Nothing if there is none of that name, or if
+  /// it means this machine and this machine is not supported; `error` then says what was expected.
   virtual std::unique_ptr<Target> parse(llvm::StringRef name, std::string &error) const = 0;
-  /// The target that a program's says it is, by its level.
+  /// The target of the level that a program records.
   virtual std::unique_ptr<Target> ofLevel(llvm::StringRef level, std::string &error) const = 0;
 };
 
 /// All back ends: the tree's, then those that were added, in this order.
 llvm::ArrayRef<const Backend *> backends();
-/// Adds one, which lives until the process ends. False where a back end has that name already.
+/// Adds a back end, which must live until the process ends. False if there is one of that name already.
 bool addBackend(const Backend &backend);
 /// "'cpu', 'cpu:x86-64-v3' or 'cpu:x86-64-v4'": all targets, for help and errors.
 std::string targetNames();
-/// What a program is compiled for where nobody says it: this machine.
+/// What a program is compiled for unless the user says it: this machine.
 constexpr llvm::StringLiteral defaultTarget = "cpu";
-/// The target of `--target`'s value; `error` lists the targets where there is none of that name.
+/// The target of `--target`'s value. Nothing if there is none of that name; `error` then lists the targets.
 std::unique_ptr<Target> parseTarget(llvm::StringRef name, std::string &error);
-/// The target that a plan was made for, by the name that --moe-lower-to-plan has noted, else by what a program says of
-/// it; reports at it where there is none here.
+/// The target that a plan was made for: by the name that --moe-lower-to-plan has recorded, otherwise by back end and
+/// level. Reports an error at the op, and gives null, if this compiler has no such target.
 std::unique_ptr<Target> targetOf(plan::TargetOp target);
 /// The attribute of a plan.target with the name of --target.
 constexpr llvm::StringLiteral targetNameAttr = "moe.target";

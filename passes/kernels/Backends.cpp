@@ -1,4 +1,4 @@
-// The registry of back ends: the one place that knows their folders.
+// The registry of back ends: the only file outside a back end's folder that includes its headers.
 #include "passes/cpu/CpuBackend.h"
 #include "passes/kernels/Backend.h"
 

@@ -1,11 +1,12 @@
-// Sizes' symbols that a target binds: from the forming of groups on, sizes are over D and N alone.
+// Substitutes a target's numbers for the symbols in sizes that each target chooses. After groups are formed,
+// sizes have only the symbols D and N.
 #pragma once
 #include "dialects/flow/Flow.h"
 
 namespace moe::kernels {
 
-/// Puts a target's numbers in the place of its symbols, in all types and attributes below `target`. Reports at an op
-/// with a symbol that the target does not have.
+/// Substitutes `values` for symbols in all types and attributes inside `target`. Reports an error at an op
+/// with a symbol that has no value.
 mlir::LogicalResult bindSymbols(flow::TargetOp target, const llvm::StringMap<int64_t> &values);
 
 } // namespace moe::kernels

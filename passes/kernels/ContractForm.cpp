@@ -1,4 +1,4 @@
-// Brings a contraction into batch, rows, columns and sums; see ContractForm.h.
+// Sorts a contraction's axes into batch, rows, columns and sums; see ContractForm.h.
 #include "passes/kernels/ContractForm.h"
 
 using namespace mlir;
@@ -12,7 +12,7 @@ flow::Extent ContractForm::product(ArrayRef<ContractAxis> axes) const {
   return all;
 }
 
-/// Merges neighbours whose elements lie one behind the other for every operand.
+/// Merges neighbouring axes that are contiguous in every operand.
 static void merge(SmallVector<ContractAxis> &axes) {
   for (size_t i = 0; i + 1 < axes.size();) {
     ContractAxis &outer = axes[i], &inner = axes[i + 1];
@@ -37,8 +37,7 @@ static void sortByStride(SmallVector<ContractAxis> &axes, unsigned operand, cons
       std::swap(axes[j - 1], axes[j]);
 }
 
-/// The group's operand that a contraction reads, and how far apart its elements are along the axes that it
-/// sees.
+/// The group's operand that a contraction reads, and its strides along the axes of the contraction.
 static std::optional<unsigned> readOperand(Value value, const GroupLayouts &layouts,
                                            SmallVector<flow::Extent> &strides) {
   if (auto transpose = value.getDefiningOp<flow::TransposeOp>()) {
@@ -126,8 +125,8 @@ FailureOr<ContractForm> ContractForm::of(flow::GroupOp group, const GroupLayouts
       continue;
     (!entry.inOut ? form.sums : !entry.inB ? ofA : !entry.inA ? ofB : form.batch).push_back(entry.axis);
   }
-  // Columns are what the result has innermost: vectors are stored along them. A vector times a matrix keeps
-  // the matrix as rows, which are read as they lie.
+  // The result's innermost axes become the columns, since vectors are stored along them. In a product of a
+  // vector and a matrix, the matrix gives the rows, which need no packing.
   auto hasInnermost = [&](ArrayRef<ContractAxis> axes) {
     return llvm::any_of(
         axes, [&](const ContractAxis &axis) { return axis.strides[form.firstOutput].isConstant(1); });
@@ -146,7 +145,7 @@ FailureOr<ContractForm> ContractForm::of(flow::GroupOp group, const GroupLayouts
     merge(*axes);
   form.rows = ofA;
   form.fixedB = followsFromParameters(group.getInputs()[form.b]);
-  // Without columns there is one of them, which needs no distance: 1 keeps loads and stores plain.
+  // Without column axes there is one column. Its stride does not matter; 1 gives contiguous loads and stores.
   form.columns = {one, SmallVector<flow::Extent>(operands, one)};
   if (!ofB.empty()) {
     form.columns = ofB.pop_back_val();

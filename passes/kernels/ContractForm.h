@@ -1,6 +1,6 @@
-// Any contraction of two as one shape: batch axes, rows (M), columns (N) and the summed axes (K), each with
-// its distance in memory for every operand. Axes that lie one behind the other in all operands are merged
-// first, so that a linear layer over any number of leading axes is one matrix product.
+// The common form of all contractions of two tensors, a batched matrix product: batch axes, rows (M), columns
+// (N) and summed axes (K), each with its stride in every operand. Neighbouring axes that are contiguous in
+// all operands are merged first, so a linear layer over any number of leading axes is one matrix product.
 #pragma once
 #include "dialects/flow/BatchHint.h"
 #include "passes/kernels/Epilogue.h"
@@ -9,20 +9,20 @@ namespace moe::kernels {
 
 struct ContractAxis {
   flow::Extent extent;
-  /// By operand: a, b, then the epilogue's inputs, then its outputs. 0 where the operand lacks the axis.
+  /// One per operand: a, b, then the epilogue's inputs, then its outputs. 0 if the operand lacks the axis.
   llvm::SmallVector<flow::Extent> strides;
 };
 
 struct ContractForm {
   llvm::SmallVector<ContractAxis> batch, rows, sums; ///< outermost first; each may be empty
   ContractAxis columns;
-  unsigned a = 0, b = 1; ///< operands of the group, which may be the other way round than the op's
-  bool fixedB =
-      false; ///< b follows from parameters alone, so that what is packed of it lasts until they change
+  unsigned a = 0, b = 1; ///< operands of the group; they may be swapped with respect to the op's
+  /// b is computed from parameters alone, so its packed copy can be kept until the parameters change.
+  bool fixedB = false;
   flow::Symbols plannedBatch;
   unsigned firstInput = 2, firstOutput = 2;
 
-  /// Fails with a diagnostic where the root, a contraction, reads what is no operand of the group.
+  /// Fails with a diagnostic if the root, a contraction, reads a value that is not an operand of the group.
   static mlir::FailureOr<ContractForm> of(flow::GroupOp group, const GroupLayouts &layouts,
                                           const Epilogue &epilogue);
 
@@ -34,9 +34,9 @@ struct ContractForm {
   mlir::MLIRContext *context() const { return columns.extent.getContext(); }
 };
 
-/// Whether a value outside of groups follows from parameters in an inference entry: what is packed of it then lasts until
-/// they change. A group may put a random number or a number of the step into it; planning then runs the packing with
-/// every step.
+/// Whether a value of an inference entry is computed from parameters, so that its packed copy can be kept until they
+/// change. A group may also have read a random number or a scalar of the step; planning then repeats the packing every
+/// step.
 bool followsFromParameters(mlir::Value value);
 
 } // namespace moe::kernels

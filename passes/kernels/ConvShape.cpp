@@ -1,4 +1,4 @@
-// A convolution's numbers and phases; see ConvShape.h.
+// Computes a convolution's sizes and phases; see ConvShape.h.
 #include "passes/kernels/ConvShape.h"
 
 using namespace mlir;
@@ -77,7 +77,8 @@ PixelPass PixelPass::forward(const ConvShape &s) {
 }
 
 namespace {
-/// One axis of a phase: x index s * q + residue is reached from y index q + base - t by tap first + s * t.
+/// One axis of a phase of the input gradient: the x index s * q + residue gets a contribution from the y
+/// index q + base - t through the tap first + s * t.
 struct PhaseAxis {
   int64_t count, first, taps, base;
   PhaseAxis(int64_t residue, int64_t size, int64_t kernel, int64_t stride, int64_t pad) {
@@ -109,8 +110,8 @@ PixelPass PixelPass::inputGradient(const ConvShape &s) {
     ys.emplace_back(residue, s.height, s.kernelHeight, s.strideY, s.padTop);
   for (int64_t residue = 0; residue < s.strideX; ++residue)
     xs.emplace_back(residue, s.width, s.kernelWidth, s.strideX, s.padLeft);
-  // The padding that the phase reaching furthest back needs; taps ascend in the source, so they descend in
-  // the kernel.
+  // The padding before the source is the most that any phase needs. Taps in ascending order in the source are
+  // in descending order in the kernel.
   auto low = [](ArrayRef<PhaseAxis> axes) {
     int64_t most = 0;
     for (const PhaseAxis &axis : axes)
@@ -128,7 +129,7 @@ PixelPass PixelPass::inputGradient(const ConvShape &s) {
       phase.columns = x.count;
       phase.resultY = py;
       phase.resultX = px;
-      // A phase that no tap meets is zero.
+      // A phase that no tap reaches has a result of zero.
       phase.tapsY = x.taps ? y.taps : 0;
       phase.tapsX = y.taps ? x.taps : 0;
       phase.sourceY = phase.tapsY ? y.base - (y.taps - 1) + pass.lowY : 0;

@@ -1,7 +1,11 @@
-// The rank-4 values that elementwise ops, slices and the like tie to one another are one family; a family
-// with a convolution's image in it is NHWC. Boundary values stay as they are given, and so does what a
-// reshape in front of a contraction, an output or an assignment would otherwise have to copy. Kernels address
-// every value by its own strides, so a family need not agree: a layout is a matter of speed alone.
+// The algorithm:
+//   1. Rank-4 values are put into one family if an op (elementwise, slice and the like) reads one along the
+//      axes of the other.
+//   2. A family with a convolution's image in it becomes NHWC.
+//   3. Exceptions stay row-major: boundary values, and values whose reshape would otherwise need a copy (a
+//      reshape in front of a contraction, an output or an assignment).
+// Kernels address every value by its own strides, so values of one family may differ: a layout only affects
+// speed.
 #include "passes/kernels/ConvolutionLayouts.h"
 #include "llvm/ADT/EquivalenceClasses.h"
 
@@ -9,7 +13,7 @@ using namespace mlir;
 
 namespace moe::kernels {
 
-/// The operands that an op reads along the result's own axes, at whatever index.
+/// The operands whose axes correspond to the result's axes, whatever indices the op reads along them.
 static SmallVector<Value> tiedOperands(Operation *op) {
   auto compute = dyn_cast<flow::ComputeInterface>(op);
   if (!compute || compute.computeKind() == flow::ComputeKind::emitter ||
@@ -42,7 +46,7 @@ llvm::DenseMap<Value, Layout> convolutionLayouts(flow::EntryOp entry) {
     for (Value result : op.getResults())
       if (isImage(result))
         images.push_back(result), families.insert(key(result));
-    // A filter is a parameter's, or its gradient: no image.
+    // A filter (the second operand) is a parameter or computed from one, and no image.
     if (isa<flow::ConvOp, flow::ConvInputGradOp>(op))
       seeds.append({op.getOperand(0), op.getResult(0)});
     else if (isa<flow::ConvWeightGradOp>(op))
@@ -57,8 +61,8 @@ llvm::DenseMap<Value, Layout> convolutionLayouts(flow::EntryOp entry) {
   for (Value seed : seeds)
     chosen.insert(families.getLeaderValue(key(seed)));
 
-  // Whether a row-major tensor is wanted of the value: for a view outside of groups, at the boundary, or as a
-  // filter. Barriers and the like are other names of it.
+  // Whether the value has to be row-major: for a reshape outside of groups, at the entry's boundary, or as a
+  // filter. Identities such as barriers are followed, since their result is the same value.
   auto isViewed = [](Value value) {
     llvm::SmallVector<std::pair<Value, bool>> work = {{value, false}}; // whether it is of another shape
     while (!work.empty()) {

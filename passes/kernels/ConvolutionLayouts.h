@@ -1,6 +1,6 @@
-// Which values of an entry lie in memory as NHWC. Convolutions read and write whole pixels, so the rank-4
-// values around them are stored channels last; what comes from outside, what leaves, and what is viewed as
-// another shape is row-major.
+// Chooses which values of an entry are stored as NHWC. Convolutions read and write all channels of a pixel
+// together, so the rank-4 values around them are stored with channels innermost. Inputs, parameters, states,
+// outputs and values that are reshaped are row-major.
 #pragma once
 #include "dialects/flow/Flow.h"
 #include "passes/kernels/Layouts.h"
@@ -8,7 +8,7 @@
 
 namespace moe::kernels {
 
-/// The values whose layout is not row-major. Valid for an entry whose ops are not grouped yet.
+/// The values whose layout is not row-major, for an entry whose ops are not grouped yet.
 llvm::DenseMap<mlir::Value, Layout> convolutionLayouts(flow::EntryOp entry);
 
 } // namespace moe::kernels

@@ -1,4 +1,4 @@
-// Takes a group's ops apart around its root; see Epilogue.h.
+// Turns the ops of a group around its root into steps; see Epilogue.h.
 #include "passes/kernels/Epilogue.h"
 #include "dialects/plan/FromFlow.h"
 
@@ -46,7 +46,7 @@ FailureOr<unsigned> Epilogue::stepOf(Value value, const AxisMap &map, std::map<P
   if (auto number = dyn_cast<flow::NumberInterface>(op); number && number.number().value)
     return add({EpilogueStep::constant, op});
   if (std::optional<SmallVector<int64_t>> axes = flow::axesOfView(op)) {
-    // The map of a view's operand from the map of its result.
+    // The operand's axis map follows from the result's.
     AxisMap inner;
     for (int64_t axis : *axes)
       inner.push_back(axis < 0 ? -1 : map[axis]);

@@ -1,6 +1,8 @@
-// What a group does with its root's result before it is stored, as data: steps over the root's elements, over operands
-// that have the result's shape or are broadcast to it, and over constants. Bias, activation, its derivative, residual,
-// accumulation and scales are all this one thing. A back end runs the steps on whatever it holds of the result.
+// The epilogue of a group with a root: what is done with each element of the root's result before it is
+// stored. It is data: a list of steps, each of which computes a scalar from the root's element, an operand's
+// element, a constant, or earlier steps. Operands have the result's shape or are broadcast to it. Bias,
+// activation, the derivative of an activation, residual, accumulation and scales are all epilogues. A back
+// end runs the steps on scalars or vectors.
 #pragma once
 #include "dialects/flow/Flow.h"
 #include "dialects/plan/Plan.h"
@@ -23,13 +25,13 @@ struct EpilogueOutput {
   unsigned step; ///< whose value is stored
 };
 
-/// One value of the epilogue at a place of the result.
+/// One value of the epilogue, for one element of the result.
 struct EpilogueStep {
   enum Kind {
     root,     ///< the root's element
-    input,    ///< an element of the input `index`
-    constant, ///< the constant that `op`, a flow::NumberInterface, is
-    compute,  ///< the scalar body of `op`, on the steps `operands`
+    input,    ///< the element of the input `index`
+    constant, ///< the number that `op`, a flow::NumberInterface, states
+    compute,  ///< the scalar body of `op`, applied to the values of the steps `operands`
   } kind;
   mlir::Operation *op = nullptr;
   unsigned index = 0;
@@ -38,23 +40,22 @@ struct EpilogueStep {
 
 class Epilogue {
 public:
-  /// Takes the group's ops apart around `root`, whose operands are the emitter's own business. Fails with a
-  /// diagnostic at an op that is no elementwise op, broadcast or constant.
+  /// Turns the group's ops other than `root` into steps. How the root itself is computed is not part of the
+  /// epilogue. Fails with a diagnostic at an op that is no elementwise op, broadcast, transpose or constant.
   static mlir::FailureOr<Epilogue> of(flow::GroupOp group, mlir::Operation *root,
                                       const GroupLayouts &layouts);
 
   llvm::ArrayRef<EpilogueInput> inputs() const { return allInputs; }
   llvm::ArrayRef<EpilogueOutput> outputs() const { return allOutputs; }
-  /// In an order in which each follows its operands.
+  /// Each step follows the steps that it reads.
   llvm::ArrayRef<EpilogueStep> steps() const { return allSteps; }
-  /// Whether the group's one result is the root's own.
+  /// Whether the group's only result is the root's result.
   bool isIdentity() const { return identity; }
-  /// So few and cheap ops that they are better unrolled over a tile than run in a loop.
+  /// Whether the ops are so few and cheap that they are better unrolled over a tile than run in a loop.
   bool isShort() const;
-  /// An f32 output, where partial sums may wait; -1 if there is none.
+  /// The number of an f32 output whose memory can hold partial sums; -1 if there is none.
   int accumulator() const;
-  /// How far apart the elements of an input, or of an output behind the inputs, lie along the axes of the root's
-  /// result.
+  /// A port's strides along the axes of the root's result. Ports are the inputs, then the outputs.
   llvm::ArrayRef<flow::Extent> strides(unsigned port) const {
     return port < allInputs.size() ? allInputs[port].strides : allOutputs[port - allInputs.size()].strides;
   }
@@ -62,9 +63,9 @@ public:
   mlir::Type typeOf(unsigned port) const;
 
 private:
-  /// For each axis of a value, the axis of the root's result that it follows, or -1.
+  /// For each axis of a value, the axis of the root's result with the same index, or -1.
   using AxisMap = llvm::SmallVector<int64_t, 4>;
-  /// A value with its map.
+  /// A value, and how its axes map to the result's.
   using Place = std::pair<void *, std::vector<int64_t>>;
   mlir::FailureOr<unsigned> stepOf(mlir::Value value, const AxisMap &map, std::map<Place, unsigned> &known);
   unsigned inputIndex(mlir::BlockArgument argument, const AxisMap &map);

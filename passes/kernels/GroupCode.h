@@ -1,5 +1,5 @@
-// What a back end makes of a group, in plan's terms: kernels, and launches that bind them to the group's operands,
-// results and temporaries. Planning decides which buffers those are.
+// The result of emitting a group: kernels, and launches that call them on the group's operands, results and
+// temporaries. Planning then decides which buffers these are.
 #pragma once
 #include "dialects/flow/Extent.h"
 #include "dialects/plan/Expr.h"
@@ -9,7 +9,7 @@
 
 namespace moe::kernels {
 
-// What an emitter hands to planning of one kernel.
+// What planning has to know of a kernel.
 struct Kernel {
   std::string symbol, kind; // kind: "loop", "matmul", "conv", "pack", "sort": for profiles
   llvm::SmallVector<std::pair<plan::Access, plan::Element>> params;
@@ -17,7 +17,7 @@ struct Kernel {
   uint64_t scratch = 0; // bytes a thread, a multiple of 64
 };
 
-// What a launch binds to a kernel's buffer: the group's operand or result, or a temporary of its own.
+// The argument for a kernel's buffer parameter: an operand or result of the group, or one of its temporaries.
 struct BufferRef {
   enum Kind { operand, result, temporary } kind;
   unsigned index;
@@ -25,7 +25,7 @@ struct BufferRef {
 struct Temporary {
   plan::Element element;
   plan::ExprAttr extent; // elements
-  std::string name;      // for people: "packed weight"
+  std::string name;      // for reports: "packed weight"
 };
 struct LaunchSpec {
   std::string symbol;
@@ -33,12 +33,12 @@ struct LaunchSpec {
   llvm::SmallVector<plan::ExprAttr> extents; // elements that the kernel may touch, one a buffer
   llvm::SmallVector<plan::ArgAttr> scalars;
   plan::ExprAttr units;
-  uint32_t grain = 1; ///< units that one claim takes at most
+  uint32_t grain = 1; ///< the most units that a thread claims at once
   plan::ExprAttr flops, bytes;
-  std::string op; // what it came from, for profiles: "conv", "pack", "reduce"
+  std::string op; // what the launch does, for profiles: "conv", "pack", "reduce"
 };
-// Launches run in order; a later one may read what an earlier one wrote. Those whose inputs are parameters
-// alone (a packed weight) planning may move into `prepare`.
+// Launches run in order, and each may read what earlier ones wrote. Planning may move launches that read only
+// parameters, such as the packing of a weight, into `prepare`.
 struct GroupCode {
   // Adds a temporary, of f32 unless another element is given.
   BufferRef addTemporary(const flow::Extent &elements, llvm::StringRef name,
@@ -46,8 +46,8 @@ struct GroupCode {
 
   std::vector<Temporary> temporaries;
   std::vector<LaunchSpec> launches;
-  // Result `first` may live in the buffer of operand `second`: every element is read, by the same work unit,
-  // before it is written.
+  // Result `first` may be written to the buffer of operand `second`: every element is read, by the same work
+  // unit, before it is overwritten.
   llvm::SmallVector<std::pair<unsigned, unsigned>> inPlace;
 };
 

@@ -7,9 +7,9 @@ using namespace mlir;
 
 namespace moe::kernels {
 
-/// The counts that one index of the kernel runs through beside the sizes of axes: of several dimensions that
-/// an access joins or divides apart again, of random numbers that are drawn by their place. An index that is
-/// held to its operand's bounds says nothing of a count.
+/// The element counts, other than the sizes of single axes, that an index of the op may run up to: of several
+/// dimensions that an access joins or splits, and of random numbers, which are drawn by their position. An
+/// access that is checked against its operand's bounds gives no such count.
 static SmallVector<flow::Extent> countsOf(Operation &op) {
   auto compute = dyn_cast<flow::ComputeInterface>(op);
   if (!compute || op.hasTrait<flow::Elementwise>() || compute.computeKind() == flow::ComputeKind::emitter)
@@ -45,7 +45,7 @@ static SmallVector<flow::Extent> countsOf(Operation &op) {
 }
 
 SmallVector<flow::Extent> countsWithoutBuffer(flow::GroupOp group) {
-  SmallVector<flow::Extent> bounds, counts; // bounds: of what the loader checks anyway
+  SmallVector<flow::Extent> bounds, counts; // bounds: counts of buffers, which the loader checks anyway
   for (Type type : llvm::concat<const Type>(SmallVector<Type>(group.getOperandTypes()),
                                             SmallVector<Type>(group.getResultTypes())))
     bounds.push_back(flow::elementsOf(type));

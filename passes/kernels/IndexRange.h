@@ -1,15 +1,16 @@
-// Element counts inside a loop kernel that no buffer has: of axes of a broadcast that a reshape joins, of random numbers
-// that are used where they are drawn. One index runs through such a tensor, so what the index can hold has to be checked
-// though nothing in memory has its size: constants while compiling, others by the loader when a batch is bound.
+// Checks that indices inside a loop kernel do not overflow. The loader checks the sizes of buffers, but a
+// loop kernel may also index tensors that are never in memory: a broadcast whose axes a reshape joins, or
+// random numbers that are used at once. The element counts of such tensors are checked during compilation if
+// they are constant, and otherwise by the loader when a batch is bound.
 #pragma once
 #include "dialects/flow/Flow.h"
 
 namespace moe::kernels {
 
-/// The counts that follow from the batch, and that no operand or result of the group has at least as many elements as.
+/// The element counts that depend on the batch and may be larger than every operand and result of the group.
 llvm::SmallVector<flow::Extent> countsWithoutBuffer(flow::GroupOp group);
 
-/// Fails where such a count, or any size, is constant and larger than `limit`, which is what an index of the target holds.
+/// Fails if such a count, or any size, is constant and larger than `limit`, the largest index of the target.
 mlir::LogicalResult checkConstantSizes(flow::GroupOp group, int64_t limit);
 
 } // namespace moe::kernels

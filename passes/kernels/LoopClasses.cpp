@@ -1,5 +1,4 @@
-// Unites axes by what every op says of its operands' and its result's axes, and numbers what is left; see
-// LoopClasses.h.
+// Builds axis classes with a union-find over all axes, and numbers the classes; see LoopClasses.h.
 #include "passes/kernels/LoopClasses.h"
 
 using namespace mlir;
@@ -23,7 +22,7 @@ unsigned LoopClasses::classOfDim(Operation *op, unsigned dim) const {
   return dim < results ? classOf(op->getResult(0), dim) : classOfAxis[reducedBase.lookup(op) + dim - results];
 }
 
-/// Builds the classes: a forest of axes, whose roots are the classes.
+/// Builds the classes by union-find: each tree of the forest of axes becomes a class.
 class LoopClassFinder {
 public:
   LoopClassFinder(ArrayRef<Operation *> ops, LoopClasses &found, std::string &why)
@@ -37,7 +36,7 @@ public:
       if (failed(relateAxes(op)))
         return failure();
     compactClasses();
-    // One class on two dimensions of an op would need two indices for one loop.
+    // A class that occurs in two dimensions of one op would need two indices in one loop.
     for (Operation *op : ops) {
       llvm::SmallDenseSet<unsigned> seen;
       for (unsigned dim = 0, end = dimsOf(op); dim < end; ++dim)
@@ -82,8 +81,9 @@ private:
     for (flow::Extent extent : flow::extentsOf(value))
       addAxis(extent);
   }
-  // The axis is read at another index than its own loop's: what is stored along it may not be split among
-  // units, and the class does not collapse.
+  // The axis is read at another index than its loop's. A value that is stored along it must not be split
+  // among work units, since a unit may read another unit's part, and the class must not be merged with a
+  // neighbour.
   void markIrregular(Operation *user, unsigned operand, unsigned axis) {
     unsigned id = find(axisId(user, operand, axis));
     pinned[id] = true;
@@ -116,14 +116,16 @@ private:
   }
 
   unsigned dimsOf(Operation *op) const { return rank(op->getResult(0)) + reducedDims.lookup(op); }
-  // A dimension of an op's iteration space: an axis of the result, or a reduced one.
+  // The number of the axis of a dimension of an op's iteration space: an axis of the result, or a reduced
+  // one.
   unsigned dimId(Operation *op, unsigned dim) {
     unsigned results = rank(op->getResult(0));
     return dim < results ? found.valueBase[op->getResult(0)] + dim : found.reducedBase[op] + dim - results;
   }
-  // An axis that is read at a dimension's own index goes with it. What is read at another index is skewed, and
-  // the dimensions that the index is made of do not collapse, as those do not that a condition is made of or
-  // whose index is itself a number.
+  // For each access of the op: an operand's axis that is read at a dimension's own index is united with that
+  // dimension. If it is read at another index, the axis is irregular, and the dimensions that the index is
+  // computed from are pinned. Dimensions that occur in a condition, or whose index is itself a value (iota),
+  // are pinned too.
   LogicalResult relateAxes(Operation *op) {
     if (isa<flow::NumberInterface>(op))
       return success();
@@ -167,7 +169,7 @@ private:
     pinDims(op, index);
   }
 
-  // Compact numbers, none for extents of 1.
+  // Numbers the classes from 0 on; axes of extent 1 get no class.
   void compactClasses() {
     DenseMap<unsigned, unsigned> numbers;
     found.classOfAxis.resize(parent.size());
@@ -188,7 +190,7 @@ private:
   LoopClasses &found;
   std::string &why;
   DenseMap<Operation *, unsigned> reducedDims; // how many
-  // By axis: its parent in the forest, and at roots what LoopClass says.
+  // By axis: its parent in the forest, and, for a tree's root, the fields of LoopClass.
   SmallVector<unsigned> parent;
   SmallVector<flow::Extent> extents;
   SmallVector<bool> pinned, irregular;

@@ -1,6 +1,7 @@
-// Which axes of a set of ops always carry the same index: they are one class, and one loop runs over all of
-// them. Every op says by its accesses which of its operands' axes go with which of its result's; what is read
-// at another index (a slice, a gather, a window) keeps its axis apart.
+// Partitions the axes of a set of ops into axis classes: the axes of a class always have the same index, so
+// one loop runs over all of them. For each op, its accesses (flow/Facts.h) say which axes of its operands and
+// of its result have the same index. An operand's axis that is read at another index, by a slice, a gather or
+// a window, is in another class than the result's axis.
 #pragma once
 #include "dialects/flow/Flow.h"
 #include "llvm/ADT/DenseMap.h"
@@ -10,15 +11,15 @@ namespace moe::kernels {
 
 struct LoopClass {
   flow::Extent extent;
-  bool pinned;    // does not collapse with its neighbours
-  bool irregular; // a value of the set is read along it at another index than its own loop's
+  bool pinned;    // must not be merged with a neighbouring class into one loop
+  bool irregular; // some value computed by the set is read along this class at another index than the loop's
 };
 
 class LoopClasses {
 public:
   static constexpr unsigned none = ~0u;
 
-  // Fails where the ops cannot be one kernel; `why` then says it.
+  // Fails if the ops cannot be one loop kernel; `why` then gives the reason.
   mlir::LogicalResult find(llvm::ArrayRef<mlir::Operation *> ops, std::string &why);
 
   llvm::ArrayRef<LoopClass> all() const { return classes; }
@@ -34,8 +35,8 @@ private:
   friend class LoopClassFinder;
   llvm::DenseSet<mlir::Operation *> members;
   std::vector<LoopClass> classes;
-  // Axes are numbered: those of a value of the set, those of each use of a value from outside, and those that
-  // a reduction combines over.
+  // Axes have numbers: first those of the values that the set computes, those of each use of a value from
+  // outside, and those that a reduction combines over; each of these runs of axes begins at its base.
   llvm::DenseMap<mlir::Value, unsigned> valueBase;
   llvm::DenseMap<std::pair<mlir::Operation *, unsigned>, unsigned> useBase;
   llvm::DenseMap<mlir::Operation *, unsigned> reducedBase;

@@ -1,8 +1,10 @@
-// See LoopNests.h. The steps:
-//   1. classes: axes that carry the same index are united, in LoopClasses.cpp;
-//   2. stages: outputs, reductions, and interior values that it pays to store;
-//   3. dimensions: classes ordered as the largest tensor has them, adjacent ones collapsed;
-//   4. nests: stages of equal dimensions, in an order that respects their needs.
+// Finds the loop nests of a set of ops; see LoopNests.h. The steps:
+//   1. LoopClasses.cpp finds the axis classes: axes that always have the same index.
+//   2. findStages chooses the values that are stored: outputs, reductions, and intermediate values that are
+//      cheaper to store than to compute again.
+//   3. findDims orders the classes as the largest tensor has them in memory, and merges adjacent ones into
+//      dimensions.
+//   4. findNests puts stages of equal dimensions into one nest, each nest after those that it reads.
 #include "passes/kernels/LoopNests.h"
 #include "llvm/ADT/STLExtras.h"
 
@@ -29,7 +31,7 @@ SmallVector<unsigned> LoopNests::classesOf(Value value) const {
 bool isLoopOp(Operation *op) {
   auto compute = dyn_cast<flow::ComputeInterface>(op);
   return isa<flow::NumberInterface>(op) || (compute && compute.computeKind() != flow::ComputeKind::emitter &&
-                                     compute.computeKind() != flow::ComputeKind::composite);
+                                            compute.computeKind() != flow::ComputeKind::composite);
 }
 
 static flow::Effort effortOf(Operation *op) {
@@ -38,8 +40,8 @@ static flow::Effort effortOf(Operation *op) {
 }
 static bool isSlowest(Operation *op) { return effortOf(op) == flow::Effort::transcendental; }
 
-// Whether evaluating an op costs more than the load of its value would: its own work, or the divisions that
-// an operand's index takes.
+// Whether evaluating an op costs more than loading its value: because of its own work, or because of the
+// divisions in an operand's index.
 static bool isMoreThanALoad(Operation *op) {
   if (effortOf(op) >= flow::Effort::slow)
     return true;
@@ -78,7 +80,7 @@ private:
   }
   bool isStage(Value value) const { return a.stageIndex.count(value); }
 
-  // Classes that a reduction combines over.
+  // The classes that an op reduces over.
   SmallVector<unsigned> reducedClasses(Operation *op) {
     SmallVector<unsigned> found;
     auto compute = cast<flow::ComputeInterface>(op);
@@ -96,7 +98,7 @@ private:
     stage.output = llvm::is_contained(source.outputs, value);
     a.stages.push_back(stage);
   }
-  // The stages in which a value is computed: itself, or those of its users.
+  // The ops of the stages whose expressions contain a value: its own, or those that use it.
   llvm::SmallSetVector<Operation *, 8> consumers(Value value) {
     llvm::SmallSetVector<Operation *, 8> found;
     llvm::SetVector<Value> reached;
@@ -112,7 +114,7 @@ private:
     }
     return found;
   }
-  // Work behind a value that is computed in place: more than loads and a few additions.
+  // Whether computing a value that is not stored takes more than loads and a few additions.
   bool isWorthKeeping(Value value, unsigned depth = 0) {
     Operation *op = value.getDefiningOp();
     if (!op || !a.inside(value) || isStage(value))
@@ -127,15 +129,16 @@ private:
   }
   LogicalResult findStages() {
     if (source.outputs.empty())
-      return fail("nothing leaves the group");
+      return fail("the group has no output");
     for (Value output : source.outputs)
       if (!a.inside(output))
-        return fail("an output comes from outside");
+        return fail("an output is computed outside the group");
     for (Operation *op : source.ops)
       for (Value result : op->getResults())
         if (reducesByItself(op) || llvm::is_contained(source.outputs, result))
           addStage(result);
-    // Common to all stages so far: storing more may not take from what units run over, so it is left aside.
+    // The classes common to all stages so far. Work units run over these, so a further stage has to have them
+    // too; the memory that it needs is counted without them.
     a.shared = sharedClasses();
     auto own = [&](ArrayRef<unsigned> all) {
       SmallVector<unsigned> rest;
@@ -156,7 +159,7 @@ private:
       }
       return product;
     };
-    // A value that many elements share (it is broadcast), or one that takes long to compute and feeds several nests.
+    // First, values that are broadcast, so that many elements read them.
     SmallVector<Value> kept;
     for (Operation *op : source.ops) {
       if (flow::axesOfView(op)) {
@@ -166,7 +169,8 @@ private:
         SmallVector<unsigned> few = own(a.classesOf(x)), many = own(a.classesOf(op->getResult(0)));
         if (few.empty() || few.size() >= many.size() || bytes(x, few) > source.savedBytes)
           continue;
-        // What several units share is cheaper from its source than once a unit.
+        // A value that several work units share would be stored by each of them, which costs more than
+        // computing it.
         if (llvm::any_of(a.shared, [&](unsigned c) { return !llvm::is_contained(a.classesOf(x), c); }))
           continue;
         kept.push_back(x);
@@ -174,6 +178,7 @@ private:
     }
     for (Value value : kept)
       addStage(value);
+    // Then, values that are slow to compute and that several nests read.
     for (Operation *op : source.ops) {
       if (!isSlowest(op) || isStage(op->getResult(0)))
         continue;
@@ -186,7 +191,7 @@ private:
                        [&](unsigned c) { return llvm::is_contained(a.classesOf(op->getResult(0)), c); }))
         addStage(op->getResult(0));
     }
-    // In program order, so that every stage follows what it needs.
+    // In program order, so that every stage follows the stages that it reads.
     DenseMap<Operation *, unsigned> order;
     for (auto [i, op] : llvm::enumerate(source.ops))
       order[op] = i;
@@ -201,11 +206,12 @@ private:
     a.values = valuesToCompute();
     return success();
   }
-  // What a point of the stages computes: each value once an index that it is read at. Elementwise ops read at
-  // their own index, all others at new ones, so that what is read through two views in a row of such pairs is
-  // computed at twice as many indices with each of them. Counts no further than the limit.
+  // Computes LoopNests::values: each value counts once for each index that it is read at. Elementwise ops
+  // read their operands at their own index, every other use at a new one. So the number of indices can double
+  // with each op that reads its operand through two views, and counting stops at maxValues.
   size_t valuesToCompute() {
-    // An index is a stage's own, or what one use makes of another index.
+    // Indices are numbered. A stage has one of its own; `made` has the index that a use makes of its op's
+    // index.
     llvm::DenseMap<std::pair<unsigned, OpOperand *>, unsigned> made;
     llvm::DenseMap<Value, llvm::SmallSetVector<unsigned, 4>> indices;
     unsigned count = 0;
@@ -217,7 +223,7 @@ private:
         own.insert(count++);
       else
         own = std::move(indices[value]);
-      if ((values += own.size()) > LoopNests::mostValues)
+      if ((values += own.size()) > LoopNests::maxValues)
         return values;
       for (OpOperand &use : op->getOpOperands()) {
         if (!a.inside(use.get()) || isStage(use.get()))
@@ -262,12 +268,11 @@ private:
     return common;
   }
 
-
   struct Tensor {
-    SmallVector<unsigned> classes; // in layout order
+    SmallVector<unsigned> classes; // in the order of memory
     double elements;
   };
-  // What is read and written in memory: each tensor's classes in the order of memory, and its size.
+  // The inputs and outputs of the set.
   std::vector<Tensor> boundaryTensors() {
     std::vector<Tensor> tensors;
     auto add = [&](Value value, llvm::function_ref<unsigned(int64_t)> classOf) {
@@ -286,7 +291,7 @@ private:
     return tensors;
   }
 
-  // A stage's classes.
+  // The classes of a stage's loops.
   struct Space {
     SmallVector<unsigned> parallel, reduced;
   };
@@ -301,7 +306,7 @@ private:
     return spaces;
   }
 
-  // Classes that are loops, in the order of the largest tensor that has them.
+  // The classes that need a loop, each in the order of the largest tensor that has it.
   SmallVector<unsigned> orderOfLoops(std::vector<Tensor> &tensors, ArrayRef<Space> spaces) {
     llvm::SmallSetVector<unsigned, 8> loops;
     for (const Space &space : spaces) {
@@ -316,8 +321,8 @@ private:
     });
     SmallVector<unsigned> order;
     auto place = [&](ArrayRef<unsigned> list) {
-      // New classes go after the one that they follow in this tensor, or before the first known one, or to
-      // the end.
+      // A new class goes behind the one before it in this tensor; if it is the tensor's first, before the
+      // first known one; and if none is known, to the end.
       size_t at = order.size();
       for (unsigned c : list)
         if (auto found = llvm::find(order, c); found != order.end()) {
@@ -343,8 +348,8 @@ private:
     return order;
   }
 
-  // Two neighbours collapse where every tensor has both, side by side, or neither, and every stage treats
-  // them alike.
+  // Whether two neighbouring classes can be one loop: every tensor has both, adjacent in memory, or neither,
+  // and every stage has both as parallel, both as reduced, or neither.
   bool collapse(unsigned x, unsigned y, ArrayRef<Tensor> tensors, ArrayRef<Space> spaces) {
     if (a.classes.all()[x].pinned || a.classes.all()[y].pinned)
       return false;
@@ -414,7 +419,8 @@ private:
     }
   }
 
-  void collect(Value value, bool straight, StageReads &reads, llvm::DenseSet<std::pair<Value, unsigned>> &seen) {
+  void collect(Value value, bool straight, StageReads &reads,
+               llvm::DenseSet<std::pair<Value, unsigned>> &seen) {
     if (!seen.insert({value, straight}).second)
       return;
     Operation *op = value.getDefiningOp();

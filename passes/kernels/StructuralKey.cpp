@@ -1,6 +1,6 @@
 #include "passes/kernels/StructuralKey.h"
 #include "dialects/flow/BatchHint.h"
-#include "dialects/flow/Mark.h"
+#include "dialects/flow/Recomputed.h"
 #include "passes/kernels/ContractForm.h"
 
 using namespace mlir;
@@ -9,7 +9,7 @@ namespace moe::kernels {
 
 StructuralKey::StructuralKey(ArrayRef<Operation *> ops, ArrayRef<Value> outputs,
                              llvm::function_ref<Layout(Value)> layout, ValueRange inputs) {
-  llvm::SmallDenseMap<Value, unsigned, 32> numbers; // in the order in which values appear
+  llvm::SmallDenseMap<Value, unsigned, 32> numbers; // by first appearance
   auto addPointer = [&](const void *pointer) { add(reinterpret_cast<uintptr_t>(pointer)); };
   auto addLayout = [&](Value value) {
     const Layout order = layout(value);
@@ -33,7 +33,7 @@ StructuralKey::StructuralKey(ArrayRef<Operation *> ops, ArrayRef<Value> outputs,
     // Without properties, what an op is made of lies among its discardable attributes.
     if (!op->getPropertiesStorageSize())
       for (NamedAttribute attribute : op->getAttrs())
-        if (attribute.getName() != flow::markName) {
+        if (attribute.getName() != flow::recomputedName) {
           addPointer(attribute.getName().getAsOpaquePointer());
           addPointer(attribute.getValue().getAsOpaquePointer());
         }

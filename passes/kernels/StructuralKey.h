@@ -1,5 +1,5 @@
-// What decides the kernels of a set of ops, as a key: sets with equal keys are analysed and emitted once. A model's
-// blocks are alike, so that most of its groups are.
+// A key of everything that a set of ops' kernels depend on. Sets with equal keys are analysed and emitted
+// once; since a model repeats its blocks, most of its groups are equal to another one.
 #pragma once
 #include "dialects/flow/Flow.h"
 #include "passes/kernels/Layouts.h"
@@ -8,14 +8,12 @@ namespace moe::kernels {
 
 class StructuralKey {
 public:
-  /// Of ops in program order: their kinds, attributes and types, which op's result or which value from outside each
-  /// operand is, and how outputs and values from outside lie in memory. Names, locations and discardable attributes
-  /// are no part of it.
-  /// `inputs` come first among those from outside, in their order.
+  /// The key of ops in program order: their kinds, attributes and types, which op's result or which outside
+  /// value each operand is, and the layouts of outputs and outside values. Names, locations and discardable
+  /// attributes are not part of it. Outside values are numbered in the order of `inputs`, then by first use.
   StructuralKey(llvm::ArrayRef<mlir::Operation *> ops, llvm::ArrayRef<mlir::Value> outputs,
                 llvm::function_ref<Layout(mlir::Value)> layout, mlir::ValueRange inputs = {});
-  /// Of a group's body. What its root may know of the operands (ContractForm::fixedB), and the batch that the entry is
-  /// planned for, are part of it.
+  /// The key of a group's body, with ContractForm::fixedB and the entry's planned batch.
   StructuralKey(flow::GroupOp group, const GroupLayouts &layouts);
 
   void add(uintptr_t word) { words.push_back(word); }

@@ -26,8 +26,8 @@ void addPhase(OpPassManager &passes, Phase phase, const PipelineOptions &options
     break;
   case Phase::elaborate:
     passes.addPass(createCheckUnusedPass(options.defines));
-    passes.addPass(createElaboratePass(
-        {options.defines, options.objective, options.optimizer, options.digests, options.batchHint, options.plugins}));
+    passes.addPass(createElaboratePass({options.defines, options.objective, options.optimizer,
+                                        options.digests, options.batchHint, options.plugins}));
     if (options.gradients)
       passes.addPass(createAddGradientsEntry());
     break;
@@ -37,7 +37,7 @@ void addPhase(OpPassManager &passes, Phase phase, const PipelineOptions &options
   case Phase::simplify:
     passes.addPass(createDecompose());
     passes.addPass(createSimplify());
-    // Before anything is recomputed, so that a model's cost is the model's.
+    // Before rematerialisation, so that recomputation does not count as a cost of the model.
     passes.addPass(createCountFlopsPass());
     break;
   case Phase::rematerialize:
@@ -56,7 +56,7 @@ void addPhase(OpPassManager &passes, Phase phase, const PipelineOptions &options
   addPlaced(passes, {phase, /*after=*/true}, options);
 }
 
-/// Which pass failed.
+/// Records which pass failed.
 struct FailedPass : PassInstrumentation {
   explicit FailedPass(std::string &flag) : flag(flag) {}
   void runAfterPassFailed(Pass *pass, Operation *) override {
@@ -74,11 +74,11 @@ static std::error_code write(const std::string &path, StringRef text) {
   file << text;
   file.close();
   error = file.error();
-  file.clear_error(); // an error that nobody asked for ends the process
+  file.clear_error(); // the stream would end the process at an error that was not cleared
   return error;
 }
 
-/// MLIR's own reproducer, whose stream would end the process where a disk is full.
+/// MLIR's reproducer, written in a way that does not end the process when a disk is full.
 struct ReproducerText : ReproducerStream {
   explicit ReproducerText(std::string path) : path(std::move(path)), stream(text) {}
   ~ReproducerText() override { (void)write(path, text); } // `keepNames` writes again, and warns
@@ -89,8 +89,8 @@ struct ReproducerText : ReproducerStream {
   llvm::raw_string_ostream stream;
 };
 
-/// MLIR's reproducer of a failed phase, written again with the author's names: an input's is part of what a
-/// model means. Where a pass ends the process, MLIR's own stays.
+/// Writes MLIR's reproducer of a failed phase again, now with the author's names of values, since the name of
+/// a model's input is part of the model's meaning. If a pass ends the process, MLIR's own reproducer stays.
 static void keepNames(ModuleOp input, PassManager &passes, const std::string &path) {
   std::string pipeline;
   llvm::raw_string_ostream os(pipeline);
@@ -140,10 +140,11 @@ LogicalResult runPipeline(ModuleOp module, const PipelineOptions &options, Phase
     std::string failedPass;
     passes.addInstrumentation(std::make_unique<FailedPass>(failedPass));
     ScopedDiagnosticHandler quiet(module.getContext(), [&](Diagnostic &d) {
-      // The pass has said what is wrong; this only says where MLIR put the reproducer.
+      // The pass has reported the error; this diagnostic only names MLIR's reproducer.
       return success(input && StringRef(d.str()).starts_with("Failures have been detected"));
     });
-    // Only here do threads pay: kernels are lowered side by side, and in the same way whatever their number.
+    // Only this phase profits from threads: it lowers kernels in parallel. The result does not depend on
+    // their number.
     const bool threads = phase == Phase::emit && !module.getContext()->isMultithreadingEnabled();
     if (threads)
       module.getContext()->enableMultithreading();

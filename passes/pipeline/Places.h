@@ -1,4 +1,4 @@
-// The places of the pipeline where a plugin's pass may run: before and behind each phase that has passes.
+// The places of the pipeline where a plugin's pass may run: before and after each phase that has passes.
 #pragma once
 #include "mlir/Pass/Pass.h"
 #include "llvm/ADT/StringRef.h"
@@ -17,7 +17,7 @@ std::optional<Phase> phaseNamed(llvm::StringRef name);
 /// Their names with commas between, for help and errors.
 std::string phaseNames();
 
-/// "before-fuse", "after-fuse". Nothing runs before or behind `parse`, which is no work on a module.
+/// "before-fuse", "after-fuse". There is no place before or after `parse`, which has no passes.
 struct Place {
   Phase phase;
   bool after;

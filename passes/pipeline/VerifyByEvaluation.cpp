@@ -1,5 +1,6 @@
-// Values are bound by name from a fixed seed, so that an entry is given the same numbers however a pass
-// orders or drops its inputs. What depends on a flow.grad joins the comparison once it is differentiated.
+// Each input and state is bound by name to numbers from a fixed seed, so an entry is given the same numbers
+// even if a pass reorders or erases inputs. A value that depends on a flow.grad is compared from
+// differentiation on.
 #include "passes/pipeline/VerifyByEvaluation.h"
 #include "mlir/Pass/Pass.h"
 #include <cmath>
@@ -9,8 +10,8 @@ using namespace mlir;
 namespace moe {
 namespace {
 
-/// Folding rounds constants to f32; what follows from them may differ by a little more. Where everything
-/// cancels, what is left is the rounding of f64.
+/// Folding rounds constants to f32, and values computed from them may differ by a little more: `tolerance`,
+/// relative to the largest element. If all terms cancel, only the rounding of f64 remains: `nothing`.
 constexpr double tolerance = 1e-5, nothing = 1e-12;
 
 /// The first element that differs by more than the tolerance of the largest one.
@@ -39,7 +40,7 @@ public:
     }
   }
   void runAfterPass(Pass *pass, Operation *op) override {
-    if (!pass->getArgument().empty()) // not the adaptors that only hold other passes
+    if (!pass->getArgument().empty()) // skips MLIR's adaptors, which only contain other passes
       (void)values.check(rootOf(op), pass->getArgument());
   }
 
@@ -65,7 +66,7 @@ LogicalResult EntryValues::compare(flow::EntryOp entry, StringRef what, const fl
   for (auto &[name, value] : before) {
     auto found = after.find(name);
     const flow::Array *now = found != after.end() ? &found->second : nullptr;
-    if (!now && what == "state") { // a state that is not assigned keeps its value
+    if (!now && what == "state") { // a state without an assignment keeps its value
       auto old = bindings.states.find(name);
       now = old != bindings.states.end() ? &old->second : nullptr;
     }
@@ -121,7 +122,8 @@ LogicalResult EntryValues::check(Operation *root, StringRef culprit) {
   LogicalResult ok = success();
   root->walk([&](flow::EntryOp entry) {
     auto [place, fresh] = known.try_emplace(entry.getSymName().str(), batches.size());
-    // What is wrong at several batches is told of the first; the others' values are kept for the next pass.
+    // A difference is reported for the first batch only; the values of all batches are kept for the next
+    // pass.
     LogicalResult entryOk = success();
     for (auto [symbols, values] : llvm::zip_equal(batches, place->second))
       if (llvm::failed(check(entry, symbols, values, !fresh && succeeded(entryOk), culprit)))

@@ -1,8 +1,8 @@
-// Holds every pass over flow to account: evaluates all entries in f64 before and after it, on random values,
-// and compares what comes out, at several batches: one domain and many, one row of each and many. An error
-// in the order of rows, or in a size that counts domains where it should count rows, shows only where
-// neither number is 1 and both differ. For tests and for `moec compile --verify-by-evaluation`; a model
-// takes seconds a pass.
+// Checks every pass over flow by evaluation: evaluates all entries in f64, on random values, before and after
+// the pass, and compares outputs and new states. It does so at several batches: one domain and many, one row
+// of each and many. An error in the order of rows, or in a size that counts domains instead of rows, shows
+// only if neither number is 1 and both differ. For tests and for `moec compile --verify-by-evaluation`; it
+// takes seconds per pass of a model.
 #pragma once
 #include "dialects/flow/Evaluator.h"
 #include "mlir/IR/BuiltinOps.h"
@@ -19,10 +19,10 @@ class EntryValues {
 public:
   explicit EntryValues(std::vector<flow::Symbols> batches = {{1, 1}, {2, 1}, {1, 3}, {3, 2}},
                        uint64_t seed = 1);
-  /// Evaluates the entries of a module and compares with the values known so far, which it then replaces. An
-  /// output that was there must still be, with the same value up to f32's rounding of folded constants; so
-  /// must a new state, unless the state keeps its old value. Reports what differs as errors at the entry;
-  /// `culprit` names the pass.
+  /// Evaluates the entries of a module, compares the values with those before, and keeps them for the next
+  /// call. Every earlier output must still be there with the same value, up to the rounding of folded
+  /// constants to f32, and so must every new state, unless the state keeps its old value. Reports differences
+  /// as errors at the entry; `culprit` is the name of the pass.
   llvm::LogicalResult check(mlir::Operation *root, llvm::StringRef culprit);
   bool failed() const { return anyFailed; }
   /// How many values were compared.

@@ -1,7 +1,8 @@
-// --moe-count-flops: notes on each entry what one image costs, in floating-point operations of its
-// contractions and convolutions (a multiply-add is two), as FLOPs of models are customarily counted. It runs
-// before rematerialisation, so that recomputation does not count. What does not grow with the batch (a
-// hypernetwork's trunk, the optimiser) is nobody's image: the count is the difference between two batches.
+// --moe-count-flops: records on each entry the FLOPs of one image: the floating-point operations of
+// contractions and convolutions, with a multiply-add as two, as FLOPs of models are customarily counted. The
+// pass runs before rematerialisation, so recomputation does not count. The number is the difference between
+// the costs of two batch sizes; so work that does not grow with the batch (a hypernetwork's trunk, the
+// optimiser) does not count either.
 #include "dialects/flow/Flow.h"
 #include "passes/planning/Passes.h"
 

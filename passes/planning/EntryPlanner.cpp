@@ -1,16 +1,18 @@
 // The rules by which an entry's values get buffers:
-//   1. An input, parameter or state is a buffer of its own; reshapes and identities are the same memory.
-//   2. A group's result that is an output is written to the output's buffer. What cannot be (a boundary
-//      value, a second name for one value) is copied by a group made for it.
-//   3. A result that is assigned to a state is written over it, where every read of the old value precedes
-//      the write: no later group reads the state, and the writing group does so only where its kernel works
-//      in place. Otherwise it gets a temporary that is copied when all reads are over.
-//   4. Other results are temporaries. One takes over the buffer of an operand that dies there, of the same
-//      size, type and layout, where the kernel works in place.
-//   5. In an inference entry, launches that read parameters and prepared buffers alone, and are given no
-//      number that changes, are `prepare`.
-//   6. What a flow.expose names has no port to leave by, so a group that only such ops need is not run.
-// Lifetimes follow: from the first launch that touches a buffer to the last.
+//   1. Each input, parameter and state has a buffer. The result of a reshape or an identity is in its
+//      operand's buffer.
+//   2. A group's result that is an output of the entry is written directly to the output's buffer. If this is
+//      not possible (the value is an input, parameter or state, or is already written to another output or
+//      state), planning adds a group that copies it.
+//   3. A group's result that is assigned to a state is written directly over the old value if nothing reads
+//      the old value afterwards: no later group, and the writing group only if its kernel works in place.
+//      Otherwise the result is a temporary, which is copied to the state after all groups.
+//   4. All other results are temporaries. A result reuses the buffer of an operand that no later group reads,
+//      if size, type and layout are equal and the kernel works in place.
+//   5. In an inference entry, launches that read only parameters and prepared buffers, and whose scalars are
+//      constant, belong to `prepare`: they run only after parameters have changed.
+//   6. A flow.expose is not an output of the entry, so a group that only flow.expose ops need is not run.
+// A buffer is live from the first launch that touches it to the last.
 #include "passes/planning/EntryPlanner.h"
 #include "passes/kernels/Layouts.h"
 
@@ -25,7 +27,7 @@ static bool isBoundaryValue(Value value) {
   return llvm::isa<flow::InputOp, flow::ParameterOp, flow::StateOp>(value.getDefiningOp());
 }
 
-Value EntryPlanner::root(Value value) const {
+Value EntryPlanner::baseOf(Value value) const {
   while (isIdentity(value.getDefiningOp()))
     value = value.getDefiningOp()->getOperand(0);
   return value;
@@ -52,8 +54,8 @@ unsigned EntryPlanner::newBuffer(plan::BufferKind kind, StringRef target, Type t
 }
 
 unsigned EntryPlanner::boundaryBuffer(Value value) {
-  auto found = held.find(value);
-  if (found != held.end())
+  auto found = bufferOf.find(value);
+  if (found != bufferOf.end())
     return found->second;
   Operation *op = value.getDefiningOp();
   unsigned index;
@@ -65,11 +67,12 @@ unsigned EntryPlanner::boundaryBuffer(Value value) {
     auto [place, added] = states.try_emplace(path, buffers.size());
     index = added ? newBuffer(plan::BufferKind::state, path, value.getType(), "") : place->second;
   }
-  held[value] = index;
+  bufferOf[value] = index;
   return index;
 }
 
-// Every op is a boundary, an identity or a group; values of a group's operands come from one of these.
+// Collects the groups that outputs and assignments need. Every op of the entry must be a boundary op, an
+// identity or a group.
 LogicalResult EntryPlanner::collect() {
   llvm::DenseSet<Operation *> needed; // by outputs and assignments
   for (Operation &op : llvm::reverse(entry.getBody().front()))
@@ -93,10 +96,11 @@ LogicalResult EntryPlanner::collect() {
   return success();
 }
 
-// Rule 2's copies, and 3's for a value that is no group's result or has another destination already.
-void EntryPlanner::settleResults() {
+// Decides for each output and assignment which group's result is written directly to its buffer, and adds
+// copies for the others (rules 2 and 3).
+void EntryPlanner::assignDestinations() {
   auto settle = [&](Operation *op, Value value) {
-    Value from = root(value);
+    Value from = baseOf(value);
     bool direct = !isBoundaryValue(from) && !destination.count(from) && kernels::physicalLayout(from).empty();
     if (!direct) {
       Value copied = copy(value, nullptr);
@@ -109,7 +113,8 @@ void EntryPlanner::settleResults() {
   };
   auto outputs = llvm::to_vector(entry.getBody().getOps<flow::OutputOp>());
   auto assigns = llvm::to_vector(entry.getBody().getOps<flow::AssignOp>());
-  // Where a result is exposed too, the copy is the report's.
+  // A value that is both a result of the model and exposed is written directly to the result; the exposed
+  // output gets the copy.
   for (bool exposed : {false, true})
     for (flow::OutputOp output : outputs)
       if (output.getExposed() == exposed)
@@ -118,9 +123,10 @@ void EntryPlanner::settleResults() {
     settle(assign, assign.getX());
 }
 
-// Whether the group's launches may bind one buffer to a result and an operand: a kernel keeps one such pair a
-// written parameter, since the verifier holds all its launches to it. Makes the pair known where it may.
-bool EntryPlanner::share(const kernels::GroupCode &code, unsigned result, unsigned operand) {
+// Whether a result and an operand of the group may be in one buffer. A kernel states for each parameter that
+// it writes at most one parameter that it may share a buffer with, and this holds for all launches of the
+// kernel. If the answer is yes, the pairs of parameters are recorded in `sharing`.
+bool EntryPlanner::tryShare(const kernels::GroupCode &code, unsigned result, unsigned operand) {
   if (!llvm::is_contained(code.inPlace, std::make_pair(result, operand)))
     return false;
   Sharing added;
@@ -144,25 +150,25 @@ bool EntryPlanner::share(const kernels::GroupCode &code, unsigned result, unsign
 
 bool EntryPlanner::mayOverwriteState(flow::GroupOp group, unsigned result, unsigned state,
                                      const kernels::GroupCode &code) {
-  for (auto &[value, buffer] : held)
+  for (auto &[value, buffer] : bufferOf)
     if (buffer == state && lastUse.lookup(value) > position(group))
       return false;
   std::optional<unsigned> reading;
   for (auto [i, operand] : llvm::enumerate(group.getInputs())) {
-    auto found = held.find(root(operand));
-    if (found == held.end() || found->second != state)
+    auto found = bufferOf.find(baseOf(operand));
+    if (found == bufferOf.end() || found->second != state)
       continue;
     if (reading)
       return false;
     reading = i;
   }
-  return !reading || share(code, result, *reading);
+  return !reading || tryShare(code, result, *reading);
 }
 
 bool EntryPlanner::mayReuse(flow::GroupOp group, unsigned result, unsigned operand,
                             const kernels::GroupLayouts &layouts) const {
-  Value from = root(group.getInputs()[operand]), to = group.getResult(result);
-  const Buffer &buffer = buffers[held.lookup(from)];
+  Value from = baseOf(group.getInputs()[operand]), to = group.getResult(result);
+  const Buffer &buffer = buffers[bufferOf.lookup(from)];
   if (buffer.kind != plan::BufferKind::temporary || buffer.occupant != from)
     return false;
   if (lastUse.lookup(from) != position(group) || destination.count(from))
@@ -172,7 +178,7 @@ bool EntryPlanner::mayReuse(flow::GroupOp group, unsigned result, unsigned opera
   if (layouts.operand(operand) != layouts.result(result))
     return false;
   for (auto [i, other] : llvm::enumerate(group.getInputs()))
-    if (i != operand && root(other) == from)
+    if (i != operand && baseOf(other) == from)
       return false;
   return true;
 }
@@ -185,7 +191,7 @@ unsigned EntryPlanner::placeResult(flow::GroupOp group, unsigned result, const k
     return newBuffer(plan::BufferKind::output, output.getName(), value.getType(), "");
   if (auto assign = llvm::dyn_cast_or_null<flow::AssignOp>(destination.lookup(value))) {
     auto state = states.find(assign.getPath());
-    if (state == states.end()) { // a state that nothing reads
+    if (state == states.end()) { // nothing reads the state
       unsigned index = newBuffer(plan::BufferKind::state, assign.getPath(), value.getType(), "");
       states[assign.getPath()] = index;
       return index;
@@ -201,8 +207,8 @@ unsigned EntryPlanner::placeResult(flow::GroupOp group, unsigned result, const k
     return newBuffer(plan::BufferKind::temporary, "", value.getType(), name);
   }
   for (auto [written, read] : code.inPlace)
-    if (written == result && mayReuse(group, result, read, layouts) && share(code, result, read))
-      return held.lookup(root(group.getInputs()[read]));
+    if (written == result && mayReuse(group, result, read, layouts) && tryShare(code, result, read))
+      return bufferOf.lookup(baseOf(group.getInputs()[read]));
   return newBuffer(plan::BufferKind::temporary, "", value.getType(), name);
 }
 
@@ -224,12 +230,12 @@ LogicalResult EntryPlanner::planGroup(flow::GroupOp group) {
 
   SmallVector<unsigned> operands, results, temporaries;
   for (Value operand : group.getInputs()) {
-    Value from = root(operand);
-    operands.push_back(isBoundaryValue(from) ? boundaryBuffer(from) : held.lookup(from));
+    Value from = baseOf(operand);
+    operands.push_back(isBoundaryValue(from) ? boundaryBuffer(from) : bufferOf.lookup(from));
   }
   for (unsigned i = 0; i < group.getNumResults(); ++i) {
     results.push_back(placeResult(group, i, groupCode, layouts));
-    held[group.getResult(i)] = results.back();
+    bufferOf[group.getResult(i)] = results.back();
     buffers[results.back()].occupant = group.getResult(i);
   }
   plan::Origin origin = plan::originOf(group.getLoc());
@@ -250,13 +256,13 @@ LogicalResult EntryPlanner::planGroup(flow::GroupOp group) {
   return success();
 }
 
-// Rule 5, then numbers the launches (prepare first) and the lifetimes.
+// Decides which launches belong to `prepare` (rule 5), puts these first, and computes the buffers' lifetimes.
 void EntryPlanner::order() {
   llvm::StringMap<const kernels::Kernel *> byName;
   for (const kernels::Kernel &kernel : code.kernels())
     byName[kernel.symbol] = &kernel;
   bool infer = entry.getKind() == flow::EntryKind::infer;
-  SmallVector<unsigned> writers(buffers.size()); // launches that write a buffer
+  SmallVector<unsigned> writers(buffers.size()); // how many launches write each buffer
   for (const Launch &launch : launches)
     for (auto [i, buffer] : llvm::enumerate(launch.buffers))
       writers[buffer] += byName[launch.spec.symbol]->params[i].first != plan::Access::read;
@@ -301,10 +307,10 @@ void EntryPlanner::order() {
 LogicalResult EntryPlanner::plan() {
   if (failed(collect()))
     return failure();
-  settleResults();
+  assignDestinations();
   for (flow::GroupOp group : groups)
     for (Value operand : group.getInputs()) {
-      Value from = root(operand);
+      Value from = baseOf(operand);
       lastUse[from] = std::max(lastUse.lookup(from), position(group));
       if (isBoundaryValue(from))
         boundaryBuffer(from);

@@ -1,5 +1,5 @@
-// Plans one entry for one target: which buffer holds each value, and which launches run in what order. See
-// EntryPlanner.cpp for the rules; LowerToPlan.cpp runs it over a program.
+// Plans one entry for one target: decides which buffer holds each value, and which launches run in what
+// order. EntryPlanner.cpp has the rules; LowerToPlan.cpp calls it for each entry of a program.
 #pragma once
 #include "dialects/flow/Flow.h"
 #include "dialects/plan/FromFlow.h"
@@ -12,23 +12,24 @@
 
 namespace moe {
 
-/// Which parameters of a target's kernels launches let share a buffer: (kernel, written) -> read.
+/// Pairs of kernel parameters whose arguments may be the same buffer (plan's `over`): from the kernel and the
+/// parameter that it writes, to the parameter that it reads.
 using Sharing = std::map<std::pair<std::string, unsigned>, unsigned>;
 
-/// The code of groups by what decides it, so that equal groups are emitted once.
+/// The code of each group that was emitted so far, so that equal groups are emitted once.
 using KnownGroups =
     std::unordered_map<kernels::StructuralKey, kernels::GroupCode, kernels::StructuralKey::Hash>;
 
 class EntryPlanner {
 public:
-  /// `entry` is changed: results that need a copy get a group that makes one. `known` is the code of groups so far,
-  /// of all entries of the target.
+  /// Changes `entry`: adds a group for each result that needs a copy. `known` and `sharing` are common to all
+  /// entries of the target.
   EntryPlanner(flow::EntryOp entry, kernels::KernelSet &code, KnownGroups &known, Sharing &sharing)
       : entry(entry), code(code), known(known), sharing(sharing) {}
 
   /// Emits kernels and decides buffers and launches.
   llvm::LogicalResult plan();
-  /// Writes the decisions as a plan.plan at the builder's place.
+  /// Writes the decisions as a plan.plan at the builder's insertion point.
   void build(mlir::OpBuilder &builder);
 
 private:
@@ -37,9 +38,9 @@ private:
     std::string target, name;
     plan::Element element;
     plan::ExprAttr extent;
-    bool prepared = false;         // a temporary that prepare writes
-    mlir::Value occupant = {};     // the value that it holds now, as far as reuse is concerned
-    int64_t first = -1, last = -1; // launches that touch it
+    bool prepared = false;         // a temporary that `prepare` writes
+    mlir::Value occupant = {};     // the value that it holds at this point of planning
+    int64_t first = -1, last = -1; // the first and last launch that touch it; -1: none
   };
   struct Launch {
     kernels::LaunchSpec spec;
@@ -49,38 +50,39 @@ private:
   };
 
   llvm::LogicalResult collect();
-  void settleResults();
+  void assignDestinations();
   llvm::LogicalResult planGroup(flow::GroupOp group);
   unsigned placeResult(flow::GroupOp group, unsigned result, const kernels::GroupCode &code,
                        const kernels::GroupLayouts &layouts);
-  bool share(const kernels::GroupCode &code, unsigned result, unsigned operand);
+  bool tryShare(const kernels::GroupCode &code, unsigned result, unsigned operand);
   bool mayOverwriteState(flow::GroupOp group, unsigned result, unsigned state,
                          const kernels::GroupCode &code);
   bool mayReuse(flow::GroupOp group, unsigned result, unsigned operand,
                 const kernels::GroupLayouts &layouts) const;
   void order();
 
-  /// The value whose memory a value is: through reshapes and identities.
-  mlir::Value root(mlir::Value value) const;
-  /// A group before `before` (or at the entry's end) that copies a value; its result.
+  /// The value that a value shares its memory with: the operand behind reshapes and identities.
+  mlir::Value baseOf(mlir::Value value) const;
+  /// Adds a group that copies a value, before `before` or at the entry's end; returns its result.
   mlir::Value copy(mlir::Value value, mlir::Operation *before);
   unsigned boundaryBuffer(mlir::Value value);
   unsigned newBuffer(plan::BufferKind kind, mlir::StringRef target, mlir::Type type, mlir::StringRef name);
   int64_t position(mlir::Operation *op) const { return positions.lookup(op); }
 
   flow::EntryOp entry;
-  kernels::KernelSet &code; ///< of the target, all entries together
+  kernels::KernelSet &code; ///< the target's kernels, of all entries
   KnownGroups &known;
   Sharing &sharing;
   std::vector<Buffer> buffers;
   std::vector<Launch> launches;
-  llvm::MapVector<mlir::Value, unsigned> held;                // root -> buffer
-  llvm::DenseMap<mlir::Value, mlir::Operation *> destination; // root -> the output or assign that it goes to
-  llvm::DenseMap<mlir::Operation *, int64_t> positions;       // of groups
-  llvm::DenseMap<mlir::Value, int64_t> lastUse;               // root -> the last group that reads it
-  llvm::StringMap<unsigned> states;                           // path -> buffer
-  std::vector<flow::GroupOp> groups;                          // those that are run, in order
-  std::vector<flow::GroupOp> finalCopies;
+  llvm::MapVector<mlir::Value, unsigned> bufferOf; // the buffer of each base value
+  llvm::DenseMap<mlir::Value, mlir::Operation *>
+      destination; // the output or assign whose buffer a base value is in
+  llvm::DenseMap<mlir::Operation *, int64_t> positions; // of groups, in the order in which they run
+  llvm::DenseMap<mlir::Value, int64_t> lastUse; // the position of the last group that reads a base value
+  llvm::StringMap<unsigned> states;             // the buffer of each path
+  std::vector<flow::GroupOp> groups;            // the groups that are run, in order
+  std::vector<flow::GroupOp> finalCopies;       // copies to states, which run after all groups
 };
 
 } // namespace moe

@@ -1,6 +1,7 @@
-// --moe-lower-to-plan: a program of grouped flow entries becomes a plan.program: its states, scalars and
-// entries, and for each target the kernels, which stay as functions in a nested module, and a plan an entry.
-// EntryPlanner decides buffers and launches; here is what belongs to the program as a whole.
+// --moe-lower-to-plan: lowers a flow.program whose entries are grouped to a plan.program. The result has
+//   - the states, scalars and entries of the program, which are common to all targets;
+//   - for each target, its kernels, as functions in a nested module, and one plan per entry.
+// EntryPlanner makes the plan of one entry; this file does what concerns the whole program.
 #include "passes/kernels/BindSymbols.h"
 #include "passes/planning/EntryPlanner.h"
 #include "passes/planning/Passes.h"
@@ -48,10 +49,12 @@ static_assert(int(flow::InitKind::trunc_normal) == int(plan::InitKind::trunc_nor
 static_assert(int(flow::StateKind::average) == int(plan::StateKind::average));
 static_assert(int(flow::ScalarKind::progress) == int(plan::ScalarKind::progress));
 
-// Parameters and states of all entries, in the order of first appearance; entries share them by path.
+// Writes the parameters and states of all entries, in the order of first appearance. Entries share those of
+// one path.
 LogicalResult LowerToPlan::states(flow::ProgramOp program) {
   llvm::StringMap<plan::StateOp> known;
-  std::map<uint32_t, StringRef> streams; // by their number, all of which may occur
+  std::map<uint32_t, StringRef>
+      streams; // the path of each random stream; a DenseMap could not have every number
   auto add = [&](Operation *op, StringRef path, plan::StateKind kind, flow::InitAttr init, StringAttr of) {
     auto type = llvm::cast<RankedTensorType>(op->getResult(0).getType());
     auto rule = initOf(init, path);
@@ -127,7 +130,7 @@ LogicalResult LowerToPlan::entry(flow::EntryOp entry) {
   for (auto &[when, states] : changes)
     updates.push_back(plan::UpdateAttr::get(&getContext(), when, states));
   auto flops = entry->getAttrOfType<FloatAttr>("flops_per_image");
-  // What rematerialisation kept for the backward pass, and why.
+  // The values that rematerialisation keeps for the backward part, with the reasons.
   SmallVector<Attribute> saved;
   if (auto kept = entry->getAttrOfType<ArrayAttr>("flow.saved"))
     for (auto item : kept.getAsRange<DictionaryAttr>()) {
@@ -188,7 +191,8 @@ LogicalResult LowerToPlan::target(flow::TargetOp target) {
       params.push_back(plan::ParamAttr::get(&getContext(), param.first, param.second,
                                             over == sharing.end() ? -1 : int32_t(over->second)));
     }
-    // More than any program may ask for is told of the launch, by its line (frontends/moec/Compile.cpp).
+    // If a kernel needs more scratch than a program may have, frontends/moec/Compile.cpp reports this at the
+    // author's line of a launch. The number saturates here.
     uint64_t scratch = std::min<uint64_t>(kernel.scratch, INT32_MAX);
     plan::KernelOp::create(*builder, target.getLoc(), kernel.symbol, kernel.kind,
                            builder->getArrayAttr(params), kernel.scalars, uint32_t(scratch));
@@ -206,7 +210,7 @@ LogicalResult LowerToPlan::lower(flow::ProgramOp program) {
         "expected entries inside of a flow.target, which --moe-form-groups makes; found none");
   builder = std::make_unique<OpBuilder>(program);
   NamedAttrList config(program->getAttrOfType<DictionaryAttr>("config"));
-  SmallVector<StringRef> names; // so that the command can be printed again
+  SmallVector<StringRef> names; // recorded so that the trainer can print the compile command again
   for (flow::TargetOp target : targets)
     names.push_back(target.getName());
   config.set("target", builder->getStringAttr(llvm::join(names, " ")));
@@ -215,7 +219,7 @@ LogicalResult LowerToPlan::lower(flow::ProgramOp program) {
                               program->getAttrOfType<StringAttr>("optimizer"),
                               builder->getStringAttr(moert::version()), config.getDictionary(&getContext()));
   builder->setInsertionPointToStart(&op.getBody().emplaceBlock());
-  // States, numbers and ports are the program's: every target's entries have the same.
+  // States, scalars and ports are the same for every target.
   if (failed(states(program)) || failed(scalars(program)))
     return failure();
   auto namesOf = [](flow::TargetOp target) {

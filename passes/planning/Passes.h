@@ -1,12 +1,12 @@
-// The passes of the planning stage.
+// The passes of planning.
 #pragma once
 #include "mlir/Pass/Pass.h"
 
 namespace moe {
 
-/// Grouped flow entries to plans and kernels, for each target that they were grouped for.
+/// Lowers grouped flow entries to plans and kernels, for each target that they were grouped for.
 std::unique_ptr<mlir::Pass> createLowerToPlanPass();
-/// Notes on each entry what one more image costs, before anything is recomputed.
+/// Records on each entry the FLOPs of one image, without recomputation.
 std::unique_ptr<mlir::Pass> createCountFlopsPass();
 
 } // namespace moe

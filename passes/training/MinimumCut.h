@@ -1,7 +1,7 @@
-// The cheapest set of edges that separates a source from a sink, by augmenting paths (Ford and Fulkerson,
-// 1956). Rematerialize asks it which values to keep. Its graphs have an edge from the source for each layer,
-// and the sink is near each of them: a path is looked for from one such edge at a time, so that a search
-// sees a few layers and not the whole model.
+// A minimum cut between a source and a sink, by augmenting paths (Ford and Fulkerson, 1956). Rematerialize
+// uses it to choose the values to keep. Its graphs have an edge from the source to each layer, and each layer
+// is close to the sink. Augmenting paths are therefore searched from one of these edges at a time, so that a
+// search visits a few layers and not the whole model.
 #pragma once
 #include <cstdint>
 #include <vector>
@@ -14,7 +14,8 @@ public:
 
   unsigned addNode();
   void addEdge(unsigned from, unsigned to, int64_t capacity);
-  /// Finds the cut nearest to the sink: for each node, whether it lies on the sink's side.
+  /// Finds the minimum cut that is nearest to the sink. Returns for each node whether it is on the sink's
+  /// side.
   std::vector<bool> sinkSide(unsigned source, unsigned sink);
 
 private:
@@ -26,8 +27,9 @@ private:
   bool augment(unsigned first, unsigned source, unsigned sink);
 
   std::vector<Edge> edges;
-  std::vector<unsigned> seen, cameBy; // by node: the last search that reached it, and by which edge
-  std::vector<bool> dead;             // nodes that no longer lead to the sink, nor ever will
+  std::vector<unsigned> seen,
+      cameBy;             // by node: the last search that reached it, and the edge that it came by
+  std::vector<bool> dead; // nodes from which no augmenting path to the sink is left
   unsigned searches = 0;
   std::vector<std::vector<unsigned>> outgoing;
 };

@@ -1,18 +1,24 @@
-// Chooses which values of the forward part are kept for the backward part, and computes the others again.
-// Forward is what the entry's outputs need; the rest is backward.
-//   1. Every forward value is a node; keeping it costs its bytes at the planned batch. What can be computed
-//      again at the price of reading its operands and writing it (elementwise ops, views, generators, and
-//      contractions and convolutions of few products an element, such as a first layer's, all stages that
-//      would compute it together) follows from its operands; other convolutions and contractions, reductions
-//      and gathered rows never are computed again, nor what would read many kept values (every few blocks of
-//      a residual network one sum is kept). A minimum cut between those and what the backward part
-//      reads is the cheapest set of kept values (as in Chen et al., "Training Deep Nets with Sublinear Memory
-//      Cost", 2016, the cheap ops are recomputed, here with the boundary chosen exactly).
-//   2. Backward ops in program order read clones of what is not kept. Clones read kept values through
-//      barriers, so that common subexpressions do not merge them with their originals. They are shared only
-//      between two contractions or convolutions: a clone that lived longer would be a kept value again.
-// Values below 64 KiB at the planned batch are kept as they are, and so cost nothing. `flow.saved` on
-// the entry tells what is kept, and why.
+// --moe-rematerialize: chooses which values of the forward part stay in memory for the backward part, and
+// makes the backward part compute the others again (rematerialisation, or gradient checkpointing; as in Chen
+// et al., "Training Deep Nets with Sublinear Memory Cost", 2016, but with the choice made by a minimum cut).
+// The forward part is what the entry's results need (flow/Purpose.h); the rest is the backward part and the
+// update.
+//   1. Each forward value becomes an edge whose capacity is the value's bytes at the planned batch. A value
+//      is recomputable when computing it costs about as much as reading its operands and writing it:
+//      elementwise ops, views, generators, and contractions and convolutions of few products per element,
+//      such as a first layer's. Other contractions and convolutions, reductions and gathers are not
+//      recomputable.
+//   2. A minimum cut between what is not recomputable and what the backward part reads gives the cheapest set
+//      of values to keep.
+//   3. If this choice makes a value expensive after all, that value is declared not recomputable, and step 2
+//      is repeated. A value is expensive when all its recomputations together take too many operations, or
+//      when one of them would read too many kept values (so one sum every few blocks of a residual network is
+//      kept).
+//   4. The backward ops, in program order, read clones of the values that are not kept. The clones read the
+//      kept values through barriers, so that CSE does not merge the clones with their originals.
+// Clones are shared within one backward segment only: the ops between two contractions or convolutions. A
+// clone that lived longer would take memory as a kept value does. Values below 64 KiB at the planned batch
+// are always kept and count as free. The entry's attribute `flow.saved` lists what is kept, and why.
 //
 //     %y = flow.conv ...                              %y = flow.conv ...
 //     %s = flow.sigmoid %y                            %s = flow.sigmoid %y
@@ -24,8 +30,8 @@
 //                                                     %dw = flow.conv_weight_grad %m, %dz
 #include "dialects/flow/BatchHint.h"
 #include "dialects/flow/Flow.h"
-#include "dialects/flow/Mark.h"
 #include "dialects/flow/Purpose.h"
+#include "dialects/flow/Recomputed.h"
 #include "dialects/plan/FromFlow.h"
 #include "mlir/IR/Builders.h"
 #include "passes/training/MinimumCut.h"
@@ -40,15 +46,18 @@ using moe::MinimumCut;
 namespace {
 
 constexpr int64_t smallBytes = 1 << 16;
-// Operations an element that a core does while it stores one to memory: at 100 to 200 GFLOP/s and 10 GB/s.
-// They are all that computing a contraction or convolution again may take, in a whole step.
+// The operations that a core performs in the time in which it stores one element to memory, at 100 to 200
+// GFLOP/s and 10 GB/s. All recomputations of a contraction or convolution in one step together may take this
+// many operations per element.
 constexpr int64_t cheapOperations = 64;
 
-// Kept values that computing one again may read. A row of two-layer residual blocks reads two more a block.
-constexpr size_t mostRead = 8;
+// The most kept values that a recomputation may read. In a chain of two-layer residual blocks, each block
+// adds two.
+constexpr size_t maxReads = 8;
 
-// At hand at any time, at no cost: what the session holds during the whole step, and splats.
-bool isAtHand(Operation *op) { return op->hasTrait<Boundary>() || isa<ConstantOp, ExtentOp>(op); }
+// Whether a value is available during the whole step at no cost: the session's inputs and states, and
+// constants.
+bool isAvailable(Operation *op) { return op->hasTrait<Boundary>() || isa<ConstantOp, ExtentOp>(op); }
 
 class Rematerialization {
 public:
@@ -57,12 +66,13 @@ public:
   }
 
   void run() {
-    // How often something is computed again follows from what is kept: what turns out dear is kept as well.
+    // What a recomputation costs follows from what is kept, so the choice is repeated until nothing is too
+    // expensive.
     for (bool more = true; more;) {
       if (!chooseKept())
         return;
-      const bool dear = findDear(), far = findFar();
-      more = dear || far;
+      const bool expensive = findExpensive(), manyReads = findManyReads();
+      more = expensive || manyReads;
     }
     readClones();
     report();
@@ -73,7 +83,7 @@ private:
     return bytesOf(value.getType()).evaluate(batch).value_or(MinimumCut::unlimited);
   }
 
-  /// To be computed again so often.
+  /// Whether computing an op again, `times` times in a step, is cheaper than keeping its result.
   bool isCheap(Operation *op, int64_t times = 1) const {
     if (isa<BarrierOp>(op))
       return false;
@@ -91,7 +101,7 @@ private:
     case ComputeKind::elementwise:
     case ComputeKind::generator:
       return true;
-    case ComputeKind::view: // but for what has to be looked up
+    case ComputeKind::view: // but not a gather, whose elements have to be looked up
       return compute.effort() < Effort::slow;
     default:
       return false;
@@ -110,54 +120,57 @@ private:
     return llvm::any_of(value.getUsers(), [&](Operation *user) { return !forward.contains(user); });
   }
 
-  // Fills `kept`; false where nothing large crosses.
+  // Fills `kept` by a minimum cut; false where the backward part reads no large forward value. A value is an
+  // edge from its first node to its second one, which has the next number: a cut through the edge keeps the
+  // value.
   bool chooseKept() {
     MinimumCut cut;
     unsigned source = cut.addNode(), sink = cut.addNode();
-    llvm::MapVector<Value, unsigned> node; // the node before the cut of a value; the one behind follows it
-    DenseSet<Value> behindEmitter;         // what computing again may include a contraction or convolution
+    llvm::MapVector<Value, unsigned> node; // the first of a value's two nodes
+    DenseSet<Value> needsProduct; // values whose recomputation may include a contraction or convolution
     bool large = false;
     kept.clear();
     for (Operation &op : block) {
-      if (!forward.contains(&op) || op.getNumResults() != 1 || isAtHand(&op))
+      if (!forward.contains(&op) || op.getNumResults() != 1 || isAvailable(&op))
         continue;
       Value value = op.getResult(0);
       if (plannedBytes(value) < smallBytes)
         continue;
-      unsigned before = cut.addNode(), behind = cut.addNode();
-      node[value] = before;
-      cut.addEdge(before, behind, plannedBytes(value));
-      // One of them at most: each stage would compute a row of layers again from the first on.
-      bool far = llvm::any_of(op.getOperands(), [&](Value x) { return behindEmitter.contains(x); });
-      if (!isCheap(&op) || dear.contains(&op) || (isProduct(&op) && far)) {
-        cut.addEdge(source, before, MinimumCut::unlimited);
+      unsigned first = cut.addNode(), second = cut.addNode();
+      node[value] = first;
+      cut.addEdge(first, second, plannedBytes(value));
+      // A recomputation includes at most one contraction or convolution: with more of them, each segment of
+      // the backward part would compute a chain of layers again from its first layer.
+      bool product = llvm::any_of(op.getOperands(), [&](Value x) { return needsProduct.contains(x); });
+      if (!isCheap(&op) || notRecomputable.contains(&op) || (isProduct(&op) && product)) {
+        cut.addEdge(source, first, MinimumCut::unlimited);
       } else {
-        if (isProduct(&op) || far)
-          behindEmitter.insert(value);
+        if (isProduct(&op) || product)
+          needsProduct.insert(value);
         for (Value operand : op.getOperands())
           if (auto known = node.find(operand); known != node.end())
-            cut.addEdge(known->second + 1, before, MinimumCut::unlimited);
+            cut.addEdge(known->second + 1, first, MinimumCut::unlimited);
       }
       if (isRead(value)) {
-        cut.addEdge(behind, sink, MinimumCut::unlimited);
+        cut.addEdge(second, sink, MinimumCut::unlimited);
         large = true;
       }
     }
     if (!large)
       return false;
-    std::vector<bool> late = cut.sinkSide(source, sink);
-    for (auto [value, before] : node)
-      if (!late[before] && late[before + 1])
+    std::vector<bool> sinkSide = cut.sinkSide(source, sink);
+    for (auto [value, first] : node)
+      if (!sinkSide[first] && sinkSide[first + 1])
         kept.insert(value);
     return true;
   }
 
-  // Contractions and convolutions that are dropped and that the backward part's stages would compute again
-  // for more operations, all together, than the one trip to memory that keeping costs. True where there are
-  // new ones.
-  bool findDear() {
+  // Counts how often each dropped contraction or convolution would be computed again: once for each backward
+  // segment that needs it. Adds those to `notRecomputable` whose recomputations together take longer than
+  // keeping the result, which is one store to memory. True where it has added any.
+  bool findExpensive() {
     DenseMap<Operation *, int64_t> times;
-    DenseSet<Value> present; // in this stage
+    DenseSet<Value> present; // dropped values that this segment has computed again so far
     for (Operation &op : block) {
       if (forward.contains(&op))
         continue;
@@ -166,9 +179,9 @@ private:
         Value value = open.pop_back_val();
         if (!isDropped(value) || !present.insert(value).second)
           continue;
-        Operation *again = value.getDefiningOp();
-        times[again] += isProduct(again);
-        llvm::append_range(open, again->getOperands());
+        Operation *recomputed = value.getDefiningOp();
+        times[recomputed] += isProduct(recomputed);
+        llvm::append_range(open, recomputed->getOperands());
       }
       if (isProduct(&op))
         present.clear();
@@ -176,15 +189,16 @@ private:
     bool more = false;
     for (auto [op, count] : times)
       if (isProduct(op) && !isCheap(op, count))
-        more |= dear.insert(op).second;
+        more |= notRecomputable.insert(op).second;
     return more;
   }
 
-  // Values that would be computed again from more kept ones than `mostRead`: in a row of residual blocks each
-  // would begin at the first, and a step's work would grow with the square of the row. True where there are
-  // new ones. The first such value in program order ends the row, and the next one begins with it.
-  bool findFar() {
-    DenseMap<Value, SmallVector<Value>> read; // by dropped values
+  // Adds the dropped values to `notRecomputable` whose recomputation would read more than `maxReads` kept
+  // values. Without this limit, each block of a residual network would be computed again from the first block
+  // on, and a step's work would grow with the square of the number of blocks. Once a value is over the limit,
+  // counting begins again with that value as the only kept one. True where it has added any.
+  bool findManyReads() {
+    DenseMap<Value, SmallVector<Value>> read; // the kept values that each dropped value's recomputation reads
     bool more = false;
     for (Operation &op : block) {
       if (!forward.contains(&op) || op.getNumResults() != 1 || !isDropped(op.getResult(0)))
@@ -196,8 +210,8 @@ private:
         else if (kept.contains(operand))
           from.insert(operand);
       }
-      if (from.size() > mostRead) {
-        more |= dear.insert(&op).second;
+      if (from.size() > maxReads) {
+        more |= notRecomputable.insert(&op).second;
         from.clear();
         from.insert(op.getResult(0));
       }
@@ -206,49 +220,51 @@ private:
     return more;
   }
 
-  // A large forward value that the cut leaves out; results of an op that has several are always kept.
+  // Whether a value is a large forward value that is not kept. The results of an op with several are always
+  // kept.
   bool isDropped(Value value) const {
     Operation *op = value.getDefiningOp();
-    return forward.contains(op) && op->getNumResults() == 1 && !isAtHand(op) &&
+    return forward.contains(op) && op->getNumResults() == 1 && !isAvailable(op) &&
            plannedBytes(value) >= smallBytes && !kept.contains(value);
   }
 
+  // Makes each backward op read clones in the place of dropped values.
   void readClones() {
     SmallVector<Operation *> backward;
     for (Operation &op : block)
       if (!forward.contains(&op))
         backward.push_back(&op);
-    int64_t stage = 1;
+    int64_t segment = 1;
     DenseMap<Value, Value> clones;
     for (Operation *op : backward) {
       for (OpOperand &operand : op->getOpOperands())
         if (isDropped(operand.get()))
-          operand.set(clone(operand.get(), op, stage, clones));
-      // Where a clone must not live on: the large kernels, between which the backward part's stages lie.
+          operand.set(clone(operand.get(), op, segment, clones));
+      // A contraction or convolution ends the segment, and no clone lives beyond it.
       if (isProduct(op)) {
-        ++stage;
+        ++segment;
         clones.clear();
       }
     }
   }
 
-  // The value computed again before `user`, from clones of this stage and kept values behind this stage's
-  // barriers.
-  Value clone(Value value, Operation *user, int64_t stage, DenseMap<Value, Value> &clones) {
+  // Computes a dropped value again before `user`, from this segment's clones and from kept values, which it
+  // reads through this segment's barriers.
+  Value clone(Value value, Operation *user, int64_t segment, DenseMap<Value, Value> &clones) {
     if (Value known = clones.lookup(value))
       return known;
     OpBuilder builder(user);
-    llvm::SetVector<Operation *> again;
+    llvm::SetVector<Operation *> recomputed;
     SmallVector<Value> open = {value};
     while (!open.empty()) {
       Operation *op = open.pop_back_val().getDefiningOp();
-      if (!again.insert(op))
+      if (!recomputed.insert(op))
         continue;
       for (Value operand : op->getOperands())
         if (isDropped(operand) && !clones.count(operand))
           open.push_back(operand);
     }
-    SmallVector<Operation *> order = again.takeVector();
+    SmallVector<Operation *> order = recomputed.takeVector();
     llvm::sort(order, [](Operation *a, Operation *b) { return a->isBeforeInBlock(b); });
     for (Operation *op : order) {
       IRMapping mapping;
@@ -257,24 +273,26 @@ private:
           continue;
         Value &copy = clones[operand];
         if (!copy)
-          copy = BarrierOp::create(builder, op->getLoc(), operand.getType(), operand, uint64_t(stage));
+          copy = BarrierOp::create(builder, op->getLoc(), operand.getType(), operand, uint64_t(segment));
         mapping.map(operand, copy);
       }
       Operation *copy = builder.clone(*op, mapping);
-      // No barrier keeps a generator's clone apart: the attribute does. A convolution's clone, it says, ends
-      // no stage.
+      // A generator has no operand that could pass through a barrier, so this attribute keeps CSE from
+      // merging its clone with the original. On a clone of a contraction or convolution, it means that the
+      // clone ends no segment.
       if (op->getNumOperands() == 0 || isProduct(op))
-        copy->setAttr(markName, builder.getI64IntegerAttr(stage));
+        copy->setAttr(recomputedName, builder.getI64IntegerAttr(segment));
       clones[op->getResult(0)] = copy->getResult(0);
     }
     return clones[value];
   }
 
+  // Writes `flow.saved`: the large forward values that the backward part still reads.
   void report() {
     Builder builder(entry.getContext());
     SmallVector<Attribute> saved;
     for (Operation &op : block) {
-      if (!forward.contains(&op) || op.getNumResults() != 1 || isAtHand(&op) || !isRead(op.getResult(0)) ||
+      if (!forward.contains(&op) || op.getNumResults() != 1 || isAvailable(&op) || !isRead(op.getResult(0)) ||
           plannedBytes(op.getResult(0)) < smallBytes)
         continue;
       NamedAttrList about;
@@ -293,7 +311,7 @@ private:
   const DenseSet<Operation *> forward;
   const Symbols batch;
   DenseSet<Value> kept;
-  DenseSet<Operation *> dear;
+  DenseSet<Operation *> notRecomputable; // beside those that isCheap refuses
 };
 
 struct Rematerialize : PassWrapper<Rematerialize, OperationPass<ModuleOp>> {

@@ -386,7 +386,7 @@ bool isTable(std::string_view name) {
 Status accept(Recipe &recipe, const Item &item, const Program *program) {
   for (const Key &key : keys())
     if (item.key == key.name) {
-      recipe.places[item.key] = item.where;
+      recipe.sourceOfKey[item.key] = item.where;
       return assign(recipe, key, item);
     }
   if (ofProgram(item.key)) {
@@ -398,7 +398,7 @@ Status accept(Recipe &recipe, const Item &item, const Program *program) {
         return unknownNumber(*program, item.key, item.where);
     }
     MOERT_ASSIGN(double value, std::move(read));
-    recipe.wishes.push_back({item.key, item.where, value});
+    recipe.pendingSettings.push_back({item.key, item.where, value});
     return okStatus();
   }
   std::vector<std::string> known = keyNames();
@@ -540,7 +540,7 @@ Status checkWhole(const Recipe &recipe) {
   const char *list = rotated ? "data.angles" : "data.flips";
   auto wrong = [&](std::initializer_list<const char *> keys, const auto &...parts) {
     for (const char *key : keys)
-      if (auto found = recipe.places.find(key); found != recipe.places.end())
+      if (auto found = recipe.sourceOfKey.find(key); found != recipe.sourceOfKey.end())
         return invalidInput(found->second, ": ", *keys.begin(), ": ", parts...);
     return invalidInput(*keys.begin(), ": ", parts...);
   };
@@ -640,17 +640,17 @@ Status Recipe::bind(const Program &program) {
                         "'; compile with it: ", compileCommand(program, {{"--optimizer", optimizer}}));
   // Exact keys outrank patterns; among equals the later wins.
   for (bool exact : {false, true})
-    for (const Wish &wish : wishes) {
-      if ((wish.key.find('*') == std::string::npos) != exact)
+    for (const PendingSetting &setting : pendingSettings) {
+      if ((setting.key.find('*') == std::string::npos) != exact)
         continue;
       bool used = false;
       for (auto &[key, value] : scalars)
-        if (globMatches(wish.key, key)) {
-          value = wish.value;
+        if (globMatches(setting.key, key)) {
+          value = setting.value;
           used = true;
         }
       if (!used)
-        return unknownNumber(program, wish.key, wish.where);
+        return unknownNumber(program, setting.key, setting.where);
     }
   return checkScalars(program, *this);
 }

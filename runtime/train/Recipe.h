@@ -66,12 +66,13 @@ struct Recipe {
   std::string text() const;
   DomainSetOptions dataOptions() const;
 
-  struct Wish { // a key that only the program can explain
+  /// A setting whose key can only be checked against the program: one below optimizer or aux.
+  struct PendingSetting {
     std::string key, where;
     double value;
   };
-  std::vector<Wish> wishes;
-  std::map<std::string, std::string> places; // of the keys that were given: "r.toml:3", "--set data.seed=1"
+  std::vector<PendingSetting> pendingSettings;
+  std::map<std::string, std::string> sourceOfKey; ///< of each given key: "r.toml:3", "--set data.seed=1"
 };
 
 /// Does a pattern whose * stands for any run of characters without a dot match the whole name?

@@ -533,24 +533,24 @@ flow.program @p { flow.entry @main train {
 // 23
 flow.program @p { flow.entry @main train {
   %x = flow.input "x" : tensor<4xf32>
-  // expected-error@+1 {{expected flow.mark on a generator, a contraction or a convolution alone}}
-  %y = flow.exp %x {flow.mark = 1 : i64} : tensor<4xf32>
+  // expected-error@+1 {{expected flow.recomputed on a generator, a contraction or a convolution alone}}
+  %y = flow.exp %x {flow.recomputed = 1 : i64} : tensor<4xf32>
 } }
 
 // -----
 
 // 23
 flow.program @p { flow.entry @main train {
-  // expected-error@+1 {{expected flow.mark of 1 or more in 64 bits, found 0 : i64}}
-  %y = flow.random uniform 7 {flow.mark = 0 : i64} -> tensor<4xf32>
+  // expected-error@+1 {{expected flow.recomputed of 1 or more in 64 bits, found 0 : i64}}
+  %y = flow.random uniform 7 {flow.recomputed = 0 : i64} -> tensor<4xf32>
 } }
 
 // -----
 
 // 23
 flow.program @p { flow.entry @main train {
-  // expected-error@+1 {{expected flow.mark of 1 or more in 64 bits, found "one"}}
-  %y = flow.random uniform 7 {flow.mark = "one"} -> tensor<4xf32>
+  // expected-error@+1 {{expected flow.recomputed of 1 or more in 64 bits, found "one"}}
+  %y = flow.random uniform 7 {flow.recomputed = "one"} -> tensor<4xf32>
 } }
 
 // -----

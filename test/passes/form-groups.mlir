@@ -214,7 +214,7 @@ flow.program @recomputed {
     %g = flow.input "g" : !maps
     %w = flow.parameter "w" constant(0.5) : tensor<32x1x3x3xf32>
     %d = flow.exp %g : !maps
-    %a = flow.conv %x, %w by [1, 1] pads [1, 1, 1, 1] {flow.mark = 1 : i64} : tensor<?x1x28x28xf32, #flow.dims<[B, 1, 28, 28]>>, tensor<32x1x3x3xf32> -> !maps
+    %a = flow.conv %x, %w by [1, 1] pads [1, 1, 1, 1] {flow.recomputed = 1 : i64} : tensor<?x1x28x28xf32, #flow.dims<[B, 1, 28, 28]>>, tensor<32x1x3x3xf32> -> !maps
     %p = flow.parameter "bias" constant(0.5) : tensor<32xf32>
     %k = flow.barrier %p 1 : tensor<32xf32>
     %i = flow.broadcast %k to [1] : tensor<32xf32> -> !maps

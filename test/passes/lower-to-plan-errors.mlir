@@ -195,7 +195,7 @@ flow.program @p { flow.target "cpu:x86-64-v3" {
 flow.program @p { flow.target "cpu:x86-64-v3" {
   flow.entry @main infer {
     %x = flow.input "x" : tensor<?x64xf32, #flow.dims<[B, 64]>>
-    // expected-error @+1 {{expected every result of a loop group to be a value of its own, found one that leaves twice}}
+    // expected-error @+1 {{expected every result of a loop group to be another value, found one value as two results}}
     %r:2 = flow.group(%x) : (tensor<?x64xf32, #flow.dims<[B, 64]>>) -> (tensor<?x64xf32, #flow.dims<[B, 64]>>, tensor<?x64xf32, #flow.dims<[B, 64]>>) {
     ^bb0(%a0: tensor<?x64xf32, #flow.dims<[B, 64]>>):
       %y = flow.exp %a0 : tensor<?x64xf32, #flow.dims<[B, 64]>>

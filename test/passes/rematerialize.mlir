@@ -108,7 +108,7 @@ flow.program @norm {
 // CHECK-NEXT: flow.reduce sum
 // CHECK-NEXT: flow.output "loss"
 // CHECK-NEXT: flow.constant
-// CHECK-NEXT: %[[U:.*]] = flow.random uniform 7 {flow.mark = 1 : i64}
+// CHECK-NEXT: %[[U:.*]] = flow.random uniform 7 {flow.recomputed = 1 : i64}
 // CHECK-NEXT: %[[K:.*]] = flow.barrier %[[R]] 1
 // CHECK-NEXT: %[[D:.*]] = flow.mul
 // CHECK-NEXT: flow.conv_weight_grad %[[D]]
@@ -177,7 +177,7 @@ flow.program @small {
 // CHECK-NEXT: flow.add
 // CHECK-NEXT: %[[X:.*]] = flow.barrier %{{.*}} 1
 // CHECK-NEXT: %[[W:.*]] = flow.barrier %{{.*}} 1
-// CHECK-NEXT: %[[Y:.*]] = flow.conv %[[X]], %[[W]] by [1, 1] pads [1, 1, 1, 1] {flow.mark = 1 : i64}
+// CHECK-NEXT: %[[Y:.*]] = flow.conv %[[X]], %[[W]] by [1, 1] pads [1, 1, 1, 1] {flow.recomputed = 1 : i64}
 // CHECK-NEXT: %[[R:.*]] = flow.relu %[[Y]]
 // CHECK-NEXT: flow.conv_weight_grad %[[R]]
 // CHECK-NEXT: flow.assign "v"
@@ -185,7 +185,7 @@ flow.program @small {
 // CHECK-NEXT: flow.constant
 // CHECK-NEXT: flow.barrier
 // CHECK-NEXT: flow.barrier
-// CHECK-NEXT: flow.conv %{{.*}} {flow.mark = 3 : i64}
+// CHECK-NEXT: flow.conv %{{.*}} {flow.recomputed = 3 : i64}
 // CHECK-NEXT: flow.relu
 // CHECK-NEXT: flow.compare gt
 // CHECK-NEXT: flow.select
@@ -228,8 +228,8 @@ flow.program @first {
 // CHECK-NEXT: flow.add
 // CHECK-NEXT: flow.barrier
 // CHECK-NEXT: flow.barrier
-// CHECK-NEXT: flow.conv %{{.*}}, %{{.*}} by [1, 1] pads [1, 1, 1, 1] {flow.mark
-// CHECK-NOT: pads [0, 0, 0, 0] {flow.mark
+// CHECK-NEXT: flow.conv %{{.*}}, %{{.*}} by [1, 1] pads [1, 1, 1, 1] {flow.recomputed
+// CHECK-NOT: pads [0, 0, 0, 0] {flow.recomputed
 !image = tensor<?x1x28x28xf32, #flow.dims<[B, 1, 28, 28]>>
 !maps = tensor<?x16x28x28xf32, #flow.dims<[B, 16, 28, 28]>>
 flow.program @row {
@@ -259,7 +259,7 @@ flow.program @row {
 // CHECK-NEXT: flow.conv
 // CHECK-NEXT: flow.reduce sum
 // CHECK-NEXT: flow.output "loss"
-// CHECK-NOT: flow.mark
+// CHECK-NOT: flow.recomputed
 !image = tensor<?x1x28x28xf32, #flow.dims<[B, 1, 28, 28]>>
 !maps = tensor<?x64x28x28xf32, #flow.dims<[B, 64, 28, 28]>>
 flow.program @branches {

@@ -26,7 +26,7 @@ struct Plain {
     }
     return false;
   }
-  bool standsBetween(unsigned a, unsigned b) const {
+  bool hasNodeBetween(unsigned a, unsigned b) const {
     for (auto &[node, unused] : needs)
       if (node != a && node != b &&
           ((leads(a, node) && leads(node, b)) || (leads(b, node) && leads(node, a))))
@@ -68,8 +68,8 @@ TEST(MergeOrder, AgreesWithSetsOfAllPredecessors) {
       unsigned a = alive(), b = alive();
       if (a == b)
         continue;
-      bool between = plain.standsBetween(a, b);
-      ASSERT_EQ(order.standsBetween(a, b), between) << "seed " << seed << ", step " << step;
+      bool between = plain.hasNodeBetween(a, b);
+      ASSERT_EQ(order.hasNodeBetween(a, b), between) << "seed " << seed << ", step " << step;
       between ? ++refusals : ++merges;
       if (between)
         continue;
@@ -94,7 +94,7 @@ TEST(MergeOrder, LooksAtNeighboursOnly) {
     for (unsigned i = 0; i < length; ++i)
       last = {order.add(last)};
     for (unsigned i = 0; i + 1 < length; i += 2) {
-      EXPECT_FALSE(order.standsBetween(i, i + 1));
+      EXPECT_FALSE(order.hasNodeBetween(i, i + 1));
       order.merge(i, i + 1);
     }
     return order.steps();

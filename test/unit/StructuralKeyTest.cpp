@@ -62,7 +62,7 @@ TEST(StructuralKey, NamesPlacesAndWhatLiesOutsideAreNoPart) {
     return keyOf(program(group("%x, %y", "%u = flow.random uniform 3" + mark + " -> " + type + "\n" +
                                              binary("add", "%a, %u"))));
   };
-  EXPECT_TRUE(marked("") == marked(" {flow.mark = 7 : i64}"));
+  EXPECT_TRUE(marked("") == marked(" {flow.recomputed = 7 : i64}"));
 }
 
 TEST(StructuralKey, OpsAttributesConnectionsAndTypesArePart) {

@@ -1,6 +1,6 @@
-// Writing one kernel, and keeping each once. A kernel's name is the digest of its text, so that equal code is
-// found whatever it was made from. Pointers, launch scalars and constants are loaded in front of the body;
-// the body's code may use them anywhere.
+// Builds kernels and stores equal ones once. A kernel's name is a digest of its text, so equal code has an
+// equal name, whatever it was made from. Pointers, launch scalars and constants are loaded in front of the
+// body, so that all of the body's code can use them.
 #include "passes/cpu/code/KernelBuilder.h"
 #include "dialects/plan/FromFlow.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -138,7 +138,7 @@ LaunchSpec KernelBuilder::finish() {
   std::string text;
   llvm::raw_string_ostream stream(text);
   func.print(stream, OpPrintingFlags().useLocalScope().assumeVerified());
-  // What a launch's caller sees is part of the kernel too.
+  // The kernel's interface is part of the digest too.
   for (auto [access, element] : kernel.params)
     stream << int(access) << "," << int(element) << ";";
   stream << kernel.scratch;

@@ -1,8 +1,8 @@
-// The interface between planning and the emitters of CPU kernels. A group of a flow entry becomes launches of
-// kernels (docs/architecture.md, "Kernel ABI on the CPU"): an emitter writes the functions with a
-// KernelBuilder and says, in plan's terms, how they are launched. Kernels are kept once: two that come out as
-// the same code are one, so that whatever differs only by numbers (rates, streams, eps) belongs into launch
-// scalars.
+// The interface between planning and the emitters of CPU kernels. An emitter turns a group into kernels and
+// launches: it writes each kernel as a function with a KernelBuilder (docs/architecture.md, "Kernel ABI on
+// the CPU") and describes its launches in plan's terms. Equal kernels are stored once. Emitters therefore
+// pass numbers such as rates, streams and eps as launch scalars, so that kernels which differ only in numbers
+// are equal.
 #pragma once
 #include "dialects/plan/Expr.h"
 #include "mlir/IR/Builders.h"
@@ -20,31 +20,32 @@ class GroupOp;
 namespace moe::cpu {
 using namespace moe::kernels;
 
-// Bytes of what contractions and convolutions compute with, and keep in memory of their own.
+// The size of an element of contractions' and convolutions' sums and packed operands.
 constexpr int64_t kFloatBytes = sizeof(float);
 
 class KernelModule;
 
-// One kernel under construction. Values that belong to the launch are loaded once, in the function's entry
-// block.
+// One kernel under construction. Pointers and launch scalars are loaded once, at the beginning of the
+// function.
 class KernelBuilder {
 public:
   mlir::OpBuilder &builder() { return body; }
   mlir::Location loc() { return location; }
   const CpuTarget &target() const;
 
-  // Adds a parameter and gives its pointer (!llvm.ptr).
+  // Adds a buffer parameter; returns its pointer (!llvm.ptr).
   mlir::Value buffer(plan::Access access, plan::Element element, BufferRef bound, plan::ExprAttr extent);
   // The same for f32.
   mlir::Value floats(plan::Access access, BufferRef bound, const flow::Extent &elements);
-  // Launch scalars, equal ones once. An extent that is constant becomes an immediate.
+  // Launch scalars; each distinct one is passed once. A constant extent becomes a constant in the code.
   mlir::Value integer(plan::ArgAttr arg); // i64: constant_i64, extent, step_i64, seed_i64
   mlir::Value number(plan::ArgAttr arg);  // f32: constant_f32, scalar_f32
   mlir::Value extent(plan::ExprAttr extent);
-  mlir::Value numberConstant(float value);  // a launch scalar, so that kernels differing by it are one
+  mlir::Value numberConstant(float value);  // a launch scalar, so that kernels with other values are equal
   mlir::Value begin() { return unitBegin; } // i64
   mlir::Value end() { return unitEnd; }
-  // A piece of the thread's scratch for so many elements of a type of memory, 64-byte aligned, not zeroed.
+  // Memory in the thread's scratch for `elements` elements of a storage type, 64-byte aligned, not
+  // initialised.
   mlir::Value scratch(int64_t elements, mlir::Type element);
   mlir::Value floatScratch(int64_t elements);
 
@@ -58,10 +59,10 @@ public:
   void storeMasked(mlir::Value value, mlir::Value pointer, mlir::Value index, mlir::Value mask);
   mlir::Value i64(int64_t value);
 
-  // Ends the function and keeps it, or finds its twin. Fills symbol, buffers, extents and scalars of the
-  // launch.
+  // Ends the function. If an equal kernel exists already, that one is used. Sets the launch's symbol,
+  // buffers, extents and scalars.
   LaunchSpec finish();
-  // The same, and says what `units` units of `op` do together.
+  // The same, and sets the launch's op, units, FLOPs and bytes.
   LaunchSpec finish(llvm::StringRef op, const flow::Extent &units, const flow::Extent &flops,
                     const flow::Extent &bytes, uint32_t grain = 1);
 
@@ -75,13 +76,13 @@ private:
   LaunchSpec launch;
   mlir::Operation *function;
   mlir::Location location;
-  mlir::OpBuilder entry, body; // entry: before `body`'s block content, for loads of pointers and scalars
+  mlir::OpBuilder entry, body; // entry: in front of the body's code, for loads of pointers and scalars
   mlir::Value buffersPointer, scalarsPointer, unitBegin, unitEnd, scratchPointer;
   llvm::MapVector<plan::ArgAttr, mlir::Value> scalarValues;
   llvm::DenseMap<int64_t, mlir::Value> constants;
 };
 
-// All kernels of a target: functions in one MLIR module and their descriptions, in order of first use.
+// All kernels of a target: functions in one MLIR module, and their descriptions in the order of first use.
 class KernelModule : public KernelSet {
 public:
   KernelModule(mlir::MLIRContext *context, const CpuTarget &target);

@@ -1,6 +1,6 @@
-// The exponential function, the logarithm and the power of kernels, for every number of f32. MLIR's own
-// approximations give 0 for results below the smallest normal number and take the logarithm of all subnormal
-// numbers to be that of the smallest normal one; its power of 0 and 0 is NaN.
+// Kernels' exponential function, logarithm and power, correct for every f32 number. MLIR's own approximations
+// give 0 for results below the smallest normal number, treat all subnormal operands of the logarithm as the
+// smallest normal number, and give NaN for 0 to the power of 0.
 #pragma once
 #include "mlir/IR/PatternMatch.h"
 

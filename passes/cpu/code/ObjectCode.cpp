@@ -1,11 +1,12 @@
-// Lowering kernels to machine code:
-//   1. functions are dealt into a fixed number of modules, which all following steps work on side by side where the
-//      context has threads; mathematical functions become polynomials; vector, scf, arith and math become the llvm
-//      dialect;
-//   2. each module is optimised and written as an object by LLVM. The loop vectorisers stay off: the kernels are vectors already. No builtins: a copy loop must
-//      not become a call;
-//   3. lld links the objects into one shared object, in process;
-//   4. the result is checked to need nothing from outside.
+// Compiles kernels to machine code:
+//   1. Distribute the functions over a fixed number of modules, which the steps 1 and 2 process in parallel
+//      if the context has threads. Lower vector, scf, arith and math to the llvm dialect; mathematical
+//      functions become polynomials.
+//   2. LLVM optimises each module and writes it as an object file. Its loop vectorisers are off, since the
+//      kernels are vectorised already. It must not assume library functions: a loop that copies must not
+//      become a call.
+//   3. lld links the object files into one shared object, within this process.
+//   4. Check that the shared object depends on nothing else.
 #include "passes/cpu/code/ObjectCode.h"
 #include "lld/Common/Driver.h"
 #include "mlir/Conversion/Passes.h"
@@ -52,10 +53,10 @@ using namespace mlir;
 namespace moe::cpu {
 namespace {
 
-// Functions are dealt into this many modules on every machine, so that the bytes do not depend on its cores.
+// The number of modules is the same on every machine, so that the bytes do not depend on its number of cores.
 constexpr size_t batches = 8;
 
-// Everything but sqrt, fma, floor and abs, which are instructions.
+// Replaces mathematical functions by polynomials, except sqrt, fma, floor and abs, which are instructions.
 struct ApproximateMath : PassWrapper<ApproximateMath, OperationPass<func::FuncOp>> {
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(ApproximateMath)
   void getDependentDialects(DialectRegistry &registry) const override {
@@ -77,7 +78,7 @@ struct ApproximateMath : PassWrapper<ApproximateMath, OperationPass<func::FuncOp
 LogicalResult lowerToLlvmDialect(ModuleOp module) {
   PassManager all(module.getContext());
   all.enableVerifier(false);
-  OpPassManager &pm = all.nest<ModuleOp>(); // each part
+  OpPassManager &pm = all.nest<ModuleOp>(); // for each of the modules
   OpPassManager &functions = pm.nest<func::FuncOp>();
   functions.addPass(createCanonicalizerPass());
   functions.addPass(createCSEPass());
@@ -143,8 +144,8 @@ void generateCode(Batch &batch, const CpuTarget &target) {
   llvm::ModuleAnalysisManager modules;
   llvm::PipelineTuningOptions tuning;
   tuning.LoopVectorization = tuning.SLPVectorization = tuning.LoopUnrolling = tuning.LoopInterleaving = false;
-  // Kernels keep in registers what a loop hands to its next turn, so that there is nothing to find for a pass that
-  // compares all of a loop's loads and stores, which took three quarters of the optimiser's time.
+  // Kernels keep values that a loop passes to its next iteration in registers, so LoopLoadElimination finds
+  // nothing. It compares all loads and stores of a loop, which took three quarters of the optimiser's time.
   llvm::PassInstrumentationCallbacks choice;
   choice.registerShouldRunOptionalPassCallback(
       [](llvm::StringRef pass, llvm::Any) { return pass != "LoopLoadEliminationPass"; });
@@ -167,9 +168,9 @@ void generateCode(Batch &batch, const CpuTarget &target) {
   codegen.run(module);
 }
 
-// What the linker reads and writes has a path, but no name that could be left behind, and needs no folder
-// that can be written. Where the system gives no room for it, moec says so: that is no fault of the
-// compiler's.
+// The linker's files are in memory and are named by descriptor, so that a killed compiler leaves no files,
+// and no writable folder is needed. If the system refuses the memory, moec reports that, and it is no
+// internal error.
 [[noreturn]] void noRoom() {
   llvm::report_fatal_error(llvm::Twine("object code: ") + std::strerror(errno), /*gen_crash_diag=*/false);
 }
@@ -205,7 +206,8 @@ Descriptor fileInMemory(llvm::ArrayRef<char> bytes) {
   return file;
 }
 
-// The linker's output is a pipe, which it writes as it is; beside a file it would make another and rename it.
+// The linker's output is a pipe: lld writes to a pipe directly, whereas in the place of a file it would write
+// a temporary file beside it and rename that.
 class OutputPipe {
 public:
   OutputPipe() {
@@ -226,7 +228,7 @@ public:
   ~OutputPipe() { take(); }
   std::string path() const { return to.path(); }
 
-  /// All that was written, when nobody else has it open for writing any more.
+  /// Everything that was written. Waits until all other writers have closed the pipe.
   llvm::SmallVector<char, 0> take() {
     to.close();
     if (reader.joinable())
@@ -307,7 +309,8 @@ FailureOr<llvm::SmallVector<char, 0>> compileToObject(ModuleOp module, const Cpu
     return failure();
   };
 
-  // 1. in parts to the llvm dialect; big functions first, each to the part that has least, so that threads end together
+  // 1. Distribute and lower. Large functions first, each to the module with the fewest ops, so that all take
+  //    about as long.
   std::vector<std::pair<size_t, func::FuncOp>> functions;
   for (auto function : module.getOps<func::FuncOp>()) {
     size_t ops = 0;
@@ -336,7 +339,7 @@ FailureOr<llvm::SmallVector<char, 0>> compileToObject(ModuleOp module, const Cpu
     return fail("expected kernels in vector, scf, arith, math and llvm ops; lowering failed");
   lap("lowering");
 
-  // 2. to objects
+  // 2. Compile to object files.
   std::vector<std::unique_ptr<Batch>> work;
   for (ModuleOp part : parts) {
     auto batch = std::make_unique<Batch>();
@@ -357,7 +360,7 @@ FailureOr<llvm::SmallVector<char, 0>> compileToObject(ModuleOp module, const Cpu
       return fail(batch->error);
   lap("code generation");
 
-  // 3. link
+  // 3. Link.
   OutputPipe output;
   std::vector<Descriptor> inputs;
   std::vector<std::string> paths{output.path()};
@@ -382,7 +385,7 @@ FailureOr<llvm::SmallVector<char, 0>> compileToObject(ModuleOp module, const Cpu
   llvm::SmallVector<char, 0> bytes = output.take();
   lap("linking");
 
-  // 4. nothing from outside
+  // 4. Check.
   if (std::optional<std::string> need = findForeignNeeds(bytes))
     return fail("expected kernels that need nothing from outside, found " + *need);
   return bytes;

@@ -1,6 +1,8 @@
-// Emits a contraction's group as up to three kernels: B packed into panels, where the product does not do it,
-// the product (ContractProduct.h), and the sum of the parts where the reduction was cut. See ContractForm.h
-// for the shape that all contractions are brought to and ContractPlan.h for the choice of blocks.
+// Emits a contraction's group as up to three kernels:
+//   1. the packing of B into panels, if the product does not pack them itself;
+//   2. the product (ContractProduct.h);
+//   3. the sum of the parts, if the sum is cut into parts.
+// ContractForm.h has the common form of all contractions, and ContractPlan.h the choice of blocks.
 #include "passes/cpu/contractions/ContractProduct.h"
 
 using namespace mlir;
@@ -8,7 +10,7 @@ using namespace mlir;
 namespace moe::cpu {
 namespace {
 
-/// The batch axes along which B moves: along the others its panels are shared.
+/// The batch axes that B has. Along the others, all batch indices use the same packed panels.
 SmallVector<ContractAxis> batchOfB(const ContractForm &form) {
   SmallVector<ContractAxis> axes;
   for (const ContractAxis &axis : form.batch)
@@ -30,7 +32,7 @@ LaunchSpec emitPack(const ContractGroup &group, KernelModule &module) {
   code.loop(pack.kernel.begin(), pack.kernel.end(), 1, [&](Ix unit) {
     Ix base = pack.offset(batch, code.div(unit, panels), 1);
     PackSource from = pack.columnsOfB(source, base);
-    // A chunk of the sum keeps its panels together, in the order in which a unit of the product uses them.
+    // The panels of a chunk of the sum are adjacent, in the order in which a unit of the product uses them.
     Ix panel = code.rem(unit, panels), matrix = code.mul(code.mul(code.div(unit, panels), panels), sums);
     code.loop(0, sums, plan.depth, [&](Ix first) {
       Ix depth = code.min(plan.depth, code.sub(sums, first));

@@ -1,4 +1,4 @@
-// Offsets and stores that all kernels of a contraction need; see ContractKernel.h.
+// Offsets and stores for all kernels of a contraction; see ContractKernel.h.
 #include "passes/cpu/contractions/ContractKernel.h"
 
 using namespace mlir;

@@ -1,6 +1,6 @@
-// What the kernels of one contraction have in common: the group taken apart, and a kernel under construction
-// that knows where elements lie along the axes of the contraction's form. Indices count rows, columns and
-// steps of the sum; the form says how far apart they lie in each operand.
+// What the kernels of one contraction have in common: the group's form, plan and epilogue (ContractGroup),
+// and a kernel under construction (ContractKernel) that computes the offsets of elements from row, column and
+// sum indices by the form's strides.
 #pragma once
 #include "passes/cpu/contractions/ContractPlan.h"
 #include "passes/cpu/contractions/PackPanels.h"
@@ -18,15 +18,15 @@ struct ContractGroup {
   MicroEpilogue epilogue;
   ContractForm form;
   ContractPlan plan;
-  ContractBuffer a, b; ///< as the form has them, which may be the other way round than the op
-  /// Memory between the group's launches, where the plan has it: B's panels packed ahead, [matrix of B][chunk
-  /// of the sum][panel][step][column], and the parts' sums, [matrix of the batch][part][row][column].
+  ContractBuffer a, b; ///< in the form's order, which may be swapped with respect to the op's
+  /// Temporaries between the group's launches, if the plan needs them: B's packed panels, [matrix of B][chunk
+  /// of the sum][panel][step][column], and the sums of the parts, [batch index][part][row][column].
   ContractBuffer panels, parts;
 };
 
-/// Which matrix of the batch a unit works on, and which part of its sum.
+/// The batch index that a work unit works on, and the part of the sum.
 struct ContractPlace {
-  llvm::SmallVector<Ix> batch; ///< one index a batch axis
+  llvm::SmallVector<Ix> batch; ///< one index per batch axis
   Ix batchNumber, part;
 };
 
@@ -36,14 +36,14 @@ public:
 
   mlir::Value buffer(plan::Access access, const ContractBuffer &bound);
   void bindEpilogue() { ports = group.epilogue.bind(kernel); }
-  /// The indices along each of `axes` that a flat index over all of them stands for.
+  /// The indices along each of `axes` from a flat index over all of them.
   llvm::SmallVector<Ix> unflatten(llvm::ArrayRef<ContractAxis> axes, Ix flat);
-  /// Where that is in an operand, a number of ContractAxis::strides.
+  /// The offset of a flat index in an operand. Operands are numbered as in ContractAxis::strides.
   Ix offset(llvm::ArrayRef<ContractAxis> axes, Ix flat, unsigned operand);
   Ix batchOffset(llvm::ArrayRef<Ix> batch, unsigned operand);
   /// The matrix of B that begins at `base`, to be packed into panels.
   PackSource columnsOfB(mlir::Value pointer, Ix base);
-  /// Runs the epilogue on the sums of one vector and stores every output. `column` is the first lane's.
+  /// Runs the epilogue on a vector of sums and stores all outputs. `column` is that of the first lane.
   void storeResults(llvm::ArrayRef<Ix> batch, Ix row, Ix column, mlir::Value mask, mlir::Value sums);
 
   const ContractGroup &group;
@@ -51,7 +51,7 @@ public:
   const ContractPlan &plan;
   KernelBuilder kernel;
   MicroCode code;
-  Values ports; ///< the epilogue's, once it is bound
+  Values ports; ///< the epilogue's inputs and outputs, after bindEpilogue
 };
 
 } // namespace moe::cpu

@@ -1,8 +1,9 @@
-// Chooses how a contraction runs; see ContractPlan.h. The figures behind the numbers: packing a panel costs
-// as much as two tiles, so that a block has rows enough for 90 tiles or more; a group of 192 columns by 384
-// steps is 288 KiB, which stays in the second-level cache beside what the next one is packed from; 6 rows by
-// 384 steps of A stay in the first; a sum over the batch goes in chunks of 96 steps, so that the panel of B
-// being used is 24 KiB.
+// Chooses how a contraction is computed; see ContractPlan.h. The reasons for the numbers:
+//   - Packing a panel costs as much as two tiles, so a block has enough rows for 90 tiles or more.
+//   - A group of panels, 192 columns by 384 steps, takes 288 KiB. It stays in the second-level cache,
+//     together with the memory that the next group is packed from.
+//   - 6 rows by 384 steps of A stay in the first-level cache.
+//   - A sum over the batch is cut into chunks of 96 steps, so that the panel of B in use takes 24 KiB.
 #include "passes/cpu/contractions/ContractPlan.h"
 
 using namespace mlir;
@@ -24,9 +25,10 @@ ContractPlan ContractPlan::of(const ContractForm &form, const Epilogue &epilogue
   plan.small = work.evaluate(form.plannedBatch).value_or(INT64_MAX) < (int64_t(1) << 21);
 
   plan.directRows = form.sums.empty() || (form.sums.size() == 1 && form.sums[0].strides[0].isConstant(1));
-  // A panel that serves few rows, or is one of many along a sum over the batch, is packed and used up. A
-  // launch that packs writes far away what units read back, so that they had better do it themselves, unless
-  // a run finds the panels packed; a single panel is not worth cutting the rows into fewer units.
+  // A panel that serves few rows, or that is one of many along a sum over the batch, is used once after
+  // packing. Packing ahead writes all panels to memory, from where the units read them back. So units pack
+  // for themselves, except if the contraction is small, if packed panels can be kept from step to step
+  // (fixedB), or if there is a single panel, for which larger and fewer units would not pay.
   const bool keepsPanels = sums.has_value() && (!rows || *rows > 4 * tileRows);
   if (!keepsPanels)
     plan.packing = Packing::panel;
@@ -34,17 +36,18 @@ ContractPlan ContractPlan::of(const ContractForm &form, const Epilogue &epilogue
     plan.packing = Packing::group;
 
   if (keepsPanels) {
-    // Fewer rows a unit make more units; more of them read B less often, where it does not stay in the cache.
+    // With fewer rows per unit there are more units; with more rows, B is read less often if it exceeds the
+    // cache.
     bool large = !columns || *sums * *columns * kFloatBytes > target.l2Bytes;
     plan.rowBlock = large ? 192 : 96;
     plan.panelGroup = std::max<int64_t>(1, 384 / width);
     if (plan.packing == Packing::group) {
-      // Two groups at least.
+      // At least two groups.
       const int64_t panels = ceilDiv(*columns, width);
       plan.panelGroup = std::clamp<int64_t>(panels / 2, 1, std::max<int64_t>(1, 192 / width));
       plan.rowBlock = 176 * tileRows;
     }
-    // Equal chunks, each a multiple of the unrolled sections.
+    // Chunks of equal length, a multiple of what the tile's sections unroll.
     int64_t step = tileRows * 4, chunks = std::max<int64_t>(1, ceilDiv(*sums, 384));
     plan.depth = ceilDiv(ceilDiv(*sums, chunks), step) * step;
   } else {
@@ -55,24 +58,24 @@ ContractPlan ContractPlan::of(const ContractForm &form, const Epilogue &epilogue
       plan.rowBlock = ceilDiv(*rows, tileRows) * tileRows;
       plan.panelGroup = std::max<int64_t>(1, 384 / width);
     }
-    // A small result of a long sum has too few tiles for every thread: each part sums on its own.
+    // A small result of a long sum has too few tiles for all threads, so the sum is cut into parts.
     if (!sums && rows && columns) {
       int64_t budget = (int64_t(1) << 18) / std::max<int64_t>(1, *rows * *columns);
-      plan.mostParts = std::clamp<int64_t>(budget, 1, 16);
+      plan.maxParts = std::clamp<int64_t>(budget, 1, 16);
     }
   }
 
   const flow::Extent one = flow::Extent::constant(context, 1);
   plan.parts = one;
   plan.partDepth = form.sumExtent();
-  if (plan.mostParts > 1) {
-    plan.partDepth = form.sumExtent().ceildiv(plan.depth).ceildiv(plan.mostParts) * plan.depth;
+  if (plan.maxParts > 1) {
+    plan.partDepth = form.sumExtent().ceildiv(plan.depth).ceildiv(plan.maxParts) * plan.depth;
     plan.parts = form.sumExtent().ceildiv(plan.partDepth);
   }
   bool inOneGo = sums && *sums <= plan.depth;
-  plan.viaParts = plan.mostParts > 1 || (epilogue.accumulator() < 0 && !inOneGo);
-  // What the product packs is worth a block of many rows, but threads want units: few rows each, which a
-  // thread with neighbouring units takes together.
+  plan.viaParts = plan.maxParts > 1 || (epilogue.accumulator() < 0 && !inOneGo);
+  // If the product packs panels, each should serve a block of many rows, but many threads need many units. So
+  // a unit has few rows, and a thread processes neighbouring units together as one block.
   if (plan.packing == Packing::ahead) {
     plan.unitRows = plan.rowBlock;
   } else {

@@ -1,6 +1,8 @@
-// How a contraction runs: block sizes, what is packed where, and how its work is cut into units. All of it
-// follows from the shape and the target, never from the number of threads, so that sums are formed in one
-// order everywhere.
+// How a contraction is computed: the sizes of blocks, which operands are packed and when, and how the work is
+// cut into units. The blocking is that of Goto and van de Geijn ("Anatomy of High-Performance Matrix
+// Multiplication", 2008): panels of B and strips of A are packed so that they stay in the caches while a
+// register tile passes over them. The plan follows from the shape and the target, never from the number of
+// threads, so sums are always formed in the same order.
 #pragma once
 #include "passes/cpu/micro/MicroKernel.h"
 #include "passes/kernels/ContractForm.h"
@@ -9,26 +11,29 @@ namespace moe::cpu {
 
 struct ContractPlan {
   Tile tile;
-  /// Rows of a unit, and the most that are taken together where a thread has neighbours of one group: both
-  /// multiples of the tile's.
+  /// The rows of a work unit, and the most rows of neighbouring units that a thread processes together as one
+  /// block. Both are multiples of the tile's rows.
   int64_t unitRows = 0, rowBlock = 0;
-  /// Units that a thread claims at once where there are enough for all.
+  /// The most units that a thread claims at once.
   int64_t grain = 1;
-  /// Panels of columns of a unit, a group; 0: all.
+  /// The number of panels of a unit, its group of panels; 0: all.
   int64_t panelGroup = 0;
-  /// Steps of the sum between visits to the accumulators' memory.
+  /// The steps of the sum in a chunk. Between chunks, the partial sums are in memory.
   int64_t depth = 0;
-  /// Who packs B's panels: a launch of their own, ahead; the product, a group of them for a chunk of the sum
-  /// and a block of rows; or the product, the one panel that it is about to use.
+  /// When B's panels are packed: ahead, by a launch of their own; group, by the product, a whole group of
+  /// panels for a chunk of the sum and a block of rows; or panel, by the product, each panel just before it
+  /// is used.
   enum class Packing { ahead, group, panel } packing = Packing::ahead;
-  /// A's rows are read as they lie; otherwise a block is packed into strips of a tile's rows.
+  /// A's rows are read in place; otherwise a block of A is packed into strips of a tile's rows.
   bool directRows = true;
-  /// So little work that compact code counts for more than speed.
+  /// The contraction is so small that compact code matters more than speed.
   bool small = false;
-  /// More than 1: the sum is cut into up to so many parts, each with a result of its own, which are then
-  /// added in order. `partDepth` is the sum's length in one part, `parts` their number.
-  int64_t mostParts = 1;
-  /// Sums go to memory of their own first: there are parts, or no output can hold what is not complete yet.
+  /// If more than 1, the sum is cut into at most this many parts, which different units compute; a second
+  /// kernel adds their results in order. `partDepth` is the number of steps of a part, `parts` the number of
+  /// parts.
+  int64_t maxParts = 1;
+  /// The product writes its sums to a temporary, because there are parts, or because no output can hold
+  /// partial sums.
   bool viaParts = false;
   flow::Extent partDepth, parts;
 

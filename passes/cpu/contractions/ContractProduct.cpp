@@ -7,13 +7,13 @@ namespace moe::cpu {
 
 using Packing = ContractPlan::Packing;
 
-/// How many steps of the sum before its use a wide panel's line is fetched: the second-level cache answers
-/// within two steps, the third within twenty. A narrow one asks for so little at a time that the hardware
-/// keeps up.
+/// A cache line of a wide panel is prefetched this many steps of the sum before its use: the second-level
+/// cache answers within two steps, the third-level cache within twenty. For narrow panels the hardware's
+/// prefetcher is fast enough.
 constexpr int64_t kPanelAhead = 24;
 
 static std::optional<int64_t> knownRowStride(const ContractForm &form, const ContractPlan &plan) {
-  constexpr int64_t kFar = 8192; // the copy of a last tile's rows takes room for their distance
+  constexpr int64_t kFar = 8192; // scratch for the last tile's rows grows with their stride
   if (!plan.directRows || plan.small || form.rows.size() != 1)
     return std::nullopt;
   std::optional<int64_t> stride = form.rows[0].strides[0].constantValue();
@@ -25,12 +25,12 @@ ContractProduct::ContractProduct(const ContractGroup &group, KernelModule &modul
       byPanel(plan.packing == Packing::panel), byGroup(plan.packing == Packing::group),
       width(plan.width(code.lanes)), a(buffer(plan::Access::read, group.a)),
       b(buffer(plan::Access::read, ahead ? group.panels : group.b)), results(*this),
-      fetch(code, form, plan, a, b), rowStride(knownRowStride(form, plan)) {
+      prefetch(code, form, plan, a, b), rowStride(knownRowStride(form, plan)) {
   if (!plan.directRows)
     strips = kernel.floatScratch(plan.rowBlock * plan.depth);
   if (!ahead)
     panelScratch = kernel.floatScratch(int64_t(width) * plan.depth * (byPanel ? 1 : plan.panelGroup));
-  // Sizes first among the launch's scalars.
+  // These sizes become the launch's first scalars.
   rows = code.size(form.rowExtent());
   code.numberScalar(form.columns.extent);
   sums = code.size(form.sumExtent());
@@ -85,7 +85,8 @@ void ContractProduct::emitRun(const Block &group, Ix begin, Ix end) {
     block.rowBegin = row;
     block.rowEnd = code.min(code.add(row, plan.rowBlock), end);
     block.startsRun = code.equal(row, begin);
-    // The run's next block packs the same panels again, the next run the next group's.
+    // The next block of this group packs the same panels again; the first block of the next group packs that
+    // group's.
     block.nextPanel = code.select(code.less(block.rowEnd, end), block.panelBegin, block.panelEnd);
     code.loop(block.sumBegin, block.sumEnd, plan.depth,
               [&](Ix begin) { emitChunk(block, chunkAt(block, begin)); });
@@ -138,7 +139,7 @@ void ContractProduct::packStrips(const Block &block, const Chunk &chunk) {
                    stripStride);
     return;
   }
-  // Rows of several axes are at no one distance: they go one by one, through their offsets.
+  // Rows over several axes have no common stride, so each is packed by itself, from its own offset.
   code.loop(block.rowBegin, block.rowEnd, 1, [&](Ix row) {
     Ix from = offset(form.rows, row, 0), i = code.sub(row, block.rowBegin);
     Ix to = code.add(code.mul(code.div(i, tileRows), stripStride), code.rem(i, tileRows));
@@ -176,7 +177,7 @@ void ContractProduct::packGroup(const Block &block, const Chunk &chunk, const Pa
   };
   if (!chunk.isOnly())
     return pack();
-  code.when(block.startsRun, pack); // with one chunk, the block before has left the same panels
+  code.when(block.startsRun, pack); // with a single chunk, the panels of the block before are still there
 }
 
 void ContractProduct::emitTile(const Block &block, const Chunk &chunk, Ix row, Ix panel) {
@@ -187,7 +188,7 @@ void ContractProduct::emitTile(const Block &block, const Chunk &chunk, Ix row, I
   const TileAt tile{row, panel, code.mul(panel, width)};
   if (!plan.small) {
     operands.streams = [&](Ix section) { return streams(block, chunk, tile, section); };
-    operands.usualCount = plan.depth;
+    operands.expectedCount = plan.depth;
   }
   Values totals = emitMicroKernel(code, plan.tile, operands, nest, {}, plan.small ? 1 : kMicroUnroll);
   results.store(block, row, tile.column, totals, chunk.first, chunk.last);
@@ -221,41 +222,41 @@ void ContractProduct::readPanel(MicroOperands &operands, const Block &block, con
     operands.b = panelScratch;
     operands.panel = panelPlace(block, chunk, panel);
   }
-  operands.fetchAhead = byPanel || plan.small || width < 32 ? 0 : kPanelAhead;
+  operands.prefetchAhead = byPanel || plan.small || width < 32 ? 0 : kPanelAhead;
 }
 
-SmallVector<FetchStream> ContractProduct::streams(const Block &block, const Chunk &chunk, const TileAt &tile,
-                                                  Ix section) {
-  SmallVector<FetchStream> all;
+SmallVector<PrefetchStream> ContractProduct::streams(const Block &block, const Chunk &chunk,
+                                                     const TileAt &tile, Ix section) {
+  SmallVector<PrefetchStream> all;
   Ix row = code.min(code.add(tile.row, section), lastRow());
-  ContractResults::Row waiting = results.waitingRow(block, row, tile.column);
-  if (waiting.stride.is(1))
-    all.push_back(fetch.results(waiting.memory, waiting.offset));
-  FetchPlace here{code.add(code.sub(tile.row, block.rowBegin), section),
-                  block.rowBegin,
-                  code.sub(block.rowEnd, block.rowBegin),
-                  tile.panel,
-                  block.panelBegin,
-                  block.panelEnd,
-                  block.nextPanel,
-                  chunk.begin,
-                  block.aBatch,
-                  block.bBatch};
-  auto add = [&](std::optional<FetchStream> stream) {
+  ContractResults::Row partial = results.partialRow(block, row, tile.column);
+  if (partial.stride.is(1))
+    all.push_back(prefetch.results(partial.memory, partial.offset));
+  PrefetchPlace here{code.add(code.sub(tile.row, block.rowBegin), section),
+                     block.rowBegin,
+                     code.sub(block.rowEnd, block.rowBegin),
+                     tile.panel,
+                     block.panelBegin,
+                     block.panelEnd,
+                     block.nextPanel,
+                     chunk.begin,
+                     block.aBatch,
+                     block.bBatch};
+  auto add = [&](std::optional<PrefetchStream> stream) {
     if (stream)
       all.push_back(*stream);
   };
   if (byPanel) {
-    add(fetch.nextPanel(here));
-    add(fetch.nextStrips(here));
+    add(prefetch.nextPanel(here));
+    add(prefetch.nextStrips(here));
     return all;
   }
   if (plan.directRows) {
     Ix next = code.min(code.add(code.add(tile.row, plan.tile.rows), section), lastRow());
-    add(fetch.nextRows(code.add(offset(form.rows, next, 0), stepOfA(block, chunk.begin)), here));
+    add(prefetch.nextRows(code.add(offset(form.rows, next, 0), stepOfA(block, chunk.begin)), here));
   }
   if (byGroup)
-    add(fetch.nextChunk(here));
+    add(prefetch.nextChunk(here));
   return all;
 }
 

@@ -1,11 +1,12 @@
-// The product of a contraction: the kernel that does its work. A unit is some rows by a group of panels, of
-// one matrix of the batch and one part of the sum. Units that follow each other share what is packed, so the
-// kernel takes all of its range that belong to one group together, in blocks of rows. For each it takes the
-// sum in chunks, packs what the plan says (the block's rows of A into strips, the panels of B) and runs the
-// tiles: the panels outside where it packs them one at a time (a panel is used for all rows while it is in
-// the first-level cache), else inside.
+// The product of a contraction: the kernel that computes its sums. A work unit is some rows by a group of
+// panels, for one batch index and one part of the sum. Consecutive units use the same packed panels, so the
+// kernel processes those of its range that have a group of panels in common together:
+//   1. for each block of rows, and for each chunk of the sum:
+//   2. pack what the plan says: the block's rows of A into strips, and the panels of B;
+//   3. run the tiles. If panels are packed one at a time, the outer loop is over panels, so that a panel is
+//      used for all rows while it is in the first-level cache; otherwise the outer loop is over rows.
 #pragma once
-#include "passes/cpu/contractions/ContractFetch.h"
+#include "passes/cpu/contractions/ContractPrefetch.h"
 #include "passes/cpu/contractions/ContractResults.h"
 
 namespace moe::cpu {
@@ -16,28 +17,29 @@ public:
   LaunchSpec emit();
 
 private:
-  /// A block of rows, in which a run of neighbouring units of one group is taken. All ranges are half-open.
+  /// A block of rows of neighbouring units with one group of panels. All ranges are half-open.
   struct Block : ContractPlace {
     Ix rowBegin, rowEnd, panelBegin, panelEnd, sumBegin, sumEnd;
-    mlir::Value startsRun; ///< a condition: nothing of the group is packed yet
+    mlir::Value startsRun; ///< a condition: no panel of the group is packed yet
     Ix nextPanel;          ///< the first panel that is packed after this block
-    Ix aBatch, bBatch;     ///< offsets of the batch's matrices
-    Ix packedBatch;        ///< the number of B's packed matrix, along the batch axes that B has
+    Ix aBatch, bBatch;     ///< offsets of this batch index's matrices
+    Ix packedBatch;        ///< the number of B's packed matrix, over the batch axes that B has
   };
   /// Steps [begin, begin + depth) of a block's sum.
   struct Chunk {
     Ix begin, depth;
-    mlir::Value first, last; ///< conditions; null where there is one chunk
+    mlir::Value first,
+        last; ///< conditions: whether it is the first and last chunk; null if there is only one
     bool isOnly() const { return !first; }
   };
-  /// A tile: its first row and column, and the panel that the column begins.
+  /// A tile's first row and column, and the panel of that column.
   struct TileAt {
     Ix row, panel, column;
   };
 
-  /// The group of units, all rows of it, and the matrix and part that `number` counts.
+  /// The group of units with this number, as a block of all its rows.
   Block groupAt(Ix number);
-  /// Takes the rows [begin, end) of the group.
+  /// Computes the rows [begin, end) of the group.
   void emitRun(const Block &group, Ix begin, Ix end);
   Chunk chunkAt(const Block &block, Ix begin);
   void emitChunk(const Block &block, const Chunk &chunk);
@@ -47,7 +49,7 @@ private:
   Ix lastRow() { return code.sub(rows, 1); }
   void packStrips(const Block &block, const Chunk &chunk);
   void copyLastRows(const Block &block, const Chunk &chunk);
-  /// Where a panel that the block packs lies in its scratch.
+  /// The offset in scratch of a panel that the block packs.
   Ix panelPlace(const Block &block, const Chunk &chunk, Ix panel);
   void packPanel(const Block &block, const Chunk &chunk, const PackSource &columns, Ix panel);
   void packGroup(const Block &block, const Chunk &chunk, const PackSource &columns);
@@ -55,24 +57,24 @@ private:
   void emitTile(const Block &block, const Chunk &chunk, Ix row, Ix panel);
   void readRows(MicroOperands &operands, const Block &block, const Chunk &chunk, Ix row);
   void readPanel(MicroOperands &operands, const Block &block, const Chunk &chunk, Ix panel);
-  /// What section i of a tile fetches: row i of where the result goes, and its share of what comes after the
-  /// tile.
-  llvm::SmallVector<FetchStream> streams(const Block &block, const Chunk &chunk, const TileAt &tile,
-                                         Ix section);
+  /// What section i of a tile prefetches: the memory of row i of the result, and its share of the lines that
+  /// are read after the tile.
+  llvm::SmallVector<PrefetchStream> streams(const Block &block, const Chunk &chunk, const TileAt &tile,
+                                            Ix section);
 
-  const bool ahead, byPanel, byGroup; ///< who packs B, see ContractPlan::Packing
+  const bool ahead, byPanel, byGroup; ///< when B is packed, see ContractPlan::Packing
   const int width;                    ///< columns of a panel
   mlir::Value a, b;
   ContractResults results;
-  ContractFetch fetch;
-  /// Scratch: the block's strips of A where it is packed, and the panels of B.
+  ContractPrefetch prefetch;
+  /// Scratch for the block's packed strips of A and for packed panels of B.
   mlir::Value strips, panelScratch;
   Ix rows, sums, panels, rowUnits, panelGroups;
-  /// The distance of A's rows where they are read as they lie, at one known distance: they need one address
-  /// in the innermost loop then, not one each. The rows of a last tile that is not whole are copied to
-  /// `lastRows`, so that they are at that distance too.
+  /// The stride of A's rows, if they are read in place and the stride is a known constant. The innermost loop
+  /// then needs one address for all rows of a tile instead of one for each. The rows of a last, incomplete
+  /// tile are copied to `lastRows`, where they have the same stride.
   std::optional<int64_t> rowStride;
-  Ix wholeRows; ///< rows of the tiles that are whole
+  Ix wholeRows; ///< the number of rows in complete tiles
   mlir::Value lastRows;
 };
 

@@ -1,11 +1,11 @@
-// Adding a tile to the sums that wait, and storing it; see ContractResults.h.
+// Adds a tile to the partial sums in memory, and stores it; see ContractResults.h.
 #include "passes/cpu/contractions/ContractResults.h"
 
 using namespace mlir;
 
 namespace moe::cpu {
 
-/// A long epilogue runs over the tile in a loop: unrolled, it would be most of the program.
+/// A long epilogue runs over the tile in a loop, since unrolled code would be very large.
 static bool runsInLoop(const ContractGroup &group) { return !group.epilogue.isShort() || group.plan.small; }
 
 ContractResults::ContractResults(ContractKernel &kernel)
@@ -19,14 +19,14 @@ ContractResults::ContractResults(ContractKernel &kernel)
     tileSums = kernel.kernel.floatScratch(int64_t(tile.rows) * kernel.plan.width(code.lanes));
 }
 
-ContractResults::Row ContractResults::waitingRow(const ContractPlace &place, Ix row, Ix column) {
+ContractResults::Row ContractResults::partialRow(const ContractPlace &place, Ix row, Ix column) {
   const ContractForm &form = kernel.form;
   if (parts) {
     Ix matrix = code.add(code.mul(place.batchNumber, code.size(kernel.plan.parts)), place.part);
     Ix line = code.add(code.mul(matrix, rows()), row);
     return {parts, code.add(code.mul(line, code.size(form.columns.extent)), column), 1};
   }
-  // A sum in one go waits nowhere, so that any output will do.
+  // If there is only one chunk, there are no partial sums, and any output will do.
   const Epilogue &epilogue = kernel.group.epilogue;
   unsigned output = std::max(0, epilogue.accumulator()), operand = form.firstOutput + output;
   Ix stride = code.size(form.columns.strides[operand]);
@@ -43,14 +43,14 @@ Value ContractResults::columnMask(Ix column) {
 
 void ContractResults::store(const ContractPlace &place, Ix row, Ix column, Values sums, Value first,
                             Value last) {
-  const Row waiting = waitingRow(place, row, column);
-  TileAt at{place, row, column, waiting.memory, waiting.stride, {}};
+  const Row partial = partialRow(place, row, column);
+  TileAt at{place, row, column, partial.memory, partial.stride, {}};
   for (int j = 0; j < tile.vectors; ++j)
     at.masks.push_back(columnMask(code.add(column, j * code.lanes)));
   if (first)
-    sums = code.choose(first, [&] { return sums; }, [&] { return addWaiting(at, sums); });
+    sums = code.choose(first, [&] { return sums; }, [&] { return addPartialSums(at, sums); });
   if (parts || kernel.group.epilogue.isIdentity())
-    return storeWaiting(at, sums);
+    return storePartialSums(at, sums);
   if (!last)
     return storeOutputs(at, sums);
   code.choose(
@@ -60,16 +60,16 @@ void ContractResults::store(const ContractPlace &place, Ix row, Ix column, Value
         return Values();
       },
       [&] {
-        storeWaiting(at, sums);
+        storePartialSums(at, sums);
         return Values();
       });
 }
 
-Values ContractResults::addWaiting(const TileAt &tileAt, const Values &sums) {
+Values ContractResults::addPartialSums(const TileAt &tileAt, const Values &sums) {
   Values added;
   for (int i = 0; i < tile.rows; ++i) {
     Ix row = code.min(code.add(tileAt.row, i), code.sub(rows(), 1));
-    Ix at = waitingRow(tileAt.place, row, tileAt.column).offset;
+    Ix at = partialRow(tileAt.place, row, tileAt.column).offset;
     for (int j = 0; j < tile.vectors; ++j) {
       Ix from = code.add(at, code.mul(tileAt.stride, j * code.lanes));
       Value old = code.loadStrided(tileAt.memory, from, tileAt.stride, tileAt.masks[j]);
@@ -79,13 +79,13 @@ Values ContractResults::addWaiting(const TileAt &tileAt, const Values &sums) {
   return added;
 }
 
-void ContractResults::storeWaiting(const TileAt &tileAt, const Values &sums) {
+void ContractResults::storePartialSums(const TileAt &tileAt, const Values &sums) {
   const bool exact = rows().isStatic() && rows().known() % tile.rows == 0;
   for (int i = 0; i < tile.rows; ++i) {
     Ix row = code.add(tileAt.row, i);
     Value exists = exact ? Value() : code.less(row, rows());
     code.when(exists, [&] {
-      Ix at = waitingRow(tileAt.place, row, tileAt.column).offset;
+      Ix at = partialRow(tileAt.place, row, tileAt.column).offset;
       for (int j = 0; j < tile.vectors; ++j)
         code.storeStrided(sums[i * tile.vectors + j], tileAt.memory,
                           code.add(at, code.mul(tileAt.stride, j * code.lanes)), tileAt.stride,

@@ -1,6 +1,7 @@
-// Where the sums of a contraction's tiles go. The sum is taken in chunks, and between visits a tile's sums
-// wait in memory: that of its part where there are parts, else an output that can hold them. The last visit
-// runs the epilogue and stores every output; sums of a part stay as they are for the kernel that adds the
+// Stores the sums of a contraction's tiles. The sum is computed in chunks. After each chunk but the last, a
+// tile's partial sums are stored in memory, and the next chunk adds to them: in the temporary of the part if
+// the sum is cut into parts, otherwise in an output that can hold them. After the last chunk the epilogue
+// runs and all outputs are stored; the sums of a part stay in the temporary, for the kernel that adds the
 // parts.
 #pragma once
 #include "passes/cpu/contractions/ContractKernel.h"
@@ -12,30 +13,30 @@ public:
   /// Binds the buffers that the results need, and scratch.
   explicit ContractResults(ContractKernel &kernel);
 
-  /// Where the sums of a row wait, from a column on.
+  /// The memory of a row's partial sums, from a column on.
   struct Row {
     mlir::Value memory;
     Ix offset, stride;
   };
-  Row waitingRow(const ContractPlace &place, Ix row, Ix column);
+  Row partialRow(const ContractPlace &place, Ix row, Ix column);
 
-  /// Stores the sums of the tile that begins at a row and a column; its last ones may lie beyond the matrix.
-  /// `first` and `last` are conditions: that nothing waits yet, and that the sums are complete; null where
-  /// one visit is all.
+  /// Stores the sums of the tile that begins at a row and a column; rows and columns beyond the matrix are
+  /// left out. `first` and `last` are conditions, null if there is only one chunk: that there are no partial
+  /// sums in memory yet, and that the sums are complete.
   void store(const ContractPlace &place, Ix row, Ix column, Values sums, mlir::Value first, mlir::Value last);
 
 private:
   struct TileAt {
     const ContractPlace &place;
     Ix row, column;
-    mlir::Value memory; ///< of the waiting sums
+    mlir::Value memory; ///< of the partial sums
     Ix stride;
-    llvm::SmallVector<mlir::Value> masks; ///< one a vector of a row; null: all lanes
+    llvm::SmallVector<mlir::Value> masks; ///< one per vector of a row; null: all lanes
   };
   Ix rows() { return code.size(kernel.form.rowExtent()); }
   mlir::Value columnMask(Ix column);
-  Values addWaiting(const TileAt &at, const Values &sums);
-  void storeWaiting(const TileAt &at, const Values &sums);
+  Values addPartialSums(const TileAt &at, const Values &sums);
+  void storePartialSums(const TileAt &at, const Values &sums);
   void storeOutputs(const TileAt &at, const Values &sums);
 
   ContractKernel &kernel;

@@ -9,7 +9,7 @@ void emitPackPanel(MicroCode &code, const PackSource &source, Ix lane, int width
                    Value target, Ix offset, llvm::function_ref<Ix(Ix)> place) {
   const int n = code.lanes;
   auto rowAt = [&](Ix step) { return code.add(offset, code.mul(place ? place(step) : step, width)); };
-  // Whether every panel is whole is known where the lanes' number is.
+  // Whether all panels are complete, which is known if the number of lanes is.
   bool whole = source.lanes.isStatic() && source.lanes.known() % width == 0;
   auto row = [&](Ix step) {
     Ix from = code.add(source.stepOffset(code.add(first, step)), code.mul(lane, source.laneStride));
@@ -45,7 +45,8 @@ void emitPackPanel(MicroCode &code, const PackSource &source, Ix lane, int width
 void emitPackStrips(MicroCode &code, const PackSource &source, Ix lane, Ix end, int width, Ix first, Ix count,
                     Value target, Ix offset, Ix stripStride) {
   constexpr int64_t kTogether = 8;
-  // Pieces of powers of two: whole loads and stores, and nothing is written beyond the strip.
+  // Pieces whose widths are powers of two, so that no load or store needs a mask and none goes beyond the
+  // strip.
   SmallVector<std::pair<int, int>> pieces;
   for (int at = 0, n = code.lanes; at < width; at += n) {
     while (n > width - at)

@@ -1,5 +1,5 @@
-// Takes a convolution's group apart and calls the emitter of its direction; see ConvPixels.cpp and
-// ConvWeights.cpp, and Winograd.h for those that have a cheaper way.
+// Finds the operands and the epilogue of a convolution's group and calls the emitter of its direction:
+// ConvPixels.cpp and ConvWeights.cpp, or the minimal filtering of Winograd.h where it is faster.
 #include "passes/cpu/convolutions/Winograd.h"
 
 using namespace mlir;

@@ -1,6 +1,6 @@
-// The emitters of the three directions of a convolution; emitConvGroup (code/KernelBuilder.h) chooses. Physical
-// layouts come from the group; tiles want channels innermost (NHWC), other orders are brought to it by the
-// copy that pads.
+// The emitters of the three directions of a convolution (forward, input gradient, weight gradient).
+// ConvEmitter.cpp chooses between them. The group gives the operands' layouts. Tiles read pixels with
+// channels innermost (NHWC); for other layouts, the copy that adds padding also reorders the axes.
 #pragma once
 #include "passes/cpu/micro/MicroEpilogue.h"
 #include "passes/cpu/micro/MicroKernel.h"
@@ -8,14 +8,14 @@
 
 namespace moe::cpu {
 
-/// An operand of the group: which, how its elements lie along its four logical axes, and how many there are.
+/// An operand of the group: its buffer, its strides along the four logical axes, and its number of elements.
 struct ConvOperand {
   BufferRef ref;
   llvm::SmallVector<flow::Extent> strides;
   flow::Extent elements;
 };
 
-/// Floats that the parts of a weight gradient may take together.
+/// The most memory of all parts of a weight gradient, in floats.
 constexpr int64_t kPartFloats = int64_t(1) << 22;
 
 struct ConvGroup {
@@ -25,12 +25,12 @@ struct ConvGroup {
   ConvOperand first, second; ///< the op's operands
 };
 
-/// Forward and input gradient: `image` is convolved by `weights` into the group's results.
+/// Forward and input gradient: computes the group's results from `image` and `weights`.
 GroupCode emitPixelPass(const ConvGroup &group, const PixelPass &pass, const ConvOperand &image,
                         const ConvOperand &weights, KernelModule &module);
 GroupCode emitWeightGradient(const ConvGroup &group, KernelModule &module);
 
-/// An image in memory, with a channel's, row's and pixel's distance.
+/// An image in memory, with its strides along channels, rows and pixels.
 struct ConvImage {
   mlir::Value pointer;
   Ix origin; ///< the batch's offset included
@@ -38,8 +38,9 @@ struct ConvImage {
   int64_t channels, height, width;
 };
 
-/// Fills `rows` rows of `width` pixels by the image's channels at `target`, of which row 0 is the image's row
-/// `top` (it may be negative) and pixel 0 the image's pixel -left. What lies outside is zero.
+/// Copies `rows` rows of `width` pixels, with the image's channels innermost, to `target`. Its row 0 is the
+/// image's row `top`, which may be negative, and its pixel 0 the image's pixel -left. Pixels outside the
+/// image are zero.
 void emitPaddedCopy(MicroCode &code, const ConvImage &image, Ix top, int64_t left, Ix rows, int64_t width,
                     mlir::Value target);
 

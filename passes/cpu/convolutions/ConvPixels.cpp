@@ -1,9 +1,12 @@
-// Convolution forward and its input gradient, as implicit matrix products. One launch packs the weights into
-// panels, [phase][panel of result channels][tap][source channel][width]; the other runs units of an image's
-// band of rows: the band is copied with its padding into scratch, channels innermost, and tiles of
-// consecutive pixels pass over the panels, where a row of taps times channels is one run. Padding multiplies
-// weights by 0, so an infinite weight makes NaN at an image's edge, as it would inside; skipping those taps
-// would cost a tile per edge.
+// Convolution forward and its input gradient, as implicit matrix products.
+//   1. The first launch packs the weights into panels, [phase][panel of result channels][tap][source
+//      channel][width].
+//   2. A work unit of the second launch is a band of rows of one image. It copies the band with its padding
+//      to scratch, channels innermost.
+//   3. Tiles of consecutive pixels pass over the panels. The channels of a row of taps are contiguous in the
+//      copy, so a tile sums over one run of them for each row of taps.
+// Pixels of the padding are multiplied by weights too. So an infinite weight gives NaN at the edge of an
+// image, as a zero pixel inside it does. Leaving such taps out would need other tiles at each edge.
 #include "passes/cpu/contractions/PackPanels.h"
 #include "passes/cpu/convolutions/ConvEmitter.h"
 
@@ -11,7 +14,8 @@ using namespace mlir;
 
 namespace moe::cpu {
 
-/// Floats of padded copy that a unit holds: it stays in the second-level cache beside the panels being used.
+/// The most floats of a band's padded copy, which then stays in the second-level cache together with the
+/// panels in use.
 static constexpr int64_t kBandFloats = 80 * 1024;
 
 void emitZero(MicroCode &code, Value target, Ix offset, Ix count) {
@@ -51,7 +55,7 @@ void emitPaddedCopy(MicroCode &code, const ConvImage &image, Ix top, int64_t lef
           if (contiguous) {
             emitCopy(code, image.pointer, from, target, at, pixels * channels);
           } else {
-            // Any other order: runs along the row for each channel.
+            // Any other layout: for each channel, copies the pixels of a row.
             code.loop(0, channels, 1, [&](Ix c) {
               Ix start = code.add(from, code.mul(c, image.channelStride));
               code.loop(0, pixels, code.lanes, [&](Ix x) {
@@ -110,29 +114,31 @@ private:
 
   void emitPack();
   void emitTiles();
-  /// Rows of an image from `firstRow` on, counted in each phase, and where their pixels are read.
+  /// A band: rows of an image from `firstRow` on, numbered within each phase, and the memory of its padded
+  /// copy.
   struct Band {
     Ix image, firstRow;
     Value source;
     Ix origin, rowStride, pixelStride;
   };
-  /// ConvPhase as the code sees it, which is one for all phases: what differs between them follows from the
-  /// phase's number.
+  /// A ConvPhase in the kernel's code. The code is the same for all phases; these values are computed from
+  /// the phase's number.
   struct Phase {
-    Ix rows, columns, pixels; ///< of the band
+    Ix rows, columns, pixels; ///< of the phase within the band
     Ix resultY, resultX, tapsY, sourceY, sourceX;
-    Ix run;                   ///< floats of a row of taps by channels
-    Ix panelFloats, packedAt; ///< of the packed weights
+    Ix run; ///< the number of taps in a row times the number of channels
+    Ix panelFloats,
+        packedAt; ///< the size of a panel of packed weights, and the offset of the phase's first panel
   };
   Phase phaseAt(MicroCode &code, const Band &band, Ix number);
   void emitPhase(MicroCode &code, const Band &band, Ix number);
-  /// A tile: the pixels from `first` on, of the band's, by a panel of channels.
+  /// Emits a tile: the band's pixels from `first` on, by a panel of channels.
   void emitTile(MicroCode &code, const Band &band, const Phase &phase, Ix panel, Ix first);
-  /// Where a phase's pixel, (y, x) in the band, is in the result.
+  /// The row and column in the result of a phase's pixel of the band.
   std::pair<Ix, Ix> resultPixel(MicroCode &code, const Band &band, const Phase &phase,
                                 std::pair<Ix, Ix> pixel);
-  void fetchResults(MicroCode &code, const Band &band, const Phase &phase, Ix panel,
-                    ArrayRef<std::pair<Ix, Ix>> pixels);
+  void prefetchResults(MicroCode &code, const Band &band, const Phase &phase, Ix panel,
+                       ArrayRef<std::pair<Ix, Ix>> pixels);
   void store(MicroCode &code, const Band &band, const Phase &phase, std::pair<Ix, Ix> pixel, Ix column,
              Value sum);
 
@@ -144,8 +150,8 @@ private:
   int64_t width, panels, bandRows, bands;
   BufferRef packedRef{};
   flow::Extent packedSize;
-  Values ports; ///< the epilogue's, in the kernel of tiles
-  Value packed; ///< the packed weights there
+  Values ports; ///< the epilogue's inputs and outputs, in the second kernel
+  Value packed; ///< the packed weights, in the second kernel
   Value tileScratch;
   GroupCode result;
 };
@@ -166,8 +172,8 @@ void PixelEmitter::emitPack() {
       base += panels * depth(phase) * width;
       Ix lane = code.mul(panel, width);
       if (pass.tapStepY > 0) {
-        // Forward: in memory a result channel's weights are one run over (channel, tap), which is transposed
-        // into (tap, channel).
+        // Forward: the weights of a result channel are contiguous in the order (channel, tap), and are
+        // transposed to the order (tap, channel).
         PackSource from{source, pass.weightOutput, pass.resultChannels, [](Ix step) { return step; }, true};
         emitPackPanel(code, from, lane, width, 0, channels * taps, target, offset, [&](Ix step) {
           return code.add(code.mul(code.rem(step, taps), channels), code.div(step, taps));
@@ -220,7 +226,7 @@ PixelEmitter::Phase PixelEmitter::phaseAt(MicroCode &code, const Band &band, Ix 
 
 void PixelEmitter::emitPhase(MicroCode &code, const Band &band, Ix number) {
   const Phase phase = phaseAt(code, band, number);
-  // Phases of unequal height: the last bands of a lower one are empty.
+  // Phases may differ in height, so the last bands of a lower one are empty.
   code.when(code.less(0, phase.rows), [&] {
     code.loop(0, panels, 1, [&](Ix panel) {
       code.loop(0, phase.pixels, tile.rows, [&](Ix first) { emitTile(code, band, phase, panel, first); });
@@ -241,7 +247,7 @@ void PixelEmitter::emitTile(MicroCode &code, const Band &band, const Phase &phas
     operands.rows.push_back(code.add(
         band.origin, code.add(code.mul(sourceY, band.rowStride), code.mul(sourceX, band.pixelStride))));
   }
-  fetchResults(code, band, phase, panel, pixels);
+  prefetchResults(code, band, phase, panel, pixels);
   Reduction nest[] = {{phase.tapsY, band.rowStride, code.mul(phase.run, width)},
                       {phase.run, 1, width, pass.sourceChannels}};
   Values sums = emitMicroKernel(code, tile, operands, nest);
@@ -254,7 +260,7 @@ void PixelEmitter::emitTile(MicroCode &code, const Band &band, const Phase &phas
       });
     return;
   }
-  // A long epilogue runs over the tile in a loop: unrolled, it would be most of the program.
+  // A long epilogue runs over the tile in a loop, since unrolled code would be very large.
   for (auto [i, sum] : llvm::enumerate(sums))
     code.store(sum, tileScratch, int64_t(i) * code.lanes);
   code.loop(0, code.min(tile.rows, code.sub(phase.pixels, first)), 1, [&](Ix i) {
@@ -274,8 +280,8 @@ std::pair<Ix, Ix> PixelEmitter::resultPixel(MicroCode &code, const Band &band, c
   return {y, x};
 }
 
-void PixelEmitter::fetchResults(MicroCode &code, const Band &band, const Phase &phase, Ix panel,
-                                ArrayRef<std::pair<Ix, Ix>> pixels) {
+void PixelEmitter::prefetchResults(MicroCode &code, const Band &band, const Phase &phase, Ix panel,
+                                   ArrayRef<std::pair<Ix, Ix>> pixels) {
   const EpilogueOutput &output = group.epilogue.outputs().front();
   if (!output.strides[1].isConstant(1) || output.element != plan::Element::f32)
     return;

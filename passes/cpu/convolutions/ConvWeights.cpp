@@ -1,9 +1,12 @@
-// A convolution's weight gradient: for every tap and channel of x and every channel of dy, the sum over all
-// pixels of all images. The batch is cut into parts, as many as fit a memory budget and follow from the
-// shape; a part's images are brought one after another into packed form (x padded, in panels of a tile's rows
-// of channels; dy in panels of a tile's width of channels), and every tile sums a whole band of pixels, where
-// a tap is only an offset. The parts' sums, [tap][channel of x][channel of dy], are then added in order and
-// stored as the weights lie.
+// A convolution's weight gradient: for every tap, channel of x and channel of dy, a sum over all pixels of
+// all images.
+//   1. The batch is cut into parts, one per work unit. Their number follows from the shape and a memory
+//      budget, never from the number of threads.
+//   2. A part packs its images, one band of rows at a time: x with its padding into strips of a tile's rows
+//      of channels, dy into panels of a tile's width of channels.
+//   3. A tile sums over all pixels of the band. For each tap, it reads the strips of x at another offset.
+//   4. A second launch adds the parts' sums, [tap][channel of x][channel of dy], in order, and stores them in
+//      the weights' layout.
 #include "passes/cpu/contractions/PackPanels.h"
 #include "passes/cpu/convolutions/ConvEmitter.h"
 
@@ -12,7 +15,7 @@ using namespace mlir;
 namespace moe::cpu {
 namespace {
 
-/// Floats that a band's packed operands may take.
+/// The most floats of a band's packed operands.
 constexpr int64_t kBandFloats = 96 * 1024;
 
 class WeightEmitter {
@@ -22,7 +25,8 @@ public:
     tile = chooseTile(target.lanes(), target.registers, s.outputs);
     width = tile.vectors * target.lanes();
     panels = (s.outputs + width - 1) / width;
-    // Few channels: a tile's rows run over taps and channels together, in an image that is one panel.
+    // If there are few channels, the rows of a tile run over taps and channels together, and x is packed into
+    // one strip.
     mixed = s.channels <= tile.rows;
     strip = mixed ? s.channels : tile.rows;
     strips = (s.channels + strip - 1) / strip;
@@ -32,7 +36,7 @@ public:
       band = (band + 1) / 2;
     bands = (s.outHeight + band - 1) / band;
     band = (s.outHeight + bands - 1) / bands;
-    // A panel of dy serves every strip and tap while it is in the first-level cache.
+    // A panel of dy is used for every strip and tap while it is in the first-level cache.
     int64_t fit = std::max<int64_t>(1, target.l1Bytes * 7 / 8 / (s.outWidth * width * kFloatBytes));
     chunk = (band + fit - 1) / fit;
     chunk = (band + chunk - 1) / chunk;
@@ -57,8 +61,8 @@ private:
   void emitParts();
   void packImage(MicroCode &code, Value x, Ix base, Ix firstRow, Value target);
   void emitTiles(MicroCode &code, Value image, Value gradient, Ix rows, Value sums, Ix sumsAt, Value first);
-  /// A tile: rows of pixels from `row`, panel of dy, strip of x, and tap (or number of taps and channels
-  /// together).
+  /// A tile: `rows` rows of pixels from `row` on, a panel of dy, the number of a strip of x, and `which` tap
+  /// (or which run of taps and channels together).
   struct Place {
     Ix row, rows, panel, number, which;
   };
@@ -89,8 +93,8 @@ void WeightEmitter::packImage(MicroCode &code, Value x, Ix base, Ix firstRow, Va
   }
   const int64_t line = paddedWidth * strip, plane = paddedRows() * line;
   const int64_t pixels = std::max<int64_t>(0, std::min(s.width, paddedWidth - s.padLeft));
-  // The borders beside rows are zero from the start and stay so; a row of the border may have held another
-  // band's.
+  // The padding at both ends of a row is zero from the start and is never overwritten. A whole row of padding
+  // may still hold a row of another band, and is zeroed.
   code.loop(0, paddedRows(), 1, [&](Ix row) {
     Ix y = code.add(top, row), to = code.mul(row, line);
     Value inside = code.both(code.less(-1, y), code.less(y, s.height));
@@ -116,7 +120,7 @@ void WeightEmitter::packImage(MicroCode &code, Value x, Ix base, Ix firstRow, Va
 
 void WeightEmitter::emitTiles(MicroCode &code, Value image, Value gradient, Ix rows, Value sums, Ix sumsAt,
                               Value first) {
-  // A group of tiles: its rows are channels of one tap, or taps and channels together.
+  // The tiles of a tap, or of a run of taps and channels together.
   const int64_t outer = mixed ? 1 : strips;
   const int64_t inner = mixed ? (s.taps() * s.channels + tile.rows - 1) / tile.rows : s.taps();
   code.loop(0, rows, chunk, [&](Ix row) {
@@ -137,7 +141,7 @@ void WeightEmitter::emitTile(MicroCode &code, Value image, Value gradient, const
   const int64_t plane = paddedRows() * paddedWidth * strip, gradientPanel = band * s.outWidth * width;
   const int64_t lines = s.taps() * s.channels;
   const Ix firstColumn = code.mul(place.panel, width);
-  // Row i of the tile as a line of the result, [tap][channel]; it may lie beyond the last channel.
+  // The line of the result, [tap][channel], of row i of the tile; it may lie beyond the last channel.
   auto lineOf = [&](Ix i) {
     if (mixed)
       return code.add(code.mul(place.which, tile.rows), i);
@@ -167,7 +171,8 @@ void WeightEmitter::emitTile(MicroCode &code, Value image, Value gradient, const
     operands.rows.push_back(
         code.add(code.mul(place.number, plane), code.add(code.mul(pixel, strip), channel)));
   }
-  // Rows of where the sums wait, while rows of the image are summed.
+  // While rows of the image are summed, the memory of the partial sums is prefetched, a few rows of it at a
+  // time.
   const int64_t share = (tile.rows + chunk - 1) / chunk;
   auto ahead = [&](Ix turn) {
     for (int64_t i = 0; i < share; ++i) {
@@ -188,7 +193,7 @@ void WeightEmitter::emitTile(MicroCode &code, Value image, Value gradient, const
   auto at = [&](Ix line, int j) {
     return code.add(sumsAt, code.add(code.mul(line, s.outputs), code.add(firstColumn, j * code.lanes)));
   };
-  totals = addWaiting(code, tile, totals, first, [&](int i, int j) {
+  totals = addPartialSums(code, tile, totals, first, [&](int i, int j) {
     return code.load(sums, at(code.min(lineOf(i), lines - 1), j), masks[j]);
   });
   for (int i = 0; i < tile.rows; ++i)
@@ -217,7 +222,7 @@ void WeightEmitter::emitParts() {
         Ix firstRow = code.mul(bandNumber, band);
         Ix rows = code.min(band, code.sub(s.outHeight, firstRow));
         packImage(code, x, code.mul(number, code.size(group.first.strides[0])), firstRow, image);
-        // The band's pixels of dy, row after row.
+        // Packs the band's pixels of dy, row after row.
         Ix dyBase = code.add(code.mul(number, code.size(group.second.strides[0])),
                              code.mul(firstRow, code.size(group.second.strides[2])));
         Ix rowStride = code.size(group.second.strides[2]), pixelStride = code.size(group.second.strides[3]);

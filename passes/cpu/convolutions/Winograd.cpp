@@ -1,5 +1,5 @@
-// The transforms of the minimal filtering algorithms and the choice of where they are used; see Winograd.h.
-// All of them are sums, differences and halves of few terms.
+// The transforms of the minimal filtering algorithms, and the decision where they are used; see Winograd.h.
+// The transforms are sums, differences and halves of few terms.
 #include "passes/cpu/convolutions/Winograd.h"
 
 using namespace mlir;
@@ -31,8 +31,9 @@ Values tapsOfThree(MicroCode &code, In m) {
   return {code.addf(m[0], sum), difference, code.addf(sum, m[3])};
 }
 
-// Stride 2: r0 = d0 g0 + d1 g1 + d2 g2, r1 = d2 g0 + d3 g1 + d4 g2. The even ones are F(2, 2), of
-// (d0 - d2) g0, d2 (g0 + g2) and (d4 - d2) g2; d1 g1 and d3 g1 are added to the first and the last.
+// Stride 2: r0 = d0 g0 + d1 g1 + d2 g2, r1 = d2 g0 + d3 g1 + d4 g2. The taps g0 and g2 on the even pixels are
+// F(2, 2), of the products (d0 - d2) g0, d2 (g0 + g2) and (d4 - d2) g2; d1 g1 is added to the first of these
+// and d3 g1 to the last.
 Values pixelsOfStride2(MicroCode &code, In d) {
   return {code.subf(d[0], d[2]), d[2], code.subf(d[4], d[2]), d[1], d[3]};
 }
@@ -43,8 +44,9 @@ Values gradientOfStride2(MicroCode &code, In dy) {
 }
 Values tapsOfStride2(MicroCode &code, In s) { return {code.addf(s[0], s[1]), s[3], code.addf(s[1], s[2])}; }
 
-// Its input gradient makes 4 pixels of 3: of one residue e0 = d0 g2 + d1 g0, e1 = d1 g2 + d2 g0, and between
-// them a product with g1 each. Which residue comes first follows from the padding.
+// The input gradient of stride 2 computes 4 result pixels from 3 source pixels. Every second one is a sum of
+// two taps, e0 = d0 g2 + d1 g0 and e1 = d1 g2 + d2 g0; each of the others is one product with g1. The padding
+// decides which come first.
 Values evenPixelsOfSpread(MicroCode &code, In d) {
   return {code.subf(d[0], d[1]), d[1], code.subf(d[2], d[1]), d[1], d[2]};
 }
@@ -110,7 +112,7 @@ WinogradAxis weightGradientAxis(int64_t stride, int64_t pad) {
   axis.fromWeights = nullptr;
   axis.fromGradient = stride == 1 ? gradientOfThree : gradientOfStride2;
   axis.toResults = stride == 1 ? tapsOfThree : tapsOfStride2;
-  // Places of one tap are summed together.
+  // The places that belong to the same tap are added up.
   if (stride == 2)
     axis.sums = {{0}, {1}, {2}, {3, 4}};
   return axis;
@@ -223,7 +225,7 @@ void emitWinogradSource(MicroCode &code, const WinogradSource &source, WinogradA
         Ix y = code.add(source.top, row), x = code.add(source.left, column);
         Value there = code.both(code.both(code.less(-1, y), code.less(y, image.height)),
                                 code.both(code.less(-1, x), code.less(x, image.width)));
-        // No address is formed for a pixel that is not there.
+        // The address of a pixel outside the image is never computed; zeros are read in its place.
         pointers.push_back(code.pick(there, code.at(image.pointer, code.select(there, pixel(row, column), 0)),
                                      source.zeros));
       }
@@ -240,13 +242,14 @@ bool prefersWinograd(const ConvGroup &group, const CpuTarget &target) {
     return false;
   if (s.channels % lanes || s.outputs % lanes || s.channels < kFewChannels || s.outputs < kFewChannels)
     return false;
-  // Squares that stick out are work for nothing, which what is saved must pay for.
+  // Pixels of squares beyond the map are wasted work, which must be less than the work saved.
   bool inputGradient = isa<flow::ConvInputGradOp>(group.op);
   int64_t height = inputGradient ? s.height : s.outHeight, width = inputGradient ? s.width : s.outWidth;
   WinogradGrid grid(inputGradient && s.strideY == 2 ? 4 : 2, height, width);
   if (s.strideY == 1 ? grid.covered() * 2 > height * width * 3 : grid.covered() * 5 > height * width * 6)
     return false;
-  // Of the operands, those with pixels; the weights are the second of conv and conv_input_grad.
+  // The channels of operands with pixels must be innermost. The second operand of conv and conv_input_grad
+  // has weights.
   bool weightGradient = isa<flow::ConvWeightGradOp>(group.op);
   return group.first.strides[1].isConstant(1) && (!weightGradient || group.second.strides[1].isConstant(1));
 }

@@ -1,7 +1,10 @@
-// Forward and input gradient by minimal filtering; see Winograd.h. The weights are transformed ahead, by a
-// launch of their own, into panels [sum][panel][place of the sum][channel][width]. A unit then takes a block
-// of squares: it transforms their pixels to [sum][square][place of the sum][channel]; and for each panel of
-// result channels, forms the sums and transforms them back at once, so that they never leave the cache.
+// Forward and input gradient by minimal filtering; see Winograd.h.
+//   1. A launch of its own transforms the weights and packs them into panels, [sum][panel][place of the
+//      sum][channel][width].
+//   2. A work unit of the second launch takes a block of squares and transforms their source pixels to
+//      [sum][square][place of the sum][channel].
+//   3. For each panel of result channels, it computes the sums and transforms them to results at once, while
+//      they are in the cache.
 #include "passes/cpu/convolutions/Winograd.h"
 
 using namespace mlir;
@@ -23,11 +26,11 @@ public:
     tile = chooseTile(target.lanes(), target.registers, resultChannels);
     width = tile.vectors * target.lanes();
     panels = (resultChannels + width - 1) / width;
-    // A block's pixels and sums share the second-level cache with the weights that pass through it.
-    constexpr int64_t kMostSquares = 96, kMultiple = 24; // of every tile's rows
+    // A block's pixels and sums share the second-level cache with the weights, which are read once per block.
+    constexpr int64_t kMaxSquares = 96, kMultiple = 24; // kMultiple: a multiple of every tile's rows
     int64_t square = (algorithm.places * channels + sums() * width) * kFloatBytes;
     block =
-        std::clamp<int64_t>(target.l2Bytes * 5 / 8 / square / kMultiple * kMultiple, kMultiple, kMostSquares);
+        std::clamp<int64_t>(target.l2Bytes * 5 / 8 / square / kMultiple * kMultiple, kMultiple, kMaxSquares);
     sumPlace = block * width + kLine;
   }
 
@@ -38,10 +41,11 @@ public:
   }
 
 private:
-  // Sums lie one line more than a multiple of a page apart: stores at one distance stay in the cache.
+  // The arrays of two sums are a multiple of a page plus one cache line apart. Without the extra line, stores
+  // to the same element of all sums would evict one another from the cache.
   static constexpr int64_t kLine = 16;
   int64_t sums() const { return algorithm.sums.size(); }
-  /// Where a sum's pixels begin, and its weights.
+  /// The offsets of a sum's pixels and weights.
   int64_t pixelsAt(int64_t sum) const { return algorithm.sums[sum].before * block * channels + sum * kLine; }
   int64_t weightsAt(int64_t sum) const {
     return algorithm.sums[sum].before * panels * channels * width + sum * kLine;
@@ -81,7 +85,7 @@ void PassEmitter::emitWeights() {
   const int64_t perOutput = s.channels * s.taps(), perChannel = s.taps();
   const int64_t perLane = inputGradient ? perChannel : perOutput,
                 perStep = inputGradient ? perOutput : perChannel;
-  // A unit is a channel of the source.
+  // A work unit is a channel of the source.
   code.loop(kernel.begin(), kernel.end(), 1, [&](Ix channel) {
     code.loop(0, panels, 1, [&](Ix panel) {
       code.loop(0, width, code.lanes, [&](Ix lane) {
@@ -101,7 +105,7 @@ void PassEmitter::emitWeights() {
             });
       });
     });
-    // What lies between the sums is written too: nothing in a program's buffers is undefined.
+    // The memory between the sums is zeroed, so that nothing in a program's buffers is undefined.
     code.when(code.equal(channel, 0), [&] {
       for (int64_t sum = 0; sum < sums(); ++sum)
         emitZero(code, target, sum + 1 < sums() ? weightsAt(sum + 1) - kLine : weightFloats() - kLine, kLine);
@@ -152,7 +156,7 @@ void PassEmitter::emitSums(MicroCode &code, Value pixels, Value packed, Value pr
     Ix panelAt = code.add(algorithm.ofSum(code, sum, [&](int64_t i) { return weightsAt(i); }),
                           code.mul(code.mul(panel, places), channels * width));
     Ix to = code.mul(sum, sumPlace), perSquare = code.mul(places, channels);
-    // Rows of the last tile may lie behind the last square, within the block.
+    // The last tile may have rows beyond the last square; they are still within the block's memory.
     code.loop(0, count, tile.rows, [&](Ix first) {
       MicroOperands operands{pixels, {}, packed, panelAt};
       for (int i = 0; i < tile.rows; ++i)
@@ -176,7 +180,7 @@ void PassEmitter::emitResults(MicroCode &code, ArrayRef<Value> ports, Value prod
     auto finish = [&](Ix row, Ix column, Ix channel, Value sum) {
       Ix y = code.add(code.mul(place.row, side), row), x = code.add(code.mul(place.column, side), column);
       auto store = [&] { group.epilogue.storeAt(code, ports, sum, {}, {place.image, channel, y, x}, 1); };
-      // Squares may stick out where they do not divide the map.
+      // If the map's size is not a multiple of a square's, the last squares reach beyond the map.
       Value below = grid.height % side ? code.less(y, grid.height) : Value();
       Value right = grid.width % side ? code.less(x, grid.width) : Value();
       code.when(code.both(below, right), store);
@@ -195,7 +199,7 @@ void PassEmitter::emitResults(MicroCode &code, ArrayRef<Value> ports, Value prod
         transform([&](int y, int x, Value sum) { finish(y, x, channel, sum); });
         return;
       }
-      // A long epilogue stands in the code once.
+      // A long epilogue runs in a loop, so that its code is there only once.
       transform(
           [&](int y, int x, Value sum) { code.store(sum, results, (y * side + x) * int64_t(code.lanes)); });
       code.loop(0, side * side, 1, [&](Ix i) {

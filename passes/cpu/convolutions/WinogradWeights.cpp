@@ -1,8 +1,9 @@
-// The weight gradient by the transposed minimal filtering; see Winograd.h. The squares of all images are cut
-// into parts, as many as fit a memory budget and follow from the shape. A part takes its squares block by
-// block: it transforms the pixels of x and of dy under them to [sum][place of the sum][square][channel], and
-// adds the products of the two to sums [sum][channel of x][channel of dy]. The parts' sums are then added in
-// order and transformed back.
+// The weight gradient by the transposed algorithm of minimal filtering; see Winograd.h.
+//   1. The squares of all images are cut into parts, one per work unit. Their number follows from the shape
+//      and a memory budget, never from the number of threads.
+//   2. For each block of its squares, a part transforms the pixels of x and of dy to [sum][place of the
+//      sum][square][channel], and adds their products to its sums, [sum][channel of x][channel of dy].
+//   3. A second launch adds the parts' sums in order and transforms them to the weights' gradient.
 #include "passes/cpu/convolutions/Winograd.h"
 
 using namespace mlir;
@@ -10,9 +11,9 @@ using namespace mlir;
 namespace moe::cpu {
 namespace {
 
-/// Squares of a block: at one place, both operands of a tile stay in the first-level cache.
+/// The squares of a block: so few that both operands of a tile, at one place, stay in the first-level cache.
 constexpr int64_t kBlock = 48;
-/// As in WinogradPixels.cpp: places do not lie a multiple of a page apart.
+/// As in WinogradPixels.cpp: one cache line more, so that places are not a multiple of a page apart.
 constexpr int64_t kLine = 16;
 
 class WeightEmitter {
@@ -132,24 +133,25 @@ void WeightEmitter::emitTile(MicroCode &code, Value pixels, Value gradient, Ix s
     operands.rows.push_back(code.add(code.mul(before, pixelPlace), channel));
     at.push_back(code.add(base, code.mul(channel, line)));
   }
-  auto fetch = [&](Ix row) {
+  auto prefetchRow = [&](Ix row) {
     Ix channel = code.min(code.add(firstChannel, row), s.channels - 1);
     for (int64_t j = 0; j < width; j += 16)
       code.prefetch(sums, code.add(code.add(base, code.mul(channel, line)), j), /*write=*/true, 3);
   };
-  // Fetches where the sums wait meanwhile: a row each section of the only place, or all at once.
+  // Prefetches the memory of the sums while the tile runs: one row per section if the sum has one place,
+  // otherwise all rows at once.
   auto ahead = [&](Ix turn) {
     if (algorithm.single)
-      fetch(turn);
+      prefetchRow(turn);
     else
       for (int i = 0; i < tile.rows; ++i)
-        fetch(i);
+        prefetchRow(i);
   };
   Reduction nest[] = {{places, pixelPlace, gradientPlace}, {count, s.channels, line}};
   Values totals = emitMicroKernel(code, tile, operands, ArrayRef(nest).drop_front(algorithm.single), ahead);
   auto vectorAt = [&](int i, int j) { return code.add(at[i], j * code.lanes); };
-  totals =
-      addWaiting(code, tile, totals, first, [&](int i, int j) { return code.load(sums, vectorAt(i, j)); });
+  totals = addPartialSums(code, tile, totals, first,
+                          [&](int i, int j) { return code.load(sums, vectorAt(i, j)); });
   for (int i = 0; i < tile.rows; ++i)
     code.when(valid[i], [&] {
       for (int j = 0; j < tile.vectors; ++j)
@@ -168,7 +170,7 @@ void WeightEmitter::emitParts() {
   Value gradient = kernel.floatScratch(algorithm.places * gradientPlace);
   Value zeros = kernel.floatScratch(std::max(s.channels, s.outputs));
   emitZero(code, zeros, 0, std::max(s.channels, s.outputs));
-  // Columns behind the last channel of dy are summed too, and must be numbers.
+  // Columns beyond the last channel of dy are summed too, so they must not be uninitialised.
   if (line != s.outputs)
     code.loop(0, algorithm.places, 1, [&](Ix place) {
       code.loop(0, kBlock, 1, [&](Ix square) {
@@ -203,7 +205,7 @@ void WeightEmitter::emitSum() {
   Values ports = group.epilogue.bind(kernel);
   Ix count = code.size(parts);
   const size_t all = algorithm.sums.size();
-  // A unit is a channel of x.
+  // A work unit is a channel of x.
   code.loop(kernel.begin(), kernel.end(), 1, [&](Ix channel) {
     code.loop(0, s.outputs, code.lanes, [&](Ix column) {
       Ix at = code.add(code.mul(channel, line), column);

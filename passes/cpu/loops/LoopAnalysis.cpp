@@ -1,5 +1,9 @@
-// Who runs the nests: the dimension of each that lanes run along, and work units, which are the dimensions that all
-// stages share, or chunks of a reduction; see LoopAnalysis.h.
+// Chooses the vectorised dimension of each loop nest, and the work units; see LoopAnalysis.h. The steps:
+//   1. chooseVector: the dimension that is innermost in most of the memory that a nest accesses.
+//   2. findUnits: splits dimensions that all stages have among work units, outermost first, until a unit is
+//      small.
+//   3. considerSplit: if there are too few units and the first nest is a large reduction, cuts that into
+//      chunks.
 #include "passes/cpu/loops/LoopAnalysis.h"
 #include "llvm/ADT/STLExtras.h"
 #include <map>
@@ -8,11 +12,13 @@ using namespace mlir;
 
 namespace moe::cpu {
 
-// Elements that one unit should touch: enough to pay for its start, few enough to share out.
+// The elements that a work unit should compute: enough to outweigh the cost of starting it, and so few that
+// there are enough units for all threads.
 static constexpr double unitWork = 8192;
-// From this much work a reduction without parallel dimensions is cut, into pieces of this size.
+// A reduction with few parallel units and at least `splitFrom` elements is cut into chunks of about
+// `splitPiece`.
 static constexpr double splitFrom = 131072, splitPiece = 65536;
-// Scratch that intermediate values may take together.
+// The most scratch of all intermediate values.
 static constexpr int64_t scratchBytes = 512 * 1024;
 
 static int64_t rankOf(Value value) { return cast<RankedTensorType>(value.getType()).getRank(); }
@@ -34,8 +40,9 @@ private:
     why = message.str();
     return failure();
   }
-  // Lanes run where most of what a nest touches is contiguous; never along one of `except`, nor along a dimension
-  // that tells segments apart, whose lanes would have one loop each.
+  // Chooses the dimension along which most of the memory that a nest accesses is contiguous. Excluded are the
+  // dimensions `barred`, and those that select a segment, since segments differ in length and each lane would
+  // need its own loop.
   void chooseVector(size_t index, ArrayRef<unsigned> barred) {
     LoopNest &nest = a.nests[index];
     SmallVector<unsigned> except(barred);
@@ -68,7 +75,8 @@ private:
         for (int64_t axis : axisOrder(source.layout(value), rankOf(value)))
           if (unsigned c = a.classOf(op, operand, axis); c != LoopAnalysis::none)
             classes.push_back(c);
-        // A view's operand has classes of its own; its result's innermost axis stands for them.
+        // If the operand of a view has no dimension of the nest as its innermost axis, its result's axes are
+        // used.
         bool known = !classes.empty() && a.dimOfClass[classes.back()] != LoopAnalysis::none;
         if (!known && op->getNumResults())
           classes = a.classesOf(op->getResult(0));
@@ -90,7 +98,8 @@ private:
       if (weight > best)
         best = weight, nest.vector = d;
     if (nest.vector < 0) {
-      // Nothing in memory: the longest loop, rather one that units do not run over.
+      // No memory is accessed along any dimension. Takes the longest loop, if possible one that units do not
+      // split.
       auto longest = [&](bool sharedToo) {
         for (unsigned d : llvm::concat<unsigned>(nest.dims, nest.reduced)) {
           double extent = flow::estimate(a.dims[d].extent, source.batch);
@@ -111,7 +120,8 @@ private:
     double product = 1;
     for (unsigned d : llvm::concat<const unsigned>(nest.dims, nest.reduced))
       product *= flow::estimate(a.dims[d].extent, source.batch);
-    // All segments together are the dimension once.
+    // All segments together have the length of the dimension, so the dimensions that select segments do not
+    // count.
     for (const LoopSegments &segments : nest.segments)
       for (unsigned d : segments.at)
         product /= flow::estimate(a.dims[d].extent, source.batch);
@@ -136,8 +146,8 @@ private:
       bool vector = llvm::all_of(a.nests, [&](LoopNest &n) { return n.vector == int(d); });
       if (!vector && along > 0.25 * a.work)
         continue;
-      // Small nests that would run their lanes along what units take do without. The dimensions before it are
-      // units' already.
+      // Small nests that are vectorised along this dimension, which units take now, choose another one, but
+      // none of those that units have taken before.
       SmallVector<unsigned> taken(a.units);
       taken.push_back(d);
       if (!vector)
@@ -154,7 +164,7 @@ private:
         if (vector)
           a.chunk = (a.chunk + lanes - 1) / lanes * lanes, a.vectorChunk = true;
         if (std::optional<int64_t> known = a.dims[d].extent.constantValue(); known && *known < a.chunk) {
-          // One unit takes it all: the same as no unit at all, but for the dimensions before it.
+          // A unit has the whole dimension.
           a.chunk = vector ? (*known + lanes - 1) / lanes * lanes : *known;
         }
         a.parallelism /= std::min<double>(extent, a.chunk);
@@ -162,7 +172,7 @@ private:
       }
     }
     considerSplit();
-    // What is stored in scratch has to have a size.
+    // Values in scratch must have a constant size and fit.
     int64_t total = 0;
     for (LoopStage &stage : a.stages) {
       if (stage.output || a.split)
@@ -183,7 +193,8 @@ private:
       return fail("the intermediate values are too large for scratch");
     return success();
   }
-  // Where units are few and a first nest of reductions does nearly all the work, that nest is cut.
+  // If there are few units and the first nest consists of reductions and has nearly all the work, cuts it
+  // into chunks.
   void considerSplit() {
     if (a.parallelism >= 4 || a.work < splitFrom)
       return;
@@ -194,11 +205,11 @@ private:
       if (stage.nest == 0) {
         if (!stage.reduces)
           return;
-        // Segments are short: pieces of the rows would be rounded for nothing.
+        // Segments are short, so cutting them would only add rounding errors.
         if (!stage.segments.empty())
           return;
       } else {
-        // The rest runs in the second kernel, which knows nothing of the reduced dimensions.
+        // All other nests run in the second kernel, which has no loops over the reduced dimensions.
         for (unsigned d : first.reduced)
           if (llvm::is_contained(stage.dims, d) || llvm::is_contained(stage.reduced, d))
             return;
@@ -217,7 +228,7 @@ private:
       if ((kept += bytes) > source.savedBytes)
         return;
     }
-    // The outermost reduced dimension in memory; not the lanes' unless it is the only one.
+    // Chunks are of the outermost reduced dimension, which is the vectorised one only if there is no other.
     unsigned d = first.reduced.front();
     double extent = flow::estimate(a.dims[d].extent, source.batch), rest = volume(first) / extent;
     int64_t chunk = std::max<int64_t>(1, int64_t(splitPiece / rest));

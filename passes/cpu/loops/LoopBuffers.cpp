@@ -1,6 +1,6 @@
-// Where the values of a loop group's kernel lie: operands, results, the partial results of a reduction in
-// chunks, and scratch for what one nest hands to another; and which results may lie in an operand's buffer.
-// See LoopKernel.h.
+// Decides where the values of a loop group's kernel are stored: operands, results, partial results of a split
+// reduction, and scratch for values that one nest passes to another; and which results may be written to an
+// operand's buffer. See LoopKernel.h.
 #include "passes/cpu/loops/LoopKernel.h"
 
 using namespace mlir;
@@ -24,7 +24,7 @@ Storage LoopKernel::tensorStorage(Value pointer, Value value, Layout layout) {
   return storage;
 }
 
-// The accumulators of reductions in chunks, a temporary each: [chunks, parallel dimensions].
+// Adds a temporary for each accumulator of a split reduction: [chunks, parallel dimensions].
 void LoopKernel::bindPartials(GroupCode &code) {
   unsigned index = 0;
   for (const LoopStage &stage : a.stages) {
@@ -36,8 +36,7 @@ void LoopKernel::bindPartials(GroupCode &code) {
     for (unsigned d : stage.dims)
       each = each * a.dims[d].extent;
     plan::ExprAttr size = plan::fromExtent(each * chunkCount);
-    // Strides by axis of the value; the chunk's place is added to the pointer's index by an axis of its own,
-    // the last.
+    // The strides of the value's axes, and as the last one the stride of the chunk's number.
     SmallVector<Value> strides(rank + 1, k.i64(0));
     Value stride = k.i64(1);
     for (unsigned d : llvm::reverse(stage.dims)) {
@@ -63,7 +62,7 @@ void LoopKernel::bindPartials(GroupCode &code) {
 }
 
 void LoopKernel::bindBuffers(GroupCode &code) {
-  // Operands that this part's nests read, through whatever is computed in place.
+  // The operands that this kernel's nests read, also through values that are not stored.
   llvm::SmallSetVector<Value, 8> reads;
   llvm::DenseSet<Value> seen;
   std::function<void(Value)> visit = [&](Value value) {
@@ -103,7 +102,7 @@ void LoopKernel::bindBuffers(GroupCode &code) {
   }
   if (part != whole)
     bindPartials(code);
-  // Interior stages in the thread's scratch, lanes last.
+  // Stages that are no results are in the thread's scratch, with the vectorised dimension innermost.
   for (const LoopStage &stage : a.stages) {
     if (targets.count(stage.value) || part == partial)
       continue;
@@ -139,9 +138,10 @@ void LoopKernel::bindBuffers(GroupCode &code) {
   }
 }
 
-// Whether a result may lie in an operand's buffer. Each load of the operand has to be made either in the very
-// point that stores the result there, or in a nest before the storing one and at the unit's own index along
-// all dimensions that units share out: such an element is overwritten by this unit alone, once it is read.
+// Whether a result may be written to an operand's buffer. Every load of the operand must be either at the
+// same point as the store of the result, or in an earlier nest and at the unit's own index along all
+// dimensions that are split among units. Then each element is overwritten only by the unit that reads it, and
+// after it is read.
 bool LoopKernel::mayOverwrite(unsigned result, unsigned operand) {
   Value stored = yielded(result);
   BlockArgument argument = group.getBody().getArgument(operand);

@@ -1,10 +1,11 @@
-// A loop group becomes one kernel, or two where a reduction is cut into chunks. The kernel's frame:
-//   for every work unit, its index along the unit dimensions (and for every row of its chunk):
-//     for every nest: loops over the nest's own dimensions, lanes along its vector dimension;
-//       the stages' values at that point, then their stores.
-// Reductions keep their accumulators in registers: vectors of neighbouring results where lanes run along a
-// result's axis, else several partial vectors that a fixed tree combines. Nothing depends on how units are
-// split among threads.
+// Emits a loop group as one kernel, or as two if a reduction is split into chunks. The structure of a kernel:
+//   for each work unit: compute its indices along the unit dimensions
+//     for each index of its chunk of the last unit dimension:
+//       for each nest: loops over the nest's other dimensions, with vectors along its vectorised dimension
+//         compute the stages' values at this point, then store them
+// Reductions keep their accumulators in registers. If the vectorised dimension is an axis of the result,
+// these are vectors of neighbouring results; otherwise they are several partial vectors, which are combined
+// in a tree of fixed shape. The results do not depend on how units are distributed over threads.
 #include "passes/cpu/loops/LoopKernel.h"
 #include "passes/kernels/IndexRange.h"
 
@@ -19,9 +20,10 @@ LaunchSpec LoopKernel::emit(GroupCode &code) {
   }
   bindBuffers(code);
   emitUnits();
-  if (part != combine) // a launch of the group is enough
+  if (part != combine) // once per group is enough
     for (flow::Extent elements : countsWithoutBuffer(group))
-      k.extent(plan::fromExtent(elements)); // a launch scalar, which the loader holds to what lanes can index
+      k.extent(plan::fromExtent(
+          elements)); // a launch scalar: the loader checks that lanes can index so many elements
   LaunchSpec launch = k.finish();
   flow::Extent units = flow::Extent::constant(context, 1);
   if (part == partial)
@@ -62,7 +64,7 @@ FailureOr<GroupCode> emitLoopGroup(flow::GroupOp group, const GroupLayouts &layo
 
   if (source.outputs.size() != body.getTerminator()->getNumOperands())
     return group.emitError(
-        "expected every result of a loop group to be a value of its own, found one that leaves twice");
+        "expected every result of a loop group to be another value, found one value as two results");
   std::string reason;
   std::optional<LoopAnalysis> analysis = LoopAnalysis::run(source, module.target(), &reason);
   if (!analysis)

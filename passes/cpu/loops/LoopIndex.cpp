@@ -1,4 +1,5 @@
-// See LoopIndex.h. Lanes are 32-bit: an index along the lanes stays within one tensor, whose extents fit.
+// Arithmetic on indices; see LoopIndex.h. The lanes of an index are 32-bit numbers, which is enough since an
+// index stays within one tensor.
 #include "passes/cpu/loops/LoopIndex.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -100,7 +101,7 @@ std::pair<Index, Index> IndexMath::divideSigned(Index a, Value divisor) {
   Type i32 = b.getI32Type();
   Value number = a.uniform() ? a.base : vector(a);
   Value by = a.uniform() ? divisor : splat(arith::TruncIOp::create(b, loc, i32, divisor));
-  // Division rounds towards 0; below 0 it is one more than it should be, unless nothing is left.
+  // Division rounds towards 0. For a negative number with a remainder, the quotient is one too large.
   Value quotient = arith::DivSIOp::create(b, loc, number, by);
   Value left = arith::SubIOp::create(b, loc, number, arith::MulIOp::create(b, loc, quotient, by));
   Value none = a.uniform() ? k.i64(0) : splatConstant(k, type(i32), 0),
@@ -147,7 +148,7 @@ Mask IndexMath::both(Mask a, Mask b) {
 }
 
 Mask IndexMath::compare(Index index, Value value, bool equal) {
-  // An unsigned comparison holds for no negative number.
+  // As unsigned numbers, negative ones are larger than every extent.
   auto predicate = equal ? arith::CmpIPredicate::eq : arith::CmpIPredicate::ult;
   if (index.uniform())
     return {arith::CmpIOp::create(k.builder(), k.loc(), predicate, index.base, value), {}};

@@ -1,5 +1,5 @@
-// The loops of a loop group's kernel: units, nests, dimensions, vectors with their masked rest, and the nests
-// that reduce nothing. See LoopKernel.h.
+// Emits the loops of a loop group's kernel: over work units, dimensions, and vectors with a masked rest; and
+// the nests without reductions. See LoopKernel.h.
 #include "passes/cpu/loops/LoopKernel.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -78,8 +78,8 @@ Mask LoopKernel::firstLanes(Value count) {
   return {{}, arith::CmpIOp::create(b(), loc(), arith::CmpIPredicate::slt, m.iota(), narrow)};
 }
 
-// `count` vectors a turn as long as whole ones last, then one at a time, then the rest under a mask. The body
-// gets the first element, the number of vectors, and the mask of the last one.
+// Runs over a range with `count` full vectors per iteration, then with one, then with a masked vector for the
+// rest. The body gets the first element, the number of vectors, and the mask of the last one.
 Values LoopKernel::vectors(LoopRange range, unsigned count, Values carried,
                            llvm::function_ref<Values(Value, unsigned, Mask, Values)> body) {
   auto run = [&](Value low, Value high, unsigned many) {
@@ -90,7 +90,7 @@ Values LoopKernel::vectors(LoopRange range, unsigned count, Values carried,
     int64_t blocks = *range.size / (width * count) * (width * count), whole = *range.size / width * width;
     Value blocksEnd = m.add(range.low, k.i64(blocks)), wholeEnd = m.add(range.low, k.i64(whole));
     run(range.low, blocksEnd, count);
-    // What is left of a block, with the masked rest as its last vector.
+    // The vectors after the last full block, with the masked one as the last.
     unsigned left = (whole - blocks) / width;
     Mask mask = *range.size == whole ? Mask() : firstLanes(k.i64(*range.size - whole));
     if (left && !mask)
@@ -129,9 +129,9 @@ Values LoopKernel::vectors(LoopRange range, unsigned count, Values carried,
   return Values(op.getResults().begin(), op.getResults().end());
 }
 
-Index LoopKernel::indexAlong(unsigned loopClass) {
-  unsigned d = loopClass == LoopAnalysis::none ? LoopAnalysis::none : a.dimOfClass[loopClass];
-  bool carries = d != LoopAnalysis::none && a.dims[d].classes.back() == loopClass;
+Index LoopKernel::indexAlong(unsigned axisClass) {
+  unsigned d = axisClass == LoopAnalysis::none ? LoopAnalysis::none : a.dimOfClass[axisClass];
+  bool carries = d != LoopAnalysis::none && a.dims[d].classes.back() == axisClass;
   return carries ? at[d] : m.constant(0);
 }
 
@@ -142,7 +142,7 @@ SmallVector<Index> LoopKernel::indexOf(Value value) {
   return index;
 }
 
-// Stores the results of a stage's op, or keeps them in registers where they have no axis of their own.
+// Stores the results of a stage's op, or keeps them in registers if they have no axis within the unit.
 void LoopKernel::finish(const LoopNest &nest, const LoopStage &stage, Values accumulators, Mask mask) {
   Operation *op = stage.value.getDefiningOp();
   if (part == partial) {
@@ -177,7 +177,7 @@ void LoopKernel::emitParallel(const LoopNest &nest, ArrayRef<unsigned> outer) {
     for (unsigned s : nest.stages) {
       const LoopStage &stage = a.stages[s];
       SmallVector<Index> index = indexOf(stage.value);
-      // Through `get`, so that another stage of this point finds it.
+      // By `get`, so that other stages of this point find the value.
       results.push_back({&stage, values.get(stage.value, index, mask)});
     }
     for (auto [stage, value] : results) {
@@ -247,7 +247,7 @@ void LoopKernel::emitUnits() {
       emitNests();
       return;
     }
-    // The last unit dimension varies fastest, in chunks.
+    // The last unit dimension, in chunks, varies fastest.
     Value rest = unit;
     for (unsigned d : llvm::reverse(a.units)) {
       flow::Extent size = a.dims[d].extent;
@@ -269,7 +269,7 @@ void LoopKernel::emitUnits() {
       chunks[d] = {low, high, whole};
     }
     unsigned d = a.units.back();
-    // Scratch has the chunk's elements, found by the whole dimension's index.
+    // Scratch holds only the chunk's elements, but is addressed by indices along the whole dimension.
     for (auto [value, stride] : chunkStride) {
       Storage &storage = targets[value];
       Type memory = flow::elementTypesOf(storage.element).storage;

@@ -1,6 +1,5 @@
-// The kernel of a loop group while it is being emitted: its frame of loops, where its values lie, and its
-// reductions. See LoopEmitter.cpp for what the frame looks like. LoopKernel.cpp has the loops,
-// LoopBuffers.cpp what they read and write, LoopReductions.cpp the accumulators.
+// The kernel of a loop group under construction. LoopEmitter.cpp describes its structure. LoopKernel.cpp
+// emits the loops, LoopBuffers.cpp decides where values are stored, and LoopReductions.cpp emits reductions.
 #pragma once
 #include "passes/cpu/loops/LoopAnalysis.h"
 #include "passes/cpu/loops/LoopValues.h"
@@ -9,7 +8,7 @@ namespace moe::cpu {
 
 struct LoopRange {
   mlir::Value low, high;       // i64
-  std::optional<int64_t> size; // where it is known
+  std::optional<int64_t> size; // if it is known
 };
 
 class LoopKernel {
@@ -41,12 +40,12 @@ private:
   void emitRows(const LoopNest &nest, llvm::ArrayRef<unsigned> loops);
   Values combineTree(const LoopNest &nest, Values sums, unsigned count);
 
-  /// Stands for the chunks of a split reduction where loops run over dimensions.
+  /// In a list of dimensions, stands for the loop over the chunks of a split reduction.
   static constexpr unsigned chunkDim = LoopAnalysis::none - 1;
   LoopRange rangeOf(unsigned dim);
-  /// Makes i the present index along the dimension.
+  /// Sets the current index along the dimension.
   void enter(unsigned dim, mlir::Value i);
-  /// for i in [low, high) by step, with values carried through.
+  /// for i in [low, high) by step, with carried values.
   Values loop(mlir::Value low, mlir::Value high, int64_t step, Values carried,
               llvm::function_ref<Values(mlir::Value, Values)> body);
   void loop(mlir::Value low, mlir::Value high, int64_t step, llvm::function_ref<void(mlir::Value)> body) {
@@ -55,7 +54,7 @@ private:
       return Values();
     });
   }
-  /// Nested loops over dimensions; the innermost body.
+  /// Nested loops over dimensions, with the innermost body.
   Values loops(llvm::ArrayRef<unsigned> dims, Values carried, bool unroll,
                llvm::function_ref<Values(Values)> body);
   Values loopsInRuns(const LoopNest &nest, llvm::ArrayRef<unsigned> dims, int64_t turns, const Values &start,
@@ -69,17 +68,17 @@ private:
   Values endRuns(const LoopNest &nest, const Values &state, size_t accumulators);
   void forEachAccumulator(const LoopNest &nest, size_t accumulators,
                           llvm::function_ref<void(unsigned, size_t)> function);
-  /// Vectors along a range: whole ones, then a masked rest.
+  /// A loop over a range in vectors: full ones, then a masked one for the rest.
   Values vectors(LoopRange range, unsigned count, Values carried,
                  llvm::function_ref<Values(mlir::Value, unsigned, Mask, Values)> body);
   Mask firstLanes(mlir::Value count);
 
-  /// The present index along a class of axes.
-  Index indexAlong(unsigned loopClass);
+  /// The current index along an axis class.
+  Index indexAlong(unsigned axisClass);
   llvm::SmallVector<Index> indexOf(mlir::Value value);
-  /// The present point of an op's iteration space.
+  /// The current point of an op's iteration space.
   llvm::SmallVector<Index> pointOf(mlir::Operation *op);
-  /// A reduction's accumulators: at the start, what one point adds, and of two sets one.
+  /// A reduction's accumulators: their initial values, those of one point, and two sets combined.
   Values startOf(const LoopStage &stage);
   Values elements(const LoopStage &stage, Mask mask);
   Values combined(const LoopStage &stage, mlir::ValueRange x, mlir::ValueRange y);
@@ -96,18 +95,18 @@ private:
   IndexMath m;
   LoopValues values;
   llvm::DenseMap<mlir::Value, Storage> targets; // where stages are stored
-  // A reduction's accumulators by chunk, where the first of two kernels leaves them for the second.
+  // The temporaries with a split reduction's accumulators of each chunk, from the first kernel to the second.
   llvm::DenseMap<mlir::Operation *, llvm::SmallVector<Storage>> partials;
-  llvm::MapVector<mlir::Value, int64_t> chunkStride; // of stages in scratch that hold a unit's chunk alone
-  llvm::SmallVector<Index> at;                       // the present index along each dimension
-  llvm::DenseMap<unsigned, LoopRange> chunks;        // dimensions that a unit has only a part of
-  // Results and the places where they are stored; nothing for a reduction's result.
+  llvm::MapVector<mlir::Value, int64_t> chunkStride; // of stages in scratch, which have only the unit's chunk
+  llvm::SmallVector<Index> at;                       // the current index along each dimension
+  llvm::DenseMap<unsigned, LoopRange> chunks; // the unit's ranges of dimensions that are split among units
+  // Each result that was stored, and the point where; no point for a reduction's result.
   std::vector<std::pair<unsigned, std::optional<Place>>> stores;
   mlir::Value chunkIndex; // of the split dimension
   flow::Extent chunkCount;
 
 public:
-  // Filled by emit: results that may lie in an operand's buffer.
+  // Set by emit: the results that may be written to an operand's buffer, each with the operand.
   llvm::SmallVector<std::pair<unsigned, unsigned>> inPlace;
 };
 

@@ -1,7 +1,7 @@
-// See LoopRandom.h. A counter block gives four words. Lanes whose indices are neighbours share blocks, so a
-// run of them that starts with a block computes one block a lane and spreads the words; any other lanes
-// compute the block of their own and keep one word. Constants are those of Salmon et al., "Parallel random
-// numbers: as easy as 1, 2, 3" (2011).
+// Philox in vector code; see LoopRandom.h. A counter block gives four words, for four consecutive indices.
+// For lanes with consecutive indices that begin at a block, each lane computes one block, and the words are
+// then shuffled to their lanes. For any other indices, each lane computes its own block and keeps one word.
+// The constants are those of Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (2011).
 #include "passes/cpu/loops/LoopRandom.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -41,7 +41,7 @@ struct Philox {
   }
   Value exclusive(Value x, Value y) { return arith::XOrIOp::create(b, loc, x, y); }
 
-  // The words of the blocks with these numbers.
+  // The four words of the blocks with these numbers.
   std::array<Value, 4> block(PhiloxKey key, Value number) {
     std::array<Value, 4> c = {low(number), high(number), splatLow(key.stream), splatLow(key.step)};
     Value k0 = splatLow(key.seed), k1 = splatHigh(key.seed);
@@ -59,7 +59,7 @@ struct Philox {
     }
     return c;
   }
-  // The lanes whose logical index has the bit.
+  // The lanes in whose index the bit is set.
   Value has(Value logical, int64_t bit) {
     Value masked = arith::AndIOp::create(b, loc, low(logical), integers(narrow, bit));
     return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ne, masked, integers(narrow, 0));
@@ -74,7 +74,7 @@ struct Philox {
   }
 };
 
-// x and y in turns: x0 y0 x1 y1 ...
+// x and y interleaved: x0 y0 x1 y1 ...
 Value interleaved(OpBuilder &b, Location loc, Value x, Value y) {
   SmallVector<int64_t> lanes;
   for (int64_t i = 0, n = cast<VectorType>(x.getType()).getNumElements(); i < n; ++i)
@@ -82,7 +82,7 @@ Value interleaved(OpBuilder &b, Location loc, Value x, Value y) {
   return vector::ShuffleOp::create(b, loc, x, y, lanes);
 }
 
-// sqrt(-2 log(1 - u)), the radius of Box and Muller, and the angle of v.
+// The radius of Box and Muller, sqrt(-2 log(1 - u)), and the angle.
 Value radiusOf(Philox &p, Value first) {
   Value u = arith::SubFOp::create(p.b, p.loc, p.reals(1), p.unit(first));
   Value square = arith::MulFOp::create(p.b, p.loc, p.reals(-2), math::LogOp::create(p.b, p.loc, u));
@@ -92,7 +92,7 @@ Value angleOf(Philox &p, Value second) {
   return arith::MulFOp::create(p.b, p.loc, p.unit(second), p.reals(6.283185307179586));
 }
 
-// The words of a run of whole blocks, one block a lane.
+// The words of consecutive blocks, one block per lane.
 std::array<Value, 4> runOf(Philox &p, PhiloxKey key, Value first) {
   SmallVector<int64_t> numbers = llvm::to_vector(llvm::seq<int64_t>(0, p.wide.getNumElements()));
   Value iota =
@@ -125,7 +125,7 @@ Value philoxNormal(OpBuilder &builder, Location location, PhiloxKey key, Value l
 Value philoxUniformRun(OpBuilder &builder, Location location, PhiloxKey key, Value first, int64_t lanes) {
   Philox blocks(builder, location, lanes / 4), all(builder, location, lanes);
   std::array<Value, 4> c = runOf(blocks, key, first);
-  // Words 0 and 2 in turns, words 1 and 3 in turns, and those in turns.
+  // Interleaves words 0 and 2, and words 1 and 3, and then the two results.
   Value even = interleaved(builder, location, c[0], c[2]), odd = interleaved(builder, location, c[1], c[3]);
   return all.unit(interleaved(builder, location, even, odd));
 }

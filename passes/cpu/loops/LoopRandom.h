@@ -1,6 +1,6 @@
-// Random numbers inside kernels: Philox 4x32-10 on every lane at once, to the bit as docs/architecture.md
-// says ("Random numbers"); the logarithm, sine and cosine of a normal number are the kernels' own
-// polynomials.
+// Random numbers inside kernels: Philox 4x32-10 on all lanes at once. Uniform numbers are exactly those that
+// docs/architecture.md defines ("Random numbers"); normal numbers use the kernels' polynomials for the
+// logarithm, sine and cosine.
 #pragma once
 #include "mlir/IR/Builders.h"
 
@@ -16,7 +16,8 @@ mlir::Value philoxUniform(mlir::OpBuilder &builder, mlir::Location location, Phi
 mlir::Value philoxNormal(mlir::OpBuilder &builder, mlir::Location location, PhiloxKey key,
                          mlir::Value logical);
 
-// The same for `lanes` neighbouring indices from `first` (i64) on, a multiple of 4: a quarter of the work.
+// The same for `lanes` consecutive indices from `first` (i64) on, a multiple of 4: this takes a quarter of
+// the work.
 mlir::Value philoxUniformRun(mlir::OpBuilder &builder, mlir::Location location, PhiloxKey key,
                              mlir::Value first, int64_t lanes);
 mlir::Value philoxNormalRun(mlir::OpBuilder &builder, mlir::Location location, PhiloxKey key,

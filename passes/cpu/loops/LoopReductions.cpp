@@ -1,6 +1,6 @@
-// How a loop group's kernel reduces: accumulators in registers, combined in an order that only the shape
-// decides. Long sums are made in runs, so that their rounding error does not grow with their length. See
-// LoopKernel.h.
+// Emits the reductions of a loop group's kernel. Accumulators are in registers and are combined in an order
+// that depends on the shape only. Long sums are cut into runs, so that their rounding error does not grow
+// with their length. See LoopKernel.h.
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
@@ -26,7 +26,7 @@ Values LoopKernel::combined(const LoopStage &stage, ValueRange x, ValueRange y) 
   return reductionOf(stage).buildCombine(b(), loc(), x, y);
 }
 
-// All lanes into every lane, by halves.
+// Combines all lanes, by halves; every lane then has the result.
 Values LoopKernel::acrossLanes(const LoopStage &stage, Values accumulators) {
   for (int64_t half = width / 2; half; half /= 2) {
     SmallVector<int64_t> swap;
@@ -60,7 +60,7 @@ Values LoopKernel::elements(const LoopStage &stage, Mask mask) {
   auto compute = cast<flow::ComputeInterface>(op);
   SmallVector<flow::Access> accesses = compute.accesses();
   const SmallVector<Index> point = pointOf(op);
-  // A point where an access does not hold adds nothing.
+  // A point where an access is not valid adds nothing.
   Mask inside = mask;
   const Values starts = startOf(stage);
   Values operands, indices;
@@ -77,12 +77,13 @@ Values LoopKernel::elements(const LoopStage &stage, Mask mask) {
   return added;
 }
 
-// The loops of a nest's reduced dimensions, cut to the segments at the present point, which all its lanes share. Calls
-// `body` in between.
+// Calls `body` with the ranges of the nest's reduced dimensions set to the segments of the current point,
+// which are the same for all lanes.
 Values LoopKernel::inSegments(const LoopNest &nest, llvm::function_ref<Values()> body) {
   SmallVector<unsigned> cut;
   for (auto [i, segments] : llvm::enumerate(nest.segments)) {
-    if (segments.dim == LoopAnalysis::none) // of extent 1: the one point is compared with its segment
+    if (segments.dim ==
+        LoopAnalysis::none) // of extent 1: its only point is compared with the segment's bounds
       continue;
     assert(!llvm::is_contained(segments.at, unsigned(nest.vector)) && "lanes of different segments");
     auto isSegmented = [](const flow::Access &access) { return access.within.has_value(); };
@@ -115,13 +116,13 @@ Values LoopKernel::inSegments(const LoopNest &nest, llvm::function_ref<Values()>
   return results;
 }
 
-// Turns of a loop that one running sum takes. Rounding errors of a running sum grow with the number of its
-// terms, so that longer loops are cut into runs.
+// The number of iterations of a run. The rounding error of a running sum grows with the number of its terms,
+// so longer loops are cut into runs.
 static constexpr int64_t runLength = 32;
 
-// A long reduction's state between two runs: the accumulators of every stage, `copies` times, then an error
-// term for each accumulator that is a sum of f32. The error terms collect what the additions of runs round
-// off, so that the error of a sum does not grow with the number of its runs.
+// The state of a long reduction between runs: the accumulators of every stage, then an error term for each
+// accumulator that is a sum of f32. The error terms collect the rounding errors of adding the runs
+// (compensated summation), so that the error of a sum does not grow with the number of runs.
 Values LoopKernel::beginRuns(const LoopNest &nest, const Values &start) {
   Values state(start);
   forEachAccumulator(nest, start.size(), [&](unsigned s, size_t at) {
@@ -132,8 +133,8 @@ Values LoopKernel::beginRuns(const LoopNest &nest, const Values &start) {
   return state;
 }
 
-// The state after one more run, which began from the start value. What an addition rounds off is exactly
-// (sum - (total - taken)) + (run - taken), whichever of the two is larger.
+// The state after one more run, which began from the initial value. The rounding error of an addition is
+// computed exactly (Knuth's TwoSum), whichever of the two is larger: (sum - (total - taken)) + (run - taken).
 Values LoopKernel::addRun(const LoopNest &nest, const Values &state, const Values &run) {
   Values totals, errors;
   auto sub = [&](Value x, Value y) -> Value { return arith::SubFOp::create(b(), loc(), x, y); };
@@ -156,7 +157,7 @@ Values LoopKernel::addRun(const LoopNest &nest, const Values &state, const Value
   return totals;
 }
 
-// The accumulators with their errors put right. Where a sum is not finite its error is no number.
+// The accumulators with their error terms added. An error term that is not finite is left out.
 Values LoopKernel::endRuns(const LoopNest &nest, const Values &state, size_t accumulators) {
   Values results(state.begin(), state.begin() + accumulators);
   size_t next = accumulators;
@@ -175,7 +176,7 @@ Values LoopKernel::endRuns(const LoopNest &nest, const Values &state, size_t acc
   return results;
 }
 
-// Calls for each stage's accumulators the function with the stage and the place of the first of them.
+// Calls the function for each stage with the number of its first accumulator.
 void LoopKernel::forEachAccumulator(const LoopNest &nest, size_t accumulators,
                                     llvm::function_ref<void(unsigned, size_t)> function) {
   for (size_t at = 0; at < accumulators;)
@@ -185,11 +186,11 @@ void LoopKernel::forEachAccumulator(const LoopNest &nest, size_t accumulators,
     }
 }
 
-// Nested loops over dimensions, each run of turns from the start value; `turns` of an accumulator are made by
-// one call of the body.
+// Nested loops over dimensions, in runs that each begin from the initial value. One call of the body counts
+// as `turns` iterations for an accumulator.
 Values LoopKernel::loopsInRuns(const LoopNest &nest, ArrayRef<unsigned> dims, int64_t turns,
                                const Values &start, llvm::function_ref<Values(Values)> body) {
-  // The innermost dimensions that are one run together.
+  // The innermost dimensions that together are short enough for one run.
   size_t outer = dims.size();
   for (; outer > 0; --outer) {
     std::optional<int64_t> size = rangeOf(dims[outer - 1]).size;
@@ -218,7 +219,7 @@ Values LoopKernel::loopsInRuns(const LoopNest &nest, ArrayRef<unsigned> dims, in
   return endRuns(nest, state, start.size());
 }
 
-// Vectors along a long range, and loops over dimensions around it.
+// Vectors along a range, in runs, with loops over other dimensions around it.
 Values LoopKernel::vectorsInRuns(const LoopNest &nest, ArrayRef<unsigned> around, LoopRange range,
                                  unsigned count, const Values &start,
                                  llvm::function_ref<Values(Value, unsigned, Mask, Values)> body) {
@@ -242,7 +243,8 @@ Values LoopKernel::vectorsInRuns(const LoopNest &nest, ArrayRef<unsigned> around
   return endRuns(nest, state, start.size());
 }
 
-// Lanes run along the results: blocks of neighbouring results stay in registers while the loops reduce.
+// Emits a nest that is vectorised along its results: blocks of neighbouring results are in registers while
+// the loops reduce.
 void LoopKernel::emitColumns(const LoopNest &nest, ArrayRef<unsigned> outer) {
   bool split = part == combine && &nest == &a.nests.front();
   SmallVector<unsigned> reduced(nest.reduced);
@@ -277,7 +279,7 @@ void LoopKernel::emitColumns(const LoopNest &nest, ArrayRef<unsigned> outer) {
         }
         return next;
       };
-      // Partial results are few and large: what adding each of them rounds off is carried along.
+      // There are few partial results, but they are large, so the error of adding each is collected.
       Values sums = inSegments(nest, [&] {
         return !split && turns <= 16 ? loops(reduced, start, true, body)
                                      : loopsInRuns(nest, reduced, split ? runLength : 1, start, body);
@@ -298,7 +300,7 @@ void LoopKernel::emitColumns(const LoopNest &nest, ArrayRef<unsigned> outer) {
   });
 }
 
-// Combines `count` partial vectors of each stage's reduction by a tree; the totals come first.
+// Combines `count` partial vectors of each stage's reduction in a tree.
 Values LoopKernel::combineTree(const LoopNest &nest, Values sums, unsigned count) {
   size_t each = sums.size() / count;
   for (unsigned half = count; half > 1;) {
@@ -319,11 +321,12 @@ Values LoopKernel::combineTree(const LoopNest &nest, Values sums, unsigned count
   return sums;
 }
 
-// Lanes run along what is reduced: several partial vectors, combined by a tree, then across lanes.
+// Emits a nest that is vectorised along a reduced dimension: several partial vectors are combined in a tree,
+// then across lanes.
 void LoopKernel::emitRows(const LoopNest &nest, ArrayRef<unsigned> outer) {
   bool split = part == combine && &nest == &a.nests.front();
   if (nest.vector < 0) {
-    // Over axes of extent 1 alone: one element of each result.
+    // All reduced axes are of extent 1: each result has one element.
     loops(outer, {}, false, [&](Values) {
       values.newPoint();
       for (unsigned s : nest.reductions) {
@@ -370,7 +373,7 @@ void LoopKernel::emitRows(const LoopNest &nest, ArrayRef<unsigned> outer) {
     Values sums = inSegments(nest, [&]() -> Values {
       LoopRange range = rangeOf(d);
       int64_t turns = range.size ? llvm::divideCeil(*range.size, width * count) : INT64_MAX;
-      if (split) // Partial results are few: one after another, the same in every lane.
+      if (split) // There are few partial results: adds them one after another, the same in every lane.
         return loopsInRuns(nest, chunkDim, runLength, start,
                            [&](Values inner) { return body({}, 1, {}, inner); });
       if (turns > 2 * runLength)

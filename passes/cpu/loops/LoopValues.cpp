@@ -1,6 +1,6 @@
-// See LoopValues.h. Bodies and accesses are the ops' own (ComputeInterface); here is what an access's index is
-// in a vectorised loop, and what a load becomes: a vector load where lanes are neighbours, a splat where they
-// share an element, else a gather. Generators are made here.
+// Emits values at an index; see LoopValues.h. Ops give their scalar bodies and accesses (ComputeInterface).
+// This file computes the index of an access in a vectorised loop, and emits the load: a vector load if lanes
+// are contiguous, a splat if they read one element, otherwise a gather. It also emits generators.
 #include "passes/cpu/loops/LoopValues.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -21,8 +21,8 @@ Value LoopValues::constant(Type element, double value) {
     Attribute number = b.getIntegerAttr(element, int64_t(value));
     return arith::ConstantOp::create(b, k.loc(), DenseElementsAttr::get(type, number));
   }
-  // Numbers that are part of an op's meaning stay in the code; others (rates, eps, weights) do not make
-  // another kernel.
+  // Common constants stay in the code. Others (rates, eps, weights) become launch scalars, so that kernels
+  // which differ only in them are equal.
   bool common =
       !std::isfinite(value) || value == 0 || std::abs(value) == 1 || std::abs(value) == 2 || value == 0.5;
   if (!common)
@@ -56,8 +56,8 @@ Value LoopValues::load(const Storage &storage, ArrayRef<Index> index, Mask mask)
   VectorType type = m.type(memory);
   Value loaded;
   if (offset.uniform()) {
-    // The same element for every lane, and often for every turn of the inner loops: as far out as its index
-    // is known.
+    // All lanes load the same element, and often all iterations of the inner loops do: the load is placed in
+    // the outermost block where its index is available.
     OpBuilder::InsertionGuard guard(b);
     Value place = offset.base;
     if (mask.uniform)
@@ -142,13 +142,13 @@ Value LoopValues::get(Value value, ArrayRef<Index> index, Mask mask) {
     result = load(at->second, index, mask);
   else
     result = compute(value, index, mask);
-  // What was hoisted or computed at this point dominates everything that follows in it.
+  // The value dominates all code of this point that follows.
   return memo[key] = result;
 }
 
-/// A size that is only a number, such as a mean's divisor: made of its symbols, since what is a launch scalar
-/// has to be a tensor's size. In f64, where no product of sizes overflows. The batch itself is an input's
-/// size.
+/// A size that is only used as a number, such as the divisor of a mean. The loader checks each launch scalar
+/// as the size of a tensor, so the number is computed from its symbols here, in f64, where products of sizes
+/// do not overflow.
 static Value sizeAsNumber(KernelBuilder &k, flow::Extent size) {
   OpBuilder &b = k.builder();
   Location loc = k.loc();
@@ -214,7 +214,7 @@ Value LoopValues::compute(Value value, ArrayRef<Index> index, Mask mask) {
   return compute.buildScalar(b, k.loc(), operands);
 }
 
-// A size in an access's expression.
+// The value of a size in an access's expression.
 Value LoopValues::sizeOf(AffineExpr expression, const flow::Access &access) {
   if (auto constant = dyn_cast<AffineConstantExpr>(expression))
     return k.i64(constant.getValue());
@@ -234,8 +234,8 @@ Value LoopValues::sizeOf(AffineExpr expression, const flow::Access &access) {
   }
 }
 
-// The least value of an index, where it is known. Affine expressions may have moved what keeps a dividend from
-// being negative out of the quotient.
+// The least value of an index, if it is known. Simplification of affine expressions may have moved a term out
+// of a quotient without which the dividend can be negative.
 std::optional<int64_t> LoopValues::leastOf(AffineExpr expression, Mapped &mapped) {
   if (auto constant = dyn_cast<AffineConstantExpr>(expression))
     return constant.getValue();
@@ -258,7 +258,7 @@ std::optional<int64_t> LoopValues::leastOf(AffineExpr expression, Mapped &mapped
     return left && *left >= 0 ? std::optional<int64_t>(0)
            : left && factor   ? std::optional(*left * factor.getValue())
                               : std::nullopt;
-  // A negative factor: of a dimension of constant size alone.
+  // A negative factor is supported for dimensions of constant size only.
   auto dim = dyn_cast<AffineDimExpr>(binary.getLHS());
   if (!dim)
     return std::nullopt;
@@ -267,8 +267,8 @@ std::optional<int64_t> LoopValues::leastOf(AffineExpr expression, Mapped &mapped
   return size ? std::optional((*size - 1) * factor.getValue()) : std::nullopt;
 }
 
-// Quotient, rounded down, and remainder, which is not negative. The machine's division is unsigned: a dividend
-// that may be negative is raised by a multiple of the divisor.
+// The quotient, rounded down, and the remainder, which is not negative. The division is unsigned, so a
+// multiple of the divisor is added to a dividend that may be negative.
 std::pair<Index, Index> LoopValues::divide(AffineExpr dividend, AffineExpr divisor, Mapped &mapped) {
   auto known = mapped.divided.find({dividend, divisor});
   if (known != mapped.divided.end())
@@ -305,8 +305,8 @@ Index LoopValues::indexOf(AffineExpr expression, Mapped &mapped) {
   return binary.getKind() == AffineExprKind::Mod ? remainder : quotient;
 }
 
-// The index that another operand gives at the point. Lanes that read one element of it have one row, whose
-// elements are neighbours; else each has a row of its own.
+// The index that another operand gives at the point (a lookup). If all lanes read the same element of that
+// operand, they access the same row; otherwise each lane has an index of its own.
 std::pair<Index, Mask> LoopValues::lookUp(Operation *op, ArrayRef<flow::Access> accesses, unsigned operand,
                                           ArrayRef<Index> point, Mask mask) {
   OpBuilder &b = k.builder();
@@ -372,7 +372,7 @@ LoopValues::Element LoopValues::element(Operation *op, ArrayRef<flow::Access> ac
 }
 
 Value LoopValues::view(Operation *op, ArrayRef<Index> index, Mask mask) {
-  // What a reshape reads of a row-major tensor is found through the strides of the new shape.
+  // A reshape of a row-major tensor in memory is read through the strides of the new shape.
   if (isa<flow::ReshapeOp>(op))
     if (auto at = stored.find(op->getOperand(0)); at != stored.end() && at->second.rowMajor)
       return viewed(at->second, op->getResult(0), index, mask);
@@ -385,7 +385,7 @@ Value LoopValues::view(Operation *op, ArrayRef<Index> index, Mask mask) {
                                       accesses[candidates[0]].otherwise))
                   : value;
   }
-  // The first that holds, of which there is one at any point.
+  // The first operand whose access is valid; at every point one is.
   Value result;
   for (unsigned i : llvm::reverse(candidates)) {
     auto [value, inside] = element(op, accesses, i, index, mask);
@@ -410,7 +410,7 @@ Value LoopValues::viewed(const Storage &storage, Value view, ArrayRef<Index> ind
 Value LoopValues::random(flow::RandomOp op, ArrayRef<Index> index, Mask mask) {
   OpBuilder &b = k.builder();
   Value logical;
-  std::optional<Value> run; // the first of neighbouring indices, a multiple of 4
+  std::optional<Value> run; // if the lanes' indices are consecutive: the first one, a multiple of 4
   if (op.getIndex()) {
     logical = arith::ExtUIOp::create(b, k.loc(), m.type(b.getI64Type()), get(op.getIndex(), index, mask));
   } else {

@@ -1,6 +1,6 @@
-// Values of a loop kernel at an index: the code of one point (of one vector of points) of a nest. A value
-// that is stored is loaded; every other one is computed from its operands at the index that its op's access
-// maps to.
+// Emits the code of one point, or one vector of points, of a loop nest: the value of an op at an index. A
+// value that is stored is loaded. Every other value is computed from its operands, at the indices that the
+// op's accesses give.
 #pragma once
 #include "dialects/plan/FromFlow.h"
 #include "passes/cpu/loops/LoopAnalysis.h"
@@ -11,18 +11,18 @@
 
 namespace moe::cpu {
 
-// Where a tensor lies: an element's place is the sum of index * stride over its axes.
+// A tensor in memory: the offset of an element is the sum of index * stride over its axes.
 struct Storage {
   mlir::Value pointer;
   mlir::Type element; // f32, i32, i1 (a byte in memory)
   llvm::SmallVector<mlir::Value> strides;
   bool rowMajor = false;
-  bool scratch = false; // written by this kernel: loads stay in the nest that they are in
-  int input = -1;       // number of the group's operand
-  bool viewed = false;  // of another shape than the operand's own
+  bool scratch = false; // written by this kernel: its loads must not be hoisted out of their nest
+  int input = -1;       // the number of the group's operand, or -1
+  bool viewed = false;  // has another shape than the operand
 };
 
-// A nest, and an index in it as something to compare.
+// A point of a nest, as a key that can be compared.
 struct Place {
   unsigned nest = 0;
   llvm::SmallVector<std::array<const void *, 3>> index; // base, step and lanes of each axis
@@ -32,7 +32,7 @@ struct Place {
   }
 };
 
-// Loads of the group's operands, by the place that they were made at; nothing for one through the strides of
+// A load of one of the group's operands, and its point; no point if the load is through the strides of
 // another shape.
 struct LoadRecord {
   int input;
@@ -43,16 +43,16 @@ class LoopValues {
 public:
   LoopValues(KernelBuilder &kernel, IndexMath &math, int64_t width) : k(kernel), m(math), width(width) {}
 
-  llvm::DenseMap<mlir::Value, Storage> stored;      // inputs, and stages once their nest is done
-  llvm::DenseMap<mlir::Value, mlir::Value> uniform; // stages without an axis of their own: a splat
-  mlir::Block *nestBlock = nullptr;                 // where the present nest begins
+  llvm::DenseMap<mlir::Value, Storage> stored;      // inputs, and stages whose nest is complete
+  llvm::DenseMap<mlir::Value, mlir::Value> uniform; // stages without an axis within the unit, as splats
+  mlir::Block *nestBlock = nullptr;                 // the block where the current nest begins
   unsigned nest = 0;
   std::vector<LoadRecord> loads;
 
-  // Starts a point: what was computed at another one is forgotten.
+  // Starts a new point: forgets the values of the one before.
   void newPoint() { memo.clear(); }
   mlir::Value get(mlir::Value value, llvm::ArrayRef<Index> index, Mask mask);
-  // The expression of a stage itself, though it is (to be) stored.
+  // Computes a stage's value, even if it is already stored.
   mlir::Value compute(mlir::Value value, llvm::ArrayRef<Index> index, Mask mask);
   mlir::Value load(const Storage &storage, llvm::ArrayRef<Index> index, Mask mask);
   void store(mlir::Value value, const Storage &storage, llvm::ArrayRef<Index> index, Mask mask);
@@ -61,22 +61,24 @@ public:
   Index offsetOf(const Storage &storage, llvm::ArrayRef<Index> index);
   Place placeOf(llvm::ArrayRef<Index> index) const;
 
-  // What an op reads of an operand at a point of its iteration space, and where that is an element of it.
+  // The index of an operand's element that an op reads at a point, and the mask of lanes where there is one.
   struct Element {
     mlir::Value value;
     Mask inside;
   };
   Element element(mlir::Operation *op, llvm::ArrayRef<flow::Access> accesses, unsigned operand,
                   llvm::ArrayRef<Index> point, Mask mask);
-  // Where the segment at a point begins and ends: vectors of i32.
+  // The bounds of the segment at a point: vectors of i32.
   std::pair<mlir::Value, mlir::Value> segment(mlir::Operation *op, llvm::ArrayRef<flow::Access> accesses,
                                               flow::Access::Within within, llvm::ArrayRef<Index> point,
                                               Mask mask);
-  // Dimensions of ops that the loops run through the segment of alone, so that no point is to be compared with it.
+  // Dimensions whose loops run over the current segment only, so that no point has to be compared with its
+  // bounds.
   llvm::SmallDenseSet<std::pair<mlir::Operation *, unsigned>> cut;
 
 private:
-  // Indices that one access maps a point to; a quotient and its remainder are one division.
+  // The indices that an access maps a point to. Quotients and remainders are remembered, so that a pair of
+  // them takes one division.
   struct Mapped {
     Mapped(mlir::Operation *op, const flow::Access &access, llvm::ArrayRef<Index> point)
         : op(op), access(access), point(point) {}

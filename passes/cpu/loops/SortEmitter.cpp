@@ -1,9 +1,9 @@
-// The kernel of flow.counting_sort: one unit counts the numbers, makes positions of the counts, and gives each place
-// the next position of its number. Numbers outside are one number more, behind all others, whose count needs no
-// memory of its own:
-//   offsets[k]      first how often number k occurs, then where the next of its places goes
-//   offsets[count]  the same for the numbers outside
-// Once every place has its position, offsets[k] is where number k + 1 begins, so that all move up by one.
+// Emits the kernel of flow.counting_sort, which has one work unit:
+//   1. Count how often each key occurs. Keys outside 0 to count - 1 are treated as the key `count`.
+//   2. Make the counts to the first position of each key, by an exclusive prefix sum.
+//   3. For each index, in order, write it to the next position of its key, which moves on by one.
+//   4. Now offsets[k] is where key k + 1 begins: shift all offsets up by one.
+// Steps 1 to 3 work in place in the result `offsets`: offsets[k] belongs to key k.
 #include "dialects/flow/Flow.h"
 #include "dialects/plan/FromFlow.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -65,7 +65,7 @@ private:
   Value constant(int32_t value) { return arith::ConstantOp::create(b, k.loc(), b.getI32IntegerAttr(value)); }
   Value add(Value x, int32_t y) { return arith::AddIOp::create(b, k.loc(), x, constant(y)); }
   Value sub(Value x, int64_t y) { return arith::SubIOp::create(b, k.loc(), x, k.i64(y)); }
-  // A place's number; as unsigned numbers, those below 0 are beyond all others.
+  // The key at an index; as an unsigned number, a negative key is larger than all others.
   Value keyOf(Value place) {
     Value key = k.load(number, from, number, place);
     Value least = arith::MinUIOp::create(b, k.loc(), key, outside);
@@ -107,7 +107,7 @@ FailureOr<GroupCode> emitSortGroup(flow::GroupOp group, KernelModule &module) {
       return group.emitError(
           "expected each result of a sort's group to be a result of the sort, and no other's");
   GroupCode code;
-  // A result that nobody reads is made all the same.
+  // Both results are computed, even if only one is used.
   auto bound = [&](Value result, StringRef name) -> BufferRef {
     for (auto [i, yielded] : llvm::enumerate(group.getBody().front().getTerminator()->getOperands()))
       if (yielded == result)

@@ -1,4 +1,4 @@
-// The building blocks of matmul-like kernels; see MicroCode.h.
+// Building blocks of kernels for contractions and convolutions; see MicroCode.h.
 #include "passes/cpu/micro/MicroCode.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
@@ -121,7 +121,7 @@ Value MicroCode::firstLanes(Ix count, int n) {
     iota[i] = i;
   auto type = VectorType::get({n}, b.getI32Type());
   Value lane = arith::ConstantOp::create(b, loc, DenseIntElementsAttr::get(type, iota));
-  // Clamped first: a count beyond 32 bits must not wrap.
+  // Clamped before it is truncated to 32 bits.
   Value clamped = i64(min(max(count, 0), n));
   Value narrow = arith::TruncIOp::create(b, loc, b.getI32Type(), clamped);
   return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, lane,
@@ -263,7 +263,8 @@ Values MicroCode::loadTransposed(Value pointer, ArrayRef<Ix> rows) {
   };
   Values columns;
   for (int from = 0; from < n; from += 4) {
-    // Fours of rows i, i + 4, ... side by side, and then squares of four by four.
+    // Loads four elements of each of the rows i, i + 4, ... into one vector, then transposes squares of four
+    // by four.
     Values four;
     for (int i = 0; i < 4; ++i) {
       Value joined = zero(n);

@@ -1,7 +1,7 @@
-// What the contraction and convolution emitters write their kernels with: 64-bit index arithmetic that folds
-// while it is built, f32 vectors of the target's width over plain pointers, loops and branches. A kernel
-// built of these has no memref descriptors, so lowering it is only scf and arith to LLVM. All offsets are in
-// f32 elements.
+// The building blocks of the contraction and convolution emitters' kernels: 64-bit index arithmetic that
+// folds constants, f32 vectors of the target's width, loads and stores through plain pointers, loops and
+// branches. There are no memrefs, so only scf and arith have to be lowered to LLVM. All offsets are in f32
+// elements.
 #pragma once
 #include "dialects/plan/FromFlow.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -10,7 +10,7 @@
 
 namespace moe::cpu {
 
-/// An integer that is known while the kernel is built, or an i64 value of it.
+/// An integer that is known while the kernel is built, or an i64 value of the kernel.
 class Ix {
 public:
   Ix(int64_t constant = 0) : constant(constant) {}
@@ -38,9 +38,9 @@ public:
       : kernel(kernel), b(kernel.builder()), loc(kernel.loc()), lanes(kernel.target().lanes()) {}
 
   // Indices.
-  /// A size: known, or a scalar of the launch.
+  /// A size: a constant, or a launch scalar.
   Ix size(flow::Extent extent);
-  /// Numbers the size's scalar now: a launch's scalars lie in the order in which they are first asked for.
+  /// Makes the size the next launch scalar: the launch's scalars have the order of first use.
   void numberScalar(flow::Extent extent) { size(extent); }
   mlir::Value i64(Ix x);
   Ix add(Ix x, Ix y);
@@ -53,11 +53,11 @@ public:
   Ix max(Ix x, Ix y);
   mlir::Value less(Ix x, Ix y);
   mlir::Value equal(Ix x, Ix y);
-  /// A condition may be null: it holds.
+  /// Both conditions; null stands for true.
   mlir::Value both(mlir::Value x, mlir::Value y);
   Ix select(mlir::Value condition, Ix x, Ix y);
   mlir::Value selectPointer(mlir::Value condition, mlir::Value x, mlir::Value y);
-  /// The one pointer or the other.
+  /// Selects one of two pointers.
   mlir::Value pick(mlir::Value condition, mlir::Value x, mlir::Value y);
 
   // Memory.
@@ -67,7 +67,7 @@ public:
   mlir::Value splat(mlir::Value scalar, int n = 0);
   /// Lanes [0, count) of a vector; count may lie outside [0, lanes].
   mlir::Value firstLanes(Ix count, int n = 0);
-  /// mask may be null: all lanes. Masked-off lanes read as zero and touch no memory.
+  /// A null mask stands for all lanes. Masked-off lanes are zero and do not access memory.
   mlir::Value load(mlir::Value pointer, Ix offset, mlir::Value mask = {}, int n = 0);
   void store(mlir::Value vector, mlir::Value pointer, Ix offset, mlir::Value mask = {});
   /// Lane i at offset + i * stride.
@@ -87,17 +87,17 @@ public:
   mlir::Value subf(mlir::Value x, mlir::Value y);
   mlir::Value mulf(mlir::Value x, mlir::Value y);
   mlir::Value fma(mlir::Value x, mlir::Value y, mlir::Value z);
-  /// The transpose of a square in memory, a multiple of 4 wide: row i's first element is at rows[i]. Pieces
-  /// of four are put together as they are loaded, so that only two rounds of shuffles remain.
+  /// Loads a square, whose width is a multiple of 4, and transposes it; row i begins at the offset rows[i].
+  /// Four elements are loaded at a time into their places, so that only two rounds of shuffles remain.
   Values loadTransposed(mlir::Value pointer, llvm::ArrayRef<Ix> rows);
 
   // Control.
   void loop(Ix lower, Ix upper, Ix step, llvm::function_ref<void(Ix)> body);
-  /// With carried values; body returns the next ones.
+  /// A loop with carried values; the body returns the next ones.
   Values loop(Ix lower, Ix upper, Ix step, Values carried, llvm::function_ref<Values(Ix, Values)> body);
-  /// A condition may be null: it holds.
+  /// Runs `then` if the condition holds; null stands for true.
   void when(mlir::Value condition, llvm::function_ref<void()> then);
-  /// The values of then where the condition holds, else those of otherwise.
+  /// The values of `then` if the condition holds, otherwise those of `otherwise`.
   Values choose(mlir::Value condition, llvm::function_ref<Values()> then,
                 llvm::function_ref<Values()> otherwise);
 

@@ -1,5 +1,5 @@
-// Runs an epilogue on vectors; see MicroEpilogue.h. The scalar bodies are the ops' own (Compute interface), built on
-// vectors.
+// Runs an epilogue on vectors; see MicroEpilogue.h. A step is computed by the scalar body of its op
+// (ComputeInterface), which also works on vectors.
 #include "passes/cpu/micro/MicroEpilogue.h"
 #include "dialects/plan/FromFlow.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"

@@ -1,8 +1,7 @@
-// Emits the register tile; see MicroKernel.h. Accumulators start from zero and live in registers: what is in
-// memory already is added by the caller at the end, so that the first FMA does not wait for a load. A long
-// sum is cut into chains, each of which starts from zero and is then added to the total: the rounding error
-// grows with the chains' length and number, not with their product. Where the cuts are follows from the shape
-// alone.
+// Emits the micro-kernel; see MicroKernel.h. The accumulators start from zero and stay in registers. The
+// caller adds partial sums from memory at the end, so that the first FMA does not wait for a load. A long sum
+// is cut into chains: each starts from zero and is then added to the total, so the rounding error grows with
+// the length of a chain plus the number of chains, not with their product. The cuts depend on the shape only.
 #include "passes/cpu/micro/MicroKernel.h"
 
 using namespace mlir;
@@ -10,8 +9,8 @@ using namespace mlir;
 namespace moe::cpu {
 
 Tile chooseTile(int lanes, int registers, int64_t width) {
-  // One register holds a vector of B each, and with AVX2, which has no broadcast operand, one the element of
-  // A.
+  // Besides the accumulators, each vector of B needs a register; with AVX2, which has no broadcast operand,
+  // so does the element of A.
   int most = registers >= 32 ? 4 : 2;
   int vectors = most;
   if (width > 0) {
@@ -31,10 +30,11 @@ struct Nest {
   ArrayRef<Reduction> loops;
   llvm::function_ref<void(Ix)> ahead;
   int64_t unroll, chainSteps;
-  /// Of the section being built, what goes with the loop's turns, and by how much with a step.
-  SmallVector<std::pair<FetchStream, int64_t>> streams = {};
+  /// The streams of the section under construction that are spread over the loop, each with its advance per
+  /// step.
+  SmallVector<std::pair<PrefetchStream, int64_t>> streams = {};
 
-  /// `steps` consecutive steps from offsets a and b.
+  /// Emits `steps` consecutive steps from offsets a and b.
   Values steps(int64_t steps, Ix a, Ix b, Values sums) {
     const Reduction &inner = loops.back();
     SmallVector<Ix> rows;
@@ -45,9 +45,9 @@ struct Nest {
       Values bs;
       for (int j = 0; j < tile.vectors; ++j)
         bs.push_back(code.load(operands.b, code.add(bu, j * code.lanes)));
-      if (operands.fetchAhead)
+      if (operands.prefetchAhead)
         for (int64_t at = 0, step = inner.bStep.known(); at < step; at += 16)
-          code.prefetch(operands.b, code.add(bu, step * operands.fetchAhead + at), /*write=*/false, 3);
+          code.prefetch(operands.b, code.add(bu, step * operands.prefetchAhead + at), /*write=*/false, 3);
       for (int i = 0; i < tile.rows; ++i) {
         Value av = code.splat(code.loadScalar(operands.a, code.add(rows[i], code.mul(inner.aStep, u))));
         for (int j = 0; j < tile.vectors; ++j)
@@ -57,8 +57,8 @@ struct Nest {
     return sums;
   }
 
-  /// `count` steps, some a turn and the rest one by one. `multiple` is what a count that is only known when
-  /// the kernel runs is a multiple of.
+  /// Emits `count` steps: a loop of unrolled iterations, and the remaining steps one by one. `multiple` is a
+  /// known divisor of a count that is not known itself.
   Values run(Ix count, Ix a, Ix b, Values sums, int64_t multiple) {
     const Reduction &inner = loops.back();
     if (count.isStatic() && count.known() <= 2 * unroll)
@@ -87,13 +87,13 @@ struct Nest {
     });
   }
 
-  void fetchIn(Ix section) {
+  void prefetchIn(Ix section) {
     streams.clear();
     if (!operands.streams)
       return;
-    const int64_t steps = std::max(unroll, operands.usualCount / (tile.rows * unroll) * unroll);
-    for (const FetchStream &stream : operands.streams(section)) {
-      if (stream.lines >= kFetchBurst) {
+    const int64_t steps = std::max(unroll, operands.expectedCount / (tile.rows * unroll) * unroll);
+    for (const PrefetchStream &stream : operands.streams(section)) {
+      if (stream.lines >= kPrefetchBurst) {
         streams.push_back({stream, (stream.lines * stream.distance + steps - 1) / steps});
         continue;
       }
@@ -108,7 +108,7 @@ struct Nest {
     sums = code.loop(0, tile.rows, 1, sums, [&](Ix section, Values carried) {
       if (ahead)
         ahead(section);
-      fetchIn(section);
+      prefetchIn(section);
       Ix k = code.mul(section, length);
       return run(length, code.add(a, code.mul(k, inner.aStep)), code.add(b, code.mul(k, inner.bStep)),
                  carried, unroll);
@@ -118,7 +118,7 @@ struct Nest {
     return code.sub(inner.count, done).is(0) ? sums : one(done, inner.count, a, b, sums);
   }
 
-  /// Sums `part` from zero and adds that to the totals, which wait in memory meanwhile.
+  /// Sums `part` from zero and adds the result to the totals, which need no registers meanwhile.
   Values addTo(const Values &totals, llvm::function_ref<Values(Values)> part) {
     Values sums = part(Values(totals.size(), code.zero()));
     for (auto [sum, total] : llvm::zip_equal(sums, totals))
@@ -126,7 +126,7 @@ struct Nest {
     return sums;
   }
 
-  /// Into how many chains the innermost loop is cut; 1 where its count is only known when the kernel runs.
+  /// The number of chains of the innermost loop; 1 if its count is only known when the kernel runs.
   int64_t chains() const {
     const Ix &count = loops.back().count;
     return count.isStatic() ? std::max<int64_t>(1, (count.known() + chainSteps / 2 - 1) / chainSteps) : 1;
@@ -154,16 +154,17 @@ struct Nest {
         return inSections(a, b, sums);
       return chains() > 1 ? inChains(a, b, sums) : run(loop.count, a, b, sums, loop.multiple);
     }
-    // A turn is a chain of its own where it is long enough, unless it is cut into several.
+    // An iteration of this loop becomes one chain, if it is long enough and not cut into several chains
+    // itself.
     const Reduction &inner = loops.back();
     const int64_t least = inner.count.isStatic() ? inner.count.known() : inner.multiple;
-    const bool apart = least >= chainSteps / 2 && chains() == 1;
+    const bool isChain = least >= chainSteps / 2 && chains() == 1;
     return code.loop(0, loop.count, 1, sums, [&](Ix k, Values totals) {
       if (ahead && depth == 0)
         ahead(k);
       Ix turnA = code.add(a, code.mul(loop.aStep, k)), turnB = code.add(b, code.mul(loop.bStep, k));
       auto turn = [&](Values start) { return build(depth + 1, turnA, turnB, start); };
-      return apart ? addTo(totals, turn) : turn(totals);
+      return isChain ? addTo(totals, turn) : turn(totals);
     });
   }
 };
@@ -176,13 +177,13 @@ Values emitMicroKernel(MicroCode &code, Tile tile, const MicroOperands &operands
   return Nest{code, tile, operands, nest, ahead, unroll, chain}.build(0, 0, operands.panel, sums);
 }
 
-Values addWaiting(MicroCode &code, Tile tile, const Values &sums, Value first,
-                  llvm::function_ref<Value(int, int)> waiting) {
+Values addPartialSums(MicroCode &code, Tile tile, const Values &sums, Value first,
+                      llvm::function_ref<Value(int, int)> load) {
   auto added = [&] {
     Values totals;
     for (int i = 0; i < tile.rows; ++i)
       for (int j = 0; j < tile.vectors; ++j)
-        totals.push_back(code.addf(sums[i * tile.vectors + j], waiting(i, j)));
+        totals.push_back(code.addf(sums[i * tile.vectors + j], load(i, j)));
     return totals;
   };
   return code.choose(first, [&] { return sums; }, added);

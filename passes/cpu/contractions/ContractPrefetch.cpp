@@ -1,6 +1,6 @@
-// Deals what comes next to the sections of the tiles that run before it; see ContractFetch.h. Lines are of 16
-// elements.
-#include "passes/cpu/contractions/ContractFetch.h"
+// Distributes the cache lines that are needed next over the sections of the tiles that run before; see
+// ContractPrefetch.h. A cache line has 16 elements.
+#include "passes/cpu/contractions/ContractPrefetch.h"
 
 using namespace mlir;
 
@@ -8,20 +8,20 @@ namespace moe::cpu {
 
 static int64_t ceilDiv(int64_t x, int64_t y) { return (x + y - 1) / y; }
 
-ContractFetch::ContractFetch(MicroCode &code, const ContractForm &form, const ContractPlan &plan, Value a,
-                             Value b)
+ContractPrefetch::ContractPrefetch(MicroCode &code, const ContractForm &form, const ContractPlan &plan,
+                                   Value a, Value b)
     : code(code), form(form), plan(plan), a(a), b(b), width(plan.width(code.lanes)) {}
 
-FetchStream ContractFetch::results(Value target, Ix offset) const {
+PrefetchStream ContractPrefetch::results(Value target, Ix offset) const {
   return {target, offset, ceilDiv(width, 16), 16, /*write=*/true};
 }
 
-FetchStream ContractFetch::nextRows(Ix row, const FetchPlace &place) const {
+PrefetchStream ContractPrefetch::nextRows(Ix row, const PrefetchPlace &place) const {
   const int64_t lines = ceilDiv(plan.depth, 16 * plan.panelGroup);
   return {a, code.add(row, code.mul(code.sub(place.panel, place.panelBegin), lines * 16)), lines};
 }
 
-std::optional<FetchStream> ContractFetch::nextChunk(const FetchPlace &place) const {
+std::optional<PrefetchStream> ContractPrefetch::nextChunk(const PrefetchPlace &place) const {
   if (form.sums.size() != 1)
     return std::nullopt;
   const flow::Extent &sumStride = form.sums[0].strides[1], &columnStride = form.columns.strides[1];
@@ -31,16 +31,16 @@ std::optional<FetchStream> ContractFetch::nextChunk(const FetchPlace &place) con
   const Ix next = code.select(more, chunk, 0);
   const Ix following = code.add(code.sub(place.panel, place.panelBegin), place.nextBegin);
   const Ix column = code.mul(code.select(more, place.panel, following), width);
-  // The last sections of the block do it, half of them at most, so that little comes between fetching and
-  // packing.
+  // The last sections of the block prefetch, at most half of them, so that the lines are still in the cache
+  // when they are packed.
   auto sectionOf = [&](int64_t sections) {
     return code.max(code.sub(place.turn, code.sub(place.rows, sections)), 0);
   };
   const int64_t steps = plan.depth / plan.tile.rows, turns = std::max<int64_t>(1, steps / kMicroUnroll);
   int64_t share = ceilDiv(ceilDiv(plan.depth * width, 16), plan.rowBlock / 2);
-  FetchStream stream{b, 0, share};
+  PrefetchStream stream{b, 0, share};
   if (sumStride.isConstant(1)) {
-    // Columns one after another, each in pieces.
+    // The columns one after another, each in pieces.
     const int64_t pieces = ceilDiv(plan.depth, stream.lines * 16);
     const Ix section = sectionOf(pieces * width);
     Ix from = code.add(column, code.div(section, pieces));
@@ -51,8 +51,8 @@ std::optional<FetchStream> ContractFetch::nextChunk(const FetchPlace &place) con
   }
   if (!columnStride.isConstant(1) || !sumStride.constantValue())
     return std::nullopt;
-  // Steps of the sum one after another: first the first line of each, and so on.
-  if (stream.lines >= kFetchBurst)
+  // A stream takes the same line of consecutive steps of the sum; then come the next lines of these steps.
+  if (stream.lines >= kPrefetchBurst)
     stream.lines = turns;
   stream.distance = *sumStride.constantValue();
   const int64_t lines = ceilDiv(width, 16);
@@ -64,10 +64,10 @@ std::optional<FetchStream> ContractFetch::nextChunk(const FetchPlace &place) con
   return stream;
 }
 
-std::optional<FetchStream> ContractFetch::nextPanel(const FetchPlace &place) const {
+std::optional<PrefetchStream> ContractPrefetch::nextPanel(const PrefetchPlace &place) const {
   if (form.sums.size() != 1 || !form.columns.strides[1].isConstant(1) || width < 16)
     return std::nullopt;
-  // After the last panel the first one of the next chunk.
+  // After the last panel comes the first one of the next chunk.
   const Ix following = code.add(place.panel, 1);
   Value more = code.less(following, place.panelEnd);
   Ix column = code.mul(code.select(more, following, place.panelBegin), width);
@@ -77,15 +77,16 @@ std::optional<FetchStream> ContractFetch::nextPanel(const FetchPlace &place) con
   Ix step = code.min(code.add(first, code.div(line, lines)), code.sub(code.size(form.sumExtent()), 1));
   Ix from = code.add(code.mul(step, code.size(form.sums[0].strides[1])),
                      code.add(column, code.mul(code.rem(line, lines), 16)));
-  return FetchStream{b, code.add(place.bBatch, from), share};
+  return PrefetchStream{b, code.add(place.bBatch, from), share};
 }
 
-std::optional<FetchStream> ContractFetch::nextStrips(const FetchPlace &place) const {
+std::optional<PrefetchStream> ContractPrefetch::nextStrips(const PrefetchPlace &place) const {
   const Ix panels = code.sub(place.panelEnd, place.panelBegin);
   if (plan.directRows || form.sums.size() != 1 || form.rows.size() != 1 ||
       !form.rows[0].strides[0].isConstant(1) || !panels.isStatic())
     return std::nullopt;
-  // All panels' sections share the work; where there are more of them than lines, some fetch the same one.
+  // The lines are distributed over the sections of all panels. If there are more sections than lines, several
+  // sections prefetch the same line.
   const int64_t linesOfStep = ceilDiv(plan.rowBlock, 16), lines = plan.depth * linesOfStep;
   const int64_t sections = plan.rowBlock * panels.known();
   const int64_t share = ceilDiv(lines, sections), every = std::max<int64_t>(1, sections / lines);
@@ -95,7 +96,7 @@ std::optional<FetchStream> ContractFetch::nextStrips(const FetchPlace &place) co
   step = code.min(step, code.sub(code.size(form.sumExtent()), 1));
   Ix from = code.add(code.mul(step, code.size(form.sums[0].strides[0])),
                      code.add(place.rowBegin, code.mul(code.rem(line, linesOfStep), 16)));
-  return FetchStream{a, code.add(place.aBatch, from), share};
+  return PrefetchStream{a, code.add(place.aBatch, from), share};
 }
 
 } // namespace moe::cpu
