@@ -13,16 +13,14 @@ install(DIRECTORY examples DESTINATION ${CMAKE_INSTALL_DATADIR}/moe PATTERN "bui
 if(MOE_COMPILER)
   install(TARGETS moe-compiler EXPORT moe LIBRARY)
   install(TARGETS moec moe-opt moe-lsp RUNTIME)
-  # A pass or an op of a plugin sees the dialects, the pipeline, and the passes that it may run itself.
-  install(DIRECTORY dialects DESTINATION ${MOE_HEADERS} FILES_MATCHING PATTERN "*.h" PATTERN "*.td")
-  install(DIRECTORY ${PROJECT_BINARY_DIR}/dialects DESTINATION ${MOE_HEADERS} FILES_MATCHING PATTERN "*.h.inc")
-  foreach(header frontends/driver/Plugin.h passes/language/Elaborate.h passes/training/Training.h passes/pipeline/Pipeline.h
-                 passes/pipeline/Places.h passes/pipeline/VerifyByEvaluation.h passes/kernels/Backend.h
-                 passes/kernels/GroupCode.h passes/kernels/Layouts.h passes/kernels/LoopClasses.h
-                 passes/kernels/LoopNests.h runtime/base/Version.h)
+  get_directory_property(headers DIRECTORY frontends DEFINITION MOE_PLUGIN_HEADERS)
+  foreach(header ${headers})
     cmake_path(GET header PARENT_PATH folder)
     install(FILES ${header} DESTINATION ${MOE_HEADERS}/${folder})
   endforeach()
+  get_directory_property(abi DIRECTORY frontends DEFINITION MOE_PLUGIN_ABI)
+  install(FILES ${abi} DESTINATION ${MOE_HEADERS}/frontends/driver)
+  install(DIRECTORY ${PROJECT_BINARY_DIR}/dialects DESTINATION ${MOE_HEADERS} FILES_MATCHING PATTERN "*.h.inc")
   install(EXPORT moe FILE moeTargets.cmake NAMESPACE moe:: DESTINATION ${MOE_PACKAGE})
   get_directory_property(LLVM_VERSION DIRECTORY frontends DEFINITION LLVM_VERSION)
   configure_package_config_file(cmake/moeConfig.cmake.in ${PROJECT_BINARY_DIR}/cmake/moeConfig.cmake

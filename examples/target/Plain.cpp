@@ -20,7 +20,9 @@ public:
 
   FusionCosts fusionCosts() const override { return cpu->fusionCosts(); }
   EpilogueItems epilogueOf(Operation *) const override { return {}; }
-  llvm::DenseMap<Value, Layout> preferredLayouts(flow::EntryOp) const override { return llvm::DenseMap<Value, Layout>(); }
+  llvm::DenseMap<Value, Layout> preferredLayouts(flow::EntryOp) const override {
+    return llvm::DenseMap<Value, Layout>();
+  }
   std::optional<LoopFacts> loop(const LoopSource &source) const override { return cpu->loop(source); }
 
   std::unique_ptr<KernelSet> begin(MLIRContext *context) const override { return cpu->begin(context); }
@@ -36,7 +38,21 @@ class PlainBackend : public Backend {
 public:
   StringRef name() const override { return "plain"; }
   std::vector<std::string> targets() const override { return {"plain:x86-64-v3", "plain:x86-64-v4"}; }
-  std::vector<std::string> hostTargets() const override { return {"plain:x86-64-v3"}; }
+  // Those all of whose features the CPU's target for this machine has; there is none for a machine below every level.
+  std::vector<std::string> hostTargets() const override {
+    std::string error;
+    std::unique_ptr<Target> host = parseTarget("cpu", error);
+    std::vector<std::string> names;
+    for (const std::string &name : targets()) {
+      std::unique_ptr<Target> target = parse(name, error);
+      auto hostHas = [&](const std::string &feature) {
+        return llvm::is_contained(host->features(), feature);
+      };
+      if (host && target && llvm::all_of(target->features(), hostHas))
+        names.push_back(name);
+    }
+    return names;
+  }
   std::unique_ptr<Target> parse(StringRef name, std::string &error) const override {
     if (!llvm::is_contained(targets(), name)) {
       error = "expected a target " + moe::kernels::targetNames() + ", found '" + name.str() + "'";

@@ -102,6 +102,8 @@ moert::Status checkVerifies(RegisteredOperationName name, uint64_t seed) {
                                one.text());
   if (failed(mlir::verify(*one.module)))
     return moert::invalidInput("expected a case that verifies, found\n", one.text());
+  if (auto reduction = dyn_cast<flow::ReductionInterface>(op))
+    MOERT_TRY(checkAccumulators(reduction));
   auto cost = cast<flow::CostInterface>(op).cost().flops.evaluate(one.bindings.setting.symbols);
   if (cost.value_or(-1) < 0)
     return moert::invalidInput("expected a cost of 0 or more operations, found ", cost.value_or(-1), ", of\n",

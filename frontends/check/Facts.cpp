@@ -2,7 +2,7 @@
 #include "dialects/flow/Flow.h"
 #include "dialects/moe/MoeDialect.h"
 #include "frontends/check/OpCase.h"
-#include "mlir/IR/Verifier.h"
+#include "mlir/Support/DebugStringHelper.h"
 
 using namespace mlir;
 using flow::ComputeKind;
@@ -25,6 +25,28 @@ SmallVector<Fact> factsOf(RegisteredOperationName name) {
 }
 
 } // namespace
+
+// Loop kernels keep accumulators in memory between the parts of a reduction. To each that is a sum of reals
+// they add an error term, which starts as the accumulator does.
+moert::Status checkAccumulators(flow::ReductionInterface reduction) {
+  const std::string op = "op '" + reduction->getName().getStringRef().str() + "'";
+  const SmallVector<flow::Accumulator> all = reduction.accumulators();
+  if (all.empty())
+    return moert::invalidInput("expected ", op, ", a reduction, to have accumulators, found none");
+  for (auto [i, accumulator] : llvm::enumerate(all)) {
+    Type element = accumulator.element;
+    if (!element || !(element.isF32() || element.isSignlessInteger(32) || element.isSignlessInteger(1)))
+      return moert::invalidInput("expected accumulator ", i, " of ", op, " to be f32, i32 or i1, found ",
+                                 element ? debugString(element) : "no type");
+    if (!reduction.sumsReals())
+      continue;
+    if (!element.isF32() || accumulator.start != 0)
+      return moert::invalidInput("expected accumulator ", i, " of ", op,
+                                 ", which sums reals, to be f32 and to start at 0, found ",
+                                 debugString(element), " that starts at ", accumulator.start);
+  }
+  return moert::okStatus();
+}
 
 moert::Status checkFacts(RegisteredOperationName name) {
   const std::string op = "op '" + name.getStringRef().str() + "'";
@@ -55,6 +77,8 @@ moert::Status checkFacts(RegisteredOperationName name) {
                                isReduction ? " to be a reduction, found another computation"
                                            : ", a reduction, to have accumulators, found none",
                                " (flow::ReductionInterface)");
+  if (isReduction)
+    MOERT_TRY(checkAccumulators(cast<flow::ReductionInterface>(made)));
   if (isElementwise != (kind == ComputeKind::elementwise))
     return moert::invalidInput("expected ", op,
                                isElementwise ? " to be elementwise, found another computation"

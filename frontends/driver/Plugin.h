@@ -7,11 +7,12 @@
 //     }
 //     MOE_PLUGIN("extra", extend)
 //
-// A plugin links the compiler's shared library (CMake: moe_add_plugin) and fits the version that it was
+// A plugin links the compiler's shared library (CMake: moe_add_plugin) and fits the build that it was
 // compiled against, and no other. It is loaded once, before any context is made, and stays until the process
 // ends: its dialects, passes and strings live as long as its code. `extend` is called once, and once before that in a
 // process of its own, to see whether it ends well; it may keep nothing of `registry`.
 #pragma once
+#include "frontends/driver/PluginAbi.h"
 #include "mlir/IR/Dialect.h"
 #include "mlir/IR/DialectRegistry.h"
 #include "mlir/IR/OperationSupport.h"
@@ -32,7 +33,7 @@ public:
   /// A dialect: ops of the language (moe::ExpandInterface), of the graph (all facts of FlowInterfaces.td), or
   /// both.
   template <typename Dialect> void dialect() {
-    dialects.push_back({Dialect::getDialectNamespace().str(), mlir::TypeID::get<Dialect>(),
+    dialects.push_back({Dialect::getDialectNamespace().str(),
                         [](mlir::DialectRegistry &registry) { registry.insert<Dialect>(); }});
   }
 
@@ -45,7 +46,6 @@ public:
 
   struct AddedDialect {
     std::string name;
-    mlir::TypeID id;
     void (*insert)(mlir::DialectRegistry &registry);
   };
   struct AddedPass {
@@ -71,6 +71,7 @@ template <typename... Ops> void addOps(mlir::Dialect &dialect) {
 struct Plugin {
   const char *name;
   const char *moe, *llvm; ///< the versions that it was compiled against
+  const char *abi;        ///< which build of that version: the classes of two may differ
   void (*extend)(PluginRegistry &registry);
 };
 
@@ -79,6 +80,7 @@ struct Plugin {
 /// The exported function; once in a plugin, outside of namespaces.
 #define MOE_PLUGIN(name, extend)                                                                             \
   extern "C" __attribute__((visibility("default"))) const moe::Plugin *moePlugin() {                         \
-    static constexpr moe::Plugin plugin{name, moert::version(), LLVM_VERSION_STRING, extend};                \
+    static constexpr moe::Plugin plugin{name, moert::version(), LLVM_VERSION_STRING, moe::pluginAbi,         \
+                                        extend};                                                             \
     return &plugin;                                                                                          \
   }

@@ -71,6 +71,10 @@ moert::Status openPlugin(const std::string &path, const Plugin *&plugin) {
     return moert::invalidInput(path, ": expected plugin '", plugin->name, "' to be compiled for moe ",
                                moert::version(), " with LLVM ", LLVM_VERSION_STRING, ", found one for moe ",
                                plugin->moe, " with LLVM ", plugin->llvm, "; compile it again");
+  if (!plugin->abi || strcmp(plugin->abi, pluginAbi))
+    return moert::invalidInput(path, ": expected plugin '", plugin->name,
+                               "' to be compiled against this build of moe ", moert::version(),
+                               ", found one of another; compile it again");
   if (!plugin->extend)
     return moert::invalidInput(path, ": expected plugin '", plugin->name,
                                "' to have a function that extends the "
@@ -115,8 +119,10 @@ bool endsWell(llvm::function_ref<void()> load, std::string &how) {
   if (child == 0) {
     for (int signal : {SIGSEGV, SIGABRT, SIGBUS, SIGILL, SIGFPE})
       ::signal(signal, SIG_DFL);
+    // What it says is said when it is loaded in earnest.
     if (int nowhere = open("/dev/null", O_WRONLY); nowhere >= 0)
-      dup2(nowhere, STDERR_FILENO);
+      for (int stream : {STDOUT_FILENO, STDERR_FILENO})
+        dup2(nowhere, stream);
     const rlimit none{0, 0};
     setrlimit(RLIMIT_CORE, &none);
     load();
@@ -201,11 +207,48 @@ moert::Status addPasses(const PluginRegistry &added, LoadedPlugin &plugin) {
   return moert::okStatus();
 }
 
-moert::Status addBackends(const PluginRegistry &added) {
-  for (const kernels::Backend *backend : added.backends)
-    if (!kernels::addBackend(*backend))
-      return moert::invalidInput("expected a back end of its own, found '", backend->name().str(),
+/// Whether a back end has that name and parses it, or says why it does not.
+moert::Status checkTarget(const kernels::Backend &backend, const std::string &name) {
+  const std::string whose = "back end '" + backend.name().str() + "'";
+  if (StringRef(name).split(':').first != backend.name())
+    return moert::invalidInput("expected the targets of ", whose, " to be called '", backend.name().str(),
+                               "' or '", backend.name().str(), ":LEVEL', found '", name, "'");
+  std::string error;
+  if (!backend.parse(name, error) && error.empty())
+    return moert::invalidInput("expected ", whose, " to make its target '", name,
+                               "' or to say why not, found neither");
+  return moert::okStatus();
+}
+
+moert::Status checkBackend(const kernels::Backend &backend) {
+  const std::string name = backend.name().str();
+  if (name.empty())
+    return moert::invalidInput("expected a back end with a name, found one without");
+  if (StringRef(name).contains(':'))
+    return moert::invalidInput(
+        "expected a back end's name without ':', which is in front of a level, found '", name, "'");
+  for (const kernels::Backend *other : kernels::backends())
+    if (other->name() == name)
+      return moert::invalidInput("expected a back end of its own, found '", name,
                                  "', which there is already");
+  const std::vector<std::string> targets = backend.targets();
+  if (targets.empty())
+    return moert::invalidInput("expected targets of back end '", name, "', found none");
+  for (const std::string &target : targets)
+    MOERT_TRY(checkTarget(backend, target));
+  for (const std::string &target : backend.hostTargets())
+    if (!llvm::is_contained(targets, target))
+      return moert::invalidInput("expected back end '", name,
+                                 "' to name this machine's targets among all of its own, found '", target,
+                                 "' there alone");
+  return moert::okStatus();
+}
+
+moert::Status addBackends(const PluginRegistry &added) {
+  for (const kernels::Backend *backend : added.backends) {
+    MOERT_TRY(checkBackend(*backend));
+    kernels::addBackend(*backend);
+  }
   return moert::okStatus();
 }
 

@@ -1,6 +1,6 @@
 // One plugin for every mistake that `--load` refuses: the environment variable MOE_BAD names the one that is
 // made.
-#include "dialects/flow/Flow.h"
+#include "dialects/flow/RandomCase.h"
 #include "dialects/moe/MoeDialect.h"
 #include "frontends/driver/Plugin.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -15,6 +15,22 @@ llvm::StringRef mistake() {
   return name ? name : "";
 }
 
+SmallVector<flow::Accumulator> badAccumulators(Operation *op) {
+  MLIRContext *context = op->getContext();
+  if (mistake() == "no-accumulators")
+    return {};
+  Type f32 = Float32Type::get(context);
+  if (mistake() == "double-accumulator")
+    return {{f32, 0}, {Float64Type::get(context), 0}};
+  if (mistake() == "short-accumulator")
+    return {{IntegerType::get(context, 16), 0}};
+  if (mistake() == "whole-sum")
+    return {{f32, 0}, {IntegerType::get(context, 32), 0}};
+  if (mistake() == "double-at-times") // not in the one case that is drawn when the plugin is loaded
+    return {{op->hasAttr("bad.later") ? Float64Type::get(context) : f32, 0}};
+  return {{f32, 1}};
+}
+
 // An op of the graph by hand, with the facts that it is given as traits.
 #define BAD_OP(Name, text, ...)                                                                              \
   struct Name : Op<Name, OpTrait::ZeroOperands, OpTrait::OneResult, OpTrait::ZeroRegions, ##__VA_ARGS__> {   \
@@ -27,6 +43,9 @@ llvm::StringRef mistake() {
     flow::Effort effort() { return flow::Effort::simple; }                                                   \
     void evaluate(ArrayRef<const flow::Array *>, MutableArrayRef<flow::Array>, const flow::Setting &) {}     \
     double errorFactor() { return 0; }                                                                       \
+    SmallVector<flow::Accumulator> accumulators() { return badAccumulators(*this); }                         \
+    bool sumsReals() { return mistake() == "late-sum" || mistake() == "whole-sum"; }                         \
+    SmallVector<Value> buildCombine(OpBuilder &, Location, ValueRange x, ValueRange) { return x; }           \
     SmallVector<flow::Array> magnitude(ArrayRef<const flow::Array *>, ArrayRef<flow::Array>) { return {}; }  \
     static void buildRandomCase(flow::RandomCase &random);                                                   \
     static constexpr flow::ComputeKind kind =
@@ -47,6 +66,9 @@ ComputeKind::generator BAD_END BAD_OP(Again, "bad.op") ComputeKind::generator BA
     BAD_OP(Caseless, "bad.caseless", flow::GradientInterface::Trait, flow::ComputeInterface::Trait,
            flow::EvaluateInterface::Trait, flow::CostInterface::Trait,
            flow::TruthInterface::Trait) ComputeKind::generator BAD_END
+    BAD_OP(Reducing, "bad.reducing", flow::GradientInterface::Trait, flow::ComputeInterface::Trait,
+           flow::EvaluateInterface::Trait, flow::CostInterface::Trait, flow::TruthInterface::Trait,
+           flow::ReductionInterface::Trait) ComputeKind::reduction BAD_END
 
     void Once::buildRandomCase(flow::RandomCase &) {}
 void Again::buildRandomCase(flow::RandomCase &) {}
@@ -55,6 +77,15 @@ void Intruder::buildRandomCase(flow::RandomCase &) {}
 void Costless::buildRandomCase(flow::RandomCase &) {}
 void Calculating::buildRandomCase(flow::RandomCase &) {}
 void Caseless::buildRandomCase(flow::RandomCase &) {}
+void Reducing::buildRandomCase(flow::RandomCase &random) {
+  OperationState state(random.location, getOperationName());
+  state.addTypes(flow::tensorType({}, random.builder.getF32Type()));
+  const int64_t drawn = random.number(0, 7);
+  static const int64_t first = drawn;
+  if (drawn != first)
+    state.addAttribute("bad.later", random.builder.getUnitAttr());
+  random.result(random.builder.create(state)->getResult(0));
+}
 
 struct BadDialect : Dialect {
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(BadDialect)
@@ -77,6 +108,10 @@ struct BadDialect : Dialect {
       addOperations<Calculating>();
     if (mistake() == "caseless")
       addOperations<Caseless>();
+    if (llvm::is_contained({"no-accumulators", "double-accumulator", "short-accumulator", "late-sum",
+                            "double-at-times", "whole-sum"},
+                           mistake()))
+      addOperations<Reducing>();
   }
   static constexpr StringLiteral getDialectNamespace() { return StringLiteral("bad"); }
 };
@@ -107,7 +142,42 @@ template <typename Root> struct BadPass : PassWrapper<BadPass<Root>, OperationPa
 
 std::unique_ptr<Pass> makePass() { return std::make_unique<BadPass<ModuleOp>>(); }
 
+// Everything of a target is asked of the CPU's.
+class BadBackend : public moe::kernels::Backend {
+public:
+  StringRef name() const override {
+    return mistake() == "nameless-backend"  ? ""
+           : mistake() == "colon-backend"   ? "bad:end"
+           : mistake() == "backend-of-ours" ? "cpu"
+                                            : "badend";
+  }
+  std::vector<std::string> targets() const override {
+    if (mistake() == "targetless-backend")
+      return {};
+    return {"badend", mistake() == "foreign-target" ? "badendless" : "badend:far"};
+  }
+  std::vector<std::string> hostTargets() const override {
+    return {mistake() == "host-target" ? "badend:near" : "badend"};
+  }
+  std::unique_ptr<moe::kernels::Target> parse(StringRef name, std::string &error) const override {
+    if (name == "badend")
+      return moe::kernels::parseTarget("cpu:x86-64-v3", error);
+    if (mistake() != "silent-target")
+      error = "expected a machine that is far away";
+    return nullptr;
+  }
+  std::unique_ptr<moe::kernels::Target> ofLevel(StringRef, std::string &) const override { return nullptr; }
+};
+
 void extend(moe::PluginRegistry &registry) {
+  if (mistake() == "talkative") {
+    printf("out of bad\n");
+    fflush(stdout);
+  }
+  static const BadBackend backend;
+  registry.backend(backend);
+  if (mistake() == "backend-twice")
+    registry.backend(backend);
   if (mistake() == "dialect-of-ours")
     return registry.dialect<FlowAgain>();
   if (mistake() == "dialect-of-mlir")
@@ -128,8 +198,19 @@ void extend(moe::PluginRegistry &registry) {
 
 } // namespace
 
-extern "C" const moe::Plugin *moePlugin() {
-  static moe::Plugin plugin{"bad", moert::version(), LLVM_VERSION_STRING, extend};
+extern "C" const void *moePlugin() {
+  static moe::Plugin plugin{"bad", moert::version(), LLVM_VERSION_STRING, moe::pluginAbi, extend};
+  // What a plugin stated before there was more than one build of a version.
+  static const struct {
+    const char *name, *moe, *llvm;
+    void (*extend)(moe::PluginRegistry &registry);
+  } earlier{"bad", moert::version(), LLVM_VERSION_STRING, extend};
+  if (mistake() == "earlier")
+    return &earlier;
+  if (mistake() == "build")
+    plugin.abi = "0123456789abcdef assertions";
+  if (mistake() == "buildless")
+    plugin.abi = nullptr;
   if (mistake() == "version")
     plugin.moe = "0.0.9";
   if (mistake() == "llvm")

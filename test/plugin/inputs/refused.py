@@ -1,8 +1,9 @@
-"""What `--load` refuses: refused.py EXTRA BAD LIBRARY MODEL. EXTRA is the example's plugin, BAD the one that makes the mistake that
+"""What `--load` refuses, and how a plugin is heard: refused.py EXTRA BAD LIBRARY MODEL. EXTRA is the example's plugin, BAD the one that makes the mistake that
 the environment variable MOE_BAD names, LIBRARY a library that is no plugin. Each command ends with its status and says what was
 expected and found, in one line, and leaves no output."""
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -35,6 +36,10 @@ MISTAKES = [
     ("version", [bad], 1, "expected plugin 'bad' to be compiled for moe "),
     ("version", [bad], 1, ", found one for moe 0.0.9 with LLVM "),
     ("llvm", [bad], 1, " with LLVM 21.1.0; compile it again"),
+    ("build", [bad], 1, "expected plugin 'bad' to be compiled against this build of moe "),
+    ("build", [bad], 1, ", found one of another; compile it again"),
+    ("buildless", [bad], 1, "expected plugin 'bad' to be compiled against this build of moe "),
+    ("earlier", [bad], 1, "expected plugin 'bad' to be compiled against this build of moe "),
     ("nothing", [bad], 1, "expected the plugin's name and versions, found none"),
     ("nameless", [bad], 1, "expected the plugin's name and versions, found none"),
     ("idle", [bad], 1, "expected plugin 'bad' to have a function that extends the compiler, found none"),
@@ -50,6 +55,21 @@ MISTAKES = [
     ("costless", [bad], 1, "expected every fact of op 'bad.costless', found no cost (flow::CostInterface)"),
     ("calculating", [bad], 1, "expected op 'bad.calculating', which is a boundary, to compute nothing, found its evaluator"),
     ("caseless", [bad], 1, "expected a random case of op 'bad.caseless' to have its result as the output 'y', found none"),
+    ("no-accumulators", [bad], 1, "expected op 'bad.reducing', a reduction, to have accumulators, found none"),
+    ("double-accumulator", [bad], 1, "expected accumulator 1 of op 'bad.reducing' to be f32, i32 or i1, found f64"),
+    ("short-accumulator", [bad], 1, "expected accumulator 0 of op 'bad.reducing' to be f32, i32 or i1, found i16"),
+    ("late-sum", [bad], 1, "expected accumulator 0 of op 'bad.reducing', which sums reals, to be f32 and to start at 0, found f32 that "
+     "starts at 1"),
+    ("whole-sum", [bad], 1, "expected accumulator 1 of op 'bad.reducing', which sums reals, to be f32 and to start at 0, found i32 that "
+     "starts at 0"),
+    ("nameless-backend", [bad], 1, "plugin 'bad': expected a back end with a name, found one without"),
+    ("colon-backend", [bad], 1, "expected a back end's name without ':', which is in front of a level, found 'bad:end'"),
+    ("backend-of-ours", [bad], 1, "expected a back end of its own, found 'cpu', which there is already"),
+    ("backend-twice", [bad], 1, "expected a back end of its own, found 'badend', which there is already"),
+    ("targetless-backend", [bad], 1, "expected targets of back end 'badend', found none"),
+    ("foreign-target", [bad], 1, "expected the targets of back end 'badend' to be called 'badend' or 'badend:LEVEL', found 'badendless'"),
+    ("silent-target", [bad], 1, "expected back end 'badend' to make its target 'badend:far' or to say why not, found neither"),
+    ("host-target", [bad], 1, "expected back end 'badend' to name this machine's targets among all of its own, found 'badend:near' there alone"),
     ("no-pass", [bad], 1, "expected a pass, found none"),
     ("flagless", [bad], 1, "expected a pass with a flag (getArgument), found '"),
     ("pass-of-ours", [bad], 1, "expected a pass of its own, found '--moe-simplify', which there is already"),
@@ -80,7 +100,17 @@ hold(["moec", "check-ops"], "", 2, "expected a plugin after --load, or a dialect
 hold(["moec", "check-ops", "--load", extra, "--dialect", "flw"], "", 2,
      "expected a dialect whose ops compute after --dialect, one of extra, flow; found 'flw'")
 hold(["moec", "check-ops", "--load", bad], "", 1, "expected ops that compute in bad, found none")
+# What depends on an op's attributes is asked of each case.
+run = subprocess.run(["moec", "check-ops", "--load", bad], env={**os.environ, "MOE_BAD": "double-at-times"}, capture_output=True, text=True)
+if run.returncode != 1 or not re.search(r"bad\.reducing, case \d+, case: expected accumulator 0 of op 'bad\.reducing' to be f32, i32 or i1, "
+                                        "found f64\n", run.stderr):
+    wrong.append(f"double-at-times: expected a case of which it is said, found {run.returncode}:\n{run.stderr}{run.stdout}")
 
+# A plugin is loaded in a process of its own first; what it prints is printed once.
+run = subprocess.run(["moec", "compile", model.replace("plugin/model", "models/linear"), "--load", bad, "-o", "-", "--to=parse"],
+                     env={**os.environ, "MOE_BAD": "talkative"}, capture_output=True, text=True)
+if run.returncode or run.stdout.count("out of bad\n") != 1 or "moe.model" not in run.stdout:
+    wrong.append(f"talkative: expected a model and one line of the plugin's before it, found {run.returncode}:\n{run.stderr}{run.stdout}")
 print("\n".join(wrong), file=sys.stderr)
-print(f"{len(MISTAKES) + 9} commands")
+print(f"{len(MISTAKES) + 11} commands")
 sys.exit(1 if wrong else 0)

@@ -1,5 +1,5 @@
 """Asks the language server about texts of a plugin's ops: server.py EXTRA MODEL. Prints the diagnostics of the model, and of the
-model with an op that is misspelt."""
+model with its op written without the dialect, misspelt with it, unlike any, and with another dialect."""
 import json
 import subprocess
 import sys
@@ -28,7 +28,8 @@ def diagnostics():
 
 
 send({"id": 0, "method": "initialize", "params": {"processId": None, "rootUri": None, "capabilities": {}}})
-for version, what in enumerate((text, text.replace("extra.roll", "rol"))):
+for version, what in enumerate([text] + [text.replace("extra.roll", word)
+                                       for word in ("rol", "extra.rol", "extra.turn_over", "other.roll")]):
     document = {"uri": f"file:///tmp/{version}.mlir", "languageId": "mlir", "version": version, "text": what}
     send({"method": "textDocument/didOpen", "params": {"textDocument": document}})
     print(diagnostics())
