@@ -59,13 +59,14 @@ Symbols plannedBatch(Operation *op) {
 
 double estimate(Extent extent, const Symbols &batch) {
   std::optional<int64_t> value = extent.evaluate(batch);
-  return value ? double(*value) : 1e18;
+  // An empty tensor is estimated as one element, so that estimates can be divided.
+  return value ? std::max(1.0, double(*value)) : 0x1p63;
 }
 
 double estimateElements(Type type, const Symbols &batch) {
   auto tensor = cast<RankedTensorType>(type);
-  if (tensor
-          .hasStaticShape()) // a shortcut, since extents are slow to build and every analysis needs this number
+  // A shortcut: extents are slow to build, and every analysis needs this number.
+  if (tensor.hasStaticShape())
     return double(tensor.getNumElements());
   double product = 1;
   for (Extent extent : extentsOf(type))

@@ -22,7 +22,7 @@ struct BatchHint {
 /// inside an entry, the entry's; outside of all programs, the default.
 Symbols plannedBatch(mlir::Operation *op);
 
-/// A size at a batch, for estimates; very large if it is unknown or does not fit into 64 bits.
+/// A size at a batch, for estimates: at least 1, and 2^63 if it does not fit into 64 bits.
 double estimate(Extent extent, const Symbols &batch);
 /// The elements of a tensor, or of a value of such a type, at a batch.
 double estimateElements(mlir::Type type, const Symbols &batch);

@@ -250,6 +250,7 @@ Extent Extent::symbol(MLIRContext *context, Symbol symbol) {
   return Extent(getAffineSymbolExpr(unsigned(symbol), context));
 }
 Extent Extent::symbol(MLIRContext *context, StringRef name) {
+  assert(!name.empty() && name != "B" && name != "floor" && name != "ceil" && "words of a size's text");
   unsigned position = llvm::find(batchSymbols, name) - std::begin(batchSymbols);
   if (position == std::size(batchSymbols))
     position += context->getOrLoadDialect<FlowDialect>()->symbolNumber(name);

@@ -4,7 +4,9 @@
 #include "dialects/flow/BatchHint.h"
 #include "dialects/flow/Flow.h"
 #include "dialects/flow/Recomputed.h"
+#include "mlir/Dialect/Utils/IndexingUtils.h"
 #include "llvm/ADT/SmallSet.h"
+#include "llvm/ADT/StringSet.h"
 #include "llvm/Support/MathExtras.h"
 
 using namespace mlir;
@@ -245,19 +247,47 @@ LogicalResult expectWindow(Operation *op, Value image, Value windows, ArrayRef<i
 
 } // namespace
 
-// 1: names are unique by kind. 2: an assignment names a parameter or state of this entry, of its type, once.
-// 23: flow.recomputed is the number of a backward segment (Recomputed.h). 25: an update's predicate is an
-// output of the training entry and a number; assignments of an inference entry have none. 26: only inference
-// entries have exposed outputs.
+// 27: a batch hint has the form of one. 28: a program contains either entries or targets with entries; a
+// target contains only entries, and its name is unique.
 LogicalResult ProgramOp::verify() {
   auto config = (*this)->getAttrOfType<DictionaryAttr>("config");
-  auto hint = config ? config.getAs<StringAttr>(BatchHint::key) : StringAttr();
-  std::string error;
-  if (hint && !BatchHint::parse(hint.getValue(), error))
-    return emitOpError() << error;
+  if (Attribute hint = config ? config.get(BatchHint::key) : Attribute()) {
+    std::string error = "expected a batch hint as text";
+    auto text = dyn_cast<StringAttr>(hint);
+    if (!text || !BatchHint::parse(text.getValue(), error))
+      return emitOpError() << error;
+  }
+  if (getBody().empty()) // its own verifier says so
+    return success();
+  llvm::StringSet<> names;
+  Operation *first = nullptr;
+  for (Operation &op : getBody().front()) {
+    auto target = dyn_cast<TargetOp>(op);
+    if (!target && !isa<EntryOp>(op))
+      return op.emitOpError("expected an entry or a target in a program");
+    if (!first)
+      first = &op;
+    if (op.getName() != first->getName()) {
+      auto error = op.emitOpError("expected either entries or targets in a program, found both");
+      error.attachNote(first->getLoc()) << "the other kind is first here";
+      return error;
+    }
+    if (!target)
+      continue;
+    if (!names.insert(target.getName()).second)
+      return target.emitOpError("expected each target once, found '") << target.getName() << "' again";
+    for (Operation &inner : target.getBody().front())
+      if (!isa<EntryOp>(inner))
+        return inner.emitOpError("expected entries alone in a target");
+  }
   return success();
 }
 
+// 1: names are unique by kind. 2: an assignment names a parameter or state of this entry, of its type, once.
+// 23: flow.recomputed is the number of a backward segment (Recomputed.h). 25: an update's predicate is an
+// output of the training entry and a number; assignments of an inference entry have none. 26: only inference
+// entries have exposed outputs. 29: inputs, outputs, parameters and states have sizes over D and N; a
+// target's own symbols are for the values between them.
 LogicalResult EntryOp::verifyRegions() {
   llvm::StringMap<Operation *> inputs, outputs, exposed, states, assigned;
   auto once = [](llvm::StringMap<Operation *> &seen, StringRef name, Operation *op, StringRef what) {
@@ -272,6 +302,13 @@ LogicalResult EntryOp::verifyRegions() {
     LogicalResult ok = success();
     if (isa<InputOp, ParameterOp, StateOp>(op) && failed(hasExtents(&op)))
       return failure();
+    if (isa<InputOp, ParameterOp, StateOp, OutputOp, AssignOp, ExposeOp>(op))
+      for (Type type : llvm::concat<const Type>(SmallVector<Type>(op.getOperandTypes()),
+                                                SmallVector<Type>(op.getResultTypes())))
+        for (Extent extent : extentsOf(type))
+          if (SmallVector<StringRef> open = extent.openSymbols(); !open.empty())
+            return op.emitOpError("expected sizes over D and N of what enters or leaves an entry, found ")
+                   << extent.str();
     if (auto input = dyn_cast<InputOp>(op))
       ok = once(inputs, input.getName(), &op, "input");
     else if (auto output = dyn_cast<OutputOp>(op))
@@ -633,6 +670,20 @@ LogicalResult GroupOp::verifyRegions() {
     return emitOpError("expected block arguments of the inputs' types");
   if (TypeRange(yield.getValues().getTypes()) != TypeRange(getOutputs().getTypes()))
     return emitOpError("expected flow.yield of the outputs' types");
+  if (Attribute given = (*this)->getAttr("layouts")) {
+    // One order of axes a result, or none.
+    auto layouts = dyn_cast<ArrayAttr>(given);
+    bool fits = layouts && layouts.size() == getNumResults();
+    for (unsigned i = 0; fits && i < getNumResults(); ++i) {
+      auto order = dyn_cast<DenseI64ArrayAttr>(layouts[i]);
+      fits = order && (order.empty() || (size_t(order.size()) == extentsOf(getResult(i).getType()).size() &&
+                                         isPermutationVector(order.asArrayRef())));
+    }
+    if (!fits)
+      return emitOpError(
+                 "expected layouts of one order of axes a result, each empty or a permutation, found ")
+             << given;
+  }
   Operation *root = getRoot();
   for (Operation &op : block)
     if (&op != root && isEmitter(&op))

@@ -20,7 +20,7 @@ public:
 
   FusionCosts fusionCosts() const override { return cpu->fusionCosts(); }
   EpilogueItems epilogueOf(Operation *) const override { return {}; }
-  llvm::DenseMap<Value, Layout> preferredLayouts(flow::EntryOp) const override { return {}; }
+  llvm::DenseMap<Value, Layout> preferredLayouts(flow::EntryOp) const override { return llvm::DenseMap<Value, Layout>(); }
   std::optional<LoopFacts> loop(const LoopSource &source) const override { return cpu->loop(source); }
 
   std::unique_ptr<KernelSet> begin(MLIRContext *context) const override { return cpu->begin(context); }

@@ -38,6 +38,7 @@ struct LowerKernels : PassWrapper<LowerKernels, OperationPass<ModuleOp>> {
     if (failed(sections))
       return failure();
     target.setCodeAttr(bytesAttr(&getContext(), ("code" + Twine(index)).str(), sections->code));
+    target->removeAttr(kernels::targetNameAttr); // it has served
     functions.erase();
     return success();
   }

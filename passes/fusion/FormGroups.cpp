@@ -788,7 +788,7 @@ struct FormGroups : PassWrapper<FormGroups, OperationPass<ModuleOp>> {
           "expected entries that no target has yet, found them inside of a flow.target");
     std::vector<std::string> names(targets.begin(), targets.end());
     if (names.empty())
-      names.push_back("cpu");
+      names.push_back(kernels::defaultTarget.str());
     SmallVector<flow::EntryOp> entries(program.getBody().getOps<flow::EntryOp>());
     OpBuilder builder = OpBuilder::atBlockEnd(&program.getBody().front());
     llvm::StringSet<> seen;

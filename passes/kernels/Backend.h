@@ -10,6 +10,7 @@
 #include "passes/kernels/Layouts.h"
 #include "passes/kernels/LoopNests.h"
 #include "llvm/ADT/DenseMap.h"
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -22,7 +23,7 @@ struct EpilogueItems {
   bool broadcasts = false;  ///< operands from outside the group that are broadcast to the result's shape
   /// Whether values of an element type may be operands and results of the group; values inside may have any
   /// type.
-  bool (*element)(mlir::Type) = nullptr;
+  std::function<bool(mlir::Type)> element = [](mlir::Type) { return true; };
 };
 
 /// What a set of ops would be as one loop kernel of a target, at the planned batch.
@@ -113,12 +114,17 @@ public:
 llvm::ArrayRef<const Backend *> backends();
 /// Adds a back end, which must live until the process ends. False if there is one of that name already.
 bool addBackend(const Backend &backend);
-/// "cpu (this machine), cpu:x86-64-v3 or cpu:x86-64-v4": all targets, for help and errors.
+/// "'cpu', 'cpu:x86-64-v3' or 'cpu:x86-64-v4'": all targets, for help and errors.
 std::string targetNames();
+/// The target of a program that names none: this machine.
+constexpr llvm::StringLiteral defaultTarget = "cpu";
 /// The target of `--target`'s value. Nothing if there is none of that name; `error` then lists the targets.
 std::unique_ptr<Target> parseTarget(llvm::StringRef name, std::string &error);
-/// The target that a plan was made for. Reports an error at the op, and gives null, if this compiler has no
+/// The target that a plan was made for: by the name that --moe-lower-to-plan has recorded, otherwise by the
+/// back end and level of the program. Reports an error at the op, and gives null, if this compiler has no
 /// such target.
 std::unique_ptr<Target> targetOf(plan::TargetOp target);
+/// The attribute of a plan.target with the name of --target.
+constexpr llvm::StringLiteral targetNameAttr = "moe.target";
 
 } // namespace moe::kernels

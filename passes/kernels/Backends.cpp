@@ -40,6 +40,13 @@ std::unique_ptr<Target> parseTarget(StringRef name, std::string &error) {
 }
 
 std::unique_ptr<Target> targetOf(plan::TargetOp target) {
+  if (auto name = target->getAttrOfType<StringAttr>(targetNameAttr)) {
+    std::string error;
+    std::unique_ptr<Target> found = parseTarget(name, error);
+    if (!found)
+      target.emitOpError() << error;
+    return found;
+  }
   std::string error = "expected a target of " + targetNames() + ", found '" + target.getName().str() + "'";
   for (const Backend *backend : backends())
     if (target.getName() == backend->name())

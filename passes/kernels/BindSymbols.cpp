@@ -33,10 +33,18 @@ LogicalResult bindSymbols(flow::TargetOp target, const llvm::StringMap<int64_t> 
   if (!any)
     return success();
 
+  for (auto &[name, value] : values)
+    if (value < 1)
+      return target.emitOpError("expected numbers of at least 1 for sizes' symbols, found ")
+             << value << " for '" << name << "'";
+  flow::Extent wrong; // what is no size once symbols are bound
   auto bound = [&](ArrayRef<flow::Extent> extents) {
     SmallVector<flow::Extent> all;
-    for (flow::Extent extent : extents)
+    for (flow::Extent extent : extents) {
       all.push_back(extent.bind(values));
+      if (!all.back().evaluate({1, 1}) || all.back().constantValue().value_or(1) < 1)
+        wrong = extent;
+    }
     return all;
   };
   AttrTypeReplacer replacer;
@@ -49,10 +57,15 @@ LogicalResult bindSymbols(flow::TargetOp target, const llvm::StringMap<int64_t> 
   replacer.addReplacement([&](flow::ExtentAttr extent) -> Attribute {
     return flow::ExtentAttr::get(extent.getContext(), extent.getExtent().bind(values));
   });
-  target.walk([&](Operation *op) {
+  found = target.walk([&](Operation *op) {
     replacer.replaceElementsIn(op, /*replaceAttrs=*/true, /*replaceLocs=*/false, /*replaceTypes=*/true);
+    if (!wrong)
+      return WalkResult::advance();
+    op->emitOpError("expected sizes of at least 1 with the symbols of the target '")
+        << target.getName() << "', found " << wrong.str();
+    return WalkResult::interrupt();
   });
-  return success();
+  return failure(found.wasInterrupted());
 }
 
 } // namespace moe::kernels

@@ -1,5 +1,6 @@
 #include "passes/kernels/StructuralKey.h"
 #include "dialects/flow/BatchHint.h"
+#include "dialects/flow/Recomputed.h"
 #include "passes/kernels/ContractForm.h"
 
 using namespace mlir;
@@ -29,6 +30,15 @@ StructuralKey::StructuralKey(ArrayRef<Operation *> ops, ArrayRef<Value> outputs,
   for (Operation *op : ops) {
     addPointer(op->getName().getAsOpaquePointer());
     addPointer(op->getPropertiesAsAttribute().getAsOpaquePointer());
+    // An op without properties has all of its attributes among the discardable ones.
+    if (!op->getPropertiesStorageSize())
+      for (NamedAttribute attribute : op->getAttrs())
+        if (attribute.getName() != flow::recomputedName) {
+          addPointer(attribute.getName().getAsOpaquePointer());
+          addPointer(attribute.getValue().getAsOpaquePointer());
+        }
+    if (op->getNumRegions()) // regions are not compared, so such an op equals only itself
+      addPointer(op);
     add(op->getNumOperands());
     llvm::for_each(op->getOperands(), addOperand);
     for (Value result : op->getResults()) {
@@ -61,6 +71,13 @@ StructuralKey::StructuralKey(flow::GroupOp group, const GroupLayouts &layouts)
             return {};
           },
           group.getBody().getArguments()) {
+  // A value may leave twice, in two layouts.
+  for (unsigned i = 0; i < group.getNumResults(); ++i) {
+    const Layout order = layouts.result(i);
+    add(order.size());
+    for (int64_t axis : order)
+      add(axis);
+  }
   const flow::Symbols batch = flow::plannedBatch(group);
   add(batch.D);
   add(batch.N);

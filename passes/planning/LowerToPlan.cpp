@@ -2,6 +2,7 @@
 //   - the states, scalars and entries of the program, which are common to all targets;
 //   - for each target, its kernels, as functions in a nested module, and one plan per entry.
 // EntryPlanner makes the plan of one entry; this file does what concerns the whole program.
+#include "passes/kernels/BindSymbols.h"
 #include "passes/planning/EntryPlanner.h"
 #include "passes/planning/Passes.h"
 #include "runtime/base/Version.h"
@@ -33,8 +34,8 @@ struct LowerToPlan : PassWrapper<LowerToPlan, OperationPass<ModuleOp>> {
   }
 
   LogicalResult lower(flow::ProgramOp program);
-  LogicalResult states(flow::TargetOp target);
-  LogicalResult scalars(flow::TargetOp target);
+  LogicalResult states(flow::ProgramOp program);
+  LogicalResult scalars(flow::ProgramOp program);
   LogicalResult entry(flow::EntryOp entry);
   LogicalResult target(flow::TargetOp target);
   std::unique_ptr<OpBuilder> builder;
@@ -50,7 +51,7 @@ static_assert(int(flow::ScalarKind::progress) == int(plan::ScalarKind::progress)
 
 // Writes the parameters and states of all entries, in the order of first appearance. Entries share those of
 // one path.
-LogicalResult LowerToPlan::states(flow::TargetOp target) {
+LogicalResult LowerToPlan::states(flow::ProgramOp program) {
   llvm::StringMap<plan::StateOp> known;
   std::map<uint32_t, StringRef>
       streams; // the path of each random stream; a DenseMap could not have every number
@@ -77,7 +78,7 @@ LogicalResult LowerToPlan::states(flow::TargetOp target) {
                                         builder->getDenseI64ArrayAttr(type.getShape()), rule, of);
     return success();
   };
-  WalkResult result = target.walk([&](Operation *op) {
+  WalkResult result = program.walk([&](Operation *op) {
     LogicalResult added = success();
     if (auto parameter = llvm::dyn_cast<flow::ParameterOp>(op))
       added = add(op, parameter.getPath(), plan::StateKind::parameter, parameter.getInit(), StringAttr());
@@ -89,9 +90,9 @@ LogicalResult LowerToPlan::states(flow::TargetOp target) {
   return failure(result.wasInterrupted());
 }
 
-LogicalResult LowerToPlan::scalars(flow::TargetOp target) {
+LogicalResult LowerToPlan::scalars(flow::ProgramOp program) {
   llvm::StringMap<plan::ScalarOp> known;
-  WalkResult result = target.walk([&](flow::ScalarOp op) {
+  WalkResult result = program.walk([&](flow::ScalarOp op) {
     auto kind = static_cast<plan::ScalarKind>(op.getKind());
     if (plan::ScalarOp before = known.lookup(op.getKey())) {
       if (before.getKind() == kind && before.getFallback() == op.getFallback())
@@ -158,11 +159,21 @@ LogicalResult LowerToPlan::target(flow::TargetOp target) {
   std::unique_ptr<kernels::Target> machine = kernels::parseTarget(target.getName(), error);
   if (!machine)
     return target.emitError() << error;
+  // Fusion has bound them; what was written since, or by hand, may have others.
+  if (failed(kernels::bindSymbols(target, machine->symbols())))
+    return failure();
+  for (auto other : builder->getInsertionBlock()->getOps<plan::TargetOp>())
+    if (other.getName() == machine->backend() && other.getLevel() == machine->level())
+      return target.emitOpError("expected targets of different machines, found '")
+             << target.getName() << "' and '"
+             << other->getAttrOfType<StringAttr>(kernels::targetNameAttr).getValue() << "', which both are '"
+             << other.getName() << "' of level '" << other.getLevel() << "'";
   OpBuilder::InsertionGuard guard(*builder);
   SmallVector<StringRef> features(machine->features().begin(), machine->features().end());
   auto op = plan::TargetOp::create(*builder, target.getLoc(), builder->getStringAttr(machine->backend()),
                                    builder->getStringAttr(machine->level()),
                                    builder->getStrArrayAttr(features), Attribute(), Attribute());
+  op->setAttr(kernels::targetNameAttr, builder->getStringAttr(target.getName()));
   builder->setInsertionPointToStart(&op.getBody().emplaceBlock());
   std::unique_ptr<kernels::KernelSet> code = machine->begin(&getContext());
   KnownGroups known;
@@ -208,9 +219,21 @@ LogicalResult LowerToPlan::lower(flow::ProgramOp program) {
                               program->getAttrOfType<StringAttr>("optimizer"),
                               builder->getStringAttr(moert::version()), config.getDictionary(&getContext()));
   builder->setInsertionPointToStart(&op.getBody().emplaceBlock());
-  // States, scalars and ports are the same for every target, so they are taken from the first one.
-  if (failed(states(targets.front())) || failed(scalars(targets.front())))
+  // States, scalars and ports are the same for every target.
+  if (failed(states(program)) || failed(scalars(program)))
     return failure();
+  auto namesOf = [](flow::TargetOp target) {
+    SmallVector<StringRef> names;
+    for (flow::EntryOp entry : target.getBody().getOps<flow::EntryOp>())
+      names.push_back(entry.getSymName());
+    return names;
+  };
+  for (flow::TargetOp other : llvm::drop_begin(targets))
+    if (namesOf(other) != namesOf(targets.front())) {
+      auto error = other.emitOpError("expected the entries of the other targets");
+      error.attachNote(targets.front().getLoc()) << "it differs from this one";
+      return error;
+    }
   for (flow::EntryOp item : targets.front().getBody().getOps<flow::EntryOp>())
     if (failed(entry(item)))
       return failure();

@@ -570,3 +570,58 @@ flow.program @p { flow.entry @main infer {
   // expected-error@+1 {{expected a whole number of 32 bits, found 2.5}}
   %y = flow.pad %x low [1] interior [0] with 2.5 : tensor<4xi32> -> tensor<6xi32>
 } }
+
+// -----
+
+// 27: a batch hint is one
+// expected-error@+1 {{expected a batch hint as text}}
+flow.program @p attributes {config = {"batch-hint" = 3}} { flow.entry @main infer {
+} }
+
+// -----
+
+// 28: a program holds entries, or targets
+flow.program @p {
+  // expected-note@+1 {{the other kind is first here}}
+  flow.target "cpu" { flow.entry @main infer { } }
+  // expected-error@+1 {{expected either entries or targets in a program, found both}}
+  flow.entry @bare infer { }
+}
+
+// -----
+
+flow.program @p {
+  flow.target "cpu" { flow.entry @main infer { } }
+  // expected-error@+1 {{expected each target once, found 'cpu' again}}
+  flow.target "cpu" { flow.entry @main infer { } }
+}
+
+// -----
+
+flow.program @p {
+  flow.target "cpu" {
+    // expected-error@+1 {{expected entries alone in a target}}
+    %c = flow.constant 1.000000e+00 : tensor<4xf32>
+  }
+}
+
+// -----
+
+// 29: what enters or leaves has sizes over D and N
+flow.program @p { flow.entry @main infer {
+  // expected-error@+1 {{expected sizes over D and N of what enters or leaves an entry, found row_align * 2}}
+  %x = flow.input "x" : tensor<?xf32, #flow.dims<[row_align * 2]>>
+} }
+
+// -----
+
+// 22: a group
+flow.program @p { flow.entry @main infer {
+  %x = flow.input "x" : tensor<2x3xf32>
+  // expected-error@+1 {{expected layouts of one order of axes a result, each empty or a permutation, found [array<i64: 0, 0>]}}
+  %y = flow.group(%x) : (tensor<2x3xf32>) -> tensor<2x3xf32> attributes {layouts = [array<i64: 0, 0>]} {
+  ^bb0(%a: tensor<2x3xf32>):
+    %b = flow.exp %a : tensor<2x3xf32>
+    flow.yield %b : tensor<2x3xf32>
+  }
+} }

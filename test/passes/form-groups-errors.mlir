@@ -12,13 +12,34 @@ flow.program @plain {
   }
 }
 // -----
-// Sizes may be over symbols that a target binds, and the CPU has one, row_align.
+// Sizes between what enters and leaves may be over symbols that a target binds, and the CPU has one, row_align.
 flow.program @symbols {
   flow.entry @main infer {
-    %x = flow.input "x" : tensor<?xf32, #flow.dims<[B + row_align - 1]>>
+    %x = flow.input "x" : tensor<4xf32>
     // expected-error @+1 {{expected sizes over D, N and what the target 'cpu:x86-64-v3' binds, found the symbol 'tile'}}
-    %y = flow.input "y" : tensor<?xf32, #flow.dims<[tile * 4]>>
-    flow.output "x" %x : tensor<?xf32, #flow.dims<[B + row_align - 1]>>
+    %y = flow.broadcast %x to [1] : tensor<4xf32> -> tensor<?x4xf32, #flow.dims<[tile * row_align, 4]>>
+    %s = flow.reduce sum %y over [0] : tensor<?x4xf32, #flow.dims<[tile * row_align, 4]>> -> tensor<4xf32>
+    flow.output "s" %s : tensor<4xf32>
+  }
+}
+// -----
+flow.program @negative {
+  flow.entry @main infer {
+    %x = flow.input "x" : tensor<4xf32>
+    // expected-error @+1 {{expected sizes of at least 1 with the symbols of the target 'cpu:x86-64-v3', found row_align - 3}}
+    %y = flow.broadcast %x to [1] : tensor<4xf32> -> tensor<?x4xf32, #flow.dims<[row_align - 3, 4]>>
+    %s = flow.reduce sum %y over [0] : tensor<?x4xf32, #flow.dims<[row_align - 3, 4]>> -> tensor<4xf32>
+    flow.output "s" %s : tensor<4xf32>
+  }
+}
+// -----
+flow.program @quotient {
+  flow.entry @main infer {
+    %x = flow.input "x" : tensor<4xf32>
+    // expected-error @+1 {{expected sizes of at least 1 with the symbols of the target 'cpu:x86-64-v3', found floor(B, row_align - 1)}}
+    %y = flow.broadcast %x to [1] : tensor<4xf32> -> tensor<?x4xf32, #flow.dims<[floor(B, row_align - 1), 4]>>
+    %s = flow.reduce sum %y over [0] : tensor<?x4xf32, #flow.dims<[floor(B, row_align - 1), 4]>> -> tensor<4xf32>
+    flow.output "s" %s : tensor<4xf32>
   }
 }
 // -----

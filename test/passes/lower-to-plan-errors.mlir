@@ -284,3 +284,36 @@ flow.program @unknown {
     }
   }
 }
+// -----
+flow.program @entries {
+  // expected-note @+1 {{it differs from this one}}
+  flow.target "cpu:x86-64-v3" {
+    flow.entry @main infer {
+      %x = flow.input "x" : tensor<4xf32>
+      flow.output "y" %x : tensor<4xf32>
+    }
+  }
+  // expected-error @+1 {{expected the entries of the other targets}}
+  flow.target "cpu:x86-64-v4" {
+    flow.entry @other infer {
+      %x = flow.input "x" : tensor<4xf32>
+      flow.output "y" %x : tensor<4xf32>
+    }
+  }
+}
+// -----
+// What no target has bound is no size of a plan.
+flow.program @open {
+  flow.target "cpu:x86-64-v3" {
+    flow.entry @main infer {
+      %x = flow.input "x" : tensor<4xf32>
+      %s = flow.group(%x) : (tensor<4xf32>) -> tensor<?x4xf32, #flow.dims<[tile, 4]>> {
+      ^bb0(%a: tensor<4xf32>):
+        // expected-error @+1 {{expected sizes over D, N and what the target 'cpu:x86-64-v3' binds, found the symbol 'tile'}}
+        %y = flow.broadcast %a to [1] : tensor<4xf32> -> tensor<?x4xf32, #flow.dims<[tile, 4]>>
+        flow.yield %y : tensor<?x4xf32, #flow.dims<[tile, 4]>>
+      }
+      flow.output "x" %x : tensor<4xf32>
+    }
+  }
+}

@@ -43,14 +43,18 @@ for path in sources:
 
 # A target is a back end behind one interface (passes/kernels/Backend.h): only the registry and a target's own tests know
 # its folder.
-TARGETS = ("cpu",)
+REGISTRY = root / "passes/kernels/Backends.cpp"
+TARGETS = re.findall(r'#include\s+[<"]passes/(\w+)/\w+Backend\.h', REGISTRY.read_text())
 MAY_INCLUDE = ("passes/kernels/Backends.cpp", "test/numerics/", "test/fuzz/shapes/", "test/bench/kernels/")
 for path in sources:
     name = str(path.relative_to(root))
     for target in TARGETS:
         own = (f"passes/{target}/", *MAY_INCLUDE)
-        if f'#include "passes/{target}/' in path.read_text() and not name.startswith(own):
+        if re.search(rf'#\s*include\s+[<"]passes/{target}/', path.read_text()) and not name.startswith(own):
             wrong.append(f"{name}: includes passes/{target}/; ask kernels::Target for what it needs to know")
+
+if not TARGETS:
+    wrong.append(f"{REGISTRY}: expected the back ends of all targets, found none")
 
 for path in sorted((root / "test").rglob("*.mlir")):
     for number, line in enumerate(path.read_text().splitlines(), 1):

@@ -127,7 +127,8 @@ Values LoopKernel::beginRuns(const LoopNest &nest, const Values &start) {
   Values state(start);
   forEachAccumulator(nest, start.size(), [&](unsigned s, size_t at) {
     if (reductionOf(a.stages[s]).sumsReals())
-      state.push_back(start[at]); // zero
+      for (size_t i = 0; i < countOf(a.stages[s]); ++i)
+        state.push_back(start[at + i]); // zero
   });
   return state;
 }
@@ -145,10 +146,12 @@ Values LoopKernel::addRun(const LoopNest &nest, const Values &state, const Value
                              ValueRange(run).slice(at, countOf(stage))));
       return;
     }
-    Value sum = state[at], total = add(sum, run[at]), taken = sub(total, sum);
-    Value lost = add(sub(sum, sub(total, taken)), sub(run[at], taken));
-    errors.push_back(add(state[run.size() + errors.size()], lost));
-    totals.push_back(total);
+    for (size_t i = at; i < at + countOf(stage); ++i) {
+      Value sum = state[i], total = add(sum, run[i]), taken = sub(total, sum);
+      Value lost = add(sub(sum, sub(total, taken)), sub(run[i], taken));
+      errors.push_back(add(state[run.size() + errors.size()], lost));
+      totals.push_back(total);
+    }
   });
   totals.append(errors);
   return totals;
@@ -161,12 +164,14 @@ Values LoopKernel::endRuns(const LoopNest &nest, const Values &state, size_t acc
   forEachAccumulator(nest, accumulators, [&](unsigned s, size_t at) {
     if (!reductionOf(a.stages[s]).sumsReals())
       return;
-    Value error = state[next++];
-    Value infinity = values.constant(b().getF32Type(), std::numeric_limits<double>::infinity());
-    Value finite = arith::CmpFOp::create(b(), loc(), arith::CmpFPredicate::OLT,
-                                         math::AbsFOp::create(b(), loc(), error), infinity);
-    Value corrected = arith::AddFOp::create(b(), loc(), results[at], error);
-    results[at] = arith::SelectOp::create(b(), loc(), finite, corrected, results[at]);
+    for (size_t i = at; i < at + countOf(a.stages[s]); ++i) {
+      Value error = state[next++];
+      Value infinity = values.constant(b().getF32Type(), std::numeric_limits<double>::infinity());
+      Value finite = arith::CmpFOp::create(b(), loc(), arith::CmpFPredicate::OLT,
+                                           math::AbsFOp::create(b(), loc(), error), infinity);
+      Value corrected = arith::AddFOp::create(b(), loc(), results[i], error);
+      results[i] = arith::SelectOp::create(b(), loc(), finite, corrected, results[i]);
+    }
   });
   return results;
 }
