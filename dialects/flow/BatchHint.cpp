@@ -65,7 +65,7 @@ double estimate(Extent extent, const Symbols &batch) {
 
 double estimateElements(Type type, const Symbols &batch) {
   auto tensor = cast<RankedTensorType>(type);
-  // Extents take long to build, and this is asked of every operand in every analysis.
+  // A shortcut: extents are slow to build, and every analysis needs this number.
   if (tensor.hasStaticShape())
     return double(tensor.getNumElements());
   double product = 1;

@@ -247,8 +247,8 @@ LogicalResult expectWindow(Operation *op, Value image, Value windows, ArrayRef<i
 
 } // namespace
 
-// 27: a batch hint is valid text. 28: a program has entries, or targets that have them; a target has only entries, and a
-// name of its own.
+// 27: a batch hint has the form of one. 28: a program contains either entries or targets with entries; a
+// target contains only entries, and its name is unique.
 LogicalResult ProgramOp::verify() {
   auto config = (*this)->getAttrOfType<DictionaryAttr>("config");
   if (Attribute hint = config ? config.get(BatchHint::key) : Attribute()) {
@@ -286,8 +286,8 @@ LogicalResult ProgramOp::verify() {
 // 1: names are unique by kind. 2: an assignment names a parameter or state of this entry, of its type, once.
 // 23: flow.recomputed is the number of a backward segment (Recomputed.h). 25: an update's predicate is an
 // output of the training entry and a number; assignments of an inference entry have none. 26: only inference
-// entries have exposed outputs. 29: inputs, outputs, parameters and states have sizes over D and N; a target's own
-// symbols occur only in between.
+// entries have exposed outputs. 29: inputs, outputs, parameters and states have sizes over D and N; a
+// target's own symbols are for the values between them.
 LogicalResult EntryOp::verifyRegions() {
   llvm::StringMap<Operation *> inputs, outputs, exposed, states, assigned;
   auto once = [](llvm::StringMap<Operation *> &seen, StringRef name, Operation *op, StringRef what) {

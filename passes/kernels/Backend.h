@@ -116,12 +116,13 @@ llvm::ArrayRef<const Backend *> backends();
 bool addBackend(const Backend &backend);
 /// "'cpu', 'cpu:x86-64-v3' or 'cpu:x86-64-v4'": all targets, for help and errors.
 std::string targetNames();
-/// What a program is compiled for unless the user says it: this machine.
+/// The target of a program that names none: this machine.
 constexpr llvm::StringLiteral defaultTarget = "cpu";
 /// The target of `--target`'s value. Nothing if there is none of that name; `error` then lists the targets.
 std::unique_ptr<Target> parseTarget(llvm::StringRef name, std::string &error);
-/// The target that a plan was made for: by the name that --moe-lower-to-plan has recorded, otherwise by back end and
-/// level. Reports an error at the op, and gives null, if this compiler has no such target.
+/// The target that a plan was made for: by the name that --moe-lower-to-plan has recorded, otherwise by the
+/// back end and level of the program. Reports an error at the op, and gives null, if this compiler has no
+/// such target.
 std::unique_ptr<Target> targetOf(plan::TargetOp target);
 /// The attribute of a plan.target with the name of --target.
 constexpr llvm::StringLiteral targetNameAttr = "moe.target";

@@ -34,9 +34,9 @@ struct ContractForm {
   mlir::MLIRContext *context() const { return columns.extent.getContext(); }
 };
 
-/// Whether a value of an inference entry is computed from parameters, so that its packed copy can be kept until they
-/// change. A group may also have read a random number or a scalar of the step; planning then repeats the packing every
-/// step.
+/// Whether a value outside of groups is computed from parameters alone in an inference entry, so that its
+/// packed copy can be kept until the parameters change. A group may still use a random number or a step's
+/// scalar for it; planning then runs the packing with every step.
 bool followsFromParameters(mlir::Value value);
 
 } // namespace moe::kernels

@@ -30,14 +30,14 @@ StructuralKey::StructuralKey(ArrayRef<Operation *> ops, ArrayRef<Value> outputs,
   for (Operation *op : ops) {
     addPointer(op->getName().getAsOpaquePointer());
     addPointer(op->getPropertiesAsAttribute().getAsOpaquePointer());
-    // Without properties, what an op is made of lies among its discardable attributes.
+    // An op without properties has all of its attributes among the discardable ones.
     if (!op->getPropertiesStorageSize())
       for (NamedAttribute attribute : op->getAttrs())
         if (attribute.getName() != flow::recomputedName) {
           addPointer(attribute.getName().getAsOpaquePointer());
           addPointer(attribute.getValue().getAsOpaquePointer());
         }
-    if (op->getNumRegions()) // no two of them are known to be equal
+    if (op->getNumRegions()) // regions are not compared, so such an op equals only itself
       addPointer(op);
     add(op->getNumOperands());
     llvm::for_each(op->getOperands(), addOperand);

@@ -63,7 +63,7 @@ flow.program @p {
     %larger = flow.maximum %three, %seven : tensor<f32>
     flow.output "larger" %larger : tensor<f32>
 
-    // Barriers of different marks are never one.
+    // Barriers of different segments are never merged.
     // CHECK: flow.barrier %[[X]] 1
     // CHECK: flow.barrier %[[X]] 2
     %b1 = flow.barrier %x 1 : tensor<?x4xf32, #flow.dims<[B, 4]>>

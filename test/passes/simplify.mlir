@@ -214,7 +214,7 @@ flow.program @terms {
 
 // -----
 
-// Barriers of different marks keep equal clones apart; of one mark they are one.
+// Barriers of different segments keep equal clones from being merged; barriers of one segment are merged.
 // CHECK-LABEL: flow.program @barriers
 // CHECK-COUNT-2: flow.exp
 // CHECK-NOT: flow.exp
