@@ -199,7 +199,7 @@ Value buildNamed(Program &p, StringRef name, ArrayRef<Value> operands, Type resu
   state.addOperands(operands);
   state.addTypes(result);
   if (name == "flow.barrier")
-    state.addAttribute("mark", p.b.getI64IntegerAttr(0));
+    state.addAttribute("segment", p.b.getI64IntegerAttr(0));
   return p.b.create(state)->getResult(0);
 }
 
