@@ -676,8 +676,9 @@ LogicalResult GroupOp::verifyRegions() {
     bool fits = layouts && layouts.size() == getNumResults();
     for (unsigned i = 0; fits && i < getNumResults(); ++i) {
       auto order = dyn_cast<DenseI64ArrayAttr>(layouts[i]);
-      fits = order && (order.empty() || (size_t(order.size()) == extentsOf(getResult(i).getType()).size() &&
-                                         isPermutationVector(order.asArrayRef())));
+      fits = order &&
+             (order.empty() || (order.size() == cast<RankedTensorType>(getResult(i).getType()).getRank() &&
+                                isPermutationVector(order.asArrayRef())));
     }
     if (!fits)
       return emitOpError(

@@ -124,6 +124,8 @@ private:
   void measure(Cluster &loop);
   std::optional<kernels::LoopFacts> analyse(ArrayRef<Operation *> ops);
   LogicalResult rebuild();
+  void splitLoops();
+  llvm::SetVector<unsigned> neededBy(unsigned cluster) const;
   SmallVector<unsigned> orderOfGroups();
   SmallVector<Operation *> opsOf(const Cluster &cluster) const;
   void writeGroup(OpBuilder &builder, const Cluster &cluster, llvm::function_ref<Value(Value)> memory,
@@ -642,7 +644,7 @@ SmallVector<unsigned> Fusion::orderOfGroups() {
     needed.insert(goal);
     for (size_t i = 0; i < needed.size(); ++i) {
       const unsigned cluster = needed[i];
-      for (unsigned other : needs.neededBy(cluster))
+      for (unsigned other : neededBy(cluster))
         if (!placed.contains(other)) {
           needed.insert(other);
           users[other].push_back(cluster);
@@ -756,6 +758,37 @@ LogicalResult Fusion::rebuild() {
   return success();
 }
 
+// Splits loops that are one kernel no more now that barriers are erased: two values that a barrier told apart are one,
+// which may be read at several indices. The parts are contiguous in program order, so that splitting closes no cycle: a
+// path from one part through another cluster to another part would have been a cycle before.
+void Fusion::splitLoops() {
+  for (unsigned i = 0; i < clusters.size(); ++i) { // parts are appended, and looked at in turn
+    SmallVector<Operation *> ops = clusters[i].ops;
+    if (!clusters[i].alive || clusters[i].root || ops.size() < 2 || analyse(ops))
+      continue;
+    Cluster rest = clusters[i];
+    rest.ops.assign(ops.begin() + ops.size() / 2, ops.end());
+    clusters[i].ops.truncate(ops.size() / 2);
+    for (Operation *op : rest.ops)
+      home[op] = clusters.size();
+    clusters.push_back(std::move(rest));
+    --i;
+  }
+}
+
+/// The clusters that make what a cluster reads.
+llvm::SetVector<unsigned> Fusion::neededBy(unsigned cluster) const {
+  llvm::SetVector<unsigned> needed;
+  for (Operation *op : clusters[cluster].ops) {
+    llvm::SetVector<Value> from;
+    sources(op, from);
+    for (Value value : from)
+      if (int maker = clusterOf(value); maker >= 0 && unsigned(maker) != cluster)
+        needed.insert(maker);
+  }
+  return needed;
+}
+
 LogicalResult Fusion::run() {
   normalise();
   keepInMemory();
@@ -765,6 +798,7 @@ LogicalResult Fusion::run() {
   joinSiblings();
   done.searchSteps = needs.steps();
   dropIdentities(entry.getBody().front(), isIdentity);
+  splitLoops();
   return rebuild();
 }
 

@@ -1,4 +1,5 @@
 #include "passes/kernels/Layouts.h"
+#include "dialects/flow/Flow.h"
 #include "mlir/IR/BuiltinAttributes.h"
 
 using namespace mlir;
@@ -8,8 +9,10 @@ namespace moe::kernels {
 static constexpr llvm::StringLiteral attributeName = "layouts";
 
 Layout physicalLayout(Value value) {
+  // On a group the attribute is verified; on any other op it means nothing.
   auto result = llvm::dyn_cast<OpResult>(value);
-  auto layouts = result ? result.getOwner()->getAttrOfType<ArrayAttr>(attributeName) : ArrayAttr();
+  const bool group = result && llvm::isa<flow::GroupOp>(result.getOwner());
+  auto layouts = group ? result.getOwner()->getAttrOfType<ArrayAttr>(attributeName) : ArrayAttr();
   if (!layouts || result.getResultNumber() >= layouts.size())
     return {};
   return Layout(llvm::cast<DenseI64ArrayAttr>(layouts[result.getResultNumber()]).asArrayRef());

@@ -625,3 +625,14 @@ flow.program @p { flow.entry @main infer {
     flow.yield %b : tensor<2x3xf32>
   }
 } }
+
+// -----
+
+flow.program @p { flow.entry @main infer {
+  %x = flow.input "x" : tensor<2x3xf32>
+  // expected-error@+1 {{expected}}
+  %y = flow.group(%x) : (tensor<2x3xf32>) -> tensor<2x?xf32> attributes {layouts = [array<i64: 0, 0>]} {
+  ^bb0(%a: tensor<2x3xf32>):
+    flow.yield %a : tensor<2x3xf32>
+  }
+} }

@@ -169,3 +169,18 @@ flow.program @prepare { flow.target "cpu:x86-64-v3" {
     flow.output "z" %y : tensor<?x4xf32, #flow.dims<[B, 4]>>
   }
 } }
+// -----
+// `layouts` is a group's; elsewhere it means nothing.
+// CHECK-LABEL: plan.program "elsewhere"
+// CHECK: plan "main"
+flow.program @elsewhere { flow.target "cpu:x86-64-v3" {
+  flow.entry @main infer {
+    %x = flow.input "x" {layouts = [array<i64: 1, 0>]} : tensor<4xf32>
+    %y = flow.group(%x) : (tensor<4xf32>) -> tensor<4xf32> {
+    ^bb0(%a: tensor<4xf32>):
+      %b = flow.exp %a : tensor<4xf32>
+      flow.yield %b : tensor<4xf32>
+    }
+    flow.output "y" %y : tensor<4xf32>
+  }
+} }

@@ -1,5 +1,6 @@
 // Compiles and runs a model; see ModelCheck.h.
 #include "test/fuzz/models/ModelCheck.h"
+#include "dialects/flow/BatchHint.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/Parser/Parser.h"
 #include "mlir/Pass/PassManager.h"
@@ -8,6 +9,7 @@
 #include "test/fuzz/models/Noise.h"
 #include "test/unit/RunCompiled.h"
 #include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/xxhash.h"
 #include <cmath>
 
 using namespace mlir;
@@ -34,6 +36,7 @@ public:
     PipelineOptions pipeline;
     pipeline.optimizer = one.optimizer;
     pipeline.gradients = true;
+    pipeline.batchHint = hint();
     pipeline.to = Phase::elaborate;
     if (!elaborated || failed(runPipeline(*elaborated, pipeline)))
       return wrong("the text was refused: " + said);
@@ -64,6 +67,15 @@ public:
   }
 
 private:
+  // Programs are planned for many batches, whatever they are run with; the text decides which.
+  std::string hint() const {
+    const uint64_t bits = llvm::xxh3_64bits(one.text);
+    const int64_t domains[] = {1, 2, 5, 64}, rows[] = {1, 3, 64, 256, 100000};
+    auto side = [&](unsigned shift) -> flow::Symbols {
+      return {domains[(bits >> shift) % 4], rows[(bits >> (shift + 8)) % 5]};
+    };
+    return flow::BatchHint{side(0), side(16)}.str();
+  }
   ModelVerdict wrong(const std::string &what) {
     problem = what;
     return ModelVerdict::wrong;
