@@ -15,8 +15,9 @@ def Flow_Identity : NativeOpTrait<"Identity"> { let cppNamespace = "::flow"; }
 def Flow_GradientInterface : OpInterface<"GradientInterface"> {
   let cppNamespace = "::flow";
   let description = [{
-    `rule`: `buildGradient` emits the vector-Jacobian product. `inactive`: no derivative flows (integers, masks,
-    random numbers). `surrogate`: a rule of another function than the one computed. A rule uses forward values freely
+    `rule`: `buildGradient` emits the vector-Jacobian product. `inactive`: no derivative flows. There is none, or
+    it is 0 wherever there is one (integers, masks, random numbers); or the op is the identity, and so a `stop_gradient`.
+    `surrogate`: the rule of another function than the one computed. A rule uses forward values freely
     and decides nothing about memory.
   }];
   let methods = [

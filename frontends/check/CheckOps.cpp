@@ -152,10 +152,13 @@ moert::Status checkGradient(RegisteredOperationName name, uint64_t seed) {
   Operation *op = y.getDefiningOp();
   const flow::GradientKind kind = cast<flow::GradientInterface>(op).gradientKind();
   SmallVector<Value> inputs = floatInputs(one);
-  // Whose derivative a surrogate has is known of the project's own alone.
+  // Whose derivative a surrogate has is known of the project's own alone. An inactive op has the gradient 0.
   const bool isSurrogate = kind == flow::GradientKind::surrogate,
-             isReversal = isa<flow::ReverseGradientOp>(op);
-  if (!isFloat(y) || inputs.empty() || kind == flow::GradientKind::inactive || (isSurrogate && !isReversal))
+             isReversal = isa<flow::ReverseGradientOp>(op),
+             isStop = kind == flow::GradientKind::inactive && op->hasTrait<flow::Identity>();
+  // Whose derivative a surrogate has is known of the project's own alone. Any other inactive op than a stop of
+  // gradients has the gradient 0.
+  if (!isFloat(y) || inputs.empty() || isStop || (isSurrogate && !isReversal))
     return moert::okStatus();
   std::mt19937_64 random(seed);
   auto gradients = addGradients(one, addLoss(one, y, "loss", random), inputs);

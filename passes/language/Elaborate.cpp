@@ -327,10 +327,18 @@ static std::vector<flow::ParameterOp> trained(Expander &in, Value loss) {
       stack.push_back(operand.getDefiningOp());
   }
   std::vector<flow::ParameterOp> list;
-  for (auto &[path, value] : in.parameters)
-    if (auto parameter = value.getDefiningOp<flow::ParameterOp>();
-        reached.contains(parameter) && !parameter.getFrozen())
+  for (auto &[path, value] : in.parameters) {
+    auto parameter = value.getDefiningOp<flow::ParameterOp>();
+    if (!parameter || parameter.getFrozen())
+      continue;
+    if (reached.contains(parameter))
       list.push_back(parameter);
+    else // a warning, since an author may mean it; --moe-differentiate warns of what an op lets no derivative through
+      emitWarning(parameter.getLoc())
+          << "parameter '" << parameter.getPath()
+          << "' is not trained: the loss does not depend on it, or only through a "
+             "stop_gradient";
+  }
   return list;
 }
 

@@ -25,6 +25,7 @@
 #include "passes/training/Training.h"
 #include "llvm/ADT/DenseMap.h"
 #include "llvm/ADT/DenseSet.h"
+#include "llvm/ADT/MapVector.h"
 
 using namespace mlir;
 using namespace flow;
@@ -42,9 +43,12 @@ bool isActive(Operation *op) {
   return !rule || rule.gradientKind() != GradientKind::inactive;
 }
 
+/// The parameters that an entry differentiates by, and whether a derivative arrives at them.
+using Arrivals = llvm::MapVector<ParameterOp, bool>;
+
 class Lowering {
 public:
-  explicit Lowering(GradOp grad) : grad(grad), builder(grad), guards(grad) {}
+  Lowering(GradOp grad, Arrivals &arrivals) : grad(grad), builder(grad), guards(grad), arrivals(arrivals) {}
 
   LogicalResult run() {
     markActive();
@@ -57,6 +61,8 @@ public:
         return failure();
     for (auto [result, wrt] : llvm::zip(grad.getGradients(), grad.getWrt())) {
       Value gradient = total.lookup(wrt);
+      if (auto parameter = wrt.getDefiningOp<ParameterOp>())
+        arrivals[parameter] |= bool(gradient);
       result.replaceAllUsesWith(gradient ? gradient : at.zeros(wrt.getType()));
     }
     grad.erase();
@@ -127,6 +133,7 @@ private:
   SmallVector<Operation *> path;
   DenseMap<Value, Value> total;
   moe::Guards guards;
+  Arrivals &arrivals;
 };
 
 /// Marks the results that a gradient leads to. A gradient that another one's loss is made of (a penalty on
@@ -155,6 +162,16 @@ void markBackward(EntryOp entry) {
   }
 }
 
+/// Training does not move these parameters, except by weight decay. An author who wants that has said so by a
+/// stop_gradient, so it is no error.
+void warnOfUntrained(const Arrivals &arrivals) {
+  for (auto [parameter, arrives] : arrivals)
+    if (auto entry = parameter->getParentOfType<EntryOp>(); !arrives && entry.getKind() == EntryKind::train)
+      mlir::emitWarning(parameter.getLoc())
+          << "parameter '" << parameter.getPath() << "' is not trained by entry '" << entry.getSymName()
+          << "': no derivative of the loss arrives at it";
+}
+
 struct Differentiate : PassWrapper<Differentiate, OperationPass<ModuleOp>> {
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(Differentiate)
   StringRef getArgument() const final { return "moe-differentiate"; }
@@ -164,9 +181,11 @@ struct Differentiate : PassWrapper<Differentiate, OperationPass<ModuleOp>> {
     getOperation().walk(markBackward);
     SmallVector<GradOp> grads;
     getOperation().walk([&](GradOp grad) { grads.push_back(grad); });
+    Arrivals arrivals;
     for (GradOp grad : grads)
-      if (failed(Lowering(grad).run()))
+      if (failed(Lowering(grad, arrivals).run()))
         return signalPassFailure();
+    warnOfUntrained(arrivals);
   }
 };
 PassRegistration<Differentiate> registration;

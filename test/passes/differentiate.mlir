@@ -158,3 +158,30 @@ flow.program @nothing {
     flow.output "g" %g : tensor<4xf32>
   }
 }
+
+// -----
+
+// Nothing is differentiated behind a stop_gradient, so what has no rule may stand there.
+// CHECK-LABEL: flow.program @stopped
+// CHECK: %[[S:.*]] = flow.stop_gradient
+// CHECK: %[[Y:.*]] = flow.group(%[[S]])
+// CHECK: flow.output "g"
+// CHECK-SAME: %{{.*}}
+flow.program @stopped {
+  flow.entry @train train {
+    %x = flow.parameter "x" constant(0.5) : tensor<f32>
+    %w = flow.parameter "w" constant(0.5) : tensor<f32>
+    %e = flow.exp %x : tensor<f32>
+    %s = flow.stop_gradient %e : tensor<f32>
+    %y = flow.group(%s) : (tensor<f32>) -> tensor<f32> {
+    ^bb0(%a: tensor<f32>):
+      %b = flow.exp %a : tensor<f32>
+      flow.yield %b : tensor<f32>
+    }
+    %p = flow.mul %y, %w : tensor<f32>
+    %z = flow.add %p, %x : tensor<f32>
+    %g, %h = flow.grad %z wrt(%x, %w) : (tensor<f32>, tensor<f32>, tensor<f32>) -> (tensor<f32>, tensor<f32>)
+    flow.output "g" %g : tensor<f32>
+    flow.output "h" %h : tensor<f32>
+  }
+}

@@ -580,3 +580,19 @@ moe.model @m(%x: vector[4]) {
   %r = apply shared @h(%q) layer @Lin
   return logits = %r
 }
+
+// -----
+
+// The loss depends on the first layer through a stop_gradient alone, and on the second not at all.
+moe.model @stopped<classes = 10>(%image: image[1, 28, 28]) {
+  %x = flatten %image
+  // expected-warning @below {{parameter 'fc1.weight' is not trained: the loss does not depend on it, or only through a stop_gradient}}
+  // expected-warning @below {{parameter 'fc1.bias' is not trained}}
+  %h = linear @fc1(%x) to 16
+  %s = stop_gradient %h
+  // expected-warning @below {{parameter 'other.weight' is not trained}}
+  // expected-warning @below {{parameter 'other.bias' is not trained}}
+  %o = linear @other(%s) to 2
+  %logits = linear @fc2(%s) to classes
+  return logits = %logits, other = %o
+}
