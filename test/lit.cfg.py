@@ -22,6 +22,8 @@ llvm = lit_config.params.get("llvm", "/usr/lib/llvm-22")
 config.test_exec_root = os.path.join(build, "test", "lit")
 config.environment["PATH"] = os.pathsep.join(
     [os.path.join(build, "bin"), os.path.join(llvm, "bin"), os.environ.get("PATH", "")])
+if "MOERT_DEVICE" in os.environ:  # the device of every moert that a test does not give another one
+    config.environment["MOERT_DEVICE"] = os.environ["MOERT_DEVICE"]
 config.substitutions.append(("%root", root))
 config.substitutions.append(("%build", build))
 config.substitutions.append(("%llvm_include", os.path.join(llvm, "include")))

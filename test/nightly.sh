@@ -21,6 +21,7 @@ build() {
 }
 
 step_tests() { test/run.sh; }
+step_isolated() { MOERT_DEVICE=isolated /usr/lib/llvm-22/bin/lit --param build=build -j2 test/end-to-end test/runtime; }
 step_asan() { build asan && ctest --test-dir build-asan --no-tests=error --output-on-failure; }
 step_ubsan() { build ubsan && ctest --test-dir build-ubsan --no-tests=error --output-on-failure; }
 step_tsan() { build tsan && ctest --test-dir build-tsan --no-tests=error --output-on-failure; }

@@ -56,12 +56,13 @@ moert::Result<std::shared_ptr<const moert::Program>> compileModule(ModuleOp modu
 moert::Result<flow::Evaluation> runEntry(const std::shared_ptr<const moert::Program> &program,
                                          const std::string &entry, const flow::Bindings &bindings,
                                          const RunOptions &options) {
-  MOERT_ASSIGN(auto states, moert::States::create(program, bindings.setting.seed));
+  MOERT_ASSIGN(auto device, moert::openCpu(options.threads));
+  MOERT_ASSIGN(auto states, moert::States::create(program, device, bindings.setting.seed));
+  MOERT_ASSIGN(moert::HostStates values, states->host());
   for (size_t i = 0; i < states->size(); ++i)
     if (auto given = bindings.states.find(std::string(states->path(i))); given != bindings.states.end())
-      fill(states->tensor(i), given->second);
-  states->touch();
-  MOERT_ASSIGN(auto device, moert::Device::create(options.threads));
+      fill(values.tensor(i), given->second);
+  MOERT_TRY(values.commit());
   moert::Session::Options session_options;
   session_options.seed = bindings.setting.seed;
   session_options.poison = options.poison;
@@ -85,8 +86,9 @@ moert::Result<flow::Evaluation> runEntry(const std::shared_ptr<const moert::Prog
     MOERT_ASSIGN(auto tensor, session->output(port->name()->string_view()));
     result.outputs[port->name()->str()] = read(tensor);
   }
+  MOERT_ASSIGN(values, states->host());
   for (size_t i = 0; i < states->size(); ++i)
-    result.assigned[std::string(states->path(i))] = read(states->tensor(i));
+    result.assigned[std::string(states->path(i))] = read(values.tensor(i));
   return result;
 }
 

@@ -49,7 +49,7 @@ moert::Result<Json> describeTarget(const moert::Program &program, uint32_t numbe
     moert::Binding bound = binding;
     if (entry->kind() == fb::EntryKind::infer)
       bound = {1, binding.domains * binding.rows};
-    MOERT_ASSIGN(moert::Session::MemoryUse use,
+    MOERT_ASSIGN(moert::MemoryUse use,
                  moert::memoryUse(program, number, entry->name()->str(), bound, threads));
     peak = std::max<uint64_t>(peak, use.total());
     Json item = {{"name", entry->name()->str()},

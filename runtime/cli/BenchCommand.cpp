@@ -17,12 +17,13 @@ Status benchCommand(const BenchCommandOptions &options) {
   bench.session.poison = options.poison;
   bench.session.trapNan = options.trapNan;
   MOERT_ASSIGN(std::shared_ptr<const Program> program, Program::load(options.program));
-  MOERT_ASSIGN(std::shared_ptr<Device> device, Device::create(options.threads));
+  MOERT_ASSIGN(std::shared_ptr<Device> device, openDevice(options.device));
   MOERT_ASSIGN(BenchResult result, benchmark(program, device, bench));
   std::string batch = concat(bench.binding.domains, "x", bench.binding.rows);
   if (options.json) {
     nlohmann::ordered_json out = {{"entry", options.entry},
                                   {"batch", batch},
+                                  {"device", device->name()},
                                   {"threads", device->threads()},
                                   {"steps", options.steps},
                                   {"median_ms", result.medianMs},

@@ -1,7 +1,7 @@
 // `moert bench`: what one step of an entry takes.
 #pragma once
 
-#include "runtime/base/Status.h"
+#include "runtime/device/Device.h"
 
 #include <cstdint>
 #include <string>
@@ -10,7 +10,8 @@ namespace moert {
 
 struct BenchCommandOptions {
   std::string program, entry = "train", batch = "1x64"; // DOMAINSxROWS, or ROWS
-  int steps = 20, threads = 0, top = 20;                // top: kernels that the profile's table lists
+  DeviceOptions device;
+  int steps = 20, top = 20; // top: kernels that the profile's table lists
   uint64_t seed = 0;
   bool profile = false, json = false, poison = false, trapNan = false;
 };

@@ -2,7 +2,7 @@
 // are spelt.
 #pragma once
 
-#include "runtime/base/Status.h"
+#include "runtime/device/Device.h"
 
 #include <string>
 #include <vector>
@@ -12,7 +12,7 @@ namespace moert {
 struct EvalOptions {
   std::string program, checkpoint, recipe;    // recipe empty: the one in the checkpoint
   std::vector<std::string> settings, entries; // entries empty: every inference entry
-  int threads = 0;
+  DeviceOptions device;
   bool json = false;
 };
 Status evalCommand(const EvalOptions &options);
@@ -23,7 +23,8 @@ struct InferOptions {
   std::vector<std::string> inputs, outputs;    // name=@file
   std::string outputFolder;                    // every output as <name>.npy; empty: none
   double progress = 0;                         // step / total steps, for entries that depend on it
-  int top = 5, threads = 0;
+  int top = 5;
+  DeviceOptions device;
 };
 Status inferCommand(const InferOptions &options);
 

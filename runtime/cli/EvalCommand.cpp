@@ -77,10 +77,10 @@ Status evalCommand(const EvalOptions &options) {
   MOERT_ASSIGN(SplitData data, SplitData::open(recipe, [&](const SplitData &described) {
                  return checkFits(*program, described, recipe, Use::evaluation);
                }));
-  MOERT_ASSIGN(auto states, States::create(program, 0));
+  MOERT_ASSIGN(auto device, openDevice(options.device));
+  MOERT_ASSIGN(auto states, States::create(program, device, 0));
   MOERT_TRY(files.loadParameters(*states));
-  noteParameters(options.checkpoint, *states);
-  MOERT_ASSIGN(auto device, Device::create(options.threads));
+  MOERT_TRY(noteParameters(options.checkpoint, *states).status());
   Evaluator evaluator(program, states, device, data, recipe);
 
   Json report = {{"program", options.program},

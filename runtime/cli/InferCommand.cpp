@@ -221,10 +221,12 @@ Status inferCommand(const InferOptions &options) {
         written.push_back(concat(options.outputFolder, "/", declared->name()->string_view(), ".npy"));
   MOERT_TRY(notOver(written, read));
 
-  MOERT_ASSIGN(auto states, States::create(program, 0));
+  MOERT_ASSIGN(auto device, openDevice(options.device));
+  MOERT_ASSIGN(auto states, States::create(program, device, 0));
   MOERT_TRY(parameters.loadParameters(*states));
-  explained |= noteParameters(options.checkpoint.empty() ? options.parameters : options.checkpoint, *states);
-  MOERT_ASSIGN(auto device, Device::create(options.threads));
+  MOERT_ASSIGN(bool noted,
+               noteParameters(options.checkpoint.empty() ? options.parameters : options.checkpoint, *states));
+  explained |= noted;
   Binding binding{1, inputs.empty() ? 1 : inputs[0].second.shape[0]};
   MOERT_ASSIGN(auto session, Session::open(program, states, device, entry->name()->string_view(), binding));
   for (auto &[input, array] : inputs) {

@@ -12,13 +12,14 @@ size_t countNotFinite(std::span<const float> values) {
       std::count_if(values.begin(), values.end(), [](float value) { return !std::isfinite(value); }));
 }
 
-bool noteParameters(const std::string &path, const States &states) {
+Result<bool> noteParameters(const std::string &path, States &states) {
+  MOERT_ASSIGN(HostStates host, states.host());
   size_t wrong = 0, all = 0;
   std::string first;
   for (size_t i = 0; i < states.size(); ++i) {
     bool ofModel =
         states.row(i).kind() == fb::StateKind::parameter || states.row(i).kind() == fb::StateKind::buffer;
-    Tensor tensor = states.tensor(i);
+    Tensor tensor = host.tensor(i);
     if (!ofModel || tensor.type != fb::ElementType::f32)
       continue;
     std::span<const float> values = tensor.as<float>();

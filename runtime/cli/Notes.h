@@ -12,7 +12,7 @@ namespace moert {
 size_t countNotFinite(std::span<const float> values);
 
 /// Of the parameters that were loaded from `path`. False: they are finite.
-bool noteParameters(const std::string &path, const States &states);
+Result<bool> noteParameters(const std::string &path, States &states);
 
 /// Of an output's class scores, a row an image: where nothing that was read explains them.
 void noteScores(const std::string &output, const Tensor &scores);

@@ -67,6 +67,12 @@ int runTraining(TrainOptions options) {
   return 0;
 }
 
+void addDevice(CLI::App &command, DeviceOptions &device) {
+  command.add_option("--threads", device.threads, "0: every core")->check(wholeNumber(0, 1024));
+  command.add_option("--device", device.name, "cpu, or isolated, which is for tests; default: cpu")
+      ->envname("MOERT_DEVICE");
+}
+
 } // namespace
 
 int main(int argc, char **argv) {
@@ -90,7 +96,7 @@ int main(int argc, char **argv) {
       ->check(wholeNumber(0, Recipe::kMaxInteger));
   train->add_option("--steps", training.steps, "same as --set train.steps=N")
       ->check(wholeNumber(0, Recipe::kMaxSteps));
-  train->add_option("--threads", training.threads, "0: every core")->check(wholeNumber(0, 1024));
+  addDevice(*train, training.device);
   train->add_flag("--resume", training.resume, "continue the run in --out, bit for bit");
   train->add_flag("--trap-nan", training.trapNan, "stop at the first launch that writes NaN");
   train->add_flag("--poison", training.poison, "fill temporaries with NaN before and after use");
@@ -104,7 +110,7 @@ int main(int argc, char **argv) {
       ->allow_extra_args(false);
   eval->add_option("--entry", evaluation.entries, "default: every entry with class scores")
       ->allow_extra_args(false);
-  eval->add_option("--threads", evaluation.threads, "0: every core")->check(wholeNumber(0, 1024));
+  addDevice(*eval, evaluation.device);
   eval->add_flag("--json", evaluation.json, "print JSON");
 
   InferOptions inference;
@@ -122,7 +128,7 @@ int main(int argc, char **argv) {
       ->check(partOfTraining());
   infer->add_option("--entry", inference.entry, "default: the first inference entry");
   infer->add_option("--top", inference.top, "how many classes to print")->check(wholeNumber(1, 1000));
-  infer->add_option("--threads", inference.threads, "0: every core")->check(wholeNumber(0, 1024));
+  addDevice(*infer, inference.device);
 
   BenchCommandOptions timing;
   CLI::App *bench = app.add_subcommand("bench", "time a step on made-up inputs");
@@ -130,7 +136,7 @@ int main(int argc, char **argv) {
   bench->add_option("--entry", timing.entry, "default: train");
   bench->add_option("--batch", timing.batch, "DOMAINSxROWS (5x64) or ROWS; default 1x64");
   bench->add_option("--steps", timing.steps, "timed steps; default 20")->check(wholeNumber(1, 1000000000));
-  bench->add_option("--threads", timing.threads, "0: every core")->check(wholeNumber(0, 1024));
+  addDevice(*bench, timing.device);
   bench->add_option("--seed", timing.seed, "of parameters and inputs");
   CLI::Option *profile = bench->add_flag("--profile", timing.profile, "time by kernel");
   bench->add_option("--top", timing.top, "kernels that --profile prints, the slowest; default 20")

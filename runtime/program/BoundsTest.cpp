@@ -1,9 +1,9 @@
 // The bounds of the loader, each from both sides: the largest that is allowed is accepted, and one more is
 // refused. VerifyTest breaks every rule by a change that is far off; a bound that has moved by one shows
 // here.
+#include "runtime/plan/Layout.h"
 #include "runtime/program/CodeImage.h"
 #include "runtime/program/Verify.h"
-#include "runtime/session/Layout.h"
 #include "test/support/TestProgram.h"
 
 #include <cstring>

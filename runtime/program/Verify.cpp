@@ -1,7 +1,7 @@
 // The meaning of a program, checked rule by rule before anything acts on it. Afterwards every index is in
 // range, every enumerator is known, names are unique, launches match the kernels that they call, and each
 // temporary is written before it is read and lives exactly as long as it is used. Sizes depend on the batch:
-// see session/Layout.cpp.
+// see plan/Layout.cpp.
 #include "runtime/program/Verify.h"
 #include "runtime/base/Printable.h"
 #include "runtime/program/Program.h"

@@ -1,5 +1,5 @@
 // The rules that a program's bytes must keep, by number: V01-V09 are about the file, V10-V29 about what it
-// says, and B01-B09 (session/Layout.h) about sizes, which are known when a session binds a batch. A failure's
+// says, and B01-B09 (plan/Layout.h) about sizes, which are known when a session binds a batch. A failure's
 // message ends in its rule's number; VerifyTest breaks every one of them. docs/program.md lists them for
 // people.
 #pragma once

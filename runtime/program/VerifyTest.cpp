@@ -2,8 +2,8 @@
 // number in the refusal. The last test counts the rules that the sources name, so that a new rule needs a
 // case here.
 #include "runtime/program/Verify.h"
-#include "runtime/cpu/KernelCode.h"
-#include "runtime/session/Layout.h"
+#include "runtime/device/cpu/KernelCode.h"
+#include "runtime/plan/Layout.h"
 #include "test/support/TestProgram.h"
 
 #include <cmath>
@@ -588,7 +588,7 @@ TEST(Verify, VectorsOfLongElementsAreAligned) {
 TEST(Rules, EveryOneIsBrokenByATest) {
   std::set<std::string> named;
   for (const char *file : {"program/Verify.cpp", "program/VerifyFile.cpp", "program/Program.cpp",
-                           "session/Layout.cpp", "cpu/KernelCode.cpp"}) {
+                           "plan/Layout.cpp", "device/cpu/KernelCode.cpp"}) {
     std::ifstream stream(std::string(MOERT_SOURCE_DIR "/runtime/") + file);
     std::stringstream text;
     text << stream.rdbuf();

@@ -19,20 +19,21 @@ namespace moert {
 
 // What a benchmark computed, so that two of them can be compared byte by byte: other threads, poison, another
 // build.
-static std::string digestOf(const States &states, const Session &session) {
+static Result<std::string> digestOf(States &states, const Session &session) {
+  MOERT_ASSIGN(HostStates host, states.host());
   SHA2_CTX context;
   SHA256Init(&context);
   auto add = [&](const Tensor &tensor) {
     SHA256Update(&context, reinterpret_cast<const uint8_t *>(tensor.bytes.data()), tensor.bytes.size());
   };
   for (size_t i = 0; i < states.size(); ++i)
-    add(states.tensor(i));
+    add(host.tensor(i));
   for (const fb::Port *port : *session.entry().outputs())
     if (Result<Tensor> tensor = session.output(port->name()->string_view()))
       add(*tensor);
   char text[SHA256_DIGEST_STRING_LENGTH];
   SHA256End(&context, text);
-  return text;
+  return std::string(text);
 }
 
 void fillSynthetic(const Program &program, Session &session, uint64_t seed) {
@@ -71,7 +72,7 @@ Result<BenchResult> benchmark(std::shared_ptr<const Program> program, std::share
                               const BenchOptions &options) {
   if (options.steps < 1 || options.warmup < 0)
     return usageError("expected at least one step, found ", options.steps);
-  MOERT_ASSIGN(std::shared_ptr<States> states, States::create(program, options.session.seed));
+  MOERT_ASSIGN(std::shared_ptr<States> states, States::create(program, device, options.session.seed));
   MOERT_ASSIGN(std::unique_ptr<Session> session,
                Session::open(program, states, device, options.entry, options.binding, options.session));
   fillSynthetic(*program, *session, options.session.seed);
@@ -95,7 +96,7 @@ Result<BenchResult> benchmark(std::shared_ptr<const Program> program, std::share
   result.imagesPerSecond = images / result.medianMs * 1e3;
   result.gflops = session->entry().flops_per_image() * result.imagesPerSecond / 1e9;
   result.peakBytes = anonymousBytes(); // nothing was freed since the session opened
-  result.digest = digestOf(*states, *session);
+  MOERT_ASSIGN(result.digest, digestOf(*states, *session));
   result.memory = session->memory();
   result.profile = session->profile();
   return result;

@@ -10,7 +10,7 @@ namespace {
 
 TEST(Bench, TimesSteps) {
   Result<std::shared_ptr<const Program>> program = Program::verify(testProgram().encode(), "p.moe");
-  Result<std::shared_ptr<Device>> device = Device::create(2);
+  Result<std::shared_ptr<Device>> device = openCpu(2);
   BenchOptions options;
   options.binding = {5, 64};
   options.steps = 11;
@@ -28,7 +28,7 @@ TEST(Bench, TimesSteps) {
     EXPECT_NE(table.find(kernel), std::string::npos) << table;
   EXPECT_EQ(table.find("more"), std::string::npos) << table;
   options.session.poison = true;
-  Result<BenchResult> again = benchmark(*program, *Device::create(3), options);
+  Result<BenchResult> again = benchmark(*program, *openCpu(3), options);
   ASSERT_TRUE(again.ok());
   EXPECT_EQ(again->digest, result->digest) << "neither threads nor poison change a byte";
   options.session.seed = 1;
@@ -74,9 +74,9 @@ TEST(Bench, BatchesOfACommandLine) {
 
 TEST(Bench, SyntheticInputs) {
   Result<std::shared_ptr<const Program>> program = Program::verify(testProgram().encode(), "p.moe");
-  Result<std::shared_ptr<States>> states = States::create(*program, 1);
-  Result<std::unique_ptr<Session>> session =
-      Session::open(*program, *states, *Device::create(1), "train", {2, 50});
+  std::shared_ptr<Device> device = *openCpu(1);
+  Result<std::shared_ptr<States>> states = States::create(*program, device, 1);
+  Result<std::unique_ptr<Session>> session = Session::open(*program, *states, device, "train", {2, 50});
   ASSERT_TRUE(session.ok());
   fillSynthetic(**program, **session, 7);
   std::span<int32_t> labels = (*session)->input("label")->as<int32_t>();

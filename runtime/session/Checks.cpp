@@ -36,13 +36,12 @@ const fb::Launch &launchOf(const fb::Plan &plan, size_t i) {
 
 Checks::Checks(const fb::Target &target, const fb::Plan &plan, const Layout &layout, bool poison,
                bool trapNan)
-    : plan_(&plan), scratch_(layout.scratch), poison_(poison), trapNan_(trapNan) {
+    : plan_(&plan), poison_(poison), trapNan_(trapNan) {
   if (!active())
     return;
   // Ports and temporaries are born at their first launch; only temporaries die, since outputs are read after
   // the run.
   std::vector<bool> seen(layout.buffers.size());
-  size_t pointer = 0;
   for (size_t i = 0; i < layout.launches.size(); ++i) {
     const fb::Launch &launch = launchOf(plan, i);
     const fb::Kernel &kernel = *target.kernels()->Get(launch.kernel());
@@ -52,7 +51,8 @@ Checks::Checks(const fb::Target &target, const fb::Plan &plan, const Layout &lay
       const fb::Buffer &buffer = *plan.buffers()->Get(at);
       Operand operand = {};
       operand.buffer = at;
-      operand.pointer = pointer++;
+      operand.place = layout.buffers[at].place;
+      operand.offset = layout.buffers[at].offset;
       operand.bytes = layout.buffers[at].bytes;
       operand.extent = layout.launches[i].extents[j];
       operand.type = buffer.type();
@@ -68,18 +68,26 @@ Checks::Checks(const fb::Target &target, const fb::Plan &plan, const Layout &lay
   }
 }
 
-void Checks::before(size_t launch, void *const *pointers, Device &device) const {
+Result<HostView> Checks::hostView(const Operand &operand, std::span<const DeviceAddress> buffers,
+                                  Device &device) {
+  const DeviceAddress at =
+      operand.place == Place::arena ? device.arena() + operand.offset : buffers[operand.buffer];
+  return HostView::of(device, at, operand.bytes);
+}
+
+Status Checks::before(size_t launch, std::span<const DeviceAddress> buffers, Device &device,
+                      BoundPlan &plan) const {
   for (const Operand &operand : operands_[launch]) {
     if (!operand.born)
       continue;
+    MOERT_ASSIGN(HostView memory, hostView(operand, buffers, device));
     if (trapNan_)
-      memset(pointers[operand.pointer], 0, operand.bytes);
+      memset(memory.bytes().data(), 0, operand.bytes);
     else
-      poison(pointers[operand.pointer], operand.bytes, operand.type);
+      poison(memory.bytes().data(), operand.bytes, operand.type);
+    MOERT_TRY(memory.commit());
   }
-  if (poison_)
-    for (int thread = 0; thread < device.threads(); ++thread)
-      poison(device.scratch(thread), scratch_, fb::ElementType::f32);
+  return poison_ ? plan.poisonScratch() : Status();
 }
 
 // `step` counts from 0. Messages count the steps as metrics and checkpoints do, where the first is step 1.
@@ -96,20 +104,24 @@ Status Checks::describe(size_t number, const Operand &operand, int64_t element, 
                       view(buffer.name()).empty() ? "its result" : view(buffer.name()), ", launch ", number);
 }
 
-Status Checks::after(size_t launch, void *const *pointers, uint64_t step) const {
-  if (trapNan_)
-    for (const Operand &operand : operands_[launch]) {
-      if (!operand.written || operand.type != fb::ElementType::f32)
-        continue;
-      auto *values = static_cast<const float *>(pointers[operand.pointer]);
-      for (int64_t i = 0; i < operand.extent; ++i)
-        if (std::isnan(values[i]))
-          return describe(launch, operand, i, step);
-    }
-  if (poison_)
-    for (const Operand &operand : operands_[launch])
-      if (operand.dies)
-        poison(pointers[operand.pointer], operand.bytes, operand.type);
+Status Checks::after(size_t launch, std::span<const DeviceAddress> buffers, Device &device,
+                     uint64_t step) const {
+  for (const Operand &operand : operands_[launch]) {
+    if (!trapNan_ || !operand.written || operand.type != fb::ElementType::f32)
+      continue;
+    MOERT_ASSIGN(HostView memory, hostView(operand, buffers, device));
+    auto *values = reinterpret_cast<const float *>(memory.bytes().data());
+    for (int64_t i = 0; i < operand.extent; ++i)
+      if (std::isnan(values[i]))
+        return describe(launch, operand, i, step);
+  }
+  for (const Operand &operand : operands_[launch]) {
+    if (!poison_ || !operand.dies)
+      continue;
+    MOERT_ASSIGN(HostView memory, hostView(operand, buffers, device));
+    poison(memory.bytes().data(), operand.bytes, operand.type);
+    MOERT_TRY(memory.commit());
+  }
   return {};
 }
 

@@ -5,8 +5,7 @@
 // buffer is no news.
 #pragma once
 
-#include "runtime/cpu/Device.h"
-#include "runtime/session/Layout.h"
+#include "runtime/device/Device.h"
 
 namespace moert {
 
@@ -16,24 +15,25 @@ public:
   Checks(const fb::Target &target, const fb::Plan &plan, const Layout &layout, bool poison, bool trapNan);
 
   bool active() const { return poison_ || trapNan_; }
-  /// `pointers` are those of all launches, in order.
-  void before(size_t launch, void *const *pointers, Device &device) const;
-  Status after(size_t launch, void *const *pointers, uint64_t step) const;
+  /// `buffers` says where the plan's buffers are; of those in the arena, 0.
+  Status before(size_t launch, std::span<const DeviceAddress> buffers, Device &device, BoundPlan &plan) const;
+  Status after(size_t launch, std::span<const DeviceAddress> buffers, Device &device, uint64_t step) const;
 
 private:
   struct Operand {
     uint32_t buffer;
-    size_t pointer; // index into all launches' pointers
-    uint64_t bytes;
+    Place place;
+    uint64_t offset, bytes; // the offset in the arena
     int64_t extent;
     fb::ElementType type;
     bool born, dies, written;
   };
+  static Result<HostView> hostView(const Operand &operand, std::span<const DeviceAddress> buffers,
+                                   Device &device);
   Status describe(size_t launch, const Operand &operand, int64_t element, uint64_t step) const;
 
   const fb::Plan *plan_ = nullptr;
   std::vector<std::vector<Operand>> operands_; // a launch
-  uint64_t scratch_ = 0;
   bool poison_ = false, trapNan_ = false;
 };
 

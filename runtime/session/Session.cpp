@@ -1,11 +1,11 @@
-// A session on the CPU. Opening turns every launch into a function, an array of pointers and an array of
-// scalars that lie next to each other in memory; a run patches the few scalars that differ from the last one
-// and calls the functions in order. Nothing below `run` allocates, except to word a failure.
+// A session on any device. Launches are bound by the device; a run gives it the few scalars that differ from
+// the last one. Inputs and outputs are the device's own memory where the host can use it; otherwise each step
+// in flight has a copy of them on the host, its slot, and the device copies between the two in the order of
+// its work.
 #include "runtime/session/Session.h"
+#include "runtime/base/Memory.h"
 #include "runtime/base/Nearest.h"
-#include "runtime/cpu/KernelCode.h"
 #include "runtime/session/Checks.h"
-#include "runtime/session/Layout.h"
 
 #include <chrono>
 #include <cstring>
@@ -14,63 +14,64 @@ namespace moert {
 
 namespace {
 
-struct Call {
-  KernelFunction function;
-  void *const *buffers;
-  const int64_t *scalars;
-  int64_t units, grain;
-};
-
-/// A scalar that is known at a run only.
-struct Patch {
-  int64_t *slot;
-  fb::ArgKind kind;
-  uint32_t scalar;
-};
-
 int64_t floatBits(float value) {
   uint32_t bits;
   memcpy(&bits, &value, sizeof bits);
   return int64_t(bits);
 }
 
-class CpuSession final : public Session {
+class BoundSession final : public Session {
 public:
-  CpuSession(std::shared_ptr<const Program> program, std::shared_ptr<States> states,
-             std::shared_ptr<Device> device, const fb::Entry &entry, Binding binding, Options options)
+  BoundSession(std::shared_ptr<const Program> program, std::shared_ptr<States> states,
+               std::shared_ptr<Device> device, const fb::Entry &entry, Binding binding, Options options)
       : program_(std::move(program)), states_(std::move(states)), device_(std::move(device)), entry_(entry),
         binding_(binding), options_(options), seed_(options.seed) {}
+  ~BoundSession() override { (void)device_->finish(); } // slots must outlive the copies
 
   Status open();
 
   const fb::Entry &entry() const override { return entry_; }
   Binding binding() const override { return binding_; }
   Result<Tensor> input(std::string_view name) const override {
-    return port(name, *entry_.inputs(), inputs_, "input");
+    if (inFlight_ == int(slots_.size())) // their inputs may still have to be copied
+      return internalError("an input was asked for while ", inFlight_, " steps are in flight");
+    return port(name, *entry_.inputs(), slots_[next_].inputs, "input");
   }
   Result<Tensor> output(std::string_view name) const override {
-    return port(name, *entry_.outputs(), outputs_, "output");
+    return port(name, *entry_.outputs(), slots_[collected_].outputs, "output");
   }
   Status setScalar(std::string_view key, double value) override;
   void setSeed(uint64_t seed) override { seed_ = seed; }
-  Status run(const Step &step) override;
+  Status submit(const Step &step) override;
+  Status collect() override;
+  int inFlight() const override { return inFlight_; }
   MemoryUse memory() const override;
   const Profile &profile() const override { return profile_; }
   void resetProfile() override;
 
 private:
+  /// The inputs and outputs of a step, for the host.
+  struct Slot {
+    Memory copy; // none where the host uses the device's memory
+    std::vector<Tensor> inputs, outputs;
+    Ticket done = 0;
+  };
+
   Status placePorts();
-  void bindLaunches();
-  void link();
-  void *address(unsigned buffer) const;
-  void patchScalars(const Step &step);
+  Result<std::vector<Tensor>> tensors(const flatbuffers::Vector<flatbuffers::Offset<fb::Port>> &ports,
+                                      const std::vector<uint64_t> &sizes, std::byte *at) const;
+  Status bind();
+  DeviceAddress address(const BufferLayout &buffer) const;
+  Status placeConstants();
+  void setRunScalars(const Step &step);
   Status runLaunches(size_t begin, size_t end, const Step &step);
-  void call(const Call &call);
+  Result<bool> heldBack() const;
   Result<Tensor> port(std::string_view name, const flatbuffers::Vector<flatbuffers::Offset<fb::Port>> &ports,
                       const std::vector<Tensor> &tensors, const char *what) const;
   const fb::Launch &launchRow(size_t i) const {
     return i < prepares_ ? *plan_->prepare()->Get(unsigned(i)) : *plan_->step()->Get(unsigned(i - prepares_));
   }
+  size_t launches() const { return layout_.launches.size(); }
 
   std::shared_ptr<const Program> program_;
   std::shared_ptr<States> states_;
@@ -82,214 +83,235 @@ private:
 
   const fb::Target *target_ = nullptr;
   const fb::Plan *plan_ = nullptr;
+  uint32_t targetIndex_ = 0;
   size_t prepares_ = 0;
-  std::unique_ptr<KernelCode> code_;
   Layout layout_;
-  Memory ports_, prepared_;
-  Memory before_; // under trapNan: the states before a training step, which a failure puts back
-  std::vector<Tensor> inputs_, outputs_;
+  DeviceBlock ports_, prepared_, constantBlock_;
+  DeviceAddress constants_ = 0;
+  DeviceBlock before_;                       // under trapNan: the states before a training step
+  std::vector<uint64_t> inputAt_, outputAt_; // offsets in ports_
+  uint64_t inputBytes_ = 0, outputBytes_ = 0;
+  std::vector<Slot> slots_;
+  size_t next_ = 0, collected_ = 0; // slots
+  int inFlight_ = 0;
   std::vector<float> scalars_; // of the program's table
-  std::vector<Call> calls_;
-  std::vector<void *> pointers_;
-  std::vector<int64_t> slots_;
-  std::vector<Patch> patches_;
-  std::byte *arena_ = nullptr; // what pointers_ refer to
+  std::vector<int64_t> runScalars_;
+  std::vector<DeviceAddress> buffers_;
+  std::unique_ptr<BoundPlan> bound_;
   uint64_t preparedVersion_ = 0;
   Checks checks_;
   Profile profile_;
 };
 
-Status CpuSession::open() {
-  MOERT_ASSIGN(uint32_t target, chooseTarget(*program_, cpuFeatures()));
-  target_ = program_->table().targets()->Get(target);
+Status BoundSession::open() {
+  MOERT_ASSIGN(targetIndex_, device_->chooseTarget(*program_));
+  target_ = program_->table().targets()->Get(targetIndex_);
   plan_ = &program_->plan(*target_, entry_);
   prepares_ = plan_->prepare()->size();
   MOERT_ASSIGN(layout_, layOut(*program_, *target_, *plan_, binding_));
-  MOERT_ASSIGN(code_, KernelCode::map(*program_, target));
   MOERT_TRY(device_->reserve(layout_.memory.arena, layout_.scratch));
-  MOERT_TRY(prepared_.allocate(layout_.memory.prepared));
+  MOERT_ASSIGN(prepared_, device_->allocate(layout_.memory.prepared));
   MOERT_TRY(placePorts());
+  MOERT_TRY(placeConstants());
   for (const fb::Scalar *scalar : *program_->table().scalars())
     scalars_.push_back(float(scalar->fallback()));
-  bindLaunches();
-  link();
-  if (options_.trapNan && entry_.kind() == fb::EntryKind::train)
-    MOERT_TRY(before_.allocate(states_->bytes()));
+  MOERT_TRY(bind());
+  const bool undoes = options_.trapNan && entry_.kind() == fb::EntryKind::train;
+  MOERT_ASSIGN(before_, device_->allocate(undoes ? states_->bytes() : 0));
   checks_ = Checks(*target_, *plan_, layout_, options_.poison, options_.trapNan);
   if (options_.profile)
     resetProfile();
   return {};
 }
 
-Status CpuSession::placePorts() {
-  auto padded = [](uint64_t bytes) { return (bytes + 63) / 64 * 64; };
-  uint64_t total = 0;
-  for (const auto *list : {&layout_.inputs, &layout_.outputs})
-    for (uint64_t bytes : *list)
-      total += padded(bytes);
-  MOERT_TRY(ports_.allocate(total));
-  std::byte *at = ports_.data();
-  auto place = [&](const auto &rows, const std::vector<uint64_t> &sizes,
-                   std::vector<Tensor> &tensors) -> Status {
-    for (unsigned i = 0; i < rows.size(); ++i) {
-      Tensor tensor;
-      tensor.type = rows.Get(i)->type();
-      MOERT_ASSIGN(tensor.shape, program_->shape(*rows.Get(i), binding_));
-      tensor.bytes = {at, sizes[i]};
-      at += padded(sizes[i]);
-      tensors.push_back(std::move(tensor));
-    }
-    return {};
-  };
-  MOERT_TRY(place(*entry_.inputs(), layout_.inputs, inputs_));
-  return place(*entry_.outputs(), layout_.outputs, outputs_);
-}
-
-void CpuSession::bindLaunches() {
-  size_t pointers = 0, slots = 0;
-  for (size_t i = 0; i < layout_.launches.size(); ++i) {
-    pointers += launchRow(i).buffers()->size();
-    slots += launchRow(i).scalars()->size();
+Result<std::vector<Tensor>>
+BoundSession::tensors(const flatbuffers::Vector<flatbuffers::Offset<fb::Port>> &ports,
+                      const std::vector<uint64_t> &sizes, std::byte *at) const {
+  std::vector<Tensor> tensors;
+  for (unsigned i = 0; i < ports.size(); ++i) {
+    Tensor tensor;
+    tensor.type = ports.Get(i)->type();
+    MOERT_ASSIGN(tensor.shape, program_->shape(*ports.Get(i), binding_));
+    tensor.bytes = {at, sizes[i]};
+    at += padded(sizes[i]);
+    tensors.push_back(std::move(tensor));
   }
-  pointers_.resize(pointers);
-  slots_.resize(slots);
-  void **pointer = pointers_.data();
-  int64_t *slot = slots_.data();
-  for (size_t i = 0; i < layout_.launches.size(); ++i) {
-    const fb::Launch &row = launchRow(i);
-    const fb::Kernel &kernel = *target_->kernels()->Get(row.kernel());
-    calls_.push_back({code_->function(kernel.symbol()->string_view()), pointer, slot,
-                      layout_.launches[i].units, int64_t(row.grain())});
-    pointer += row.buffers()->size();
-    for (const fb::Arg *arg : *row.scalars()) {
-      switch (arg->kind()) {
-      case fb::ArgKind::constant_i64:
-      case fb::ArgKind::constant_f32:
-        *slot = arg->value();
-        break;
-      case fb::ArgKind::extent: // layOut evaluated it before
-        *slot = *program_->evaluate(uint32_t(arg->value()), binding_);
-        break;
-      case fb::ArgKind::scalar_f32:
-      case fb::ArgKind::step_i64:
-      case fb::ArgKind::seed_i64:
-        patches_.push_back({slot, arg->kind(), uint32_t(arg->value())});
-        break;
-      }
-      ++slot;
-    }
+  return tensors;
+}
+
+Status BoundSession::placePorts() {
+  for (uint64_t bytes : layout_.inputs) {
+    inputAt_.push_back(inputBytes_);
+    inputBytes_ += padded(bytes);
   }
-}
-
-void *CpuSession::address(unsigned buffer) const {
-  const BufferLayout &layout = layout_.buffers[buffer];
-  switch (layout.place) {
-  case Place::state:
-    return states_->tensor(layout.index).bytes.data();
-  case Place::input:
-    return inputs_[layout.index].bytes.data();
-  case Place::output:
-    return outputs_[layout.index].bytes.data();
-  case Place::constant: // kernels only read it: V24
-    return const_cast<uint8_t *>(program_->section(target_->data()).data()) + layout.offset;
-  case Place::arena:
-    return arena_ + layout.offset;
-  case Place::prepared:
-    return prepared_.data() + layout.offset;
+  for (uint64_t bytes : layout_.outputs) {
+    outputAt_.push_back(inputBytes_ + outputBytes_);
+    outputBytes_ += padded(bytes);
   }
-  return nullptr;
-}
-
-/// Points every launch at its buffers. The arena moves when another session of the device needed a larger
-/// one.
-void CpuSession::link() {
-  arena_ = device_->arena();
-  void **pointer = pointers_.data();
-  for (size_t i = 0; i < calls_.size(); ++i)
-    for (uint32_t buffer : *launchRow(i).buffers())
-      *pointer++ = address(buffer);
-}
-
-void CpuSession::patchScalars(const Step &step) {
-  for (const Patch &patch : patches_) {
-    switch (patch.kind) {
-    case fb::ArgKind::step_i64:
-      *patch.slot = int64_t(step.step);
-      break;
-    case fb::ArgKind::seed_i64:
-      *patch.slot = int64_t(seed_);
-      break;
-    default:
-      switch (program_->table().scalars()->Get(patch.scalar)->kind()) {
-      case fb::ScalarKind::recipe:
-        *patch.slot = floatBits(scalars_[patch.scalar]);
-        break;
-      case fb::ScalarKind::step:
-        *patch.slot = floatBits(float(step.step));
-        break;
-      case fb::ScalarKind::progress:
-        *patch.slot = floatBits(float(step.progress));
-        break;
-      }
-    }
-  }
-}
-
-void CpuSession::call(const Call &call) {
-  struct Context {
-    const Call &call;
-    Device &device;
-  } context{call, *device_};
-  device_->pool().run(
-      call.units, call.grain,
-      [](void *raw, int thread, int64_t begin, int64_t end) {
-        auto &[call, device] = *static_cast<Context *>(raw);
-        call.function(call.buffers, call.scalars, begin, end, device.scratch(thread));
-      },
-      &context);
-}
-
-Status CpuSession::runLaunches(size_t begin, size_t end, const Step &step) {
-  using Clock = std::chrono::steady_clock;
-  for (size_t i = begin; i < end; ++i) {
-    if (checks_.active())
-      checks_.before(i, pointers_.data(), *device_);
-    if (options_.profile) {
-      Clock::time_point start = Clock::now();
-      call(calls_[i]);
-      profile_.launches[i].seconds += std::chrono::duration<double>(Clock::now() - start).count();
-      ++profile_.launches[i].runs;
-    } else {
-      call(calls_[i]);
-    }
-    if (checks_.active())
-      MOERT_TRY(checks_.after(i, pointers_.data(), step.step));
+  const uint64_t total = inputBytes_ + outputBytes_;
+  MOERT_ASSIGN(ports_, device_->allocate(total));
+  std::span<std::byte> shared = device_->shared(ports_.address(), total);
+  slots_.resize(shared.empty() ? size_t(std::max(options_.stepsInFlight, 1)) : 1);
+  for (Slot &slot : slots_) {
+    if (shared.empty())
+      MOERT_TRY(slot.copy.allocate(total));
+    std::byte *at = shared.empty() ? slot.copy.data() : shared.data();
+    MOERT_ASSIGN(slot.inputs, tensors(*entry_.inputs(), layout_.inputs, at));
+    MOERT_ASSIGN(slot.outputs, tensors(*entry_.outputs(), layout_.outputs, at + inputBytes_));
   }
   return {};
 }
 
-Status CpuSession::run(const Step &step) {
-  if (device_->arena() != arena_)
-    link();
-  patchScalars(step);
-  if (before_.size())
-    memcpy(before_.data(), states_->block().data(), states_->bytes());
-  if (preparedVersion_ != states_->version()) {
-    MOERT_TRY(runLaunches(0, prepares_, step));
-    preparedVersion_ = states_->version();
+DeviceAddress BoundSession::address(const BufferLayout &buffer) const {
+  switch (buffer.place) {
+  case Place::state:
+    return states_->address(buffer.index);
+  case Place::input:
+    return ports_.address() + inputAt_[buffer.index];
+  case Place::output:
+    return ports_.address() + outputAt_[buffer.index];
+  case Place::constant:
+    return constants_ + buffer.offset;
+  case Place::arena:
+    return 0;
+  case Place::prepared:
+    return prepared_.address() + buffer.offset;
   }
-  Status status = runLaunches(prepares_, calls_.size(), step);
-  if (!status.ok() && before_.size()) // some launches may have written new values, others not
-    memcpy(states_->block().data(), before_.data(), states_->bytes());
+  return 0;
+}
+
+/// Where the host's memory is the device's, constants are used in the program's file.
+Status BoundSession::placeConstants() {
+  if (layout_.memory.constants == 0)
+    return {};
+  std::span<const uint8_t> section = program_->section(target_->data());
+  constants_ = reinterpret_cast<DeviceAddress>(section.data()); // kernels only read it: V24
+  if (!device_->shared(constants_, section.size()).empty())
+    return {};
+  MOERT_ASSIGN(constantBlock_, device_->allocate(section.size()));
+  constants_ = constantBlock_.address();
+  MOERT_TRY(device_->write(constants_, std::as_bytes(section)));
+  return device_->finish();
+}
+
+Status BoundSession::bind() {
+  PlanSource source{program_.get(), targetIndex_, plan_, &layout_, binding_, {}, {}};
+  for (const BufferLayout &buffer : layout_.buffers)
+    source.buffers.push_back(address(buffer));
+  for (const fb::Update *update : *entry_.updates())
+    source.predicates.push_back(ports_.address() + outputAt_[update->predicate()]);
+  buffers_ = source.buffers;
+  MOERT_ASSIGN(bound_, device_->bind(std::move(source)));
+  runScalars_.resize(bound_->runScalars().size());
+  return {};
+}
+
+void BoundSession::setRunScalars(const Step &step) {
+  for (size_t i = 0; i < runScalars_.size(); ++i) {
+    const RunScalar &scalar = bound_->runScalars()[i];
+    switch (scalar.kind) {
+    case fb::ArgKind::step_i64:
+      runScalars_[i] = int64_t(step.step);
+      break;
+    case fb::ArgKind::seed_i64:
+      runScalars_[i] = int64_t(seed_);
+      break;
+    default:
+      switch (program_->table().scalars()->Get(scalar.scalar)->kind()) {
+      case fb::ScalarKind::recipe:
+        runScalars_[i] = floatBits(scalars_[scalar.scalar]);
+        break;
+      case fb::ScalarKind::step:
+        runScalars_[i] = floatBits(float(step.step));
+        break;
+      case fb::ScalarKind::progress:
+        runScalars_[i] = floatBits(float(step.progress));
+        break;
+      }
+    }
+  }
+}
+
+Status BoundSession::runLaunches(size_t begin, size_t end, const Step &step) {
+  using Clock = std::chrono::steady_clock;
+  if (!checks_.active() && !options_.profile)
+    return bound_->run(begin, end, runScalars_);
+  for (size_t i = begin; i < end; ++i) {
+    if (checks_.active())
+      MOERT_TRY(checks_.before(i, buffers_, *device_, *bound_));
+    MOERT_TRY(device_->finish());
+    Clock::time_point start = Clock::now();
+    MOERT_TRY(bound_->run(i, i + 1, runScalars_));
+    MOERT_TRY(device_->finish());
+    if (options_.profile) {
+      profile_.launches[i].seconds += std::chrono::duration<double>(Clock::now() - start).count();
+      ++profile_.launches[i].runs;
+    }
+    if (checks_.active())
+      MOERT_TRY(checks_.after(i, buffers_, *device_, step.step));
+  }
+  return {};
+}
+
+Status BoundSession::submit(const Step &step) {
+  if (inFlight_ == int(slots_.size()))
+    return internalError("a step was submitted while ", inFlight_, " are in flight");
+  Slot &slot = slots_[next_];
+  if (slot.copy.size() && inputBytes_)
+    MOERT_TRY(device_->write(ports_.address(), {slot.copy.data(), inputBytes_}));
+  setRunScalars(step);
+  if (before_.bytes())
+    MOERT_TRY(device_->copy(before_.address(), states_->address(), states_->bytes()));
+  Status status;
+  if (preparedVersion_ != states_->version()) {
+    status = runLaunches(0, prepares_, step);
+    if (status.ok())
+      preparedVersion_ = states_->version();
+  }
+  if (status.ok())
+    status = runLaunches(prepares_, launches(), step);
+  if (!status.ok() && before_.bytes()) { // some launches may have written new values, others not
+    MOERT_TRY(device_->copy(states_->address(), before_.address(), states_->bytes()));
+    MOERT_TRY(device_->finish());
+  }
   if (entry_.kind() == fb::EntryKind::train)
     states_->touch();
   ++profile_.runs;
-  return status;
+  MOERT_TRY(std::move(status));
+  if (slot.copy.size() && outputBytes_)
+    MOERT_TRY(device_->read({slot.copy.data() + inputBytes_, outputBytes_}, ports_.address() + inputBytes_));
+  slot.done = device_->mark();
+  next_ = (next_ + 1) % slots_.size();
+  ++inFlight_;
+  return {};
 }
 
-Result<Tensor> CpuSession::port(std::string_view name,
-                                const flatbuffers::Vector<flatbuffers::Offset<fb::Port>> &ports,
-                                const std::vector<Tensor> &tensors, const char *what) const {
+/// Whether the step that was collected last has left out an update, and so holds back later ones.
+Result<bool> BoundSession::heldBack() const {
+  for (const fb::Update *update : *entry_.updates())
+    if (slots_[collected_].outputs[update->predicate()].as<float>()[0] == 0)
+      return true;
+  return false;
+}
+
+Status BoundSession::collect() {
+  if (inFlight_ == 0)
+    return internalError("a step was collected while none is in flight");
+  collected_ = (next_ + slots_.size() - size_t(inFlight_)) % slots_.size();
+  --inFlight_;
+  MOERT_TRY(device_->wait(slots_[collected_].done));
+  MOERT_ASSIGN(bool held, heldBack());
+  if (held) {
+    MOERT_TRY(device_->finish());
+    MOERT_TRY(bound_->release());
+    inFlight_ = 0;
+  }
+  return {};
+}
+
+Result<Tensor> BoundSession::port(std::string_view name,
+                                  const flatbuffers::Vector<flatbuffers::Offset<fb::Port>> &ports,
+                                  const std::vector<Tensor> &tensors, const char *what) const {
   std::vector<std::string> names;
   for (unsigned i = 0; i < ports.size(); ++i) {
     if (ports.Get(i)->name()->string_view() == name)
@@ -300,7 +322,7 @@ Result<Tensor> CpuSession::port(std::string_view name,
                       "'", suggestion(name, names));
 }
 
-Status CpuSession::setScalar(std::string_view key, double value) {
+Status BoundSession::setScalar(std::string_view key, double value) {
   const auto &rows = *program_->table().scalars();
   std::vector<std::string> keys;
   for (unsigned i = 0; i < rows.size(); ++i) {
@@ -315,18 +337,18 @@ Status CpuSession::setScalar(std::string_view key, double value) {
   return invalidInput("expected a number of the program's, found '", key, "'", suggestion(key, keys));
 }
 
-Session::MemoryUse CpuSession::memory() const {
+Session::MemoryUse BoundSession::memory() const {
   MemoryUse use = layout_.memory;
   use.state = states_->bytes();
   use.scratch = device_->scratchBytes();
   return use;
 }
 
-void CpuSession::resetProfile() {
+void BoundSession::resetProfile() {
   profile_ = Profile();
   if (!options_.profile)
     return;
-  for (size_t i = 0; i < calls_.size(); ++i) {
+  for (size_t i = 0; i < launches(); ++i) {
     const fb::Launch &row = launchRow(i);
     const fb::Kernel &kernel = *target_->kernels()->Get(row.kernel());
     auto text = [](const flatbuffers::String *string) { return string ? string->str() : std::string(); };
@@ -336,6 +358,11 @@ void CpuSession::resetProfile() {
 }
 
 } // namespace
+
+Status Session::run(const Step &step) {
+  MOERT_TRY(submit(step));
+  return collect();
+}
 
 Result<float> Session::scalarOutput(std::string_view name) const {
   MOERT_ASSIGN(Tensor tensor, output(name));
@@ -351,8 +378,8 @@ Result<std::unique_ptr<Session>> Session::open(std::shared_ptr<const Program> pr
   if (&states->program() != program.get())
     return internalError("a session's states must be of its own program");
   MOERT_ASSIGN(const fb::Entry *found, program->entry(entry));
-  auto session = std::make_unique<CpuSession>(std::move(program), std::move(states), std::move(device),
-                                              *found, binding, options);
+  auto session = std::make_unique<BoundSession>(std::move(program), std::move(states), std::move(device),
+                                                *found, binding, options);
   MOERT_TRY(session->open());
   return std::unique_ptr<Session>(std::move(session));
 }

@@ -5,16 +5,21 @@
 // one session runs at a time.
 //
 //     MOERT_ASSIGN(auto program, Program::load("hmoe.moe"));
-//     MOERT_ASSIGN(auto states, States::create(program, seed));
-//     MOERT_ASSIGN(auto device, Device::create(threads));
+//     MOERT_ASSIGN(auto device, openDevice("cpu", threads));
+//     MOERT_ASSIGN(auto states, States::create(program, device, seed));
 //     MOERT_ASSIGN(auto train, Session::open(program, states, device, "train", {5, 64}));
 //     MOERT_TRY(train->setScalar("optimizer.lr", 1e-3f));
 //     MOERT_ASSIGN(Tensor image, train->input("image"));   // fill image.as<float>()
 //     MOERT_TRY(train->run({.step = 0, .progress = 0.0}));
 //     MOERT_ASSIGN(float loss, train->scalarOutput("loss"));
+//
+// No device has to wait for the host between two steps: with `stepsInFlight` = 2, `submit` takes a step while
+// the one before it runs, and `collect` gives the results of the oldest one. A step whose update's predicate
+// is 0 holds back the updates of those submitted after it; `collect` drops them, and the states are those
+// that this step left.
 #pragma once
 
-#include "runtime/cpu/Device.h"
+#include "runtime/device/Device.h"
 #include "runtime/session/Profile.h"
 #include "runtime/session/States.h"
 
@@ -29,24 +34,15 @@ struct Step {
 class Session {
 public:
   struct Options {
-    uint64_t seed = 0;    // of the random numbers inside a step
-    bool poison = false;  // fill temporaries with NaN before their first and after their last use
-    bool trapNan = false; // fail at the first launch that writes a NaN, and undo the step; temporaries then
-                          // start as zeros, and a training step keeps a copy of the
-                          // states, which memory() does not count
-    bool profile = false; // time every launch
+    uint64_t seed = 0;     // of the random numbers inside a step
+    bool poison = false;   // fill temporaries with NaN before their first and after their last use
+    bool trapNan = false;  // fail at the first launch that writes a NaN, and undo the step; temporaries then
+                           // start as zeros, and a training step keeps a copy of the
+                           // states, which memory() does not count
+    bool profile = false;  // time every launch
+    int stepsInFlight = 1; // how many steps may be submitted before the first is collected
   };
-  /// Bytes that a session works with.
-  struct MemoryUse {
-    uint64_t state = 0;    // parameters, buffers, optimizer state
-    uint64_t arena = 0;    // temporaries, as packed
-    uint64_t live = 0;     // the largest sum of temporaries alive at one launch: what no packing can beat
-    uint64_t prepared = 0; // made from parameters, kept between runs
-    uint64_t ports = 0;    // inputs and outputs
-    uint64_t constants = 0;
-    uint64_t scratch = 0; // all threads'
-    uint64_t total() const { return state + arena + prepared + ports + constants + scratch; }
-  };
+  using MemoryUse = moert::MemoryUse;
 
   static Result<std::unique_ptr<Session>> open(std::shared_ptr<const Program> program,
                                                std::shared_ptr<States> states, std::shared_ptr<Device> device,
@@ -60,8 +56,11 @@ public:
 
   virtual const fb::Entry &entry() const = 0;
   virtual Binding binding() const = 0;
-  /// An input to fill, or an output to read after a run; the failure lists the names that exist.
+  /// An input to fill for the next step that is submitted; the failure lists the names that exist. Each step
+  /// may have other memory, so ask again for each; while as many steps are in flight as there may be, there is
+  /// none.
   virtual Result<Tensor> input(std::string_view name) const = 0;
+  /// An output of the step that was collected last; the failure lists the names that exist.
   virtual Result<Tensor> output(std::string_view name) const = 0;
   /// A 0-d f32 output.
   Result<float> scalarOutput(std::string_view name) const;
@@ -71,18 +70,21 @@ public:
   /// The seed of the random numbers from the next run on.
   virtual void setSeed(uint64_t seed) = 0;
 
-  /// Prepares if states changed, then runs every launch in order. Fails only under trapNan; states then are
-  /// what they were before.
-  virtual Status run(const Step &step) = 0;
+  /// Prepares if states changed, then runs every launch in order, with the inputs as they are now. Fails
+  /// where as many steps are in flight as there may be, and under trapNan, where the states then are what they
+  /// were before the step.
+  virtual Status submit(const Step &step) = 0;
+  /// Waits for the oldest step that was submitted and not collected.
+  virtual Status collect() = 0;
+  /// Steps submitted and not collected.
+  virtual int inFlight() const = 0;
+  /// `submit` and `collect` of one step, with no other in flight.
+  Status run(const Step &step);
 
   virtual MemoryUse memory() const = 0;
   /// What each launch took, summed over runs; empty without Options::profile.
   virtual const Profile &profile() const = 0;
   virtual void resetProfile() = 0;
 };
-
-/// What a session of this entry would take, without opening one (and so without the CPU it is for).
-Result<Session::MemoryUse> memoryUse(const Program &program, uint32_t target, std::string_view entry,
-                                     Binding binding, int threads);
 
 } // namespace moert

@@ -1,7 +1,7 @@
 // The small program in sessions: what it computes, at several batch sizes and thread counts; that prepared
 // values follow the parameters; poison and the NaN trap; and that a step never allocates.
 #include "runtime/session/Session.h"
-#include "runtime/cpu/Memory.h"
+#include "runtime/device/cpu/CpuDevice.h"
 #include "test/support/TestProgram.h"
 
 #include <algorithm>
@@ -56,6 +56,9 @@ struct Bench {
   std::shared_ptr<States> states;
   std::shared_ptr<Device> device;
 
+  /// Of the CPU: the state itself.
+  Tensor state(size_t i) const { return states->host()->tensor(i); }
+
   std::unique_ptr<Session> open(const char *entry, Binding binding, Session::Options options = {}) {
     Result<std::unique_ptr<Session>> session =
         Session::open(program, states, device, entry, binding, options);
@@ -69,8 +72,8 @@ Bench bench(int threads = 2, TestProgram source = testProgram()) {
   Result<std::shared_ptr<const Program>> program = Program::verify(source.encode(), "p.moe");
   EXPECT_TRUE(program.ok()) << program.status().message();
   out.program = *program;
-  out.states = *States::create(out.program, 1);
-  out.device = *Device::create(threads);
+  out.device = *openCpu(threads);
+  out.states = *States::create(out.program, out.device, 1);
   return out;
 }
 
@@ -91,7 +94,7 @@ TEST(Session, Infers) {
   fill(*main);
   main->setSeed(3);
   ASSERT_TRUE(main->run({.step = 2, .progress = 0.5}).ok());
-  std::span<float> w = b.states->tensor(kW).as<float>(), x = main->input("image")->as<float>();
+  std::span<float> w = b.state(kW).as<float>(), x = main->input("image")->as<float>();
   for (int row = 0; row < 6; ++row) {
     float sum = 0.25f;
     for (int column = 0; column < 3; ++column)
@@ -118,7 +121,7 @@ TEST(Session, Trains) {
   ASSERT_TRUE(main->run({.progress = 1}).ok());
   float sum = 0.25f;
   for (size_t i = 0; i < 3; ++i)
-    sum += main->input("image")->as<float>()[i] * (2 * b.states->tensor(kW).as<float>()[i]);
+    sum += main->input("image")->as<float>()[i] * (2 * b.state(kW).as<float>()[i]);
   EXPECT_FLOAT_EQ(main->output("logits")->as<float>()[0], sum)
       << "prepared weights must follow the parameters";
   EXPECT_NE(before, sum);
@@ -128,7 +131,7 @@ TEST(Session, ScalarsTakeEffect) {
   Bench b = bench();
   std::unique_ptr<Session> train = b.open("train", {1, 4});
   fill(*train);
-  std::span<float> w = b.states->tensor(kW).as<float>();
+  std::span<float> w = b.state(kW).as<float>();
   std::vector<float> before(w.begin(), w.end());
   ASSERT_TRUE(train->setScalar("optimizer.lr", 0).ok());
   ASSERT_TRUE(train->run({}).ok());
@@ -143,7 +146,7 @@ TEST(Session, NothingChangesWhenTheLossIsNotFinite) {
   std::unique_ptr<Session> train = b.open("train", {1, 4});
   fill(*train);
   train->input("image")->as<float>()[5] = std::numeric_limits<float>::quiet_NaN();
-  std::span<float> w = b.states->tensor(kW).as<float>();
+  std::span<float> w = b.state(kW).as<float>();
   std::vector<float> before(w.begin(), w.end());
   ASSERT_TRUE(train->run({}).ok());
   EXPECT_EQ(*train->scalarOutput("finite"), 0);
@@ -157,7 +160,7 @@ TEST(Session, SameBytesForAnyThreadCount) {
     fill(*train);
     for (uint64_t step = 0; step < 20; ++step)
       EXPECT_TRUE(train->run({.step = step}).ok());
-    std::span<float> w = b.states->tensor(kW).as<float>();
+    std::span<float> w = b.state(kW).as<float>();
     return std::vector<float>(w.begin(), w.end());
   };
   EXPECT_EQ(run(1), run(2));
@@ -238,13 +241,13 @@ TEST(Session, ATrappedStepChangesNoState) {
   std::unique_ptr<Session> train = b.open("train", {1, 4}, options);
   fill(*train);
   ASSERT_TRUE(train->run({}).ok());
-  b.states->tensor(kMomentum).as<float>()[1] = std::numeric_limits<float>::quiet_NaN();
-  std::span<float> w = b.states->tensor(kW).as<float>();
+  b.state(kMomentum).as<float>()[1] = std::numeric_limits<float>::quiet_NaN();
+  std::span<float> w = b.state(kW).as<float>();
   std::vector<float> before(w.begin(), w.end());
   Status status = train->run({.step = 1});
   EXPECT_NE(status.message().find("'sgd'"), std::string::npos) << status.message();
   EXPECT_TRUE(std::equal(w.begin(), w.end(), before.begin()));
-  EXPECT_TRUE(std::isfinite(b.states->tensor(kMomentum).as<float>()[0]));
+  EXPECT_TRUE(std::isfinite(b.state(kMomentum).as<float>()[0]));
 }
 
 TEST(Session, Profiles) {
@@ -294,7 +297,7 @@ TEST(Session, NamesWhatExists) {
   EXPECT_NE(train->output("accuracy").status().message().find("loss, finite"), std::string::npos);
   EXPECT_FALSE(Session::open(b.program, b.states, b.device, "test", {1, 1}).ok());
   EXPECT_FALSE(Session::open(b.program, b.states, b.device, "train", {0, 1}).ok());
-  EXPECT_FALSE(Device::create(-1).ok());
+  EXPECT_FALSE(openCpu(-1).ok());
 }
 
 TEST(Memory, MoreThanTheMachineHas) {
@@ -307,15 +310,15 @@ TEST(Memory, MoreThanTheMachineHas) {
 }
 
 TEST(Device, AFailedReserveLeavesWhatItHad) {
-  std::shared_ptr<Device> device = *Device::create(2);
-  ASSERT_TRUE(device->reserve(0, 5000).ok());
-  std::byte *first = device->scratch(0);
-  EXPECT_FALSE(device->reserve(0, size_t(1) << 46).ok());
-  EXPECT_EQ(device->scratch(0), first);
-  EXPECT_EQ(device->scratch(1) - device->scratch(0), 8192);
-  ASSERT_TRUE(device->reserve(0, 20000).ok());
-  EXPECT_EQ(device->scratch(1) - device->scratch(0), 20480);
-  EXPECT_EQ(device->scratchBytes(), 2 * 20480u);
+  CpuWorkers workers(2);
+  ASSERT_TRUE(workers.reserve(5000).ok());
+  std::byte *first = workers.scratch(0);
+  EXPECT_FALSE(workers.reserve(size_t(1) << 46).ok());
+  EXPECT_EQ(workers.scratch(0), first);
+  EXPECT_EQ(workers.scratch(1) - workers.scratch(0), 8192);
+  ASSERT_TRUE(workers.reserve(20000).ok());
+  EXPECT_EQ(workers.scratch(1) - workers.scratch(0), 20480);
+  EXPECT_EQ(workers.scratchBytes(), 2 * 20480u);
 }
 
 TEST(Session, MemoryUseWithoutASession) {

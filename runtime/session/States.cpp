@@ -124,39 +124,57 @@ void fillInitial(const fb::Init &init, fb::ElementType type, uint64_t seed, std:
   }
 }
 
-Result<std::shared_ptr<States>> States::create(std::shared_ptr<const Program> program, uint64_t seed) {
+Result<std::shared_ptr<States>> States::create(std::shared_ptr<const Program> program,
+                                               std::shared_ptr<Device> device, uint64_t seed) {
   std::shared_ptr<States> states(new States);
-  size_t bytes = 0;
+  uint64_t bytes = 0;
   for (const fb::State *state : *program->table().states()) {
     states->offsets_.push_back(bytes);
-    size_t size = elementBytes(state->type());
+    uint64_t size = elementBytes(state->type());
     for (int64_t extent : *state->shape())
-      size *= size_t(extent); // V12 bounds the product
-    bytes += (size + 63) / 64 * 64;
+      size *= uint64_t(extent); // V12 bounds the product
+    bytes += padded(size);
   }
-  MOERT_TRY(states->memory_.allocate(bytes));
-  states->bytes_ = bytes;
+  MOERT_ASSIGN(states->block_, device->allocate(bytes));
   states->program_ = std::move(program);
-  states->initialize(seed);
+  states->device_ = std::move(device);
+  MOERT_TRY(states->initialize(seed));
   return states;
 }
 
-Tensor States::tensor(size_t i) const {
+Result<HostStates> States::host() {
+  HostStates host;
+  host.states_ = this;
+  MOERT_ASSIGN(host.view_, HostView::of(*device_, block_.address(), block_.bytes()));
+  return host;
+}
+
+Tensor States::describe(size_t i) const {
   Tensor tensor;
   tensor.type = row(i).type();
-  size_t size = elementBytes(tensor.type);
-  for (int64_t extent : *row(i).shape()) {
-    tensor.shape.push_back(extent);
-    size *= size_t(extent);
-  }
-  tensor.bytes = {memory_.data() + offsets_[i], size};
+  tensor.shape.assign(row(i).shape()->begin(), row(i).shape()->end());
   return tensor;
 }
 
-void States::initialize(uint64_t seed) {
+Tensor HostStates::tensor(size_t i) const {
+  Tensor tensor = states_->describe(i);
+  uint64_t size = elementBytes(tensor.type);
+  for (int64_t extent : tensor.shape)
+    size *= uint64_t(extent);
+  tensor.bytes = view_.bytes().subspan(states_->offsets_[i], size);
+  return tensor;
+}
+
+Status HostStates::commit() {
+  states_->touch();
+  return view_.commit();
+}
+
+Status States::initialize(uint64_t seed) {
+  MOERT_ASSIGN(HostStates values, host());
   for (size_t i = 0; i < size(); ++i)
-    fillInitial(*row(i).init(), row(i).type(), seed, tensor(i).bytes);
-  touch();
+    fillInitial(*row(i).init(), row(i).type(), seed, values.tensor(i).bytes);
+  return values.commit();
 }
 
 } // namespace moert

@@ -1,10 +1,9 @@
-// Everything of a program that outlives a step: parameters, buffers, optimizer state. One block of memory
-// holds them in the order of the program's table, and every session of the program works on it in place. The
-// first values follow the program's rules and depend on the seed and the path alone.
+// Everything of a program that outlives a step: parameters, buffers, optimizer state. One block of a device's
+// memory holds them in the order of the program's table, and every session of the program works on it in
+// place. The first values follow the program's rules and depend on the seed and the path alone.
 #pragma once
 
-#include "runtime/cpu/Memory.h"
-#include "runtime/program/Program.h"
+#include "runtime/device/Device.h"
 
 #include <span>
 
@@ -22,35 +21,59 @@ struct Tensor {
   }
 };
 
+class States;
+
+/// The values of all states as the host sees them: to read, and to overwrite.
+class HostStates {
+public:
+  const States &states() const { return *states_; }
+  /// State i's values, row-major.
+  Tensor tensor(size_t i) const;
+  /// Takes over what was written, and says that values changed.
+  Status commit();
+
+private:
+  friend class States;
+  States *states_ = nullptr;
+  HostView view_;
+};
+
 class States {
 public:
-  /// Allocates every state and fills it with its initial value.
-  static Result<std::shared_ptr<States>> create(std::shared_ptr<const Program> program, uint64_t seed);
+  /// Allocates every state on the device and fills it with its initial value.
+  static Result<std::shared_ptr<States>> create(std::shared_ptr<const Program> program,
+                                                std::shared_ptr<Device> device, uint64_t seed);
 
   const Program &program() const { return *program_; }
   size_t size() const { return offsets_.size(); }
   /// The program's row for state i: path, kind, initial value, and for optimizer state whose it is.
   const fb::State &row(size_t i) const { return *program_->table().states()->Get(unsigned(i)); }
   std::string_view path(size_t i) const { return row(i).path()->string_view(); }
-  /// State i's values, to read or to overwrite. After a write call `touch`.
-  Tensor tensor(size_t i) const;
-  /// All values as one block.
-  std::span<std::byte> block() const { return {memory_.data(), bytes_}; }
+
+  /// Type and shape of state i, without its values.
+  Tensor describe(size_t i) const;
+  /// Waits for the device. On the CPU the values are the states themselves, and no copy.
+  Result<HostStates> host();
   /// Fills everything with its initial value again.
-  void initialize(uint64_t seed);
+  Status initialize(uint64_t seed);
+
+  /// All states, one after another, and state i, on the device.
+  DeviceAddress address() const { return block_.address(); }
+  DeviceAddress address(size_t i) const { return block_.address() + offsets_[i]; }
+  uint64_t bytes() const { return block_.bytes(); }
 
   /// Says that values changed: sessions then prepare anew (pack weights) before their next run. A run of a
   /// training entry does it itself.
   void touch() { ++version_; }
   uint64_t version() const { return version_; }
-  size_t bytes() const { return bytes_; }
 
 private:
+  friend class HostStates;
   States() = default;
   std::shared_ptr<const Program> program_;
-  std::vector<size_t> offsets_;
-  Memory memory_;
-  size_t bytes_ = 0;
+  std::shared_ptr<Device> device_;
+  std::vector<uint64_t> offsets_;
+  DeviceBlock block_;
   uint64_t version_ = 1;
 };
 

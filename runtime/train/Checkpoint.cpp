@@ -25,11 +25,12 @@ bool ofModel(const fb::State &row) {
   return row.kind() == fb::StateKind::parameter || row.kind() == fb::StateKind::buffer;
 }
 
-std::vector<NamedTensor> tensorsOf(const States &states, bool model) {
+// Those of the model, or all others. Their values are `host`'s; without it there are none.
+std::vector<NamedTensor> tensorsOf(const States &states, bool model, const HostStates *host = nullptr) {
   std::vector<NamedTensor> tensors;
   for (size_t i = 0; i < states.size(); ++i)
     if (ofModel(states.row(i)) == model) {
-      Tensor tensor = states.tensor(i);
+      Tensor tensor = host ? host->tensor(i) : states.describe(i);
       tensors.push_back({std::string(states.path(i)), tensor.type, tensor.shape, tensor.bytes});
     }
   return tensors;
@@ -98,14 +99,14 @@ Status checkFits(const Safetensors &file, const std::string &path, const States 
   return invalidInput(text);
 }
 
-void copyInto(States &states, const Safetensors &file, bool model) {
+void copyInto(HostStates &host, const Safetensors &file, bool model) {
+  const States &states = host.states();
   for (size_t i = 0; i < states.size(); ++i)
     if (ofModel(states.row(i)) == model) {
       const NamedTensor *tensor = file.find(states.path(i));
       if (!tensor->bytes.empty())
-        std::memcpy(states.tensor(i).bytes.data(), tensor->bytes.data(), tensor->bytes.size());
+        std::memcpy(host.tensor(i).bytes.data(), tensor->bytes.data(), tensor->bytes.size());
     }
-  states.touch();
 }
 
 Status noCheckpoint(const std::string &where, const char *expected) {
@@ -191,9 +192,11 @@ Result<CheckpointState> parseState(const std::string &text, const std::string &p
                          json["optimizer_checksum"].get<uint64_t>()};
 }
 
-static Status writeCheckpoint(const std::string &folder, const States &states, const Checkpoint &checkpoint) {
+static Status writeCheckpoint(const std::string &folder, const HostStates &host,
+                              const Checkpoint &checkpoint) {
+  const States &states = host.states();
   MOERT_TRY(makeFolders(folder));
-  std::vector<NamedTensor> model = tensorsOf(states, true), other = tensorsOf(states, false);
+  std::vector<NamedTensor> model = tensorsOf(states, true, &host), other = tensorsOf(states, false, &host);
   MOERT_TRY(writeSafetensors(folder + "/model.safetensors", model));
   MOERT_TRY(writeSafetensors(folder + "/optimizer.safetensors", other));
   const RunState &run = checkpoint.run;
@@ -215,13 +218,14 @@ static Status writeCheckpoint(const std::string &folder, const States &states, c
                       json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 
-Status saveCheckpoint(const std::string &folder, const States &states, const Checkpoint &checkpoint) {
+Status saveCheckpoint(const std::string &folder, States &states, const Checkpoint &checkpoint) {
+  MOERT_ASSIGN(HostStates host, states.host());
   std::string fresh = freshFolder(folder);
   bool begun = false; // before, `fresh` may be a checkpoint that an earlier save has put away
   auto write = [&]() -> Result<std::string> {
     MOERT_TRY(removeLeftovers(fresh, folder));
     begun = true;
-    MOERT_TRY(writeCheckpoint(fresh, states, checkpoint));
+    MOERT_TRY(writeCheckpoint(fresh, host, checkpoint));
     return placeFolder(fresh, folder);
   };
   Result<std::string> old = write();
@@ -311,8 +315,9 @@ Status CheckpointFiles::loadParameters(States &states) const {
     MOERT_ASSIGN(CheckpointState state, readState(*state_));
     MOERT_TRY(checkValues(model, model_->path(), *state_, state.modelChecksum));
   }
-  copyInto(states, model, true);
-  return okStatus();
+  MOERT_ASSIGN(HostStates host, states.host());
+  copyInto(host, model, true);
+  return host.commit();
 }
 
 Result<Checkpoint> CheckpointFiles::loadAll(States &states) const {
@@ -329,8 +334,10 @@ Result<Checkpoint> CheckpointFiles::loadAll(States &states) const {
   MOERT_TRY(other.load(*optimizer_));
   MOERT_TRY(checkValues(model, model_->path(), *state_, state.modelChecksum));
   MOERT_TRY(checkValues(other, optimizer_->path(), *state_, state.optimizerChecksum));
-  copyInto(states, model, true);
-  copyInto(states, other, false);
+  MOERT_ASSIGN(HostStates host, states.host());
+  copyInto(host, model, true);
+  copyInto(host, other, false);
+  MOERT_TRY(host.commit());
   return std::move(state.checkpoint);
 }
 

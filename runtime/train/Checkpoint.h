@@ -38,7 +38,7 @@ Result<CheckpointState> parseState(const std::string &text, const std::string &p
 
 /// Writes `folder` through `folder`.tmp. A failure says what stands: the previous checkpoint as it was, or,
 /// where the disk did not confirm that the new one has its name, both.
-Status saveCheckpoint(const std::string &folder, const States &states, const Checkpoint &checkpoint);
+Status saveCheckpoint(const std::string &folder, States &states, const Checkpoint &checkpoint);
 
 /// Removes what a save that failed or was killed has left beside `folder`.
 Status tidyCheckpoint(const std::string &folder);

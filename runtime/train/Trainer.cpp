@@ -69,6 +69,8 @@ private:
   void noteLostDigest();
   Status announce();
   Status step(Prefetch &batches);
+  /// Submits the next steps of those that may be in flight beside the one that `step` collects.
+  Status submit(Prefetch &batches);
   std::optional<double> learningRate() const;
   Result<bool> evaluate(); // false: stopped meanwhile
   Json metricsLine() const;
@@ -90,9 +92,11 @@ private:
   Status close(); // says which step was best, and marks the run as done
   bool stopped() const { return options_.stop && options_.stop->load(std::memory_order_relaxed); }
   // DomainBed's rhythm: after steps 0, every, 2 * every, ... and after the last one. 0: never.
-  bool due(int64_t every) const {
-    return every && ((state_.step - 1) % uint64_t(every) == 0 || state_.step == uint64_t(recipe_.steps));
+  bool due(int64_t every) const { return due(every, state_.step); }
+  bool due(int64_t every, uint64_t step) const {
+    return every && ((step - 1) % uint64_t(every) == 0 || step == uint64_t(recipe_.steps));
   }
+  int64_t saveEvery() const { return recipe_.checkpointEvery ? recipe_.checkpointEvery : recipe_.evalEvery; }
   std::string tableText(const Table &table) const;
   size_t batchRows() const { return data_->training.size() * size_t(recipe_.batchPerDomain); }
 
@@ -115,6 +119,8 @@ private:
   Progress progress_;
   StepTimes times_;
   double perEvaluation_ = 0; // seconds, of the latest
+  int stepsInFlight_ = 1;
+  Status unfed_; // why no step can be submitted any more
   bool digestNoted_ = false;
   bool first_ = true;
   bool loaded_ = false; // from a checkpoint
@@ -147,12 +153,15 @@ Status Run::open() {
     hasGates_ |= name == "gate_balance";
   }
 
-  MOERT_ASSIGN(device_, Device::create(options_.threads));
-  MOERT_ASSIGN(states_, States::create(program_, uint64_t(recipe_.seed)));
+  MOERT_ASSIGN(device_, openDevice(options_.device));
+  MOERT_ASSIGN(states_, States::create(program_, device_, uint64_t(recipe_.seed)));
   Session::Options sessionOptions;
   sessionOptions.seed = uint64_t(recipe_.seed);
   sessionOptions.poison = options_.poison;
   sessionOptions.trapNan = options_.trapNan;
+  if (!options_.trapNan) // which undoes the step that made the NaN
+    stepsInFlight_ = device_->stepsInFlight();
+  sessionOptions.stepsInFlight = stepsInFlight_;
   Binding binding{int64_t(data_->training.size()), recipe_.batchPerDomain};
   MOERT_ASSIGN(session_, Session::open(program_, states_, device_, trainEntry_->name()->string_view(),
                                        binding, sessionOptions));
@@ -290,16 +299,33 @@ Status Run::announce() {
   return okStatus();
 }
 
+// Evaluations and checkpoints are of the states that a step has left, so no step is submitted behind one that
+// is followed by either; nor behind a signal to stop, or where there is no more data.
+Status Run::submit(Prefetch &batches) {
+  while (session_->inFlight() < stepsInFlight_ && unfed_.ok()) {
+    const uint64_t done = state_.step + uint64_t(session_->inFlight());
+    const bool first = session_->inFlight() == 0;
+    if (done == uint64_t(recipe_.steps) ||
+        (!first && (stopped() || due(recipe_.evalEvery, done) || due(saveEvery(), done))))
+      break;
+    const Batch *batch = batches.next();
+    if (!batch)
+      return internalError("the loader ended before the run");
+    unfed_ = feed(*session_, *batch);
+    if (unfed_.ok())
+      MOERT_TRY(session_->submit({done, double(done) / double(recipe_.steps)}));
+  }
+  return {};
+}
+
 Status Run::step(Prefetch &batches) {
   auto start = Clock::now();
-  const Batch *batch = batches.next();
-  if (!batch)
-    return internalError("the loader ended before the run");
-  if (Status fed = feed(*session_, *batch); !fed.ok())
-    return saveAndFail(std::move(fed));
   double began = secondsSince(options_.started);
-  Step now{state_.step, double(state_.step) / double(recipe_.steps)};
-  if (Status ran = session_->run(now); !ran.ok()) // it names the step, and has undone it
+  if (Status submitted = submit(batches); !submitted.ok()) // it names the step, and has undone it
+    return saveAndFail(std::move(submitted));
+  if (session_->inFlight() == 0)
+    return saveAndFail(std::move(unfed_));
+  if (Status ran = session_->collect(); !ran.ok())
     return saveAndFail(std::move(ran));
   const fb::Port *predicate = trainEntry_->outputs()->Get(trainEntry_->updates()->Get(0)->predicate());
   MOERT_ASSIGN(float updated, session_->scalarOutput(predicate->name()->string_view()));
@@ -484,8 +510,7 @@ Result<TrainEnd> Run::stopHere() {
   MOERT_TRY(saveLast());
   std::string command =
       concat("moert train ", shellWord(options_.program), " --out ", shellWord(options_.out), " --resume");
-  if (options_.threads)
-    command += concat(" --threads ", options_.threads);
+  command += deviceWords(options_.device);
   progress_.say(concat("stopped after step ", state_.step, " of ", recipe_.steps, "; saved ", folder_->last(),
                        "\ncontinue with: ", command));
   return TrainEnd::stopped;
@@ -550,7 +575,6 @@ Result<TrainEnd> Run::run() {
   MOERT_TRY(announce());
   if (recipe_.steps == 0) // the initial values alone
     MOERT_TRY(saveLast());
-  int64_t saveEvery = recipe_.checkpointEvery ? recipe_.checkpointEvery : recipe_.evalEvery;
   if (options_.beforeSteps)
     options_.beforeSteps();
   while (state_.step < uint64_t(recipe_.steps) || state_.pendingEvaluation) {
@@ -561,7 +585,7 @@ Result<TrainEnd> Run::run() {
         if (Status logged = log(); !logged.ok())
           return failInFolder(std::move(logged));
     }
-    bool saves = due(saveEvery) || state_.step == uint64_t(recipe_.steps);
+    bool saves = due(saveEvery()) || state_.step == uint64_t(recipe_.steps);
     if (state_.pendingEvaluation && !stopped()) {
       MOERT_ASSIGN(bool done, evaluate());
       if (!done)

@@ -4,7 +4,7 @@
 // resumed ends with the same bytes.
 #pragma once
 
-#include "runtime/base/Result.h"
+#include "runtime/device/Device.h"
 
 #include <atomic>
 #include <chrono>
@@ -20,7 +20,7 @@ struct TrainOptions {
   std::string program, recipe, out;
   std::vector<std::string> settings; // key=value
   std::optional<int64_t> seed, steps;
-  int threads = 0; // 0: every core
+  DeviceOptions device;
   bool resume = false;
   bool poison = false, trapNan = false;
   const std::atomic<bool> *stop = nullptr; // raised by a signal: finish the step, save, return

@@ -62,7 +62,7 @@ protected:
     options.settings = {"data.path=" + folder.path(), "data.angles=[0, 180, 0]", "train.batch_per_domain=4",
                         "train.steps=40", "eval.every=7"};
     options.settings.insert(options.settings.end(), settings.begin(), settings.end());
-    options.threads = 1;
+    options.device.threads = 1;
     return options;
   }
   std::string message(const TrainOptions &options) {
@@ -186,7 +186,7 @@ TEST_F(TrainerTest, StoppedAndResumedGivesTheSameBytes) {
     ASSERT_LT(i, 1000);
     TrainOptions again = options("stopped");
     again.resume = i > 0;
-    again.threads = 1 + i % 3;
+    again.device.threads = 1 + i % 3;
     std::atomic<bool> stop{false};
     again.stop = &stop;
     std::thread signal([&] {
@@ -327,7 +327,7 @@ TEST_F(TrainerTest, ALossThatIsNotFiniteStopsWithTheLastGoodState) {
   EXPECT_NE(text.find("not finite"), std::string::npos) << text;
   auto program = Program::load(folder.file("p.moe"));
   ASSERT_TRUE(program.ok());
-  auto states = States::create(*program, 0);
+  auto states = States::create(*program, *openCpu(1), 0);
   auto checkpoint = loadCheckpoint(folder.file("run/last"), **states);
   ASSERT_TRUE(checkpoint.ok()) << checkpoint.status().message();
   EXPECT_EQ(metrics("run").size(), checkpoint->run.step);
@@ -381,10 +381,12 @@ TEST_F(TrainerTest, ScoresThatAreNotFiniteCountAsWrong) {
   ASSERT_TRUE(recipe.bind(*program).ok());
   SplitData data = *SplitData::open(recipe);
   auto measure = [&](float bias) {
-    std::shared_ptr<States> states = *States::create(program, 0);
-    states->tensor(test::kW).as<float>()[0] = bias;
-    states->touch();
-    Evaluator evaluator(program, states, *Device::create(1), data, recipe);
+    std::shared_ptr<Device> device = *openCpu(1);
+    std::shared_ptr<States> states = *States::create(program, device, 0);
+    HostStates values = *states->host();
+    values.tensor(test::kW).as<float>()[0] = bias;
+    EXPECT_TRUE(values.commit().ok());
+    Evaluator evaluator(program, states, device, data, recipe);
     return **evaluator.accuracy(**inferenceEntry(*program, ""), 0, true);
   };
   Accuracy good = measure(1);

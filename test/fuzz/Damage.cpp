@@ -1,6 +1,6 @@
 // Probing one damaged program.
 #include "test/fuzz/Damage.h"
-#include "runtime/session/Layout.h"
+#include "runtime/plan/Layout.h"
 
 namespace moert::test {
 
@@ -11,7 +11,7 @@ constexpr Binding kRun = {2, 3};
 
 /// Runs every entry twice. A failure to open is a refusal; what a run computes does not matter here.
 Outcome runAll(std::shared_ptr<const Program> program, std::shared_ptr<Device> device) {
-  Result<std::shared_ptr<States>> states = States::create(program, 1);
+  Result<std::shared_ptr<States>> states = States::create(program, device, 1);
   if (!states)
     return Outcome::refused;
   for (const fb::Entry *entry : *program->table().entries()) {

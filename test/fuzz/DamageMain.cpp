@@ -89,7 +89,7 @@ int main(int argc, char **argv) {
       Program::verify(damager.golden, path.empty() ? "test program" : path);
   if (!original)
     fail(original.status().message());
-  Result<std::shared_ptr<Device>> device = Device::create(1);
+  Result<std::shared_ptr<Device>> device = openCpu(1);
   if (!device)
     fail(device.status().message());
   damager.device = *device;

@@ -3,9 +3,9 @@
 // that a kernel takes on trust lies outside of its bounds. The trust word is made anew as well, so that what
 // V28 would refuse is held to every other rule; nothing is run. Built by the `fuzz` preset:
 //   build-fuzz/bin/program-fuzz corpus/        (seed the folder with any program.moe)
+#include "runtime/plan/Layout.h"
 #include "runtime/program/Trust.h"
 #include "runtime/program/Verify.h"
-#include "runtime/session/Layout.h"
 
 #include <cstdlib>
 #include <cstring>

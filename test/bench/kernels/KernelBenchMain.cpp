@@ -5,7 +5,7 @@
 // ratios to oneDNN. --cpu-time counts what one thread used, for a machine whose cores are taken by others now
 // and then. Not a test: it needs an idle machine and minutes.
 #include "oneapi/dnnl/dnnl.hpp"
-#include "runtime/cpu/ThreadPool.h"
+#include "runtime/device/cpu/ThreadPool.h"
 #include "test/bench/kernels/Peak.h"
 #include "test/numerics/GroupRunner.h"
 #include <algorithm>

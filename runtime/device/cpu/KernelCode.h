@@ -1,7 +1,7 @@
 // The kernels of a target in executable memory, and the question whether this machine can run them.
 #pragma once
 
-#include "runtime/cpu/Memory.h"
+#include "runtime/base/Memory.h"
 #include "runtime/program/Program.h"
 
 namespace moert {

@@ -4,7 +4,7 @@
 //   3. the caller closes the ticket when no grain is left, and returns when all claimed grains are finished.
 // A claim that succeeds proves that the ticket's round was open all the while since it was read, hence that
 // the fields read in between belong to it (rounds do not repeat within 2^32 launches).
-#include "runtime/cpu/ThreadPool.h"
+#include "runtime/device/cpu/ThreadPool.h"
 
 #include <algorithm>
 #include <cassert>

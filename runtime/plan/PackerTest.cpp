@@ -1,6 +1,6 @@
 // The packer on random plans: nothing overlaps, everything is aligned, the same items give the same layout,
 // and the arena stays within 1.10 of what is alive at once.
-#include "runtime/session/Packer.h"
+#include "runtime/plan/Packer.h"
 
 #include <algorithm>
 #include <gtest/gtest.h>

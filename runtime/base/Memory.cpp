@@ -1,6 +1,6 @@
 // Pages straight from the system: they come zeroed, aligned to any power of two we need, and go back when
 // freed.
-#include "runtime/cpu/Memory.h"
+#include "runtime/base/Memory.h"
 
 #include <cerrno>
 #include <cstring>
@@ -24,18 +24,23 @@ Memory::~Memory() {
     munmap(data_, size_);
 }
 
-Status Memory::allocate(size_t bytes) {
-  constexpr size_t page = 4096, huge = size_t(2) << 20;
-  if (bytes == 0) {
-    *this = Memory();
-    return {};
-  }
+Status fitsMachine(uint64_t bytes) {
   // Pages come when they are touched; without this a batch too large would be noticed by the system's killer
   // only.
   uint64_t machine = uint64_t(sysconf(_SC_PHYS_PAGES)) * uint64_t(sysconf(_SC_PAGESIZE));
   if (bytes > machine)
     return invalidInput("expected to need at most the machine's ", machine >> 20, " MiB of memory, found ",
                         bytes >> 20, "; use a smaller batch");
+  return {};
+}
+
+Status Memory::allocate(size_t bytes) {
+  constexpr size_t page = 4096, huge = size_t(2) << 20;
+  if (bytes == 0) {
+    *this = Memory();
+    return {};
+  }
+  MOERT_TRY(fitsMachine(bytes));
   size_t size = (bytes + page - 1) / page * page;
   void *memory =
       mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

@@ -7,6 +7,10 @@
 
 namespace moert {
 
+/// A failure where the machine has not so many bytes at all: pages come when they are touched, so the system
+/// would notice only then.
+Status fitsMachine(uint64_t bytes);
+
 class Memory {
 public:
   Memory() = default;

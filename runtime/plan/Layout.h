@@ -7,9 +7,23 @@
 #pragma once
 
 #include "runtime/program/Program.h"
-#include "runtime/session/Session.h"
 
 namespace moert {
+
+/// Bytes that a session works with.
+struct MemoryUse {
+  uint64_t state = 0;    // parameters, buffers, optimizer state
+  uint64_t arena = 0;    // temporaries, as packed
+  uint64_t live = 0;     // the largest sum of temporaries alive at one launch: what no packing can beat
+  uint64_t prepared = 0; // made from parameters, kept between runs
+  uint64_t ports = 0;    // inputs and outputs
+  uint64_t constants = 0;
+  uint64_t scratch = 0; // all threads'
+  uint64_t total() const { return state + arena + prepared + ports + constants + scratch; }
+};
+
+/// What an array takes where several lie one after another: each begins at a multiple of 64.
+inline uint64_t padded(uint64_t bytes) { return (bytes + 63) / 64 * 64; }
 
 /// Where a buffer lies.
 enum class Place : uint8_t { state, input, output, constant, arena, prepared };
@@ -31,11 +45,15 @@ struct Layout {
   std::vector<BufferLayout> buffers;
   std::vector<LaunchLayout> launches;    // prepare's first
   std::vector<uint64_t> inputs, outputs; // bytes
-  Session::MemoryUse memory;             // without state and scratch, which are shared
+  MemoryUse memory;                      // without state and scratch, which are shared
   uint64_t scratch = 0;                  // bytes a thread
 };
 
 Result<Layout> layOut(const Program &program, const fb::Target &target, const fb::Plan &plan,
                       Binding binding);
+
+/// What a session of this entry would take, without opening one (and so without the machine it is for).
+Result<MemoryUse> memoryUse(const Program &program, uint32_t target, std::string_view entry, Binding binding,
+                            int threads);
 
 } // namespace moert

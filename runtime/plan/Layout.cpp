@@ -1,8 +1,8 @@
 // Evaluates a plan at a batch size and packs its temporaries. Those that prepare makes and steps read outlive
 // a run and so lie apart from the arena, which sessions share.
-#include "runtime/session/Layout.h"
+#include "runtime/plan/Layout.h"
+#include "runtime/plan/Packer.h"
 #include "runtime/program/Verify.h"
-#include "runtime/session/Packer.h"
 
 namespace moert {
 
@@ -300,13 +300,13 @@ static uint64_t stateBytes(const fb::Program &program) {
     uint64_t bytes = elementBytes(state->type());
     for (int64_t extent : *state->shape())
       bytes *= uint64_t(extent);
-    total += (bytes + 63) / 64 * 64;
+    total += padded(bytes);
   }
   return total;
 }
 
-Result<Session::MemoryUse> memoryUse(const Program &program, uint32_t target, std::string_view entry,
-                                     Binding binding, int threads) {
+Result<MemoryUse> memoryUse(const Program &program, uint32_t target, std::string_view entry, Binding binding,
+                            int threads) {
   MOERT_ASSIGN(const fb::Entry *found, program.entry(entry));
   const fb::Target &row = *program.table().targets()->Get(target);
   MOERT_ASSIGN(Layout layout, layOut(program, row, program.plan(row, *found), binding));

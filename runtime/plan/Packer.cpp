@@ -4,7 +4,7 @@
 // tried: by size, by size times lifetime, by lifetime, by birth. Where the best stays more than a few percent
 // above the bound, a fixed number of moves that put an item which sticks out earlier in the order are tried
 // too.
-#include "runtime/session/Packer.h"
+#include "runtime/plan/Packer.h"
 
 #include <algorithm>
 #include <numeric>

@@ -1,6 +1,6 @@
 // Puts verified code where it can run. Nothing is linked or relocated: verification refused images that need
 // it.
-#include "runtime/cpu/KernelCode.h"
+#include "runtime/device/cpu/KernelCode.h"
 #include "runtime/program/Verify.h"
 
 #include <algorithm>

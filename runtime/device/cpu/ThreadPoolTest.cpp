@@ -1,5 +1,5 @@
 // The pool gives every unit to exactly one call, at any number of threads, and one launch after another.
-#include "runtime/cpu/ThreadPool.h"
+#include "runtime/device/cpu/ThreadPool.h"
 
 #include "runtime/data/Batches.h"
 

@@ -1,0 +1,81 @@
+// What all devices share: blocks of memory, the host's view of them, and the devices by name.
+#include "runtime/device/Device.h"
+#include "runtime/base/Nearest.h"
+#include "runtime/device/cpu/CpuDevice.h"
+#include "runtime/device/isolated/IsolatedDevice.h"
+
+#include <utility>
+
+namespace moert {
+
+DeviceBlock::DeviceBlock(DeviceBlock &&other) noexcept
+    : device_(std::move(other.device_)), address_(std::exchange(other.address_, 0)),
+      bytes_(std::exchange(other.bytes_, 0)) {}
+
+DeviceBlock &DeviceBlock::operator=(DeviceBlock &&other) noexcept {
+  std::swap(device_, other.device_);
+  std::swap(address_, other.address_);
+  std::swap(bytes_, other.bytes_);
+  return *this;
+}
+
+DeviceBlock::~DeviceBlock() {
+  if (address_)
+    device_->giveBack(address_, bytes_);
+}
+
+Result<DeviceBlock> Device::allocate(uint64_t bytes) {
+  DeviceBlock block;
+  if (bytes == 0)
+    return block;
+  MOERT_ASSIGN(block.address_, take(bytes));
+  block.device_ = shared_from_this();
+  block.bytes_ = bytes;
+  return block;
+}
+
+Result<HostView> HostView::of(Device &device, DeviceAddress address, uint64_t bytes) {
+  MOERT_TRY(device.finish());
+  HostView view;
+  view.device_ = &device;
+  view.address_ = address;
+  view.bytes_ = device.shared(address, bytes);
+  if (view.bytes_.size() == bytes)
+    return view;
+  view.copy_ = std::make_unique_for_overwrite<std::byte[]>(bytes);
+  view.bytes_ = {view.copy_.get(), bytes};
+  MOERT_TRY(device.read(view.bytes_, address));
+  MOERT_TRY(device.finish());
+  return view;
+}
+
+Status HostView::commit() {
+  if (!copy_)
+    return {};
+  MOERT_TRY(device_->write(address_, bytes_));
+  return device_->finish();
+}
+
+Result<std::shared_ptr<Device>> openDevice(const DeviceOptions &options) {
+  using Open = Result<std::shared_ptr<Device>> (*)(int threads);
+  static constexpr std::pair<std::string_view, Open> kDevices[] = {{"cpu", openCpu},
+                                                                   {"isolated", openIsolated}};
+  std::vector<std::string> names;
+  for (auto [name, open] : kDevices) {
+    if (name == options.name)
+      return open(options.threads);
+    names.emplace_back(name);
+  }
+  return usageError("expected a device, found '", options.name, "'", suggestion(options.name, names));
+}
+
+std::string deviceWords(const DeviceOptions &options) {
+  std::string words;
+  if (options.name != DeviceOptions().name)
+    words += concat(" --device ", options.name);
+  if (options.threads)
+    words += concat(" --threads ", options.threads);
+  return words;
+}
+
+} // namespace moert

@@ -1,0 +1,167 @@
+// Devices by what sessions rely on: the same results whatever the device, steps in flight, updates that are held
+// back, and memory that is not the host's.
+#include "runtime/device/ShadowMemory.h"
+#include "runtime/session/Session.h"
+#include "test/support/TestProgram.h"
+
+#include <cstring>
+#include <gtest/gtest.h>
+#include <limits>
+
+namespace moert::test {
+namespace {
+
+constexpr Binding kBatch = {2, 3};
+constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
+
+/// A training session on a device, whose inputs depend on the step.
+struct Training {
+  std::shared_ptr<Device> device;
+  std::shared_ptr<States> states;
+  std::unique_ptr<Session> session;
+
+  explicit Training(const char *name, Session::Options options = {}) {
+    std::shared_ptr<const Program> program = *Program::verify(testProgram().encode(), "p.moe");
+    device = *openDevice({name, 2});
+    states = *States::create(program, device, 1);
+    session = *Session::open(program, states, device, "train", kBatch, options);
+  }
+  Status submit(uint64_t step, bool broken = false) {
+    std::span<float> image = session->input("image")->as<float>();
+    for (size_t i = 0; i < image.size(); ++i)
+      image[i] = broken && i == 4 ? kNaN : float(int((i + step) * 7 % 11) - 5) / 8;
+    for (int32_t &label : session->input("label")->as<int32_t>())
+      label = int32_t(step % 2);
+    return session->submit({.step = step});
+  }
+  float loss() const { return *session->scalarOutput("loss"); }
+  std::vector<std::byte> values() const {
+    HostStates host = *states->host();
+    std::vector<std::byte> all;
+    for (size_t i = 0; i < states->size(); ++i) {
+      Tensor tensor = host.tensor(i);
+      all.insert(all.end(), tensor.bytes.begin(), tensor.bytes.end());
+    }
+    return all;
+  }
+};
+
+TEST(Devices, ByName) {
+  EXPECT_EQ((*openDevice({}))->name(), "cpu");
+  EXPECT_EQ((*openDevice({"isolated", 1}))->name(), "isolated");
+  Status status = openDevice({"isolate", 1}).status();
+  EXPECT_EQ(status.message(), "expected a device, found 'isolate'; did you mean 'isolated'?");
+  EXPECT_EQ(status.exitCode(), 2);
+  EXPECT_EQ(openDevice({"tape", 1}).status().message(),
+            "expected a device, found 'tape'; known: cpu, isolated");
+  EXPECT_EQ(deviceWords({}), "");
+  EXPECT_EQ(deviceWords({"isolated", 3}), " --device isolated --threads 3");
+}
+
+TEST(Devices, StepsInFlightGiveWhatStepsOneByOneGive) {
+  Training one("cpu"), two("isolated", {.stepsInFlight = 2});
+  std::vector<float> losses, late;
+  for (uint64_t step = 0; step < 6; ++step) {
+    ASSERT_TRUE(one.submit(step).ok());
+    ASSERT_TRUE(one.session->collect().ok());
+    losses.push_back(one.loss());
+    ASSERT_TRUE(two.submit(step).ok());
+    if (two.session->inFlight() < 2)
+      continue;
+    ASSERT_TRUE(two.session->collect().ok());
+    late.push_back(two.loss());
+  }
+  EXPECT_EQ(two.session->inFlight(), 1);
+  ASSERT_TRUE(two.session->collect().ok());
+  late.push_back(two.loss());
+  EXPECT_EQ(losses, late);
+  EXPECT_EQ(one.values(), two.values());
+}
+
+TEST(Devices, AStepThatIsNotFiniteHoldsBackThoseBehindIt) {
+  Training one("cpu"), two("isolated", {.stepsInFlight = 2});
+  for (Training *each : {&one, &two}) {
+    ASSERT_TRUE(each->submit(0).ok());
+    ASSERT_TRUE(each->session->collect().ok());
+  }
+  std::vector<std::byte> before = two.values();
+  ASSERT_TRUE(two.submit(1, /*broken=*/true).ok());
+  ASSERT_TRUE(two.submit(2).ok()); // sound by itself
+  EXPECT_EQ(two.session->submit({}).code(), Code::internal) << "two are in flight";
+  EXPECT_EQ(two.session->input("image").status().code(), Code::internal);
+  ASSERT_TRUE(two.session->collect().ok());
+  EXPECT_EQ(*two.session->scalarOutput("finite"), 0);
+  EXPECT_EQ(two.session->inFlight(), 0) << "the step behind it is dropped";
+  EXPECT_EQ(two.values(), before);
+  EXPECT_EQ(two.session->collect().code(), Code::internal) << "none is in flight";
+  // What is submitted from now on counts.
+  for (Training *each : {&one, &two}) {
+    ASSERT_TRUE(each->submit(4).ok());
+    ASSERT_TRUE(each->session->collect().ok());
+    EXPECT_EQ(*each->session->scalarOutput("finite"), 1);
+  }
+  EXPECT_EQ(one.values(), two.values());
+  EXPECT_NE(two.values(), before);
+}
+
+TEST(Devices, TheTrapUndoesAStepOnEach) {
+  std::string messages[2];
+  for (int i = 0; i < 2; ++i) {
+    Training training(i ? "isolated" : "cpu", {.poison = true, .trapNan = true});
+    ASSERT_TRUE(training.session->run({}).ok());
+    std::vector<std::byte> before = training.values();
+    Status status = training.submit(7, /*broken=*/true);
+    messages[i] = status.message();
+    EXPECT_EQ(status.exitCode(), 1);
+    EXPECT_EQ(training.values(), before);
+  }
+  EXPECT_NE(messages[0].find("step 8: "), std::string::npos) << messages[0];
+  EXPECT_EQ(messages[0], messages[1]);
+}
+
+// What the test device is for: it does everything as late as it may.
+TEST(Isolated, CopiesReadTheHostsMemoryWhenSomebodyWaits) {
+  std::shared_ptr<Device> device = *openDevice({"isolated", 1});
+  DeviceBlock block = *device->allocate(8), other = *device->allocate(8);
+  uint64_t value = 1, found = 0;
+  ASSERT_TRUE(device->write(block.address(), std::as_bytes(std::span(&value, 1))).ok());
+  value = 2;
+  ASSERT_TRUE(device->copy(other.address(), block.address(), 8).ok());
+  ASSERT_TRUE(device->read(std::as_writable_bytes(std::span(&found, 1)), other.address()).ok());
+  Ticket ticket = device->mark();
+  EXPECT_EQ(found, 0u);
+  ASSERT_TRUE(device->wait(ticket).ok());
+  EXPECT_EQ(found, 2u);
+  EXPECT_TRUE(device->shared(block.address(), 8).empty());
+}
+
+TEST(Isolated, AViewIsACopyUntilItIsCommitted) {
+  std::shared_ptr<Device> device = *openDevice({"isolated", 1});
+  DeviceBlock block = *device->allocate(3);
+  HostView view = *HostView::of(*device, block.address(), 3);
+  EXPECT_EQ(view.bytes()[2], std::byte(0));
+  view.bytes()[2] = std::byte(7);
+  EXPECT_EQ(HostView::of(*device, block.address(), 3)->bytes()[2], std::byte(0));
+  ASSERT_TRUE(view.commit().ok());
+  EXPECT_EQ(HostView::of(*device, block.address(), 3)->bytes()[2], std::byte(7));
+}
+
+TEST(ShadowMemory, AddressesAreOutOfReach) {
+  auto memory = *ShadowMemory::create();
+  uint64_t first = *memory->allocate(5000), second = *memory->allocate(1);
+  EXPECT_GE(second, first + 2 * 4096 + 4096) << "a page without access is between two blocks";
+  memset(memory->bytes(first), 1, 5000);
+  EXPECT_EQ(memory->bytes(first) - reinterpret_cast<std::byte *>(first), memory->distance());
+  EXPECT_DEATH(*reinterpret_cast<volatile char *>(first) = 1, "");
+  EXPECT_DEATH(*reinterpret_cast<volatile char *>(memory->bytes(first) + 2 * 4096) = 1, "");
+  memory->release(first);
+  EXPECT_DEATH(*reinterpret_cast<volatile char *>(memory->bytes(first)) = 1, "");
+  EXPECT_EQ(*memory->allocate(3 * 4096 - 1), second + 2 * 4096) << "it does not fit where 2 pages were";
+  uint64_t again = *memory->allocate(100);
+  EXPECT_EQ(again, first);
+  EXPECT_EQ(*memory->bytes(again), std::byte(0)) << "what is given again is zeroed";
+  EXPECT_FALSE(memory->allocate(uint64_t(1) << 60).ok());
+}
+
+} // namespace
+} // namespace moert::test
