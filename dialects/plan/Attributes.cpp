@@ -48,7 +48,7 @@ static Operator operatorOf(Code code) {
     return {"", 3};
   }
 }
-static constexpr StringRef symbolNames[] = {"D", "N", "threads"};
+static constexpr StringRef symbolNames[] = {"D", "N"};
 
 void ExprAttr::print(AsmPrinter &printer) const {
   SmallVector<std::pair<std::string, int>> stack; // text and its precedence
@@ -97,7 +97,7 @@ static ParseResult parsePrimary(AsmParser &parser, SmallVectorImpl<int64_t> &ste
         steps.append({static_cast<int64_t>(Code::symbol), static_cast<int64_t>(i)});
         return success();
       }
-  return parser.emitError(at, "expected an integer, D, N, threads or '(' in a size");
+  return parser.emitError(at, "expected an integer, D, N or '(' in a size");
 }
 
 static ParseResult parseProduct(AsmParser &parser, SmallVectorImpl<int64_t> &steps, int depth) {
@@ -205,7 +205,7 @@ void ParamAttr::print(AsmPrinter &printer) const {
     printer << " over " << getOver();
 }
 Attribute ParamAttr::parse(AsmParser &parser, Type) {
-  FailureOr<Access> access = parseWord<Access>(parser, symbolizeAccess, "read, write or update");
+  FailureOr<Access> access = parseWord<Access>(parser, symbolizeAccess, "read or write");
   if (failed(access))
     return {};
   FailureOr<Element> element = parseElement(parser);

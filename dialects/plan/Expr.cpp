@@ -64,7 +64,7 @@ ExprAttr combine(Code code, ExprAttr a, ExprAttr b) {
   return ExprAttr::get(a.getContext(), steps);
 }
 
-std::optional<int64_t> evaluate(ExprAttr expr, int64_t domains, int64_t rows, int64_t threads) {
+std::optional<int64_t> evaluate(ExprAttr expr, int64_t domains, int64_t rows) {
   SmallVector<int64_t> stack;
   ArrayRef<int64_t> steps = expr.getSteps();
   for (size_t i = 0; i + 1 < steps.size(); i += 2) {
@@ -78,9 +78,6 @@ std::optional<int64_t> evaluate(ExprAttr expr, int64_t domains, int64_t rows, in
         break;
       case Symbol::N:
         stack.push_back(rows);
-        break;
-      case Symbol::threads:
-        stack.push_back(threads);
         break;
       default:
         return std::nullopt;

@@ -7,7 +7,7 @@ namespace plan {
 
 // The codes and symbols of the schema's ExprOp, in its order.
 enum class Code : int64_t { constant, symbol, add, sub, mul, floordiv, ceildiv };
-enum class Symbol : int64_t { D, N, threads };
+enum class Symbol : int64_t { D, N };
 
 ExprAttr constant(mlir::MLIRContext *context, int64_t value);
 ExprAttr symbol(mlir::MLIRContext *context, Symbol symbol);
@@ -19,6 +19,6 @@ inline ExprAttr operator*(ExprAttr a, ExprAttr b) { return combine(Code::mul, a,
 // The value of a constant expression, nothing for others.
 std::optional<int64_t> constantValue(ExprAttr expr);
 // The value for a bound batch; nothing on overflow, division by zero, or a malformed program.
-std::optional<int64_t> evaluate(ExprAttr expr, int64_t domains, int64_t rows, int64_t threads = 1);
+std::optional<int64_t> evaluate(ExprAttr expr, int64_t domains, int64_t rows);
 
 } // namespace plan

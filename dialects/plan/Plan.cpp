@@ -164,8 +164,6 @@ LogicalResult BufferOp::verify() {
   if (named != getTarget().has_value())
     return emitOpError() << (named ? "expected the name of a state, input or output"
                                    : "expected no name of a port");
-  if ((getKind() == BufferKind::constant) != getOffset().has_value())
-    return emitOpError("expected 'at' and an offset for a constant, and for nothing else");
   if ((getKind() == BufferKind::temporary) != getLive().has_value())
     return emitOpError("expected a lifetime for a temporary, and for nothing else");
   if (!llvm::isPowerOf2_32(getAlignment()))
@@ -207,8 +205,7 @@ LogicalResult LaunchOp::verify() {
     if (op.getElement() != param.getElement())
       return emitOpError("expected ") << stringifyElement(param.getElement()) << " as buffer " << i
                                       << ", found " << stringifyElement(op.getElement());
-    bool writable = op.getKind() != BufferKind::input && op.getKind() != BufferKind::constant;
-    if (param.getAccess() != Access::read && !writable)
+    if (param.getAccess() != Access::read && op.getKind() == BufferKind::input)
       return emitOpError("expected a writable buffer as buffer ")
              << i << ", found an " << stringifyBufferKind(op.getKind());
   }

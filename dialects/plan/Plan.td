@@ -34,14 +34,16 @@ def StateKind : Plan_Enum<"StateKind", ["parameter", "buffer", "optimizer", "obj
 def InitKind : Plan_Enum<"InitKind", ["constant", "uniform", "normal", "trunc_normal"]>;
 def ScalarKind : Plan_Enum<"ScalarKind", ["recipe", "step", "progress"]>;
 def EntryKind : Plan_Enum<"EntryKind", ["train", "infer"]>;
-def Access : Plan_Enum<"Access", ["read", "write", "update"]>;
-def BufferKind : Plan_Enum<"BufferKind", ["state", "input", "output", "constant", "temporary"]>;
+def Access : Plan_Enum<"Access", ["read", "write"]>;
+def BufferKind : Plan_Enum<"BufferKind", ["state", "input", "output", "temporary"]>;
+def TargetKind : Plan_Enum<"TargetKind", ["cpu", "cuda", "emulator"]>;
 def ArgKind : Plan_Enum<"ArgKind", ["constant_i64", "constant_f32", "extent", "scalar_f32", "step_i64", "seed_i64"]>;
 
 def ElementAttr : Plan_Word<Element, "element">;
 def StateKindAttr : Plan_Word<StateKind, "state_kind">;
 def ScalarKindAttr : Plan_Word<ScalarKind, "scalar_kind">;
 def EntryKindAttr : Plan_Word<EntryKind, "entry_kind">;
+def TargetKindAttr : Plan_Word<TargetKind, "target_kind">;
 def BufferKindAttr : Plan_Word<BufferKind, "buffer_kind">;
 
 // Attributes are bare inside an op, #plan.kind<...> elsewhere.
@@ -51,7 +53,7 @@ class Plan_Attr<string name, string word> : AttrDef<Plan_Dialect, name> {
   let hasCustomAssemblyFormat = 1;
 }
 def ExprAttr : Plan_Attr<"Expr", "expr"> {
-  let summary = "a size over the program's symbols D, N and threads";
+  let summary = "a size over the program's symbols D and N";
   let description = [{
     The schema stores a size as a postfix program, one code and one value per step. It is printed infix, and what is
     printed parses to exactly the same steps.
@@ -141,10 +143,10 @@ def TargetOp : Plan_Body<"target", [HasParent<"ProgramOp">, SymbolTable]> {
     `code` is the ELF shared object with the kernels' symbols, absent before object code is made; until then the
     functions are in a nested builtin module.
   }];
-  let arguments = (ins StrAttr:$name, StrAttr:$level, StrArrayAttr:$features,
-                       OptionalAttr<AnyAttr>:$code, OptionalAttr<AnyAttr>:$data);
+  let arguments = (ins TargetKindAttr:$kind, StrAttr:$name, StrAttr:$level, StrArrayAttr:$features,
+                       OptionalAttr<AnyAttr>:$code);
   let assemblyFormat = [{
-    $name `level` $level `features` $features (`code` $code^)? (`data` $data^)? attr-dict-with-keyword $body
+    $kind $name `level` $level `features` $features (`code` $code^)? attr-dict-with-keyword $body
   }];
 }
 def KernelOp : Plan_Op<"kernel", [HasParent<"TargetOp">, Symbol]> {
@@ -169,15 +171,15 @@ def PlanOp : Plan_Body<"plan", [HasParent<"TargetOp">]> {
 def BufferOp : Plan_Op<"buffer", [HasParent<"PlanOp">]> {
   let summary = "memory that a plan's launches touch";
   let description = [{
-    `target` names the state, input or output; `offset` is a constant's place in the data section; `live` the first
-    and last launch that touches a temporary. `extent` counts elements.
+    `target` names the state, input or output; `live` is the first and last launch that touches a temporary. `extent`
+    counts elements.
   }];
-  let arguments = (ins BufferKindAttr:$kind, OptionalAttr<StrAttr>:$target, OptionalAttr<I64Attr>:$offset,
+  let arguments = (ins BufferKindAttr:$kind, OptionalAttr<StrAttr>:$target,
                        ElementAttr:$element, ExprAttr:$extent, DefaultValuedAttr<I32Attr, "64">:$alignment,
                        OptionalAttr<DenseI64ArrayAttr>:$live, OptionalAttr<StrAttr>:$name);
   let results = (outs Buffer:$buffer);
   let assemblyFormat = [{
-    $kind (`at` $offset^)? ($target^)? $element `` custom<Extent>($extent) (`align` $alignment^)?
+    $kind ($target^)? $element `` custom<Extent>($extent) (`align` $alignment^)?
     (`live` $live^)? (`name` $name^)? attr-dict
   }];
   let hasVerifier = 1;

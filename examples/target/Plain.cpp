@@ -13,7 +13,8 @@ public:
   explicit PlainTarget(std::unique_ptr<Target> cpu) : cpu(std::move(cpu)) {}
 
   // A program that it makes is a program for the CPU.
-  StringRef backend() const override { return cpu->backend(); }
+  plan::TargetKind kind() const override { return cpu->kind(); }
+  StringRef backend() const override { return "plain"; }
   StringRef level() const override { return cpu->level(); }
   ArrayRef<std::string> features() const override { return cpu->features(); }
   llvm::StringMap<int64_t> symbols() const override { return cpu->symbols(); }

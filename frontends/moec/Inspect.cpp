@@ -66,7 +66,6 @@ moert::Result<Json> describeTarget(const moert::Program &program, uint32_t numbe
                    {"live", use.live},
                    {"prepared", use.prepared},
                    {"ports", use.ports},
-                   {"constants", use.constants},
                    {"scratch", use.scratch},
                    {"total", use.total()}}}};
     if (entry->objective())

@@ -13,6 +13,7 @@ class CpuMachine : public Target {
 public:
   explicit CpuMachine(CpuTarget target) : target(std::move(target)) {}
 
+  plan::TargetKind kind() const override { return plan::TargetKind::cpu; }
   StringRef backend() const override { return "cpu"; }
   StringRef level() const override { return target.level; }
   ArrayRef<std::string> features() const override { return target.features; }

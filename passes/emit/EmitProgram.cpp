@@ -21,11 +21,11 @@ static_assert(int(plan::StateKind::average) == int(fb::StateKind::average));
 static_assert(int(plan::InitKind::trunc_normal) == int(fb::InitKind::trunc_normal));
 static_assert(int(plan::ScalarKind::progress) == int(fb::ScalarKind::progress));
 static_assert(int(plan::EntryKind::infer) == int(fb::EntryKind::infer));
-static_assert(int(plan::Access::update) == int(fb::Access::update));
+static_assert(int(plan::Access::write) == int(fb::Access::write));
 static_assert(int(plan::BufferKind::temporary) == int(fb::BufferKind::temporary));
 static_assert(int(plan::ArgKind::seed_i64) == int(fb::ArgKind::seed_i64));
 static_assert(int(plan::Code::ceildiv) == int(fb::ExprCode::ceildiv));
-static_assert(int(plan::Symbol::threads) == int(fb::Symbol::threads));
+static_assert(int(plan::TargetKind::emulator) == int(fb::TargetKind::emulator));
 
 Attribute bytesAttr(MLIRContext *context, StringRef name, ArrayRef<char> bytes) {
   auto type = RankedTensorType::get({static_cast<int64_t>(bytes.size())}, IntegerType::get(context, 8));
@@ -167,8 +167,8 @@ FailureOr<flatbuffers::Offset<fb::Buffer>> Emitter::buffer(plan::BufferOp op, pl
   uint32_t extent = expr(op.getExtent());
   Text name = text(op.getName());
   return fb::CreateBuffer(builder, static_cast<fb::BufferKind>(op.getKind()), index,
-                          static_cast<fb::ElementType>(op.getElement()), extent, op.getOffset().value_or(0),
-                          op.getAlignment(), first, last, name);
+                          static_cast<fb::ElementType>(op.getElement()), extent, op.getAlignment(), first,
+                          last, name);
 }
 
 FailureOr<flatbuffers::Offset<fb::Launch>> Emitter::launch(plan::LaunchOp op,
@@ -256,20 +256,14 @@ FailureOr<flatbuffers::Offset<fb::Target>> Emitter::target(plan::TargetOp op) {
   FailureOr<uint32_t> code = section(op, op.getCodeAttr(), "object code");
   if (failed(code))
     return failure();
-  uint32_t data = 0;
-  if (op.getDataAttr()) {
-    FailureOr<uint32_t> constants = section(op, op.getDataAttr(), "constants");
-    if (failed(constants))
-      return failure();
-    data = *constants;
-  }
   std::vector<Text> features;
   for (auto feature : op.getFeatures().getAsRange<StringAttr>())
     features.push_back(text(feature.getValue()));
   Text name = text(op.getName()), level = text(op.getLevel());
   auto f = builder.CreateVector(features);
   auto p = builder.CreateVector(plans);
-  return fb::CreateTarget(builder, name, level, f, builder.CreateVector(kernelList), p, *code, data);
+  return fb::CreateTarget(builder, static_cast<fb::TargetKind>(op.getKind()), name, level, f,
+                          builder.CreateVector(kernelList), p, *code);
 }
 
 FailureOr<std::vector<uint8_t>> Emitter::run(plan::ProgramOp program) {
@@ -326,7 +320,8 @@ FailureOr<std::vector<uint8_t>> Emitter::run(plan::ProgramOp program) {
   auto en = builder.CreateVector(entryList);
   auto ta = builder.CreateVector(targetList);
   auto co = builder.CreateVector(config);
-  builder.Finish(fb::CreateProgram(builder, name, e, sc, st, en, ta, optimizer, co, compiler),
+  auto sy = builder.CreateVector(std::vector<Text>{text("D"), text("N")}); // in the order of plan::Symbol
+  builder.Finish(fb::CreateProgram(builder, name, sy, e, sc, st, en, ta, optimizer, co, compiler),
                  fb::ProgramIdentifier());
   return moert::encodeProgram({builder.GetBufferPointer(), builder.GetSize()}, sections);
 }

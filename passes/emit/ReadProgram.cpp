@@ -22,10 +22,15 @@ private:
   StringAttr text(const flatbuffers::String *value) {
     return value ? builder.getStringAttr(StringRef(value->c_str(), value->size())) : StringAttr();
   }
+  /// V11: there are two symbols.
+  int64_t symbol(uint32_t row) {
+    return int64_t(table.symbols()->Get(row)->string_view() == "D" ? plan::Symbol::D : plan::Symbol::N);
+  }
   plan::ExprAttr expr(uint32_t index) {
     SmallVector<int64_t> steps;
     for (const fb::ExprOp *step : *table.exprs()->Get(index)->ops())
-      steps.append({static_cast<int64_t>(step->code()), step->value()});
+      steps.append({static_cast<int64_t>(step->code()),
+                    step->code() == fb::ExprCode::symbol ? symbol(uint32_t(step->value())) : step->value()});
     return plan::ExprAttr::get(context, steps);
   }
   ArrayAttr ports(const flatbuffers::Vector<flatbuffers::Offset<fb::Port>> *list) {
@@ -136,7 +141,6 @@ void Reader::plan(const fb::Target &target, const fb::Plan &plan) {
   SmallVector<Value> buffers;
   for (const fb::Buffer *buffer : *plan.buffers()) {
     StringAttr name;
-    IntegerAttr offset;
     DenseI64ArrayAttr live;
     switch (buffer->kind()) {
     case fb::BufferKind::state:
@@ -148,16 +152,13 @@ void Reader::plan(const fb::Target &target, const fb::Plan &plan) {
     case fb::BufferKind::output:
       name = text(entry.outputs()->Get(buffer->index())->name());
       break;
-    case fb::BufferKind::constant:
-      offset = builder.getI64IntegerAttr(buffer->offset());
-      break;
     case fb::BufferKind::temporary:
       live = builder.getDenseI64ArrayAttr({buffer->first(), buffer->last()});
       break;
     }
     auto kind = plan::BufferKindAttr::get(context, static_cast<plan::BufferKind>(buffer->kind()));
     buffers.push_back(plan::BufferOp::create(
-        builder, loc, plan::BufferType::get(context), kind, name, offset, element(buffer->type()),
+        builder, loc, plan::BufferType::get(context), kind, name, element(buffer->type()),
         expr(buffer->extent()), builder.getI32IntegerAttr(buffer->alignment()), live, text(buffer->name())));
   }
   for (const fb::Launch *item : *plan.prepare())
@@ -176,9 +177,9 @@ void Reader::target(const fb::Target &target, size_t index) {
   SmallVector<StringRef> features;
   for (const flatbuffers::String *feature : *target.features())
     features.push_back(feature->c_str());
-  auto op = plan::TargetOp::create(builder, loc, text(target.name()), text(target.level()),
-                                   builder.getStrArrayAttr(features), bytes(target.code(), "code"),
-                                   target.data() ? bytes(target.data(), "data") : Attribute());
+  auto kind = plan::TargetKindAttr::get(context, static_cast<plan::TargetKind>(target.kind()));
+  auto op = plan::TargetOp::create(builder, loc, kind, text(target.name()), text(target.level()),
+                                   builder.getStrArrayAttr(features), bytes(target.code(), "code"));
   builder.setInsertionPointToStart(&op.getBody().emplaceBlock());
   for (const fb::Kernel *kernel : *target.kernels()) {
     SmallVector<Attribute> params;

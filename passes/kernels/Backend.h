@@ -69,8 +69,9 @@ class Target {
 public:
   virtual ~Target() = default;
 
-  /// What a program records of its target: the back end's name, the level, and the features that the code
-  /// needs.
+  /// What a program records of its target: what the code runs on, the back end's name, the level, and the
+  /// features that the code needs.
+  virtual plan::TargetKind kind() const = 0;
   virtual llvm::StringRef backend() const = 0;
   virtual llvm::StringRef level() const = 0;
   virtual llvm::ArrayRef<std::string> features() const = 0;

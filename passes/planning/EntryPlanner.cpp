@@ -338,7 +338,7 @@ void EntryPlanner::build(OpBuilder &builder) {
     values[i] = plan::BufferOp::create(
         builder, entry.getLoc(), plan::BufferType::get(context),
         plan::BufferKindAttr::get(context, buffer.kind),
-        temporary ? StringAttr() : builder.getStringAttr(buffer.target), IntegerAttr(),
+        temporary ? StringAttr() : builder.getStringAttr(buffer.target),
         plan::ElementAttr::get(context, buffer.element), buffer.extent, builder.getI32IntegerAttr(64),
         temporary ? builder.getDenseI64ArrayAttr({buffer.first, buffer.last}) : DenseI64ArrayAttr(),
         buffer.name.empty() ? StringAttr() : builder.getStringAttr(buffer.name));

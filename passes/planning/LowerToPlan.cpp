@@ -170,9 +170,10 @@ LogicalResult LowerToPlan::target(flow::TargetOp target) {
              << other.getName() << "' of level '" << other.getLevel() << "'";
   OpBuilder::InsertionGuard guard(*builder);
   SmallVector<StringRef> features(machine->features().begin(), machine->features().end());
-  auto op = plan::TargetOp::create(*builder, target.getLoc(), builder->getStringAttr(machine->backend()),
-                                   builder->getStringAttr(machine->level()),
-                                   builder->getStrArrayAttr(features), Attribute(), Attribute());
+  auto op = plan::TargetOp::create(
+      *builder, target.getLoc(), plan::TargetKindAttr::get(&getContext(), machine->kind()),
+      builder->getStringAttr(machine->backend()), builder->getStringAttr(machine->level()),
+      builder->getStrArrayAttr(features), Attribute());
   op->setAttr(kernels::targetNameAttr, builder->getStringAttr(target.getName()));
   builder->setInsertionPointToStart(&op.getBody().emplaceBlock());
   std::unique_ptr<kernels::KernelSet> code = machine->begin(&getContext());

@@ -61,6 +61,7 @@ std::string imagesText(const SplitData &data, const Recipe &recipe) {
 } // namespace
 
 Status evalCommand(const EvalOptions &options) {
+  MOERT_ASSIGN(auto device, openDevice(options.device));
   MOERT_ASSIGN(auto program, Program::load(options.program));
   MOERT_ASSIGN(CheckpointFiles files, CheckpointFiles::open(options.checkpoint));
   MOERT_ASSIGN(Trained from, trained(options, files, *program));
@@ -77,7 +78,6 @@ Status evalCommand(const EvalOptions &options) {
   MOERT_ASSIGN(SplitData data, SplitData::open(recipe, [&](const SplitData &described) {
                  return checkFits(*program, described, recipe, Use::evaluation);
                }));
-  MOERT_ASSIGN(auto device, openDevice(options.device));
   MOERT_ASSIGN(auto states, States::create(program, device, 0));
   MOERT_TRY(files.loadParameters(*states));
   MOERT_TRY(noteParameters(options.checkpoint, *states).status());

@@ -172,6 +172,7 @@ void printTop(const Tensor &scores, int top) {
 } // namespace
 
 Status inferCommand(const InferOptions &options) {
+  MOERT_ASSIGN(auto device, openDevice(options.device));
   MOERT_ASSIGN(auto program, Program::load(options.program));
   MOERT_ASSIGN(const fb::Entry *entry, inferenceEntry(*program, options.entry));
   std::string entryName = entry->name()->str();
@@ -221,7 +222,6 @@ Status inferCommand(const InferOptions &options) {
         written.push_back(concat(options.outputFolder, "/", declared->name()->string_view(), ".npy"));
   MOERT_TRY(notOver(written, read));
 
-  MOERT_ASSIGN(auto device, openDevice(options.device));
   MOERT_ASSIGN(auto states, States::create(program, device, 0));
   MOERT_TRY(parameters.loadParameters(*states));
   MOERT_ASSIGN(bool noted,

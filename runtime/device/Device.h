@@ -60,7 +60,7 @@ struct RunScalar {
   uint32_t scalar; // of the program's table, for scalar_f32
 };
 
-/// What a device makes a bound plan of. All of it outlives the plan.
+/// What a device makes a bound plan of. What it points to outlives the plan.
 struct PlanSource {
   const Program *program = nullptr;
   uint32_t target = 0;
@@ -81,7 +81,8 @@ public:
   virtual ~BoundPlan() = default;
   /// The scalars that differ from run to run, in the order in which `run` takes their values.
   virtual std::span<const RunScalar> runScalars() const = 0;
-  /// Runs launches [begin, end), which count prepare's first. The last launch ends a step.
+  /// Runs launches [begin, end), which count prepare's first. The last launch ends a step. The scalars are
+  /// copied before it returns.
   virtual Status run(size_t begin, size_t end, std::span<const int64_t> scalars) = 0;
   /// Lets steps write states again.
   virtual Status release() = 0;
@@ -123,6 +124,7 @@ public:
   virtual Result<std::unique_ptr<BoundPlan>> bind(PlanSource source) = 0;
 
   virtual Ticket mark() = 0;
+  /// A device that has failed does nothing any more, and says so to everyone who waits.
   virtual Status wait(Ticket ticket) = 0;
   /// Waits for everything.
   Status finish() { return wait(mark()); }

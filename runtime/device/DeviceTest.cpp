@@ -4,9 +4,11 @@
 #include "runtime/session/Session.h"
 #include "test/support/TestProgram.h"
 
+#include <algorithm>
 #include <cstring>
 #include <gtest/gtest.h>
 #include <limits>
+#include <utility>
 
 namespace moert::test {
 namespace {
@@ -117,6 +119,39 @@ TEST(Devices, TheTrapUndoesAStepOnEach) {
   }
   EXPECT_NE(messages[0].find("step 8: "), std::string::npos) << messages[0];
   EXPECT_EQ(messages[0], messages[1]);
+}
+
+// The trap fires at the last launch, behind a predicate that is 0; the steps behind it count.
+TEST(Devices, AStepThatWasUndoneHoldsBackNone) {
+  for (const char *name : {"cpu", "isolated"}) {
+    Training training(name, {.trapNan = true});
+    ASSERT_TRUE(training.submit(0).ok());
+    ASSERT_TRUE(training.session->collect().ok());
+    float momentum = 0;
+    auto exchange = [&](float value) {
+      HostStates host = *training.states->host();
+      momentum = std::exchange(host.tensor(kMomentum).as<float>()[1], value);
+      ASSERT_TRUE(host.commit().ok());
+    };
+    exchange(kNaN);
+    std::span<float> image = training.session->input("image")->as<float>();
+    std::fill(image.begin(), image.end(), 3e38f); // the loss overflows, and makes no NaN
+    Status status = training.session->submit({.step = 1});
+    EXPECT_NE(status.message().find("made a NaN"), std::string::npos) << status.message();
+    exchange(momentum);
+    std::vector<std::byte> before = training.values();
+    ASSERT_TRUE(training.submit(2).ok());
+    ASSERT_TRUE(training.session->collect().ok());
+    EXPECT_EQ(*training.session->scalarOutput("finite"), 1);
+    EXPECT_NE(training.values(), before) << name;
+  }
+}
+
+TEST(Devices, ASessionIsOnTheDeviceOfItsStates) {
+  std::shared_ptr<const Program> program = *Program::verify(testProgram().encode(), "p.moe");
+  std::shared_ptr<States> states = *States::create(program, *openCpu(1), 1);
+  Status status = Session::open(program, states, *openDevice({"isolated", 1}), "train", kBatch).status();
+  EXPECT_EQ(status.code(), Code::internal);
 }
 
 // What the test device is for: it does everything as late as it may.

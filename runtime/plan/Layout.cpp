@@ -55,7 +55,7 @@ Status Binder::evaluate() {
     return broken("B02", "expected at least one domain and one image, found ", binding_.domains, " x ",
                   binding_.rows);
   for (const fb::Expr *expr : *program_.table().exprs()) {
-    Result<int64_t> value = evaluateExpr(*expr, binding_);
+    Result<int64_t> value = evaluateExpr(program_.table(), *expr, binding_);
     values_.push_back(value ? *value : -1);
   }
   return {};
@@ -64,7 +64,7 @@ Status Binder::evaluate() {
 Result<int64_t> Binder::count(uint32_t expr, const std::string &where) const {
   if (values_[expr] >= 0)
     return values_[expr];
-  auto found = evaluateExpr(*program_.table().exprs()->Get(expr), binding_);
+  auto found = evaluateExpr(program_.table(), *program_.table().exprs()->Get(expr), binding_);
   return found.ok()
              ? found
              : Status(found.status()).in(concat("entry '", entry_.name()->string_view(), "', ", where));
@@ -72,7 +72,7 @@ Result<int64_t> Binder::count(uint32_t expr, const std::string &where) const {
 
 Result<int64_t> Binder::size(uint32_t expr, const std::string &where, int64_t most) const {
   std::string place = concat("entry '", entry_.name()->string_view(), "', ", where);
-  std::optional<int64_t> found = calculate(*program_.table().exprs()->Get(expr), binding_);
+  std::optional<int64_t> found = calculate(program_.table(), *program_.table().exprs()->Get(expr), binding_);
   if (!found)
     return broken("B01", place, ": a size overflows or divides by zero", at(), advice(expr, most));
   if (*found < 1)
@@ -123,7 +123,7 @@ Status Binder::ports(const flatbuffers::Vector<flatbuffers::Offset<fb::Port>> &p
 int Binder::misfit(Binding binding, uint32_t refused, int64_t most) const {
   int result = 0;
   auto fits = [&](uint32_t expr, int64_t largest) {
-    auto size = calculate(*program_.table().exprs()->Get(expr), binding);
+    auto size = calculate(program_.table(), *program_.table().exprs()->Get(expr), binding);
     result = size && *size < 1 ? -1 : result;
     return size && *size <= largest;
   };
@@ -191,11 +191,6 @@ Status Binder::buffers() {
     case fb::BufferKind::output:
       layout.place = Place::output;
       expected = outputs_[buffer.index()];
-      break;
-    case fb::BufferKind::constant:
-      layout.place = Place::constant;
-      layout.offset = buffer.offset();
-      layout_.memory.constants += uint64_t(bytes);
       break;
     case fb::BufferKind::temporary:
       break;
@@ -294,15 +289,11 @@ Result<Layout> layOut(const Program &program, const fb::Target &target, const fb
   return layout;
 }
 
-static uint64_t stateBytes(const fb::Program &program) {
-  uint64_t total = 0;
-  for (const fb::State *state : *program.states()) {
-    uint64_t bytes = elementBytes(state->type());
-    for (int64_t extent : *state->shape())
-      bytes *= uint64_t(extent);
-    total += padded(bytes);
-  }
-  return total;
+uint64_t bytesOf(const fb::State &state) {
+  uint64_t bytes = elementBytes(state.type());
+  for (int64_t extent : *state.shape())
+    bytes *= uint64_t(extent); // V12 bounds the product
+  return bytes;
 }
 
 Result<MemoryUse> memoryUse(const Program &program, uint32_t target, std::string_view entry, Binding binding,
@@ -310,7 +301,8 @@ Result<MemoryUse> memoryUse(const Program &program, uint32_t target, std::string
   MOERT_ASSIGN(const fb::Entry *found, program.entry(entry));
   const fb::Target &row = *program.table().targets()->Get(target);
   MOERT_ASSIGN(Layout layout, layOut(program, row, program.plan(row, *found), binding));
-  layout.memory.state = stateBytes(program.table());
+  for (const fb::State *state : *program.table().states())
+    layout.memory.state += padded(bytesOf(*state));
   layout.memory.scratch = layout.scratch * uint64_t(threads);
   return layout.memory;
 }

@@ -17,16 +17,15 @@ struct MemoryUse {
   uint64_t live = 0;     // the largest sum of temporaries alive at one launch: what no packing can beat
   uint64_t prepared = 0; // made from parameters, kept between runs
   uint64_t ports = 0;    // inputs and outputs
-  uint64_t constants = 0;
-  uint64_t scratch = 0; // all threads'
-  uint64_t total() const { return state + arena + prepared + ports + constants + scratch; }
+  uint64_t scratch = 0;  // all threads'
+  uint64_t total() const { return state + arena + prepared + ports + scratch; }
 };
 
 /// What an array takes where several lie one after another: each begins at a multiple of 64.
 inline uint64_t padded(uint64_t bytes) { return (bytes + 63) / 64 * 64; }
 
 /// Where a buffer lies.
-enum class Place : uint8_t { state, input, output, constant, arena, prepared };
+enum class Place : uint8_t { state, input, output, arena, prepared };
 
 struct BufferLayout {
   Place place;
@@ -48,6 +47,15 @@ struct Layout {
   MemoryUse memory;                      // without state and scratch, which are shared
   uint64_t scratch = 0;                  // bytes a thread
 };
+
+/// Launch i of a plan, counted from prepare's first.
+inline const fb::Launch &launchOf(const fb::Plan &plan, size_t i) {
+  const size_t prepares = plan.prepare()->size();
+  return i < prepares ? *plan.prepare()->Get(unsigned(i)) : *plan.step()->Get(unsigned(i - prepares));
+}
+
+/// What a state takes.
+uint64_t bytesOf(const fb::State &state);
 
 Result<Layout> layOut(const Program &program, const fb::Target &target, const fb::Plan &plan,
                       Binding binding);

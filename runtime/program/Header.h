@@ -1,6 +1,6 @@
 // The layout of a program file, and the functions that write and digest it. A file is a 64-byte header, a
 // table of sections, and the sections. Section 0 is the FlatBuffer of program.fbs and starts at a multiple of
-// 64; every other section (code, constants) starts at a multiple of 4096, so that it can be mapped. Sections
+// 64; every other section (a target's code) starts at a multiple of 4096, so that it can be mapped. Sections
 // lie in the order of the table without overlap, every byte between them is zero, and the last one ends the
 // file. The digest is the SHA-256 of the file with the digest's own bytes as zero: it detects damage, not
 // malice, since a program is code. A second, short digest covers what no rule of verification could tell
@@ -20,7 +20,7 @@ namespace moert {
 inline constexpr std::array<uint8_t, 8> kProgramMagic = {0x89, 'M', 'O', 'E', '\r', '\n', 0x1a, '\n'};
 
 /// The schema's version. A change that an older loader cannot read raises major; an added field raises minor.
-inline constexpr uint16_t kSchemaMajor = 2;
+inline constexpr uint16_t kSchemaMajor = 3;
 inline constexpr uint16_t kSchemaMinor = 0;
 
 /// FlatBuffers' own limit; weights are not in here.

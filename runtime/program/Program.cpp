@@ -142,14 +142,22 @@ const fb::Plan &Program::plan(const fb::Target &target, const fb::Entry &entry) 
   abort();
 }
 
-std::optional<int64_t> calculate(const fb::Expr &expr, Binding binding) {
+std::optional<int64_t> valueOf(std::string_view symbol, Binding binding) {
+  if (symbol == "D")
+    return binding.domains;
+  if (symbol == "N")
+    return binding.rows;
+  return std::nullopt;
+}
+
+std::optional<int64_t> calculate(const fb::Program &program, const fb::Expr &expr, Binding binding) {
   int64_t stack[64]; // V11 bounds the depth
   int depth = 0;
   for (const fb::ExprOp *op : *expr.ops()) {
     if (op->code() == fb::ExprCode::constant || op->code() == fb::ExprCode::symbol) {
-      stack[depth++] = op->code() == fb::ExprCode::constant    ? op->value()
-                       : op->value() == int64_t(fb::Symbol::D) ? binding.domains
-                                                               : binding.rows;
+      stack[depth++] = op->code() == fb::ExprCode::constant // V11: rows of symbols that have a value
+                           ? op->value()
+                           : *valueOf(program.symbols()->Get(unsigned(op->value()))->string_view(), binding);
       continue;
     }
     int64_t b = stack[--depth], &a = stack[depth - 1];
@@ -175,8 +183,8 @@ std::optional<int64_t> calculate(const fb::Expr &expr, Binding binding) {
   return stack[0];
 }
 
-Result<int64_t> evaluateExpr(const fb::Expr &expr, Binding binding) {
-  std::optional<int64_t> value = calculate(expr, binding);
+Result<int64_t> evaluateExpr(const fb::Program &program, const fb::Expr &expr, Binding binding) {
+  std::optional<int64_t> value = calculate(program, expr, binding);
   if (!value)
     return broken("B01", "a size of the program overflows or divides by zero at ", binding.domains, " x ",
                   binding.rows, " images");
@@ -187,7 +195,7 @@ Result<int64_t> evaluateExpr(const fb::Expr &expr, Binding binding) {
 }
 
 Result<int64_t> Program::evaluate(uint32_t expr, Binding binding) const {
-  return evaluateExpr(*table_->exprs()->Get(expr), binding);
+  return evaluateExpr(*table_, *table_->exprs()->Get(expr), binding);
 }
 
 Result<std::vector<int64_t>> Program::shape(const fb::Port &port, Binding binding) const {

@@ -32,10 +32,13 @@ struct Binding {
   int64_t rows = 1;
 };
 
+/// The value of a symbol by its name; nothing where a batch says nothing of it.
+std::optional<int64_t> valueOf(std::string_view symbol, Binding binding);
+
 /// The value of a verified expression; a failure where it overflows, divides by zero, or is negative.
-Result<int64_t> evaluateExpr(const fb::Expr &expr, Binding binding);
+Result<int64_t> evaluateExpr(const fb::Program &program, const fb::Expr &expr, Binding binding);
 /// The same where it may be negative; nothing where 64 bits overflow or something is divided by zero.
-std::optional<int64_t> calculate(const fb::Expr &expr, Binding binding);
+std::optional<int64_t> calculate(const fb::Program &program, const fb::Expr &expr, Binding binding);
 
 class Program {
 public:

@@ -1,4 +1,4 @@
-// Hashes, target by target, the code, the constants, and every launch as the code sees it: symbols and
+// Hashes, target by target, the code, and every launch as the code sees it: symbols and
 // expressions by what they say, not by where they stand in the tables.
 #include "runtime/program/Trust.h"
 
@@ -82,9 +82,9 @@ private:
 uint64_t trustOf(const fb::Program &program, std::span<const std::span<const uint8_t>> sections) {
   Hasher hasher(program);
   for (const fb::Target *target : *program.targets()) {
-    for (uint32_t section : {target->code(), target->data()})
-      if (section != 0 && section < sections.size())
-        hasher.bytes(sections[section].data(), sections[section].size());
+    hasher.number(uint64_t(target->kind()));
+    if (uint32_t section = target->code(); section != 0 && section < sections.size())
+      hasher.bytes(sections[section].data(), sections[section].size());
     for (const fb::Plan *plan : *target->plans())
       for (const auto *launches : {plan->prepare(), plan->step()}) {
         hasher.number(launches->size());

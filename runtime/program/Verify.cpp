@@ -46,14 +46,12 @@ private:
   Status config();
   Status target(const fb::Target &target);
   Status kernels(const fb::Target &target, const CodeImage &image);
-  Status buffers(const fb::Target &target, const fb::Plan &plan);
-  Status constant(const fb::Target &target, const fb::Buffer &buffer, const std::string &where);
+  Status buffers(const fb::Plan &plan);
   Status launch(const fb::Target &target, const fb::Plan &plan, const fb::Launch &launch, uint32_t number);
   Status argument(const fb::Arg &arg, const std::string &where);
   Status access(const fb::Plan &plan, const fb::Buffer &buffer, fb::Access access, bool prepare,
                 const std::string &where);
   Status lifetimes(const fb::Target &target, const fb::Plan &plan);
-  bool isStatic(uint32_t expr) const;
 
   const fb::Program &program_;
   std::span<const std::span<const uint8_t>> sections_;
@@ -79,8 +77,14 @@ Status Verifier::index(const char *rule, uint64_t value, size_t size, const char
   return broken(rule, where, ": expected ", what, " below ", size, ", found ", value);
 }
 
-// V11: every expression is a postfix program that leaves one value, over symbols that a plan may depend on.
+// V11: every expression is a postfix program that leaves one value, over symbols that a batch has values of.
 Status Verifier::expressions() {
+  std::unordered_set<std::string_view> symbols;
+  for (const flatbuffers::String *symbol : *p().symbols()) {
+    MOERT_TRY(text(symbol, "a symbol's name"));
+    if (!valueOf(symbol->string_view(), Binding()) || !symbols.insert(symbol->string_view()).second)
+      return broken("V11", "expected the symbols D and N, each once, found '", symbol->string_view(), "'");
+  }
   if (count(p().exprs()) > kMaxItems)
     return broken("V11", "expected at most ", kMaxItems, " expressions, found ", count(p().exprs()));
   for (unsigned i = 0; i < p().exprs()->size(); ++i) {
@@ -91,9 +95,8 @@ Status Verifier::expressions() {
     for (const fb::ExprOp *op : *ops) {
       switch (op->code()) {
       case fb::ExprCode::symbol:
-        if (op->value() != int64_t(fb::Symbol::D) && op->value() != int64_t(fb::Symbol::N))
-          return broken("V11", "expression ", i, ": expected symbol D (0) or N (1), found ", op->value(),
-                        "; what a plan computes may not depend on threads");
+        MOERT_TRY(
+            index("V11", uint64_t(op->value()), count(p().symbols()), "a symbol", concat("expression ", i)));
         [[fallthrough]];
       case fb::ExprCode::constant:
         if (++depth > kMaxExprDepth)
@@ -116,13 +119,6 @@ Status Verifier::expressions() {
       return broken("V11", "expression ", i, ": expected one value at the end, found ", depth);
   }
   return {};
-}
-
-bool Verifier::isStatic(uint32_t expr) const {
-  for (const fb::ExprOp *op : *p().exprs()->Get(expr)->ops())
-    if (op->code() == fb::ExprCode::symbol)
-      return false;
-  return true;
 }
 
 // V12: states have unique paths, sound shapes and rules, and optimizer state says whose it is.
@@ -283,12 +279,15 @@ Status Verifier::target(const fb::Target &target) {
   MOERT_TRY(text(target.name(), "a target's name"));
   MOERT_TRY(text(target.level(), "a target's level"));
   std::string where = concat("target '", target.name()->string_view(), "'");
+  if (target.kind() != fb::TargetKind::cpu)
+    return broken("V16", where, ": expected a target for the CPU, which is what this version can run, found ",
+                  known(target.kind(), fb::TargetKind::MAX) ? fb::EnumNameTargetKind(target.kind())
+                                                            : "one of an unknown kind");
   for (const flatbuffers::String *feature : *target.features())
     MOERT_TRY(text(feature, "a CPU feature"));
   if (target.code() == 0)
     return broken("V16", where, ": expected a code section, found section 0, which is the FlatBuffer");
   MOERT_TRY(index("V16", target.code(), sections_.size(), "a code section", where));
-  MOERT_TRY(index("V16", target.data(), sections_.size(), "a data section", where));
   std::vector<int> plans(count(p().entries()));
   for (const fb::Plan *plan : *target.plans()) {
     MOERT_TRY(index("V16", plan->entry(), plans.size(), "an entry", where));
@@ -305,7 +304,7 @@ Status Verifier::target(const fb::Target &target) {
   images_.push_back(std::make_unique<CodeImage>(*std::move(image)));
   MOERT_TRY(kernels(target, *images_.back()));
   for (const fb::Plan *plan : *target.plans()) {
-    MOERT_TRY(buffers(target, *plan));
+    MOERT_TRY(buffers(*plan));
     uint32_t number = 0;
     for (const auto *launches : {plan->prepare(), plan->step()})
       for (const fb::Launch *each : *launches)
@@ -351,7 +350,7 @@ Status Verifier::kernels(const fb::Target &target, const CodeImage &image) {
 }
 
 // V19: a buffer stands for what it says, with its type; V20: no two stand for the same thing.
-Status Verifier::buffers(const fb::Target &target, const fb::Plan &plan) {
+Status Verifier::buffers(const fb::Plan &plan) {
   const fb::Entry &entry = *p().entries()->Get(plan.entry());
   std::string_view entryName = entry.name()->string_view();
   if (count(plan.buffers()) > kMaxBuffers)
@@ -370,9 +369,7 @@ Status Verifier::buffers(const fb::Target &target, const fb::Plan &plan) {
         (buffer.alignment() & (buffer.alignment() - 1)) != 0)
       return broken("V19", where, ": expected an alignment that is a power of two up to ", kSectionAlignment,
                     ", found ", buffer.alignment());
-    if (buffer.kind() == fb::BufferKind::constant)
-      MOERT_TRY(constant(target, buffer, where));
-    if (buffer.kind() == fb::BufferKind::constant || buffer.kind() == fb::BufferKind::temporary)
+    if (buffer.kind() == fb::BufferKind::temporary)
       continue;
     if (buffer.alignment() > 64)
       return broken("V19", where, ": expected an alignment of at most 64 outside the arena, found ",
@@ -392,21 +389,6 @@ Status Verifier::buffers(const fb::Target &target, const fb::Plan &plan) {
     if (!taken.insert(uint64_t(buffer.kind()) << 32 | buffer.index()).second)
       return broken("V20", where, ": expected one buffer a state and port, found a second");
   }
-  return {};
-}
-
-// V21: a constant has a fixed size and lies inside the target's data section.
-Status Verifier::constant(const fb::Target &target, const fb::Buffer &buffer, const std::string &where) {
-  uint64_t available = target.data() == 0 ? 0 : sections_[target.data()].size();
-  if (!isStatic(buffer.extent()))
-    return broken("V21", where, ": expected a constant of fixed size, found one that follows the batch");
-  MOERT_ASSIGN(int64_t elements, evaluateExpr(*p().exprs()->Get(buffer.extent()), Binding()));
-  int64_t bytes;
-  if (__builtin_mul_overflow(elements, int64_t(elementBytes(buffer.type())), &bytes) ||
-      buffer.offset() > available || uint64_t(bytes) > available - buffer.offset() ||
-      buffer.offset() % buffer.alignment() != 0)
-    return broken("V21", where, ": expected an aligned constant inside ", available, " bytes of data, found ",
-                  elements, " elements at byte ", buffer.offset());
   return {};
 }
 
@@ -485,7 +467,7 @@ Status Verifier::argument(const fb::Arg &arg, const std::string &where) {
   return broken("V22", where, ": expected a known kind of scalar, found ", int(arg.kind()));
 }
 
-// V24: what may be done to a buffer follows from its kind. Inputs and constants are read; states change in
+// V24: what may be done to a buffer follows from its kind. Inputs are read; states change in
 // training entries only; prepare sees nothing of a batch, and what it makes are temporaries.
 Status Verifier::access(const fb::Plan &plan, const fb::Buffer &buffer, fb::Access access, bool prepare,
                         const std::string &where) {
@@ -495,9 +477,6 @@ Status Verifier::access(const fb::Plan &plan, const fb::Buffer &buffer, fb::Acce
   switch (buffer.kind()) {
   case fb::BufferKind::input:
     allowed = !writes && !prepare;
-    break;
-  case fb::BufferKind::constant:
-    allowed = !writes;
     break;
   case fb::BufferKind::state:
     allowed = !writes || (trains && !prepare);

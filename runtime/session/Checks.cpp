@@ -27,11 +27,6 @@ std::string_view view(const flatbuffers::String *string) {
   return string ? string->string_view() : std::string_view();
 }
 
-const fb::Launch &launchOf(const fb::Plan &plan, size_t i) {
-  size_t prepares = plan.prepare()->size();
-  return i < prepares ? *plan.prepare()->Get(unsigned(i)) : *plan.step()->Get(unsigned(i - prepares));
-}
-
 } // namespace
 
 Checks::Checks(const fb::Target &target, const fb::Plan &plan, const Layout &layout, bool poison,

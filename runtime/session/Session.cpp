@@ -45,6 +45,7 @@ public:
   Status submit(const Step &step) override;
   Status collect() override;
   int inFlight() const override { return inFlight_; }
+  int mostInFlight() const override { return int(slots_.size()); }
   MemoryUse memory() const override;
   const Profile &profile() const override { return profile_; }
   void resetProfile() override;
@@ -62,15 +63,12 @@ private:
                                       const std::vector<uint64_t> &sizes, std::byte *at) const;
   Status bind();
   DeviceAddress address(const BufferLayout &buffer) const;
-  Status placeConstants();
   void setRunScalars(const Step &step);
   Status runLaunches(size_t begin, size_t end, const Step &step);
   Result<bool> heldBack() const;
   Result<Tensor> port(std::string_view name, const flatbuffers::Vector<flatbuffers::Offset<fb::Port>> &ports,
                       const std::vector<Tensor> &tensors, const char *what) const;
-  const fb::Launch &launchRow(size_t i) const {
-    return i < prepares_ ? *plan_->prepare()->Get(unsigned(i)) : *plan_->step()->Get(unsigned(i - prepares_));
-  }
+  const fb::Launch &launchRow(size_t i) const { return launchOf(*plan_, i); }
   size_t launches() const { return layout_.launches.size(); }
 
   std::shared_ptr<const Program> program_;
@@ -86,8 +84,7 @@ private:
   uint32_t targetIndex_ = 0;
   size_t prepares_ = 0;
   Layout layout_;
-  DeviceBlock ports_, prepared_, constantBlock_;
-  DeviceAddress constants_ = 0;
+  DeviceBlock ports_, prepared_;
   DeviceBlock before_;                       // under trapNan: the states before a training step
   std::vector<uint64_t> inputAt_, outputAt_; // offsets in ports_
   uint64_t inputBytes_ = 0, outputBytes_ = 0;
@@ -112,7 +109,6 @@ Status BoundSession::open() {
   MOERT_TRY(device_->reserve(layout_.memory.arena, layout_.scratch));
   MOERT_ASSIGN(prepared_, device_->allocate(layout_.memory.prepared));
   MOERT_TRY(placePorts());
-  MOERT_TRY(placeConstants());
   for (const fb::Scalar *scalar : *program_->table().scalars())
     scalars_.push_back(float(scalar->fallback()));
   MOERT_TRY(bind());
@@ -151,11 +147,12 @@ Status BoundSession::placePorts() {
   const uint64_t total = inputBytes_ + outputBytes_;
   MOERT_ASSIGN(ports_, device_->allocate(total));
   std::span<std::byte> shared = device_->shared(ports_.address(), total);
-  slots_.resize(shared.empty() ? size_t(std::max(options_.stepsInFlight, 1)) : 1);
+  const bool copies = shared.size() != total;
+  slots_.resize(copies ? size_t(std::max(options_.stepsInFlight, 1)) : 1);
   for (Slot &slot : slots_) {
-    if (shared.empty())
+    if (copies)
       MOERT_TRY(slot.copy.allocate(total));
-    std::byte *at = shared.empty() ? slot.copy.data() : shared.data();
+    std::byte *at = copies ? slot.copy.data() : shared.data();
     MOERT_ASSIGN(slot.inputs, tensors(*entry_.inputs(), layout_.inputs, at));
     MOERT_ASSIGN(slot.outputs, tensors(*entry_.outputs(), layout_.outputs, at + inputBytes_));
   }
@@ -170,28 +167,12 @@ DeviceAddress BoundSession::address(const BufferLayout &buffer) const {
     return ports_.address() + inputAt_[buffer.index];
   case Place::output:
     return ports_.address() + outputAt_[buffer.index];
-  case Place::constant:
-    return constants_ + buffer.offset;
   case Place::arena:
     return 0;
   case Place::prepared:
     return prepared_.address() + buffer.offset;
   }
   return 0;
-}
-
-/// Where the host's memory is the device's, constants are used in the program's file.
-Status BoundSession::placeConstants() {
-  if (layout_.memory.constants == 0)
-    return {};
-  std::span<const uint8_t> section = program_->section(target_->data());
-  constants_ = reinterpret_cast<DeviceAddress>(section.data()); // kernels only read it: V24
-  if (!device_->shared(constants_, section.size()).empty())
-    return {};
-  MOERT_ASSIGN(constantBlock_, device_->allocate(section.size()));
-  constants_ = constantBlock_.address();
-  MOERT_TRY(device_->write(constants_, std::as_bytes(section)));
-  return device_->finish();
 }
 
 Status BoundSession::bind() {
@@ -270,8 +251,10 @@ Status BoundSession::submit(const Step &step) {
   }
   if (status.ok())
     status = runLaunches(prepares_, launches(), step);
-  if (!status.ok() && before_.bytes()) { // some launches may have written new values, others not
-    MOERT_TRY(device_->copy(states_->address(), before_.address(), states_->bytes()));
+  if (!status.ok()) {
+    if (before_.bytes()) // some launches may have written new values, others not
+      MOERT_TRY(device_->copy(states_->address(), before_.address(), states_->bytes()));
+    MOERT_TRY(bound_->release()); // its predicate may have been 0
     MOERT_TRY(device_->finish());
   }
   if (entry_.kind() == fb::EntryKind::train)
@@ -375,8 +358,8 @@ Result<float> Session::scalarOutput(std::string_view name) const {
 Result<std::unique_ptr<Session>> Session::open(std::shared_ptr<const Program> program,
                                                std::shared_ptr<States> states, std::shared_ptr<Device> device,
                                                std::string_view entry, Binding binding, Options options) {
-  if (&states->program() != program.get())
-    return internalError("a session's states must be of its own program");
+  if (&states->program() != program.get() || &states->device() != device.get())
+    return internalError("a session's states must be of its own program, and on its own device");
   MOERT_ASSIGN(const fb::Entry *found, program->entry(entry));
   auto session = std::make_unique<BoundSession>(std::move(program), std::move(states), std::move(device),
                                                 *found, binding, options);

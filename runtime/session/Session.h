@@ -5,7 +5,7 @@
 // one session runs at a time.
 //
 //     MOERT_ASSIGN(auto program, Program::load("hmoe.moe"));
-//     MOERT_ASSIGN(auto device, openDevice("cpu", threads));
+//     MOERT_ASSIGN(auto device, openDevice({.name = "cpu", .threads = 2}));
 //     MOERT_ASSIGN(auto states, States::create(program, device, seed));
 //     MOERT_ASSIGN(auto train, Session::open(program, states, device, "train", {5, 64}));
 //     MOERT_TRY(train->setScalar("optimizer.lr", 1e-3f));
@@ -40,7 +40,7 @@ public:
                            // start as zeros, and a training step keeps a copy of the
                            // states, which memory() does not count
     bool profile = false;  // time every launch
-    int stepsInFlight = 1; // how many steps may be submitted before the first is collected
+    int stepsInFlight = 1; // at most so many steps are submitted before the first is collected
   };
   using MemoryUse = moert::MemoryUse;
 
@@ -60,7 +60,8 @@ public:
   /// may have other memory, so ask again for each; while as many steps are in flight as there may be, there is
   /// none.
   virtual Result<Tensor> input(std::string_view name) const = 0;
-  /// An output of the step that was collected last; the failure lists the names that exist.
+  /// An output of the step that was collected last, until another is submitted; the failure lists the names
+  /// that exist.
   virtual Result<Tensor> output(std::string_view name) const = 0;
   /// A 0-d f32 output.
   Result<float> scalarOutput(std::string_view name) const;
@@ -78,6 +79,8 @@ public:
   virtual Status collect() = 0;
   /// Steps submitted and not collected.
   virtual int inFlight() const = 0;
+  /// How many there may be: Options::stepsInFlight, or 1 where inputs and outputs are the device's own memory.
+  virtual int mostInFlight() const = 0;
   /// `submit` and `collect` of one step, with no other in flight.
   Status run(const Step &step);
 

@@ -130,10 +130,7 @@ Result<std::shared_ptr<States>> States::create(std::shared_ptr<const Program> pr
   uint64_t bytes = 0;
   for (const fb::State *state : *program->table().states()) {
     states->offsets_.push_back(bytes);
-    uint64_t size = elementBytes(state->type());
-    for (int64_t extent : *state->shape())
-      size *= uint64_t(extent); // V12 bounds the product
-    bytes += padded(size);
+    bytes += padded(bytesOf(*state));
   }
   MOERT_ASSIGN(states->block_, device->allocate(bytes));
   states->program_ = std::move(program);
@@ -158,10 +155,7 @@ Tensor States::describe(size_t i) const {
 
 Tensor HostStates::tensor(size_t i) const {
   Tensor tensor = states_->describe(i);
-  uint64_t size = elementBytes(tensor.type);
-  for (int64_t extent : tensor.shape)
-    size *= uint64_t(extent);
-  tensor.bytes = view_.bytes().subspan(states_->offsets_[i], size);
+  tensor.bytes = view_.bytes().subspan(states_->offsets_[i], bytesOf(states_->row(i)));
   return tensor;
 }
 

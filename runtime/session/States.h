@@ -45,6 +45,7 @@ public:
                                                 std::shared_ptr<Device> device, uint64_t seed);
 
   const Program &program() const { return *program_; }
+  const Device &device() const { return *device_; }
   size_t size() const { return offsets_.size(); }
   /// The program's row for state i: path, kind, initial value, and for optimizer state whose it is.
   const fb::State &row(size_t i) const { return *program_->table().states()->Get(unsigned(i)); }

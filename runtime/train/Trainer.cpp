@@ -69,8 +69,8 @@ private:
   void noteLostDigest();
   Status announce();
   Status step(Prefetch &batches);
-  /// Submits the next steps of those that may be in flight beside the one that `step` collects.
-  Status submit(Prefetch &batches);
+  /// Submits as many steps as may be in flight beside the one that `step` collects.
+  void submit(Prefetch &batches);
   std::optional<double> learningRate() const;
   Result<bool> evaluate(); // false: stopped meanwhile
   Json metricsLine() const;
@@ -119,8 +119,8 @@ private:
   Progress progress_;
   StepTimes times_;
   double perEvaluation_ = 0; // seconds, of the latest
-  int stepsInFlight_ = 1;
-  Status unfed_; // why no step can be submitted any more
+  Status unsubmitted_;       // why no step can be submitted any more
+  double began_ = 0;         // the first step of this process, in seconds from its start
   bool digestNoted_ = false;
   bool first_ = true;
   bool loaded_ = false; // from a checkpoint
@@ -128,6 +128,7 @@ private:
 
 Status Run::open() {
   MOERT_TRY(RunFolder::check(options_.out, options_.resume));
+  MOERT_ASSIGN(device_, openDevice(options_.device));
   MOERT_ASSIGN(program_, Program::load(options_.program));
   bool again = options_.resume && options_.recipe.empty() && exists(RunFolder::recipePath(options_.out));
   MOERT_ASSIGN(recipe_, Recipe::read(again ? RunFolder::recipePath(options_.out) : options_.recipe,
@@ -153,15 +154,13 @@ Status Run::open() {
     hasGates_ |= name == "gate_balance";
   }
 
-  MOERT_ASSIGN(device_, openDevice(options_.device));
   MOERT_ASSIGN(states_, States::create(program_, device_, uint64_t(recipe_.seed)));
   Session::Options sessionOptions;
   sessionOptions.seed = uint64_t(recipe_.seed);
   sessionOptions.poison = options_.poison;
   sessionOptions.trapNan = options_.trapNan;
   if (!options_.trapNan) // which undoes the step that made the NaN
-    stepsInFlight_ = device_->stepsInFlight();
-  sessionOptions.stepsInFlight = stepsInFlight_;
+    sessionOptions.stepsInFlight = device_->stepsInFlight();
   Binding binding{int64_t(data_->training.size()), recipe_.batchPerDomain};
   MOERT_ASSIGN(session_, Session::open(program_, states_, device_, trainEntry_->name()->string_view(),
                                        binding, sessionOptions));
@@ -299,41 +298,40 @@ Status Run::announce() {
   return okStatus();
 }
 
-// Evaluations and checkpoints are of the states that a step has left, so no step is submitted behind one that
-// is followed by either; nor behind a signal to stop, or where there is no more data.
-Status Run::submit(Prefetch &batches) {
-  while (session_->inFlight() < stepsInFlight_ && unfed_.ok()) {
+// Whatever is written behind a step (an evaluation, a checkpoint, a line of metrics) is of the states and sums
+// that it left, also where writing fails. So no step is submitted behind such a one; nor behind a signal to
+// stop, or where a step could not be submitted.
+void Run::submit(Prefetch &batches) {
+  while (session_->inFlight() < session_->mostInFlight() && unsubmitted_.ok()) {
     const uint64_t done = state_.step + uint64_t(session_->inFlight());
     const bool first = session_->inFlight() == 0;
     if (done == uint64_t(recipe_.steps) ||
-        (!first && (stopped() || due(recipe_.evalEvery, done) || due(saveEvery(), done))))
+        (!first && (stopped() || due(recipe_.evalEvery, done) || due(saveEvery(), done) ||
+                    due(recipe_.logEvery, done))))
       break;
     const Batch *batch = batches.next();
-    if (!batch)
-      return internalError("the loader ended before the run");
-    unfed_ = feed(*session_, *batch);
-    if (unfed_.ok())
-      MOERT_TRY(session_->submit({done, double(done) / double(recipe_.steps)}));
+    unsubmitted_ = batch ? feed(*session_, *batch) : internalError("the loader ended before the run");
+    if (first_ && first)
+      began_ = secondsSince(options_.started);
+    if (unsubmitted_.ok()) // a failure names the step, and has undone it
+      unsubmitted_ = session_->submit({done, double(done) / double(recipe_.steps)});
   }
-  return {};
 }
 
 Status Run::step(Prefetch &batches) {
   auto start = Clock::now();
-  double began = secondsSince(options_.started);
-  if (Status submitted = submit(batches); !submitted.ok()) // it names the step, and has undone it
-    return saveAndFail(std::move(submitted));
+  submit(batches);
   if (session_->inFlight() == 0)
-    return saveAndFail(std::move(unfed_));
+    return saveAndFail(std::move(unsubmitted_));
   if (Status ran = session_->collect(); !ran.ok())
     return saveAndFail(std::move(ran));
   const fb::Port *predicate = trainEntry_->outputs()->Get(trainEntry_->updates()->Get(0)->predicate());
   MOERT_ASSIGN(float updated, session_->scalarOutput(predicate->name()->string_view()));
   MOERT_ASSIGN(float loss, session_->scalarOutput("loss"));
   if (first_)
-    progress_.say(concat("first step done: began ", std::round(began * 1e4) / 1e4,
+    progress_.say(concat("first step done: began ", std::round(began_ * 1e4) / 1e4,
                          " s after the process, took ",
-                         std::round((secondsSince(options_.started) - began) * 1e4) / 1e4, " s"));
+                         std::round((secondsSince(options_.started) - began_) * 1e4) / 1e4, " s"));
   if (updated == 0) {
     return saveAndFail(invalidInput("step ", state_.step + 1,
                                     ": the loss or its gradient is not finite, or the sum of the gradient's "
@@ -474,6 +472,8 @@ Result<bool> Run::evaluate() {
 }
 
 Status Run::save(const std::string &folder) {
+  if (session_->inFlight() != 0)
+    return internalError("a checkpoint was asked for while a step is in flight");
   MOERT_TRY(folder_->stands()); // else a folder without a recipe would appear
   Status status = saveCheckpoint(
       folder, *states_, {state_, program_->digest(), sha256(recipeText_), recipeText_, dataDigest_->text()});
@@ -591,7 +591,9 @@ Result<TrainEnd> Run::run() {
       if (!done)
         return stopHere();
     }
-    if (stopped() && state_.step < uint64_t(recipe_.steps) + state_.pendingEvaluation)
+    // Steps that are in flight are collected first: their updates are made.
+    if (stopped() && session_->inFlight() == 0 &&
+        state_.step < uint64_t(recipe_.steps) + state_.pendingEvaluation)
       return stopHere();
     if (saves)
       MOERT_TRY(saveLast());

@@ -9,7 +9,7 @@
 // CHECK-NEXT: state "m:w" optimizer f32[4] constant(0.000000e+00, 0.000000e+00) stream [[#]] of "w"
 // CHECK-NEXT: scalar "optimizer.lr" recipe 1.000000e-03
 // CHECK-NEXT: entry "train" train objective "erm" flops 0.000000e+00 inputs ("image" f32[D * N, 4]) outputs ()
-// CHECK-NEXT: target "cpu" level "x86-64-v3" features [{{.*}}"avx2"{{.*}}] attributes {moe.target = "cpu:x86-64-v3"} {
+// CHECK-NEXT: target cpu "cpu" level "x86-64-v3" features [{{.*}}"avx2"{{.*}}] attributes {moe.target = "cpu:x86-64-v3"} {
 // CHECK-NEXT: kernel @[[SUM:.*]] "loop" (read f32, write f32)
 // CHECK-NEXT: kernel @[[UPDATE:.*]] "loop" (read f32, read f32, read f32, write f32 over 1, write f32 over 2)
 // CHECK-NEXT: plan "train" {

@@ -7,7 +7,7 @@ plan.program "p" config {} {
 }
 // -----
 plan.program "p" config {} {
-  target "cpu" level "x" features [] {
+  target cpu "cpu" level "x" features [] {
     // expected-note @+1 {{the kernel is declared here}}
     kernel @k "loop" (read f32)
     plan "main" {
@@ -19,7 +19,7 @@ plan.program "p" config {} {
 }
 // -----
 plan.program "p" config {} {
-  target "cpu" level "x" features [] {
+  target cpu "cpu" level "x" features [] {
     // expected-note @+1 {{the kernel is declared here}}
     kernel @k "loop" (read f32) scalars 1
     plan "main" {
@@ -31,7 +31,7 @@ plan.program "p" config {} {
 }
 // -----
 plan.program "p" config {} {
-  target "cpu" level "x" features [] {
+  target cpu "cpu" level "x" features [] {
     kernel @k "loop" (write f32)
     plan "main" {
       %0 = buffer input "x" f32[D]
@@ -42,7 +42,7 @@ plan.program "p" config {} {
 }
 // -----
 plan.program "p" config {} {
-  target "cpu" level "x" features [] {
+  target cpu "cpu" level "x" features [] {
     kernel @k "loop" (write f32)
     plan "main" {
       %0 = buffer temporary i32[D] live [0, 0]
@@ -53,7 +53,7 @@ plan.program "p" config {} {
 }
 // -----
 plan.program "p" config {} {
-  target "cpu" level "x" features [] {
+  target cpu "cpu" level "x" features [] {
     plan "main" {
       // expected-error @+1 {{expected a kernel of the target, found @gone}}
       launch @gone() [] units 1 op "" path "" from "" flops 0 bytes 0
@@ -62,7 +62,7 @@ plan.program "p" config {} {
 }
 // -----
 plan.program "p" config {} {
-  target "cpu" level "x" features [] {
+  target cpu "cpu" level "x" features [] {
     kernel @k "loop" (write f32)
     plan "main" {
       // expected-note @+1 {{this one lives from 0 to 0}}
@@ -75,7 +75,7 @@ plan.program "p" config {} {
 }
 // -----
 plan.program "p" config {} {
-  target "cpu" level "x" features [] {
+  target cpu "cpu" level "x" features [] {
     kernel @k "loop" (write f32)
     plan "main" {
       %0 = buffer temporary f32[D] live [0, 1]
@@ -87,7 +87,7 @@ plan.program "p" config {} {
 }
 // -----
 plan.program "p" config {} {
-  target "cpu" level "x" features [] {
+  target cpu "cpu" level "x" features [] {
     plan "main" {
       // expected-error @+1 {{expected a lifetime for a temporary, and for nothing else}}
       %0 = buffer temporary f32[D]
@@ -96,7 +96,7 @@ plan.program "p" config {} {
 }
 // -----
 plan.program "p" config {} {
-  // expected-error @+1 {{expected an integer, D, N, threads or '(' in a size}}
+  // expected-error @+1 {{expected an integer, D, N or '(' in a size}}
   entry "main" infer flops 0.0 inputs ("x" f32[D * M]) outputs ()
 }
 // -----
@@ -106,14 +106,14 @@ plan.program "p" config {} {
 }
 // -----
 plan.program "p" config {} {
-  target "cpu" level "x" features [] {
+  target cpu "cpu" level "x" features [] {
     // expected-error @+1 {{expected 'over' from a written parameter to a read one of its type, found over 0}}
     kernel @k "loop" (write f32, write f32 over 0)
   }
 }
 // -----
 plan.program "p" config {} {
-  target "cpu" level "x" features [] {
+  target cpu "cpu" level "x" features [] {
     kernel @k "loop" (read f32, write f32)
     plan "main" {
       %0 = buffer temporary f32[D] live [0, 0]
@@ -124,7 +124,7 @@ plan.program "p" config {} {
 }
 // -----
 plan.program "p" config {} {
-  target "cpu" level "x" features [] {
+  target cpu "cpu" level "x" features [] {
     kernel @k "loop" (write f32)
     plan "main" {
       %0 = buffer temporary f32[D] live [0, 0]
@@ -135,7 +135,7 @@ plan.program "p" config {} {
 }
 // -----
 plan.program "p" config {} {
-  target "cpu" level "x" features [] {
+  target cpu "cpu" level "x" features [] {
     kernel @k "loop" (write f32)
     plan "main" {
       %0 = buffer temporary f32[D] live [0, 0]
@@ -146,7 +146,7 @@ plan.program "p" config {} {
 }
 // -----
 plan.program "p" config {} {
-  target "cpu" level "x" features [] {
+  target cpu "cpu" level "x" features [] {
     kernel @k "loop" (write f32)
     plan "main" {
       // expected-note @+1 {{prepare made this one}}

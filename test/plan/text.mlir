@@ -19,10 +19,10 @@ plan.program "linear" optimizer "sgd" compiler "0.1.0" config {classes = "10"} {
   entry "train" train objective "erm" flops 47040.0
       inputs ("image" f32[D * N, 1, 28, 28], "label" i32[D * N]) outputs ("loss" f32[])
       saved ("relu" bytes D * N * 40 because "a \"mask\"")
-  // CHECK-NEXT: target "cpu" level "x86-64-v3" features ["avx2", "fma"] {
-  target "cpu" level "x86-64-v3" features ["avx2", "fma"] {
-    // CHECK-NEXT: kernel @k "loop" (read f32, update f32, write u8) scalars 5 scratch 128
-    kernel @k "loop" (read f32, update f32, write u8) scalars 5 scratch 128
+  // CHECK-NEXT: target cpu "cpu" level "x86-64-v3" features ["avx2", "fma"] {
+  target cpu "cpu" level "x86-64-v3" features ["avx2", "fma"] {
+    // CHECK-NEXT: kernel @k "loop" (read f32, write f32, write u8) scalars 5 scratch 128
+    kernel @k "loop" (read f32, write f32, write u8) scalars 5 scratch 128
     // CHECK-NEXT: kernel @in_place "loop" (read f32, write f32 over 0)
     kernel @in_place "loop" (read f32, write f32 over 0)
     // CHECK-NEXT: plan "train" {
@@ -31,11 +31,9 @@ plan.program "linear" optimizer "sgd" compiler "0.1.0" config {classes = "10"} {
       %0 = buffer input "image" f32[D * N * 784]
       // CHECK-NEXT: %[[W:.*]] = buffer state "fc.weight" f32[7840] align 128 name "w"
       %1 = buffer state "fc.weight" f32[7840] align 128 name "w"
-      // CHECK-NEXT: %[[C:.*]] = buffer constant at 64 i32[3]
-      %2 = buffer constant at 64 i32[3]
       // Left-associative, with parentheses only where the steps need them.
-      // CHECK-NEXT: %[[T:.*]] = buffer temporary u8[D * (N + 3) floordiv 2 - (D - -1) * threads] live {{\[}}0, 0]
-      %3 = buffer temporary u8[((D * ((N + 3))) floordiv 2) - ((D - -1) * threads)] live [0, 0]
+      // CHECK-NEXT: %[[T:.*]] = buffer temporary u8[D * (N + 3) floordiv 2 - (D - -1) * N] live {{\[}}0, 0]
+      %3 = buffer temporary u8[((D * ((N + 3))) floordiv 2) - ((D - -1) * N)] live [0, 0]
       // CHECK-NEXT: buffer temporary u8[1] live {{\[}}1, 1]
       %4 = buffer temporary u8[1] live [1, 1]
       // CHECK-NEXT: launch prepare @k(%[[IN]][D * N * 784], %[[W]][7840], %[[T]][N ceildiv (D floordiv 2)])

@@ -13,12 +13,12 @@ static float asFloat(int64_t bits) {
   return u.value;
 }
 
-// y[r] = sum_c x[r,c] * w[c] + bias[0]; a unit a row. scalars: columns.
+// y[r] = sum_c x[r,c] * w[c] + bias; a unit a row. scalars: columns, bias.
 void dot(Buffers buffers, const int64_t *scalars, int64_t begin, int64_t end, void *scratch) {
-  const float *x = buffers[0], *w = buffers[1], *bias = buffers[2];
-  float *y = buffers[3], *sum = scratch;
+  const float *x = buffers[0], *w = buffers[1];
+  float *y = buffers[2], *sum = scratch;
   for (int64_t row = begin; row < end; ++row) {
-    sum[0] = bias[0];
+    sum[0] = asFloat(scalars[1]);
     for (int64_t column = 0; column < scalars[0]; ++column)
       sum[0] += x[row * scalars[0] + column] * w[column];
     y[row] = sum[0];
@@ -42,7 +42,7 @@ void squared_loss(Buffers buffers, const int64_t *scalars, int64_t begin, int64_
 void sgd(Buffers buffers, const int64_t *scalars, int64_t begin, int64_t end, void *scratch) {
   const float *x = buffers[0], *y = buffers[1], *finite = buffers[3];
   const int32_t *label = buffers[2];
-  float *w = buffers[4], *momentum = buffers[5];
+  float *w = buffers[5], *momentum = buffers[7]; // the same memory as buffers 4 and 6, which are read
   if (finite[0] == 0)
     return;
   for (int64_t column = begin; column < end; ++column) {

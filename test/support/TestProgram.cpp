@@ -18,6 +18,7 @@ std::unique_ptr<ExprT> expr(std::vector<ExprOp> ops) {
 }
 
 ExprOp number(int64_t value) { return ExprOp(ExprCode::constant, value); }
+enum class Symbol { D, N }; // rows of the program's symbols
 ExprOp symbol(Symbol value) { return ExprOp(ExprCode::symbol, int64_t(value)); }
 ExprOp times() { return ExprOp(ExprCode::mul, 0); }
 
@@ -60,6 +61,7 @@ std::unique_ptr<ScalarT> scalar(const char *key, ScalarKind kind, double fallbac
 struct Param {
   Access access;
   ElementType type = ElementType::f32;
+  int over = -1;
 };
 
 std::unique_ptr<KernelT> kernel(const char *symbol, std::vector<Param> params, uint32_t scalars,
@@ -70,6 +72,7 @@ std::unique_ptr<KernelT> kernel(const char *symbol, std::vector<Param> params, u
     auto param = std::make_unique<KernelParamT>();
     param->access = each.access;
     param->type = each.type;
+    param->over = each.over;
     out->params.push_back(std::move(param));
   }
   out->scalars = scalars;
@@ -131,6 +134,7 @@ TestProgram testProgram() {
   p.config[0]->key = "classes";
   p.config[0]->value = "2";
 
+  p.symbols = {"D", "N"};
   p.exprs.push_back(expr({symbol(Symbol::D), symbol(Symbol::N), times()}));
   p.exprs.push_back(expr({number(3)}));
   p.exprs.push_back(expr({number(1)}));
@@ -170,12 +174,20 @@ TestProgram testProgram() {
   target.level = "x86-64";
   target.features = {"sse2"};
   target.code = 1;
-  target.data = 2;
-  Param read = {Access::read}, write = {Access::write}, update = {Access::update};
+  Param read = {Access::read}, write = {Access::write};
   Param readLabel = {Access::read, ElementType::i32};
-  target.kernels.push_back(kernel("dot", {read, read, read, write}, 1, 64));
+  target.kernels.push_back(kernel("dot", {read, read, write}, 2, 64));
   target.kernels.push_back(kernel("squared_loss", {read, readLabel, write, write}, 1, 0));
-  target.kernels.push_back(kernel("sgd", {read, read, readLabel, read, update, update}, 4, 0));
+  target.kernels.push_back(kernel("sgd",
+                                  {read,
+                                   read,
+                                   readLabel,
+                                   read,
+                                   read,
+                                   {Access::write, ElementType::f32, 4},
+                                   read,
+                                   {Access::write, ElementType::f32, 6}},
+                                  4, 0));
   target.kernels.push_back(kernel("scale", {read, write}, 1, 0));
   target.kernels.push_back(kernel("mark", {write}, 2, 0));
 
@@ -189,16 +201,15 @@ TestProgram testProgram() {
   train.buffers.push_back(buffer(BufferKind::temporary, 0, kB, "%y", ElementType::f32, 0, 2));
   train.buffers.push_back(buffer(BufferKind::output, 0, kOne, "loss"));
   train.buffers.push_back(buffer(BufferKind::output, 1, kOne, "finite"));
-  train.buffers.push_back(buffer(BufferKind::constant, 0, kOne, "bias"));
-  train.buffers[kTBias]->offset = 64;
-  Arg columns(ArgKind::extent, kColumns), rows(ArgKind::extent, kB);
+  Arg columns(ArgKind::extent, kColumns), rows(ArgKind::extent, kB), bias(ArgKind::constant_f32, bits(0.25f));
   train.step.push_back(
-      launch(kDot, {kTImage, kTW, kTBias, kTY}, {kImage, kColumns, kOne, kB}, {columns}, kB, "linear", 3));
+      launch(kDot, {kTImage, kTW, kTY}, {kImage, kColumns, kB}, {columns, bias}, kB, "linear", 3));
   train.step.push_back(launch(kSquaredLoss, {kTY, kTLabel, kTLoss, kTFinite}, {kB, kB, kOne, kOne}, {rows},
                               kOne, "squared_loss", 4));
-  train.step.push_back(launch(
-      kSgd, {kTImage, kTY, kTLabel, kTFinite, kTW, kTMomentum}, {kImage, kB, kB, kOne, kColumns, kColumns},
-      {Arg(ArgKind::scalar_f32, kLr), Arg(ArgKind::scalar_f32, kMu), rows, columns}, kColumns, "sgd", 5));
+  train.step.push_back(launch(kSgd, {kTImage, kTY, kTLabel, kTFinite, kTW, kTW, kTMomentum, kTMomentum},
+                              {kImage, kB, kB, kOne, kColumns, kColumns, kColumns, kColumns},
+                              {Arg(ArgKind::scalar_f32, kLr), Arg(ArgKind::scalar_f32, kMu), rows, columns},
+                              kColumns, "sgd", 5));
 
   target.plans.push_back(std::make_unique<PlanT>());
   PlanT &main = *target.plans[1];
@@ -206,24 +217,19 @@ TestProgram testProgram() {
   main.buffers.push_back(buffer(BufferKind::input, 0, kImage, "image"));
   main.buffers.push_back(buffer(BufferKind::state, kW, kColumns, "fc.weight"));
   main.buffers.push_back(buffer(BufferKind::temporary, 0, kColumns, "%packed", ElementType::f32, 0, 3));
-  main.buffers.push_back(buffer(BufferKind::constant, 0, kOne, "bias"));
-  main.buffers[kMBias]->offset = 64;
   main.buffers.push_back(buffer(BufferKind::temporary, 0, kB, "%y", ElementType::f32, 1, 2));
   main.buffers.push_back(buffer(BufferKind::output, 0, kB, "logits"));
   main.buffers.push_back(buffer(BufferKind::output, 1, kB, "mark"));
   main.prepare.push_back(launch(kScale, {kMW, kMPacked}, {kColumns, kColumns},
                                 {Arg(ArgKind::constant_f32, bits(2))}, kColumns, "pack", 3));
-  main.step.push_back(launch(kDot, {kMImage, kMPacked, kMBias, kMY}, {kImage, kColumns, kOne, kB}, {columns},
-                             kB, "linear", 3));
+  main.step.push_back(
+      launch(kDot, {kMImage, kMPacked, kMY}, {kImage, kColumns, kB}, {columns, bias}, kB, "linear", 3));
   main.step.push_back(
       launch(kScale, {kMY, kMLogits}, {kB, kB}, {Arg(ArgKind::scalar_f32, kProgressScalar)}, kB, "scale", 6));
   main.step.push_back(
       launch(kMark, {kMMark}, {kB}, {Arg(ArgKind::step_i64, 0), Arg(ArgKind::seed_i64, 0)}, kB, "mark", 7));
 
-  std::vector<uint8_t> data(68);
-  float bias = 0.25f;
-  memcpy(data.data() + 64, &bias, sizeof bias);
-  program.sections = {testKernels(), std::move(data)};
+  program.sections = {testKernels()};
   return program;
 }
 

@@ -12,7 +12,7 @@ namespace moert::test {
 
 struct TestProgram {
   moe::fb::ProgramT table;
-  std::vector<std::vector<uint8_t>> sections; // code, data
+  std::vector<std::vector<uint8_t>> sections; // the target's code
 
   std::vector<uint8_t> flatbuffer() const;
   std::vector<uint8_t> encode() const;
@@ -29,7 +29,7 @@ enum State : uint32_t { kW, kMomentum };
 enum Scalar : uint32_t { kLr, kMu, kStepScalar, kProgressScalar };
 enum EntryIndex : uint32_t { kTrain, kMain };
 enum Kernel : uint32_t { kDot, kSquaredLoss, kSgd, kScale, kMark };
-enum TrainBuffer : uint32_t { kTImage, kTLabel, kTW, kTMomentum, kTY, kTLoss, kTFinite, kTBias };
-enum MainBuffer : uint32_t { kMImage, kMW, kMPacked, kMBias, kMY, kMLogits, kMMark };
+enum TrainBuffer : uint32_t { kTImage, kTLabel, kTW, kTMomentum, kTY, kTLoss, kTFinite };
+enum MainBuffer : uint32_t { kMImage, kMW, kMPacked, kMY, kMLogits, kMMark };
 
 } // namespace moert::test

@@ -31,11 +31,7 @@ private:
     int64_t units, grain;
     bool writesStates;
   };
-  const fb::Launch &launch(size_t i) const {
-    const size_t prepares = source_.plan->prepare()->size();
-    return i < prepares ? *source_.plan->prepare()->Get(unsigned(i))
-                        : *source_.plan->step()->Get(unsigned(i - prepares));
-  }
+  const fb::Launch &launch(size_t i) const { return launchOf(*source_.plan, i); }
   void *pointer(DeviceAddress address) const { return reinterpret_cast<void *>(address + distance_); }
   void link();
   void call(const Call &call);

@@ -57,7 +57,7 @@ Result<uint32_t> chooseTarget(const Program &program, const std::vector<std::str
   std::string missing, levels;
   for (unsigned i = 0; i < program.table().targets()->size(); ++i) {
     const fb::Target &target = *program.table().targets()->Get(i);
-    if (target.name()->string_view() != "cpu")
+    if (target.kind() != fb::TargetKind::cpu)
       continue;
     std::string lacks;
     for (const flatbuffers::String *feature : *target.features())

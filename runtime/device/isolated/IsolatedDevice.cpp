@@ -63,9 +63,10 @@ public:
       std::function<Status()> next = std::move(queue_.front());
       queue_.pop_front();
       ++done_;
-      MOERT_TRY(next());
+      if (failure_.ok())
+        failure_ = next();
     }
-    return {};
+    return failure_;
   }
 
   Status add(std::function<Status()> work) {
@@ -88,6 +89,7 @@ private:
   uint64_t arenaBytes_ = 0;
   std::deque<std::function<Status()>> queue_;
   Ticket asked_ = 0, done_ = 0;
+  Status failure_;
 };
 
 class IsolatedPlan final : public BoundPlan {
