@@ -11,6 +11,7 @@
 #include "mlir/Bytecode/BytecodeWriter.h"
 #include "mlir/IR/Verifier.h"
 #include "mlir/Parser/Parser.h"
+#include "runtime/base/Failure.h"
 #include "runtime/base/Nearest.h"
 #include "runtime/base/Printable.h"
 #include "runtime/base/Result.h"
@@ -331,7 +332,7 @@ moert::Status checkOps(const CheckOpsOptions &options) {
   size_t wrong = 0;
   for (RegisteredOperationName op : ops) {
     if (moert::Status status = checkOp(op, options); !status.ok()) {
-      moert::print(stderr, "moec: " + status.message() + "\n");
+      moert::printFailure("moec", status);
       ++wrong;
     } else {
       moert::print(stdout, moert::concat(op.getStringRef().str(), ": ", options.cases, " cases agree\n"));

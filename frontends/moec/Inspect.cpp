@@ -6,6 +6,7 @@
 #include "runtime/program/Program.h"
 #include "runtime/session/Bench.h"
 #include "runtime/session/Session.h"
+#include "runtime/train/CompileCommand.h"
 #include "llvm/Support/Format.h"
 #include "llvm/Support/raw_ostream.h"
 #include <nlohmann/json.hpp>
@@ -27,12 +28,28 @@ std::string count(double value) {
   return out;
 }
 
+/// The names that --target was given, one a target, or nothing where the program does not tell them.
+std::vector<std::string> targetOptions(const moert::Program &program) {
+  std::vector<std::string> names = moert::shellWords(std::string(program.config("target").value_or("")));
+  return names.size() == program.table().targets()->size() ? names : std::vector<std::string>();
+}
+
+/// A target as people know it: "cpu (x86-64-v3)", and with the name that --target was given where this is
+/// another back end's, such as a plugin's that makes programs for the CPU: "plain:x86-64-v3 (cpu, x86-64-v3)".
+std::string targetText(const Json &target) {
+  const std::string name = target["name"], level = target["level"], option = target.value("option", name);
+  return llvm::StringRef(option).split(':').first == name ? name + " (" + level + ")"
+                                                          : option + " (" + name + ", " + level + ")";
+}
+
 /// The entries of one target: what they launch and take.
 moert::Result<Json> describeTarget(const moert::Program &program, uint32_t number, moert::Binding binding,
                                    int threads) {
   const fb::Program &table = program.table();
   const fb::Target &target = *table.targets()->Get(number);
   Json out = {{"name", target.name()->str()}, {"level", target.level()->str()}};
+  if (std::vector<std::string> options = targetOptions(program); !options.empty())
+    out["option"] = options[number];
   Json &entries = out["entries"] = Json::array();
   uint64_t peak = 0;
   for (const fb::Entry *entry : *table.entries()) {
@@ -124,6 +141,7 @@ moert::Result<Json> describe(const moert::Program &program, moert::Binding bindi
   for (const fb::KeyValue *choice : *table.config())
     if (!choice->key()->string_view().starts_with("%")) // what the trainer alone is told
       config[choice->key()->str()] = choice->value()->str();
+  out["plugins"] = moert::shellWords(std::string(program.config("%load").value_or("")));
   if (table.optimizer())
     out["optimizer"] = table.optimizer()->str();
   Json &scalars = out["scalars"] = Json::object();
@@ -172,7 +190,7 @@ void printTarget(const Json &target, const std::string &optimizer, const std::st
   auto mib = [](const Json &value) { return llvm::format("%.1f MiB", value.get<double>() / (1 << 20)); };
   os << "\nat a batch of " << batch;
   if (named)
-    os << " on " << text(target["name"]) << " (" << text(target["level"]) << ")";
+    os << " on " << targetText(target);
   os << ":\n";
   for (const Json &entry : target["entries"]) {
     os << "  " << text(entry["name"]) << " (" << text(entry["kind"])
@@ -200,10 +218,12 @@ void print(const Json &info, llvm::raw_ostream &os) {
   auto text = [](const Json &value) { return value.get<std::string>(); };
   std::string levels;
   for (const Json &target : info["targets"])
-    levels += (levels.empty() ? "" : ", ") + text(target["name"]) + " (" + text(target["level"]) + ")";
+    levels += (levels.empty() ? "" : ", ") + targetText(target);
   os << text(info["program"]) << ", compiled by moec " << text(info["compiler"]) << " for " << levels << "\n";
   for (auto &[key, value] : info["config"].items())
     os << "  " << key << " = " << text(value) << "\n";
+  for (const Json &plugin : info["plugins"])
+    os << "  plugin = " << text(plugin) << "\n";
   os << "\nparameters: " << info["parameters_total"].get<uint64_t>() << "\n";
   for (const Json &parameter : info["parameters"]) {
     std::string shape;

@@ -95,9 +95,9 @@ def hold(command, mistake, status, message):
 for mistake, files, status, message in MISTAKES:
     hold(compile_model + [word for file in files for word in ("--load", file)], mistake, status, message)
 for tool in ("moe-opt", "moe-lsp"):
-    hold([tool, "--load"], "", 2, f"{tool}: expected a plugin's file after --load, found none")
-    hold([tool, f"--load={folder}/gone.so"], "", 1, f"{tool}: {folder}/gone.so: expected a plugin, found none")
-    hold([tool, "--load", bad], "version", 1, f"{tool}: {bad}: expected plugin 'bad' to be compiled for moe ")
+    hold([tool, "--load"], "", 2, f"{tool}: error: expected a plugin's file after --load, found none")
+    hold([tool, f"--load={folder}/gone.so"], "", 1, f"{tool}: error: {folder}/gone.so: expected a plugin, found none")
+    hold([tool, "--load", bad], "version", 1, f"{tool}: error: {bad}: expected plugin 'bad' to be compiled for moe ")
 hold(["moec", "check-ops"], "", 2, "expected a plugin after --load, or a dialect after --dialect, found neither")
 hold(["moec", "check-ops", "--load", extra, "--dialect", "flw"], "", 2,
      "expected a dialect whose ops compute after --dialect, one of extra, flow; found 'flw'")

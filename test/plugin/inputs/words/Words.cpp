@@ -1,9 +1,10 @@
 // What the words become: with one operand and two, with a number, over all axes, and without a result.
-#include "WordsDialect.h.inc"
 #include "dialects/flow/Build.h"
 #include "dialects/moe/Directives.h"
 #include "dialects/moe/Expander.h"
 #include "frontends/driver/Plugin.h"
+
+#include "WordsDialect.h.inc"
 #define GET_OP_CLASSES
 #include "Words.h.inc"
 
