@@ -6,7 +6,7 @@ set(MOE_HEADERS ${CMAKE_INSTALL_INCLUDEDIR}/moe)
 set(MOE_PACKAGE ${CMAKE_INSTALL_LIBDIR}/cmake/moe)
 
 install(TARGETS moert RUNTIME)
-install(FILES README.md LICENSE CHANGELOG.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(FILES README.md LICENSE CHANGELOG.md CONTRIBUTING.md SECURITY.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(DIRECTORY docs DESTINATION ${CMAKE_INSTALL_DOCDIR} FILES_MATCHING PATTERN "*.md" PATTERN "*.html")
 install(DIRECTORY examples DESTINATION ${CMAKE_INSTALL_DATADIR}/moe PATTERN "build*" EXCLUDE PATTERN quickstart.sh EXCLUDE)
 
@@ -29,3 +29,12 @@ if(MOE_COMPILER)
   install(FILES ${PROJECT_BINARY_DIR}/cmake/moeConfig.cmake ${PROJECT_BINARY_DIR}/cmake/moeConfigVersion.cmake
                 cmake/MoePlugin.cmake DESTINATION ${MOE_PACKAGE})
 endif()
+
+# Last, since a link is kept where its file has been installed.
+install(CODE "
+  set(MOE_SOURCE \"${PROJECT_SOURCE_DIR}\")
+  set(MOE_PREFIX \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}\")
+  set(MOE_DOCS \"${CMAKE_INSTALL_DOCDIR}\")
+  set(MOE_DATA \"${CMAKE_INSTALL_DATADIR}/moe\")
+  set(MOE_HEADERS \"${MOE_HEADERS}\")")
+install(SCRIPT cmake/InstallLinks.cmake)

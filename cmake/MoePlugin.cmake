@@ -2,6 +2,35 @@
 # td file Ops.td it makes OpsDialect.h.inc and OpsDialect.cpp.inc, the dialect's class, and Ops.h.inc and Ops.cpp.inc, its
 # ops, in the build folder, where sources find them. The td file is read with the folder that it lies in, moe's headers and
 # MLIR's on the include path.
+
+# Stops where the td file defines no dialect of that name, since mlir-tblgen's own error names neither. What else is wrong
+# with the file is told by the build. The file is looked at again where it has changed.
+function(moe_check_dialect name td folder dialect)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${td})
+  if(NOT EXISTS ${td})
+    message(FATAL_ERROR "moe_add_plugin(${name} ...): expected a td file after TD, found none: ${td}")
+  endif()
+  set(tblgen ${MLIR_TABLEGEN_EXE}) # the name of a target of MLIR's package, or a file
+  if(TARGET ${tblgen})
+    get_target_property(tblgen ${tblgen} LOCATION)
+  endif()
+  execute_process(COMMAND ${tblgen} -gen-dialect-decls -dialect=${dialect} -I ${folder} -I ${MOE_INCLUDE_DIR}
+                          -I ${MLIR_INCLUDE_DIRS} ${td}
+                  RESULT_VARIABLE status OUTPUT_QUIET ERROR_VARIABLE error)
+  if(status EQUAL 0 OR NOT error MATCHES "selected dialect .* does not exist")
+    return()
+  endif()
+  file(READ ${td} text)
+  string(REGEX MATCHALL "[ :]Dialect *{[^}]*name *= *\"[^\"]*\"" definitions "${text}")
+  list(TRANSFORM definitions REPLACE ".*\"([^\"]*)\"" "'\\1'")
+  list(JOIN definitions ", " found)
+  if(NOT found)
+    set(found "none")
+  endif()
+  message(FATAL_ERROR "moe_add_plugin(${name} ...): expected DIALECT to be a dialect that ${td} defines, found '${dialect}'; "
+                      "it defines: ${found}")
+endfunction()
+
 function(moe_add_plugin name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "TD;DIALECT" "SOURCES")
   if(NOT arg_SOURCES OR (arg_TD AND NOT arg_DIALECT) OR arg_UNPARSED_ARGUMENTS)
@@ -12,6 +41,7 @@ function(moe_add_plugin name)
     cmake_path(ABSOLUTE_PATH arg_TD OUTPUT_VARIABLE td)
     cmake_path(GET td STEM stem)
     cmake_path(GET td PARENT_PATH folder)
+    moe_check_dialect(${name} ${td} ${folder} ${arg_DIALECT})
     foreach(rule "Dialect.h.inc;-gen-dialect-decls;-dialect=${arg_DIALECT}" "Dialect.cpp.inc;-gen-dialect-defs;-dialect=${arg_DIALECT}"
                  ".h.inc;-gen-op-decls;-dialect=${arg_DIALECT}" ".cpp.inc;-gen-op-defs;-dialect=${arg_DIALECT}")
       list(POP_FRONT rule suffix)

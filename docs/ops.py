@@ -1,6 +1,7 @@
 """Writes ops.md, the reference of the language's ops, from their definitions: the syntax from the assembly formats, the
-meaning from summaries and descriptions. Planned ops and forms come in a section of their own, so that the tables above it
-have only what can be compiled. Run from the repository's root:
+meaning from summaries and descriptions. A description of several paragraphs, or with a list, stands below its table. Planned
+ops and forms come in a section of their own, so that the tables above it have only what can be compiled. Run from the
+repository's root:
 
     llvm-tblgen --dump-json -I . -I $(llvm-config --includedir) dialects/moe/MoeOps.td | python3 docs/ops.py > docs/ops.md
 
@@ -10,6 +11,7 @@ import json
 import pathlib
 import re
 import sys
+import textwrap
 
 HEAD = """# The ops of the language
 
@@ -111,10 +113,16 @@ class Op:
             text += word if tight else " " + word
         return text
 
+    def section(self):
+        """The description where it has several paragraphs or a list, which a cell of a table cannot hold; else empty."""
+        text = textwrap.dedent(self.record["description"] or "").strip()
+        return f"### {self.record['opName']}\n\n{text}\n" if "\n\n" in text else ""
+
     def row(self):
-        parts = [self.record["summary"], self.record["description"]]
+        below = f"see [below](#{self.record['opName']})" if self.section() else ""
+        parts = [self.record["summary"], "" if below else self.record["description"]]
         parts = [" ".join(part.split()) for part in parts if part]
-        text = ". ".join(parts)
+        text = "; ".join(filter(None, [". ".join(parts), below]))
         cell = lambda content: content.replace("|", "\\|")
         return f"| `{cell(self.syntax())}` | {cell(text.rstrip('.'))} |"
 
@@ -139,15 +147,19 @@ def main():
         if rest:
             print(rest + "\n")
         print("| op | meaning |\n|---|---|")
+        sections = []
         for _, name in sorted(places[include]):
             op = Op(records[name], records)
             if not op.record["compiled"]:
                 planned.append(op.row())
                 continue
             print(op.row())
+            sections.append(op.section())
             if op.record["planned"]:
                 forms.append(f"- `{op.record['opName']}`: {' '.join(op.record['planned'].split())}")
         print()
+        for section in filter(None, sections):
+            print(section)
     print("\n".join([PLANNED, *planned, FORMS, *forms]))
 
 

@@ -9,13 +9,15 @@ include "mlir/Interfaces/SideEffectInterfaces.td"
 
 // An op that computes.
 //   gradient  rule, inactive or surrogate. With rule and surrogate, the op implements buildGradient.
-//   compute   its ComputeKind. An elementwise op implements buildScalar, a reduction accumulators and buildCombine, and a
-//             composite decompose; an op that reads operands at other indices than its own implements accesses.
+//   compute   its ComputeKind. An elementwise op implements buildScalar and has the trait Flow_Elementwise among `traits`; a
+//             reduction implements iterationSpace, accumulators and buildCombine, a composite decompose and cost. An op
+//             that reads operands at other indices than its own implements accesses.
 //   effort    the cost of computing an element again.
 //   several   1 if it has several results; it then implements evaluate and magnitude for all of them, otherwise for the one.
 //   dialect   the dialect of a plugin's op.
 //   own       the methods of ReductionInterface that the op implements although they have a default.
-// The error of a view is 0, since it only copies.
+// Every op implements evaluate and buildRandomCase, and every op but a view errorFactor and magnitude: a view only copies, so
+// its error is 0. The linker says which of these functions an op lacks.
 class Flow_ComputeOp<string mnemonic, string gradient, string compute, list<Trait> traits = [],
                      string effort = !if(!eq(compute, "generator"), "free", "simple"), bit several = 0,
                      Dialect dialect = Flow_Dialect, list<string> own = []>

@@ -422,7 +422,7 @@ LogicalResult Expander::interpret(Block &body) {
         return failure();
     auto expands = dyn_cast<ExpandInterface>(op);
     if (!expands)
-      return op.emitError() << "expected an op of the model language, found '" << op.getName() << "'";
+      return op.emitError() << notOfTheLanguage(op.getName().getStringRef(), op.getContext());
     if (failed(expands.expand(*this)))
       return failure();
     // Offsets within a sample stay below 2^31: an axis count is no protection, since axes multiply.

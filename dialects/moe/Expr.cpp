@@ -2,6 +2,7 @@
 // `6`), so numbers are cut out of the source text, and floats would print as `1.000000e-01`, so numbers keep
 // their own shortest spelling. Heights are counted while trees are built: a tree that is too high is refused
 // before anything recurses on it.
+#include "dialects/flow/Flow.h"
 #include "dialects/moe/MoeDialect.h"
 #include "dialects/moe/Nearest.h"
 #include "mlir/IR/DialectImplementation.h"
@@ -50,6 +51,20 @@ std::string moe::didYouMeanOp(StringRef word, MLIRContext *context) {
     }
   std::optional<size_t> best = nearestOf(word.substr(word.rfind('.') + 1), names);
   return best ? (" (did you mean '" + written[*best] + "'?)").str() : "";
+}
+
+std::string moe::notOfTheLanguage(StringRef op, MLIRContext *context) {
+  std::string message = ("expected an op of the model language, found '" + op + "'").str();
+  auto known = RegisteredOperationName::lookup(op, context);
+  if (known && (known->hasInterface<flow::ComputeInterface>() || known->hasTrait<flow::Boundary>()))
+    message += ", an op of the graph";
+  const StringRef last = op.substr(op.rfind('.') + 1), dialect = op.split('.').first;
+  for (const std::string &word : {(dialect + "." + last).str(), ("moe." + last).str()})
+    if (auto found = RegisteredOperationName::lookup(word, context);
+        found && found->hasInterface<ExpandInterface>())
+      return message + "; in a model, write '" +
+             (found->getDialectNamespace() == "moe" ? last : StringRef(word)).str() + "'";
+  return message + "; docs/ops.md lists all there are";
 }
 
 InFlightDiagnostic moe::reportAt(AsmParser &parser, SMLoc at) {

@@ -1,6 +1,7 @@
 // Classes of ops. A format ends with the `options` directive, which reads `key = value` (`key!` is needed) and flags
 // (`key?`) in any order and gives the op its author's %name as location. docs/ops.md is made of the formats, summaries and
-// descriptions. `dialect` is the op's dialect: a plugin names its own.
+// descriptions. The last argument of every class, `dialect`, is the op's dialect: a plugin names its own. Each op's C++ has
+// one function, `LogicalResult Name::expand(moe::Expander &)`, unless the class or the definition says otherwise.
 #ifndef MOE_OP_BASE_TD
 #define MOE_OP_BASE_TD
 include "mlir/IR/OpAsmInterface.td"
@@ -46,14 +47,21 @@ class Moe_Owner<string name, dag args, string before, string keys = "", string a
              "custom<Path>($path, $mode) " # before # Moe_Options<keys>.s # after, traits, dialect>;
 
 // An op without a result.
-class Moe_Effect<string name, dag args, string format> : Moe_Op<name, args, format> { let results = (outs); }
+class Moe_Effect<string name, dag args, string format, list<Trait> traits = [], Dialect dialect = Moe_Dialect>
+    : Moe_Op<name, args, format, traits, dialect> {
+  let results = (outs);
+}
 
-class Moe_Unary<string name, string what> : Moe_Plain<name, (ins Moe_Value:$x), "$x"> { let summary = what; }
-class Moe_Binary<string name, string what> : Moe_Plain<name, (ins Moe_Value:$a, Moe_Value:$b), "$a `,` $b"> {
+class Moe_Unary<string name, string what, Dialect dialect = Moe_Dialect>
+    : Moe_Plain<name, (ins Moe_Value:$x), "$x", "", dialect> {
   let summary = what;
 }
-class Moe_Reduce<string name, string what>
-    : Moe_Plain<name, (ins Moe_Value:$x, OptionalAttr<Moe_Expr>:$axes), "$x (`over` custom<Axes>($axes)^)?"> {
+class Moe_Binary<string name, string what, Dialect dialect = Moe_Dialect>
+    : Moe_Plain<name, (ins Moe_Value:$a, Moe_Value:$b), "$a `,` $b", "", dialect> {
+  let summary = what;
+}
+class Moe_Reduce<string name, string what, Dialect dialect = Moe_Dialect>
+    : Moe_Plain<name, (ins Moe_Value:$x, OptionalAttr<Moe_Expr>:$axes), "$x (`over` custom<Axes>($axes)^)?", "", dialect> {
   let summary = what;
 }
 #endif

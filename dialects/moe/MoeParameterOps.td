@@ -10,10 +10,15 @@ def Moe_LinearOp : Moe_Owner<"linear",
     "`(` $x `)`" # Moe_Clause<"to">.s # "$to (`init` $init^ (`,` $init_bias^)?)?", "no_bias?"> {
   let summary = "y = x W^T + b on the last axis";
   let description = [{
-    Owns `weight` [to, features] and, unless `no_bias`, `bias` [to]. Initial values: `init` of the op (the rule of `weight`,
-    then that of `bias`), else the model's `default linear`, else torch's (uniform within 1 / sqrt(features), both). Rules:
-    `zeros`, `ones`, `constant(c)`, `uniform(low, high)`, `normal(deviation)`, `trunc_normal(deviation)` (within two
-    deviations), `fan_in(gain)` (uniform with variance gain / fan-in; linear's fan-in is features).
+    Owns `weight` [to, features] and, unless `no_bias`, `bias` [to].
+
+    The initial values are those of `init` (the rule of `weight`, then that of `bias`), else of the model's `default linear`,
+    else torch's (uniform within 1 / sqrt(features), both). The rules are:
+
+    - `zeros`, `ones` and `constant(c)`
+    - `uniform(low, high)`
+    - `normal(deviation)`, and `trunc_normal(deviation)`, which is cut off at two deviations
+    - `fan_in(gain)`: uniform with variance gain / fan-in. The fan-in of a linear is `features`.
   }];
 }
 def Moe_ConvOp : Moe_Owner<"conv",
@@ -22,10 +27,13 @@ def Moe_ConvOp : Moe_Owner<"conv",
     "`(` $x `)`", "kernel, stride, pad, no_bias?", Moe_Clause<"to">.s # "$to (`init` $init^ (`,` $init_bias^)?)?"> {
   let summary = "2-D convolution (cross-correlation) of an image: [channels, h, w] to [to, oh, ow]";
   let description = [{
-    Owns `weight` [to, channels, kernel, kernel] and, unless `no_bias`, `bias` [to]. `kernel` is 3, `stride` 1 and `pad`
-    (kernel - 1) / 2 (zeros on each side) unless given; oh = (h + 2 pad - kernel) / stride + 1, rounded down. Initial values
-    as linear's, from `default conv` and with fan-in channels * kernel * kernel. Not possible on a value that differs by
-    expert (see `experts`).
+    Owns `weight` [to, channels, kernel, kernel] and, unless `no_bias`, `bias` [to].
+
+    - `kernel` is 3, `stride` 1 and `pad` (kernel - 1) / 2 (zeros on each side) unless given; oh = (h + 2 pad - kernel) /
+      stride + 1, rounded down.
+    - Initial values are written as those of `linear`, with `default conv` in the place of `default linear` and a fan-in of
+      channels * kernel * kernel.
+    - It is not possible on a value that differs by expert (see `experts`).
   }];
 }
 def Moe_PatchesOp : Moe_Owner<"patches", (ins Moe_Value:$x, Moe_Expr:$size, Moe_Expr:$to), "`(` $x `)`", "size!",

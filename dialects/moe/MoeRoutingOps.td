@@ -11,9 +11,12 @@ def Moe_RouteOp : Moe_Owner<"route",
     # "prop-dict, \"MOE_KEYS(experts, top, proj, capacity, noise, eps, prioritized?)\") attr-dict";
   let summary = "the router (gating network): computes one score per expert for each sample, and the gates, their softmax";
   let description = [{
-    Routers: `distance, keys = %keys [, eps = 1e-6]`: the scores are -log(|x - key|^2 + eps) (HMOE, equation 2); it owns no
-    parameters. `linear, experts = n`: the scores are x W^T without bias; it owns `weight` [experts, features], with torch's
-    initial values.
+    There are two routers:
+
+    - `distance, keys = %keys [, eps = 1e-6]`: the scores are -log(|x - key|^2 + eps) (HMOE, equation 2). It owns no
+      parameters.
+    - `linear, experts = n`: the scores are x W^T without bias. It owns `weight` [experts, features], with torch's initial
+      values.
   }];
   let planned = "the router `cosine, experts = n, proj = 256` (Tutel's), and routing to a few experts only, with `top`, "
                 "`capacity`, `noise` and `prioritized`";
@@ -28,13 +31,18 @@ def Moe_ExpertsOp : Moe_Applies<"experts",
     "`(` $x `)`" # Moe_Clause<"layer">.s # "$layer (`weights` $weights^)?", "count"> {
   let summary = "applies one layer once per expert, each time with that expert's weights";
   let description = [{
-    Every expert is applied to every sample. With `weights %theta`, the weights are those that a `hyper` generates;
-    otherwise the op owns the layer's parameters, with a leading axis of `count` experts. Every value that an expert
-    computes with its own weights differs by expert, and `conv`, `patches`, `unfold`, `max_pool`, `mean_pool` and
-    `group_norm` are not possible on such a value. An expert's layer can therefore apply `conv`, `patches`, `unfold` or
-    pooling to its input only, followed by other ops such as `relu`, `mean` over pixels, `flatten` and `linear`; `group_norm`
-    is possible before `experts` only. Put deeper convolutional parts before `experts`: all experts then share them. An
-    expert's layer has no `route`, `hyper` or `experts`.
+    Every expert is applied to every sample. With `weights %theta`, the weights are those that a `hyper` generates. Otherwise
+    the op owns the layer's parameters, with a leading axis of `count` experts.
+
+    A value that an expert computes with its own weights *differs by expert*. Some ops are not possible on such a value, and
+    some layers have to be arranged accordingly:
+
+    - `conv`, `patches`, `unfold`, `max_pool` and `mean_pool` can be applied to the input of an expert's layer only. Other ops
+      may follow, such as `relu`, `mean` over pixels, `flatten` and `linear`.
+    - `group_norm` is possible before `experts` only.
+    - An expert's layer has no `route`, `hyper` or `experts`.
+
+    Deeper convolutional parts stand before `experts`, where all experts share them.
   }];
   let planned = "experts that are applied to dispatched samples only; the ops that an expert's layer cannot contain";
 }
@@ -51,13 +59,21 @@ def Moe_HyperOp : Moe_Owner<"hyper",
     "`(` $x `)` (`trunk` $trunk^)? (`for` $target^)? (`init` $init^)?"> {
   let summary = "a hypernetwork: generates one set of a layer's weights for each row of its input, one row per expert";
   let description = [{
-    `hyper @hyper(%keys) trunk @Trunk for @Classifier<classes> init hyperfan_in`. Its input has no batch. `trunk` and `for`
-    are both needed. The trunk is applied under `hyper.trunk`; then each generated tensor has a `linear`
-    of its own, `hyper.out.<path>`, with `weight` [elements, width] and `bias` [elements]. `hyperfan_in(gain)` (Chang et
-    al., ICLR 2020; gain 1 unless given) sets the initial values of these linears: the weights that generate a weight are
-    uniform with variance gain / (b fan-in width), where b is 2 if the layer has a generated bias and 1 otherwise, those that
-    generate a bias are uniform with variance gain / (2 width), and all biases are zero. Without `init` these linears have
-    torch's initial values.
+    For example, `hyper @hyper(%keys) trunk @Trunk for @Classifier<classes> init hyperfan_in`. The input has no batch, and
+    `trunk` and `for` are both needed.
+
+    - The trunk, a layer, is applied under the path `hyper.trunk`. It makes `width` features of each row.
+    - Each tensor that is generated has a `linear` of its own, `hyper.out.<path>`, with `weight` [elements, width] and `bias`
+      [elements].
+
+    `init hyperfan_in(gain)` (Chang et al., ICLR 2020; gain 1 unless given) sets the initial values of these linears:
+
+    - The weights that generate a weight are uniform with variance gain / (b fan-in width), where b is 2 if the layer has a
+      generated bias and 1 otherwise.
+    - The weights that generate a bias are uniform with variance gain / (2 width).
+    - All biases are zero.
+
+    Without `init`, these linears have torch's initial values.
   }];
   let planned = "weights that are generated for each sample; a second use of a hypernetwork, without `trunk` and `for`";
 }

@@ -19,10 +19,11 @@ def Moe_LayerOp : Moe_Body<"layer", (ins SymbolNameAttr:$sym_name, Moe_Params:$p
     "$sym_name `` custom<Params>($params) `` custom<Body>($body)", [Symbol, IsolatedFromAbove]> {
   let summary = "a layer: a body over values, with sizes, numbers and layers as parameters";
   let description = [{
-    It is used by name in `apply`, `chain`, `experts` and `hyper`; the parameters of its ops are named by the path of
-    names that leads to them. `<dim, hidden = 64, drop: number = 0.0, @ffn = @Mlp<dim>>` are two sizes, a number and a
-    layer; whoever uses the layer may omit those with a default. Without braces it is a declaration of a layer in
-    another file.
+    A layer is used by name in `apply`, `chain`, `experts` and `hyper`. The parameters of its ops are named by the path of
+    names that leads to them.
+
+    In `<dim, hidden = 64, drop: number = 0.0, @ffn = @Mlp<dim>>` there are two sizes, a number and a layer. Whoever uses the
+    layer may omit those with a default. Without braces, it is a declaration of a layer in another file.
   }];
 }
 
@@ -62,14 +63,20 @@ def Moe_AuxOp : Moe_Effect<"aux", (ins SymbolNameAttr:$label, OptionalAttr<StrAt
                            "$label (custom<OptionalWord>($rule)^)? $x `,` custom<Exprs>($args)"> {
   let summary = "an auxiliary loss with a weight that the recipe may change";
   let description = [{
-    `aux @entropy entropy %route, weight`: the mean entropy of the gates. `aux @balance balance_kl %route, weight`: the
-    divergence of the mean gates from uniform, KL(mean p || 1/K) (HMOE, equation 4). `aux @x cross_entropy %logits, label,
-    weight`: the mean cross entropy with `label` or `domain`, -1 left out; of a routing, from its scores. `aux @x %value,
-    weight`: the mean over the batch of a value with one number per sample, or a value that is a single number. The weight
-    is a number, a `ramp(from, to, until = 0.5)`,
-    linear in the training's progress (`until` is 1 unless given), or a product of these; its constant factor is the default
-    of the recipe key `aux.<path>`. A weight that is zero at compile time removes the loss, and all ops that nothing else
-    uses.
+    The rule says what the loss is:
+
+    - `aux @entropy entropy %route, weight`: the mean entropy of the gates.
+    - `aux @balance balance_kl %route, weight`: the divergence of the mean gates from uniform, KL(mean p || 1/K) (HMOE,
+      equation 4).
+    - `aux @x cross_entropy %logits, label, weight`: the mean cross entropy with `label` or `domain`. Rows whose label is -1
+      are left out. Of a routing, the scores are taken.
+    - `aux @x %value, weight`, without a rule: the mean over the batch of a value with one number per sample, or a value that
+      is a single number.
+
+    The weight is a number, a ramp, or a product of these. A ramp, `ramp(from, to, until = 0.5)`, rises or falls linearly in
+    the training's progress, and stays at `to` from `until` on, which is 1 unless given. The constant factor of the weight is
+    the default of the recipe's key `aux.<path>`. A weight that is zero at compile time removes the loss, and all ops that
+    nothing else uses.
   }];
   let planned = "`aux @x importance_load %route, weight`, Tutel's load balancing loss";
 }

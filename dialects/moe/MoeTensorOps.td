@@ -17,12 +17,12 @@ def Moe_SoftmaxOp : Moe_Unary<"softmax", "softmax over the last axis">;
 def Moe_FlattenOp : Moe_Unary<"flatten", "all axes of a sample as one">;
 def Moe_StopGradientOp : Moe_Unary<"stop_gradient", "the value; no gradient passes">;
 
-def Moe_AddOp : Moe_Binary<"add", "a + b; axes of size 1 and missing leading axes are repeated">;
-def Moe_SubOp : Moe_Binary<"sub", "a - b, repeated as in add">;
-def Moe_MulOp : Moe_Binary<"mul", "a b, repeated as in add">;
-def Moe_DivOp : Moe_Binary<"div", "a / b, repeated as in add">;
+def Moe_AddOp : Moe_Binary<"add", "a + b; the values are broadcast to each other: an axis of size 1, or a missing leading axis, becomes as long as the other's">;
+def Moe_SubOp : Moe_Binary<"sub", "a - b; broadcast as in `add`">;
+def Moe_MulOp : Moe_Binary<"mul", "a times b; broadcast as in `add`">;
+def Moe_DivOp : Moe_Binary<"div", "a / b; broadcast as in `add`">;
 def Moe_MatmulOp : Moe_Binary<"matmul", "the matrix product of the last two axes">;
-def Moe_PrependOp : Moe_Binary<"prepend", "a before b along the token axis; a may be shared by all samples">;
+def Moe_PrependOp : Moe_Binary<"prepend", "the tokens of a, then those of b, as one value; a may be without a batch, such as a `param`: it is then the same for every sample">;
 def Moe_CrossEntropyOp : Moe_Plain<"cross_entropy", (ins Moe_Value:$a, Moe_Value:$b), "$a `,` $b"> {
   let summary = "cross entropy of each row, in an objective; a model has `aux @x cross_entropy`";
   let compiled = 0;

@@ -15,4 +15,7 @@ std::string didYouMean(llvm::StringRef word, llvm::ArrayRef<llvm::StringRef> wor
 /// The same among the ops of the language that are registered, plugins' too: `word` is compared without a
 /// dialect, and the answer has a plugin's.
 std::string didYouMeanOp(llvm::StringRef word, mlir::MLIRContext *context);
+/// The error about a registered op that stands in a model but is no op of the language, such as 'flow.neg': it
+/// names the op of the language that becomes this one, where there is one of the same name.
+std::string notOfTheLanguage(llvm::StringRef op, mlir::MLIRContext *context);
 } // namespace moe

@@ -9,6 +9,17 @@ def Extra_Dialect : Dialect {
   let summary = "an example of a plugin";
 }
 
+// softsign
+
+def Extra_SoftsignWord : Moe_Unary<"softsign", "x / (1 + |x|)", Extra_Dialect>;
+def Extra_SoftsignOp : Flow_ComputeOp<"flow.softsign", "rule", "elementwise", [Flow_Elementwise, SameOperandsAndResultType],
+                                      "slow", 0, Extra_Dialect> {
+  let summary = "x / (1 + |x|)";
+  let arguments = (ins Flow_Float:$x);
+  let results = (outs Flow_Float:$y);
+  let assemblyFormat = "$x attr-dict `:` type($x)";
+}
+
 // roll
 
 def Extra_RollWord : Moe_AlongAxis<"roll", "elements moved `by` places along an axis, round its end",

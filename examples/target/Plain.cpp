@@ -1,5 +1,5 @@
-// The target plain:LEVEL: the CPU's kernels without two things that fusion and planning do for them. Nothing stands behind a
-// product or a convolution in its kernel, and every value lies row-major. What these are worth is the difference to
+// The target plain:LEVEL: the CPU's kernels without two things that fusion and planning do for them. No epilogue is fused
+// into a contraction or a convolution, and every value is row-major. What these are worth is the difference to
 // cpu:LEVEL; results are the same. It shows what a target is asked: here the CPU's target answers most of it.
 #include "frontends/driver/Plugin.h"
 

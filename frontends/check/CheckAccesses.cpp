@@ -126,7 +126,7 @@ struct Accumulation {
 std::string text(ArrayRef<double> numbers) {
   std::string all;
   for (double number : numbers)
-    all += moert::concat(all.empty() ? "" : ", ", number);
+    all += (all.empty() ? "" : ", ") + exactText(number);
   return "(" + all + ")";
 }
 
@@ -284,7 +284,8 @@ moert::Status Derived::check() {
       const double wanted = expected[number].data[k], bound = slack * (1 + magnitudes[number].data[k]);
       if (!isSame(wanted, result.data[k]) && !(std::fabs(wanted - result.data[k]) <= bound))
         return wrong(moert::concat("expected ", flow::RandomCase::resultName(number), "[", k, "] to be ",
-                                   wanted, " by the accesses as by the evaluator, found ", result.data[k]));
+                                   exactText(wanted), " by the accesses as by the evaluator, found ",
+                                   exactText(result.data[k])));
     }
   return moert::okStatus();
 }

@@ -1,6 +1,8 @@
 // The walk over ops: which checks there are, and what `moec check-ops` prints. The checks of gradients, texts
 // and compiled code are here, those of accesses in CheckAccesses.cpp.
 #include "frontends/check/CheckOps.h"
+#include "dialects/moe/Env.h"
+#include "dialects/moe/MoeDialect.h"
 #include "frontends/check/Facts.h"
 #include "frontends/check/OpCase.h"
 #include "frontends/check/RunCompiled.h"
@@ -9,8 +11,10 @@
 #include "mlir/Bytecode/BytecodeWriter.h"
 #include "mlir/IR/Verifier.h"
 #include "mlir/Parser/Parser.h"
+#include "runtime/base/Failure.h"
 #include "runtime/base/Nearest.h"
 #include "runtime/base/Printable.h"
+#include "runtime/base/Result.h"
 #include "llvm/ADT/StringExtras.h"
 #include <cmath>
 
@@ -82,8 +86,9 @@ moert::Status compareGradients(OpCase &one, ArrayRef<Value> inputs, const std::s
       const double expected = factor(name) * centralDifference(one, of, name, element),
                    value = values.data[element];
       if (!(std::fabs(value - expected) <= 1e-6 + 1e-5 * std::fabs(expected)))
-        return moert::invalidInput("expected d ", of, " / d ", name, "[", element, "] to be ", expected,
-                                   " by central differences, found ", value, ", of\n", one.text());
+        return moert::invalidInput("expected d ", of, " / d ", name, "[", element, "] to be ",
+                                   exactText(expected), " by central differences, found ", exactText(value),
+                                   ", of\n", one.text());
     }
   }
   return moert::okStatus();
@@ -92,6 +97,8 @@ moert::Status compareGradients(OpCase &one, ArrayRef<Value> inputs, const std::s
 double unchanged(StringRef) { return 1; }
 
 } // namespace
+
+std::string exactText(double number) { return numberText(moert::withoutNanSign(number)); }
 
 moert::Status checkVerifies(RegisteredOperationName name, uint64_t seed) {
   OpCase one = randomCase(name, seed);
@@ -238,8 +245,9 @@ moert::Status checkCompiled(RegisteredOperationName name, uint64_t seed) {
             factor == 0 ? double(float(expected[result].data[i])) : expected[result].data[i];
         if (wanted != y.data[i] && !(std::isnan(wanted) && std::isnan(y.data[i])) &&
             !(std::fabs(y.data[i] - wanted) <= bound))
-          return moert::invalidInput("expected ", output, "[", i, "] on ", target, " to be ", wanted,
-                                     " within ", bound, ", found ", y.data[i], ", of\n", text);
+          return moert::invalidInput("expected ", output, "[", i, "] on ", target, " to be ",
+                                     exactText(wanted), " within ", bound, ", found ", exactText(y.data[i]),
+                                     ", of\n", text);
       }
     }
   }
@@ -266,31 +274,68 @@ static moert::Status checkOp(RegisteredOperationName op, const CheckOpsOptions &
   return moert::okStatus();
 }
 
-moert::Status checkOps(const CheckOpsOptions &options) {
-  std::unique_ptr<MLIRContext> context = makeContext();
-  context->loadAllAvailableDialects();
-  std::vector<std::string> dialects = options.dialects, known;
-  for (RegisteredOperationName op : context->getRegisteredOperations())
+/// The ops of a dialect that an author writes, in name order.
+static std::vector<std::string> wordsOf(MLIRContext &context, StringRef dialect) {
+  std::vector<std::string> words;
+  for (RegisteredOperationName op : context.getRegisteredOperations())
+    if (op.getDialectNamespace() == dialect && op.hasInterface<ExpandInterface>())
+      words.push_back(op.getStringRef().str());
+  llvm::sort(words);
+  return words;
+}
+
+/// Says which of the dialects have no op that computes, so that their absence below is no surprise.
+static void noteWhatIsNotChecked(MLIRContext &context, ArrayRef<std::string> dialects,
+                                 ArrayRef<RegisteredOperationName> ops) {
+  for (const std::string &dialect : dialects) {
+    if (llvm::any_of(ops, [&](RegisteredOperationName op) { return op.getDialectNamespace() == dialect; }))
+      continue;
+    const std::vector<std::string> words = wordsOf(context, dialect);
+    moert::print(stdout, moert::concat("note: dialect '", dialect,
+                                       "' has no ops of the graph, so there is nothing to check",
+                                       words.empty() ? "" : "; its words, which become other ops: ",
+                                       llvm::join(words, ", "), "\n"));
+  }
+}
+
+/// The dialects whose ops are checked.
+static moert::Result<std::vector<std::string>> dialectsOf(MLIRContext &context,
+                                                          const CheckOpsOptions &options) {
+  std::vector<std::string> all;
+  for (const LoadedPlugin &plugin : loadedPlugins())
+    llvm::append_range(all, plugin.dialects);
+  if (options.dialects.empty())
+    return all;
+  std::vector<std::string> known = all;
+  for (RegisteredOperationName op : context.getRegisteredOperations())
     if (op.hasInterface<flow::ComputeInterface>() && !llvm::is_contained(known, op.getDialectNamespace()))
       known.push_back(op.getDialectNamespace().str());
   llvm::sort(known);
-  if (dialects.empty())
-    for (const LoadedPlugin &plugin : loadedPlugins())
-      llvm::append_range(dialects, plugin.dialects);
-  else
-    for (const std::string &dialect : dialects)
-      if (!llvm::is_contained(known, dialect))
-        return moert::usageError("expected a dialect whose ops compute after --dialect, one of ",
-                                 llvm::join(known, ", "), "; found '", dialect, "'");
-  if (dialects.empty())
+  for (const std::string &dialect : options.dialects)
+    if (!llvm::is_contained(known, dialect))
+      return moert::usageError("expected a dialect whose ops compute after --dialect, one of ",
+                               llvm::join(known, ", "), "; found '", dialect, "'");
+  return options.dialects;
+}
+
+moert::Status checkOps(const CheckOpsOptions &options) {
+  if (options.dialects.empty() && loadedPlugins().empty())
     return moert::usageError("expected a plugin after --load, or a dialect after --dialect, found neither");
+  std::unique_ptr<MLIRContext> context = makeContext();
+  context->loadAllAvailableDialects();
+  MOERT_ASSIGN(const std::vector<std::string> dialects, dialectsOf(*context, options));
   const std::vector<RegisteredOperationName> ops = computingOps(*context, dialects);
-  if (ops.empty())
-    return moert::invalidInput("expected ops that compute in ", llvm::join(dialects, ", "), ", found none");
+  if (options.dialects.empty())
+    for (const LoadedPlugin &plugin : loadedPlugins())
+      if (plugin.dialects.empty())
+        moert::print(stdout, "note: plugin '" + plugin.name +
+                                 "' has no dialect, so there is nothing of its own to check; --dialect flow "
+                                 "checks the project's ops, on its targets too\n");
+  noteWhatIsNotChecked(*context, dialects, ops);
   size_t wrong = 0;
   for (RegisteredOperationName op : ops) {
     if (moert::Status status = checkOp(op, options); !status.ok()) {
-      moert::print(stderr, "moec: " + status.message() + "\n");
+      moert::printFailure("moec", status);
       ++wrong;
     } else {
       moert::print(stdout, moert::concat(op.getStringRef().str(), ": ", options.cases, " cases agree\n"));

@@ -29,6 +29,9 @@ moert::Status checkCompiled(mlir::RegisteredOperationName op, uint64_t seed);
 
 const std::vector<OpCheck> &opChecks();
 
+/// A number with as many digits as tell it apart from every other.
+std::string exactText(double number);
+
 struct CheckOpsOptions {
   std::vector<std::string> dialects; ///< whose ops; empty: those of all loaded plugins
   uint64_t seed = 1000;              ///< of the first case; each has a seed of its own, the next number
@@ -36,7 +39,8 @@ struct CheckOpsOptions {
 };
 
 /// `moec check-ops`: all checks of all ops, one line an op on standard output, what differs on standard
-/// error.
+/// error. A dialect or plugin whose ops do not compute, such as one of words that other ops are made of, has
+/// nothing to check, which is said on standard output.
 moert::Status checkOps(const CheckOpsOptions &options);
 
 } // namespace moe

@@ -81,9 +81,12 @@ moert::Status checkFacts(RegisteredOperationName name) {
     MOERT_TRY(checkAccumulators(cast<flow::ReductionInterface>(made)));
   if (isElementwise != (kind == ComputeKind::elementwise))
     return moert::invalidInput("expected ", op,
-                               isElementwise ? " to be elementwise, found another computation"
-                                             : ", which is elementwise, to say so, found no trait",
-                               " (flow::Elementwise)");
+                               isElementwise
+                                   ? ", which has the trait Flow_Elementwise, to be elementwise, found "
+                                     "another computation"
+                                   : ", which is elementwise, to have the trait Flow_Elementwise in its td "
+                                     "file, found none: write [Flow_Elementwise, ...] as the traits of its "
+                                     "Flow_ComputeOp");
   if (kind == ComputeKind::emitter && name.getDialectNamespace() != "flow")
     return moert::invalidInput("expected ", op,
                                " to be computed by loops or by other ops, found an emitter, which is a "

@@ -19,10 +19,21 @@ private:
     if (!llvm::isa<mlir::UnknownLoc>(d.getLocation()))
       return mlir::failure(); // on to `texts`
     wrong |= d.getSeverity() == mlir::DiagnosticSeverity::Error;
-    out << "moec: " << (d.getSeverity() == mlir::DiagnosticSeverity::Warning ? "warning: " : "") << d << "\n";
+    out << "moec: " << word(d.getSeverity()) << ": " << d << "\n";
     for (mlir::Diagnostic &note : d.getNotes())
       texts.emitDiagnostic(note.getLocation(), note.str(), note.getSeverity());
     return mlir::success();
+  }
+
+  static llvm::StringRef word(mlir::DiagnosticSeverity severity) {
+    switch (severity) {
+    case mlir::DiagnosticSeverity::Error:
+      return "error";
+    case mlir::DiagnosticSeverity::Warning:
+      return "warning";
+    default:
+      return "note";
+    }
   }
 
   bool wrong = false;

@@ -2,13 +2,14 @@
 // since the flags of their passes are among its options.
 #pragma once
 #include "frontends/driver/Plugins.h"
-#include "runtime/base/Printable.h"
+#include "runtime/base/Failure.h"
 #include "llvm/Support/CommandLine.h"
 
 namespace moe {
 
 /// For `--help` alone: what it names has been taken out by then.
-inline llvm::cl::list<std::string> loadOption("load", llvm::cl::desc("load a plugin: more ops and passes"),
+inline llvm::cl::list<std::string> loadOption("load",
+                                              llvm::cl::desc("load a plugin: more ops, passes and targets"),
                                               llvm::cl::value_desc("file"));
 
 /// Takes the option out and loads the plugins. 0, or the exit status of a failure, which it prints.
@@ -18,7 +19,7 @@ inline int loadFromCommandLine(const std::string &tool, std::vector<char *> &arg
   if (status.ok())
     status = loadPlugins(paths);
   if (!status.ok())
-    moert::print(stderr, tool + ": " + status.message() + "\n");
+    moert::printFailure(tool, status);
   return status.exitCode();
 }
 

@@ -9,6 +9,7 @@
 #include "runtime/base/Result.h"
 #include "runtime/data/Npy.h"
 #include "runtime/train/Safetensors.h"
+#include "llvm/Support/FileSystem.h"
 #include <cstring>
 #include <map>
 #include <new>
@@ -137,6 +138,11 @@ private:
 };
 
 moert::Result<moert::Safetensors> readParameters(const std::string &path) {
+  if (moert::kindOfFile(path) == "a folder") {
+    const std::string inside = path + (path.ends_with("/") ? "" : "/") + "model.safetensors";
+    return moert::invalidInput(path, ": expected a safetensors file, found a folder",
+                               llvm::sys::fs::exists(inside) ? "; did you mean '" + inside + "'?" : "");
+  }
   NewThrows throws;
   return moert::Safetensors::read(path);
 }

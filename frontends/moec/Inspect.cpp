@@ -6,6 +6,7 @@
 #include "runtime/program/Program.h"
 #include "runtime/session/Bench.h"
 #include "runtime/session/Session.h"
+#include "runtime/train/CompileCommand.h"
 #include "llvm/Support/Format.h"
 #include "llvm/Support/raw_ostream.h"
 #include <nlohmann/json.hpp>
@@ -25,6 +26,11 @@ std::string count(double value) {
   std::string out;
   llvm::raw_string_ostream(out) << llvm::format(*unit ? "%.1f %s" : "%.0f %s", value, unit);
   return out;
+}
+
+/// "cpu (x86-64-v3)".
+std::string targetText(const Json &target) {
+  return target["name"].get<std::string>() + " (" + target["level"].get<std::string>() + ")";
 }
 
 /// The entries of one target: what they launch and take.
@@ -123,6 +129,7 @@ moert::Result<Json> describe(const moert::Program &program, moert::Binding bindi
   for (const fb::KeyValue *choice : *table.config())
     if (!choice->key()->string_view().starts_with("%")) // what the trainer alone is told
       config[choice->key()->str()] = choice->value()->str();
+  out["plugins"] = moert::shellWords(std::string(program.config("%load").value_or("")));
   if (table.optimizer())
     out["optimizer"] = table.optimizer()->str();
   Json &scalars = out["scalars"] = Json::object();
@@ -171,7 +178,7 @@ void printTarget(const Json &target, const std::string &optimizer, const std::st
   auto mib = [](const Json &value) { return llvm::format("%.1f MiB", value.get<double>() / (1 << 20)); };
   os << "\nat a batch of " << batch;
   if (named)
-    os << " on " << text(target["name"]) << " (" << text(target["level"]) << ")";
+    os << " on " << targetText(target);
   os << ":\n";
   for (const Json &entry : target["entries"]) {
     os << "  " << text(entry["name"]) << " (" << text(entry["kind"])
@@ -199,10 +206,12 @@ void print(const Json &info, llvm::raw_ostream &os) {
   auto text = [](const Json &value) { return value.get<std::string>(); };
   std::string levels;
   for (const Json &target : info["targets"])
-    levels += (levels.empty() ? "" : ", ") + text(target["name"]) + " (" + text(target["level"]) + ")";
+    levels += (levels.empty() ? "" : ", ") + targetText(target);
   os << text(info["program"]) << ", compiled by moec " << text(info["compiler"]) << " for " << levels << "\n";
   for (auto &[key, value] : info["config"].items())
     os << "  " << key << " = " << text(value) << "\n";
+  for (const Json &plugin : info["plugins"])
+    os << "  plugin = " << text(plugin) << "\n";
   os << "\nparameters: " << info["parameters_total"].get<uint64_t>() << "\n";
   for (const Json &parameter : info["parameters"]) {
     std::string shape;

@@ -1,4 +1,4 @@
-// What the verbs of moec do, without the command line: each returns the Status that becomes the exit code.
+// What the commands of moec do, without the command line: each returns the Status that becomes the exit code.
 // Diagnostics of a model's text have gone to standard error by then, and such a Status has no message of its
 // own.
 #pragma once

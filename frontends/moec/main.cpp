@@ -1,4 +1,4 @@
-// moec: compiles models to programs and shows what is in them. Here is only the command line; the verbs are
+// moec: compiles models to programs and shows what is in them. Here is only the command line; the commands are
 // functions of Tool.h. Exit codes: 0 done, 1 wrong input, 2 wrong usage, 3 a fault of the compiler's own. An
 // option that names what the model or the compiler does not have is wrong usage too.
 #include "dialects/flow/BatchHint.h"
@@ -6,8 +6,8 @@
 #include "frontends/driver/Plugins.h"
 #include "frontends/moec/Tool.h"
 #include "passes/kernels/Backend.h"
+#include "runtime/base/Failure.h"
 #include "runtime/base/Files.h"
-#include "runtime/base/Printable.h"
 #include "runtime/base/Process.h"
 #include "runtime/base/Version.h"
 #include "runtime/cli/Usage.h"
@@ -73,74 +73,87 @@ int main(int argc, char **argv) {
 
   auto *compile = app.add_subcommand("compile", "compile texts to a program");
   auto *evaluate = app.add_subcommand("evaluate", "run an entry of a model in f64, as the reference");
-  for (auto *verb : {compile, evaluate}) {
-    verb->add_option("model", inputs, "the model's text; several files are linked")->required();
-    verb->add_option("-D", defines, "set a parameter of the model: -Dclasses=10")->allow_extra_args(false);
-    verb->add_option("--objective", options.objective, "what training minimises: erm")->capture_default_str();
-    verb->add_option("--optimizer", options.optimizer, "adam, adamw or sgd")->capture_default_str();
-    verb->add_flag("--gradients", options.gradients, "add an entry that gives the gradients of the loss");
+  for (auto *command : {compile, evaluate}) {
+    command->add_option("model", inputs, "the model's text; several files are linked")->required();
+    command->add_option("-D", defines, "set a parameter of the model: -Dclasses=10")->allow_extra_args(false);
+    command->add_option("--objective", options.objective,
+                        moert::withDefault("what training minimises", options.objective));
+    command->add_option("--optimizer", options.optimizer,
+                        moert::withDefault("adam, adamw or sgd", options.optimizer));
+    command->add_flag("--gradients", options.gradients, "add an entry that gives the gradients of the loss");
   }
   compile->add_option("-o,--output", output,
-                      "the program to write (or, with --to, the text; - is standard output)");
-  compile->add_option("--target", options.targets, moe::kernels::targetNames() + "; 'cpu' is this host")
-      ->allow_extra_args(false);
+                      "the program to write, which has to be given; with --to, the text to write; default: "
+                      "standard output");
   compile
-      ->add_option("--batch-hint", options.batchHint,
-                   "the batches to plan for, domains x rows: train=5x64,infer=1x64; any batch runs")
-      ->default_str(flow::BatchHint().str());
+      ->add_option("--target", options.targets,
+                   moe::kernels::targetNames() + ", or a plugin's; 'cpu' is this host; default: cpu")
+      ->allow_extra_args(false);
+  compile->add_option("--batch-hint", options.batchHint,
+                      moert::withDefault("the batches to plan for, domains x rows of each; any batch runs",
+                                         flow::BatchHint().str()));
   compile->add_option("--to", to, "stop behind a phase and print: " + moe::phaseNames());
   compile->add_flag("--timing", options.timing, "show what each pass took");
   compile->add_flag("--verify-by-evaluation", options.verifyByEvaluation,
                     "check every pass by evaluating (slow)");
   compile->add_option("--reproducer", options.reproducer, "where a failing pass leaves its input");
 
-  evaluate->add_option("--entry", evaluation.entry, "which entry")->capture_default_str();
-  evaluate->add_option("--params", evaluation.parameters, "parameters, a safetensors file")->required();
+  evaluate->add_option("--entry", evaluation.entry, moert::withDefault("which entry", evaluation.entry));
+  evaluate
+      ->add_option("--params", evaluation.parameters,
+                   "parameters, a safetensors file such as runs/hmoe/best/model.safetensors")
+      ->required();
   evaluate->add_option("--input", evaluation.inputs, "name=@file.npy")->allow_extra_args(false);
   evaluate->add_option("--output", evaluation.outputs, "name=@file.npy")->allow_extra_args(false);
   evaluate->add_option("--output-folder", evaluation.outputFolder, "where every output goes as <name>.npy");
-  evaluate->add_option("--domains", evaluation.domains, "into which the rows are split")
-      ->capture_default_str()
+  evaluate
+      ->add_option("--domains", evaluation.domains,
+                   moert::withDefault("into which the rows are split", evaluation.domains))
       ->check(moert::wholeNumber(1, int64_t(1) << 31));
-  evaluate->add_option("--progress", evaluation.progress, "step / total steps")
-      ->capture_default_str()
+  evaluate
+      ->add_option("--progress", evaluation.progress,
+                   moert::withDefault("step / total steps", evaluation.progress))
       ->check(moert::partOfTraining());
-  evaluate->add_option("--step", evaluation.step, "the step, for random numbers")
-      ->capture_default_str()
+  evaluate
+      ->add_option("--step", evaluation.step,
+                   moert::withDefault("the step, for random numbers", evaluation.step))
       ->check(moert::wholeNumber(0, UINT32_MAX));
-  evaluate->add_option("--seed", evaluation.seed, "of random numbers")
-      ->capture_default_str()
+  evaluate->add_option("--seed", evaluation.seed, moert::withDefault("of random numbers", evaluation.seed))
       ->check(moert::wholeNumber(0, INT64_MAX));
 
   auto *inspect = app.add_subcommand("inspect", "show entries, parameters, costs and memory");
   inspect->add_option("program", input, "a compiled program")->required();
-  inspect->add_option("--batch", batch, "domains x rows")->capture_default_str();
-  inspect->add_option("--threads", threads, "for the memory that threads need")
-      ->capture_default_str()
+  inspect->add_option("--batch", batch, moert::withDefault("domains x rows of each", batch));
+  inspect->add_option("--threads", threads, moert::withDefault("for the memory that threads need", threads))
       ->check(moert::wholeNumber(1, 4096));
   inspect->add_flag("--json", json, "as JSON");
   auto *disassemble = app.add_subcommand("disassemble", "print a program's plan");
   auto *assemble = app.add_subcommand("assemble", "make a program from a plan's text");
-  for (auto *verb : {disassemble, assemble}) {
-    verb->add_option("input", input, "the file to read")->required();
-    verb->add_option("-o,--output", output, "the file to write");
+  for (auto *command : {disassemble, assemble}) {
+    command->add_option("input", input, "the file to read")->required();
   }
+  disassemble->add_option("-o,--output", output, "the text to write; default: standard output");
+  assemble->add_option("-o,--output", output, "the program to write")->required();
   auto *check =
       app.add_subcommand("check-ops", "hold the facts of ops against their evaluators on random cases");
   check
       ->add_option("--dialect", checks.dialects,
                    "whose ops: flow, or a plugin's; those of all plugins unless given")
       ->allow_extra_args(false);
-  check->add_option("--cases", checks.cases, "of each op; what takes long is done for a part of them")
-      ->capture_default_str()
+  check
+      ->add_option("--cases", checks.cases,
+                   moert::withDefault("of each op; what takes long is done for a part of them", checks.cases))
       ->check(moert::wholeNumber(1, 1000000));
-  check->add_option("--seed", checks.seed, "of the first case; the next has the next number")
-      ->capture_default_str()
+  check
+      ->add_option("--seed", checks.seed,
+                   moert::withDefault("of the first case; the next has the next number", checks.seed))
       ->check(moert::wholeNumber(0, INT64_MAX));
-  for (auto *verb : {compile, evaluate, disassemble, assemble, check})
-    verb->add_option("--load", plugins, "load a plugin: more ops and passes")->allow_extra_args(false);
+  for (auto *command : {compile, evaluate, disassemble, assemble, check})
+    command->add_option("--load", plugins, "load a plugin: more ops, passes and targets")
+        ->allow_extra_args(false);
+  moert::nameCommands(app);
   auto usage = [](const std::string &message) {
-    moert::print(stderr, "moec: " + message + "\n");
+    moert::printFailure("moec", moert::usageError(message));
     return 2;
   };
   try {
@@ -149,7 +162,7 @@ int main(int argc, char **argv) {
     app.exit(done);
     if (!fflush(stdout) && !ferror(stdout))
       return 0;
-    fprintf(stderr, "moec: standard output cannot be written: %s\n", strerror(errno));
+    fprintf(stderr, "moec: error: standard output cannot be written: %s\n", strerror(errno));
     return 1;
   } catch (const CLI::ParseError &error) {
     return usage(moert::wrongUsage(app, error, argc, argv));
@@ -157,7 +170,7 @@ int main(int argc, char **argv) {
 
   moert::Status status = moe::loadPlugins(plugins);
   if (!status.ok()) {
-    moert::print(stderr, "moec: " + status.message() + "\n");
+    moert::printFailure("moec", status);
     return status.exitCode();
   }
   options.plugins = plugins;
@@ -202,8 +215,6 @@ int main(int argc, char **argv) {
     if (status.ok())
       status = moe::disassembleFile(input, output.empty() ? "-" : output);
   } else {
-    if (output.empty())
-      return usage("expected -o and the program to write, found none");
     status = moert::notOver(std::array{output}, std::array{input});
     if (status.ok())
       status = moe::assembleFile(input, output);
@@ -217,6 +228,6 @@ int main(int argc, char **argv) {
       status = moert::invalidInput("standard output cannot be written: ", reason);
   }
   if (!status.ok() && !status.message().empty())
-    moert::print(stderr, "moec: " + status.message() + "\n");
+    moert::printFailure("moec", status);
   return status.exitCode();
 }

@@ -35,7 +35,7 @@ std::unique_ptr<Target> parseTarget(StringRef name, std::string &error) {
   for (const Backend *backend : backends())
     if (name.split(':').first == backend->name())
       return backend->parse(name, error);
-  error = "expected a target " + targetNames() + ", found '" + name.str() + "'";
+  error = "expected a target " + targetNames() + ", found '" + name.str() + "'; --load adds a plugin's";
   return nullptr;
 }
 

@@ -31,8 +31,13 @@ public:
       : message(message), text(text), at(at), ops(ops), context(context) {}
   /// The report for authors, or nothing where MLIR's own is to stay.
   std::string words(ArrayRef<Diagnostic *> notes);
+  /// The op in a model or layer that is registered but no op of the language, as it is written, where the report
+  /// is of it: of its line, or of the type that its value has. What the parser expects of such an op does not
+  /// concern authors.
+  StringRef foreignOp() const;
 
 private:
+  StringRef foreignOpOf(StringRef line) const;
   StringRef lineSoFar() const { return text.slice(text.rfind('\n', at) + 1, at).rtrim(); }
   StringRef written() const { return opOfLine(lineSoFar()); }
   StringRef token() const;
@@ -91,6 +96,29 @@ SmallVector<StringRef> Report::values() const {
     }
   }
   return names;
+}
+
+StringRef Report::foreignOpOf(StringRef line) const {
+  StringRef name = opOfLine(line);
+  name.consume_front("\"");
+  name = name.take_while([](char c) { return inName(c) && c != '-'; });
+  auto op = RegisteredOperationName::lookup(name, context);
+  if (!op || op->hasInterface<ExpandInterface>() || op->getDialectNamespace() == "moe" ||
+      op->getDialectNamespace() == "builtin")
+    return {};
+  return name;
+}
+
+StringRef Report::foreignOp() const {
+  // The language's own ops at the top of a text are the only ones that begin a line so.
+  const StringRef before = text.take_front(at);
+  if (!before.starts_with("moe.") && !before.contains("\nmoe."))
+    return {};
+  if (StringRef op = foreignOpOf(lineSoFar()); !op.empty() || !message.starts_with("use of value '"))
+    return op;
+  const StringRef value = message.split('\'').second.split('\'').first;
+  const size_t made = before.rfind((value + " = ").str());
+  return made == StringRef::npos ? StringRef() : foreignOpOf(before.drop_front(made).split('\n').first);
 }
 
 std::string Report::unknownValue() const {
@@ -356,9 +384,18 @@ void AuthorErrors::report() {
     SmallVector<Diagnostic *> notes;
     for (Diagnostic &note : d.getNotes())
       notes.push_back(&note);
-    if (text != texts.end() && d.getSeverity() == DiagnosticSeverity::Error)
-      words =
-          Report(message, text->getBuffer(), placeOf(text->getBuffer(), place), ops, context).words(notes);
+    if (text != texts.end() && d.getSeverity() == DiagnosticSeverity::Error) {
+      const StringRef all = text->getBuffer();
+      const size_t at = placeOf(all, place);
+      Report report(message, all, at, ops, context);
+      if (StringRef op = report.foreignOp(); !op.empty()) {
+        const StringRef before = all.take_front(op.data() - all.data());
+        const size_t line = before.count('\n') + 1, column = before.size() - (before.rfind('\n') + 1) + 1;
+        emitError(FileLineColLoc::get(place.getFilename(), line, column)) << notOfTheLanguage(op, context);
+        continue;
+      }
+      words = report.words(notes);
+    }
     if (words.empty()) {
       context->getDiagEngine().emit(std::move(d));
       continue;

@@ -1,5 +1,5 @@
-// What moec and moert say to a command line that the parser refused: its reason, the nearest verb, and the
-// help of the verb that was typed.
+// What moec and moert say to a command line that the parser refused: its reason, the nearest command, and the
+// help of the command that was typed.
 #pragma once
 
 #include "runtime/base/Nearest.h"
@@ -39,11 +39,23 @@ inline CLI::Validator wholeNumber(int64_t low, int64_t high) {
       concat("INT in [", low, " - ", high, "]"));
 }
 
-/// What no option or place of the verb takes: the first unknown option and the nearest known one, or else all
+/// A description with the option's default, as both programs write it.
+template <typename Value> std::string withDefault(const std::string &what, const Value &value) {
+  return concat(what, what.empty() ? "" : "; ", "default: ", value);
+}
+
+/// Has help say "command", as messages do, where CLI11 says "subcommand". Called once all have been added.
+inline void nameCommands(CLI::App &app) {
+  app.get_formatter()->label("SUBCOMMAND", "COMMAND");
+  for (CLI::App *command : app.get_subcommands([](CLI::App *) { return true; }))
+    command->group("Commands");
+}
+
+/// What no option or place of the command takes: the first unknown option and the nearest known one, or else all
 /// that is left, in the order it was typed.
-inline std::string unexpected(CLI::App &verb, int argc, char **argv) {
-  std::vector<std::string> names, left = verb.remaining(), words; // left: in no order
-  for (const CLI::Option *option : verb.get_options())
+inline std::string unexpected(CLI::App &command, int argc, char **argv) {
+  std::vector<std::string> names, left = command.remaining(), words; // left: in no order
+  for (const CLI::Option *option : command.get_options())
     for (const std::string &name : option->get_lnames())
       names.push_back(name);
   for (int i = 2; i < argc; ++i)
@@ -69,23 +81,23 @@ inline std::string unexpected(CLI::App &verb, int argc, char **argv) {
 
 /// One line, lower case, without the program's name in front.
 inline std::string wrongUsage(CLI::App &app, const CLI::ParseError &error, int argc, char **argv) {
-  std::vector<std::string> verbs;
-  for (const CLI::App *verb : app.get_subcommands([](CLI::App *) { return true; }))
-    verbs.push_back(verb->get_name());
+  std::vector<std::string> commands;
+  for (const CLI::App *command : app.get_subcommands([](CLI::App *) { return true; }))
+    commands.push_back(command->get_name());
   std::string first = argc > 1 ? argv[1] : "", help = app.get_name();
-  bool verb = std::find(verbs.begin(), verbs.end(), first) != verbs.end();
-  if (verb)
+  bool command = std::find(commands.begin(), commands.end(), first) != commands.end();
+  if (command)
     help += " " + first;
   help = "; '" + help + " --help' lists what there is";
-  if (!verb && !first.empty() && first[0] != '-')
-    return "expected a verb, found '" + first + "'" + suggestion(first, verbs) + help;
+  if (!command && !first.empty() && first[0] != '-')
+    return "expected a command, found '" + first + "'" + suggestion(first, commands) + help;
   std::string reason = error.what();
-  if (verb && error.get_exit_code() == int(CLI::ExitCodes::ExtrasError))
+  if (command && error.get_exit_code() == int(CLI::ExitCodes::ExtrasError))
     reason = unexpected(*app.get_subcommand(first), argc, argv);
   if (reason.size() > 1 && std::islower(static_cast<unsigned char>(reason[1])))
     reason[0] = char(std::tolower(static_cast<unsigned char>(reason[0])));
-  if (!verb && first.empty())
-    reason = "expected a verb, found none";
+  if (!command && first.empty())
+    reason = "expected a command, found none";
   return reason + help;
 }
 

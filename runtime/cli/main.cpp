@@ -1,7 +1,7 @@
 // moert: trains, evaluates and serves a compiled program. This file knows how the command line is spelt and
 // how a process ends: 0 done, 1 wrong input, 2 wrong usage, 3 a fault of ours; a run stopped by a signal
 // (Ctrl-C, SIGTERM, or a terminal that goes away) saves and then ends by that signal.
-#include "runtime/base/Printable.h"
+#include "runtime/base/Failure.h"
 #include "runtime/base/Process.h"
 #include "runtime/base/Version.h"
 #include "runtime/cli/BenchCommand.h"
@@ -36,10 +36,8 @@ int report(const Status &result) {
   // Results that nobody got are a failure.
   if ((fflush(stdout) || ferror(stdout)) && status.ok())
     status = invalidInput("standard output cannot be written: ", strerror(errno));
-  if (!status.ok()) {
-    const char *what = status.code() == Code::internal ? "internal error: " : "error: ";
-    print(stderr, concat("moert: ", what, status.message(), "\n"));
-  }
+  if (!status.ok())
+    printFailure("moert", status);
   return status.exitCode();
 }
 
@@ -68,8 +66,9 @@ int runTraining(TrainOptions options) {
 }
 
 void addDevice(CLI::App &command, DeviceOptions &device) {
-  command.add_option("--threads", device.threads, "0: every core")->check(wholeNumber(0, 1024));
-  command.add_option("--device", device.name, "cpu, or isolated, which is for tests; default: cpu")
+  command.add_option("--threads", device.threads, "0: every core, the default")->check(wholeNumber(0, 1024));
+  command
+      .add_option("--device", device.name, withDefault("cpu, or isolated, which is for tests", device.name))
       ->envname("MOERT_DEVICE");
 }
 
@@ -118,7 +117,8 @@ int main(int argc, char **argv) {
   infer->add_option("program", inference.program, "the compiled program (.moe)")->required();
   auto *source = infer->add_option_group("parameters");
   source->add_option("--checkpoint", inference.checkpoint, "folder, such as runs/hmoe/best");
-  source->add_option("--params", inference.parameters, "a safetensors file");
+  source->add_option("--params", inference.parameters,
+                     "a safetensors file, or a folder with model.safetensors");
   source->require_option(1);
   infer->add_option("--input", inference.inputs, "name=@file.png or name=@file.npy")->allow_extra_args(false);
   infer->add_option("--output", inference.outputs, "name=@file.npy")->allow_extra_args(false);
@@ -127,24 +127,29 @@ int main(int argc, char **argv) {
   infer->add_option("--progress", inference.progress, "step / total steps, where an entry depends on it")
       ->check(partOfTraining());
   infer->add_option("--entry", inference.entry, "default: the first inference entry");
-  infer->add_option("--top", inference.top, "how many classes to print")->check(wholeNumber(1, 1000));
+  infer->add_option("--top", inference.top, withDefault("how many classes to print", inference.top))
+      ->check(wholeNumber(1, 1000));
   addDevice(*infer, inference.device);
 
   BenchCommandOptions timing;
   CLI::App *bench = app.add_subcommand("bench", "time a step on made-up inputs");
   bench->add_option("program", timing.program, "the compiled program (.moe)")->required();
   bench->add_option("--entry", timing.entry, "default: train");
-  bench->add_option("--batch", timing.batch, "DOMAINSxROWS (5x64) or ROWS; default 1x64");
-  bench->add_option("--steps", timing.steps, "timed steps; default 20")->check(wholeNumber(1, 1000000000));
+  bench->add_option("--batch", timing.batch, withDefault("DOMAINSxROWS (5x64) or ROWS", timing.batch));
+  bench->add_option("--steps", timing.steps, withDefault("timed steps", timing.steps))
+      ->check(wholeNumber(1, 1000000000));
   addDevice(*bench, timing.device);
   bench->add_option("--seed", timing.seed, "of parameters and inputs");
   CLI::Option *profile = bench->add_flag("--profile", timing.profile, "time by kernel");
-  bench->add_option("--top", timing.top, "kernels that --profile prints, the slowest; default 20")
+  bench
+      ->add_option("--top", timing.top, withDefault("kernels that --profile prints, the slowest", timing.top))
       ->needs(profile)
       ->check(wholeNumber(1, 1000000000));
   bench->add_flag("--json", timing.json, "print JSON");
   bench->add_flag("--poison", timing.poison, "fill temporaries with NaN before and after use");
   bench->add_flag("--trap-nan", timing.trapNan, "stop at the first launch that writes NaN");
+
+  nameCommands(app);
 
   try {
     app.parse(argc, argv);

@@ -55,29 +55,6 @@ bool isSource(const fs::path &file, const std::string &digest) {
   return !in.bad() && textDigest(text) == digest;
 }
 
-// The files that a program records, as a shell would take them apart.
-std::vector<std::string> shellWords(const std::string &text) {
-  std::vector<std::string> words;
-  bool inside = false, single = false;
-  for (size_t i = 0; i < text.size(); ++i) {
-    char c = text[i];
-    if (!single && c == ' ') {
-      inside = false;
-      continue;
-    }
-    if (!inside)
-      words.emplace_back();
-    inside = true;
-    if (c == '\'')
-      single = !single;
-    else if (!single && c == '\\' && i + 1 < text.size())
-      words.back() += text[++i];
-    else
-      words.back() += c;
-  }
-  return words;
-}
-
 // A program records its sources as they were named in the folder where it was compiled, which is not known
 // later. So a file is looked for from the program's own folder upwards. Another file may have its name there, and
 // to compile that one would put another model in the program's place: so only the text that the program was
@@ -112,6 +89,28 @@ std::string sources(const Program &program) {
 }
 
 } // namespace
+
+std::vector<std::string> shellWords(const std::string &text) {
+  std::vector<std::string> words;
+  bool inside = false, single = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    char c = text[i];
+    if (!single && c == ' ') {
+      inside = false;
+      continue;
+    }
+    if (!inside)
+      words.emplace_back();
+    inside = true;
+    if (c == '\'')
+      single = !single;
+    else if (!single && c == '\\' && i + 1 < text.size())
+      words.back() += text[++i];
+    else
+      words.back() += c;
+  }
+  return words;
+}
 
 std::string compileCommand(const Program &program,
                            const std::vector<std::pair<std::string, std::string>> &changes) {

@@ -14,6 +14,9 @@ namespace moert {
 /// A word of a command line as a shell reads it: quoted where it needs it.
 std::string shellWord(const std::string &word);
 
+/// A command line's words, as a shell would take them apart: what a program records of files and targets.
+std::vector<std::string> shellWords(const std::string &text);
+
 /// 16 hexadecimal digits that tell one text of a model from another: a program records those of its sources as
 /// `%source`, in their order and with blanks between. A byte order mark does not count.
 std::string textDigest(std::string_view text);

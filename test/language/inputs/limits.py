@@ -29,7 +29,7 @@ def check(name, text, place, words, *options, status=1):
                               capture_output=True, text=True, timeout=SECONDS,
                               preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30)))
         lines = [line for line in done.stderr.splitlines() if "error:" in line or line.startswith("moec: ")]
-        expected = f"{file}:{place}: error: {words}" if place else f"moec: {words}"
+        expected = f"{file}:{place}: error: {words}" if place else f"moec: error: {words}"
         # What layers make has its error at one line of several, as the walk goes.
         found = [line.replace(str(file), "") for line in lines]
         good = len(found) == 1 and (re.match(rf":\d+:\d+: error: {words}", found[0]) if place == "any" else lines[0].startswith(expected))

@@ -66,6 +66,9 @@ ComputeKind::generator BAD_END BAD_OP(Again, "bad.op") ComputeKind::generator BA
     BAD_OP(Caseless, "bad.caseless", flow::GradientInterface::Trait, flow::ComputeInterface::Trait,
            flow::EvaluateInterface::Trait, flow::CostInterface::Trait,
            flow::TruthInterface::Trait) ComputeKind::generator BAD_END
+    BAD_OP(Traitless, "bad.traitless", flow::GradientInterface::Trait, flow::ComputeInterface::Trait,
+           flow::EvaluateInterface::Trait, flow::CostInterface::Trait,
+           flow::TruthInterface::Trait) ComputeKind::elementwise BAD_END
     BAD_OP(Reducing, "bad.reducing", flow::GradientInterface::Trait, flow::ComputeInterface::Trait,
            flow::EvaluateInterface::Trait, flow::CostInterface::Trait, flow::TruthInterface::Trait,
            flow::ReductionInterface::Trait) ComputeKind::reduction BAD_END
@@ -77,6 +80,11 @@ void Intruder::buildRandomCase(flow::RandomCase &) {}
 void Costless::buildRandomCase(flow::RandomCase &) {}
 void Calculating::buildRandomCase(flow::RandomCase &) {}
 void Caseless::buildRandomCase(flow::RandomCase &) {}
+void Traitless::buildRandomCase(flow::RandomCase &random) {
+  OperationState state(random.location, getOperationName());
+  state.addTypes(flow::tensorType({}, random.builder.getF32Type()));
+  random.result(random.builder.create(state)->getResult(0));
+}
 void Reducing::buildRandomCase(flow::RandomCase &random) {
   OperationState state(random.location, getOperationName());
   state.addTypes(flow::tensorType({}, random.builder.getF32Type()));
@@ -106,6 +114,8 @@ struct BadDialect : Dialect {
       addOperations<Costless>();
     if (mistake() == "calculating")
       addOperations<Calculating>();
+    if (mistake() == "traitless")
+      addOperations<Traitless>();
     if (mistake() == "caseless")
       addOperations<Caseless>();
     if (llvm::is_contained({"no-accumulators", "double-accumulator", "short-accumulator", "late-sum",
