@@ -48,7 +48,6 @@ static Operator operatorOf(Code code) {
     return {"", 3};
   }
 }
-static constexpr StringRef symbolNames[] = {"D", "N"};
 
 void ExprAttr::print(AsmPrinter &printer) const {
   SmallVector<std::pair<std::string, int>> stack; // text and its precedence

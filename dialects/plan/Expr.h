@@ -8,6 +8,8 @@ namespace plan {
 // The codes and symbols of the schema's ExprOp, in its order.
 enum class Code : int64_t { constant, symbol, add, sub, mul, floordiv, ceildiv };
 enum class Symbol : int64_t { D, N };
+/// Their names, in text and in a program.
+inline constexpr llvm::StringRef symbolNames[] = {"D", "N"};
 
 ExprAttr constant(mlir::MLIRContext *context, int64_t value);
 ExprAttr symbol(mlir::MLIRContext *context, Symbol symbol);

@@ -320,7 +320,10 @@ FailureOr<std::vector<uint8_t>> Emitter::run(plan::ProgramOp program) {
   auto en = builder.CreateVector(entryList);
   auto ta = builder.CreateVector(targetList);
   auto co = builder.CreateVector(config);
-  auto sy = builder.CreateVector(std::vector<Text>{text("D"), text("N")}); // in the order of plan::Symbol
+  std::vector<Text> symbols;
+  for (StringRef symbol : plan::symbolNames)
+    symbols.push_back(text(symbol));
+  auto sy = builder.CreateVector(symbols);
   builder.Finish(fb::CreateProgram(builder, name, sy, e, sc, st, en, ta, optimizer, co, compiler),
                  fb::ProgramIdentifier());
   return moert::encodeProgram({builder.GetBufferPointer(), builder.GetSize()}, sections);

@@ -22,9 +22,9 @@ private:
   StringAttr text(const flatbuffers::String *value) {
     return value ? builder.getStringAttr(StringRef(value->c_str(), value->size())) : StringAttr();
   }
-  /// V11: there are two symbols.
+  /// V11: there are no others.
   int64_t symbol(uint32_t row) {
-    return int64_t(table.symbols()->Get(row)->string_view() == "D" ? plan::Symbol::D : plan::Symbol::N);
+    return llvm::find(plan::symbolNames, StringRef(table.symbols()->Get(row)->c_str())) - plan::symbolNames;
   }
   plan::ExprAttr expr(uint32_t index) {
     SmallVector<int64_t> steps;

@@ -137,7 +137,7 @@ void GroupRunner::build(flow::GroupOp group, const cpu::CpuTarget &target, int64
     operands.push_back(take(bytesOf(value.getType(), symbols)));
   for (mlir::Value value : group.getOutputs())
     results.push_back(take(bytesOf(value.getType(), symbols)));
-  auto value = [&](plan::ExprAttr expr) { return *plan::evaluate(expr, domains, rows, 1); };
+  auto value = [&](plan::ExprAttr expr) { return *plan::evaluate(expr, domains, rows); };
   for (const cpu::Temporary &temporary : code->temporaries) {
     names.push_back(temporary.name);
     temporaries.push_back(take(size_t(value(temporary.extent)) * widthOf(temporary.element)));

@@ -24,6 +24,7 @@ class PaddedTarget : public Target {
 public:
   explicit PaddedTarget(std::unique_ptr<Target> cpu) : cpu(std::move(cpu)) {}
   StringRef backend() const override { return cpu->backend(); }
+  plan::TargetKind kind() const override { return cpu->kind(); }
   StringRef level() const override { return cpu->level(); }
   ArrayRef<std::string> features() const override { return cpu->features(); }
   llvm::StringMap<int64_t> symbols() const override { return {{"row_align", 4}}; }

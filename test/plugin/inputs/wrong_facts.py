@@ -22,23 +22,31 @@ ROUNDS = [
      # What was expected and what was found differ in the text as well.
      ("Softsign.cpp", "errorFactor() { return 3; }", "errorFactor() { return 0; }", r"extra\.flow\.softsign, case \d+, compiled code: "
       r"expected y\[\d+\] on cpu\S* to be (\S+) within 0, found (?!\1,)\S+, of")],
+    # A gradient that was forgotten: the op says that it has none. The roll is wrong so that its seed can be tried.
+    [("Extra.td", '"flow.softsign", "rule"', '"flow.softsign", "inactive"', r"extra\.flow\.softsign, case \d+, gradient: expected d loss / "
+      r"d x0\[\d+\] to be \S+ by central differences, found 0, of"),
+     ("Softsign.cpp", "LogicalResult SoftsignOp::buildGradient", "#if 0\nLogicalResult SoftsignOp::buildGradient", None),
+     ("Softsign.cpp", "void SoftsignOp::evaluate", "#endif\nvoid SoftsignOp::evaluate", None),
+     ("Roll.cpp", "dy, -getBy(), getAxis()", "dy, getBy(), getAxis()", r"extra\.flow\.roll, case \d+, gradient: ")],
 ]
 
 wrong = []
 for changes in ROUNDS:
     texts = {}
     for name, before, after, _ in changes:
-        texts[name] = (plugin / name).read_text()
-        if before not in texts[name]:
+        text = (plugin / name).read_text()
+        texts.setdefault(name, text)
+        if before not in text:
             wrong.append(f"expected '{before}' in {name}, found none")
-        (plugin / name).write_text(texts[name].replace(before, after))
+        (plugin / name).write_text(text.replace(before, after))
+    ops = sum(said is not None for *_, said in changes)
     subprocess.run(["cmake", "--build", build], check=True, capture_output=True)
     run = subprocess.run(["moec", "check-ops", "--load", build / "extra.so"], capture_output=True, text=True)
     for name, before, after, said in changes:
-        if not re.search(said, run.stderr):
+        if said and not re.search(said, run.stderr):
             wrong.append(f"{name} with '{after}': expected {said}, found\n{run.stderr}")
-    if run.returncode != 1 or "expected all 3 ops to agree with their evaluators, found 3 that do not" not in run.stderr:
-        wrong.append(f"expected status 1 and all ops, found {run.returncode}:\n{run.stderr}")
+    if run.returncode != 1 or f"expected all 3 ops to agree with their evaluators, found {ops} that do not" not in run.stderr:
+        wrong.append(f"expected status 1 and {ops} ops, found {run.returncode}:\n{run.stderr}")
     seed = re.search(r"extra\.flow\.roll, case (\d+)", run.stderr)
     alone = ["moec", "check-ops", "--load", build / "extra.so", "--cases", "1", "--seed", seed[1] if seed else "0"]
     if f"extra.flow.roll, case {alone[-1]}" not in subprocess.run(alone, capture_output=True, text=True).stderr:
