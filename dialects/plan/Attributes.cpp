@@ -353,6 +353,8 @@ Attribute PlanDialect::parseAttribute(DialectAsmParser &parser, Type type) const
     attribute = ScalarKindAttr::parse(parser, type);
   else if (mnemonic == "entry_kind")
     attribute = EntryKindAttr::parse(parser, type);
+  else if (mnemonic == "target_kind")
+    attribute = TargetKindAttr::parse(parser, type);
   else if (mnemonic == "buffer_kind")
     attribute = BufferKindAttr::parse(parser, type);
   else
@@ -366,7 +368,7 @@ Attribute PlanDialect::parseAttribute(DialectAsmParser &parser, Type type) const
 void PlanDialect::printAttribute(Attribute attribute, DialectAsmPrinter &printer) const {
   llvm::TypeSwitch<Attribute>(attribute)
       .Case<ExprAttr, InitAttr, PortAttr, ParamAttr, ArgAttr, UpdateAttr, SavedAttr, ElementAttr,
-            StateKindAttr, ScalarKindAttr, EntryKindAttr, BufferKindAttr>([&](auto known) {
+            StateKindAttr, ScalarKindAttr, EntryKindAttr, TargetKindAttr, BufferKindAttr>([&](auto known) {
         printer << decltype(known)::getMnemonic() << "<";
         known.print(printer);
         printer << ">";

@@ -16,9 +16,9 @@
 // PLAN: config {{.*}}target = "cpu:x86-64-v3 cpu:x86-64-v4"
 // PLAN: entry "main"
 // PLAN-NOT: entry "main"
-// PLAN: target "cpu" level "x86-64-v3"
+// PLAN: target cpu "cpu" level "x86-64-v3"
 // PLAN: plan "main"
-// PLAN: target "cpu" level "x86-64-v4"
+// PLAN: target cpu "cpu" level "x86-64-v4"
 // PLAN: plan "main"
 flow.program @p attributes {config = {"batch-hint" = "train=1x8"}, optimizer = "adam"} {
   flow.entry @main infer {
