@@ -134,7 +134,7 @@ void KernelBuilder::storeMasked(Value value, Value pointer, Value index, Value m
 
 LaunchSpec KernelBuilder::finish() {
   auto func = cast<func::FuncOp>(function);
-  kernel.scalars = launch.scalars.size();
+  kernel.scalars.assign(launch.scalars.size(), plan::ScalarParam::value);
   std::string text;
   llvm::raw_string_ostream stream(text);
   func.print(stream, OpPrintingFlags().useLocalScope().assumeVerified());
@@ -160,11 +160,10 @@ LaunchSpec KernelBuilder::finish() {
 LaunchSpec KernelBuilder::finish(llvm::StringRef op, const flow::Extent &units, const flow::Extent &flops,
                                  const flow::Extent &bytes, uint32_t grain) {
   LaunchSpec spec = finish();
-  spec.units = plan::fromExtent(units);
+  spec.work = plan::CpuWorkAttr::get(body.getContext(), plan::fromExtent(units), grain);
   spec.flops = plan::fromExtent(flops);
   spec.bytes = plan::fromExtent(bytes);
   spec.op = op.str();
-  spec.grain = grain;
   return spec;
 }
 

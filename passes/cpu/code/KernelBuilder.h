@@ -7,7 +7,7 @@
 #include "dialects/plan/Expr.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/BuiltinOps.h"
-#include "passes/cpu/CpuTarget.h"
+#include "passes/host/CpuTarget.h"
 #include "passes/kernels/Backend.h"
 #include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/StringMap.h"
@@ -19,9 +19,12 @@ class GroupOp;
 
 namespace moe::cpu {
 using namespace moe::kernels;
+using host::CpuTarget;
 
 // The size of an element of contractions' and convolutions' sums and packed operands.
 constexpr int64_t kFloatBytes = sizeof(float);
+// The most elements of a tensor: a lane's index is a 32-bit integer.
+constexpr int64_t kMostElements = INT32_MAX;
 
 class KernelModule;
 

@@ -31,7 +31,7 @@ LaunchSpec LoopKernel::emit(GroupCode &code) {
   else if (part == whole)
     for (unsigned d : a.units)
       units = units * (d == a.units.back() ? a.dims[d].extent.ceildiv(a.chunk) : a.dims[d].extent);
-  launch.units = plan::fromExtent(units);
+  launch.work = plan::CpuWorkAttr::get(context, plan::fromExtent(units), /*grain=*/1);
   if (part != whole)
     return launch;
   for (unsigned i = 0; i < group.getNumResults(); ++i)
@@ -42,7 +42,7 @@ LaunchSpec LoopKernel::emit(GroupCode &code) {
 }
 
 FailureOr<GroupCode> emitLoopGroup(flow::GroupOp group, const GroupLayouts &layouts, KernelModule &module) {
-  if (failed(checkConstantSizes(group, INT32_MAX)))
+  if (failed(checkConstantSizes(group, kMostElements)))
     return failure();
   Block &body = group.getBody().front();
   LoopSource source;

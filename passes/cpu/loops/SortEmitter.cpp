@@ -95,7 +95,7 @@ private:
 } // namespace
 
 FailureOr<GroupCode> emitSortGroup(flow::GroupOp group, KernelModule &module) {
-  if (failed(checkConstantSizes(group, INT32_MAX)))
+  if (failed(checkConstantSizes(group, kMostElements)))
     return failure();
   auto sort = cast<flow::CountingSortOp>(group.getRoot());
   for (Operation &op : group.getBody().front().without_terminator())
