@@ -64,7 +64,7 @@ Value LoopValues::load(const Storage &storage, ArrayRef<Index> index, Mask mask)
       place = arith::SelectOp::create(b, k.loc(), mask.uniform, place, k.i64(0));
     for (Block *block = b.getInsertionBlock(); !storage.scratch || block != nestBlock;) {
       Operation *parent = block->getParentOp();
-      if (!isa<scf::ForOp, scf::IfOp>(parent))
+      if (!isa<scf::ForOp, scf::IfOp>(parent) || block == unitBlock)
         break;
       Operation *definer = place.getDefiningOp();
       Block *home = definer ? definer->getBlock() : cast<BlockArgument>(place).getOwner();

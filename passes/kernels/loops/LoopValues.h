@@ -46,6 +46,7 @@ public:
   llvm::DenseMap<mlir::Value, Storage> stored;      // inputs, and stages whose nest is complete
   llvm::DenseMap<mlir::Value, mlir::Value> uniform; // stages without an axis within the unit, as splats
   mlir::Block *nestBlock = nullptr;                 // the block where the current nest begins
+  mlir::Block *unitBlock = nullptr;                 // no load is placed in front of this block; may be null
   unsigned nest = 0;
   std::vector<LoadRecord> loads;
 
