@@ -1,7 +1,7 @@
 #include "passes/cpu/CpuBackend.h"
 #include "passes/cpu/code/KernelBuilder.h"
-#include "passes/cpu/code/ObjectCode.h"
 #include "passes/cpu/loops/LoopAnalysis.h"
+#include "passes/host/ObjectCode.h"
 #include "passes/kernels/ConvolutionLayouts.h"
 
 using namespace mlir;
@@ -48,7 +48,7 @@ public:
     return std::make_unique<KernelModule>(context, target);
   }
   FailureOr<Sections> finish(ModuleOp functions, bool timing) const override {
-    auto object = compileToObject(functions, target, {.timing = timing});
+    auto object = host::compileToObject(functions, target, {.timing = timing});
     if (failed(object))
       return failure();
     return Sections{std::move(*object)};
@@ -64,18 +64,18 @@ public:
   std::vector<std::string> targets() const override { return {"cpu", "cpu:x86-64-v3", "cpu:x86-64-v4"}; }
   std::vector<std::string> hostTargets() const override {
     std::vector<std::string> names{"cpu"};
-    if (levelBelowHost())
+    if (host::levelBelowHost())
       names.push_back("cpu:x86-64-v3");
     return names;
   }
   std::unique_ptr<Target> parse(StringRef name, std::string &error) const override {
-    std::optional<CpuTarget> target = cpuTarget(name, error);
+    std::optional<CpuTarget> target = host::cpuTarget(name, error);
     return target ? std::make_unique<CpuMachine>(*target) : nullptr;
   }
   // `cpu` has the name of the host's CPU as its level.
   std::unique_ptr<Target> ofLevel(StringRef level, std::string &error) const override {
     for (const std::string &name : targets())
-      if (std::optional<CpuTarget> target = cpuTarget(name, error); target && target->level == level)
+      if (std::optional<CpuTarget> target = host::cpuTarget(name, error); target && target->level == level)
         return std::make_unique<CpuMachine>(*target);
     error = "expected a level that this compiler makes code for here, found '" + level.str() + "'";
     return nullptr;

@@ -115,7 +115,7 @@ std::string program(const Case &c) {
 }
 
 /// Runs a case and compares every element.
-void check(const Case &c, const cpu::CpuTarget &target) {
+void check(const Case &c, const host::CpuTarget &target) {
   SCOPED_TRACE(::testing::Message() << c << " " << target.level);
   GroupRunner runner(program(c), target, c.domains, c.rows);
   ASSERT_TRUE(runner.ok()) << program(c);
@@ -214,7 +214,7 @@ void check(const Case &c, const cpu::CpuTarget &target) {
 }
 
 void checkAll(const Case &c) {
-  for (const cpu::CpuTarget &target : levels())
+  for (const host::CpuTarget &target : levels())
     check(c, target);
 }
 

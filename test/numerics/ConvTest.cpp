@@ -45,7 +45,7 @@ struct Tensor {
 
 enum Direction { forward, inputGradient, weightGradient };
 
-void check(const Conv &c, Direction direction, bool epilogue, bool winograd, const cpu::CpuTarget &target) {
+void check(const Conv &c, Direction direction, bool epilogue, bool winograd, const host::CpuTarget &target) {
   SCOPED_TRACE(::testing::Message() << "direction " << direction << " C" << c.channels << " " << c.height
                                     << "x" << c.width << " O" << c.outputs << " k" << c.kernelHeight << "x"
                                     << c.kernelWidth << " s" << c.stride << " p" << c.pad
@@ -174,7 +174,7 @@ void check(const Conv &c, Direction direction, bool epilogue, bool winograd, con
 }
 
 void checkAll(const Conv &c, bool epilogue = false, bool winograd = false) {
-  for (const cpu::CpuTarget &target : levels())
+  for (const host::CpuTarget &target : levels())
     for (Direction direction : {forward, inputGradient, weightGradient})
       check(c, direction, epilogue, winograd, target);
 }

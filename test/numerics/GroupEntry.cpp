@@ -61,7 +61,7 @@ bool isOneKernel(flow::GroupOp group, const cpu::GroupLayouts &layouts) {
   };
   source.layout = layoutOf;
   source.batch = flow::plannedBatch(group);
-  return llvm::all_of(levels(), [&](const cpu::CpuTarget &target) {
+  return llvm::all_of(levels(), [&](const host::CpuTarget &target) {
     return cpu::LoopAnalysis::run(source, target).has_value();
   });
 }

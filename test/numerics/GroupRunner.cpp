@@ -5,7 +5,7 @@
 #include "frontends/driver/Context.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/Parser/Parser.h"
-#include "passes/cpu/code/ObjectCode.h"
+#include "passes/host/ObjectCode.h"
 #include <algorithm>
 #include <atomic>
 #include <cstring>
@@ -62,10 +62,10 @@ bool Memory::intact() const {
          std::all_of(begin + bytes, static_cast<const char *>(mapped + mappedBytes - kPage), isPoison);
 }
 
-std::vector<cpu::CpuTarget> levels() {
+std::vector<host::CpuTarget> levels() {
   std::string error;
-  std::vector<cpu::CpuTarget> all{*cpu::cpuTarget("cpu", error)};
-  if (auto below = cpu::levelBelowHost())
+  std::vector<host::CpuTarget> all{*host::cpuTarget("cpu", error)};
+  if (auto below = host::levelBelowHost())
     all.push_back(*below);
   return all;
 }
@@ -88,9 +88,9 @@ static size_t bytesOf(mlir::Type type, const flow::Symbols &symbols) {
   return size_t(*flow::elementsOf(type).evaluate(symbols)) * widthOf(plan::elementOf(type));
 }
 
-GroupRunner::GroupRunner(const std::string &text, const cpu::CpuTarget &target, int64_t domains, int64_t rows,
-                         const cpu::GroupLayouts &layouts, const std::map<std::string, double> &numbers,
-                         Memory::Kind memory)
+GroupRunner::GroupRunner(const std::string &text, const host::CpuTarget &target, int64_t domains,
+                         int64_t rows, const cpu::GroupLayouts &layouts,
+                         const std::map<std::string, double> &numbers, Memory::Kind memory)
     : context(makeContext()), memory(memory) {
   auto source = mlir::parseSourceString<mlir::ModuleOp>(text, context.get());
   if (!source)
@@ -101,20 +101,20 @@ GroupRunner::GroupRunner(const std::string &text, const cpu::CpuTarget &target, 
     build(group, target, domains, rows, layouts, numbers);
 }
 
-GroupRunner::GroupRunner(flow::GroupOp group, const cpu::CpuTarget &target, int64_t domains, int64_t rows,
+GroupRunner::GroupRunner(flow::GroupOp group, const host::CpuTarget &target, int64_t domains, int64_t rows,
                          const cpu::GroupLayouts &layouts, const std::map<std::string, double> &numbers,
                          Memory::Kind memory)
     : memory(memory) {
   build(group, target, domains, rows, layouts, numbers);
 }
 
-void GroupRunner::build(flow::GroupOp group, const cpu::CpuTarget &target, int64_t domains, int64_t rows,
+void GroupRunner::build(flow::GroupOp group, const host::CpuTarget &target, int64_t domains, int64_t rows,
                         const cpu::GroupLayouts &layouts, const std::map<std::string, double> &numbers) {
   cpu::KernelModule module(group.getContext(), target);
   auto code = module.emit(group, layouts);
   if (mlir::failed(code))
     return;
-  auto object = cpu::compileToObject(module.module(), target);
+  auto object = host::compileToObject(module.module(), target);
   if (mlir::failed(object))
     return;
   int file = memfd_create("kernels", 0);

@@ -31,7 +31,7 @@ struct BoundLaunch {
 };
 
 /// What every kernel is tested for: the host's level and the one below.
-std::vector<cpu::CpuTarget> levels();
+std::vector<host::CpuTarget> levels();
 
 /// Memory for a buffer. `guarded`: it ends, but for what 64-byte alignment leaves, at a page that nobody may
 /// touch; what is between the buffer and such pages before and behind it holds `poison` and is known to be
@@ -58,11 +58,11 @@ class GroupRunner {
 public:
   /// `body` is the text of an entry with exactly one flow.group. Reports to stderr and leaves ok() false on
   /// failure. `numbers` are the launches' scalars by key, and "seed" and "step".
-  GroupRunner(const std::string &entryText, const cpu::CpuTarget &target, int64_t domains, int64_t rows,
+  GroupRunner(const std::string &entryText, const host::CpuTarget &target, int64_t domains, int64_t rows,
               const cpu::GroupLayouts &layouts = {}, const std::map<std::string, double> &numbers = {},
               Memory::Kind memory = Memory::guarded);
   /// The same for a group that is there already; its context is used.
-  GroupRunner(flow::GroupOp group, const cpu::CpuTarget &target, int64_t domains, int64_t rows,
+  GroupRunner(flow::GroupOp group, const host::CpuTarget &target, int64_t domains, int64_t rows,
               const cpu::GroupLayouts &layouts = {}, const std::map<std::string, double> &numbers = {},
               Memory::Kind memory = Memory::guarded);
   ~GroupRunner();
@@ -88,7 +88,7 @@ public:
   bool intact() const;
 
 private:
-  void build(flow::GroupOp group, const cpu::CpuTarget &target, int64_t domains, int64_t rows,
+  void build(flow::GroupOp group, const host::CpuTarget &target, int64_t domains, int64_t rows,
              const cpu::GroupLayouts &layouts, const std::map<std::string, double> &numbers);
   std::unique_ptr<mlir::MLIRContext> context;
   Memory::Kind memory;

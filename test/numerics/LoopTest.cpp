@@ -75,7 +75,7 @@ void check(const std::string &body, Options options = {}) {
     ++refused;
     return;
   }
-  for (const cpu::CpuTarget &target : levels()) {
+  for (const host::CpuTarget &target : levels()) {
     SCOPED_TRACE(target.level);
     GroupRunner runner(grouped, target, options.domains, options.rows, layouts, numbers);
     ASSERT_TRUE(runner.ok());

@@ -5,7 +5,7 @@
 #include "dialects/plan/Expr.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/BuiltinOps.h"
-#include "passes/cpu/CpuTarget.h"
+#include "passes/host/CpuTarget.h"
 #include "passes/kernels/Backend.h"
 #include "passes/kernels/code/KernelCode.h"
 #include "llvm/ADT/StringMap.h"
@@ -17,6 +17,7 @@ class GroupOp;
 
 namespace moe::cpu {
 using namespace moe::kernels;
+using host::CpuTarget;
 
 // The size of an element of contractions' and convolutions' sums and packed operands.
 constexpr int64_t kFloatBytes = sizeof(float);

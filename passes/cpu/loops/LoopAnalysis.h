@@ -4,11 +4,12 @@
 // split among work units. If that gives too few units, a large reduction is cut into chunks instead, whose
 // partial results a second kernel combines.
 #pragma once
-#include "passes/cpu/CpuTarget.h"
+#include "passes/host/CpuTarget.h"
 #include "passes/kernels/LoopNests.h"
 
 namespace moe::cpu {
 using namespace moe::kernels;
+using host::CpuTarget;
 
 class LoopAnalysis : public LoopNests {
 public:

@@ -182,7 +182,7 @@ std::string group(const std::string &op, const std::string &a, const std::string
          "\n flow.yield %y : " + y + "\n }\n flow.output \"y\" %g : " + y + "\n }\n}\n";
 }
 
-void benchProducts(const Options &options, const cpu::CpuTarget &target, int threads) {
+void benchProducts(const Options &options, const host::CpuTarget &target, int threads) {
   for (int64_t rows : {6304, 1051})
     for (auto [k, n] : {std::pair<int64_t, int64_t>{384, 1536}, {1536, 384}}) {
       auto batched = [](int64_t width) {
@@ -225,7 +225,7 @@ void benchProducts(const Options &options, const cpu::CpuTarget &target, int thr
     }
 }
 
-void benchConvolutions(const Options &options, const cpu::CpuTarget &target, int threads) {
+void benchConvolutions(const Options &options, const host::CpuTarget &target, int threads) {
   using namespace dnnl;
   const int64_t batch = 320;
   struct Shape {
@@ -360,7 +360,7 @@ int main(int argc, char **argv) {
              2;
   }
   std::string error;
-  auto target = cpu::cpuTarget(options.level, error);
+  auto target = host::cpuTarget(options.level, error);
   if (!target)
     return fprintf(stderr, "%s\n", error.c_str()), 1;
   for (int threads : {1, 2}) {

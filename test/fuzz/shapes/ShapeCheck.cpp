@@ -18,7 +18,7 @@ constexpr int kStep = 7;
 
 class Checker {
 public:
-  Checker(const ShapeCase &one, const cpu::CpuTarget &target, uint32_t seed, std::string &problem)
+  Checker(const ShapeCase &one, const host::CpuTarget &target, uint32_t seed, std::string &problem)
       : one(one), target(target), seed(seed), problem(problem) {}
 
   Verdict run(MLIRContext &context) {
@@ -218,7 +218,7 @@ private:
   }
 
   const ShapeCase &one;
-  const cpu::CpuTarget &target;
+  const host::CpuTarget &target;
   const uint32_t seed;
   std::string &problem;
   flow::EntryOp entry;
@@ -235,7 +235,7 @@ std::string textOf(const ShapeCase &one) {
   return "flow.program @t {\n  flow.entry @e infer {\n" + one.body + "  }\n}\n";
 }
 
-Verdict checkCase(const ShapeCase &one, const cpu::CpuTarget &target, uint32_t seed, MLIRContext &context,
+Verdict checkCase(const ShapeCase &one, const host::CpuTarget &target, uint32_t seed, MLIRContext &context,
                   std::string &problem) {
   if (one.kind == "program")
     return checkProgram(one, target, seed, context, problem);

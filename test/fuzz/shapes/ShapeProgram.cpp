@@ -188,7 +188,7 @@ ShapeCase drawProgram(uint64_t seed) {
   return std::move(draw.made);
 }
 
-Verdict checkProgram(const ShapeCase &one, const cpu::CpuTarget &target, uint32_t seed, MLIRContext &context,
+Verdict checkProgram(const ShapeCase &one, const host::CpuTarget &target, uint32_t seed, MLIRContext &context,
                      std::string &problem) {
   auto wrong = [&](const std::string &what) {
     problem = what;

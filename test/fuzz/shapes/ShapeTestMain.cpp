@@ -59,7 +59,7 @@ Options optionsOf(int argc, char **argv) {
 
 int main(int argc, char **argv) {
   const Options options = optionsOf(argc, argv);
-  const std::vector<cpu::CpuTarget> targets = levels();
+  const std::vector<host::CpuTarget> targets = levels();
   std::unique_ptr<mlir::MLIRContext> context;
   unsigned long counts[3] = {}, kinds[4] = {};
   const char *names[] = {"contract", "conv", "loop", "program"};
@@ -68,7 +68,7 @@ int main(int argc, char **argv) {
     if (i % 200 == 0)
       context = makeContext();
     const uint64_t number = options.from + i;
-    const cpu::CpuTarget &target = targets[number % targets.size()];
+    const host::CpuTarget &target = targets[number % targets.size()];
     const ShapeCase one = drawCase(options.seed, number, options.kind);
     std::string repeat = "shape-test --seed " + std::to_string(options.seed) + " --from " +
                          std::to_string(number) + " --cases 1" +

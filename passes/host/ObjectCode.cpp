@@ -1,29 +1,24 @@
 // Compiles kernels to machine code:
 //   1. Distribute the functions over a fixed number of modules, which the steps 1 and 2 process in parallel
-//      if the context has threads. Lower vector, scf, arith and math to the llvm dialect; mathematical
-//      functions become polynomials.
+//      if the context has threads. Lower vector, scf, arith and math to the llvm dialect, unless they are in it
+//      already; mathematical functions become polynomials.
 //   2. LLVM optimises each module and writes it as an object file. Its loop vectorisers are off, since the
 //      kernels are vectorised already. It must not assume library functions: a loop that copies must not
 //      become a call.
 //   3. lld links the object files into one shared object, within this process.
 //   4. Check that the shared object depends on nothing else.
-#include "passes/cpu/code/ObjectCode.h"
+#include "passes/host/ObjectCode.h"
 #include "lld/Common/Driver.h"
 #include "mlir/Conversion/Passes.h"
-#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Arith/Transforms/Passes.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
-#include "mlir/Dialect/Math/IR/Math.h"
-#include "mlir/Dialect/Math/Transforms/Passes.h"
-#include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Export.h"
-#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 #include "mlir/Transforms/Passes.h"
-#include "passes/cpu/code/MathFunctions.h"
+#include "passes/kernels/math/ApproximateMath.h"
 #include "llvm/Analysis/TargetLibraryInfo.h"
 #include "llvm/IR/LLVMContext.h"
 #include "llvm/IR/LegacyPassManager.h"
@@ -58,30 +53,11 @@ LLD_HAS_DRIVER(elf)
 
 using namespace mlir;
 
-namespace moe::cpu {
+namespace moe::host {
 namespace {
 
 // The number of modules is the same on every machine, so that the bytes do not depend on its number of cores.
 constexpr size_t batches = 8;
-
-// Replaces mathematical functions by polynomials, except sqrt, fma, floor and abs, which are instructions.
-struct ApproximateMath : PassWrapper<ApproximateMath, OperationPass<func::FuncOp>> {
-  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(ApproximateMath)
-  void getDependentDialects(DialectRegistry &registry) const override {
-    registry.insert<arith::ArithDialect, math::MathDialect, vector::VectorDialect>();
-  }
-  void runOnOperation() override {
-    RewritePatternSet patterns(&getContext());
-    math::populateExpansionPatterns(patterns, {"rsqrt", "round", "roundeven"});
-    populateMathPolynomialApproximationPatterns(patterns, [](StringRef name) {
-      return llvm::is_contained({"math.log1p", "math.expm1", "math.erf", "math.tanh", "math.sin", "math.cos"},
-                                name);
-    });
-    addMathFunctions(patterns);
-    if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
-      signalPassFailure();
-  }
-};
 
 LogicalResult lowerToLlvmDialect(ModuleOp module) {
   PassManager all(module.getContext());
@@ -91,7 +67,7 @@ LogicalResult lowerToLlvmDialect(ModuleOp module) {
   functions.addPass(createCanonicalizerPass());
   functions.addPass(createCSEPass());
   functions.addPass(createLoopInvariantCodeMotionPass());
-  functions.addPass(std::make_unique<ApproximateMath>());
+  functions.addPass(kernels::createApproximateMathPass());
   functions.addPass(arith::createArithExpandOpsPass({.includeBf16 = true}));
   ConvertVectorToLLVMPassOptions vectors;
   vectors.vectorTransposeLowering = vector::VectorTransposeLowering::Shuffle16x16;
@@ -319,25 +295,11 @@ std::optional<std::string> findForeignNeeds(llvm::ArrayRef<char> sharedObject) {
   return std::nullopt;
 }
 
-FailureOr<llvm::SmallVector<char, 0>> compileToObject(ModuleOp module, const CpuTarget &target,
-                                                      const ObjectCodeOptions &options) {
-  auto last = std::chrono::steady_clock::now();
-  auto lap = [&](const char *phase) {
-    auto now = std::chrono::steady_clock::now();
-    if (options.timing)
-      llvm::errs() << "  object code, " << phase << ": "
-                   << std::chrono::duration_cast<std::chrono::milliseconds>(now - last).count() << " ms\n";
-    last = now;
-  };
-  auto fail = [&](const llvm::Twine &message) {
-    module.emitError("object code: ") << message;
-    return failure();
-  };
-
-  // 1. Distribute and lower. Large functions first, each to the module with the fewest ops, so that all take
-  //    about as long.
-  std::vector<std::pair<size_t, func::FuncOp>> functions;
-  for (auto function : module.getOps<func::FuncOp>()) {
+/// Moves the functions to new modules inside `module`: large ones first, each to the module with the fewest ops,
+/// so that all take about as long.
+static std::vector<ModuleOp> distribute(ModuleOp module) {
+  std::vector<std::pair<size_t, FunctionOpInterface>> functions;
+  for (auto function : module.getOps<FunctionOpInterface>()) {
     size_t ops = 0;
     function.walk([&](Operation *) { ++ops; });
     functions.push_back({ops, function});
@@ -356,11 +318,31 @@ FailureOr<llvm::SmallVector<char, 0>> compileToObject(ModuleOp module, const Cpu
     function->remove();
     parts[least].push_back(function);
   }
+  return parts;
+}
+
+static FailureOr<llvm::SmallVector<char, 0>> compile(ModuleOp module, const CpuTarget &target,
+                                                     const ObjectCodeOptions &options, bool isLlvmDialect) {
+  auto last = std::chrono::steady_clock::now();
+  auto lap = [&](const char *phase) {
+    auto now = std::chrono::steady_clock::now();
+    if (options.timing)
+      llvm::errs() << "  object code, " << phase << ": "
+                   << std::chrono::duration_cast<std::chrono::milliseconds>(now - last).count() << " ms\n";
+    last = now;
+  };
+  auto fail = [&](const llvm::Twine &message) {
+    module.emitError("object code: ") << message;
+    return failure();
+  };
+
+  // 1. Distribute and lower.
+  std::vector<ModuleOp> parts = distribute(module);
   DialectRegistry registry;
   registerBuiltinDialectTranslation(registry);
   registerLLVMDialectTranslation(registry);
   module.getContext()->appendDialectRegistry(registry);
-  if (failed(lowerToLlvmDialect(module)))
+  if (!isLlvmDialect && failed(lowerToLlvmDialect(module)))
     return fail("expected kernels in vector, scf, arith, math and llvm ops; lowering failed");
   lap("lowering");
 
@@ -416,4 +398,14 @@ FailureOr<llvm::SmallVector<char, 0>> compileToObject(ModuleOp module, const Cpu
   return bytes;
 }
 
-} // namespace moe::cpu
+FailureOr<llvm::SmallVector<char, 0>> compileToObject(ModuleOp module, const CpuTarget &target,
+                                                      const ObjectCodeOptions &options) {
+  return compile(module, target, options, /*isLlvmDialect=*/false);
+}
+
+FailureOr<llvm::SmallVector<char, 0>> compileLlvmToObject(ModuleOp module, const CpuTarget &target,
+                                                          const ObjectCodeOptions &options) {
+  return compile(module, target, options, /*isLlvmDialect=*/true);
+}
+
+} // namespace moe::host

@@ -3,7 +3,7 @@
 // Lawson's method) is within a tenth of an ulp; what is left of the error is rounding, about one ulp. Edges
 // are exact: exp overflows to infinity and underflows through the subnormal numbers to 0, the logarithm of 0
 // is -infinity and that of a negative number NaN, and NaN stays NaN.
-#include "passes/cpu/code/MathFunctions.h"
+#include "passes/kernels/math/MathFunctions.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/IR/Matchers.h"
@@ -12,7 +12,7 @@
 
 using namespace mlir;
 
-namespace moe::cpu {
+namespace moe::kernels {
 namespace {
 
 // ln 2 in two parts: the upper one has so few digits that its products with an exponent are exact.
@@ -185,4 +185,4 @@ struct Pow : OpRewritePattern<math::PowFOp> {
 
 void addMathFunctions(RewritePatternSet &patterns) { patterns.add<Exp, Log, Pow>(patterns.getContext()); }
 
-} // namespace moe::cpu
+} // namespace moe::kernels

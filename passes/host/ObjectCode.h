@@ -1,13 +1,14 @@
-// Compiles kernels in MLIR to the code section of a program: a module of functions in the vector, scf, arith,
-// math and llvm dialects becomes one ELF shared object, within this process. The object depends on nothing
+// Compiles kernels in MLIR to machine code for the host: a module of functions in the vector, scf, arith, math
+// and llvm dialects becomes one ELF shared object, within this process. It is the code section of a program for
+// the CPU, and the code of an emulated GPU's kernels. The object depends on nothing
 // else: it has no relocations, undefined symbols, DT_NEEDED entries, thread-local storage or initialisers,
 // which is checked after linking. The same module always gives the same bytes.
 #pragma once
 #include "mlir/IR/BuiltinOps.h"
-#include "passes/cpu/CpuTarget.h"
+#include "passes/host/CpuTarget.h"
 #include "llvm/ADT/SmallVector.h"
 
-namespace moe::cpu {
+namespace moe::host {
 
 struct ObjectCodeOptions {
   bool timing = false; // print the steps' times to stderr
@@ -18,8 +19,13 @@ struct ObjectCodeOptions {
 mlir::FailureOr<llvm::SmallVector<char, 0>> compileToObject(mlir::ModuleOp module, const CpuTarget &target,
                                                             const ObjectCodeOptions &options = {});
 
+// The same for functions that are in the llvm dialect already. They call no functions and use no globals of
+// the module.
+mlir::FailureOr<llvm::SmallVector<char, 0>>
+compileLlvmToObject(mlir::ModuleOp module, const CpuTarget &target, const ObjectCodeOptions &options = {});
+
 // Something in the object that a code section must not have, such as "relocations" or "the undefined symbol
 // 'expf'"; or nothing.
 std::optional<std::string> findForeignNeeds(llvm::ArrayRef<char> sharedObject);
 
-} // namespace moe::cpu
+} // namespace moe::host

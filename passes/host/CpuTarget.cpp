@@ -1,13 +1,13 @@
 // The CPU targets. Features have two spellings, LLVM's and that of /proc/cpuinfo. A program records the
 // second one, and the loader refuses a CPU that lacks one of the program's features.
-#include "passes/cpu/CpuTarget.h"
+#include "passes/host/CpuTarget.h"
 #include "llvm/ADT/StringMap.h"
 #include "llvm/ADT/StringSwitch.h"
 #include "llvm/TargetParser/Host.h"
 #include <algorithm>
 #include <iterator>
 
-namespace moe::cpu {
+namespace moe::host {
 
 // The features of x86-64-v3 and v4 beyond the baseline, as the x86-64 psABI defines them.
 static const char *const v3Features[] = {"avx", "avx2", "bmi1",  "bmi2", "f16c",
@@ -75,4 +75,4 @@ std::optional<CpuTarget> levelBelowHost() {
   return cpuTarget("cpu:x86-64-v3", error);
 }
 
-} // namespace moe::cpu
+} // namespace moe::host

@@ -4,9 +4,9 @@
 #pragma once
 #include "mlir/IR/PatternMatch.h"
 
-namespace moe::cpu {
+namespace moe::kernels {
 
 /// Replaces math.exp, math.log and math.powf, of f32 and of vectors of f32, by polynomials.
 void addMathFunctions(mlir::RewritePatternSet &patterns);
 
-} // namespace moe::cpu
+} // namespace moe::kernels

@@ -1,4 +1,4 @@
-// The description of the CPU that code is generated for. Every tile, chunk and vector width follows from it.
+// The description of the CPU that code is generated for: the CPU's kernels, and those of an emulated GPU. Every tile, chunk and vector width follows from it.
 // The user names it: `cpu:x86-64-v3`, `cpu:x86-64-v4`, or `cpu` for this machine with all its features. Cache
 // sizes are constants and never read from the machine, so that the same input gives the same program
 // everywhere.
@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-namespace moe::cpu {
+namespace moe::host {
 
 struct CpuTarget {
   std::string level;        // "x86-64-v3", "x86-64-v4", or the host's name as LLVM has it
@@ -34,4 +34,4 @@ std::optional<CpuTarget> cpuTarget(llvm::StringRef name, std::string &error);
 // A second target that tests can run on the host: x86-64-v3 if the host has AVX-512, otherwise nothing.
 std::optional<CpuTarget> levelBelowHost();
 
-} // namespace moe::cpu
+} // namespace moe::host
