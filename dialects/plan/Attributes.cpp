@@ -260,10 +260,96 @@ Attribute ArgAttr::parse(AsmParser &parser, Type) {
   }
   case ArgKind::step_i64:
   case ArgKind::seed_i64:
+  case ArgKind::held_i64:
     break;
   }
   return ArgAttr::get(context, *kind, value);
 }
+
+static ParseResult parseSizes(AsmParser &parser, SmallVectorImpl<ExprAttr> &sizes) {
+  return parser.parseCommaSeparatedList(AsmParser::Delimiter::Square, [&]() -> ParseResult {
+    auto size = llvm::cast_or_null<ExprAttr>(ExprAttr::parse(parser, {}));
+    sizes.push_back(size);
+    return success(bool(size));
+  });
+}
+// units D * N grain 2; or grid [N, 1, 1] block [256, 1, 1] shared 0; or copy; or fill 0.
+ParseResult parseWorkAttr(AsmParser &parser, Attribute &work) {
+  MLIRContext *context = parser.getContext();
+  SMLoc at = parser.getCurrentLocation();
+  if (succeeded(parser.parseOptionalKeyword("units"))) {
+    auto units = llvm::cast_or_null<ExprAttr>(ExprAttr::parse(parser, {}));
+    uint32_t grain = 1;
+    if (!units || (succeeded(parser.parseOptionalKeyword("grain")) && parser.parseInteger(grain)))
+      return failure();
+    work = CpuWorkAttr::get(context, units, grain);
+    return success();
+  }
+  if (succeeded(parser.parseOptionalKeyword("grid"))) {
+    SmallVector<ExprAttr> grid, block;
+    if (parseSizes(parser, grid) || parser.parseKeyword("block") || parseSizes(parser, block) ||
+        parser.parseKeyword("shared"))
+      return failure();
+    auto shared = llvm::cast_or_null<ExprAttr>(ExprAttr::parse(parser, {}));
+    if (!shared)
+      return failure();
+    work = GpuWorkAttr::get(context, grid, block, shared);
+    return success();
+  }
+  if (succeeded(parser.parseOptionalKeyword("copy"))) {
+    work = CopyWorkAttr::get(context);
+    return success();
+  }
+  uint64_t bits;
+  if (failed(parser.parseOptionalKeyword("fill")))
+    return parser.emitError(at, "expected 'units', 'grid', 'copy' or 'fill': what the launch does");
+  if (parser.parseInteger(bits))
+    return failure();
+  work = FillWorkAttr::get(context, bits);
+  return success();
+}
+void printWorkAttr(AsmPrinter &printer, Attribute work) {
+  auto sizes = [&](ArrayRef<ExprAttr> each) {
+    printer << "[";
+    llvm::interleaveComma(each, printer, [&](ExprAttr size) { size.print(printer); });
+    printer << "]";
+  };
+  if (auto cpu = llvm::dyn_cast<CpuWorkAttr>(work)) {
+    printer << "units ";
+    cpu.getUnits().print(printer);
+    if (cpu.getGrain() != 1)
+      printer << " grain " << cpu.getGrain();
+  } else if (auto gpu = llvm::dyn_cast<GpuWorkAttr>(work)) {
+    printer << "grid ";
+    sizes(gpu.getGrid());
+    printer << " block ";
+    sizes(gpu.getBlock());
+    printer << " shared ";
+    gpu.getShared().print(printer);
+  } else if (auto fill = llvm::dyn_cast<FillWorkAttr>(work)) {
+    printer << "fill " << fill.getBits();
+  } else {
+    printer << "copy";
+  }
+}
+
+template <typename Work> static Attribute parseOne(AsmParser &parser) {
+  Attribute work;
+  SMLoc at = parser.getCurrentLocation();
+  if (failed(parseWorkAttr(parser, work)))
+    return {};
+  if (!llvm::isa<Work>(work))
+    return parser.emitError(at, "expected work of the kind ") << Work::getMnemonic(), Attribute();
+  return work;
+}
+Attribute CpuWorkAttr::parse(AsmParser &parser, Type) { return parseOne<CpuWorkAttr>(parser); }
+Attribute GpuWorkAttr::parse(AsmParser &parser, Type) { return parseOne<GpuWorkAttr>(parser); }
+Attribute CopyWorkAttr::parse(AsmParser &parser, Type) { return parseOne<CopyWorkAttr>(parser); }
+Attribute FillWorkAttr::parse(AsmParser &parser, Type) { return parseOne<FillWorkAttr>(parser); }
+void CpuWorkAttr::print(AsmPrinter &printer) const { printWorkAttr(printer, *this); }
+void GpuWorkAttr::print(AsmPrinter &printer) const { printWorkAttr(printer, *this); }
+void CopyWorkAttr::print(AsmPrinter &printer) const { printWorkAttr(printer, *this); }
+void FillWorkAttr::print(AsmPrinter &printer) const { printWorkAttr(printer, *this); }
 
 void UpdateAttr::print(AsmPrinter &printer) const {
   printer << "when ";
@@ -357,6 +443,16 @@ Attribute PlanDialect::parseAttribute(DialectAsmParser &parser, Type type) const
     attribute = TargetKindAttr::parse(parser, type);
   else if (mnemonic == "buffer_kind")
     attribute = BufferKindAttr::parse(parser, type);
+  else if (mnemonic == "scalar_param")
+    attribute = ScalarParamAttr::parse(parser, type);
+  else if (mnemonic == "cpu_work")
+    attribute = CpuWorkAttr::parse(parser, type);
+  else if (mnemonic == "gpu_work")
+    attribute = GpuWorkAttr::parse(parser, type);
+  else if (mnemonic == "copy_work")
+    attribute = CopyWorkAttr::parse(parser, type);
+  else if (mnemonic == "fill_work")
+    attribute = FillWorkAttr::parse(parser, type);
   else
     return parser.emitError(at, "expected an attribute of the plan dialect, found '") << mnemonic << "'",
            Attribute();
@@ -368,7 +464,8 @@ Attribute PlanDialect::parseAttribute(DialectAsmParser &parser, Type type) const
 void PlanDialect::printAttribute(Attribute attribute, DialectAsmPrinter &printer) const {
   llvm::TypeSwitch<Attribute>(attribute)
       .Case<ExprAttr, InitAttr, PortAttr, ParamAttr, ArgAttr, UpdateAttr, SavedAttr, ElementAttr,
-            StateKindAttr, ScalarKindAttr, EntryKindAttr, TargetKindAttr, BufferKindAttr>([&](auto known) {
+            StateKindAttr, ScalarKindAttr, EntryKindAttr, TargetKindAttr, BufferKindAttr, ScalarParamAttr,
+            CpuWorkAttr, GpuWorkAttr, CopyWorkAttr, FillWorkAttr>([&](auto known) {
         printer << decltype(known)::getMnemonic() << "<";
         known.print(printer);
         printer << ">";

@@ -23,4 +23,8 @@ std::optional<int64_t> constantValue(ExprAttr expr);
 // The value for a bound batch; nothing on overflow, division by zero, or a malformed program.
 std::optional<int64_t> evaluate(ExprAttr expr, int64_t domains, int64_t rows);
 
+// What a launch does, as text: "units D * N grain 2", "grid [N, 1, 1] block [256, 1, 1] shared 0", "copy", "fill 0".
+mlir::ParseResult parseWorkAttr(mlir::AsmParser &parser, mlir::Attribute &work);
+void printWorkAttr(mlir::AsmPrinter &printer, mlir::Attribute work);
+
 } // namespace plan

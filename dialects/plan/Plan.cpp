@@ -118,6 +118,47 @@ static void printTouched(OpAsmPrinter &printer, Operation *op, OperandRange buff
   printer << ")";
 }
 
+// scalars 4, or scalars [value, cell] where not all are values.
+static ParseResult parseScalars(OpAsmParser &parser, ArrayAttr &scalars) {
+  scalars = ArrayAttr::get(parser.getContext(), {});
+  if (failed(parser.parseOptionalKeyword("scalars")))
+    return success();
+  if (succeeded(parser.parseOptionalLSquare())) {
+    SmallVector<Attribute> list;
+    do {
+      Attribute param = ScalarParamAttr::parse(parser, {});
+      if (!param)
+        return failure();
+      list.push_back(param);
+    } while (succeeded(parser.parseOptionalComma()));
+    scalars = ArrayAttr::get(parser.getContext(), list);
+    return parser.parseRSquare();
+  }
+  SMLoc at = parser.getCurrentLocation();
+  int64_t count;
+  if (parser.parseInteger(count))
+    return failure();
+  if (count < 0 || count > 4096)
+    return parser.emitError(at, "expected at most 4096 scalars, found ") << count;
+  scalars = ArrayAttr::get(
+      parser.getContext(),
+      SmallVector<Attribute>(count, ScalarParamAttr::get(parser.getContext(), ScalarParam::value)));
+  return success();
+}
+static void printScalars(OpAsmPrinter &printer, Operation *, ArrayAttr scalars) {
+  if (scalars.empty())
+    return;
+  printer << "scalars ";
+  if (llvm::all_of(scalars.getAsRange<ScalarParamAttr>(),
+                   [](ScalarParamAttr param) { return param.getValue() == ScalarParam::value; }))
+    printer << scalars.size();
+  else
+    printList<ScalarParamAttr>(printer, "[", "]", scalars);
+}
+
+static ParseResult parseWork(OpAsmParser &parser, Attribute &work) { return parseWorkAttr(parser, work); }
+static void printWork(OpAsmPrinter &printer, Operation *, Attribute work) { printWorkAttr(printer, work); }
+
 #include "dialects/plan/PlanDialect.cpp.inc"
 #include "dialects/plan/PlanEnums.cpp.inc"
 #define GET_TYPEDEF_CLASSES
@@ -173,44 +214,77 @@ LogicalResult BufferOp::verify() {
   return success();
 }
 
+KernelOp LaunchOp::kernelOp() {
+  auto target = (*this)->getParentOfType<TargetOp>();
+  if (!target || !getKernelAttr())
+    return nullptr;
+  return llvm::dyn_cast_or_null<KernelOp>(SymbolTable::lookupSymbolIn(target, getKernelAttr()));
+}
+
+bool LaunchOp::writes(unsigned i) {
+  if (!getKernelAttr())
+    return i == 0; // of a copy or fill
+  KernelOp kernel = kernelOp();
+  // Without a kernel, or with another number of buffers, the verifier complains.
+  return kernel && i < kernel.getParams().size() &&
+         llvm::cast<ParamAttr>(kernel.getParams()[i]).getAccess() != Access::read;
+}
+
 LogicalResult LaunchOp::verify() {
-  if (auto units = constantValue(getUnits()); units && (*units < 0 || *units > INT32_MAX))
-    return emitOpError("expected 0 to ") << INT32_MAX << " units of work, found " << *units;
-  if (getGrain() == 0)
-    return emitOpError("expected a grain of at least 1, found 0");
+  if (auto cpu = llvm::dyn_cast<CpuWorkAttr>(getWork())) {
+    if (auto units = constantValue(cpu.getUnits()); units && (*units < 0 || *units > INT32_MAX))
+      return emitOpError("expected 0 to ") << INT32_MAX << " units of work, found " << *units;
+    if (cpu.getGrain() == 0)
+      return emitOpError("expected a grain of at least 1, found 0");
+  } else if (auto gpu = llvm::dyn_cast<GpuWorkAttr>(getWork())) {
+    if (gpu.getGrid().size() != 3 || gpu.getBlock().size() != 3)
+      return emitOpError("expected a grid and blocks of three axes");
+  }
   if (getBuffers().size() != getExtents().size())
     return emitOpError("expected an extent a buffer, found ")
            << getExtents().size() << " for " << getBuffers().size();
-  auto target = (*this)->getParentOfType<TargetOp>();
-  auto kernel = target
-                    ? llvm::dyn_cast_or_null<KernelOp>(SymbolTable::lookupSymbolIn(target, getKernelAttr()))
-                    : nullptr;
-  if (!kernel)
-    return emitOpError("expected a kernel of the target, found @") << getKernel();
-  if (kernel.getParams().size() != getBuffers().size()) {
-    auto error = emitOpError("expected ")
-                 << kernel.getParams().size() << " buffers, found " << getBuffers().size();
-    error.attachNote(kernel.getLoc()) << "the kernel is declared here";
-    return error;
-  }
-  if (kernel.getScalars() != getScalars().size()) {
-    auto error = emitOpError("expected ") << kernel.getScalars() << " scalars, found " << getScalars().size();
-    error.attachNote(kernel.getLoc()) << "the kernel is declared here";
-    return error;
-  }
-  for (auto [i, buffer, param] : llvm::enumerate(getBuffers(), kernel.getParams().getAsRange<ParamAttr>())) {
-    auto op = buffer.getDefiningOp<BufferOp>();
-    if (!op)
+  for (auto [i, buffer] : llvm::enumerate(getBuffers()))
+    if (!buffer.getDefiningOp<BufferOp>())
       return emitOpError("expected the result of a buffer op as buffer ") << i;
+  const bool runs = llvm::isa<CpuWorkAttr, GpuWorkAttr>(getWork());
+  if (runs != bool(getKernelAttr()))
+    return emitOpError() << (runs ? "expected a kernel to run" : "expected no kernel of a copy or fill");
+  for (auto [i, buffer] : llvm::enumerate(getBuffers()))
+    if (writes(i) && buffer.getDefiningOp<BufferOp>().getKind() == BufferKind::input)
+      return emitOpError("expected a writable buffer as buffer ") << i << ", found an input";
+  if (!runs) {
+    const bool copies = llvm::isa<CopyWorkAttr>(getWork());
+    if (getBuffers().size() != (copies ? 2 : 1) || !getScalars().empty())
+      return emitOpError() << (copies ? "expected a copy from one buffer to another"
+                                      : "expected a fill of one buffer")
+                           << ", without scalars";
+    if (copies && (getExtents()[0] != getExtents()[1] || getBuffers()[0] == getBuffers()[1]))
+      return emitOpError("expected a copy of as many elements as it writes, to another buffer");
+    if (copies && getBuffers()[0].getDefiningOp<BufferOp>().getElement() !=
+                      getBuffers()[1].getDefiningOp<BufferOp>().getElement())
+      return emitOpError("expected a copy between buffers of one element type");
+    return success();
+  }
+  KernelOp kernel = kernelOp();
+  if (!kernel)
+    return emitOpError("expected a kernel of the target, found @") << *getKernel();
+  auto mismatch = [&](size_t expected, StringRef what, size_t found) {
+    auto error = emitOpError("expected ") << expected << " " << what << ", found " << found;
+    error.attachNote(kernel.getLoc()) << "the kernel is declared here";
+    return error;
+  };
+  if (kernel.getParams().size() != getBuffers().size())
+    return mismatch(kernel.getParams().size(), "buffers", getBuffers().size());
+  if (kernel.getScalars().size() != getScalars().size())
+    return mismatch(kernel.getScalars().size(), "scalars", getScalars().size());
+  auto params = llvm::to_vector(kernel.getParams().getAsRange<ParamAttr>());
+  for (auto [i, buffer, param] : llvm::enumerate(getBuffers(), params)) {
+    auto op = buffer.getDefiningOp<BufferOp>();
     if (op.getElement() != param.getElement())
       return emitOpError("expected ") << stringifyElement(param.getElement()) << " as buffer " << i
                                       << ", found " << stringifyElement(op.getElement());
-    if (param.getAccess() != Access::read && op.getKind() == BufferKind::input)
-      return emitOpError("expected a writable buffer as buffer ")
-             << i << ", found an " << stringifyBufferKind(op.getKind());
   }
   // A buffer that is written may stand once, or twice where the kernel says that the two may share it.
-  auto params = llvm::to_vector(kernel.getParams().getAsRange<ParamAttr>());
   for (size_t i = 0; i < params.size(); ++i)
     for (size_t j = 0; j < params.size(); ++j)
       if (i != j && getBuffers()[i] == getBuffers()[j] && params[i].getAccess() != Access::read &&
@@ -230,20 +304,13 @@ LogicalResult PlanOp::verify() {
     if (launch.getPrepare() && step)
       return launch.emitOpError("expected prepare launches before those of the step");
     step |= !launch.getPrepare();
-    // Without a kernel, or with another number of buffers, the launch's own verifier complains.
-    auto target = (*this)->getParentOfType<TargetOp>();
-    auto kernel =
-        target ? llvm::dyn_cast_or_null<KernelOp>(SymbolTable::lookupSymbolIn(target, launch.getKernelAttr()))
-               : nullptr;
-    ArrayRef<Attribute> params = kernel ? kernel.getParams().getValue() : ArrayRef<Attribute>();
     for (auto [i, buffer] : llvm::enumerate(launch.getBuffers())) {
       auto op = buffer.getDefiningOp<BufferOp>();
       if (!op || !op.getLive())
         continue;
       if (!step)
         prepared.insert(op);
-      else if (prepared.contains(op) && i < params.size() &&
-               llvm::cast<ParamAttr>(params[i]).getAccess() != Access::read) {
+      else if (prepared.contains(op) && launch.writes(i)) {
         auto error = launch.emitOpError("expected a step to read what prepare made for all steps, found it "
                                         "written as buffer ")
                      << i;

@@ -37,7 +37,9 @@ def EntryKind : Plan_Enum<"EntryKind", ["train", "infer"]>;
 def Access : Plan_Enum<"Access", ["read", "write"]>;
 def BufferKind : Plan_Enum<"BufferKind", ["state", "input", "output", "temporary"]>;
 def TargetKind : Plan_Enum<"TargetKind", ["cpu", "cuda", "emulator"]>;
-def ArgKind : Plan_Enum<"ArgKind", ["constant_i64", "constant_f32", "extent", "scalar_f32", "step_i64", "seed_i64"]>;
+def ArgKind : Plan_Enum<"ArgKind", ["constant_i64", "constant_f32", "extent", "scalar_f32", "step_i64", "seed_i64",
+                                   "held_i64"]>;
+def ScalarParam : Plan_Enum<"ScalarParam", ["value", "cell"]>;
 
 def ElementAttr : Plan_Word<Element, "element">;
 def StateKindAttr : Plan_Word<StateKind, "state_kind">;
@@ -45,6 +47,7 @@ def ScalarKindAttr : Plan_Word<ScalarKind, "scalar_kind">;
 def EntryKindAttr : Plan_Word<EntryKind, "entry_kind">;
 def TargetKindAttr : Plan_Word<TargetKind, "target_kind">;
 def BufferKindAttr : Plan_Word<BufferKind, "buffer_kind">;
+def ScalarParamAttr : Plan_Word<ScalarParam, "scalar_param">;
 
 // Attributes are bare inside an op, #plan.kind<...> elsewhere.
 
@@ -94,6 +97,25 @@ def SavedAttr : Plan_Attr<"Saved", "saved"> {
   let parameters = (ins "::mlir::StringAttr":$name, "::plan::ExprAttr":$bytes, "::mlir::StringAttr":$reason);
 }
 
+// What a launch does: one of the members of the schema's union, bare inside a launch.
+class Plan_Work<string name, string word> : Plan_Attr<name, word>;
+def CpuWorkAttr : Plan_Work<"CpuWork", "cpu_work"> {
+  let summary = "work units that threads of the host share, and how many one claims at once: units D * N grain 2";
+  let parameters = (ins "::plan::ExprAttr":$units, "uint32_t":$grain);
+}
+def GpuWorkAttr : Plan_Work<"GpuWork", "gpu_work"> {
+  let summary = "blocks, threads of a block, and bytes of shared memory: grid [N, 1, 1] block [256, 1, 1] shared 0";
+  let parameters = (ins ArrayRefParameter<"::plan::ExprAttr">:$grid, ArrayRefParameter<"::plan::ExprAttr">:$block,
+                        "::plan::ExprAttr":$shared);
+}
+def CopyWorkAttr : Plan_Work<"CopyWork", "copy_work"> {
+  let summary = "the first buffer becomes what the second one is: copy";
+}
+def FillWorkAttr : Plan_Work<"FillWork", "fill_work"> {
+  let summary = "each element of the buffer becomes these bits: fill 0";
+  let parameters = (ins "uint64_t":$bits);
+}
+
 def Buffer : TypeDef<Plan_Dialect, "Buffer"> {
   let mnemonic = "buffer";
   let summary = "a buffer of a plan";
@@ -140,21 +162,28 @@ def EntryOp : Plan_Op<"entry", [HasParent<"ProgramOp">]> {
 def TargetOp : Plan_Body<"target", [HasParent<"ProgramOp">, SymbolTable]> {
   let summary = "the kernels and plans for one kind of machine";
   let description = [{
-    `code` is the ELF shared object with the kernels' symbols, absent before object code is made; until then the
-    functions are in a nested builtin module.
+    `code` is the section with the kernels' code, absent before it is made; until then the functions are in a nested
+    builtin module. `most_elements` is the most that a buffer may have: what the kernels' indices can count.
   }];
   let arguments = (ins TargetKindAttr:$kind, StrAttr:$name, StrAttr:$level, StrArrayAttr:$features,
-                       OptionalAttr<AnyAttr>:$code);
+                       I64Attr:$most_elements, OptionalAttr<AnyAttr>:$code);
   let assemblyFormat = [{
-    $kind $name `level` $level `features` $features (`code` $code^)? attr-dict-with-keyword $body
+    $kind $name `level` $level `features` $features `elements` $most_elements (`code` $code^)? attr-dict-with-keyword
+    $body
   }];
 }
 def KernelOp : Plan_Op<"kernel", [HasParent<"TargetOp">, Symbol]> {
   let summary = "a native function and how it touches its buffers";
-  let arguments = (ins SymbolNameAttr:$sym_name, StrAttr:$kind, ArrayAttr:$params, DefaultValuedAttr<I32Attr, "0">:$scalars,
-                       DefaultValuedAttr<I32Attr, "0">:$scratch);
+  let description = [{
+    A scalar is a `value`, or in a `cell`: the kernel is given the address of a value that may change between two runs of
+    one launch, as recorded launches of GPUs need. `scalars 2` are two values. `scratch` is bytes a thread, of a kernel
+    for the CPU; `threads` the most threads of a block, of one for a GPU.
+  }];
+  let arguments = (ins SymbolNameAttr:$sym_name, StrAttr:$kind, ArrayAttr:$params, ArrayAttr:$scalars,
+                       DefaultValuedAttr<I32Attr, "0">:$scratch, DefaultValuedAttr<I32Attr, "0">:$threads);
   let assemblyFormat = [{
-    $sym_name $kind custom<Params>($params) (`scalars` $scalars^)? (`scratch` $scratch^)? attr-dict
+    $sym_name $kind custom<Params>($params) custom<Scalars>($scalars) (`scratch` $scratch^)? (`threads` $threads^)?
+    attr-dict
   }];
   let hasVerifier = 1;
 }
@@ -185,20 +214,28 @@ def BufferOp : Plan_Op<"buffer", [HasParent<"PlanOp">]> {
   let hasVerifier = 1;
 }
 def LaunchOp : Plan_Op<"launch", [HasParent<"PlanOp">]> {
-  let summary = "one call of a kernel over work units";
+  let summary = "one call of a kernel, or a copy or fill of a buffer";
   let description = [{
-    Each buffer is followed by the number of elements that the kernel may touch of it. `units` is the number of work
-    units, which threads share; a thread claims at most `grain` of them at once. `flops` and `bytes` are what the launch
-    computes and moves, recomputation included.
+    Each buffer is followed by the number of elements that may be touched of it. `work` says what the launch does: on the
+    CPU, `units` is the number of work units, which threads share, and a thread claims at most `grain` of them at once; on
+    a GPU, `grid` and `block` are the blocks and their threads; `copy` and `fill` have no kernel. `flops` and `bytes` are
+    what the launch computes and moves, recomputation included.
   }];
-  let arguments = (ins UnitAttr:$prepare, FlatSymbolRefAttr:$kernel, Variadic<Buffer>:$buffers, ArrayAttr:$extents,
-                       ArrayAttr:$scalars, ExprAttr:$units, DefaultValuedAttr<I32Attr, "1">:$grain, StrAttr:$op,
+  let arguments = (ins UnitAttr:$prepare, OptionalAttr<FlatSymbolRefAttr>:$kernel, Variadic<Buffer>:$buffers,
+                       ArrayAttr:$extents, ArrayAttr:$scalars,
+                       AnyAttrOf<[CpuWorkAttr, GpuWorkAttr, CopyWorkAttr, FillWorkAttr]>:$work, StrAttr:$op,
                        StrAttr:$path, StrAttr:$file, DefaultValuedAttr<I32Attr, "0">:$line, ExprAttr:$flops,
                        ExprAttr:$bytes);
   let assemblyFormat = [{
-    (`prepare` $prepare^)? $kernel `` custom<Touched>($buffers, $extents) custom<Args>($scalars)
-    `units` $units (`grain` $grain^)? `op` $op `path` $path `from` $file (`:` $line^)?
+    (`prepare` $prepare^)? ($kernel^)? `` custom<Touched>($buffers, $extents) custom<Args>($scalars)
+    custom<Work>($work) `op` $op `path` $path `from` $file (`:` $line^)?
     `flops` $flops `bytes` $bytes attr-dict
+  }];
+  let extraClassDeclaration = [{
+    /// The kernel of the target that it runs; null where it runs none, or where there is none of that name.
+    KernelOp kernelOp();
+    /// Whether it writes its buffer `i`, rather than reads it.
+    bool writes(unsigned i);
   }];
   let hasVerifier = 1;
 }

@@ -17,6 +17,7 @@ public:
   StringRef backend() const override { return "plain"; }
   StringRef level() const override { return cpu->level(); }
   ArrayRef<std::string> features() const override { return cpu->features(); }
+  int64_t mostElements() const override { return cpu->mostElements(); }
   llvm::StringMap<int64_t> symbols() const override { return cpu->symbols(); }
 
   FusionCosts fusionCosts() const override { return cpu->fusionCosts(); }

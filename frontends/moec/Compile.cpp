@@ -49,7 +49,7 @@ static moert::Result<OwningOpRef<ModuleOp>> lowerFiles(MLIRContext *context, llv
 // them longer than any program may ask for: that is told at the line of the first launch that does.
 static LogicalResult checkScratch(plan::ProgramOp program) {
   WalkResult result = program.walk([&](plan::LaunchOp launch) {
-    auto kernel = SymbolTable::lookupNearestSymbolFrom<plan::KernelOp>(launch, launch.getKernelAttr());
+    plan::KernelOp kernel = launch.kernelOp();
     if (!kernel || uint32_t(kernel.getScratch()) <= moert::kMaxScratch)
       return WalkResult::advance();
     emitError(FileLineColLoc::get(launch.getContext(), launch.getFile(), launch.getLine(), 1))

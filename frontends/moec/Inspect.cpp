@@ -47,7 +47,8 @@ moert::Result<Json> describeTarget(const moert::Program &program, uint32_t numbe
     double flops = 0;
     for (const auto *list : {plan.prepare(), plan.step()})
       for (const fb::Launch *launch : *list) {
-        kernels.insert(launch->kernel());
+        if (std::optional<uint32_t> kernel = moert::kernelNumber(*launch))
+          kernels.insert(*kernel);
         MOERT_ASSIGN(int64_t value, program.evaluate(launch->flops(), binding));
         flops += value;
       }
@@ -107,10 +108,9 @@ std::set<uint32_t> trainedStates(const moert::Program &program) {
       continue;
     const fb::Plan &plan = program.plan(target, *entry);
     for (const fb::Launch *launch : *plan.step()) {
-      const fb::Kernel &kernel = *target.kernels()->Get(launch->kernel());
       for (uint32_t i = 0; i < launch->buffers()->size(); ++i) {
         const fb::Buffer &buffer = *plan.buffers()->Get(launch->buffers()->Get(i));
-        if (buffer.kind() == fb::BufferKind::state && kernel.params()->Get(i)->access() != fb::Access::read)
+        if (buffer.kind() == fb::BufferKind::state && moert::writes(target, *launch, i))
           written.insert(buffer.index());
       }
     }

@@ -17,6 +17,7 @@ public:
   StringRef backend() const override { return "cpu"; }
   StringRef level() const override { return target.level; }
   ArrayRef<std::string> features() const override { return target.features; }
+  int64_t mostElements() const override { return kMostElements; }
   // A product over the rows of several experts needs no padding between them.
   llvm::StringMap<int64_t> symbols() const override { return {{"row_align", 1}}; }
 

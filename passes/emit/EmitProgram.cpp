@@ -5,8 +5,7 @@
 #include "dialects/plan/Expr.h"
 #include "mlir/IR/AsmState.h"
 #include "mlir/IR/DialectResourceBlobManager.h"
-#include "runtime/program/Header.h"
-#include "runtime/program/program_generated.h"
+#include "runtime/program/Program.h"
 #include "llvm/ADT/MapVector.h"
 
 using namespace mlir;
@@ -23,7 +22,8 @@ static_assert(int(plan::ScalarKind::progress) == int(fb::ScalarKind::progress));
 static_assert(int(plan::EntryKind::infer) == int(fb::EntryKind::infer));
 static_assert(int(plan::Access::write) == int(fb::Access::write));
 static_assert(int(plan::BufferKind::temporary) == int(fb::BufferKind::temporary));
-static_assert(int(plan::ArgKind::seed_i64) == int(fb::ArgKind::seed_i64));
+static_assert(int(plan::ArgKind::held_i64) == int(fb::ArgKind::held_i64));
+static_assert(int(plan::ScalarParam::cell) == int(fb::ScalarParam::cell));
 static_assert(int(plan::Code::ceildiv) == int(fb::ExprCode::ceildiv));
 static_assert(int(plan::TargetKind::emulator) == int(fb::TargetKind::emulator));
 
@@ -62,14 +62,15 @@ private:
                                                     const llvm::DenseMap<Value, uint32_t> &buffers);
   FailureOr<flatbuffers::Offset<fb::Plan>> plan(plan::PlanOp op);
   FailureOr<flatbuffers::Offset<fb::Target>> target(plan::TargetOp op);
-  FailureOr<uint32_t> section(Operation *op, Attribute bytes, StringRef what);
+  std::pair<fb::Work, flatbuffers::Offset<void>> work(plan::LaunchOp op);
+  FailureOr<uint32_t> section(plan::TargetOp op);
 
   flatbuffers::FlatBufferBuilder builder{1 << 16};
   llvm::MapVector<plan::ExprAttr, uint32_t> exprs;
   llvm::StringMap<uint32_t> states, scalars;
   SmallVector<plan::EntryOp> entries;
   llvm::DenseMap<StringAttr, uint32_t> kernels; // of the target being written
-  std::vector<std::span<const uint8_t>> sections;
+  std::vector<moert::Section> sections;
 };
 
 flatbuffers::Offset<fb::State> Emitter::state(plan::StateOp op) {
@@ -133,9 +134,13 @@ flatbuffers::Offset<fb::Kernel> Emitter::kernel(plan::KernelOp op) {
     params.push_back(fb::CreateKernelParam(builder, static_cast<fb::Access>(param.getAccess()),
                                            static_cast<fb::ElementType>(param.getElement()),
                                            param.getOver()));
+  std::vector<fb::ScalarParam> scalarParams;
+  for (auto param : op.getScalars().getAsRange<plan::ScalarParamAttr>())
+    scalarParams.push_back(static_cast<fb::ScalarParam>(param.getValue()));
   Text symbol = text(op.getSymName()), kind = text(op.getKind());
-  return fb::CreateKernel(builder, symbol, builder.CreateVector(params), op.getScalars(), op.getScratch(),
-                          kind);
+  auto p = builder.CreateVector(params);
+  return fb::CreateKernel(builder, symbol, p, builder.CreateVector(scalarParams), op.getScratch(), kind,
+                          op.getThreads());
 }
 
 FailureOr<flatbuffers::Offset<fb::Buffer>> Emitter::buffer(plan::BufferOp op, plan::EntryOp entry) {
@@ -171,6 +176,27 @@ FailureOr<flatbuffers::Offset<fb::Buffer>> Emitter::buffer(plan::BufferOp op, pl
                           last, name);
 }
 
+std::pair<fb::Work, flatbuffers::Offset<void>> Emitter::work(plan::LaunchOp op) {
+  const uint32_t kernel = op.getKernel() ? kernels.lookup(op.getKernelAttr().getAttr()) : 0;
+  if (auto cpu = llvm::dyn_cast<plan::CpuWorkAttr>(op.getWork()))
+    return {fb::Work::CpuKernel,
+            fb::CreateCpuKernel(builder, kernel, expr(cpu.getUnits()), cpu.getGrain()).Union()};
+  if (auto gpu = llvm::dyn_cast<plan::GpuWorkAttr>(op.getWork())) {
+    auto sizes = [&](ArrayRef<plan::ExprAttr> each) {
+      std::vector<uint32_t> out;
+      for (plan::ExprAttr size : each)
+        out.push_back(expr(size));
+      return builder.CreateVector(out);
+    };
+    auto grid = sizes(gpu.getGrid()), block = sizes(gpu.getBlock());
+    return {fb::Work::GpuKernel,
+            fb::CreateGpuKernel(builder, kernel, grid, block, expr(gpu.getShared())).Union()};
+  }
+  if (auto fill = llvm::dyn_cast<plan::FillWorkAttr>(op.getWork()))
+    return {fb::Work::Fill, fb::CreateFill(builder, fill.getBits()).Union()};
+  return {fb::Work::Copy, fb::CreateCopy(builder).Union()};
+}
+
 FailureOr<flatbuffers::Offset<fb::Launch>> Emitter::launch(plan::LaunchOp op,
                                                            const llvm::DenseMap<Value, uint32_t> &buffers) {
   std::vector<uint32_t> touched, extents;
@@ -195,12 +221,13 @@ FailureOr<flatbuffers::Offset<fb::Launch>> Emitter::launch(plan::LaunchOp op,
     }
     args.push_back(fb::Arg(static_cast<fb::ArgKind>(arg.getKind()), value));
   }
-  uint32_t units = expr(op.getUnits()), flops = expr(op.getFlops()), bytes = expr(op.getBytes());
+  auto [kind, does] = work(op);
+  uint32_t flops = expr(op.getFlops()), bytes = expr(op.getBytes());
   Text name = text(op.getOp()), path = text(op.getPath()), file = text(op.getFile());
   auto bufferVector = builder.CreateVector(touched), extentVector = builder.CreateVector(extents);
   auto argVector = builder.CreateVectorOfStructs(args);
-  return fb::CreateLaunch(builder, kernels.lookup(op.getKernelAttr().getAttr()), bufferVector, extentVector,
-                          argVector, units, op.getGrain(), name, path, file, op.getLine(), flops, bytes);
+  return fb::CreateLaunch(builder, kind, does, bufferVector, extentVector, argVector, name, path, file,
+                          op.getLine(), flops, bytes);
 }
 
 FailureOr<flatbuffers::Offset<fb::Plan>> Emitter::plan(plan::PlanOp op) {
@@ -231,11 +258,12 @@ FailureOr<flatbuffers::Offset<fb::Plan>> Emitter::plan(plan::PlanOp op) {
   return fb::CreatePlan(builder, entry - entries.begin(), b, p, s);
 }
 
-FailureOr<uint32_t> Emitter::section(Operation *op, Attribute bytes, StringRef what) {
-  std::optional<ArrayRef<char>> data = bytesOf(bytes);
+FailureOr<uint32_t> Emitter::section(plan::TargetOp op) {
+  std::optional<ArrayRef<char>> data = bytesOf(op.getCodeAttr());
   if (!data || data->empty())
-    return op->emitOpError("expected ") << what << " as a resource with at least one byte";
-  sections.push_back({reinterpret_cast<const uint8_t *>(data->data()), data->size()});
+    return op->emitOpError("expected code as a resource with at least one byte");
+  sections.push_back({moert::sectionOf(static_cast<fb::TargetKind>(op.getKind())),
+                      {reinterpret_cast<const uint8_t *>(data->data()), data->size()}});
   return static_cast<uint32_t>(sections.size());
 }
 
@@ -253,7 +281,7 @@ FailureOr<flatbuffers::Offset<fb::Target>> Emitter::target(plan::TargetOp op) {
       return failure();
     plans.push_back(*made);
   }
-  FailureOr<uint32_t> code = section(op, op.getCodeAttr(), "object code");
+  FailureOr<uint32_t> code = section(op);
   if (failed(code))
     return failure();
   std::vector<Text> features;
@@ -263,7 +291,7 @@ FailureOr<flatbuffers::Offset<fb::Target>> Emitter::target(plan::TargetOp op) {
   auto f = builder.CreateVector(features);
   auto p = builder.CreateVector(plans);
   return fb::CreateTarget(builder, static_cast<fb::TargetKind>(op.getKind()), name, level, f,
-                          builder.CreateVector(kernelList), p, *code);
+                          op.getMostElements(), builder.CreateVector(kernelList), p, *code);
 }
 
 FailureOr<std::vector<uint8_t>> Emitter::run(plan::ProgramOp program) {

@@ -2,6 +2,7 @@
 // verified every index in the file, so none is checked here.
 #include "dialects/plan/Expr.h"
 #include "passes/emit/EmitProgram.h"
+#include "runtime/program/Launch.h"
 #include "runtime/program/Program.h"
 
 using namespace mlir;
@@ -50,6 +51,7 @@ private:
   void state(const fb::State &state);
   void entry(const fb::Entry &entry);
   void plan(const fb::Target &target, const fb::Plan &plan);
+  Attribute work(const fb::Launch &launch);
   void launch(const fb::Target &target, const fb::Launch &launch, ArrayRef<Value> buffers, bool prepare);
   void target(const fb::Target &target, size_t index);
 
@@ -90,6 +92,20 @@ void Reader::entry(const fb::Entry &entry) {
                         builder.getArrayAttr(updates));
 }
 
+Attribute Reader::work(const fb::Launch &launch) {
+  if (const fb::CpuKernel *cpu = launch.work_as_CpuKernel())
+    return plan::CpuWorkAttr::get(context, expr(cpu->units()), cpu->grain());
+  if (const fb::GpuKernel *gpu = launch.work_as_GpuKernel()) {
+    auto sizes = [&](const flatbuffers::Vector<uint32_t> &rows) {
+      return llvm::map_to_vector(rows, [&](uint32_t row) { return expr(row); });
+    };
+    return plan::GpuWorkAttr::get(context, sizes(*gpu->grid()), sizes(*gpu->block()), expr(gpu->shared()));
+  }
+  if (const fb::Fill *fill = launch.work_as_Fill())
+    return plan::FillWorkAttr::get(context, fill->bits());
+  return plan::CopyWorkAttr::get(context);
+}
+
 void Reader::launch(const fb::Target &target, const fb::Launch &launch, ArrayRef<Value> buffers,
                     bool prepare) {
   SmallVector<Value> touched;
@@ -117,18 +133,20 @@ void Reader::launch(const fb::Target &target, const fb::Launch &launch, ArrayRef
       break;
     case fb::ArgKind::step_i64:
     case fb::ArgKind::seed_i64:
+    case fb::ArgKind::held_i64:
       break;
     }
     args.push_back(plan::ArgAttr::get(context, static_cast<plan::ArgKind>(arg->kind()), value));
   }
-  auto kernel = FlatSymbolRefAttr::get(text(target.kernels()->Get(launch.kernel())->symbol()));
+  FlatSymbolRefAttr kernel;
+  if (const fb::Kernel *row = moert::kernelOf(target, launch))
+    kernel = FlatSymbolRefAttr::get(text(row->symbol()));
   auto textOrEmpty = [&](const flatbuffers::String *value) {
     return value ? text(value) : builder.getStringAttr("");
   };
   plan::LaunchOp::create(builder, loc, prepare ? builder.getUnitAttr() : UnitAttr(), kernel, touched,
-                         builder.getArrayAttr(extents), builder.getArrayAttr(args), expr(launch.units()),
-                         builder.getI32IntegerAttr(launch.grain()), textOrEmpty(launch.op()),
-                         textOrEmpty(launch.path()), textOrEmpty(launch.file()),
+                         builder.getArrayAttr(extents), builder.getArrayAttr(args), work(launch),
+                         textOrEmpty(launch.op()), textOrEmpty(launch.path()), textOrEmpty(launch.file()),
                          builder.getI32IntegerAttr(launch.line()), expr(launch.flops()),
                          expr(launch.bytes()));
 }
@@ -178,17 +196,22 @@ void Reader::target(const fb::Target &target, size_t index) {
   for (const flatbuffers::String *feature : *target.features())
     features.push_back(feature->c_str());
   auto kind = plan::TargetKindAttr::get(context, static_cast<plan::TargetKind>(target.kind()));
-  auto op = plan::TargetOp::create(builder, loc, kind, text(target.name()), text(target.level()),
-                                   builder.getStrArrayAttr(features), bytes(target.code(), "code"));
+  auto op = plan::TargetOp::create(
+      builder, loc, kind, text(target.name()), text(target.level()), builder.getStrArrayAttr(features),
+      builder.getI64IntegerAttr(target.most_elements()), bytes(target.code(), "code"));
   builder.setInsertionPointToStart(&op.getBody().emplaceBlock());
   for (const fb::Kernel *kernel : *target.kernels()) {
     SmallVector<Attribute> params;
     for (const fb::KernelParam *param : *kernel->params())
       params.push_back(plan::ParamAttr::get(context, static_cast<plan::Access>(param->access()),
                                             static_cast<plan::Element>(param->type()), param->over()));
+    SmallVector<Attribute> scalars;
+    for (fb::ScalarParam param : *kernel->scalars())
+      scalars.push_back(plan::ScalarParamAttr::get(context, static_cast<plan::ScalarParam>(param)));
     plan::KernelOp::create(builder, loc, text(kernel->symbol()), text(kernel->kind()),
-                           builder.getArrayAttr(params), builder.getI32IntegerAttr(kernel->scalars()),
-                           builder.getI32IntegerAttr(kernel->scratch()));
+                           builder.getArrayAttr(params), builder.getArrayAttr(scalars),
+                           builder.getI32IntegerAttr(kernel->scratch()),
+                           builder.getI32IntegerAttr(kernel->threads()));
   }
   for (const fb::Plan *item : *target.plans())
     plan(target, *item);

@@ -76,6 +76,9 @@ public:
   virtual llvm::StringRef level() const = 0;
   virtual llvm::ArrayRef<std::string> features() const = 0;
 
+  /// The most elements that a tensor may have: what kernels' indices can count.
+  virtual int64_t mostElements() const = 0;
+
   /// The values of the symbols in sizes that each target chooses. "row_align" is the multiple to which the
   /// number of rows of an expert is padded.
   virtual llvm::StringMap<int64_t> symbols() const = 0;

@@ -13,8 +13,9 @@ namespace moe::kernels {
 struct Kernel {
   std::string symbol, kind; // kind: "loop", "matmul", "conv", "pack", "sort": for profiles
   llvm::SmallVector<std::pair<plan::Access, plan::Element>> params;
-  unsigned scalars = 0;
-  uint64_t scratch = 0; // bytes a thread, a multiple of 64
+  llvm::SmallVector<plan::ScalarParam> scalars;
+  uint64_t scratch = 0; // of a CPU kernel: bytes a thread, a multiple of 64
+  uint32_t threads = 0; // of a GPU kernel: the most threads of a block
 };
 
 // The argument for a kernel's buffer parameter: an operand or result of the group, or one of its temporaries.
@@ -28,12 +29,11 @@ struct Temporary {
   std::string name;      // for reports: "packed weight"
 };
 struct LaunchSpec {
-  std::string symbol;
+  std::string symbol;                        // of the kernel; empty for a copy or fill
   llvm::SmallVector<BufferRef> buffers;      // one a parameter of the kernel
-  llvm::SmallVector<plan::ExprAttr> extents; // elements that the kernel may touch, one a buffer
+  llvm::SmallVector<plan::ExprAttr> extents; // elements that may be touched, one a buffer
   llvm::SmallVector<plan::ArgAttr> scalars;
-  plan::ExprAttr units;
-  uint32_t grain = 1; ///< the most units that a thread claims at once
+  mlir::Attribute work; // plan::CpuWorkAttr, GpuWorkAttr, CopyWorkAttr or FillWorkAttr
   plan::ExprAttr flops, bytes;
   std::string op; // what the launch does, for profiles: "conv", "pack", "reduce"
 };

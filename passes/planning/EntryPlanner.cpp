@@ -212,21 +212,63 @@ unsigned EntryPlanner::placeResult(flow::GroupOp group, unsigned result, const k
   return newBuffer(plan::BufferKind::temporary, "", value.getType(), name);
 }
 
+// A group that only passes on its operand, or only makes one constant, needs no kernel: its result is copied or
+// filled. Not where the result is a state: what changes states must be a kernel, which can be held back.
+std::optional<kernels::GroupCode> EntryPlanner::transferOf(flow::GroupOp group,
+                                                           const kernels::GroupLayouts &layouts) const {
+  Block &body = group.getBody().front();
+  Operation &op = body.front();
+  if (group.getNumResults() != 1 || op.getNextNode() != body.getTerminator() ||
+      llvm::isa_and_nonnull<flow::AssignOp>(destination.lookup(group.getResult(0))))
+    return std::nullopt;
+  MLIRContext *context = group.getContext();
+  const Type type = group.getResult(0).getType();
+  kernels::LaunchSpec launch;
+  launch.buffers = {{kernels::BufferRef::result, 0}};
+  launch.extents = {plan::elementsOf(type)};
+  launch.flops = plan::constant(context, 0);
+  launch.bytes = plan::fromExtent(flow::bytesOf(type));
+  if (op.hasTrait<flow::Identity>() && op.getOperand(0) == body.getArgument(0) &&
+      op.getOperand(0).getType() == type && layouts.operand(0) == layouts.result(0)) {
+    launch.op = "copy";
+    launch.buffers.push_back({kernels::BufferRef::operand, 0});
+    launch.extents.push_back(launch.extents[0]);
+    launch.bytes = plan::fromExtent(flow::bytesOf(type) * flow::Extent::constant(context, 2));
+    launch.work = plan::CopyWorkAttr::get(context);
+  } else if (auto constant = llvm::dyn_cast<flow::ConstantOp>(op)) {
+    const double value = constant.getValue().convertToDouble();
+    const bool isFloat = plan::elementOf(type) == plan::Element::f32;
+    launch.op = "fill";
+    launch.work = plan::FillWorkAttr::get(context, isFloat ? llvm::bit_cast<uint32_t>(float(value))
+                                                           : uint32_t(int32_t(value)));
+  } else {
+    return std::nullopt;
+  }
+  kernels::GroupCode code;
+  code.launches.push_back(std::move(launch));
+  return code;
+}
+
 LogicalResult EntryPlanner::planGroup(flow::GroupOp group) {
   kernels::GroupLayouts layouts;
   for (Value operand : group.getInputs())
     layouts.operands.push_back(kernels::physicalLayout(operand));
   for (Value result : group.getResults())
     layouts.results.push_back(kernels::physicalLayout(result));
-  kernels::StructuralKey key(group, layouts);
-  auto made = known.find(key);
-  if (made == known.end()) {
-    FailureOr<kernels::GroupCode> emitted = code.emit(group, layouts);
-    if (failed(emitted))
-      return failure();
-    made = known.emplace(std::move(key), std::move(*emitted)).first;
+  kernels::GroupCode groupCode;
+  if (std::optional<kernels::GroupCode> transfer = transferOf(group, layouts)) {
+    groupCode = std::move(*transfer);
+  } else {
+    kernels::StructuralKey key(group, layouts);
+    auto made = known.find(key);
+    if (made == known.end()) {
+      FailureOr<kernels::GroupCode> emitted = code.emit(group, layouts);
+      if (failed(emitted))
+        return failure();
+      made = known.emplace(std::move(key), std::move(*emitted)).first;
+    }
+    groupCode = made->second;
   }
-  const kernels::GroupCode &groupCode = made->second;
 
   SmallVector<unsigned> operands, results, temporaries;
   for (Value operand : group.getInputs()) {
@@ -261,20 +303,23 @@ void EntryPlanner::order() {
   llvm::StringMap<const kernels::Kernel *> byName;
   for (const kernels::Kernel &kernel : code.kernels())
     byName[kernel.symbol] = &kernel;
+  auto writes = [&](const Launch &launch, unsigned i) {
+    return launch.spec.symbol.empty() ? i == 0 // of a copy or fill
+                                      : byName[launch.spec.symbol]->params[i].first != plan::Access::read;
+  };
   bool infer = entry.getKind() == flow::EntryKind::infer;
   SmallVector<unsigned> writers(buffers.size()); // how many launches write each buffer
   for (const Launch &launch : launches)
     for (auto [i, buffer] : llvm::enumerate(launch.buffers))
-      writers[buffer] += byName[launch.spec.symbol]->params[i].first != plan::Access::read;
+      writers[buffer] += writes(launch, i);
   for (Launch &launch : launches) {
     launch.prepare = infer;
     for (auto [i, index] : llvm::enumerate(launch.buffers)) {
       const Buffer &buffer = buffers[index];
-      bool reads = byName[launch.spec.symbol]->params[i].first == plan::Access::read;
       bool fixed = buffer.kind == plan::BufferKind::state || buffer.prepared;
       bool own = buffer.kind == plan::BufferKind::temporary && writers[index] == 1 &&
                  plan::constantValue(buffer.extent);
-      launch.prepare &= reads ? fixed : own;
+      launch.prepare &= writes(launch, i) ? own : fixed;
     }
     for (plan::ArgAttr arg : launch.spec.scalars)
       launch.prepare &= arg.getKind() == plan::ArgKind::constant_i64 ||
@@ -283,7 +328,7 @@ void EntryPlanner::order() {
                          plan::constantValue(llvm::cast<plan::ExprAttr>(arg.getValue())));
     if (launch.prepare)
       for (auto [i, index] : llvm::enumerate(launch.buffers))
-        if (byName[launch.spec.symbol]->params[i].first != plan::Access::read)
+        if (writes(launch, i))
           buffers[index].prepared = true;
   }
   std::vector<Launch> ordered;
@@ -351,8 +396,9 @@ void EntryPlanner::build(OpBuilder &builder) {
     SmallVector<Attribute> scalars(launch.spec.scalars.begin(), launch.spec.scalars.end());
     plan::LaunchOp::create(
         builder, entry.getLoc(), launch.prepare ? builder.getUnitAttr() : UnitAttr(),
-        FlatSymbolRefAttr::get(context, launch.spec.symbol), touched, builder.getArrayAttr(extents),
-        builder.getArrayAttr(scalars), launch.spec.units, builder.getI32IntegerAttr(launch.spec.grain),
+        launch.spec.symbol.empty() ? FlatSymbolRefAttr()
+                                   : FlatSymbolRefAttr::get(context, launch.spec.symbol),
+        touched, builder.getArrayAttr(extents), builder.getArrayAttr(scalars), launch.spec.work,
         builder.getStringAttr(launch.spec.op), builder.getStringAttr(launch.origin.path),
         builder.getStringAttr(launch.origin.file), builder.getI32IntegerAttr(launch.origin.line),
         launch.spec.flops, launch.spec.bytes);

@@ -52,6 +52,8 @@ private:
   llvm::LogicalResult collect();
   void assignDestinations();
   llvm::LogicalResult planGroup(flow::GroupOp group);
+  std::optional<kernels::GroupCode> transferOf(flow::GroupOp group,
+                                               const kernels::GroupLayouts &layouts) const;
   unsigned placeResult(flow::GroupOp group, unsigned result, const kernels::GroupCode &code,
                        const kernels::GroupLayouts &layouts);
   bool tryShare(const kernels::GroupCode &code, unsigned result, unsigned operand);

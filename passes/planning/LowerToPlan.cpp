@@ -173,7 +173,7 @@ LogicalResult LowerToPlan::target(flow::TargetOp target) {
   auto op = plan::TargetOp::create(
       *builder, target.getLoc(), plan::TargetKindAttr::get(&getContext(), machine->kind()),
       builder->getStringAttr(machine->backend()), builder->getStringAttr(machine->level()),
-      builder->getStrArrayAttr(features), Attribute());
+      builder->getStrArrayAttr(features), builder->getI64IntegerAttr(machine->mostElements()), Attribute());
   op->setAttr(kernels::targetNameAttr, builder->getStringAttr(target.getName()));
   builder->setInsertionPointToStart(&op.getBody().emplaceBlock());
   std::unique_ptr<kernels::KernelSet> code = machine->begin(&getContext());
@@ -195,8 +195,12 @@ LogicalResult LowerToPlan::target(flow::TargetOp target) {
     // If a kernel needs more scratch than a program may have, frontends/moec/Compile.cpp reports this at the
     // author's line of a launch. The number saturates here.
     uint64_t scratch = std::min<uint64_t>(kernel.scratch, INT32_MAX);
+    SmallVector<Attribute> scalars;
+    for (plan::ScalarParam param : kernel.scalars)
+      scalars.push_back(plan::ScalarParamAttr::get(&getContext(), param));
     plan::KernelOp::create(*builder, target.getLoc(), kernel.symbol, kernel.kind,
-                           builder->getArrayAttr(params), kernel.scalars, uint32_t(scratch));
+                           builder->getArrayAttr(params), builder->getArrayAttr(scalars), uint32_t(scratch),
+                           kernel.threads);
   }
   for (const auto &planner : planners)
     planner->build(*builder);

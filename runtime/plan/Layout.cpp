@@ -9,8 +9,12 @@ namespace moert {
 namespace {
 
 constexpr uint64_t kMaxBytes = uint64_t(1) << 46; // half of what x86-64 gives a process
-constexpr int64_t kMaxElements = INT32_MAX;       // what a kernel's 32-bit lane can index
-constexpr int64_t kMaxUnits = INT32_MAX;          // a unit writes an element at least
+constexpr int64_t kMaxUnits = INT32_MAX;          // what the threads' shared counter counts
+// What a launch may ask of any GPU of compute capability 8.0 or later ("Technical Specifications per Compute
+// Capability" in NVIDIA's CUDA C++ Programming Guide). A GPU may have less shared memory than the most of all.
+constexpr std::array<int64_t, 3> kMaxGrid = {INT32_MAX, 65535, 65535};
+constexpr std::array<int64_t, 3> kMaxBlock = {1024, 1024, 64};
+constexpr int64_t kMaxShared = 227 * 1024;
 
 class Binder {
 public:
@@ -22,7 +26,10 @@ public:
 private:
   Status evaluate();
   /// A size of what `where` says: a failure where it overflows, is less than 1, or is more than `most`.
-  Result<int64_t> size(uint32_t expr, const std::string &where, int64_t most = kMaxElements) const;
+  Result<int64_t> size(uint32_t expr, const std::string &where, int64_t most) const;
+  Result<int64_t> size(uint32_t expr, const std::string &where) const {
+    return size(expr, where, target_.most_elements());
+  }
   /// A number of units.
   Result<int64_t> count(uint32_t expr, const std::string &where) const;
   std::string at() const { return concat(" at ", binding_.domains, " x ", binding_.rows, " images"); }
@@ -36,6 +43,7 @@ private:
   /// How the sizes fit at a batch: -1 where one is too small, 1 where one is too large or none, else 0.
   int misfit(Binding binding, uint32_t refused, int64_t most) const;
   Status launch(const fb::Launch &launch, uint32_t number);
+  Status grid(const fb::GpuKernel &work, const std::string &where, LaunchLayout &layout) const;
   Status packTemporaries();
 
   const Program &program_;
@@ -130,12 +138,12 @@ int Binder::misfit(Binding binding, uint32_t refused, int64_t most) const {
   if (!fits(refused, most))
     return 1;
   for (const fb::Buffer *buffer : *plan_.buffers())
-    if (!fits(buffer->extent(), kMaxElements))
+    if (!fits(buffer->extent(), target_.most_elements()))
       return 1;
   for (const auto *launches : {plan_.prepare(), plan_.step()})
     for (const fb::Launch *launch : *launches)
       for (const fb::Arg *arg : *launch->scalars())
-        if (arg->kind() == fb::ArgKind::extent && !fits(uint32_t(arg->value()), kMaxElements))
+        if (arg->kind() == fb::ArgKind::extent && !fits(uint32_t(arg->value()), target_.most_elements()))
           return 1;
   return result;
 }
@@ -205,15 +213,46 @@ Status Binder::buffers() {
   return {};
 }
 
+/// The sizes of a GPU kernel's launch.
+Status Binder::grid(const fb::GpuKernel &work, const std::string &where, LaunchLayout &layout) const {
+  std::string place = concat("entry '", entry_.name()->string_view(), "', ", where);
+  auto within = [&](uint32_t expr, int64_t least, int64_t most, const char *what, uint32_t &out) -> Status {
+    std::optional<int64_t> found =
+        calculate(program_.table(), *program_.table().exprs()->Get(expr), binding_);
+    if (!found || *found < least || *found > most)
+      return broken("B10", place, ": expected ", least, " to ", most, " ", what, ", found ",
+                    found ? std::to_string(*found) : "more than 64 bits can count", at());
+    out = uint32_t(*found);
+    return {};
+  };
+  const uint32_t threads = target_.kernels()->Get(work.kernel())->threads();
+  uint64_t block = 1;
+  for (unsigned axis = 0; axis < 3; ++axis) {
+    MOERT_TRY(within(work.grid()->Get(axis), 1, kMaxGrid[axis], "blocks along an axis", layout.grid[axis]));
+    MOERT_TRY(within(work.block()->Get(axis), 1, kMaxBlock[axis], "threads along an axis of a block",
+                     layout.block[axis]));
+    block *= layout.block[axis];
+  }
+  if (block > threads)
+    return broken("B10", place, ": expected blocks of at most the ", threads,
+                  " threads that the kernel was compiled for, found ", block, at());
+  return within(work.shared(), 0, kMaxShared, "bytes of shared memory", layout.shared);
+}
+
 Status Binder::launch(const fb::Launch &launch, uint32_t number) {
   LaunchLayout layout = {};
   std::string where =
       concat("launch ", number, " (", launch.op() ? launch.op()->string_view() : "unnamed",
              launch.path() && launch.path()->size() ? concat(" of ", launch.path()->string_view()) : "", ")");
-  MOERT_ASSIGN(layout.units, count(launch.units(), where));
-  if (layout.units > kMaxUnits)
-    return broken("B08", "entry '", entry_.name()->string_view(), "', ", where, ": expected at most ",
-                  kMaxUnits, " units of work, found ", layout.units, at());
+  if (const fb::CpuKernel *work = launch.work_as_CpuKernel()) {
+    MOERT_ASSIGN(layout.units, count(work->units(), where));
+    if (layout.units > kMaxUnits)
+      return broken("B08", "entry '", entry_.name()->string_view(), "', ", where, ": expected at most ",
+                    kMaxUnits, " units of work, found ", layout.units, at());
+    layout_.scratch = std::max<uint64_t>(layout_.scratch, kernelOf(target_, launch)->scratch());
+  } else if (const fb::GpuKernel *work = launch.work_as_GpuKernel()) {
+    MOERT_TRY(grid(*work, where, layout));
+  }
   for (unsigned i = 0; i < launch.buffers()->size(); ++i) {
     MOERT_ASSIGN(int64_t extent, count(launch.extents()->Get(i), where));
     uint32_t buffer = launch.buffers()->Get(i);
@@ -228,8 +267,6 @@ Status Binder::launch(const fb::Launch &launch, uint32_t number) {
       MOERT_TRY(size(uint32_t(arg->value()), where).status());
   layout.flops = double(values_[launch.flops()]);
   layout.bytes = double(values_[launch.bytes()]);
-  const fb::Kernel &kernel = *target_.kernels()->Get(launch.kernel());
-  layout_.scratch = std::max<uint64_t>(layout_.scratch, kernel.scratch());
   layout_.launches.push_back(std::move(layout));
   return {};
 }

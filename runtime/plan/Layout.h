@@ -2,11 +2,15 @@
 // A session runs by it, and `moec inspect --batch` prints its sums. Rules, by number: B01 sizes neither
 // overflow nor turn negative (Program.cpp); B02 the batch is at least 1 x 1; B03 a state's, port's buffer has
 // the elements of what it stands for; B04 a launch touches at most what a buffer holds; B05 all memory fits
-// the address space; B06 a kernel's 32-bit lanes can index every buffer and whatever else it counts; B07 no
-// size is 0; B08 units of work are as few as elements; B09 the CPU has what the code uses (KernelCode.cpp).
+// the address space; B06 a kernel's indices can count the elements of every buffer and whatever else it counts, as the target says; B07 no
+// size is 0; B08 units of work are as few as elements; B09 the CPU has what the code uses (KernelCode.cpp); B10 the
+// grid, the blocks and the shared memory of a GPU kernel are within what GPUs and the kernel can take.
 #pragma once
 
+#include "runtime/program/Launch.h"
 #include "runtime/program/Program.h"
+
+#include <array>
 
 namespace moert {
 
@@ -35,8 +39,10 @@ struct BufferLayout {
 };
 
 struct LaunchLayout {
-  int64_t units;
-  std::vector<int64_t> extents; // elements, one a buffer
+  int64_t units = 0;                       // of a CPU kernel
+  std::array<uint32_t, 3> grid{}, block{}; // of a GPU kernel: blocks, and threads of one
+  uint32_t shared = 0;                     // bytes of shared memory a block, beside the kernel's own
+  std::vector<int64_t> extents;            // elements, one a buffer
   double flops, bytes;
 };
 
@@ -47,12 +53,6 @@ struct Layout {
   MemoryUse memory;                      // without state and scratch, which are shared
   uint64_t scratch = 0;                  // bytes a thread
 };
-
-/// Launch i of a plan, counted from prepare's first.
-inline const fb::Launch &launchOf(const fb::Plan &plan, size_t i) {
-  const size_t prepares = plan.prepare()->size();
-  return i < prepares ? *plan.prepare()->Get(unsigned(i)) : *plan.step()->Get(unsigned(i - prepares));
-}
 
 /// What a state takes.
 uint64_t bytesOf(const fb::State &state);

@@ -172,7 +172,7 @@ TEST(Bounds, Sections) {
   });
   // One byte beyond the end.
   std::vector<uint8_t> bytes = testProgram().encode();
-  size_t last = sizeof(Header) + sizeof(SectionRange) + offsetof(SectionRange, size);
+  size_t last = sizeof(Header) + sizeof(SectionEntry) + offsetof(SectionEntry, size);
   put(bytes, last, get<uint64_t>(bytes, last) + 1);
   seal(bytes);
   EXPECT_NE(Program::verify(bytes, "p").status().message().find("section 1"), std::string::npos);
@@ -191,8 +191,8 @@ TEST(Bounds, FileBytes) {
   memcpy(bytes, &header, sizeof header);
   EXPECT_NE(verifyFile({bytes, kMaxFileBytes}).status().message().find("[V04]"), std::string::npos);
   EXPECT_NE(verifyFile({bytes, kMaxFileBytes + 1}).status().message().find("[V01]"), std::string::npos);
-  EXPECT_NE(verifyFile({bytes, 80}).status().message().find("[V04]"), std::string::npos);
-  EXPECT_NE(verifyFile({bytes, 79}).status().message().find("[V01]"), std::string::npos);
+  EXPECT_NE(verifyFile({bytes, 88}).status().message().find("[V04]"), std::string::npos);
+  EXPECT_NE(verifyFile({bytes, 87}).status().message().find("[V01]"), std::string::npos);
   munmap(memory, room);
 }
 

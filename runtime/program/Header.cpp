@@ -34,17 +34,15 @@ static uint64_t alignUp(uint64_t value, uint64_t alignment) {
   return (value + alignment - 1) / alignment * alignment;
 }
 
-std::vector<uint8_t> encodeProgram(std::span<const uint8_t> flatbuffer,
-                                   std::span<const std::span<const uint8_t>> sections) {
-  std::vector<SectionRange> table;
-  uint64_t at = sizeof(Header) + sizeof(SectionRange) * (sections.size() + 1);
-  at = alignUp(at, kFlatBufferAlignment);
-  table.push_back({at, flatbuffer.size()});
-  at += flatbuffer.size();
-  for (std::span<const uint8_t> section : sections) {
-    at = alignUp(at, kSectionAlignment);
-    table.push_back({at, section.size()});
-    at += section.size();
+std::vector<uint8_t> encodeProgram(std::span<const uint8_t> flatbuffer, std::span<const Section> sections) {
+  std::vector<Section> all = {{SectionKind::program, flatbuffer}};
+  all.insert(all.end(), sections.begin(), sections.end());
+  std::vector<SectionEntry> table;
+  uint64_t at = sizeof(Header) + sizeof(SectionEntry) * all.size();
+  for (const Section &section : all) {
+    at = alignUp(at, table.empty() ? kFlatBufferAlignment : kSectionAlignment);
+    table.push_back({section.kind, at, section.bytes.size()});
+    at += section.bytes.size();
   }
   Header header = {};
   header.magic = kProgramMagic;
@@ -52,21 +50,14 @@ std::vector<uint8_t> encodeProgram(std::span<const uint8_t> flatbuffer,
   header.minor = kSchemaMinor;
   header.sections = uint32_t(table.size());
   header.fileSize = at;
-
-  std::vector<std::span<const uint8_t>> all = {flatbuffer};
-  all.insert(all.end(), sections.begin(), sections.end());
   header.trust = trustOf(*moe::fb::GetProgram(flatbuffer.data()), all);
 
   std::vector<uint8_t> file(at);
   memcpy(file.data(), &header, sizeof header);
-  memcpy(file.data() + sizeof header, table.data(), table.size() * sizeof(SectionRange));
-  auto put = [&](size_t index, std::span<const uint8_t> bytes) {
-    if (!bytes.empty())
-      memcpy(file.data() + table[index].offset, bytes.data(), bytes.size());
-  };
-  put(0, flatbuffer);
-  for (size_t i = 0; i < sections.size(); ++i)
-    put(i + 1, sections[i]);
+  memcpy(file.data() + sizeof header, table.data(), table.size() * sizeof(SectionEntry));
+  for (size_t i = 0; i < all.size(); ++i)
+    if (!all[i].bytes.empty())
+      memcpy(file.data() + table[i].offset, all[i].bytes.data(), all[i].bytes.size());
   seal(file);
   return file;
 }

@@ -20,7 +20,7 @@ namespace moert {
 inline constexpr std::array<uint8_t, 8> kProgramMagic = {0x89, 'M', 'O', 'E', '\r', '\n', 0x1a, '\n'};
 
 /// The schema's version. A change that an older loader cannot read raises major; an added field raises minor.
-inline constexpr uint16_t kSchemaMajor = 3;
+inline constexpr uint16_t kSchemaMajor = 4;
 inline constexpr uint16_t kSchemaMinor = 0;
 
 /// FlatBuffers' own limit; weights are not in here.
@@ -41,11 +41,28 @@ struct Header {
 };
 static_assert(sizeof(Header) == 64);
 
-struct SectionRange {
+/// What a section holds.
+enum class SectionKind : uint64_t {
+  program,  ///< the FlatBuffer of program.fbs: section 0 and no other
+  host,     ///< an ELF shared object for the host's CPU, without relocations or needs (CodeImage.h)
+  cubin,    ///< an ELF file of the CUDA driver's
+  emulator, ///< a module of the emulated driver's (emulator/module.fbs)
+};
+inline constexpr SectionKind kLastSectionKind = SectionKind::emulator;
+
+/// An entry of the section table.
+struct SectionEntry {
+  SectionKind kind;
   uint64_t offset; // from the start of the file
   uint64_t size;
 };
-static_assert(sizeof(SectionRange) == 16);
+static_assert(sizeof(SectionEntry) == 24);
+
+/// A section's kind and bytes.
+struct Section {
+  SectionKind kind;
+  std::span<const uint8_t> bytes;
+};
 
 inline constexpr uint64_t kFlatBufferAlignment = 64;
 inline constexpr uint64_t kSectionAlignment = 4096;
@@ -59,7 +76,6 @@ void seal(std::span<uint8_t> file);
 
 /// Lays out and seals a file: `flatbuffer` (finished, of the program's schema) becomes section 0, and
 /// sections[i] section i + 1.
-std::vector<uint8_t> encodeProgram(std::span<const uint8_t> flatbuffer,
-                                   std::span<const std::span<const uint8_t>> sections);
+std::vector<uint8_t> encodeProgram(std::span<const uint8_t> flatbuffer, std::span<const Section> sections);
 
 } // namespace moert

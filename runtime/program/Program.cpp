@@ -13,6 +13,12 @@
 
 namespace moert {
 
+SectionKind sectionOf(fb::TargetKind kind) {
+  return kind == fb::TargetKind::cpu    ? SectionKind::host
+         : kind == fb::TargetKind::cuda ? SectionKind::cubin
+                                        : SectionKind::emulator;
+}
+
 size_t elementBytes(fb::ElementType type) {
   switch (type) {
   case fb::ElementType::f64:
@@ -75,12 +81,11 @@ Result<std::shared_ptr<const Program>> Program::verifyBytes(Bytes bytes, std::st
   program->path_ = std::move(name);
   auto failed = [&](Status status) { return std::move(status).in(program->path_); };
 
-  Result<std::vector<std::span<const uint8_t>>> sections =
-      verifyFile({program->bytes_.data.get(), program->bytes_.size});
+  Result<std::vector<Section>> sections = verifyFile({program->bytes_.data.get(), program->bytes_.size});
   if (!sections)
     return failed(sections.status());
   program->sections_ = *std::move(sections);
-  Result<const fb::Program *> table = verifyStructure(program->sections_[0]);
+  Result<const fb::Program *> table = verifyStructure(program->sections_[0].bytes);
   if (!table)
     return failed(table.status());
   program->table_ = *table;

@@ -23,6 +23,8 @@ namespace fb = moe::fb;
 
 /// Bytes of one element.
 size_t elementBytes(fb::ElementType type);
+/// The kind of section that has the code of a kind of target.
+SectionKind sectionOf(fb::TargetKind kind);
 /// "f32", for messages.
 const char *elementName(fb::ElementType type);
 
@@ -57,7 +59,7 @@ public:
   const std::string &digest() const { return digest_; }
   uint64_t fileBytes() const { return bytes_.size; }
   /// The bytes of a section (0 is the FlatBuffer itself).
-  std::span<const uint8_t> section(uint32_t index) const { return sections_[index]; }
+  std::span<const uint8_t> section(uint32_t index) const { return sections_[index].bytes; }
 
   /// The entry of that name; the failure lists those that exist.
   Result<const fb::Entry *> entry(std::string_view name) const;
@@ -75,7 +77,7 @@ public:
   /// A port's shape at a binding.
   Result<std::vector<int64_t>> shape(const fb::Port &port, Binding binding) const;
 
-  /// The checked ELF image of a target's kernels.
+  /// The checked ELF image of the kernels of a target for the CPU.
   const CodeImage &code(uint32_t target) const { return *codes_[target]; }
 
 private:
@@ -95,8 +97,8 @@ private:
   std::string path_;
   std::string digest_;
   const fb::Program *table_ = nullptr;
-  std::vector<std::span<const uint8_t>> sections_;
-  std::vector<std::unique_ptr<CodeImage>> codes_; // one a target
+  std::vector<Section> sections_;
+  std::vector<std::unique_ptr<CodeImage>> codes_; // one a target; null where it is not for the CPU
 };
 
 } // namespace moert

@@ -1,6 +1,7 @@
 // Hashes, target by target, the code, and every launch as the code sees it: symbols and
 // expressions by what they say, not by where they stand in the tables.
 #include "runtime/program/Trust.h"
+#include "runtime/program/Launch.h"
 
 #include <cstring>
 #include <sys/types.h>
@@ -39,13 +40,24 @@ public:
   }
 
   void launch(const fb::Target &target, const fb::Plan &plan, const fb::Launch &launch) {
-    const fb::Kernel *kernel =
-        launch.kernel() < target.kernels()->size() ? target.kernels()->Get(launch.kernel()) : nullptr;
-    if (kernel) {
-      bytes(kernel->symbol()->data(), kernel->symbol()->size());
-      number(kernel->scratch());
+    number(uint64_t(launch.work_type()));
+    if (auto index = kernelNumber(launch); index && *index < target.kernels()->size()) {
+      const fb::Kernel &kernel = *target.kernels()->Get(*index);
+      bytes(kernel.symbol()->data(), kernel.symbol()->size());
+      number(kernel.scratch());
+      number(kernel.threads());
+      bytes(kernel.scalars()->data(), kernel.scalars()->size());
     }
-    expr(launch.units());
+    if (const fb::CpuKernel *work = launch.work_as_CpuKernel()) {
+      expr(work->units());
+    } else if (const fb::GpuKernel *work = launch.work_as_GpuKernel()) {
+      for (const auto *sizes : {work->grid(), work->block()})
+        for (uint32_t size : *sizes)
+          expr(size);
+      expr(work->shared());
+    } else if (const fb::Fill *work = launch.work_as_Fill()) {
+      number(work->bits());
+    }
     for (uint32_t extent : *launch.extents())
       expr(extent);
     for (const fb::Arg *arg : *launch.scalars()) {
@@ -79,12 +91,13 @@ private:
 
 } // namespace
 
-uint64_t trustOf(const fb::Program &program, std::span<const std::span<const uint8_t>> sections) {
+uint64_t trustOf(const fb::Program &program, std::span<const Section> sections) {
   Hasher hasher(program);
   for (const fb::Target *target : *program.targets()) {
     hasher.number(uint64_t(target->kind()));
+    hasher.number(uint64_t(target->most_elements()));
     if (uint32_t section = target->code(); section != 0 && section < sections.size())
-      hasher.bytes(sections[section].data(), sections[section].size());
+      hasher.bytes(sections[section].bytes.data(), sections[section].bytes.size());
     for (const fb::Plan *plan : *target->plans())
       for (const auto *launches : {plan->prepare(), plan->step()}) {
         hasher.number(launches->size());

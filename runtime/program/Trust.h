@@ -1,5 +1,5 @@
 // What native code takes on trust, as one number. A kernel believes its launch: which kernel it is, how many
-// units there are, its scalars, how much of each buffer it may touch, which integers are indices, and the
+// units or threads there are, its scalars, how much of each buffer it may touch, which integers are indices, and the
 // constants. Verification can check that all of these are in range, not that they are the right ones for the
 // code; if one of them is wrong, the kernel reads or writes anywhere. So the compiler writes a digest of them
 // and of the code into the header, beside the digest of the file, and rule V28 compares it: a tool that edits
@@ -7,6 +7,7 @@
 // touched what the code relies on.
 #pragma once
 
+#include "runtime/program/Header.h"
 #include "runtime/program/program_generated.h"
 
 #include <cstdint>
@@ -16,6 +17,6 @@ namespace moert {
 
 /// Follows indices with care, since it is asked about unverified programs too; those it cannot follow count
 /// as numbers.
-uint64_t trustOf(const moe::fb::Program &program, std::span<const std::span<const uint8_t>> sections);
+uint64_t trustOf(const moe::fb::Program &program, std::span<const Section> sections);
 
 } // namespace moert

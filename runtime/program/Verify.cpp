@@ -4,6 +4,7 @@
 // see plan/Layout.cpp.
 #include "runtime/program/Verify.h"
 #include "runtime/base/Printable.h"
+#include "runtime/program/Launch.h"
 #include "runtime/program/Program.h"
 
 #include <algorithm>
@@ -23,15 +24,18 @@ constexpr size_t kMaxExprOps = 4096;
 constexpr int kMaxExprDepth = 64;
 constexpr size_t kMaxRank = 16;
 constexpr int64_t kMaxStateBytes = int64_t(1) << 40;
+constexpr uint32_t kMaxThreads = 1024; // of a GPU's block
 
 template <typename Enum> bool known(Enum value, Enum last) { return unsigned(value) <= unsigned(last); }
 
 /// Vectors of tables are required by the schema, so a verified FlatBuffer has them.
 template <typename T> size_t count(const flatbuffers::Vector<T> *vector) { return vector->size(); }
 
+constexpr int64_t kMostElements = int64_t(1) << 46; // of bytes: half of what x86-64 gives a process
+
 class Verifier {
 public:
-  Verifier(const fb::Program &program, std::span<const std::span<const uint8_t>> sections)
+  Verifier(const fb::Program &program, std::span<const Section> sections)
       : program_(program), sections_(sections) {}
   Result<std::vector<std::unique_ptr<CodeImage>>> run();
 
@@ -45,16 +49,20 @@ private:
   Status entries();
   Status config();
   Status target(const fb::Target &target);
-  Status kernels(const fb::Target &target, const CodeImage &image);
+  Status kernels(const fb::Target &target, const CodeImage *image);
   Status buffers(const fb::Plan &plan);
   Status launch(const fb::Target &target, const fb::Plan &plan, const fb::Launch &launch, uint32_t number);
-  Status argument(const fb::Arg &arg, const std::string &where);
+  Status work(const fb::Target &target, const fb::Launch &launch, const std::string &where);
+  Status sizes(const flatbuffers::Vector<uint32_t> &exprs, size_t expected, const std::string &where);
+  Status arguments(const fb::Target &target, const fb::Launch &launch, const std::string &where);
+  Status aliases(const fb::Target &target, const fb::Launch &launch, const std::string &where);
   Status access(const fb::Plan &plan, const fb::Buffer &buffer, fb::Access access, bool prepare,
                 const std::string &where);
   Status lifetimes(const fb::Target &target, const fb::Plan &plan);
+  Status updates(const fb::Target &target, const fb::Plan &plan);
 
   const fb::Program &program_;
-  std::span<const std::span<const uint8_t>> sections_;
+  std::span<const Section> sections_;
   std::vector<std::unique_ptr<CodeImage>> images_;
   const fb::Program &p() const { return program_; }
 };
@@ -279,15 +287,21 @@ Status Verifier::target(const fb::Target &target) {
   MOERT_TRY(text(target.name(), "a target's name"));
   MOERT_TRY(text(target.level(), "a target's level"));
   std::string where = concat("target '", target.name()->string_view(), "'");
-  if (target.kind() != fb::TargetKind::cpu)
-    return broken("V16", where, ": expected a target for the CPU, which is what this version can run, found ",
-                  known(target.kind(), fb::TargetKind::MAX) ? fb::EnumNameTargetKind(target.kind())
-                                                            : "one of an unknown kind");
+  if (!known(target.kind(), fb::TargetKind::MAX))
+    return broken("V16", where, ": expected a known kind of target, found ", int(target.kind()));
   for (const flatbuffers::String *feature : *target.features())
     MOERT_TRY(text(feature, "a CPU feature"));
+  if (target.most_elements() < 1 || target.most_elements() > kMostElements)
+    return broken("V16", where, ": expected buffers of at most 1 to ", kMostElements, " elements, found ",
+                  target.most_elements());
   if (target.code() == 0)
     return broken("V16", where, ": expected a code section, found section 0, which is the FlatBuffer");
   MOERT_TRY(index("V16", target.code(), sections_.size(), "a code section", where));
+  const SectionKind held = sections_[target.code()].kind;
+  if (held != sectionOf(target.kind()))
+    return broken("V16", where, ": expected a section of kind ", uint64_t(sectionOf(target.kind())),
+                  " for a target of kind ", fb::EnumNameTargetKind(target.kind()), ", found kind ",
+                  uint64_t(held));
   std::vector<int> plans(count(p().entries()));
   for (const fb::Plan *plan : *target.plans()) {
     MOERT_TRY(index("V16", plan->entry(), plans.size(), "an entry", where));
@@ -298,11 +312,14 @@ Status Verifier::target(const fb::Target &target) {
       return broken("V16", where, ": expected one plan of entry '",
                     p().entries()->Get(unsigned(i))->name()->string_view(), "', found ", plans[i]);
 
-  Result<CodeImage> image = CodeImage::read(sections_[target.code()]);
-  if (!image)
-    return broken("V17", where, ": ", image.status().message());
-  images_.push_back(std::make_unique<CodeImage>(*std::move(image)));
-  MOERT_TRY(kernels(target, *images_.back()));
+  images_.emplace_back();
+  if (target.kind() == fb::TargetKind::cpu) {
+    Result<CodeImage> image = CodeImage::read(sections_[target.code()].bytes);
+    if (!image)
+      return broken("V17", where, ": ", image.status().message());
+    images_.back() = std::make_unique<CodeImage>(*std::move(image));
+  }
+  MOERT_TRY(kernels(target, images_.back().get()));
   for (const fb::Plan *plan : *target.plans()) {
     MOERT_TRY(buffers(*plan));
     uint32_t number = 0;
@@ -310,12 +327,15 @@ Status Verifier::target(const fb::Target &target) {
       for (const fb::Launch *each : *launches)
         MOERT_TRY(launch(target, *plan, *each, number++));
     MOERT_TRY(lifetimes(target, *plan));
+    MOERT_TRY(updates(target, *plan));
   }
   return {};
 }
 
-// V18: kernels have unique symbols that the image defines, and known parameters.
-Status Verifier::kernels(const fb::Target &target, const CodeImage &image) {
+// V18: kernels have unique symbols, which the image of a CPU's defines, and known parameters, and say what their kind
+// of target needs and nothing else. Whether a GPU's code has its kernels, the driver says when a device loads it.
+Status Verifier::kernels(const fb::Target &target, const CodeImage *image) {
+  const bool cpu = target.kind() == fb::TargetKind::cpu;
   std::unordered_set<std::string_view> symbols;
   for (const fb::Kernel *kernel : *target.kernels()) {
     MOERT_TRY(text(kernel->symbol(), "a kernel's symbol"));
@@ -323,11 +343,27 @@ Status Verifier::kernels(const fb::Target &target, const CodeImage &image) {
     std::string where = concat("kernel '", kernel->symbol()->string_view(), "'");
     if (!symbols.insert(kernel->symbol()->string_view()).second)
       return broken("V18", where, ": expected a symbol of its own, found it twice");
-    if (!image.functions.count(kernel->symbol()->string_view()))
+    if (image && !image->functions.count(kernel->symbol()->string_view()))
       return broken("V18", where, ": expected a function in the code section, found none");
     if (kernel->scratch() > kMaxScratch)
       return broken("V18", where, ": expected at most ", kMaxScratch, " bytes of scratch, found ",
                     kernel->scratch());
+    if (cpu ? kernel->threads() != 0 : kernel->scratch() != 0)
+      return broken("V18", where,
+                    ": expected scratch of CPU kernels alone and threads of GPU kernels alone, found ",
+                    kernel->scratch(), " bytes and ", kernel->threads(), " threads");
+    if (!cpu && (kernel->threads() == 0 || kernel->threads() > kMaxThreads))
+      return broken("V18", where, ": expected blocks of at most 1 to ", kMaxThreads, " threads, found ",
+                    kernel->threads());
+    for (fb::ScalarParam param : *kernel->scalars())
+      if (!known(param, cpu ? fb::ScalarParam::value : fb::ScalarParam::MAX))
+        return broken("V18", where, ": expected scalars by value", cpu ? "" : " or in cells", ", found kind ",
+                      int(param));
+    for (const fb::KernelParam *param : *kernel->params())
+      if (param->kind() != fb::ParamKind::buffer)
+        return broken("V18", where, ": expected parameters that are buffers, found ",
+                      known(param->kind(), fb::ParamKind::MAX) ? fb::EnumNameParamKind(param->kind())
+                                                               : "one of an unknown kind");
     for (const fb::KernelParam *param : *kernel->params())
       if (!known(param->access(), fb::Access::MAX) || !known(param->type(), fb::ElementType::MAX))
         return broken("V18", where, ": expected known accesses and element types, found ",
@@ -398,51 +434,106 @@ static std::string launchName(const fb::Program &program, const fb::Plan &plan, 
                 " (", launch.op() ? launch.op()->string_view() : std::string_view("unnamed"), ")");
 }
 
-// V22: a launch calls a kernel with what the kernel declares. V23: no buffer that a launch writes is named
-// twice by it, but for a pair that the kernel declares to work in place.
+// V30: a launch's work is of a kind that its target does, and a copy or fill has the buffers that it takes.
+Status Verifier::work(const fb::Target &target, const fb::Launch &launch, const std::string &where) {
+  const fb::Work kernelWork =
+      target.kind() == fb::TargetKind::cpu ? fb::Work::CpuKernel : fb::Work::GpuKernel;
+  const fb::Work work = launch.work_type();
+  if (work != kernelWork && work != fb::Work::Copy && work != fb::Work::Fill)
+    return broken("V30", where, ": expected a ", fb::EnumNameWork(kernelWork),
+                  ", Copy or Fill on a target of kind ", fb::EnumNameTargetKind(target.kind()), ", found ",
+                  known(work, fb::Work::MAX) ? fb::EnumNameWork(work) : "work of an unknown kind");
+  if (const fb::CpuKernel *cpu = launch.work_as_CpuKernel()) {
+    MOERT_TRY(index("V22", cpu->kernel(), count(target.kernels()), "a kernel", where));
+    if (cpu->grain() == 0)
+      return broken("V22", where, ": expected a grain of at least 1, found 0");
+    return index("V22", cpu->units(), count(p().exprs()), "an expression", where);
+  }
+  if (const fb::GpuKernel *gpu = launch.work_as_GpuKernel()) {
+    MOERT_TRY(index("V22", gpu->kernel(), count(target.kernels()), "a kernel", where));
+    for (const auto *sizes : {gpu->grid(), gpu->block()}) {
+      if (sizes->size() != 3)
+        return broken("V30", where, ": expected a grid and blocks of three axes, found ", sizes->size());
+      for (uint32_t expr : *sizes)
+        MOERT_TRY(index("V22", expr, count(p().exprs()), "an expression", where));
+    }
+    if (gpu->cluster() || gpu->resident())
+      return broken("V30", where,
+                    ": expected a plain grid, found clusters or a grid of resident blocks, which ",
+                    "this version cannot launch");
+    return index("V22", gpu->shared(), count(p().exprs()), "an expression", where);
+  }
+  const size_t buffers = work == fb::Work::Copy ? 2 : 1;
+  if (count(launch.buffers()) != buffers || count(launch.extents()) != buffers || launch.scalars()->size())
+    return broken("V30", where, ": expected a ", fb::EnumNameWork(work), " of ", buffers,
+                  " buffers and extents without scalars, found ", count(launch.buffers()), ", ",
+                  count(launch.extents()), " and ", count(launch.scalars()));
+  if (work == fb::Work::Copy && launch.extents()->Get(0) != launch.extents()->Get(1))
+    return broken("V30", where, ": expected a copy of as much as it writes, found extents ",
+                  launch.extents()->Get(1), " and ", launch.extents()->Get(0));
+  return {};
+}
+
+// V22: a launch gives its kernel what the kernel declares. V23: no buffer that a launch writes is named twice by it,
+// but for a pair that the kernel declares to work in place.
 Status Verifier::launch(const fb::Target &target, const fb::Plan &plan, const fb::Launch &launch,
                         uint32_t number) {
   for (const flatbuffers::String *string : {launch.op(), launch.path(), launch.file()})
     MOERT_TRY(text(string, "a launch's origin", /*optional=*/true));
   std::string where = launchName(p(), plan, launch, number);
-  MOERT_TRY(index("V22", launch.kernel(), count(target.kernels()), "a kernel", where));
-  const fb::Kernel &kernel = *target.kernels()->Get(launch.kernel());
-  where += concat(", kernel '", kernel.symbol()->string_view(), "'");
-  size_t params = count(kernel.params());
-  if (count(launch.buffers()) != params || count(launch.extents()) != params)
-    return broken("V22", where, ": expected ", params, " buffers and extents, found ",
-                  count(launch.buffers()), " and ", count(launch.extents()));
-  if (count(launch.scalars()) != kernel.scalars())
-    return broken("V22", where, ": expected ", kernel.scalars(), " scalars, found ", count(launch.scalars()));
-  if (launch.grain() == 0)
-    return broken("V22", where, ": expected a grain of at least 1, found 0");
-  for (uint32_t expr : {launch.units(), launch.flops(), launch.bytes()})
+  MOERT_TRY(work(target, launch, where));
+  for (uint32_t expr : {launch.flops(), launch.bytes()})
     MOERT_TRY(index("V22", expr, count(p().exprs()), "an expression", where));
-  for (const fb::Arg *arg : *launch.scalars())
-    MOERT_TRY(argument(*arg, where));
+  const fb::Kernel *kernel = kernelOf(target, launch);
+  if (kernel) {
+    where += concat(", kernel '", kernel->symbol()->string_view(), "'");
+    const size_t params = count(kernel->params());
+    if (count(launch.buffers()) != params || count(launch.extents()) != params)
+      return broken("V22", where, ": expected ", params, " buffers and extents, found ",
+                    count(launch.buffers()), " and ", count(launch.extents()));
+    MOERT_TRY(arguments(target, launch, where));
+  }
 
-  bool prepare = number < count(plan.prepare());
-  for (unsigned i = 0; i < params; ++i) {
+  const bool prepare = number < count(plan.prepare());
+  bool changesStates = false;
+  std::optional<fb::ElementType> copied;
+  for (unsigned i = 0; i < launch.buffers()->size(); ++i) {
     uint32_t at = launch.buffers()->Get(i);
     MOERT_TRY(index("V22", at, count(plan.buffers()), "a buffer", where));
     MOERT_TRY(index("V22", launch.extents()->Get(i), count(p().exprs()), "an expression", where));
     const fb::Buffer &buffer = *plan.buffers()->Get(at);
-    const fb::KernelParam &param = *kernel.params()->Get(i);
-    if (param.type() != buffer.type())
-      return broken("V22", where, ": expected ", elementName(param.type()), " as buffer ", i, ", found ",
+    const fb::ElementType type = kernel ? kernel->params()->Get(i)->type() : copied.value_or(buffer.type());
+    copied = type;
+    if (type != buffer.type())
+      return broken("V22", where, ": expected ", elementName(type), " as buffer ", i, ", found ",
                     elementName(buffer.type()));
-    MOERT_TRY(access(plan, buffer, param.access(), prepare, where));
+    const bool written = writes(target, launch, i);
+    changesStates |= written && buffer.kind() == fb::BufferKind::state;
+    MOERT_TRY(access(plan, buffer, written ? fb::Access::write : fb::Access::read, prepare, where));
   }
+  // V33: what changes states can be held back after a step that left out its update. A copy or fill cannot.
+  if (changesStates && !kernel)
+    return broken("V33", where, ": expected states to be written by kernels alone");
+  if (changesStates && target.kind() != fb::TargetKind::cpu &&
+      std::none_of(launch.scalars()->begin(), launch.scalars()->end(),
+                   [](const fb::Arg *arg) { return arg->kind() == fb::ArgKind::held_i64; }))
+    return broken("V33", where,
+                  ": expected a kernel that writes states to be told of held updates (held_i64)");
+  return aliases(target, launch, where);
+}
+
+Status Verifier::aliases(const fb::Target &target, const fb::Launch &launch, const std::string &where) {
+  const fb::Kernel *kernel = kernelOf(target, launch);
   // Sorted, so that a launch of a million buffers takes no million million comparisons.
   std::vector<std::pair<uint32_t, unsigned>> named;
-  for (unsigned i = 0; i < params; ++i)
+  for (unsigned i = 0; i < launch.buffers()->size(); ++i)
     named.push_back({launch.buffers()->Get(i), i});
   std::sort(named.begin(), named.end());
-  for (size_t first = 0, end; first < params; first = end) {
-    auto over = [&](size_t at) { return kernel.params()->Get(named[at].second)->over(); };
+  for (size_t first = 0, end; first < named.size(); first = end) {
+    auto over = [&](size_t at) { return kernel ? kernel->params()->Get(named[at].second)->over() : -1; };
     bool written = false;
-    for (end = first; end < params && named[end].first == named[first].first; ++end)
-      written |= kernel.params()->Get(named[end].second)->access() != fb::Access::read;
+    for (end = first; end < named.size() && named[end].first == named[first].first; ++end)
+      written |= writes(target, launch, named[end].second);
     bool inPlace = end - first == 2 && (over(first) == int(named[first + 1].second) ||
                                         over(first + 1) == int(named[first].second));
     if (end - first > 1 && written && !inPlace)
@@ -452,19 +543,43 @@ Status Verifier::launch(const fb::Target &target, const fb::Plan &plan, const fb
   return {};
 }
 
-Status Verifier::argument(const fb::Arg &arg, const std::string &where) {
-  switch (arg.kind()) {
-  case fb::ArgKind::extent:
-    return index("V22", uint64_t(arg.value()), count(p().exprs()), "an expression", where);
-  case fb::ArgKind::scalar_f32:
-    return index("V22", uint64_t(arg.value()), count(p().scalars()), "a scalar", where);
-  case fb::ArgKind::constant_i64:
-  case fb::ArgKind::constant_f32:
-  case fb::ArgKind::step_i64:
-  case fb::ArgKind::seed_i64:
-    return {};
+// V32: numbers that change from run to run are in cells where a launch may be recorded and run again, as on GPUs.
+Status Verifier::arguments(const fb::Target &target, const fb::Launch &launch, const std::string &where) {
+  const auto &params = *kernelOf(target, launch)->scalars();
+  if (count(launch.scalars()) != params.size())
+    return broken("V22", where, ": expected ", params.size(), " scalars, found ", count(launch.scalars()));
+  for (unsigned i = 0; i < params.size(); ++i) {
+    const fb::Arg &arg = *launch.scalars()->Get(i);
+    bool changes = true;
+    switch (arg.kind()) {
+    case fb::ArgKind::extent:
+      MOERT_TRY(index("V22", uint64_t(arg.value()), count(p().exprs()), "an expression", where));
+      changes = false;
+      break;
+    case fb::ArgKind::constant_i64:
+    case fb::ArgKind::constant_f32:
+      changes = false;
+      break;
+    case fb::ArgKind::scalar_f32:
+      MOERT_TRY(index("V22", uint64_t(arg.value()), count(p().scalars()), "a scalar", where));
+      break;
+    case fb::ArgKind::step_i64:
+    case fb::ArgKind::seed_i64:
+      break;
+    case fb::ArgKind::held_i64:
+      if (target.kind() == fb::TargetKind::cpu)
+        return broken("V22", where,
+                      ": expected no word of held updates on the CPU, whose plans hold them back");
+      break;
+    default:
+      return broken("V22", where, ": expected a known kind of scalar, found ", int(arg.kind()));
+    }
+    const bool cell = params.Get(i) == fb::ScalarParam::cell;
+    if (target.kind() != fb::TargetKind::cpu && cell != changes)
+      return broken("V32", where, ": expected scalar ", i, " ", changes ? "in a cell" : "by value",
+                    ", found it ", cell ? "in a cell" : "by value");
   }
-  return broken("V22", where, ": expected a known kind of scalar, found ", int(arg.kind()));
+  return {};
 }
 
 // V24: what may be done to a buffer follows from its kind. Inputs are read; states change in
@@ -504,8 +619,7 @@ Status Verifier::lifetimes(const fb::Target &target, const fb::Plan &plan) {
   std::string entry = concat("entry '", p().entries()->Get(plan.entry())->name()->string_view(), "'");
   int64_t prepares = int64_t(count(plan.prepare())), launches = prepares + int64_t(count(plan.step()));
   for (int64_t number = 0; number < launches; ++number) {
-    const fb::Launch &launch = number < prepares ? *plan.prepare()->Get(unsigned(number))
-                                                 : *plan.step()->Get(unsigned(number - prepares));
+    const fb::Launch &launch = launchOf(plan, size_t(number));
     for (unsigned i = 0; i < launch.buffers()->size(); ++i) {
       uint32_t at = launch.buffers()->Get(i);
       fb::BufferKind kind = plan.buffers()->Get(at)->kind();
@@ -513,13 +627,13 @@ Status Verifier::lifetimes(const fb::Target &target, const fb::Plan &plan) {
       if (uses[at].first < 0)
         uses[at].first = number;
       // Every parameter of the first launch: one that works in place names the buffer twice.
-      fb::Access access = target.kernels()->Get(launch.kernel())->params()->Get(i)->access();
-      if (fresh && uses[at].first == number && access != fb::Access::write)
+      const bool written = writes(target, launch, i);
+      if (fresh && uses[at].first == number && !written)
         return broken("V25", launchName(p(), plan, launch, uint32_t(number)), ": expected buffer ", at,
                       " to be written before it is read");
       uses[at].last = number;
       bool prepared = uses[at].first < prepares && number >= prepares;
-      if (kind == fb::BufferKind::temporary && prepared && access != fb::Access::read)
+      if (kind == fb::BufferKind::temporary && prepared && written)
         return broken("V29", launchName(p(), plan, launch, uint32_t(number)),
                       ": expected a step to read buffer ", at,
                       ", which prepare made for all steps, found one that writes it");
@@ -546,6 +660,27 @@ Status Verifier::lifetimes(const fb::Target &target, const fb::Plan &plan) {
   return {};
 }
 
+// V31: what an entry says that it updates, its plan writes. It may write more: states that change whatever the
+// predicates are, such as running means.
+Status Verifier::updates(const fb::Target &target, const fb::Plan &plan) {
+  const fb::Entry &entry = *p().entries()->Get(plan.entry());
+  std::unordered_set<uint32_t> written;
+  for (const fb::Launch *launch : *plan.step())
+    for (unsigned i = 0; i < launch->buffers()->size(); ++i) {
+      const fb::Buffer &buffer = *plan.buffers()->Get(launch->buffers()->Get(i));
+      if (buffer.kind() == fb::BufferKind::state && writes(target, *launch, i))
+        written.insert(buffer.index());
+    }
+  for (const fb::Update *update : *entry.updates())
+    for (uint32_t state : *update->states())
+      if (!written.count(state))
+        return broken("V31", "entry '", entry.name()->string_view(), "', target '",
+                      target.name()->string_view(), "': expected state '",
+                      p().states()->Get(state)->path()->string_view(),
+                      "' of an update to be written, found no launch that does");
+  return {};
+}
+
 Result<std::vector<std::unique_ptr<CodeImage>>> Verifier::run() {
   MOERT_TRY(expressions());
   MOERT_TRY(states());
@@ -561,8 +696,8 @@ Result<std::vector<std::unique_ptr<CodeImage>>> Verifier::run() {
 
 } // namespace
 
-Result<std::vector<std::unique_ptr<CodeImage>>>
-verifyMeaning(const moe::fb::Program &program, std::span<const std::span<const uint8_t>> sections) {
+Result<std::vector<std::unique_ptr<CodeImage>>> verifyMeaning(const moe::fb::Program &program,
+                                                              std::span<const Section> sections) {
   return Verifier(program, sections).run();
 }
 

@@ -1,5 +1,5 @@
-// The rules that a program's bytes must keep, by number: V01-V09 are about the file, V10-V29 about what it
-// says, and B01-B09 (plan/Layout.h) about sizes, which are known when a session binds a batch. A failure's
+// The rules that a program's bytes must keep, by number: V01-V09 are about the file, V10-V33 about what it
+// says, and B01-B10 (plan/Layout.h) about sizes, which are known when a session binds a batch. A failure's
 // message ends in its rule's number; VerifyTest breaks every one of them. docs/program.md lists them for
 // people.
 #pragma once
@@ -22,11 +22,12 @@ template <typename... Parts> Status broken(const char *rule, const Parts &...par
 }
 
 /// V01-V06: header, digest and sections. `file` must be 64-byte aligned.
-Result<std::vector<std::span<const uint8_t>>> verifyFile(std::span<const uint8_t> file);
+Result<std::vector<Section>> verifyFile(std::span<const uint8_t> file);
 /// V07: that section 0 is a FlatBuffer of the schema.
 Result<const moe::fb::Program *> verifyStructure(std::span<const uint8_t> flatbuffer);
-/// V10 and up: that every name, index, number and lifetime makes sense. Gives the code images, one a target.
-Result<std::vector<std::unique_ptr<CodeImage>>>
-verifyMeaning(const moe::fb::Program &program, std::span<const std::span<const uint8_t>> sections);
+/// V10 and up: that every name, index, number and lifetime makes sense. Gives the code images, one a target; null for one
+/// whose code is not the host's.
+Result<std::vector<std::unique_ptr<CodeImage>>> verifyMeaning(const moe::fb::Program &program,
+                                                              std::span<const Section> sections);
 
 } // namespace moert

@@ -6,14 +6,14 @@
 
 namespace moert {
 
-Result<std::vector<std::span<const uint8_t>>> verifyFile(std::span<const uint8_t> file) {
+Result<std::vector<Section>> verifyFile(std::span<const uint8_t> file) {
   if (file.empty())
     return broken("V01", "expected a program, found an empty file");
   size_t magicBytes = std::min(file.size(), kProgramMagic.size());
   if (memcmp(file.data(), kProgramMagic.data(), magicBytes) != 0)
     return broken("V02", "expected a program written by `moec compile`, found a file of another kind");
-  if (file.size() < sizeof(Header) + sizeof(SectionRange) || file.size() > kMaxFileBytes)
-    return broken("V01", "expected a program of ", sizeof(Header) + sizeof(SectionRange), " to ",
+  if (file.size() < sizeof(Header) + sizeof(SectionEntry) || file.size() > kMaxFileBytes)
+    return broken("V01", "expected a program of ", sizeof(Header) + sizeof(SectionEntry), " to ",
                   kMaxFileBytes, " bytes, found ", file.size(), "; copy or compile it again");
   Header header;
   memcpy(&header, file.data(), sizeof header);
@@ -31,23 +31,28 @@ Result<std::vector<std::span<const uint8_t>>> verifyFile(std::span<const uint8_t
 
   if (header.sections == 0 || header.sections > kMaxSections)
     return broken("V06", "expected 1 to ", kMaxSections, " sections, found ", header.sections);
-  uint64_t end = sizeof(Header) + uint64_t(header.sections) * sizeof(SectionRange);
+  uint64_t end = sizeof(Header) + uint64_t(header.sections) * sizeof(SectionEntry);
   if (end > file.size())
     return broken("V06", "the table of ", header.sections, " sections ends after the file");
-  std::vector<std::span<const uint8_t>> sections;
+  std::vector<Section> sections;
   for (uint32_t i = 0; i < header.sections; ++i) {
-    SectionRange range;
-    memcpy(&range, file.data() + sizeof(Header) + i * sizeof range, sizeof range);
+    SectionEntry entry;
+    memcpy(&entry, file.data() + sizeof(Header) + i * sizeof entry, sizeof entry);
     uint64_t alignment = i == 0 ? kFlatBufferAlignment : kSectionAlignment;
     uint64_t expected = (end + alignment - 1) / alignment * alignment;
-    if (range.offset != expected || range.offset > file.size() || range.size > file.size() - range.offset)
+    if (entry.offset != expected || entry.offset > file.size() || entry.size > file.size() - entry.offset)
       return broken("V06", "expected section ", i, " at byte ", expected, " and inside the file, found ",
-                    range.size, " bytes at ", range.offset);
-    for (uint64_t at = end; at < range.offset; ++at)
+                    entry.size, " bytes at ", entry.offset);
+    for (uint64_t at = end; at < entry.offset; ++at)
       if (file[at] != 0)
         return broken("V06", "expected zeros between sections, found ", int(file[at]), " at byte ", at);
-    sections.push_back(file.subspan(range.offset, range.size));
-    end = range.offset + range.size;
+    if (entry.kind > kLastSectionKind || (entry.kind == SectionKind::program) != (i == 0))
+      return broken(
+          "V06",
+          "expected the program's tables as section 0 and code of a known kind behind them, found kind ",
+          uint64_t(entry.kind), " as section ", i);
+    sections.push_back({entry.kind, file.subspan(entry.offset, entry.size)});
+    end = entry.offset + entry.size;
   }
   if (end != file.size())
     return broken("V06", "expected the last section to end the file's ", file.size(),
@@ -83,8 +88,9 @@ Result<const moe::fb::Program *> verifyStructure(std::span<const uint8_t> flatbu
     return broken("V07", "section 0 is not a FlatBuffer of the program's schema; compile it again");
   const moe::fb::Program *program = moe::fb::GetProgram(flatbuffer.data());
   if (!vectorsAreAligned(*program))
-    return broken("V07", "section 0 has vectors of 8-byte elements at other places than multiples of 8; compile "
-                         "it again");
+    return broken("V07",
+                  "section 0 has vectors of 8-byte elements at other places than multiples of 8; compile "
+                  "it again");
   return program;
 }
 

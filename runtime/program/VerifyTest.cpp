@@ -42,6 +42,13 @@ void expectTable(const char *rule, const char *words, const std::function<void(T
   expectRule(verifyBytes(program.encode()), rule, words);
 }
 
+/// The same of the program for a GPU.
+void expectGpuTable(const char *rule, const char *words, const std::function<void(TestProgram &)> &change) {
+  TestProgram program = gpuProgram();
+  change(program);
+  expectRule(verifyBytes(program.encode()), rule, words);
+}
+
 /// A change to the file's bytes; `reseal` gives it a valid digest again.
 void expectBytes(const char *rule, const char *words, bool reseal,
                  const std::function<void(std::vector<uint8_t> &)> &change) {
@@ -108,7 +115,7 @@ TEST(Verify, SameBytesForTheSameProgram) { EXPECT_EQ(testProgram().encode(), tes
 
 TEST(Verify, File) {
   expectBytes("V01", "empty", false, [](auto &bytes) { bytes.clear(); });
-  expectBytes("V01", "found 79", false, [](auto &bytes) { bytes.resize(79); });
+  expectBytes("V01", "found 87", false, [](auto &bytes) { bytes.resize(87); });
   expectBytes("V02", "another kind", true, [](auto &bytes) { bytes[1] = 'm'; });
   expectBytes("V03", "too old", true,
               [](auto &bytes) { put<uint16_t>(bytes, offsetof(Header, major), kSchemaMajor + 1); });
@@ -125,19 +132,25 @@ TEST(Verify, Sections) {
               [](auto &bytes) { put<uint32_t>(bytes, offsetof(Header, sections), 0); });
   expectBytes("V06", "sections", true,
               [](auto &bytes) { put<uint32_t>(bytes, offsetof(Header, sections), 65); });
-  expectBytes("V06", "section 1", true, [&](auto &bytes) { put<uint64_t>(bytes, table + 16, 64); });
-  expectBytes("V06", "section 1", true, [&](auto &bytes) { put<uint64_t>(bytes, table + 24, UINT64_MAX); });
-  expectBytes("V06", "zeros", true,
-              [&](auto &bytes) { bytes[get<uint64_t>(bytes, table) + get<uint64_t>(bytes, table + 8)] = 1; });
+  expectBytes("V06", "section 1", true, [&](auto &bytes) { put<uint64_t>(bytes, table + 32, 64); });
+  expectBytes("V06", "section 1", true, [&](auto &bytes) { put<uint64_t>(bytes, table + 40, UINT64_MAX); });
+  expectBytes("V06", "zeros", true, [&](auto &bytes) {
+    bytes[get<uint64_t>(bytes, table + 8) + get<uint64_t>(bytes, table + 16)] = 1;
+  });
   expectBytes("V06", "last section", true,
-              [&](auto &bytes) { put<uint64_t>(bytes, table + 24, get<uint64_t>(bytes, table + 24) - 1); });
+              [&](auto &bytes) { put<uint64_t>(bytes, table + 40, get<uint64_t>(bytes, table + 40) - 1); });
+  expectBytes("V06", "found kind 1 as section 0", true, [&](auto &bytes) { put<uint64_t>(bytes, table, 1); });
+  expectBytes("V06", "found kind 0 as section 1", true,
+              [&](auto &bytes) { put<uint64_t>(bytes, table + 24, 0); });
+  expectBytes("V06", "found kind 4 as section 1", true,
+              [&](auto &bytes) { put<uint64_t>(bytes, table + 24, 4); });
 }
 
 TEST(Verify, Structure) {
   expectBytes("V07", "FlatBuffer", true,
-              [](auto &bytes) { bytes[get<uint64_t>(bytes, sizeof(Header)) + 3] = 0x7f; });
+              [](auto &bytes) { bytes[get<uint64_t>(bytes, sizeof(Header) + 8) + 3] = 0x7f; });
   expectBytes("V07", "FlatBuffer", true,
-              [](auto &bytes) { bytes[get<uint64_t>(bytes, sizeof(Header)) + 4] = 'X'; });
+              [](auto &bytes) { bytes[get<uint64_t>(bytes, sizeof(Header) + 8) + 4] = 'X'; });
 }
 
 TEST(Verify, Texts) {
@@ -247,10 +260,13 @@ TEST(Verify, Targets) {
   expectTable("V16", "a target", [](TestProgram &p) { p.table.targets.clear(); });
   expectTable("V16", "section 0", [](TestProgram &p) { p.table.targets[0]->code = 0; });
   expectTable("V16", "code section below 2", [](TestProgram &p) { p.table.targets[0]->code = 2; });
-  expectTable("V16", "can run, found cuda",
+  expectTable("V16", "a section of kind 2 for a target of kind cuda, found kind 1",
               [](TestProgram &p) { p.table.targets[0]->kind = moe::fb::TargetKind::cuda; });
-  expectTable("V16", "of an unknown kind",
+  expectTable("V16", "known kind of target, found 3",
               [](TestProgram &p) { p.table.targets[0]->kind = moe::fb::TargetKind(3); });
+  for (int64_t most : {int64_t(0), (int64_t(1) << 46) + 1})
+    expectTable("V16", "buffers of at most 1 to",
+                [&](TestProgram &p) { p.table.targets[0]->most_elements = most; });
   expectTable("V16", "entry below 2", [](TestProgram &p) { p.table.targets[0]->plans[1]->entry = 2; });
   expectTable("V16", "one plan of entry 'train', found 2",
               [](TestProgram &p) { p.table.targets[0]->plans[1]->entry = 0; });
@@ -314,6 +330,14 @@ TEST(Verify, Kernels) {
   expectTable("V18", "twice", [&](TestProgram &p) { kernel(p).symbol = "scale"; });
   expectTable("V18", "code section, found none", [&](TestProgram &p) { kernel(p).symbol = "dott"; });
   expectTable("V18", "scratch", [&](TestProgram &p) { kernel(p).scratch = UINT32_MAX; });
+  expectTable("V18", "GPU kernels alone, found 64 bytes and 32 threads",
+              [&](TestProgram &p) { kernel(p).threads = 32; });
+  expectTable("V18", "scalars by value, found kind 1",
+              [&](TestProgram &p) { kernel(p).scalars[0] = ScalarParam::cell; });
+  expectTable("V18", "parameters that are buffers, found tensor_map",
+              [&](TestProgram &p) { kernel(p).params[0]->kind = ParamKind::tensor_map; });
+  expectTable("V18", "parameters that are buffers, found one of an unknown kind",
+              [&](TestProgram &p) { kernel(p).params[0]->kind = ParamKind(2); });
   expectTable("V18", "known accesses", [&](TestProgram &p) { kernel(p).params[0]->access = Access(2); });
   expectTable("V18", "known accesses", [&](TestProgram &p) { kernel(p).params[0]->type = ElementType(30); });
 }
@@ -368,12 +392,13 @@ TEST(Verify, Buffers) {
 TEST(Verify, Launches) {
   using namespace moe::fb;
   auto launch = [](TestProgram &p) -> LaunchT & { return *p.table.targets[0]->plans[kTrain]->step[0]; };
-  expectTable("V22", "kernel below 5", [&](TestProgram &p) { launch(p).kernel = 5; });
+  auto work = [&](TestProgram &p) -> CpuKernelT & { return *launch(p).work.AsCpuKernel(); };
+  expectTable("V22", "kernel below 5", [&](TestProgram &p) { work(p).kernel = 5; });
   expectTable("V22", "3 buffers", [&](TestProgram &p) { launch(p).buffers.pop_back(); });
   expectTable("V22", "3 buffers", [&](TestProgram &p) { launch(p).extents.pop_back(); });
   expectTable("V22", "2 scalars, found 0", [&](TestProgram &p) { launch(p).scalars.clear(); });
-  expectTable("V22", "grain", [&](TestProgram &p) { launch(p).grain = 0; });
-  expectTable("V22", "expression below", [&](TestProgram &p) { launch(p).units = 99; });
+  expectTable("V22", "grain", [&](TestProgram &p) { work(p).grain = 0; });
+  expectTable("V22", "expression below", [&](TestProgram &p) { work(p).units = 99; });
   expectTable("V22", "expression below", [&](TestProgram &p) { launch(p).flops = 99; });
   expectTable("V22", "expression below", [&](TestProgram &p) { launch(p).extents[0] = 99; });
   expectTable("V22", "buffer below 7", [&](TestProgram &p) { launch(p).buffers[0] = 7; });
@@ -386,7 +411,7 @@ TEST(Verify, Launches) {
               [&](TestProgram &p) { launch(p).buffers[0] = kTLabel; });
   expectTable("V23", "alias", [&](TestProgram &p) { launch(p).buffers = {kTImage, kTY, kTY}; });
   expectTable("V23", "alias", [&](TestProgram &p) { // a third name beside a pair that works in place
-    p.table.targets[0]->kernels[launch(p).kernel]->params[2]->over = 1;
+    p.table.targets[0]->kernels[work(p).kernel]->params[2]->over = 1;
     launch(p).buffers = {kTY, kTY, kTY};
   });
   expectTable("V24", "not to write a buffer of kind input",
@@ -399,13 +424,120 @@ TEST(Verify, Launches) {
               [&](TestProgram &p) { p.table.targets[0]->plans[kMain]->prepare[0]->buffers[1] = kMLogits; });
 }
 
+TEST(Verify, Work) {
+  using namespace moe::fb;
+  auto launch = [](TestProgram &p) -> LaunchT & { return *p.table.targets[0]->plans[kMain]->step[1]; };
+  expectTable("V30", "expected a CpuKernel, Copy or Fill on a target of kind cpu, found GpuKernel",
+              [&](TestProgram &p) {
+                GpuKernelT gpu;
+                gpu.grid = gpu.block = {kOne, kOne, kOne};
+                launch(p).work.Set(std::move(gpu));
+              });
+  expectTable("V30", "found LibraryProduct", [&](TestProgram &p) { launch(p).work.Set(LibraryProductT()); });
+  expectTable("V30", "found Collective", [&](TestProgram &p) { launch(p).work.Set(CollectiveT()); });
+  // %y -> logits, as one scales the other otherwise.
+  auto copy = [&](TestProgram &p) {
+    launch(p).work.Set(CopyT());
+    launch(p).scalars.clear();
+    launch(p).buffers = {kMLogits, kMY};
+  };
+  TestProgram copies = testProgram();
+  copy(copies);
+  EXPECT_TRUE(verifyBytes(copies.encode()).ok()) << verifyBytes(copies.encode()).message();
+  expectTable("V30", "a Copy of 2 buffers and extents without scalars, found 1, 2 and 0",
+              [&](TestProgram &p) {
+                copy(p);
+                launch(p).buffers.pop_back();
+              });
+  expectTable("V30", "found 2, 2 and 1", [&](TestProgram &p) {
+    copy(p);
+    launch(p).scalars = {Arg(ArgKind::seed_i64, 0)};
+  });
+  expectTable("V30", "a copy of as much as it writes", [&](TestProgram &p) {
+    copy(p);
+    launch(p).extents[1] = kOne;
+  });
+  expectTable("V22", "expected f32 as buffer 1, found i32", [&](TestProgram &p) {
+    copy(p);
+    PlanT &main = *p.table.targets[0]->plans[kMain];
+    main.buffers.push_back(std::make_unique<BufferT>(*main.buffers[kMY]));
+    main.buffers.back()->type = ElementType::i32;
+    launch(p).buffers[1] = kMMark + 1;
+  });
+  expectTable("V23", "alias", [&](TestProgram &p) {
+    copy(p);
+    launch(p).buffers = {kMY, kMY};
+  });
+  expectTable("V25", "buffer 4 to be written before it is read", [&](TestProgram &p) {
+    copy(p);
+    launch(p).buffers = {kMY, kMLogits};
+  });
+  expectTable("V30", "a Fill of 1 buffers", [&](TestProgram &p) {
+    launch(p).work.Set(FillT());
+    launch(p).scalars.clear();
+  });
+  expectTable("V33", "states to be written by kernels alone", [&](TestProgram &p) {
+    LaunchT &sgd = *p.table.targets[0]->plans[kTrain]->step[kSgd];
+    sgd.work.Set(FillT());
+    sgd.scalars.clear();
+    sgd.buffers = {kTW};
+    sgd.extents = {kColumns};
+  });
+}
+
+TEST(Verify, GpuWork) {
+  using namespace moe::fb;
+  EXPECT_TRUE(verifyBytes(gpuProgram().encode()).ok()) << verifyBytes(gpuProgram().encode()).message();
+  auto kernel = [](TestProgram &p) -> KernelT & { return *p.table.targets[0]->kernels[kDot]; };
+  auto launch = [](TestProgram &p) -> LaunchT & { return *p.table.targets[0]->plans[kTrain]->step[0]; };
+  auto work = [&](TestProgram &p) -> GpuKernelT & { return *launch(p).work.AsGpuKernel(); };
+  expectGpuTable("V16", "a section of kind 2", [](TestProgram &p) { p.kind = SectionKind::emulator; });
+  expectGpuTable("V18", "found 64 bytes and 64 threads", [&](TestProgram &p) { kernel(p).scratch = 64; });
+  for (uint32_t threads : {0u, 1025u})
+    expectGpuTable("V18", "blocks of at most 1 to 1024 threads",
+                   [&](TestProgram &p) { kernel(p).threads = threads; });
+  expectGpuTable("V18", "by value or in cells, found kind 2",
+                 [&](TestProgram &p) { kernel(p).scalars[0] = ScalarParam(2); });
+  expectGpuTable("V30", "expected a GpuKernel, Copy or Fill on a target of kind cuda, found CpuKernel",
+                 [&](TestProgram &p) { launch(p).work.Set(CpuKernelT()); });
+  expectGpuTable("V22", "kernel below 5", [&](TestProgram &p) { work(p).kernel = 5; });
+  expectGpuTable("V22", "expression below", [&](TestProgram &p) { work(p).grid[1] = 99; });
+  expectGpuTable("V22", "expression below", [&](TestProgram &p) { work(p).block[2] = 99; });
+  expectGpuTable("V22", "expression below", [&](TestProgram &p) { work(p).shared = 99; });
+  expectGpuTable("V30", "three axes, found 2", [&](TestProgram &p) { work(p).grid.pop_back(); });
+  expectGpuTable("V30", "three axes, found 4", [&](TestProgram &p) { work(p).block.push_back(kOne); });
+  expectGpuTable("V30", "found clusters", [&](TestProgram &p) { work(p).cluster = {kOne}; });
+  expectGpuTable("V30", "resident blocks", [&](TestProgram &p) { work(p).resident = true; });
+  expectGpuTable("V32", "expected scalar 0 by value, found it in a cell",
+                 [&](TestProgram &p) { kernel(p).scalars[0] = ScalarParam::cell; });
+  expectGpuTable("V32", "expected scalar 0 in a cell, found it by value",
+                 [&](TestProgram &p) { launch(p).scalars[0] = Arg(ArgKind::step_i64, 0); });
+  expectGpuTable("V33", "told of held updates", [&](TestProgram &p) {
+    p.table.targets[0]->plans[kTrain]->step[kSgd]->scalars.back() = Arg(ArgKind::seed_i64, 0);
+  });
+  expectTable("V22", "no word of held updates on the CPU",
+              [&](TestProgram &p) { launch(p).scalars[0] = Arg(ArgKind::held_i64, 0); });
+}
+
+TEST(Verify, Updates) {
+  expectTable("V31", "expected state 'fc.bias' of an update to be written", [](TestProgram &p) {
+    p.table.states.push_back(std::make_unique<moe::fb::StateT>(*p.table.states[kW]));
+    p.table.states.back()->path = "fc.bias";
+    p.table.entries[kTrain]->updates[0]->states.push_back(2);
+  });
+  // What no update mentions changes whatever the predicates are.
+  TestProgram more = testProgram();
+  more.table.entries[kTrain]->updates[0]->states = {kW};
+  EXPECT_TRUE(verifyBytes(more.encode()).ok()) << verifyBytes(more.encode()).message();
+}
+
 TEST(Verify, Lifetimes) {
   auto plan = [](TestProgram &p, EntryIndex i) -> moe::fb::PlanT & { return *p.table.targets[0]->plans[i]; };
   expectTable("V25", "before it is read",
               [&](TestProgram &p) { plan(p, kTrain).step.erase(plan(p, kTrain).step.begin()); });
   expectTable("V25", "before it is read", [&](TestProgram &p) { // in place, and the write is named first
     moe::fb::LaunchT &first = *plan(p, kTrain).step[0];
-    auto &params = p.table.targets[0]->kernels[first.kernel]->params;
+    auto &params = p.table.targets[0]->kernels[first.work.AsCpuKernel()->kernel]->params;
     params[0]->access = moe::fb::Access::write;
     params[0]->over = 2;
     params[2]->access = moe::fb::Access::read;
@@ -454,7 +586,7 @@ TEST(Verify, Trust) {
   auto launch = [](TestProgram &p) -> moe::fb::LaunchT & {
     return *p.table.targets[0]->plans[kMain]->step[1];
   };
-  expectEdit([&](TestProgram &p) { launch(p).units = kOne; }, true);
+  expectEdit([&](TestProgram &p) { launch(p).work.AsCpuKernel()->units = kOne; }, true);
   expectEdit([&](TestProgram &p) { launch(p).extents[0] = kOne; }, true);
   expectEdit([&](TestProgram &p) { launch(p).scalars[0] = moe::fb::Arg(moe::fb::ArgKind::constant_f32, 0); },
              true);
@@ -467,6 +599,7 @@ TEST(Verify, Trust) {
         p.table.exprs[kColumns]->ops = {moe::fb::ExprOp(moe::fb::ExprCode::constant, 2)};
       },
       true);
+  expectEdit([&](TestProgram &p) { p.table.targets[0]->most_elements = 1 << 20; }, true);
   expectEdit([&](TestProgram &p) { p.sections[0].back() ^= 1; }, true);
   expectEdit([&](TestProgram &p) { p.table.states[kW]->init->b = 1; }, false);
   expectEdit([&](TestProgram &p) { p.table.config[0]->value = "3"; }, false);
@@ -479,6 +612,46 @@ Status layOutAt(TestProgram p, EntryIndex entry, Binding binding) {
     return program.status();
   const fb::Target &target = *(*program)->table().targets()->Get(0);
   return layOut(**program, target, *target.plans()->Get(entry), binding).status();
+}
+
+TEST(Bind, Grids) {
+  EXPECT_TRUE(layOutAt(gpuProgram(), kTrain, {5, 64}).ok())
+      << layOutAt(gpuProgram(), kTrain, {5, 64}).message();
+  // One of the sizes of the first launch as a number.
+  auto with = [](int64_t size, const std::function<uint32_t &(moe::fb::GpuKernelT &)> &field,
+                 uint32_t threads = 64) {
+    TestProgram p = gpuProgram();
+    p.table.targets[0]->kernels[kDot]->threads = threads;
+    field(*p.table.targets[0]->plans[kTrain]->step[0]->work.AsGpuKernel()) = uint32_t(p.table.exprs.size());
+    p.table.exprs.push_back(std::make_unique<moe::fb::ExprT>());
+    p.table.exprs.back()->ops = {moe::fb::ExprOp(moe::fb::ExprCode::constant, size)};
+    return layOutAt(std::move(p), kTrain, {1, 1});
+  };
+  using Gpu = moe::fb::GpuKernelT;
+  auto bound = [&](int64_t most, const char *words, const std::function<uint32_t &(Gpu &)> &field,
+                   uint32_t threads = 1024) {
+    EXPECT_TRUE(with(most, field, threads).ok()) << with(most, field, threads).message();
+    expectRule(with(most + 1, field, threads), "B10", words);
+  };
+  bound(INT32_MAX, "1 to 2147483647 blocks", [](Gpu &gpu) -> uint32_t & { return gpu.grid[0]; });
+  bound(65535, "1 to 65535 blocks", [](Gpu &gpu) -> uint32_t & { return gpu.grid[1]; });
+  bound(65535, "1 to 65535 blocks", [](Gpu &gpu) -> uint32_t & { return gpu.grid[2]; });
+  bound(64, "1 to 64 threads", [](Gpu &gpu) -> uint32_t & { return gpu.block[2]; });
+  bound(227 * 1024, "0 to 232448 bytes", [](Gpu &gpu) -> uint32_t & { return gpu.shared; });
+  // Blocks have three threads along their first axis.
+  bound(
+      21, "at most the 64 threads that the kernel was compiled for, found 66",
+      [](Gpu &gpu) -> uint32_t & { return gpu.block[1]; }, 64);
+  expectRule(with(0, [](Gpu &gpu) -> uint32_t & { return gpu.grid[0]; }), "B10", "found 0");
+  expectRule(with(-1, [](Gpu &gpu) -> uint32_t & { return gpu.shared; }), "B10", "found -1");
+}
+
+// The most elements of a buffer are the target's.
+TEST(Bind, IndexLimit) {
+  TestProgram p = testProgram();
+  p.table.targets[0]->most_elements = 6;
+  EXPECT_TRUE(layOutAt(p, kTrain, {1, 2}).ok());
+  expectRule(layOutAt(p, kTrain, {1, 3}), "B06", "expected at most 6 elements, found 9");
 }
 
 TEST(Bind, Rules) {
@@ -524,7 +697,8 @@ TEST(Bind, Rules) {
   auto units = [&](int64_t count) {
     many[0] = Op(ExprCode::constant, count);
     return layOutAt(with([&](TestProgram &p) { // of one launch alone
-                      p.table.targets[0]->plans[kTrain]->step[0]->units = uint32_t(p.table.exprs.size());
+                      p.table.targets[0]->plans[kTrain]->step[0]->work.AsCpuKernel()->units =
+                          uint32_t(p.table.exprs.size());
                       p.table.exprs.push_back(std::make_unique<moe::fb::ExprT>());
                       p.table.exprs.back()->ops = {many, many + 1};
                     }),
@@ -561,9 +735,9 @@ TEST(Verify, VectorsOfLongElementsAreAligned) {
   std::vector<uint8_t> file = testProgram().encode();
   auto sections = verifyFile(file);
   ASSERT_TRUE(sections.ok());
-  std::vector<uint64_t> aligned(((*sections)[0].size() + 7) / 8);
-  std::memcpy(aligned.data(), (*sections)[0].data(), (*sections)[0].size());
-  std::span<uint8_t> table(reinterpret_cast<uint8_t *>(aligned.data()), (*sections)[0].size());
+  std::vector<uint64_t> aligned(((*sections)[0].bytes.size() + 7) / 8);
+  std::memcpy(aligned.data(), (*sections)[0].bytes.data(), (*sections)[0].bytes.size());
+  std::span<uint8_t> table(reinterpret_cast<uint8_t *>(aligned.data()), (*sections)[0].bytes.size());
   auto program = verifyStructure(table);
   ASSERT_TRUE(program.ok()) << program.status().message();
   for (const moe::fb::Expr *expr : *(*program)->exprs()) {

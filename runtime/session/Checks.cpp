@@ -39,7 +39,6 @@ Checks::Checks(const fb::Target &target, const fb::Plan &plan, const Layout &lay
   std::vector<bool> seen(layout.buffers.size());
   for (size_t i = 0; i < layout.launches.size(); ++i) {
     const fb::Launch &launch = launchOf(plan, i);
-    const fb::Kernel &kernel = *target.kernels()->Get(launch.kernel());
     std::vector<Operand> operands;
     for (unsigned j = 0; j < launch.buffers()->size(); ++j) {
       uint32_t at = launch.buffers()->Get(j);
@@ -55,7 +54,7 @@ Checks::Checks(const fb::Target &target, const fb::Plan &plan, const Layout &lay
       operand.born = fresh && !seen[at];
       // A temporary that prepare made must survive the plan's last launch for the next step.
       operand.dies = layout.buffers[at].place == Place::arena && buffer.last() == i;
-      operand.written = kernel.params()->Get(j)->access() != fb::Access::read;
+      operand.written = writes(target, launch, j);
       seen[at] = true;
       operands.push_back(operand);
     }

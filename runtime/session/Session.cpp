@@ -333,10 +333,10 @@ void BoundSession::resetProfile() {
     return;
   for (size_t i = 0; i < launches(); ++i) {
     const fb::Launch &row = launchRow(i);
-    const fb::Kernel &kernel = *target_->kernels()->Get(row.kernel());
     auto text = [](const flatbuffers::String *string) { return string ? string->str() : std::string(); };
-    profile_.launches.push_back({text(kernel.symbol()), text(kernel.kind()), text(row.op()), text(row.path()),
-                                 0, 0, layout_.launches[i].flops, layout_.launches[i].bytes});
+    profile_.launches.push_back({std::string(workName(*target_, row)), std::string(workKind(*target_, row)),
+                                 text(row.op()), text(row.path()), 0, 0, layout_.launches[i].flops,
+                                 layout_.launches[i].bytes});
   }
 }
 

@@ -208,7 +208,7 @@ TEST(Session, PoisonChangesNothingThatIsRight) {
 TEST(Session, PoisonShowsAReadOfWhatNobodyWrote) {
   TestProgram p = testProgram();
   // The first launch of main computes one row only; the next one reads all of them.
-  p.table.targets[0]->plans[kMain]->step[0]->units = kOne;
+  p.table.targets[0]->plans[kMain]->step[0]->work.AsCpuKernel()->units = kOne;
   Bench b = bench(1, std::move(p));
   Session::Options options;
   options.poison = true;

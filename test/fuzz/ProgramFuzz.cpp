@@ -54,7 +54,7 @@ static void sign(std::span<uint8_t> file) {
   auto sections = verifyFile(file);
   if (!sections)
     return;
-  auto table = verifyStructure((*sections)[0]);
+  auto table = verifyStructure((*sections)[0].bytes);
   if (!table)
     return;
   uint64_t trust = trustOf(**table, *sections);

@@ -149,8 +149,9 @@ void GroupRunner::build(flow::GroupOp group, const host::CpuTarget &target, int6
         std::find_if(kernels.begin(), kernels.end(), [&](auto &k) { return k.symbol == launch.symbol; });
     one.kind = launch.op;
     one.function = reinterpret_cast<KernelFunction>(dlsym(library, launch.symbol.c_str()));
-    one.units = value(launch.units);
-    one.grain = launch.grain;
+    auto work = llvm::cast<plan::CpuWorkAttr>(launch.work);
+    one.units = value(work.getUnits());
+    one.grain = work.getGrain();
     one.scratch = kernel->scratch;
     for (cpu::BufferRef ref : launch.buffers) {
       auto &from = ref.kind == cpu::BufferRef::operand  ? operands

@@ -4,7 +4,7 @@
 // RUN: moe-opt %s --moe-lower-to-plan --moe-lower-kernels -o %t.2
 // RUN: cmp %t.1 %t.2
 
-// CHECK: target cpu "cpu" level "x86-64-v3" features [{{.*}}] code dense_resource<code0> : tensor<{{.*}}xi8> {
+// CHECK: target cpu "cpu" level "x86-64-v3" features [{{.*}}] elements 2147483647 code dense_resource<code0> : tensor<{{.*}}xi8> {
 // CHECK: kernel @
 // CHECK-NOT: func.func
 // CHECK: code0: "0x40000000{{7F454C46}}

@@ -9,7 +9,7 @@
 // CHECK-NEXT: state "m:w" optimizer f32[4] constant(0.000000e+00, 0.000000e+00) stream [[#]] of "w"
 // CHECK-NEXT: scalar "optimizer.lr" recipe 1.000000e-03
 // CHECK-NEXT: entry "train" train objective "erm" flops 0.000000e+00 inputs ("image" f32[D * N, 4]) outputs ()
-// CHECK-NEXT: target cpu "cpu" level "x86-64-v3" features [{{.*}}"avx2"{{.*}}] attributes {moe.target = "cpu:x86-64-v3"} {
+// CHECK-NEXT: target cpu "cpu" level "x86-64-v3" features [{{.*}}"avx2"{{.*}}] elements 2147483647 attributes {moe.target = "cpu:x86-64-v3"} {
 // CHECK-NEXT: kernel @[[SUM:.*]] "loop" (read f32, write f32)
 // CHECK-NEXT: kernel @[[UPDATE:.*]] "loop" (read f32, read f32, read f32, write f32 over 1, write f32 over 2)
 // CHECK-NEXT: plan "train" {
@@ -148,7 +148,7 @@ flow.program @reuse { flow.target "cpu:x86-64-v3" {
 // CHECK-DAG: %[[Z:.*]] = buffer output "z" f32[D * N * 4]
 // CHECK: launch prepare @{{.*}}(%[[W]][4], %[[E]][4])
 // CHECK-NEXT: launch @{{.*}}(%[[X]][D * N * 4], %[[E]][4], %[[Y]][D * N * 4])
-// CHECK-NEXT: launch @{{.*}}(%[[Y]][D * N * 4], %[[Z]][D * N * 4])
+// CHECK-NEXT: launch(%[[Z]][D * N * 4], %[[Y]][D * N * 4]) [] copy op "copy" {{.*}} flops 0 bytes D * N * 32
 flow.program @prepare { flow.target "cpu:x86-64-v3" {
   flow.entry @main infer {
     %x = flow.input "x" : tensor<?x2x2xf32, #flow.dims<[B, 2, 2]>>

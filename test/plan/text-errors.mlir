@@ -7,7 +7,7 @@ plan.program "p" config {} {
 }
 // -----
 plan.program "p" config {} {
-  target cpu "cpu" level "x" features [] {
+  target cpu "cpu" level "x" features [] elements 2147483647 {
     // expected-note @+1 {{the kernel is declared here}}
     kernel @k "loop" (read f32)
     plan "main" {
@@ -19,7 +19,7 @@ plan.program "p" config {} {
 }
 // -----
 plan.program "p" config {} {
-  target cpu "cpu" level "x" features [] {
+  target cpu "cpu" level "x" features [] elements 2147483647 {
     // expected-note @+1 {{the kernel is declared here}}
     kernel @k "loop" (read f32) scalars 1
     plan "main" {
@@ -31,7 +31,7 @@ plan.program "p" config {} {
 }
 // -----
 plan.program "p" config {} {
-  target cpu "cpu" level "x" features [] {
+  target cpu "cpu" level "x" features [] elements 2147483647 {
     kernel @k "loop" (write f32)
     plan "main" {
       %0 = buffer input "x" f32[D]
@@ -42,7 +42,7 @@ plan.program "p" config {} {
 }
 // -----
 plan.program "p" config {} {
-  target cpu "cpu" level "x" features [] {
+  target cpu "cpu" level "x" features [] elements 2147483647 {
     kernel @k "loop" (write f32)
     plan "main" {
       %0 = buffer temporary i32[D] live [0, 0]
@@ -53,7 +53,7 @@ plan.program "p" config {} {
 }
 // -----
 plan.program "p" config {} {
-  target cpu "cpu" level "x" features [] {
+  target cpu "cpu" level "x" features [] elements 2147483647 {
     plan "main" {
       // expected-error @+1 {{expected a kernel of the target, found @gone}}
       launch @gone() [] units 1 op "" path "" from "" flops 0 bytes 0
@@ -62,7 +62,7 @@ plan.program "p" config {} {
 }
 // -----
 plan.program "p" config {} {
-  target cpu "cpu" level "x" features [] {
+  target cpu "cpu" level "x" features [] elements 2147483647 {
     kernel @k "loop" (write f32)
     plan "main" {
       // expected-note @+1 {{this one lives from 0 to 0}}
@@ -75,7 +75,7 @@ plan.program "p" config {} {
 }
 // -----
 plan.program "p" config {} {
-  target cpu "cpu" level "x" features [] {
+  target cpu "cpu" level "x" features [] elements 2147483647 {
     kernel @k "loop" (write f32)
     plan "main" {
       %0 = buffer temporary f32[D] live [0, 1]
@@ -87,7 +87,7 @@ plan.program "p" config {} {
 }
 // -----
 plan.program "p" config {} {
-  target cpu "cpu" level "x" features [] {
+  target cpu "cpu" level "x" features [] elements 2147483647 {
     plan "main" {
       // expected-error @+1 {{expected a lifetime for a temporary, and for nothing else}}
       %0 = buffer temporary f32[D]
@@ -106,14 +106,14 @@ plan.program "p" config {} {
 }
 // -----
 plan.program "p" config {} {
-  target cpu "cpu" level "x" features [] {
+  target cpu "cpu" level "x" features [] elements 2147483647 {
     // expected-error @+1 {{expected 'over' from a written parameter to a read one of its type, found over 0}}
     kernel @k "loop" (write f32, write f32 over 0)
   }
 }
 // -----
 plan.program "p" config {} {
-  target cpu "cpu" level "x" features [] {
+  target cpu "cpu" level "x" features [] elements 2147483647 {
     kernel @k "loop" (read f32, write f32)
     plan "main" {
       %0 = buffer temporary f32[D] live [0, 0]
@@ -124,7 +124,7 @@ plan.program "p" config {} {
 }
 // -----
 plan.program "p" config {} {
-  target cpu "cpu" level "x" features [] {
+  target cpu "cpu" level "x" features [] elements 2147483647 {
     kernel @k "loop" (write f32)
     plan "main" {
       %0 = buffer temporary f32[D] live [0, 0]
@@ -135,7 +135,7 @@ plan.program "p" config {} {
 }
 // -----
 plan.program "p" config {} {
-  target cpu "cpu" level "x" features [] {
+  target cpu "cpu" level "x" features [] elements 2147483647 {
     kernel @k "loop" (write f32)
     plan "main" {
       %0 = buffer temporary f32[D] live [0, 0]
@@ -146,7 +146,7 @@ plan.program "p" config {} {
 }
 // -----
 plan.program "p" config {} {
-  target cpu "cpu" level "x" features [] {
+  target cpu "cpu" level "x" features [] elements 2147483647 {
     kernel @k "loop" (write f32)
     plan "main" {
       // expected-note @+1 {{prepare made this one}}
@@ -155,5 +155,85 @@ plan.program "p" config {} {
       // expected-error @+1 {{expected a step to read what prepare made for all steps, found it written as buffer 0}}
       launch @k(%0[1]) [] units 1 op "" path "" from "" flops 0 bytes 0
     }
+  }
+}
+// -----
+plan.program "p" config {} {
+  target cuda "cuda" level "sm_90a" features [] elements 8 {
+    kernel @k "loop" (write f32) scalars [value, cell] threads 32
+    plan "main" {
+      %0 = buffer temporary f32[D] live [0, 0]
+      // expected-error @+1 {{expected a grid and blocks of three axes}}
+      launch @k(%0[1]) [seed_i64, seed_i64] grid [1, 1] block [1, 1, 1] shared 0 op "" path "" from "" flops 0 bytes 0
+    }
+  }
+}
+// -----
+plan.program "p" config {} {
+  target cpu "cpu" level "x" features [] elements 8 {
+    plan "main" {
+      %0 = buffer temporary f32[D] live [0, 0]
+      %1 = buffer temporary i32[D] live [0, 0]
+      // expected-error @+1 {{expected a copy between buffers of one element type}}
+      launch(%0[1], %1[1]) [] copy op "" path "" from "" flops 0 bytes 0
+    }
+  }
+}
+// -----
+plan.program "p" config {} {
+  target cpu "cpu" level "x" features [] elements 8 {
+    plan "main" {
+      %0 = buffer temporary f32[D] live [0, 0]
+      // expected-error @+1 {{expected a copy of as many elements as it writes, to another buffer}}
+      launch(%0[1], %0[1]) [] copy op "" path "" from "" flops 0 bytes 0
+    }
+  }
+}
+// -----
+plan.program "p" config {} {
+  target cpu "cpu" level "x" features [] elements 8 {
+    plan "main" {
+      %0 = buffer temporary f32[D] live [0, 0]
+      // expected-error @+1 {{expected a fill of one buffer, without scalars}}
+      launch(%0[1]) [seed_i64] fill 0 op "" path "" from "" flops 0 bytes 0
+    }
+  }
+}
+// -----
+plan.program "p" config {} {
+  target cpu "cpu" level "x" features [] elements 8 {
+    kernel @k "loop" (write f32)
+    plan "main" {
+      %0 = buffer temporary f32[D] live [0, 0]
+      // expected-error @+1 {{expected no kernel of a copy or fill}}
+      launch @k(%0[1]) [] fill 0 op "" path "" from "" flops 0 bytes 0
+    }
+  }
+}
+// -----
+plan.program "p" config {} {
+  target cpu "cpu" level "x" features [] elements 8 {
+    plan "main" {
+      %0 = buffer temporary f32[D] live [0, 0]
+      // expected-error @+1 {{expected a kernel to run}}
+      launch(%0[1]) [] units 1 op "" path "" from "" flops 0 bytes 0
+    }
+  }
+}
+// -----
+plan.program "p" config {} {
+  target cpu "cpu" level "x" features [] elements 8 {
+    plan "main" {
+      %0 = buffer temporary f32[D] live [0, 0]
+      // expected-error @+1 {{expected 'units', 'grid', 'copy' or 'fill': what the launch does}}
+      launch(%0[1]) [] move op "" path "" from "" flops 0 bytes 0
+    }
+  }
+}
+// -----
+plan.program "p" config {} {
+  target cpu "cpu" level "x" features [] elements 8 {
+    // expected-error @+1 {{expected at most 4096 scalars, found 4097}}
+    kernel @k "loop" (write f32) scalars 4097
   }
 }

@@ -19,8 +19,8 @@ plan.program "linear" optimizer "sgd" compiler "0.1.0" config {classes = "10"} {
   entry "train" train objective "erm" flops 47040.0
       inputs ("image" f32[D * N, 1, 28, 28], "label" i32[D * N]) outputs ("loss" f32[])
       saved ("relu" bytes D * N * 40 because "a \"mask\"")
-  // CHECK-NEXT: target cpu "cpu" level "x86-64-v3" features ["avx2", "fma"] {
-  target cpu "cpu" level "x86-64-v3" features ["avx2", "fma"] {
+  // CHECK-NEXT: target cpu "cpu" level "x86-64-v3" features ["avx2", "fma"] elements 2147483647 {
+  target cpu "cpu" level "x86-64-v3" features ["avx2", "fma"] elements 2147483647 {
     // CHECK-NEXT: kernel @k "loop" (read f32, write f32, write u8) scalars 5 scratch 128
     kernel @k "loop" (read f32, write f32, write u8) scalars 5 scratch 128
     // CHECK-NEXT: kernel @in_place "loop" (read f32, write f32 over 0)
@@ -46,6 +46,33 @@ plan.program "linear" optimizer "sgd" compiler "0.1.0" config {classes = "10"} {
       launch @k(%0[0], %1[0], %4[0])
           [constant_i64 1, constant_f32 0xFF800000, extent 3, seed_i64, step_i64]
           units 1 op "" path "" from "" flops 0 bytes 0
+    }
+  }
+}
+
+// A GPU: a grid of blocks, numbers that change from run to run in cells, and launches that need no kernel.
+// CHECK-LABEL: plan.program "gpu"
+plan.program "gpu" config {} {
+  entry "main" infer flops 0.0 inputs ("x" f32[N, 4]) outputs ("y" f32[N, 4], "z" f32[N, 4], "ones" f32[N, 4])
+  // CHECK: target cuda "cuda" level "sm_90a" features [] elements 1099511627776 {
+  target cuda "cuda" level "sm_90a" features [] elements 1099511627776 {
+    // CHECK-NEXT: kernel @k "loop" (read f32, write f32) scalars [value, cell, cell] threads 256
+    kernel @k "loop" (read f32, write f32) scalars [value, cell, cell] threads 256
+    // CHECK-NEXT: kernel @none "loop" (read f32, write f32) threads 32
+    kernel @none "loop" (read f32, write f32) threads 32
+    plan "main" {
+      %0 = buffer input "x" f32[N * 4]
+      %1 = buffer output "y" f32[N * 4]
+      %2 = buffer output "z" f32[N * 4]
+      %3 = buffer output "ones" f32[N * 4]
+      // CHECK: launch @k(%[[X:.*]][N * 4], %[[Y:.*]][N * 4]) [extent N, seed_i64, held_i64]
+      // CHECK-SAME: grid [N ceildiv 256, 1, 1] block [256, 1, 1] shared N * 4 op "x"
+      launch @k(%0[N * 4], %1[N * 4]) [extent N, seed_i64, held_i64] grid [N ceildiv 256, 1, 1] block [256, 1, 1]
+          shared N * 4 op "x" path "" from "" flops 0 bytes 0
+      // CHECK-NEXT: launch(%[[Z:.*]][N * 4], %[[X]][N * 4]) [] copy op "copy"
+      launch(%2[N * 4], %0[N * 4]) [] copy op "copy" path "" from "" flops 0 bytes 0
+      // CHECK-NEXT: launch(%{{.*}}[N * 4]) [] fill 1065353216 op "fill"
+      launch(%3[N * 4]) [] fill 1065353216 op "fill" path "" from "" flops 0 bytes 0
     }
   }
 }

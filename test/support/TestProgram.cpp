@@ -75,7 +75,7 @@ std::unique_ptr<KernelT> kernel(const char *symbol, std::vector<Param> params, u
     param->over = each.over;
     out->params.push_back(std::move(param));
   }
-  out->scalars = scalars;
+  out->scalars.assign(scalars, ScalarParam::value);
   out->scratch = scratch;
   out->kind = "loop";
   return out;
@@ -97,11 +97,13 @@ std::unique_ptr<BufferT> buffer(BufferKind kind, uint32_t index, uint32_t extent
 std::unique_ptr<LaunchT> launch(uint32_t kernel, std::vector<uint32_t> buffers, std::vector<uint32_t> extents,
                                 std::vector<Arg> scalars, uint32_t units, const char *op, uint32_t line) {
   auto out = std::make_unique<LaunchT>();
-  out->kernel = kernel;
+  CpuKernelT work;
+  work.kernel = kernel;
+  work.units = units;
+  out->work.Set(std::move(work));
   out->buffers = std::move(buffers);
   out->extents = std::move(extents);
   out->scalars = std::move(scalars);
-  out->units = units;
   out->op = op;
   out->path = "fc";
   out->file = "linear.mlir";
@@ -172,6 +174,7 @@ TestProgram testProgram() {
   TargetT &target = *p.targets[0];
   target.name = "cpu";
   target.level = "x86-64";
+  target.most_elements = INT32_MAX;
   target.features = {"sse2"};
   target.code = 1;
   Param read = {Access::read}, write = {Access::write};
@@ -233,6 +236,40 @@ TestProgram testProgram() {
   return program;
 }
 
+TestProgram gpuProgram() {
+  TestProgram program = testProgram();
+  TargetT &target = *program.table.targets[0];
+  program.kind = SectionKind::cubin;
+  program.sections = {{0}};
+  target.kind = TargetKind::cuda;
+  target.name = "cuda";
+  target.level = "sm_90a";
+  target.features.clear();
+  for (auto &kernel : target.kernels) {
+    kernel->scratch = 0;
+    kernel->threads = 64;
+  }
+  // Numbers that change from run to run are in cells, and what writes states is told of held updates.
+  target.kernels[kScale]->scalars = {ScalarParam::value};
+  target.kernels[kMark]->scalars = {ScalarParam::cell, ScalarParam::cell};
+  target.kernels[kSgd]->scalars = {ScalarParam::cell, ScalarParam::cell, ScalarParam::value,
+                                   ScalarParam::value, ScalarParam::cell};
+  target.plans[kTrain]->step[kSgd]->scalars.push_back(Arg(ArgKind::held_i64, 0));
+  target.plans[kMain]->step[1]->scalars = {Arg(ArgKind::constant_f32, bits(1))};
+  for (auto &plan : target.plans)
+    for (auto *launches : {&plan->prepare, &plan->step})
+      for (auto &launch : *launches) {
+        const CpuKernelT work = *launch->work.AsCpuKernel();
+        GpuKernelT gpu;
+        gpu.kernel = work.kernel;
+        gpu.grid = {work.units, kOne, kOne};
+        gpu.block = {kColumns, kOne, kOne};
+        gpu.shared = kOne;
+        launch->work.Set(std::move(gpu));
+      }
+  return program;
+}
+
 std::vector<uint8_t> TestProgram::flatbuffer() const {
   flatbuffers::FlatBufferBuilder builder;
   FinishProgramBuffer(builder, moe::fb::Program::Pack(builder, &table));
@@ -240,7 +277,9 @@ std::vector<uint8_t> TestProgram::flatbuffer() const {
 }
 
 std::vector<uint8_t> TestProgram::encode() const {
-  std::vector<std::span<const uint8_t>> rest(sections.begin(), sections.end());
+  std::vector<Section> rest;
+  for (const std::vector<uint8_t> &code : sections)
+    rest.push_back({kind, code});
   return encodeProgram(flatbuffer(), rest);
 }
 

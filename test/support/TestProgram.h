@@ -13,12 +13,15 @@ namespace moert::test {
 struct TestProgram {
   moe::fb::ProgramT table;
   std::vector<std::vector<uint8_t>> sections; // the target's code
+  SectionKind kind = SectionKind::host;       // of all sections
 
   std::vector<uint8_t> flatbuffer() const;
   std::vector<uint8_t> encode() const;
 };
 
 TestProgram testProgram();
+/// The same for a GPU, as its tables say it: no code, and one block a unit of work.
+TestProgram gpuProgram();
 
 /// The bytes of the kernels' shared object.
 std::vector<uint8_t> testKernels();

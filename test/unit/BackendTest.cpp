@@ -28,6 +28,7 @@ public:
   StringRef level() const override { return cpu->level(); }
   ArrayRef<std::string> features() const override { return cpu->features(); }
   llvm::StringMap<int64_t> symbols() const override { return {{"row_align", 4}}; }
+  int64_t mostElements() const override { return INT32_MAX; }
   FusionCosts fusionCosts() const override { return cpu->fusionCosts(); }
   // Items as they are when nothing is said of them.
   EpilogueItems epilogueOf(Operation *root) const override {

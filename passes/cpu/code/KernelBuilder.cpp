@@ -75,7 +75,7 @@ Value KernelBuilder::scratch(int64_t elements, Type element) {
 
 LaunchSpec KernelBuilder::finish() {
   auto func = cast<func::FuncOp>(function);
-  kernel.scalars = launch.scalars.size();
+  kernel.scalars.assign(launch.scalars.size(), plan::ScalarParam::value);
   kernel.symbol = nameOf(func);
   launch.symbol = kernel.symbol;
   auto [slot, fresh] = module.bySymbol.try_emplace(kernel.symbol, module.all.size());
@@ -91,11 +91,10 @@ LaunchSpec KernelBuilder::finish() {
 LaunchSpec KernelBuilder::finish(llvm::StringRef op, const flow::Extent &units, const flow::Extent &flops,
                                  const flow::Extent &bytes, uint32_t grain) {
   LaunchSpec spec = finish();
-  spec.units = plan::fromExtent(units);
+  spec.work = plan::CpuWorkAttr::get(body.getContext(), plan::fromExtent(units), grain);
   spec.flops = plan::fromExtent(flops);
   spec.bytes = plan::fromExtent(bytes);
   spec.op = op.str();
-  spec.grain = grain;
   return spec;
 }
 

@@ -21,6 +21,8 @@ using host::CpuTarget;
 
 // The size of an element of contractions' and convolutions' sums and packed operands.
 constexpr int64_t kFloatBytes = sizeof(float);
+// The most elements of a tensor: a lane's index is a 32-bit integer.
+constexpr int64_t kMostElements = INT32_MAX;
 
 class KernelModule;
 

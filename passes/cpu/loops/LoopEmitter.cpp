@@ -31,12 +31,12 @@ LaunchSpec LoopKernel::emit(GroupCode &code) {
     for (unsigned d : schedule.units)
       units =
           units * (d == schedule.units.back() ? a.dims[d].extent.ceildiv(schedule.chunk) : a.dims[d].extent);
-  launch.units = plan::fromExtent(units);
+  launch.work = plan::CpuWorkAttr::get(context, plan::fromExtent(units), /*grain=*/1);
   return launch;
 }
 
 FailureOr<GroupCode> emitLoopGroup(flow::GroupOp group, const GroupLayouts &layouts, KernelModule &module) {
-  if (failed(checkConstantSizes(group, INT32_MAX)))
+  if (failed(checkConstantSizes(group, kMostElements)))
     return failure();
   LoopGroup described(group, layouts);
   if (failed(described.verify()))

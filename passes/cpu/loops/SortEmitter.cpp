@@ -96,7 +96,7 @@ private:
 } // namespace
 
 FailureOr<GroupCode> emitSortGroup(flow::GroupOp group, KernelModule &module) {
-  if (failed(checkConstantSizes(group, INT32_MAX)))
+  if (failed(checkConstantSizes(group, kMostElements)))
     return failure();
   FailureOr<SortGroup> found = SortGroup::of(group);
   if (failed(found))

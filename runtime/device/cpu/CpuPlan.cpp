@@ -25,11 +25,13 @@ public:
 
 private:
   struct Call {
-    KernelFunction function;
+    KernelFunction function; // null for a copy or fill
     void *const *buffers;
     const int64_t *scalars;
     int64_t units, grain;
     bool writesStates;
+    uint64_t bytes, bits; // of a copy or fill: what it writes; of a fill: the value of an element
+    uint32_t element;     // bytes of one
   };
   const fb::Launch &launch(size_t i) const { return launchOf(*source_.plan, i); }
   void *pointer(DeviceAddress address) const { return reinterpret_cast<void *>(address + distance_); }
@@ -66,13 +68,22 @@ Status CpuPlan::bind() {
   int64_t *slot = slots_.data();
   for (size_t i = 0; i < launches; ++i) {
     const fb::Launch &row = launch(i);
-    const fb::Kernel &kernel = *target_.kernels()->Get(row.kernel());
-    bool writesStates = false;
+    const LaunchLayout &layout = source_.layout->launches[i];
+    Call call = {.buffers = pointer, .scalars = slot, .units = layout.units};
     for (unsigned j = 0; j < row.buffers()->size(); ++j)
-      writesStates |= kernel.params()->Get(j)->access() != fb::Access::read &&
-                      source_.plan->buffers()->Get(row.buffers()->Get(j))->kind() == fb::BufferKind::state;
-    calls_.push_back({code_->function(kernel.symbol()->string_view()), pointer, slot,
-                      source_.layout->launches[i].units, int64_t(row.grain()), writesStates});
+      call.writesStates |=
+          writes(target_, row, j) &&
+          source_.plan->buffers()->Get(row.buffers()->Get(j))->kind() == fb::BufferKind::state;
+    if (const fb::CpuKernel *work = row.work_as_CpuKernel()) {
+      call.function = code_->function(kernelOf(target_, row)->symbol()->string_view());
+      call.grain = work->grain();
+    } else {
+      call.element = uint32_t(elementBytes(source_.plan->buffers()->Get(row.buffers()->Get(0))->type()));
+      call.bytes = uint64_t(layout.extents[0]) * call.element;
+      if (const fb::Fill *work = row.work_as_Fill())
+        call.bits = work->bits();
+    }
+    calls_.push_back(call);
     pointer += row.buffers()->size();
     for (const fb::Arg *arg : *row.scalars()) {
       switch (arg->kind()) {
@@ -86,6 +97,7 @@ Status CpuPlan::bind() {
       case fb::ArgKind::scalar_f32:
       case fb::ArgKind::step_i64:
       case fb::ArgKind::seed_i64:
+      case fb::ArgKind::held_i64: // never of a CPU kernel, which V22 says
         runScalars_.push_back({arg->kind(), uint32_t(arg->value())});
         runSlots_.push_back(slot);
         break;
@@ -109,6 +121,17 @@ void CpuPlan::link() {
 }
 
 void CpuPlan::call(const Call &call) {
+  if (!call.function) {
+    auto *to = static_cast<std::byte *>(call.buffers[0]);
+    if (launch(size_t(&call - calls_.data())).work_type() == fb::Work::Copy)
+      memcpy(to, call.buffers[1], call.bytes);
+    else if (call.bits == 0)
+      memset(to, 0, call.bytes);
+    else
+      for (uint64_t at = 0; at < call.bytes; at += call.element)
+        memcpy(to + at, &call.bits, call.element);
+    return;
+  }
   struct Context {
     const Call &call;
     CpuWorkers &workers;
