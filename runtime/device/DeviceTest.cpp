@@ -8,6 +8,8 @@
 #include <cstring>
 #include <gtest/gtest.h>
 #include <limits>
+#include <sys/mman.h>
+#include <unistd.h>
 #include <utility>
 
 namespace moert::test {
@@ -196,6 +198,39 @@ TEST(ShadowMemory, AddressesAreOutOfReach) {
   EXPECT_EQ(again, first);
   EXPECT_EQ(*memory->bytes(again), std::byte(0)) << "what is given again is zeroed";
   EXPECT_FALSE(memory->allocate(uint64_t(1) << 60).ok());
+}
+
+TEST(ShadowMemory, ReservedAddressesGrowByMapping) {
+  auto memory = *ShadowMemory::create();
+  constexpr uint64_t part = uint64_t(2) << 20;
+  uint64_t block = *memory->allocate(1), range = *memory->reserve(4 * part, part);
+  EXPECT_EQ(range % part, 0u);
+  EXPECT_DEATH(*reinterpret_cast<volatile char *>(memory->bytes(range)) = 1, "");
+  int file = memfd_create("part", MFD_CLOEXEC);
+  ASSERT_EQ(ftruncate(file, 2 * part), 0);
+  ASSERT_TRUE(memory->map(range, part, file, part).ok());
+  memset(memory->bytes(range), 7, part);
+  EXPECT_DEATH(*reinterpret_cast<volatile char *>(memory->bytes(range + part)) = 1, "");
+  // The memory is the file's, wherever it is.
+  memory->unmap(range, part);
+  EXPECT_DEATH(*reinterpret_cast<volatile char *>(memory->bytes(range)) = 1, "");
+  ASSERT_TRUE(memory->map(range + part, 2 * part, file, 0).ok());
+  EXPECT_EQ(*memory->bytes(range + part), std::byte(0));
+  EXPECT_EQ(*memory->bytes(range + 2 * part), std::byte(7));
+  close(file);
+  memory->release(range);
+  EXPECT_DEATH(*reinterpret_cast<volatile char *>(memory->bytes(range + part)) = 1, "");
+  EXPECT_EQ(*memory->reserve(part, 4096), block + 2 * 4096);
+}
+
+TEST(ShadowMemory, AddressesAreGivenAgainLate) {
+  auto memory = *ShadowMemory::create(ShadowMemory::Reuse::late);
+  uint64_t first = *memory->allocate(100), second = *memory->allocate(100);
+  memory->release(first);
+  EXPECT_GT(*memory->allocate(100), second);
+  uint64_t most = memory->size() - (second - memory->base()) - 6 * 4096;
+  EXPECT_GT(*memory->reserve(most, 4096), second);
+  EXPECT_EQ(*memory->allocate(100), first) << "no others are left";
 }
 
 } // namespace

@@ -1,6 +1,7 @@
 // The kernels of a target in executable memory, and the question whether this machine can run them.
 #pragma once
 
+#include "runtime/base/CpuFeatures.h"
 #include "runtime/base/Memory.h"
 #include "runtime/program/Program.h"
 
@@ -21,9 +22,6 @@ private:
   Memory memory_;
   const CodeImage *image_ = nullptr;
 };
-
-/// What this CPU can do, as the flags line of /proc/cpuinfo spells it.
-std::vector<std::string> cpuFeatures();
 
 /// The first target that this machine can run; otherwise B09, with the missing features and the command that
 /// helps.

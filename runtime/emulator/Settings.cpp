@@ -1,0 +1,66 @@
+// Reads the environment.
+#include "runtime/emulator/Settings.h"
+
+#include <cstdlib>
+#include <sched.h>
+#include <string_view>
+#include <unistd.h>
+
+namespace moe::emu {
+
+namespace {
+
+constexpr Architecture kArchitectures[] = {
+    {"sm_90a", 9, 0, 227 << 10}, {"sm_80", 8, 0, 163 << 10}, {"sm_100a", 10, 0, 227 << 10}};
+
+std::string_view variable(const char *name) {
+  const char *value = getenv(name);
+  return value ? value : "";
+}
+
+Finding wrong(const char *name, const char *expected) {
+  return {CUDA_ERROR_INVALID_VALUE,
+          concat("expected ", expected, " as ", name, ", found '", std::string(variable(name)), "'")};
+}
+
+bool readNumber(std::string_view text, uint64_t &number) {
+  if (text.empty())
+    return true; // as it is
+  char *end = nullptr;
+  number = strtoull(text.data(), &end, 10);
+  return *end == 0 && text[0] >= '0' && text[0] <= '9';
+}
+
+} // namespace
+
+Findings Settings::read(Settings &settings) {
+  settings = {};
+  const std::string_view mode = variable("MOE_EMULATOR");
+  if (!mode.empty() && mode != "fast" && mode != "checked")
+    return wrong("MOE_EMULATOR", "'fast' or 'checked'");
+  settings.checked = mode == "checked";
+  if (!readNumber(variable("MOE_EMULATOR_SEED"), settings.seed))
+    return wrong("MOE_EMULATOR_SEED", "a number");
+  const std::string_view copies = variable("MOE_EMULATOR_COPIES");
+  if (!copies.empty() && copies != "late" && copies != "early")
+    return wrong("MOE_EMULATOR_COPIES", "'late' or 'early'");
+  settings.lateCopies = copies != "early";
+  cpu_set_t cpus;
+  uint64_t threads = sched_getaffinity(0, sizeof cpus, &cpus) == 0 ? uint64_t(CPU_COUNT(&cpus)) : 1;
+  if (!readNumber(variable("MOE_EMULATOR_THREADS"), threads) || threads < 1 || threads > 1024)
+    return wrong("MOE_EMULATOR_THREADS", "1 to 1024");
+  settings.threads = int(threads);
+  const std::string_view architecture = variable("MOE_EMULATOR_ARCHITECTURE");
+  for (const Architecture &each : kArchitectures)
+    if (!settings.architecture && (architecture.empty() || architecture == each.name))
+      settings.architecture = &each;
+  if (!settings.architecture)
+    return wrong("MOE_EMULATOR_ARCHITECTURE", "'sm_80', 'sm_90a' or 'sm_100a'");
+  uint64_t mebibytes = (uint64_t(sysconf(_SC_PHYS_PAGES)) * uint64_t(sysconf(_SC_PAGESIZE)) / 2) >> 20;
+  if (!readNumber(variable("MOE_EMULATOR_MEMORY"), mebibytes) || mebibytes < 1 || mebibytes > 1 << 30)
+    return wrong("MOE_EMULATOR_MEMORY", "a number of MiB");
+  settings.memory = mebibytes << 20;
+  return {};
+}
+
+} // namespace moe::emu
