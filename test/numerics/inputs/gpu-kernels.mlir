@@ -185,7 +185,7 @@ gpu.module @kernels {
     gpu.barrier
     %v = llvm.load %to {alignment = 16 : i64} : !llvm.ptr<3> -> vector<4xf32>
     %q = llvm.getelementptr %y[%i] : (!llvm.ptr<1>, i64) -> !llvm.ptr<1>, f32
-    llvm.store %v, %q {alignment = 16 : i64} : vector<4xf32>, !llvm.ptr<1>
+    llvm.store %v, %q {alignment = 16 : i64} : vector<4xf32>, !llvm.ptr<1> loc("relu body.act"("model.mlir":7:1))
     gpu.return
   }
 
