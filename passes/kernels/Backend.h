@@ -54,6 +54,14 @@ public:
   virtual ~KernelSet() = default;
   /// Writes a group's kernels. On failure a diagnostic names the op and what is not supported.
   virtual mlir::FailureOr<GroupCode> emit(flow::GroupOp group, const GroupLayouts &layouts) = 0;
+  /// The same for a group of which a result is a state's new value. If holdsUpdates(), its kernels do nothing while
+  /// updates are held back.
+  virtual mlir::FailureOr<GroupCode> emitUpdate(flow::GroupOp group, const GroupLayouts &layouts) {
+    return emit(group, layouts);
+  }
+  /// Whether kernels that write states ask for themselves whether updates are held back (plan::ArgKind::held_i64);
+  /// otherwise the device does not launch them.
+  virtual bool holdsUpdates() const { return false; }
   /// In the order of first use.
   virtual const std::vector<Kernel> &kernels() const = 0;
   /// All code, as a module of functions for `Target::finish`. Nothing can be emitted afterwards.
@@ -118,7 +126,9 @@ public:
 llvm::ArrayRef<const Backend *> backends();
 /// Adds a back end, which must live until the process ends. False if there is one of that name already.
 bool addBackend(const Backend &backend);
-/// "'cpu', 'cpu:x86-64-v3' or 'cpu:x86-64-v4'": all targets, for help and errors.
+/// "'cpu', 'cpu:x86-64-v3' or 'cpu:x86-64-v4'": targets, for help and errors.
+std::string listOf(llvm::ArrayRef<std::string> targets);
+/// The same for all targets.
 std::string targetNames();
 /// The target of a program that names none: this machine.
 constexpr llvm::StringLiteral defaultTarget = "cpu";

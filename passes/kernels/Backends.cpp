@@ -1,5 +1,6 @@
 // The registry of back ends: the only file outside a back end's folder that includes its headers.
 #include "passes/cpu/CpuBackend.h"
+#include "passes/cuda/CudaBackend.h"
 #include "passes/kernels/Backend.h"
 
 using namespace mlir;
@@ -7,7 +8,8 @@ using namespace mlir;
 namespace moe::kernels {
 
 static std::vector<const Backend *> &registry() {
-  static std::vector<const Backend *> all = {&cpu::cpuBackend()};
+  static std::vector<const Backend *> all = {&cpu::cpuBackend(), &cuda::cudaBackend(),
+                                            &cuda::emulatorBackend()};
   return all;
 }
 
@@ -21,14 +23,18 @@ bool addBackend(const Backend &backend) {
   return true;
 }
 
-std::string targetNames() {
-  std::vector<std::string> names;
-  for (const Backend *backend : backends())
-    llvm::append_range(names, backend->targets());
+std::string listOf(ArrayRef<std::string> names) {
   std::string text;
   for (auto [i, name] : llvm::enumerate(names))
     text += (i == 0 ? "'" : i + 1 == names.size() ? " or '" : ", '") + name + "'";
   return text;
+}
+
+std::string targetNames() {
+  std::vector<std::string> names;
+  for (const Backend *backend : backends())
+    llvm::append_range(names, backend->targets());
+  return listOf(names);
 }
 
 std::unique_ptr<Target> parseTarget(StringRef name, std::string &error) {

@@ -93,6 +93,15 @@ public:
     return found == stageIndex.end() ? nullptr : &stages[found->second];
   }
 
+  // The dimension along which most of the memory that a nest accesses is contiguous; -1 if it has no dimension.
+  // Excluded are the dimensions `barred`, and those that select a segment, since segments differ in length and
+  // each lane would need its own loop.
+  int vectorDim(const LoopNest &nest, const LoopSource &source, llvm::ArrayRef<unsigned> barred = {}) const;
+  // The elements that a nest computes, at a batch.
+  double volume(const LoopNest &nest, const flow::Symbols &batch) const;
+  // The dimensions that every stage has and that work units can split: no unit reads another's part.
+  llvm::SmallVector<unsigned> unitCandidates() const;
+
   LoopClasses classes;
   llvm::SmallVector<LoopDim> dims;        // in loop order, outermost first
   llvm::SmallVector<unsigned> dimOfClass; // `none` for classes without a loop

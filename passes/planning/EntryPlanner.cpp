@@ -259,13 +259,18 @@ LogicalResult EntryPlanner::planGroup(flow::GroupOp group) {
   if (std::optional<kernels::GroupCode> transfer = transferOf(group, layouts)) {
     groupCode = std::move(*transfer);
   } else {
+    const bool updates = code.holdsUpdates() && llvm::any_of(group.getResults(), [&](Value result) {
+                           return llvm::isa_and_nonnull<flow::AssignOp>(destination.lookup(result));
+                         });
+    KnownGroups::Map &alike = updates ? known.updates : known.others;
     kernels::StructuralKey key(group, layouts);
-    auto made = known.find(key);
-    if (made == known.end()) {
-      FailureOr<kernels::GroupCode> emitted = code.emit(group, layouts);
+    auto made = alike.find(key);
+    if (made == alike.end()) {
+      FailureOr<kernels::GroupCode> emitted =
+          updates ? code.emitUpdate(group, layouts) : code.emit(group, layouts);
       if (failed(emitted))
         return failure();
-      made = known.emplace(std::move(key), std::move(*emitted)).first;
+      made = alike.emplace(std::move(key), std::move(*emitted)).first;
     }
     groupCode = made->second;
   }

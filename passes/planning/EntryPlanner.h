@@ -17,8 +17,12 @@ namespace moe {
 using Sharing = std::map<std::pair<std::string, unsigned>, unsigned>;
 
 /// The code of each group that was emitted so far, so that equal groups are emitted once.
-using KnownGroups =
-    std::unordered_map<kernels::StructuralKey, kernels::GroupCode, kernels::StructuralKey::Hash>;
+/// The code of groups that were emitted: of those that write states, if their kernels can hold that back, and of all
+/// others.
+struct KnownGroups {
+  using Map = std::unordered_map<kernels::StructuralKey, kernels::GroupCode, kernels::StructuralKey::Hash>;
+  Map updates, others;
+};
 
 class EntryPlanner {
 public:

@@ -2,6 +2,8 @@
 //   - the states, scalars and entries of the program, which are common to all targets;
 //   - for each target, its kernels, as functions in a nested module, and one plan per entry.
 // EntryPlanner makes the plan of one entry; this file does what concerns the whole program.
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "passes/kernels/BindSymbols.h"
 #include "passes/planning/EntryPlanner.h"
 #include "passes/planning/Passes.h"
@@ -23,8 +25,9 @@ struct LowerToPlan : PassWrapper<LowerToPlan, OperationPass<ModuleOp>> {
     return "decide buffers and launches, and emit kernels, for each target";
   }
   void getDependentDialects(DialectRegistry &registry) const override {
-    registry.insert<plan::PlanDialect, arith::ArithDialect, func::FuncDialect, LLVM::LLVMDialect,
-                    math::MathDialect, scf::SCFDialect, vector::VectorDialect>();
+    registry
+        .insert<plan::PlanDialect, arith::ArithDialect, func::FuncDialect, gpu::GPUDialect, LLVM::LLVMDialect,
+                math::MathDialect, NVVM::NVVMDialect, scf::SCFDialect, vector::VectorDialect>();
   }
 
   void runOnOperation() override {

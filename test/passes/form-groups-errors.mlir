@@ -3,7 +3,7 @@
 // RUN: not moe-opt %s --moe-form-groups="target=cpu,cpu:x86-64-v3,cpu" --split-input-file 2>&1 | FileCheck %s --check-prefix=TWICE
 // RUN: not moe-opt %s --moe-form-groups="target=abacus" --split-input-file 2>&1 | FileCheck %s --check-prefix=UNKNOWN
 // TWICE: error: expected each target once, found 'cpu' again
-// UNKNOWN: error: expected a target 'cpu', 'cpu:x86-64-v3' or 'cpu:x86-64-v4', found 'abacus'
+// UNKNOWN: error: expected a target 'cpu', 'cpu:x86-64-v3', 'cpu:x86-64-v4', 'cuda:sm_80', 'cuda:sm_90a', 'cuda:sm_100a', 'emulator:sm_80', 'emulator:sm_90a' or 'emulator:sm_100a', found 'abacus'
 
 flow.program @plain {
   flow.entry @main infer {

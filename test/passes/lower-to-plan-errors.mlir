@@ -276,7 +276,7 @@ flow.program @untargeted {
 }
 // -----
 flow.program @unknown {
-  // expected-error @+1 {{expected a target 'cpu', 'cpu:x86-64-v3' or 'cpu:x86-64-v4', found 'abacus'}}
+  // expected-error @+1 {{expected a target 'cpu', 'cpu:x86-64-v3', 'cpu:x86-64-v4', 'cuda:sm_80', 'cuda:sm_90a', 'cuda:sm_100a', 'emulator:sm_80', 'emulator:sm_90a' or 'emulator:sm_100a', found 'abacus'}}
   flow.target "abacus" {
     flow.entry @main infer {
       %x = flow.input "x" : tensor<4xf32>

@@ -84,7 +84,9 @@ constexpr const char *text = R"(flow.program @p {
 TEST(Backend, NamesAreTheirOwn) {
   EXPECT_TRUE(added);
   EXPECT_FALSE(addBackend(*backends().front()));
-  EXPECT_EQ(targetNames(), "'cpu', 'cpu:x86-64-v3', 'cpu:x86-64-v4' or 'padded'");
+  EXPECT_EQ(targetNames(),
+            "'cpu', 'cpu:x86-64-v3', 'cpu:x86-64-v4', 'cuda:sm_80', 'cuda:sm_90a', 'cuda:sm_100a', "
+            "'emulator:sm_80', 'emulator:sm_90a', 'emulator:sm_100a' or 'padded'");
 }
 
 TEST(Backend, SymbolsAreTheTargets) {

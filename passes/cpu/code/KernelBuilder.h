@@ -1,15 +1,13 @@
 // The interface between planning and the emitters of CPU kernels. An emitter turns a group into kernels and
 // launches: it writes each kernel as a function with a KernelBuilder (docs/architecture.md, "Kernel ABI on
-// the CPU") and describes its launches in plan's terms. Equal kernels are stored once. Emitters therefore
-// pass numbers such as rates, streams and eps as launch scalars, so that kernels which differ only in numbers
-// are equal.
+// the CPU") and describes its launches in plan's terms. Equal kernels are stored once.
 #pragma once
 #include "dialects/plan/Expr.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "passes/host/CpuTarget.h"
 #include "passes/kernels/Backend.h"
-#include "llvm/ADT/MapVector.h"
+#include "passes/kernels/code/KernelCode.h"
 #include "llvm/ADT/StringMap.h"
 #include <string>
 
@@ -28,39 +26,20 @@ constexpr int64_t kMostElements = INT32_MAX;
 
 class KernelModule;
 
-// One kernel under construction. Pointers and launch scalars are loaded once, at the beginning of the
+// One kernel of the CPU under construction. Pointers and launch scalars are loaded once, at the beginning of the
 // function.
-class KernelBuilder {
+class KernelBuilder : public KernelCode {
 public:
-  mlir::OpBuilder &builder() { return body; }
-  mlir::Location loc() { return location; }
   const CpuTarget &target() const;
 
-  // Adds a buffer parameter; returns its pointer (!llvm.ptr).
-  mlir::Value buffer(plan::Access access, plan::Element element, BufferRef bound, plan::ExprAttr extent);
-  // The same for f32.
-  mlir::Value floats(plan::Access access, BufferRef bound, const flow::Extent &elements);
-  // Launch scalars; each distinct one is passed once. A constant extent becomes a constant in the code.
-  mlir::Value integer(plan::ArgAttr arg); // i64: constant_i64, extent, step_i64, seed_i64
-  mlir::Value number(plan::ArgAttr arg);  // f32: constant_f32, scalar_f32
-  mlir::Value extent(plan::ExprAttr extent);
-  mlir::Value numberConstant(float value);  // a launch scalar, so that kernels with other values are equal
+  mlir::Value buffer(plan::Access access, plan::Element element, BufferRef bound,
+                     plan::ExprAttr extent) override;
   mlir::Value begin() { return unitBegin; } // i64
   mlir::Value end() { return unitEnd; }
   // Memory in the thread's scratch for `elements` elements of a storage type, 64-byte aligned, not
   // initialised.
   mlir::Value scratch(int64_t elements, mlir::Type element);
   mlir::Value floatScratch(int64_t elements);
-
-  // Memory through !llvm.ptr: index in elements, i64.
-  mlir::Value at(mlir::Value pointer, mlir::Type element, mlir::Value index);
-  mlir::Value load(mlir::Type type, mlir::Value pointer, mlir::Type element,
-                   mlir::Value index); // scalar or vector
-  void store(mlir::Value value, mlir::Value pointer, mlir::Type element, mlir::Value index);
-  mlir::Value loadMasked(mlir::VectorType type, mlir::Value pointer, mlir::Value index, mlir::Value mask,
-                         mlir::Value otherwise);
-  void storeMasked(mlir::Value value, mlir::Value pointer, mlir::Value index, mlir::Value mask);
-  mlir::Value i64(int64_t value);
 
   // Ends the function. If an equal kernel exists already, that one is used. Sets the launch's symbol,
   // buffers, extents and scalars.
@@ -72,17 +51,11 @@ public:
 private:
   friend class KernelModule;
   KernelBuilder(KernelModule &module, llvm::StringRef kind, mlir::Location location);
-  mlir::Value scalar(plan::ArgAttr arg, mlir::Type type);
+  mlir::Value newScalar(plan::ArgAttr arg, mlir::Type type) override;
 
   KernelModule &module;
-  Kernel kernel;
-  LaunchSpec launch;
   mlir::Operation *function;
-  mlir::Location location;
-  mlir::OpBuilder entry, body; // entry: in front of the body's code, for loads of pointers and scalars
   mlir::Value buffersPointer, scalarsPointer, unitBegin, unitEnd, scratchPointer;
-  llvm::MapVector<plan::ArgAttr, mlir::Value> scalarValues;
-  llvm::DenseMap<int64_t, mlir::Value> constants;
 };
 
 // All kernels of a target: functions in one MLIR module, and their descriptions in the order of first use.

@@ -6,7 +6,6 @@
 //      chunks.
 #include "passes/cpu/loops/LoopAnalysis.h"
 #include "llvm/ADT/STLExtras.h"
-#include <map>
 
 using namespace mlir;
 
@@ -20,8 +19,6 @@ static constexpr double unitWork = 8192;
 static constexpr double splitFrom = 131072, splitPiece = 65536;
 // The most scratch of all intermediate values.
 static constexpr int64_t scratchBytes = 512 * 1024;
-
-static int64_t rankOf(Value value) { return cast<RankedTensorType>(value.getType()).getRank(); }
 
 class LoopScheduler {
 public:
@@ -40,104 +37,16 @@ private:
     why = message.str();
     return failure();
   }
-  // Chooses the dimension along which most of the memory that a nest accesses is contiguous. Excluded are the
-  // dimensions `barred`, and those that select a segment, since segments differ in length and each lane would
-  // need its own loop.
   void chooseVector(size_t index, ArrayRef<unsigned> barred) {
-    LoopNest &nest = a.nests[index];
-    SmallVector<unsigned> except(barred);
-    for (const LoopSegments &segments : nest.segments)
-      except.append(segments.at);
-    nest.vector = -1;
-    std::map<unsigned, double> score;
-    auto vote = [&](ArrayRef<unsigned> ordered, double weight) {
-      for (unsigned c : llvm::reverse(ordered)) {
-        unsigned d = a.dimOfClass[c];
-        if (d == LoopAnalysis::none || llvm::is_contained(except, d))
-          continue;
-        if (llvm::is_contained(nest.dims, d) || llvm::is_contained(nest.reduced, d))
-          score[d] += weight;
-        return;
-      }
-    };
-    for (unsigned s : nest.stages) {
-      LoopStage &stage = a.stages[s];
-      if (stage.output) {
-        SmallVector<unsigned> classes;
-        for (int64_t axis : axisOrder(source.layout(stage.value), rankOf(stage.value)))
-          if (unsigned c = a.classOf(stage.value, axis); c != LoopAnalysis::none)
-            classes.push_back(c);
-        vote(classes, flow::estimateElements(stage.value.getType(), source.batch));
-      }
-      for (auto [op, operand] : a.reads[s].leaves) {
-        Value value = op->getOperand(operand);
-        SmallVector<unsigned> classes;
-        for (int64_t axis : axisOrder(source.layout(value), rankOf(value)))
-          if (unsigned c = a.classOf(op, operand, axis); c != LoopAnalysis::none)
-            classes.push_back(c);
-        // If the operand of a view has no dimension of the nest as its innermost axis, its result's axes are
-        // used.
-        bool known = !classes.empty() && a.dimOfClass[classes.back()] != LoopAnalysis::none;
-        if (!known && op->getNumResults())
-          classes = a.classesOf(op->getResult(0));
-        vote(classes, flow::estimateElements(value.getType(), source.batch));
-      }
-      for (auto [value, straight] : a.reads[s].stages) {
-        const LoopStage &need = *a.stageOf(value);
-        if (!need.dims.empty()) {
-          unsigned d = need.dims.back();
-          if (llvm::is_contained(except, d))
-            continue;
-          if (llvm::is_contained(nest.dims, d) || llvm::is_contained(nest.reduced, d))
-            score[d] += 0.5 * flow::estimateElements(value.getType(), source.batch);
-        }
-      }
-    }
-    double best = -1;
-    for (auto [d, weight] : score)
-      if (weight > best)
-        best = weight, nest.vector = d;
-    if (nest.vector < 0) {
-      // No memory is accessed along any dimension. Takes the longest loop, if possible one that units do not
-      // split.
-      auto longest = [&](bool sharedToo) {
-        for (unsigned d : llvm::concat<unsigned>(nest.dims, nest.reduced)) {
-          double extent = flow::estimate(a.dims[d].extent, source.batch);
-          if (llvm::is_contained(except, d) || extent <= best ||
-              (!sharedToo && a.shared.contains(a.dims[d].classes.back())))
-            continue;
-          best = extent;
-          nest.vector = d;
-        }
-      };
-      longest(false);
-      if (nest.vector < 0)
-        longest(true);
-    }
+    a.nests[index].vector = a.vectorDim(a.nests[index], source, barred);
   }
-
-  double volume(const LoopNest &nest) {
-    double product = 1;
-    for (unsigned d : llvm::concat<const unsigned>(nest.dims, nest.reduced))
-      product *= flow::estimate(a.dims[d].extent, source.batch);
-    // All segments together have the length of the dimension, so the dimensions that select segments do not
-    // count.
-    for (const LoopSegments &segments : nest.segments)
-      for (unsigned d : segments.at)
-        product /= flow::estimate(a.dims[d].extent, source.batch);
-    return product * nest.stages.size();
-  }
+  double volume(const LoopNest &nest) { return a.volume(nest, source.batch); }
   LogicalResult findUnits() {
     for (LoopNest &nest : a.nests)
       a.work += volume(nest);
-    SmallVector<unsigned> capable;
-    for (unsigned d = 0; d < a.dims.size(); ++d)
-      if (llvm::all_of(a.stages, [&](LoopStage &s) { return llvm::is_contained(s.dims, d); }) &&
-          llvm::all_of(a.dims[d].classes, [&](unsigned c) { return a.shared.contains(c); }))
-        capable.push_back(d);
     double inner = a.work;
     int64_t lanes = target.lanes();
-    for (unsigned d : capable) {
+    for (unsigned d : a.unitCandidates()) {
       double extent = flow::estimate(a.dims[d].extent, source.batch), rest = inner / extent;
       double along = 0;
       for (LoopNest &nest : a.nests)

@@ -15,84 +15,46 @@ namespace moe::cpu {
 
 LaunchSpec LoopKernel::emit(GroupCode &code) {
   MLIRContext *context = group.getContext();
-  if (a.split) {
-    chunkCount = a.dims[a.splitDim].extent.ceildiv(a.splitChunk);
-  }
+  if (schedule.split)
+    chunkCount = a.dims[schedule.splitDim].extent.ceildiv(schedule.splitChunk);
   bindBuffers(code);
   emitUnits();
   if (part != combine) // once per group is enough
     for (flow::Extent elements : countsWithoutBuffer(group))
       k.extent(plan::fromExtent(
           elements)); // a launch scalar: the loader checks that lanes can index so many elements
-  LaunchSpec launch = k.finish();
+  LaunchSpec launch = kernel.finish();
   flow::Extent units = flow::Extent::constant(context, 1);
   if (part == partial)
     units = chunkCount;
   else if (part == whole)
-    for (unsigned d : a.units)
-      units = units * (d == a.units.back() ? a.dims[d].extent.ceildiv(a.chunk) : a.dims[d].extent);
+    for (unsigned d : schedule.units)
+      units =
+          units * (d == schedule.units.back() ? a.dims[d].extent.ceildiv(schedule.chunk) : a.dims[d].extent);
   launch.work = plan::CpuWorkAttr::get(context, plan::fromExtent(units), /*grain=*/1);
-  if (part != whole)
-    return launch;
-  for (unsigned i = 0; i < group.getNumResults(); ++i)
-    for (unsigned j = 0; j < group.getNumOperands(); ++j)
-      if (mayOverwrite(i, j))
-        inPlace.push_back({i, j});
   return launch;
 }
 
 FailureOr<GroupCode> emitLoopGroup(flow::GroupOp group, const GroupLayouts &layouts, KernelModule &module) {
   if (failed(checkConstantSizes(group, kMostElements)))
     return failure();
-  Block &body = group.getBody().front();
-  LoopSource source;
-  for (Operation &op : body.without_terminator())
-    source.ops.push_back(&op);
-  for (Value value : body.getTerminator()->getOperands())
-    if (!llvm::is_contained(source.outputs, value))
-      source.outputs.push_back(value);
-  auto layoutOf = [&](Value value) -> Layout {
-    if (auto argument = dyn_cast<BlockArgument>(value))
-      return layouts.operand(argument.getArgNumber());
-    for (auto [i, yielded] : llvm::enumerate(body.getTerminator()->getOperands()))
-      if (yielded == value)
-        return layouts.result(i);
-    return {};
-  };
-  source.layout = layoutOf;
-  source.batch = flow::plannedBatch(group);
-
-  if (source.outputs.size() != body.getTerminator()->getNumOperands())
-    return group.emitError(
-        "expected every result of a loop group to be another value, found one value as two results");
+  LoopGroup described(group, layouts);
+  if (failed(described.verify()))
+    return failure();
   std::string reason;
-  std::optional<LoopAnalysis> analysis = LoopAnalysis::run(source, module.target(), &reason);
+  std::optional<LoopAnalysis> analysis = LoopAnalysis::run(described.source, module.target(), &reason);
   if (!analysis)
     return group.emitError("expected a group that one kernel can run: ") << reason;
 
   GroupCode code;
-  flow::Extent flops = flow::Extent::constant(group.getContext(), 0), bytes = flops;
-  for (Operation &op : body.without_terminator())
-    if (auto cost = dyn_cast<flow::CostInterface>(op))
-      flops = flops + cost.cost().flops;
-  for (auto values : {ValueRange(group.getInputs()), ValueRange(group.getOutputs())})
-    for (Type type : values.getTypes())
-      bytes = bytes + flow::bytesOf(type);
-  std::string name = "elementwise";
-  for (Operation &op : body.without_terminator())
-    if (isa<flow::ReductionInterface>(op))
-      name = "reduce";
-
   auto emit = [&](LoopKernel::Part part) {
-    LoopKernel kernel(group, layouts, *analysis, module, part, module.target());
+    KernelBuilder builder = module.begin("loop", group.getLoc());
+    LoopKernel kernel(group, layouts, *analysis, part, builder);
     LaunchSpec launch = kernel.emit(code);
-    launch.op = name;
-    bool main = part != LoopKernel::combine;
-    flow::Extent zero = flow::Extent::constant(group.getContext(), 0);
-    launch.flops = plan::fromExtent(main ? flops : zero);
-    launch.bytes = plan::fromExtent(main ? bytes : zero);
+    described.describe(launch, part != LoopKernel::combine);
     code.launches.push_back(std::move(launch));
-    code.inPlace.append(kernel.inPlace);
+    if (part == LoopKernel::whole)
+      code.inPlace = kernel.resultsInPlace();
   };
   if (analysis->split) {
     emit(LoopKernel::partial);

@@ -8,63 +8,6 @@ using namespace mlir;
 
 namespace moe::cpu {
 
-LoopRange LoopKernel::rangeOf(unsigned dim) {
-  if (dim == chunkDim)
-    return {k.i64(0), extent(chunkCount), chunkCount.constantValue()};
-  if (auto found = chunks.find(dim); found != chunks.end())
-    return found->second;
-  return {k.i64(0), extent(a.dims[dim].extent), a.dims[dim].extent.constantValue()};
-}
-
-void LoopKernel::enter(unsigned dim, Value i) {
-  if (dim == chunkDim)
-    chunkIndex = i;
-  else
-    at[dim] = Index{i};
-}
-
-Values LoopKernel::loop(Value low, Value high, int64_t step, Values carried,
-                        llvm::function_ref<Values(Value, Values)> body) {
-  auto lowNumber = constantOf(low), highNumber = constantOf(high);
-  if (lowNumber && highNumber) {
-    if (*lowNumber >= *highNumber)
-      return carried;
-    if (*lowNumber + step >= *highNumber)
-      return body(low, carried);
-  }
-  auto op = scf::ForOp::create(b(), loc(), low, high, k.i64(step), carried);
-  OpBuilder::InsertionGuard guard(b());
-  Block *block = op.getBody();
-  if (block->empty() || !block->back().hasTrait<OpTrait::IsTerminator>()) {
-    b().setInsertionPointToEnd(block);
-    Values results =
-        body(op.getInductionVar(), Values(op.getRegionIterArgs().begin(), op.getRegionIterArgs().end()));
-    scf::YieldOp::create(b(), loc(), results);
-  } else {
-    b().setInsertionPoint(block->getTerminator());
-    body(op.getInductionVar(), {});
-  }
-  return Values(op.getResults().begin(), op.getResults().end());
-}
-
-Values LoopKernel::loops(ArrayRef<unsigned> dims, Values carried, bool unroll,
-                         llvm::function_ref<Values(Values)> body) {
-  if (dims.empty())
-    return body(carried);
-  LoopRange range = rangeOf(dims.front());
-  if (unroll && range.size) {
-    for (int64_t i = 0; i < *range.size; ++i) {
-      enter(dims.front(), m.add(range.low, k.i64(i)));
-      carried = loops(dims.drop_front(), carried, unroll, body);
-    }
-    return carried;
-  }
-  return loop(range.low, range.high, 1, carried, [&](Value i, Values inner) {
-    enter(dims.front(), i);
-    return loops(dims.drop_front(), inner, unroll, body);
-  });
-}
-
 Mask LoopKernel::firstLanes(Value count) {
   if (auto known = constantOf(count)) {
     SmallVector<bool> lanes;
@@ -129,19 +72,6 @@ Values LoopKernel::vectors(LoopRange range, unsigned count, Values carried,
   return Values(op.getResults().begin(), op.getResults().end());
 }
 
-Index LoopKernel::indexAlong(unsigned axisClass) {
-  unsigned d = axisClass == LoopAnalysis::none ? LoopAnalysis::none : a.dimOfClass[axisClass];
-  bool carries = d != LoopAnalysis::none && a.dims[d].classes.back() == axisClass;
-  return carries ? at[d] : m.constant(0);
-}
-
-SmallVector<Index> LoopKernel::indexOf(Value value) {
-  SmallVector<Index> index;
-  for (int64_t axis = 0; axis < cast<RankedTensorType>(value.getType()).getRank(); ++axis)
-    index.push_back(indexAlong(a.classOf(value, axis)));
-  return index;
-}
-
 // Stores the results of a stage's op, or keeps them in registers if they have no axis within the unit.
 void LoopKernel::finish(const LoopNest &nest, const LoopStage &stage, Values accumulators, Mask mask) {
   Operation *op = stage.value.getDefiningOp();
@@ -194,7 +124,8 @@ void LoopKernel::emitParallel(const LoopNest &nest, ArrayRef<unsigned> outer) {
     }
   };
   loops(outer, {}, false, [&](Values) {
-    if (nest.vector < 0 || (llvm::is_contained(a.units, unsigned(nest.vector)) && !a.vectorChunk)) {
+    if (nest.vector < 0 ||
+        (llvm::is_contained(schedule.units, unsigned(nest.vector)) && !schedule.vectorChunk)) {
       point({});
     } else {
       unsigned d = nest.vector;
@@ -211,7 +142,7 @@ void LoopKernel::emitParallel(const LoopNest &nest, ArrayRef<unsigned> outer) {
 void LoopKernel::emitNest(const LoopNest &nest) {
   SmallVector<unsigned> outer;
   for (unsigned d : nest.dims)
-    if (!llvm::is_contained(a.units, d) && int(d) != nest.vector)
+    if (!llvm::is_contained(schedule.units, d) && int(d) != nest.vector)
       outer.push_back(d);
   values.nestBlock = b().getInsertionBlock();
   values.nest = &nest - a.nests.data();
@@ -234,48 +165,49 @@ void LoopKernel::emitNests() {
 
 void LoopKernel::emitUnits() {
   at.assign(a.dims.size(), m.constant(0));
-  loop(k.begin(), k.end(), 1, [&](Value unit) {
+  loop(kernel.begin(), kernel.end(), 1, [&](Value unit) {
     if (part == partial) {
       chunkIndex = unit;
-      Value low = m.mul(unit, k.i64(a.splitChunk)),
-            high = m.min(m.add(low, k.i64(a.splitChunk)), extent(a.dims[a.splitDim].extent));
-      chunks[a.splitDim] = {low, high, std::nullopt};
+      Value low = m.mul(unit, k.i64(schedule.splitChunk)),
+            high = m.min(m.add(low, k.i64(schedule.splitChunk)), extent(a.dims[schedule.splitDim].extent));
+      chunks[schedule.splitDim] = {low, high, std::nullopt};
       emitNests();
       return;
     }
-    if (part == combine || a.units.empty()) {
+    if (part == combine || schedule.units.empty()) {
       emitNests();
       return;
     }
     // The last unit dimension, in chunks, varies fastest.
     Value rest = unit;
-    for (unsigned d : llvm::reverse(a.units)) {
+    for (unsigned d : llvm::reverse(schedule.units)) {
       flow::Extent size = a.dims[d].extent;
-      bool last = d == a.units.back();
-      Value count = extent(last ? size.ceildiv(a.chunk) : size);
-      Value index = d == a.units.front() ? rest : m.rem(rest, count);
-      if (d != a.units.front())
+      bool last = d == schedule.units.back();
+      Value count = extent(last ? size.ceildiv(schedule.chunk) : size);
+      Value index = d == schedule.units.front() ? rest : m.rem(rest, count);
+      if (d != schedule.units.front())
         rest = m.div(rest, count);
-      if (!last || a.chunk == 1) {
+      if (!last || schedule.chunk == 1) {
         at[d] = Index{index};
         continue;
       }
-      Value low = m.mul(index, k.i64(a.chunk)), high = m.min(m.add(low, k.i64(a.chunk)), extent(size));
+      Value low = m.mul(index, k.i64(schedule.chunk)),
+            high = m.min(m.add(low, k.i64(schedule.chunk)), extent(size));
       std::optional<int64_t> known = size.constantValue();
       std::optional<int64_t> whole =
-          known && *known % a.chunk == 0 ? std::optional<int64_t>(a.chunk) : std::nullopt;
-      if (known && *known <= a.chunk)
+          known && *known % schedule.chunk == 0 ? std::optional<int64_t>(schedule.chunk) : std::nullopt;
+      if (known && *known <= schedule.chunk)
         whole = *known;
       chunks[d] = {low, high, whole};
     }
-    unsigned d = a.units.back();
+    unsigned d = schedule.units.back();
     // Scratch holds only the chunk's elements, but is addressed by indices along the whole dimension.
     for (auto [value, stride] : chunkStride) {
       Storage &storage = targets[value];
       Type memory = flow::elementTypesOf(storage.element).storage;
       storage.pointer = k.at(storage.pointer, memory, m.mul(chunks[d].low, k.i64(-stride)));
     }
-    if (a.chunk == 1 || a.vectorChunk) {
+    if (schedule.chunk == 1 || schedule.vectorChunk) {
       emitNests();
       return;
     }

@@ -10,6 +10,7 @@
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "passes/cpu/code/KernelBuilder.h"
 #include "passes/kernels/IndexRange.h"
+#include "passes/kernels/SortGroup.h"
 
 using namespace mlir;
 
@@ -97,26 +98,11 @@ private:
 FailureOr<GroupCode> emitSortGroup(flow::GroupOp group, KernelModule &module) {
   if (failed(checkConstantSizes(group, kMostElements)))
     return failure();
-  auto sort = cast<flow::CountingSortOp>(group.getRoot());
-  for (Operation &op : group.getBody().front().without_terminator())
-    if (&op != sort)
-      return group.emitError("expected nothing beside a sort in its group, found '") << op.getName() << "'";
-  llvm::SmallDenseSet<Value> results;
-  for (Value yielded : group.getBody().front().getTerminator()->getOperands())
-    if (yielded.getDefiningOp() != sort || !results.insert(yielded).second)
-      return group.emitError(
-          "expected each result of a sort's group to be a result of the sort, and no other's");
-  GroupCode code;
-  // Both results are computed, even if only one is used.
-  auto bound = [&](Value result, StringRef name) -> BufferRef {
-    for (auto [i, yielded] : llvm::enumerate(group.getBody().front().getTerminator()->getOperands()))
-      if (yielded == result)
-        return {BufferRef::result, unsigned(i)};
-    return code.addTemporary(flow::elementsOf(result.getType()), name, plan::Element::i32);
-  };
-  BufferRef order = bound(sort.getOrder(), "order of rows"),
-            offsets = bound(sort.getOffsets(), "offsets of rows");
-  code.launches.push_back(SortKernel(sort, module).emit(order, offsets));
+  FailureOr<SortGroup> found = SortGroup::of(group);
+  if (failed(found))
+    return failure();
+  GroupCode code = std::move(found->code);
+  code.launches.push_back(SortKernel(found->sort, module).emit(found->order, found->offsets));
   return code;
 }
 

@@ -1,21 +1,14 @@
-// Runs a group's epilogue (kernels/Epilogue.h) on vectors of accumulators and stores its outputs.
+// Runs a group's epilogue (kernels/code/EpilogueCode.h) on vectors of accumulators and stores its outputs.
 #pragma once
 #include "passes/cpu/micro/MicroCode.h"
-#include "passes/kernels/Epilogue.h"
+#include "passes/kernels/code/EpilogueCode.h"
 
 namespace moe::cpu {
 
-class MicroEpilogue : public Epilogue {
+class MicroEpilogue : public EpilogueCode {
 public:
-  MicroEpilogue(Epilogue epilogue) : Epilogue(std::move(epilogue)) {}
+  MicroEpilogue(Epilogue epilogue) : EpilogueCode(std::move(epilogue)) {}
 
-  /// Computes one vector per output from a vector of the root's result. `read` gives the elements of an input
-  /// for these lanes.
-  Values emit(MicroCode &code, mlir::Value root, llvm::function_ref<mlir::Value(unsigned)> read) const;
-
-  /// Adds the buffers of the inputs, then of the outputs, to the kernel under construction; returns these
-  /// ports.
-  Values bind(KernelBuilder &kernel) const;
   /// Runs the steps on one vector and stores every output. For each port, numbered as by `bind`, `where`
   /// gives the offset of the vector's first lane and `stride` the stride of its lanes.
   void store(MicroCode &code, llvm::ArrayRef<mlir::Value> ports, mlir::Value sums, mlir::Value mask,

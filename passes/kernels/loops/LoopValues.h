@@ -3,13 +3,13 @@
 // op's accesses give.
 #pragma once
 #include "dialects/plan/FromFlow.h"
-#include "passes/cpu/loops/LoopAnalysis.h"
-#include "passes/cpu/loops/LoopIndex.h"
+#include "passes/kernels/LoopNests.h"
+#include "passes/kernels/loops/LoopIndex.h"
 #include <array>
 #include <map>
 #include <tuple>
 
-namespace moe::cpu {
+namespace moe::kernels {
 
 // A tensor in memory: the offset of an element is the sum of index * stride over its axes.
 struct Storage {
@@ -41,11 +41,12 @@ struct LoadRecord {
 
 class LoopValues {
 public:
-  LoopValues(KernelBuilder &kernel, IndexMath &math, int64_t width) : k(kernel), m(math), width(width) {}
+  LoopValues(KernelCode &kernel, IndexMath &math, int64_t width) : k(kernel), m(math), width(width) {}
 
   llvm::DenseMap<mlir::Value, Storage> stored;      // inputs, and stages whose nest is complete
   llvm::DenseMap<mlir::Value, mlir::Value> uniform; // stages without an axis within the unit, as splats
   mlir::Block *nestBlock = nullptr;                 // the block where the current nest begins
+  mlir::Block *unitBlock = nullptr;                 // no load is placed in front of this block; may be null
   unsigned nest = 0;
   std::vector<LoadRecord> loads;
 
@@ -97,10 +98,10 @@ private:
   mlir::Value viewed(const Storage &storage, mlir::Value view, llvm::ArrayRef<Index> index, Mask mask);
   mlir::Value random(flow::RandomOp op, llvm::ArrayRef<Index> index, Mask mask);
 
-  KernelBuilder &k;
+  KernelCode &k;
   IndexMath &m;
   int64_t width;
   std::map<std::tuple<const void *, Place, const void *, const void *>, mlir::Value> memo;
 };
 
-} // namespace moe::cpu
+} // namespace moe::kernels

@@ -1,18 +1,18 @@
 // Emits values at an index; see LoopValues.h. Ops give their scalar bodies and accesses (ComputeInterface).
 // This file computes the index of an access in a vectorised loop, and emits the load: a vector load if lanes
 // are contiguous, a splat if they read one element, otherwise a gather. It also emits generators.
-#include "passes/cpu/loops/LoopValues.h"
+#include "passes/kernels/loops/LoopValues.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
-#include "passes/cpu/loops/LoopRandom.h"
+#include "passes/kernels/loops/LoopRandom.h"
 #include <cmath>
 
 using namespace mlir;
 
-namespace moe::cpu {
+namespace moe::kernels {
 
 Value LoopValues::constant(Type element, double value) {
   OpBuilder &b = k.builder();
@@ -64,7 +64,7 @@ Value LoopValues::load(const Storage &storage, ArrayRef<Index> index, Mask mask)
       place = arith::SelectOp::create(b, k.loc(), mask.uniform, place, k.i64(0));
     for (Block *block = b.getInsertionBlock(); !storage.scratch || block != nestBlock;) {
       Operation *parent = block->getParentOp();
-      if (!isa<scf::ForOp, scf::IfOp>(parent))
+      if (!isa<scf::ForOp, scf::IfOp>(parent) || block == unitBlock)
         break;
       Operation *definer = place.getDefiningOp();
       Block *home = definer ? definer->getBlock() : cast<BlockArgument>(place).getOwner();
@@ -82,14 +82,8 @@ Value LoopValues::load(const Storage &storage, ArrayRef<Index> index, Mask mask)
   } else {
     Value from = k.at(storage.pointer, memory, offset.base);
     Value lanes = m.vector({k.i64(0), offset.step, offset.lanes});
-    auto pointers = VectorType::get({width}, storage.pointer.getType());
-    Value all = LLVM::GEPOp::create(b, k.loc(), pointers, memory, from, ArrayRef<LLVM::GEPArg>{lanes});
-    Value bits = m.bits(mask);
-    if (!bits)
-      bits = arith::ConstantOp::create(b, k.loc(), DenseElementsAttr::get(m.type(b.getI1Type()), true));
-    Value zero = arith::ConstantOp::create(b, k.loc(), b.getZeroAttr(type));
-    loaded = LLVM::masked_gather::create(b, k.loc(), type, all, bits, ValueRange{zero},
-                                         b.getI32IntegerAttr(memory.getIntOrFloatBitWidth() / 8));
+    Value all = k.addresses(from, memory, lanes);
+    loaded = k.gather(type, all, m.bits(mask));
   }
   if (memory == computed)
     return loaded;
@@ -121,13 +115,8 @@ void LoopValues::store(Value value, const Storage &storage, ArrayRef<Index> inde
     return;
   }
   Value to = k.at(storage.pointer, memory, offset.base);
-  Value lanes = m.vector({k.i64(0), offset.step, offset.lanes});
-  auto pointers = VectorType::get({width}, storage.pointer.getType());
-  Value all = LLVM::GEPOp::create(b, k.loc(), pointers, memory, to, ArrayRef<LLVM::GEPArg>{lanes});
-  if (!bits)
-    bits = arith::ConstantOp::create(b, k.loc(), DenseElementsAttr::get(m.type(b.getI1Type()), true));
-  LLVM::masked_scatter::create(b, k.loc(), value, all, bits,
-                               b.getI32IntegerAttr(memory.getIntOrFloatBitWidth() / 8));
+  Value all = k.addresses(to, memory, m.vector({k.i64(0), offset.step, offset.lanes}));
+  k.scatter(value, all, bits);
 }
 
 Value LoopValues::get(Value value, ArrayRef<Index> index, Mask mask) {
@@ -149,7 +138,7 @@ Value LoopValues::get(Value value, ArrayRef<Index> index, Mask mask) {
 /// A size that is only used as a number, such as the divisor of a mean. The loader checks each launch scalar
 /// as the size of a tensor, so the number is computed from its symbols here, in f64, where products of sizes
 /// do not overflow.
-static Value sizeAsNumber(KernelBuilder &k, flow::Extent size) {
+static Value sizeAsNumber(KernelCode &k, flow::Extent size) {
   OpBuilder &b = k.builder();
   Location loc = k.loc();
   if (size.constantValue() || size == flow::Extent::batch(b.getContext()))
@@ -435,4 +424,4 @@ Value LoopValues::random(flow::RandomOp op, ArrayRef<Index> index, Mask mask) {
                                                    : philoxNormal(b, k.loc(), key, logical);
 }
 
-} // namespace moe::cpu
+} // namespace moe::kernels

@@ -2,7 +2,7 @@
 // For lanes with consecutive indices that begin at a block, each lane computes one block, and the words are
 // then shuffled to their lanes. For any other indices, each lane computes its own block and keeps one word.
 // The constants are those of Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (2011).
-#include "passes/cpu/loops/LoopRandom.h"
+#include "passes/kernels/loops/LoopRandom.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
@@ -10,7 +10,7 @@
 
 using namespace mlir;
 
-namespace moe::cpu {
+namespace moe::kernels {
 namespace {
 
 struct Philox {
@@ -142,4 +142,4 @@ Value philoxNormalRun(OpBuilder &builder, Location location, PhiloxKey key, Valu
   return interleaved(builder, location, cosine, sine);
 }
 
-} // namespace moe::cpu
+} // namespace moe::kernels

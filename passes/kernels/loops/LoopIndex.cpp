@@ -1,6 +1,6 @@
 // Arithmetic on indices; see LoopIndex.h. The lanes of an index are 32-bit numbers, which is enough since an
 // index stays within one tensor.
-#include "passes/cpu/loops/LoopIndex.h"
+#include "passes/kernels/loops/LoopIndex.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
@@ -8,7 +8,7 @@
 
 using namespace mlir;
 
-namespace moe::cpu {
+namespace moe::kernels {
 
 std::optional<int64_t> constantOf(Value value) {
   APInt number;
@@ -46,7 +46,7 @@ Value IndexMath::iota() {
   return arith::ConstantOp::create(k.builder(), k.loc(), attribute);
 }
 
-static Value splatConstant(KernelBuilder &k, VectorType type, int64_t value) {
+static Value splatConstant(KernelCode &k, VectorType type, int64_t value) {
   return arith::ConstantOp::create(
       k.builder(), k.loc(),
       DenseElementsAttr::get(type, Attribute(k.builder().getIntegerAttr(type.getElementType(), value))));
@@ -178,4 +178,4 @@ Value IndexMath::select(Mask mask, Value value, Value otherwise) {
   return arith::SelectOp::create(k.builder(), k.loc(), bits(mask), value, otherwise);
 }
 
-} // namespace moe::cpu
+} // namespace moe::kernels

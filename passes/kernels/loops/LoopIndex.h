@@ -3,10 +3,10 @@
 // data, an index is a vector. A mask likewise consists of one bit for all lanes and of a vector of bits.
 #pragma once
 #include "mlir/IR/Value.h"
-#include "passes/cpu/micro/MicroCode.h"
+#include "passes/kernels/code/IndexCode.h"
 #include <optional>
 
-namespace moe::cpu {
+namespace moe::kernels {
 
 struct Index {
   mlir::Value base;       // i64, the same for all lanes
@@ -23,7 +23,7 @@ struct Mask {
 
 std::optional<int64_t> constantOf(mlir::Value value);
 
-// A value for MicroCode's arithmetic, where constants are known integers.
+// A value for IndexCode's arithmetic, where constants are known integers.
 Ix toIx(mlir::Value value);
 
 // Whether the value is known to be a multiple of `by`.
@@ -32,7 +32,7 @@ bool isMultiple(mlir::Value value, int64_t by);
 // Arithmetic on indices, folding constants as it goes.
 class IndexMath {
 public:
-  IndexMath(KernelBuilder &kernel, int64_t width) : k(kernel), code(kernel), width(width) {}
+  IndexMath(KernelCode &kernel, int64_t width) : k(kernel), code(kernel), width(width) {}
 
   mlir::Value add(mlir::Value a, mlir::Value b) { return code.i64(code.add(toIx(a), toIx(b))); }
   mlir::Value sub(mlir::Value a, mlir::Value b) { return code.i64(code.sub(toIx(a), toIx(b))); }
@@ -67,9 +67,9 @@ public:
 
 private:
   Mask compare(Index index, mlir::Value value, bool equal);
-  KernelBuilder &k;
-  MicroCode code;
+  KernelCode &k;
+  IndexCode code;
   int64_t width;
 };
 
-} // namespace moe::cpu
+} // namespace moe::kernels

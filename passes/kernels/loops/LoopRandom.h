@@ -4,7 +4,7 @@
 #pragma once
 #include "mlir/IR/Builders.h"
 
-namespace moe::cpu {
+namespace moe::kernels {
 
 struct PhiloxKey {
   mlir::Value seed, step, stream; // i64 each
@@ -23,4 +23,4 @@ mlir::Value philoxUniformRun(mlir::OpBuilder &builder, mlir::Location location, 
 mlir::Value philoxNormalRun(mlir::OpBuilder &builder, mlir::Location location, PhiloxKey key,
                             mlir::Value first, int64_t lanes);
 
-} // namespace moe::cpu
+} // namespace moe::kernels
