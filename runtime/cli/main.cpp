@@ -68,7 +68,7 @@ int runTraining(TrainOptions options) {
 void addDevice(CLI::App &command, DeviceOptions &device) {
   command.add_option("--threads", device.threads, "0: every core, the default")->check(wholeNumber(0, 1024));
   command
-      .add_option("--device", device.name, withDefault("cpu, or isolated, which is for tests", device.name))
+      .add_option("--device", device.name, withDefault("cpu, cuda, or emulator; isolated is for tests", device.name))
       ->envname("MOERT_DEVICE");
 }
 

@@ -38,6 +38,24 @@ private:
   uint64_t bytes_ = 0;
 };
 
+/// Zeroed memory of the host that a device copies to and from without making the host wait.
+class HostBlock {
+public:
+  HostBlock() = default;
+  HostBlock(HostBlock &&other) noexcept;
+  HostBlock &operator=(HostBlock &&other) noexcept;
+  ~HostBlock();
+
+  std::byte *data() const { return data_; }
+  uint64_t bytes() const { return bytes_; }
+
+private:
+  friend class Device;
+  std::shared_ptr<Device> device_;
+  std::byte *data_ = nullptr;
+  uint64_t bytes_ = 0;
+};
+
 /// Device memory as the host sees it: the memory itself where the host can use it, else a copy.
 class HostView {
 public:
@@ -106,6 +124,8 @@ public:
 
   /// Zeroed memory, at a multiple of 64.
   Result<DeviceBlock> allocate(uint64_t bytes);
+  /// Memory of the host for copies, at a multiple of 64.
+  Result<HostBlock> allocateHost(uint64_t bytes);
   /// Makes room for temporaries and for kernels' scratch, which all plans of the device share. Memory grows
   /// when a session opens and never during a step.
   virtual Status reserve(uint64_t arenaBytes, uint64_t scratchBytesAThread) = 0;
@@ -131,9 +151,12 @@ public:
 
 protected:
   friend class DeviceBlock;
+  friend class HostBlock;
   virtual Result<DeviceAddress> take(uint64_t bytes) = 0;
   /// Waits for what may use the memory first.
   virtual void giveBack(DeviceAddress address, uint64_t bytes) = 0;
+  virtual Result<std::byte *> takeHost(uint64_t bytes);
+  virtual void giveBackHost(std::byte *memory, uint64_t bytes);
 };
 
 struct DeviceOptions {

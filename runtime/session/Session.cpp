@@ -53,7 +53,7 @@ public:
 private:
   /// The inputs and outputs of a step, for the host.
   struct Slot {
-    Memory copy; // none where the host uses the device's memory
+    HostBlock copy; // none where the host uses the device's memory
     std::vector<Tensor> inputs, outputs;
     Ticket done = 0;
   };
@@ -150,8 +150,9 @@ Status BoundSession::placePorts() {
   const bool copies = shared.size() != total;
   slots_.resize(copies ? size_t(std::max(options_.stepsInFlight, 1)) : 1);
   for (Slot &slot : slots_) {
-    if (copies)
-      MOERT_TRY(slot.copy.allocate(total));
+    if (copies) {
+      MOERT_ASSIGN(slot.copy, device_->allocateHost(total));
+    }
     std::byte *at = copies ? slot.copy.data() : shared.data();
     MOERT_ASSIGN(slot.inputs, tensors(*entry_.inputs(), layout_.inputs, at));
     MOERT_ASSIGN(slot.outputs, tensors(*entry_.outputs(), layout_.outputs, at + inputBytes_));
@@ -238,7 +239,7 @@ Status BoundSession::submit(const Step &step) {
   if (inFlight_ == int(slots_.size()))
     return internalError("a step was submitted while ", inFlight_, " are in flight");
   Slot &slot = slots_[next_];
-  if (slot.copy.size() && inputBytes_)
+  if (slot.copy.bytes() && inputBytes_)
     MOERT_TRY(device_->write(ports_.address(), {slot.copy.data(), inputBytes_}));
   setRunScalars(step);
   if (before_.bytes())
@@ -261,7 +262,7 @@ Status BoundSession::submit(const Step &step) {
     states_->touch();
   ++profile_.runs;
   MOERT_TRY(std::move(status));
-  if (slot.copy.size() && outputBytes_)
+  if (slot.copy.bytes() && outputBytes_)
     MOERT_TRY(device_->read({slot.copy.data() + inputBytes_, outputBytes_}, ports_.address() + inputBytes_));
   slot.done = device_->mark();
   next_ = (next_ + 1) % slots_.size();
