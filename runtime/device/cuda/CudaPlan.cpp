@@ -8,31 +8,6 @@
 
 namespace moert::cuda {
 
-Result<std::shared_ptr<Module>> Module::load(std::shared_ptr<const Driver> driver, const Program &program,
-                                             uint32_t target) {
-  const fb::Target &row = *program.table().targets()->Get(target);
-  std::shared_ptr<Module> module(new Module(std::move(driver)));
-  CUresult loaded = module->driver_->moduleLoadData(&module->module_, program.section(row.code()).data());
-  if (loaded == CUDA_ERROR_NO_BINARY_FOR_GPU || loaded == CUDA_ERROR_INVALID_IMAGE)
-    return invalidInput(program.path(), ": expected code that this GPU runs as the target '",
-                        row.name()->string_view(), "' of level ", row.level()->string_view(), ": ",
-                        module->driver_->words(loaded));
-  MOERT_TRY(module->driver_->check(loaded, "cuModuleLoadData"));
-  return module;
-}
-
-Module::~Module() {
-  if (module_)
-    driver_->moduleUnload(module_);
-}
-
-Result<CUfunction> Module::function(std::string_view symbol) const {
-  CUfunction function = nullptr;
-  MOERT_TRY(driver_->check(driver_->moduleGetFunction(&function, module_, std::string(symbol).c_str()),
-                           concat("cuModuleGetFunction of '", symbol, "'")));
-  return function;
-}
-
 namespace {
 
 constexpr uint64_t kCell = 8; // bytes
