@@ -155,6 +155,11 @@ float asFloat(uint64_t bits) {
   return word.value;
 }
 
+struct Script { // test/fuzz/races/RaceTestMain.cpp
+  const uint32_t *steps;
+  uint8_t *memory;
+  int32_t count;
+};
 struct Numbers {
   uint64_t *out;
   int32_t number;
@@ -456,4 +461,27 @@ KERNEL(mark, MarkCells) {
               float(int64_t(gpu.block()) + 1000 * gpu.load(arguments.seed, 79) +
                     1000000 * gpu.load(arguments.step, 79)),
               79);
+}
+
+// Each thread does what its script says: an access, then a synchronisation. 32 bytes of shared memory are written first.
+KERNEL(script, Script) {
+  auto *shared = gpu.template shared<uint8_t>();
+  if (gpu.thread() == 0)
+    for (uint32_t i = 0; i < 4; ++i)
+      gpu.storeShared(reinterpret_cast<uint64_t *>(shared) + i, uint64_t(0), 80);
+  gpu.barrier(81);
+  for (int32_t i = 0; i < arguments.count; ++i) {
+    // Of the script itself no access is announced.
+    const uint32_t *step = &arguments.steps[(gpu.global() * uint32_t(arguments.count) + uint32_t(i)) * 2];
+    const uint32_t bytes = step[0] >> 8 & 255, offset = step[0] >> 16;
+    const bool inShared = step[0] & 2;
+    uint8_t *at = (inShared ? shared : arguments.memory) + offset;
+    if (step[0] & 1 && kChecked)
+      gpu.context->services->access(gpu.context, at, bytes,
+                                    (step[0] & 4 ? kWrite : 0) | (inShared ? kSharedMemory : 0), 82);
+    if (step[1] == 1)
+      gpu.barrier(83);
+    else if (step[1])
+      gpu.warpBarrier(step[1], 84);
+  }
 }

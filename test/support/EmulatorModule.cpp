@@ -34,6 +34,7 @@ std::vector<uint8_t> emulatorModule(const std::function<void(moe::emu::ModuleT &
                                        {"indices", "p4", 0, 1024},
                                        {"divide", "p4"},
                                        {"follow", "p4"},
+                                       {"script", "pp4", 32},
                                        {"product", "ppp4", 8192},
                                        {"dot", "ppp88", 0, 64},
                                        {"squared_loss", "pppp8p", 0, 64},
@@ -59,7 +60,7 @@ std::vector<uint8_t> emulatorModule(const std::function<void(moe::emu::ModuleT &
     kernel->checked = std::string(entry.name) + "_checked";
     module.kernels.push_back(std::move(kernel));
   }
-  for (uint32_t i = 0; i < 80; ++i) {
+  for (uint32_t i = 0; i < 85; ++i) {
     auto site = std::make_unique<SiteT>();
     site->op = "op" + std::to_string(i);
     site->file = "kernels.mlir";
