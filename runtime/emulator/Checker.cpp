@@ -62,7 +62,7 @@ Piece Checker::begin(uint32_t chain, uint64_t position, Clock clock, uint32_t ru
     ++restarts_;
     for (auto &[address, pages] : blocks_)
       for (uint64_t i = 0, count = (pages[0].end - address + kPage - 1) / kPage; i < count; ++i)
-        pages[i].cells.reset();
+        pages[i].forgetAccesses();
   }
   Piece piece;
   piece.allBefore = order_.allBefore(clock);

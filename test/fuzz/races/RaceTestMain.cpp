@@ -33,29 +33,48 @@ Case draw(std::mt19937_64 &random) {
   made.threads = 1 + below(70);
   made.count = 1 + below(6);
   made.steps.assign(made.blocks * made.threads, std::vector<Step>(made.count));
-  // Few accesses, so that both sound scripts and races are common.
-  const uint32_t rarity = 1 + below(made.threads * 2), writes = 2 + below(8);
+  const uint32_t all = made.blocks * made.threads;
   const bool parts = below(2); // synchronisations of parts of warps
   for (uint32_t i = 0; i < made.count; ++i) {
-    const uint32_t sync = below(3), split = 1 + below(31);
-    for (uint32_t t = 0; t < made.blocks * made.threads; ++t) {
-      Step &step = made.steps[t][i];
-      const uint32_t lane = t % made.threads % 32, first = t % made.threads - lane;
-      const uint32_t lanes = std::min(32u, made.threads - first);
-      const uint32_t all = lanes == 32 ? ~0u : (1u << lanes) - 1;
-      const uint32_t low = all & ((1u << split) - 1);
-      step.sync = sync == 1 ? 1 : sync == 2 ? !parts ? all : lane < split ? low : all & ~low : 0;
-      if (step.sync == 1 && sync == 2)
-        step.sync = 0; // a warp of one lane has nobody to synchronise with
-      if (below(rarity))
-        continue;
-      step.touches = true;
-      step.shared = below(2);
-      step.write = below(writes) == 0;
-      step.bytes = 1u << below(4);
-      step.offset = below(32 / step.bytes) * step.bytes;
+    const uint32_t sync = below(3);
+    uint32_t half[3]; // of the lanes of each warp
+    for (uint32_t &mask : half)
+      mask = uint32_t(random());
+    for (uint32_t t = 0; t < all; ++t) {
+      const uint32_t lane = t % made.threads % 32, warp = t % made.threads / 32;
+      const uint32_t lanes = std::min(32u, made.threads - warp * 32);
+      const uint32_t whole = lanes == 32 ? ~0u : (1u << lanes) - 1;
+      const uint32_t own = half[warp] >> lane & 1 ? half[warp] : ~half[warp];
+      uint32_t &step = made.steps[t][i].sync;
+      step = sync == 1 ? 1 : sync == 2 ? (parts ? own : ~0u) & whole : 0;
+      if (step == 1 && sync == 2)
+        step = 0; // lane 0 with itself, which is written as the block's barrier is
     }
   }
+  auto access = [&](uint32_t thread, uint32_t at, bool shared, bool write, uint32_t bytes, uint32_t offset) {
+    Step &step = made.steps[thread][at];
+    step.touches = true;
+    step.shared = shared;
+    step.write = write;
+    step.bytes = bytes;
+    step.offset = offset;
+  };
+  if (below(2)) {
+    // A few accesses of one word, mostly by threads near one another, so that what is remembered of it matters.
+    const uint32_t near = 1 + below(all), readers = 1 + below(4), place = below(2);
+    for (uint32_t i = 0; i < readers; ++i)
+      access(below(near), below(made.count), place, false, 4, 8);
+    access(below(near), made.count - 1 - below(std::min(made.count, 2u)), place, true, 4, 8);
+    return made;
+  }
+  // Few accesses everywhere, so that both sound scripts and races are common.
+  const uint32_t rarity = 1 + below(made.threads * 2), writes = 2 + below(8);
+  for (uint32_t t = 0; t < all; ++t)
+    for (uint32_t i = 0; i < made.count; ++i)
+      if (below(rarity) == 0) {
+        const uint32_t bytes = 1u << below(4);
+        access(t, i, below(2), below(writes) == 0, bytes, below(32 / bytes) * bytes);
+      }
   return made;
 }
 
