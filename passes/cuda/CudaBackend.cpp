@@ -1,5 +1,6 @@
 #include "passes/cuda/CudaBackend.h"
 #include "passes/cuda/CudaTarget.h"
+#include "passes/cuda/code/GpuCode.h"
 #include "passes/cuda/kernel/KernelBuilder.h"
 #include "passes/cuda/loops/LoopSchedule.h"
 
@@ -79,7 +80,13 @@ private:
 };
 
 FailureOr<Sections> CudaMachine::finish(ModuleOp functions, bool timing) const {
-  return functions.emitError("internal: code for '") << backend() << "' is not generated";
+  GpuCodeOptions options;
+  options.timing = timing;
+  auto code = target.emulated() ? compileForEmulator(functions, target.architecture, *target.host, options)
+                                : compileForCuda(functions, target.architecture, options);
+  if (failed(code))
+    return failure();
+  return Sections{std::move(*code)};
 }
 
 } // namespace

@@ -8,31 +8,6 @@
 
 namespace moert::cuda {
 
-Result<std::shared_ptr<Module>> Module::load(std::shared_ptr<const Driver> driver, const Program &program,
-                                             uint32_t target) {
-  const fb::Target &row = *program.table().targets()->Get(target);
-  std::shared_ptr<Module> module(new Module(std::move(driver)));
-  CUresult loaded = module->driver_->moduleLoadData(&module->module_, program.section(row.code()).data());
-  if (loaded == CUDA_ERROR_NO_BINARY_FOR_GPU || loaded == CUDA_ERROR_INVALID_IMAGE)
-    return invalidInput(program.path(), ": expected code that this GPU runs as the target '",
-                        row.name()->string_view(), "' of level ", row.level()->string_view(), ": ",
-                        module->driver_->words(loaded));
-  MOERT_TRY(module->driver_->check(loaded, "cuModuleLoadData"));
-  return module;
-}
-
-Module::~Module() {
-  if (module_)
-    driver_->moduleUnload(module_);
-}
-
-Result<CUfunction> Module::function(std::string_view symbol) const {
-  CUfunction function = nullptr;
-  MOERT_TRY(driver_->check(driver_->moduleGetFunction(&function, module_, std::string(symbol).c_str()),
-                           concat("cuModuleGetFunction of '", symbol, "'")));
-  return function;
-}
-
 namespace {
 
 constexpr uint64_t kCell = 8; // bytes
@@ -64,7 +39,7 @@ private:
     uint32_t bits = 0;
   };
   const fb::Launch &row(size_t i) const { return launchOf(*source_.plan, i); }
-  std::string where(size_t i) const;
+  std::string where(size_t i) const { return launchText(row(i), i); }
   Result<uint64_t> argument(const fb::Arg &arg);
   uint64_t cell(fb::ArgKind kind, uint32_t scalar);
   Status submit(size_t i);
@@ -89,19 +64,6 @@ Plan::~Plan() {
   (void)host_.device().finish(); // what has failed was to be reported to whoever waited for it
   for (auto &[range, graph] : graphs_)
     driver_.graphExecDestroy(graph);
-}
-
-/// What a launch does, for messages: "'conv' at stages.0 (model.mlir:12)".
-std::string Plan::where(size_t i) const {
-  auto text = [](const flatbuffers::String *string) {
-    return string ? string->string_view() : std::string_view();
-  };
-  std::string out = concat("launch ", i, ", '", text(row(i).op()), "'");
-  if (!text(row(i).path()).empty())
-    out += concat(" at ", text(row(i).path()));
-  if (!text(row(i).file()).empty())
-    out += concat(" (", text(row(i).file()), ":", row(i).line(), ")");
-  return out;
 }
 
 uint64_t Plan::cell(fb::ArgKind kind, uint32_t scalar) {

@@ -2,24 +2,10 @@
 // differs from step to step is in cells of device memory, which are written in front of the graph.
 #pragma once
 
+#include "runtime/device/cuda/CudaCode.h"
 #include "runtime/device/cuda/CudaDevice.h"
 
 namespace moert::cuda {
-
-/// The code of a target, loaded into a driver's current context.
-class Module {
-public:
-  static Result<std::shared_ptr<Module>> load(std::shared_ptr<const Driver> driver, const Program &program,
-                                              uint32_t target);
-  ~Module();
-  Module(const Module &) = delete;
-  Result<CUfunction> function(std::string_view symbol) const;
-
-private:
-  explicit Module(std::shared_ptr<const Driver> driver) : driver_(std::move(driver)) {}
-  std::shared_ptr<const Driver> driver_;
-  CUmodule module_ = nullptr;
-};
 
 /// What a plan asks of its device.
 class PlanHost {

@@ -1,0 +1,281 @@
+#include "passes/cuda/code/Assembler.h"
+#include "passes/cuda/code/NvJitLink.h"
+#include "llvm/ADT/ScopeExit.h"
+#include "llvm/ADT/SmallString.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/MemoryBuffer.h"
+#include "llvm/Support/Path.h"
+#include "llvm/Support/Program.h"
+#include "llvm/Support/raw_ostream.h"
+#include <cstdlib>
+#include <dlfcn.h>
+#include <optional>
+#include <vector>
+
+namespace moe::cuda {
+
+/// Nothing is contracted: the PTX says which multiply-adds are fused.
+llvm::StringRef Assembler::options() { return "-O3 -fmad=false"; }
+
+namespace {
+
+/// The number in front of `unit` in "Used 31 registers, 128 bytes smem".
+unsigned numberBefore(llvm::StringRef text, llvm::StringRef unit) {
+  llvm::StringRef before = text.take_front(text.find(unit)).rtrim();
+  if (before.size() == text.rtrim().size())
+    return 0;
+  unsigned number = 0;
+  before.take_back(before.size() - (before.find_last_not_of("0123456789") + 1)).getAsInteger(10, number);
+  return number;
+}
+
+/// Both tools log a kernel's properties in the same words.
+KernelResources resourcesOf(llvm::StringRef log) {
+  KernelResources resources;
+  for (llvm::StringRef line : llvm::split(log, '\n')) {
+    if (line.contains("bytes stack frame")) {
+      resources.stackBytes += numberBefore(line, " bytes stack frame");
+      resources.spillStoreBytes += numberBefore(line, " bytes spill stores");
+      resources.spillLoadBytes += numberBefore(line, " bytes spill loads");
+    } else if (line.contains("Used ")) {
+      resources.registers = std::max(resources.registers, numberBefore(line, " registers"));
+      resources.sharedBytes = std::max(resources.sharedBytes, numberBefore(line, " bytes smem"));
+    }
+  }
+  return resources;
+}
+
+class JitLinkAssembler : public Assembler {
+public:
+  static std::unique_ptr<Assembler> open(const std::string &path) {
+    void *library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL); // it stays open
+    if (!library)
+      return nullptr;
+    auto made = std::make_unique<JitLinkAssembler>();
+    NvJitLink &api = made->api;
+    bool isWhole = true;
+    auto get = [&](auto &function, const char *name) {
+      function = reinterpret_cast<std::decay_t<decltype(function)>>(dlsym(library, name));
+      isWhole &= function != nullptr;
+    };
+    get(api.create, "nvJitLinkCreate");
+    get(api.destroy, "nvJitLinkDestroy");
+    get(api.addData, "nvJitLinkAddData");
+    get(api.complete, "nvJitLinkComplete");
+    get(api.getLinkedCubinSize, "nvJitLinkGetLinkedCubinSize");
+    get(api.getLinkedCubin, "nvJitLinkGetLinkedCubin");
+    get(api.getErrorLogSize, "nvJitLinkGetErrorLogSize");
+    get(api.getErrorLog, "nvJitLinkGetErrorLog");
+    get(api.getInfoLogSize, "nvJitLinkGetInfoLogSize");
+    get(api.getInfoLog, "nvJitLinkGetInfoLog");
+    get(api.version, "nvJitLinkVersion");
+    unsigned major = 0, minor = 0;
+    if (!isWhole || api.version(&major, &minor) != NvJitLink::success)
+      return nullptr;
+    made->name = "nvJitLink " + std::to_string(major) + "." + std::to_string(minor);
+    // Two updates of a version have the same number; they differ in size.
+    Dl_info info;
+    uint64_t bytes = 0;
+    if (dladdr(reinterpret_cast<void *>(api.create), &info) &&
+        !llvm::sys::fs::file_size(info.dli_fname, bytes))
+      made->name += " of " + std::to_string(bytes) + " bytes";
+    return made;
+  }
+
+  std::string description() const override { return name; }
+
+  bool assemble(llvm::StringRef ptx, const Architecture &architecture, Cubin &cubin,
+                std::string &error) const override {
+    const std::string arch = "-arch=" + architecture.name.str();
+    std::vector<const char *> values{arch.c_str(), "-O3", "-fma=0", "-verbose", "-no-cache"};
+    NvJitLink::Handle handle = nullptr;
+    int result = api.create(&handle, uint32_t(values.size()), values.data());
+    if (result != NvJitLink::success) {
+      error = result == NvJitLink::unrecognizedArchitecture || result == NvJitLink::unsupportedArchitecture
+                  ? name + " does not know the architecture " + architecture.name.str()
+                  : name + " cannot be used (result " + std::to_string(result) + ")";
+      return false;
+    }
+    llvm::scope_exit destroy([&] { api.destroy(&handle); });
+    const std::string text = ptx.str(); // ends with a zero, which is part of the data
+    result = api.addData(handle, NvJitLink::inputPtx, text.c_str(), text.size() + 1, "kernel.ptx");
+    if (result == NvJitLink::success)
+      result = api.complete(handle);
+    if (result != NvJitLink::success) {
+      error = log(handle, api.getErrorLogSize, api.getErrorLog);
+      if (error.empty())
+        error = "result " + std::to_string(result);
+      return false;
+    }
+    size_t bytes = 0;
+    if (api.getLinkedCubinSize(handle, &bytes) != NvJitLink::success) {
+      error = name + " gave no code";
+      return false;
+    }
+    cubin.bytes.resize(bytes);
+    if (api.getLinkedCubin(handle, cubin.bytes.data()) != NvJitLink::success) {
+      error = name + " gave no code";
+      return false;
+    }
+    cubin.resources = resourcesOf(log(handle, api.getInfoLogSize, api.getInfoLog));
+    return true;
+  }
+
+private:
+  static std::string log(NvJitLink::Handle handle, int (*size)(NvJitLink::Handle, size_t *),
+                         int (*get)(NvJitLink::Handle, char *)) {
+    size_t bytes = 0;
+    if (size(handle, &bytes) != NvJitLink::success || bytes == 0)
+      return "";
+    std::string text(bytes, '\0');
+    if (get(handle, text.data()) != NvJitLink::success)
+      return "";
+    return llvm::StringRef(text.c_str()).trim().str();
+  }
+
+  NvJitLink api;
+  std::string name;
+};
+
+/// What a program wrote to its standard output and error, and whether it succeeded. Its files are gone when this
+/// ends.
+class TemporaryFile {
+public:
+  explicit TemporaryFile(llvm::StringRef suffix) {
+    (void)llvm::sys::fs::createTemporaryFile("moe-kernel", suffix, path);
+  }
+  ~TemporaryFile() {
+    if (!path.empty())
+      llvm::sys::fs::remove(path);
+  }
+  bool exists() const { return !path.empty(); }
+  llvm::StringRef name() const { return path; }
+  std::string read() const {
+    auto buffer = llvm::MemoryBuffer::getFile(path, /*IsText=*/false, /*RequiresNullTerminator=*/false);
+    return buffer ? (*buffer)->getBuffer().str() : "";
+  }
+
+private:
+  llvm::SmallString<64> path;
+};
+
+class PtxasAssembler : public Assembler {
+public:
+  static std::unique_ptr<Assembler> open(const std::string &program) {
+    if (!llvm::sys::fs::can_execute(program))
+      return nullptr;
+    auto made = std::make_unique<PtxasAssembler>();
+    made->program = program;
+    std::string text;
+    if (!made->run({"--version"}, text))
+      return nullptr;
+    // The last line that begins with "Cuda compilation tools" has release and version.
+    llvm::StringRef version = llvm::StringRef(text).split("release ").second.split('\n').first;
+    made->name = "ptxas " + version.str();
+    return made;
+  }
+
+  std::string description() const override { return name; }
+
+  bool assemble(llvm::StringRef ptx, const Architecture &architecture, Cubin &cubin,
+                std::string &error) const override {
+    TemporaryFile input("ptx"), output("cubin");
+    std::error_code failure = std::make_error_code(std::errc::io_error);
+    if (input.exists() && output.exists()) {
+      llvm::raw_fd_ostream stream(input.name(), failure);
+      stream << ptx;
+      stream.close();
+      if (stream.has_error()) {
+        failure = stream.error();
+        stream.clear_error();
+      }
+    }
+    if (failure) {
+      error = "the temporary files of ptxas cannot be written: " + failure.message();
+      return false;
+    }
+    const std::string arch = "-arch=" + architecture.name.str();
+    std::string log;
+    if (!run({"-v", "-O3", "-fmad=false", arch, input.name(), "-o", output.name()}, log)) {
+      error = log.empty() ? "ptxas failed" : log;
+      return false;
+    }
+    cubin.bytes = output.read();
+    cubin.resources = resourcesOf(log);
+    if (cubin.bytes.empty())
+      error = "ptxas gave no code";
+    return error.empty();
+  }
+
+private:
+  bool run(std::vector<llvm::StringRef> arguments, std::string &log) const {
+    TemporaryFile output("log");
+    if (!output.exists()) {
+      log = "the temporary files of ptxas cannot be written";
+      return false;
+    }
+    arguments.insert(arguments.begin(), program);
+    std::string message;
+    const int status =
+        llvm::sys::ExecuteAndWait(program, arguments, std::nullopt,
+                                  {llvm::StringRef(""), output.name(), output.name()}, 0, 0, &message);
+    log = llvm::StringRef(output.read()).trim().str();
+    if (!message.empty())
+      log += (log.empty() ? "" : "\n") + message;
+    return status == 0;
+  }
+
+  std::string program, name;
+};
+
+/// Folders of the toolkit: what the environment names, or else where it is installed by default.
+std::vector<std::string> toolkitFolders(bool &isNamed) {
+  for (const char *variable : {"CUDA_HOME", "CUDA_PATH"})
+    if (const char *value = std::getenv(variable); value && *value) {
+      isNamed = true;
+      return {value};
+    }
+  isNamed = false;
+  std::vector<std::string> folders{"/usr/local/cuda"};
+  // The packages of Python, in the environment that is active.
+  if (const char *environment = std::getenv("VIRTUAL_ENV")) {
+    std::error_code error;
+    for (llvm::sys::fs::directory_iterator it(llvm::Twine(environment) + "/lib", error), end;
+         it != end && !error; it.increment(error))
+      for (const char *package : {"cu13", "nvjitlink", "cuda_nvcc"})
+        folders.push_back(it->path() + "/site-packages/nvidia/" + package);
+  }
+  return folders;
+}
+
+} // namespace
+
+std::unique_ptr<Assembler> Assembler::find(std::string &error) {
+  bool isNamed = false;
+  const std::vector<std::string> folders = toolkitFolders(isNamed);
+  for (const char *file : {"libnvJitLink.so.13", "libnvJitLink.so.12"}) {
+    for (const std::string &folder : folders)
+      for (const char *below : {"/lib64/", "/lib/", "/targets/x86_64-linux/lib/"})
+        if (auto found = JitLinkAssembler::open(folder + below + file))
+          return found;
+    if (!isNamed)
+      if (auto found = JitLinkAssembler::open(file))
+        return found;
+  }
+  for (const std::string &folder : folders)
+    if (auto found = PtxasAssembler::open(folder + "/bin/ptxas"))
+      return found;
+  if (!isNamed)
+    if (auto program = llvm::sys::findProgramByName("ptxas"))
+      if (auto found = PtxasAssembler::open(*program))
+        return found;
+  error = "expected NVIDIA's assembler, the library libnvJitLink.so.13 or the program ptxas, in " +
+          llvm::join(folders, ", ") + (isNamed ? "" : " or where libraries and programs are found") +
+          "; it comes with the CUDA toolkit 13.0 (set CUDA_HOME to its folder), or by "
+          "'pip install nvidia-nvjitlink nvidia-cuda-nvcc' (set CUDA_HOME to its folder "
+          "site-packages/nvidia/cu13)";
+  return nullptr;
+}
+
+} // namespace moe::cuda
