@@ -73,6 +73,11 @@ template <bool kShared> void addReader(ShadowPage &page, uint32_t index, const A
     cell.lanes |= laneBit(record);
     return;
   }
+  // Often the readers are two warps of this block already, since its last barrier: enough for any write.
+  if (cell.read[1] && runOf(cell.read[0]) == runOf(record) && runOf(cell.read[1]) == runOf(record) &&
+      stampOf(cell.read[0]) >= now.barrier && stampOf(cell.read[1]) >= now.barrier &&
+      !isSameWarp(cell.read[0], cell.read[1]))
+    return;
   if (areReadersBefore<kShared>(cell, now, unordered)) {
     cell.read[0] = record;
     cell.lanes = laneBit(record);
@@ -158,11 +163,14 @@ Conflict touch(ShadowPage &page, uint32_t offset, uint32_t bytes, const Accessor
   }
   const uint32_t shift = page.single ? 0 : 2;
   const Record record = mode == Mode::atomic ? now.record | kAtomic : now.record;
+  Record ordered = 0; // a write that was found to be before: often that of the next cell as well
   for (uint32_t i = offset >> shift, end = (offset + bytes - 1) >> shift; i <= end; ++i) {
     Cell &cell = page.cells[i];
-    if (cell.write && !isBefore<kShared>(cell.write, now) &&
-        !(mode == Mode::atomic && (cell.write & kAtomic)))
-      return {Trouble::race, /*earlierWrote=*/true, cell.writeSite, cell.write};
+    if (cell.write != ordered) {
+      if (!isBefore<kShared>(cell.write, now) && !(mode == Mode::atomic && (cell.write & kAtomic)))
+        return {Trouble::race, /*earlierWrote=*/true, cell.writeSite, cell.write};
+      ordered = cell.write;
+    }
     if (mode == Mode::read) {
       cell.readSite = site;
       addReader<kShared>(page, i, now);
