@@ -30,6 +30,7 @@ namespace {
 #if __has_include(<nvJitLink.h>)
 TEST(NvJitLink, numbersAreTheToolkits) {
   EXPECT_EQ(NvJitLink::success, int(NVJITLINK_SUCCESS));
+  EXPECT_EQ(NvJitLink::unrecognizedOption, int(NVJITLINK_ERROR_UNRECOGNIZED_OPTION));
   EXPECT_EQ(NvJitLink::unrecognizedArchitecture, int(NVJITLINK_ERROR_UNRECOGNIZED_ARCH));
   EXPECT_EQ(NvJitLink::unsupportedArchitecture, int(NVJITLINK_ERROR_UNSUPPORTED_ARCH));
   EXPECT_EQ(NvJitLink::inputPtx, int(NVJITLINK_INPUT_PTX));
@@ -132,6 +133,23 @@ TEST_F(GpuAssembler, assemblesForEachArchitecture) {
   }
 }
 
+/// An architecture that no assembler of today knows.
+constexpr Architecture future{"sm_999", "+ptx80"};
+
+TEST_F(GpuAssembler, knowsArchitectures) {
+  std::string error;
+  auto assembler = Assembler::find(error);
+  if (!assembler)
+    GTEST_SKIP() << error;
+  for (const Architecture &architecture : architectures())
+    EXPECT_TRUE(assembler->knows(architecture, error)) << error;
+  EXPECT_FALSE(assembler->knows(future, error));
+  EXPECT_NE(error.find("expected an assembler that knows the architecture sm_999, found " +
+                       assembler->description()),
+            std::string::npos)
+      << error;
+}
+
 TEST_F(GpuAssembler, ptxasWhereThereIsNoLibrary) {
   auto program = llvm::sys::findProgramByName("ptxas", {"/usr/local/cuda/bin"});
   if (!program)
@@ -146,6 +164,12 @@ TEST_F(GpuAssembler, ptxasWhereThereIsNoLibrary) {
   auto assembler = Assembler::find(error);
   ASSERT_TRUE(assembler) << error;
   EXPECT_TRUE(llvm::StringRef(assembler->description()).starts_with("ptxas ")) << assembler->description();
+  for (const Architecture &architecture : architectures())
+    EXPECT_TRUE(assembler->knows(architecture, error)) << error;
+  EXPECT_FALSE(assembler->knows(future, error));
+  EXPECT_NE(error.find("expected an assembler that knows the architecture sm_999, found ptxas"),
+            std::string::npos)
+      << error;
   const Architecture architecture = *architectureOf("sm_80");
   const std::vector<PtxKernel> kernels = ptx(architecture);
   auto cubins = assembleKernels(kernels, architecture, *assembler, CubinCache(folder.path, 1 << 20));
