@@ -7,6 +7,7 @@
 #include "runtime/plan/Layout.h"
 
 #include <memory>
+#include <optional>
 #include <span>
 
 namespace moert {
@@ -146,6 +147,10 @@ public:
   virtual Ticket mark() = 0;
   /// A device that has failed does nothing any more, and says so to everyone who waits.
   virtual Status wait(Ticket ticket) = 0;
+  /// What the device has failed with. Its memory is then lost.
+  virtual Status failure() const { return {}; }
+  /// Bytes that can still be allocated, where the device has memory of its own.
+  virtual std::optional<uint64_t> freeBytes() { return std::nullopt; }
   /// Waits for everything.
   Status finish() { return wait(mark()); }
 

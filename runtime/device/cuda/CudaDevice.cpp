@@ -51,6 +51,13 @@ public:
   Ticket mark() override;
   Status wait(Ticket ticket) override;
 
+  Status failure() const override { return failure_; }
+  std::optional<uint64_t> freeBytes() override {
+    size_t free = 0, total = 0;
+    const bool known = use().ok() && driver_->memGetInfo(&free, &total) == CUDA_SUCCESS;
+    return known ? std::optional<uint64_t>(free) : std::nullopt;
+  }
+
   const Driver &driver() const override { return *driver_; }
   CUstream stream() const override { return stream_; }
   Device &device() override { return *this; }

@@ -37,7 +37,7 @@ private:
     uint32_t bits = 0;
   };
   const fb::Launch &row(size_t i) const { return launchOf(*source_.plan, i); }
-  std::string where(size_t i) const;
+  std::string where(size_t i) const { return launchText(row(i), i); }
   Result<uint64_t> argument(const fb::Arg &arg);
   uint64_t cell(fb::ArgKind kind, uint32_t scalar);
   Status submit(size_t i);
@@ -62,19 +62,6 @@ Plan::~Plan() {
   (void)host_.device().finish(); // what has failed was to be reported to whoever waited for it
   for (auto &[range, graph] : graphs_)
     driver_.graphExecDestroy(graph);
-}
-
-/// What a launch does, for messages: "'conv' at stages.0 (model.mlir:12)".
-std::string Plan::where(size_t i) const {
-  auto text = [](const flatbuffers::String *string) {
-    return string ? string->string_view() : std::string_view();
-  };
-  std::string out = concat("launch ", i, ", '", text(row(i).op()), "'");
-  if (!text(row(i).path()).empty())
-    out += concat(" at ", text(row(i).path()));
-  if (!text(row(i).file()).empty())
-    out += concat(" (", text(row(i).file()), ":", row(i).line(), ")");
-  return out;
 }
 
 uint64_t Plan::cell(fb::ArgKind kind, uint32_t scalar) {
