@@ -126,7 +126,7 @@ TEST_F(GpuAssembler, assemblesForEachArchitecture) {
   for (const Architecture &architecture : architectures()) {
     SCOPED_TRACE(architecture.name.str());
     const std::vector<PtxKernel> kernels = ptx(architecture);
-    ASSERT_EQ(kernels.size(), 9u);
+    ASSERT_EQ(kernels.size(), 10u);
     auto cubins = assembleKernels(kernels, architecture, *assembler, CubinCache(folder.path, 1 << 20));
     ASSERT_TRUE(mlir::succeeded(cubins)) << errors;
     checkCubins(kernels, *cubins);
@@ -234,7 +234,7 @@ TEST_F(GpuAssembler, targetsShareTheLowering) {
   ASSERT_TRUE(moe::cubins::VerifySizePrefixedModuleBuffer(verifier));
   const moe::cubins::Module &module = *moe::cubins::GetSizePrefixedModule(cuda->data());
   EXPECT_EQ(module.architecture()->str(), "sm_90a");
-  ASSERT_EQ(module.kernels()->size(), 9u);
+  ASSERT_EQ(module.kernels()->size(), 10u);
   const moe::cubins::Kernel &kernel = *module.kernels()->Get(0);
   EXPECT_EQ(kernel.name()->str(), "block_sum");
   EXPECT_EQ(kernel.threads(), 256u);
