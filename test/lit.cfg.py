@@ -30,6 +30,12 @@ config.substitutions.append(("%llvm_include", os.path.join(llvm, "include")))
 # The witnesses' environment, made by .ci/install.sh test.
 cache = os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache"))
 config.substitutions.append(("%python", os.path.join(cache, "moe", "venv", "bin", "python")))
+# NVIDIA's assembler, where the compiler finds it by itself.
+toolkit = os.environ.get("CUDA_HOME") or "/usr/local/cuda"
+config.environment["CUDA_HOME"] = toolkit
+if any(os.path.exists(os.path.join(toolkit, place)) for place in
+       ("lib64/libnvJitLink.so.13", "lib/libnvJitLink.so.13", "lib64/libnvJitLink.so.12", "lib/libnvJitLink.so.12", "bin/ptxas")):
+    config.available_features.add("cuda-assembler")
 for tool in ("moec", "moe-opt", "moe-lsp", "moert"):
     if os.path.exists(os.path.join(build, "bin", tool)):
         config.available_features.add(tool)

@@ -2,6 +2,7 @@
 // comes from the runtime's own packer, so that the figures are those of a run.
 #include "dialects/plan/Expr.h"
 #include "frontends/driver/Printable.h"
+#include "frontends/moec/InspectKernels.h"
 #include "frontends/moec/Tool.h"
 #include "runtime/program/Program.h"
 #include "runtime/session/Bench.h"
@@ -96,6 +97,9 @@ moert::Result<Json> describeTarget(const moert::Program &program, uint32_t numbe
     entries.push_back(item);
   }
   out["peak_bytes"] = peak;
+  MOERT_ASSIGN(Json kernels, describeKernels(program, number, binding));
+  if (!kernels.is_null())
+    out["kernels"] = kernels;
   return out;
 }
 
@@ -173,7 +177,7 @@ moert::Result<Json> describe(const moert::Program &program, moert::Binding bindi
 }
 
 void printTarget(const Json &target, const std::string &optimizer, const std::string &batch, bool named,
-                 llvm::raw_ostream &os) {
+                 bool kernels, llvm::raw_ostream &os) {
   auto text = [](const Json &value) { return value.get<std::string>(); };
   auto mib = [](const Json &value) { return llvm::format("%.1f MiB", value.get<double>() / (1 << 20)); };
   os << "\nat a batch of " << batch;
@@ -200,9 +204,11 @@ void printTarget(const Json &target, const std::string &optimizer, const std::st
          << llvm::format("%6.1f MiB", value["bytes"].get<double>() / (1 << 20)) << "  "
          << text(value["reason"]) << "\n";
   }
+  if (kernels && target.contains("kernels"))
+    printKernels(target["kernels"], os);
 }
 
-void print(const Json &info, llvm::raw_ostream &os) {
+void print(const Json &info, bool kernels, llvm::raw_ostream &os) {
   auto text = [](const Json &value) { return value.get<std::string>(); };
   std::string levels;
   for (const Json &target : info["targets"])
@@ -228,12 +234,13 @@ void print(const Json &info, llvm::raw_ostream &os) {
   }
   for (const Json &target : info["targets"])
     printTarget(target, info.contains("optimizer") ? text(info["optimizer"]) : "", text(info["batch"]),
-                info["targets"].size() > 1, os);
+                info["targets"].size() > 1, kernels, os);
 }
 
 } // namespace
 
-moert::Status inspectFile(const std::string &input, const std::string &batch, int threads, bool json) {
+moert::Status inspectFile(const std::string &input, const std::string &batch, int threads, bool kernels,
+                          bool json) {
   MOERT_ASSIGN(moert::Binding binding, moert::readBatch(batch));
   MOERT_ASSIGN(std::shared_ptr<const moert::Program> program, moert::Program::load(input));
   MOERT_ASSIGN(Json info, describe(*program, binding, threads));
@@ -241,7 +248,7 @@ moert::Status inspectFile(const std::string &input, const std::string &batch, in
     llvm::outs() << info.dump(2, ' ', false, Json::error_handler_t::replace) << "\n";
   } else {
     PrintableStream out(llvm::outs());
-    print(info, out);
+    print(info, kernels, out);
   }
   return moert::okStatus();
 }

@@ -24,7 +24,9 @@ moert::Status evaluateFiles(const PipelineOptions &options, const std::vector<st
 moert::Status disassembleFile(const std::string &input, const std::string &output);
 moert::Status assembleFile(const std::string &input, const std::string &output);
 
-/// Entries, parameters, costs and memory of a program at a batch (see moert::readBatch).
-moert::Status inspectFile(const std::string &input, const std::string &batch, int threads, bool json);
+/// Entries, parameters, costs and memory of a program at a batch (see moert::readBatch). `kernels`: also what the
+/// kernels for GPUs take.
+moert::Status inspectFile(const std::string &input, const std::string &batch, int threads, bool kernels,
+                          bool json);
 
 } // namespace moe

@@ -68,7 +68,7 @@ int main(int argc, char **argv) {
   moe::CheckOpsOptions checks;
   std::vector<std::string> inputs, defines, plugins;
   std::string input, output, to = "emit", batch = "5x64";
-  bool json = false;
+  bool json = false, kernels = false;
   int threads = 2;
 
   auto *compile = app.add_subcommand("compile", "compile texts to a program");
@@ -126,6 +126,7 @@ int main(int argc, char **argv) {
   inspect->add_option("--batch", batch, moert::withDefault("domains x rows of each", batch));
   inspect->add_option("--threads", threads, moert::withDefault("for the memory that threads need", threads))
       ->check(moert::wholeNumber(1, 4096));
+  inspect->add_flag("--kernels", kernels, "registers, shared memory and occupancy of kernels for GPUs");
   inspect->add_flag("--json", json, "as JSON");
   auto *disassemble = app.add_subcommand("disassemble", "print a program's plan");
   auto *assemble = app.add_subcommand("assemble", "make a program from a plan's text");
@@ -209,7 +210,7 @@ int main(int argc, char **argv) {
   } else if (*check) {
     status = moe::checkOps(checks);
   } else if (*inspect) {
-    status = moe::inspectFile(input, batch, threads, json);
+    status = moe::inspectFile(input, batch, threads, kernels, json);
   } else if (*disassemble) {
     status = moert::notOver(std::array{output}, std::array{input});
     if (status.ok())

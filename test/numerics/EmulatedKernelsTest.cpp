@@ -207,6 +207,14 @@ TEST_P(EmulatedKernels, masksAndFusedProducts) {
   }
 }
 
+TEST_P(EmulatedKernels, vectorsAlignedAsTheirElements) {
+  std::vector<float> x = distinct(129), y(129, -1);
+  auto from = gpu.put(x), to = gpu.put(y);
+  launch("unaligned", 1, 32, 0, from, to);
+  x[0] = -1;
+  EXPECT_EQ(gpu.get<float>(to, 129), x);
+}
+
 // What the checked form reports.
 
 TEST(EmulatedAccesses, haveSizeAddressAndLine) {

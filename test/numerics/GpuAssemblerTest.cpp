@@ -30,6 +30,7 @@ namespace {
 #if __has_include(<nvJitLink.h>)
 TEST(NvJitLink, numbersAreTheToolkits) {
   EXPECT_EQ(NvJitLink::success, int(NVJITLINK_SUCCESS));
+  EXPECT_EQ(NvJitLink::unrecognizedOption, int(NVJITLINK_ERROR_UNRECOGNIZED_OPTION));
   EXPECT_EQ(NvJitLink::unrecognizedArchitecture, int(NVJITLINK_ERROR_UNRECOGNIZED_ARCH));
   EXPECT_EQ(NvJitLink::unsupportedArchitecture, int(NVJITLINK_ERROR_UNSUPPORTED_ARCH));
   EXPECT_EQ(NvJitLink::inputPtx, int(NVJITLINK_INPUT_PTX));
@@ -125,11 +126,28 @@ TEST_F(GpuAssembler, assemblesForEachArchitecture) {
   for (const Architecture &architecture : architectures()) {
     SCOPED_TRACE(architecture.name.str());
     const std::vector<PtxKernel> kernels = ptx(architecture);
-    ASSERT_EQ(kernels.size(), 9u);
+    ASSERT_EQ(kernels.size(), 10u);
     auto cubins = assembleKernels(kernels, architecture, *assembler, CubinCache(folder.path, 1 << 20));
     ASSERT_TRUE(mlir::succeeded(cubins)) << errors;
     checkCubins(kernels, *cubins);
   }
+}
+
+/// An architecture that no assembler of today knows.
+constexpr Architecture future{"sm_999", "+ptx80"};
+
+TEST_F(GpuAssembler, knowsArchitectures) {
+  std::string error;
+  auto assembler = Assembler::find(error);
+  if (!assembler)
+    GTEST_SKIP() << error;
+  for (const Architecture &architecture : architectures())
+    EXPECT_TRUE(assembler->knows(architecture, error)) << error;
+  EXPECT_FALSE(assembler->knows(future, error));
+  EXPECT_NE(error.find("expected an assembler that knows the architecture sm_999, found " +
+                       assembler->description()),
+            std::string::npos)
+      << error;
 }
 
 TEST_F(GpuAssembler, ptxasWhereThereIsNoLibrary) {
@@ -146,6 +164,12 @@ TEST_F(GpuAssembler, ptxasWhereThereIsNoLibrary) {
   auto assembler = Assembler::find(error);
   ASSERT_TRUE(assembler) << error;
   EXPECT_TRUE(llvm::StringRef(assembler->description()).starts_with("ptxas ")) << assembler->description();
+  for (const Architecture &architecture : architectures())
+    EXPECT_TRUE(assembler->knows(architecture, error)) << error;
+  EXPECT_FALSE(assembler->knows(future, error));
+  EXPECT_NE(error.find("expected an assembler that knows the architecture sm_999, found ptxas"),
+            std::string::npos)
+      << error;
   const Architecture architecture = *architectureOf("sm_80");
   const std::vector<PtxKernel> kernels = ptx(architecture);
   auto cubins = assembleKernels(kernels, architecture, *assembler, CubinCache(folder.path, 1 << 20));
@@ -210,7 +234,7 @@ TEST_F(GpuAssembler, targetsShareTheLowering) {
   ASSERT_TRUE(moe::cubins::VerifySizePrefixedModuleBuffer(verifier));
   const moe::cubins::Module &module = *moe::cubins::GetSizePrefixedModule(cuda->data());
   EXPECT_EQ(module.architecture()->str(), "sm_90a");
-  ASSERT_EQ(module.kernels()->size(), 9u);
+  ASSERT_EQ(module.kernels()->size(), 10u);
   const moe::cubins::Kernel &kernel = *module.kernels()->Get(0);
   EXPECT_EQ(kernel.name()->str(), "block_sum");
   EXPECT_EQ(kernel.threads(), 256u);

@@ -52,3 +52,10 @@
 // CHECK-LABEL: .visible .entry reverse(
 // CHECK: .shared .align 4 .b8 {{.*}}[256];
 // CHECK: [[DYNAMIC]]
+
+// A vector of which no more is known is accessed element by element.
+// CHECK-LABEL: .visible .entry unaligned(
+// CHECK-NOT: .v4
+// CHECK-COUNT-4: ld.global.b32
+// CHECK-COUNT-4: st.global.b32
+// CHECK-LABEL: .visible .entry warp_sum(

@@ -10,6 +10,7 @@
 #include "llvm/Support/raw_ostream.h"
 #include <cstdlib>
 #include <dlfcn.h>
+#include <iterator>
 #include <optional>
 #include <vector>
 
@@ -44,6 +45,12 @@ KernelResources resourcesOf(llvm::StringRef log) {
     }
   }
   return resources;
+}
+
+std::string unknownArchitecture(llvm::StringRef tool, const Architecture &architecture) {
+  return ("expected an assembler that knows the architecture " + architecture.name + ", found " + tool +
+          "; the CUDA toolkit 13.0 knows it")
+      .str();
 }
 
 class JitLinkAssembler : public Assembler {
@@ -85,21 +92,22 @@ public:
 
   std::string description() const override { return name; }
 
+  bool knows(const Architecture &architecture, std::string &error) const override {
+    NvJitLink::Handle handle = create(architecture, error);
+    if (!handle)
+      return false;
+    api.destroy(&handle);
+    return true;
+  }
+
   bool assemble(llvm::StringRef ptx, const Architecture &architecture, Cubin &cubin,
                 std::string &error) const override {
-    const std::string arch = "-arch=" + architecture.name.str();
-    std::vector<const char *> values{arch.c_str(), "-O3", "-fma=0", "-verbose", "-no-cache"};
-    NvJitLink::Handle handle = nullptr;
-    int result = api.create(&handle, uint32_t(values.size()), values.data());
-    if (result != NvJitLink::success) {
-      error = result == NvJitLink::unrecognizedArchitecture || result == NvJitLink::unsupportedArchitecture
-                  ? name + " does not know the architecture " + architecture.name.str()
-                  : name + " cannot be used (result " + std::to_string(result) + ")";
+    NvJitLink::Handle handle = create(architecture, error);
+    if (!handle)
       return false;
-    }
     llvm::scope_exit destroy([&] { api.destroy(&handle); });
     const std::string text = ptx.str(); // ends with a zero, which is part of the data
-    result = api.addData(handle, NvJitLink::inputPtx, text.c_str(), text.size() + 1, "kernel.ptx");
+    int result = api.addData(handle, NvJitLink::inputPtx, text.c_str(), text.size() + 1, "kernel.ptx");
     if (result == NvJitLink::success)
       result = api.complete(handle);
     if (result != NvJitLink::success) {
@@ -123,6 +131,23 @@ public:
   }
 
 private:
+  /// A new link; null after an error.
+  NvJitLink::Handle create(const Architecture &architecture, std::string &error) const {
+    const std::string arch = "-arch=" + architecture.name.str();
+    // The last option is to keep the library from writing files of its own; old libraries know neither.
+    const char *values[] = {arch.c_str(), "-O3", "-fma=0", "-verbose", "-no-cache"};
+    NvJitLink::Handle handle = nullptr;
+    int result = api.create(&handle, std::size(values), values);
+    if (result == NvJitLink::unrecognizedOption)
+      result = api.create(&handle, std::size(values) - 1, values);
+    if (result == NvJitLink::success)
+      return handle;
+    error = result == NvJitLink::unrecognizedArchitecture || result == NvJitLink::unsupportedArchitecture
+                ? unknownArchitecture(name, architecture)
+                : name + " cannot be used (result " + std::to_string(result) + ")";
+    return nullptr;
+  }
+
   static std::string log(NvJitLink::Handle handle, int (*size)(NvJitLink::Handle, size_t *),
                          int (*get)(NvJitLink::Handle, char *)) {
     size_t bytes = 0;
@@ -177,6 +202,16 @@ public:
   }
 
   std::string description() const override { return name; }
+
+  bool knows(const Architecture &architecture, std::string &error) const override {
+    Cubin nothing;
+    const std::string text = ".version 7.0\n.target sm_80\n.address_size 64\n";
+    if (assemble(text, architecture, nothing, error))
+      return true;
+    if (llvm::StringRef(error).contains("gpu-name"))
+      error = unknownArchitecture(name, architecture);
+    return false;
+  }
 
   bool assemble(llvm::StringRef ptx, const Architecture &architecture, Cubin &cubin,
                 std::string &error) const override {

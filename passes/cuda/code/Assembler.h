@@ -29,6 +29,8 @@ public:
 
   /// The tool and its version: "nvJitLink 13.0". Different tools have different descriptions.
   virtual std::string description() const = 0;
+  /// False if it makes no code for the architecture, which `error` says.
+  virtual bool knows(const Architecture &architecture, std::string &error) const = 0;
   /// Assembles a text with one kernel. False if the assembler refuses it, with its words in `error`. Can be
   /// called from several threads.
   virtual bool assemble(llvm::StringRef ptx, const Architecture &architecture, Cubin &cubin,

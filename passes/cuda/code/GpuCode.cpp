@@ -57,7 +57,7 @@ FailureOr<SmallVector<char, 0>> compileForCuda(ModuleOp kernels, const Architect
   Laps laps(options.timing);
   std::string error;
   std::unique_ptr<Assembler> assembler = Assembler::find(error);
-  if (!assembler)
+  if (!assembler || !assembler->knows(architecture, error))
     return emitError(kernels.getLoc(), error);
   FailureOr<std::vector<gpu::GPUModuleOp>> modules = lower(kernels, options, laps);
   if (failed(modules))

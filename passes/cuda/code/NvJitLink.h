@@ -10,7 +10,8 @@ namespace moe::cuda {
 struct NvJitLink {
   using Handle = void *;
   // nvJitLinkResult and nvJitLinkInputType
-  static constexpr int success = 0, unrecognizedArchitecture = 16, unsupportedArchitecture = 17;
+  static constexpr int success = 0, unrecognizedOption = 1, unrecognizedArchitecture = 16,
+                       unsupportedArchitecture = 17;
   static constexpr int inputPtx = 2;
 
   int (*create)(Handle *handle, uint32_t options, const char **values) = nullptr;

@@ -270,4 +270,19 @@ gpu.module @kernels {
     llvm.intr.masked.store %sum, %q, %mask {alignment = 4 : i32} : vector<4xf32>, vector<4xi1> into !llvm.ptr<1>
     gpu.return
   }
+
+  // y[1..] = x[1..] by vectors that are aligned as their elements are.
+  gpu.func @unaligned(%x: !llvm.ptr<1>, %y: !llvm.ptr<1>) kernel attributes {known_block_size = array<i32: 32, 1, 1>} {
+    %c1 = arith.constant 1 : i64
+    %c4 = arith.constant 4 : i64
+    %thread = gpu.thread_id x
+    %t = arith.index_cast %thread : index to i64
+    %first = arith.muli %t, %c4 : i64
+    %i = arith.addi %first, %c1 : i64
+    %p = llvm.getelementptr %x[%i] : (!llvm.ptr<1>, i64) -> !llvm.ptr<1>, f32
+    %v = llvm.load %p {alignment = 4 : i64} : !llvm.ptr<1> -> vector<4xf32>
+    %q = llvm.getelementptr %y[%i] : (!llvm.ptr<1>, i64) -> !llvm.ptr<1>, f32
+    llvm.store %v, %q {alignment = 4 : i64} : vector<4xf32>, !llvm.ptr<1>
+    gpu.return
+  }
 }
