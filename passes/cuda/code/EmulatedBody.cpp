@@ -201,7 +201,9 @@ private:
         .Case<NVVM::PrefetchOp>([&](auto) { return gone(op); })
         .Case<LLVM::AddressOfOp>([&](LLVM::AddressOfOp address) {
           Value base = field(offsetof(ThreadContext, shared), pointer);
-          return with(op, at(b, base, shared.offsets.lookup(address.getGlobalNameAttr().getAttr())));
+          Value place = at(b, base, shared.offsets.lookup(address.getGlobalNameAttr().getAttr()));
+          // An access at the beginning is one to shared memory as well.
+          return with(op, LLVM::AddrSpaceCastOp::create(b, op->getLoc(), address.getType(), place));
         })
         .Case<LLVM::AtomicRMWOp>([&](LLVM::AtomicRMWOp atomic) {
           if (atomic.getBinOp() != LLVM::AtomicBinOp::add || !atomic.getType().isInteger(32))
