@@ -21,7 +21,7 @@ std::optional<CudaTarget> cudaTarget(llvm::StringRef name, std::string &error) {
     target.host = host::cpuTarget("cpu:x86-64-v3", error);
     if (!target.host)
       return std::nullopt;
-    target.level += " " + target.host->level;
+    target.level += "+" + target.host->level;
     target.features = target.host->features;
     return target;
   }

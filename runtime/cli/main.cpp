@@ -68,7 +68,7 @@ int runTraining(TrainOptions options) {
 void addDevice(CLI::App &command, DeviceOptions &device) {
   command.add_option("--threads", device.threads, "0: every core, the default")->check(wholeNumber(0, 1024));
   command
-      .add_option("--device", device.name, withDefault("cpu, or isolated, which is for tests", device.name))
+      .add_option("--device", device.name, withDefault("cpu, cuda, or emulator; isolated is for tests", device.name))
       ->envname("MOERT_DEVICE");
 }
 
@@ -97,6 +97,8 @@ int main(int argc, char **argv) {
       ->check(wholeNumber(0, Recipe::kMaxSteps));
   addDevice(*train, training.device);
   train->add_flag("--resume", training.resume, "continue the run in --out, bit for bit");
+  train->add_flag("--wait-launches", training.waitLaunches,
+                  "wait for each launch, so that an error of the device names it");
   train->add_flag("--trap-nan", training.trapNan, "stop at the first launch that writes NaN");
   train->add_flag("--poison", training.poison, "fill temporaries with NaN before and after use");
 

@@ -1,9 +1,13 @@
 // What all devices share: blocks of memory, the host's view of them, and the devices by name.
 #include "runtime/device/Device.h"
+#include "runtime/base/Memory.h"
 #include "runtime/base/Nearest.h"
 #include "runtime/device/cpu/CpuDevice.h"
+#include "runtime/device/cuda/CudaDevice.h"
 #include "runtime/device/isolated/IsolatedDevice.h"
 
+#include <cstdlib>
+#include <cstring>
 #include <utility>
 
 namespace moert {
@@ -34,6 +38,46 @@ Result<DeviceBlock> Device::allocate(uint64_t bytes) {
   return block;
 }
 
+HostBlock::HostBlock(HostBlock &&other) noexcept
+    : device_(std::move(other.device_)), data_(std::exchange(other.data_, nullptr)),
+      bytes_(std::exchange(other.bytes_, 0)) {}
+
+HostBlock &HostBlock::operator=(HostBlock &&other) noexcept {
+  std::swap(device_, other.device_);
+  std::swap(data_, other.data_);
+  std::swap(bytes_, other.bytes_);
+  return *this;
+}
+
+HostBlock::~HostBlock() {
+  if (data_)
+    device_->giveBackHost(data_, bytes_);
+}
+
+Result<HostBlock> Device::allocateHost(uint64_t bytes) {
+  HostBlock block;
+  if (bytes == 0)
+    return block;
+  MOERT_ASSIGN(block.data_, takeHost(bytes));
+  block.device_ = shared_from_this();
+  block.bytes_ = bytes;
+  return block;
+}
+
+Result<std::byte *> Device::takeHost(uint64_t bytes) {
+  MOERT_TRY(fitsMachine(bytes));
+  void *memory = std::aligned_alloc(64, (bytes + 63) / 64 * 64);
+  if (!memory)
+    return invalidInput("expected ", bytes, " bytes of free memory, found less");
+  std::memset(memory, 0, bytes);
+  return static_cast<std::byte *>(memory);
+}
+
+void Device::giveBackHost(std::byte *memory, uint64_t) {
+  (void)finish(); // what has failed was to be reported to whoever waited for it
+  std::free(memory);
+}
+
 Result<HostView> HostView::of(Device &device, DeviceAddress address, uint64_t bytes) {
   MOERT_TRY(device.finish());
   HostView view;
@@ -58,8 +102,8 @@ Status HostView::commit() {
 
 Result<std::shared_ptr<Device>> openDevice(const DeviceOptions &options) {
   using Open = Result<std::shared_ptr<Device>> (*)(int threads);
-  static constexpr std::pair<std::string_view, Open> kDevices[] = {{"cpu", openCpu},
-                                                                   {"isolated", openIsolated}};
+  static constexpr std::pair<std::string_view, Open> kDevices[] = {
+      {"cpu", openCpu}, {"cuda", openCuda}, {"emulator", openEmulator}, {"isolated", openIsolated}};
   std::vector<std::string> names;
   for (auto [name, open] : kDevices) {
     if (name == options.name)

@@ -7,6 +7,7 @@
 #include "runtime/plan/Layout.h"
 
 #include <memory>
+#include <optional>
 #include <span>
 
 namespace moert {
@@ -35,6 +36,24 @@ private:
   friend class Device;
   std::shared_ptr<Device> device_;
   DeviceAddress address_ = 0;
+  uint64_t bytes_ = 0;
+};
+
+/// Zeroed memory of the host that a device copies to and from without making the host wait.
+class HostBlock {
+public:
+  HostBlock() = default;
+  HostBlock(HostBlock &&other) noexcept;
+  HostBlock &operator=(HostBlock &&other) noexcept;
+  ~HostBlock();
+
+  std::byte *data() const { return data_; }
+  uint64_t bytes() const { return bytes_; }
+
+private:
+  friend class Device;
+  std::shared_ptr<Device> device_;
+  std::byte *data_ = nullptr;
   uint64_t bytes_ = 0;
 };
 
@@ -106,6 +125,8 @@ public:
 
   /// Zeroed memory, at a multiple of 64.
   Result<DeviceBlock> allocate(uint64_t bytes);
+  /// Memory of the host for copies, at a multiple of 64.
+  Result<HostBlock> allocateHost(uint64_t bytes);
   /// Makes room for temporaries and for kernels' scratch, which all plans of the device share. Memory grows
   /// when a session opens and never during a step.
   virtual Status reserve(uint64_t arenaBytes, uint64_t scratchBytesAThread) = 0;
@@ -126,14 +147,21 @@ public:
   virtual Ticket mark() = 0;
   /// A device that has failed does nothing any more, and says so to everyone who waits.
   virtual Status wait(Ticket ticket) = 0;
+  /// What the device has failed with. Its memory is then lost.
+  virtual Status failure() const { return {}; }
+  /// Bytes that can still be allocated, where the device has memory of its own.
+  virtual std::optional<uint64_t> freeBytes() { return std::nullopt; }
   /// Waits for everything.
   Status finish() { return wait(mark()); }
 
 protected:
   friend class DeviceBlock;
+  friend class HostBlock;
   virtual Result<DeviceAddress> take(uint64_t bytes) = 0;
   /// Waits for what may use the memory first.
   virtual void giveBack(DeviceAddress address, uint64_t bytes) = 0;
+  virtual Result<std::byte *> takeHost(uint64_t bytes);
+  virtual void giveBackHost(std::byte *memory, uint64_t bytes);
 };
 
 struct DeviceOptions {

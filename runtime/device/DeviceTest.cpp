@@ -57,7 +57,7 @@ TEST(Devices, ByName) {
   EXPECT_EQ(status.message(), "expected a device, found 'isolate'; did you mean 'isolated'?");
   EXPECT_EQ(status.exitCode(), 2);
   EXPECT_EQ(openDevice({"tape", 1}).status().message(),
-            "expected a device, found 'tape'; known: cpu, isolated");
+            "expected a device, found 'tape'; known: cpu, cuda, emulator, isolated");
   EXPECT_EQ(deviceWords({}), "");
   EXPECT_EQ(deviceWords({"isolated", 3}), " --device isolated --threads 3");
 }

@@ -84,6 +84,7 @@ void BlockRunner::start(uint64_t block) {
   }
   live_ = count;
   arrived_ = 0;
+  running_ = nullptr;
   abandoned_ = false;
   fault_ = {};
   // Never 0, which a shift register would keep.
@@ -110,8 +111,12 @@ void BlockRunner::run(LaunchRun &launch, uint64_t block) {
       abandoned_ = true;
       break;
     }
-    const int turn = int(random() % 32);
-    runWarp(warps_[(std::countr_zero(std::rotr(runnable_, turn)) + turn) % 32]);
+    // Mostly the same warp as before, as long as it can continue: its lanes' stacks are in the cache.
+    if (!running_ || !(runnable_ >> running_->index & 1) || random() % 4 == 0) {
+      const int turn = int(random() % 32);
+      running_ = &warps_[(std::countr_zero(std::rotr(runnable_, turn)) + turn) % 32];
+    }
+    runWarp(*running_);
     if (fault_.signal) {
       reportUnwritten();
       explainFault();
@@ -131,7 +136,6 @@ void BlockRunner::run(LaunchRun &launch, uint64_t block) {
 }
 
 void BlockRunner::runWarp(Warp &warp) {
-  running_ = &warp;
   firstLane_ = uint32_t(random() % 32);
   while (warp.fresh) {
     Fiber *fiber = takeFiber();
@@ -149,6 +153,8 @@ void BlockRunner::runWarp(Warp &warp) {
     const uint32_t lane = (uint32_t(std::countr_zero(turned)) + firstLane_) % 32;
     warp.ready &= ~(1u << lane);
     thread_ = &warp.threads[lane];
+    if (const uint32_t left = turned & (turned - 1)) // the stack of the next lane, while this one runs
+      warp.threads[(uint32_t(std::countr_zero(left)) + firstLane_) % 32].fiber->prefetch();
     enter(*thread_->fiber);
     if (abandoned_ || fault_.signal)
       return;

@@ -26,7 +26,8 @@ moeEmulatorSwitch:
   popq %r12
   popq %rbx
   popq %rbp
-  retq
+  popq %rcx
+  jmpq *%rcx
 .size moeEmulatorSwitch, .-moeEmulatorSwitch
 
 # The first return on a fresh stack: the body and its arguments are in registers that the switch restores.

@@ -2,6 +2,7 @@
 // under several seeds.
 #include "test/support/EmulatedGpu.h"
 
+#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <gtest/gtest.h>
@@ -155,6 +156,63 @@ TEST_P(Kernels, VectorsAndDynamicSharedMemory) {
   ASSERT_EQ(gpu.launchIn(gpu.stream, "dynamic", {2, 1, 1}, {100, 1, 1}, 400, y, 0), CUDA_SUCCESS);
   ASSERT_EQ(gpu.synchronize(), CUDA_SUCCESS) << gpu.finding();
   EXPECT_EQ(gpu.get<float>(y, 200), std::vector<float>(200, 1));
+}
+
+TEST_P(Kernels, Products) {
+  constexpr int size = 128;
+  std::vector<float> a(size * size), b(size * size);
+  for (int i = 0; i < size * size; ++i) {
+    a[i] = float(i % 7 - 3);
+    b[i] = float(i % 11 - 5);
+  }
+  CUdeviceptr c = gpu.allocate(size * size * 4);
+  CUdeviceptr left = gpu.put(a), right = gpu.put(b);
+  ASSERT_EQ(gpu.launchIn(gpu.stream, "product", {2, 2, 1}, {256, 1, 1}, 0, left, right, c, size),
+            CUDA_SUCCESS);
+  ASSERT_EQ(gpu.synchronize(), CUDA_SUCCESS) << gpu.finding();
+  std::vector<float> found = gpu.get<float>(c, size * size);
+  for (int row = 0; row < size; ++row)
+    for (int column = 0; column < size; ++column) {
+      float sum = 0;
+      for (int k = 0; k < size; ++k)
+        sum += a[row * size + k] * b[k * size + column];
+      ASSERT_EQ(found[row * size + column], sum);
+    }
+}
+
+// Prints how fast the emulator is: cuda-tests --gtest_also_run_disabled_tests --gtest_filter='*Speed*'
+TEST(EmulatorSpeed, DISABLED_OfKernels) {
+  using Clock = std::chrono::steady_clock;
+  for (const Modes &modes : {Modes{}, kChecked}) {
+    EmulatedGpu gpu(modes);
+    auto seconds = [&](auto launch) {
+      EXPECT_EQ(gpu.synchronize(), CUDA_SUCCESS);
+      auto begin = Clock::now();
+      EXPECT_EQ(launch(), CUDA_SUCCESS);
+      EXPECT_EQ(gpu.synchronize(), CUDA_SUCCESS) << gpu.finding();
+      return std::chrono::duration<double>(Clock::now() - begin).count();
+    };
+    const char *mode = modes.empty() ? "fast" : "checked";
+    constexpr int size = 512;
+    CUdeviceptr a = gpu.put(numbers(size * size)), b = gpu.put(numbers(size * size)),
+                c = gpu.put(numbers(size * size));
+    double time = seconds([&] {
+      return gpu.launchIn(gpu.stream, "product", {size / 64, size / 64, 1}, {256, 1, 1}, 0, a, b, c, size);
+    });
+    printf("%s: product %.3f GFLOP/s\n", mode, 2e-9 * size * size * size / time);
+    time = seconds([&] { return gpu.launch("axpy", size * size / 256, 256, a, b, size * size, 1.0f); });
+    printf("%s: axpy %.1f M threads/s\n", mode, 1e-6 * size * size / time);
+    time = seconds([&] { return gpu.launch("warp_sum", size * size / 256, 256, a, c, 0); });
+    printf("%s: warp_sum %.1f M threads/s\n", mode, 1e-6 * size * size / time);
+    time = seconds([&] { return gpu.launch("block_sum", size * size / 256, 256, a, c, 0); });
+    printf("%s: block_sum %.1f M threads/s\n", mode, 1e-6 * size * size / time);
+    time = seconds([&] {
+      for (int i = 0; i < 1000; ++i)
+        EXPECT_EQ(gpu.launch("axpy", 1, 32, a, b, 32, 1.0f), CUDA_SUCCESS);
+      return CUDA_SUCCESS;
+    });
+    printf("%s: %.1f us a small launch\n", mode, time * 1e3);
+  }
 }
 
 } // namespace

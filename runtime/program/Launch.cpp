@@ -1,4 +1,5 @@
 #include "runtime/program/Launch.h"
+#include "runtime/base/Status.h"
 
 namespace moert {
 
@@ -30,6 +31,18 @@ std::string_view workKind(const fb::Target &target, const fb::Launch &launch) {
   if (const fb::Kernel *kernel = kernelOf(target, launch))
     return kernel->kind() ? kernel->kind()->string_view() : std::string_view();
   return launch.work_type() == fb::Work::Copy ? "copy" : "fill";
+}
+
+std::string launchText(const fb::Launch &launch, size_t number) {
+  auto text = [](const flatbuffers::String *string) {
+    return string ? string->string_view() : std::string_view();
+  };
+  std::string out = concat("launch ", number, ", '", text(launch.op()), "'");
+  if (!text(launch.path()).empty())
+    out += concat(" at ", text(launch.path()));
+  if (!text(launch.file()).empty())
+    out += concat(" (", text(launch.file()), ":", launch.line(), ")");
+  return out;
 }
 
 } // namespace moert

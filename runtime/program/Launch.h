@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 
 namespace moert {
@@ -30,5 +31,7 @@ bool writes(const fb::Target &target, const fb::Launch &launch, unsigned i);
 std::string_view workName(const fb::Target &target, const fb::Launch &launch);
 /// The same by kinds: "loop", "matmul", "copy".
 std::string_view workKind(const fb::Target &target, const fb::Launch &launch);
+/// A launch for messages: "launch 3, 'conv' at stages.0 (model.mlir:12)".
+std::string launchText(const fb::Launch &launch, size_t number);
 
 } // namespace moert

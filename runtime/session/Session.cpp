@@ -7,8 +7,10 @@
 #include "runtime/base/Nearest.h"
 #include "runtime/session/Checks.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <functional>
 
 namespace moert {
 
@@ -53,11 +55,12 @@ public:
 private:
   /// The inputs and outputs of a step, for the host.
   struct Slot {
-    Memory copy; // none where the host uses the device's memory
+    HostBlock copy; // none where the host uses the device's memory
     std::vector<Tensor> inputs, outputs;
     Ticket done = 0;
   };
 
+  Status fitsDevice();
   Status placePorts();
   Result<std::vector<Tensor>> tensors(const flatbuffers::Vector<flatbuffers::Offset<fb::Port>> &ports,
                                       const std::vector<uint64_t> &sizes, std::byte *at) const;
@@ -106,6 +109,7 @@ Status BoundSession::open() {
   plan_ = &program_->plan(*target_, entry_);
   prepares_ = plan_->prepare()->size();
   MOERT_ASSIGN(layout_, layOut(*program_, *target_, *plan_, binding_));
+  MOERT_TRY(fitsDevice());
   MOERT_TRY(device_->reserve(layout_.memory.arena, layout_.scratch));
   MOERT_ASSIGN(prepared_, device_->allocate(layout_.memory.prepared));
   MOERT_TRY(placePorts());
@@ -118,6 +122,40 @@ Status BoundSession::open() {
   if (options_.profile)
     resetProfile();
   return {};
+}
+
+/// Whether the device has the memory that the session is going to take, where the device can say that.
+Status BoundSession::fitsDevice() {
+  const std::optional<uint64_t> free = device_->freeBytes();
+  const MemoryUse &use = layout_.memory;
+  const uint64_t states = entry_.kind() == fb::EntryKind::train && options_.trapNan ? states_->bytes() : 0;
+  const uint64_t needed = use.arena + use.prepared + use.ports + states;
+  if (!free || needed <= *free)
+    return {};
+  std::vector<std::pair<uint64_t, std::string>> largest;
+  for (size_t i = 0; i < layout_.buffers.size(); ++i) {
+    const fb::Buffer &buffer = *plan_->buffers()->Get(unsigned(i));
+    if (buffer.kind() == fb::BufferKind::state)
+      continue;
+    std::string name = buffer.name() ? buffer.name()->str() : concat("buffer ", i);
+    if (buffer.kind() == fb::BufferKind::input)
+      name = entry_.inputs()->Get(buffer.index())->name()->str();
+    else if (buffer.kind() == fb::BufferKind::output)
+      name = entry_.outputs()->Get(buffer.index())->name()->str();
+    largest.push_back({layout_.buffers[i].bytes, std::move(name)});
+  }
+  const size_t shown = std::min<size_t>(3, largest.size());
+  std::partial_sort(largest.begin(), largest.begin() + ptrdiff_t(shown), largest.end(), std::greater<>());
+  auto mebibytes = [](uint64_t bytes) { return concat((bytes + (1 << 20) - 1) >> 20, " MiB"); };
+  std::string names;
+  for (size_t i = 0; i < shown; ++i)
+    names += concat(i ? ", '" : "", i ? "" : "'", largest[i].second, "' with ", mebibytes(largest[i].first));
+  return invalidInput(program_->path(), ": entry '", entry_.name()->string_view(), "' at ", binding_.domains,
+                      " x ", binding_.rows, " images takes ", mebibytes(needed),
+                      " beside the states (temporaries ", mebibytes(use.arena), ", inputs and outputs ",
+                      mebibytes(use.ports), "), found ", mebibytes(*free),
+                      " free on the device; its largest buffers: ", names,
+                      "; use a smaller batch, or end what else uses the device");
 }
 
 Result<std::vector<Tensor>>
@@ -150,8 +188,9 @@ Status BoundSession::placePorts() {
   const bool copies = shared.size() != total;
   slots_.resize(copies ? size_t(std::max(options_.stepsInFlight, 1)) : 1);
   for (Slot &slot : slots_) {
-    if (copies)
-      MOERT_TRY(slot.copy.allocate(total));
+    if (copies) {
+      MOERT_ASSIGN(slot.copy, device_->allocateHost(total));
+    }
     std::byte *at = copies ? slot.copy.data() : shared.data();
     MOERT_ASSIGN(slot.inputs, tensors(*entry_.inputs(), layout_.inputs, at));
     MOERT_ASSIGN(slot.outputs, tensors(*entry_.outputs(), layout_.outputs, at + inputBytes_));
@@ -215,7 +254,7 @@ void BoundSession::setRunScalars(const Step &step) {
 
 Status BoundSession::runLaunches(size_t begin, size_t end, const Step &step) {
   using Clock = std::chrono::steady_clock;
-  if (!checks_.active() && !options_.profile)
+  if (!checks_.active() && !options_.profile && !options_.waitLaunches)
     return bound_->run(begin, end, runScalars_);
   for (size_t i = begin; i < end; ++i) {
     if (checks_.active())
@@ -223,7 +262,9 @@ Status BoundSession::runLaunches(size_t begin, size_t end, const Step &step) {
     MOERT_TRY(device_->finish());
     Clock::time_point start = Clock::now();
     MOERT_TRY(bound_->run(i, i + 1, runScalars_));
-    MOERT_TRY(device_->finish());
+    if (Status status = device_->finish(); !status.ok())
+      return {status.code(), concat(launchText(launchRow(i), i), ", kernel '",
+                                    workName(*target_, launchRow(i)), "': ", status.message())};
     if (options_.profile) {
       profile_.launches[i].seconds += std::chrono::duration<double>(Clock::now() - start).count();
       ++profile_.launches[i].runs;
@@ -238,7 +279,7 @@ Status BoundSession::submit(const Step &step) {
   if (inFlight_ == int(slots_.size()))
     return internalError("a step was submitted while ", inFlight_, " are in flight");
   Slot &slot = slots_[next_];
-  if (slot.copy.size() && inputBytes_)
+  if (slot.copy.bytes() && inputBytes_)
     MOERT_TRY(device_->write(ports_.address(), {slot.copy.data(), inputBytes_}));
   setRunScalars(step);
   if (before_.bytes())
@@ -261,7 +302,7 @@ Status BoundSession::submit(const Step &step) {
     states_->touch();
   ++profile_.runs;
   MOERT_TRY(std::move(status));
-  if (slot.copy.size() && outputBytes_)
+  if (slot.copy.bytes() && outputBytes_)
     MOERT_TRY(device_->read({slot.copy.data() + inputBytes_, outputBytes_}, ports_.address() + inputBytes_));
   slot.done = device_->mark();
   next_ = (next_ + 1) % slots_.size();

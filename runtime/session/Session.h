@@ -40,6 +40,7 @@ public:
                            // start as zeros, and a training step keeps a copy of the
                            // states, which memory() does not count
     bool profile = false;  // time every launch
+    bool waitLaunches = false; // wait for each launch, so that a failure of the device names the one that failed
     int stepsInFlight = 1; // at most so many steps are submitted before the first is collected
   };
   using MemoryUse = moert::MemoryUse;

@@ -104,6 +104,41 @@ TEST(Session, Infers) {
   }
 }
 
+// Launches without a kernel: a copy and a fill of the outputs, on each device that runs on the CPU.
+TEST(Session, CopiesAndFills) {
+  for (const char *device : {"cpu", "isolated"}) {
+    SCOPED_TRACE(device);
+    TestProgram p = testProgram();
+    moe::fb::PlanT &main = *p.table.targets[0]->plans[kMain];
+    main.step[1]->work.Set(moe::fb::CopyT());
+    main.step[1]->scalars.clear();
+    main.step[1]->buffers = {kMLogits, kMY};
+    moe::fb::FillT fill;
+    fill.bits = 0x3fc00000; // 1.5
+    main.step[2]->work.Set(std::move(fill));
+    main.step[2]->scalars.clear();
+    std::shared_ptr<const Program> program = *Program::verify(p.encode(), "p.moe");
+    std::shared_ptr<Device> opened = *openDevice({device, 2});
+    std::shared_ptr<States> states = *States::create(program, opened, 1);
+    std::unique_ptr<Session> session =
+        *Session::open(program, states, opened, "main", {2, 3}, {.profile = true});
+    session->resetProfile();
+    test::fill(*session);
+    ASSERT_TRUE(session->run({}).ok());
+    HostStates host = *states->host();
+    std::span<float> w = host.tensor(kW).as<float>(), x = session->input("image")->as<float>();
+    for (int row = 0; row < 6; ++row) {
+      float sum = 0.25f;
+      for (int column = 0; column < 3; ++column)
+        sum += x[size_t(row * 3 + column)] * 2 * w[size_t(column)];
+      EXPECT_FLOAT_EQ(session->output("logits")->as<float>()[size_t(row)], sum);
+      EXPECT_EQ(session->output("mark")->as<float>()[size_t(row)], 1.5f);
+    }
+    EXPECT_EQ(session->profile().launches[2].kernel, "copy");
+    EXPECT_EQ(session->profile().launches[3].kind, "fill");
+  }
+}
+
 TEST(Session, Trains) {
   Bench b = bench();
   std::unique_ptr<Session> train = b.open("train", {2, 4}), main = b.open("main", {1, 1});

@@ -84,6 +84,8 @@ private:
   Status saveLast();
   /// The failure of a step or an evaluation after `last` was saved: what is in memory is the last good state.
   Status saveAndFail(Status why);
+  Status failWithDevice(Status why) const;
+  std::string resumeCommand() const;
   /// The same for a failure to write into the run's folder: where the folder has lost its name, `why` says so
   /// already, and nothing can be saved there.
   Status failInFolder(Status why);
@@ -159,6 +161,7 @@ Status Run::open() {
   sessionOptions.seed = uint64_t(recipe_.seed);
   sessionOptions.poison = options_.poison;
   sessionOptions.trapNan = options_.trapNan;
+  sessionOptions.waitLaunches = options_.waitLaunches;
   if (!options_.trapNan) // which undoes the step that made the NaN
     sessionOptions.stepsInFlight = device_->stepsInFlight();
   Binding binding{int64_t(data_->training.size()), recipe_.batchPerDomain};
@@ -494,7 +497,28 @@ Status Run::saveLast() {
                                  folder_->last(), " is saved: continue with --resume")};
 }
 
+std::string Run::resumeCommand() const {
+  return concat("moert train ", shellWord(options_.program), " --out ", shellWord(options_.out), " --resume",
+                deviceWords(options_.device));
+}
+
+// The states are lost with the device's memory. Work is in flight, so the step that failed is known only where each
+// launch is waited for.
+Status Run::failWithDevice(Status why) const {
+  const uint64_t first = state_.step + 1;
+  std::string more = exists(folder_->last()) ? concat("; the last checkpoint is ", folder_->last())
+                                             : std::string("; there is no checkpoint yet");
+  if (options_.waitLaunches)
+    return {why.code(), concat("step ", first, ": ", why.message(), more)};
+  more += exists(folder_->last())
+              ? concat("\nto see which kernel fails, run: ", resumeCommand(), " --wait-launches")
+              : std::string("; to see which kernel fails, run it again with a new --out and --wait-launches");
+  return {why.code(), concat("step ", first, " or the one behind it: ", why.message(), more)};
+}
+
 Status Run::saveAndFail(Status why) {
+  if (!device_->failure().ok())
+    return failWithDevice(std::move(why));
   Status saved = save(folder_->last());
   std::string before = state_.step == 0   ? "the initial values"
                        : state_.step == 1 ? "the good step before"
@@ -508,11 +532,8 @@ Status Run::failInFolder(Status why) { return folder_->stands().ok() ? saveAndFa
 
 Result<TrainEnd> Run::stopHere() {
   MOERT_TRY(saveLast());
-  std::string command =
-      concat("moert train ", shellWord(options_.program), " --out ", shellWord(options_.out), " --resume");
-  command += deviceWords(options_.device);
   progress_.say(concat("stopped after step ", state_.step, " of ", recipe_.steps, "; saved ", folder_->last(),
-                       "\ncontinue with: ", command));
+                       "\ncontinue with: ", resumeCommand()));
   return TrainEnd::stopped;
 }
 

@@ -19,7 +19,7 @@ void EmulatedGpu::check(CUresult result, const char *what) {
   abort();
 }
 
-EmulatedGpu::EmulatedGpu(const Modes &modes) {
+EmulatedGpu::EmulatedGpu(const Modes &modes, const void *image) {
   driver();
   for (auto &[name, value] : modes) {
     variables_.push_back("MOE_EMULATOR" + (name.empty() ? "" : "_" + name));
@@ -29,7 +29,7 @@ EmulatedGpu::EmulatedGpu(const Modes &modes) {
   check(driver().devicePrimaryCtxRetain(&context, 0), "cuDevicePrimaryCtxRetain");
   check(driver().ctxSetCurrent(context), "cuCtxSetCurrent");
   check(driver().streamCreate(&stream, CU_STREAM_NON_BLOCKING), "cuStreamCreate");
-  check(driver().moduleLoadData(&module, emulatorModule().data()), "cuModuleLoadData");
+  check(driver().moduleLoadData(&module, image ? image : emulatorModule().data()), "cuModuleLoadData");
 }
 
 EmulatedGpu::~EmulatedGpu() {

@@ -19,7 +19,8 @@ inline const Modes kChecked = {{"", "checked"}};
 
 class EmulatedGpu {
 public:
-  explicit EmulatedGpu(const Modes &modes = {});
+  /// `image`: a module for cuModuleLoadData, instead of the one with the test kernels.
+  explicit EmulatedGpu(const Modes &modes = {}, const void *image = nullptr);
   ~EmulatedGpu();
   EmulatedGpu(const EmulatedGpu &) = delete;
 

@@ -107,6 +107,11 @@ struct Mixed { // arguments of every size, each at its own alignment
   uint64_t *out;
   uint64_t six;
 };
+struct Product {
+  const float *a, *b;
+  float *c;
+  int32_t size; // of square matrices, a multiple of 64
+};
 struct Numbers {
   uint64_t *out;
   int32_t number;
@@ -318,4 +323,36 @@ KERNEL(divide, Numbers) { gpu.store(&arguments.out[gpu.global()], uint64_t(1000 
 KERNEL(follow, Numbers) {
   const uint64_t address = gpu.load(&arguments.out[0], 63);
   gpu.store(&arguments.out[1], gpu.load(reinterpret_cast<const uint64_t *>(address), 64), 65);
+}
+
+// c = a b, in tiles of 64 x 64 by 256 threads: what most of the time of a model goes to.
+KERNEL(product, Product) {
+  constexpr uint32_t kTile = 64, kDepth = 16;
+  auto *as = gpu.template shared<float>(), *bs = gpu.template shared<float>(kTile * kDepth * 4);
+  const auto size = uint32_t(arguments.size);
+  const uint32_t i = gpu.thread(), row0 = gpu.context->ctaid[1] * kTile, column0 = gpu.block() * kTile;
+  const uint32_t row = i / 16 * 4, column = i % 16 * 4;
+  float sums[4][4] = {};
+  for (uint32_t k0 = 0; k0 < size; k0 += kDepth) {
+    // Each thread brings four neighbours of each tile; that of a is transposed.
+    const Four a =
+        gpu.load(reinterpret_cast<const Four *>(&arguments.a[(row0 + i / 4) * size + k0 + i % 4 * 4]), 66);
+    for (uint32_t j = 0; j < 4; ++j)
+      gpu.storeShared(&as[(i % 4 * 4 + j) * kTile + i / 4], a.values[j], 67);
+    const Four b =
+        gpu.load(reinterpret_cast<const Four *>(&arguments.b[(k0 + i / 16) * size + column0 + column]), 68);
+    gpu.storeShared(reinterpret_cast<Four *>(&bs[i / 16 * kTile + column]), b, 69);
+    gpu.barrier(70);
+    for (uint32_t k = 0; k < kDepth; ++k) {
+      const Four left = gpu.loadShared(reinterpret_cast<const Four *>(&as[k * kTile + row]), 71);
+      const Four right = gpu.loadShared(reinterpret_cast<const Four *>(&bs[k * kTile + column]), 72);
+      for (uint32_t y = 0; y < 4; ++y)
+        for (uint32_t x = 0; x < 4; ++x)
+          sums[y][x] += left.values[y] * right.values[x];
+    }
+    gpu.barrier(73);
+  }
+  for (uint32_t y = 0; y < 4; ++y)
+    gpu.store(reinterpret_cast<Four *>(&arguments.c[(row0 + row + y) * size + column0 + column]),
+              Four{{sums[y][0], sums[y][1], sums[y][2], sums[y][3]}}, 74);
 }

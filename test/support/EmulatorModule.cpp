@@ -21,7 +21,7 @@ std::vector<uint8_t> emulatorModule(const std::function<void(moe::emu::ModuleT &
       {"bytes", "p4"},           {"count", "p4"},           {"dynamic", "p4"},
       {"stack", "p4"},           {"shuffles", "p4444"},     {"ballots", "p4"},
       {"mma", "pppp", 0, 32},    {"mixed", "12141p8"},      {"indices", "p4", 0, 1024},
-      {"divide", "p4"},          {"follow", "p4"}};
+      {"divide", "p4"},          {"follow", "p4"},          {"product", "ppp4", 8192}};
   ModuleT module;
   module.architecture = "sm_90a";
   module.host = "x86-64-v3";
@@ -41,7 +41,7 @@ std::vector<uint8_t> emulatorModule(const std::function<void(moe::emu::ModuleT &
     kernel->checked = std::string(entry.name) + "_checked";
     module.kernels.push_back(std::move(kernel));
   }
-  for (uint32_t i = 0; i < 66; ++i) {
+  for (uint32_t i = 0; i < 75; ++i) {
     auto site = std::make_unique<SiteT>();
     site->op = "op" + std::to_string(i);
     site->file = "kernels.mlir";

@@ -202,7 +202,7 @@ private:
         .Case<LLVM::AddressOfOp>([&](LLVM::AddressOfOp address) {
           Value base = field(offsetof(ThreadContext, shared), pointer);
           Value place = at(b, base, shared.offsets.lookup(address.getGlobalNameAttr().getAttr()));
-          // An access at the beginning is one to shared memory as well.
+          // It stays a pointer to shared memory for those who ask what they access.
           return with(op, LLVM::AddrSpaceCastOp::create(b, op->getLoc(), address.getType(), place));
         })
         .Case<LLVM::AtomicRMWOp>([&](LLVM::AtomicRMWOp atomic) {

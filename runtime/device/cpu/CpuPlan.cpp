@@ -69,7 +69,10 @@ Status CpuPlan::bind() {
   for (size_t i = 0; i < launches; ++i) {
     const fb::Launch &row = launch(i);
     const LaunchLayout &layout = source_.layout->launches[i];
-    Call call = {.buffers = pointer, .scalars = slot, .units = layout.units};
+    Call call = {};
+    call.buffers = pointer;
+    call.scalars = slot;
+    call.units = layout.units;
     for (unsigned j = 0; j < row.buffers()->size(); ++j)
       call.writesStates |=
           writes(target_, row, j) &&

@@ -1,0 +1,66 @@
+#include "runtime/device/cuda/CudaCode.h"
+#include "runtime/program/cubins_generated.h"
+
+#include <string>
+
+namespace moert::cuda {
+
+Result<std::shared_ptr<Module>> Module::load(std::shared_ptr<const Driver> driver, const Program &program,
+                                             uint32_t target) {
+  const fb::Target &row = *program.table().targets()->Get(target);
+  Result<std::shared_ptr<Module>> module = load(std::move(driver), row.kind(), program.section(row.code()));
+  if (!module.ok() && module.status().code() == Code::invalid_input)
+    return invalidInput(program.path(), ": expected code that this GPU runs as the target '",
+                        row.name()->string_view(), "' of level ", row.level()->string_view(), ": ",
+                        module.status().message());
+  return module;
+}
+
+Result<std::shared_ptr<Module>> Module::load(std::shared_ptr<const Driver> driver, fb::TargetKind kind,
+                                             std::span<const uint8_t> section) {
+  std::shared_ptr<Module> module(new Module(std::move(driver)));
+  CUmodule loaded = nullptr;
+  if (kind != fb::TargetKind::cuda) {
+    MOERT_TRY(module->add(section.data(), loaded));
+    return module;
+  }
+  flatbuffers::Verifier verifier(section.data(), section.size());
+  if (!moe::cubins::VerifySizePrefixedModuleBuffer(verifier))
+    return invalidInput("the section has no table of kernels");
+  for (const moe::cubins::Kernel *kernel : *moe::cubins::GetSizePrefixedModule(section.data())->kernels()) {
+    if (kernel->code()->size() == 0)
+      return invalidInput("the kernel '", kernel->name()->string_view(), "' has no code");
+    MOERT_TRY(module->add(kernel->code()->data(), loaded));
+    if (!module->byKernel_.insert({kernel->name()->string_view(), loaded}).second)
+      return invalidInput("the section has the kernel '", kernel->name()->string_view(), "' twice");
+  }
+  return module;
+}
+
+Status Module::add(const void *image, CUmodule &module) {
+  CUresult result = driver_->moduleLoadData(&module, image);
+  if (result == CUDA_ERROR_NO_BINARY_FOR_GPU || result == CUDA_ERROR_INVALID_IMAGE)
+    return invalidInput(driver_->words(result));
+  MOERT_TRY(driver_->check(result, "cuModuleLoadData"));
+  modules_.push_back(module);
+  return {};
+}
+
+Module::~Module() {
+  for (CUmodule module : modules_)
+    driver_->moduleUnload(module);
+}
+
+Result<CUfunction> Module::function(std::string_view symbol) const {
+  CUmodule module = byKernel_.empty() && !modules_.empty() ? modules_.front() : nullptr;
+  if (auto found = byKernel_.find(symbol); found != byKernel_.end())
+    module = found->second;
+  if (!module)
+    return invalidInput("expected code of the kernel '", symbol, "', found none");
+  CUfunction function = nullptr;
+  MOERT_TRY(driver_->check(driver_->moduleGetFunction(&function, module, std::string(symbol).c_str()),
+                           concat("cuModuleGetFunction of '", symbol, "'")));
+  return function;
+}
+
+} // namespace moert::cuda

@@ -1,0 +1,76 @@
+// The sections of programs that have a file for each kernel. The driver is the emulated one, and so the files are the
+// emulator's.
+#include "runtime/device/cuda/CudaCode.h"
+#include "runtime/program/cubins_generated.h"
+#include "test/support/EmulatedGpu.h"
+#include "test/support/EmulatorModule.h"
+
+#include <gtest/gtest.h>
+
+namespace moert::test {
+namespace {
+
+/// A section with a kernel of each name.
+std::vector<uint8_t> section(const std::vector<const char *> &names, const std::vector<uint8_t> &code) {
+  flatbuffers::FlatBufferBuilder builder;
+  std::vector<flatbuffers::Offset<moe::cubins::Kernel>> kernels;
+  for (const char *name : names) {
+    builder.ForceVectorAlignment(code.size(), 1, 16);
+    auto bytes = builder.CreateVector(code);
+    kernels.push_back(
+        moe::cubins::CreateKernel(builder, builder.CreateString(name), 256, 32, 0, 0, 0, 0, bytes));
+  }
+  auto architecture = builder.CreateString("sm_90a"), assembler = builder.CreateString("none");
+  moe::cubins::FinishSizePrefixedModuleBuffer(
+      builder, moe::cubins::CreateModule(builder, architecture, assembler, builder.CreateVector(kernels)));
+  return {builder.GetBufferPointer(), builder.GetBufferPointer() + builder.GetSize()};
+}
+
+class CudaCode : public testing::Test {
+protected:
+  Result<std::shared_ptr<Module>> load(std::span<const uint8_t> section) {
+    return Module::load(*openDriver(MOERT_EMULATOR), fb::TargetKind::cuda, section);
+  }
+  EmulatedGpu gpu;
+};
+
+TEST_F(CudaCode, FindsEachKernelInItsOwnFile) {
+  const std::vector<uint8_t> bytes = section({"axpy", "warp_sum"}, emulatorModule());
+  auto module = load(bytes);
+  ASSERT_TRUE(module.ok()) << module.status().message();
+  Result<CUfunction> axpy = (*module)->function("axpy"), sum = (*module)->function("warp_sum");
+  ASSERT_TRUE(axpy.ok() && sum.ok());
+  CUdeviceptr x = gpu.put(numbers(100)), y = gpu.put(std::vector<float>(100, 1));
+  int count = 100;
+  float factor = 2;
+  void *arguments[] = {&x, &y, &count, &factor};
+  ASSERT_EQ(gpu->launchKernel(*axpy, 1, 1, 1, 128, 1, 1, 0, gpu.stream, arguments, nullptr), CUDA_SUCCESS);
+  ASSERT_EQ(gpu.synchronize(), CUDA_SUCCESS) << gpu.finding();
+  EXPECT_EQ(gpu.get<float>(y, 100)[7], 15);
+  // The file has it, but the section does not say so.
+  Result<CUfunction> other = (*module)->function("reverse");
+  ASSERT_FALSE(other.ok());
+  EXPECT_NE(other.status().message().find("expected code of the kernel 'reverse', found none"),
+            std::string::npos);
+}
+
+TEST_F(CudaCode, RefusesWhatIsNotWhole) {
+  const std::vector<uint8_t> bytes = section({"axpy"}, emulatorModule());
+  ASSERT_TRUE(load(bytes).ok());
+  for (size_t length : {size_t(0), size_t(3), size_t(4), size_t(60), bytes.size() / 2, bytes.size() - 1}) {
+    const std::vector<uint8_t> part(bytes.begin(), bytes.begin() + ptrdiff_t(length));
+    auto module = load(part);
+    ASSERT_FALSE(module.ok()) << length;
+    EXPECT_EQ(module.status().code(), Code::invalid_input) << module.status().message();
+  }
+  for (const std::vector<uint8_t> &wrong :
+       {section({"axpy", "axpy"}, emulatorModule()), section({"axpy"}, {}),
+        section({"axpy"}, std::vector<uint8_t>(64))}) {
+    auto module = load(wrong);
+    ASSERT_FALSE(module.ok());
+    EXPECT_EQ(module.status().code(), Code::invalid_input) << module.status().message();
+  }
+}
+
+} // namespace
+} // namespace moert::test
