@@ -79,6 +79,15 @@ void Device::giveBackHost(std::byte *memory, uint64_t) {
 }
 
 Result<HostView> HostView::of(Device &device, DeviceAddress address, uint64_t bytes) {
+  MOERT_ASSIGN(HostView view, toWrite(device, address, bytes));
+  if (view.copy_) {
+    MOERT_TRY(device.read(view.bytes_, address));
+    MOERT_TRY(device.finish());
+  }
+  return view;
+}
+
+Result<HostView> HostView::toWrite(Device &device, DeviceAddress address, uint64_t bytes) {
   MOERT_TRY(device.finish());
   HostView view;
   view.device_ = &device;
@@ -88,8 +97,6 @@ Result<HostView> HostView::of(Device &device, DeviceAddress address, uint64_t by
     return view;
   view.copy_ = std::make_unique_for_overwrite<std::byte[]>(bytes);
   view.bytes_ = {view.copy_.get(), bytes};
-  MOERT_TRY(device.read(view.bytes_, address));
-  MOERT_TRY(device.finish());
   return view;
 }
 

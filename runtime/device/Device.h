@@ -62,6 +62,8 @@ class HostView {
 public:
   /// Waits for everything that the device was asked for.
   static Result<HostView> of(Device &device, DeviceAddress address, uint64_t bytes);
+  /// The same for someone who writes all of it: what it holds before is anything.
+  static Result<HostView> toWrite(Device &device, DeviceAddress address, uint64_t bytes);
   std::span<std::byte> bytes() const { return bytes_; }
   /// Gives the device what the host has written.
   Status commit();

@@ -62,11 +62,9 @@ Checks::Checks(const fb::Target &target, const fb::Plan &plan, const Layout &lay
   }
 }
 
-Result<HostView> Checks::hostView(const Operand &operand, std::span<const DeviceAddress> buffers,
-                                  Device &device) {
-  const DeviceAddress at =
-      operand.place == Place::arena ? device.arena() + operand.offset : buffers[operand.buffer];
-  return HostView::of(device, at, operand.bytes);
+DeviceAddress Checks::address(const Operand &operand, std::span<const DeviceAddress> buffers,
+                              const Device &device) {
+  return operand.place == Place::arena ? device.arena() + operand.offset : buffers[operand.buffer];
 }
 
 Status Checks::before(size_t launch, std::span<const DeviceAddress> buffers, Device &device,
@@ -74,7 +72,8 @@ Status Checks::before(size_t launch, std::span<const DeviceAddress> buffers, Dev
   for (const Operand &operand : operands_[launch]) {
     if (!operand.born)
       continue;
-    MOERT_ASSIGN(HostView memory, hostView(operand, buffers, device));
+    MOERT_ASSIGN(HostView memory,
+                 HostView::toWrite(device, address(operand, buffers, device), operand.bytes));
     if (trapNan_)
       memset(memory.bytes().data(), 0, operand.bytes);
     else
@@ -103,7 +102,7 @@ Status Checks::after(size_t launch, std::span<const DeviceAddress> buffers, Devi
   for (const Operand &operand : operands_[launch]) {
     if (!trapNan_ || !operand.written || operand.type != fb::ElementType::f32)
       continue;
-    MOERT_ASSIGN(HostView memory, hostView(operand, buffers, device));
+    MOERT_ASSIGN(HostView memory, HostView::of(device, address(operand, buffers, device), operand.bytes));
     auto *values = reinterpret_cast<const float *>(memory.bytes().data());
     for (int64_t i = 0; i < operand.extent; ++i)
       if (std::isnan(values[i]))
@@ -112,7 +111,8 @@ Status Checks::after(size_t launch, std::span<const DeviceAddress> buffers, Devi
   for (const Operand &operand : operands_[launch]) {
     if (!poison_ || !operand.dies)
       continue;
-    MOERT_ASSIGN(HostView memory, hostView(operand, buffers, device));
+    MOERT_ASSIGN(HostView memory,
+                 HostView::toWrite(device, address(operand, buffers, device), operand.bytes));
     poison(memory.bytes().data(), operand.bytes, operand.type);
     MOERT_TRY(memory.commit());
   }

@@ -28,8 +28,8 @@ private:
     fb::ElementType type;
     bool born, dies, written;
   };
-  static Result<HostView> hostView(const Operand &operand, std::span<const DeviceAddress> buffers,
-                                   Device &device);
+  static DeviceAddress address(const Operand &operand, std::span<const DeviceAddress> buffers,
+                               const Device &device);
   Status describe(size_t launch, const Operand &operand, int64_t element, uint64_t step) const;
 
   const fb::Plan *plan_ = nullptr;
