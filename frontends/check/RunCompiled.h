@@ -12,10 +12,14 @@
 namespace moe {
 
 struct RunOptions {
-  std::string target = "cpu"; // what --target takes; it runs on the device of its kind, an emulator in checked mode
+  std::string target =
+      "cpu"; // what --target takes; it runs on the device of its kind, an emulator in checked mode
   int threads = 2;
   bool poison = true;
 };
+
+/// The bytes of the program file, for all these targets. The module is consumed.
+moert::Result<std::vector<uint8_t>> compileFile(mlir::ModuleOp module, llvm::ArrayRef<std::string> targets);
 
 /// The module as a verified program. The module is consumed.
 moert::Result<std::shared_ptr<const moert::Program>> compileModule(mlir::ModuleOp module,

@@ -35,7 +35,10 @@ Status benchCommand(const BenchCommandOptions &options) {
                                   {"state_bytes", result.memory.state},
                                   {"arena_bytes", result.memory.arena},
                                   {"live_bytes", result.memory.live},
-                                  {"digest", result.digest}};
+                                  {"digest", result.digest},
+                                  {"outputs", nlohmann::ordered_json::object()}};
+    for (const auto &[name, value] : result.outputs)
+      out["outputs"][name] = value;
     if (options.profile) {
       nlohmann::ordered_json launches = nlohmann::ordered_json::array();
       for (const LaunchProfile &launch : result.profile.launches)

@@ -97,6 +97,11 @@ Result<BenchResult> benchmark(std::shared_ptr<const Program> program, std::share
   result.gflops = session->entry().flops_per_image() * result.imagesPerSecond / 1e9;
   result.peakBytes = anonymousBytes(); // nothing was freed since the session opened
   MOERT_ASSIGN(result.digest, digestOf(*states, *session));
+  for (const fb::Port *port : *session->entry().outputs())
+    if (port->type() == fb::ElementType::f32 && port->shape()->size() == 0) {
+      MOERT_ASSIGN(float value, session->scalarOutput(port->name()->string_view()));
+      result.outputs.emplace_back(port->name()->str(), value);
+    }
   result.memory = session->memory();
   result.profile = session->profile();
   return result;
