@@ -2,7 +2,9 @@
 #include "passes/emit/EmitProgram.h"
 #include "passes/kernels/Backend.h"
 #include "passes/pipeline/Pipeline.h"
+#include "runtime/device/cuda/CudaDevice.h"
 #include "runtime/session/Session.h"
+#include <cstdlib>
 
 using namespace mlir;
 
@@ -34,6 +36,19 @@ flow::Array read(const moert::Tensor &from) {
   return to;
 }
 
+moert::Result<std::shared_ptr<moert::Device>> openDeviceOf(const RunOptions &options) {
+  std::string error;
+  std::unique_ptr<kernels::Target> target = kernels::parseTarget(options.target, error);
+  if (!target)
+    return moert::usageError(error);
+  if (target->kind() == plan::TargetKind::cpu)
+    return moert::openCpu(options.threads);
+  if (target->kind() == plan::TargetKind::cuda)
+    return moert::openCuda(0);
+  setenv("MOE_EMULATOR", "checked", /*overwrite=*/0);
+  return moert::openEmulator(options.threads);
+}
+
 } // namespace
 
 moert::Result<std::shared_ptr<const moert::Program>> compileModule(ModuleOp module,
@@ -56,7 +71,7 @@ moert::Result<std::shared_ptr<const moert::Program>> compileModule(ModuleOp modu
 moert::Result<flow::Evaluation> runEntry(const std::shared_ptr<const moert::Program> &program,
                                          const std::string &entry, const flow::Bindings &bindings,
                                          const RunOptions &options) {
-  MOERT_ASSIGN(auto device, moert::openCpu(options.threads));
+  MOERT_ASSIGN(auto device, openDeviceOf(options));
   MOERT_ASSIGN(auto states, moert::States::create(program, device, bindings.setting.seed));
   MOERT_ASSIGN(moert::HostStates values, states->host());
   for (size_t i = 0; i < states->size(); ++i)

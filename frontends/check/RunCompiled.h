@@ -12,7 +12,7 @@
 namespace moe {
 
 struct RunOptions {
-  std::string target = "cpu"; // what --target takes
+  std::string target = "cpu"; // what --target takes; it runs on the device of its kind, an emulator in checked mode
   int threads = 2;
   bool poison = true;
 };
@@ -27,7 +27,8 @@ moert::Result<flow::Evaluation> runEntry(const std::shared_ptr<const moert::Prog
                                          const std::string &entry, const flow::Bindings &bindings,
                                          const RunOptions &options = {});
 
-/// "cpu", and the level below the host's where there is one.
+/// The targets that this machine can run: "cpu", the level below the host's where there is one, and an emulated GPU
+/// where its emulator is installed.
 std::vector<std::string> hostTargets();
 
 } // namespace moe

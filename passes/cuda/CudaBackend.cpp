@@ -3,6 +3,7 @@
 #include "passes/cuda/code/GpuCode.h"
 #include "passes/cuda/kernel/KernelBuilder.h"
 #include "passes/cuda/loops/LoopSchedule.h"
+#include "runtime/device/cuda/CudaDevice.h"
 
 using namespace mlir;
 
@@ -61,7 +62,12 @@ public:
   explicit CudaBackend(StringRef word) : word(word) {}
   StringRef name() const override { return word; }
   std::vector<std::string> targets() const override { return targetNames(word); }
-  std::vector<std::string> hostTargets() const override { return {}; }
+  // An emulated GPU, where the emulator is installed.
+  std::vector<std::string> hostTargets() const override {
+    if (word == emulatorWord && moert::cuda::emulatorPath().ok())
+      return {"emulator:sm_90a"};
+    return {};
+  }
   std::unique_ptr<Target> parse(StringRef name, std::string &error) const override {
     std::optional<CudaTarget> target = cudaTarget(name, error);
     return target ? std::make_unique<CudaMachine>(*target) : nullptr;

@@ -13,7 +13,7 @@ namespace moe::cuda {
 struct CudaTarget {
   Architecture architecture;
   std::optional<host::CpuTarget> host; ///< of the emulator
-  std::string level;                   ///< "sm_90a"; of the emulator "sm_90a x86-64-v3"
+  std::string level;                   ///< "sm_90a"; of the emulator "sm_90a+x86-64-v3"
   std::vector<std::string> features;   ///< of the host's CPU, as /proc/cpuinfo spells them
 
   bool emulated() const { return host.has_value(); }

@@ -41,6 +41,7 @@ void BlockRunner::startChecks() {
   for (ShadowPage &page : sharedShadow_) {
     page.written = {};
     page.inFlight.reset();
+    page.readers.clear();
     if (restarts_ != launch_->checker->restarts())
       page.clear();
   }

@@ -96,19 +96,14 @@ Findings Context::perform(const Copy &copy, uint32_t chain, const Clock &clock) 
                    concat(what, " uses pinned memory of the host that was freed before it was done")};
   if (checker_) {
     const Piece piece = checker_->begin(chain, clock[chain], clock, 1, what);
-    if (toHost)
+    if (!toDevice)
       if (Findings found = checker_->touchRange(piece, copy.from, copy.bytes, Mode::read, what))
         return found;
     if (!toHost)
       if (Findings found = checker_->touchRange(piece, copy.to, copy.bytes, Mode::write, what))
         return found;
-    if (copy.kind == Copy::Kind::within) {
-      // What was never written may be copied: it stays so.
-      if (checker_->isWritten(copy.from, copy.bytes))
-        if (Findings found = checker_->touchRange(piece, copy.from, copy.bytes, Mode::read, what))
-          return found;
+    if (copy.kind == Copy::Kind::within)
       checker_->copyWritten(copy.to, copy.from, copy.bytes);
-    }
   }
   if (toDevice)
     return copyToDevice(copy, copy.atCall, copy.deviceWrites);

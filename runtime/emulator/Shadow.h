@@ -7,13 +7,16 @@
 // was.
 //
 // A page has a record for each word of four bytes, until a part of a word is accessed; from then on it has one for each byte. Of
-// readers, two are kept that are not ordered, of different blocks or warps where there are such: a later write that races with
-// any reader races with one of them, unless a synchronisation of a part of a warp orders it with exactly those two.
+// readers that are not ordered, those are kept that a later write can be ordered with one by one: lanes of one warp as a mask, and
+// others in a list if need be. Of two readers in different warps or blocks, a write in the same launch races with one at least, so
+// further ones are not needed. Of atomic operations, the last one is kept.
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <utility>
+#include <vector>
 
 namespace moe::emu {
 
@@ -45,6 +48,7 @@ struct Accessor {
 /// Records of up to four bytes.
 struct Cell {
   Record write, read[2];
+  uint32_t lanes; // that have read as the first reader has, in its warp and with its stamp
   uint32_t writeSite, readSite;
 };
 
@@ -55,6 +59,7 @@ struct ShadowPage {
   std::array<uint64_t, 64> written = {}; // a bit a byte
   std::unique_ptr<Cell[]> cells;         // none before the first access
   bool single = false;                   // a cell a byte, else a cell a word
+  std::vector<std::pair<uint32_t, Record>> readers; // further ones, by cell
   std::unique_ptr<std::array<uint64_t, 64>>
       inFlight; // bytes that an asynchronous copy of a kernel has not written yet
 
@@ -62,6 +67,8 @@ struct ShadowPage {
   bool isWritten(uint32_t offset, uint32_t bytes) const;
   void setInFlight(uint32_t offset, uint32_t bytes, bool inFlight);
   bool isInFlight(uint32_t offset, uint32_t bytes) const;
+  /// Forgets who accessed the bytes.
+  void forgetAccesses();
   /// Forgets all but where the block ends.
   void clear();
 };

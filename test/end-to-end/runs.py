@@ -704,4 +704,5 @@ def main():
         print(f"{check}: ok ({time.time() - started:.1f} s)", flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -2,6 +2,7 @@
 #include "test/numerics/GroupEntry.h"
 #include "mlir/IR/Builders.h"
 #include "passes/cpu/loops/LoopAnalysis.h"
+#include "passes/cuda/loops/LoopSchedule.h"
 #include "llvm/ADT/SetVector.h"
 
 namespace moe::test {
@@ -48,7 +49,7 @@ void groupAll(flow::EntryOp entry) {
     output->moveBefore(&block, block.end());
 }
 
-bool isOneKernel(flow::GroupOp group, const cpu::GroupLayouts &layouts) {
+bool isOneKernel(flow::GroupOp group, const cpu::GroupLayouts &layouts, const Machine &machine) {
   cpu::LoopSource source;
   mlir::Block &body = group.getBody().front();
   for (mlir::Operation &op : body.without_terminator())
@@ -61,6 +62,8 @@ bool isOneKernel(flow::GroupOp group, const cpu::GroupLayouts &layouts) {
   };
   source.layout = layoutOf;
   source.batch = flow::plannedBatch(group);
+  if (std::holds_alternative<cuda::CudaTarget>(machine))
+    return cuda::LoopSchedule::run(source).has_value();
   return llvm::all_of(levels(), [&](const host::CpuTarget &target) {
     return cpu::LoopAnalysis::run(source, target).has_value();
   });

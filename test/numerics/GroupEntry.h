@@ -11,8 +11,8 @@ namespace moe::test {
 /// results.
 void groupAll(flow::EntryOp entry);
 
-/// Whether a loop group is what one kernel can run, at every level.
-bool isOneKernel(flow::GroupOp group, const cpu::GroupLayouts &layouts);
+/// Whether a loop group is what one kernel can run: of the CPU at every level, or of a GPU.
+bool isOneKernel(flow::GroupOp group, const cpu::GroupLayouts &layouts, const Machine &machine);
 
 /// Where element i, counted in the physical order, is in row-major order.
 std::vector<int64_t> physicalOrder(llvm::ArrayRef<int64_t> shape, const cpu::Layout &layout);

@@ -4,7 +4,10 @@
 #include "dialects/plan/FromFlow.h"
 #include "frontends/driver/Context.h"
 #include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/Verifier.h"
 #include "mlir/Parser/Parser.h"
+#include "passes/cuda/code/GpuCode.h"
+#include "passes/cuda/kernel/KernelBuilder.h"
 #include "passes/host/ObjectCode.h"
 #include <algorithm>
 #include <atomic>
@@ -70,6 +73,11 @@ std::vector<host::CpuTarget> levels() {
   return all;
 }
 
+Machine emulatedGpu() {
+  std::string error;
+  return *cuda::cudaTarget("emulator:sm_90a", error);
+}
+
 static size_t widthOf(plan::Element element) {
   switch (element) {
   case plan::Element::u8:
@@ -88,9 +96,9 @@ static size_t bytesOf(mlir::Type type, const flow::Symbols &symbols) {
   return size_t(*flow::elementsOf(type).evaluate(symbols)) * widthOf(plan::elementOf(type));
 }
 
-GroupRunner::GroupRunner(const std::string &text, const host::CpuTarget &target, int64_t domains,
-                         int64_t rows, const cpu::GroupLayouts &layouts,
-                         const std::map<std::string, double> &numbers, Memory::Kind memory)
+GroupRunner::GroupRunner(const std::string &text, const Machine &target, int64_t domains, int64_t rows,
+                         const cpu::GroupLayouts &layouts, const std::map<std::string, double> &numbers,
+                         Memory::Kind memory)
     : context(makeContext()), memory(memory) {
   auto source = mlir::parseSourceString<mlir::ModuleOp>(text, context.get());
   if (!source)
@@ -101,29 +109,43 @@ GroupRunner::GroupRunner(const std::string &text, const host::CpuTarget &target,
     build(group, target, domains, rows, layouts, numbers);
 }
 
-GroupRunner::GroupRunner(flow::GroupOp group, const host::CpuTarget &target, int64_t domains, int64_t rows,
+GroupRunner::GroupRunner(flow::GroupOp group, const Machine &target, int64_t domains, int64_t rows,
                          const cpu::GroupLayouts &layouts, const std::map<std::string, double> &numbers,
                          Memory::Kind memory)
     : memory(memory) {
   build(group, target, domains, rows, layouts, numbers);
 }
 
-void GroupRunner::build(flow::GroupOp group, const host::CpuTarget &target, int64_t domains, int64_t rows,
+void GroupRunner::build(flow::GroupOp group, const Machine &target, int64_t domains, int64_t rows,
                         const cpu::GroupLayouts &layouts, const std::map<std::string, double> &numbers) {
-  cpu::KernelModule module(group.getContext(), target);
-  auto code = module.emit(group, layouts);
+  std::unique_ptr<kernels::KernelSet> module;
+  auto *gpuTarget = std::get_if<cuda::CudaTarget>(&target);
+  auto *cpuTarget = std::get_if<host::CpuTarget>(&target);
+  if (gpuTarget)
+    module = std::make_unique<cuda::KernelModule>(group.getContext());
+  else
+    module = std::make_unique<cpu::KernelModule>(group.getContext(), *cpuTarget);
+  auto code = module->emit(group, layouts);
   if (mlir::failed(code))
     return;
-  auto object = host::compileToObject(module.module(), target);
+  mlir::OwningOpRef<mlir::ModuleOp> functions = module->take();
+  if (mlir::failed(mlir::verify(*functions)))
+    return;
+  auto object = gpuTarget ? cuda::compileForEmulator(*functions, gpuTarget->architecture, *gpuTarget->host)
+                          : host::compileToObject(*functions, *cpuTarget);
   if (mlir::failed(object))
     return;
-  int file = memfd_create("kernels", 0);
-  if (write(file, object->data(), object->size()) != ssize_t(object->size()))
-    return;
-  library = dlopen(("/proc/self/fd/" + std::to_string(file)).c_str(), RTLD_NOW | RTLD_LOCAL);
-  close(file);
-  if (!library)
-    return;
+  if (gpuTarget) {
+    gpu = std::make_unique<EmulatedModule>(llvm::ArrayRef<char>(*object));
+  } else {
+    int file = memfd_create("kernels", 0);
+    if (write(file, object->data(), object->size()) != ssize_t(object->size()))
+      return;
+    library = dlopen(("/proc/self/fd/" + std::to_string(file)).c_str(), RTLD_NOW | RTLD_LOCAL);
+    close(file);
+    if (!library)
+      return;
+  }
 
   shared.assign(code->inPlace.begin(), code->inPlace.end());
   flow::Symbols symbols{domains, rows};
@@ -144,14 +166,26 @@ void GroupRunner::build(flow::GroupOp group, const host::CpuTarget &target, int6
   }
   for (const cpu::LaunchSpec &launch : code->launches) {
     BoundLaunch one;
-    const auto &kernels = module.kernels();
+    const auto &kernels = module->kernels();
     auto kernel =
         std::find_if(kernels.begin(), kernels.end(), [&](auto &k) { return k.symbol == launch.symbol; });
     one.kind = launch.op;
-    one.function = reinterpret_cast<KernelFunction>(dlsym(library, launch.symbol.c_str()));
-    auto work = llvm::cast<plan::CpuWorkAttr>(launch.work);
-    one.units = value(work.getUnits());
-    one.grain = work.getGrain();
+    if (gpu) {
+      auto work = llvm::cast<plan::GpuWorkAttr>(launch.work);
+      one.grid.kernel = launch.symbol;
+      for (unsigned axis = 0; axis < 3; ++axis) {
+        one.grid.grid[axis] = value(work.getGrid()[axis]);
+        one.grid.block[axis] = value(work.getBlock()[axis]);
+      }
+      one.grid.shared = value(work.getShared());
+      for (plan::ScalarParam param : kernel->scalars)
+        one.grid.cells.push_back(param == plan::ScalarParam::cell);
+    } else {
+      auto work = llvm::cast<plan::CpuWorkAttr>(launch.work);
+      one.function = reinterpret_cast<KernelFunction>(dlsym(library, launch.symbol.c_str()));
+      one.units = value(work.getUnits());
+      one.grain = work.getGrain();
+    }
     one.scratch = kernel->scratch;
     for (cpu::BufferRef ref : launch.buffers) {
       auto &from = ref.kind == cpu::BufferRef::operand  ? operands
@@ -175,7 +209,7 @@ void GroupRunner::build(flow::GroupOp group, const host::CpuTarget &target, int6
         one.scalars.push_back(llvm::cast<mlir::IntegerAttr>(arg.getValue()).getInt());
       }
     }
-    if (!one.function)
+    if (!one.function && !gpu)
       return;
     bound.push_back(std::move(one));
   }
@@ -208,7 +242,29 @@ uint64_t GroupRunner::scratchBytes() const {
   return most;
 }
 
+void GroupRunner::runOnGpu(unsigned seed, unsigned threads) {
+  const bool isChecked = seed % 2;
+  std::vector<EmulatedBuffer> buffers;
+  auto add = [&](const auto &list, bool given) {
+    for (const auto &one : list)
+      buffers.push_back({one->data, one->bytes, given || !isChecked});
+  };
+  // A checked run knows of what is not given that it was never written.
+  add(operands, true);
+  add(results, false);
+  add(temporaries, false);
+  std::vector<EmulatedLaunch> launches;
+  for (const BoundLaunch &launch : bound) {
+    launches.push_back(launch.grid);
+    launches.back().buffers = launch.buffers;
+    launches.back().scalars = launch.scalars;
+  }
+  found = gpu->run(launches, buffers, isChecked, seed, threads);
+}
+
 void GroupRunner::run(unsigned seed, unsigned threads, int poison) {
+  if (gpu)
+    return runOnGpu(seed, threads);
   std::mt19937 random(seed);
   std::vector<std::unique_ptr<Memory>> scratch;
   for (unsigned i = 0; i < threads; ++i)

@@ -5,20 +5,32 @@
 #include "dialects/flow/Flow.h"
 #include "mlir/IR/MLIRContext.h"
 #include "passes/cpu/code/KernelBuilder.h"
+#include "passes/cuda/CudaTarget.h"
+#include "test/numerics/EmulatedModule.h"
 #include <functional>
 #include <map>
 #include <memory>
 #include <string>
+#include <variant>
 #include <vector>
 
 namespace moe::test {
 
 using KernelFunction = void (*)(void *const *, const int64_t *, int64_t, int64_t, void *);
 
+/// What groups are compiled for: the host, or a GPU that is emulated.
+using Machine = std::variant<host::CpuTarget, cuda::CudaTarget>;
+inline const std::string &levelOf(const Machine &machine) {
+  return std::visit([](const auto &target) -> const std::string & { return target.level; }, machine);
+}
+/// The emulated GPU.
+Machine emulatedGpu();
+
 /// One launch with everything bound but its range.
 struct BoundLaunch {
   std::string kind;
-  KernelFunction function = nullptr;
+  KernelFunction function = nullptr; ///< of the host; a GPU's kernel has a name and a grid
+  EmulatedLaunch grid;
   std::vector<void *> buffers;
   std::vector<bool> writes; ///< one a buffer
   std::vector<int64_t> scalars;
@@ -30,7 +42,7 @@ struct BoundLaunch {
   }
 };
 
-/// What every kernel is tested for: the host's level and the one below.
+/// What every kernel of the CPU is tested for: the host's level and the one below.
 std::vector<host::CpuTarget> levels();
 
 /// Memory for a buffer. `guarded`: it ends, but for what 64-byte alignment leaves, at a page that nobody may
@@ -58,11 +70,11 @@ class GroupRunner {
 public:
   /// `body` is the text of an entry with exactly one flow.group. Reports to stderr and leaves ok() false on
   /// failure. `numbers` are the launches' scalars by key, and "seed" and "step".
-  GroupRunner(const std::string &entryText, const host::CpuTarget &target, int64_t domains, int64_t rows,
+  GroupRunner(const std::string &entryText, const Machine &target, int64_t domains, int64_t rows,
               const cpu::GroupLayouts &layouts = {}, const std::map<std::string, double> &numbers = {},
               Memory::Kind memory = Memory::guarded);
   /// The same for a group that is there already; its context is used.
-  GroupRunner(flow::GroupOp group, const host::CpuTarget &target, int64_t domains, int64_t rows,
+  GroupRunner(flow::GroupOp group, const Machine &target, int64_t domains, int64_t rows,
               const cpu::GroupLayouts &layouts = {}, const std::map<std::string, double> &numbers = {},
               Memory::Kind memory = Memory::guarded);
   ~GroupRunner();
@@ -81,14 +93,17 @@ public:
   void placeApart();
   uint64_t scratchBytes() const;
   /// Every launch. With a seed its units are cut at random into ranges, which `threads` threads run out of
-  /// order; scratch is filled with `poison` before each.
+  /// order; scratch is filled with `poison` before each. On a GPU the seed orders blocks, warps and threads; an odd
+  /// one checks each access.
   void run(unsigned seed = 0, unsigned threads = 1, int poison = 0xff);
+  /// What the emulator has found wrong; empty where nothing.
+  const std::string &finding() const { return found; }
   /// Whether nothing was written beside the buffers, as far as their guards tell, nor beside any thread's
   /// scratch.
   bool intact() const;
 
 private:
-  void build(flow::GroupOp group, const host::CpuTarget &target, int64_t domains, int64_t rows,
+  void build(flow::GroupOp group, const Machine &target, int64_t domains, int64_t rows,
              const cpu::GroupLayouts &layouts, const std::map<std::string, double> &numbers);
   std::unique_ptr<mlir::MLIRContext> context;
   Memory::Kind memory;
@@ -98,6 +113,10 @@ private:
   std::vector<BoundLaunch> bound, apart; // apart: as they are before a result is placed
   std::vector<std::pair<unsigned, unsigned>> shared;
   void *library = nullptr;
+  std::unique_ptr<EmulatedModule> gpu;
+  std::string found;
+
+  void runOnGpu(unsigned seed, unsigned threads);
 };
 
 } // namespace moe::test

@@ -71,7 +71,7 @@ void check(const std::string &body, Options options = {}) {
     layouts.operands.push_back(layoutOf(value));
   for (mlir::Value value : group.getOutputs())
     layouts.results.push_back(layoutOf(value));
-  if (options.mayRefuse && !isOneKernel(group, layouts)) {
+  if (options.mayRefuse && !isOneKernel(group, layouts, levels().front())) {
     ++refused;
     return;
   }

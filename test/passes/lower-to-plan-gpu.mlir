@@ -8,7 +8,7 @@
 
 // Neighbouring threads have neighbouring vectors of 16 bytes, where sizes are multiples of four.
 // CHECK-LABEL: plan.program "elementwise"
-// CHECK: target emulator "emulator" level "sm_90a x86-64-v3" {{.*}} elements 2147483647
+// CHECK: target emulator "emulator" level "sm_90a+x86-64-v3" {{.*}} elements 2147483647
 // CHECK: kernel @[[ADD:.*]] "loop" (read f32, write f32 over 0) scalars 1 threads 256
 // CHECK: launch @[[ADD]](%{{.*}}[D * N * 384], %{{.*}}[D * N * 384]) [extent D * N * 96] grid [D * N * 96 ceildiv 256, 1, 1] block [256, 1, 1] shared 0
 // CHECK: gpu.func @[[ADD]](%[[X:.*]]: !llvm.ptr<1>, %[[Y:.*]]: !llvm.ptr<1>, %[[COUNT:.*]]: i64) kernel attributes {known_block_size = array<i32: 256, 1, 1>}

@@ -112,6 +112,54 @@ struct Product {
   float *c;
   int32_t size; // of square matrices, a multiple of 64
 };
+// Of the small program that tests of the runtime run (TestProgram.h): buffers, then scalars of eight bytes each.
+struct Dot {
+  const float *x, *w;
+  float *y;
+  int64_t columns;
+  uint64_t bias;
+};
+struct SquaredLoss {
+  const float *y;
+  const int32_t *label;
+  float *loss, *finite;
+  int64_t rows;
+  uint64_t *held;
+};
+struct Sgd {
+  const float *x, *y;
+  const int32_t *label;
+  const float *finite, *oldW;
+  float *w;
+  const float *oldMomentum;
+  float *momentum;
+  const uint64_t *lr, *mu;
+  int64_t rows, columns;
+  const uint64_t *held;
+};
+struct Scale {
+  const float *in;
+  float *out;
+  uint64_t a;
+};
+struct MarkCells {
+  float *out;
+  const int64_t *step, *seed;
+};
+
+float asFloat(uint64_t bits) {
+  union {
+    uint32_t bits;
+    float value;
+  } word = {uint32_t(bits)};
+  return word.value;
+}
+
+struct Script { // test/fuzz/races/RaceTestMain.cpp
+  const uint32_t *steps;
+  uint8_t *memory;
+  int32_t count;
+};
 struct Numbers {
   uint64_t *out;
   int32_t number;
@@ -355,4 +403,85 @@ KERNEL(product, Product) {
   for (uint32_t y = 0; y < 4; ++y)
     gpu.store(reinterpret_cast<Four *>(&arguments.c[(row0 + row + y) * size + column0 + column]),
               Four{{sums[y][0], sums[y][1], sums[y][2], sums[y][3]}}, 74);
+}
+
+// The kernels of the small program: a block does what the CPU's kernels do for a unit of work (TestKernels.c), by its first thread.
+
+KERNEL(dot, Dot) {
+  if (gpu.thread())
+    return;
+  const int64_t row = gpu.block();
+  float sum = asFloat(arguments.bias);
+  for (int64_t column = 0; column < arguments.columns; ++column)
+    sum += gpu.load(&arguments.x[row * arguments.columns + column], 75) * gpu.load(&arguments.w[column], 75);
+  gpu.store(&arguments.y[row], sum, 75);
+}
+
+// A loss that is not finite holds back this update and all later ones.
+KERNEL(squared_loss, SquaredLoss) {
+  if (gpu.thread())
+    return;
+  float sum = 0;
+  for (int64_t row = 0; row < arguments.rows; ++row) {
+    const float difference = gpu.load(&arguments.y[row], 76) - float(gpu.load(&arguments.label[row], 76));
+    sum += difference * difference;
+  }
+  const float loss = sum / float(arguments.rows);
+  const bool finite = loss - loss == 0;
+  gpu.store(arguments.loss, loss, 76);
+  gpu.store(arguments.finite, finite ? 1.0f : 0.0f, 76);
+  if (!finite)
+    gpu.store(arguments.held, uint64_t(1), 76);
+}
+
+KERNEL(sgd, Sgd) {
+  if (gpu.thread() || gpu.load(arguments.held, 77) || gpu.load(arguments.finite, 77) == 0)
+    return;
+  const int64_t column = gpu.block();
+  float gradient = 0;
+  for (int64_t row = 0; row < arguments.rows; ++row)
+    gradient += 2 * (gpu.load(&arguments.y[row], 77) - float(gpu.load(&arguments.label[row], 77))) *
+                gpu.load(&arguments.x[row * arguments.columns + column], 77) / float(arguments.rows);
+  const float momentum =
+      asFloat(gpu.load(arguments.mu, 77)) * gpu.load(&arguments.oldMomentum[column], 77) + gradient;
+  gpu.store(&arguments.momentum[column], momentum, 77);
+  gpu.store(&arguments.w[column],
+            gpu.load(&arguments.oldW[column], 77) - asFloat(gpu.load(arguments.lr, 77)) * momentum, 77);
+}
+
+KERNEL(scale, Scale) {
+  if (gpu.thread() == 0)
+    gpu.store(&arguments.out[gpu.block()], asFloat(arguments.a) * gpu.load(&arguments.in[gpu.block()], 78),
+              78);
+}
+
+KERNEL(mark, MarkCells) {
+  if (gpu.thread() == 0)
+    gpu.store(&arguments.out[gpu.block()],
+              float(int64_t(gpu.block()) + 1000 * gpu.load(arguments.seed, 79) +
+                    1000000 * gpu.load(arguments.step, 79)),
+              79);
+}
+
+// Each thread does what its script says: an access, then a synchronisation. 32 bytes of shared memory are written first.
+KERNEL(script, Script) {
+  auto *shared = gpu.template shared<uint8_t>();
+  if (gpu.thread() == 0)
+    for (uint32_t i = 0; i < 4; ++i)
+      gpu.storeShared(reinterpret_cast<uint64_t *>(shared) + i, uint64_t(0), 80);
+  gpu.barrier(81);
+  for (int32_t i = 0; i < arguments.count; ++i) {
+    // Of the script itself no access is announced.
+    const uint32_t *step = &arguments.steps[(gpu.global() * uint32_t(arguments.count) + uint32_t(i)) * 2];
+    const uint32_t bytes = step[0] >> 8 & 255, offset = step[0] >> 16;
+    const bool inShared = step[0] & 2;
+    uint8_t *at = (inShared ? shared : arguments.memory) + offset;
+    if (step[0] & 1 && kChecked)
+      gpu.context->services->access(gpu.context, at, bytes,
+                                    (step[0] & 4 ? kWrite : 0) | (inShared ? kSharedMemory : 0), 82);
+    if (step[1] == 1)
+      gpu.barrier(83);
+    else if (step[1])
+      gpu.warpBarrier(step[1], 84);
+  }
 }

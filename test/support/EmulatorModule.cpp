@@ -14,14 +14,33 @@ std::vector<uint8_t> emulatorModule(const std::function<void(moe::emu::ModuleT &
     const char *params; // p: a pointer; otherwise the bytes of a number
     uint32_t shared = 0, threads = 256;
   };
-  static constexpr Entry kKernels[] = {
-      {"axpy", "pp44"},          {"reverse", "p4", 1024},   {"block_sum", "pp4", 1024},
-      {"warp_sum", "pp4"},       {"copy", "pp4"},           {"meet", "p4"},
-      {"exchange", "pp4", 1024}, {"pipeline", "pp4", 8192}, {"vector_copy", "pp4"},
-      {"bytes", "p4"},           {"count", "p4"},           {"dynamic", "p4"},
-      {"stack", "p4"},           {"shuffles", "p4444"},     {"ballots", "p4"},
-      {"mma", "pppp", 0, 32},    {"mixed", "12141p8"},      {"indices", "p4", 0, 1024},
-      {"divide", "p4"},          {"follow", "p4"},          {"product", "ppp4", 8192}};
+  static constexpr Entry kKernels[] = {{"axpy", "pp44"},
+                                       {"reverse", "p4", 1024},
+                                       {"block_sum", "pp4", 1024},
+                                       {"warp_sum", "pp4"},
+                                       {"copy", "pp4"},
+                                       {"meet", "p4"},
+                                       {"exchange", "pp4", 1024},
+                                       {"pipeline", "pp4", 8192},
+                                       {"vector_copy", "pp4"},
+                                       {"bytes", "p4"},
+                                       {"count", "p4"},
+                                       {"dynamic", "p4"},
+                                       {"stack", "p4"},
+                                       {"shuffles", "p4444"},
+                                       {"ballots", "p4"},
+                                       {"mma", "pppp", 0, 32},
+                                       {"mixed", "12141p8"},
+                                       {"indices", "p4", 0, 1024},
+                                       {"divide", "p4"},
+                                       {"follow", "p4"},
+                                       {"script", "pp4", 32},
+                                       {"product", "ppp4", 8192},
+                                       {"dot", "ppp88", 0, 64},
+                                       {"squared_loss", "pppp8p", 0, 64},
+                                       {"sgd", "pppppppppp88p", 0, 64},
+                                       {"scale", "pp8", 0, 64},
+                                       {"mark", "ppp", 0, 64}};
   ModuleT module;
   module.architecture = "sm_90a";
   module.host = "x86-64-v3";
@@ -41,7 +60,7 @@ std::vector<uint8_t> emulatorModule(const std::function<void(moe::emu::ModuleT &
     kernel->checked = std::string(entry.name) + "_checked";
     module.kernels.push_back(std::move(kernel));
   }
-  for (uint32_t i = 0; i < 75; ++i) {
+  for (uint32_t i = 0; i < 85; ++i) {
     auto site = std::make_unique<SiteT>();
     site->op = "op" + std::to_string(i);
     site->file = "kernels.mlir";

@@ -21,7 +21,7 @@ std::optional<flow::Evaluation> runProgram(const std::shared_ptr<const moert::Pr
 /// The module as a verified program; null after a test failure. The module is consumed.
 std::shared_ptr<const moert::Program> compileProgram(mlir::ModuleOp module, const RunOptions &options = {});
 
-/// "cpu", and the level below the host's where there is one.
+/// What this machine can run.
 inline std::vector<std::string> testTargets() { return hostTargets(); }
 
 } // namespace moe::test

@@ -39,6 +39,7 @@ public:
   /// The value (f32 or i32) of the lane whose number differs in the bits of `offset`.
   mlir::Value exchange(mlir::Value value, int64_t offset);
 
+  bool isConcurrent() const override { return true; }
   // A vector whose index is known to be a multiple of its length is one access; every other is an access a lane.
   mlir::Value load(mlir::Type type, mlir::Value pointer, mlir::Type element, mlir::Value index) override;
   void store(mlir::Value value, mlir::Value pointer, mlir::Type element, mlir::Value index) override;

@@ -43,7 +43,11 @@ void LoopKernel::emitParallel(const LoopNest &nest, int vector) {
     if (own.empty()) {
       for (auto [stage, value] : results)
         values.uniform[stage] = value;
-      once(rank, storeAll);
+      // All threads have read what the first one may overwrite.
+      if (llvm::any_of(results, [&](auto &result) { return targets.count(result.first); })) {
+        sync();
+        once(rank, storeAll);
+      }
     } else {
       storeAll();
     }

@@ -30,6 +30,8 @@ public:
   mlir::Value numberConstant(float value); ///< a launch scalar, so that kernels with other values are equal
   mlir::Value i64(int64_t value);
 
+  /// Whether another unit may be writing the memory where a load of this one would be, if its value is not used.
+  virtual bool isConcurrent() const { return false; }
   // Memory through pointers; the index is in elements, i64.
   mlir::Value at(mlir::Value pointer, mlir::Type element, mlir::Value index);
   /// A scalar or a vector.

@@ -55,7 +55,17 @@ Value LoopValues::load(const Storage &storage, ArrayRef<Index> index, Mask mask)
   Index offset = offsetOf(storage, index);
   VectorType type = m.type(memory);
   Value loaded;
-  if (offset.uniform()) {
+  if (offset.uniform() && mask.uniform && k.isConcurrent()) {
+    auto branch = scf::IfOp::create(b, k.loc(), TypeRange(memory), mask.uniform, /*withElseRegion=*/true);
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(branch.thenBlock());
+    scf::YieldOp::create(b, k.loc(), k.load(memory, storage.pointer, memory, offset.base));
+    b.setInsertionPointToStart(branch.elseBlock());
+    Value zero = arith::ConstantOp::create(b, k.loc(), b.getZeroAttr(memory));
+    scf::YieldOp::create(b, k.loc(), zero);
+    b.setInsertionPointAfter(branch);
+    loaded = m.splat(branch.getResult(0));
+  } else if (offset.uniform()) {
     // All lanes load the same element, and often all iterations of the inner loops do: the load is placed in
     // the outermost block where its index is available.
     OpBuilder::InsertionGuard guard(b);

@@ -33,6 +33,8 @@ private:
     unsigned shared = 0;
     std::vector<uint64_t> arguments; // of a copy: to, from; of a fill: to
     std::vector<void *> pointers;    // to the arguments
+    std::vector<std::pair<uint64_t, uint64_t>>
+        births; // temporaries that begin to live here: address and bytes
     uint64_t bytes = 0, elements = 0;
     uint32_t bits = 0;
   };
@@ -115,6 +117,8 @@ Status Plan::bind(uint64_t mostShared) {
     for (uint32_t buffer : *launch.buffers()) {
       const BufferLayout &place = layout.buffers[buffer];
       call.arguments.push_back(place.place == Place::arena ? arena + place.offset : source_.buffers[buffer]);
+      if (place.place == Place::arena && source_.plan->buffers()->Get(buffer)->first() == i)
+        call.births.push_back({arena + place.offset, place.bytes});
     }
     if (launch.work_type() == fb::Work::GpuKernel) {
       const fb::Kernel &kernel = *kernelOf(target_, launch);
@@ -162,6 +166,10 @@ Status Plan::submit(size_t i) {
   Call &call = calls_[i];
   CUstream stream = host_.stream();
   CUresult result = CUDA_SUCCESS;
+  // Temporaries share memory: the emulator is told that what another one has left is not to be read.
+  if (driver_.isEmulator())
+    for (auto [address, bytes] : call.births)
+      MOERT_TRY(driver_.check(driver_.forget(address, bytes, stream), where(i)));
   if (call.function)
     result = driver_.launchKernel(call.function, call.grid[0], call.grid[1], call.grid[2], call.block[0],
                                   call.block[1], call.block[2], call.shared, stream, call.pointers.data(),

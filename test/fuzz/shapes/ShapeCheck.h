@@ -3,8 +3,8 @@
 // when the units are cut otherwise, units that write the same place.
 #pragma once
 #include "mlir/IR/MLIRContext.h"
-#include "passes/host/CpuTarget.h"
 #include "test/fuzz/shapes/ShapeCase.h"
+#include "test/numerics/GroupRunner.h"
 
 namespace moe::test {
 
@@ -14,12 +14,12 @@ enum class Verdict { right, refused, wrong };
 std::string textOf(const ShapeCase &one);
 
 /// `seed` cuts the units. `problem` says what is wrong.
-Verdict checkCase(const ShapeCase &one, const host::CpuTarget &target, uint32_t seed,
-                  mlir::MLIRContext &context, std::string &problem);
+Verdict checkCase(const ShapeCase &one, const Machine &target, uint32_t seed, mlir::MLIRContext &context,
+                  std::string &problem);
 
 /// The same for a program of many groups, which the whole compiler makes and the runtime runs with one thread
 /// and with several.
-Verdict checkProgram(const ShapeCase &one, const host::CpuTarget &target, uint32_t seed,
-                     mlir::MLIRContext &context, std::string &problem);
+Verdict checkProgram(const ShapeCase &one, const Machine &target, uint32_t seed, mlir::MLIRContext &context,
+                     std::string &problem);
 
 } // namespace moe::test

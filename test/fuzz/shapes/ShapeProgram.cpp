@@ -188,7 +188,7 @@ ShapeCase drawProgram(uint64_t seed) {
   return std::move(draw.made);
 }
 
-Verdict checkProgram(const ShapeCase &one, const host::CpuTarget &target, uint32_t seed, MLIRContext &context,
+Verdict checkProgram(const ShapeCase &one, const Machine &target, uint32_t seed, MLIRContext &context,
                      std::string &problem) {
   auto wrong = [&](const std::string &what) {
     problem = what;
@@ -211,7 +211,7 @@ Verdict checkProgram(const ShapeCase &one, const host::CpuTarget &target, uint32
   std::optional<flow::Evaluation> first;
   for (int threads : {1, 2 + int(seed % 2)}) {
     auto module = parseSourceString<ModuleOp>(textOf(one), &context);
-    RunOptions options{target.level == "x86-64-v3" ? "cpu:x86-64-v3" : "cpu", threads, true};
+    RunOptions options{levelOf(target) == "x86-64-v3" ? "cpu:x86-64-v3" : "cpu", threads, true};
     auto found = runCompiled(*module, "e", bindings, options);
     if (!found)
       return wrong("the program was not compiled or run");

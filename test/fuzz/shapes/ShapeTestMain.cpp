@@ -1,8 +1,9 @@
-// shape-test [--seed N] [--cases N] [--from N] [--kind contract|conv|loop|program] [--print]: random shapes
+// shape-test [--seed N] [--cases N] [--from N] [--kind contract|conv|loop|program] [--target T] [--print]: random shapes
 // of the groups that kernels are emitted for, compiled and run against the f64 evaluator; ShapeCheck.h says
 // what must hold. Kernels choose by shape what they do, in more ways than anybody would write tests for:
 // tiles, panels, chains, bands, parts, vectors and their rests. A failing case prints the arguments that run
-// it alone. A case runs at the host's level or the one below, by turns.
+// it alone. A case runs at the host's level or the one below, by turns; with `--target emulator` on the emulated
+// GPU, which checks each access, but for programs of many groups.
 #include "frontends/driver/Context.h"
 #include "test/fuzz/CrashReport.h"
 #include "test/fuzz/shapes/ShapeCheck.h"
@@ -20,13 +21,14 @@ namespace {
 
 struct Options {
   uint64_t seed = 1, from = 0, cases = 1000;
-  std::string kind;
+  std::string kind, target = "cpu";
   bool print = false;
 };
 
 [[noreturn]] void usage(const char *found) {
   fprintf(stderr,
-          "error: expected [--seed N] [--cases N] [--from N] [--kind contract|conv|loop|program] [--print], "
+          "error: expected [--seed N] [--cases N] [--from N] [--kind contract|conv|loop|program] [--target "
+          "T] [--print], "
           "found '%s'\n",
           found);
   exit(2);
@@ -44,6 +46,8 @@ Options optionsOf(int argc, char **argv) {
       options.from = strtoull(argv[++i], nullptr, 10);
     else if (is("--kind"))
       options.kind = argv[++i];
+    else if (is("--target"))
+      options.target = argv[++i];
     else if (!strcmp(argv[i], "--print"))
       options.print = true;
     else
@@ -52,6 +56,8 @@ Options optionsOf(int argc, char **argv) {
   if (!options.kind.empty() && options.kind != "contract" && options.kind != "conv" &&
       options.kind != "loop" && options.kind != "program")
     usage(options.kind.c_str());
+  if (options.target != "cpu" && options.target != "emulator")
+    usage(options.target.c_str());
   return options;
 }
 
@@ -59,7 +65,11 @@ Options optionsOf(int argc, char **argv) {
 
 int main(int argc, char **argv) {
   const Options options = optionsOf(argc, argv);
-  const std::vector<host::CpuTarget> targets = levels();
+  std::vector<Machine> targets{emulatedGpu()};
+  if (options.target == "cpu") {
+    const std::vector<host::CpuTarget> own = levels();
+    targets.assign(own.begin(), own.end());
+  }
   std::unique_ptr<mlir::MLIRContext> context;
   unsigned long counts[3] = {}, kinds[4] = {};
   const char *names[] = {"contract", "conv", "loop", "program"};
@@ -68,14 +78,15 @@ int main(int argc, char **argv) {
     if (i % 200 == 0)
       context = makeContext();
     const uint64_t number = options.from + i;
-    const host::CpuTarget &target = targets[number % targets.size()];
+    const Machine &target = targets[number % targets.size()];
     const ShapeCase one = drawCase(options.seed, number, options.kind);
     std::string repeat = "shape-test --seed " + std::to_string(options.seed) + " --from " +
                          std::to_string(number) + " --cases 1" +
-                         (options.kind.empty() ? "" : " --kind " + options.kind);
+                         (options.kind.empty() ? "" : " --kind " + options.kind) +
+                         (options.target == "cpu" ? "" : " --target " + options.target);
     char current[512];
     snprintf(current, sizeof current, "%s (%s %s, %s, D=%lld N=%lld)", repeat.c_str(), one.kind.c_str(),
-             one.about.c_str(), target.level.c_str(), (long long)one.domains, (long long)one.rows);
+             one.about.c_str(), levelOf(target).c_str(), (long long)one.domains, (long long)one.rows);
     reportCrashesOf(current);
     if (options.print)
       printf("%s\n%s", current, textOf(one).c_str());

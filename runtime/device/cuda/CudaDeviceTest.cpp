@@ -1,0 +1,238 @@
+// The device for GPUs on the emulator: the small program of the runtime's tests gives what it gives on the CPU, in the checked mode
+// and under several seeds, with steps in flight and replayed graphs.
+#include "runtime/device/cuda/CudaDevice.h"
+#include "runtime/session/Session.h"
+#include "test/support/EmulatedGpu.h"
+#include "test/support/EmulatorModule.h"
+#include "test/support/TestProgram.h"
+
+#include <gtest/gtest.h>
+#include <limits>
+
+namespace moert::test {
+namespace {
+
+constexpr Binding kBatch = {2, 3};
+
+TestProgram emulatorProgram() {
+  TestProgram program = gpuProgram();
+  moe::fb::TargetT &target = *program.table.targets[0];
+  program.kind = SectionKind::emulator;
+  program.sections = {emulatorModule()};
+  target.kind = moe::fb::TargetKind::emulator;
+  target.name = "emulator";
+  // What finds out that an update is left out says so to later ones.
+  target.kernels[kSquaredLoss]->scalars.push_back(moe::fb::ScalarParam::cell);
+  target.plans[kTrain]->step[kSquaredLoss]->scalars.push_back(moe::fb::Arg(moe::fb::ArgKind::held_i64, 0));
+  return program;
+}
+
+/// Sets the environment of the emulator while it lives.
+class Environment {
+public:
+  explicit Environment(const Modes &modes) : modes_(modes) {
+    for (auto &[name, value] : modes_)
+      setenv(variable(name).c_str(), value.c_str(), 1);
+  }
+  ~Environment() {
+    for (auto &[name, value] : modes_)
+      unsetenv(variable(name).c_str());
+  }
+
+private:
+  static std::string variable(const std::string &name) {
+    return "MOE_EMULATOR" + (name.empty() ? "" : "_" + name);
+  }
+  Modes modes_;
+};
+
+Result<std::shared_ptr<Device>> openEmulated() {
+  return cuda::openDevice(*cuda::openDriver(MOERT_EMULATOR), moe::fb::TargetKind::emulator);
+}
+
+/// A training session, whose inputs depend on the step.
+struct Training {
+  std::shared_ptr<const Program> program;
+  std::shared_ptr<Device> device;
+  std::shared_ptr<States> states;
+  std::unique_ptr<Session> session;
+
+  Training(const TestProgram &source, std::shared_ptr<Device> on, Session::Options options)
+      : device(std::move(on)) {
+    program = *Program::verify(source.encode(), "p.moe");
+    states = *States::create(program, device, 1);
+    session = *Session::open(program, states, device, "train", kBatch, options);
+  }
+  Status submit(uint64_t step, bool broken = false) {
+    MOERT_ASSIGN(Tensor tensor, session->input("image"));
+    std::span<float> image = tensor.as<float>();
+    for (size_t i = 0; i < image.size(); ++i)
+      image[i] = broken && i == 4 ? std::numeric_limits<float>::quiet_NaN()
+                                  : float(int((i + step) * 7 % 11) - 5) / 8;
+    for (int32_t &label : session->input("label")->as<int32_t>())
+      label = int32_t(step % 2);
+    return session->submit({.step = step});
+  }
+  std::vector<std::byte> values() const {
+    HostStates host = *states->host();
+    std::vector<std::byte> all;
+    for (size_t i = 0; i < states->size(); ++i) {
+      Tensor tensor = host.tensor(i);
+      all.insert(all.end(), tensor.bytes.begin(), tensor.bytes.end());
+    }
+    return all;
+  }
+};
+
+class CudaDevice : public testing::TestWithParam<Modes> {
+protected:
+  Environment environment{GetParam()};
+};
+
+INSTANTIATE_TEST_SUITE_P(Modes, CudaDevice,
+                         testing::Values(Modes{}, Modes{{"SEED", "7"}}, kChecked,
+                                         Modes{{"", "checked"}, {"SEED", "3"}}));
+
+TEST_P(CudaDevice, TrainsAsTheCpu) {
+  Training cpu(testProgram(), *openCpu(1), {}), gpu(emulatorProgram(), *openEmulated(), {.stepsInFlight = 2});
+  std::vector<float> losses, late;
+  for (uint64_t step = 0; step < 8; ++step) {
+    ASSERT_TRUE(cpu.submit(step).ok());
+    ASSERT_TRUE(cpu.session->collect().ok());
+    losses.push_back(*cpu.session->scalarOutput("loss"));
+    Status status = gpu.submit(step);
+    ASSERT_TRUE(status.ok()) << status.message();
+    if (gpu.session->inFlight() < 2)
+      continue;
+    status = gpu.session->collect();
+    ASSERT_TRUE(status.ok()) << status.message();
+    late.push_back(*gpu.session->scalarOutput("loss"));
+  }
+  ASSERT_TRUE(gpu.session->collect().ok());
+  late.push_back(*gpu.session->scalarOutput("loss"));
+  EXPECT_EQ(losses, late);
+  EXPECT_EQ(cpu.values(), gpu.values());
+}
+
+TEST_P(CudaDevice, AStepThatIsNotFiniteHoldsBackThoseBehindIt) {
+  Training cpu(testProgram(), *openCpu(1), {}), gpu(emulatorProgram(), *openEmulated(), {.stepsInFlight = 2});
+  for (Training *each : {&cpu, &gpu}) {
+    ASSERT_TRUE(each->submit(0).ok());
+    ASSERT_TRUE(each->session->collect().ok());
+  }
+  std::vector<std::byte> before = gpu.values();
+  ASSERT_TRUE(gpu.submit(1, /*broken=*/true).ok());
+  ASSERT_TRUE(gpu.submit(2).ok()); // sound by itself
+  Status status = gpu.session->collect();
+  ASSERT_TRUE(status.ok()) << status.message();
+  EXPECT_EQ(*gpu.session->scalarOutput("finite"), 0);
+  EXPECT_EQ(gpu.session->inFlight(), 0) << "the step behind it is dropped";
+  EXPECT_EQ(gpu.values(), before);
+  for (Training *each : {&cpu, &gpu}) {
+    ASSERT_TRUE(each->submit(4).ok());
+    ASSERT_TRUE(each->session->collect().ok());
+    EXPECT_EQ(*each->session->scalarOutput("finite"), 1);
+  }
+  EXPECT_EQ(cpu.values(), gpu.values());
+}
+
+TEST_P(CudaDevice, InfersWithPreparedWeightsAndSeveralSessions) {
+  std::shared_ptr<Device> device = *openEmulated();
+  Training train(emulatorProgram(), device, {});
+  std::unique_ptr<Session> infer =
+      *Session::open(train.program, train.states, device, "main", {3, 4}, {.seed = 5});
+  std::shared_ptr<const Program> program = *Program::verify(testProgram().encode(), "p.moe");
+  std::shared_ptr<Device> host = *openCpu(1);
+  std::shared_ptr<States> states = *States::create(program, host, 1);
+  std::unique_ptr<Session> expected = *Session::open(program, states, host, "main", {3, 4}, {.seed = 5});
+  for (uint64_t step : {1, 2, 3}) {
+    for (Session *session : {infer.get(), expected.get()}) {
+      std::span<float> image = session->input("image")->as<float>();
+      for (size_t i = 0; i < image.size(); ++i)
+        image[i] = float(i % 5) - float(step);
+      Status status = session->run({.step = step, .progress = 1});
+      ASSERT_TRUE(status.ok()) << status.message();
+    }
+    for (const char *name : {"logits", "mark"}) {
+      std::span<float> one = infer->output(name)->as<float>(), two = expected->output(name)->as<float>();
+      EXPECT_EQ(std::vector(one.begin(), one.end()), std::vector(two.begin(), two.end()))
+          << name << " of step " << step;
+    }
+  }
+}
+
+TEST_P(CudaDevice, ProfilesAndTraps) {
+  Training gpu(emulatorProgram(), *openEmulated(), {.poison = true, .trapNan = true, .profile = true});
+  Status first = gpu.submit(0);
+  ASSERT_TRUE(first.ok()) << first.message();
+  ASSERT_TRUE(gpu.session->collect().ok());
+  EXPECT_EQ(gpu.session->profile().launches.size(), 3u);
+  std::vector<std::byte> before = gpu.values();
+  Status status = gpu.submit(7, /*broken=*/true);
+  EXPECT_NE(status.message().find("step 8: "), std::string::npos) << status.message();
+  EXPECT_EQ(gpu.values(), before);
+}
+
+TEST(CudaDeviceFailures, AProgramForAnotherGpu) {
+  std::shared_ptr<Device> device = *openEmulated();
+  TestProgram source = emulatorProgram();
+  source.table.targets[0]->level = "sm_80";
+  std::shared_ptr<const Program> program = *Program::verify(source.encode(), "p.moe");
+  std::string message = device->chooseTarget(*program).status().message();
+  EXPECT_NE(message.find("compile it again with `moec compile --target=emulator:sm_90a`"), std::string::npos)
+      << message;
+}
+
+TEST(CudaDeviceFailures, TooLittleMemory) {
+  Environment environment({{"MEMORY", "8"}});
+  std::shared_ptr<Device> device = *openEmulated();
+  Status status = device->allocate(9 << 20).status();
+  EXPECT_EQ(
+      status.message(),
+      "expected 9437184 bytes of free GPU memory, found 8388608 of 8388608; use a smaller batch, or end "
+      "what else uses the GPU");
+  EXPECT_FALSE(device->reserve(9 << 20, 0).ok());
+  EXPECT_TRUE(device->reserve(3 << 20, 0).ok());
+  const DeviceAddress arena = device->arena();
+  EXPECT_TRUE(device->reserve(5 << 20, 0).ok());
+  EXPECT_EQ(device->arena(), arena) << "it grows where it is";
+}
+
+// A temporary shares its memory with others, and with itself in the step before. Its launch is left out: what reads it is told.
+TEST(CudaDeviceFailures, ATemporaryThatNothingHasWritten) {
+  Environment environment(kChecked);
+  Training gpu(emulatorProgram(), *openEmulated(), {});
+  ASSERT_TRUE(gpu.submit(0).ok());
+  ASSERT_TRUE(gpu.session->collect().ok());
+  TestProgram source = emulatorProgram();
+  source.table.targets[0]->plans[kTrain]->step[0]->scalars[0] =
+      moe::fb::Arg(moe::fb::ArgKind::constant_i64, 3);
+  source.table.targets[0]->plans[kTrain]->step[0]->work.AsGpuKernel()->grid = {kD, kOne, kOne}; // fewer rows
+  Training fewer(source, gpu.device, {});
+  Status status = fewer.submit(0);
+  ASSERT_TRUE(status.ok()) << status.message();
+  status = fewer.session->collect();
+  EXPECT_NE(status.message().find("kernel 'squared_loss', op 'op76' at kernels.mlir:176"), std::string::npos)
+      << status.message();
+  EXPECT_NE(status.message().find("which was never written"), std::string::npos) << status.message();
+}
+
+// What is wrong in a kernel is in the message of whoever waits, with the line; nothing is done afterwards.
+TEST(CudaDeviceFailures, AKernelThatFails) {
+  Environment environment(kChecked);
+  TestProgram source = emulatorProgram();
+  // A batch of rows that the kernel reads beyond: its number of columns is wrong.
+  source.table.targets[0]->plans[kTrain]->step[0]->scalars[0] =
+      moe::fb::Arg(moe::fb::ArgKind::constant_i64, 300);
+  Training gpu(source, *openEmulated(), {});
+  Status status = gpu.submit(0);
+  ASSERT_TRUE(status.ok()) << status.message();
+  status = gpu.session->collect();
+  EXPECT_NE(status.message().find("CUDA_ERROR_ILLEGAL_ADDRESS"), std::string::npos) << status.message();
+  EXPECT_NE(status.message().find("kernel 'dot', op 'op75' at kernels.mlir:175"), std::string::npos)
+      << status.message();
+  EXPECT_FALSE(gpu.device->finish().ok());
+}
+
+} // namespace
+} // namespace moert::test
