@@ -22,6 +22,12 @@ build() {
 
 step_tests() { test/run.sh; }
 step_isolated() { MOERT_DEVICE=isolated /usr/lib/llvm-22/bin/lit --param build=build -j2 test/end-to-end test/runtime; }
+step_emulator() {
+  for seed in 11 12 13; do
+    MOE_EMULATOR_SEED=$seed "$python" test/end-to-end/emulator.py build/bin examples/models build/nightly-emulator \
+      linear hmoe_28 mnist_cnn checked memory || return
+  done
+}
 step_asan() { build asan && ctest --test-dir build-asan --no-tests=error --output-on-failure; }
 step_ubsan() { build ubsan && ctest --test-dir build-ubsan --no-tests=error --output-on-failure; }
 step_tsan() { build tsan && ctest --test-dir build-tsan --no-tests=error --output-on-failure; }
