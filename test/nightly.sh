@@ -50,6 +50,7 @@ step_program_fuzz() {
     for model in linear mnist_cnn; do build/bin/moec compile examples/models/$model.mlir -o "$logs/corpus/program/$model.moe" || return 1; done &&
     build-fuzz/bin/program-fuzz -max_total_time=$((minutes * 60)) -rss_limit_mb=4096 -artifact_prefix="$logs/" "$logs/corpus/program"
 }
+step_races() { build/bin/race-test --seed "$(date +%j)00000" --cases 20000; }
 step_readers() { build/bin/reader-test --seed "$(date +%j)" --cases 20000; }
 step_readers_fuzz() {
   build fuzz readers-fuzz reader-test && test/fuzz/readers/run.sh build-fuzz $((minutes * 60)) "$logs/corpus/readers"

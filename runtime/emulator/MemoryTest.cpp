@@ -53,6 +53,28 @@ TEST(EmulatedDriver, HasOneDevice) {
   EXPECT_EQ(bytes - free, 1000u);
 }
 
+TEST(EmulatedDriver, IsAnotherGpu) {
+  const Driver &driver = EmulatedGpu::driver();
+  CUcontext context = nullptr;
+  for (auto [name, major, shared] : {std::tuple("sm_80", 8, 163), std::tuple("sm_100a", 10, 227)}) {
+    setenv("MOE_EMULATOR_ARCHITECTURE", name, 1);
+    ASSERT_EQ(driver.devicePrimaryCtxRetain(&context, 0), CUDA_SUCCESS);
+    ASSERT_EQ(driver.ctxSetCurrent(context), CUDA_SUCCESS);
+    int value = 0;
+    EXPECT_EQ(driver.deviceGetAttribute(&value, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, 0),
+              CUDA_SUCCESS);
+    EXPECT_EQ(value, major);
+    EXPECT_EQ(driver.deviceGetAttribute(&value, CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN, 0),
+              CUDA_SUCCESS);
+    EXPECT_EQ(value, shared << 10);
+    CUmodule module = nullptr;
+    EXPECT_EQ(driver.moduleLoadData(&module, emulatorModule().data()), CUDA_ERROR_NO_BINARY_FOR_GPU);
+    EXPECT_EQ(driver.ctxSetCurrent(nullptr), CUDA_SUCCESS);
+    EXPECT_EQ(driver.devicePrimaryCtxRelease(0), CUDA_SUCCESS);
+    unsetenv("MOE_EMULATOR_ARCHITECTURE");
+  }
+}
+
 TEST(EmulatedDriver, SettingsThatDoNotExistAreRefused) {
   const Driver &driver = EmulatedGpu::driver();
   CUcontext context = nullptr;
