@@ -1,6 +1,6 @@
 """Packs all that a machine with a GPU needs to test this build, where neither the compiler nor MLIR nor a network is.
 
-    test/gpu/pack.py BUILD OUT.tar.gz [--architecture sm_90a] [--models hmoe_28,...] [--cases 4] [--seed 1000] [--op flow.add ...]
+    test/gpu/pack.py BUILD OUT.tar.gz [--architecture sm_90a] [--models hmoe_28,...] [--cases 8] [--seed 1000] [--op flow.add ...]
 
 The machine needs NVIDIA's driver for CUDA 13, and for comparisons of speed PyTorch. There: unpack, and start run.sh (README.md). In
 the pack are moert and gpu-cases, the example models for CPU, GPU and emulator with what the emulator and the CPU give for them, cases of
@@ -49,7 +49,7 @@ def fill(pack, a):
         program = pack / f"programs/{model}.moe"
         run(binaries / "moec", "compile", f"examples/models/{model}.mlir", f"--target={CPU}", f"--target=cuda:{a.architecture}",
             f"--target=emulator:{a.architecture}", "-o", program, cwd=ROOT)
-        with tempfile.TemporaryDirectory() as scratch: # PyTorch's step begins at the same parameters
+        with tempfile.TemporaryDirectory() as scratch:  # PyTorch's step begins at the same parameters
             run(binaries / "moert", "train", program, "--out", f"{scratch}/run", "--steps", 0, "--set", f"data.path={pack}/images",
                 "--device", "cpu", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             shutil.copy2(f"{scratch}/run/last/model.safetensors", pack / f"weights/{model}.safetensors")
@@ -78,7 +78,7 @@ def main():
     parser.add_argument("out", type=pathlib.Path, help="the pack to write: OUT.tar.gz")
     parser.add_argument("--architecture", default="sm_90a", help="of the GPU: sm_80, sm_90a or sm_100a")
     parser.add_argument("--models", default=",".join(MODELS), help="of examples/models")
-    parser.add_argument("--cases", type=int, default=4, help="of each op")
+    parser.add_argument("--cases", type=int, default=8, help="of each op")
     parser.add_argument("--seed", type=int, default=1000, help="of the first case")
     parser.add_argument("--op", action="append", help="only the cases of this op: flow.add")
     a = parser.parse_args()

@@ -62,15 +62,18 @@ class Launch:
             for extent in grid[1].split(","):
                 self.blocks *= size(extent.strip())
 
-    def group(self):
-        """What it is done for, in the words of the second table."""
+    def group(self, products):
+        """What it is done for, in the words of the second table. `products` are the paths of products and convolutions."""
         if self.kind in ("matmul", "conv"):
             # Partial sums are read from one buffer, and their sum is written to another.
             return "partial sums of a product or convolution" if self.buffers == 2 else "product or convolution"
-        if self.kind == "loop":
-            update = "optimizer" in self.path or "optimizer" in self.op
-            return ("update: " if update else "") + ("reduction" if self.op == "reduce" else "elementwise and the rest")
-        return self.kind
+        if self.kind != "loop":
+            return self.kind
+        if "optimizer" in (self.op, self.path):
+            return "update: norm of gradients" if self.op == "reduce" else "update"
+        if self.op == "reduce":
+            return "second launch of a reduction" if self.buffers == 2 and not self.flops else "reduction"
+        return "elementwise, first behind a product or convolution" if self.path in products else "elementwise, other"
 
 
 def plans(text, entry, batch):
@@ -93,16 +96,16 @@ def plans(text, entry, batch):
 REASONS = {
     "pack": "the CPU copies weights and rows into panels, in the order in which its micro-kernel reads them; a GPU's kernel copies its tiles to "
             "shared memory itself",
-    "product or convolution": "the same groups on both",
-    "partial sums of a product or convolution": "a sum over the batch is cut into chunks where a product alone has too few units or blocks; each "
-                                               "target decides how many are enough, and adds them by a launch of its own, in a fixed order",
-    "reduction": "a sum of many rows is cut into chunks, and a second launch adds the chunks, on the GPU from fewer rows on; what each target "
-                 "takes into one loop differs with what its units and blocks share",
-    "elementwise and the rest": "an operation that the epilogue of a target's product does not take is a launch of its own",
-    "update: reduction": "squares of gradients for the norm, fused with the loop that makes the gradient where a target's units allow it",
-    "update: elementwise and the rest": "updates of equal shapes share a kernel, and small ones a launch, as far as a target's loops allow",
-    "copy": "values that leave at two places",
-    "fill": "zeros in front of a sum",
+    "product or convolution": "",
+    "partial sums of a product or convolution": "a product that sums over the batch is cut into chunks where it has too few work units or "
+                                               "blocks otherwise; each target decides how many are enough",
+    "reduction": "a mean, norm or loss takes in what is in front of it; on the GPU that is also a bias and an activation",
+    "second launch of a reduction": "a sum over rows is cut into chunks, for enough blocks, and a second launch adds the chunks in a fixed order",
+    "elementwise, first behind a product or convolution": "the CPU's products and convolutions add the bias, apply the activation, and multiply by "
+                                                          "its derivative in their epilogue; the GPU's have no epilogue, and a loop does it",
+    "elementwise, other": "what the GPU's loops behind products take in, with the bias in front",
+    "update: norm of gradients": "a gradient's square goes into the loop that makes the gradient, where that one has the sum in hand",
+    "update": "updates of equal shape are one launch, as far as a kernel's parameters and units allow",
 }
 
 
@@ -141,24 +144,17 @@ def kernels_table(launches, top):
 
 
 def launches_table(cpu, cuda):
-    count = {name: collections.Counter(launch.group() for launch in plan) for name, plan in (("cpu", cpu), ("cuda", cuda))}
+    count = {}
+    for name, plan in (("cpu", cpu), ("cuda", cuda)):
+        products = {launch.path for launch in plan if launch.kind in ("matmul", "conv")}
+        count[name] = collections.Counter(launch.group(products) for launch in plan)
     print("| launches for | CPU | GPU | why they differ |")
     print("|---|---|---|---|")
-    for group in sorted(count["cpu"] | count["cuda"], key=lambda g: list(REASONS).index(g) if g in REASONS else len(REASONS)):
+    order = list(REASONS)
+    for group in sorted(count["cpu"] | count["cuda"], key=lambda g: (order.index(g) if g in REASONS else len(order), g)):
         here, there = count["cpu"][group], count["cuda"][group]
         print(f"| {group} | {here} | {there} | {'' if here == there else REASONS.get(group, '')} |")
     print(f"| all | {len(cpu)} | {len(cuda)} | |")
-
-
-def further_table(cpu, cuda):
-    """The ops of the model for which the GPU has more launches."""
-    count = {name: collections.Counter((launch.group(), launch.op, launch.path) for launch in plan)
-             for name, plan in (("cpu", cpu), ("cuda", cuda))}
-    rows = [(key, count["cpu"][key], number) for key, number in sorted(count["cuda"].items()) if number > count["cpu"][key]]
-    print("| launches for | op | CPU | GPU |")
-    print("|---|---|---|---|")
-    for (group, op, path), here, there in rows:
-        print(f"| {group} | {op} {path} | {here} | {there} |")
 
 
 def main():
@@ -181,8 +177,6 @@ def main():
     kernels_table(found["cuda"], a.top)
     print("\nIts launches beside the CPU's:\n")
     launches_table(found["cpu"], found["cuda"])
-    print("\nWhere the GPU has more launches than the CPU:\n")
-    further_table(found["cpu"], found["cuda"])
 
 
 if __name__ == "__main__":
