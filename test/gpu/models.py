@@ -30,6 +30,7 @@ def moert(folder, *arguments, device):
     """What a command of moert prints on standard output. Ends this process where it fails."""
     # An emulator of the environment's settings would not be the one that the digests are of.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MOE_EMULATOR")}
+    environment["MOE_EMULATOR_ARCHITECTURE"] = (folder / "architecture.txt").read_text().strip()
     command = [str(folder / "bin/moert"), *map(str, arguments), "--device", device]
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if done.returncode:

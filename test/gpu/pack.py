@@ -42,6 +42,7 @@ def fill(pack, a):
     for source, target in SCRIPTS.items():
         (pack / target).parent.mkdir(exist_ok=True)
         shutil.copy2(ROOT / source, pack / target)
+    (pack / "architecture.txt").write_text(a.architecture + "\n")
     (pack / "programs").mkdir()
     (pack / "weights").mkdir()
     make_set(pack / "images")
@@ -92,7 +93,7 @@ def main():
         with tarfile.open(a.out, "w:gz") as archive:
             archive.add(pack, "moe-gpu")
     packed = a.out.stat().st_size
-    print(f"{a.out.name}: {packed / (1 << 20):.1f} MiB, {whole / (1 << 20):.1f} MiB unpacked; {len(a.models)} models")
+    print(f"{a.out.name}: {packed / (1 << 20):.1f} MiB, {whole / (1 << 20):.1f} MiB unpacked, for {a.architecture}")
     if max(packed, whole) > LIMIT:
         a.out.unlink()
         sys.exit(f"expected a pack of at most {LIMIT >> 20} MiB, found {max(packed, whole) / (1 << 20):.1f}; take fewer --cases")
