@@ -49,6 +49,9 @@ public:
   mlir::Value gather(mlir::VectorType type, mlir::Value addresses, mlir::Value mask) override;
   void scatter(mlir::Value value, mlir::Value addresses, mlir::Value mask) override;
 
+  /// The address of a number that may change from run to run.
+  mlir::Value cell(plan::ArgAttr arg);
+
   /// Ends the function. If an equal kernel exists already, that one is used. Sets the launch's symbol, buffers,
   /// extents, scalars, and its grid and block.
   LaunchSpec finish(flow::Extent gridX, flow::Extent gridY = {}, flow::Extent gridZ = {});
@@ -82,6 +85,7 @@ public:
   mlir::FailureOr<GroupCode> emit(flow::GroupOp group, const GroupLayouts &layouts) override;
   mlir::FailureOr<GroupCode> emitUpdate(flow::GroupOp group, const GroupLayouts &layouts) override;
   bool holdsUpdates() const override { return true; }
+  LaunchSpec emitHold(mlir::MLIRContext *context, unsigned predicates) override;
 
 private:
   friend class KernelBuilder;

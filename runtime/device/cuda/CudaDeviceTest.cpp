@@ -21,9 +21,6 @@ TestProgram emulatorProgram() {
   program.sections = {emulatorModule()};
   target.kind = moe::fb::TargetKind::emulator;
   target.name = "emulator";
-  // What finds out that an update is left out says so to later ones.
-  target.kernels[kSquaredLoss]->scalars.push_back(moe::fb::ScalarParam::cell);
-  target.plans[kTrain]->step[kSquaredLoss]->scalars.push_back(moe::fb::Arg(moe::fb::ArgKind::held_i64, 0));
   return program;
 }
 
