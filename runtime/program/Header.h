@@ -45,7 +45,7 @@ static_assert(sizeof(Header) == 64);
 enum class SectionKind : uint64_t {
   program,  ///< the FlatBuffer of program.fbs: section 0 and no other
   host,     ///< an ELF shared object for the host's CPU, without relocations or needs (CodeImage.h)
-  cubin,    ///< an ELF file of the CUDA driver's
+  cubin,    ///< machine code of GPUs, a file a kernel (cubins.fbs)
   emulator, ///< a module of the emulated driver's (emulator/module.fbs)
 };
 inline constexpr SectionKind kLastSectionKind = SectionKind::emulator;

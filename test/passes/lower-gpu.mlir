@@ -17,7 +17,7 @@
 // CHECK: nvvm.barrier0
 // CHECK: gpu.module @kernels1
 // CHECK: llvm.mlir.global internal @table
-// CHECK: llvm.func @fused
+// CHECK: llvm.func @fused{{.*}}nvvm.minctasm = 4
 // CHECK: llvm.load %{{.*}} {alignment = 16 : i64} : !llvm.ptr<1> -> vector<4xf32>
 // CHECK: llvm.intr.floor
 // CHECK: llvm.intr.fma
@@ -36,7 +36,7 @@ gpu.module @kernels {
     memref.store %s, %given[%c0] : memref<8xf32, #gpu.address_space<workgroup>>
     gpu.return
   }
-  gpu.func @fused(%x: !llvm.ptr<1>) kernel attributes {known_block_size = array<i32: 32, 1, 1>} {
+  gpu.func @fused(%x: !llvm.ptr<1>) kernel attributes {known_block_size = array<i32: 32, 1, 1>, nvvm.minctasm = 4 : i32} {
     %t = llvm.mlir.addressof @table : !llvm.ptr<3>
     %v = llvm.load %x {alignment = 16 : i64} : !llvm.ptr<1> -> vector<4xf32>
     %e = math.exp %v : vector<4xf32>

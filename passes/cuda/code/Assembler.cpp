@@ -4,14 +4,18 @@
 #include "llvm/ADT/SmallString.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FileSystem.h"
-#include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
 #include "llvm/Support/Program.h"
 #include "llvm/Support/raw_ostream.h"
+#include <cerrno>
 #include <cstdlib>
+#include <cstring>
 #include <dlfcn.h>
 #include <iterator>
 #include <optional>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <utility>
 #include <vector>
 
 namespace moe::cuda {
@@ -163,26 +167,40 @@ private:
   std::string name;
 };
 
-/// What a program wrote to its standard output and error, and whether it succeeded. Its files are gone when this
-/// ends.
-class TemporaryFile {
+/// A file in memory, which programs that this one starts find under the same name, so that a killed compiler leaves
+/// nothing behind, and no folder has to be writable.
+class MemoryFile {
 public:
-  explicit TemporaryFile(llvm::StringRef suffix) {
-    (void)llvm::sys::fs::createTemporaryFile("moe-kernel", suffix, path);
+  explicit MemoryFile(llvm::StringRef bytes = "") : descriptor(memfd_create("moe-kernel", 0)) {
+    while (descriptor >= 0 && !bytes.empty()) {
+      const ssize_t written = ::write(descriptor, bytes.data(), bytes.size());
+      if (written < 0 && errno != EINTR)
+        close();
+      else
+        bytes = bytes.drop_front(written < 0 ? 0 : size_t(written));
+    }
   }
-  ~TemporaryFile() {
-    if (!path.empty())
-      llvm::sys::fs::remove(path);
-  }
-  bool exists() const { return !path.empty(); }
-  llvm::StringRef name() const { return path; }
+  MemoryFile(const MemoryFile &) = delete;
+  ~MemoryFile() { close(); }
+  bool exists() const { return descriptor >= 0; }
+  std::string name() const { return "/proc/self/fd/" + std::to_string(descriptor); }
   std::string read() const {
-    auto buffer = llvm::MemoryBuffer::getFile(path, /*IsText=*/false, /*RequiresNullTerminator=*/false);
-    return buffer ? (*buffer)->getBuffer().str() : "";
+    std::string bytes;
+    char part[1 << 14];
+    for (ssize_t got; (got = ::pread(descriptor, part, sizeof part, off_t(bytes.size()))) != 0;)
+      if (got > 0)
+        bytes.append(part, size_t(got));
+      else if (errno != EINTR)
+        return "";
+    return bytes;
   }
 
 private:
-  llvm::SmallString<64> path;
+  void close() {
+    if (descriptor >= 0)
+      ::close(std::exchange(descriptor, -1));
+  }
+  int descriptor;
 };
 
 class PtxasAssembler : public Assembler {
@@ -215,24 +233,15 @@ public:
 
   bool assemble(llvm::StringRef ptx, const Architecture &architecture, Cubin &cubin,
                 std::string &error) const override {
-    TemporaryFile input("ptx"), output("cubin");
-    std::error_code failure = std::make_error_code(std::errc::io_error);
-    if (input.exists() && output.exists()) {
-      llvm::raw_fd_ostream stream(input.name(), failure);
-      stream << ptx;
-      stream.close();
-      if (stream.has_error()) {
-        failure = stream.error();
-        stream.clear_error();
-      }
-    }
-    if (failure) {
-      error = "the temporary files of ptxas cannot be written: " + failure.message();
+    MemoryFile input(ptx), output;
+    if (!input.exists() || !output.exists()) {
+      error = "no memory for the files of ptxas: " + std::string(std::strerror(errno));
       return false;
     }
     const std::string arch = "-arch=" + architecture.name.str();
     std::string log;
-    if (!run({"-v", "-O3", "-fmad=false", arch, input.name(), "-o", output.name()}, log)) {
+    const std::string from = input.name(), to = output.name();
+    if (!run({"-v", "-O3", "-fmad=false", arch, from, "-o", to}, log)) {
       error = log.empty() ? "ptxas failed" : log;
       return false;
     }
@@ -245,16 +254,16 @@ public:
 
 private:
   bool run(std::vector<llvm::StringRef> arguments, std::string &log) const {
-    TemporaryFile output("log");
+    MemoryFile output;
     if (!output.exists()) {
-      log = "the temporary files of ptxas cannot be written";
+      log = "no memory for the files of ptxas: " + std::string(std::strerror(errno));
       return false;
     }
+    const std::string to = output.name();
     arguments.insert(arguments.begin(), program);
     std::string message;
-    const int status =
-        llvm::sys::ExecuteAndWait(program, arguments, std::nullopt,
-                                  {llvm::StringRef(""), output.name(), output.name()}, 0, 0, &message);
+    const int status = llvm::sys::ExecuteAndWait(program, arguments, std::nullopt,
+                                                 {llvm::StringRef(""), to, to}, 0, 0, &message);
     log = llvm::StringRef(output.read()).trim().str();
     if (!message.empty())
       log += (log.empty() ? "" : "\n") + message;

@@ -3,8 +3,9 @@
 //
 // A kernel is a `gpu.func` with the attribute `kernel`, in a `gpu.module`. Its body consists of ops of the
 // dialects vector, scf, cf, arith, math, memref, gpu, nvvm and llvm. Its parameters are pointers
-// (`!llvm.ptr<1>`), i64 and f32; `known_block_size` states the block that it is launched with. Shared memory is
-// what the function lists as `workgroup`, a global of the gpu.module in address space 3, or what
+// (`!llvm.ptr<1>`), i64 and f32. `known_block_size` states the block that it is launched with; `nvvm.minctasm`
+// may state how many blocks a multiprocessor should hold, which bounds registers. Shared memory is what the
+// function lists as `workgroup`, a global of the gpu.module in address space 3, or what
 // `gpu.dynamic_shared_memory` gives. A kernel calls no functions.
 #pragma once
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
