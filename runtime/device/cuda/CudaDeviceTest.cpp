@@ -214,6 +214,25 @@ TEST(CudaDeviceFailures, ATemporaryThatNothingHasWritten) {
   EXPECT_NE(status.message().find("which was never written"), std::string::npos) << status.message();
 }
 
+// A kernel that leaves its buffers by a few elements stays within a block of several, but not within one of each.
+TEST(CudaDeviceFailures, ABufferThatAKernelLeaves) {
+  Environment environment(kChecked);
+  TestProgram source = emulatorProgram();
+  source.table.targets[0]->plans[kTrain]->step[kSgd]->work.AsGpuKernel()->grid = {kB, kOne, kOne}; // columns
+  for (bool separate : {false, true}) {
+    std::shared_ptr<Device> device = *openEmulated();
+    EXPECT_TRUE(device->separatesBuffers()) << "the checked mode asks for it";
+    device->separateBuffers(separate);
+    Training gpu(source, device, {});
+    Status status = gpu.submit(0);
+    ASSERT_TRUE(status.ok()) << status.message();
+    status = gpu.session->collect();
+    EXPECT_EQ(status.ok(), !separate) << status.message();
+    EXPECT_EQ(status.message().find("bytes behind a block of ") != std::string::npos, separate)
+        << status.message();
+  }
+}
+
 // What is wrong in a kernel is in the message of whoever waits, with the line; nothing is done afterwards.
 TEST(CudaDeviceFailures, AKernelThatFails) {
   Environment environment(kChecked);
