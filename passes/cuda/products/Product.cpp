@@ -103,28 +103,33 @@ void Product::emitTiles(Value parts) {
     auto type = VectorType::get({kSquare}, f32);
     return Values(kSquare, arith::ConstantOp::create(b, k.loc(), DenseElementsAttr::get(type, 0.0f)));
   };
-  auto chain = [&](Ix from, Ix to) {
-    return code.loop(from, to, kSlice, zeros(), [&](Ix step, Values sums) {
-      loadSlice(tileA, firstRow, rows, step, high, sizes.alongStepsA,
-                [&](Ix row, Ix at) { return elementOfA(batch, row, at); });
-      loadSlice(tileB, firstColumn, columns, step, high, sizes.alongStepsB,
-                [&](Ix column, Ix at) { return elementOfB(batch, at, column); });
-      k.barrier();
-      Values next = multiplySlice(sums);
-      k.barrier(); // the slices may be written again
-      return next;
-    });
+  auto added = [&](ArrayRef<Value> x, ArrayRef<Value> y) {
+    Values both;
+    for (auto [one, other] : llvm::zip_equal(x, y))
+      both.push_back(arith::AddFOp::create(b, k.loc(), one, other));
+    return both;
   };
-  Values sums;
-  if (count.isStatic() && count.known() <= kChain)
-    sums = chain(low, high);
-  else
-    sums = code.loop(low, high, kChain, zeros(), [&](Ix from, Values totals) {
-      Values more = chain(from, code.min(code.add(from, kChain), high));
-      for (int64_t i = 0; i < kSquare; ++i)
-        totals[i] = arith::AddFOp::create(b, k.loc(), totals[i], more[i]);
-      return totals;
-    });
+  auto joined = [](ArrayRef<Value> chain, ArrayRef<Value> totals) {
+    Values all(chain);
+    all.append(totals.begin(), totals.end());
+    return all;
+  };
+  // The sums of the current chain, and those of the chains before it.
+  Values state = code.loop(low, high, kSlice, joined(zeros(), zeros()), [&](Ix step, Values before) {
+    loadSlice(tileA, firstRow, rows, step, high, sizes.alongStepsA,
+              [&](Ix row, Ix at) { return elementOfA(batch, row, at); });
+    loadSlice(tileB, firstColumn, columns, step, high, sizes.alongStepsB,
+              [&](Ix column, Ix at) { return elementOfB(batch, at, column); });
+    k.barrier();
+    Values chain = multiplySlice(Values(ArrayRef(before).take_front(kSquare)));
+    ArrayRef<Value> totals = ArrayRef(before).drop_front(kSquare);
+    k.barrier(); // the slices may be written again
+    Value complete = code.equal(code.rem(code.sub(step, low), kChain), kChain - kSlice);
+    return code.choose(
+        complete, [&] { return joined(zeros(), added(chain, totals)); },
+        [&] { return joined(chain, totals); });
+  });
+  Values sums = added(ArrayRef(state).take_front(kSquare), ArrayRef(state).drop_front(kSquare));
   Ix row = code.add(firstRow, code.mul(code.div(k.thread(), kTile / kSquare), kSquare)),
      column = code.add(firstColumn, code.mul(code.rem(k.thread(), kTile / kSquare), kSquare));
   Ix matrix = code.add(code.mul(batch, partCount), part);
