@@ -92,6 +92,10 @@ Findings LoadedModule::load(const void *image, std::string_view architecture,
   if (!missing.empty())
     return Finding{CUDA_ERROR_NO_BINARY_FOR_GPU, concat("module: it was compiled for ", from.host()->str(),
                                                         ", and this machine's CPU lacks ", missing)};
+  if (from.kernels()->size() == 0) { // a program may only copy and fill; then there is no code
+    module = std::make_shared<LoadedModule>();
+    return {};
+  }
   std::span<const uint8_t> elf(from.code()->data(), from.code()->size());
   auto code = moert::CodeImage::read(elf);
   if (!code.ok())

@@ -173,7 +173,7 @@ Values LoopKernel::shareInRuns(const LoopNest &nest, ArrayRef<unsigned> dims, in
     enterShared(shared, vector, i);
     return body(inner);
   };
-  if (shared.known && *shared.known <= 2 * runLength * count)
+  if (shared.known && *shared.known <= runLength * count)
     return loop(first, shared.total, count, start, turn);
   const int64_t run = runLength * count;
   Values state = loop(first, shared.total, run, beginRuns(nest, start), [&](Value i, Values sums) {

@@ -12,7 +12,7 @@ namespace moe::cuda {
 
 constexpr int64_t kTile = 64, kSlice = 16, kSquare = 4, kProductThreads = 256;
 /// The steps that are summed before the result is added to the total, which keeps the rounding error of long sums small.
-constexpr int64_t kChain = 192;
+constexpr int64_t kChain = 32;
 
 struct ProductSizes {
   flow::Extent batch, rows, columns, sums;

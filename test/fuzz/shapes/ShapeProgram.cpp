@@ -211,7 +211,11 @@ Verdict checkProgram(const ShapeCase &one, const Machine &target, uint32_t seed,
   std::optional<flow::Evaluation> first;
   for (int threads : {1, 2 + int(seed % 2)}) {
     auto module = parseSourceString<ModuleOp>(textOf(one), &context);
-    RunOptions options{levelOf(target) == "x86-64-v3" ? "cpu:x86-64-v3" : "cpu", threads, true};
+    const bool isGpu = std::holds_alternative<cuda::CudaTarget>(target);
+    RunOptions options{isGpu                            ? "emulator:sm_90a"
+                       : levelOf(target) == "x86-64-v3" ? "cpu:x86-64-v3"
+                                                        : "cpu",
+                       threads, true};
     auto found = runCompiled(*module, "e", bindings, options);
     if (!found)
       return wrong("the program was not compiled or run");

@@ -3,7 +3,7 @@
 // what must hold. Kernels choose by shape what they do, in more ways than anybody would write tests for:
 // tiles, panels, chains, bands, parts, vectors and their rests. A failing case prints the arguments that run
 // it alone. A case runs at the host's level or the one below, by turns; with `--target emulator` on the emulated
-// GPU, which checks each access, but for programs of many groups.
+// GPU, which checks each access.
 #include "frontends/driver/Context.h"
 #include "test/fuzz/CrashReport.h"
 #include "test/fuzz/shapes/ShapeCheck.h"
