@@ -86,6 +86,10 @@ Value KernelBuilder::newScalar(plan::ArgAttr arg, Type type) {
   return arith::BitcastOp::create(entry, location, type, low);
 }
 
+void KernelBuilder::requireBlocks(int64_t blocks) {
+  function->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(), body.getI32IntegerAttr(int32_t(blocks)));
+}
+
 Value KernelBuilder::thread() {
   if (!threadNumber) {
     Value id = gpu::ThreadIdOp::create(entry, location, gpu::Dimension::x);

@@ -28,6 +28,8 @@ public:
   mlir::Value buffer(plan::Access access, plan::Element element, BufferRef bound,
                      plan::ExprAttr extent) override;
   int64_t threads() const { return blockThreads; }
+  /// Bounds the registers of a thread, so that a multiprocessor can hold this many blocks.
+  void requireBlocks(int64_t blocks);
   /// The thread's number in its block, and the block's number along an axis of the grid: i64.
   mlir::Value thread();
   mlir::Value block(mlir::gpu::Dimension axis = mlir::gpu::Dimension::x);
