@@ -4,6 +4,7 @@
 #include "dialects/flow/Evaluator.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "runtime/base/Result.h"
+#include "runtime/device/Device.h"
 #include "runtime/program/Program.h"
 #include <memory>
 #include <string>
@@ -17,6 +18,9 @@ struct RunOptions {
   int threads = 2;
   bool poison = true;
 };
+
+/// The device of the kind of a target.
+moert::Result<std::shared_ptr<moert::Device>> openDeviceOf(const RunOptions &options);
 
 /// The bytes of the program file, for all these targets. The module is consumed.
 moert::Result<std::vector<uint8_t>> compileFile(mlir::ModuleOp module, llvm::ArrayRef<std::string> targets);

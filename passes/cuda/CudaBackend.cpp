@@ -33,9 +33,11 @@ public:
             .broadcastFactor = 16,
             .maxOps = 128};
   }
-  // The kernels of products and convolutions store their sums as they are: what an epilogue may contain is decided by
-  // what a tile's threads can load beside their accumulators, and these kernels are right before they are fast.
-  EpilogueItems epilogueOf(Operation *) const override { return {}; }
+  // Sums and masks are what a tile's threads load and store. Integers may be intermediate values.
+  EpilogueItems epilogueOf(Operation *root) const override {
+    const bool takes = cast<flow::ComputeInterface>(root).takesEpilogue();
+    return {takes, takes, [](Type type) { return !getElementTypeOrSelf(type).isInteger(32); }};
+  }
   // All values are row-major: images are NCHW. An order with channels innermost pays for convolutions on tensor cores.
   llvm::DenseMap<Value, Layout> preferredLayouts(flow::EntryOp) const override {
     return llvm::DenseMap<Value, Layout>();

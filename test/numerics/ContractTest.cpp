@@ -115,8 +115,8 @@ std::string program(const Case &c) {
 }
 
 /// Runs a case and compares every element.
-void check(const Case &c, const host::CpuTarget &target) {
-  SCOPED_TRACE(::testing::Message() << c << " " << target.level);
+void check(const Case &c, const Machine &target) {
+  SCOPED_TRACE(::testing::Message() << c << " " << levelOf(target));
   GroupRunner runner(program(c), target, c.domains, c.rows);
   ASSERT_TRUE(runner.ok()) << program(c);
   const int64_t batch = c.domains * c.rows;
@@ -142,6 +142,7 @@ void check(const Case &c, const host::CpuTarget &target) {
   if (c.epilogue == "row_scale")
     fill(2, extent(c.out.front()));
   runner.run();
+  ASSERT_EQ("", runner.finding());
 
   std::string summed;
   for (char label : c.a)
@@ -208,13 +209,14 @@ void check(const Case &c, const host::CpuTarget &target) {
     for (size_t i = 0; i < runner.temporaryCount(); ++i)
       std::memset(runner.temporary(i).data, 0xff, runner.temporary(i).bytes);
     runner.run(seed);
+    ASSERT_EQ("", runner.finding());
     ASSERT_EQ(0, std::memcmp(once.data(), y, once.size())) << "another cut of the units gave other bytes";
   }
   ASSERT_TRUE(runner.intact()) << "something beside the buffers was written";
 }
 
 void checkAll(const Case &c) {
-  for (const host::CpuTarget &target : levels())
+  for (const Machine &target : machines())
     check(c, target);
 }
 

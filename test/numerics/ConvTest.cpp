@@ -45,11 +45,11 @@ struct Tensor {
 
 enum Direction { forward, inputGradient, weightGradient };
 
-void check(const Conv &c, Direction direction, bool epilogue, bool winograd, const host::CpuTarget &target) {
+void check(const Conv &c, Direction direction, bool epilogue, bool winograd, const Machine &target) {
   SCOPED_TRACE(::testing::Message() << "direction " << direction << " C" << c.channels << " " << c.height
                                     << "x" << c.width << " O" << c.outputs << " k" << c.kernelHeight << "x"
                                     << c.kernelWidth << " s" << c.stride << " p" << c.pad
-                                    << (c.channelsLast ? " nhwc " : " nchw ") << target.level);
+                                    << (c.channelsLast ? " nhwc " : " nchw ") << levelOf(target));
   std::string x = type({c.batch, c.channels, c.height, c.width}, true);
   std::string w = type({c.outputs, c.channels, c.kernelHeight, c.kernelWidth}, false);
   std::string y = type({c.batch, c.outputs, c.outHeight(), c.outWidth()}, true);
@@ -95,8 +95,9 @@ void check(const Conv &c, Direction direction, bool epilogue, bool winograd, con
   layouts.results = {direction == weightGradient ? none : image};
   GroupRunner runner(text, target, 1, c.batch, layouts);
   ASSERT_TRUE(runner.ok()) << text;
-  ASSERT_EQ(runner.temporaryName(0).contains("transformed"), winograd)
-      << "not the emitter that is to be tested";
+  if (std::holds_alternative<host::CpuTarget>(target))
+    ASSERT_EQ(runner.temporaryName(0).contains("transformed"), winograd)
+        << "not the emitter that is to be tested";
 
   std::mt19937 random(5);
   std::uniform_real_distribution<float> uniform(-1, 1);
@@ -119,6 +120,7 @@ void check(const Conv &c, Direction direction, bool epilogue, bool winograd, con
   if (epilogue)
     fill(2, direction == forward ? c.outputs : slots[2]->size());
   runner.run();
+  ASSERT_EQ("", runner.finding());
 
   // Every term of every result, in double.
   std::vector<double> sum(slots[2]->size()), magnitude(slots[2]->size());
@@ -168,15 +170,19 @@ void check(const Conv &c, Direction direction, bool epilogue, bool winograd, con
   for (size_t i = 0; i < runner.temporaryCount(); ++i)
     std::memset(runner.temporary(i).data, 0xff, runner.temporary(i).bytes);
   runner.run(1);
+  ASSERT_EQ("", runner.finding());
   ASSERT_EQ(0, std::memcmp(once.data(), out.data, once.size()))
       << "another cut of the units gave other bytes";
   ASSERT_TRUE(runner.intact()) << "something beside the buffers was written";
 }
 
 void checkAll(const Conv &c, bool epilogue = false, bool winograd = false) {
-  for (const host::CpuTarget &target : levels())
+  for (const Machine &target : machines()) {
+    if (winograd && std::holds_alternative<cuda::CudaTarget>(target))
+      continue; // the CPU's alone
     for (Direction direction : {forward, inputGradient, weightGradient})
       check(c, direction, epilogue, winograd, target);
+  }
 }
 void checkWinograd(const Conv &c, bool epilogue = false) { checkAll(c, epilogue, true); }
 } // namespace

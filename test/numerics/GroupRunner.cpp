@@ -78,6 +78,13 @@ Machine emulatedGpu() {
   return *cuda::cudaTarget("emulator:sm_90a", error);
 }
 
+std::vector<Machine> machines() {
+  const std::vector<host::CpuTarget> own = levels();
+  std::vector<Machine> all(own.begin(), own.end());
+  all.push_back(emulatedGpu());
+  return all;
+}
+
 static size_t widthOf(plan::Element element) {
   switch (element) {
   case plan::Element::u8:

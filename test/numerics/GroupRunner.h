@@ -45,6 +45,9 @@ struct BoundLaunch {
 /// What every kernel of the CPU is tested for: the host's level and the one below.
 std::vector<host::CpuTarget> levels();
 
+/// Those, and the emulated GPU.
+std::vector<Machine> machines();
+
 /// Memory for a buffer. `guarded`: it ends, but for what 64-byte alignment leaves, at a page that nobody may
 /// touch; what is between the buffer and such pages before and behind it holds `poison` and is known to be
 /// untouched while intact(). `plain`: whole pages, so that large operands lie as they do in a program.

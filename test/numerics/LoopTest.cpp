@@ -1,6 +1,6 @@
 // Loop groups, compiled and run, against the f64 evaluator: every op that a loop kernel runs, alone and in
 // the forms that networks are made of (norms, softmax, losses, updates, pooling), at sizes around the vector
-// width, in row-major and in NHWC order, at the host's level and the one below. Outputs, temporaries and
+// width, in row-major and in NHWC order, at the host's level, the one below, and on the emulated GPU. Outputs, temporaries and
 // scratch hold NaNs before; any cut of the units gives the same bytes; a result that the kernel allows in an
 // operand's place gives the same there.
 #include "dialects/flow/BuildNn.h"
@@ -71,17 +71,20 @@ void check(const std::string &body, Options options = {}) {
     layouts.operands.push_back(layoutOf(value));
   for (mlir::Value value : group.getOutputs())
     layouts.results.push_back(layoutOf(value));
-  if (options.mayRefuse && !isOneKernel(group, layouts, levels().front())) {
-    ++refused;
-    return;
-  }
-  for (const host::CpuTarget &target : levels()) {
-    SCOPED_TRACE(target.level);
+  for (const Machine &target : machines()) {
+    const bool isCpu = std::holds_alternative<host::CpuTarget>(target);
+    if (options.mayRefuse && !isOneKernel(group, layouts, target)) {
+      refused += isCpu;
+      if (isCpu)
+        return;
+      continue;
+    }
+    SCOPED_TRACE(levelOf(target));
     GroupRunner runner(grouped, target, options.domains, options.rows, layouts, numbers);
     ASSERT_TRUE(runner.ok());
-    if (options.inPlace)
+    if (options.inPlace && isCpu)
       ASSERT_EQ(*options.inPlace, runner.inPlace());
-    if (options.launches)
+    if (options.launches && isCpu)
       ASSERT_EQ(options.launches, runner.launches().size());
     auto bind = [&](unsigned i) {
       mlir::Value value = group.getInputs()[i];
@@ -97,6 +100,7 @@ void check(const std::string &body, Options options = {}) {
     for (unsigned i = 0; i < group.getInputs().size(); ++i)
       bind(i);
     runner.run();
+    ASSERT_EQ("", runner.finding());
     std::vector<std::vector<char>> once;
     for (flow::OutputOp output : entry.getBody().getOps<flow::OutputOp>()) {
       unsigned i = llvm::cast<mlir::OpResult>(output.getX()).getResultNumber();
@@ -129,6 +133,7 @@ void check(const std::string &body, Options options = {}) {
       for (size_t i = 0; i < runner.temporaryCount(); ++i)
         std::memset(runner.temporary(i).data, 0xff, runner.temporary(i).bytes);
       runner.run(seed);
+      ASSERT_EQ("", runner.finding());
       for (unsigned i = 0; i < group.getNumResults(); ++i)
         ASSERT_EQ(0, std::memcmp(once[i].data(), runner.result(i).data, once[i].size()))
             << "another cut of the units gave other bytes";
@@ -140,6 +145,7 @@ void check(const std::string &body, Options options = {}) {
       runner.place(result, operand);
       for (unsigned seed : {0, 1}) {
         runner.run(seed);
+        ASSERT_EQ("", runner.finding());
         ASSERT_EQ(0, std::memcmp(once[result].data(), data, once[result].size()))
             << "result " << result << " over operand " << operand;
         std::copy(before.begin(), before.end(), data);
