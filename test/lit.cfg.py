@@ -36,6 +36,8 @@ config.environment["CUDA_HOME"] = toolkit
 if any(os.path.exists(os.path.join(toolkit, place)) for place in
        ("lib64/libnvJitLink.so.13", "lib/libnvJitLink.so.13", "lib64/libnvJitLink.so.12", "lib/libnvJitLink.so.12", "bin/ptxas")):
     config.available_features.add("cuda-assembler")
-for tool in ("moec", "moe-opt", "moe-lsp", "moert"):
+if os.path.exists("/dev/nvidiactl"):
+    config.available_features.add("gpu")
+for tool in ("moec", "moe-opt", "moe-lsp", "moert", "gpu-cases"):
     if os.path.exists(os.path.join(build, "bin", tool)):
         config.available_features.add(tool)

@@ -28,6 +28,12 @@ step_emulator() {
       linear hmoe_28 mnist_cnn checked memory || return
   done
 }
+step_gpu_cases() {
+  rm -rf "$logs/cases" && build/bin/moec check-ops --dialect flow --seed "$(date +%j)000" --cases 40 --write "$logs/cases" \
+    --target=cpu:x86-64-v3 --target=emulator:sm_90a &&
+    build/bin/gpu-cases "$logs/cases" --device cpu && build/bin/gpu-cases "$logs/cases" --device emulator
+}
+step_gpu_pack() { python3 test/gpu/pack.py build "$logs/gpu.tar.gz"; }
 step_asan() { build asan && ctest --test-dir build-asan --no-tests=error --output-on-failure; }
 step_ubsan() { build ubsan && ctest --test-dir build-ubsan --no-tests=error --output-on-failure; }
 step_tsan() { build tsan && ctest --test-dir build-tsan --no-tests=error --output-on-failure; }

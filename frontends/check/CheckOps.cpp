@@ -3,9 +3,10 @@
 #include "frontends/check/CheckOps.h"
 #include "dialects/moe/Env.h"
 #include "dialects/moe/MoeDialect.h"
+#include "frontends/check/BoundedCase.h"
 #include "frontends/check/Facts.h"
-#include "frontends/check/OpCase.h"
 #include "frontends/check/RunCompiled.h"
+#include "frontends/check/WriteCases.h"
 #include "frontends/driver/Context.h"
 #include "frontends/driver/Plugins.h"
 #include "mlir/Bytecode/BytecodeWriter.h"
@@ -15,6 +16,7 @@
 #include "runtime/base/Nearest.h"
 #include "runtime/base/Printable.h"
 #include "runtime/base/Result.h"
+#include "runtime/base/Within.h"
 #include "llvm/ADT/StringExtras.h"
 #include <cmath>
 
@@ -204,48 +206,60 @@ moert::Status checkSecondGradient(RegisteredOperationName name, uint64_t seed) {
   return compareGradients(one, inputs, "second", random, unchanged);
 }
 
-// Within c * eps * sum|terms|, c stated by the op. Buffers are poisoned, and the cases' odd sizes leave tails
-// everywhere.
-moert::Status checkCompiled(RegisteredOperationName name, uint64_t seed) {
+moert::Result<BoundedCase> boundedCase(RegisteredOperationName name, uint64_t seed) {
   constexpr double epsilon = 0x1p-24;
+  BoundedCase bounded{randomCase(name, seed), {}};
+  OpCase &one = bounded.one;
+  Operation *op = one.output("y").getDefiningOp();
+  SmallVector<const Array *> operands;
+  for (Value operand : op->getOperands())
+    operands.push_back(&one.bindings.inputs.at(nameOf(operand)));
+  auto evaluated = one.evaluate();
+  if (failed(evaluated))
+    return moert::invalidInput("expected a case that can be evaluated, found\n", one.text());
+  SmallVector<Array> results;
+  for (unsigned i = 0; i < op->getNumResults(); ++i)
+    results.push_back(evaluated->outputs.at(flow::RandomCase::resultName(i)));
+  auto truth = cast<flow::TruthInterface>(op);
+  const double factor = truth.errorFactor();
+  SmallVector<Array> magnitudes = truth.magnitude(operands, results);
+  for (auto [i, result] : llvm::enumerate(results)) {
+    const std::string output = flow::RandomCase::resultName(i);
+    if (magnitudes[i].data.size() != result.data.size())
+      return moert::invalidInput("expected ", result.data.size(), " magnitudes of '", output, "', found ",
+                                 magnitudes[i].data.size(), ", of\n", one.text());
+    for (double &magnitude : magnitudes[i].data)
+      magnitude *= factor * epsilon;
+    if (factor == 0) // exact: the value itself, as f32 has it
+      for (double &value : result.data)
+        value = double(float(value));
+    bounded.outputs.push_back({output, std::move(result), std::move(magnitudes[i])});
+  }
+  return bounded;
+}
+
+// Buffers are poisoned, and the cases' odd sizes leave tails everywhere.
+moert::Status checkCompiled(RegisteredOperationName name, uint64_t seed) {
   for (const std::string &target : hostTargets()) {
-    OpCase one = randomCase(name, seed);
-    const std::string text = one.text();
-    Operation *op = one.output("y").getDefiningOp();
-    SmallVector<const Array *> operands;
-    for (Value operand : op->getOperands())
-      operands.push_back(&one.bindings.inputs.at(nameOf(operand)));
-    auto evaluated = one.evaluate();
-    if (failed(evaluated))
-      return moert::invalidInput("expected a case that can be evaluated, found\n", text);
-    SmallVector<Array> expected;
-    for (unsigned i = 0; i < op->getNumResults(); ++i)
-      expected.push_back(evaluated->outputs.at(flow::RandomCase::resultName(i)));
-    auto truth = cast<flow::TruthInterface>(op);
-    const double factor = truth.errorFactor();
-    const SmallVector<Array> magnitudes = truth.magnitude(operands, expected);
-    auto program = compileModule(*one.module, {target});
+    MOERT_ASSIGN(BoundedCase bounded, boundedCase(name, seed));
+    const std::string text = bounded.one.text();
+    auto program = compileModule(*bounded.one.module, {target});
     if (!program.ok())
       return moert::invalidInput("expected it to be compiled for ", target,
                                  ", found: ", program.status().message(), ", of\n", text);
-    auto found = runEntry(*program, "main", one.bindings, {target});
+    auto found = runEntry(*program, "main", bounded.one.bindings, {target});
     if (!found.ok())
       return moert::invalidInput("expected it to run on ", target, ", found: ", found.status().message(),
                                  ", of\n", text);
-    for (unsigned result = 0; result < expected.size(); ++result) {
-      const std::string output = flow::RandomCase::resultName(result);
-      const Array &y = found->outputs.at(output);
-      if (y.data.size() != expected[result].data.size() || magnitudes[result].data.size() != y.data.size())
-        return moert::invalidInput("expected ", expected[result].data.size(), " elements and magnitudes of '",
-                                   output, "' on ", target, ", found ", y.data.size(), " and ",
-                                   magnitudes[result].data.size(), ", of\n", text);
+    for (const BoundedCase::Output &output : bounded.outputs) {
+      const Array &y = found->outputs.at(output.name);
+      if (y.data.size() != output.value.data.size())
+        return moert::invalidInput("expected ", output.value.data.size(), " elements of '", output.name,
+                                   "' on ", target, ", found ", y.data.size(), ", of\n", text);
       for (size_t i = 0; i < y.data.size(); ++i) {
-        const double bound = factor * epsilon * magnitudes[result].data[i];
-        const double wanted =
-            factor == 0 ? double(float(expected[result].data[i])) : expected[result].data[i];
-        if (wanted != y.data[i] && !(std::isnan(wanted) && std::isnan(y.data[i])) &&
-            !(std::fabs(y.data[i] - wanted) <= bound))
-          return moert::invalidInput("expected ", output, "[", i, "] on ", target, " to be ",
+        const double wanted = output.value.data[i], bound = output.bound.data[i];
+        if (!moert::within(y.data[i], wanted, bound))
+          return moert::invalidInput("expected ", output.name, "[", i, "] on ", target, " to be ",
                                      exactText(wanted), " within ", bound, ", found ", exactText(y.data[i]),
                                      ", of\n", text);
       }
@@ -318,13 +332,35 @@ static moert::Result<std::vector<std::string>> dialectsOf(MLIRContext &context,
   return options.dialects;
 }
 
+/// The ops of the dialects that compute, or those of them that are named.
+static moert::Result<std::vector<RegisteredOperationName>>
+chosenOps(MLIRContext &context, ArrayRef<std::string> dialects, ArrayRef<std::string> names) {
+  const std::vector<RegisteredOperationName> all = computingOps(context, dialects);
+  if (names.empty())
+    return all;
+  std::vector<RegisteredOperationName> chosen;
+  for (const std::string &name : names) {
+    auto found = llvm::find_if(all, [&](RegisteredOperationName op) { return op.getStringRef() == name; });
+    if (found == all.end()) {
+      std::vector<std::string> known;
+      for (RegisteredOperationName op : all)
+        known.push_back(op.getStringRef().str());
+      return moert::usageError("expected an op that computes after --op, such as ",
+                               known.empty() ? "none" : known.front(), "; found '", name, "'",
+                               moert::suggestion(name, known));
+    }
+    chosen.push_back(*found);
+  }
+  return chosen;
+}
+
 moert::Status checkOps(const CheckOpsOptions &options) {
   if (options.dialects.empty() && loadedPlugins().empty())
     return moert::usageError("expected a plugin after --load, or a dialect after --dialect, found neither");
   std::unique_ptr<MLIRContext> context = makeContext();
   context->loadAllAvailableDialects();
   MOERT_ASSIGN(const std::vector<std::string> dialects, dialectsOf(*context, options));
-  const std::vector<RegisteredOperationName> ops = computingOps(*context, dialects);
+  MOERT_ASSIGN(const std::vector<RegisteredOperationName> ops, chosenOps(*context, dialects, options.ops));
   if (options.dialects.empty())
     for (const LoadedPlugin &plugin : loadedPlugins())
       if (plugin.dialects.empty())
@@ -332,6 +368,8 @@ moert::Status checkOps(const CheckOpsOptions &options) {
                                  "' has no dialect, so there is nothing of its own to check; --dialect flow "
                                  "checks the project's ops, on its targets too\n");
   noteWhatIsNotChecked(*context, dialects, ops);
+  if (!options.write.empty())
+    return writeCases(ops, options);
   size_t wrong = 0;
   for (RegisteredOperationName op : ops) {
     if (moert::Status status = checkOp(op, options); !status.ok()) {

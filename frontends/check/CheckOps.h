@@ -34,8 +34,13 @@ std::string exactText(double number);
 
 struct CheckOpsOptions {
   std::vector<std::string> dialects; ///< whose ops; empty: those of all loaded plugins
+  std::vector<std::string> ops;      ///< only these of them; empty: all
   uint64_t seed = 1000;              ///< of the first case; each has a seed of its own, the next number
   unsigned cases = 24;
+  /// Where the cases are written (WriteCases.h) instead of checked; empty: checked. `targets` is what they are
+  /// compiled for.
+  std::string write;
+  std::vector<std::string> targets;
 };
 
 /// `moec check-ops`: all checks of all ops, one line an op on standard output, what differs on standard

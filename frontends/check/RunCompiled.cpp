@@ -51,10 +51,9 @@ moert::Result<std::shared_ptr<moert::Device>> openDeviceOf(const RunOptions &opt
   return moert::openEmulator(options.threads);
 }
 
-moert::Result<std::shared_ptr<const moert::Program>> compileModule(ModuleOp module,
-                                                                   const RunOptions &options) {
+moert::Result<std::vector<uint8_t>> compileFile(ModuleOp module, ArrayRef<std::string> targets) {
   PipelineOptions pipeline;
-  pipeline.targets = {options.target};
+  pipeline.targets = targets.vec();
   for (Phase phase :
        {Phase::differentiate, Phase::simplify, Phase::rematerialize, Phase::fuse, Phase::plan, Phase::emit}) {
     PassManager passes(module.getContext());
@@ -65,7 +64,13 @@ moert::Result<std::shared_ptr<const moert::Program>> compileModule(ModuleOp modu
   auto bytes = emitProgram(*module.getOps<plan::ProgramOp>().begin());
   if (failed(bytes))
     return moert::internalError("the program was not emitted");
-  return moert::Program::verify(*bytes, "test");
+  return std::move(*bytes);
+}
+
+moert::Result<std::shared_ptr<const moert::Program>> compileModule(ModuleOp module,
+                                                                   const RunOptions &options) {
+  MOERT_ASSIGN(std::vector<uint8_t> bytes, compileFile(module, options.target));
+  return moert::Program::verify(bytes, "test");
 }
 
 moert::Result<flow::Evaluation> runEntry(const std::shared_ptr<const moert::Program> &program,

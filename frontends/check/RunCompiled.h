@@ -22,6 +22,9 @@ struct RunOptions {
 /// The device of the kind of a target.
 moert::Result<std::shared_ptr<moert::Device>> openDeviceOf(const RunOptions &options);
 
+/// The bytes of the program file, for all these targets. The module is consumed.
+moert::Result<std::vector<uint8_t>> compileFile(mlir::ModuleOp module, llvm::ArrayRef<std::string> targets);
+
 /// The module as a verified program. The module is consumed.
 moert::Result<std::shared_ptr<const moert::Program>> compileModule(mlir::ModuleOp module,
                                                                    const RunOptions &options = {});

@@ -141,6 +141,8 @@ int main(int argc, char **argv) {
       ->add_option("--dialect", checks.dialects,
                    "whose ops: flow, or a plugin's; those of all plugins unless given")
       ->allow_extra_args(false);
+  check->add_option("--op", checks.ops, "only this op of them, by its whole name: flow.contract")
+      ->allow_extra_args(false);
   check
       ->add_option("--cases", checks.cases,
                    moert::withDefault("of each op; what takes long is done for a part of them", checks.cases))
@@ -149,6 +151,11 @@ int main(int argc, char **argv) {
       ->add_option("--seed", checks.seed,
                    moert::withDefault("of the first case; the next has the next number", checks.seed))
       ->check(moert::wholeNumber(0, INT64_MAX));
+  check->add_option(
+      "--write", checks.write,
+      "a folder to write the cases to, for machines without a compiler, instead of checking them");
+  check->add_option("--target", checks.targets, "what --write compiles the cases for, as compile's --target")
+      ->allow_extra_args(false);
   for (auto *command : {compile, evaluate, disassemble, assemble, check})
     command->add_option("--load", plugins, "load a plugin: more ops, passes and targets")
         ->allow_extra_args(false);
@@ -208,6 +215,9 @@ int main(int argc, char **argv) {
     options.to = moe::Phase::differentiate;
     status = moe::evaluateFiles(options, inputs, evaluation);
   } else if (*check) {
+    if (checks.write.empty() && !checks.targets.empty())
+      return usage("expected --write and a folder beside --target, found none; without it, the cases run on "
+                   "every target of this machine");
     status = moe::checkOps(checks);
   } else if (*inspect) {
     status = moe::inspectFile(input, batch, threads, kernels, json);

@@ -35,7 +35,12 @@ Status benchCommand(const BenchCommandOptions &options) {
                                   {"state_bytes", result.memory.state},
                                   {"arena_bytes", result.memory.arena},
                                   {"live_bytes", result.memory.live},
-                                  {"digest", result.digest}};
+                                  {"digest", result.digest},
+                                  {"outputs", nlohmann::ordered_json::object()}};
+    if (result.deviceMs)
+      out["device_ms"] = *result.deviceMs;
+    for (const auto &[name, value] : result.outputs)
+      out["outputs"][name] = value;
     if (options.profile) {
       nlohmann::ordered_json launches = nlohmann::ordered_json::array();
       for (const LaunchProfile &launch : result.profile.launches)
@@ -56,6 +61,8 @@ Status benchCommand(const BenchCommandOptions &options) {
                        device->threads(), " threads\n"));
   printf("median %.2f ms (p10 %.2f, p90 %.2f), %.0f images/s, %.1f GFLOP/s\n", result.medianMs, result.p10Ms,
          result.p90Ms, result.imagesPerSecond, result.gflops);
+  if (result.deviceMs)
+    printf("median %.2f ms by the device's clock\n", *result.deviceMs);
   auto mib = [](uint64_t bytes) { return double(bytes) / (1 << 20); };
   printf("memory %.1f MiB: state %.1f, temporaries %.1f (%.1f alive at once)\n", mib(result.peakBytes),
          mib(result.memory.state), mib(result.memory.arena), mib(result.memory.live));

@@ -153,6 +153,12 @@ public:
   virtual Ticket mark() = 0;
   /// A device that has failed does nothing any more, and says so to everyone who waits.
   virtual Status wait(Ticket ticket) = 0;
+  /// Notes the device's own time behind what it was asked for so far: the start or the end of what is timed.
+  enum class Moment { start, end };
+  virtual Status note(Moment) { return {}; }
+  /// Milliseconds between the moments noted last, once both are past; it waits for them. Nothing where the device has
+  /// no clock but the host's.
+  virtual Result<std::optional<double>> notedMs() { return std::optional<double>(); }
   /// What the device has failed with. Its memory is then lost.
   virtual Status failure() const { return {}; }
   /// Bytes that can still be allocated, where the device has memory of its own.

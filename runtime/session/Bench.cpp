@@ -76,27 +76,42 @@ Result<BenchResult> benchmark(std::shared_ptr<const Program> program, std::share
   MOERT_ASSIGN(std::unique_ptr<Session> session,
                Session::open(program, states, device, options.entry, options.binding, options.session));
   fillSynthetic(*program, *session, options.session.seed);
-  std::vector<double> milliseconds;
+  std::vector<double> milliseconds, deviceMilliseconds;
   for (int i = -options.warmup; i < options.steps; ++i) {
     if (i == 0)
       session->resetProfile();
     auto start = std::chrono::steady_clock::now();
-    MOERT_TRY(session->run({.step = uint64_t(i + options.warmup), .progress = 0}));
+    MOERT_TRY(device->note(Device::Moment::start));
+    MOERT_TRY(session->submit({.step = uint64_t(i + options.warmup), .progress = 0}));
+    MOERT_TRY(device->note(Device::Moment::end));
+    MOERT_TRY(session->collect());
     double took = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+    MOERT_ASSIGN(std::optional<double> noted, device->notedMs());
     if (i >= 0)
       milliseconds.push_back(took);
+    if (i >= 0 && noted)
+      deviceMilliseconds.push_back(*noted);
   }
-  std::sort(milliseconds.begin(), milliseconds.end());
-  auto quantile = [&](double q) { return milliseconds[size_t(q * double(milliseconds.size() - 1) + 0.5)]; };
+  auto quantile = [](std::vector<double> &of, double q) {
+    std::sort(of.begin(), of.end());
+    return of[size_t(q * double(of.size() - 1) + 0.5)];
+  };
   BenchResult result;
-  result.medianMs = quantile(0.5);
-  result.p10Ms = quantile(0.1);
-  result.p90Ms = quantile(0.9);
+  result.medianMs = quantile(milliseconds, 0.5);
+  result.p10Ms = quantile(milliseconds, 0.1);
+  result.p90Ms = quantile(milliseconds, 0.9);
+  if (!deviceMilliseconds.empty())
+    result.deviceMs = quantile(deviceMilliseconds, 0.5);
   double images = double(options.binding.domains) * double(options.binding.rows);
   result.imagesPerSecond = images / result.medianMs * 1e3;
   result.gflops = session->entry().flops_per_image() * result.imagesPerSecond / 1e9;
   result.peakBytes = anonymousBytes(); // nothing was freed since the session opened
   MOERT_ASSIGN(result.digest, digestOf(*states, *session));
+  for (const fb::Port *port : *session->entry().outputs())
+    if (port->type() == fb::ElementType::f32 && port->shape()->size() == 0) {
+      MOERT_ASSIGN(float value, session->scalarOutput(port->name()->string_view()));
+      result.outputs.emplace_back(port->name()->str(), value);
+    }
   result.memory = session->memory();
   result.profile = session->profile();
   return result;

@@ -3,6 +3,8 @@
 
 #include "runtime/session/Session.h"
 
+#include <optional>
+
 namespace moert {
 
 struct BenchOptions {
@@ -15,10 +17,14 @@ struct BenchOptions {
 
 struct BenchResult {
   double medianMs = 0, p10Ms = 0, p90Ms = 0; // of one step
-  double imagesPerSecond = 0;                // at the median
-  double gflops = 0;         // a second: the model's own FLOPs, without recomputation, at the median
-  uint64_t peakBytes = 0;    // anonymous resident memory of the process, all of it
-  std::string digest;        // SHA-256 of all state and outputs after the last step
+  std::optional<double> deviceMs; // the median by the device's clock, from the copies of the inputs to
+                                  // those of the outputs; nothing where it has none
+  double imagesPerSecond = 0;     // at the median
+  double gflops = 0;              // a second: the model's own FLOPs, without recomputation, at the median
+  uint64_t peakBytes = 0;         // anonymous resident memory of the process, all of it
+  std::string digest;             // SHA-256 of all state and outputs after the last step
+  std::vector<std::pair<std::string, float>>
+      outputs;               // those that are one f32, such as the loss, of the last step
   Session::MemoryUse memory; // what the session planned
   Profile profile;           // of the timed steps, with Session::Options::profile
 };

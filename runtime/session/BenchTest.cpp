@@ -23,6 +23,7 @@ TEST(Bench, TimesSteps) {
   EXPECT_NEAR(result->gflops * 1e9, 18 * result->imagesPerSecond, 1);
   EXPECT_GT(result->peakBytes, result->memory.ports);
   EXPECT_EQ(result->profile.runs, 11u);
+  EXPECT_FALSE(result->deviceMs) << "the CPU has no clock of its own";
   std::string table = describeProfile(result->profile, 20);
   for (const char *kernel : {"dot", "squared_loss", "sgd"})
     EXPECT_NE(table.find(kernel), std::string::npos) << table;

@@ -50,6 +50,8 @@ public:
 
   Ticket mark() override;
   Status wait(Ticket ticket) override;
+  Status note(Moment moment) override;
+  Result<std::optional<double>> notedMs() override;
 
   Status failure() const override { return failure_; }
   std::optional<uint64_t> freeBytes() override {
@@ -92,6 +94,7 @@ private:
   std::map<std::pair<const Program *, uint32_t>, std::weak_ptr<Module>> modules_;
   std::deque<std::pair<Ticket, CUevent>> marks_; // those that nobody has waited for
   std::vector<CUevent> spare_;
+  CUevent moments_[2] = {}; // of Device::note, made when first asked for
   Ticket marked_ = 0;
   Status failure_;
 };
@@ -106,6 +109,9 @@ CudaDevice::~CudaDevice() {
       driver_->eventDestroy(event);
     for (CUevent event : spare_)
       driver_->eventDestroy(event);
+    for (CUevent event : moments_)
+      if (event)
+        driver_->eventDestroy(event);
     driver_->streamDestroy(stream_);
   }
   arena_.reset();
@@ -227,6 +233,25 @@ Status CudaDevice::wait(Ticket ticket) {
   Status status = driver_->check(driver_->eventSynchronize(last), "the GPU's work");
   spare_.push_back(last);
   return status.ok() ? status : fail(std::move(status));
+}
+
+Status CudaDevice::note(Moment moment) {
+  CUevent &event = moments_[int(moment)];
+  if (!event)
+    MOERT_TRY(ask("cuEventCreate", [&] { return driver_->eventCreate(&event, CU_EVENT_DEFAULT); }));
+  return ask("cuEventRecord", [&] { return driver_->eventRecord(event, stream_); });
+}
+
+Result<std::optional<double>> CudaDevice::notedMs() {
+  auto &[start, end] = moments_;
+  if (!start || !end)
+    return internalError("expected the start and the end of what is timed to be noted");
+  float milliseconds = 0;
+  MOERT_TRY(ask("cuEventSynchronize", [&, end = end] { return driver_->eventSynchronize(end); }));
+  MOERT_TRY(ask("cuEventElapsedTime", [&, start = start, end = end] {
+    return driver_->eventElapsedTime(&milliseconds, start, end);
+  }));
+  return std::optional<double>(milliseconds);
 }
 
 /// "sm_90a" as 90 and true; nothing for something else.

@@ -1,7 +1,7 @@
 // The device for GPUs on the emulator: the small program of the runtime's tests gives what it gives on the CPU, in the checked mode
 // and under several seeds, with steps in flight and replayed graphs.
 #include "runtime/device/cuda/CudaDevice.h"
-#include "runtime/session/Session.h"
+#include "runtime/session/Bench.h"
 #include "test/support/EmulatedGpu.h"
 #include "test/support/EmulatorModule.h"
 #include "test/support/TestProgram.h"
@@ -168,6 +168,21 @@ TEST_P(CudaDevice, ProfilesAndTraps) {
   Status status = gpu.submit(7, /*broken=*/true);
   EXPECT_NE(status.message().find("step 8: "), std::string::npos) << status.message();
   EXPECT_EQ(gpu.values(), before);
+}
+
+TEST_P(CudaDevice, TimesByItsOwnClock) {
+  std::shared_ptr<const Program> program = *Program::verify(emulatorProgram().encode(), "p.moe");
+  BenchOptions options;
+  options.binding = kBatch;
+  options.steps = 3;
+  Result<BenchResult> result = benchmark(program, *openEmulated(), options);
+  ASSERT_TRUE(result.ok()) << result.status().message();
+  ASSERT_TRUE(result->deviceMs);
+  EXPECT_GE(*result->deviceMs, 0);
+  EXPECT_LE(*result->deviceMs, result->p90Ms) << "what lies between the two is in the host's time";
+  std::shared_ptr<Device> device = *openEmulated();
+  EXPECT_FALSE(device->notedMs().ok()) << "nothing was noted";
+  EXPECT_FALSE(*(*openCpu(1))->notedMs()) << "the CPU's clock is the host's";
 }
 
 TEST(CudaDeviceFailures, AProgramForAnotherGpu) {
