@@ -36,6 +36,8 @@ flow::Array read(const moert::Tensor &from) {
   return to;
 }
 
+} // namespace
+
 moert::Result<std::shared_ptr<moert::Device>> openDeviceOf(const RunOptions &options) {
   std::string error;
   std::unique_ptr<kernels::Target> target = kernels::parseTarget(options.target, error);
@@ -48,8 +50,6 @@ moert::Result<std::shared_ptr<moert::Device>> openDeviceOf(const RunOptions &opt
   setenv("MOE_EMULATOR", "checked", /*overwrite=*/0);
   return moert::openEmulator(options.threads);
 }
-
-} // namespace
 
 moert::Result<std::shared_ptr<const moert::Program>> compileModule(ModuleOp module,
                                                                    const RunOptions &options) {

@@ -4,6 +4,7 @@
 #include "dialects/flow/Evaluator.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "runtime/base/Result.h"
+#include "runtime/device/Device.h"
 #include "runtime/program/Program.h"
 #include <memory>
 #include <string>
@@ -12,10 +13,14 @@
 namespace moe {
 
 struct RunOptions {
-  std::string target = "cpu"; // what --target takes; it runs on the device of its kind, an emulator in checked mode
+  std::string target =
+      "cpu"; // what --target takes; it runs on the device of its kind, an emulator in checked mode
   int threads = 2;
   bool poison = true;
 };
+
+/// The device of the kind of a target.
+moert::Result<std::shared_ptr<moert::Device>> openDeviceOf(const RunOptions &options);
 
 /// The module as a verified program. The module is consumed.
 moert::Result<std::shared_ptr<const moert::Program>> compileModule(mlir::ModuleOp module,

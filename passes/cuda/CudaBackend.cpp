@@ -33,8 +33,7 @@ public:
             .broadcastFactor = 16,
             .maxOps = 128};
   }
-  // A product's thread runs the epilogue on each row of its square of sums, with loads of f32 and masks. Integers may
-  // be intermediate values.
+  // Sums and masks are what a tile's threads load and store. Integers may be intermediate values.
   EpilogueItems epilogueOf(Operation *root) const override {
     const bool takes = cast<flow::ComputeInterface>(root).takesEpilogue();
     return {takes, takes, [](Type type) { return !getElementTypeOrSelf(type).isInteger(32); }};

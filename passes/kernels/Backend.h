@@ -62,6 +62,11 @@ public:
   /// Whether kernels that write states ask for themselves whether updates are held back (plan::ArgKind::held_i64);
   /// otherwise the device does not launch them.
   virtual bool holdsUpdates() const { return false; }
+  /// If holdsUpdates(): a launch that holds back the updates of later steps where one of `predicates` numbers is 0.
+  /// They are its buffers, as operands.
+  virtual LaunchSpec emitHold(mlir::MLIRContext *context, unsigned predicates) {
+    llvm_unreachable("no kernel of this target asks whether updates are held back");
+  }
   /// In the order of first use.
   virtual const std::vector<Kernel> &kernels() const = 0;
   /// All code, as a module of functions for `Target::finish`. Nothing can be emitted afterwards.

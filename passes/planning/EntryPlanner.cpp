@@ -303,6 +303,28 @@ LogicalResult EntryPlanner::planGroup(flow::GroupOp group) {
   return success();
 }
 
+// Where kernels ask for themselves whether updates are held back, a step ends with a launch that tells those of later
+// steps, after it has left out an update.
+void EntryPlanner::holdUpdates() {
+  llvm::SetVector<StringAttr> predicates;
+  for (flow::AssignOp assign : entry.getBody().getOps<flow::AssignOp>())
+    if (StringAttr when = assign.getWhenAttr())
+      predicates.insert(when);
+  if (predicates.empty() || !code.holdsUpdates())
+    return;
+  Launch launch;
+  launch.spec = code.emitHold(entry.getContext(), predicates.size());
+  for (StringAttr predicate : predicates)
+    launch.buffers.push_back(llvm::find_if(buffers,
+                                           [&](const Buffer &buffer) {
+                                             return buffer.kind == plan::BufferKind::output &&
+                                                    buffer.target == predicate.getValue();
+                                           }) -
+                             buffers.begin());
+  launch.origin = plan::originOf(entry.getLoc());
+  launches.push_back(std::move(launch));
+}
+
 // Decides which launches belong to `prepare` (rule 5), puts these first, and computes the buffers' lifetimes.
 void EntryPlanner::order() {
   llvm::StringMap<const kernels::Kernel *> byName;
@@ -371,6 +393,7 @@ LogicalResult EntryPlanner::plan() {
   for (size_t i = 0; i < finalCopies.size(); ++i)
     if (failed(planGroup(finalCopies[i])))
       return failure();
+  holdUpdates();
   order();
   return success();
 }

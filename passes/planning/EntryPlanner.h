@@ -65,6 +65,7 @@ private:
                          const kernels::GroupCode &code);
   bool mayReuse(flow::GroupOp group, unsigned result, unsigned operand,
                 const kernels::GroupLayouts &layouts) const;
+  void holdUpdates();
   void order();
 
   /// The value that a value shares its memory with: the operand behind reshapes and identities.

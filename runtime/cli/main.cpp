@@ -68,8 +68,11 @@ int runTraining(TrainOptions options) {
 void addDevice(CLI::App &command, DeviceOptions &device) {
   command.add_option("--threads", device.threads, "0: every core, the default")->check(wholeNumber(0, 1024));
   command
-      .add_option("--device", device.name, withDefault("cpu, cuda, or emulator; isolated is for tests", device.name))
+      .add_option("--device", device.name,
+                  withDefault("cpu, cuda, or emulator; isolated is for tests", device.name))
       ->envname("MOERT_DEVICE");
+  command.add_flag("--separate-buffers", device.separateBuffers,
+                   "a block of memory for each buffer, so that the emulator notices what leaves one");
 }
 
 } // namespace

@@ -113,8 +113,12 @@ Result<std::shared_ptr<Device>> openDevice(const DeviceOptions &options) {
       {"cpu", openCpu}, {"cuda", openCuda}, {"emulator", openEmulator}, {"isolated", openIsolated}};
   std::vector<std::string> names;
   for (auto [name, open] : kDevices) {
-    if (name == options.name)
-      return open(options.threads);
+    if (name == options.name) {
+      MOERT_ASSIGN(std::shared_ptr<Device> device, open(options.threads));
+      if (options.separateBuffers)
+        device->separateBuffers(true);
+      return device;
+    }
     names.emplace_back(name);
   }
   return usageError("expected a device, found '", options.name, "'", suggestion(options.name, names));
@@ -126,6 +130,8 @@ std::string deviceWords(const DeviceOptions &options) {
     words += concat(" --device ", options.name);
   if (options.threads)
     words += concat(" --threads ", options.threads);
+  if (options.separateBuffers)
+    words += " --separate-buffers";
   return words;
 }
 

@@ -117,6 +117,10 @@ public:
 
   /// As on the command line: "cpu".
   virtual std::string_view name() const = 0;
+  /// Whether each state, input, output and temporary is a block of its own, so that a kernel that leaves one meets memory of no
+  /// other: on devices that notice this.
+  bool separatesBuffers() const { return separatesBuffers_; }
+  void separateBuffers(bool separate) { separatesBuffers_ = separate; }
   /// Threads of the host that run kernels.
   virtual int threads() const = 0;
   /// The first target of a program that it can run; the failure says what it can do, and the command that
@@ -156,6 +160,9 @@ public:
   /// Waits for everything.
   Status finish() { return wait(mark()); }
 
+private:
+  bool separatesBuffers_ = false;
+
 protected:
   friend class DeviceBlock;
   friend class HostBlock;
@@ -169,6 +176,7 @@ protected:
 struct DeviceOptions {
   std::string name = "cpu";
   int threads = 0; // 0: every core that this process may use
+  bool separateBuffers = false;
 };
 
 /// The device of a name; the failure lists the names that there are.

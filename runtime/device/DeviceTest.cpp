@@ -24,9 +24,9 @@ struct Training {
   std::shared_ptr<States> states;
   std::unique_ptr<Session> session;
 
-  explicit Training(const char *name, Session::Options options = {}) {
+  explicit Training(const char *name, Session::Options options = {}, bool separate = false) {
     std::shared_ptr<const Program> program = *Program::verify(testProgram().encode(), "p.moe");
-    device = *openDevice({name, 2});
+    device = *openDevice({name, 2, separate});
     states = *States::create(program, device, 1);
     session = *Session::open(program, states, device, "train", kBatch, options);
   }
@@ -60,6 +60,7 @@ TEST(Devices, ByName) {
             "expected a device, found 'tape'; known: cpu, cuda, emulator, isolated");
   EXPECT_EQ(deviceWords({}), "");
   EXPECT_EQ(deviceWords({"isolated", 3}), " --device isolated --threads 3");
+  EXPECT_EQ(deviceWords({"cpu", 0, true}), " --separate-buffers");
 }
 
 TEST(Devices, StepsInFlightGiveWhatStepsOneByOneGive) {
@@ -80,6 +81,22 @@ TEST(Devices, StepsInFlightGiveWhatStepsOneByOneGive) {
   late.push_back(two.loss());
   EXPECT_EQ(losses, late);
   EXPECT_EQ(one.values(), two.values());
+}
+
+TEST(Devices, BuffersInBlocksOfTheirOwnChangeNoResult) {
+  std::vector<std::byte> values[4];
+  for (int i = 0; i < 4; ++i) {
+    Training training(i / 2 ? "isolated" : "cpu", {.poison = true, .stepsInFlight = 2}, /*separate=*/i % 2);
+    EXPECT_EQ(training.device->separatesBuffers(), i % 2);
+    EXPECT_EQ(training.session->memory().arena, training.session->memory().live);
+    for (uint64_t step = 0; step < 3; ++step) {
+      ASSERT_TRUE(training.submit(step).ok());
+      ASSERT_TRUE(training.session->collect().ok());
+    }
+    values[i] = training.values();
+  }
+  for (int i = 1; i < 4; ++i)
+    EXPECT_EQ(values[0], values[i]);
 }
 
 TEST(Devices, AStepThatIsNotFiniteHoldsBackThoseBehindIt) {

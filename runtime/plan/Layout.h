@@ -28,8 +28,8 @@ struct MemoryUse {
 /// What an array takes where several lie one after another: each begins at a multiple of 64.
 inline uint64_t padded(uint64_t bytes) { return (bytes + 63) / 64 * 64; }
 
-/// Where a buffer lies.
-enum class Place : uint8_t { state, input, output, arena, prepared };
+/// Where a buffer lies. `separate`: a temporary in a block of its own, where the device separates buffers.
+enum class Place : uint8_t { state, input, output, arena, prepared, separate };
 
 struct BufferLayout {
   Place place;

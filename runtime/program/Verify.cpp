@@ -678,6 +678,23 @@ Status Verifier::updates(const fb::Target &target, const fb::Plan &plan) {
                       target.name()->string_view(), "': expected state '",
                       p().states()->Get(state)->path()->string_view(),
                       "' of an update to be written, found no launch that does");
+  if (target.kind() == fb::TargetKind::cpu || entry.updates()->size() == 0)
+    return {};
+  // V33: and where kernels ask a word whether updates are held back, one that knows all predicates sets it.
+  auto tells = [&](const fb::Launch *launch) {
+    std::unordered_set<uint32_t> outputs;
+    for (uint32_t at : *launch->buffers())
+      if (plan.buffers()->Get(at)->kind() == fb::BufferKind::output)
+        outputs.insert(plan.buffers()->Get(at)->index());
+    return std::any_of(launch->scalars()->begin(), launch->scalars()->end(),
+                       [](const fb::Arg *arg) { return arg->kind() == fb::ArgKind::held_i64; }) &&
+           std::all_of(entry.updates()->begin(), entry.updates()->end(),
+                       [&](const fb::Update *update) { return outputs.count(update->predicate()) > 0; });
+  };
+  if (std::none_of(plan.step()->begin(), plan.step()->end(), tells))
+    return broken(
+        "V33", "entry '", entry.name()->string_view(), "', target '", target.name()->string_view(),
+        "': expected a launch that is given every predicate and the word of held updates, found none");
   return {};
 }
 

@@ -515,6 +515,10 @@ TEST(Verify, GpuWork) {
   expectGpuTable("V33", "told of held updates", [&](TestProgram &p) {
     p.table.targets[0]->plans[kTrain]->step[kSgd]->scalars.back() = Arg(ArgKind::seed_i64, 0);
   });
+  expectGpuTable("V33", "a launch that is given every predicate", [&](TestProgram &p) {
+    p.table.targets[0]->kernels[kSquaredLoss]->scalars.pop_back();
+    p.table.targets[0]->plans[kTrain]->step[kSquaredLoss]->scalars.pop_back();
+  });
   expectTable("V22", "no word of held updates on the CPU",
               [&](TestProgram &p) { launch(p).scalars[0] = Arg(ArgKind::held_i64, 0); });
 }

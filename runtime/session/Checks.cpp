@@ -53,7 +53,8 @@ Checks::Checks(const fb::Target &target, const fb::Plan &plan, const Layout &lay
       bool fresh = buffer.kind() == fb::BufferKind::temporary || buffer.kind() == fb::BufferKind::output;
       operand.born = fresh && !seen[at];
       // A temporary that prepare made must survive the plan's last launch for the next step.
-      operand.dies = layout.buffers[at].place == Place::arena && buffer.last() == i;
+      operand.dies =
+          (operand.place == Place::arena || operand.place == Place::separate) && buffer.last() == i;
       operand.written = writes(target, launch, j);
       seen[at] = true;
       operands.push_back(operand);

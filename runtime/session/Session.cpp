@@ -61,11 +61,12 @@ private:
   };
 
   Status fitsDevice();
+  Status separateTemporaries();
   Status placePorts();
   Result<std::vector<Tensor>> tensors(const flatbuffers::Vector<flatbuffers::Offset<fb::Port>> &ports,
-                                      const std::vector<uint64_t> &sizes, std::byte *at) const;
+                                      size_t first, std::byte *copy) const;
   Status bind();
-  DeviceAddress address(const BufferLayout &buffer) const;
+  DeviceAddress address(size_t buffer) const;
   void setRunScalars(const Step &step);
   Status runLaunches(size_t begin, size_t end, const Step &step);
   Result<bool> heldBack() const;
@@ -87,10 +88,10 @@ private:
   uint32_t targetIndex_ = 0;
   size_t prepares_ = 0;
   Layout layout_;
-  DeviceBlock ports_, prepared_;
-  DeviceBlock before_;                       // under trapNan: the states before a training step
-  std::vector<uint64_t> inputAt_, outputAt_; // offsets in ports_
-  uint64_t inputBytes_ = 0, outputBytes_ = 0;
+  DeviceArrays ports_; // inputs, then outputs
+  DeviceBlock prepared_;
+  std::vector<DeviceBlock> separate_; // where the device separates buffers: of each temporary
+  DeviceBlock before_;                // under trapNan: the states before a training step
   std::vector<Slot> slots_;
   size_t next_ = 0, collected_ = 0; // slots
   int inFlight_ = 0;
@@ -109,9 +110,19 @@ Status BoundSession::open() {
   plan_ = &program_->plan(*target_, entry_);
   prepares_ = plan_->prepare()->size();
   MOERT_ASSIGN(layout_, layOut(*program_, *target_, *plan_, binding_));
+  if (device_->separatesBuffers()) { // nothing shares memory
+    layout_.memory.arena = 0;
+    for (const BufferLayout &buffer : layout_.buffers)
+      layout_.memory.arena += buffer.place == Place::arena ? padded(buffer.bytes) : 0;
+  }
   MOERT_TRY(fitsDevice());
-  MOERT_TRY(device_->reserve(layout_.memory.arena, layout_.scratch));
-  MOERT_ASSIGN(prepared_, device_->allocate(layout_.memory.prepared));
+  if (device_->separatesBuffers()) {
+    MOERT_TRY(device_->reserve(0, layout_.scratch));
+    MOERT_TRY(separateTemporaries());
+  } else {
+    MOERT_TRY(device_->reserve(layout_.memory.arena, layout_.scratch));
+    MOERT_ASSIGN(prepared_, device_->allocate(layout_.memory.prepared));
+  }
   MOERT_TRY(placePorts());
   for (const fb::Scalar *scalar : *program_->table().scalars())
     scalars_.push_back(float(scalar->fallback()));
@@ -158,68 +169,78 @@ Status BoundSession::fitsDevice() {
                       "; use a smaller batch, or end what else uses the device");
 }
 
+Status BoundSession::separateTemporaries() {
+  separate_.resize(layout_.buffers.size());
+  for (size_t i = 0; i < layout_.buffers.size(); ++i) {
+    BufferLayout &buffer = layout_.buffers[i];
+    if (buffer.place != Place::arena && buffer.place != Place::prepared)
+      continue;
+    MOERT_ASSIGN(separate_[i], device_->allocate(buffer.bytes));
+    if (buffer.place == Place::arena)
+      buffer.place = Place::separate;
+  }
+  return {};
+}
+
+/// Views of ports, of which the first is number `first` of all: in a copy of all, or else in the device's own memory.
 Result<std::vector<Tensor>>
-BoundSession::tensors(const flatbuffers::Vector<flatbuffers::Offset<fb::Port>> &ports,
-                      const std::vector<uint64_t> &sizes, std::byte *at) const {
+BoundSession::tensors(const flatbuffers::Vector<flatbuffers::Offset<fb::Port>> &ports, size_t first,
+                      std::byte *copy) const {
   std::vector<Tensor> tensors;
   for (unsigned i = 0; i < ports.size(); ++i) {
+    const size_t at = first + i;
     Tensor tensor;
     tensor.type = ports.Get(i)->type();
     MOERT_ASSIGN(tensor.shape, program_->shape(*ports.Get(i), binding_));
-    tensor.bytes = {at, sizes[i]};
-    at += padded(sizes[i]);
+    tensor.bytes = copy ? std::span(copy + ports_.offset(at), ports_.bytes(at))
+                        : device_->shared(ports_.address(at), ports_.bytes(at));
     tensors.push_back(std::move(tensor));
   }
   return tensors;
 }
 
 Status BoundSession::placePorts() {
-  for (uint64_t bytes : layout_.inputs) {
-    inputAt_.push_back(inputBytes_);
-    inputBytes_ += padded(bytes);
-  }
-  for (uint64_t bytes : layout_.outputs) {
-    outputAt_.push_back(inputBytes_ + outputBytes_);
-    outputBytes_ += padded(bytes);
-  }
-  const uint64_t total = inputBytes_ + outputBytes_;
-  MOERT_ASSIGN(ports_, device_->allocate(total));
-  std::span<std::byte> shared = device_->shared(ports_.address(), total);
-  const bool copies = shared.size() != total;
+  std::vector<uint64_t> sizes = layout_.inputs;
+  sizes.insert(sizes.end(), layout_.outputs.begin(), layout_.outputs.end());
+  MOERT_ASSIGN(ports_, DeviceArrays::allocate(*device_, sizes));
+  const bool copies = ports_.size() && device_->shared(ports_.address(0), ports_.bytes(0)).empty();
   slots_.resize(copies ? size_t(std::max(options_.stepsInFlight, 1)) : 1);
   for (Slot &slot : slots_) {
     if (copies) {
-      MOERT_ASSIGN(slot.copy, device_->allocateHost(total));
+      MOERT_ASSIGN(slot.copy, device_->allocateHost(ports_.bytes()));
     }
-    std::byte *at = copies ? slot.copy.data() : shared.data();
-    MOERT_ASSIGN(slot.inputs, tensors(*entry_.inputs(), layout_.inputs, at));
-    MOERT_ASSIGN(slot.outputs, tensors(*entry_.outputs(), layout_.outputs, at + inputBytes_));
+    std::byte *copy = copies ? slot.copy.data() : nullptr;
+    MOERT_ASSIGN(slot.inputs, tensors(*entry_.inputs(), 0, copy));
+    MOERT_ASSIGN(slot.outputs, tensors(*entry_.outputs(), layout_.inputs.size(), copy));
   }
   return {};
 }
 
-DeviceAddress BoundSession::address(const BufferLayout &buffer) const {
+DeviceAddress BoundSession::address(size_t number) const {
+  const BufferLayout &buffer = layout_.buffers[number];
   switch (buffer.place) {
   case Place::state:
     return states_->address(buffer.index);
   case Place::input:
-    return ports_.address() + inputAt_[buffer.index];
+    return ports_.address(buffer.index);
   case Place::output:
-    return ports_.address() + outputAt_[buffer.index];
+    return ports_.address(layout_.inputs.size() + buffer.index);
   case Place::arena:
     return 0;
   case Place::prepared:
-    return prepared_.address() + buffer.offset;
+    return separate_.empty() ? prepared_.address() + buffer.offset : separate_[number].address();
+  case Place::separate:
+    return separate_[number].address();
   }
   return 0;
 }
 
 Status BoundSession::bind() {
   PlanSource source{program_.get(), targetIndex_, plan_, &layout_, binding_, {}, {}};
-  for (const BufferLayout &buffer : layout_.buffers)
-    source.buffers.push_back(address(buffer));
+  for (size_t i = 0; i < layout_.buffers.size(); ++i)
+    source.buffers.push_back(address(i));
   for (const fb::Update *update : *entry_.updates())
-    source.predicates.push_back(ports_.address() + outputAt_[update->predicate()]);
+    source.predicates.push_back(ports_.address(layout_.inputs.size() + update->predicate()));
   buffers_ = source.buffers;
   MOERT_ASSIGN(bound_, device_->bind(std::move(source)));
   runScalars_.resize(bound_->runScalars().size());
@@ -279,11 +300,12 @@ Status BoundSession::submit(const Step &step) {
   if (inFlight_ == int(slots_.size()))
     return internalError("a step was submitted while ", inFlight_, " are in flight");
   Slot &slot = slots_[next_];
-  if (slot.copy.bytes() && inputBytes_)
-    MOERT_TRY(device_->write(ports_.address(), {slot.copy.data(), inputBytes_}));
+  const std::span<std::byte> copy(slot.copy.data(), slot.copy.bytes());
+  if (slot.copy.bytes())
+    MOERT_TRY(ports_.write(*device_, copy, 0, layout_.inputs.size()));
   setRunScalars(step);
   if (before_.bytes())
-    MOERT_TRY(device_->copy(before_.address(), states_->address(), states_->bytes()));
+    MOERT_TRY(states_->arrays().copyTo(*device_, before_.address()));
   Status status;
   if (preparedVersion_ != states_->version()) {
     status = runLaunches(0, prepares_, step);
@@ -294,7 +316,7 @@ Status BoundSession::submit(const Step &step) {
     status = runLaunches(prepares_, launches(), step);
   if (!status.ok()) {
     if (before_.bytes()) // some launches may have written new values, others not
-      MOERT_TRY(device_->copy(states_->address(), before_.address(), states_->bytes()));
+      MOERT_TRY(states_->arrays().copyFrom(*device_, before_.address()));
     MOERT_TRY(bound_->release()); // its predicate may have been 0
     MOERT_TRY(device_->finish());
   }
@@ -302,8 +324,8 @@ Status BoundSession::submit(const Step &step) {
     states_->touch();
   ++profile_.runs;
   MOERT_TRY(std::move(status));
-  if (slot.copy.bytes() && outputBytes_)
-    MOERT_TRY(device_->read({slot.copy.data() + inputBytes_, outputBytes_}, ports_.address() + inputBytes_));
+  if (slot.copy.bytes())
+    MOERT_TRY(ports_.read(*device_, copy, layout_.inputs.size(), ports_.size()));
   slot.done = device_->mark();
   next_ = (next_ + 1) % slots_.size();
   ++inFlight_;

@@ -127,12 +127,10 @@ void fillInitial(const fb::Init &init, fb::ElementType type, uint64_t seed, std:
 Result<std::shared_ptr<States>> States::create(std::shared_ptr<const Program> program,
                                                std::shared_ptr<Device> device, uint64_t seed) {
   std::shared_ptr<States> states(new States);
-  uint64_t bytes = 0;
-  for (const fb::State *state : *program->table().states()) {
-    states->offsets_.push_back(bytes);
-    bytes += padded(bytesOf(*state));
-  }
-  MOERT_ASSIGN(states->block_, device->allocate(bytes));
+  std::vector<uint64_t> sizes;
+  for (const fb::State *state : *program->table().states())
+    sizes.push_back(bytesOf(*state));
+  MOERT_ASSIGN(states->arrays_, DeviceArrays::allocate(*device, sizes));
   states->program_ = std::move(program);
   states->device_ = std::move(device);
   MOERT_TRY(states->initialize(seed));
@@ -142,7 +140,7 @@ Result<std::shared_ptr<States>> States::create(std::shared_ptr<const Program> pr
 Result<HostStates> States::host() {
   HostStates host;
   host.states_ = this;
-  MOERT_ASSIGN(host.view_, HostView::of(*device_, block_.address(), block_.bytes()));
+  MOERT_ASSIGN(host.view_, arrays_.view(*device_));
   return host;
 }
 
@@ -155,13 +153,15 @@ Tensor States::describe(size_t i) const {
 
 Tensor HostStates::tensor(size_t i) const {
   Tensor tensor = states_->describe(i);
-  tensor.bytes = view_.bytes().subspan(states_->offsets_[i], bytesOf(states_->row(i)));
+  tensor.bytes = states_->arrays_.in(view_, i);
   return tensor;
 }
 
 Status HostStates::commit() {
   states_->touch();
-  return view_.commit();
+  for (HostView &view : view_)
+    MOERT_TRY(view.commit());
+  return {};
 }
 
 Status States::initialize(uint64_t seed) {

@@ -1,9 +1,9 @@
 // Everything of a program that outlives a step: parameters, buffers, optimizer state. One block of a device's
-// memory holds them in the order of the program's table, and every session of the program works on it in
+// memory (or one each) holds them in the order of the program's table, and every session of the program works on it in
 // place. The first values follow the program's rules and depend on the seed and the path alone.
 #pragma once
 
-#include "runtime/device/Device.h"
+#include "runtime/device/DeviceArrays.h"
 
 #include <span>
 
@@ -35,7 +35,7 @@ public:
 private:
   friend class States;
   States *states_ = nullptr;
-  HostView view_;
+  std::vector<HostView> view_;
 };
 
 class States {
@@ -46,7 +46,7 @@ public:
 
   const Program &program() const { return *program_; }
   const Device &device() const { return *device_; }
-  size_t size() const { return offsets_.size(); }
+  size_t size() const { return arrays_.size(); }
   /// The program's row for state i: path, kind, initial value, and for optimizer state whose it is.
   const fb::State &row(size_t i) const { return *program_->table().states()->Get(unsigned(i)); }
   std::string_view path(size_t i) const { return row(i).path()->string_view(); }
@@ -58,10 +58,11 @@ public:
   /// Fills everything with its initial value again.
   Status initialize(uint64_t seed);
 
-  /// All states, one after another, and state i, on the device.
-  DeviceAddress address() const { return block_.address(); }
-  DeviceAddress address(size_t i) const { return block_.address() + offsets_[i]; }
-  uint64_t bytes() const { return block_.bytes(); }
+  /// State i on the device.
+  DeviceAddress address(size_t i) const { return arrays_.address(i); }
+  /// All of them.
+  const DeviceArrays &arrays() const { return arrays_; }
+  uint64_t bytes() const { return arrays_.bytes(); }
 
   /// Says that values changed: sessions then prepare anew (pack weights) before their next run. A run of a
   /// training entry does it itself.
@@ -73,8 +74,7 @@ private:
   States() = default;
   std::shared_ptr<const Program> program_;
   std::shared_ptr<Device> device_;
-  std::vector<uint64_t> offsets_;
-  DeviceBlock block_;
+  DeviceArrays arrays_;
   uint64_t version_ = 1;
 };
 

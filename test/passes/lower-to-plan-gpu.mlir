@@ -159,7 +159,7 @@ flow.program @update attributes {config = {}, objective = "erm", optimizer = "sg
 // CHECK: launch @[[PRODUCT:.*]](%{{.*}}) [{{.*}}] grid [D * N ceildiv 64 * 6, 1, 1] block [256, 1, 1]
 // CHECK: launch @[[PARTS:.*]](%{{.*}}, %[[SUMS:.*]][20480]) [] grid [5, 1, 1] block [256, 1, 1] shared 0 op "contract"
 // CHECK: launch @[[ADDED:.*]](%[[SUMS]][20480], %{{.*}}) [] grid [16, 1, 1] block [256, 1, 1] shared 0 op "contract"
-// CHECK: gpu.func @[[PRODUCT]]
+// CHECK: gpu.func @[[PRODUCT]]({{.*}}nvvm.minctasm = 3
 // CHECK: llvm.store %{{.*}} : f32, !llvm.ptr<3>
 // CHECK: gpu.barrier
 // CHECK: llvm.intr.fma(%{{.*}}) : (vector<4xf32>, vector<4xf32>, vector<4xf32>) -> vector<4xf32>
@@ -183,5 +183,41 @@ flow.program @product { flow.target "emulator:sm_90a" {
     }
     flow.output "y" %y : tensor<?x384xf32, #flow.dims<[B, 384]>>
     flow.output "g" %g : tensor<64x64xf32>
+  }
+} }
+
+// -----
+// An epilogue: the sums go through shared memory, so that neighbouring threads have neighbouring columns. There it is
+// applied once, to vectors of four columns. It reads what is broadcast where it is.
+// CHECK-LABEL: plan.program "epilogue"
+// CHECK: launch @[[BOTH:.*]](%{{.*}}, %{{.*}}, %{{.*}}[384], %{{.*}}, %{{.*}}) {{.*}} op "contract"
+// CHECK-NOT: launch
+// CHECK: gpu.func @[[BOTH]]
+// CHECK-COUNT-4: llvm.store %{{.*}} {alignment = 16 : i64} : vector<4xf32>, !llvm.ptr<3>
+// CHECK: gpu.barrier
+// CHECK: llvm.load %{{.*}} {alignment = 16 : i64} : !llvm.ptr<3> -> vector<4xf32>
+// CHECK: llvm.load %{{.*}} {alignment = 16 : i64} : !llvm.ptr<1> -> vector<4xf32>
+// CHECK: arith.addf
+// CHECK: arith.maximumf
+// CHECK: arith.addf
+// CHECK: llvm.store %{{.*}} {alignment = 16 : i64} : vector<4xf32>, !llvm.ptr<1>
+// CHECK-NOT: llvm.store
+// CHECK: gpu.return
+flow.program @epilogue { flow.target "emulator:sm_90a" {
+  flow.entry @main infer {
+    %x = flow.input "x" : tensor<?x784xf32, #flow.dims<[B, 784]>>
+    %w = flow.input "w" : tensor<384x784xf32>
+    %bias = flow.input "b" : tensor<384xf32>
+    %skip = flow.input "r" : tensor<?x384xf32, #flow.dims<[B, 384]>>
+    %y = flow.group(%x, %w, %bias, %skip) : (tensor<?x784xf32, #flow.dims<[B, 784]>>, tensor<384x784xf32>, tensor<384xf32>, tensor<?x384xf32, #flow.dims<[B, 384]>>) -> tensor<?x384xf32, #flow.dims<[B, 384]>> {
+    ^bb0(%a: tensor<?x784xf32, #flow.dims<[B, 784]>>, %b: tensor<384x784xf32>, %c: tensor<384xf32>, %r: tensor<?x384xf32, #flow.dims<[B, 384]>>):
+      %p = flow.contract %a [0, 1], %b [2, 1] -> [0, 2] : tensor<?x784xf32, #flow.dims<[B, 784]>>, tensor<384x784xf32> -> tensor<?x384xf32, #flow.dims<[B, 384]>>
+      %all = flow.broadcast %c to [1] : tensor<384xf32> -> tensor<?x384xf32, #flow.dims<[B, 384]>>
+      %s = flow.add %p, %all : tensor<?x384xf32, #flow.dims<[B, 384]>>
+      %m = flow.maximum %s, %r : tensor<?x384xf32, #flow.dims<[B, 384]>>
+      %t = flow.add %m, %r : tensor<?x384xf32, #flow.dims<[B, 384]>>
+      flow.yield %t : tensor<?x384xf32, #flow.dims<[B, 384]>>
+    }
+    flow.output "y" %y : tensor<?x384xf32, #flow.dims<[B, 384]>>
   }
 } }

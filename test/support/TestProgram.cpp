@@ -255,6 +255,9 @@ TestProgram gpuProgram() {
   target.kernels[kSgd]->scalars = {ScalarParam::cell, ScalarParam::cell, ScalarParam::value,
                                    ScalarParam::value, ScalarParam::cell};
   target.plans[kTrain]->step[kSgd]->scalars.push_back(Arg(ArgKind::held_i64, 0));
+  // What finds out that an update is left out says so to later ones.
+  target.kernels[kSquaredLoss]->scalars.push_back(ScalarParam::cell);
+  target.plans[kTrain]->step[kSquaredLoss]->scalars.push_back(Arg(ArgKind::held_i64, 0));
   target.plans[kMain]->step[1]->scalars = {Arg(ArgKind::constant_f32, bits(1))};
   for (auto &plan : target.plans)
     for (auto *launches : {&plan->prepare, &plan->step})

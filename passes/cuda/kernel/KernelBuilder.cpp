@@ -65,22 +65,29 @@ Value KernelBuilder::buffer(plan::Access access, plan::Element element, BufferRe
   return argument;
 }
 
-Value KernelBuilder::newScalar(plan::ArgAttr arg, Type type) {
-  Block &block = function.getBody().front();
-  const plan::ArgKind kind = arg.getKind();
-  const bool cell = kind == plan::ArgKind::step_i64 || kind == plan::ArgKind::seed_i64 ||
-                    kind == plan::ArgKind::held_i64 || kind == plan::ArgKind::scalar_f32;
+Value KernelBuilder::cell(plan::ArgAttr arg) {
   launch.scalars.push_back(arg);
-  kernel.scalars.push_back(cell ? plan::ScalarParam::cell : plan::ScalarParam::value);
-  if (cell) {
-    auto pointer = LLVM::LLVMPointerType::get(body.getContext(), kGlobalSpace);
-    return LLVM::LoadOp::create(entry, location, type, block.addArgument(pointer, location), /*alignment=*/8);
-  }
-  Value bits = block.addArgument(entry.getI64Type(), location);
+  kernel.scalars.push_back(plan::ScalarParam::cell);
+  auto pointer = LLVM::LLVMPointerType::get(body.getContext(), kGlobalSpace);
+  return function.getBody().front().addArgument(pointer, location);
+}
+
+Value KernelBuilder::newScalar(plan::ArgAttr arg, Type type) {
+  const plan::ArgKind kind = arg.getKind();
+  if (kind == plan::ArgKind::step_i64 || kind == plan::ArgKind::seed_i64 || kind == plan::ArgKind::held_i64 ||
+      kind == plan::ArgKind::scalar_f32)
+    return LLVM::LoadOp::create(entry, location, type, cell(arg), /*alignment=*/8);
+  launch.scalars.push_back(arg);
+  kernel.scalars.push_back(plan::ScalarParam::value);
+  Value bits = function.getBody().front().addArgument(entry.getI64Type(), location);
   if (!type.isF32())
     return bits;
   Value low = arith::TruncIOp::create(entry, location, entry.getI32Type(), bits);
   return arith::BitcastOp::create(entry, location, type, low);
+}
+
+void KernelBuilder::requireBlocks(int64_t blocks) {
+  function->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(), body.getI32IntegerAttr(int32_t(blocks)));
 }
 
 Value KernelBuilder::thread() {
@@ -266,6 +273,33 @@ FailureOr<GroupCode> KernelModule::emitUpdate(flow::GroupOp group, const GroupLa
   FailureOr<GroupCode> code = emit(group, layouts);
   updates = false;
   return code;
+}
+
+LaunchSpec KernelModule::emitHold(MLIRContext *context, unsigned predicates) {
+  KernelBuilder k = begin("hold", kWarp, UnknownLoc::get(context));
+  OpBuilder &b = k.builder();
+  const Location at = k.loc();
+  const Type number = b.getF32Type();
+  Value isFirst = arith::CmpIOp::create(b, at, arith::CmpIPredicate::eq, k.thread(), k.i64(0));
+  auto first = scf::IfOp::create(b, at, isFirst, /*withElseRegion=*/false);
+  b.setInsertionPointToStart(first.thenBlock());
+  Value zero = arith::ConstantOp::create(b, at, b.getF32FloatAttr(0)), holds;
+  for (unsigned i = 0; i < predicates; ++i) {
+    Value predicate =
+        k.buffer(plan::Access::read, plan::Element::f32, {BufferRef::operand, i}, plan::constant(context, 1));
+    Value is = arith::CmpFOp::create(b, at, arith::CmpFPredicate::OEQ,
+                                     k.load(number, predicate, number, k.i64(0)), zero);
+    holds = holds ? Value(arith::OrIOp::create(b, at, holds, is)) : is;
+  }
+  auto branch = scf::IfOp::create(b, at, holds, /*withElseRegion=*/false);
+  b.setInsertionPointToStart(branch.thenBlock());
+  Value word = k.cell(plan::ArgAttr::get(context, plan::ArgKind::held_i64, Attribute()));
+  k.store(k.i64(1), word, b.getI64Type(), k.i64(0));
+  LaunchSpec launch = k.finish(flow::Extent::constant(context, 1));
+  launch.op = "hold";
+  launch.flops = plan::constant(context, 0);
+  launch.bytes = plan::constant(context, 4 * int64_t(predicates));
+  return launch;
 }
 
 FailureOr<GroupCode> KernelModule::emit(flow::GroupOp group, const GroupLayouts &layouts) {

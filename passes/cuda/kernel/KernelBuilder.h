@@ -28,6 +28,8 @@ public:
   mlir::Value buffer(plan::Access access, plan::Element element, BufferRef bound,
                      plan::ExprAttr extent) override;
   int64_t threads() const { return blockThreads; }
+  /// Bounds the registers of a thread, so that a multiprocessor can hold this many blocks.
+  void requireBlocks(int64_t blocks);
   /// The thread's number in its block, and the block's number along an axis of the grid: i64.
   mlir::Value thread();
   mlir::Value block(mlir::gpu::Dimension axis = mlir::gpu::Dimension::x);
@@ -48,6 +50,9 @@ public:
   void storeMasked(mlir::Value value, mlir::Value pointer, mlir::Value index, mlir::Value mask) override;
   mlir::Value gather(mlir::VectorType type, mlir::Value addresses, mlir::Value mask) override;
   void scatter(mlir::Value value, mlir::Value addresses, mlir::Value mask) override;
+
+  /// The address of a number that may change from run to run.
+  mlir::Value cell(plan::ArgAttr arg);
 
   /// Ends the function. If an equal kernel exists already, that one is used. Sets the launch's symbol, buffers,
   /// extents, scalars, and its grid and block.
@@ -82,6 +87,7 @@ public:
   mlir::FailureOr<GroupCode> emit(flow::GroupOp group, const GroupLayouts &layouts) override;
   mlir::FailureOr<GroupCode> emitUpdate(flow::GroupOp group, const GroupLayouts &layouts) override;
   bool holdsUpdates() const override { return true; }
+  LaunchSpec emitHold(mlir::MLIRContext *context, unsigned predicates) override;
 
 private:
   friend class KernelBuilder;

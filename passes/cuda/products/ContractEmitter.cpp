@@ -77,8 +77,12 @@ FailureOr<GroupCode> emitContractGroup(flow::GroupOp group, const GroupLayouts &
   FailureOr<ContractForm> form = ContractForm::of(group, layouts, epilogue);
   if (failed(form))
     return failure();
-  ProductSizes sizes{form->batchExtent(), form->rowExtent(), form->columns.extent, form->sumExtent(),
-                     form->plannedBatch};
+  ProductSizes sizes;
+  sizes.batch = form->batchExtent();
+  sizes.rows = form->rowExtent();
+  sizes.columns = form->columns.extent;
+  sizes.sums = form->sumExtent();
+  sizes.plannedBatch = form->plannedBatch;
   auto innermost = [](ArrayRef<ContractAxis> axes, unsigned number) {
     return !axes.empty() && axes.back().strides[number].isConstant(1);
   };

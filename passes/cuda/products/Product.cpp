@@ -83,8 +83,9 @@ Values Product::multiplySlice(const Values &sums) {
 
 void Product::emitTiles(Value parts) {
   Type f32 = b.getF32Type();
-  tileA = k.shared(kSlice * kPitch, f32);
-  tileB = k.shared(kSlice * kPitch, f32);
+  static_assert(2 * kSlice <= kTile);
+  tileA = tileSums = k.shared(kTile * kPitch, f32);
+  tileB = k.at(tileA, f32, k.i64(kSlice * kPitch));
   Ix rows = code.size(sizes.rows), columns = code.size(sizes.columns), count = code.size(sizes.sums);
   // Neighbouring blocks have neighbouring columns.
   Ix rest = k.block(), columnTiles = code.size(sizes.columns.ceildiv(kTile)),
@@ -103,60 +104,56 @@ void Product::emitTiles(Value parts) {
     auto type = VectorType::get({kSquare}, f32);
     return Values(kSquare, arith::ConstantOp::create(b, k.loc(), DenseElementsAttr::get(type, 0.0f)));
   };
-  auto added = [&](ArrayRef<Value> x, ArrayRef<Value> y) {
-    Values both;
-    for (auto [one, other] : llvm::zip_equal(x, y))
-      both.push_back(arith::AddFOp::create(b, k.loc(), one, other));
-    return both;
+  auto chain = [&](Ix from, Ix to) {
+    return code.loop(from, to, kSlice, zeros(), [&](Ix step, Values sums) {
+      loadSlice(tileA, firstRow, rows, step, high, sizes.alongStepsA,
+                [&](Ix row, Ix at) { return elementOfA(batch, row, at); });
+      loadSlice(tileB, firstColumn, columns, step, high, sizes.alongStepsB,
+                [&](Ix column, Ix at) { return elementOfB(batch, at, column); });
+      k.barrier();
+      Values next = multiplySlice(sums);
+      k.barrier(); // the slices' memory may be written again
+      return next;
+    });
   };
-  auto joined = [](ArrayRef<Value> chain, ArrayRef<Value> totals) {
-    Values all(chain);
-    all.append(totals.begin(), totals.end());
-    return all;
-  };
-  // The sums of the current chain, and those of the chains before it.
-  Values state = code.loop(low, high, kSlice, joined(zeros(), zeros()), [&](Ix step, Values before) {
-    loadSlice(tileA, firstRow, rows, step, high, sizes.alongStepsA,
-              [&](Ix row, Ix at) { return elementOfA(batch, row, at); });
-    loadSlice(tileB, firstColumn, columns, step, high, sizes.alongStepsB,
-              [&](Ix column, Ix at) { return elementOfB(batch, at, column); });
-    k.barrier();
-    Values chain = multiplySlice(Values(ArrayRef(before).take_front(kSquare)));
-    ArrayRef<Value> totals = ArrayRef(before).drop_front(kSquare);
-    k.barrier(); // the slices may be written again
-    Value complete = code.equal(code.rem(code.sub(step, low), kChain), kChain - kSlice);
-    return code.choose(
-        complete, [&] { return joined(zeros(), added(chain, totals)); },
-        [&] { return joined(chain, totals); });
-  });
-  Values sums = added(ArrayRef(state).take_front(kSquare), ArrayRef(state).drop_front(kSquare));
-  Ix row = code.add(firstRow, code.mul(code.div(k.thread(), kTile / kSquare), kSquare)),
-     column = code.add(firstColumn, code.mul(code.rem(k.thread(), kTile / kSquare), kSquare));
+  Values sums;
+  if (count.isStatic() && count.known() <= kChain)
+    sums = chain(low, high);
+  else
+    sums = code.loop(low, high, kChain, zeros(), [&](Ix from, Values totals) {
+      Values more = chain(from, code.min(code.add(from, kChain), high));
+      for (int64_t i = 0; i < kSquare; ++i)
+        totals[i] = arith::AddFOp::create(b, k.loc(), totals[i], more[i]);
+      return totals;
+    });
   Ix matrix = code.add(code.mul(batch, partCount), part);
-  storeSquare(batch, row, column, sums, [&](Ix i, Ix j, Value vector) {
+  storeTile(firstRow, firstColumn, sums, [&](Ix row, Ix column, Value vector) {
     if (!parts)
-      return storeResults(batch, i, j, vector);
-    Ix at = code.add(code.mul(code.add(code.mul(matrix, rows), i), columns), j);
+      return storeResults(batch, row, column, vector);
+    Ix at = code.add(code.mul(code.add(code.mul(matrix, rows), row), columns), column);
     k.store(vector, parts, f32, code.i64(at));
   });
 }
 
-Value Product::vectorOf(Value sums, int64_t first) {
-  if (lanes == kSquare)
-    return sums;
-  return vector::ExtractStridedSliceOp::create(b, k.loc(), sums, ArrayRef<int64_t>{first},
-                                               ArrayRef<int64_t>{lanes}, ArrayRef<int64_t>{1});
-}
-
-void Product::storeSquare(Ix batch, Ix row, Ix column, const Values &sums,
-                          llvm::function_ref<void(Ix, Ix, Value)> store) {
+void Product::storeTile(Ix firstRow, Ix firstColumn, const Values &sums,
+                        llvm::function_ref<void(Ix, Ix, Value)> store) {
+  Type f32 = b.getF32Type();
   Ix rows = code.size(sizes.rows), columns = code.size(sizes.columns);
+  Ix line = code.mul(code.div(k.thread(), kTile / kSquare), kSquare),
+     place = code.mul(code.rem(k.thread(), kTile / kSquare), kSquare);
   for (int64_t i = 0; i < kSquare; ++i)
-    for (int64_t j = 0; j < kSquare; j += lanes) {
-      Ix at = code.add(row, i), from = code.add(column, j);
-      code.when(code.both(code.less(at, rows), code.less(from, columns)),
-                [&] { store(at, from, vectorOf(sums[i], j)); });
-    }
+    k.store(sums[i], tileSums, f32, code.i64(code.add(code.mul(code.add(line, i), kPitch), place)));
+  k.barrier();
+  const int64_t vectors = kTile / lanes;
+  Ix across = code.mul(code.rem(k.thread(), vectors), lanes), down = code.div(k.thread(), vectors);
+  Ix column = code.add(firstColumn, across);
+  code.loop(0, kTile, kProductThreads / vectors, [&](Ix first) {
+    Ix inTile = code.add(first, down), row = code.add(firstRow, inTile);
+    code.when(code.both(code.less(row, rows), code.less(column, columns)), [&] {
+      Ix from = code.add(code.mul(inTile, kPitch), across);
+      store(row, column, k.load(VectorType::get({lanes}, f32), tileSums, f32, code.i64(from)));
+    });
+  });
 }
 
 void Product::storeResults(Ix batch, Ix row, Ix column, Value sums) {
@@ -226,6 +223,7 @@ GroupCode emitProduct(flow::GroupOp group, KernelModule &module, StringRef kind,
     parts = result.addTemporary(partElements, "parts of the sum");
   {
     KernelBuilder kernel = module.begin(kind, kProductThreads, root->getLoc());
+    kernel.requireBlocks(kTileBlocks);
     std::unique_ptr<Product> product = make(kernel);
     product->bindOperands();
     Value memory;

@@ -1,7 +1,8 @@
 // The kernels of contractions and convolutions on a GPU: sums of products, sum over k of a(row, k) * b(k, column), for
 // each matrix of a batch. A block computes a tile of 64 x 64 sums. Its 256 threads load slices of 16 steps of A and B
-// into shared memory, and each sums a square of 4 x 4 in f32 with fused multiply-adds. What A, B and the results are is
-// stated by the op's own class. A sum with few tiles is cut into parts, which a second kernel adds in order. All numbers
+// into shared memory, and each sums a square of 4 x 4 in f32 with fused multiply-adds. Then the sums take the place of the
+// slices, so that neighbouring threads run the epilogue on, and store, neighbouring columns. What A, B and the results
+// are is stated by the op's own class. A sum with few tiles is cut into parts, which a second kernel adds in order. All numbers
 // follow from the sizes alone.
 #pragma once
 #include "passes/cuda/kernel/KernelBuilder.h"
@@ -11,6 +12,9 @@
 namespace moe::cuda {
 
 constexpr int64_t kTile = 64, kSlice = 16, kSquare = 4, kProductThreads = 256;
+/// The blocks of tiles that a multiprocessor holds at least, which leaves 80 registers to a thread. With four blocks, and 64
+/// registers, some kernels would spill.
+constexpr int64_t kTileBlocks = 3;
 /// The steps that are summed before the result is added to the total, which keeps the rounding error of long sums small.
 constexpr int64_t kChain = 32;
 
@@ -31,7 +35,7 @@ struct ProductSizes {
 class Product {
 public:
   Product(KernelBuilder &kernel, const EpilogueCode &epilogue, const ProductSizes &sizes, int64_t lanes)
-      : k(kernel), code(kernel), b(kernel.builder()), epilogue(epilogue), sizes(sizes), lanes(lanes),
+      : k(kernel), code(kernel, /*narrow=*/true), b(kernel.builder()), epilogue(epilogue), sizes(sizes), lanes(lanes),
         m(kernel, lanes), values(kernel, m, lanes) {}
   virtual ~Product() = default;
 
@@ -67,16 +71,16 @@ private:
   void loadSlice(mlir::Value to, Ix first, Ix count, Ix step, Ix end, bool alongSteps,
                  llvm::function_ref<mlir::Value(Ix, Ix)> element);
   Values multiplySlice(const Values &sums);
-  void storeSquare(Ix batch, Ix row, Ix column, const Values &sums,
-                   llvm::function_ref<void(Ix, Ix, mlir::Value)> store);
+  /// Calls `store` with the row, the column and the sums of each vector of the tile that exists.
+  void storeTile(Ix firstRow, Ix firstColumn, const Values &sums,
+                 llvm::function_ref<void(Ix, Ix, mlir::Value)> store);
   /// Runs the epilogue on the lanes of a row and stores the results.
   void storeResults(Ix batch, Ix row, Ix column, mlir::Value sums);
-  mlir::Value vectorOf(mlir::Value sums, int64_t first);
 
   IndexMath m;
   LoopValues values;
   Values ports;
-  mlir::Value tileA, tileB;
+  mlir::Value tileA, tileB, tileSums; ///< in shared memory; the sums take the place of the slices
 };
 
 /// The kernels and launches of a product. `make` gives the op's own class for a kernel.

@@ -45,12 +45,22 @@ Ix IndexCode::mul(Ix x, Ix y) {
   return arith::MulIOp::create(b, loc, i64(x), i64(y)).getResult();
 }
 
+template <typename Op> Ix IndexCode::divided(Ix x, Ix y) {
+  if (!narrow)
+    return Op::create(b, loc, i64(x), i64(y)).getResult();
+  auto low = [&](Ix number) -> Value {
+    return arith::TruncIOp::create(b, loc, b.getI32Type(), i64(number));
+  };
+  Value result = Op::create(b, loc, low(x), low(y));
+  return arith::ExtUIOp::create(b, loc, b.getI64Type(), result).getResult();
+}
+
 Ix IndexCode::div(Ix x, Ix y) {
   if (x.isStatic() && y.isStatic() && !y.is(0))
     return x.known() / y.known();
   if (y.is(1))
     return x;
-  return arith::DivUIOp::create(b, loc, i64(x), i64(y)).getResult();
+  return divided<arith::DivUIOp>(x, y);
 }
 
 Ix IndexCode::rem(Ix x, Ix y) {
@@ -58,7 +68,7 @@ Ix IndexCode::rem(Ix x, Ix y) {
     return x.known() % y.known();
   if (y.is(1))
     return 0;
-  return arith::RemUIOp::create(b, loc, i64(x), i64(y)).getResult();
+  return divided<arith::RemUIOp>(x, y);
 }
 
 Ix IndexCode::min(Ix x, Ix y) {

@@ -31,7 +31,10 @@ using Values = llvm::SmallVector<mlir::Value>;
 /// Builds code at the insertion point of a kernel's builder.
 class IndexCode {
 public:
-  explicit IndexCode(KernelCode &kernel) : code(kernel), b(kernel.builder()), loc(kernel.loc()) {}
+  /// `narrow`: all that is divided, and what it is divided by, is less than 2^32, so that divisions are those of
+  /// 32-bit numbers. A GPU has no others.
+  explicit IndexCode(KernelCode &kernel, bool narrow = false)
+      : code(kernel), narrow(narrow), b(kernel.builder()), loc(kernel.loc()) {}
 
   // Indices.
   /// A size: a constant, or a launch scalar.
@@ -68,6 +71,11 @@ public:
 
 protected:
   KernelCode &code;
+
+private:
+  /// The quotient or remainder, an op of arith.
+  template <typename Op> Ix divided(Ix x, Ix y);
+  bool narrow;
 
 public:
   mlir::OpBuilder &b;

@@ -21,9 +21,6 @@ TestProgram emulatorProgram() {
   program.sections = {emulatorModule()};
   target.kind = moe::fb::TargetKind::emulator;
   target.name = "emulator";
-  // What finds out that an update is left out says so to later ones.
-  target.kernels[kSquaredLoss]->scalars.push_back(moe::fb::ScalarParam::cell);
-  target.plans[kTrain]->step[kSquaredLoss]->scalars.push_back(moe::fb::Arg(moe::fb::ArgKind::held_i64, 0));
   return program;
 }
 
@@ -215,6 +212,25 @@ TEST(CudaDeviceFailures, ATemporaryThatNothingHasWritten) {
   EXPECT_NE(status.message().find("kernel 'squared_loss', op 'op76' at kernels.mlir:176"), std::string::npos)
       << status.message();
   EXPECT_NE(status.message().find("which was never written"), std::string::npos) << status.message();
+}
+
+// A kernel that leaves its buffers by a few elements stays within a block of several, but not within one of each.
+TEST(CudaDeviceFailures, ABufferThatAKernelLeaves) {
+  Environment environment(kChecked);
+  TestProgram source = emulatorProgram();
+  source.table.targets[0]->plans[kTrain]->step[kSgd]->work.AsGpuKernel()->grid = {kB, kOne, kOne}; // columns
+  for (bool separate : {false, true}) {
+    std::shared_ptr<Device> device = *openEmulated();
+    EXPECT_TRUE(device->separatesBuffers()) << "the checked mode asks for it";
+    device->separateBuffers(separate);
+    Training gpu(source, device, {});
+    Status status = gpu.submit(0);
+    ASSERT_TRUE(status.ok()) << status.message();
+    status = gpu.session->collect();
+    EXPECT_EQ(status.ok(), !separate) << status.message();
+    EXPECT_EQ(status.message().find("bytes behind a block of ") != std::string::npos, separate)
+        << status.message();
+  }
 }
 
 // What is wrong in a kernel is in the message of whoever waits, with the line; nothing is done afterwards.

@@ -117,8 +117,9 @@ Status Plan::bind(uint64_t mostShared) {
     for (uint32_t buffer : *launch.buffers()) {
       const BufferLayout &place = layout.buffers[buffer];
       call.arguments.push_back(place.place == Place::arena ? arena + place.offset : source_.buffers[buffer]);
-      if (place.place == Place::arena && source_.plan->buffers()->Get(buffer)->first() == i)
-        call.births.push_back({arena + place.offset, place.bytes});
+      if ((place.place == Place::arena || place.place == Place::separate) &&
+          source_.plan->buffers()->Get(buffer)->first() == i)
+        call.births.push_back({call.arguments.back(), place.bytes});
     }
     if (launch.work_type() == fb::Work::GpuKernel) {
       const fb::Kernel &kernel = *kernelOf(target_, launch);
