@@ -44,6 +44,7 @@ step_compiler_asan() {
 }
 step_damage() { build/bin/damage-test --all; }
 step_shapes() { build/bin/shape-test --seed "$(date +%j)" --cases 3000; }
+step_shapes_emulated() { build/bin/shape-test --seed "$(date +%j)" --cases 1500 --target emulator; }
 step_models() { build/bin/model-test --seed "$(date +%j)" --cases 400 --coverage 400; }
 step_ops() { build/bin/moec check-ops --dialect flow --seed "$(date +%j)000" --cases 500; }
 step_pairs() { build/bin/pair-test --all --seed "$(date +%j)"; }
