@@ -25,7 +25,7 @@ step_isolated() { MOERT_DEVICE=isolated /usr/lib/llvm-22/bin/lit --param build=b
 step_emulator() {
   for seed in 11 12 13; do
     MOE_EMULATOR_SEED=$seed "$python" test/end-to-end/emulator.py build/bin examples/models build/nightly-emulator \
-      linear hmoe_28 mnist_cnn checked memory || return
+      linear hmoe_28 mnist_cnn checked memory tf32 || return
   done
 }
 step_gpu_cases() {
@@ -44,6 +44,10 @@ step_compiler_asan() {
 }
 step_damage() { build/bin/damage-test --all; }
 step_shapes() { build/bin/shape-test --seed "$(date +%j)" --cases 3000; }
+step_shapes_emulated() {
+  build/bin/shape-test --seed "$(date +%j)" --cases 1500 --target emulator &&
+    build/bin/shape-test --seed "$(date +%j)" --cases 600 --target emulator --precision tf32
+}
 step_models() { build/bin/model-test --seed "$(date +%j)" --cases 400 --coverage 400; }
 step_ops() { build/bin/moec check-ops --dialect flow --seed "$(date +%j)000" --cases 500; }
 step_pairs() { build/bin/pair-test --all --seed "$(date +%j)"; }

@@ -2,6 +2,7 @@
 // test/dialects/flow-errors.mlir repeats at the text that breaks it. Types speak of sizes by their normal
 // forms, so equality of extents is equality of objects.
 #include "dialects/flow/BatchHint.h"
+#include "dialects/flow/Precision.h"
 #include "dialects/flow/Flow.h"
 #include "dialects/flow/Recomputed.h"
 #include "mlir/Dialect/Utils/IndexingUtils.h"
@@ -247,7 +248,7 @@ LogicalResult expectWindow(Operation *op, Value image, Value windows, ArrayRef<i
 
 } // namespace
 
-// 27: a batch hint has the form of one. 28: a program contains either entries or targets with entries; a
+// 27: a batch hint has the form of one, and a precision is one. 28: a program contains either entries or targets with entries; a
 // target contains only entries, and its name is unique.
 LogicalResult ProgramOp::verify() {
   auto config = (*this)->getAttrOfType<DictionaryAttr>("config");
@@ -256,6 +257,11 @@ LogicalResult ProgramOp::verify() {
     auto text = dyn_cast<StringAttr>(hint);
     if (!text || !BatchHint::parse(text.getValue(), error))
       return emitOpError() << error;
+  }
+  if (Attribute precision = config ? config.get(precisionKey) : Attribute()) {
+    auto name = dyn_cast<StringAttr>(precision);
+    if (!name || !precisionNamed(name))
+      return emitOpError("expected a precision of ") << precisionNames() << ", found " << precision;
   }
   if (getBody().empty()) // its own verifier says so
     return success();

@@ -2,6 +2,7 @@
 // functions of Tool.h. Exit codes: 0 done, 1 wrong input, 2 wrong usage, 3 a fault of the compiler's own. An
 // option that names what the model or the compiler does not have is wrong usage too.
 #include "dialects/flow/BatchHint.h"
+#include "dialects/flow/Precision.h"
 #include "frontends/check/CheckOps.h"
 #include "frontends/driver/Plugins.h"
 #include "frontends/moec/Tool.h"
@@ -92,6 +93,10 @@ int main(int argc, char **argv) {
   compile->add_option("--batch-hint", options.batchHint,
                       moert::withDefault("the batches to plan for, domains x rows of each; any batch runs",
                                          flow::BatchHint().str()));
+  compile->add_option(
+      "--precision", options.precision,
+      "how GPUs multiply in products and convolutions, f32 or tf32; CPUs always compute in f32; "
+      "default: f32");
   compile->add_option("--to", to, "stop behind a phase and print: " + moe::phaseNames());
   compile->add_flag("--timing", options.timing, "show what each pass took");
   compile->add_flag("--verify-by-evaluation", options.verifyByEvaluation,
@@ -201,6 +206,9 @@ int main(int argc, char **argv) {
       return usage(error);
     options.batchHint = hint->str();
   }
+  if (compile->count("--precision") && !flow::precisionNamed(options.precision))
+    return usage("expected a precision of " + flow::precisionNames() + " after --precision, found '" +
+                 options.precision + "'");
   if (*compile) {
     std::optional<moe::Phase> phase = moe::phaseNamed(to);
     if (!phase)

@@ -1,5 +1,6 @@
 #include "passes/kernels/StructuralKey.h"
 #include "dialects/flow/BatchHint.h"
+#include "dialects/flow/Precision.h"
 #include "dialects/flow/Recomputed.h"
 #include "passes/kernels/ContractForm.h"
 
@@ -81,6 +82,7 @@ StructuralKey::StructuralKey(flow::GroupOp group, const GroupLayouts &layouts)
   const flow::Symbols batch = flow::plannedBatch(group);
   add(batch.D);
   add(batch.N);
+  add(int64_t(flow::precisionOf(group)));
   if (group.getRoot())
     for (Value operand : group.getInputs())
       add(followsFromParameters(operand));

@@ -7,6 +7,7 @@
 // The objective `erm` is the mean cross entropy of the result `logits` over the rows whose label is known.
 #include "passes/language/Elaborate.h"
 #include "dialects/flow/BatchHint.h"
+#include "dialects/flow/Precision.h"
 #include "dialects/flow/Build.h"
 #include "dialects/flow/BuildNn.h"
 #include "dialects/flow/BuildOptimizer.h"
@@ -206,7 +207,7 @@ LogicalResult Elaboration::bindParameters() {
     }
   for (auto param : model.getParams().getAsRange<ParamAttr>()) {
     Location place = param.getAt() ? Location(param.getAt()) : model.getLoc();
-    if (llvm::is_contained({"objective", "source", "target", "gradients"}, param.getName()))
+    if (llvm::is_contained({"objective", "source", "target", "gradients", "precision"}, param.getName()))
       return emitError(place) << "expected another name for parameter '" << param.getName()
                               << "': programs record their " << param.getName() << " under it";
     if (param.getName().starts_with("aux."))
@@ -552,6 +553,8 @@ DictionaryAttr Elaboration::config(MLIRContext *context) {
     list.push_back(b.getNamedAttr("%source", b.getStringAttr(all)));
   if (!options.batchHint.empty())
     list.push_back(b.getNamedAttr(flow::BatchHint::key, b.getStringAttr(options.batchHint)));
+  if (!options.precision.empty())
+    list.push_back(b.getNamedAttr(flow::precisionKey, b.getStringAttr(options.precision)));
   llvm::SetVector<StringRef> plugins(options.plugins.begin(), options.plugins.end());
   if (std::string words = commandWords(plugins); !words.empty() && words.size() <= longestText)
     list.push_back(b.getNamedAttr("%load", b.getStringAttr(words)));
@@ -601,6 +604,7 @@ struct ElaboratePass : PassWrapper<ElaboratePass, OperationPass<ModuleOp>> {
     objective = options.objective;
     optimizer = options.optimizer;
     batchHint = options.batchHint;
+    precision = options.precision;
   }
   StringRef getArgument() const override { return "moe-elaborate"; }
   StringRef getDescription() const override { return "from the model language to flow, one graph an entry"; }
@@ -621,6 +625,7 @@ struct ElaboratePass : PassWrapper<ElaboratePass, OperationPass<ModuleOp>> {
     options.optimizer = optimizer;
     options.digests = digests;
     options.batchHint = batchHint;
+    options.precision = precision;
     options.plugins = plugins;
     if (failed(elaborate(getOperation(), options)))
       signalPassFailure();
@@ -632,6 +637,7 @@ struct ElaboratePass : PassWrapper<ElaboratePass, OperationPass<ModuleOp>> {
                                 llvm::cl::init("adam")};
   Option<std::string> batchHint{*this, "batch-hint",
                                 llvm::cl::desc("the batches to plan for: train=5x64,infer=1x64")};
+  Option<std::string> precision{*this, "precision", llvm::cl::desc("of products on GPUs: f32 or tf32")};
   std::map<std::string, std::string> digests;
   std::vector<std::string> plugins;
 };

@@ -17,6 +17,7 @@ struct ElaborateOptions {
   std::string optimizer = "adam";
   std::map<std::string, std::string> digests; // of the sources' texts, by the files' names
   std::string batchHint;                      // flow::BatchHint's text; empty: the default batches
+  std::string precision;                      // flow::Precision's name; empty: f32
   std::vector<std::string> plugins;           // files after --load
 };
 

@@ -26,8 +26,9 @@ void addPhase(OpPassManager &passes, Phase phase, const PipelineOptions &options
     break;
   case Phase::elaborate:
     passes.addPass(createCheckUnusedPass(options.defines));
-    passes.addPass(createElaboratePass({options.defines, options.objective, options.optimizer,
-                                        options.digests, options.batchHint, options.plugins}));
+    passes.addPass(
+        createElaboratePass({options.defines, options.objective, options.optimizer, options.digests,
+                             options.batchHint, options.precision, options.plugins}));
     if (options.gradients)
       passes.addPass(createAddGradientsEntry());
     break;

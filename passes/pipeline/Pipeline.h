@@ -18,6 +18,7 @@ struct PipelineOptions {
   std::string optimizer = "adam";             // adam, adamw, sgd
   std::vector<std::string> targets = {"cpu"}; // names of targets (kernels/Backend.h)
   std::string batchHint;                      // flow::BatchHint's text; empty: the default batches
+  std::string precision;                      // flow::Precision's name; empty: f32
   std::map<std::string, std::string> digests; // of the sources' texts, by the files' names
   bool gradients = false;                     // adds an entry `gradients` besides `train`, for checks
   Phase to = Phase::emit;

@@ -118,7 +118,8 @@ std::string compileCommand(const Program &program,
   for (const fb::KeyValue *choice : *program.table().config()) {
     std::string key = choice->key()->str();
     if (key != "source" && !key.starts_with("aux.") && !key.starts_with("%")) // those are no choices
-      choices.push_back({key == "objective" || key == "target" || key == "gradients" || key == "batch-hint"
+      choices.push_back({key == "objective" || key == "target" || key == "gradients" || key == "batch-hint" ||
+                                 key == "precision"
                              ? "--" + key
                              : key,
                          choice->value()->str()});

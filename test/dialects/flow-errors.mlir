@@ -580,6 +580,13 @@ flow.program @p attributes {config = {"batch-hint" = 3}} { flow.entry @main infe
 
 // -----
 
+// 27: a precision is one
+// expected-error@+1 {{expected a precision of 'f32' or 'tf32', found "bf16"}}
+flow.program @p attributes {config = {precision = "bf16"}} { flow.entry @main infer {
+} }
+
+// -----
+
 // 28: a program holds entries, or targets
 flow.program @p {
   // expected-note@+1 {{the other kind is first here}}

@@ -1,11 +1,12 @@
 """Training on the emulated GPU, from outside: the same numbers as the CPU's up to rounding, the same bytes under every order of
 warps, and checkpoints that continue on the other device.
 
-    emulator.py BIN MODELS FOLDER CHECK...      (checks: linear, hmoe_28, mnist_cnn, checked, memory)
+    emulator.py BIN MODELS FOLDER CHECK...      (checks: linear, hmoe_28, mnist_cnn, checked, memory, tf32)
 """
 
 import array
 import json
+import math
 import os
 import pathlib
 import shutil
@@ -18,6 +19,9 @@ from runs import make_set
 # Losses and parameters of the two devices. A step's sums have other orders on them, and Adam divides a gradient by its own size,
 # so that the parameters of a few steps may differ by a share of steps * lr where a gradient is near rounding.
 LOSS, PARAMETERS, LR = 2e-3, 12e-3, 1e-3
+# What a product is wrong by at most in tf32 is 2^-10 of itself. Errors of the terms of a sum are of both signs, but each layer adds
+# its own, and each changes a few decisions of ReLU and of maxima, which change gradients.
+TF32_LOSS, TF32_GRADIENT = 2**-10, 2**-5
 
 
 def tensors(path):
@@ -34,15 +38,15 @@ class Emulator:
         shutil.rmtree(folder, ignore_errors=True)
         self.images = make_set(folder / "images")
 
-    def compile(self, model):
-        program = self.folder / f"{model}.moe"
+    def compile(self, model, precision):
+        program = self.folder / f"{model}.{precision}.moe"
         if not program.exists():
             subprocess.run([self.binaries / "moec", "compile", self.models / f"{model}.mlir", "--target=cpu",
-                            "--target=emulator:sm_90a", "-o", program], check=True)
+                            "--target=emulator:sm_90a", f"--precision={precision}", "-o", program], check=True)
         return program
 
-    def train(self, model, name, device, steps, batch, *more, resume=False, fails=False, **environment):
-        command = [self.binaries / "moert", "train", self.compile(model), "--out", self.folder / name, "--device", device,
+    def train(self, model, name, device, steps, batch, *more, resume=False, fails=False, precision="f32", **environment):
+        command = [self.binaries / "moert", "train", self.compile(model, precision), "--out", self.folder / name, "--device", device,
                    "--steps", str(steps), *more]
         command += ["--resume"] if resume else [
             "--set", f"data.path={self.images}", "--set", "data.angles=[0,10,20]", "--set", f"train.batch_per_domain={batch}",
@@ -95,6 +99,19 @@ class Emulator:
         """No access of a kernel is wrong, and no two race: the checker would fail the step."""
         for model, steps in (("linear", 4), ("hmoe_28", 1)):
             self.train(model, f"{model}.checked", "emulator", steps, 2, MOE_EMULATOR="checked", MOE_EMULATOR_SEED="5")
+
+    def tf32(self):
+        """A step with products in tf32, against one in f32: Adam's first moments are the gradients, up to a factor."""
+        for model in ("linear", "mnist_cnn", "hmoe_28"):
+            for precision in ("f32", "tf32"):
+                self.train(model, f"{model}.{precision}", "emulator", 1, 4, precision=precision)
+            (a,), (b,) = (self.losses(f"{model}.{precision}") for precision in ("f32", "tf32"))
+            assert a != b and abs(a - b) <= TF32_LOSS * abs(a), (model, a, b)
+            a, b = (tensors(self.folder / f"{model}.{precision}" / "last/optimizer.safetensors") for precision in ("f32", "tf32"))
+            for path in a:
+                if path.startswith("adam.m:"):
+                    size, far = math.hypot(*a[path]), math.dist(a[path], b[path])
+                    assert far <= TF32_GRADIENT * size, (model, path, far / size)
 
     def memory(self):
         said = self.train("hmoe_28", "small", "emulator", 1, 64, MOE_EMULATOR_MEMORY="48", fails=True)

@@ -30,7 +30,7 @@ def recorded(name):
 
 
 def options(config):
-    return ["--gradients" if key == "gradients" else f"--{key}={value}" if key == "batch-hint" else f"-D{key}={value}"
+    return ["--gradients" if key == "gradients" else f"--{key}={value}" if key in ("batch-hint", "precision") else f"-D{key}={value}"
             for key, value in config.items()]
 
 

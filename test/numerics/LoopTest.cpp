@@ -373,6 +373,16 @@ TEST(Loop, InPlace) {
         {.rows = 12, .inPlace = Pairs{}});
 }
 
+// On a GPU all threads of a team read the row's operand, which the first of them overwrites.
+TEST(Loop, ValueOfARowInPlace) {
+  check(with("%x = flow.input \"x\" : $1\n %g = flow.input \"g\" : $2\n"
+             "%m = flow.reduce max %x over [1] : $1 -> $2\n %y = flow.mul %g, %m : $2\n"
+             "%wide = flow.broadcast %m to [0] : $2 -> $1\n %z = flow.sub %x, %wide : $1\n"
+             "flow.output \"y\" %y : $2\n flow.output \"z\" %z : $1\n",
+             {tensor({"B", "70"}), tensor({"B"})}),
+        {.rows = 13});
+}
+
 TEST(Loop, Argmax) {
   for (int64_t n : sizes) {
     std::string m = std::to_string(n);

@@ -83,6 +83,7 @@ FailureOr<GroupCode> emitContractGroup(flow::GroupOp group, const GroupLayouts &
   sizes.columns = form->columns.extent;
   sizes.sums = form->sumExtent();
   sizes.plannedBatch = form->plannedBatch;
+  sizes.precision = flow::precisionOf(group);
   auto innermost = [](ArrayRef<ContractAxis> axes, unsigned number) {
     return !axes.empty() && axes.back().strides[number].isConstant(1);
   };

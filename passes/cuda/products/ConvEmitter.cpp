@@ -164,6 +164,7 @@ FailureOr<GroupCode> emitConvGroup(flow::GroupOp group, const GroupLayouts &layo
   ProductSizes sizes;
   sizes.batch = constant(1);
   sizes.plannedBatch = flow::plannedBatch(group);
+  sizes.precision = flow::precisionOf(group);
   switch (direction) {
   case Direction::forward:
     sizes.rows = constant(s.outputs);

@@ -8,9 +8,6 @@ using namespace mlir;
 
 namespace moe::cuda {
 
-// A row of a tile in shared memory has four more elements than it needs, so that vectors of four are aligned and fewer
-// accesses are to the same bank.
-static constexpr int64_t kPitch = kTile + 4;
 // A product with fewer tiles than `enoughTiles` is cut into at most `mostParts` parts, each of at least `partSteps`
 // steps, which together take at most `partElements` of memory.
 static constexpr double enoughTiles = 264, mostParts = 32, partSteps = 768, partElements = 1 << 22;
@@ -58,18 +55,24 @@ void Product::loadSlice(Value to, Ix first, Ix count, Ix step, Ix end, bool alon
     Value loaded = code.choose(
         exists, [&] { return Values{element(index, at)}; },
         [&]() -> Values { return {arith::ConstantOp::create(b, k.loc(), b.getF32FloatAttr(0))}; })[0];
-    k.store(loaded, to, f32, code.i64(code.add(code.mul(depth, kPitch), line)));
+    Value place = code.i64(code.add(code.mul(depth, pitch()), line));
+    if (isTf32())
+      k.store(roundToTf32(loaded), to, b.getI32Type(), place);
+    else
+      k.store(loaded, to, f32, place);
   }
 }
 
-// Adds the products of the slices in shared memory to the thread's square of sums: a vector for each row.
-Values Product::multiplySlice(const Values &sums) {
+// A vector for each row of the square.
+Values Product::multiply(Values sums) {
+  if (isTf32())
+    return multiplyTf32(std::move(sums));
   Type f32 = b.getF32Type();
   auto type = VectorType::get({kSquare}, f32);
   Ix row = code.mul(code.div(k.thread(), kTile / kSquare), kSquare),
      column = code.mul(code.rem(k.thread(), kTile / kSquare), kSquare);
   return code.loop(0, kSlice, 1, sums, [&](Ix step, Values inner) {
-    Ix line = code.mul(step, kPitch);
+    Ix line = code.mul(step, pitch());
     Value x = k.load(type, tileA, f32, code.i64(code.add(line, row)));
     Value y = k.load(type, tileB, f32, code.i64(code.add(line, column)));
     for (int64_t i = 0; i < kSquare; ++i) {
@@ -83,9 +86,9 @@ Values Product::multiplySlice(const Values &sums) {
 
 void Product::emitTiles(Value parts) {
   Type f32 = b.getF32Type();
-  static_assert(2 * kSlice <= kTile);
-  tileA = tileSums = k.shared(kTile * kPitch, f32);
-  tileB = k.at(tileA, f32, k.i64(kSlice * kPitch));
+  assert(2 * kSlice * pitch() <= kTile * kSumPitch);
+  tileA = tileSums = k.shared(kTile * kSumPitch, f32);
+  tileB = k.at(tileA, f32, k.i64(kSlice * pitch()));
   Ix rows = code.size(sizes.rows), columns = code.size(sizes.columns), count = code.size(sizes.sums);
   // Neighbouring blocks have neighbouring columns.
   Ix rest = k.block(), columnTiles = code.size(sizes.columns.ceildiv(kTile)),
@@ -111,7 +114,7 @@ void Product::emitTiles(Value parts) {
       loadSlice(tileB, firstColumn, columns, step, high, sizes.alongStepsB,
                 [&](Ix column, Ix at) { return elementOfB(batch, at, column); });
       k.barrier();
-      Values next = multiplySlice(sums);
+      Values next = multiply(std::move(sums));
       k.barrier(); // the slices' memory may be written again
       return next;
     });
@@ -135,14 +138,21 @@ void Product::emitTiles(Value parts) {
   });
 }
 
+void Product::shareSums(const Values &sums) {
+  if (isTf32())
+    return shareSumsTf32(sums);
+  Ix row = code.mul(code.div(k.thread(), kTile / kSquare), kSquare),
+     column = code.mul(code.rem(k.thread(), kTile / kSquare), kSquare);
+  for (int64_t i = 0; i < kSquare; ++i)
+    k.store(sums[i], tileSums, b.getF32Type(),
+            code.i64(code.add(code.mul(code.add(row, i), kSumPitch), column)));
+}
+
 void Product::storeTile(Ix firstRow, Ix firstColumn, const Values &sums,
                         llvm::function_ref<void(Ix, Ix, Value)> store) {
   Type f32 = b.getF32Type();
   Ix rows = code.size(sizes.rows), columns = code.size(sizes.columns);
-  Ix line = code.mul(code.div(k.thread(), kTile / kSquare), kSquare),
-     place = code.mul(code.rem(k.thread(), kTile / kSquare), kSquare);
-  for (int64_t i = 0; i < kSquare; ++i)
-    k.store(sums[i], tileSums, f32, code.i64(code.add(code.mul(code.add(line, i), kPitch), place)));
+  shareSums(sums);
   k.barrier();
   const int64_t vectors = kTile / lanes;
   Ix across = code.mul(code.rem(k.thread(), vectors), lanes), down = code.div(k.thread(), vectors);
@@ -150,7 +160,7 @@ void Product::storeTile(Ix firstRow, Ix firstColumn, const Values &sums,
   code.loop(0, kTile, kProductThreads / vectors, [&](Ix first) {
     Ix inTile = code.add(first, down), row = code.add(firstRow, inTile);
     code.when(code.both(code.less(row, rows), code.less(column, columns)), [&] {
-      Ix from = code.add(code.mul(inTile, kPitch), across);
+      Ix from = code.add(code.mul(inTile, kSumPitch), across);
       store(row, column, k.load(VectorType::get({lanes}, f32), tileSums, f32, code.i64(from)));
     });
   });

@@ -3,8 +3,9 @@
 // into shared memory, and each sums a square of 4 x 4 in f32 with fused multiply-adds. Then the sums take the place of the
 // slices, so that neighbouring threads run the epilogue on, and store, neighbouring columns. What A, B and the results
 // are is stated by the op's own class. A sum with few tiles is cut into parts, which a second kernel adds in order. All numbers
-// follow from the sizes alone.
+// follow from the sizes alone. In tf32, a block's warps multiply the same slices on tensor cores (ProductTf32.cpp).
 #pragma once
+#include "dialects/flow/Precision.h"
 #include "passes/cuda/kernel/KernelBuilder.h"
 #include "passes/kernels/code/EpilogueCode.h"
 #include "passes/kernels/loops/LoopValues.h"
@@ -15,12 +16,15 @@ constexpr int64_t kTile = 64, kSlice = 16, kSquare = 4, kProductThreads = 256;
 /// The blocks of tiles that a multiprocessor holds at least, which leaves 80 registers to a thread. With four blocks, and 64
 /// registers, some kernels would spill.
 constexpr int64_t kTileBlocks = 3;
+/// The distance of two rows of sums in shared memory: vectors of four are aligned, and fewer accesses are to the same bank.
+constexpr int64_t kSumPitch = kTile + 4;
 /// The steps that are summed before the result is added to the total, which keeps the rounding error of long sums small.
 constexpr int64_t kChain = 32;
 
 struct ProductSizes {
   flow::Extent batch, rows, columns, sums;
   flow::Symbols plannedBatch;
+  flow::Precision precision = flow::Precision::f32;
   /// Whether neighbouring steps of A, and of B, are neighbours in memory; otherwise rows, and columns, are.
   bool alongStepsA = false, alongStepsB = false;
   /// Parts of the sum, each of `partDepth` steps.
@@ -35,8 +39,8 @@ struct ProductSizes {
 class Product {
 public:
   Product(KernelBuilder &kernel, const EpilogueCode &epilogue, const ProductSizes &sizes, int64_t lanes)
-      : k(kernel), code(kernel, /*narrow=*/true), b(kernel.builder()), epilogue(epilogue), sizes(sizes), lanes(lanes),
-        m(kernel, lanes), values(kernel, m, lanes) {}
+      : k(kernel), code(kernel, /*narrow=*/true), b(kernel.builder()), epilogue(epilogue), sizes(sizes),
+        lanes(lanes), m(kernel, lanes), values(kernel, m, lanes) {}
   virtual ~Product() = default;
 
   /// Adds the buffers of A and B to the kernel.
@@ -70,7 +74,23 @@ protected:
 private:
   void loadSlice(mlir::Value to, Ix first, Ix count, Ix step, Ix end, bool alongSteps,
                  llvm::function_ref<mlir::Value(Ix, Ix)> element);
-  Values multiplySlice(const Values &sums);
+  /// The distance of two steps of a slice in shared memory.
+  int64_t pitch() const { return isTf32() ? kTile + 8 : kTile + 4; }
+  bool isTf32() const { return sizes.precision == flow::Precision::tf32; }
+  /// Adds the products of the slices in shared memory to the thread's sums, four vectors of four. In f32 they are a
+  /// square.
+  Values multiply(Values sums);
+  Values multiplyTf32(Values sums);
+  /// Stores a thread's sums in shared memory.
+  void shareSums(const Values &sums);
+  void shareSumsTf32(const Values &sums);
+  /// A number's bits, rounded.
+  mlir::Value roundToTf32(mlir::Value number);
+  /// Of a thread in tf32: the first row and column of its warp in the tile, and its lane's place (ProductTf32.cpp).
+  struct Lane {
+    Ix firstRow, firstColumn, group, member;
+  };
+  Lane lanePlace();
   /// Calls `store` with the row, the column and the sums of each vector of the tile that exists.
   void storeTile(Ix firstRow, Ix firstColumn, const Values &sums,
                  llvm::function_ref<void(Ix, Ix, mlir::Value)> store);

@@ -3,6 +3,7 @@
 // to first order otherwise; products of sums take the absolute values of the other operand, since errors have
 // any sign.
 #include "test/fuzz/shapes/ShapeBounds.h"
+#include "dialects/flow/Precision.h"
 #include "test/fuzz/RoundedTerms.h"
 #include <cmath>
 
@@ -69,11 +70,15 @@ private:
       };
       if (double factor = truth.errorFactor())
         add(roundedTerms(op, truth.magnitude(operands, results)[number]), factor * kEpsilon);
+      const bool multiplies =
+          isa<flow::ContractOp, flow::ConvOp, flow::ConvInputGradOp, flow::ConvWeightGradOp>(op);
+      if (multiplies && flow::precisionOf(op) == flow::Precision::tf32)
+        add(truth.magnitude(operands, results)[number], flow::tf32ProductError);
       for (auto [i, operand] : llvm::enumerate(op->getOperands())) {
         const BoundedValue &from = values.at(operand);
         if (from.error.data.empty())
           continue;
-        if (isa<flow::ContractOp, flow::ConvOp, flow::ConvInputGradOp, flow::ConvWeightGradOp>(op)) {
+        if (multiplies) {
           operands[i] = &from.error;
           add(truth.magnitude(operands, results)[number], kSlack);
         } else if (auto argmax = dyn_cast<flow::ArgmaxOp>(op)) {

@@ -17,6 +17,8 @@ struct ShapeCase {
   int64_t domains = 1, rows = 1;
   int64_t classes = 3;              ///< labels and indices are below it
   std::set<std::string> imagesLast; ///< names of inputs and outputs that lie in NHWC order
+  /// Of products on GPUs: a precision's name.
+  std::string precision = "f32";
   /// Fusion need not ask for such a group, so that the emitter may refuse it.
   bool mayRefuse = false;
 };

@@ -240,7 +240,8 @@ private:
 } // namespace
 
 std::string textOf(const ShapeCase &one) {
-  return "flow.program @t {\n  flow.entry @e infer {\n" + one.body + "  }\n}\n";
+  return "flow.program @t attributes {config = {precision = \"" + one.precision +
+         "\"}} {\n  flow.entry @e infer {\n" + one.body + "  }\n}\n";
 }
 
 Verdict checkCase(const ShapeCase &one, const Machine &target, uint32_t seed, MLIRContext &context,

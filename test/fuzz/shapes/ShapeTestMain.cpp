@@ -1,9 +1,11 @@
-// shape-test [--seed N] [--cases N] [--from N] [--kind contract|conv|loop|program] [--target T] [--print]: random shapes
+// shape-test [--seed N] [--cases N] [--from N] [--kind contract|conv|loop|program] [--target T] [--precision P] [--print]:
+// random shapes
 // of the groups that kernels are emitted for, compiled and run against the f64 evaluator; ShapeCheck.h says
 // what must hold. Kernels choose by shape what they do, in more ways than anybody would write tests for:
 // tiles, panels, chains, bands, parts, vectors and their rests. A failing case prints the arguments that run
 // it alone. A case runs at the host's level or the one below, by turns; with `--target emulator` on the emulated
-// GPU, which checks each access.
+// GPU, which checks each access. `--precision tf32` has that GPU's products in tf32, within its own bound.
+#include "dialects/flow/Precision.h"
 #include "frontends/driver/Context.h"
 #include "test/fuzz/CrashReport.h"
 #include "test/fuzz/shapes/ShapeCheck.h"
@@ -21,14 +23,14 @@ namespace {
 
 struct Options {
   uint64_t seed = 1, from = 0, cases = 1000;
-  std::string kind, target = "cpu";
+  std::string kind, target = "cpu", precision = "f32";
   bool print = false;
 };
 
 [[noreturn]] void usage(const char *found) {
   fprintf(stderr,
           "error: expected [--seed N] [--cases N] [--from N] [--kind contract|conv|loop|program] [--target "
-          "T] [--print], "
+          "T] [--precision P] [--print], "
           "found '%s'\n",
           found);
   exit(2);
@@ -48,6 +50,8 @@ Options optionsOf(int argc, char **argv) {
       options.kind = argv[++i];
     else if (is("--target"))
       options.target = argv[++i];
+    else if (is("--precision"))
+      options.precision = argv[++i];
     else if (!strcmp(argv[i], "--print"))
       options.print = true;
     else
@@ -58,6 +62,8 @@ Options optionsOf(int argc, char **argv) {
     usage(options.kind.c_str());
   if (options.target != "cpu" && options.target != "emulator")
     usage(options.target.c_str());
+  if (!flow::precisionNamed(options.precision))
+    usage(options.precision.c_str());
   return options;
 }
 
@@ -79,11 +85,13 @@ int main(int argc, char **argv) {
       context = makeContext();
     const uint64_t number = options.from + i;
     const Machine &target = targets[number % targets.size()];
-    const ShapeCase one = drawCase(options.seed, number, options.kind);
+    ShapeCase one = drawCase(options.seed, number, options.kind);
+    one.precision = options.precision;
     std::string repeat = "shape-test --seed " + std::to_string(options.seed) + " --from " +
                          std::to_string(number) + " --cases 1" +
                          (options.kind.empty() ? "" : " --kind " + options.kind) +
-                         (options.target == "cpu" ? "" : " --target " + options.target);
+                         (options.target == "cpu" ? "" : " --target " + options.target) +
+                         (options.precision == "f32" ? "" : " --precision " + options.precision);
     char current[512];
     snprintf(current, sizeof current, "%s (%s %s, %s, D=%lld N=%lld)", repeat.c_str(), one.kind.c_str(),
              one.about.c_str(), levelOf(target).c_str(), (long long)one.domains, (long long)one.rows);
