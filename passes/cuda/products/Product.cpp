@@ -233,7 +233,7 @@ GroupCode emitProduct(flow::GroupOp group, KernelModule &module, StringRef kind,
     parts = result.addTemporary(partElements, "parts of the sum");
   {
     KernelBuilder kernel = module.begin(kind, kProductThreads, root->getLoc());
-    kernel.requireBlocks(kTileBlocks);
+    kernel.requireBlocks(sizes.blocks);
     std::unique_ptr<Product> product = make(kernel);
     product->bindOperands();
     Value memory;
