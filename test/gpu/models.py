@@ -6,7 +6,8 @@
 Kernels in f32 are meant to give the same bytes on a GPU and on the emulator, so digests of all states and outputs are equal: after
 steps on made-up inputs (`moert bench`), and in the checkpoints of a run that was stopped and resumed (`moert train`), with two steps
 in flight. Losses are compared with the CPU's, whose sums have another order. Prints a line a comparison, and exits with 1
-where one differs or a run fails.
+where one differs or a run fails. Programs whose names end in `-tf32` promise a bound and not bytes: only their losses are compared, with
+the emulator's.
 """
 
 import argparse
@@ -20,6 +21,8 @@ import tempfile
 
 # Of losses after a few steps, from the order of sums: the tolerance of the tests on the emulator (test/end-to-end/emulator.py).
 LOSS = 2e-3
+# In tf32, whose products are wrong by up to 2^-10 of themselves, and whose steps begin where the last one ended.
+LOSS_TF32 = 1e-2
 SEED = 3
 # Steps of moert bench: three to warm up, then these.
 STEPS = 1
@@ -30,6 +33,7 @@ def moert(folder, *arguments, device):
     """What a command of moert prints on standard output. Ends this process where it fails."""
     # An emulator of the environment's settings would not be the one that the digests are of.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MOE_EMULATOR")}
+    environment["MOE_EMULATOR_ARCHITECTURE"] = (folder / "architecture.txt").read_text().strip()
     command = [str(folder / "bin/moert"), *map(str, arguments), "--device", device]
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if done.returncode:
@@ -75,18 +79,20 @@ def results(folder, device, models, report=lambda name, result: None):
     return found
 
 
-def differences(found, emulator, cpu):
+def differences(name, found, emulator, cpu):
     """What is wrong with a result, as a list of sentences."""
     if "failure" in found:
         return [found["failure"]]
     wrong = []
-    if found["digest"] != emulator["digest"]:
+    tf32 = "-tf32:" in name
+    if not tf32 and found["digest"] != emulator["digest"]:
         wrong.append(f"expected the emulator's bytes, digest {emulator['digest'][:16]}, found {found['digest'][:16]}; outputs there "
                      f"{emulator['outputs']}, here {found['outputs']}")
-    for name, value in cpu["outputs"].items():
-        here = found["outputs"].get(name)
-        if here is None or not abs(here - value) <= LOSS * max(1, abs(value)):
-            wrong.append(f"expected {name} to be the CPU's {value} within {LOSS} of it, found {here}")
+    whose, right, most = ("emulator's", emulator, LOSS_TF32) if tf32 else ("CPU's", cpu, LOSS)
+    for output, value in right["outputs"].items():
+        here = found["outputs"].get(output)
+        if here is None or not abs(here - value) <= most * max(1, abs(value)):
+            wrong.append(f"expected {output} to be the {whose} {value} within {most} of it, found {here}")
     return wrong
 
 
@@ -112,8 +118,9 @@ def main():
     failed = []
 
     def report(name, result):
-        wrong = differences(result, emulator[name], cpu[name])
-        print(f"{name}: {'FAILED' if wrong else 'the bytes of the emulator, and the losses of the CPU'}", flush=True)
+        wrong = differences(name, result, emulator[name], cpu[name])
+        agrees = "the losses of the emulator" if "-tf32:" in name else "the bytes of the emulator, and the losses of the CPU"
+        print(f"{name}: {'FAILED' if wrong else agrees}", flush=True)
         for sentence in wrong:
             print(f"  {sentence}", flush=True)
         failed.extend([name] * bool(wrong))

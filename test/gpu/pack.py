@@ -3,9 +3,9 @@
     test/gpu/pack.py BUILD OUT.tar.gz [--architecture sm_90a] [--models hmoe_28,...] [--cases 8] [--seed 1000] [--op flow.add ...]
 
 The machine needs NVIDIA's driver for CUDA 13, and for comparisons of speed PyTorch. There: unpack, and start run.sh (README.md). In
-the pack are moert and gpu-cases, the example models for CPU, GPU and emulator with what the emulator and the CPU give for them, cases of
-every op with the values and bounds of its evaluator, PyTorch's step, and the scripts of this folder. Takes minutes: every case is compiled,
-and the models run on the emulator here. Fails where the pack has more than 64 MiB, packed or unpacked.
+the pack are moert and gpu-cases; the example models for CPU, GPU and emulator, in f32 and in tf32, and what the emulator and the CPU give for
+them; cases of every op with the values and bounds of its evaluator; PyTorch's step; and the scripts of this folder. Takes minutes: every case
+is compiled, and the models run on the emulator here. Fails where the pack has more than 64 MiB, packed or unpacked.
 """
 
 import argparse
@@ -42,13 +42,15 @@ def fill(pack, a):
     for source, target in SCRIPTS.items():
         (pack / target).parent.mkdir(exist_ok=True)
         shutil.copy2(ROOT / source, pack / target)
+    (pack / "architecture.txt").write_text(a.architecture + "\n")
     (pack / "programs").mkdir()
     (pack / "weights").mkdir()
     make_set(pack / "images")
     for model in a.models:
         program = pack / f"programs/{model}.moe"
-        run(binaries / "moec", "compile", f"examples/models/{model}.mlir", f"--target={CPU}", f"--target=cuda:{a.architecture}",
-            f"--target=emulator:{a.architecture}", "-o", program, cwd=ROOT)
+        for name, precision in ((model, "f32"), (f"{model}-tf32", "tf32")):
+            run(binaries / "moec", "compile", f"examples/models/{model}.mlir", f"--target={CPU}", f"--target=cuda:{a.architecture}",
+                f"--target=emulator:{a.architecture}", f"--precision={precision}", "-o", pack / f"programs/{name}.moe", cwd=ROOT)
         with tempfile.TemporaryDirectory() as scratch:  # PyTorch's step begins at the same parameters
             run(binaries / "moert", "train", program, "--out", f"{scratch}/run", "--steps", 0, "--set", f"data.path={pack}/images",
                 "--device", "cpu", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -92,7 +94,7 @@ def main():
         with tarfile.open(a.out, "w:gz") as archive:
             archive.add(pack, "moe-gpu")
     packed = a.out.stat().st_size
-    print(f"{a.out.name}: {packed / (1 << 20):.1f} MiB, {whole / (1 << 20):.1f} MiB unpacked; {len(a.models)} models")
+    print(f"{a.out.name}: {packed / (1 << 20):.1f} MiB, {whole / (1 << 20):.1f} MiB unpacked, for {a.architecture}")
     if max(packed, whole) > LIMIT:
         a.out.unlink()
         sys.exit(f"expected a pack of at most {LIMIT >> 20} MiB, found {max(packed, whole) / (1 << 20):.1f}; take fewer --cases")

@@ -62,18 +62,18 @@ class Launch:
             for extent in grid[1].split(","):
                 self.blocks *= size(extent.strip())
 
-    def group(self, products):
-        """What it is done for, in the words of the second table. `products` are the paths of products and convolutions."""
+    def group(self):
+        """What it is done for, in the words of the second table."""
         if self.kind in ("matmul", "conv"):
             # Partial sums are read from one buffer, and their sum is written to another.
             return "partial sums of a product or convolution" if self.buffers == 2 else "product or convolution"
         if self.kind != "loop":
             return self.kind
+        if self.op == "reduce" and self.buffers == 2 and not self.flops:
+            return "second launch of a reduction"
         if "optimizer" in (self.op, self.path):
             return "update: norm of gradients" if self.op == "reduce" else "update"
-        if self.op == "reduce":
-            return "second launch of a reduction" if self.buffers == 2 and not self.flops else "reduction"
-        return "elementwise, first behind a product or convolution" if self.path in products else "elementwise, other"
+        return "reduction" if self.op == "reduce" else "elementwise"
 
 
 def plans(text, entry, batch):
@@ -99,13 +99,13 @@ REASONS = {
     "product or convolution": "",
     "partial sums of a product or convolution": "a product that sums over the batch is cut into chunks where it has too few work units or "
                                                "blocks otherwise; each target decides how many are enough",
-    "reduction": "a mean, norm or loss takes in what is in front of it; on the GPU that is also a bias and an activation",
-    "second launch of a reduction": "a sum over rows is cut into chunks, for enough blocks, and a second launch adds the chunks in a fixed order",
-    "elementwise, first behind a product or convolution": "the CPU's products and convolutions add the bias, apply the activation, and multiply by "
-                                                          "its derivative in their epilogue; the GPU's have no epilogue, and a loop does it",
-    "elementwise, other": "what the GPU's loops behind products take in, with the bias in front",
+    "reduction": "a loop takes in neighbours as far as its units, or blocks, share a dimension with them",
+    "second launch of a reduction": "a sum over rows, or of a gradient's squares, is cut into chunks, and a second launch adds the chunks in a fixed "
+                                    "order; a GPU needs many blocks, and cuts smaller sums",
+    "elementwise": "as for reductions",
     "update: norm of gradients": "a gradient's square goes into the loop that makes the gradient, where that one has the sum in hand",
     "update": "updates of equal shape are one launch, as far as a kernel's parameters and units allow",
+    "hold": "the last launch of a step, which tells later steps of a predicate that was 0; on the CPU the host knows it",
 }
 
 
@@ -146,8 +146,7 @@ def kernels_table(launches, top):
 def launches_table(cpu, cuda):
     count = {}
     for name, plan in (("cpu", cpu), ("cuda", cuda)):
-        products = {launch.path for launch in plan if launch.kind in ("matmul", "conv")}
-        count[name] = collections.Counter(launch.group(products) for launch in plan)
+        count[name] = collections.Counter(launch.group() for launch in plan)
     print("| launches for | CPU | GPU | why they differ |")
     print("|---|---|---|---|")
     order = list(REASONS)
