@@ -2,8 +2,8 @@
 // test/dialects/flow-errors.mlir repeats at the text that breaks it. Types speak of sizes by their normal
 // forms, so equality of extents is equality of objects.
 #include "dialects/flow/BatchHint.h"
-#include "dialects/flow/Precision.h"
 #include "dialects/flow/Flow.h"
+#include "dialects/flow/Precision.h"
 #include "dialects/flow/Recomputed.h"
 #include "mlir/Dialect/Utils/IndexingUtils.h"
 #include "llvm/ADT/SmallSet.h"

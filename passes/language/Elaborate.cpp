@@ -7,11 +7,11 @@
 // The objective `erm` is the mean cross entropy of the result `logits` over the rows whose label is known.
 #include "passes/language/Elaborate.h"
 #include "dialects/flow/BatchHint.h"
-#include "dialects/flow/Precision.h"
 #include "dialects/flow/Build.h"
 #include "dialects/flow/BuildNn.h"
 #include "dialects/flow/BuildOptimizer.h"
 #include "dialects/flow/Declared.h"
+#include "dialects/flow/Precision.h"
 #include "dialects/moe/Expander.h"
 #include "dialects/moe/Names.h"
 #include "dialects/moe/Nearest.h"

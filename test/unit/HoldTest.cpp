@@ -30,7 +30,7 @@ flow.program @p { flow.entry @train train {
 } }
 )";
 
-struct Run {
+struct HeldRun {
   std::unique_ptr<moert::Session> session;
   std::shared_ptr<moert::States> states;
 
@@ -57,7 +57,7 @@ TEST(Hold, CompiledStepsHoldBackThoseBehind) {
     auto device = moe::openDeviceOf({target});
     ASSERT_TRUE(device.ok()) << device.status().message();
     for (bool second : {false, true}) {
-      Run run;
+      HeldRun run;
       run.states = *moert::States::create(*program, *device, 1);
       run.session =
           *moert::Session::open(*program, run.states, *device, "train", {1, 1}, {.stepsInFlight = 2});

@@ -84,6 +84,9 @@ FailureOr<GroupCode> emitContractGroup(flow::GroupOp group, const GroupLayouts &
   sizes.sums = form->sumExtent();
   sizes.plannedBatch = form->plannedBatch;
   sizes.precision = flow::precisionOf(group);
+  // Each axis after the first takes a division, and strides of its own.
+  if (form->batch.size() > 1 || form->rows.size() > 1 || form->sums.size() > 1)
+    sizes.blocks = kFewerTileBlocks;
   auto innermost = [](ArrayRef<ContractAxis> axes, unsigned number) {
     return !axes.empty() && axes.back().strides[number].isConstant(1);
   };

@@ -40,15 +40,15 @@ void Product::loadSlice(Value to, Ix first, Ix count, Ix step, Ix end, bool alon
                         llvm::function_ref<Value(Ix, Ix)> element) {
   Type f32 = b.getF32Type();
   constexpr int64_t each = kTile * kSlice / kProductThreads;
-  for (int64_t i = 0; i < each; ++i) {
+  auto loadOne = [&](Ix i) {
     // Neighbouring threads load neighbouring elements of memory.
     Ix thread = k.thread(), line, depth;
     if (alongSteps) {
       depth = code.rem(thread, kSlice);
-      line = code.add(code.div(thread, kSlice), i * (kProductThreads / kSlice));
+      line = code.add(code.div(thread, kSlice), code.mul(i, kProductThreads / kSlice));
     } else {
       line = code.rem(thread, kTile);
-      depth = code.add(code.div(thread, kTile), i * (kProductThreads / kTile));
+      depth = code.add(code.div(thread, kTile), code.mul(i, kProductThreads / kTile));
     }
     Ix index = code.add(first, line), at = code.add(step, depth);
     Value exists = code.both(code.less(index, count), code.less(at, end));
@@ -60,7 +60,13 @@ void Product::loadSlice(Value to, Ix first, Ix count, Ix step, Ix end, bool alon
       k.store(roundToTf32(loaded), to, b.getI32Type(), place);
     else
       k.store(loaded, to, f32, place);
-  }
+  };
+  // Written one by one, the loads are on their way together. But then the places of all four are kept in registers.
+  if (sizes.blocks == kTileBlocks)
+    for (int64_t i = 0; i < each; ++i)
+      loadOne(i);
+  else
+    code.loop(0, each, 1, loadOne);
 }
 
 // A vector for each row of the square.
@@ -233,7 +239,7 @@ GroupCode emitProduct(flow::GroupOp group, KernelModule &module, StringRef kind,
     parts = result.addTemporary(partElements, "parts of the sum");
   {
     KernelBuilder kernel = module.begin(kind, kProductThreads, root->getLoc());
-    kernel.requireBlocks(kTileBlocks);
+    kernel.requireBlocks(sizes.blocks);
     std::unique_ptr<Product> product = make(kernel);
     product->bindOperands();
     Value memory;

@@ -13,9 +13,9 @@
 namespace moe::cuda {
 
 constexpr int64_t kTile = 64, kSlice = 16, kSquare = 4, kProductThreads = 256;
-/// The blocks of tiles that a multiprocessor holds at least, which leaves 80 registers to a thread. With four blocks, and 64
-/// registers, some kernels would spill.
-constexpr int64_t kTileBlocks = 3;
+/// The blocks of tiles that a multiprocessor holds at least, which leaves 80 registers to a thread; or 128 where the place of
+/// an element takes more arithmetic. With fewer registers some kernels would spill.
+constexpr int64_t kTileBlocks = 3, kFewerTileBlocks = 2;
 /// The distance of two rows of sums in shared memory: vectors of four are aligned, and fewer accesses are to the same bank.
 constexpr int64_t kSumPitch = kTile + 4;
 /// The steps that are summed before the result is added to the total, which keeps the rounding error of long sums small.
@@ -25,6 +25,7 @@ struct ProductSizes {
   flow::Extent batch, rows, columns, sums;
   flow::Symbols plannedBatch;
   flow::Precision precision = flow::Precision::f32;
+  int64_t blocks = kTileBlocks;
   /// Whether neighbouring steps of A, and of B, are neighbours in memory; otherwise rows, and columns, are.
   bool alongStepsA = false, alongStepsB = false;
   /// Parts of the sum, each of `partDepth` steps.

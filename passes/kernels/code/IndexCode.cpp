@@ -48,9 +48,7 @@ Ix IndexCode::mul(Ix x, Ix y) {
 template <typename Op> Ix IndexCode::divided(Ix x, Ix y) {
   if (!narrow)
     return Op::create(b, loc, i64(x), i64(y)).getResult();
-  auto low = [&](Ix number) -> Value {
-    return arith::TruncIOp::create(b, loc, b.getI32Type(), i64(number));
-  };
+  auto low = [&](Ix number) -> Value { return arith::TruncIOp::create(b, loc, b.getI32Type(), i64(number)); };
   Value result = Op::create(b, loc, low(x), low(y));
   return arith::ExtUIOp::create(b, loc, b.getI64Type(), result).getResult();
 }
