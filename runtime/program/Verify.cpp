@@ -683,6 +683,10 @@ Status Verifier::updates(const fb::Target &target, const fb::Plan &plan) {
   // V33: and where kernels ask a word whether updates are held back, one that knows all predicates sets it.
   auto tells = [&](const fb::Launch *launch) {
     std::unordered_set<uint32_t> outputs;
+    for (unsigned i = 0; i < launch->buffers()->size(); ++i)
+      if (writes(target, *launch, i) &&
+          plan.buffers()->Get(launch->buffers()->Get(i))->kind() == fb::BufferKind::state)
+        return false; // it does what it would have to hold back
     for (uint32_t at : *launch->buffers())
       if (plan.buffers()->Get(at)->kind() == fb::BufferKind::output)
         outputs.insert(plan.buffers()->Get(at)->index());

@@ -17,8 +17,8 @@ flow.program @p { flow.entry @train train {
   %x = flow.input "x" : tensor<4xf32>
   %made = flow.input "made" : tensor<f32>
   %also = flow.input "also" : tensor<f32>
-  %w = flow.parameter "w" constant(1.0, 0.0) : tensor<4xf32>
-  %v = flow.parameter "v" constant(2.0, 0.0) : tensor<4xf32>
+  %w = flow.parameter "w" constant(1.0) : tensor<4xf32>
+  %v = flow.parameter "v" constant(2.0) : tensor<4xf32>
   %a = flow.add %w, %x : tensor<4xf32>
   %b = flow.mul %v, %x : tensor<4xf32>
   %s = flow.reduce sum %a over [0] : tensor<4xf32> -> tensor<f32>
