@@ -66,8 +66,12 @@ static LogicalResult checkScratch(plan::ProgramOp program) {
 moert::Status compileFiles(const PipelineOptions &options, const std::vector<std::string> &inputs,
                            const std::string &output) {
   for (auto [i, target] : llvm::enumerate(options.targets)) {
-    if (std::string error; !kernels::parseTarget(target, error))
+    std::string error;
+    std::unique_ptr<kernels::Target> machine = kernels::parseTarget(target, error);
+    if (!machine)
       return moert::usageError(error);
+    if (options.to == Phase::emit && !machine->canFinish(error))
+      return moert::invalidInput(error);
     if (llvm::is_contained(llvm::ArrayRef(options.targets).take_front(i), target))
       return moert::usageError("expected each target once, found --target=", target, " again");
   }

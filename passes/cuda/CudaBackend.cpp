@@ -1,5 +1,6 @@
 #include "passes/cuda/CudaBackend.h"
 #include "passes/cuda/CudaTarget.h"
+#include "passes/cuda/code/Assembler.h"
 #include "passes/cuda/code/GpuCode.h"
 #include "passes/cuda/kernel/KernelBuilder.h"
 #include "passes/cuda/loops/LoopSchedule.h"
@@ -53,6 +54,7 @@ public:
   std::unique_ptr<KernelSet> begin(MLIRContext *context) const override {
     return std::make_unique<KernelModule>(context);
   }
+  bool canFinish(std::string &error) const override { return target.emulated() || Assembler::find(error); }
   FailureOr<Sections> finish(ModuleOp functions, bool timing) const override;
 
 private:

@@ -105,6 +105,9 @@ public:
   /// A set of ops as one loop kernel; nothing if it cannot be one.
   virtual std::optional<LoopFacts> loop(const LoopSource &source) const = 0;
 
+  /// Whether this machine has what `finish` needs beside the compiler. Otherwise `error` says what is missing, and
+  /// how it is installed.
+  virtual bool canFinish(std::string &error) const { return true; }
   virtual std::unique_ptr<KernelSet> begin(mlir::MLIRContext *context) const = 0;
   /// The sections of a program from the functions that KernelSet::take gave, which are consumed. `timing`
   /// prints the steps' times on standard error.
