@@ -55,6 +55,7 @@ step_kills() {
   "$python" test/end-to-end/runs.py build/bin examples/models/hmoe_28.mlir "$logs/kills" kills --kills 30 --steps 120
 }
 step_failing_calls() { "$python" test/end-to-end/failing_calls.py build/bin "$logs/failing_calls" --all; }
+step_failing_driver() { "$python" test/end-to-end/failing_driver.py build/bin "$logs/failing_driver" --all; }
 step_program_fuzz() {
   build fuzz program-fuzz && mkdir -p "$logs/corpus/program" &&
     for model in linear mnist_cnn; do build/bin/moec compile examples/models/$model.mlir -o "$logs/corpus/program/$model.moe" || return 1; done &&

@@ -71,6 +71,8 @@ void addDevice(CLI::App &command, DeviceOptions &device) {
       .add_option("--device", device.name,
                   withDefault("cpu, cuda, or emulator; isolated is for tests", device.name))
       ->envname("MOERT_DEVICE");
+  command.add_flag("--wait-launches", device.waitLaunches,
+                   "wait for each launch, so that an error of the device names it");
   command.add_flag("--separate-buffers", device.separateBuffers,
                    "a block of memory for each buffer, so that the emulator notices what leaves one");
 }
@@ -100,8 +102,6 @@ int main(int argc, char **argv) {
       ->check(wholeNumber(0, Recipe::kMaxSteps));
   addDevice(*train, training.device);
   train->add_flag("--resume", training.resume, "continue the run in --out, bit for bit");
-  train->add_flag("--wait-launches", training.waitLaunches,
-                  "wait for each launch, so that an error of the device names it");
   train->add_flag("--trap-nan", training.trapNan, "stop at the first launch that writes NaN");
   train->add_flag("--poison", training.poison, "fill temporaries with NaN before and after use");
 

@@ -117,6 +117,7 @@ Result<std::shared_ptr<Device>> openDevice(const DeviceOptions &options) {
       MOERT_ASSIGN(std::shared_ptr<Device> device, open(options.threads));
       if (options.separateBuffers)
         device->separateBuffers(true);
+      device->waitForLaunches(options.waitLaunches);
       return device;
     }
     names.emplace_back(name);

@@ -121,6 +121,9 @@ public:
   /// other: on devices that notice this.
   bool separatesBuffers() const { return separatesBuffers_; }
   void separateBuffers(bool separate) { separatesBuffers_ = separate; }
+  /// Whether sessions wait for each launch before the next, so that a failure of the device names the launch that failed.
+  bool waitsForLaunches() const { return waitsForLaunches_; }
+  void waitForLaunches(bool wait) { waitsForLaunches_ = wait; }
   /// Threads of the host that run kernels.
   virtual int threads() const = 0;
   /// The first target of a program that it can run; the failure says what it can do, and the command that
@@ -168,6 +171,7 @@ public:
 
 private:
   bool separatesBuffers_ = false;
+  bool waitsForLaunches_ = false;
 
 protected:
   friend class DeviceBlock;
@@ -183,11 +187,13 @@ struct DeviceOptions {
   std::string name = "cpu";
   int threads = 0; // 0: every core that this process may use
   bool separateBuffers = false;
+  bool waitLaunches = false;
 };
 
 /// The device of a name; the failure lists the names that there are.
 Result<std::shared_ptr<Device>> openDevice(const DeviceOptions &options);
-/// The options that choose it, as words of a command line: " --device isolated"; empty for the default.
+/// The options that choose it, as words of a command line: " --device isolated"; empty for the default. Whether launches are waited
+/// for is not among them.
 std::string deviceWords(const DeviceOptions &options);
 /// The CPU.
 Result<std::shared_ptr<Device>> openCpu(int threads = 0);

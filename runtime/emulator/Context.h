@@ -129,6 +129,7 @@ private:
   std::vector<std::weak_ptr<Capture>> captures_;
   Clock host_; // behind what the host has waited for
   uint64_t graphLaunches_ = 0;
+  uint64_t kernels_ = 0; // that were run, or failed
   CUresult failure_ = CUDA_SUCCESS;
   std::string finding_;
 };

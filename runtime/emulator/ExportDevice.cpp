@@ -12,6 +12,17 @@ Driver &Driver::get() {
   return *driver;
 }
 
+bool Driver::failsNow(const char *call) {
+  if (++calls != settings.failCall)
+    return false;
+  std::string text = concat(call, " is call ", calls, ", which MOE_EMULATOR_FAIL_CALL lets fail");
+  if (context)
+    context->refuse(CUDA_ERROR_UNKNOWN, std::move(text));
+  else
+    finding = std::move(text);
+  return true;
+}
+
 namespace {
 
 CUresult attributeOf(const Settings &settings, CUdevice_attribute attribute, int &value) {
@@ -94,6 +105,7 @@ MOERT_EMULATOR_EXPORT CUresult cuInit(unsigned flags) {
     return found->code;
   }
   driver.initialised = true;
+  driver.calls = 0;
   return CUDA_SUCCESS;
 }
 

@@ -56,6 +56,10 @@ Findings Context::perform(const Action &action, uint32_t chain, const Clock &clo
 }
 
 Findings Context::perform(const Launch &launch, uint32_t chain, const Clock &clock) {
+  if (++kernels_ == settings.failKernel)
+    return Finding{CUDA_ERROR_ILLEGAL_ADDRESS,
+                   concat("kernel '", launch.kernel->name, "' is kernel ", kernels_,
+                          ", which MOE_EMULATOR_FAIL_KERNEL lets fail")};
   Piece piece;
   if (checker_)
     piece = checker_->begin(chain, clock[chain], clock, uint32_t(launch.blocks()),

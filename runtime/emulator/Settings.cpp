@@ -60,6 +60,10 @@ Findings Settings::read(Settings &settings) {
   if (!readNumber(variable("MOE_EMULATOR_MEMORY"), mebibytes) || mebibytes < 1 || mebibytes > 1 << 30)
     return wrong("MOE_EMULATOR_MEMORY", "a number of MiB");
   settings.memory = mebibytes << 20;
+  if (!readNumber(variable("MOE_EMULATOR_FAIL_CALL"), settings.failCall))
+    return wrong("MOE_EMULATOR_FAIL_CALL", "the number of a call");
+  if (!readNumber(variable("MOE_EMULATOR_FAIL_KERNEL"), settings.failKernel))
+    return wrong("MOE_EMULATOR_FAIL_KERNEL", "the number of a kernel");
   return {};
 }
 

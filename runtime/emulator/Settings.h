@@ -5,6 +5,10 @@
 //   MOE_EMULATOR_THREADS=N       threads of the host, by default as many as this process may use
 //   MOE_EMULATOR_ARCHITECTURE=A  the GPU: sm_80, sm_90a (the default) or sm_100a
 //   MOE_EMULATOR_MEMORY=N        its memory in MiB, by default half of the host's
+//   MOE_EMULATOR_FAIL_CALL=N     the N-th call of the driver fails with CUDA_ERROR_UNKNOWN, and does nothing else
+//   MOE_EMULATOR_FAIL_KERNEL=N   the N-th kernel that is run fails with CUDA_ERROR_ILLEGAL_ADDRESS, which ends the context
+// Both are counted from 1: calls since cuInit, without those that need no driver, and kernels since the context was made. They are
+// for tests of what a user of the driver does when it fails.
 #pragma once
 
 #include "runtime/emulator/Finding.h"
@@ -26,6 +30,7 @@ struct Settings {
   int threads = 1;
   const Architecture *architecture = nullptr;
   uint64_t memory = 0;
+  uint64_t failCall = 0, failKernel = 0; // 0: none
 
   /// A finding where a value is none of those above.
   static Findings read(Settings &settings);

@@ -275,7 +275,7 @@ void BoundSession::setRunScalars(const Step &step) {
 
 Status BoundSession::runLaunches(size_t begin, size_t end, const Step &step) {
   using Clock = std::chrono::steady_clock;
-  if (!checks_.active() && !options_.profile && !options_.waitLaunches)
+  if (!checks_.active() && !options_.profile && !device_->waitsForLaunches())
     return bound_->run(begin, end, runScalars_);
   for (size_t i = begin; i < end; ++i) {
     if (checks_.active())
@@ -315,6 +315,7 @@ Status BoundSession::submit(const Step &step) {
   if (status.ok())
     status = runLaunches(prepares_, launches(), step);
   if (!status.ok()) {
+    MOERT_TRY(device_->failure().ok() ? Status() : std::move(status)); // nothing is left to undo
     if (before_.bytes()) // some launches may have written new values, others not
       MOERT_TRY(states_->arrays().copyFrom(*device_, before_.address()));
     MOERT_TRY(bound_->release()); // its predicate may have been 0

@@ -34,14 +34,12 @@ struct Step {
 class Session {
 public:
   struct Options {
-    uint64_t seed = 0;    // of the random numbers inside a step
-    bool poison = false;  // fill temporaries with NaN before their first and after their last use
-    bool trapNan = false; // fail at the first launch that writes a NaN, and undo the step; temporaries then
-                          // start as zeros, and a training step keeps a copy of the
-                          // states, which memory() does not count
-    bool profile = false; // time every launch
-    bool waitLaunches =
-        false;             // wait for each launch, so that a failure of the device names the one that failed
+    uint64_t seed = 0;     // of the random numbers inside a step
+    bool poison = false;   // fill temporaries with NaN before their first and after their last use
+    bool trapNan = false;  // fail at the first launch that writes a NaN, and undo the step; temporaries then
+                           // start as zeros, and a training step keeps a copy of the
+                           // states, which memory() does not count
+    bool profile = false;  // time every launch
     int stepsInFlight = 1; // at most so many steps are submitted before the first is collected
   };
   using MemoryUse = moert::MemoryUse;

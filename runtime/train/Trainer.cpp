@@ -84,7 +84,8 @@ private:
   Status saveLast();
   /// The failure of a step or an evaluation after `last` was saved: what is in memory is the last good state.
   Status saveAndFail(Status why);
-  Status failWithDevice(Status why) const;
+  /// The failure of the device, with what was being done.
+  Status failWithDevice(std::string_view what, Status why) const;
   std::string resumeCommand() const;
   /// The same for a failure to write into the run's folder: where the folder has lost its name, `why` says so
   /// already, and nothing can be saved there.
@@ -161,8 +162,8 @@ Status Run::open() {
   sessionOptions.seed = uint64_t(recipe_.seed);
   sessionOptions.poison = options_.poison;
   sessionOptions.trapNan = options_.trapNan;
-  sessionOptions.waitLaunches = options_.waitLaunches;
-  if (!options_.trapNan) // which undoes the step that made the NaN
+  if (!options_.trapNan &&
+      !device_->waitsForLaunches()) // what they say is of the step that is collected next
     sessionOptions.stepsInFlight = device_->stepsInFlight();
   Binding binding{int64_t(data_->training.size()), recipe_.batchPerDomain};
   MOERT_ASSIGN(session_, Session::open(program_, states_, device_, trainEntry_->name()->string_view(),
@@ -490,7 +491,9 @@ Status Run::save(const std::string &folder) {
 Status Run::saveLast() {
   times_.pause();
   Status flushed = folder_->flushMetrics();
-  MOERT_TRY(save(folder_->last()));
+  if (Status saved = save(folder_->last()); !saved.ok())
+    return device_->failure().ok() ? saved
+                                   : failWithDevice(concat("saving step ", state_.step), std::move(saved));
   if (flushed.ok())
     return flushed;
   return {flushed.code(), concat(flushed.message(), "; a power failure may lose lines of it; ",
@@ -502,23 +505,24 @@ std::string Run::resumeCommand() const {
                 deviceWords(options_.device));
 }
 
-// The states are lost with the device's memory. Work is in flight, so the step that failed is known only where each
-// launch is waited for.
-Status Run::failWithDevice(Status why) const {
-  const uint64_t first = state_.step + 1;
+// The states are lost with the device's memory.
+Status Run::failWithDevice(std::string_view what, Status why) const {
   std::string more = exists(folder_->last()) ? concat("; the last checkpoint is ", folder_->last())
                                              : std::string("; there is no checkpoint yet");
-  if (options_.waitLaunches)
-    return {why.code(), concat("step ", first, ": ", why.message(), more)};
-  more += exists(folder_->last())
-              ? concat("\nto see which kernel fails, run: ", resumeCommand(), " --wait-launches")
-              : std::string("; to see which kernel fails, run it again with a new --out and --wait-launches");
-  return {why.code(), concat("step ", first, " or the one behind it: ", why.message(), more)};
+  if (!device_->waitsForLaunches())
+    more += concat("\nto go on in a new process, run: ", resumeCommand(), " --wait-launches");
+  return {why.code(), concat(what, ": ", why.message(), more)};
 }
 
 Status Run::saveAndFail(Status why) {
-  if (!device_->failure().ok())
-    return failWithDevice(std::move(why));
+  if (!device_->failure().ok()) {
+    // Work is in flight, so the step that failed is known only where each launch is waited for.
+    const std::string what = state_.pendingEvaluation ? concat("the evaluation behind step ", state_.step)
+                             : device_->waitsForLaunches()
+                                 ? concat("step ", state_.step + 1)
+                                 : concat("step ", state_.step + 1, " or the one behind it");
+    return failWithDevice(what, std::move(why));
+  }
   Status saved = save(folder_->last());
   std::string before = state_.step == 0   ? "the initial values"
                        : state_.step == 1 ? "the good step before"

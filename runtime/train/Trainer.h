@@ -22,7 +22,6 @@ struct TrainOptions {
   std::optional<int64_t> seed, steps;
   DeviceOptions device;
   bool resume = false;
-  bool waitLaunches = false; // Session::Options::waitLaunches
   bool poison = false, trapNan = false;
   const std::atomic<bool> *stop = nullptr; // raised by a signal: finish the step, save, return
   // Called when the steps begin. Until then `stop` is not looked at: there is nothing to save, so that a

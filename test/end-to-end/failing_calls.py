@@ -90,6 +90,8 @@ def lines_of(run):
 class Small:
     """A small model, its data, and runs of it in which calls may fail."""
 
+    target, device = "cpu:x86-64-v3", "cpu"
+
     def __init__(self, binaries, folder):
         self.moert, self.moec, self.folder = binaries / "moert", binaries / "moec", folder
         shutil.rmtree(folder, ignore_errors=True)
@@ -102,7 +104,7 @@ class Small:
     def compiled(self, name, text):
         (self.folder / f"{name}.mlir").write_text(text)
         program = self.folder / f"{name}.moe"
-        subprocess.run([self.moec, "compile", self.folder / f"{name}.mlir", "--target=cpu:x86-64-v3", "-o", program],
+        subprocess.run([self.moec, "compile", self.folder / f"{name}.mlir", f"--target={self.target}", "-o", program],
                        check=True, stderr=subprocess.DEVNULL)
         return program
 
@@ -115,7 +117,8 @@ class Small:
 
     def command(self, run, *more):
         settings = [word for setting in (f"data.path={self.folder}/images", *RECIPE) for word in ("--set", setting)]
-        return [str(word) for word in (self.moert, "train", self.program, "--out", run, "--threads", "1", *settings, *more)]
+        return [str(word) for word in (self.moert, "train", self.program, "--out", run, "--device", self.device, "--threads", "1",
+                                      *settings, *more)]
 
     def train(self, run, *more, call=None, at=0, how=None, again=False, exchange=True):
         environment = dict(os.environ)

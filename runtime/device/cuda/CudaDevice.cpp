@@ -142,7 +142,8 @@ Status CudaDevice::open() {
 
 Status CudaDevice::use() {
   MOERT_TRY(Status(failure_));
-  return driver_->check(driver_->ctxSetCurrent(context_), "cuCtxSetCurrent");
+  Status status = driver_->check(driver_->ctxSetCurrent(context_), "cuCtxSetCurrent");
+  return status.ok() ? status : fail(std::move(status)); // `mark` has no other way to tell it
 }
 
 Result<DeviceAddress> CudaDevice::take(uint64_t bytes) {
@@ -232,7 +233,11 @@ Status CudaDevice::wait(Ticket ticket) {
     return {};
   Status status = driver_->check(driver_->eventSynchronize(last), "the GPU's work");
   spare_.push_back(last);
-  return status.ok() ? status : fail(std::move(status));
+  if (status.ok())
+    return status;
+  return fail(
+      {status.code(),
+       concat(status.message(), waitsForLaunches() ? "" : "; --wait-launches names the launch that fails")});
 }
 
 Status CudaDevice::note(Moment moment) {
