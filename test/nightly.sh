@@ -74,7 +74,7 @@ step_text_fuzz() {
 }
 step_long_sums() { build/bin/compiler-tests --gtest_also_run_disabled_tests --gtest_filter='*DISABLED_*'; }
 step_compile_work() { PATH=$root/build/bin:$PATH "$python" test/moec/compile_work.py --all; }
-step_gradients() { "$python" test/witness/gradients.py build/bin --draws 8 --targets cpu,cpu:x86-64-v3; }
+step_gradients() { "$python" test/witness/gradients.py build/bin --draws 8 --targets cpu,cpu:x86-64-v3,emulator:sm_90a; }
 step_mutations() { python3 test/mutation/mutate.py; }
 
 steps=($(declare -F | sed -n 's/^declare -f step_//p'))

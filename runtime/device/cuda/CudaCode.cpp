@@ -1,6 +1,7 @@
 #include "runtime/device/cuda/CudaCode.h"
 #include "runtime/program/cubins_generated.h"
 
+#include <cstring>
 #include <string>
 
 namespace moert::cuda {
@@ -21,6 +22,13 @@ Result<std::shared_ptr<Module>> Module::load(std::shared_ptr<const Driver> drive
   std::shared_ptr<Module> module(new Module(std::move(driver)));
   CUmodule loaded = nullptr;
   if (kind != fb::TargetKind::cuda) {
+    // The driver is not told how long the section is: the module says it.
+    uint32_t bytes = 0;
+    if (section.size() >= sizeof bytes)
+      memcpy(&bytes, section.data(), sizeof bytes);
+    if (section.size() < sizeof bytes || bytes > section.size() - sizeof bytes)
+      return invalidInput("expected a module of the emulator in ", section.size(),
+                          " bytes, found one that says it has ", bytes);
     MOERT_TRY(module->add(section.data(), loaded));
     return module;
   }

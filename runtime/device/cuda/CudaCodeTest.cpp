@@ -28,8 +28,9 @@ std::vector<uint8_t> section(const std::vector<const char *> &names, const std::
 
 class CudaCode : public testing::Test {
 protected:
-  Result<std::shared_ptr<Module>> load(std::span<const uint8_t> section) {
-    return Module::load(*openDriver(MOERT_EMULATOR), fb::TargetKind::cuda, section);
+  Result<std::shared_ptr<Module>> load(std::span<const uint8_t> section,
+                                       fb::TargetKind kind = fb::TargetKind::cuda) {
+    return Module::load(*openDriver(MOERT_EMULATOR), kind, section);
   }
   EmulatedGpu gpu;
 };
@@ -69,6 +70,18 @@ TEST_F(CudaCode, RefusesWhatIsNotWhole) {
     auto module = load(wrong);
     ASSERT_FALSE(module.ok());
     EXPECT_EQ(module.status().code(), Code::invalid_input) << module.status().message();
+  }
+}
+
+// The emulator is given an address alone, as NVIDIA's driver is: it must not read beyond the section.
+TEST_F(CudaCode, RefusesAModuleThatSaysItIsLongerThanItsSection) {
+  const std::vector<uint8_t> bytes = emulatorModule();
+  ASSERT_TRUE(load(bytes, fb::TargetKind::emulator).ok());
+  for (size_t length : {size_t(0), size_t(3), size_t(4), size_t(60), bytes.size() - 1}) {
+    auto module = load(std::span(bytes).first(length), fb::TargetKind::emulator);
+    ASSERT_FALSE(module.ok()) << length;
+    EXPECT_NE(module.status().message().find("expected a module of the emulator in"), std::string::npos)
+        << module.status().message();
   }
 }
 
