@@ -223,6 +223,8 @@ int main(int argc, char **argv) {
     options.to = moe::Phase::differentiate;
     status = moe::evaluateFiles(options, inputs, evaluation);
   } else if (*check) {
+    if (checks.write.empty() && check->count("--write"))
+      return usage("expected a folder after --write, found ''");
     if (checks.write.empty() && !checks.targets.empty())
       return usage("expected --write and a folder beside --target, found none; without it, the cases run on "
                    "every target of this machine");

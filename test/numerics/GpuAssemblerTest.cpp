@@ -119,7 +119,7 @@ void checkCubins(const std::vector<PtxKernel> &kernels, const std::vector<Cubin>
 
 TEST_F(GpuAssembler, assemblesForEachArchitecture) {
   std::string error;
-  auto assembler = Assembler::find(error);
+  auto assembler = Assembler::find(*architectureOf("sm_80"), error);
   if (!assembler)
     GTEST_SKIP() << error;
   Folder folder;
@@ -138,7 +138,7 @@ constexpr Architecture future{"sm_999", "+ptx80"};
 
 TEST_F(GpuAssembler, knowsArchitectures) {
   std::string error;
-  auto assembler = Assembler::find(error);
+  auto assembler = Assembler::find(*architectureOf("sm_80"), error);
   if (!assembler)
     GTEST_SKIP() << error;
   for (const Architecture &architecture : architectures())
@@ -161,7 +161,7 @@ TEST_F(GpuAssembler, ptxasWhereThereIsNoLibrary) {
   files::create_symlink(*program, toolkit.path + "/bin/ptxas");
   Environment home("CUDA_HOME", toolkit.path);
   std::string error;
-  auto assembler = Assembler::find(error);
+  auto assembler = Assembler::find(*architectureOf("sm_80"), error);
   ASSERT_TRUE(assembler) << error;
   EXPECT_TRUE(llvm::StringRef(assembler->description()).starts_with("ptxas ")) << assembler->description();
   for (const Architecture &architecture : architectures())
@@ -175,6 +175,25 @@ TEST_F(GpuAssembler, ptxasWhereThereIsNoLibrary) {
   auto cubins = assembleKernels(kernels, architecture, *assembler, CubinCache(folder.path, 1 << 20));
   ASSERT_TRUE(mlir::succeeded(cubins)) << errors;
   checkCubins(kernels, *cubins);
+}
+
+// Before anything is compiled, since no kernel could be assembled.
+TEST_F(GpuAssembler, isNamedWhereItIsTooOld) {
+  Folder toolkit;
+  files::create_directories(toolkit.path + "/bin");
+  const std::string old = toolkit.path + "/bin/ptxas";
+  std::ofstream(old) << "#!/bin/sh\n[ \"$1\" = --version ] && echo 'release 9.0, V9.0' && exit\n"
+                        "echo \"ptxas fatal : Value '$3' is not defined for option 'gpu-name'\"; exit 255\n";
+  files::permissions(old, files::perms::all);
+  std::string error;
+  {
+    Environment home("CUDA_HOME", toolkit.path);
+    EXPECT_FALSE(Assembler::find(*architectureOf("sm_80"), error));
+    EXPECT_EQ(error.find("expected an assembler that knows the architecture sm_80, found ptxas 9.0"), 0u)
+        << error;
+  }
+  EXPECT_FALSE(Assembler::find(future, error));
+  EXPECT_NE(error.find("expected an assembler"), std::string::npos) << error;
 }
 
 TEST_F(GpuAssembler, isNamedWhereItIsMissing) {
@@ -192,7 +211,7 @@ TEST_F(GpuAssembler, isNamedWhereItIsMissing) {
 
 TEST_F(GpuAssembler, keepsThePtxOfARefusedKernel) {
   std::string error;
-  auto assembler = Assembler::find(error);
+  auto assembler = Assembler::find(*architectureOf("sm_80"), error);
   if (!assembler)
     GTEST_SKIP() << error;
   Folder folder;
@@ -215,7 +234,7 @@ TEST_F(GpuAssembler, keepsThePtxOfARefusedKernel) {
 
 TEST_F(GpuAssembler, targetsShareTheLowering) {
   std::string error, nvvm[2];
-  if (!Assembler::find(error))
+  if (!Assembler::find(*architectureOf("sm_80"), error))
     GTEST_SKIP() << error;
   const Architecture architecture = *architectureOf("sm_90a");
   Folder cache;

@@ -7,9 +7,11 @@
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
+#include "llvm/Support/Process.h"
 #include "llvm/Support/SHA256.h"
 #include "llvm/Support/raw_ostream.h"
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <vector>
 
@@ -98,7 +100,12 @@ void CubinCache::store(llvm::StringRef key, const Cubin &cubin) const {
   rest += cubin.bytes;
   int descriptor = -1;
   llvm::SmallString<128> temporary;
-  if (fs::createUniqueFile(folder + "/%%%%%%%%%%%%" + unfinished.str(), descriptor, temporary))
+  // Each '%' of a model of names would be replaced, also in the folder's own name.
+  static std::atomic<unsigned> next = 0;
+  (folder + "/" + key + "-" + std::to_string(llvm::sys::Process::getProcessId()) + "-" +
+   std::to_string(next++) + unfinished)
+      .toVector(temporary);
+  if (fs::openFileForWrite(temporary, descriptor, fs::CD_CreateNew))
     return;
   llvm::raw_fd_ostream stream(descriptor, /*shouldClose=*/true);
   stream << magic << digest(rest) << rest;

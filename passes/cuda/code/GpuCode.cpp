@@ -56,8 +56,8 @@ FailureOr<SmallVector<char, 0>> compileForCuda(ModuleOp kernels, const Architect
                                                const GpuCodeOptions &options) {
   Laps laps(options.timing);
   std::string error;
-  std::unique_ptr<Assembler> assembler = Assembler::find(error);
-  if (!assembler || !assembler->knows(architecture, error))
+  std::unique_ptr<Assembler> assembler = Assembler::find(architecture, error);
+  if (!assembler)
     return emitError(kernels.getLoc(), error);
   FailureOr<std::vector<gpu::GPUModuleOp>> modules = lower(kernels, options, laps);
   if (failed(modules))
