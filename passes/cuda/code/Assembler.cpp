@@ -243,6 +243,9 @@ public:
     const std::string from = input.name(), to = output.name();
     if (!run({"-v", "-O3", "-fmad=false", arch, from, "-o", to}, log)) {
       error = log.empty() ? "ptxas failed" : log;
+      // Its lines are of a file that is gone when they are read; what keeps the text has another name.
+      for (size_t at = 0; (at = error.find(from, at)) != std::string::npos;)
+        error.replace(at, from.size(), "kernel.ptx");
       return false;
     }
     cubin.bytes = output.read();

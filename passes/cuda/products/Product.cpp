@@ -9,7 +9,8 @@ using namespace mlir;
 namespace moe::cuda {
 
 // A product with fewer tiles than `enoughTiles` is cut into at most `mostParts` parts, each of at least `partSteps`
-// steps, which together take at most `partElements` of memory.
+// steps, which together take at most `partElements` of memory: at the planned batch. The steps of a part are the same at
+// every batch, so that more images have more parts; what they take grows as the operands do, 1 / steps of a part of these.
 static constexpr double enoughTiles = 264, mostParts = 32, partSteps = 768, partElements = 1 << 22;
 
 void ProductSizes::cut() {
