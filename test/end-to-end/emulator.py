@@ -55,6 +55,7 @@ class Emulator:
         if device == "emulator":
             self.modes.add(" ".join([everything.get("MOE_EMULATOR", "fast"), "seed", everything.get("MOE_EMULATOR_SEED", "0")]))
         assert (done.returncode == 1) == fails, (command, done)
+        self.said = done.stdout
         return done.stderr
 
     def losses(self, name):
@@ -77,6 +78,8 @@ class Emulator:
                                     ("from_cpu", "cpu", "emulator")):
             self.train("linear", name, first, 6, 8)
             self.train("linear", name, second, 12, 8, resume=True)
+            note = f"{first} " in self.said and "for another target; it continues, but not bit for bit" in self.said
+            assert note == (first != second), self.said
         for name in ("emulator", "to_cpu", "from_cpu"):
             self.near("cpu", name)
         # Other orders of blocks, warps and lanes, other threads of the host, and copies of kernels that land early.

@@ -17,6 +17,7 @@
 #include <gtest/gtest.h>
 #include <set>
 #include <sstream>
+#include <sys/stat.h>
 #include <thread>
 #if __has_include(<nvJitLink.h>)
 #include <nvJitLink.h>
@@ -313,6 +314,10 @@ TEST(CubinCacheTest, takesNothingThatIsDamaged) {
   }
   write(folder.path + "/" + keyOf("b") + ".cubin", whole);
   EXPECT_FALSE(cache.find(keyOf("b"))) << "a file of another key";
+  files::remove(path);
+  ASSERT_EQ(mkfifo(path.c_str(), 0600), 0);
+  EXPECT_FALSE(cache.find(keyOf("a"))) << "a pipe, which nobody writes to";
+  files::remove(path);
   write(path, whole);
   EXPECT_TRUE(cache.find(keyOf("a")));
 }

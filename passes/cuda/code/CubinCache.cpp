@@ -34,8 +34,8 @@ std::string digest(llvm::StringRef bytes) {
 
 CubinCache::CubinCache() : limit(defaultLimit) {
   llvm::SmallString<128> path;
-  if (!llvm::sys::path::cache_directory(path))
-    return;
+  if (!llvm::sys::path::cache_directory(path) || !llvm::sys::path::is_absolute(path))
+    return; // relative folders are to be ignored, as the XDG Base Directory Specification says
   llvm::sys::path::append(path, "moe", "cubins");
   if (!fs::create_directories(path))
     folder = std::string(path);
@@ -61,6 +61,9 @@ std::optional<Cubin> CubinCache::find(llvm::StringRef key) const {
   if (folder.empty())
     return std::nullopt;
   const std::string path = folder + "/" + key.str() + suffix.str();
+  // Whatever else has the name is no file of the cache; opening a pipe would wait for its writer.
+  if (!fs::is_regular_file(path))
+    return std::nullopt;
   auto buffer = llvm::MemoryBuffer::getFile(path, /*IsText=*/false, /*RequiresNullTerminator=*/false);
   if (!buffer)
     return std::nullopt;
