@@ -43,7 +43,7 @@ public:
     queries = kernel.floatScratch(mostRows * plan.width);
     keyPanels = kernel.floatScratch((plan.keys + columns - 1) / columns * columns * s.size);
     values = kernel.floatScratch(mostKeys * plan.valueWidth);
-    scores = kernel.floatScratch(mostRows * plan.scoreStride);
+    scores = kernel.floatScratch(AttentionPlan::kRowMultiple * plan.scoreStride);
     sums = kernel.floatScratch(mostRows * plan.valueWidth);
     largest = kernel.floatScratch(mostRows), total = kernel.floatScratch(mostRows);
 
@@ -58,16 +58,14 @@ public:
         Value fresh =
             arith::CmpIOp::create(code.b, code.loc, arith::CmpIPredicate::ne, code.i64(pair), packed[0]);
         code.when(fresh, [&] { pack(problem, head, 0, keys); });
-        powersOf(count, keys, true);
-        multiply(count, keys, false);
+        attend(count, keys, true);
       } else {
         code.fill(largest, plan.rows, -INFINITY);
         code.fill(total, plan.rows, 0);
         code.fill(sums, mostRows * plan.valueWidth, 0);
         code.forBlocks(keys, plan.keys, [&](Ix from, Ix length) {
           pack(problem, head, from, length);
-          powersOf(count, length, false);
-          multiply(count, length, true);
+          attend(count, length, false);
         });
       }
       writeResult(problem, head, first, count);
@@ -89,13 +87,24 @@ private:
     code.packRows(headOf(v, s.v, s.valueSize, problem, head, from, keys), length, values, plan.valueWidth);
   }
 
-  /// The scores of a block of keys, replaced by their powers; and of each row, the largest score and the sum of
-  /// powers so far.
-  void powersOf(Ix count, Ix length, bool only) {
-    code.scoreProduct({queries, plan.width, 1}, count, keyPanels, s.size, length, scores);
+  /// What a block of keys adds to the sums of `count` rows; `only` if there is no other block. A few rows at a time, whose
+  /// scores stay in the first-level cache.
+  void attend(Ix count, Ix length, bool only) {
+    code.loop(0, count, AttentionPlan::kRowMultiple, [&](Ix first) {
+      Ix some = code.min(AttentionPlan::kRowMultiple, code.sub(count, first));
+      Value own = code.at(queries, code.mul(first, plan.width));
+      code.scoreProduct({own, plan.width, 1}, some, keyPanels, s.size, length, scores);
+      takePowers(first, some, length, only);
+      code.featureProduct({scores, plan.scoreStride, 1}, some, length, values, plan.valueWidth,
+                          plan.valueTile, code.at(sums, code.mul(first, plan.valueWidth)), !only);
+    });
+  }
+
+  /// Replaces scores by their powers, and updates the largest score and the sum of powers of each row.
+  void takePowers(Ix first, Ix count, Ix length, bool only) {
     Value lowest = code.number(-INFINITY);
-    code.loop(0, count, 1, [&](Ix row) {
-      Ix at = code.mul(row, plan.scoreStride);
+    code.loop(0, count, 1, [&](Ix local) {
+      Ix at = code.mul(local, plan.scoreStride), row = code.add(first, local);
       Value top = code.forVectors(at, length, {lowest}, [&](Ix i, Value mask, Values now) {
         Value x = code.load(scores, i);
         return Values{code.larger(mask ? code.pick(mask, x, lowest) : x, now[0])};
@@ -126,11 +135,6 @@ private:
       }
       code.storeScalar(added, total, row);
     });
-  }
-
-  void multiply(Ix count, Ix length, bool add) {
-    code.featureProduct({scores, plan.scoreStride, 1}, count, length, values, plan.valueWidth, plan.valueTile,
-                        sums, add);
   }
 
   void writeResult(Ix problem, Ix head, Ix first, Ix count) {

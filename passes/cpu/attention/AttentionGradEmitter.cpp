@@ -89,10 +89,19 @@ private:
       code.packRows(headOf(q, s.q, s.size, problem, head, first, rows), count, queries, plan.width, scale);
       code.packRows(headOf(dy, result, s.valueSize, problem, head, first, rows), count, upstream,
                     plan.valueWidth);
-      code.scoreProduct({queries, plan.width, 1}, count, keyPanels, s.size, length, weights);
-      if (dScores)
-        code.scoreProduct({upstream, plan.valueWidth, 1}, count, valuePanels, s.valueSize, length, dScores);
-      differentiate(problem, head, first, count, length);
+      // A few rows at a time, whose scores are still in the first-level cache when their weights are computed.
+      code.loop(0, count, AttentionPlan::kRowMultiple, [&](Ix some) {
+        Ix number = code.min(AttentionPlan::kRowMultiple, code.sub(count, some));
+        auto rowsOf = [&](Value block, int64_t width) { return code.at(block, code.mul(some, width)); };
+        Value toWeights = rowsOf(weights, plan.scoreStride),
+              toScores = dScores ? rowsOf(dScores, plan.scoreStride) : Value();
+        code.scoreProduct({rowsOf(queries, plan.width), plan.width, 1}, number, keyPanels, s.size, length,
+                          toWeights);
+        if (dScores)
+          code.scoreProduct({rowsOf(upstream, plan.valueWidth), plan.valueWidth, 1}, number, valuePanels,
+                            s.valueSize, length, toScores);
+        differentiate(problem, head, code.add(first, some), number, length, toWeights, toScores);
+      });
       if (dv)
         code.featureProduct({weights, 1, plan.scoreStride}, length, count, upstream, plan.valueWidth,
                             plan.valueTile, dValues, true);
@@ -116,17 +125,17 @@ private:
   }
 
   /// From scores to weights, and from the gradients of weights to those of scores (without their scale).
-  void differentiate(Ix problem, Ix head, Ix first, Ix count, Ix length) {
+  void differentiate(Ix problem, Ix head, Ix first, Ix count, Ix length, Value toWeights, Value toScores) {
     code.loop(0, count, 1, [&](Ix row) {
       Ix at = code.mul(row, plan.scoreStride);
       Ix number = code.add(code.mul(code.add(code.add(code.mul(problem, rows), first), row), s.heads), head);
       Value sum = code.splat(code.loadScalar(logSum, number)),
             less = code.splat(code.loadScalar(delta, number));
       code.forVectors(at, length, {}, [&](Ix i, Value, Values) {
-        Value weight = code.exp(code.subf(code.load(weights, i), sum));
-        code.store(weight, weights, i);
-        if (dScores)
-          code.store(code.mulf(weight, code.subf(code.load(dScores, i), less)), dScores, i);
+        Value weight = code.exp(code.subf(code.load(toWeights, i), sum));
+        code.store(weight, toWeights, i);
+        if (toScores)
+          code.store(code.mulf(weight, code.subf(code.load(toScores, i), less)), toScores, i);
         return Values();
       });
     });
