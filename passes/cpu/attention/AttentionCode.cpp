@@ -12,6 +12,8 @@ namespace moe::cpu {
 static constexpr int64_t kKeyElements = 1 << 14;
 static constexpr int64_t kMostKeys = 256, kMostRows = 96;
 static constexpr int64_t kMostFeatures = 1024;
+/// A panel of B comes from the second-level cache whenever it was not the last one: values do so for every tile.
+static constexpr int64_t kPanelAhead = 8, kPrefetchedWidth = 32;
 
 bool fitsAttentionKernel(const flow::AttentionShape &shape) {
   return std::max(shape.size, shape.valueSize) <= kMostFeatures;
@@ -144,6 +146,7 @@ void AttentionCode::product(const Left &a, Ix rows, Ix depth, Value b, Ix panels
         operands.rows.push_back(mul(add(row, i), a.row));
       operands.b = b;
       operands.panel = mul(p, panelStride);
+      operands.prefetchAhead = tile.vectors * lanes >= kPrefetchedWidth ? kPanelAhead : 0;
       Values sums = emitMicroKernel(*this, tile, operands, {{depth, a.step, bStep}});
       auto at = [&](int i, int j) { return add(add(mul(add(row, i), cRow), column), j * lanes); };
       Values results;
