@@ -50,7 +50,8 @@ def Flow_ComputeInterface : OpInterface<"ComputeInterface"> {
     InterfaceMethod<[{
       One access per operand, over the iteration space. A view of several operands (concat) takes the element of the
       first operand whose access is valid, and at every point one of them is. An operand that is read only for the
-      accesses of others, such as the index of a gather, does not count.
+      accesses of others, such as the index of a gather, does not count. An emitter whose results are no sums of
+      products of its operands' elements has no accesses.
     }], "::llvm::SmallVector<::flow::Access>", "accesses", (ins), [{}],
         [{ return ::flow::sameIndexAccesses($_op); }]>,
     InterfaceMethod<"dimensions of the space whose index is itself a number that elements follow from",
@@ -65,7 +66,11 @@ def Flow_ComputeInterface : OpInterface<"ComputeInterface"> {
     InterfaceMethod<"what an element costs where it is computed once more", "::flow::Effort", "effort">,
     InterfaceMethod<"whether an emitter's kernel may compute elementwise ops of its result as well", "bool",
                     "takesEpilogue", (ins), [{}], [{ return true; }]>,
-    InterfaceMethod<"a composite's results, computed by other ops at the builder's insertion point",
+    InterfaceMethod<[{
+      Whether `decompose` computes the results by other ops: those of a composite, and those of an emitter that some
+      targets may have no kernel for.
+    }], "bool", "decomposes", (ins), [{}], [{ return $_op.computeKind() == ::flow::ComputeKind::composite; }]>,
+    InterfaceMethod<"the results, computed by other ops at the builder's insertion point",
       "::llvm::SmallVector<::mlir::Value>", "decompose", (ins "::mlir::OpBuilder &":$builder), [{}],
       [{ return {}; }]>,
   ];

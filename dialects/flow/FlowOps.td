@@ -414,6 +414,44 @@ def Flow_WindowSumOp : Flow_ComputeOp<"window_sum", "rule", "reduction"> {
   let extraClassDeclaration = facts # "bool sumsReals() { return true; }";
 }
 
+// attention
+
+class Flow_AttentionLikeOp<string mnemonic, string meaning>
+    : Flow_ComputeOp<mnemonic, "rule", "emitter", [], "slow", 1> {
+  let summary = meaning;
+  let hasVerifier = 1;
+  let extraClassDeclaration = facts # [{
+    bool takesEpilogue() { return false; }
+    bool decomposes() { return true; }
+    ::llvm::SmallVector<::mlir::Value> decompose(::mlir::OpBuilder &builder);
+  }];
+}
+def Flow_AttentionOp : Flow_AttentionLikeOp<"attention",
+    "softmax(scale q k^T) v in each head, and the logarithm of the sum that each row is divided by"> {
+  let description = [{
+    `inputs` are q [.., rows, heads * size], k [.., keys, heads * size] and v [.., keys, heads * other], or one value
+    [.., rows, 3 * heads * size] in which q, k and v lie side by side along the last axis, as one linear layer gives them. The
+    features of a head are neighbours. `y` is [.., rows, heads * other]. `log_sum` [.., rows, heads] is log(sum(exp(scale q k^T)))
+    over the keys: with it, the gradient computes the weights again, so that no value with an axis of rows and one of keys has to
+    be kept.
+  }];
+  let arguments = (ins Variadic<Flow_Float>:$inputs, I64Attr:$heads, F64Attr:$scale);
+  let results = (outs Flow_Float:$y, Flow_Float:$log_sum);
+  let assemblyFormat = "$inputs `heads` $heads `scale` $scale attr-dict `:` functional-type($inputs, results)";
+}
+def Flow_AttentionGradOp : Flow_AttentionLikeOp<"attention_grad", "attention's gradients in its inputs, each in that input's layout"> {
+  let description = [{
+    With the weights p = exp(scale q k^T - log_sum) of a head, v's gradient is p^T dy; with ds = scale p (dy v^T - delta), q's is ds k
+    and k's ds^T q. `delta` [.., rows, heads] is the sum of dy * y over a head's features, less the gradient of `log_sum`.
+  }];
+  let arguments = (ins Variadic<Flow_Float>:$inputs, Flow_Float:$log_sum, Flow_Float:$dy, Flow_Float:$delta, I64Attr:$heads,
+                       F64Attr:$scale);
+  let results = (outs Variadic<Flow_Float>:$gradients);
+  let assemblyFormat = [{
+    $inputs `from` $log_sum `,` $dy `,` $delta `heads` $heads `scale` $scale attr-dict `:` functional-type(operands, $gradients)
+  }];
+}
+
 // derivatives and groups
 
 def Flow_GradOp : Flow_BoundaryOp<"grad", [Pure]> {

@@ -1,6 +1,7 @@
 // The verifiers of flow's ops. Each check carries the constraint's number, which
 // test/dialects/flow-errors.mlir repeats at the text that breaks it. Types speak of sizes by their normal
 // forms, so equality of extents is equality of objects.
+#include "dialects/flow/Attention.h"
 #include "dialects/flow/BatchHint.h"
 #include "dialects/flow/Flow.h"
 #include "dialects/flow/Precision.h"
@@ -653,6 +654,69 @@ LogicalResult WindowOp::verify() {
   return success();
 }
 LogicalResult WindowSumOp::verify() { return expectWindow(*this, getY(), getX(), getStrides(), getPads()); }
+
+/// 30: attention's inputs fit each other, and each width is one of whole heads.
+static LogicalResult expectAttention(Operation *op, ValueRange inputs, int64_t heads, const APFloat &scale) {
+  if (failed(hasExtents(op)))
+    return failure();
+  if (inputs.size() != 1 && inputs.size() != 3)
+    return op->emitOpError("expected q, k and v, or one value of all three, found ")
+           << inputs.size() << " inputs";
+  if (heads < 1 || !scale.isFinite())
+    return op->emitOpError("expected at least one head and a finite scale, found ")
+           << heads << " and " << scale.convertToDouble();
+  const StringRef names[] = {"q", "k", "v"};
+  SmallVector<int64_t> widths;
+  for (auto [i, input] : llvm::enumerate(inputs)) {
+    const StringRef name = inputs.size() == 1 ? "the input" : names[i];
+    if (rankOf(input) < 2)
+      return op->emitOpError("expected ") << name << " of rank 2 or more, found rank " << rankOf(input);
+    if (failed(expectRank(op, input, rankOf(inputs[0]), name)))
+      return failure();
+    const int64_t last = rankOf(input) - 1, parts = inputs.size() == 1 ? 3 : 1;
+    const std::optional<int64_t> width = Extent::of(input, last).constantValue();
+    if (!width || *width % parts || *width / parts % heads)
+      return op->emitOpError("expected a last axis of ")
+             << name << " that is a constant multiple of " << parts * heads << ", found "
+             << Extent::of(input, last).str();
+    widths.push_back(*width);
+    for (int64_t axis = 0; axis + 1 < last; ++axis)
+      if (failed(expectExtent(op, Extent::of(inputs[0], axis), Extent::of(input, axis), axis, name)))
+        return failure();
+  }
+  if (inputs.size() == 1)
+    return success();
+  const int64_t tokens = rankOf(inputs[0]) - 2;
+  if (failed(expectExtent(op, Extent::of(inputs[1], tokens), Extent::of(inputs[2], tokens), tokens, "v")))
+    return failure();
+  return expectExtent(op, Extent::of(inputs[0], tokens + 1), Extent::of(inputs[1], tokens + 1), tokens + 1,
+                      "k");
+}
+static LogicalResult expectType(Operation *op, Value value, Type type, StringRef name) {
+  if (value.getType() == type)
+    return success();
+  return op->emitOpError("expected ") << name << " of type " << type << ", found " << value.getType();
+}
+LogicalResult AttentionOp::verify() {
+  if (failed(expectAttention(*this, getInputs(), int64_t(getHeads()), getScale())))
+    return failure();
+  const AttentionShape shape = AttentionShape::of(*this);
+  return failure(failed(expectType(*this, getY(), shape.resultType(), "a result")) ||
+                 failed(expectType(*this, getLogSum(), shape.sumType(), "sums")));
+}
+LogicalResult AttentionGradOp::verify() {
+  if (failed(expectAttention(*this, getInputs(), int64_t(getHeads()), getScale())))
+    return failure();
+  if (getGradients().size() != getInputs().size())
+    return emitOpError("expected ") << getInputs().size() << " gradients, found " << getGradients().size();
+  const AttentionShape shape = AttentionShape::of(*this);
+  for (auto [gradient, input] : llvm::zip_equal(getGradients(), getInputs()))
+    if (failed(expectType(*this, gradient, input.getType(), "a gradient")))
+      return failure();
+  return failure(failed(expectType(*this, getLogSum(), shape.sumType(), "sums")) ||
+                 failed(expectType(*this, getDy(), shape.resultType(), "the result's gradient")) ||
+                 failed(expectType(*this, getDelta(), shape.sumType(), "delta")));
+}
 
 // 21: one gradient a value, of its type; the loss is a scalar.
 LogicalResult GradOp::verify() {

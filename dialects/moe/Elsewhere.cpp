@@ -84,8 +84,17 @@ std::string moe::optionElsewhere(StringRef op, StringRef key) {
     return ("write '" + op + " %x to [...]'").str();
   if (op == "take" && among(key, {"index", "dim"}))
     return "write 'token = ...'";
-  if (op == "attention" && among(key, {"num_heads", "n_heads"}))
+  if (among(op, {"attention", "attend"}) && among(key, {"num_heads", "n_heads", "n_head"}))
     return "write 'heads = ...'";
+  if (op == "attention" && among(key, {"bias", "qkv_bias", "add_bias_kv", "no_bias"}))
+    return "it has biases unless the option 'no_qkv_bias' stands alone, which is for that of 'qkv'";
+  if (op == "attention" && among(key, {"dim", "embed_dim", "head_dim", "features"}))
+    return "it takes the features from the value, and each head has features / heads of them";
+  if (among(op, {"attention", "attend"}) &&
+      among(key, {"dropout", "attn_drop", "proj_drop", "dropout_p", "drop"}))
+    return "write 'dropout' behind it; the weights of attention are never dropped";
+  if (op == "attention" && among(key, {"scale", "qk_scale"}))
+    return "it is 1 / sqrt(features / heads); 'attend' has an option 'scale'";
   if (op == "route" && among(key, {"num_experts", "n_experts", "count"}))
     return "write 'experts = ...'";
   if (op == "experts" && among(key, {"num_experts", "n_experts", "experts", "n"}))

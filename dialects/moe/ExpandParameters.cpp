@@ -8,6 +8,47 @@
 using namespace mlir;
 using namespace moe;
 
+FailureOr<Tensor> moe::expandLinear(Expander &in, Operation *op, const Tensor &x, int64_t to,
+                                    StringRef prefix, const LinearRules &rules) {
+  const int64_t from = x.last();
+  FailureOr<Tensor> w = in.parameter(op, (prefix + "weight").str(), {to, from}, rules.init,
+                                     {from, false, rules.bias, "linear"});
+  if (failed(w))
+    return failure();
+  OpBuilder &b = in.builder;
+  Location loc = in.loc(op);
+  Tensor y{{}, x.experts || w->experts, x.batch};
+  if (!w->experts) {
+    y.value = flow::linear(b, loc, x.value, w->value);
+  } else {
+    // Labels: expert 0, batch 1, sample axes from 2, features last, outputs after them.
+    SmallVector<int64_t> left, out{0};
+    if (x.experts)
+      left.push_back(0);
+    if (x.batch)
+      left.push_back(1);
+    for (unsigned i = 0; i < x.rank(); ++i)
+      left.push_back(2 + i);
+    for (int64_t label : ArrayRef(left).drop_back())
+      if (label != 0)
+        out.push_back(label);
+    int64_t features = left.back(), outputs = features + 1;
+    out.push_back(outputs);
+    y.value = flow::contract(b, loc, x.value, left, w->value, {0, outputs, features}, out);
+  }
+  if (!rules.bias)
+    return y;
+  FailureOr<Tensor> bias =
+      in.parameter(op, (prefix + "bias").str(), {to}, rules.initBias, {from, true, true, "linear"});
+  if (failed(bias))
+    return failure();
+  Tensor both[] = {y, *bias};
+  if (failed(align(in, op, both, {})))
+    return failure();
+  y.value = flow::add(b, loc, both[0].value, both[1].value);
+  return y;
+}
+
 LogicalResult LinearOp::expand(Expander &in) {
   FailureOr<Tensor> x = in.tensor(*this, getX());
   if (failed(x))
@@ -21,43 +62,13 @@ LogicalResult LinearOp::expand(Expander &in) {
   FailureOr<int64_t> to = in.env().positive(*this, getTo(), "'to'");
   if (failed(to))
     return failure();
-  int64_t from = x->last();
-  FailureOr<Tensor> w =
-      in.parameter(*this, "weight", {*to, from}, getInit().value_or(ExprAttr()), {from, false, !getNoBias()});
-  if (failed(w))
+  FailureOr<Tensor> y = expandLinear(in, *this, *x, *to, "",
+                                     {.init = getInit().value_or(ExprAttr()),
+                                      .initBias = getInitBias().value_or(ExprAttr()),
+                                      .bias = !getNoBias()});
+  if (failed(y))
     return failure();
-  OpBuilder &b = in.builder;
-  Location loc = in.loc(*this);
-  Tensor y{{}, x->experts || w->experts, x->batch};
-  if (!w->experts) {
-    y.value = flow::linear(b, loc, x->value, w->value);
-  } else {
-    // Labels: expert 0, batch 1, sample axes from 2, features last, outputs after them.
-    SmallVector<int64_t> left, out{0};
-    if (x->experts)
-      left.push_back(0);
-    if (x->batch)
-      left.push_back(1);
-    for (unsigned i = 0; i < x->rank(); ++i)
-      left.push_back(2 + i);
-    for (int64_t label : ArrayRef(left).drop_back())
-      if (label != 0)
-        out.push_back(label);
-    int64_t features = left.back(), outputs = features + 1;
-    out.push_back(outputs);
-    y.value = flow::contract(b, loc, x->value, left, w->value, {0, outputs, features}, out);
-  }
-  if (!getNoBias()) {
-    FailureOr<Tensor> bias =
-        in.parameter(*this, "bias", {*to}, getInitBias().value_or(ExprAttr()), {from, true, true});
-    if (failed(bias))
-      return failure();
-    Tensor both[] = {y, *bias};
-    if (failed(align(in, *this, both, {})))
-      return failure();
-    y.value = flow::add(b, loc, both[0].value, both[1].value);
-  }
-  in.set(getY(), y);
+  in.set(getY(), *y);
   return success();
 }
 

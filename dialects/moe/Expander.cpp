@@ -330,7 +330,8 @@ FailureOr<Tensor> Expander::parameter(Operation *owner, StringRef suffix, ArrayR
     all.push_back(weights.experts);
   llvm::append_range(all, shape);
   const Env *where = &env();
-  if (auto it = defaults.find(owner->getName().stripDialect()); !init && it != defaults.end()) {
+  if (auto it = defaults.find(fan.like.empty() ? owner->getName().stripDialect() : fan.like);
+      !init && it != defaults.end()) {
     init = fan.bias ? it->second.bias : it->second.weight;
     where = &it->second.frame->env;
   }

@@ -28,9 +28,10 @@ struct Frame {
 
 /// What the rules of initial values have to know of a parameter's role in its op.
 struct FanIn {
-  int64_t in = 0;        // the number of inputs of each output; 0 if the parameter has no fan-in
-  bool bias = false;     // the parameter is added to an output
-  bool withBias = false; // the op also has a bias
+  int64_t in = 0;            // the number of inputs of each output; 0 if the parameter has no fan-in
+  bool bias = false;         // the parameter is added to an output
+  bool withBias = false;     // the op also has a bias
+  llvm::StringRef like = {}; // the op whose `default` it takes; the owner's word unless given
 };
 
 /// Weights that a hypernetwork writes: made when a body asks for them, since only then their shapes are
@@ -158,6 +159,15 @@ private:
   mlir::Value progressValue;
   llvm::StringMap<mlir::Value> scalars;
 };
+
+/// How the parameters of a linear layer begin, and whether it has a bias.
+struct LinearRules {
+  ExprAttr init = {}, initBias = {}; // null: those of `default linear`, else torch's
+  bool bias = true;
+};
+/// x W^T + b on the last axis, with the parameters `<prefix>weight` [to, features] and `<prefix>bias` of `op`.
+mlir::FailureOr<Tensor> expandLinear(Expander &in, mlir::Operation *op, const Tensor &x, int64_t to,
+                                     llvm::StringRef prefix, const LinearRules &rules);
 
 /// A number that may rise with the progress, as tensor<f32>: 0.5, or products with ramp(0, 1, until = 0.5).
 mlir::FailureOr<mlir::Value> expandSchedule(Expander &in, mlir::Operation *op, ExprAttr e);

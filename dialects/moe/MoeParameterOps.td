@@ -57,9 +57,15 @@ def Moe_GroupNormOp : Moe_Owner<"group_norm", (ins Moe_Value:$x, Moe_Expr:$group
     do: an expert's layer cannot contain it (see `experts`).
   }];
 }
-def Moe_AttentionOp : Moe_Owner<"attention", (ins Moe_Value:$x, Moe_Expr:$heads), "`(` $x `)`", "heads!"> {
-  let summary = "multi-head self-attention over tokens; owns `qkv` and `proj`, timm's keys";
-  let compiled = 0;
+def Moe_AttentionOp : Moe_Owner<"attention", (ins Moe_Value:$x, Moe_Expr:$heads, UnitAttr:$no_qkv_bias), "`(` $x `)`",
+                                "heads!, no_qkv_bias?"> {
+  let summary = "multi-head self-attention: every token [.., tokens, features] is replaced by a mixture of all";
+  let description = [{
+    Owns `qkv.weight` [3 * features, features], `qkv.bias` [3 * features] unless `no_qkv_bias`, `proj.weight` [features, features]
+    and `proj.bias` [features], timm's keys. The outputs of `qkv` are those of q, then k, then v, each [heads, features / heads];
+    the result is `proj` of softmax(q k^T / sqrt(features / heads)) v. `heads` divides the features. Initial values are those of
+    `default linear`, else torch's.
+  }];
 }
 def Moe_ParamOp : Moe_Owner<"param", (ins Moe_Expr:$shape, Moe_Expr:$init), "$shape $init"> {
   let summary = "a free parameter: `param @keys [experts, vec] normal(1.0)`";

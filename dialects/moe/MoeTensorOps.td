@@ -22,6 +22,15 @@ def Moe_SubOp : Moe_Binary<"sub", "a - b; broadcast as in `add`">;
 def Moe_MulOp : Moe_Binary<"mul", "a times b; broadcast as in `add`">;
 def Moe_DivOp : Moe_Binary<"div", "a / b; broadcast as in `add`">;
 def Moe_MatmulOp : Moe_Binary<"matmul", "the matrix product of the last two axes">;
+def Moe_AttendOp : Moe_Plain<"attend", (ins Moe_Value:$q, Moe_Value:$k, Moe_Value:$v, Moe_Expr:$heads, OptionalAttr<Moe_Expr>:$scale),
+                             "$q `,` $k `,` $v", "heads!, scale"> {
+  let summary = "multi-head attention without parameters: softmax(scale q k^T) v in each head";
+  let description = [{
+    q is [.., rows, features], k [.., keys, features] and v [.., keys, features of its own]; the result is [.., rows, v's features]. A
+    head has a share of neighbouring features: `heads` divides the features of q and k, and those of v. `scale` is 1 / sqrt(features /
+    heads) unless given. Axes in front of the tokens are the same in all three, but q, k or v may be without a batch, such as a `param`.
+  }];
+}
 def Moe_PrependOp : Moe_Binary<"prepend", "the tokens of a, then those of b, as one value; a may be without a batch, such as a `param`: it is then the same for every sample">;
 def Moe_CrossEntropyOp : Moe_Plain<"cross_entropy", (ins Moe_Value:$a, Moe_Value:$b), "$a `,` $b"> {
   let summary = "cross entropy of each row, in an objective; a model has `aux @x cross_entropy`";

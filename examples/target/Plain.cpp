@@ -20,6 +20,7 @@ public:
   int64_t mostElements() const override { return cpu->mostElements(); }
   llvm::StringMap<int64_t> symbols() const override { return cpu->symbols(); }
 
+  bool emits(Operation *root) const override { return cpu->emits(root); }
   FusionCosts fusionCosts() const override { return cpu->fusionCosts(); }
   EpilogueItems epilogueOf(Operation *) const override { return {}; }
   llvm::DenseMap<Value, Layout> preferredLayouts(flow::EntryOp) const override {

@@ -206,6 +206,44 @@ moert::Status checkSecondGradient(RegisteredOperationName name, uint64_t seed) {
   return compareGradients(one, inputs, "second", random, unchanged);
 }
 
+// By the evaluator, before and after: only the meaning is compared, not how exact it is computed.
+moert::Status checkParts(RegisteredOperationName name, uint64_t seed) {
+  OpCase one = randomCase(name, seed);
+  Operation *op = one.output("y").getDefiningOp();
+  auto compute = cast<flow::ComputeInterface>(op);
+  if (!compute.decomposes())
+    return moert::okStatus();
+  auto whole = one.evaluate();
+  if (failed(whole))
+    return moert::invalidInput("expected a case that can be evaluated, found\n", one.text());
+  const std::string text = one.text();
+  SmallVector<const Array *> operands;
+  for (Value operand : op->getOperands())
+    operands.push_back(&one.bindings.inputs.at(nameOf(operand)));
+  SmallVector<Array> results;
+  for (unsigned i = 0; i < op->getNumResults(); ++i)
+    results.push_back(whole->outputs.at(flow::RandomCase::resultName(i)));
+  const SmallVector<Array> magnitudes = cast<flow::TruthInterface>(op).magnitude(operands, results);
+  OpBuilder builder(op);
+  const SmallVector<Value> parts = compute.decompose(builder);
+  if (parts.size() != op->getNumResults() || TypeRange(ValueRange(parts)) != op->getResultTypes())
+    return moert::invalidInput("expected the results' types of its parts, found others, of\n", text);
+  op->replaceAllUsesWith(parts);
+  op->erase();
+  auto found = failed(mlir::verify(*one.module)) ? FailureOr<flow::Evaluation>(failure()) : one.evaluate();
+  if (failed(found))
+    return moert::invalidInput("expected parts that can be evaluated, found\n", one.text());
+  for (auto [i, result] : llvm::enumerate(results)) {
+    const Array &y = found->outputs.at(flow::RandomCase::resultName(i));
+    for (size_t k = 0; k < result.data.size(); ++k)
+      if (!moert::within(y.data[k], result.data[k], 1e-12 * (1 + magnitudes[i].data[k])))
+        return moert::invalidInput("expected ", flow::RandomCase::resultName(i), "[", k,
+                                   "] of its parts to be ", exactText(result.data[k]), ", found ",
+                                   exactText(y.data[k]), ", of\n", text);
+  }
+  return moert::okStatus();
+}
+
 moert::Result<BoundedCase> boundedCase(RegisteredOperationName name, uint64_t seed) {
   constexpr double epsilon = 0x1p-24;
   BoundedCase bounded{randomCase(name, seed), {}};
@@ -270,9 +308,10 @@ moert::Status checkCompiled(RegisteredOperationName name, uint64_t seed) {
 
 const std::vector<OpCheck> &opChecks() {
   static const std::vector<OpCheck> all = {
-      {"case", 1, checkVerifies},     {"text", 3, checkText},
-      {"gradient", 1, checkGradient}, {"second gradient", 2, checkSecondGradient},
-      {"accesses", 1, checkAccesses}, {"compiled code", 2, checkCompiled}};
+      {"case", 1, checkVerifies},         {"text", 3, checkText},
+      {"gradient", 1, checkGradient},     {"second gradient", 2, checkSecondGradient},
+      {"accesses", 1, checkAccesses},     {"parts", 1, checkParts},
+      {"compiled code", 2, checkCompiled}};
   return all;
 }
 

@@ -1,4 +1,5 @@
 #include "passes/cpu/CpuBackend.h"
+#include "passes/cpu/attention/AttentionCode.h"
 #include "passes/cpu/code/KernelBuilder.h"
 #include "passes/cpu/loops/LoopAnalysis.h"
 #include "passes/host/ObjectCode.h"
@@ -20,6 +21,13 @@ public:
   int64_t mostElements() const override { return kMostElements; }
   // A product over the rows of several experts needs no padding between them.
   llvm::StringMap<int64_t> symbols() const override { return {{"row_align", 1}}; }
+
+  bool emits(Operation *root) const override {
+    if (auto forward = dyn_cast<flow::AttentionOp>(root))
+      return fitsAttentionKernel(flow::AttentionShape::of(forward));
+    auto backward = dyn_cast<flow::AttentionGradOp>(root);
+    return backward && fitsAttentionKernel(flow::AttentionShape::of(backward));
+  }
 
   FusionCosts fusionCosts() const override {
     return {.largeElements = 1 << 18,

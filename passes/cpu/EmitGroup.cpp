@@ -17,6 +17,8 @@ FailureOr<GroupCode> KernelModule::emit(flow::GroupOp group, const GroupLayouts 
       .Case<flow::ConvOp, flow::ConvInputGradOp, flow::ConvWeightGradOp>(
           [&](Operation *) { return emitConvGroup(group, layouts, module); })
       .Case([&](flow::CountingSortOp) { return emitSortGroup(group, module); })
+      .Case<flow::AttentionOp, flow::AttentionGradOp>(
+          [&](Operation *) { return emitAttentionGroup(group, module); })
       .Default([](Operation *op) -> FailureOr<GroupCode> {
         return op->emitError("expected an op that the CPU has an emitter for, found '")
                << op->getName() << "'";

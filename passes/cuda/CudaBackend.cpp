@@ -25,6 +25,13 @@ public:
   // No kernel takes the rows of several experts in one product yet, so there is no tile that rows are padded to.
   llvm::StringMap<int64_t> symbols() const override { return {{"row_align", 1}}; }
 
+  bool emits(Operation *root) const override {
+    if (auto forward = dyn_cast<flow::AttentionOp>(root))
+      return fitsAttentionKernel(flow::AttentionShape::of(forward));
+    auto backward = dyn_cast<flow::AttentionGradOp>(root);
+    return backward && fitsAttentionKernel(flow::AttentionShape::of(backward));
+  }
+
   // Parallelism is counted in threads.
   FusionCosts fusionCosts() const override {
     return {.largeElements = 1 << 18,

@@ -848,7 +848,20 @@ struct FormGroups : PassWrapper<FormGroups, OperationPass<ModuleOp>> {
     return success();
   }
 
+  /// Replaces the ops for which the target has no kernel by those that compute them.
+  static void decompose(flow::EntryOp entry, const kernels::Target &target) {
+    for (Operation &op : llvm::make_early_inc_range(entry.getBody().front())) {
+      auto compute = dyn_cast<flow::ComputeInterface>(op);
+      if (!compute || !flow::isEmitter(&op) || !compute.decomposes() || target.emits(&op))
+        continue;
+      OpBuilder builder(&op);
+      op.replaceAllUsesWith(compute.decompose(builder));
+      op.erase();
+    }
+  }
+
   LogicalResult fuse(flow::EntryOp entry, const kernels::Target &target, KnownLoops &known) {
+    decompose(entry, target);
     Fusion fusion(entry, target, known);
     if (failed(fusion.run()))
       return failure();

@@ -96,6 +96,10 @@ public:
   /// number of rows of an expert is padded.
   virtual llvm::StringMap<int64_t> symbols() const = 0;
 
+  /// Whether the target has a kernel for an emitter that other ops can compute as well (ComputeInterface::decomposes).
+  /// Where it has none, those ops are compiled. It has one for every other emitter.
+  virtual bool emits(mlir::Operation *root) const { return false; }
+
   // Facts for fusion.
   virtual FusionCosts fusionCosts() const = 0;
   /// What the target supports in the epilogue of a root.

@@ -61,8 +61,8 @@ llvm::DenseMap<Value, Layout> convolutionLayouts(flow::EntryOp entry) {
   for (Value seed : seeds)
     chosen.insert(families.getLeaderValue(key(seed)));
 
-  // Whether the value has to be row-major: for a reshape outside of groups, at the entry's boundary, or as a
-  // filter. Identities such as barriers are followed, since their result is the same value.
+  // Whether the value has to be row-major: for a reshape outside of groups, at the entry's boundary, as a
+  // filter, or for attention. Identities such as barriers are followed, since their result is the same value.
   auto isViewed = [](Value value) {
     llvm::SmallVector<std::pair<Value, bool>> work = {{value, false}}; // whether it is of another shape
     while (!work.empty()) {
@@ -73,6 +73,8 @@ llvm::DenseMap<Value, Layout> convolutionLayouts(flow::EntryOp entry) {
           return true;
         const bool convolves = isa<flow::ConvOp, flow::ConvInputGradOp>(user);
         if (convolves && use.getOperandNumber() == 1)
+          return true;
+        if (isa<flow::AttentionOp, flow::AttentionGradOp>(user))
           return true;
         if (isa<flow::ReshapeOp>(user))
           work.push_back({user->getResult(0), true});
@@ -86,7 +88,8 @@ llvm::DenseMap<Value, Layout> convolutionLayouts(flow::EntryOp entry) {
   };
   llvm::DenseMap<Value, Layout> layouts;
   for (Value image : images) {
-    if (isa<flow::InputOp, flow::ParameterOp, flow::StateOp>(image.getDefiningOp()))
+    if (isa<flow::InputOp, flow::ParameterOp, flow::StateOp, flow::AttentionOp, flow::AttentionGradOp>(
+            image.getDefiningOp()))
       continue;
     if (!chosen.contains(families.getLeaderValue(key(image))) || isViewed(image))
       continue;

@@ -1,6 +1,6 @@
 // Chooses which values of an entry are stored as NHWC. Convolutions read and write all channels of a pixel
 // together, so the rank-4 values around them are stored with channels innermost. Inputs, parameters, states,
-// outputs and values that are reshaped are row-major.
+// outputs, values that are reshaped, and those that attention reads or makes are row-major.
 #pragma once
 #include "dialects/flow/Flow.h"
 #include "passes/kernels/Layouts.h"

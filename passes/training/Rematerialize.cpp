@@ -109,6 +109,8 @@ private:
   }
 
   StringRef reason(Operation *op) const {
+    if (isa<AttentionOp>(op))
+      return "attention's result, or the sums of its rows";
     if (isProduct(op))
       return "a contraction's or convolution's result";
     if (isCheap(op))
@@ -292,16 +294,19 @@ private:
     Builder builder(entry.getContext());
     SmallVector<Attribute> saved;
     for (Operation &op : block) {
-      if (!forward.contains(&op) || op.getNumResults() != 1 || isAvailable(&op) || !isRead(op.getResult(0)) ||
-          plannedBytes(op.getResult(0)) < smallBytes)
+      if (!forward.contains(&op) || isAvailable(&op))
         continue;
-      NamedAttrList about;
-      about.set("op", builder.getStringAttr(op.getName().getStringRef()));
-      about.set("bytes", ExtentAttr::get(entry.getContext(), bytesOf(op.getResult(0).getType())));
-      about.set("why", builder.getStringAttr(reason(&op)));
-      if (std::string path = plan::originOf(op.getLoc()).path; !path.empty())
-        about.set("path", builder.getStringAttr(path));
-      saved.push_back(about.getDictionary(entry.getContext()));
+      for (Value value : op.getResults()) {
+        if (!isRead(value) || plannedBytes(value) < smallBytes)
+          continue;
+        NamedAttrList about;
+        about.set("op", builder.getStringAttr(op.getName().getStringRef()));
+        about.set("bytes", ExtentAttr::get(entry.getContext(), bytesOf(value.getType())));
+        about.set("why", builder.getStringAttr(reason(&op)));
+        if (std::string path = plan::originOf(op.getLoc()).path; !path.empty())
+          about.set("path", builder.getStringAttr(path));
+        saved.push_back(about.getDictionary(entry.getContext()));
+      }
     }
     entry->setAttr("flow.saved", builder.getArrayAttr(saved));
   }

@@ -643,3 +643,159 @@ flow.program @p { flow.entry @main infer {
     flow.yield %a : tensor<2x3xf32>
   }
 } }
+
+// -----
+
+// 30: attention
+flow.program @p { flow.entry @main infer {
+  %a = flow.parameter "a" constant(1.0) : tensor<2x6xf32>
+  %b = flow.parameter "b" constant(1.0) : tensor<3x4xf32>
+  %c = flow.parameter "c" constant(1.0) : tensor<6xf32>
+  %d = flow.parameter "d" constant(1.0) : tensor<2x2xf32>
+  // expected-error@+1 {{expected q, k and v, or one value of all three, found 2 inputs}}
+  %y, %s = flow.attention %a, %a heads 1 scale 1.0 : (tensor<2x6xf32>, tensor<2x6xf32>) -> (tensor<2x2xf32>, tensor<2x1xf32>)
+} }
+
+// -----
+
+// 30: attention
+flow.program @p { flow.entry @main infer {
+  %a = flow.parameter "a" constant(1.0) : tensor<2x6xf32>
+  %b = flow.parameter "b" constant(1.0) : tensor<3x4xf32>
+  %c = flow.parameter "c" constant(1.0) : tensor<6xf32>
+  %d = flow.parameter "d" constant(1.0) : tensor<2x2xf32>
+  // expected-error@+1 {{expected at least one head and a finite scale, found 0 and 1.0}}
+  %y, %s = flow.attention %a heads 0 scale 1.0 : (tensor<2x6xf32>) -> (tensor<2x2xf32>, tensor<2x1xf32>)
+} }
+
+// -----
+
+// 30: attention
+flow.program @p { flow.entry @main infer {
+  %a = flow.parameter "a" constant(1.0) : tensor<2x6xf32>
+  %b = flow.parameter "b" constant(1.0) : tensor<3x4xf32>
+  %c = flow.parameter "c" constant(1.0) : tensor<6xf32>
+  %d = flow.parameter "d" constant(1.0) : tensor<2x2xf32>
+  // expected-error@+1 {{expected a last axis of the input that is a constant multiple of 12, found 6}}
+  %y, %s = flow.attention %a heads 4 scale 1.0 : (tensor<2x6xf32>) -> (tensor<2x2xf32>, tensor<2x1xf32>)
+} }
+
+// -----
+
+// 30: attention
+flow.program @p { flow.entry @main infer {
+  %a = flow.parameter "a" constant(1.0) : tensor<2x6xf32>
+  %b = flow.parameter "b" constant(1.0) : tensor<3x4xf32>
+  %c = flow.parameter "c" constant(1.0) : tensor<6xf32>
+  %d = flow.parameter "d" constant(1.0) : tensor<2x2xf32>
+  // expected-error@+1 {{expected the input of rank 2 or more, found rank 1}}
+  %y, %s = flow.attention %c heads 1 scale 1.0 : (tensor<6xf32>) -> (tensor<2xf32>, tensor<1xf32>)
+} }
+
+// -----
+
+// 30: attention
+flow.program @p { flow.entry @main infer {
+  %a = flow.parameter "a" constant(1.0) : tensor<2x6xf32>
+  %b = flow.parameter "b" constant(1.0) : tensor<3x4xf32>
+  %c = flow.parameter "c" constant(1.0) : tensor<6xf32>
+  %d = flow.parameter "d" constant(1.0) : tensor<2x2xf32>
+  // expected-error@+1 {{expected k of rank 2 or more, found rank 1}}
+  %y, %s = flow.attention %a, %c, %a heads 1 scale 1.0 : (tensor<2x6xf32>, tensor<6xf32>, tensor<2x6xf32>) -> (tensor<2x6xf32>, tensor<2x1xf32>)
+} }
+
+// -----
+
+// 30: attention
+flow.program @p { flow.entry @main infer {
+  %a = flow.parameter "a" constant(1.0) : tensor<2x6xf32>
+  %b = flow.parameter "b" constant(1.0) : tensor<3x4xf32>
+  %c = flow.parameter "c" constant(1.0) : tensor<6xf32>
+  %d = flow.parameter "d" constant(1.0) : tensor<2x2xf32>
+  // expected-error@+1 {{expected extent 2 along axis 0 of the v, found 3}}
+  %y, %s = flow.attention %a, %a, %b heads 1 scale 1.0 : (tensor<2x6xf32>, tensor<2x6xf32>, tensor<3x4xf32>) -> (tensor<2x4xf32>, tensor<2x1xf32>)
+} }
+
+// -----
+
+// 30: attention
+flow.program @p { flow.entry @main infer {
+  %a = flow.parameter "a" constant(1.0) : tensor<2x6xf32>
+  %b = flow.parameter "b" constant(1.0) : tensor<3x4xf32>
+  %c = flow.parameter "c" constant(1.0) : tensor<6xf32>
+  %d = flow.parameter "d" constant(1.0) : tensor<2x2xf32>
+  // expected-error@+1 {{expected extent 4 along axis 1 of the k, found 6}}
+  %y, %s = flow.attention %b, %a, %a heads 1 scale 1.0 : (tensor<3x4xf32>, tensor<2x6xf32>, tensor<2x6xf32>) -> (tensor<3x6xf32>, tensor<3x1xf32>)
+} }
+
+// -----
+
+// 30: attention
+flow.program @p { flow.entry @main infer {
+  %a = flow.parameter "a" constant(1.0) : tensor<2x6xf32>
+  %b = flow.parameter "b" constant(1.0) : tensor<3x4xf32>
+  %c = flow.parameter "c" constant(1.0) : tensor<6xf32>
+  %d = flow.parameter "d" constant(1.0) : tensor<2x2xf32>
+  // expected-error@+1 {{expected a result of type 'tensor<2x2xf32>', found 'tensor<2x3xf32>'}}
+  %y, %s = flow.attention %a heads 1 scale 1.0 : (tensor<2x6xf32>) -> (tensor<2x3xf32>, tensor<2x1xf32>)
+} }
+
+// -----
+
+// 30: attention
+flow.program @p { flow.entry @main infer {
+  %a = flow.parameter "a" constant(1.0) : tensor<2x6xf32>
+  %b = flow.parameter "b" constant(1.0) : tensor<3x4xf32>
+  %c = flow.parameter "c" constant(1.0) : tensor<6xf32>
+  %d = flow.parameter "d" constant(1.0) : tensor<2x2xf32>
+  // expected-error@+1 {{expected sums of type 'tensor<2x2xf32>', found 'tensor<2x1xf32>'}}
+  %y, %s = flow.attention %a heads 2 scale 1.0 : (tensor<2x6xf32>) -> (tensor<2x2xf32>, tensor<2x1xf32>)
+} }
+
+// -----
+
+// 30: attention
+flow.program @p { flow.entry @main infer {
+  %a = flow.parameter "a" constant(1.0) : tensor<2x6xf32>
+  %b = flow.parameter "b" constant(1.0) : tensor<3x4xf32>
+  %c = flow.parameter "c" constant(1.0) : tensor<6xf32>
+  %d = flow.parameter "d" constant(1.0) : tensor<2x2xf32>
+  // expected-error@+1 {{expected 1 gradients, found 2}}
+  %y:2 = flow.attention_grad %a from %d, %d, %d heads 2 scale 1.0 : (tensor<2x6xf32>, tensor<2x2xf32>, tensor<2x2xf32>, tensor<2x2xf32>) -> (tensor<2x6xf32>, tensor<2x6xf32>)
+} }
+
+// -----
+
+// 30: attention
+flow.program @p { flow.entry @main infer {
+  %a = flow.parameter "a" constant(1.0) : tensor<2x6xf32>
+  %b = flow.parameter "b" constant(1.0) : tensor<3x4xf32>
+  %c = flow.parameter "c" constant(1.0) : tensor<6xf32>
+  %d = flow.parameter "d" constant(1.0) : tensor<2x2xf32>
+  // expected-error@+1 {{expected a gradient of type 'tensor<2x6xf32>', found 'tensor<2x2xf32>'}}
+  %y = flow.attention_grad %a from %d, %d, %d heads 2 scale 1.0 : (tensor<2x6xf32>, tensor<2x2xf32>, tensor<2x2xf32>, tensor<2x2xf32>) -> tensor<2x2xf32>
+} }
+
+// -----
+
+// 30: attention
+flow.program @p { flow.entry @main infer {
+  %a = flow.parameter "a" constant(1.0) : tensor<2x6xf32>
+  %b = flow.parameter "b" constant(1.0) : tensor<3x4xf32>
+  %c = flow.parameter "c" constant(1.0) : tensor<6xf32>
+  %d = flow.parameter "d" constant(1.0) : tensor<2x2xf32>
+  // expected-error@+1 {{expected the result's gradient of type 'tensor<2x2xf32>', found 'tensor<2x6xf32>'}}
+  %y = flow.attention_grad %a from %d, %a, %d heads 2 scale 1.0 : (tensor<2x6xf32>, tensor<2x2xf32>, tensor<2x6xf32>, tensor<2x2xf32>) -> tensor<2x6xf32>
+} }
+
+// -----
+
+// 30: attention
+flow.program @p { flow.entry @main infer {
+  %a = flow.parameter "a" constant(1.0) : tensor<2x6xf32>
+  %b = flow.parameter "b" constant(1.0) : tensor<3x4xf32>
+  %c = flow.parameter "c" constant(1.0) : tensor<6xf32>
+  %d = flow.parameter "d" constant(1.0) : tensor<2x2xf32>
+  // expected-error@+1 {{expected delta of type 'tensor<2x2xf32>', found 'tensor<2x6xf32>'}}
+  %y = flow.attention_grad %a from %d, %d, %a heads 2 scale 1.0 : (tensor<2x6xf32>, tensor<2x2xf32>, tensor<2x2xf32>, tensor<2x6xf32>) -> tensor<2x6xf32>
+} }

@@ -44,6 +44,12 @@ flow.program @p {
     %cw = flow.conv_weight_grad %x, %co by [2, 2] pads [1, 1, 1, 1] : tensor<?x4x8x8xf32, #flow.dims<[B, 4, 8, 8]>>, tensor<?x6x4x4xf32, #flow.dims<[B, 6, 4, 4]>> -> tensor<6x4x3x3xf32>
     %wi = flow.window %x size [2, 2] by [2, 2] pads [0, 0, 0, 0] with 0.0 : tensor<?x4x8x8xf32, #flow.dims<[B, 4, 8, 8]>> -> tensor<?x4x4x4x2x2xf32, #flow.dims<[B, 4, 4, 4, 2, 2]>>
     %ws = flow.window_sum %wi by [2, 2] pads [0, 0, 0, 0] : tensor<?x4x4x4x2x2xf32, #flow.dims<[B, 4, 4, 4, 2, 2]>> -> tensor<?x4x8x8xf32, #flow.dims<[B, 4, 8, 8]>>
+    %qs = flow.parameter "q" constant(1.0) : tensor<2x9x12xf32>
+    %vs = flow.parameter "v" constant(1.0) : tensor<2x9x4xf32>
+    %ap, %lp = flow.attention %qs heads 2 scale 0.5 : (tensor<2x9x12xf32>) -> (tensor<2x9x4xf32>, tensor<2x9x2xf32>)
+    %at, %ls = flow.attention %qs, %qs, %vs heads 2 scale 0.25 : (tensor<2x9x12xf32>, tensor<2x9x12xf32>, tensor<2x9x4xf32>) -> (tensor<2x9x4xf32>, tensor<2x9x2xf32>)
+    %dx = flow.attention_grad %qs from %lp, %ap, %lp heads 2 scale 0.5 : (tensor<2x9x12xf32>, tensor<2x9x2xf32>, tensor<2x9x4xf32>, tensor<2x9x2xf32>) -> tensor<2x9x12xf32>
+    %d3:3 = flow.attention_grad %qs, %qs, %vs from %ls, %at, %ls heads 2 scale 0.25 : (tensor<2x9x12xf32>, tensor<2x9x12xf32>, tensor<2x9x4xf32>, tensor<2x9x2xf32>, tensor<2x9x4xf32>, tensor<2x9x2xf32>) -> (tensor<2x9x12xf32>, tensor<2x9x12xf32>, tensor<2x9x4xf32>)
     %gr = flow.grad %s wrt (%w) : (tensor<f32>, tensor<6x4x3x3xf32>) -> tensor<6x4x3x3xf32>
     %q = flow.group(%r, %ne) : (tensor<?xf32, #flow.dims<[B]>>, tensor<?xf32, #flow.dims<[B]>>) -> tensor<?xf32, #flow.dims<[B]>> {
     ^bb0(%a0: tensor<?xf32, #flow.dims<[B]>>, %a1: tensor<?xf32, #flow.dims<[B]>>):

@@ -14,7 +14,7 @@ moe.layer @A<dim>(%x) {
 }
 // -----
 moe.layer @A<dim>(%x) {
-  // expected-error@+1 {{'attention' has no option 'head' (did you mean 'heads'?); it has: heads}}
+  // expected-error@+1 {{'attention' has no option 'head' (did you mean 'heads'?); it has: heads, no_qkv_bias}}
   %y = attention @attn(%x) head = 6
   yield %y
 }

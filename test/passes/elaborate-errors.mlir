@@ -239,9 +239,64 @@ moe.model @m(%x: vector[4]) {
   }
 }
 // -----
-moe.model @m(%x: vector[4]) {
-  // expected-error@+1 {{'attention' is not compiled yet}}
+moe.model @m(%x: vector[24]) {
+  // expected-note@+1 {{made here: [4, 6]}}
+  %t = reshape %x to [4, 6]
+  // expected-error@+1 {{expected 'heads' that divides 6 features, found 4}}
+  %y = attention @a(%t) heads = 4
+  return logits = %y
+}
+// -----
+moe.model @m(%x: vector[24]) {
+  %t = reshape %x to [4, 6]
+  // expected-error@+1 {{expected a size from 1 to 2147483647 for 'heads', found 0}}
+  %y = attention @a(%t) heads = 0
+  return logits = %y
+}
+// -----
+// expected-note@+1 {{made here: [24]}}
+moe.model @m(%x: vector[24]) {
+  // expected-error@+1 {{expected tokens [.., tokens, features], found [24]}}
   %y = attention @a(%x) heads = 2
+  return logits = %y
+}
+// -----
+moe.model @m(%x: vector[24]) {
+  // expected-note@+1 {{made here: [4, 6]}}
+  %t = reshape %x to [4, 6]
+  // expected-note@+1 {{made here: [6, 4]}}
+  %u = reshape %x to [6, 4]
+  // expected-error@+1 {{expected q and k with as many features, found [4, 6] and [6, 4]}}
+  %y = attend %t, %u, %u heads = 2
+  return logits = %y
+}
+// -----
+moe.model @m(%x: vector[24]) {
+  // expected-note@+1 {{made here: [4, 6]}}
+  %t = reshape %x to [4, 6]
+  // expected-note@+1 {{made here: [8, 3]}}
+  %u = reshape %x to [8, 3]
+  // expected-error@+1 {{expected k and v with as many tokens, found [4, 6] and [8, 3]}}
+  %y = attend %t, %t, %u heads = 3
+  return logits = %y
+}
+// -----
+moe.model @m(%x: vector[24]) {
+  %t = reshape %x to [4, 6]
+  // expected-note@+1 {{made here: [4, 1]}}
+  %u = slice %t start = 0, size = 1
+  // expected-error@+1 {{expected 'heads' that divides 1 features, found 3}}
+  %y = attend %t, %t, %u heads = 3
+  return logits = %y
+}
+// -----
+moe.model @m(%x: vector[24]) {
+  // expected-note@+1 {{made here: [4, 6]}}
+  %t = reshape %x to [4, 6]
+  // expected-note@+1 {{made here: [2, 2, 6]}}
+  %u = reshape %x to [2, 2, 6]
+  // expected-error@+1 {{expected the same axes in front of the tokens of q and of v, found [4, 6] and [2, 2, 6]}}
+  %y = attend %t, %t, %u heads = 3
   return logits = %y
 }
 // -----

@@ -295,8 +295,9 @@ flow.program @branches {
 // -----
 // The results of an op that has several are kept: neither is computed again, nor one without the other.
 // CHECK-LABEL: flow.program @several
-// CHECK: flow.counting_sort
-// CHECK-NOT: flow.counting_sort
+// CHECK: flow.saved = [{{.*}}op = "flow.counting_sort", why = "a reduction's or lookup's result"}
+// CHECK: = flow.counting_sort
+// CHECK-NOT: = flow.counting_sort
 // CHECK: flow.assign "w"
 flow.program @several {
   flow.entry @train train {

@@ -36,6 +36,7 @@ TEST_P(FlowOp, textAndBytecodeKeepIt) { hold(moe::checkText, 8); }
 TEST_P(FlowOp, gradientAgreesWithCentralDifferences) { hold(moe::checkGradient, casesPerOp); }
 TEST_P(FlowOp, secondGradientAgreesWithCentralDifferences) { hold(moe::checkSecondGradient, casesPerOp / 2); }
 TEST_P(FlowOp, accessesGiveTheResult) { hold(moe::checkAccesses, casesPerOp); }
+TEST_P(FlowOp, partsGiveTheResult) { hold(moe::checkParts, casesPerOp); }
 // Ops that read their operands at other places than their own have more ways to be odd: axes of 1, paddings
 // of whole strides, windows that cover all of an image.
 TEST_P(FlowOp, compiledCodeAgreesWithTheEvaluator) {

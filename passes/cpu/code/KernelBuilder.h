@@ -87,5 +87,6 @@ mlir::FailureOr<GroupCode> emitContractGroup(flow::GroupOp group, const GroupLay
 mlir::FailureOr<GroupCode> emitConvGroup(flow::GroupOp group, const GroupLayouts &layouts,
                                          KernelModule &module);
 mlir::FailureOr<GroupCode> emitSortGroup(flow::GroupOp group, KernelModule &module);
+mlir::FailureOr<GroupCode> emitAttentionGroup(flow::GroupOp group, KernelModule &module);
 
 } // namespace moe::cpu

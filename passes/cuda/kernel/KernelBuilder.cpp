@@ -308,6 +308,8 @@ FailureOr<GroupCode> KernelModule::emit(flow::GroupOp group, const GroupLayouts 
     return emitLoopGroup(group, layouts, *this);
   if (isa<flow::CountingSortOp>(root))
     return emitSortGroup(group, *this);
+  if (isa<flow::AttentionOp, flow::AttentionGradOp>(root))
+    return emitAttentionGroup(group, *this);
   if (isa<flow::ContractOp>(root))
     return emitContractGroup(group, layouts, *this);
   if (isa<flow::ConvOp, flow::ConvInputGradOp, flow::ConvWeightGradOp>(root))

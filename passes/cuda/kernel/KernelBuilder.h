@@ -4,6 +4,7 @@
 // per launch scalar. Sizes and constants are passed by value. The numbers that differ from run to run (step, seed,
 // numbers of the recipe) are read from cells in global memory, so that a captured graph of launches stays valid.
 #pragma once
+#include "dialects/flow/Attention.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "passes/kernels/Backend.h"
@@ -102,6 +103,9 @@ private:
 mlir::FailureOr<GroupCode> emitLoopGroup(flow::GroupOp group, const GroupLayouts &layouts,
                                          KernelModule &module);
 mlir::FailureOr<GroupCode> emitSortGroup(flow::GroupOp group, KernelModule &module);
+mlir::FailureOr<GroupCode> emitAttentionGroup(flow::GroupOp group, KernelModule &module);
+/// Whether the kernels of attention are written for heads of this many features.
+bool fitsAttentionKernel(const flow::AttentionShape &shape);
 mlir::FailureOr<GroupCode> emitContractGroup(flow::GroupOp group, const GroupLayouts &layouts,
                                              KernelModule &module);
 mlir::FailureOr<GroupCode> emitConvGroup(flow::GroupOp group, const GroupLayouts &layouts,

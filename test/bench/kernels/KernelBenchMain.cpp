@@ -1,6 +1,6 @@
 // kernel-bench [--filter=TEXT] [--rounds=N] [--threads=N] [--level=cpu:x86-64-v3] [--cpu-time]
-// [--no-library]: every product and convolution that the project promises a speed for, as emitted (packing
-// included), beside oneDNN, each between two runs of a register-only multiply-add loop. The machine may be
+// [--no-library]: every product, attention and convolution that the project promises a speed for, as emitted (packing
+// included), products and convolutions beside oneDNN, each between two runs of a register-only multiply-add loop. The machine may be
 // shared: what counts are the medians of the kernel's rounds, of the peaks around them and of the rounds'
 // ratios to oneDNN. --cpu-time counts what one thread used, for a machine whose cores are taken by others now
 // and then. Not a test: it needs an idle machine and minutes.
@@ -225,6 +225,49 @@ void benchProducts(const Options &options, const host::CpuTarget &target, int th
     }
 }
 
+/// Attention and its gradient, of one packed operand. The FLOPs are those of the two products, and of the four that the gradient
+/// needs: scores that it computes again do not count.
+void benchAttention(const Options &options, const host::CpuTarget &target, int threads) {
+  struct Shape {
+    int64_t samples, tokens, heads, size;
+  };
+  for (Shape s :
+       {Shape{16, 197, 6, 64}, Shape{64, 50, 8, 16}, Shape{1, 1024, 6, 64}, Shape{64, 197, 3, 80}}) {
+    auto type = [&](int64_t last) {
+      return "tensor<?x" + std::to_string(s.tokens) + "x" + std::to_string(last) + "xf32, #flow.dims<[N, " +
+             std::to_string(s.tokens) + ", " + std::to_string(last) + "]>>";
+    };
+    const std::string x = type(3 * s.heads * s.size), y = type(s.heads * s.size), sum = type(s.heads);
+    const std::string how = " heads " + std::to_string(s.heads) + " scale 0.125 : ";
+    const std::string operands = x + ", " + sum + ", " + y + ", " + sum;
+    const std::string inputs = " %x = flow.input \"x\" : " + x + "\n %s = flow.input \"s\" : " + sum +
+                               "\n %y = flow.input \"y\" : " + y + "\n %d = flow.input \"d\" : " + sum + "\n";
+    const std::string texts[] = {
+        " %g:2 = flow.group(%x) : (" + x + ") -> (" + y + ", " + sum + ") {\n ^bb0(%a: " + x +
+            "):\n %r:2 = flow.attention %a" + how + "(" + x + ") -> (" + y + ", " + sum +
+            ")\n flow.yield %r#0, %r#1 : " + y + ", " + sum + "\n }\n flow.output \"y\" %g#0 : " + y + "\n",
+        " %g = flow.group(%x, %s, %y, %d) : (" + operands + ") -> " + x + " {\n ^bb0(%a: " + x +
+            ", %b: " + sum + ", %c: " + y + ", %e: " + sum +
+            "):\n %r = flow.attention_grad %a from %b, %c, %e" + how + "(" + operands + ") -> " + x +
+            "\n flow.yield %r : " + x + "\n }\n flow.output \"y\" %g : " + x + "\n"};
+    for (bool gradient : {false, true}) {
+      char what[80];
+      snprintf(what, sizeof what, "attention %ldx%ld %ldx%ld %s", long(s.samples), long(s.tokens),
+               long(s.heads), long(s.size), gradient ? "gradient" : "forward");
+      if (std::string(what).find(options.filter) == std::string::npos)
+        continue;
+      GroupRunner runner("flow.program @t {\n flow.entry @e infer {\n" + inputs + texts[gradient] + " }\n}\n",
+                         target, 1, s.samples, {}, {}, Memory::plain);
+      if (!runner.ok())
+        exit(1);
+      for (unsigned i = 0; i < (gradient ? 4 : 1); ++i)
+        fill(runner.operand(i));
+      const double products = (gradient ? 4 : 2) * 2.0 * s.samples * s.heads * s.tokens * s.tokens * s.size;
+      measure(options, what, products, threads, target.lanes(), {ours(runner, threads)});
+    }
+  }
+}
+
 void benchConvolutions(const Options &options, const host::CpuTarget &target, int threads) {
   using namespace dnnl;
   const int64_t batch = 320;
@@ -368,6 +411,7 @@ int main(int argc, char **argv) {
       continue;
     omp_set_num_threads(threads);
     benchProducts(options, *target, threads);
+    benchAttention(options, *target, threads);
     benchConvolutions(options, *target, threads);
   }
 }

@@ -94,6 +94,7 @@ private:
   bool movement(Body &body);
   bool joining(Body &body);
   bool product(Body &body);
+  bool attention(Body &body);
   bool dense(Body &body);
   bool convolution(Body &body);
   bool windows(Body &body);

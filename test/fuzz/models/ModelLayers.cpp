@@ -509,12 +509,12 @@ bool ModelDraw::annotation(Body &body) {
 void ModelDraw::step(Body &body) {
   using Step = bool (ModelDraw::*)(Body &);
   static const std::vector<Step> steps = {
-      &ModelDraw::elementwise, &ModelDraw::elementwise, &ModelDraw::binary,   &ModelDraw::binary,
-      &ModelDraw::reduction,   &ModelDraw::movement,    &ModelDraw::movement, &ModelDraw::joining,
-      &ModelDraw::product,     &ModelDraw::dense,       &ModelDraw::dense,    &ModelDraw::convolution,
-      &ModelDraw::convolution, &ModelDraw::windows,     &ModelDraw::norm,     &ModelDraw::noise,
-      &ModelDraw::applied,     &ModelDraw::chained,     &ModelDraw::mixture,  &ModelDraw::written,
-      &ModelDraw::annotation,  &ModelDraw::annotation,  &ModelDraw::reused};
+      &ModelDraw::elementwise, &ModelDraw::elementwise, &ModelDraw::binary,     &ModelDraw::binary,
+      &ModelDraw::reduction,   &ModelDraw::movement,    &ModelDraw::movement,   &ModelDraw::joining,
+      &ModelDraw::product,     &ModelDraw::attention,   &ModelDraw::dense,      &ModelDraw::dense,
+      &ModelDraw::convolution, &ModelDraw::convolution, &ModelDraw::windows,    &ModelDraw::norm,
+      &ModelDraw::noise,       &ModelDraw::applied,     &ModelDraw::chained,    &ModelDraw::mixture,
+      &ModelDraw::written,     &ModelDraw::annotation,  &ModelDraw::annotation, &ModelDraw::reused};
   for (int tries = 0; tries < 20; ++tries) {
     // A layer's parameter that is left open is a rate of dropout.
     if (!body.parameters.empty() && body.parameters[0].name == "rate" && !body.owners.size() && tries == 0)

@@ -542,6 +542,68 @@ bool ModelDraw::product(Body &body) {
   return true;
 }
 
+bool ModelDraw::attention(Body &body) {
+  Drawn *found = find(body, [](const Drawn &value) { return !value.routing && value.rank() >= 2; });
+  if (!found)
+    return false;
+  const Drawn x = *found;
+  const int64_t features = x.shape.back(), tokens = x.shape[x.rank() - 2];
+  auto headsOf = [&](int64_t width, int64_t other) {
+    std::vector<int64_t> divisors;
+    for (int64_t d = 1; d <= std::min(width, other); ++d)
+      if (width % d == 0 && other % d == 0)
+        divisors.push_back(d);
+    return pick(divisors);
+  };
+  Drawn made = x;
+  made.bounded = false;
+  if (chance(50)) {
+    if (body.experts)
+      made.experts = true, made.count = body.experts;
+    if (!fits(made) || made.elements() * (4 * features + 2 * tokens) > kProducts)
+      return false;
+    const std::string name = fresh("a"), rest = " heads = " + size(body, headsOf(features, features)) +
+                                                (chance(30) ? ", no_qkv_bias" : "");
+    emit(body, "attention @" + name + "(" + x.name + ")" + rest, made);
+    body.owners.push_back({"attention", name, rest, x, made});
+    return true;
+  }
+  Drawn *other = find(body, [&](const Drawn &value) {
+    return !value.routing && value.rank() == x.rank() && value.shape.back() == features &&
+           (!value.experts || !x.experts || value.count == x.count) &&
+           std::equal(x.shape.begin(), x.shape.end() - 2, value.shape.begin());
+  });
+  Drawn k;
+  if (other && chance(70)) {
+    k = tamed(body, *other, "tanh");
+  } else {
+    Shape shape = x.shape;
+    shape[x.rank() - 2] = extent(9);
+    k = free(body, shape);
+  }
+  Drawn v = k;
+  if (chance(50)) {
+    Shape shape = k.shape;
+    shape.back() = extent(17);
+    v = free(body, shape);
+  }
+  made.shape.back() = v.shape.back();
+  for (const Drawn *part : {&k, &v}) {
+    made.batch |= part->batch;
+    made.experts |= part->experts;
+    made.count = std::max(made.experts ? made.count : 0, part->experts ? part->count : 0);
+  }
+  made.bounded = v.bounded;
+  const int64_t keys = k.shape[x.rank() - 2];
+  if (!fits(made) || made.elements() / made.shape.back() * keys * (features + made.shape.back()) > kProducts)
+    return false;
+  emit(body,
+       "attend " + x.name + ", " + k.name + ", " + v.name + " heads = " +
+           size(body, headsOf(features, v.shape.back())) + (chance(30) ? ", scale = " + decimal(0.1, 1) : ""),
+       made);
+  return true;
+}
+
 bool ModelDraw::dense(Body &body) {
   Drawn *x = find(body, [](const Drawn &value) { return !value.routing && value.rank() > 0; });
   if (!x)

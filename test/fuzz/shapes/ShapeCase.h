@@ -11,7 +11,7 @@
 namespace moe::test {
 
 struct ShapeCase {
-  std::string kind;  ///< of the group: "contract", "conv" or "loop"; or "program": of many groups
+  std::string kind;  ///< of the group: "contract", "conv", "attention" or "loop"; or "program": of many groups
   std::string about; ///< what it is, in a line
   std::string body;  ///< the entry's ops
   int64_t domains = 1, rows = 1;
@@ -65,7 +65,9 @@ public:
   std::string image(const Sizes &sizes, bool channelsLast);
   /// The value's name of `flow.text`.
   std::string op(const std::string &text);
-  /// The same where operands and result have one type.
+  /// The same of an op with several results.
+  std::string several(const std::string &text, size_t results);
+  /// `op` where operands and result have one type.
   std::string same(const std::string &name, const std::vector<std::string> &operands,
                    const std::string &type);
   void output(const std::string &value, const std::string &type, bool channelsLast = false);
@@ -83,6 +85,7 @@ void drawEpilogue(Draw &draw, const std::string &value, const Sizes &sizes, bool
 ShapeCase drawContract(uint64_t seed);
 ShapeCase drawConv(uint64_t seed);
 ShapeCase drawLoop(uint64_t seed);
+ShapeCase drawAttention(uint64_t seed);
 /// A small network of several groups, often with its gradients.
 ShapeCase drawProgram(uint64_t seed);
 

@@ -1,0 +1,49 @@
+#include "passes/kernels/AttentionGroup.h"
+
+using namespace mlir;
+
+namespace moe::kernels {
+
+FailureOr<AttentionGroup> AttentionGroup::of(flow::GroupOp group) {
+  Operation *root = group.getRoot();
+  for (Operation &op : group.getBody().front().without_terminator())
+    if (&op != root)
+      return group.emitError("expected nothing beside attention in its group, found '")
+             << op.getName() << "'";
+  AttentionGroup found{root, {}, 0, 0, {}, {}};
+  if (auto forward = dyn_cast<flow::AttentionOp>(root)) {
+    found.shape = flow::AttentionShape::of(forward);
+    found.scale = float(forward.getScale().convertToDouble());
+    found.inputs = forward.getInputs().size();
+  } else {
+    auto backward = cast<flow::AttentionGradOp>(root);
+    found.shape = flow::AttentionShape::of(backward);
+    found.scale = float(backward.getScale().convertToDouble());
+    found.inputs = backward.getInputs().size();
+  }
+  for (Value operand : root->getOperands())
+    found.operands.push_back({BufferRef::operand, cast<BlockArgument>(operand).getArgNumber()});
+  found.results.resize(root->getNumResults());
+  for (auto [i, yielded] : llvm::enumerate(group.getBody().front().getTerminator()->getOperands())) {
+    std::optional<BufferRef> *result =
+        yielded.getDefiningOp() == root ? &found.results[cast<OpResult>(yielded).getResultNumber()] : nullptr;
+    if (!result || *result)
+      return group.emitError("expected each result of attention's group to be another result of attention");
+    *result = BufferRef{BufferRef::result, unsigned(i)};
+  }
+  return found;
+}
+
+flow::Extent AttentionGroup::bytes() const {
+  flow::Extent sum = flow::Extent::constant(root->getContext(), 0);
+  llvm::SmallDenseSet<Value> seen;
+  for (Value operand : root->getOperands())
+    if (seen.insert(operand).second)
+      sum = sum + flow::bytesOf(operand.getType());
+  for (auto [result, value] : llvm::zip_equal(results, root->getResults()))
+    if (result)
+      sum = sum + flow::bytesOf(value.getType());
+  return sum;
+}
+
+} // namespace moe::kernels
