@@ -329,11 +329,13 @@ Status Verifier::target(const fb::Target &target) {
     MOERT_TRY(lifetimes(target, *plan));
     MOERT_TRY(updates(target, *plan));
   }
-  return {};
+  if (target.kind() == fb::TargetKind::cpu)
+    return {};
+  return verifyGpuCode(target, sections_[target.code()].bytes, where);
 }
 
 // V18: kernels have unique symbols, which the image of a CPU's defines, and known parameters, and say what their kind
-// of target needs and nothing else. Whether a GPU's code has its kernels, the driver says when a device loads it.
+// of target needs and nothing else. What a GPU's code must have is V34's (VerifyGpuCode.cpp).
 Status Verifier::kernels(const fb::Target &target, const CodeImage *image) {
   const bool cpu = target.kind() == fb::TargetKind::cpu;
   std::unordered_set<std::string_view> symbols;

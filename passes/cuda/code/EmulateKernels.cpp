@@ -59,13 +59,10 @@ FailureOr<EmulatedKernel> describe(LLVM::LLVMFuncOp kernel, const SharedLayout &
   made.checked = made.name + "_checked";
   made.shared = layout.bytes;
   made.threads = threadsOf(kernel);
-  for (Type type : kernel.getArgumentTypes()) {
-    const bool isPointer = isa<LLVM::LLVMPointerType>(type);
-    if (!isPointer && !type.isIntOrFloat())
-      return kernel.emitError("expected parameters that are pointers or numbers in kernel '")
-             << made.name << "', found " << type;
-    made.params.push_back({isPointer, isPointer ? 8 : (type.getIntOrFloatBitWidth() + 7) / 8});
-  }
+  FailureOr<std::vector<KernelParameter>> parameters = parametersOf(kernel);
+  if (failed(parameters))
+    return failure();
+  made.params = std::move(*parameters);
   return made;
 }
 

@@ -18,7 +18,8 @@ std::vector<uint8_t> section(const std::vector<const char *> &names, const std::
     builder.ForceVectorAlignment(code.size(), 1, 16);
     auto bytes = builder.CreateVector(code);
     kernels.push_back(
-        moe::cubins::CreateKernel(builder, builder.CreateString(name), 256, 32, 0, 0, 0, 0, bytes));
+        moe::cubins::CreateKernel(builder, builder.CreateString(name), 256, 32, 0, 0, 0, 0, bytes,
+                                  builder.CreateVector(std::vector<flatbuffers::Offset<moe::cubins::Param>>())));
   }
   auto architecture = builder.CreateString("sm_90a"), assembler = builder.CreateString("none");
   moe::cubins::FinishSizePrefixedModuleBuffer(

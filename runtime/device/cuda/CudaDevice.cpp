@@ -32,6 +32,9 @@ public:
     MOERT_TRY(use());
     return arena_->reserve(arenaBytes);
   }
+  uint64_t arenaGrowth(uint64_t arenaBytes) override {
+    return use().ok() ? arena_->growth(arenaBytes) : arenaBytes;
+  }
   DeviceAddress arena() const override { return arena_->address(); }
   uint64_t scratchBytes() const override { return 0; }
 
@@ -150,12 +153,9 @@ Result<DeviceAddress> CudaDevice::take(uint64_t bytes) {
   MOERT_TRY(use());
   CUdeviceptr address = 0;
   CUresult result = driver_->memAlloc(&address, bytes);
-  if (result == CUDA_ERROR_OUT_OF_MEMORY) {
-    size_t free = 0, total = 0;
-    driver_->memGetInfo(&free, &total);
-    return invalidInput("expected ", bytes, " bytes of free GPU memory, found ", free, " of ", total,
+  if (result == CUDA_ERROR_OUT_OF_MEMORY)
+    return invalidInput("expected ", bytes, " bytes of free GPU memory, found ", freeText(*driver_),
                         "; use a smaller batch, or end what else uses the GPU");
-  }
   MOERT_TRY(driver_->check(result, "cuMemAlloc"));
   Status zeroed = driver_->check(driver_->memsetD8Async(address, 0, bytes, stream_), "cuMemsetD8Async");
   if (!zeroed.ok()) {

@@ -1,6 +1,7 @@
 // The device for GPUs on the emulator: the small program of the runtime's tests gives what it gives on the CPU, in the checked mode
 // and under several seeds, with steps in flight and replayed graphs.
 #include "runtime/device/cuda/CudaDevice.h"
+#include "runtime/emulator/module_generated.h"
 #include "runtime/session/Bench.h"
 #include "test/support/EmulatedGpu.h"
 #include "test/support/EmulatorModule.h"
@@ -193,6 +194,29 @@ TEST(CudaDeviceFailures, AProgramForAnotherGpu) {
   std::string message = device->chooseTarget(*program).status().message();
   EXPECT_NE(message.find("compile it again with `moec compile --target=emulator:sm_90a`"), std::string::npos)
       << message;
+}
+
+// The driver would read arguments that nobody has given it.
+TEST(CudaDeviceFailures, AProgramWhoseTableIsNotItsCodes) {
+  auto refusal = [](const std::function<void(moe::emu::KernelT &)> &change) {
+    TestProgram source = emulatorProgram();
+    source.sections = {emulatorModule([&](moe::emu::ModuleT &module) {
+      for (auto &kernel : module.kernels)
+        if (kernel->name == "dot")
+          change(*kernel);
+    })};
+    return Program::verify(source.encode(), "p.moe").status().message();
+  };
+  EXPECT_EQ(refusal([](moe::emu::KernelT &) {}), "");
+  EXPECT_EQ(refusal([](moe::emu::KernelT &dot) { dot.params.push_back(std::make_unique<moe::emu::ParamT>()); }),
+            "p.moe: target 'emulator', kernel 'dot': expected code that takes 5 parameters (3 buffers and 2 "
+            "scalars), found code that takes 6 [V34]");
+  EXPECT_EQ(refusal([](moe::emu::KernelT &dot) { dot.params[3]->kind = moe::emu::ParamKind::pointer; }),
+            "p.moe: target 'emulator', kernel 'dot': expected parameter 3 of the code to be a number of 8 "
+            "bytes, found an address of 8 [V34]");
+  EXPECT_EQ(refusal([](moe::emu::KernelT &dot) { dot.threads = 32; }),
+            "p.moe: target 'emulator', kernel 'dot': expected code for blocks of at most 64 threads, found "
+            "code for 32 [V34]");
 }
 
 TEST(CudaDeviceFailures, TooLittleMemory) {
