@@ -12,6 +12,9 @@
 
 namespace moe::emu {
 
+/// Bytes of static shared memory that a kernel may have, as NVIDIA's assembler has it.
+inline constexpr uint32_t kMostStaticShared = 48 << 10;
+
 struct Parameter {
   bool pointer;
   uint32_t bytes;

@@ -513,6 +513,16 @@ Status Verifier::launch(const fb::Target &target, const fb::Plan &plan, const fb
     changesStates |= written && buffer.kind() == fb::BufferKind::state;
     MOERT_TRY(access(plan, buffer, written ? fb::Access::write : fb::Access::read, prepare, where));
   }
+  // V30: drivers of GPUs fill with words of 1 and 4 bytes.
+  if (const fb::Fill *fill = launch.work_as_Fill();
+      fill && fill->bits() && target.kind() != fb::TargetKind::cpu) {
+    const size_t bytes = elementBytes(*copied);
+    if (bytes != 1 && bytes != 4)
+      return broken(
+          "V30", where,
+          ": expected a fill of elements of 1 or 4 bytes, or of zeros, on a GPU, found elements of ", bytes,
+          " bytes");
+  }
   // V33: what changes states can be held back after a step that left out its update. A copy or fill cannot.
   if (changesStates && !kernel)
     return broken("V33", where, ": expected states to be written by kernels alone");

@@ -513,6 +513,16 @@ TEST(Verify, GpuWork) {
                  [&](TestProgram &p) { kernel(p).scalars[0] = ScalarParam::cell; });
   expectGpuTable("V32", "expected scalar 0 in a cell, found it by value",
                  [&](TestProgram &p) { launch(p).scalars[0] = Arg(ArgKind::step_i64, 0); });
+  expectGpuTable("V30", "a fill of elements of 1 or 4 bytes, or of zeros, on a GPU, found elements of 8",
+                 [&](TestProgram &p) {
+                   PlanT &plan = *p.table.targets[0]->plans[kMain];
+                   p.table.entries[kMain]->outputs[1]->type = plan.buffers[kMMark]->type = ElementType::i64;
+                   LaunchT &mark = *plan.step.back();
+                   mark.scalars.clear();
+                   FillT fill;
+                   fill.bits = 1;
+                   mark.work.Set(std::move(fill));
+                 });
   expectGpuTable("V33", "told of held updates", [&](TestProgram &p) {
     p.table.targets[0]->plans[kTrain]->step[kSgd]->scalars.back() = Arg(ArgKind::seed_i64, 0);
   });
@@ -529,8 +539,7 @@ TEST(Verify, GpuCode) {
   namespace cubins = moe::cubins;
   auto code = [](const char *words, const std::function<void(cubins::ModuleT &)> &change) {
     expectGpuTable("V34", words, [&](TestProgram &p) {
-      std::unique_ptr<cubins::ModuleT> module(
-          cubins::GetSizePrefixedModule(p.sections[0].data())->UnPack());
+      std::unique_ptr<cubins::ModuleT> module(cubins::GetSizePrefixedModule(p.sections[0].data())->UnPack());
       change(*module);
       flatbuffers::FlatBufferBuilder builder;
       cubins::FinishSizePrefixedModuleBuffer(builder, cubins::CreateModule(builder, module.get()));

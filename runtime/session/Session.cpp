@@ -161,8 +161,8 @@ Status BoundSession::fitsDevice() {
                       " x ", binding_.rows, " images takes ", mebibytes(needed),
                       arena < use.arena ? " more than other entries' temporaries do" : " beside the states",
                       " (temporaries ", mebibytes(use.arena), ", inputs and outputs ", mebibytes(use.ports),
-                      "), found ", mebibytes(*free), " free on the device; its largest buffers: ",
-                      largestOf(std::move(largest)),
+                      "), found ", mebibytes(*free),
+                      " free on the device; its largest buffers: ", largestOf(std::move(largest)),
                       "; use a smaller batch, or end what else uses the device");
 }
 
@@ -272,8 +272,13 @@ void BoundSession::setRunScalars(const Step &step) {
 
 Status BoundSession::runLaunches(size_t begin, size_t end, const Step &step) {
   using Clock = std::chrono::steady_clock;
-  if (!checks_.active() && !options_.profile && !device_->waitsForLaunches())
-    return bound_->run(begin, end, runScalars_);
+  if (!checks_.active() && !options_.profile && !device_->waitsForLaunches()) {
+    Status status = bound_->run(begin, end, runScalars_);
+    if (status.ok() || !device_->failure().ok() || entry_.kind() != fb::EntryKind::train)
+      return status;
+    return {status.code(),
+            concat("step ", step.step + 1, ": ", status.message())}; // it was refused, and the device goes on
+  }
   for (size_t i = begin; i < end; ++i) {
     if (checks_.active())
       MOERT_TRY(checks_.before(i, buffers_, *device_, *bound_));

@@ -6,9 +6,9 @@
 
 namespace moert::cuda {
 
-namespace {
-
 std::string versionText(int version) { return concat(version / 1000, ".", version % 1000 / 10); }
+
+namespace {
 
 constexpr const char *kUpdate = "install a newer NVIDIA driver, or run with --device cpu";
 constexpr const char *kWithout = "; without a GPU, run with --device cpu";
