@@ -1,6 +1,8 @@
 // Faults that are planted in kernels and in the use of the driver. The checked mode reports each, with kernel, op, line and thread,
 // as an error of the driver; and it reports nothing of the sound twin of each, in any order of execution.
+#include "runtime/emulator/module_generated.h"
 #include "test/support/EmulatedGpu.h"
+#include "test/support/EmulatorModule.h"
 
 #include <gtest/gtest.h>
 
@@ -232,6 +234,29 @@ TEST(Findings, NameTheCallThatIsMadeToFail) {
     result = gpu->eventQuery(event);
   EXPECT_EQ(result, CUDA_ERROR_UNKNOWN);
   EXPECT_EQ(gpu.finding(), "cuEventQuery is call 100, which MOE_EMULATOR_FAIL_CALL lets fail");
+}
+
+// What a kernel declares as a counter is in its table: the same kernel without that.
+TEST(Findings, AtomicOperationsOnWhatIsNoCounter) {
+  for (bool declared : {true, false}) {
+    const std::vector<uint8_t> module = emulatorModule([&](moe::emu::ModuleT &table) {
+      for (auto &kernel : table.kernels)
+        if (kernel->name == "count")
+          kernel->params[0]->counter = declared;
+    });
+    EmulatedGpu gpu(kChecked, module.data());
+    CUdeviceptr counter = gpu.put(std::vector<uint32_t>{0});
+    EXPECT_EQ(gpu.run("count", 2, 32, counter, 0), declared ? CUDA_SUCCESS : CUDA_ERROR_LAUNCH_FAILED);
+    if (!declared) {
+      EXPECT_NE(gpu.finding().find("op 'op42' at kernels.mlir:142: thread ("), std::string::npos)
+          << gpu.finding();
+      EXPECT_NE(gpu.finding().find(
+                    "adds atomically to global memory, 0 bytes into a block of 4 bytes, which is of no "
+                    "parameter that the kernel declares as a counter"),
+                std::string::npos)
+          << gpu.finding();
+    }
+  }
 }
 
 TEST(Findings, DivergentBarriers) {

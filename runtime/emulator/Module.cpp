@@ -43,7 +43,7 @@ Findings readKernel(const Kernel &from, const moert::CodeImage &image, std::byte
     if (pointer ? bytes != 8 : bytes != 1 && bytes != 2 && bytes != 4 && bytes != 8)
       return invalid(concat("kernel '", kernel.name, "': a parameter has ", bytes, " bytes"));
     const uint32_t offset = (kernel.argumentBytes + bytes - 1) / bytes * bytes;
-    kernel.parameters.push_back({pointer, bytes, offset});
+    kernel.parameters.push_back({pointer, bytes, offset, pointer && param->counter()});
     kernel.argumentBytes = offset + bytes;
   }
   for (auto [name, entry] :

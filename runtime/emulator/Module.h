@@ -18,7 +18,8 @@ inline constexpr uint32_t kMostStaticShared = 48 << 10;
 struct Parameter {
   bool pointer;
   uint32_t bytes;
-  uint32_t offset; // in the packed arguments
+  uint32_t offset;      // in the packed arguments
+  bool counter = false; // atomic operations are on memory of such parameters alone
 };
 
 struct KernelEntry {

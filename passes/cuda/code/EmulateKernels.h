@@ -21,6 +21,7 @@ struct EmulatedSite {
 struct EmulatedKernel {
   std::string name;
   std::vector<KernelParameter> params;
+  std::vector<bool> counters; ///< a parameter each: whether its memory may be added to atomically
   unsigned shared = 0;       ///< bytes of static shared memory
   unsigned threads = 0;      ///< the most of a block
   std::string fast, checked; ///< symbols in the code

@@ -109,9 +109,10 @@ FailureOr<SmallVector<char, 0>> compileForEmulator(ModuleOp kernels, const Archi
   std::vector<flatbuffers::Offset<emu::Kernel>> table;
   for (const EmulatedKernel &kernel : made->kernels) {
     std::vector<flatbuffers::Offset<emu::Param>> params;
-    for (KernelParameter param : kernel.params)
-      params.push_back(emu::CreateParam(
-          builder, param.isPointer ? emu::ParamKind::pointer : emu::ParamKind::scalar, param.bytes));
+    for (auto [param, isCounter] : llvm::zip_equal(kernel.params, kernel.counters))
+      params.push_back(emu::CreateParam(builder,
+                                        param.isPointer ? emu::ParamKind::pointer : emu::ParamKind::scalar,
+                                        param.bytes, isCounter));
     auto name = builder.CreateString(kernel.name), fast = builder.CreateString(kernel.fast),
          checked = builder.CreateString(kernel.checked);
     table.push_back(emu::CreateKernel(builder, name, builder.CreateVector(params), kernel.shared,

@@ -14,6 +14,7 @@
 namespace moert::test {
 namespace {
 
+using cuda::CUresult;
 constexpr Binding kBatch = {2, 3};
 
 TestProgram emulatorProgram() {
@@ -210,6 +211,54 @@ TEST(CudaDeviceFailures, AProgramForAnotherGpu) {
       << message;
 }
 
+/// The emulator as the driver of a GPU with other numbers.
+struct OtherGpu {
+  static inline CUresult (*own)(int *, cuda::CUdevice_attribute, cuda::CUdevice) = nullptr;
+  static inline int major = 9, minor = 0, mapsMemory = 1;
+  static CUresult attribute(int *value, cuda::CUdevice_attribute which, cuda::CUdevice device) {
+    CUresult result = own(value, which, device);
+    if (which == cuda::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)
+      *value = major;
+    if (which == cuda::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)
+      *value = minor;
+    if (which == cuda::CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED)
+      *value = mapsMemory;
+    return result;
+  }
+  static Result<std::shared_ptr<Device>> open(int newMajor, int newMinor, int maps = 1) {
+    major = newMajor;
+    minor = newMinor;
+    mapsMemory = maps;
+    auto driver = std::make_shared<cuda::Driver>(**cuda::openDriver(MOERT_EMULATOR));
+    own = driver->deviceGetAttribute;
+    driver->deviceGetAttribute = attribute;
+    return cuda::openDevice(driver, moe::fb::TargetKind::emulator);
+  }
+};
+
+TEST(CudaDeviceFailures, AGpuThatNoTargetIsFor) {
+  TestProgram source = emulatorProgram();
+  source.table.targets[0]->level = "sm_100a";
+  std::shared_ptr<const Program> program = *Program::verify(source.encode(), "p.moe");
+  auto message = [&](int major, int minor) {
+    return (*OtherGpu::open(major, minor))->chooseTarget(*program).status().message();
+  };
+  for (int minor : {0, 6, 9})
+    EXPECT_NE(message(8, minor).find(" --target=emulator:sm_80`"), std::string::npos) << message(8, minor);
+  for (auto [major, minor] : {std::pair(7, 5), std::pair(10, 3), std::pair(12, 0)})
+    EXPECT_NE(message(major, minor).find("; moec has no target for this GPU: run with --device cpu"),
+              std::string::npos)
+        << message(major, minor);
+  EXPECT_EQ(message(10, 0), "");
+}
+
+TEST(CudaDeviceFailures, AGpuThatMapsNoMemory) {
+  EXPECT_EQ(
+      OtherGpu::open(9, 0, /*maps=*/0).status().message(),
+      "expected a GPU and a driver that manage virtual memory, found a GPU of compute capability 9.0 without "
+      "it (CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED is 0)");
+}
+
 TEST(CudaDeviceFailures, AProgramForAnotherCpu) {
   TestProgram source = emulatorProgram();
   source.table.targets[0]->features = {"sse2", "avx1024", "magic"};
@@ -262,6 +311,14 @@ TEST(CudaDeviceFailures, TooLittleMemory) {
   EXPECT_TRUE(device->reserve(5 << 20, 0).ok());
   EXPECT_EQ(device->arena(), arena) << "it grows where it is";
   EXPECT_EQ(device->arenaGrowth(6 << 20), 0u) << "it is there";
+  // Where the driver does not even say how much there is.
+  auto silent = std::make_shared<cuda::Driver>(**cuda::openDriver(MOERT_EMULATOR));
+  silent->memGetInfo = [](size_t *, size_t *) { return cuda::CUDA_ERROR_UNKNOWN; };
+  device = *cuda::openDevice(silent, moe::fb::TargetKind::emulator);
+  EXPECT_EQ(device->allocate(9 << 20).status().message(),
+            "expected 9437184 bytes of free GPU memory, found an amount that the driver does not say; use a "
+            "smaller "
+            "batch, or end what else uses the GPU");
 }
 
 TEST(CudaDeviceFailures, StatesThatDoNotFit) {

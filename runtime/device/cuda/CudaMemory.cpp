@@ -61,8 +61,8 @@ Status Arena::reserve(uint64_t bytes) {
   }
   const uint64_t more = roundUp(bytes - mapped_);
   auto noRoom = [&] {
-    return invalidInput("expected ", more, " bytes of free GPU memory for temporaries, found ", freeText(driver_),
-                        "; use a smaller batch, or end what else uses the GPU");
+    return invalidInput("expected ", more, " bytes of free GPU memory for temporaries, found ",
+                        freeText(driver_), "; use a smaller batch, or end what else uses the GPU");
   };
   if (mapped_ + more > room_)
     return noRoom();

@@ -48,6 +48,9 @@ Result<std::shared_ptr<const Driver>> openDriver(const std::string &path) {
   if (!driver->name && missing.empty())                                                                      \
     missing = #symbol;
   MOERT_CUDA_FUNCTIONS(MOERT_CUDA_LOOK_UP)
+  const std::string lacking = missing; // what only tests call may be missing
+  MOERT_CUDA_TEST_FUNCTIONS(MOERT_CUDA_LOOK_UP)
+  missing = lacking;
 #undef MOERT_CUDA_LOOK_UP
 #define MOERT_CUDA_LOOK_UP(name, symbol, result, parameters)                                                 \
   driver->name = reinterpret_cast<decltype(driver->name)>(dlsym(library, #symbol));

@@ -21,6 +21,7 @@ std::string versionText(int version);
 struct Driver {
 #define MOERT_CUDA_POINTER(name, symbol, parameters) CUresult(*name) parameters = nullptr;
   MOERT_CUDA_FUNCTIONS(MOERT_CUDA_POINTER)
+  MOERT_CUDA_TEST_FUNCTIONS(MOERT_CUDA_POINTER) // null where the driver lacks it
 #undef MOERT_CUDA_POINTER
 /// Only in the emulator; otherwise null.
 #define MOERT_CUDA_POINTER(name, symbol, result, parameters) result(*name) parameters = nullptr;
