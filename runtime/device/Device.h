@@ -139,6 +139,8 @@ public:
   /// Makes room for temporaries and for kernels' scratch, which all plans of the device share. Memory grows
   /// when a session opens and never during a step.
   virtual Status reserve(uint64_t arenaBytes, uint64_t scratchBytesAThread) = 0;
+  /// How many bytes more of its memory the device would take to have such an arena.
+  virtual uint64_t arenaGrowth(uint64_t arenaBytes) { return arenaBytes; }
   /// Where the temporaries are. They move where a larger arena is reserved.
   virtual DeviceAddress arena() const = 0;
   virtual uint64_t scratchBytes() const = 0;

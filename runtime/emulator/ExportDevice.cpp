@@ -238,12 +238,12 @@ MOERT_EMULATOR_EXPORT CUresult cuDevicePrimaryCtxRelease_v2(CUdevice device) {
 }
 
 MOERT_EMULATOR_EXPORT CUresult cuCtxSetCurrent(CUcontext context) {
-  return callDriver([&](Driver &driver) {
+  return callDriver([&](Driver &driver) -> CUresult {
     auto *wanted = reinterpret_cast<Context *>(context);
     if (wanted && wanted != driver.context.get())
       return CUDA_ERROR_INVALID_CONTEXT;
     currentContext = wanted;
-    return CUDA_SUCCESS;
+    return wanted ? wanted->failure() : CUDA_SUCCESS; // NVIDIA's may return errors of earlier work as well
   });
 }
 

@@ -232,4 +232,16 @@ unsigned threadsOf(LLVM::LLVMFuncOp kernel) {
   return threads;
 }
 
+FailureOr<std::vector<KernelParameter>> parametersOf(LLVM::LLVMFuncOp kernel) {
+  std::vector<KernelParameter> parameters;
+  for (Type type : kernel.getArgumentTypes()) {
+    const bool isPointer = isa<LLVM::LLVMPointerType>(type);
+    if (!isPointer && !type.isIntOrFloat())
+      return kernel.emitError("expected parameters that are pointers or numbers in kernel '")
+             << kernel.getName() << "', found " << type;
+    parameters.push_back({isPointer, isPointer ? 8 : (type.getIntOrFloatBitWidth() + 7) / 8});
+  }
+  return parameters;
+}
+
 } // namespace moe::cuda
