@@ -1,4 +1,4 @@
-// Classes of ops. A format ends with the `Options` directive, which reads an op's options and words in any order and gives the
+// Classes of ops. A format ends with the `Options` directive, which reads an op's options and keywords in any order and gives the
 // op its author's %name as location; Options.h says how they are listed. docs/ops.md is made of the formats, summaries and
 // descriptions. The last argument of every class, `dialect`, is the op's dialect: a plugin names its own. Each op's C++ has
 // one function, `LogicalResult Name::expand(moe::Expander &)`, unless the class or the definition says otherwise.
@@ -48,7 +48,7 @@ class Moe_AlongAxis<string name, string what, dag more = (ins), string keys = ""
   let summary = what;
 }
 
-// An op that owns parameters: `word [shared|frozen] @path ...`. `value` is the operand that an option or word takes, if any.
+// An op that owns parameters: `word [shared|frozen] @path ...`. `value` is the operand that an option or keyword takes, if any.
 class Moe_Owner<string name, dag args, string before, string keys = "", string after = "", list<Trait> traits = [],
                 Dialect dialect = Moe_Dialect, string value = "">
     : Moe_Op<name, !con((ins SymbolNameAttr:$path, OptionalAttr<StrAttr>:$mode), args, (ins Variadic<Moe_Value>:$sized)),

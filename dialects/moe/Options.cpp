@@ -1,4 +1,4 @@
-// Reads the list of an op's options and words in any order, and answers what is wrong with the right form at its place.
+// Reads the list of an op's options and keywords in any order, and answers what is wrong with the right form at its place.
 // Positions are looked at in the source text where one token is not enough to tell an option from the next op: line breaks
 // mean nothing in MLIR.
 #include "dialects/moe/Options.h"
@@ -48,7 +48,7 @@ static bool isSequence(const char *at) {
 
 namespace {
 
-/// One option or word of an op's list.
+/// One option or keyword of an op's list.
 struct Item {
   enum Kind { option, flag, bare, word } kind = option;
   StringRef name, attribute, second;
@@ -122,7 +122,7 @@ private:
 
 } // namespace
 
-/// A comma stands before a word, or between an op's values or words and its options.
+/// A comma stands before a keyword, or between an op's values or keywords and its options.
 ParseResult OptionsParser::refuseComma(const Item &item, bool equal) const {
   InFlightDiagnostic diag = reportAt(p, p.getCurrentLocation()) << "expected no ',' before ";
   if (item.kind == Item::word)

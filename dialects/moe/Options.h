@@ -1,12 +1,12 @@
-// The end of an op's text: its options (`key = value`), its flags, and its words with what they take (`to 8`, `init zeros`).
+// The end of an op's text: its options (`key = value`), its flags, and its keywords with what they take (`to 8`, `init zeros`).
 // They stand behind the op's values in any order; only options that follow each other are separated by commas. Each op lists
-// its own in its definition, separated by commas; printed are the options, then the words, each as the list has them:
+// its own in its definition, separated by commas; printed are the options, then the keywords, each as the list has them:
 //   key      an option            key!           one that is needed
 //   flag?    a flag               key%           an option that takes a value: `keys = %keys`
 //   kind*    an option without a key, which stands first: `cosine`
-//   word:attribute      a word that takes an expression, which is stored as this attribute; `word:attribute!` is needed
-//   word:first+second   a word that takes one or two expressions: `init normal(0.1), zeros`
-//   word:%              a word that takes a value: `weights %theta`
+//   word:attribute      a keyword that takes an expression, which is stored as this attribute; `word:attribute!` is needed
+//   word:first+second   a keyword that takes one or two expressions: `init normal(0.1), zeros`
+//   word:%              a keyword that takes a value: `weights %theta`
 #pragma once
 #include "dialects/moe/MoeDialect.h"
 
@@ -15,7 +15,7 @@
 namespace moe {
 using Unresolved = mlir::OpAsmParser::UnresolvedOperand;
 
-/// Gives the op its author's %name as location. `value` is the operand that one of the options or words takes, if any does.
+/// Gives the op its author's %name as location. `value` is the operand that one of the options or keywords takes, if any does.
 mlir::ParseResult parseOptionList(mlir::OpAsmParser &p, std::optional<Unresolved> *value,
                                   llvm::SmallVectorImpl<Unresolved> &sized, mlir::OperationState &state,
                                   llvm::StringRef keys);

@@ -193,12 +193,20 @@ LogicalResult Elaboration::recordLayer(ParamAttr param, ExprAttr written) {
 LogicalResult Elaboration::bindParameters() {
   env.scope = module;
   llvm::StringMap<std::string> given;
-  for (auto &[name, value] : options.defines)
-    given[name] = value;
-  SmallVector<StringRef> names;
-  for (auto param : model.getParams().getAsRange<ParamAttr>())
+  SmallVector<StringRef> names, layerNames;
+  for (auto param : model.getParams().getAsRange<ParamAttr>()) {
     names.push_back(param.getName());
-  for (auto &[name, value] : options.defines)
+    if (param.getKind() == "layer")
+      layerNames.push_back(param.getName());
+  }
+  for (auto &[written, value] : options.defines) {
+    // A layer may be given as its parameter is declared: -D@head=@Deep.
+    StringRef name = written;
+    if (name.consume_front("@") && !llvm::is_contained(layerNames, name))
+      name = written;
+    if (auto [other, fresh] = given.try_emplace(name, value); !fresh && other->second != value)
+      return wrongOption("-D" + written + "=" + value)
+             << "expected one value of parameter '" << name << "', found '" << other->second << "' as well";
     if (!llvm::is_contained(names, name)) {
       InFlightDiagnostic diag = wrongOption("-D" + name + "=" + value)
                                 << "model '@" << model.getSymName() << "' has no parameter '" << name << "'"
@@ -207,6 +215,7 @@ LogicalResult Elaboration::bindParameters() {
         diag << "; it has: " << llvm::join(names, ", ");
       return diag;
     }
+  }
   for (auto param : model.getParams().getAsRange<ParamAttr>()) {
     Location place = param.getAt() ? Location(param.getAt()) : model.getLoc();
     if (llvm::is_contained({"objective", "source", "target", "gradients", "precision"}, param.getName()))

@@ -2,7 +2,7 @@
 `normalize`, `clamp`, `sign`, `layer_scale`, numbers in the place of values, tokens without position, and an image's mean and
 deviation. Each model is compiled; its scores and all gradients of its loss are compared with PyTorch's in f64.
 
-    ops.py <folder of moec and moert> <folder for files> [--seed 0]
+    ops.py <folder of moec and moert> <folder for files> [--seeds 1] [--target cpu] [--device cpu]
 """
 
 import argparse
@@ -147,10 +147,10 @@ def run(*command):
         sys.exit(f"{' '.join(map(str, command))}\n{done.stdout}{done.stderr}")
 
 
-def check(binaries, folder, name, seed):
+def check(binaries, folder, name, seed, target, device):
     text, function, shapes = MODELS[name]
     (folder / f"{name}.mlir").write_text(text)
-    run(binaries / "moec", "compile", folder / f"{name}.mlir", "--gradients", "-o", folder / f"{name}.moe")
+    run(binaries / "moec", "compile", folder / f"{name}.mlir", "--gradients", "--target", target, "-o", folder / f"{name}.moe")
     rng = np.random.default_rng(seed)
     params = {path: rng.standard_normal(shape).astype(np.float32) * 0.5 for path, shape in shapes.items()}
     safetensors.numpy.save_file(params, folder / "p.safetensors")
@@ -162,8 +162,8 @@ def check(binaries, folder, name, seed):
         given = [word for each in inputs for word in ("--input", f"{each}=@{folder}/{each}.npy")]
         out = folder / f"{name}.{entry}"
         out.mkdir(exist_ok=True)
-        run(binaries / "moert", "infer", folder / f"{name}.moe", "--params", folder / "p.safetensors", "--entry", entry, *given,
-            "--output-folder", out)
+        run(binaries / "moert", "infer", folder / f"{name}.moe", "--params", folder / "p.safetensors", "--entry", entry, "--device", device,
+            *given, "--output-folder", out)
         ours |= {file.stem: np.load(file) for file in out.glob("*.npy")}
     p = {path: torch.from_numpy(value).double().requires_grad_() for path, value in params.items()}
     logits = function(p, torch.from_numpy(image).double())
@@ -183,11 +183,14 @@ def main():
     a = argparse.ArgumentParser()
     a.add_argument("binaries", type=pathlib.Path)
     a.add_argument("folder", type=pathlib.Path)
-    a.add_argument("--seed", type=int, default=0)
+    a.add_argument("--seeds", type=int, default=1)
+    a.add_argument("--target", default="cpu")
+    a.add_argument("--device", default="cpu")
     a = a.parse_args()
     torch.set_num_threads(1)
     a.folder.mkdir(parents=True, exist_ok=True)
-    sys.exit(bool(sum(check(a.binaries, a.folder, name, a.seed) for name in MODELS)))
+    wrong = [check(a.binaries, a.folder, name, seed, a.target, a.device) for seed in range(a.seeds) for name in MODELS]
+    sys.exit(bool(sum(wrong)))
 
 
 main()

@@ -224,6 +224,8 @@ SLIPS = [
      "expected no '^' after 'linear @head(%pixels) to 2'; there is no power, the operators are + - * / mod"),
     ("linear", 'to classes', 'to classes // 2', "warning 4:46",
      "'// 2' is a comment, not a division; a size is divided as in 'classes / 2'"),
+    ("hmoe_28", 'moe.layer @Adversary<classes>(%v) {\n', 'moe.layer @Adversary<classes>(%v: [vec]) {\n  %s = linear @s(%v) to vec // 2\n', "warning 57:29",
+     "'// 2' is a comment, not a division; a size is divided as in 'vec / 2'"),
     ("linear", 'to classes', 'to (classes + 4) //classes', "warning 4:52",
      "'// classes' is a comment, not a division; a size is divided as in '(classes + 4) / classes'"),
     ("linear", 'to classes', 'to classes // 2 of them', "", ""),
