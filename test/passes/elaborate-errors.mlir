@@ -393,8 +393,8 @@ moe.model @m(%x: vector[8]) {
 }
 // -----
 moe.model @m(%x: vector[8]) {
-  // expected-error@+1 {{expected 'eps' above 0, found 1e-60}}
-  %n = layer_norm @n(%x) eps = 1e-60
+  // expected-error@+1 {{expected 'eps' above 0, found 1.0000000000000001e-60}}
+  %n = layer_norm @n(%x) eps = 1e-30 * 1e-30
   %y = linear @fc(%n) to 3
   return logits = %y
 }
