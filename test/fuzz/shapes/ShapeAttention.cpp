@@ -18,8 +18,17 @@ ShapeCase drawAttention(uint64_t seed) {
     budget = std::max<int64_t>(1, budget / size.value);
     return size;
   };
-  const int64_t batch =
-      draw.number(0, 3); // an axis in front, the rows, the keys, or no axis follows the batch
+  // Heads first in some cases, so that there are large ones as well.
+  const bool early = draw.chance(60);
+  int64_t size = 0, heads = 0;
+  auto takeHeads = [&] {
+    size = take(150, false).value;
+    heads = draw.chance(30) ? 1 : take(5, false).value;
+  };
+  if (early)
+    takeHeads();
+  // An axis in front, the rows, the keys, or no axis follows the batch.
+  const int64_t batch = draw.number(0, 3);
   Sizes lead;
   if (batch == 0)
     lead.push_back(take(9, true));
@@ -29,7 +38,8 @@ ShapeCase drawAttention(uint64_t seed) {
     keys = take(1100, false);
   else
     budget = std::max<int64_t>(1, budget / keys.value);
-  const int64_t size = take(150, false).value, heads = draw.chance(30) ? 1 : take(5, false).value;
+  if (!early)
+    takeHeads();
   const int64_t other = packed || draw.chance(50) ? size : std::min<int64_t>(draw.extent(150), 2 * size + 3);
   for (int64_t i = draw.chance(50) ? 0 : draw.number(1, 2); i > 0; --i)
     lead.insert(lead.begin() + draw.number(0, int64_t(lead.size())), take(4, false));
