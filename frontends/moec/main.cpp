@@ -170,6 +170,7 @@ int main(int argc, char **argv) {
     return 2;
   };
   try {
+    moert::refuseEmptyValues(argc, argv);
     app.parse(argc, argv);
   } catch (const CLI::Success &done) {
     app.exit(done);

@@ -615,6 +615,26 @@ moe.model @m(%x: vector[8]) {
 }
 // -----
 moe.model @m(%x: vector[8]) {
+  // expected-error@+1 {{expected an exposed value's path without '/', since its output is written to a file of that name, found 'a/b'}}
+  expose @"a/b" %x
+  %y = linear @fc(%x) to 3
+  return logits = %y
+}
+// -----
+// The name of a layer's use is a part of the path.
+moe.layer @Lin(%x) {
+  %y = linear @fc(%x) to 4
+  // expected-error@+1 {{expected an exposed value's path without '/', since its output is written to a file of that name, found 'h/i.e'}}
+  expose @e %y
+  yield %y
+}
+moe.model @m(%x: vector[4]) {
+  // expected-note@+1 {{applied here as 'h/i'}}
+  %y = apply @"h/i"(%x) layer @Lin
+  return logits = %y
+}
+// -----
+moe.model @m(%x: vector[8]) {
   // expected-error@+1 {{expected a name that no result of the model has, found 'logits'; both are outputs of the entry}}
   expose @logits %x
   // expected-note@+1 {{the result is here}}
