@@ -6,6 +6,7 @@
 #include "passes/cuda/code/AssembleKernels.h"
 #include "passes/cuda/code/GpuCode.h"
 #include "passes/cuda/code/NvJitLink.h"
+#include "runtime/device/cuda/CudaDevice.h"
 #include "runtime/program/cubins_generated.h"
 #include "llvm/ADT/StringSwitch.h"
 #include "llvm/Support/FileSystem.h"
@@ -259,9 +260,23 @@ TEST_F(GpuAssembler, targetsShareTheLowering) {
   EXPECT_EQ(kernel.name()->str(), "block_sum");
   EXPECT_EQ(kernel.threads(), 256u);
   EXPECT_EQ(kernel.shared(), 32u);
+  ASSERT_EQ(kernel.params()->size(), 2u); // addresses of what it reads and of what it writes
+  for (const moe::cubins::Param *param : *kernel.params()) {
+    EXPECT_EQ(param->kind(), moe::cubins::ParamKind::pointer);
+    EXPECT_EQ(param->bytes(), 8u);
+  }
   EXPECT_GT(kernel.registers(), 0u);
   EXPECT_EQ(kernel.code()->Get(1), 'E');
   EXPECT_TRUE(files::exists(cache.path + "/moe/cubins"));
+}
+
+// The runtime says for which of them a program can be compiled.
+TEST(GpuArchitectures, areThoseOfTheRuntime) {
+  std::vector<std::string> here,
+      there(moert::cuda::kArchitectures.begin(), moert::cuda::kArchitectures.end());
+  for (const Architecture &each : architectures())
+    here.push_back(each.name.str());
+  EXPECT_EQ(here, there);
 }
 
 // The cache.

@@ -17,9 +17,6 @@ namespace moert {
 namespace cuda {
 namespace {
 
-/// The architectures that moec makes code for.
-constexpr std::array<std::string_view, 3> kArchitectures = {"sm_80", "sm_90a", "sm_100a"};
-
 std::string withTarget(const Program &program, const std::string &target);
 
 class CudaDevice final : public Device, public PlanHost {
