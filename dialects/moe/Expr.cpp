@@ -436,7 +436,11 @@ Parsed ExprParser::primary() {
       (void)p.parseOptionalKeyword(&name, namesInScope(p));
     if (StringRef line = lineThatEnded(p); !line.empty())
       return void(reportLineEnd(p, line)), Parsed();
-    return reportAt(p, loc) << "expected a size, a number, a layer or a list", Parsed();
+    InFlightDiagnostic diag = reportAt(p, loc) << "expected a size, a number, a layer or a list";
+    if (*loc.getPointer() == '%' && peekWord(loc.getPointer() + 1).first.size())
+      diag << ", found '%" << peekWord(loc.getPointer() + 1).first
+           << "'; ops compute with values, and expressions with numbers and sizes such as size(%x, 0)";
+    return diag, Parsed();
   }
   // A token that begins with a blank is the place where an editor asks what the name may become.
   if (const char *next = p.getCurrentLocation().getPointer();

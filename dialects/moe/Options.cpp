@@ -270,6 +270,8 @@ ParseResult OptionsParser::verifyEnd() {
                                              << "', found '" << StringRef(&next, 1).str() << "'";
   if (std::string hint = optionElsewhere(op, word); next == ',' && equal && !hint.empty())
     diag << "; " << hint;
+  else if (next == ',' && !known.empty())
+    diag << "; the options of '" << op << "' are: " << llvm::join(known, ", ");
   if (next == '=' && known.empty())
     diag << "; '" << op << "' has no options, so write the value alone";
   else if (next == '=')

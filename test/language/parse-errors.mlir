@@ -270,6 +270,18 @@ moe.layer @A(%x) {
   yield %y
 }
 // -----
+moe.layer @A(%x) {
+  // expected-error@+1 {{expected a size, a number, a layer or a list, found '%x'; ops compute with values, and expressions with numbers and sizes such as size(%x, 0)}}
+  %y = sub 1 - %x
+  yield %y
+}
+// -----
+moe.layer @A(%x) {
+  // expected-error@+1 {{expected the end of 'clamp' after 'clamp %x', found ','; the options of 'clamp' are: min, max}}
+  %y = clamp %x, 0, 6
+  yield %y
+}
+// -----
 // Sizes of values.
 moe.layer @A(%x) {
   // expected-error@+1 {{expected an axis, found 'token' (did you mean 'tokens'?); write tokens (the first), features (the last), experts, or a number such as 0 or -1}}
