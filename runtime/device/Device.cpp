@@ -127,6 +127,11 @@ Result<std::shared_ptr<Device>> openDevice(const DeviceOptions &options) {
   return usageError("expected a device ", all, ", found '", options.name, "'");
 }
 
+std::string Device::threadsText() const {
+  const int count = threads();
+  return count ? concat(", ", count, count == 1 ? " thread" : " threads") : "";
+}
+
 std::string deviceWords(const DeviceOptions &options) {
   std::string words;
   if (options.name != DeviceOptions().name)

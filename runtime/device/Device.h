@@ -124,8 +124,10 @@ public:
   /// Whether sessions wait for each launch before the next, so that a failure of the device names the launch that failed.
   bool waitsForLaunches() const { return waitsForLaunches_; }
   void waitForLaunches(bool wait) { waitsForLaunches_ = wait; }
-  /// Threads of the host that run kernels.
+  /// Threads of the host that run kernels, 0 where none does.
   virtual int threads() const = 0;
+  /// ", 2 threads", behind what a line says of a run; empty where no thread of the host runs kernels.
+  std::string threadsText() const;
   /// The first target of a program that it can run; the failure says what it can do, and the command that
   /// makes a program for it.
   virtual Result<uint32_t> chooseTarget(const Program &program) const = 0;

@@ -302,7 +302,7 @@ void Run::noteLostDigest() {
 
 Status Run::announce() {
   progress_.say(concat(program_->name(), ": ", batchRows(), " images a step (", data_->training.size(),
-                       " domains of ", recipe_.batchPerDomain, "), ", device_->threads(), " threads, ",
+                       " domains of ", recipe_.batchPerDomain, ")", device_->threadsText(), ", ",
                        session_->memory().total() >> 20, " MiB; run in ", options_.out));
   progress_.say(recipeText_);
   if (state_.step)

@@ -10,6 +10,7 @@
 #include <array>
 #include <charconv>
 #include <deque>
+#include <dlfcn.h>
 #include <filesystem>
 #include <map>
 
@@ -27,7 +28,7 @@ public:
   Status open();
 
   std::string_view name() const override { return kind_ == fb::TargetKind::cuda ? "cuda" : "emulator"; }
-  int threads() const override { return 1; }
+  int threads() const override { return driver_->isEmulator() ? driver_->threads() : 0; }
   Result<uint32_t> chooseTarget(const Program &program) const override;
   int stepsInFlight() const override { return 2; }
 
@@ -369,6 +370,14 @@ Result<std::shared_ptr<Device>> openEmulator(int threads) {
   MOERT_ASSIGN(std::string path, cuda::emulatorPath());
   if (threads) // before the driver starts
     setenv("MOE_EMULATOR_THREADS", std::to_string(threads).c_str(), /*overwrite=*/1);
+  // What is wrong with the library is not wrong with a driver of NVIDIA's.
+  void *library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+  if (!library || !dlsym(library, "moeEmulatorThreads")) {
+    const char *reason = dlerror();
+    return invalidInput("expected the emulator of this build of moert in ", path,
+                        ", found a library that is damaged or of another one",
+                        reason ? concat(" (", reason, ")") : "", "; build or install it again");
+  }
   MOERT_ASSIGN(std::shared_ptr<const cuda::Driver> driver, cuda::openDriver(path));
   return cuda::openDevice(std::move(driver), fb::TargetKind::emulator);
 }

@@ -273,6 +273,7 @@ struct CUmemAccessDesc {
 ///   forget   in stream order, marks memory as never written, as at the birth of a temporary that shares memory with others
 #define MOERT_EMULATOR_FUNCTIONS(X)                                                                          \
   X(finding, moeEmulatorFinding, const char *, ())                                                           \
+  X(threads, moeEmulatorThreads, int, ())                                                                    \
   X(forget, moeEmulatorForget, CUresult, (CUdeviceptr address, size_t bytes, CUstream stream))
 
 } // namespace moert::cuda
