@@ -101,7 +101,7 @@ std::string moe::optionElsewhere(StringRef op, StringRef key) {
   if (among(op, {"attention", "attend"}) && among(key, {"num_heads", "n_heads", "n_head"}))
     return "write 'heads = ...'";
   if (op == "attention" && among(key, {"bias", "qkv_bias", "add_bias_kv", "no_bias"}))
-    return "it has biases unless the option 'no_qkv_bias' stands alone, which is for that of 'qkv'";
+    return "write 'no_qkv_bias' to leave out the bias of 'qkv'; 'proj' always has one";
   if (op == "attention" && among(key, {"dim", "embed_dim", "head_dim", "features"}))
     return "it takes the features from the value, and each head has features / heads of them";
   if (among(op, {"attention", "attend"}) &&

@@ -11,7 +11,7 @@ namespace moe::kernels {
 
 // What planning has to know of a kernel.
 struct Kernel {
-  std::string symbol, kind; // kind: "loop", "matmul", "conv", "pack", "sort": for profiles
+  std::string symbol, kind; // kind: "loop", "matmul", "conv", "pack", "sort", "attention": for profiles
   llvm::SmallVector<std::pair<plan::Access, plan::Element>> params;
   llvm::SmallVector<plan::ScalarParam> scalars;
   uint64_t scratch = 0; // of a CPU kernel: bytes a thread, a multiple of 64

@@ -20,6 +20,24 @@ moe.layer @A<dim>(%x) {
 }
 // -----
 moe.layer @A<dim>(%x) {
+  // expected-error@+1 {{'attention' has no option 'qkv_bias'; write 'no_qkv_bias' to leave out the bias of 'qkv'; 'proj' always has one; it has: heads, no_qkv_bias}}
+  %y = attention @attn(%x) heads = 6, qkv_bias = 0
+  yield %y
+}
+// -----
+moe.layer @A<dim>(%x) {
+  // expected-error@+1 {{'attend' has no option 'num_heads'; write 'heads = ...'; it has: heads, scale}}
+  %y = attend %x, %x, %x num_heads = 2
+  yield %y
+}
+// -----
+moe.layer @A<dim>(%x) {
+  // expected-error@+1 {{'attend' has no option 'dropout_p'; write 'dropout' behind it; the weights of attention are never dropped; it has: heads, scale}}
+  %y = attend %x, %x, %x heads = 2, dropout_p = 0.1
+  yield %y
+}
+// -----
+moe.layer @A<dim>(%x) {
   // expected-error@+1 {{'route' has no option 'priority'; it has: keys, experts, top, proj, capacity, noise, eps, prioritized}}
   %r = route @gate(%x) cosine, experts = 6, priority
   yield %r

@@ -15,6 +15,9 @@ using namespace mlir;
 namespace moe::cpu {
 namespace {
 
+/// The most units that a thread claims at once.
+constexpr int64_t kMostTogether = 16;
+
 class AttentionKernel {
 public:
   AttentionKernel(const AttentionGroup &group, KernelModule &module)
@@ -71,9 +74,12 @@ public:
       writeResult(problem, head, first, count);
       return Values{code.i64(pair)};
     });
-    const flow::Extent units = s.groups() * s.heads * s.rows().ceildiv(plan.rows);
-    return kernel.finish("attention", units, cast<flow::CostInterface>(group.root).cost().flops,
-                         group.bytes());
+    // The blocks of a head together, which share its keys and values.
+    const flow::Extent perHead = s.rows().ceildiv(plan.rows);
+    const uint32_t grain =
+        once ? uint32_t(std::min<int64_t>(perHead.constantValue().value_or(1), kMostTogether)) : 1;
+    return kernel.finish("attention", s.groups() * s.heads * perHead,
+                         cast<flow::CostInterface>(group.root).cost().flops, group.bytes(), grain);
   }
 
 private:
