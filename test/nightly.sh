@@ -20,10 +20,11 @@ build() {
   cmake --preset "$preset" >/dev/null && cmake --build "$folder" ${1:+--target "$@"}
 }
 
+emulator_seeds="11 12 13" # beside those of test/run.sh
 step_tests() { test/run.sh; }
 step_isolated() { MOERT_DEVICE=isolated /usr/lib/llvm-22/bin/lit --param build=build -j2 test/end-to-end test/runtime; }
 step_emulator() {
-  for seed in 11 12 13; do
+  for seed in $emulator_seeds; do
     MOE_EMULATOR_SEED=$seed "$python" test/end-to-end/emulator.py build/bin examples/models build/nightly-emulator \
       linear hmoe_28 mnist_cnn checked memory tf32 || return
   done
@@ -74,7 +75,7 @@ step_text_fuzz() {
 }
 step_long_sums() { build/bin/compiler-tests --gtest_also_run_disabled_tests --gtest_filter='*DISABLED_*'; }
 step_compile_work() { PATH=$root/build/bin:$PATH "$python" test/moec/compile_work.py --all; }
-step_gradients() { "$python" test/witness/gradients.py build/bin --draws 8 --targets cpu,cpu:x86-64-v3; }
+step_gradients() { "$python" test/witness/gradients.py build/bin --draws 8 --targets cpu,cpu:x86-64-v3,emulator:sm_90a; }
 step_mutations() { python3 test/mutation/mutate.py; }
 
 steps=($(declare -F | sed -n 's/^declare -f step_//p'))
@@ -93,6 +94,7 @@ done
 ((${#chosen[@]})) && steps=("${chosen[@]}")
 .ci/install.sh test
 mkdir -p "$logs"
+echo "random tests take seeds of today, $(date +%j); the emulator runs in fast and checked mode, with seeds $emulator_seeds in step emulator"
 failed=0
 # What most steps run; `tests` builds it by itself.
 if [[ " ${steps[*]} " != " tests "* ]]; then

@@ -19,4 +19,11 @@ echo "configuring and building in build/"
 # configure again (another generator, a copy of another clone's) is configured afresh.
 cmake --preset release >/dev/null 2>&1 || cmake --fresh --preset release >/dev/null
 cmake --build build
+# docs/architecture.md says which tests these are.
+echo "the emulator runs ops and random models in checked mode (seed 0), shapes and races in both modes with several seeds,"
+if ((${#selection[@]})); then
+  echo "and training of linear in fast mode (seeds 0, 7 and 8, copies late and early)"
+else
+  echo "training of linear, mnist_cnn and hmoe_28 in fast mode (seeds 0, 3, 7 and 8, copies late and early), and in checked mode (seed 5)"
+fi
 ctest --test-dir build --no-tests=error --output-on-failure --timeout 900 -j "$(nproc)" "${selection[@]}" "$@"

@@ -97,6 +97,26 @@ bool flow::isEmitter(Operation *op) {
 
 bool flow::isProduct(Operation *op) { return isEmitter(op) && cast<CostInterface>(op).cost().contraction; }
 
+Slope flow::defaultSlope(Operation *op) {
+  auto compute = dyn_cast<ComputeInterface>(op);
+  if (compute && compute.computeKind() == ComputeKind::view)
+    return Slope::constant;
+  return compute && compute.computeKind() == ComputeKind::generator ? Slope::finite : Slope::any;
+}
+
+bool flow::isKnownNonzero(Value x) {
+  while (Operation *view = x.getDefiningOp()) {
+    if (!axesOfView(view))
+      break;
+    x = view->getOperand(0);
+  }
+  auto op = x.getDefiningOp<NumberInterface>();
+  if (!op)
+    return false;
+  const Number number = op.number();
+  return number.value ? *number.value != 0 : !number.key;
+}
+
 std::optional<SmallVector<int64_t>> flow::axesOfView(Operation *op) {
   auto compute = dyn_cast<ComputeInterface>(op);
   if (!compute || compute.computeKind() != ComputeKind::view || op->getNumOperands() != 1)

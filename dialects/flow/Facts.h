@@ -14,6 +14,21 @@ namespace flow {
 
 enum class GradientKind { rule, inactive, surrogate };
 
+/// What an op's rule multiplies a gradient by. A gradient of 0 that is multiplied by an infinite number is NaN,
+/// where a select that did not choose the op's result wants 0, so differentiation masks it there.
+///   constant  numbers that no operand decides: a sum, a copy, a choice. The results are infinite or NaN only
+///             where an operand is
+///   product   the other operands: a product, a contraction or a convolution. The results as with `constant`
+///   finite    numbers that are finite, as the results are, wherever the operands are: tanh
+///   any       numbers that may be infinite or NaN for finite operands, or the results may be: sqrt
+enum class Slope { constant, product, finite, any };
+
+/// The slope of an op that states none: that of its kind, which is never too good.
+Slope defaultSlope(mlir::Operation *op);
+
+/// Whether all elements are one number that is known not to be 0: a constant or a size, or copies of it.
+bool isKnownNonzero(mlir::Value x);
+
 /// How an op's elements are computed.
 ///   elementwise  by a scalar body, from the operands' elements at the same index
 ///   view         as one element of one operand, or the access's `otherwise`

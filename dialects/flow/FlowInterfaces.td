@@ -31,6 +31,10 @@ def Flow_GradientInterface : OpInterface<"GradientInterface"> {
         gradients.assign($_op->getNumOperands(), {});
         return ::mlir::success();
       }]>,
+    InterfaceMethod<[{
+      What the rule multiplies a gradient by: constant, product, finite or any. Only what may be infinite or NaN for
+      finite operands is masked behind a select.
+    }], "::flow::Slope", "slope", (ins), [{}], [{ return ::flow::defaultSlope($_op); }]>,
   ];
 }
 

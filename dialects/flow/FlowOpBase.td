@@ -16,11 +16,13 @@ include "mlir/Interfaces/SideEffectInterfaces.td"
 //   several   1 if it has several results; it then implements evaluate and magnitude for all of them, otherwise for the one.
 //   dialect   the dialect of a plugin's op.
 //   own       the methods of ReductionInterface that the op implements although they have a default.
+//   slope     its Slope, which says whether a gradient of 0 may become NaN in its rule. Unless given, it is `any`, which
+//             is right for every op, and `constant` for a view; a better one saves a mask where the op stands before a select.
 // Every op implements evaluate and buildRandomCase, and every op but a view errorFactor and magnitude: a view only copies, so
 // its error is 0. The linker says which of these functions an op lacks.
 class Flow_ComputeOp<string mnemonic, string gradient, string compute, list<Trait> traits = [],
                      string effort = !if(!eq(compute, "generator"), "free", "simple"), bit several = 0,
-                     Dialect dialect = Flow_Dialect, list<string> own = []>
+                     Dialect dialect = Flow_Dialect, list<string> own = [], string slope = "">
     : Op<dialect, mnemonic, traits # [Pure, Flow_GradientInterface, Flow_ComputeInterface, Flow_CostInterface,
                                       Flow_EvaluateInterface, Flow_TruthInterface]
                           # !if(!eq(compute, "reduction"), [DeclareOpInterfaceMethods<Flow_ReductionInterface, own>], [])> {
@@ -29,6 +31,7 @@ class Flow_ComputeOp<string mnemonic, string gradient, string compute, list<Trai
     ::llvm::LogicalResult buildGradient(::mlir::OpBuilder &builder, ::llvm::ArrayRef<::mlir::Value> upstream,
                                         ::llvm::SmallVectorImpl<::mlir::Value> &gradients);
   }]);
+  string slopeFact = !if(!empty(slope), "", [{ ::flow::Slope slope() { return ::flow::Slope::}] # slope # [{; } }]);
   string computeKind = [{ ::flow::ComputeKind computeKind() { return ::flow::ComputeKind::}] # compute # [{; } }];
   string effortKind = [{ ::flow::Effort effort() { return ::flow::Effort::}] # effort # [{; } }];
   string scalarBody = !if(!eq(compute, "elementwise"), [{
@@ -73,7 +76,7 @@ class Flow_ComputeOp<string mnemonic, string gradient, string compute, list<Trai
   }], [{
     ::flow::Array magnitude(::llvm::ArrayRef<const ::flow::Array *> operands, const ::flow::Array &result);
   }]));
-  string facts = gradientKind # gradientRule # computeKind # effortKind # scalarBody # accessMaps # space # ownCost
+  string facts = gradientKind # gradientRule # slopeFact # computeKind # effortKind # scalarBody # accessMaps # space # ownCost
                  # parts # evaluation # truth;
   let extraClassDeclaration = facts;
 }
@@ -81,8 +84,8 @@ class Flow_ComputeOp<string mnemonic, string gradient, string compute, list<Trai
 // A reduction of x along one axis, which the result lacks. `yields` and `element` are the result's type.
 class Flow_AxisReductionOp<string mnemonic, string gradient, string meaning, string effort = "simple",
                            Dialect dialect = Flow_Dialect, list<string> own = [], TypeConstraint yields = Flow_Float,
-                           string element = "::mlir::getElementTypeOrSelf(x.getType())">
-    : Flow_ComputeOp<mnemonic, gradient, "reduction", [], effort, 0, dialect, own> {
+                           string element = "::mlir::getElementTypeOrSelf(x.getType())", string slope = "">
+    : Flow_ComputeOp<mnemonic, gradient, "reduction", [], effort, 0, dialect, own, slope> {
   let summary = meaning;
   let arguments = (ins Flow_Float:$x, I64Attr:$axis);
   let results = (outs yields:$y);

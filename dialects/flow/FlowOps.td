@@ -80,9 +80,9 @@ def Flow_ScalarOp : Flow_BoundaryOp<"scalar", [Pure, Flow_NumberInterface]> {
 def Flow_OutputOp : Flow_BoundaryOp<"output"> {
   let summary = "names a result of the entry";
   let description = [{
-    `of` is the part of a training step that the result belongs to, forward unless given. Differentiation sets it to
-    backward on results that depend on a gradient, the optimiser to update on results that report an update; the
-    forward part does not contain ops that only such results need. In an inference entry, an `exposed` output is a value
+    `of` is the part of a training step that the result belongs to. Differentiation sets it on all results, to backward where they
+    depend on a gradient, the optimiser to update on results that report an update. A result that is added later without it is
+    forward, unless its value needs what only the other parts need. In an inference entry, an `exposed` output is a value
     that the author's `expose` names: it is there for reports and is no result of the model.
   }];
   let arguments = (ins StrAttr:$name, Flow_Tensor:$x, OptionalAttr<Flow_Part>:$part, UnitAttr:$exposed);
@@ -160,27 +160,27 @@ def Flow_RandomOp : Flow_ComputeOp<"random", "inactive", "generator", [], "trans
 
 // elementwise
 
-class Flow_UnaryOp<string mnemonic, string gradient, string meaning, string effort = "simple">
-    : Flow_ComputeOp<mnemonic, gradient, "elementwise", [Flow_Elementwise, AllTypesMatch<["x", "y"]>], effort> {
+class Flow_UnaryOp<string mnemonic, string gradient, string meaning, string slope, string effort = "simple">
+    : Flow_ComputeOp<mnemonic, gradient, "elementwise", [Flow_Elementwise, AllTypesMatch<["x", "y"]>], effort, slope = slope> {
   let summary = meaning;
   let arguments = (ins Flow_Float:$x);
   let results = (outs Flow_Float:$y);
   let assemblyFormat = "$x attr-dict `:` type($x)";
   let hasFolder = 1;
 }
-def Flow_NegOp : Flow_UnaryOp<"neg", "rule", "-x">;
-def Flow_ExpOp : Flow_UnaryOp<"exp", "rule", "e to the x", "transcendental">;
-def Flow_LogOp : Flow_UnaryOp<"log", "rule", "the natural logarithm", "transcendental">;
-def Flow_SqrtOp : Flow_UnaryOp<"sqrt", "rule", "the square root", "slow">;
-def Flow_RsqrtOp : Flow_UnaryOp<"rsqrt", "rule", "1 / sqrt(x)", "slow">;
-def Flow_TanhOp : Flow_UnaryOp<"tanh", "rule", "the hyperbolic tangent", "transcendental">;
-def Flow_SigmoidOp : Flow_UnaryOp<"sigmoid", "rule", "1 / (1 + exp(-x))", "transcendental">;
-def Flow_ReluOp : Flow_UnaryOp<"relu", "rule", "max(x, 0)">;
-def Flow_SiluOp : Flow_UnaryOp<"silu", "rule", "x * sigmoid(x)", "transcendental">;
-def Flow_GeluOp : Flow_UnaryOp<"gelu", "rule", "x * (1 + erf(x / sqrt(2))) / 2", "transcendental">;
-def Flow_ErfOp : Flow_UnaryOp<"erf", "rule", "the error function", "transcendental">;
-def Flow_AbsOp : Flow_UnaryOp<"abs", "rule", "|x|; its derivative at 0 is 0">;
-def Flow_NotOp : Flow_UnaryOp<"not", "inactive", "the other truth value"> {
+def Flow_NegOp : Flow_UnaryOp<"neg", "rule", "-x", "constant">;
+def Flow_ExpOp : Flow_UnaryOp<"exp", "rule", "e to the x", "any", "transcendental">;
+def Flow_LogOp : Flow_UnaryOp<"log", "rule", "the natural logarithm", "any", "transcendental">;
+def Flow_SqrtOp : Flow_UnaryOp<"sqrt", "rule", "the square root", "any", "slow">;
+def Flow_RsqrtOp : Flow_UnaryOp<"rsqrt", "rule", "1 / sqrt(x)", "any", "slow">;
+def Flow_TanhOp : Flow_UnaryOp<"tanh", "rule", "the hyperbolic tangent", "finite", "transcendental">;
+def Flow_SigmoidOp : Flow_UnaryOp<"sigmoid", "rule", "1 / (1 + exp(-x))", "finite", "transcendental">;
+def Flow_ReluOp : Flow_UnaryOp<"relu", "rule", "max(x, 0)", "constant">;
+def Flow_SiluOp : Flow_UnaryOp<"silu", "rule", "x * sigmoid(x)", "finite", "transcendental">;
+def Flow_GeluOp : Flow_UnaryOp<"gelu", "rule", "x * (1 + erf(x / sqrt(2))) / 2", "finite", "transcendental">;
+def Flow_ErfOp : Flow_UnaryOp<"erf", "rule", "the error function", "finite", "transcendental">;
+def Flow_AbsOp : Flow_UnaryOp<"abs", "rule", "|x|; its derivative at 0 is 0", "constant">;
+def Flow_NotOp : Flow_UnaryOp<"not", "inactive", "the other truth value", "constant"> {
   let arguments = (ins Flow_Mask:$x);
   let results = (outs Flow_Mask:$y);
 }
@@ -193,32 +193,36 @@ def Flow_IsFiniteOp : Flow_ComputeOp<"is_finite", "inactive", "elementwise", [Fl
   let assemblyFormat = "$x attr-dict `:` type($x)";
 }
 
-class Flow_BinaryOp<string mnemonic, string gradient, string meaning, list<Trait> traits = [], string effort = "simple">
-    : Flow_ComputeOp<mnemonic, gradient, "elementwise", traits # [Flow_Elementwise, AllTypesMatch<["a", "b", "y"]>], effort> {
+class Flow_BinaryOp<string mnemonic, string gradient, string meaning, string slope, list<Trait> traits = [], string effort = "simple">
+    : Flow_ComputeOp<mnemonic, gradient, "elementwise", traits # [Flow_Elementwise, AllTypesMatch<["a", "b", "y"]>], effort, slope = slope> {
   let summary = meaning;
   let arguments = (ins Flow_Number:$a, Flow_Number:$b);
   let results = (outs Flow_Number:$y);
   let assemblyFormat = "$a `,` $b attr-dict `:` type($a)";
   let hasFolder = 1;
 }
-def Flow_AddOp : Flow_BinaryOp<"add", "rule", "a + b", [Commutative]>;
-def Flow_SubOp : Flow_BinaryOp<"sub", "rule", "a - b">;
-def Flow_MulOp : Flow_BinaryOp<"mul", "rule", "a * b", [Commutative]>;
-def Flow_DivOp : Flow_BinaryOp<"div", "rule", "a / b", [], "slow"> {
+def Flow_AddOp : Flow_BinaryOp<"add", "rule", "a + b", "constant", [Commutative]>;
+def Flow_SubOp : Flow_BinaryOp<"sub", "rule", "a - b", "constant">;
+def Flow_MulOp : Flow_BinaryOp<"mul", "rule", "a * b", "product", [Commutative]>;
+def Flow_DivOp : Flow_BinaryOp<"div", "rule", "a / b", "", [], "slow"> {
+  let arguments = (ins Flow_Float:$a, Flow_Float:$b);
+  let results = (outs Flow_Float:$y);
+  let extraClassDeclaration = facts # [{
+    /// A division by a number that is known is a product.
+    ::flow::Slope slope() { return ::flow::isKnownNonzero(getB()) ? ::flow::Slope::constant : ::flow::Slope::any; }
+  }];
+}
+def Flow_MaximumOp : Flow_BinaryOp<"maximum", "rule", "the larger; NaN where either is; a tie shares its gradient by halves", "constant", [Commutative]>;
+def Flow_MinimumOp : Flow_BinaryOp<"minimum", "rule", "the smaller; NaN where either is; a tie shares its gradient by halves", "constant", [Commutative]>;
+def Flow_PowOp : Flow_BinaryOp<"pow", "rule", "a to the b, for a > 0", "any", [], "transcendental"> {
   let arguments = (ins Flow_Float:$a, Flow_Float:$b);
   let results = (outs Flow_Float:$y);
 }
-def Flow_MaximumOp : Flow_BinaryOp<"maximum", "rule", "the larger; NaN where either is; a tie shares its gradient by halves", [Commutative]>;
-def Flow_MinimumOp : Flow_BinaryOp<"minimum", "rule", "the smaller; NaN where either is; a tie shares its gradient by halves", [Commutative]>;
-def Flow_PowOp : Flow_BinaryOp<"pow", "rule", "a to the b, for a > 0", [], "transcendental"> {
-  let arguments = (ins Flow_Float:$a, Flow_Float:$b);
-  let results = (outs Flow_Float:$y);
-}
-def Flow_AndOp : Flow_BinaryOp<"and", "inactive", "both", [Commutative]> {
+def Flow_AndOp : Flow_BinaryOp<"and", "inactive", "both", "constant", [Commutative]> {
   let arguments = (ins Flow_Mask:$a, Flow_Mask:$b);
   let results = (outs Flow_Mask:$y);
 }
-def Flow_OrOp : Flow_BinaryOp<"or", "inactive", "either", [Commutative]> {
+def Flow_OrOp : Flow_BinaryOp<"or", "inactive", "either", "constant", [Commutative]> {
   let arguments = (ins Flow_Mask:$a, Flow_Mask:$b);
   let results = (outs Flow_Mask:$y);
 }
@@ -232,7 +236,8 @@ def Flow_CompareOp : Flow_ComputeOp<"compare", "inactive", "elementwise", [Flow_
 }
 
 def Flow_SelectOp : Flow_ComputeOp<"select", "rule", "elementwise", [Flow_Elementwise, AllTypesMatch<["a", "b", "y"]>,
-    TypesMatchWith<"a mask of the operands' shape", "a", "mask", "::flow::withElement($_self, ::mlir::IntegerType::get($_self.getContext(), 1))">]> {
+    TypesMatchWith<"a mask of the operands' shape", "a", "mask", "::flow::withElement($_self, ::mlir::IntegerType::get($_self.getContext(), 1))">],
+    slope = "constant"> {
   let summary = "a where the mask holds, else b";
   let arguments = (ins Flow_Mask:$mask, Flow_Tensor:$a, Flow_Tensor:$b);
   let results = (outs Flow_Tensor:$y);
@@ -240,7 +245,7 @@ def Flow_SelectOp : Flow_ComputeOp<"select", "rule", "elementwise", [Flow_Elemen
   let hasFolder = 1;
 }
 
-def Flow_ConvertOp : Flow_ComputeOp<"convert", "rule", "elementwise", [Flow_Elementwise]> {
+def Flow_ConvertOp : Flow_ComputeOp<"convert", "rule", "elementwise", [Flow_Elementwise], slope = "constant"> {
   let summary = "another element type: masks become 0 and 1, numbers are cut towards zero, a mask is x != 0";
   let arguments = (ins Flow_Tensor:$x);
   let results = (outs Flow_Tensor:$y);
@@ -250,14 +255,16 @@ def Flow_ConvertOp : Flow_ComputeOp<"convert", "rule", "elementwise", [Flow_Elem
 }
 
 class Flow_IdentityOp<string mnemonic, string gradient, string meaning, string effort = "simple">
-    : Flow_ComputeOp<mnemonic, gradient, "elementwise", [Flow_Elementwise, Flow_Identity, AllTypesMatch<["x", "y"]>], effort> {
+    : Flow_ComputeOp<mnemonic, gradient, "elementwise", [Flow_Elementwise, Flow_Identity, AllTypesMatch<["x", "y"]>], effort,
+                     slope = "constant"> {
   let summary = meaning;
   let arguments = (ins Flow_Tensor:$x);
   let results = (outs Flow_Tensor:$y);
   let assemblyFormat = "$x attr-dict `:` type($x)";
 }
 def Flow_StopGradientOp : Flow_IdentityOp<"stop_gradient", "inactive", "x; no derivative flows">;
-def Flow_ReverseGradientOp : Flow_ComputeOp<"reverse_gradient", "surrogate", "elementwise", [Flow_Elementwise, Flow_Identity, AllTypesMatch<["x", "y"]>]> {
+def Flow_ReverseGradientOp : Flow_ComputeOp<"reverse_gradient", "surrogate", "elementwise", [Flow_Elementwise, Flow_Identity, AllTypesMatch<["x", "y"]>],
+    slope = "constant"> {
   let summary = "x; the derivative is that of -scale * x";
   let arguments = (ins Flow_Float:$x, Flow_Float:$scale);
   let results = (outs Flow_Float:$y);
@@ -317,7 +324,7 @@ def Flow_ConcatOp : Flow_ComputeOp<"concat", "rule", "view"> {
   let hasVerifier = 1;
 }
 
-def Flow_ReduceOp : Flow_ComputeOp<"reduce", "rule", "reduction", own = ["sumsReals"]> {
+def Flow_ReduceOp : Flow_ComputeOp<"reduce", "rule", "reduction", own = ["sumsReals"], slope = "constant"> {
   let summary = "combines along axes and drops them; the first of equal extrema gets the gradient";
   let arguments = (ins Flow_ReduceKind:$kind, Flow_Number:$x, DenseI64ArrayAttr:$axes);
   let results = (outs Flow_Number:$y);
@@ -339,7 +346,7 @@ def Flow_GatherOp : Flow_ComputeOp<"gather", "rule", "view", [], "slow"> {
   let assemblyFormat = "$table `,` $index attr-dict `:` type($table) `,` type($index) `->` type($y)";
   let hasVerifier = 1;
 }
-def Flow_ScatterAddOp : Flow_ComputeOp<"scatter_add", "rule", "composite", [], "slow"> {
+def Flow_ScatterAddOp : Flow_ComputeOp<"scatter_add", "rule", "composite", [], "slow", slope = "constant"> {
   let summary = "sums rows into [K, ...] by index, in index order: the gradient of gather";
   let description = "A counting sort of the index, a gather of the rows in its order, and a sum of each segment.";
   let arguments = (ins Flow_Index:$index, Flow_Float:$rows);
@@ -359,7 +366,7 @@ def Flow_CountingSortOp : Flow_ComputeOp<"counting_sort", "inactive", "emitter",
   let hasVerifier = 1;
   let extraClassDeclaration = facts # "bool takesEpilogue() { return false; }";
 }
-def Flow_SegmentSumOp : Flow_ComputeOp<"segment_sum", "rule", "reduction"> {
+def Flow_SegmentSumOp : Flow_ComputeOp<"segment_sum", "rule", "reduction", slope = "constant"> {
   let summary = "sums rows [P, ...] by segments into [K, ...]: segment k is rows offsets[k] to offsets[k + 1] - 1";
   let description = "`offsets` has K + 1 elements; where it names rows that do not exist, they add nothing.";
   let arguments = (ins Flow_Float:$rows, Flow_Index:$offsets);
@@ -371,7 +378,7 @@ def Flow_SegmentSumOp : Flow_ComputeOp<"segment_sum", "rule", "reduction"> {
 
 // contraction and convolution
 
-def Flow_ContractOp : Flow_ComputeOp<"contract", "rule", "emitter"> {
+def Flow_ContractOp : Flow_ComputeOp<"contract", "rule", "emitter", slope = "product"> {
   let summary = "an einsum of two: labels that the result lacks are summed";
   let description = "One label an axis; each label is in at least two of the three, and once in each.";
   let arguments = (ins Flow_Float:$a, Flow_Float:$b, DenseI64ArrayAttr:$a_axes, DenseI64ArrayAttr:$b_axes,
@@ -382,7 +389,7 @@ def Flow_ContractOp : Flow_ComputeOp<"contract", "rule", "emitter"> {
 }
 
 class Flow_ConvLikeOp<string mnemonic, string meaning, string first, string second>
-    : Flow_ComputeOp<mnemonic, "rule", "emitter"> {
+    : Flow_ComputeOp<mnemonic, "rule", "emitter", slope = "product"> {
   let summary = meaning;
   let description = "Strides are (vertical, horizontal); pads are top, left, bottom, right.";
   let arguments = !con(!dag(ins, [Flow_Float, Flow_Float], [first, second]),
@@ -405,7 +412,7 @@ def Flow_WindowOp : Flow_ComputeOp<"window", "rule", "view"> {
   let assemblyFormat = "$x `size` $size `by` $strides `pads` $pads `with` $value attr-dict `:` type($x) `->` type($y)";
   let hasVerifier = 1;
 }
-def Flow_WindowSumOp : Flow_ComputeOp<"window_sum", "rule", "reduction"> {
+def Flow_WindowSumOp : Flow_ComputeOp<"window_sum", "rule", "reduction", slope = "constant"> {
   let summary = "adds windows up where they overlap: the gradient of window";
   let arguments = (ins Flow_Float:$x, DenseI64ArrayAttr:$strides, DenseI64ArrayAttr:$pads);
   let results = (outs Flow_Float:$y);

@@ -1,5 +1,5 @@
-// The custom directives of the formats. Positions are looked at in the source text where one token is not
-// enough to tell an option from the next op: line breaks mean nothing in MLIR.
+// The custom directives of the formats, but for those of options (Options.cpp). Positions are looked at in the source text
+// where one token is not enough to tell an op's part from the next op: line breaks mean nothing in MLIR.
 #include "dialects/moe/Directives.h"
 #include "dialects/moe/Elsewhere.h"
 #include "dialects/moe/Nearest.h"
@@ -9,190 +9,10 @@
 using namespace mlir;
 using namespace moe;
 
-/// The author's %name, as the location of what it names.
-static Location named(OpAsmParser &p, StringRef name, Location loc) {
-  return name.empty() || llvm::isDigit(name[0]) ? loc : NameLoc::get(p.getBuilder().getStringAttr(name), loc);
-}
-
-/// What the author has written of the op that is being parsed, on its first line: `linear @fc(%x)`.
-static StringRef written(OpAsmParser &p) {
-  const char *from = p.getNameLoc().getPointer();
-  StringRef text(from, p.getCurrentLocation().getPointer() - from);
-  text = text.take_until([](char c) { return c == '\n'; });
-  return text.take_front(text.find("//")).rtrim();
-}
-
-static SMLoc behind(StringRef text) { return SMLoc::getFromPointer(text.end()); }
-
-/// Where the token before the current one is a value's name and the first of its line: the line before it.
-static StringRef lineThatNameFollows(OpAsmParser &p) {
-  StringRef own = lineUpTo(p, p.getCurrentLocation().getPointer()), name = own.trim();
-  bool alone = name.consume_front("%") && !name.empty() &&
-               llvm::all_of(name, [](char c) { return llvm::isAlnum(c) || StringRef("_$.-").contains(c); });
-  return alone ? lineBefore(p, own.begin()) : StringRef();
-}
-
-/// An op with options ends with them, or goes on with a word: neither '=' nor ',' can follow.
-static ParseResult verifyOptionsEnd(OpAsmParser &p, StringRef op, ArrayRef<StringRef> known) {
-  SMLoc loc = p.getCurrentLocation();
-  char next = *loc.getPointer();
-  if (next != '=' && next != ',')
-    return success();
-  StringRef text = written(p);
-  // `add %a,` and on the next line `%b = ...`: its name was read as the value that is missing.
-  if (next == '=')
-    if (StringRef line = lineThatNameFollows(p); !line.empty())
-      return reportAt(p, behind(line))
-             << "expected a value after '" << opOfLine(line) << "', found the end of the line";
-  // `dropout %x, p = 0.1`: the option's name was read as the value.
-  StringRef option = text.take_back(text.size() - 1 - text.find_last_of(" ,"));
-  if (next == '=' && known.empty() && !option.empty() && peekWord(option.data()).first == option) {
-    InFlightDiagnostic diag = reportAt(p, SMLoc::getFromPointer(option.data()))
-                              << "'" << op << "' has no option '" << option << "'";
-    std::string hint = optionElsewhere(op, option);
-    diag << "; " << (hint.empty() ? "it has none, so write the value alone" : hint);
-    if (p.getResultName(0).first.empty())
-      diag << "; and name its value: '%name = " << op << " ...'";
-    return diag;
-  }
-  auto [word, equal] = peekWord(StringRef(loc.getPointer() + 1).ltrim().data());
-  if (next == ',' && llvm::is_contained(known, word))
-    return reportAt(p, loc) << "expected no ',' before the options of '" << op << "': write '" << text << " "
-                            << word << (equal ? " = ..." : "") << "'";
-  InFlightDiagnostic diag = reportAt(p, loc) << "expected the end of '" << op << "' after '" << text
-                                             << "', found '" << StringRef(&next, 1).str() << "'";
-  if (std::string hint = optionElsewhere(op, word); next == ',' && equal && !hint.empty())
-    diag << "; " << hint;
-  if (next == '=' && known.empty())
-    diag << "; '" << op << "' has no options, so write the value alone";
-  else if (next == '=')
-    diag << "; the options of '" << op << "' are: " << llvm::join(known, ", ");
-  if (p.getResultName(0).first.empty())
-    diag << "; and name its value: '%name = " << op << " ...'";
-  return diag;
-}
-
-/// Whether several values stand at the place, as in `[2, 2]` or `(2, 2)`; in parentheses there may be
-/// arithmetic.
-static bool isSequence(const char *at) {
-  if (*at == '[')
-    return true;
-  unsigned depth = 0;
-  for (; *at && *at != '\n'; ++at) {
-    depth += *at == '(';
-    depth -= *at == ')';
-    if (depth == 0)
-      return false;
-    if (*at == ',' && depth == 1)
-      return true;
-  }
-  return false;
-}
-
-static ParseResult options(OpAsmParser &p, OperationState &state, StringRef keys, bool comma,
-                           std::optional<Unresolved> *operand) {
-  state.location = named(p, p.getResultName(0).first, state.location);
-  SmallVector<StringRef> known, flags, needed;
-  keys.split(known, ", ", -1, false);
-  if (operand)
-    known.push_back("keys");
-  for (StringRef &key : known)
-    if (key.consume_back("?"))
-      flags.push_back(key);
-    else if (key.consume_back("!"))
-      needed.push_back(key);
-  StringRef op = state.name.stripDialect();
-  auto end = [&](bool any) -> ParseResult {
-    SMLoc loc = p.getCurrentLocation();
-    auto [next, given] = peekWord(loc.getPointer());
-    StringRef rest = StringRef(next.end()).ltrim(" \t");
-    if (llvm::is_contained(known, next) && rest.starts_with(":"))
-      return reportAt(p, SMLoc::getFromPointer(rest.data()))
-             << "expected '=' after option '" << next << "', found ':'";
-    if (llvm::is_contained(flags, next) || ((any || given) && llvm::is_contained(known, next)))
-      return reportAt(p, loc) << "expected ',' before option '" << next << "'";
-    if (failed(verifyOptionsEnd(p, op, known)))
-      return failure();
-    for (StringRef key : needed)
-      if (!state.attributes.get(key))
-        return reportAt(p, behind(written(p))) << "'" << op << "' needs option '" << key << "': write '"
-                                               << written(p) << (any ? ", " : " ") << key << " = ...'";
-    return success();
-  };
-  auto [word, equal] = peekWord(p.getCurrentLocation().getPointer());
-  bool begins =
-      comma ? succeeded(p.parseOptionalComma()) : (equal && !word.empty()) || llvm::is_contained(flags, word);
-  if (!begins)
-    return end(false);
-  do {
-    SMLoc loc = p.getCurrentLocation();
-    StringRef key;
-    if (failed(p.parseOptionalKeyword(&key)))
-      return reportAt(p, loc) << "expected an option of '" << op << "': " << llvm::join(known, ", ");
-    if (!llvm::is_contained(known, key)) {
-      std::string hint = optionElsewhere(op, key);
-      InFlightDiagnostic diag = reportAt(p, loc) << "'" << op << "' has no option '" << key << "'"
-                                                 << (hint.empty() ? didYouMean(key, known) : "; " + hint);
-      if (!known.empty())
-        diag << "; it has: " << llvm::join(known, ", ");
-      return diag;
-    }
-    if (state.attributes.get(key) || (operand && key == "keys" && *operand))
-      return reportAt(p, loc) << "option '" << key << "' is given twice";
-    bool flag = llvm::is_contained(flags, key), value = succeeded(p.parseOptionalEqual());
-    if (flag == value)
-      return reportAt(p, loc) << "option '" << key << (flag ? "' takes no value" : "' needs a value");
-    if (operand && key == "keys") {
-      if (p.parseOperand(operand->emplace()))
-        return failure();
-      continue;
-    }
-    SMLoc at = p.getCurrentLocation();
-    if (!flag && isSequence(at.getPointer()))
-      return reportAt(p, at) << "option '" << key << "' takes one number, found a list";
-    if (char quote = *at.getPointer(); !flag && (quote == '"' || quote == '\'')) {
-      StringRef value =
-          StringRef(at.getPointer() + 1).take_until([&](char c) { return c == quote || c == '\n'; });
-      std::string hint = valueElsewhere(op, key, value);
-      return reportAt(p, at) << "option '" << key << "' takes a number, found '" << StringRef(&quote, 1).str()
-                             << value << StringRef(&quote, 1).str() << "'"
-                             << (hint.empty() ? hint : "; " + hint);
-    }
-    Attribute given = flag ? Attribute(p.getBuilder().getUnitAttr()) : parseExpr(p);
-    if (!given)
-      return failure();
-    state.addAttribute(key, given);
-  } while (succeeded(p.parseOptionalComma()));
-  return end(true);
-}
-
-ParseResult moe::parseOptions(OpAsmParser &p, OperationState &state, StringRef keys) {
-  return options(p, state, keys, false, nullptr);
-}
-
-ParseResult moe::parseKeysOptions(OpAsmParser &p, std::optional<Unresolved> &keys, OperationState &state,
-                                  StringRef names) {
-  return options(p, state, names, true, &keys);
-}
-
-void moe::printOptionList(OpAsmPrinter &p, Operation *op, StringRef keys, bool comma) {
-  SmallVector<StringRef> known;
-  keys.split(known, ", ", -1, false);
-  for (StringRef key : known)
-    if (Attribute value = op->getAttr(key.rtrim("?!"))) {
-      p << (comma ? ", " : " ") << key.rtrim("?!");
-      comma = true;
-      if (auto expr = dyn_cast<ExprAttr>(value)) {
-        p << " = ";
-        expr.print(p);
-      }
-    }
-}
-
 ParseResult moe::parseClause(OpAsmParser &p, StringRef word) {
   if (succeeded(p.parseOptionalKeyword(word)))
     return success();
-  StringRef text = written(p);
+  StringRef text = writtenOf(p);
   return reportAt(p, behind(text)) << "expected '" << word << "': write '" << text << " " << word << " ...'";
 }
 
@@ -227,7 +47,7 @@ ParseResult moe::parseWord(OpAsmParser &p, StringAttr &word) {
     return reportAt(p, behind(line)) << "expected a word after '" << opOfLine(line)
                                      << "', found the end of the line";
   if (other || failed(p.parseOptionalKeyword(&text)))
-    return reportAt(p, behind(written(p))) << "expected a word after '" << written(p) << "'";
+    return reportAt(p, behind(writtenOf(p))) << "expected a word after '" << writtenOf(p) << "'";
   word = p.getBuilder().getStringAttr(text);
   return success();
 }
@@ -246,10 +66,69 @@ OptionalParseResult moe::parseOptionalWord(OpAsmParser &p, StringAttr &word) {
 void moe::printWord(OpAsmPrinter &p, Operation *, StringAttr word) { p << word.getValue(); }
 void moe::printOptionalWord(OpAsmPrinter &p, Operation *, StringAttr word) { p << word.getValue(); }
 
-ParseResult moe::parseExprs(OpAsmParser &p, ArrayAttr &list) {
+void moe::printExpr(OpAsmPrinter &p, Operation *, ExprAttr expr, OperandRange sized) {
+  moe::printExpr(p.getStream(), expr, [&](raw_ostream &os, ExprAttr size) {
+    if (uint64_t number = sizedNumber(size); number < sized.size())
+      p.printOperand(sized[number], os);
+    else
+      os << number;
+  });
+}
+
+/// Whether a number or an expression stands at the place, and not what is meant as a value. A word that is followed by '(', '%'
+/// or '@' is an op.
+static bool isNumberAt(const char *at) {
+  if (llvm::isDigit(*at) || *at == '-')
+    return true;
+  StringRef word = peekWord(at).first;
+  StringRef rest = StringRef(at + word.size()).ltrim(" \t");
+  if (word.empty())
+    return *at == '(' && !rest.drop_front(1).ltrim(" \t").starts_with("%");
+  return (word == "size" && rest.starts_with("(")) ||
+         (!rest.starts_with("(") && !rest.starts_with("%") && !rest.starts_with("@"));
+}
+
+ParseResult moe::parseOperands(OpAsmParser &p, SmallVectorImpl<Unresolved> &values, ArrayAttr &numbers,
+                               SmallVectorImpl<Unresolved> &sized, StringRef names) {
+  Builder &b = p.getBuilder();
+  SmallVector<Attribute> places;
+  bool any = false;
+  for (size_t i = 0, count = names.count(',') + 1; i < count; ++i) {
+    if (i && p.parseComma())
+      return failure();
+    if (!isNumberAt(p.getCurrentLocation().getPointer())) {
+      if (p.parseOperand(values.emplace_back()))
+        return failure();
+      places.push_back(b.getUnitAttr());
+      continue;
+    }
+    ExprAttr expr;
+    if (parseExpr(p, expr, sized))
+      return failure();
+    places.push_back(expr);
+    any = true;
+  }
+  numbers = any ? b.getArrayAttr(places) : ArrayAttr();
+  return success();
+}
+
+void moe::printOperands(OpAsmPrinter &p, Operation *op, OperandRange values, ArrayAttr numbers,
+                        OperandRange sized, StringRef) {
+  if (!numbers)
+    return p.printOperands(values);
+  auto next = values.begin();
+  llvm::interleaveComma(numbers, p, [&](Attribute place) {
+    if (auto expr = dyn_cast<ExprAttr>(place))
+      printExpr(p, op, expr, sized);
+    else if (next != values.end())
+      p.printOperand(*next++);
+  });
+}
+
+ParseResult moe::parseExprs(OpAsmParser &p, ArrayAttr &list, SmallVectorImpl<Unresolved> &sized) {
   SmallVector<Attribute> args;
   SMLoc loc = p.getCurrentLocation();
-  if (parseExprList(p, AsmParser::Delimiter::None, args))
+  if (parseExprList(p, args, sized))
     return failure();
   for (Attribute arg : args)
     if (auto expr = cast<ExprAttr>(arg); expr.getKind() == ExprKind::Key)
@@ -275,10 +154,8 @@ ParseResult moe::parseAxes(OpAsmParser &p, ExprAttr &axes) {
   return reportAt(p, SMLoc::getFromPointer(text.begin() + (at == StringRef::npos ? 0 : at))) << wrong;
 }
 
-void moe::printAxes(OpAsmPrinter &p, Operation *, ExprAttr axes) { axes.print(p); }
-
-void moe::printExprs(OpAsmPrinter &p, Operation *, ArrayAttr list) {
-  llvm::interleaveComma(list, p, [&](Attribute a) { cast<ExprAttr>(a).print(p); });
+void moe::printExprs(OpAsmPrinter &p, Operation *op, ArrayAttr list, OperandRange sized) {
+  llvm::interleaveComma(list, p, [&](Attribute a) { printExpr(p, op, cast<ExprAttr>(a), sized); });
 }
 
 ParseResult moe::parseNamed(OpAsmParser &p, SmallVectorImpl<Unresolved> &values, ArrayAttr &names) {
@@ -340,14 +217,32 @@ void moe::printParams(OpAsmPrinter &p, Operation *, ArrayAttr params) {
   p << '>';
 }
 
-static ParseResult signature(OpAsmParser &p, SmallVectorImpl<Attribute> *inputs, Region &body) {
+/// A pattern `[tokens, dim]` behind a value's ':'.
+static ParseResult pattern(OpAsmParser &p, Attribute &made) {
+  SMLoc loc = p.getCurrentLocation();
+  if (*loc.getPointer() != '[')
+    return reportAt(p, loc) << "expected a pattern of sizes behind ':', such as '[tokens, dim]'; a layer's "
+                               "values have no types";
+  ExprAttr list = parseExpr(p);
+  made = list;
+  return success(bool(list));
+}
+
+/// The values of a model have types, which are added to `inputs`; those of a layer may have patterns.
+static ParseResult signature(OpAsmParser &p, SmallVectorImpl<Attribute> *inputs,
+                             SmallVectorImpl<Attribute> *patterns, Region &body) {
   SmallVector<OpAsmParser::Argument> args;
   auto one = [&]() -> ParseResult {
     OpAsmParser::Argument &arg = args.emplace_back();
     if (p.parseArgument(arg))
       return failure();
     arg.type = ValueType::get(p.getContext());
-    arg.sourceLoc = named(p, arg.ssaName.name.drop_front(), p.getEncodedSourceLoc(arg.ssaName.location));
+    arg.sourceLoc =
+        namedLocation(p, arg.ssaName.name.drop_front(), p.getEncodedSourceLoc(arg.ssaName.location));
+    if (patterns) {
+      Attribute &place = patterns->emplace_back(p.getBuilder().getUnitAttr());
+      return succeeded(p.parseOptionalColon()) ? pattern(p, place) : success();
+    }
     if (!inputs)
       return success();
     SMLoc loc = p.getCurrentLocation();
@@ -369,24 +264,31 @@ static ParseResult signature(OpAsmParser &p, SmallVectorImpl<Attribute> *inputs,
   return success();
 }
 
-ParseResult moe::parseBody(OpAsmParser &p, Region &body) { return signature(p, nullptr, body); }
+ParseResult moe::parseBody(OpAsmParser &p, Region &body) { return signature(p, nullptr, nullptr, body); }
+
+ParseResult moe::parseHeader(OpAsmParser &p, ArrayAttr &patterns, Region &body) {
+  SmallVector<Attribute> list;
+  if (signature(p, nullptr, &list, body))
+    return failure();
+  bool any = llvm::any_of(list, [](Attribute each) { return isa<ExprAttr>(each); });
+  patterns = any ? p.getBuilder().getArrayAttr(list) : ArrayAttr();
+  return success();
+}
 
 ParseResult moe::parseSignature(OpAsmParser &p, ArrayAttr &inputs, Region &body) {
   SmallVector<Attribute> list;
-  if (signature(p, &list, body))
+  if (signature(p, &list, nullptr, body))
     return failure();
   inputs = p.getBuilder().getArrayAttr(list);
   return success();
 }
 
-void moe::printSignature(OpAsmPrinter &p, Operation *, ArrayAttr inputs, Region &body) {
+/// `printed` prints what stands behind a value.
+static void printValues(OpAsmPrinter &p, Region &body, llvm::function_ref<void(unsigned)> printed) {
   p << '(';
   llvm::interleaveComma(body.getArguments(), p, [&](BlockArgument arg) {
     p << arg;
-    if (inputs) {
-      p << ": ";
-      cast<InputAttr>(inputs[arg.getArgNumber()]).print(p);
-    }
+    printed(arg.getArgNumber());
   });
   p << ')';
   if (body.front().empty())
@@ -395,6 +297,22 @@ void moe::printSignature(OpAsmPrinter &p, Operation *, ArrayAttr inputs, Region 
   p.printRegion(body, /*printEntryBlockArgs=*/false);
 }
 
-void moe::printBody(OpAsmPrinter &p, Operation *op, Region &body) {
-  printSignature(p, op, ArrayAttr(), body);
+void moe::printSignature(OpAsmPrinter &p, Operation *, ArrayAttr inputs, Region &body) {
+  printValues(p, body, [&](unsigned i) {
+    p << ": ";
+    cast<InputAttr>(inputs[i]).print(p);
+  });
+}
+
+void moe::printBody(OpAsmPrinter &p, Operation *, Region &body) {
+  printValues(p, body, [](unsigned) {});
+}
+
+void moe::printHeader(OpAsmPrinter &p, Operation *, ArrayAttr patterns, Region &body) {
+  printValues(p, body, [&](unsigned i) {
+    if (auto expr = patterns && i < patterns.size() ? dyn_cast<ExprAttr>(patterns[i]) : ExprAttr()) {
+      p << ": ";
+      expr.print(p);
+    }
+  });
 }

@@ -2,30 +2,25 @@
 // print half.
 #pragma once
 #include "dialects/moe/MoeDialect.h"
-
-#define MOE_KEYS(...) #__VA_ARGS__
+#include "dialects/moe/Options.h"
 
 namespace moe {
-using Unresolved = mlir::OpAsmParser::UnresolvedOperand;
 
-/// `key = value`, needed (`key!` in `keys`) or not, and flags (`key?`), in any order. Without a leading comma
-/// they begin with a word before '=' (no op does) or with one of this op's flags. Gives the op its author's
-/// %name as location.
-mlir::ParseResult parseOptions(mlir::OpAsmParser &p, mlir::OperationState &state, llvm::StringRef keys);
-mlir::ParseResult parseKeysOptions(mlir::OpAsmParser &p, std::optional<Unresolved> &keys,
-                                   mlir::OperationState &state, llvm::StringRef names);
-void printOptionList(mlir::OpAsmPrinter &p, mlir::Operation *op, llvm::StringRef keys, bool comma);
-template <typename Properties>
-void printOptions(mlir::OpAsmPrinter &p, mlir::Operation *op, const Properties &, llvm::StringRef keys) {
-  printOptionList(p, op, keys, false);
+/// Declares the operands that the op's expressions take sizes from; the directives that read these add to them.
+inline mlir::ParseResult parseSized(mlir::OpAsmParser &, llvm::SmallVectorImpl<Unresolved> &) {
+  return mlir::success();
 }
-template <typename Properties>
-void printKeysOptions(mlir::OpAsmPrinter &p, mlir::Operation *op, mlir::Value keys, const Properties &,
-                      llvm::StringRef names) {
-  if (keys)
-    p << ", keys = " << keys;
-  printOptionList(p, op, names, true);
-}
+inline void printSized(mlir::OpAsmPrinter &, mlir::Operation *, mlir::OperandRange) {}
+
+/// An expression of an op; Expr.h has the other half.
+void printExpr(mlir::OpAsmPrinter &p, mlir::Operation *op, ExprAttr expr, mlir::OperandRange sized);
+
+/// As many values as `names` has, each of which may be an expression instead: `1, %x`. `numbers` is null where none is one.
+mlir::ParseResult parseOperands(mlir::OpAsmParser &p, llvm::SmallVectorImpl<Unresolved> &values,
+                                mlir::ArrayAttr &numbers, llvm::SmallVectorImpl<Unresolved> &sized,
+                                llvm::StringRef names);
+void printOperands(mlir::OpAsmPrinter &p, mlir::Operation *op, mlir::OperandRange values,
+                   mlir::ArrayAttr numbers, mlir::OperandRange sized, llvm::StringRef names);
 
 /// A word that an op needs, such as `to`.
 mlir::ParseResult parseClause(mlir::OpAsmParser &p, llvm::StringRef word);
@@ -42,11 +37,11 @@ void printOptionalWord(mlir::OpAsmPrinter &p, mlir::Operation *, mlir::StringAtt
 
 /// What stands after `over`: an axis word, or axes by number.
 mlir::ParseResult parseAxes(mlir::OpAsmParser &p, ExprAttr &axes);
-void printAxes(mlir::OpAsmPrinter &p, mlir::Operation *, ExprAttr axes);
 
 /// Comma separated expressions.
-mlir::ParseResult parseExprs(mlir::OpAsmParser &p, mlir::ArrayAttr &list);
-void printExprs(mlir::OpAsmPrinter &p, mlir::Operation *, mlir::ArrayAttr list);
+mlir::ParseResult parseExprs(mlir::OpAsmParser &p, mlir::ArrayAttr &list,
+                             llvm::SmallVectorImpl<Unresolved> &sized);
+void printExprs(mlir::OpAsmPrinter &p, mlir::Operation *op, mlir::ArrayAttr list, mlir::OperandRange sized);
 
 /// `logits = %y, hidden = %h`.
 mlir::ParseResult parseNamed(mlir::OpAsmParser &p, llvm::SmallVectorImpl<Unresolved> &values,
@@ -69,6 +64,9 @@ void printParams(mlir::OpAsmPrinter &p, mlir::Operation *, mlir::ArrayAttr param
 /// have types.
 mlir::ParseResult parseBody(mlir::OpAsmParser &p, mlir::Region &body);
 void printBody(mlir::OpAsmPrinter &p, mlir::Operation *op, mlir::Region &body);
+/// A layer's: its values may have patterns, `(%x: [tokens, dim])`. `patterns` is null where none has one.
+mlir::ParseResult parseHeader(mlir::OpAsmParser &p, mlir::ArrayAttr &patterns, mlir::Region &body);
+void printHeader(mlir::OpAsmPrinter &p, mlir::Operation *op, mlir::ArrayAttr patterns, mlir::Region &body);
 mlir::ParseResult parseSignature(mlir::OpAsmParser &p, mlir::ArrayAttr &inputs, mlir::Region &body);
 void printSignature(mlir::OpAsmPrinter &p, mlir::Operation *, mlir::ArrayAttr inputs, mlir::Region &body);
 } // namespace moe

@@ -14,6 +14,10 @@ StringRef moe::opElsewhere(StringRef word) {
       .Cases({"batch_norm", "batchnorm", "batch_norm2d", "instance_norm"}, "group_norm")
       .Cases({"multiply", "times"}, "mul")
       .Cases({"cat", "concatenate"}, "concat")
+      .Cases({"clip", "hardtanh"}, "clamp")
+      .Cases({"l2_normalize", "l2norm"}, "normalize")
+      .Cases({"bmm", "mm", "dot"}, "matmul")
+      .Case("scale", "layer_scale")
       .Case("view", "reshape")
       .Case("permute", "transpose")
       .Case("swish", "silu")
@@ -64,6 +68,16 @@ std::string moe::optionElsewhere(StringRef op, StringRef key) {
     return "write 'eps = ...'";
   if (op == "group_norm" && among(key, {"num_groups", "group"}))
     return "write 'groups = ...'";
+  if (op == "clamp" && among(key, {"low", "lower", "high", "upper", "minimum", "maximum"}))
+    return "write 'min = ...' and 'max = ...'";
+  if (op == "normalize" && among(key, {"dim", "axis", "axes"}))
+    return "write 'normalize %x over ...'";
+  if (op == "normalize" && among(key, {"p", "ord"}))
+    return "it takes the Euclidean norm";
+  if (op == "normalize" && among(key, {"mean", "std", "deviation"}))
+    return "write 'mean [...] deviation [...]' behind the model's input";
+  if (op == "layer_scale" && among(key, {"init_values", "init_value", "gamma"}))
+    return "write 'init constant(...)', without '='";
   if (op == "dropout" && among(key, {"p", "rate", "prob"}))
     return "write the rate alone, behind a comma: 'dropout %x, 0.1'";
   if (op == "residual" && among(key, {"p", "drop_prob", "drop"}))
@@ -121,8 +135,7 @@ std::string moe::initialElsewhere(StringRef rule) {
           .Case("lecun_normal", "write 'normal(d)' with d = sqrt(1 / fan-in) as a number")
           .Cases({"truncated_normal", "truncated"}, "write 'trunc_normal(deviation)'")
           .Cases({"gaussian", "randn"}, "write 'normal(deviation)'")
-          .Cases({"no_bias", "bias"},
-                 "the option 'no_bias' stands before 'to' in conv, and without ',' at the end of linear")
+          .Cases({"no_bias", "bias"}, "the option is written without ',': 'linear @fc(%x) no_bias to 8'")
           .Default("");
   return hint.str();
 }

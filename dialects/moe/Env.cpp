@@ -1,6 +1,7 @@
 // Evaluates the language's expressions. Sizes are 64-bit integers: overflow, a division that is not exact and
 // a division by zero are errors that show the numbers, never a wrapped or rounded size.
 #include "dialects/moe/Env.h"
+#include "dialects/moe/Expander.h"
 #include "dialects/moe/Nearest.h"
 #include "mlir/IR/Diagnostics.h"
 #include "llvm/Support/MathExtras.h"
@@ -93,6 +94,10 @@ FailureOr<int64_t> Env::size(Operation *at, ExprAttr e) const {
                            << (std::holds_alternative<double>(it->second.is) ? "the number " : "the layer ")
                            << it->second.str();
   }
+  case ExprKind::Size:
+    if (body)
+      return body->sizeOf(at, e);
+    return at->emitError() << "expected sizes of values in the ops of a body only, found '" << e.str() << "'";
   default:
     if (!isArithmetic(e.getKind()))
       return at->emitError() << "expected a size, found '" << e.str() << "'";
@@ -162,6 +167,10 @@ FailureOr<double> Env::number(Operation *at, ExprAttr e) const {
     if (auto *value = std::get_if<int64_t>(&it->second.is))
       return double(*value);
     return std::get<double>(it->second.is);
+  }
+  case ExprKind::Size: {
+    FailureOr<int64_t> value = size(at, e);
+    return failed(value) ? FailureOr<double>(failure()) : double(*value);
   }
   default:
     if (!isArithmetic(e.getKind()))
@@ -291,7 +300,90 @@ FailureOr<Binding> Env::bind(Operation *at, ParamAttr param, ExprAttr e) const {
   return failed(value) ? value : convert(at, param, *value, e == param.getFallback() ? e : ExprAttr());
 }
 
-FailureOr<Env> moe::enter(Operation *at, const Closure &closure) {
+/// A layer's value as its header has it: `%x: [tokens, dim]`.
+static std::string headerText(BlockArgument argument, ExprAttr pattern) {
+  auto named = dyn_cast<NameLoc>(argument.getLoc());
+  return (named ? "%" + named.getName().str() : "value " + std::to_string(argument.getArgNumber())) + ": " +
+         pattern.str();
+}
+
+namespace {
+/// The patterns of a layer's values, held against what the layer is applied to.
+class Patterns {
+public:
+  Patterns(Operation *at, LayerOp layer, ArrayRef<Record> inputs) : at(at), layer(layer), inputs(inputs) {}
+  /// Names that no parameter has become sizes.
+  LogicalResult bind(Env &env);
+  /// All else is compared, once the parameters have their values.
+  LogicalResult compare(const Env &env);
+
+private:
+  InFlightDiagnostic wrong(unsigned input, ExprAttr pattern);
+  LogicalResult
+  each(llvm::function_ref<LogicalResult(unsigned input, ExprAttr pattern, ExprAttr item, int64_t extent)>
+           visit);
+  bool isParameter(StringRef name) {
+    return llvm::any_of(layer.getParams().getAsRange<ParamAttr>(),
+                        [&](ParamAttr each) { return each.getName() == name; });
+  }
+
+  Operation *at;
+  LayerOp layer;
+  ArrayRef<Record> inputs;
+};
+} // namespace
+
+InFlightDiagnostic Patterns::wrong(unsigned input, ExprAttr pattern) {
+  return at->emitError() << "layer '@" << layer.getSymName() << "' takes '"
+                         << headerText(layer.getBody().getArgument(input), pattern) << "', found "
+                         << recordText(inputs[input]);
+}
+
+LogicalResult Patterns::each(
+    llvm::function_ref<LogicalResult(unsigned input, ExprAttr pattern, ExprAttr item, int64_t extent)>
+        visit) {
+  ArrayAttr patterns = layer.getPatternsAttr();
+  for (unsigned i = 0; patterns && i < patterns.size(); ++i) {
+    auto pattern = dyn_cast<ExprAttr>(patterns[i]);
+    auto *tensor = std::get_if<Tensor>(&inputs[i].is);
+    if (!pattern)
+      continue;
+    if (!tensor || tensor->rank() != pattern.getArgs().size()) {
+      InFlightDiagnostic diag = wrong(i, pattern);
+      diag.attachNote(inputs[i].at) << "made here: " << recordText(inputs[i]);
+      diag.attachNote(layer.getLoc()) << "declared here";
+      return diag;
+    }
+    for (auto [item, extent] : llvm::zip(pattern.getArgs(), tensor->sample()))
+      if (auto e = cast<ExprAttr>(item); !e.isName("_") && failed(visit(i, pattern, e, extent)))
+        return failure();
+  }
+  return success();
+}
+
+LogicalResult Patterns::bind(Env &env) {
+  return each([&](unsigned, ExprAttr, ExprAttr item, int64_t extent) {
+    if (item.getKind() == ExprKind::Name && !isParameter(item.getText()))
+      env.names.try_emplace(item.getText(), Binding{extent});
+    return success();
+  });
+}
+
+LogicalResult Patterns::compare(const Env &env) {
+  return each([&](unsigned input, ExprAttr pattern, ExprAttr item, int64_t extent) -> LogicalResult {
+    FailureOr<int64_t> size = env.size(layer, item);
+    if (failed(size) || *size == extent)
+      return size;
+    InFlightDiagnostic diag = wrong(input, pattern);
+    if (item.getKind() != ExprKind::Number)
+      diag << "; " << item.str() << " is " << *size;
+    diag.attachNote(inputs[input].at) << "made here: " << recordText(inputs[input]);
+    diag.attachNote(layer.getLoc()) << "declared here";
+    return diag;
+  });
+}
+
+FailureOr<Env> moe::enter(Operation *at, const Closure &closure, ArrayRef<Record> inputs) {
   LayerOp layer = closure.layer;
   Env env;
   env.scope = layer->getParentOp();
@@ -326,6 +418,9 @@ FailureOr<Env> moe::enter(Operation *at, const Closure &closure) {
       return at->emitError() << "parameter '" << param.getName() << "' of layer '@" << layer.getSymName()
                              << "' is given twice";
   }
+  Patterns patterns(at, layer, inputs);
+  if (failed(patterns.bind(env)))
+    return failure();
   for (ParamAttr param : params) {
     if (env.names.contains(param.getName()))
       continue;
@@ -340,5 +435,7 @@ FailureOr<Env> moe::enter(Operation *at, const Closure &closure) {
       return failure();
     env.names.try_emplace(param.getName(), *bound);
   }
+  if (failed(patterns.compare(env)))
+    return failure();
   return env;
 }

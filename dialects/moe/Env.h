@@ -2,6 +2,7 @@
 // arguments. Arithmetic on sizes is checked: it is exact or it is an error at the author's line.
 #pragma once
 #include "dialects/moe/MoeDialect.h"
+#include "dialects/moe/Record.h"
 #include "llvm/ADT/StringMap.h"
 #include <cmath>
 #include <limits>
@@ -32,6 +33,8 @@ public:
   llvm::StringMap<Binding> names;
   /// Where the names of layers are looked up.
   mlir::Operation *scope = nullptr;
+  /// Knows the sizes of values, in the body that is being interpreted; null elsewhere.
+  Expander *body = nullptr;
 
   // Each reports at `at` and says what was expected for `what`.
   mlir::FailureOr<int64_t> size(mlir::Operation *at, ExprAttr e) const;
@@ -45,6 +48,6 @@ public:
   mlir::FailureOr<Binding> bind(mlir::Operation *at, ParamAttr param, ExprAttr e) const;
 };
 
-/// The environment of a layer's body: arguments, then defaults.
-mlir::FailureOr<Env> enter(mlir::Operation *at, const Closure &closure);
+/// The environment of a layer's body: arguments, sizes that the patterns of its values bind, then defaults.
+mlir::FailureOr<Env> enter(mlir::Operation *at, const Closure &closure, llvm::ArrayRef<Record> inputs);
 } // namespace moe

@@ -7,6 +7,18 @@
 using namespace mlir;
 using namespace moe;
 
+void moe::giveUpOwnBatch(Expander &in, Operation *at, MutableArrayRef<Tensor> tensors) {
+  for (Tensor &t : tensors)
+    if (!t.batch && !t.experts)
+      for (Tensor &other : tensors)
+        if (other.batch && t.rank() == other.rank() + 1 && t.sample().front() == 1) {
+          auto extents = flow::extentsOf(t.value);
+          extents.erase(extents.begin());
+          t.value = flow::reshape(in.builder, in.loc(at), t.value, extents);
+          break;
+        }
+}
+
 LogicalResult moe::align(Expander &in, Operation *at, MutableArrayRef<Tensor> tensors, ValueRange sources) {
   OpBuilder &b = in.builder;
   Location loc = in.loc(at);
@@ -16,16 +28,7 @@ LogicalResult moe::align(Expander &in, Operation *at, MutableArrayRef<Tensor> te
     experts |= t.experts;
     batch |= t.batch;
   }
-  // A parameter written with a batch axis of its own, [1, 1, dim], gives that axis up beside a batch.
-  for (Tensor &t : tensors)
-    if (batch && !t.batch && !t.experts)
-      for (Tensor &other : tensors)
-        if (other.batch && t.rank() == other.rank() + 1 && t.sample().front() == 1) {
-          auto extents = flow::extentsOf(t.value);
-          extents.erase(extents.begin());
-          t.value = flow::reshape(b, loc, t.value, extents);
-          break;
-        }
+  giveUpOwnBatch(in, at, tensors);
   for (Tensor &t : tensors)
     rank = std::max(rank, t.rank());
   for (unsigned axis = 1; axis <= rank; ++axis) {
@@ -106,16 +109,56 @@ LogicalResult SiluOp::expand(Expander &in) { return unary(in, *this, flow::silu)
 LogicalResult GeluOp::expand(Expander &in) { return unary(in, *this, flow::gelu); }
 LogicalResult StopGradientOp::expand(Expander &in) { return unary(in, *this, flow::stopGradient); }
 
+/// Where nothing is compared, as with a NaN, the result is 0.
+static Value signOf(OpBuilder &b, Location loc, Value x) {
+  Value zero = flow::zerosLike(b, loc, x), one = flow::onesLike(b, loc, x);
+  Value above = flow::compare(b, loc, flow::Predicate::gt, x, 0.0),
+        below = flow::compare(b, loc, flow::Predicate::lt, x, 0.0);
+  return flow::select(b, loc, above, one,
+                      flow::select(b, loc, below, flow::constant(b, loc, -1, x.getType()), zero));
+}
+LogicalResult SignOp::expand(Expander &in) { return unary(in, *this, signOf); }
+
+LogicalResult ClampOp::expand(Expander &in) {
+  FailureOr<Tensor> x = in.tensor(*this, getX());
+  if (failed(x))
+    return failure();
+  if (!getMin() && !getMax())
+    return emitError() << "expected 'min', 'max' or both, found neither: write 'clamp %x min = 0'";
+  FailureOr<double> min = getMin() ? in.env().number(*this, *getMin()) : FailureOr<double>(0.0);
+  FailureOr<double> max = getMax() ? in.env().number(*this, *getMax()) : FailureOr<double>(0.0);
+  if (failed(min) || failed(max))
+    return failure();
+  if (getMin() && getMax() && *min > *max)
+    return emitError() << "expected 'min' of at most 'max', found " << numberText(*min) << " and "
+                       << numberText(*max);
+  OpBuilder &b = in.builder;
+  Location loc = in.loc(*this);
+  // A choice, not a minimum: at a bound the gradient passes whole, as torch's does, and a NaN stays one.
+  Value y = x->value;
+  auto cut = [&](flow::Predicate beyond, double bound) {
+    Value limit = flow::constant(b, loc, bound, y.getType());
+    y = flow::select(b, loc, flow::compare(b, loc, beyond, y, limit), limit, y);
+  };
+  if (getMin())
+    cut(flow::Predicate::lt, *min);
+  if (getMax())
+    cut(flow::Predicate::gt, *max);
+  in.set(getY(), {y, x->experts, x->batch});
+  return success();
+}
+
 using BinaryBuilder = Value (*)(OpBuilder &, Location, Value, Value);
 
-static LogicalResult binary(Expander &in, Operation *op, BinaryBuilder build) {
-  FailureOr<Tensor> a = in.tensor(op, op->getOperand(0)), c = in.tensor(op, op->getOperand(1));
-  if (failed(a) || failed(c))
+template <typename Op> static LogicalResult binary(Expander &in, Op op, BinaryBuilder build) {
+  FailureOr<SmallVector<Tensor>> both = in.tensors(op, op.getValues(), op.getNumbersAttr());
+  if (failed(both))
     return failure();
-  Tensor both[] = {*a, *c};
-  if (failed(align(in, op, both, op->getOperands())))
+  Tensor y = joined({}, (*both)[0], (*both)[1]);
+  if (failed(align(in, op, *both, op.getValues())))
     return failure();
-  in.set(op->getResult(0), joined(build(in.builder, in.loc(op), both[0].value, both[1].value), *a, *c));
+  y.value = build(in.builder, in.loc(op), (*both)[0].value, (*both)[1].value);
+  in.set(op.getY(), y);
   return success();
 }
 
@@ -125,12 +168,12 @@ LogicalResult MulOp::expand(Expander &in) { return binary(in, *this, flow::mul);
 LogicalResult DivOp::expand(Expander &in) { return binary(in, *this, flow::div); }
 
 LogicalResult WhereOp::expand(Expander &in) {
-  FailureOr<Tensor> mask = in.tensor(*this, getMask()), a = in.tensor(*this, getA()),
-                    c = in.tensor(*this, getB());
-  if (failed(mask) || failed(a) || failed(c))
+  FailureOr<SmallVector<Tensor>> found = in.tensors(*this, getValues(), getNumbersAttr());
+  if (failed(found))
     return failure();
-  Tensor all[] = {*mask, *a, *c};
-  if (failed(align(in, *this, all, getOperands())))
+  SmallVector<Tensor> all = *found;
+  Tensor y = joined({}, all[0], joined({}, all[1], all[2]));
+  if (failed(align(in, *this, all, getValues())))
     return failure();
   OpBuilder &b = in.builder;
   Location loc = in.loc(*this);
@@ -141,8 +184,8 @@ LogicalResult WhereOp::expand(Expander &in) {
   for (Tensor &t : all)
     t.value = flow::broadcastTo(b, loc, t.value, shape);
   Value chosen = flow::compare(b, loc, flow::Predicate::ne, all[0].value, 0.0);
-  Tensor first = joined({}, *mask, *a);
-  in.set(getY(), joined(flow::select(b, loc, chosen, all[1].value, all[2].value), first, *c));
+  y.value = flow::select(b, loc, chosen, all[1].value, all[2].value);
+  in.set(getY(), y);
   return success();
 }
 
@@ -213,6 +256,35 @@ static FailureOr<SmallVector<int64_t>> reducedAxes(Expander &in, Operation *op, 
   }
   llvm::sort(axes);
   return axes;
+}
+
+/// x / max(|x|, eps). The norm is taken from squares that are at least eps^2, so that its slope is finite at 0.
+LogicalResult NormalizeOp::expand(Expander &in) {
+  FailureOr<Tensor> x = in.tensor(*this, getX());
+  FailureOr<double> eps = getEps() ? in.env().number(*this, *getEps()) : FailureOr<double>(1e-12);
+  if (failed(x) || failed(eps))
+    return failure();
+  double least = *eps * *eps;
+  if (!(*eps > 0) || float(least) < std::numeric_limits<float>::min() || !holdsInFloat(least))
+    return emitError() << "expected 'eps' above 0 whose square 32-bit floating point holds, found "
+                       << numberText(*eps);
+  bool experts = false;
+  ExprAttr over = getAxesAttr() ? getAxesAttr() : ExprAttr::get(getContext(), ExprKind::Name, "features", {});
+  FailureOr<SmallVector<int64_t>> axes = reducedAxes(in, *this, getX(), *x, over, experts);
+  if (failed(axes))
+    return failure();
+  for (int64_t &axis : *axes)
+    axis += x->lead();
+  if (experts)
+    axes->push_back(0);
+  OpBuilder &b = in.builder;
+  Location loc = in.loc(*this);
+  Value squares = flow::sum(b, loc, flow::mul(b, loc, x->value, x->value), *axes);
+  Value floor = flow::constant(b, loc, least, squares.getType());
+  squares = flow::select(b, loc, flow::compare(b, loc, flow::Predicate::lt, squares, floor), floor, squares);
+  Value scale = flow::broadcastAlong(b, loc, flow::rsqrt(b, loc, squares), flow::extentsOf(x->value), *axes);
+  in.set(getY(), {flow::mul(b, loc, x->value, scale), x->experts, x->batch});
+  return success();
 }
 
 template <typename Build>

@@ -299,6 +299,31 @@ LogicalResult LayerNormOp::expand(Expander &in) {
   return success();
 }
 
+LogicalResult LayerScaleOp::expand(Expander &in) {
+  FailureOr<Tensor> x = in.tensor(*this, getX());
+  if (failed(x))
+    return failure();
+  if (x->rank() == 0) {
+    InFlightDiagnostic diag = emitError()
+                              << "expected at least one axis of features, found a number a sample";
+    in.noteMade(diag, getX());
+    return diag;
+  }
+  MLIRContext *context = getContext();
+  ExprAttr rule = getInitAttr();
+  if (!rule)
+    rule = ExprAttr::get(context, ExprKind::Call, "constant",
+                         ExprAttr::get(context, ExprKind::Number, "1e-5", {}));
+  FailureOr<Tensor> gamma = in.parameter(*this, "gamma", {x->last()}, rule, {});
+  if (failed(gamma))
+    return failure();
+  Tensor both[] = {*x, *gamma};
+  if (failed(align(in, *this, both, {})))
+    return failure();
+  in.set(getY(), joined(flow::mul(in.builder, in.loc(*this), both[0].value, both[1].value), *x, *gamma));
+  return success();
+}
+
 LogicalResult GroupNormOp::expand(Expander &in) {
   FailureOr<Tensor> x = in.tensor(*this, getX());
   if (failed(x))

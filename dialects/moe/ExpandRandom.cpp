@@ -79,7 +79,7 @@ LogicalResult ResidualOp::expand(Expander &in) {
         flow::mul(b, loc, branch->value, flow::broadcast(b, loc, *mask, extents, {int64_t(axis)}));
   }
   Tensor both[] = {*x, *branch};
-  if (failed(align(in, *this, both, getOperands())))
+  if (failed(align(in, *this, both, {getX(), getBranch()})))
     return failure();
   in.set(getY(), joined(flow::add(b, loc, both[0].value, both[1].value), *x, *branch));
   return success();

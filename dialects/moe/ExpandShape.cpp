@@ -73,8 +73,16 @@ LogicalResult ReshapeOp::expand(Expander &in) {
   if (getShape().getKind() != ExprKind::List)
     return emitError() << "expected a shape such as [4, dim / 4], found '" << getShape().str() << "'";
   SmallVector<flow::Extent> extents = leading(*x);
-  int64_t count = 1;
+  int64_t count = 1, all = elements(x->sample());
+  std::optional<size_t> rest; // the axis whose size is -1
   for (ExprAttr e : getShape().positional()) {
+    if (e.getKind() == ExprKind::Number && e.getText() == "-1") {
+      if (rest)
+        return emitError() << "expected one size of -1 in a shape, found two in '" << getShape().str() << "'";
+      rest = extents.size();
+      extents.push_back(fixed(*this, 1));
+      continue;
+    }
     FailureOr<int64_t> extent = in.env().positive(*this, e, "an axis");
     if (failed(extent))
       return failure();
@@ -83,7 +91,12 @@ LogicalResult ReshapeOp::expand(Expander &in) {
       return emitError() << "expected a shape whose size fits into 64 bits, found '" << getShape().str()
                          << "'";
   }
-  if (count != elements(x->sample()))
+  if (rest && all % count)
+    return wrongShape(in, *this, getX(), *x,
+                      "a multiple of " + Twine(count) + " elements a sample for '" + getShape().str() + "'");
+  if (rest)
+    extents[*rest] = fixed(*this, all / count);
+  else if (count != all)
     return wrongShape(in, *this, getX(), *x,
                       "a value of " + Twine(count) + " elements a sample, as '" + getShape().str() + "' has");
   in.set(getY(), {flow::reshape(in.builder, in.loc(*this), x->value, extents), x->experts, x->batch});
@@ -222,56 +235,91 @@ LogicalResult ConcatOp::expand(Expander &in) {
 }
 
 LogicalResult PrependOp::expand(Expander &in) {
-  FailureOr<Tensor> a = in.tensor(*this, getA()), c = in.tensor(*this, getB());
-  if (failed(a) || failed(c))
-    return failure();
-  Tensor both[] = {*a, *c};
-  // A token written with a batch axis of its own, [1, 1, dim], gives that axis up beside a batch.
-  if (c->batch && !a->lead() && a->rank() == c->rank() + 1 && a->sample().front() == 1) {
-    SmallVector<flow::Extent> extents = flow::extentsOf(a->value);
-    extents.erase(extents.begin());
-    both[0].value = flow::reshape(in.builder, in.loc(*this), a->value, extents);
+  SmallVector<Tensor> list;
+  for (Value x : getX()) {
+    FailureOr<Tensor> t = in.tensor(*this, x);
+    if (failed(t))
+      return failure();
+    list.push_back(*t);
   }
-  if (c->rank() != 2)
-    return wrongShape(in, *this, getB(), *c, "tokens [tokens, features]");
-  return join(in, *this, both, getOperands(), 0);
+  if (list.empty() || list.back().rank() != 2)
+    return list.empty() ? LogicalResult(emitError() << "expected at least two values, found none")
+                        : wrongShape(in, *this, getX().back(), list.back(), "tokens [tokens, features]");
+  giveUpOwnBatch(in, *this, list);
+  return join(in, *this, list, getX(), 0);
+}
+
+/// Takes out axis `axis` of a sample, which has extent 1.
+static void drop(Expander &in, Operation *op, Tensor &x, unsigned axis) {
+  SmallVector<flow::Extent> extents = flow::extentsOf(x.value);
+  extents.erase(extents.begin() + x.lead() + axis);
+  x.value = flow::reshape(in.builder, in.loc(op), x.value, extents);
 }
 
 LogicalResult MatmulOp::expand(Expander &in) {
   FailureOr<Tensor> a = in.tensor(*this, getA()), c = in.tensor(*this, getB());
   if (failed(a) || failed(c))
     return failure();
-  ArrayRef<int64_t> left = a->sample(), right = c->sample();
-  bool fits = left.size() >= 2 && left.size() == right.size() && left.back() == right[right.size() - 2] &&
-              left.drop_back(2) == right.drop_back(2);
-  if (!fits) {
-    InFlightDiagnostic diag = emitError()
-                              << "expected matrices [.., m, k] and [.., k, n] with equal leading axes, found "
-                              << shapeText(*a) << " and " << shapeText(*c);
+  auto wrong = [&](const Twine &expected) {
+    InFlightDiagnostic diag = emitError() << "expected " << expected << ", found " << shapeText(*a) << " and "
+                                          << shapeText(*c);
     in.noteMade(diag, getA());
     in.noteMade(diag, getB());
     return diag;
-  }
-  // Labels: experts 0, batch 1, leading axes from 2, then m, k, n.
-  SmallVector<int64_t> aAxes, bAxes, out;
-  int64_t m = 2 + int64_t(left.size()), k = m + 1, n = m + 2;
+  };
+  if (a->rank() == 0 || c->rank() == 0)
+    return wrong("matrices or vectors; 'mul' multiplies by a number a sample");
+  Tensor both[] = {*a, *c};
+  if (a->rank() > 2 || c->rank() > 2)
+    giveUpOwnBatch(in, *this, both);
+  // How many axes of each come before those that are multiplied.
+  bool row = both[0].rank() == 1, column = both[1].rank() == 1;
+  unsigned before[] = {both[0].rank() - (row ? 1 : 2), both[1].rank() - (column ? 1 : 2)};
+  if (both[0].last() != both[1].sample()[before[1]])
+    return wrong("matrices [.., m, k] and [.., k, n], or vectors [k] in their place");
+  // Labels: experts 0, batch 1, then the axes before, of which the last are of one label, then m, k, n.
+  int64_t count = std::max(before[0], before[1]), m = 2 + count, k = m + 1, n = m + 2;
+  Tensor y = joined({}, both[0], both[1]);
+  SmallVector<int64_t> labels[2], out;
   auto lead = [](const Tensor &t, SmallVectorImpl<int64_t> &axes) {
     if (t.experts)
       axes.push_back(0);
     if (t.batch)
       axes.push_back(1);
   };
-  Tensor y = joined({}, *a, *c);
-  lead(*a, aAxes);
-  lead(*c, bAxes);
   lead(y, out);
-  for (size_t i = 0; i + 2 < left.size(); ++i)
-    for (auto *axes : {&aAxes, &bAxes, &out})
-      axes->push_back(2 + i);
-  aAxes.append({m, k});
-  bAxes.append({k, n});
-  out.append({m, n});
-  y.value = flow::contract(in.builder, in.loc(*this), a->value, aAxes, c->value, bAxes, out);
+  for (int64_t i = 0; i < count; ++i)
+    out.push_back(2 + i);
+  for (int side : {0, 1})
+    lead(both[side], labels[side]);
+  for (int64_t i = 0; i < count; ++i) {
+    // The place of axis i in each, and its extent; negative where it is missing.
+    int64_t at[2], extent[2] = {1, 1};
+    for (int side : {0, 1})
+      if ((at[side] = i - count + before[side]) >= 0)
+        extent[side] = both[side].sample()[at[side]];
+    if (extent[0] != extent[1] && extent[0] != 1 && extent[1] != 1)
+      return wrong("equal sizes, or 1, in the axes before those that are multiplied");
+    for (int side : {0, 1}) {
+      if (at[side] < 0)
+        continue;
+      // What is 1 here alone has no part in the label.
+      if (extent[side] == 1 && at[1 - side] >= 0 && extent[1 - side] != 1) {
+        drop(in, *this, both[side], at[side]);
+        --before[side];
+      } else {
+        labels[side].push_back(2 + i);
+      }
+    }
+  }
+  if (!row)
+    labels[0].push_back(m), out.push_back(m);
+  labels[0].push_back(k);
+  labels[1].push_back(k);
+  if (!column)
+    labels[1].push_back(n), out.push_back(n);
+  y.value =
+      flow::contract(in.builder, in.loc(*this), both[0].value, labels[0], both[1].value, labels[1], out);
   in.set(getY(), y);
   return success();
 }

@@ -38,6 +38,11 @@ LogicalResult ExposeOp::expand(Expander &in) {
     return emitError() << "expected a tensor or a routing to expose, found "
                        << (found ? recordText(*found) : "nothing");
   std::string path = in.path(getLabel());
+  if (StringRef(path).contains('/'))
+    return emitError()
+           << "expected an exposed value's path without '/', since its output is written to a file of that "
+              "name, found '"
+           << path << "'";
   if (auto [first, fresh] = in.exposedNames.try_emplace(path, in.loc(*this)); !fresh) {
     InFlightDiagnostic diag = emitError() << "expected each exposed value once, found '" << path
                                           << "' a second time; a layer that is applied 'shared' cannot "

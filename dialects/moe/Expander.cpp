@@ -54,6 +54,64 @@ FailureOr<Tensor> Expander::tensor(Operation *at, Value value) {
   return diag;
 }
 
+FailureOr<SmallVector<Tensor>> Expander::tensors(Operation *at, ValueRange values, ArrayAttr numbers) {
+  SmallVector<Tensor> found;
+  for (Value value : values) {
+    FailureOr<Tensor> t = tensor(at, value);
+    if (failed(t))
+      return failure();
+    found.push_back(*t);
+  }
+  if (!numbers)
+    return found;
+  if (found.empty())
+    return at->emitError() << "expected a value among the operands of '" << at->getName().stripDialect()
+                           << "', found numbers alone; write their result where it is used";
+  SmallVector<Tensor> all;
+  const Tensor &like = found.front();
+  size_t next = 0;
+  for (Attribute place : numbers) {
+    auto e = dyn_cast<ExprAttr>(place);
+    if (!e) {
+      all.push_back(found[next++]);
+      continue;
+    }
+    FailureOr<double> number = env().number(at, e);
+    if (failed(number))
+      return failure();
+    all.push_back({flow::constant(builder, loc(at), *number, like.type()), like.experts, like.batch});
+  }
+  return all;
+}
+
+FailureOr<int64_t> Expander::sizeOf(Operation *at, ExprAttr e) {
+  auto expands = dyn_cast<ExpandInterface>(at);
+  if (!expands || sizedNumber(e) >= expands.getSized().size())
+    return at->emitError() << "expected sizes of values in the ops of a body only, found '" << e.str() << "'";
+  Value value = expands.getSized()[sizedNumber(e)];
+  FailureOr<Tensor> x = tensor(at, value);
+  if (failed(x))
+    return failure();
+  auto wrong = [&](const Twine &expected) {
+    InFlightDiagnostic diag = at->emitError() << "expected " << expected << " for '" << e.str() << "', found "
+                                              << shapeText(*x);
+    noteMade(diag, value);
+    return diag;
+  };
+  StringRef word = cast<StringAttr>(e.getArgs()[1]).getValue();
+  if (word == "experts")
+    return x->experts ? FailureOr<int64_t>(x->type().getDimSize(0)) : wrong("a value that differs by expert");
+  if (word == "tokens" && x->rank() < 2)
+    return wrong("tokens [tokens, features]");
+  int64_t rank = x->rank(), axis = word == "tokens" ? 0 : -1;
+  if (word != "tokens" && word != "features" && word.getAsInteger(10, axis))
+    return wrong("an axis");
+  if (axis < -rank || axis >= rank)
+    return wrong(rank ? "an axis from " + Twine(-rank) + " to " + Twine(rank - 1)
+                      : Twine("at least one axis"));
+  return x->sample()[axis < 0 ? axis + rank : axis];
+}
+
 FailureOr<Routing> Expander::routing(Operation *at, Value value) {
   const Record *found = record(value);
   if (!found)
@@ -462,7 +520,7 @@ FailureOr<SmallVector<Record>> Expander::apply(Operation *at, StringRef name, co
   if (frames.size() > maxFrames)
     return at->emitError() << "expected layers to nest at most " << maxFrames << " deep, found more; does '@"
                            << layer.getSymName() << "' call itself?";
-  FailureOr<Env> env = enter(at, closure);
+  FailureOr<Env> env = enter(at, closure, inputs);
   if (failed(env))
     return failure();
   auto mode = at->getAttrOfType<StringAttr>("mode");

@@ -81,6 +81,9 @@ public:
   mlir::FailureOr<Tensor> tensor(mlir::Operation *at, mlir::Value value);
   mlir::FailureOr<Routing> routing(mlir::Operation *at, mlir::Value value);
   const Record *record(mlir::Value value);
+  /// The operands of an op in whose places numbers may stand: a number becomes a constant of the shape of the first value.
+  mlir::FailureOr<llvm::SmallVector<Tensor>> tensors(mlir::Operation *at, mlir::ValueRange values,
+                                                     mlir::ArrayAttr numbers);
   void set(mlir::Value value, Tensor tensor);
   void set(mlir::Value value, Record record) { frame().values.insert_or_assign(value, record); }
   mlir::FailureOr<llvm::SmallVector<Record>> records(mlir::Operation *at, mlir::ValueRange values);
@@ -89,7 +92,12 @@ public:
 
   // Names.
   Frame &frame() { return frames.back(); }
-  Env &env() { return frame().env; }
+  Env &env() {
+    frame().env.body = this;
+    return frame().env;
+  }
+  /// Of an expression of `at`: `size(%x, tokens)`.
+  mlir::FailureOr<int64_t> sizeOf(mlir::Operation *at, ExprAttr e);
   std::string path(llvm::StringRef name);
   /// The author's line of an op, named by the op's word and path.
   mlir::Location loc(mlir::Operation *op);
@@ -196,6 +204,8 @@ mlir::LogicalResult expandAlong(Expander &in, mlir::Operation *op, mlir::Value x
 /// Reports shapes that do not fit, with where each came from.
 mlir::LogicalResult align(Expander &in, mlir::Operation *at, llvm::MutableArrayRef<Tensor> tensors,
                           mlir::ValueRange sources);
+/// A parameter written with a batch axis of its own, [1, 1, dim], gives that axis up beside a batch.
+void giveUpOwnBatch(Expander &in, mlir::Operation *at, llvm::MutableArrayRef<Tensor> tensors);
 /// `value` with the leading axes of `a` and `b` together.
 inline Tensor joined(mlir::Value value, const Tensor &a, const Tensor &b) {
   return {value, a.experts || b.experts, a.batch || b.batch};
@@ -206,9 +216,5 @@ inline Tensor joined(mlir::Value value, const Tensor &a, const Tensor &b) {
 mlir::LogicalResult
 refuseExperts(Expander &in, mlir::Operation *op,
               llvm::StringRef instead = "before 'experts', or first in the expert's layer");
-
-/// "[128, 14, 14]", "5 experts of [10]".
-std::string shapeText(const Tensor &tensor);
-std::string recordText(const Record &record);
 
 } // namespace moe

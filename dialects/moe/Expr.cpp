@@ -148,6 +148,9 @@ struct Parsed {
 class ExprParser {
 public:
   explicit ExprParser(AsmParser &parser) : p(parser) {}
+  /// Of an op's expression: values whose sizes it takes are added to `sized`.
+  ExprParser(OpAsmParser &parser, SmallVectorImpl<OpAsmParser::UnresolvedOperand> &sized)
+      : p(parser), ofOp(&parser), sized(&sized) {}
   Parsed sum();
   ParseResult list(AsmParser::Delimiter delimiter, SmallVectorImpl<Attribute> &args, unsigned &height);
 
@@ -155,11 +158,14 @@ private:
   Parsed reportRemainder(const char *at);
   Parsed product();
   Parsed primary();
+  Parsed sizeOf(SMLoc loc);
   ParseResult number(std::string &text);
   Parsed node(SMLoc loc, ExprKind kind, StringRef text, ArrayRef<Attribute> args, unsigned height);
   bool tooDeep(SMLoc loc, unsigned height);
 
   AsmParser &p;
+  OpAsmParser *ofOp = nullptr;
+  SmallVectorImpl<OpAsmParser::UnresolvedOperand> *sized = nullptr;
   unsigned depth = 0;
 };
 } // namespace
@@ -218,8 +224,9 @@ ParseResult ExprParser::number(std::string &text) {
     return success();
   }
   double value = 0;
-  // Programs compute in 32 bits: what overflows them would be infinity there.
-  if (std::from_chars(begin, end, value).ec != std::errc() || value > std::numeric_limits<float>::max())
+  // Programs compute in 32 bits: what overflows them would be infinity there, and what is too small for them 0.
+  if (std::from_chars(begin, end, value).ec != std::errc() || value > std::numeric_limits<float>::max() ||
+      (value != 0 && float(value) == 0))
     return reportAt(p, loc) << "expected a number that fits into 32-bit floating point, found " << written;
   char buffer[40];
   text = std::string(buffer, std::to_chars(buffer, buffer + 40, value).ptr);
@@ -240,11 +247,19 @@ ParseResult ExprParser::list(AsmParser::Delimiter delimiter, SmallVectorImpl<Att
     Parsed arg = sum();
     if (!arg)
       return failure();
-    if (arg.expr.getKind() == ExprKind::Name && peekWord(loc.getPointer()).second &&
+    // A layer is given by name as its parameter is declared: `@ffn = @Mlp<dim>`.
+    ExprKind kind = arg.expr.getKind();
+    bool layer = kind == ExprKind::Layer && arg.expr.getArgs().size() == 1;
+    if (((kind == ExprKind::Name && peekWord(loc.getPointer()).second) || layer) &&
         succeeded(p.parseOptionalEqual())) {
+      SMLoc valueAt = p.getCurrentLocation();
       Parsed value = sum();
       if (!value)
         return failure();
+      if (layer && value.expr.getKind() != ExprKind::Layer)
+        return reportAt(p, valueAt) << "expected a layer for '@" << arg.expr.getText() << "', found '"
+                                    << value.expr.str() << "'; a size or number is given as '"
+                                    << arg.expr.getText() << " = ...'";
       arg = node(loc, ExprKind::Key, arg.expr.getText(), value.expr, value.height);
       if (!arg)
         return failure();
@@ -255,10 +270,108 @@ ParseResult ExprParser::list(AsmParser::Delimiter delimiter, SmallVectorImpl<Att
   });
 }
 
+/// The sizes, numbers and layers of the layer or model around the current place, as its header has them: parameters, and names in
+/// patterns.
+static SmallVector<StringRef> namesInScope(AsmParser &p) {
+  const char *at = p.getCurrentLocation().getPointer();
+  StringRef line = lineUpTo(p, at);
+  auto begins = [&] {
+    StringRef text = line.ltrim();
+    return text.starts_with("moe.layer") || text.starts_with("moe.model") ||
+           text.starts_with("moe.objective");
+  };
+  for (StringRef before = line; !begins(); line = before)
+    if (before = lineBefore(p, line.begin()); before.empty())
+      return {};
+    else
+      before = lineUpTo(p, before.end());
+  StringRef header = StringRef(line.begin(), at - line.begin()).take_until([](char c) { return c == '{'; });
+  SmallVector<StringRef> names;
+  unsigned angles = 0, squares = 0, round = 0;
+  for (const char *c = header.begin(); c != header.end();) {
+    StringRef word = peekWord(c).first;
+    if (word.empty()) {
+      angles += *c == '<';
+      angles -= *c == '>' && angles;
+      squares += *c == '[';
+      squares -= *c == ']' && squares;
+      round += *c == '(';
+      round -= *c == ')' && round;
+      ++c;
+      continue;
+    }
+    StringRef before = StringRef(header.begin(), c - header.begin()).rtrim(" @\n\r\t");
+    bool parameter = angles == 1 && !squares && !round && (before.ends_with("<") || before.ends_with(","));
+    bool pattern = !angles && round == 1 && squares == 1 && !llvm::isDigit(word.front()) && word != "_" &&
+                   header.ltrim().starts_with("moe.layer");
+    if ((parameter || pattern) && word.end() <= header.end() && !llvm::is_contained(names, word))
+      names.push_back(word);
+    c = word.end();
+  }
+  return names;
+}
+
 Parsed ExprParser::reportRemainder(const char *at) {
   reportAt(p, SMLoc::getFromPointer(at))
       << "expected 'mod' for a remainder, found '%'; the operators are + - * / mod";
   return {};
+}
+
+/// Behind `size`: a value, or its number where no op is parsed, and an axis.
+Parsed ExprParser::sizeOf(SMLoc loc) {
+  if (p.parseLParen())
+    return {};
+  Builder &b = p.getBuilder();
+  std::string name;
+  uint64_t number = 0;
+  SMLoc at = p.getCurrentLocation();
+  if (ofOp) {
+    OpAsmParser::UnresolvedOperand value;
+    if (ofOp->parseOperand(value))
+      return {};
+    auto same = [&](auto &other) { return other.name == value.name && other.number == value.number; };
+    auto *found = llvm::find_if(*sized, same);
+    number = found - sized->begin();
+    if (found == sized->end())
+      sized->push_back(value);
+    name = value.name.str() + (value.number ? "#" + std::to_string(value.number) : "");
+  } else if (*at.getPointer() == '%') {
+    return reportAt(p, at)
+               << "expected an expression without sizes of values, found 'size(%...'; they stand in the "
+                  "expressions of ops, and a layer's header binds sizes by a pattern: (%x: [tokens, dim])",
+           Parsed();
+  } else if (p.parseInteger(number)) {
+    return {};
+  }
+  if (p.parseComma())
+    return {};
+  SMLoc axisAt = p.getCurrentLocation();
+  StringRef word;
+  std::string axis;
+  if (succeeded(p.parseOptionalKeyword(&word))) {
+    axis = word.str();
+  } else {
+    axis = succeeded(p.parseOptionalMinus()) ? "-" : "";
+    APInt integer;
+    if (OptionalParseResult found = p.parseOptionalInteger(integer); found.has_value() && succeeded(*found))
+      axis += llvm::toString(integer, 10, /*Signed=*/false);
+    else
+      axis.clear();
+  }
+  const SmallVector<StringRef> words = {"tokens", "features", "experts"};
+  int64_t ignored;
+  if (!llvm::is_contained(words, axis) && StringRef(axis).getAsInteger(10, ignored))
+    return reportAt(p, axisAt) << "expected an axis, found '"
+                               << StringRef(axisAt.getPointer()).take_until([](char c) {
+                                    return StringRef(",)\n").contains(c);
+                                  })
+                               << "'" << didYouMean(axis, words)
+                               << "; write tokens (the first), features (the last), experts, "
+                                  "or a number such as 0 or -1",
+           Parsed();
+  if (p.parseRParen())
+    return {};
+  return node(loc, ExprKind::Size, name, {b.getIndexAttr(int64_t(number)), b.getStringAttr(axis)}, 0);
 }
 
 Parsed ExprParser::primary() {
@@ -318,12 +431,27 @@ Parsed ExprParser::primary() {
       behind.drop_front(1).take_until([](char c) { return c == '\n'; }).find('=') == StringRef::npos)
     return reportRemainder(after);
   if (*after == '%' || *after == '@' || failed(p.parseOptionalKeyword(&name))) {
+    // An editor that asks what may stand here is told the names of the header.
+    if (*after != '%' && *after != '@')
+      (void)p.parseOptionalKeyword(&name, namesInScope(p));
     if (StringRef line = lineThatEnded(p); !line.empty())
       return void(reportLineEnd(p, line)), Parsed();
-    return reportAt(p, loc) << "expected a size, a number, a layer or a list", Parsed();
+    InFlightDiagnostic diag = reportAt(p, loc) << "expected a size, a number, a layer or a list";
+    if (*loc.getPointer() == '%' && peekWord(loc.getPointer() + 1).first.size())
+      diag << ", found '%" << peekWord(loc.getPointer() + 1).first
+           << "'; ops compute with values, and expressions with numbers and sizes such as size(%x, 0)";
+    return diag, Parsed();
+  }
+  // A token that begins with a blank is the place where an editor asks what the name may become.
+  if (const char *next = p.getCurrentLocation().getPointer();
+      next == name.end() && (*next == '\0' || StringRef(" \t\r\n").contains(*next))) {
+    StringRef rest;
+    (void)p.parseOptionalKeyword(&rest, namesInScope(p));
   }
   if (*p.getCurrentLocation().getPointer() != '(')
     return node(loc, ExprKind::Name, name, {}, 0);
+  if (name == "size")
+    return sizeOf(loc);
   if (list(AsmParser::Delimiter::Paren, args, height))
     return {};
   return node(loc, ExprKind::Call, name, args, height);
@@ -371,6 +499,18 @@ ExprAttr moe::parseExpr(AsmParser &parser) {
   return failed(verifyLineGoesOn(parser)) ? ExprAttr() : ExprParser(parser).sum().expr;
 }
 
+ParseResult moe::parseExpr(OpAsmParser &parser, ExprAttr &expr,
+                           SmallVectorImpl<OpAsmParser::UnresolvedOperand> &sized) {
+  expr = failed(verifyLineGoesOn(parser)) ? ExprAttr() : ExprParser(parser, sized).sum().expr;
+  return success(bool(expr));
+}
+
+ParseResult moe::parseExprList(OpAsmParser &parser, SmallVectorImpl<Attribute> &args,
+                               SmallVectorImpl<OpAsmParser::UnresolvedOperand> &sized) {
+  unsigned height = 0;
+  return ExprParser(parser, sized).list(AsmParser::Delimiter::None, args, height);
+}
+
 ParseResult moe::parseExprList(AsmParser &parser, AsmParser::Delimiter delimiter,
                                SmallVectorImpl<Attribute> &args) {
   unsigned height = 0;
@@ -413,25 +553,50 @@ InputAttr moe::parseInput(AsmParser &p) {
   if (dims.size() != rank)
     return reportAt(p, loc) << "expected image[channels, height, width], vector[length] or index",
            InputAttr();
-  return InputAttr::get(p.getContext(), kind, dims);
+  Attribute mean, deviation;
+  StringRef word;
+  for (SMLoc at = p.getCurrentLocation(); succeeded(p.parseOptionalKeyword(&word));
+       at = p.getCurrentLocation()) {
+    if (kind != "image" || (word != "mean" && word != "deviation"))
+      return reportAt(p, at)
+                 << "expected "
+                 << (kind == "image" ? "'mean [...]' or 'deviation [...]', or the end of the input"
+                                     : "the end of the input; only images have a mean and a deviation")
+                 << ", found '" << word << "'"
+                 << (kind == "image" && (word == "std" || word == "stddev") ? "; write 'deviation'" : ""),
+             InputAttr();
+    Attribute &place = word == "mean" ? mean : deviation;
+    if (place)
+      return reportAt(p, at) << "'" << word << "' is given twice", InputAttr();
+    if (!(place = parseExpr(p)))
+      return {};
+  }
+  return InputAttr::get(p.getContext(), kind, dims, mean, deviation);
 }
 
 static int binding(ExprKind kind) { return kind < ExprKind::Add ? 3 : kind < ExprKind::Mod ? 1 : 2; }
 
-static void printExprs(raw_ostream &os, StringRef open, ArrayRef<Attribute> args, StringRef close) {
+static void printExprs(raw_ostream &os, StringRef open, ArrayRef<Attribute> args, StringRef close,
+                       SizedName name) {
   os << open;
-  llvm::interleaveComma(args, os, [&](Attribute a) { printExpr(os, cast<ExprAttr>(a)); });
+  llvm::interleaveComma(args, os, [&](Attribute a) { printExpr(os, cast<ExprAttr>(a), name); });
   os << close;
 }
 
-void moe::printExpr(raw_ostream &os, ExprAttr e) {
+uint64_t moe::sizedNumber(ExprAttr size) {
+  return cast<IntegerAttr>(size.getArgs()[0]).getValue().getZExtValue();
+}
+
+static void numberOfSized(raw_ostream &os, ExprAttr size) { os << sizedNumber(size); }
+
+void moe::printExpr(raw_ostream &os, ExprAttr e, SizedName name) {
   // A quotient inside a product keeps its parentheses: (a / b) * c is exact, a / b * c reads otherwise.
   auto side = [&](ExprAttr operand, bool right) {
     int mine = binding(e.getKind()), its = binding(operand.getKind());
     bool wrap = its < mine || (its == mine && (right || (operand.getKind() != e.getKind() && mine == 2)));
     if (wrap)
       os << '(';
-    printExpr(os, operand);
+    printExpr(os, operand, name);
     if (wrap)
       os << ')';
   };
@@ -443,16 +608,21 @@ void moe::printExpr(raw_ostream &os, ExprAttr e) {
   case ExprKind::Layer:
     os << e.getArgs().front();
     if (e.getArgs().size() > 1)
-      printExprs(os, "<", e.getArgs().drop_front(), ">");
+      printExprs(os, "<", e.getArgs().drop_front(), ">", name);
     return;
   case ExprKind::List:
-    return printExprs(os, "[", e.getArgs(), "]");
+    return printExprs(os, "[", e.getArgs(), "]", name);
   case ExprKind::Call:
     os << e.getText();
-    return printExprs(os, "(", e.getArgs(), ")");
+    return printExprs(os, "(", e.getArgs(), ")", name);
+  case ExprKind::Size:
+    os << "size(";
+    name(os, e);
+    os << ", " << cast<StringAttr>(e.getArgs()[1]).getValue() << ')';
+    return;
   case ExprKind::Key:
-    os << e.getText() << " = ";
-    return printExpr(os, e.arg(0));
+    os << (e.arg(0).getKind() == ExprKind::Layer ? "@" : "") << e.getText() << " = ";
+    return printExpr(os, e.arg(0), name);
   default:
     break;
   }
@@ -465,7 +635,12 @@ void moe::printExpr(raw_ostream &os, ExprAttr e) {
 std::string ExprAttr::str() const {
   std::string text;
   llvm::raw_string_ostream os(text);
-  printExpr(os, *this);
+  printExpr(os, *this, [](raw_ostream &os, ExprAttr size) {
+    if (size.getText().empty())
+      numberOfSized(os, size);
+    else
+      os << size.getText();
+  });
   return text;
 }
 
@@ -485,7 +660,7 @@ std::vector<ExprAttr> ExprAttr::positional() const {
 }
 
 Attribute ExprAttr::parse(AsmParser &p, Type) { return parseExpr(p); }
-void ExprAttr::print(AsmPrinter &p) const { printExpr(p.getStream(), *this); }
+void ExprAttr::print(AsmPrinter &p) const { printExpr(p.getStream(), *this, numberOfSized); }
 
 Attribute ParamAttr::parse(AsmParser &p, Type) { return parseParam(p); }
 void ParamAttr::print(AsmPrinter &p) const {
@@ -500,5 +675,10 @@ Attribute InputAttr::parse(AsmParser &p, Type) { return parseInput(p); }
 void InputAttr::print(AsmPrinter &p) const {
   p << getKind();
   if (!getDims().empty())
-    printExprs(p.getStream(), "[", getDims(), "]");
+    printExprs(p.getStream(), "[", getDims(), "]", numberOfSized);
+  for (auto [word, each] : {std::pair(" mean ", getMean()), std::pair(" deviation ", getDeviation())})
+    if (each) {
+      p << word;
+      cast<ExprAttr>(each).print(p);
+    }
 }

@@ -5,8 +5,10 @@
 #include "mlir/IR/OpImplementation.h"
 
 namespace moe {
-/// What a node of an expression is. Operators come last; their operands are `args`.
-enum class ExprKind { Number, Name, Layer, List, Call, Key, Add, Sub, Mod, Mul, Div };
+/// What a node of an expression is. Operators come last; their operands are `args`. Those of Size, which is written `size(%x,
+/// tokens)`, are the number of %x among the op's `sized` operands and the axis, a word or a number as text; its own text is the
+/// value's name as the author wrote it, for reports, and empty where it is not known.
+enum class ExprKind { Number, Name, Layer, List, Call, Key, Size, Add, Sub, Mod, Mul, Div };
 
 constexpr unsigned maxHeight = 200;
 
@@ -36,8 +38,14 @@ llvm::StringRef lineCutShort(mlir::AsmParser &parser);
 /// A line without `%name = ` in front.
 llvm::StringRef opOfLine(llvm::StringRef line);
 
-/// Null where an error was reported.
+/// Null where an error was reported. Sizes of values can stand in the expressions of ops only.
 ExprAttr parseExpr(mlir::AsmParser &parser);
+
+/// Of an op: the values that it takes sizes from are added to `sized`, each once.
+mlir::ParseResult parseExpr(mlir::OpAsmParser &parser, ExprAttr &expr,
+                            llvm::SmallVectorImpl<mlir::OpAsmParser::UnresolvedOperand> &sized);
+mlir::ParseResult parseExprList(mlir::OpAsmParser &parser, llvm::SmallVectorImpl<mlir::Attribute> &args,
+                                llvm::SmallVectorImpl<mlir::OpAsmParser::UnresolvedOperand> &sized);
 ParamAttr parseParam(mlir::AsmParser &parser);
 InputAttr parseInput(mlir::AsmParser &parser);
 
@@ -45,5 +53,10 @@ InputAttr parseInput(mlir::AsmParser &parser);
 mlir::ParseResult parseExprList(mlir::AsmParser &parser, mlir::AsmParser::Delimiter delimiter,
                                 llvm::SmallVectorImpl<mlir::Attribute> &args);
 
-void printExpr(llvm::raw_ostream &os, ExprAttr expr);
+/// How the value of a size is written: by its author's name, its number, or as the printer names the operand.
+using SizedName = llvm::function_ref<void(llvm::raw_ostream &os, ExprAttr size)>;
+void printExpr(llvm::raw_ostream &os, ExprAttr expr, SizedName name);
+
+/// The number of a size's value among the op's `sized` operands.
+uint64_t sizedNumber(ExprAttr size);
 } // namespace moe

@@ -37,7 +37,9 @@ def Moe_Expr : Moe_Attr<"Expr", "expr"> {
   let summary = "a size, number, name, layer with arguments, list or call";
   let description = [{
     `4 * dim`, `(size / patch) * (size / patch) + 1`, `1e-6`, `trunc_normal(0.02)`, `@Block<heads, @ffn>`,
-    `[2 * @A, @B<7>]`. Numbers keep their shortest exact spelling. A layer's first argument is its symbol.
+    `[2 * @A, @B<7>]`. Numbers keep their shortest exact spelling. A layer's first argument is its symbol. The size of a value,
+    `size(%x, tokens)`, has the number of the operand among the op's `sized` and the axis as arguments, and is written
+    `size(0, tokens)` where the operand is not known.
   }];
   let parameters = (ins "::moe::ExprKind":$kind, StringRefParameter<>:$text, ArrayRefParameter<"::mlir::Attribute">:$args);
   let extraClassDeclaration = [{
@@ -63,11 +65,17 @@ def Moe_Param : Moe_Attr<"Param", "param"> {
 
 def Moe_Input : Moe_Attr<"Input", "input"> {
   let summary = "a model's input; the batch is implied";
-  let description = "`image[channels, height, width]`, `vector[length]` or `index`.";
-  let parameters = (ins StringRefParameter<>:$kind, ArrayRefParameter<"::mlir::Attribute">:$dims);
+  let description = [{
+    `image[channels, height, width]`, `vector[length]` or `index`. The pixels of an image may have a mean and a deviation, a
+    number or one for each channel; both are expressions, and null where they are not given.
+  }];
+  let parameters = (ins StringRefParameter<>:$kind, ArrayRefParameter<"::mlir::Attribute">:$dims, "::mlir::Attribute":$mean,
+                        "::mlir::Attribute":$deviation);
 }
 
 def Moe_Params : TypedArrayAttrBase<Moe_Param, "parameters">;
 def Moe_Inputs : TypedArrayAttrBase<Moe_Input, "typed inputs">;
 def Moe_Exprs : TypedArrayAttrBase<Moe_Expr, "expressions">;
+// An expression for each place, or a unit where it has none.
+def Moe_Places : TypedArrayAttrBase<AnyAttrOf<[Moe_Expr, UnitAttr]>, "expressions or units">;
 #endif

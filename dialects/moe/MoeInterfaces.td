@@ -8,6 +8,9 @@ def Moe_ExpandInterface : OpInterface<"ExpandInterface"> {
   let cppNamespace = "::moe";
   let methods = [InterfaceMethod<
     "Binds a record to each result, building flow ops at the author's line. A failure has been reported there.",
-    "::llvm::LogicalResult", "expand", (ins "::moe::Expander &":$in)>];
+    "::llvm::LogicalResult", "expand", (ins "::moe::Expander &":$in)>,
+  InterfaceMethod<
+    "The operands that the op's expressions take sizes from, in the order of their numbers: `size(%x, tokens)`.",
+    "::mlir::Operation::operand_range", "getSized", (ins), "", "return $_op->getOperands().take_front(0);">];
 }
 #endif

@@ -1,5 +1,5 @@
-// Classes of ops. A format ends with the `options` directive, which reads `key = value` (`key!` is needed) and flags
-// (`key?`) in any order and gives the op its author's %name as location. docs/ops.md is made of the formats, summaries and
+// Classes of ops. A format ends with the `Options` directive, which reads an op's options and keywords in any order and gives the
+// op its author's %name as location; Options.h says how they are listed. docs/ops.md is made of the formats, summaries and
 // descriptions. The last argument of every class, `dialect`, is the op's dialect: a plugin names its own. Each op's C++ has
 // one function, `LogicalResult Name::expand(moe::Expander &)`, unless the class or the definition says otherwise.
 #ifndef MOE_OP_BASE_TD
@@ -9,7 +9,15 @@ include "mlir/IR/SymbolInterfaces.td"
 include "dialects/moe/MoeDialect.td"
 include "dialects/moe/MoeInterfaces.td"
 
-class Moe_Options<string keys> { string s = " `` custom<Options>(prop-dict, \"MOE_KEYS(" # keys # ")\") "; }
+class Moe_Options<string keys> { string s = " `` custom<Options>(ref($sized), prop-dict, \"MOE_KEYS(" # keys # ")\") "; }
+// The same where one of them takes a value: `weights %theta`.
+class Moe_ValueOptions<string value, string keys> {
+  string s = " `` custom<ValueOptions>($" # value # ", ref($sized), prop-dict, \"MOE_KEYS(" # keys # ")\") ";
+}
+// An expression, in which sizes of values may stand.
+class Moe_In<string name> { string s = " custom<Expr>($" # name # ", ref($sized)) "; }
+// Where `sized` is declared: it reads and prints nothing. The other directives add to it.
+defvar Moe_Sized = " `` custom<Sized>($sized) ";
 // A word that the op needs: its absence is reported where it belongs.
 class Moe_Clause<string word> { string s = " custom<Clause>(\"MOE_KEYS(" # word # ")\") "; }
 defvar Expands = DeclareOpInterfaceMethods<Moe_ExpandInterface>;
@@ -30,8 +38,8 @@ class Moe_Op<string name, dag args, string format, list<Trait> traits = [], Dial
 }
 
 // An op that owns no parameters.
-class Moe_Plain<string name, dag args, string format, string keys = "", Dialect dialect = Moe_Dialect>
-    : Moe_Op<name, args, format # Moe_Options<keys>.s, [], dialect>;
+class Moe_Plain<string name, dag args, string format, string keys = "", Dialect dialect = Moe_Dialect, list<Trait> traits = []>
+    : Moe_Op<name, !con(args, (ins Variadic<Moe_Value>:$sized)), Moe_Sized # format # Moe_Options<keys>.s, traits, dialect>;
 
 // An op of one value along one of its axes, the last unless given; `more` arguments have the keys `keys`.
 class Moe_AlongAxis<string name, string what, dag more = (ins), string keys = "", Dialect dialect = Moe_Dialect>
@@ -40,11 +48,13 @@ class Moe_AlongAxis<string name, string what, dag more = (ins), string keys = ""
   let summary = what;
 }
 
-// An op that owns parameters: `word [shared|frozen] @path ...`.
+// An op that owns parameters: `word [shared|frozen] @path ...`. `value` is the operand that an option or keyword takes, if any.
 class Moe_Owner<string name, dag args, string before, string keys = "", string after = "", list<Trait> traits = [],
-                Dialect dialect = Moe_Dialect>
-    : Moe_Op<name, !con((ins SymbolNameAttr:$path, OptionalAttr<StrAttr>:$mode), args),
-             "custom<Path>($path, $mode) " # before # Moe_Options<keys>.s # after, traits, dialect>;
+                Dialect dialect = Moe_Dialect, string value = "">
+    : Moe_Op<name, !con((ins SymbolNameAttr:$path, OptionalAttr<StrAttr>:$mode), args, (ins Variadic<Moe_Value>:$sized)),
+             Moe_Sized # "custom<Path>($path, $mode) " # before #
+                 !if(!empty(value), Moe_Options<keys>.s, Moe_ValueOptions<value, keys>.s) # after,
+             traits, dialect>;
 
 // An op without a result.
 class Moe_Effect<string name, dag args, string format, list<Trait> traits = [], Dialect dialect = Moe_Dialect>
@@ -60,8 +70,16 @@ class Moe_Binary<string name, string what, Dialect dialect = Moe_Dialect>
     : Moe_Plain<name, (ins Moe_Value:$a, Moe_Value:$b), "$a `,` $b", "", dialect> {
   let summary = what;
 }
+// An op of so many values, each of which may be a number instead: `sub 1, %x`. `values` are its names in docs/ops.md.
+class Moe_Elementwise<string name, string values, string what, Dialect dialect = Moe_Dialect>
+    : Moe_Plain<name, (ins Variadic<Moe_Value>:$values, OptionalAttr<Moe_Places>:$numbers),
+                "custom<Operands>($values, $numbers, ref($sized), \"MOE_KEYS(" # values # ")\")", "", dialect,
+                [AttrSizedOperandSegments]> {
+  let summary = what;
+  let hasVerifier = 1;
+}
 class Moe_Reduce<string name, string what, Dialect dialect = Moe_Dialect>
-    : Moe_Plain<name, (ins Moe_Value:$x, OptionalAttr<Moe_Expr>:$axes), "$x (`over` custom<Axes>($axes)^)?", "", dialect> {
+    : Moe_Plain<name, (ins Moe_Value:$x, OptionalAttr<Moe_Expr>:$axes), "$x", "over:axes", dialect> {
   let summary = what;
 }
 #endif

@@ -7,7 +7,7 @@ include "dialects/moe/MoeOpBase.td"
 
 def Moe_LinearOp : Moe_Owner<"linear",
     (ins Moe_Value:$x, Moe_Expr:$to, OptionalAttr<Moe_Expr>:$init, OptionalAttr<Moe_Expr>:$init_bias, UnitAttr:$no_bias),
-    "`(` $x `)`" # Moe_Clause<"to">.s # "$to (`init` $init^ (`,` $init_bias^)?)?", "no_bias?"> {
+    "`(` $x `)`", "no_bias?, to:to!, init:init+init_bias"> {
   let summary = "y = x W^T + b on the last axis";
   let description = [{
     Owns `weight` [to, features] and, unless `no_bias`, `bias` [to].
@@ -24,7 +24,7 @@ def Moe_LinearOp : Moe_Owner<"linear",
 def Moe_ConvOp : Moe_Owner<"conv",
     (ins Moe_Value:$x, OptionalAttr<Moe_Expr>:$kernel, OptionalAttr<Moe_Expr>:$stride, OptionalAttr<Moe_Expr>:$pad,
      UnitAttr:$no_bias, Moe_Expr:$to, OptionalAttr<Moe_Expr>:$init, OptionalAttr<Moe_Expr>:$init_bias),
-    "`(` $x `)`", "kernel, stride, pad, no_bias?", Moe_Clause<"to">.s # "$to (`init` $init^ (`,` $init_bias^)?)?"> {
+    "`(` $x `)`", "kernel, stride, pad, no_bias?, to:to!, init:init+init_bias"> {
   let summary = "2-D convolution (cross-correlation) of an image: [channels, h, w] to [to, oh, ow]";
   let description = [{
     Owns `weight` [to, channels, kernel, kernel] and, unless `no_bias`, `bias` [to].
@@ -36,8 +36,7 @@ def Moe_ConvOp : Moe_Owner<"conv",
     - It is not possible on a value that differs by expert (see `experts`).
   }];
 }
-def Moe_PatchesOp : Moe_Owner<"patches", (ins Moe_Value:$x, Moe_Expr:$size, Moe_Expr:$to), "`(` $x `)`", "size!",
-                              Moe_Clause<"to">.s # "$to"> {
+def Moe_PatchesOp : Moe_Owner<"patches", (ins Moe_Value:$x, Moe_Expr:$size, Moe_Expr:$to), "`(` $x `)`", "size!, to:to!"> {
   let summary = "cuts an image into square patches and embeds each linearly: [channels, h, w] to [patches, to]";
   let description = [{
     Owns `proj.weight` [to, channels, size, size] and `proj.bias` [to], timm's keys; initial values are torch's. `size`
@@ -57,6 +56,10 @@ def Moe_GroupNormOp : Moe_Owner<"group_norm", (ins Moe_Value:$x, Moe_Expr:$group
     do: an expert's layer cannot contain it (see `experts`).
   }];
 }
+def Moe_LayerScaleOp : Moe_Owner<"layer_scale", (ins Moe_Value:$x, OptionalAttr<Moe_Expr>:$init), "`(` $x `)`", "init:init"> {
+  let summary = "x times a weight of each feature, of the last axis (Touvron et al., 2021)";
+  let description = "Owns `gamma` [features], which is 1e-5 at first unless `init` says otherwise; rules as linear's, but `fan_in`.";
+}
 def Moe_AttentionOp : Moe_Owner<"attention", (ins Moe_Value:$x, Moe_Expr:$heads, UnitAttr:$no_qkv_bias), "`(` $x `)`",
                                 "heads!, no_qkv_bias?"> {
   let summary = "multi-head self-attention: every token [.., tokens, features] is replaced by a mixture of all";
@@ -67,17 +70,18 @@ def Moe_AttentionOp : Moe_Owner<"attention", (ins Moe_Value:$x, Moe_Expr:$heads,
     `default linear`, else torch's.
   }];
 }
-def Moe_ParamOp : Moe_Owner<"param", (ins Moe_Expr:$shape, Moe_Expr:$init), "$shape $init"> {
+def Moe_ParamOp : Moe_Owner<"param", (ins Moe_Expr:$shape, Moe_Expr:$init), Moe_In<"shape">.s # Moe_In<"init">.s> {
   let summary = "a free parameter: `param @keys [experts, vec] normal(1.0)`";
   let description = "Owns the tensor of that name and shape; rules as linear's, but `fan_in`.";
 }
 
-class Moe_Applies<string name, dag args, string format, string keys = "">
-    : Moe_Owner<name, args, format, keys, " `` custom<Results>(type($y))", [AttrSizedOperandSegments]> {
+class Moe_Applies<string name, dag args, string keys>
+    : Moe_Owner<name, args, "`(` $x `)`", keys, " `` custom<Results>(type($y))", [AttrSizedOperandSegments], Moe_Dialect,
+                "weights"> {
   let results = (outs Variadic<Moe_Value>:$y);
 }
 def Moe_ApplyOp : Moe_Applies<"apply", (ins Variadic<Moe_Value>:$x, Moe_Expr:$layer, Optional<Moe_Value>:$weights),
-                              "`(` $x `)`" # Moe_Clause<"layer">.s # "$layer (`weights` $weights^)?"> {
+                              "layer:layer!, weights:%"> {
   let summary = "applies a layer under a name: `apply @mlp(%x) layer @Mlp<8, 32>`";
   let description = "The layer's parameters are named `mlp.<name>`.";
   let planned = "`weights %theta` behind the layer, for weights that `hyper` generates for each sample";
@@ -86,7 +90,8 @@ def Moe_ApplyOp : Moe_Applies<"apply", (ins Variadic<Moe_Value>:$x, Moe_Expr:$la
 def Moe_ChainOp : Moe_Owner<"chain",
     (ins Moe_Value:$x, Moe_Expr:$list, OptionalAttr<StrAttr>:$ramp, OptionalAttr<Moe_Expr>:$first,
      OptionalAttr<Moe_Expr>:$last),
-    "`(` $x `)` $list (`ramp` custom<Word>($ramp)^" # Moe_Clause<"from">.s # "$first" # Moe_Clause<"to">.s # "$last)?"> {
+    "`(` $x `)`" # Moe_In<"list">.s # "(`ramp` custom<Word>($ramp)^" # Moe_Clause<"from">.s # Moe_In<"first">.s
+      # Moe_Clause<"to">.s # Moe_In<"last">.s # ")?"> {
   let summary = "a stack of layers, each on the result of the one before";
   let description = [{
     `chain @blocks(%x) [@A<64>, 2 * @B, n * [@A<8>, @B]]`. The layers are named `blocks.0`, `blocks.1`, ... Counts are size

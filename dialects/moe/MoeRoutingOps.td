@@ -6,9 +6,9 @@ include "dialects/moe/MoeParameterOps.td"
 def Moe_RouteOp : Moe_Owner<"route",
     (ins Moe_Value:$x, StrAttr:$kind, Optional<Moe_Value>:$keys, OptionalAttr<Moe_Expr>:$experts,
      OptionalAttr<Moe_Expr>:$top, OptionalAttr<Moe_Expr>:$proj, OptionalAttr<Moe_Expr>:$capacity,
-     OptionalAttr<Moe_Expr>:$noise, OptionalAttr<Moe_Expr>:$eps, UnitAttr:$prioritized), ""> {
-  let assemblyFormat = "custom<Path>($path, $mode) `(` $x `)` custom<Word>($kind) `` custom<KeysOptions>($keys, "
-    # "prop-dict, \"MOE_KEYS(experts, top, proj, capacity, noise, eps, prioritized?)\") attr-dict";
+     OptionalAttr<Moe_Expr>:$noise, OptionalAttr<Moe_Expr>:$eps, UnitAttr:$prioritized),
+    "`(` $x `)`", "kind*, keys%, experts, top, proj, capacity, noise, eps, prioritized?", "", [AttrSizedOperandSegments],
+    Moe_Dialect, "keys"> {
   let summary = "the router (gating network): computes one score per expert for each sample, and the gates, their softmax";
   let description = [{
     There are two routers:
@@ -28,7 +28,7 @@ def Moe_DispatchOp : Moe_Plain<"dispatch", (ins Moe_Value:$route, Moe_Value:$x),
 }
 def Moe_ExpertsOp : Moe_Applies<"experts",
     (ins Variadic<Moe_Value>:$x, Moe_Expr:$layer, Optional<Moe_Value>:$weights, OptionalAttr<Moe_Expr>:$count),
-    "`(` $x `)`" # Moe_Clause<"layer">.s # "$layer (`weights` $weights^)?", "count"> {
+    "count, layer:layer!, weights:%"> {
   let summary = "applies one layer once per expert, each time with that expert's weights";
   let description = [{
     Every expert is applied to every sample. With `weights %theta`, the weights are those that a `hyper` generates. Otherwise
@@ -56,7 +56,7 @@ def Moe_SelectOp : Moe_Plain<"select", (ins Moe_Value:$route, Moe_Expr:$top, Uni
 }
 def Moe_HyperOp : Moe_Owner<"hyper",
     (ins Moe_Value:$x, OptionalAttr<Moe_Expr>:$trunk, OptionalAttr<Moe_Expr>:$target, OptionalAttr<Moe_Expr>:$init),
-    "`(` $x `)` (`trunk` $trunk^)? (`for` $target^)? (`init` $init^)?"> {
+    "`(` $x `)`", "trunk:trunk, for:target, init:init"> {
   let summary = "a hypernetwork: generates one set of a layer's weights for each row of its input, one row per expert";
   let description = [{
     For example, `hyper @hyper(%keys) trunk @Trunk for @Classifier<classes> init hyperfan_in`. The input has no batch, and

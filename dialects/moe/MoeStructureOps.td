@@ -15,8 +15,8 @@ class Moe_Body<string name, dag args, string format, list<Trait> traits = []>
   let extraClassDeclaration = "static ::llvm::StringRef getDefaultDialect() { return \"moe\"; }";
 }
 
-def Moe_LayerOp : Moe_Body<"layer", (ins SymbolNameAttr:$sym_name, Moe_Params:$params),
-    "$sym_name `` custom<Params>($params) `` custom<Body>($body)", [Symbol, IsolatedFromAbove]> {
+def Moe_LayerOp : Moe_Body<"layer", (ins SymbolNameAttr:$sym_name, Moe_Params:$params, OptionalAttr<Moe_Places>:$patterns),
+    "$sym_name `` custom<Params>($params) `` custom<Header>($patterns, $body)", [Symbol, IsolatedFromAbove]> {
   let summary = "a layer: a body over values, with sizes, numbers and layers as parameters";
   let description = [{
     A layer is used by name in `apply`, `chain`, `experts` and `hyper`. The parameters of its ops are named by the path of
@@ -24,6 +24,10 @@ def Moe_LayerOp : Moe_Body<"layer", (ins SymbolNameAttr:$sym_name, Moe_Params:$p
 
     In `<dim, hidden = 64, drop: number = 0.0, @ffn = @Mlp<dim>>` there are two sizes, a number and a layer. Whoever uses the
     layer may omit those with a default. Without braces, it is a declaration of a layer in another file.
+
+    A value may have a pattern, which is the shape of a sample: `moe.layer @Pool<slots>(%x: [tokens, dim])`. A name in it that
+    no parameter has is bound to the size of that axis, wherever the layer is used; any other expression is the size that the
+    axis must have, and so is a name that occurs again. `_` is any size.
   }];
 }
 
@@ -33,6 +37,9 @@ def Moe_ModelOp : Moe_Body<"model", (ins SymbolNameAttr:$sym_name, Moe_Params:$p
   let description = [{
     Inputs are `image[channels, height, width]` or `vector[length]`. Parameters are written as a layer's, and each has a
     default: `moe.model @net<classes = 10, drop: number = 0.1, @head = @Mlp<64>>(%image: image[1, 28, 28])`.
+
+    `%image: image[3, 224, 224] mean [0.485, 0.456, 0.406] deviation [0.229, 0.224, 0.225]` subtracts the mean of each channel
+    and divides by its deviation, in every entry; `%image` is the result. One number stands for all channels.
   }];
   let planned = "inputs of the kind `index`";
 }
@@ -59,8 +66,9 @@ def Moe_ExposeOp : Moe_Effect<"expose", (ins SymbolNameAttr:$label, Moe_Value:$x
   let summary = "makes an inner value an output of the model's inference entry, for reports";
   let description = "The output's name is the path, and `moert infer --output` writes it. Of a routing, the gates are exposed.";
 }
-def Moe_AuxOp : Moe_Effect<"aux", (ins SymbolNameAttr:$label, OptionalAttr<StrAttr>:$rule, Moe_Value:$x, Moe_Exprs:$args),
-                           "$label (custom<OptionalWord>($rule)^)? $x `,` custom<Exprs>($args)"> {
+def Moe_AuxOp : Moe_Effect<"aux", (ins SymbolNameAttr:$label, OptionalAttr<StrAttr>:$rule, Moe_Value:$x, Moe_Exprs:$args,
+                                Variadic<Moe_Value>:$sized),
+                           Moe_Sized # "$label (custom<OptionalWord>($rule)^)? $x `,` custom<Exprs>($args, ref($sized))"> {
   let summary = "an auxiliary loss with a weight that the recipe may change";
   let description = [{
     The rule says what the loss is:
@@ -91,13 +99,13 @@ def Moe_UpdateOp : Moe_Effect<"update", (ins StrAttr:$group, Moe_Value:$loss, Op
   let summary = "ends an objective: updates a group of parameters by the gradient of a loss";
   let compiled = 0;
 }
-def Moe_CallOp : Moe_Plain<"call", (ins StrAttr:$callee, Variadic<Moe_Value>:$x),
-                           "custom<Word>($callee) `` `(` $x `)`"> {
+def Moe_CallOp : Moe_Plain<"call", (ins StrAttr:$callee, Variadic<Moe_Value>:$x), "custom<Word>($callee) `` `(` $x `)`", "",
+                           Moe_Dialect, [AttrSizedOperandSegments]> {
   let summary = "the model, called by an objective";
   let compiled = 0;
 }
 def Moe_SwitchOp : Moe_Plain<"switch", (ins Moe_Expr:$on, Moe_Expr:$before, Moe_Expr:$at, Moe_Expr:$after),
-                             "$on `,` $before `,` `at` $at `,` $after"> {
+                             Moe_In<"on">.s # "`,`" # Moe_In<"before">.s # "`,` `at`" # Moe_In<"at">.s # "`,`" # Moe_In<"after">.s> {
   let summary = "a number that changes at a step: `switch step, 1.0, at anneal, lambda`";
   let compiled = 0;
 }

@@ -33,8 +33,12 @@ struct Routing {
   std::string path;
 };
 
+/// "[128, 14, 14]", "5 experts of [10]".
+std::string shapeText(const Tensor &tensor);
+
 struct Record {
   std::variant<std::monostate, Tensor, Routing, std::shared_ptr<Bundle>> is;
   mlir::Location at; // where it was made
 };
+std::string recordText(const Record &record);
 } // namespace moe

@@ -27,10 +27,12 @@ public:
 
 private:
   LogicalResult declare();
+  LogicalResult declareSizes(LayerOp layer);
   LogicalResult visit(Operation *user, StringRef attribute, Attribute value, bool open);
   LogicalResult visitExpr(Operation *user, StringRef attribute, ExprAttr expr, bool open, bool whole);
   LogicalResult check(Operation *user, StringRef attribute, ExprAttr expr, bool open, bool whole);
   LogicalResult checkLayer(Operation *user, ExprAttr expr, bool open);
+  bool isValue(StringRef name) const;
   SmallVector<StringRef> parameters(StringRef kind) const;
   /// Where to report what is wrong with the parameter that is looked at, or else with the op.
   Location place(Operation *user) const { return at ? Location(at) : user->getLoc(); }
@@ -40,6 +42,7 @@ private:
   ArrayAttr params;
   LocationAttr at; // of the parameter that is looked at
   llvm::StringMap<ParamAttr> known;
+  SmallVector<StringRef> bound; // names of sizes that patterns bind
 };
 } // namespace
 
@@ -48,7 +51,45 @@ SmallVector<StringRef> NameChecker::parameters(StringRef kind) const {
   for (auto param : params.getAsRange<ParamAttr>())
     if ((param.getKind() == "layer") == (kind == "layer"))
       list.push_back(param.getName());
+  if (kind == "size")
+    llvm::append_range(list, bound);
   return list;
+}
+
+/// The names that the patterns of a layer's values bind.
+LogicalResult NameChecker::declareSizes(LayerOp layer) {
+  ArrayAttr patterns = layer.getPatternsAttr();
+  if (!patterns)
+    return success();
+  if (patterns.size() != layer.getBody().getNumArguments())
+    return layer.emitError() << "expected a pattern or none for each of " << layer.getBody().getNumArguments()
+                             << " values, found " << patterns.size();
+  for (auto [place, argument] : llvm::zip(patterns, layer.getBody().getArguments())) {
+    auto pattern = dyn_cast<ExprAttr>(place);
+    if (!pattern)
+      continue;
+    at = argument.getLoc();
+    llvm::scope_exit leave([&] { at = {}; });
+    if (pattern.getKind() != ExprKind::List)
+      return error(layer) << "expected a pattern such as [tokens, dim], found '" << pattern.str() << "'";
+    for (Attribute each : pattern.getArgs()) {
+      auto item = cast<ExprAttr>(each);
+      bool size = item.getKind() == ExprKind::Number || item.getKind() == ExprKind::Name ||
+                  item.getKind() >= ExprKind::Add;
+      if (!size)
+        return error(layer) << "expected a size in a pattern, found '" << item.str() << "'";
+      if (item.getKind() != ExprKind::Name || item.isName("_"))
+        continue;
+      auto [it, fresh] = known.try_emplace(
+          item.getText(), ParamAttr::get(layer.getContext(), "size", item.getText(), {}, at));
+      if (fresh)
+        bound.push_back(item.getText());
+      else if (it->second.getKind() != "size")
+        return error(layer) << "expected a size in a pattern, found " << it->second.getKind()
+                            << " parameter '" << item.getText() << "'";
+    }
+  }
+  return success();
 }
 
 LogicalResult NameChecker::declare() {
@@ -185,6 +226,8 @@ LogicalResult NameChecker::check(Operation *user, StringRef attribute, ExprAttr 
   }
   if (!whole && attribute != "on" && attribute != "when")
     names.clear();
+  if (attribute == "patterns" && e.isName("_"))
+    return success();
   if (e.getKind() == ExprKind::Name && !isWord(attribute, e, whole)) {
     auto it = known.find(e.getText());
     if (it != known.end() && it->second.getKind() == "layer")
@@ -198,6 +241,8 @@ LogicalResult NameChecker::check(Operation *user, StringRef attribute, ExprAttr 
                          << initialHint(user, e.getText(), words);
     if (it == known.end()) {
       std::string hint = elsewhere(user, attribute, e.getText());
+      if (attribute == "numbers" && isValue(e.getText()))
+        hint = ("; write '%" + e.getText() + "'").str();
       llvm::append_range(names, parameters("size"));
       return error(user) << "unknown " << (attribute.starts_with("init") ? "initial value" : "size or number")
                          << " '" << e.getText() << "'"
@@ -216,6 +261,18 @@ LogicalResult NameChecker::check(Operation *user, StringRef attribute, ExprAttr 
   return e.getKind() == ExprKind::Layer ? checkLayer(user, e, open) : success();
 }
 
+/// Whether a value of the body has the name.
+bool NameChecker::isValue(StringRef name) const {
+  auto named = [&](Location at) {
+    auto found = dyn_cast<NameLoc>(at);
+    return found && found.getName() == name;
+  };
+  bool found =
+      llvm::any_of(body->getRegion(0).getArguments(), [&](BlockArgument a) { return named(a.getLoc()); });
+  body->walk([&](Operation *op) { found |= op->getNumResults() && named(op->getLoc()); });
+  return found;
+}
+
 LogicalResult NameChecker::visit(Operation *user, StringRef attribute, Attribute value, bool open) {
   if (auto list = dyn_cast<ArrayAttr>(value)) {
     for (Attribute item : list)
@@ -231,6 +288,9 @@ LogicalResult NameChecker::visit(Operation *user, StringRef attribute, Attribute
   if (auto input = dyn_cast<InputAttr>(value)) {
     for (Attribute dim : input.getDims())
       if (failed(visit(user, attribute, dim, open)))
+        return failure();
+    for (Attribute each : {input.getMean(), input.getDeviation()})
+      if (each && failed(visit(user, attribute, each, open)))
         return failure();
     return success();
   }
@@ -253,9 +313,16 @@ LogicalResult NameChecker::visitExpr(Operation *user, StringRef attribute, ExprA
 LogicalResult NameChecker::run() {
   if (failed(declare()))
     return failure();
+  if (auto layer = dyn_cast<LayerOp>(body); layer && failed(declareSizes(layer)))
+    return failure();
   WalkResult result = body->walk([&](Operation *user) {
     if (auto concat = dyn_cast<ConcatOp>(user); concat && concat.getX().empty()) {
       user->emitError() << "expected at least one value to concatenate";
+      return WalkResult::interrupt();
+    }
+    if (auto prepend = dyn_cast<PrependOp>(user); prepend && prepend.getX().size() < 2) {
+      user->emitError() << "expected at least two values, 'prepend %tokens, %x', found "
+                        << prepend.getX().size();
       return WalkResult::interrupt();
     }
     for (NamedAttribute a : user->getAttrs())
@@ -431,6 +498,21 @@ static LogicalResult verifyAcyclic(LayerOp first) {
   }
   return success();
 }
+
+template <typename Op> static LogicalResult verifyPlaces(Op op, size_t count) {
+  ArrayAttr numbers = op.getNumbersAttr();
+  size_t values = op.getValues().size();
+  size_t open = numbers ? llvm::count_if(numbers, [](Attribute a) { return isa<UnitAttr>(a); }) : count;
+  if ((numbers ? numbers.size() : count) != count || open != values)
+    return op.emitError() << "expected " << count << " values or numbers, found " << values << " values"
+                          << (numbers ? " that do not fit the places of the numbers" : "");
+  return success();
+}
+LogicalResult AddOp::verify() { return verifyPlaces(*this, 2); }
+LogicalResult SubOp::verify() { return verifyPlaces(*this, 2); }
+LogicalResult MulOp::verify() { return verifyPlaces(*this, 2); }
+LogicalResult DivOp::verify() { return verifyPlaces(*this, 2); }
+LogicalResult WhereOp::verify() { return verifyPlaces(*this, 3); }
 
 LogicalResult LayerOp::verifyRegions() {
   if (failed(NameChecker(*this, getParams()).run()) || failed(verifyPaths(*this)))

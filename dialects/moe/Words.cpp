@@ -44,6 +44,9 @@ void moe::walkExpressions(Attribute value, llvm::function_ref<void(ExprAttr, boo
   } else if (auto input = dyn_cast<InputAttr>(value)) {
     for (Attribute dim : input.getDims())
       walkExpressions(dim, visit);
+    for (Attribute each : {input.getMean(), input.getDeviation()})
+      if (each)
+        walkExpressions(each, visit);
   } else if (auto e = dyn_cast<ExprAttr>(value)) {
     walk(e, true, visit);
   }

@@ -55,6 +55,8 @@ class Plan_Attr<string name, string word> : AttrDef<Plan_Dialect, name> {
   let mnemonic = word;
   let hasCustomAssemblyFormat = 1;
 }
+class Plan_Array<Attr element, string what> : TypedArrayAttrBase<element, "a list of " # what>;
+
 def ExprAttr : Plan_Attr<"Expr", "expr"> {
   let summary = "a size over the program's symbols D and N";
   let description = [{
@@ -151,9 +153,10 @@ def ScalarOp : Plan_Op<"scalar", [HasParent<"ProgramOp">]> {
 }
 def EntryOp : Plan_Op<"entry", [HasParent<"ProgramOp">]> {
   let summary = "what a caller may run: its inputs and outputs by name";
-  let arguments = (ins StrAttr:$name, EntryKindAttr:$kind, ArrayAttr:$inputs, ArrayAttr:$outputs,
-                       OptionalAttr<StrAttr>:$objective, F64Attr:$flops_per_image, ArrayAttr:$saved,
-                       ArrayAttr:$updates);
+  let arguments = (ins StrAttr:$name, EntryKindAttr:$kind, Plan_Array<PortAttr, "ports">:$inputs,
+                       Plan_Array<PortAttr, "ports">:$outputs,
+                       OptionalAttr<StrAttr>:$objective, F64Attr:$flops_per_image,
+                       Plan_Array<SavedAttr, "saved values">:$saved, Plan_Array<UpdateAttr, "updates">:$updates);
   let assemblyFormat = [{
     $name $kind (`objective` $objective^)? `flops` $flops_per_image `inputs` custom<Ports>($inputs)
     `outputs` custom<Ports>($outputs) custom<UpdateList>($updates) custom<SavedList>($saved) attr-dict
@@ -179,7 +182,8 @@ def KernelOp : Plan_Op<"kernel", [HasParent<"TargetOp">, Symbol]> {
     one launch, as recorded launches of GPUs need. `scalars 2` are two values. `scratch` is bytes a thread, of a kernel
     for the CPU; `threads` the most threads of a block, of one for a GPU.
   }];
-  let arguments = (ins SymbolNameAttr:$sym_name, StrAttr:$kind, ArrayAttr:$params, ArrayAttr:$scalars,
+  let arguments = (ins SymbolNameAttr:$sym_name, StrAttr:$kind, Plan_Array<ParamAttr, "parameters">:$params,
+                       Plan_Array<ScalarParamAttr, "scalar parameters">:$scalars,
                        DefaultValuedAttr<I32Attr, "0">:$scratch, DefaultValuedAttr<I32Attr, "0">:$threads);
   let assemblyFormat = [{
     $sym_name $kind custom<Params>($params) custom<Scalars>($scalars) (`scratch` $scratch^)? (`threads` $threads^)?
@@ -222,7 +226,7 @@ def LaunchOp : Plan_Op<"launch", [HasParent<"PlanOp">]> {
     what the launch computes and moves, recomputation included.
   }];
   let arguments = (ins UnitAttr:$prepare, OptionalAttr<FlatSymbolRefAttr>:$kernel, Variadic<Buffer>:$buffers,
-                       ArrayAttr:$extents, ArrayAttr:$scalars,
+                       Plan_Array<ExprAttr, "sizes">:$extents, Plan_Array<ArgAttr, "arguments">:$scalars,
                        AnyAttrOf<[CpuWorkAttr, GpuWorkAttr, CopyWorkAttr, FillWorkAttr]>:$work, StrAttr:$op,
                        StrAttr:$path, StrAttr:$file, DefaultValuedAttr<I32Attr, "0">:$line, ExprAttr:$flops,
                        ExprAttr:$bytes);

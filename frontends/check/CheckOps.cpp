@@ -1,9 +1,11 @@
-// The walk over ops: which checks there are, and what `moec check-ops` prints. The checks of gradients, texts
-// and compiled code are here, those of accesses in CheckAccesses.cpp.
+// The walk over ops: which checks there are, and what `moec check-ops` prints. The checks of texts and compiled
+// code are here, those of gradients in CheckGradients.cpp, of accesses in CheckAccesses.cpp and of costs in
+// CheckCosts.cpp.
 #include "frontends/check/CheckOps.h"
 #include "dialects/moe/Env.h"
 #include "dialects/moe/MoeDialect.h"
 #include "frontends/check/BoundedCase.h"
+#include "frontends/check/CheckCosts.h"
 #include "frontends/check/Facts.h"
 #include "frontends/check/RunCompiled.h"
 #include "frontends/check/WriteCases.h"
@@ -26,77 +28,7 @@ using flow::Array;
 namespace moe {
 namespace {
 
-bool isFloat(Value value) { return flow::elementOf(value).isF32(); }
-
-/// Some elements of an array, all of a small one.
-std::vector<size_t> sample(size_t size, std::mt19937_64 &random) {
-  std::vector<size_t> elements;
-  for (size_t i = 0; i < size; ++i)
-    elements.push_back(i);
-  std::shuffle(elements.begin(), elements.end(), random);
-  elements.resize(std::min<size_t>(size, 8));
-  return elements;
-}
-
-/// The f32 inputs that the op under test reads.
-SmallVector<Value> floatInputs(OpCase &one) {
-  SmallVector<Value> inputs;
-  for (auto op : one.entry.getBody().getOps<flow::InputOp>())
-    if (isFloat(op.getY()))
-      inputs.push_back(op.getY());
-  return inputs;
-}
-
 std::string nameOf(Value input) { return input.getDefiningOp<flow::InputOp>().getName().str(); }
-
-/// loss = sum(value * u) with a random u, as the output `name`.
-Value addLoss(OpCase &one, Value value, StringRef name, std::mt19937_64 &random) {
-  Value u = one.input(("u." + name).str(), flow::extentsOf(value), random);
-  OpBuilder b = one.atEnd();
-  Location loc = b.getUnknownLoc();
-  Value loss = flow::sumAll(b, loc, flow::mul(b, loc, value, u));
-  one.addOutput(name, loss);
-  return loss;
-}
-
-/// The gradients of the loss in the inputs, as values of the entry.
-SmallVector<Value> addGradients(OpCase &one, Value loss, ArrayRef<Value> inputs) {
-  OpBuilder b = one.atEnd();
-  auto grad = flow::GradOp::create(b, b.getUnknownLoc(), TypeRange(ValueRange(inputs)), loss, inputs);
-  return SmallVector<Value>(grad.getGradients().begin(), grad.getGradients().end());
-}
-
-/// Differentiates the case and holds the outputs "d.<input>" against central differences of an output.
-/// `factor` is what the function whose derivative is stated has in front of the computed one, by the input's
-/// name.
-moert::Status compareGradients(OpCase &one, ArrayRef<Value> inputs, const std::string &of,
-                               std::mt19937_64 &random, llvm::function_ref<double(StringRef)> factor) {
-  if (!one.differentiate())
-    return moert::invalidInput(
-        "expected its gradient to be built and to verify, found what is said above, of\n", one.text());
-  auto found = one.evaluate();
-  if (failed(found))
-    return moert::invalidInput("expected its gradient to be evaluated, found what is said above, of\n",
-                               one.text());
-  for (Value input : inputs) {
-    const std::string name = nameOf(input);
-    const Array &values = found->outputs.at("d." + name);
-    if (values.shape != one.bindings.inputs.at(name).shape)
-      return moert::invalidInput("expected the gradient of ", name, " in its shape, found another, of\n",
-                                 one.text());
-    for (size_t element : sample(values.data.size(), random)) {
-      const double expected = factor(name) * centralDifference(one, of, name, element),
-                   value = values.data[element];
-      if (!(std::fabs(value - expected) <= 1e-6 + 1e-5 * std::fabs(expected)))
-        return moert::invalidInput("expected d ", of, " / d ", name, "[", element, "] to be ",
-                                   exactText(expected), " by central differences, found ", exactText(value),
-                                   ", of\n", one.text());
-    }
-  }
-  return moert::okStatus();
-}
-
-double unchanged(StringRef) { return 1; }
 
 } // namespace
 
@@ -113,10 +45,7 @@ moert::Status checkVerifies(RegisteredOperationName name, uint64_t seed) {
     return moert::invalidInput("expected a case that verifies, found\n", one.text());
   if (auto reduction = dyn_cast<flow::ReductionInterface>(op))
     MOERT_TRY(checkAccumulators(reduction));
-  auto cost = cast<flow::CostInterface>(op).cost().flops.evaluate(one.bindings.setting.symbols);
-  if (cost.value_or(-1) < 0)
-    return moert::invalidInput("expected a cost of 0 or more operations, found ", cost.value_or(-1), ", of\n",
-                               one.text());
+  MOERT_TRY(checkCost(one, op));
   auto found = one.evaluate();
   if (failed(found))
     return moert::invalidInput("expected a case that can be evaluated, found\n", one.text());
@@ -153,57 +82,6 @@ moert::Status checkText(RegisteredOperationName name, uint64_t seed) {
     return moert::invalidInput("expected its bytecode to be read as what it was, found\n", again, "of\n",
                                text);
   return moert::okStatus();
-}
-
-moert::Status checkGradient(RegisteredOperationName name, uint64_t seed) {
-  OpCase one = randomCase(name, seed);
-  Value y = one.output("y");
-  Operation *op = y.getDefiningOp();
-  const flow::GradientKind kind = cast<flow::GradientInterface>(op).gradientKind();
-  SmallVector<Value> inputs = floatInputs(one);
-  // Whose derivative a surrogate has is known of the project's own alone. An inactive op has the gradient 0.
-  const bool isSurrogate = kind == flow::GradientKind::surrogate,
-             isReversal = isa<flow::ReverseGradientOp>(op),
-             isStop = kind == flow::GradientKind::inactive && op->hasTrait<flow::Identity>();
-  // Whose derivative a surrogate has is known of the project's own alone. Any other inactive op than a stop of
-  // gradients has the gradient 0.
-  if (!isFloat(y) || inputs.empty() || isStop || (isSurrogate && !isReversal))
-    return moert::okStatus();
-  std::mt19937_64 random(seed);
-  auto gradients = addGradients(one, addLoss(one, y, "loss", random), inputs);
-  for (auto [input, value] : llvm::zip(inputs, gradients))
-    one.addOutput("d." + nameOf(input), value);
-  // reverse_gradient has the derivative of -scale * x.
-  auto reversed = [&](StringRef input) { return input == "x0" ? -one.bindings.inputs.at("x1").data[0] : 0; };
-  if (isSurrogate)
-    return compareGradients(one, inputs, "loss", random, reversed);
-  return compareGradients(one, inputs, "loss", random, unchanged);
-}
-
-// What rules emit can be differentiated again, and rightly.
-moert::Status checkSecondGradient(RegisteredOperationName name, uint64_t seed) {
-  OpCase one = randomCase(name, seed);
-  Value y = one.output("y");
-  auto inputs = floatInputs(one);
-  if (!isFloat(y) || inputs.empty() ||
-      cast<flow::GradientInterface>(y.getDefiningOp()).gradientKind() != flow::GradientKind::rule)
-    return moert::okStatus();
-  std::mt19937_64 random(seed);
-  // A square, so that linear ops have a second derivative too.
-  OpBuilder b = one.atEnd();
-  Value square = flow::mul(b, b.getUnknownLoc(), y, y);
-  auto gradients = addGradients(one, addLoss(one, square, "first", random), inputs);
-  Value penalty;
-  for (auto [k, gradient] : llvm::enumerate(gradients)) {
-    Value part = addLoss(one, gradient, "part" + std::to_string(k), random);
-    OpBuilder at = one.atEnd();
-    penalty = penalty ? flow::add(at, at.getUnknownLoc(), penalty, part) : part;
-  }
-  one.addOutput("second", penalty);
-  auto again = addGradients(one, penalty, inputs);
-  for (auto [input, value] : llvm::zip(inputs, again))
-    one.addOutput("d." + nameOf(input), value);
-  return compareGradients(one, inputs, "second", random, unchanged);
 }
 
 // By the evaluator, before and after: only the meaning is compared, not how exact it is computed.
@@ -307,11 +185,14 @@ moert::Status checkCompiled(RegisteredOperationName name, uint64_t seed) {
 }
 
 const std::vector<OpCheck> &opChecks() {
-  static const std::vector<OpCheck> all = {
-      {"case", 1, checkVerifies},         {"text", 3, checkText},
-      {"gradient", 1, checkGradient},     {"second gradient", 2, checkSecondGradient},
-      {"accesses", 1, checkAccesses},     {"parts", 1, checkParts},
-      {"compiled code", 2, checkCompiled}};
+  static const std::vector<OpCheck> all = {{"case", 1, checkVerifies},
+                                           {"text", 3, checkText},
+                                           {"gradient", 1, checkGradient},
+                                           {"second gradient", 2, checkSecondGradient},
+                                           {"gradient behind a select", 2, checkSelected},
+                                           {"accesses", 1, checkAccesses},
+                                           {"parts", 1, checkParts},
+                                           {"compiled code", 2, checkCompiled}};
   return all;
 }
 

@@ -1,6 +1,7 @@
 // Holds what an op states of itself (dialects/flow/FlowInterfaces.td) against its evaluator on random cases:
-// the gradient, once and twice, against central differences; iteration space, accesses and accumulators
-// against the op's own result; the ops that it is made of, against the op; its cost; its text and bytecode; and compiled code, within the error that the
+// the gradient, once, twice and behind a select, against central differences; iteration space, accesses and
+// accumulators against the op's own result; the ops that it is made of, against the op; its cost against what its body
+// has; its text and bytecode; and compiled code, within the error that the
 // op states. The tests of the project's own ops and `moec check-ops` are both this walk.
 #pragma once
 #include "mlir/IR/OperationSupport.h"
@@ -23,6 +24,9 @@ moert::Status checkVerifies(mlir::RegisteredOperationName op, uint64_t seed);
 moert::Status checkText(mlir::RegisteredOperationName op, uint64_t seed);
 moert::Status checkGradient(mlir::RegisteredOperationName op, uint64_t seed);
 moert::Status checkSecondGradient(mlir::RegisteredOperationName op, uint64_t seed);
+/// The gradients where a select chooses some of the results' elements, and where it chooses none at points where
+/// slopes are infinite.
+moert::Status checkSelected(mlir::RegisteredOperationName op, uint64_t seed);
 moert::Status checkAccesses(mlir::RegisteredOperationName op, uint64_t seed);
 /// The other ops that compute the same (ComputeInterface::decompose), where there are any.
 moert::Status checkParts(mlir::RegisteredOperationName op, uint64_t seed);

@@ -2,7 +2,6 @@
 #include "passes/emit/EmitProgram.h"
 #include "passes/kernels/Backend.h"
 #include "passes/pipeline/Pipeline.h"
-#include "runtime/device/cuda/CudaDevice.h"
 #include "runtime/session/Session.h"
 #include <cstdlib>
 
@@ -43,12 +42,10 @@ moert::Result<std::shared_ptr<moert::Device>> openDeviceOf(const RunOptions &opt
   std::unique_ptr<kernels::Target> target = kernels::parseTarget(options.target, error);
   if (!target)
     return moert::usageError(error);
-  if (target->kind() == plan::TargetKind::cpu)
-    return moert::openCpu(options.threads);
-  if (target->kind() == plan::TargetKind::cuda)
-    return moert::openCuda(0);
   setenv("MOE_EMULATOR", "checked", /*overwrite=*/0);
-  return moert::openEmulator(options.threads);
+  // The device that runs a kind of code has the kind's name. A GPU runs kernels on no threads of the host.
+  const int threads = target->kind() == plan::TargetKind::cuda ? 0 : options.threads;
+  return moert::openDevice({.name = stringifyTargetKind(target->kind()).str(), .threads = threads});
 }
 
 moert::Result<std::vector<uint8_t>> compileFile(ModuleOp module, ArrayRef<std::string> targets) {

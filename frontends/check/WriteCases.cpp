@@ -1,7 +1,7 @@
 #include "frontends/check/WriteCases.h"
 #include "frontends/check/BoundedCase.h"
 #include "frontends/check/RunCompiled.h"
-#include "passes/kernels/Backend.h"
+#include "frontends/driver/Targets.h"
 #include "runtime/base/Files.h"
 #include "runtime/base/Printable.h"
 #include "runtime/train/Safetensors.h"
@@ -81,9 +81,7 @@ moert::Status writeCase(RegisteredOperationName op, uint64_t seed, const CheckOp
 moert::Status writeCases(ArrayRef<RegisteredOperationName> ops, const CheckOpsOptions &options) {
   if (options.targets.empty())
     return moert::usageError("expected a target beside --write, such as --target cuda:sm_90a, found none");
-  for (const std::string &target : options.targets)
-    if (std::string error; !kernels::parseTarget(target, error))
-      return moert::usageError(error);
+  MOERT_TRY(checkTargets(options.targets));
   MOERT_TRY(moert::makeFolders(options.write));
   for (RegisteredOperationName op : ops) {
     for (unsigned i = 0; i < options.cases; ++i)

@@ -38,6 +38,8 @@ std::string loaderError(const std::string &path) {
 
 /// The library's description; the library stays open.
 moert::Status openPlugin(const std::string &path, const Plugin *&plugin) {
+  if (path.empty())
+    return moert::usageError("expected a plugin's file after --load, found none");
   if (std::string kind = moert::kindOfFile(path); !kind.empty())
     return moert::invalidInput(path, ": expected a plugin, found ", kind);
   if (access(path.c_str(), R_OK))
@@ -307,11 +309,11 @@ moert::Status takeLoadOptions(std::vector<char *> &arguments, std::vector<std::s
       ++i;
       continue;
     }
-    if (argument.consume_front("=")) {
+    if (argument.consume_front("=") && !argument.empty()) {
       paths.push_back(argument.str());
       arguments.erase(arguments.begin() + i);
     } else if (argument.empty()) {
-      if (i + 1 == arguments.size())
+      if (i + 1 == arguments.size() || StringRef(arguments[i]).ends_with("="))
         return moert::usageError("expected a plugin's file after --load, found none");
       paths.push_back(arguments[i + 1]);
       arguments.erase(arguments.begin() + i, arguments.begin() + i + 2);

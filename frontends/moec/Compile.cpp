@@ -3,9 +3,9 @@
 #include "frontends/driver/Context.h"
 #include "frontends/driver/Diagnostics.h"
 #include "frontends/driver/Files.h"
+#include "frontends/driver/Targets.h"
 #include "frontends/moec/Tool.h"
 #include "passes/emit/EmitProgram.h"
-#include "passes/kernels/Backend.h"
 #include "passes/language/LinkFiles.h"
 #include "runtime/program/Program.h"
 #include "runtime/program/Verify.h"
@@ -65,16 +65,7 @@ static LogicalResult checkScratch(plan::ProgramOp program) {
 
 moert::Status compileFiles(const PipelineOptions &options, const std::vector<std::string> &inputs,
                            const std::string &output) {
-  for (auto [i, target] : llvm::enumerate(options.targets)) {
-    std::string error;
-    std::unique_ptr<kernels::Target> machine = kernels::parseTarget(target, error);
-    if (!machine)
-      return moert::usageError(error);
-    if (options.to == Phase::emit && !machine->canFinish(error))
-      return moert::invalidInput(error);
-    if (llvm::is_contained(llvm::ArrayRef(options.targets).take_front(i), target))
-      return moert::usageError("expected each target once, found --target=", target, " again");
-  }
+  MOERT_TRY(checkTargets(options.targets, options.to == Phase::emit));
   std::unique_ptr<MLIRContext> context = makeContext();
   llvm::SourceMgr sources;
   ToolDiagnostics diagnostics(sources, context.get());

@@ -192,9 +192,11 @@ moert::Status evaluateModule(ModuleOp module, const EvaluateOptions &options,
   for (const moert::NamedFile &output : wanted)
     written.push_back(output.path);
   if (!options.outputFolder.empty())
-    for (const std::string &output : outputs)
-      if (llvm::none_of(wanted, [&](auto &file) { return file.name == output; }))
-        written.push_back(options.outputFolder + "/" + output + ".npy");
+    for (const std::string &output : outputs) {
+      MOERT_ASSIGN(std::string file, moert::npyFileIn(options.outputFolder, output));
+      if (llvm::none_of(wanted, [&](auto &named) { return named.name == output; }))
+        written.push_back(std::move(file));
+    }
   MOERT_TRY(moert::notOver(written, readFiles));
   for (const moert::NamedFile &input : given) {
     MOERT_ASSIGN(moert::NpyArray read, readInput(input.path));
@@ -239,9 +241,10 @@ moert::Status evaluateModule(ModuleOp module, const EvaluateOptions &options,
         moert::writeNpy(output.path, ElementType::f64, array.shape, std::as_bytes(std::span(array.data))));
   }
   if (!options.outputFolder.empty())
-    for (auto &[name, array] : result->outputs)
-      MOERT_TRY(moert::writeNpy(options.outputFolder + "/" + name + ".npy", ElementType::f64, array.shape,
-                                std::as_bytes(std::span(array.data))));
+    for (auto &[name, array] : result->outputs) {
+      MOERT_ASSIGN(std::string file, moert::npyFileIn(options.outputFolder, name));
+      MOERT_TRY(moert::writeNpy(file, ElementType::f64, array.shape, std::as_bytes(std::span(array.data))));
+    }
   for (auto &[name, array] : result->outputs)
     if (array.shape.empty())
       printf("%s %.17g\n", name.c_str(), array.data[0]);

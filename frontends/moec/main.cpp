@@ -170,6 +170,7 @@ int main(int argc, char **argv) {
     return 2;
   };
   try {
+    moert::refuseEmptyValues(argc, argv);
     app.parse(argc, argv);
   } catch (const CLI::Success &done) {
     app.exit(done);
@@ -223,6 +224,8 @@ int main(int argc, char **argv) {
     options.to = moe::Phase::differentiate;
     status = moe::evaluateFiles(options, inputs, evaluation);
   } else if (*check) {
+    if (checks.write.empty() && check->count("--write"))
+      return usage("expected a folder after --write, found ''");
     if (checks.write.empty() && !checks.targets.empty())
       return usage("expected --write and a folder beside --target, found none; without it, the cases run on "
                    "every target of this machine");

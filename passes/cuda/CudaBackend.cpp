@@ -61,7 +61,9 @@ public:
   std::unique_ptr<KernelSet> begin(MLIRContext *context) const override {
     return std::make_unique<KernelModule>(context);
   }
-  bool canFinish(std::string &error) const override { return target.emulated() || Assembler::find(error); }
+  bool canFinish(std::string &error) const override {
+    return target.emulated() || Assembler::find(target.architecture, error);
+  }
   FailureOr<Sections> finish(ModuleOp functions, bool timing) const override;
 
 private:

@@ -175,6 +175,8 @@ std::string Report::operand() const {
   if (llvm::is_contained(ops, next))
     return words +
            ("; ops do not nest: make the value before, '%a = " + next + " ...', and write '%a'").str();
+  if (!next.empty() && (llvm::isDigit(next.front()) || next == "-"))
+    return words + "; a number may stand beside a value in add, sub, mul, div and where";
   return words + (next.empty() ? "" : "; a value's name begins with '%'");
 }
 
@@ -190,15 +192,6 @@ std::string Report::noOp() const {
            (next.empty() ? "" : "; a value is what an op makes: '%y = add %a, %b'");
   if (inHeader())
     return ("expected '{' after '" + line + "', ").str() + found();
-  // `conv @c(%x) to 8, kernel = 3`
-  auto [option, value] = peekWord(text.drop_front(at).ltrim(" \t,").data());
-  size_t clause = written().rfind(" to ");
-  if (next == "," && (value || option == "no_bias") && clause != StringRef::npos) {
-    return ("expected the end of the op after '" + written() +
-            "', found ','; options stand before 'to': write '" + written().take_front(clause) + " " + option +
-            (value ? " = ..." : "") + written().drop_front(clause) + "'")
-        .str();
-  }
   return ("expected the end of the op after '" + written() + "', ").str() + found() +
          (next == ":"    ? "; values have no types"
           : next == "/*" ? "; a comment begins with '//'"

@@ -4,6 +4,7 @@
 #include "passes/language/CheckText.h"
 #include "dialects/moe/MoeDialect.h"
 #include "dialects/moe/Names.h"
+#include "dialects/moe/Words.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/ConvertUTF.h"
 #include "llvm/Support/FormatVariadic.h"
@@ -228,20 +229,24 @@ static StringRef lastOperand(StringRef code) {
 }
 
 void moe::warnOfDivisions(StringRef text, StringRef name, ModuleOp module) {
-  ArrayAttr params; // of the layer or model that begins last before the line
+  ArrayAttr params, patterns; // of the layer or model that begins last before the line
   auto next = module.getBody()->begin();
   auto enter = [&](unsigned line) {
     for (; next != module.getBody()->end(); ++next) {
       if (auto at = next->getLoc()->findInstanceOf<FileLineColLoc>(); at && at.getLine() > line)
         return;
       params = next->getAttrOfType<ArrayAttr>("params");
+      patterns = next->getAttrOfType<ArrayAttr>("patterns");
     }
   };
   auto isParameter = [&](StringRef word) {
-    return params && llvm::any_of(params, [&](Attribute each) {
-             auto param = dyn_cast<ParamAttr>(each);
-             return param && param.getName() == word;
-           });
+    bool bound = false;
+    if (patterns)
+      walkExpressions(patterns, [&](ExprAttr e, bool) { bound |= e.isName(word); });
+    return bound || (params && llvm::any_of(params, [&](Attribute each) {
+                       auto param = dyn_cast<ParamAttr>(each);
+                       return param && param.getName() == word;
+                     }));
   };
   for (unsigned number = 1; !text.empty(); ++number) {
     auto [line, rest] = text.split('\n');

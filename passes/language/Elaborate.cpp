@@ -44,6 +44,8 @@ private:
   FailureOr<Binding> bindDefine(ParamAttr param, StringRef value, ExprAttr &written);
   LogicalResult buildEntry(StringRef name, flow::EntryKind kind);
   LogicalResult buildInputs(Expander &in);
+  LogicalResult standardize(Expander &in);
+  FailureOr<Value> channelNumbers(Expander &in, StringRef word, ExprAttr e, int64_t channels, Location at);
   LogicalResult buildTraining(Expander &in);
   FailureOr<Value> objectiveLoss(Expander &in);
   DictionaryAttr config(MLIRContext *context);
@@ -191,12 +193,20 @@ LogicalResult Elaboration::recordLayer(ParamAttr param, ExprAttr written) {
 LogicalResult Elaboration::bindParameters() {
   env.scope = module;
   llvm::StringMap<std::string> given;
-  for (auto &[name, value] : options.defines)
-    given[name] = value;
-  SmallVector<StringRef> names;
-  for (auto param : model.getParams().getAsRange<ParamAttr>())
+  SmallVector<StringRef> names, layerNames;
+  for (auto param : model.getParams().getAsRange<ParamAttr>()) {
     names.push_back(param.getName());
-  for (auto &[name, value] : options.defines)
+    if (param.getKind() == "layer")
+      layerNames.push_back(param.getName());
+  }
+  for (auto &[written, value] : options.defines) {
+    // A layer may be given as its parameter is declared: -D@head=@Deep.
+    StringRef name = written;
+    if (name.consume_front("@") && !llvm::is_contained(layerNames, name))
+      name = written;
+    if (auto [other, fresh] = given.try_emplace(name, value); !fresh && other->second != value)
+      return wrongOption("-D" + written + "=" + value)
+             << "expected one value of parameter '" << name << "', found '" << other->second << "' as well";
     if (!llvm::is_contained(names, name)) {
       InFlightDiagnostic diag = wrongOption("-D" + name + "=" + value)
                                 << "model '@" << model.getSymName() << "' has no parameter '" << name << "'"
@@ -205,6 +215,7 @@ LogicalResult Elaboration::bindParameters() {
         diag << "; it has: " << llvm::join(names, ", ");
       return diag;
     }
+  }
   for (auto param : model.getParams().getAsRange<ParamAttr>()) {
     Location place = param.getAt() ? Location(param.getAt()) : model.getLoc();
     if (llvm::is_contained({"objective", "source", "target", "gradients", "precision"}, param.getName()))
@@ -275,6 +286,63 @@ LogicalResult Elaboration::buildInputs(Expander &in) {
   if (in.training) {
     input("label", {batch}, in.builder.getI32Type(), model.getLoc());
     input("domain", {batch}, in.builder.getI32Type(), model.getLoc());
+  }
+  return success();
+}
+
+/// A number for each channel of an image, as tensor<f32> where all are the same, else as [channels].
+FailureOr<Value> Elaboration::channelNumbers(Expander &in, StringRef word, ExprAttr e, int64_t channels,
+                                             Location at) {
+  auto wrong = [&](const Twine &expected, const Twine &found) {
+    return emitError(at) << "expected " << expected << " as '" << word << "', found " << found;
+  };
+  std::vector<ExprAttr> items = e.getKind() == ExprKind::List ? e.positional() : std::vector<ExprAttr>{e};
+  if (e.getKind() == ExprKind::List && int64_t(items.size()) != channels)
+    return wrong("a number, or one for each of " + Twine(channels) + " channels", Twine(items.size()));
+  SmallVector<double> numbers;
+  for (ExprAttr item : items) {
+    FailureOr<double> number = env.number(model, item);
+    if (failed(number))
+      return failure();
+    if (word == "deviation" && !(float(*number) > 0))
+      return wrong("numbers above 0", numberText(*number));
+    numbers.push_back(*number);
+  }
+  OpBuilder &b = in.builder;
+  if (llvm::all_equal(numbers))
+    return flow::number(b, at, numbers.front());
+  SmallVector<Value> parts;
+  for (double number : numbers)
+    parts.push_back(flow::constant(b, at, number, RankedTensorType::get({1}, b.getF32Type())));
+  return flow::concat(b, at, parts, 0);
+}
+
+/// The images of the model, less their means and divided by their deviations.
+LogicalResult Elaboration::standardize(Expander &in) {
+  for (auto [argument, attribute] :
+       llvm::zip(model.getBody().getArguments(), model.getInputs().getAsRange<InputAttr>())) {
+    if (!attribute.getMean() && !attribute.getDeviation())
+      continue;
+    FailureOr<Tensor> x = in.tensor(model, argument);
+    if (failed(x))
+      return failure();
+    Location at = argument.getLoc();
+    SmallVector<flow::Extent> extents = flow::extentsOf(x->value);
+    for (auto [word, e] :
+         {std::pair("mean", attribute.getMean()), std::pair("deviation", attribute.getDeviation())}) {
+      if (!e)
+        continue;
+      FailureOr<Value> numbers = channelNumbers(in, word, cast<ExprAttr>(e), x->sample().front(), at);
+      if (failed(numbers))
+        return failure();
+      SmallVector<int64_t> axes;
+      if (flow::rankOf(*numbers))
+        axes.push_back(x->lead());
+      Value each = flow::broadcast(in.builder, at, *numbers, extents, axes);
+      x->value = word == StringRef("mean") ? flow::sub(in.builder, at, x->value, each)
+                                           : flow::div(in.builder, at, x->value, each);
+    }
+    in.set(argument, Record{*x, at});
   }
   return success();
 }
@@ -406,7 +474,7 @@ LogicalResult Elaboration::buildEntry(StringRef name, flow::EntryKind kind) {
     }
     return failure(); // the next handler prints it
   });
-  if (failed(buildInputs(in)) || failed(in.interpret(model.getBody().front())))
+  if (failed(buildInputs(in)) || failed(standardize(in)) || failed(in.interpret(model.getBody().front())))
     return failure();
   if (training) {
     if (failed(buildTraining(in)))

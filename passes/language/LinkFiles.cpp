@@ -17,6 +17,22 @@ static bool isDeclaration(Operation *op) {
   return layer && layer.getBody().front().empty();
 }
 
+/// A declaration and its definition may both have a pattern for a value, of as many sizes.
+static LogicalResult comparePatterns(LayerOp layer, LayerOp other) {
+  ArrayAttr mine = layer.getPatternsAttr(), its = other.getPatternsAttr();
+  for (unsigned i = 0; mine && its && i < std::min(mine.size(), its.size()); ++i) {
+    auto pattern = dyn_cast<ExprAttr>(mine[i]), first = dyn_cast<ExprAttr>(its[i]);
+    if (!pattern || !first || pattern.getArgs().size() == first.getArgs().size())
+      continue;
+    InFlightDiagnostic diag = layer.emitError()
+                              << "expected layer '@" << layer.getSymName() << "' to take " << first.str()
+                              << " as value " << i << ", found " << pattern.str();
+    diag.attachNote(other.getLoc()) << "the other one is here";
+    return diag;
+  }
+  return success();
+}
+
 OwningOpRef<ModuleOp> moe::linkFiles(std::vector<OwningOpRef<ModuleOp>> modules) {
   OwningOpRef<ModuleOp> linked = std::move(modules.front());
   llvm::StringMap<Operation *> named;
@@ -40,6 +56,8 @@ OwningOpRef<ModuleOp> moe::linkFiles(std::vector<OwningOpRef<ModuleOp>> modules)
         diag.attachNote(first->getLoc()) << "the other one is here";
         return diag;
       }
+      if (failed(comparePatterns(layer, other)))
+        return failure();
       if (isDeclaration(first))
         it->second = op, first->erase();
       else

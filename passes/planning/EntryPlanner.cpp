@@ -314,13 +314,13 @@ void EntryPlanner::holdUpdates() {
     return;
   Launch launch;
   launch.spec = code.emitHold(entry.getContext(), predicates.size());
-  for (StringAttr predicate : predicates)
-    launch.buffers.push_back(llvm::find_if(buffers,
-                                           [&](const Buffer &buffer) {
-                                             return buffer.kind == plan::BufferKind::output &&
-                                                    buffer.target == predicate.getValue();
-                                           }) -
-                             buffers.begin());
+  for (StringAttr predicate : predicates) {
+    auto found = llvm::find_if(buffers, [&](const Buffer &buffer) {
+      return buffer.kind == plan::BufferKind::output && buffer.target == predicate.getValue();
+    });
+    assert(found != buffers.end() && "the entry's verifier asks for the predicate's output");
+    launch.buffers.push_back(found - buffers.begin());
+  }
   launch.origin = plan::originOf(entry.getLoc());
   launches.push_back(std::move(launch));
 }

@@ -5,7 +5,7 @@
 //   2. mark what the loss depends on;
 //   3. walk the ops in both sets backwards, asking each for its rule, and add up what arrives at a value in
 //      the order of arrival, which is fixed.
-// What an entry yields and a gradient leads to is marked `of backward` first (dialects/flow/Purpose.h).
+// What an entry yields is marked first, `of backward` where a gradient leads to it (dialects/flow/Purpose.h).
 // New ops stand at the grad's place and carry the source line of the op whose rule emitted them.
 //
 //     %y = flow.exp %x : tensor<f32>
@@ -116,11 +116,15 @@ private:
       error.attachNote(grad.getLoc()) << "differentiated here";
       return error;
     }
+    Operation *before = grad->getPrevNode();
     if (failed(rule.buildGradient(builder, upstream, gradients)))
       return failure();
+    Operation *first = before == grad->getPrevNode() ? nullptr
+                       : before                      ? before->getNextNode()
+                                                     : &grad->getBlock()->front();
     for (auto [i, gradient] : llvm::enumerate(gradients))
       if (Value operand = op->getOperand(i); gradient && active.contains(operand)) {
-        gradient = guards.pass(builder, op, i, gradient);
+        gradient = guards.pass(builder, rule, i, {upstream, gradient, first});
         Value &sum = total[operand];
         sum = sum ? Emit{builder, gradient.getLoc()}.add(sum, gradient) : gradient;
       }
@@ -136,8 +140,9 @@ private:
   Arrivals &arrivals;
 };
 
-/// Marks the results that a gradient leads to. A gradient that another one's loss is made of (a penalty on
-/// gradients) belongs to the forward part of that one.
+/// Marks the results that a gradient leads to as backward, and in an entry that has such ones all others as forward, so
+/// that a result that a later pass adds is known from those that there were. A gradient that another one's loss
+/// is made of (a penalty on gradients) belongs to the forward part of that one.
 void markBackward(EntryOp entry) {
   DenseSet<Operation *> ofLosses, backward;
   for (Operation &op : llvm::reverse(entry.getBody().front())) {
@@ -149,13 +154,16 @@ void markBackward(EntryOp entry) {
   }
   for (Operation &op : entry.getBody().front()) {
     const bool begins = isa<GradOp>(op) && !ofLosses.contains(&op);
-    if (!begins &&
-        llvm::none_of(op.getOperands(), [&](Value x) { return backward.contains(x.getDefiningOp()); }))
-      continue;
-    backward.insert(&op);
+    if (begins ||
+        llvm::any_of(op.getOperands(), [&](Value x) { return backward.contains(x.getDefiningOp()); }))
+      backward.insert(&op);
+  }
+  if (backward.empty())
+    return;
+  for (Operation &op : entry.getBody().front()) {
     auto mark = [&](auto result) {
       if (result && !result.getPart())
-        result.setPart(Part::backward);
+        result.setPart(backward.contains(&op) ? Part::backward : Part::forward);
     };
     mark(dyn_cast<OutputOp>(op));
     mark(dyn_cast<ExposeOp>(op));

@@ -1,8 +1,9 @@
 // Where a gradient is known to be 0 because a select did not choose what it belongs to. Differentiation
 // passes each gradient through here on its way from an op's result to an operand: what the selects behind a
-// value leave of its gradient is carried along, through elementwise ops and through views, and is applied
-// again where a rule may have made NaN of 0: where(x > 0, sqrt(x), 0) so has the gradient 0 at x <= 0, and
-// not 0 * infinity.
+// value leave of its gradient is carried along, through all ops whose accesses or rules tell where it arrives,
+// and is applied again where a rule may have made NaN of 0: where(x > 0, sqrt(x), 0) so has the gradient 0 at
+// x <= 0, and not 0 * infinity. Which rules may do so is the ops' own fact, their slope; no op is known by name
+// here but the select, from which masks come.
 #pragma once
 #include "dialects/flow/Flow.h"
 #include "llvm/ADT/DenseMap.h"
@@ -18,9 +19,16 @@ public:
   /// For the gradients of what stands before `end` in its block.
   explicit Guards(mlir::Operation *end);
 
+  /// What an op's rule was given and gave: the gradient of each result (null where none flows), that of the
+  /// operand, and the first op that the rule has made, null if it made none.
+  struct Step {
+    llvm::ArrayRef<mlir::Value> upstream;
+    mlir::Value gradient;
+    mlir::Operation *first;
+  };
   /// The gradient that the op's rule gave for an operand, which is 0 wherever it is known to be; and notes
   /// what is known of the gradient of the operand.
-  mlir::Value pass(mlir::OpBuilder &builder, mlir::Operation *op, unsigned operand, mlir::Value gradient);
+  mlir::Value pass(mlir::OpBuilder &builder, flow::GradientInterface op, unsigned operand, const Step &step);
 
 private:
   /// A mask with its sense: the gradient is 0 where the mask is not `sense`.
@@ -43,11 +51,17 @@ private:
   const Guard *both(const Guard *parent, Mask mask);
   const Guard *either(const Guard *a, const Guard *b);
   static llvm::SmallVector<const Guard *> parts(const Guard *guard, bool missing);
+  static mlir::Value positive(mlir::OpBuilder &builder, mlir::Location loc, Mask &mask);
   Mask wholeMask(mlir::OpBuilder &builder, mlir::Location loc, const Guard *guard);
-  const Guard *throughBroadcast(flow::BroadcastOp broadcast, const Guard *guard);
-  const Guard *throughView(mlir::OpBuilder &builder, mlir::Operation *op, unsigned operand,
-                           const Guard *guard);
-  bool mayMakeNan(mlir::Operation *op, unsigned operand) const;
+  const Guard *throughCopies(mlir::Operation *view, const Guard *guard);
+  const Guard *throughRule(mlir::OpBuilder &builder, mlir::Operation *op, const Guard *guard,
+                           const Step &step);
+  const Guard *throughAccess(mlir::OpBuilder &builder, mlir::Operation *op, unsigned operand,
+                             const Guard *guard);
+  const Guard *through(mlir::OpBuilder &builder, mlir::Operation *op, unsigned operand, const Guard *guard,
+                       const Step &step);
+  const Guard *ofResults(mlir::Operation *op, llvm::ArrayRef<mlir::Value> upstream);
+  bool mayMakeNan(flow::GradientInterface op, unsigned operand) const;
   bool mayBeInfinite(mlir::Value value) const { return infinite.contains(value); }
 
   std::deque<Guard> guards;

@@ -57,8 +57,8 @@ Status benchCommand(const BenchCommandOptions &options) {
     printf("%s\n", out.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
     return {};
   }
-  print(stdout, concat(program->name(), ", entry ", options.entry, ", ", batch, " images, ",
-                       device->threads(), " threads\n"));
+  print(stdout, concat(program->name(), ", entry ", options.entry, ", ", batch, " images",
+                       device->threadsText(), "\n"));
   printf("median %.2f ms (p10 %.2f, p90 %.2f), %.0f images/s, %.1f GFLOP/s\n", result.medianMs, result.p10Ms,
          result.p90Ms, result.imagesPerSecond, result.gflops);
   if (result.deviceMs)

@@ -63,6 +63,7 @@ std::string imagesText(const SplitData &data, const Recipe &recipe) {
 Status evalCommand(const EvalOptions &options) {
   MOERT_ASSIGN(auto device, openDevice(options.device));
   MOERT_ASSIGN(auto program, Program::load(options.program));
+  MOERT_TRY(device->chooseTarget(*program).status()); // before anything is printed
   MOERT_ASSIGN(CheckpointFiles files, CheckpointFiles::open(options.checkpoint));
   MOERT_ASSIGN(Trained from, trained(options, files, *program));
   const Recipe &recipe = from.recipe;

@@ -216,10 +216,12 @@ Status inferCommand(const InferOptions &options) {
   for (const NamedFile &output : outputs)
     written.push_back(output.path);
   if (!options.outputFolder.empty())
-    for (const fb::Port *declared : *entry->outputs())
+    for (const fb::Port *declared : *entry->outputs()) {
+      MOERT_ASSIGN(std::string file, npyFileIn(options.outputFolder, declared->name()->string_view()));
       if (std::none_of(outputs.begin(), outputs.end(),
-                       [&](auto &file) { return file.name == declared->name()->string_view(); }))
-        written.push_back(concat(options.outputFolder, "/", declared->name()->string_view(), ".npy"));
+                       [&](auto &output) { return output.name == declared->name()->string_view(); }))
+        written.push_back(std::move(file));
+    }
   MOERT_TRY(notOver(written, read));
 
   MOERT_ASSIGN(auto states, States::create(program, device, 0));
@@ -242,8 +244,8 @@ Status inferCommand(const InferOptions &options) {
   if (!options.outputFolder.empty())
     for (const fb::Port *declared : *entry->outputs()) {
       MOERT_ASSIGN(Tensor tensor, session->output(declared->name()->string_view()));
-      MOERT_TRY(writeNpy(concat(options.outputFolder, "/", declared->name()->string_view(), ".npy"),
-                         tensor.type, tensor.shape, tensor.bytes));
+      MOERT_ASSIGN(std::string file, npyFileIn(options.outputFolder, declared->name()->string_view()));
+      MOERT_TRY(writeNpy(file, tensor.type, tensor.shape, tensor.bytes));
     }
   for (const NamedFile &output : outputs) {
     MOERT_ASSIGN(Tensor tensor, session->output(output.name));

@@ -79,6 +79,17 @@ inline std::string unexpected(CLI::App &command, int argc, char **argv) {
   return recipe ? reason + "; a key of the recipe is given as --set KEY=VALUE" : reason;
 }
 
+/// Throws where an option's value is empty, as in `--out=`: the parser would take the next argument for it.
+inline void refuseEmptyValues(int argc, char **argv) {
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view word = argv[i];
+    if (word == "--") // what follows are files
+      return;
+    if (word.starts_with("--") && word.find('=') == word.size() - 1)
+      throw CLI::ArgumentMismatch(std::string("expected a value after ") + argv[i] + ", found none");
+  }
+}
+
 /// One line, lower case, without the program's name in front.
 inline std::string wrongUsage(CLI::App &app, const CLI::ParseError &error, int argc, char **argv) {
   std::vector<std::string> commands;

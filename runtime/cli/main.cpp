@@ -157,6 +157,7 @@ int main(int argc, char **argv) {
   nameCommands(app);
 
   try {
+    refuseEmptyValues(argc, argv);
     app.parse(argc, argv);
   } catch (const CLI::Success &done) {
     app.exit(done);

@@ -132,6 +132,13 @@ Result<NpyArray> readNpy(const std::string &path, std::optional<fb::ElementType>
   return array;
 }
 
+Result<std::string> npyFileIn(const std::string &folder, std::string_view name) {
+  if (name.find('/') != std::string_view::npos)
+    return usageError("expected names of outputs without '/' beside --output-folder, found '", name,
+                      "'; give --output NAME=@file.npy for each output instead");
+  return concat(folder, "/", name, ".npy");
+}
+
 Status writeNpy(const std::string &path, fb::ElementType type, std::span<const int64_t> shape,
                 std::span<const std::byte> bytes) {
   const char *name = nullptr;

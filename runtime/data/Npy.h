@@ -25,6 +25,8 @@ Result<NpyArray> readNpy(const std::string &path, std::optional<fb::ElementType>
                          const std::function<Status(NpyArray &)> &check = {});
 /// "; save it with .astype(np.float32)", where numpy has the type that is wanted.
 std::string asWanted(fb::ElementType wanted);
+/// FOLDER/NAME.npy. usage_error: the name has a '/', which would lead to another folder.
+Result<std::string> npyFileIn(const std::string &folder, std::string_view name);
 Status writeNpy(const std::string &path, fb::ElementType type, std::span<const int64_t> shape,
                 std::span<const std::byte> bytes);
 

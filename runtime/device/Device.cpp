@@ -1,7 +1,6 @@
 // What all devices share: blocks of memory, the host's view of them, and the devices by name.
 #include "runtime/device/Device.h"
 #include "runtime/base/Memory.h"
-#include "runtime/base/Nearest.h"
 #include "runtime/device/cpu/CpuDevice.h"
 #include "runtime/device/cuda/CudaDevice.h"
 #include "runtime/device/isolated/IsolatedDevice.h"
@@ -122,7 +121,15 @@ Result<std::shared_ptr<Device>> openDevice(const DeviceOptions &options) {
     }
     names.emplace_back(name);
   }
-  return usageError("expected a device, found '", options.name, "'", suggestion(options.name, names));
+  std::string all;
+  for (size_t i = 0; i < names.size(); ++i)
+    all += concat(i == 0 ? "" : i + 1 < names.size() ? ", " : " or ", "'", names[i], "'");
+  return usageError("expected a device ", all, ", found '", options.name, "'");
+}
+
+std::string Device::threadsText() const {
+  const int count = threads();
+  return count ? concat(", ", count, count == 1 ? " thread" : " threads") : "";
 }
 
 std::string deviceWords(const DeviceOptions &options) {

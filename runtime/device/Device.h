@@ -124,8 +124,10 @@ public:
   /// Whether sessions wait for each launch before the next, so that a failure of the device names the launch that failed.
   bool waitsForLaunches() const { return waitsForLaunches_; }
   void waitForLaunches(bool wait) { waitsForLaunches_ = wait; }
-  /// Threads of the host that run kernels.
+  /// Threads of the host that run kernels, 0 where none does.
   virtual int threads() const = 0;
+  /// ", 2 threads", behind what a line says of a run; empty where no thread of the host runs kernels.
+  std::string threadsText() const;
   /// The first target of a program that it can run; the failure says what it can do, and the command that
   /// makes a program for it.
   virtual Result<uint32_t> chooseTarget(const Program &program) const = 0;
@@ -139,6 +141,8 @@ public:
   /// Makes room for temporaries and for kernels' scratch, which all plans of the device share. Memory grows
   /// when a session opens and never during a step.
   virtual Status reserve(uint64_t arenaBytes, uint64_t scratchBytesAThread) = 0;
+  /// How many bytes more of its memory the device would take to have such an arena.
+  virtual uint64_t arenaGrowth(uint64_t arenaBytes) { return arenaBytes; }
   /// Where the temporaries are. They move where a larger arena is reserved.
   virtual DeviceAddress arena() const = 0;
   virtual uint64_t scratchBytes() const = 0;

@@ -54,10 +54,10 @@ TEST(Devices, ByName) {
   EXPECT_EQ((*openDevice({}))->name(), "cpu");
   EXPECT_EQ((*openDevice({"isolated", 1}))->name(), "isolated");
   Status status = openDevice({"isolate", 1}).status();
-  EXPECT_EQ(status.message(), "expected a device, found 'isolate'; did you mean 'isolated'?");
+  EXPECT_EQ(status.message(), "expected a device 'cpu', 'cuda', 'emulator' or 'isolated', found 'isolate'");
   EXPECT_EQ(status.exitCode(), 2);
   EXPECT_EQ(openDevice({"tape", 1}).status().message(),
-            "expected a device, found 'tape'; known: cpu, cuda, emulator, isolated");
+            "expected a device 'cpu', 'cuda', 'emulator' or 'isolated', found 'tape'");
   EXPECT_EQ(deviceWords({}), "");
   EXPECT_EQ(deviceWords({"isolated", 3}), " --device isolated --threads 3");
   EXPECT_EQ(deviceWords({"cpu", 0, true}), " --separate-buffers");

@@ -106,6 +106,22 @@ void BlockRunner::checkGlobal(Thread &thread, const void *address, uint32_t byte
   }
 }
 
+void BlockRunner::checkCounter(Thread &thread, const void *address, uint32_t site) {
+  const DeviceMemory &memory = *launch_->memory;
+  const uint64_t at = reinterpret_cast<uint64_t>(address) - uint64_t(memory.distance());
+  for (const Parameter &parameter : launch_->launch->kernel->parameters) {
+    uint64_t counter = 0;
+    if (!parameter.counter)
+      continue;
+    memcpy(&counter, launch_->launch->arguments.data() + parameter.offset, sizeof counter);
+    if (at >= counter && memory.identity(counter) == memory.identity(at))
+      return;
+  }
+  fail(thread, CUDA_ERROR_LAUNCH_FAILED,
+       concat(describe(thread, site), " ", verb(Mode::atomic), " global memory, ", memory.describe(at),
+              ", which is of no parameter that the kernel declares as a counter"));
+}
+
 void BlockRunner::checkShared(Thread &thread, const void *address, uint32_t bytes, Mode mode, uint32_t site) {
   if (!isAligned(address, bytes))
     fail(thread, CUDA_ERROR_MISALIGNED_ADDRESS,

@@ -101,6 +101,8 @@ private:
   void orderBarrier();
   void orderWarp(Warp &warp, uint32_t lanes);
   void checkGlobal(Thread &thread, const void *address, uint32_t bytes, Mode mode, uint32_t site);
+  /// Blocks communicate through launches, and within one by the counters that the kernel declares.
+  void checkCounter(Thread &thread, const void *address, uint32_t site);
   void checkShared(Thread &thread, const void *address, uint32_t bytes, Mode mode, uint32_t site);
   void checkCopy(Thread &thread, const AsyncCopy &copy);
   void checkLanding(Thread &thread, const AsyncCopy &copy);

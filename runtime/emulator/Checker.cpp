@@ -81,7 +81,7 @@ Findings Checker::touchRange(const Piece &piece, uint64_t address, uint64_t byte
   now.clock = &piece.clock;
   return forPages(address, bytes, [&](uint64_t at, uint32_t count) -> Findings {
     Conflict conflict = touch<false>(*page(at), uint32_t(at % kPage), count, now, mode, UINT32_MAX);
-    // To copy memory that was never written is no fault: only a kernel could depend on it.
+    // To copy memory that was never written to other memory is no fault: only a kernel, or the host, could depend on it.
     if (conflict.trouble == Trouble::none || conflict.trouble == Trouble::unwritten)
       return {};
     const Order::Piece *earlier = order_.find(runOf(conflict.earlier));
@@ -106,6 +106,13 @@ bool Checker::isWritten(uint64_t address, uint64_t bytes) const {
       return {};
     return Finding{};
   });
+}
+
+uint64_t Checker::firstUnwritten(uint64_t address, uint64_t bytes) const {
+  const uint64_t end = address + bytes;
+  while (address < end && isWritten(address, 1))
+    ++address;
+  return address;
 }
 
 void Checker::copyWritten(uint64_t to, uint64_t from, uint64_t bytes) {

@@ -41,6 +41,8 @@ public:
   /// What was copied is as unwritten as what it was copied from.
   void copyWritten(uint64_t to, uint64_t from, uint64_t bytes);
   bool isWritten(uint64_t address, uint64_t bytes) const;
+  /// The first byte of a range that is not written; the range's end where there is none.
+  uint64_t firstUnwritten(uint64_t address, uint64_t bytes) const;
 
 private:
   Checker(DeviceMemory &memory, Order &order) : memory_(memory), order_(order) {}

@@ -40,7 +40,7 @@ private:
 struct Function {
   std::shared_ptr<const LoadedModule> module;
   const KernelEntry *kernel;
-  int dynamicShared = 0; // bytes that a launch may ask for beyond the usual limit
+  int dynamicShared = 0; // bytes that a launch may ask for
 };
 
 struct ModuleObject {
@@ -50,7 +50,8 @@ struct ModuleObject {
 
 class Context {
 public:
-  static constexpr int kUsualShared = 48 << 10;
+  /// Bytes of shared memory that a function may have before more dynamic memory is asked for by its attribute.
+  static constexpr int kUsualShared = int(kMostStaticShared);
 
   static CUresult create(const Settings &settings, std::unique_ptr<Context> &context);
   ~Context();
@@ -58,6 +59,7 @@ public:
 
   /// The error that has ended the context, or CUDA_SUCCESS.
   CUresult failure() const { return failure_; }
+  /// What has ended the context, or else what was wrong with the call that was refused last, in words.
   const std::string &finding() const { return finding_; }
   /// A call is wrong by itself: the context goes on.
   CUresult refuse(CUresult code, std::string text);
@@ -107,6 +109,8 @@ private:
   void runUntil(Stream &stream, uint64_t position);
   void runNext(Stream &stream);
   void step(Stream &stream);
+  /// Forgets pieces of work that happened before all that is and will be given to streams.
+  void forgetOldWork();
   void perform(Work &work, const Stream &stream);
   Findings perform(const Action &action, uint32_t chain, const Clock &clock);
   Findings perform(const Launch &launch, uint32_t chain, const Clock &clock);

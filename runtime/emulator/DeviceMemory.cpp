@@ -188,6 +188,10 @@ CUresult DeviceMemory::setAccess(uint64_t address, uint64_t bytes, bool access) 
     if (!shadow_->map(first, part.bytes, handleTable_.at(part.handle).file, 0).ok())
       return CUDA_ERROR_OUT_OF_MEMORY;
     part.accessible = true;
+    if (bool &isNew = handleTable_.at(part.handle).isNew; isNew) {
+      memset(this->bytes(first), kUnknownBytes, part.bytes);
+      isNew = false;
+    }
     if (observer_)
       observer_->added(first, part.bytes);
   }

@@ -37,7 +37,8 @@ public:
   int64_t distance() const { return shadow_->distance(); }
   std::byte *bytes(uint64_t address) const { return shadow_->bytes(address); }
 
-  // Blocks. Their bytes are all ones at first, which are NaNs to most kernels: a real GPU gives what was there before.
+  // Blocks. Their bytes are all ones at first, as those of mapped memory are, which are NaNs to most kernels: a real GPU gives
+  // what was there before.
   CUresult allocate(uint64_t bytes, uint64_t &address);
   CUresult free(uint64_t address);
 
@@ -80,6 +81,7 @@ private:
     uint64_t bytes;
     int file;
     bool released = false, mapped = false;
+    bool isNew = true; // it was never accessible
   };
   struct Pinned {
     uint64_t bytes, deviceWrites;

@@ -214,8 +214,11 @@ MOERT_EMULATOR_EXPORT CUresult cuDevicePrimaryCtxRetain(CUcontext *context, CUde
         driver.finding = found->text;
         return found->code;
       }
-      if (CUresult code = Context::create(driver.settings, driver.context); code != CUDA_SUCCESS)
+      if (CUresult code = Context::create(driver.settings, driver.context); code != CUDA_SUCCESS) {
+        if (code == CUDA_ERROR_OUT_OF_MEMORY)
+          driver.finding = "the emulator cannot reserve its address space; raise the limit (ulimit -v)";
         return code;
+      }
     }
     ++driver.retained;
     *context = reinterpret_cast<CUcontext>(driver.context.get());
@@ -238,13 +241,19 @@ MOERT_EMULATOR_EXPORT CUresult cuDevicePrimaryCtxRelease_v2(CUdevice device) {
 }
 
 MOERT_EMULATOR_EXPORT CUresult cuCtxSetCurrent(CUcontext context) {
-  return callDriver([&](Driver &driver) {
+  return callDriver([&](Driver &driver) -> CUresult {
     auto *wanted = reinterpret_cast<Context *>(context);
     if (wanted && wanted != driver.context.get())
       return CUDA_ERROR_INVALID_CONTEXT;
     currentContext = wanted;
-    return CUDA_SUCCESS;
+    return wanted ? wanted->failure() : CUDA_SUCCESS; // NVIDIA's may return errors of earlier work as well
   });
+}
+
+MOERT_EMULATOR_EXPORT int moeEmulatorThreads() {
+  Driver &driver = Driver::get();
+  std::lock_guard lock(driver.mutex);
+  return driver.settings.threads;
 }
 
 MOERT_EMULATOR_EXPORT const char *moeEmulatorFinding() {

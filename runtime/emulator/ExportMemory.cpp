@@ -83,6 +83,12 @@ MOERT_EMULATOR_EXPORT CUresult cuMemAddressReserve(CUdeviceptr *address, size_t 
     uint64_t range = 0;
     CUresult code =
         address && !flags ? context.memory->reserve(bytes, alignment, range) : CUDA_ERROR_INVALID_VALUE;
+    if (code == CUDA_ERROR_OUT_OF_MEMORY)
+      return context.refuse(
+          code,
+          concat(
+              "the emulator cannot reserve ", bytes >> 20,
+              " MiB of address space; raise the limit (ulimit -v), or set MOE_EMULATOR_MEMORY to fewer MiB"));
     if (code == CUDA_SUCCESS)
       *address = range;
     return code;

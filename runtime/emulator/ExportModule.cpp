@@ -42,7 +42,8 @@ MOERT_EMULATOR_EXPORT CUresult cuModuleGetFunction(CUfunction *handle, CUmodule 
       return CUDA_ERROR_NOT_FOUND;
     std::shared_ptr<Function> &function = object->functions[name];
     if (!function) {
-      function = std::make_shared<Function>(Function{object->module, kernel});
+      function = std::make_shared<Function>(
+          Function{object->module, kernel, Context::kUsualShared - int(kernel->shared)});
       context.functions.add(function);
     }
     *handle = reinterpret_cast<CUfunction>(function.get());
@@ -67,8 +68,7 @@ MOERT_EMULATOR_EXPORT CUresult cuFuncGetAttribute(int *value, CUfunction_attribu
       *value = int(function->kernel->shared);
       return CUDA_SUCCESS;
     case CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES:
-      *value = std::max(function->dynamicShared,
-                        std::max(0, Context::kUsualShared - int(function->kernel->shared)));
+      *value = function->dynamicShared;
       return CUDA_SUCCESS;
     case CU_FUNC_ATTRIBUTE_PTX_VERSION:
     case CU_FUNC_ATTRIBUTE_BINARY_VERSION:

@@ -5,11 +5,13 @@ using namespace moe::emu;
 
 namespace {
 
-template <typename F> CUresult callEvent(CUevent handle, F f) {
-  return callContext([&](Context &context) -> CUresult {
-    std::shared_ptr<Event> event = context.events.find(handle);
-    return event ? f(context, *event) : CUDA_ERROR_INVALID_HANDLE;
-  });
+template <typename F> CUresult callEvent(CUevent handle, F f, const char *name = __builtin_FUNCTION()) {
+  return callContext(
+      [&](Context &context) -> CUresult {
+        std::shared_ptr<Event> event = context.events.find(handle);
+        return event ? f(context, *event) : CUDA_ERROR_INVALID_HANDLE;
+      },
+      name);
 }
 
 CUgraphNodeType typeOf(const Action &action) {

@@ -1,6 +1,8 @@
 // Faults that are planted in kernels and in the use of the driver. The checked mode reports each, with kernel, op, line and thread,
 // as an error of the driver; and it reports nothing of the sound twin of each, in any order of execution.
+#include "runtime/emulator/module_generated.h"
 #include "test/support/EmulatedGpu.h"
+#include "test/support/EmulatorModule.h"
 
 #include <gtest/gtest.h>
 
@@ -66,7 +68,7 @@ TEST(Findings, MemoryThatWasNeverWritten) {
   expectFinding(
       2, CUDA_ERROR_ILLEGAL_ADDRESS, "kernel 'reverse', op 'op6' at kernels.mlir:106",
       [](EmulatedGpu &gpu, int fault) { return gpu.run("reverse", 2, 64, gpu.put(numbers(128)), fault); });
-  // What is copied from such memory is such memory. To copy it to the host is no fault.
+  // What is copied from such memory is such memory.
   expectFinding(
       1, CUDA_ERROR_ILLEGAL_ADDRESS,
       "reads 4 bytes of global memory, 396 bytes into a block of 400 bytes, which was never written",
@@ -74,8 +76,19 @@ TEST(Findings, MemoryThatWasNeverWritten) {
         CUdeviceptr x = gpu.allocate(400), y = gpu.put(numbers(100));
         EXPECT_EQ(gpu->memsetD8Async(x, 0, size_t(400 - fault * 4), gpu.stream), CUDA_SUCCESS);
         EXPECT_EQ(gpu->memcpyDtoDAsync(y, x, 400, gpu.stream), CUDA_SUCCESS);
-        gpu.get<float>(y, 100);
         return gpu.run("copy", 1, 100, y, gpu.put(numbers(100)), 0);
+      });
+  // The host cannot use it either.
+  expectFinding(
+      1, CUDA_ERROR_ILLEGAL_ADDRESS,
+      "a copy to the host of 400 bytes reads memory, 396 bytes into a block of 400 bytes, which was "
+      "never written",
+      [](EmulatedGpu &gpu, int fault) {
+        CUdeviceptr x = gpu.allocate(400);
+        float *out = gpu.pinned<float>(100);
+        EXPECT_EQ(gpu->memsetD8Async(x, 0, size_t(400 - fault * 4), gpu.stream), CUDA_SUCCESS);
+        EXPECT_EQ(gpu->memcpyDtoHAsync(out, x, 400, gpu.stream), CUDA_SUCCESS);
+        return gpu.synchronize();
       });
   // The birth of a temporary.
   expectFinding(1, CUDA_ERROR_ILLEGAL_ADDRESS, "which was never written", [](EmulatedGpu &gpu, int fault) {
@@ -162,6 +175,88 @@ TEST(Findings, RacesBetweenStreams) {
                   CUresult result = gpu.synchronize();
                   return result == CUDA_SUCCESS ? gpu->streamSynchronize(other) : result;
                 });
+}
+
+// However much work came between the two.
+TEST(Findings, RacesWithWorkOfLongAgo) {
+  for (int between : {100, 6000}) {
+    EmulatedGpu gpu(kChecked);
+    CUdeviceptr x = gpu.put(numbers(64)), y = gpu.put(numbers(64));
+    ASSERT_EQ(gpu.synchronize(), CUDA_SUCCESS);
+    CUstream other = nullptr;
+    ASSERT_EQ(gpu->streamCreate(&other, CU_STREAM_NON_BLOCKING), CUDA_SUCCESS);
+    ASSERT_EQ(gpu->memsetD8Async(x, 0, 64, other), CUDA_SUCCESS);
+    ASSERT_EQ(gpu->memsetD8Async(x, 0, 64, gpu.stream), CUDA_SUCCESS);
+    for (int i = 0; i < between; ++i)
+      ASSERT_EQ(gpu->memsetD8Async(y, 0, 64, gpu.stream), CUDA_SUCCESS);
+    ASSERT_EQ(gpu.synchronize(), CUDA_SUCCESS) << gpu.finding();
+    EXPECT_EQ(gpu->streamSynchronize(other), CUDA_ERROR_LAUNCH_FAILED) << between;
+    EXPECT_NE(gpu.finding().find("which a fill has written"), std::string::npos) << gpu.finding();
+  }
+  // What the host has waited for is forgotten, and what comes behind it is sound.
+  EmulatedGpu gpu(kChecked);
+  CUdeviceptr x = gpu.put(numbers(64));
+  CUstream other = nullptr;
+  ASSERT_EQ(gpu->streamCreate(&other, CU_STREAM_NON_BLOCKING), CUDA_SUCCESS);
+  for (int i = 0; i < 10000; ++i) {
+    const CUstream stream = i % 2 ? other : gpu.stream;
+    ASSERT_EQ(gpu->memsetD8Async(x, 0, 64, stream), CUDA_SUCCESS);
+    ASSERT_EQ(gpu->streamSynchronize(stream), CUDA_SUCCESS) << gpu.finding();
+  }
+}
+
+// A call that was refused earlier is no reason for what fails now.
+TEST(Findings, AreOfWhatFails) {
+  EmulatedGpu gpu(kChecked);
+  CUdeviceptr x = gpu.put(numbers(100)), y = gpu.put(numbers(99));
+  EXPECT_EQ(gpu->memFree(12345), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_NE(gpu.finding().find("cuMemFree of an address"), std::string::npos) << gpu.finding();
+  EXPECT_EQ(gpu.launch("copy", 1, 257, x, y, 0), CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES);
+  EXPECT_NE(gpu.finding().find("at most 256 threads"), std::string::npos) << gpu.finding();
+  EXPECT_EQ(gpu.run("copy", 1, 100, x, y, 0), CUDA_ERROR_ILLEGAL_ADDRESS);
+  EXPECT_NE(gpu.finding().find("0 bytes behind a block of 396 bytes"), std::string::npos) << gpu.finding();
+  // It stays, and every call has it.
+  EXPECT_EQ(gpu->memFree(12345), CUDA_ERROR_ILLEGAL_ADDRESS);
+  EXPECT_NE(gpu.finding().find("0 bytes behind a block of 396 bytes"), std::string::npos) << gpu.finding();
+  CUcontext context = nullptr;
+  ASSERT_EQ(gpu->devicePrimaryCtxRetain(&context, 0), CUDA_SUCCESS);
+  EXPECT_EQ(gpu->ctxSetCurrent(context), CUDA_ERROR_ILLEGAL_ADDRESS) << "errors of earlier work";
+  ASSERT_EQ(gpu->devicePrimaryCtxRelease(0), CUDA_SUCCESS);
+}
+
+TEST(Findings, NameTheCallThatIsMadeToFail) {
+  const auto counting = *openDriver(MOERT_EMULATOR); // begins to count calls
+  EmulatedGpu gpu({{"FAIL_CALL", "100"}});
+  CUevent event = nullptr;
+  ASSERT_EQ(gpu->eventCreate(&event, CU_EVENT_DEFAULT), CUDA_SUCCESS);
+  CUresult result = CUDA_SUCCESS;
+  for (int i = 0; i < 100 && result == CUDA_SUCCESS; ++i)
+    result = gpu->eventQuery(event);
+  EXPECT_EQ(result, CUDA_ERROR_UNKNOWN);
+  EXPECT_EQ(gpu.finding(), "cuEventQuery is call 100, which MOE_EMULATOR_FAIL_CALL lets fail");
+}
+
+// What a kernel declares as a counter is in its table: the same kernel without that.
+TEST(Findings, AtomicOperationsOnWhatIsNoCounter) {
+  for (bool declared : {true, false}) {
+    const std::vector<uint8_t> module = emulatorModule([&](moe::emu::ModuleT &table) {
+      for (auto &kernel : table.kernels)
+        if (kernel->name == "count")
+          kernel->params[0]->counter = declared;
+    });
+    EmulatedGpu gpu(kChecked, module.data());
+    CUdeviceptr counter = gpu.put(std::vector<uint32_t>{0});
+    EXPECT_EQ(gpu.run("count", 2, 32, counter, 0), declared ? CUDA_SUCCESS : CUDA_ERROR_LAUNCH_FAILED);
+    if (!declared) {
+      EXPECT_NE(gpu.finding().find("op 'op42' at kernels.mlir:142: thread ("), std::string::npos)
+          << gpu.finding();
+      EXPECT_NE(gpu.finding().find(
+                    "adds atomically to global memory, 0 bytes into a block of 4 bytes, which is of no "
+                    "parameter that the kernel declares as a counter"),
+                std::string::npos)
+          << gpu.finding();
+    }
+  }
 }
 
 TEST(Findings, DivergentBarriers) {

@@ -13,10 +13,16 @@ CUresult Context::invalidate(Capture &capture, CUresult code, std::string text) 
 
 CUresult Context::forbidWhileCapturing(const char *call) {
   for (const std::weak_ptr<Capture> &weak : captures_)
-    if (auto capture = weak.lock();
-        capture && !capture->ended && capture->mode == CU_STREAM_CAPTURE_MODE_GLOBAL)
-      return invalidate(*capture, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED,
-                        concat(call, " during a capture in the global mode"));
+    if (auto capture = weak.lock(); capture && !capture->ended) {
+      const bool isOwn = capture->thread == std::this_thread::get_id();
+      if (capture->mode == CU_STREAM_CAPTURE_MODE_GLOBAL ||
+          (capture->mode == CU_STREAM_CAPTURE_MODE_THREAD_LOCAL && isOwn))
+        return invalidate(*capture, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED,
+                          concat(call, " during a capture in the ",
+                                 capture->mode == CU_STREAM_CAPTURE_MODE_GLOBAL
+                                     ? "global mode"
+                                     : "thread-local mode, by the thread that captures"));
+    }
   return CUDA_SUCCESS;
 }
 

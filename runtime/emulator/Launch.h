@@ -18,7 +18,9 @@ struct Launch {
 
   uint64_t blocks() const { return uint64_t(grid[0]) * grid[1] * grid[2]; }
   uint32_t threads() const { return block[0] * block[1] * block[2]; }
-  uint32_t sharedBytes() const { return shared ? (kernel->shared + 15) / 16 * 16 + shared : kernel->shared; }
+  uint64_t sharedBytes() const {
+    return shared ? (uint64_t(kernel->shared) + 15) / 16 * 16 + shared : kernel->shared;
+  }
 };
 
 /// A launch that is executed now: what all of its blocks have in common.

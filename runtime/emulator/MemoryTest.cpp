@@ -144,6 +144,9 @@ TEST_P(VirtualMemory, GrowsByMapping) {
   ASSERT_EQ(gpu->memMap(range, kPart, 0, first, 0), CUDA_SUCCESS);
   EXPECT_EQ(gpu->memsetD8Async(range, 1, kPart, gpu.stream), CUDA_ERROR_INVALID_VALUE) << "access is not set";
   ASSERT_EQ(gpu->memSetAccess(range, kPart, &access, 1), CUDA_SUCCESS);
+  if (GetParam().empty()) { // the checked mode reports it
+    EXPECT_EQ(gpu.get<uint32_t>(range + kPart / 2, 1)[0], ~0u) << "fresh memory is NaNs";
+  }
   EXPECT_EQ(gpu->memsetD8Async(range, 1, kPart, gpu.stream), CUDA_SUCCESS);
   EXPECT_EQ(gpu->memsetD8Async(range + 1, 1, kPart, gpu.stream), CUDA_ERROR_INVALID_VALUE);
   ASSERT_EQ(gpu->memMap(range + kPart, 2 * kPart, 0, second, 0), CUDA_SUCCESS);
@@ -216,6 +219,11 @@ TEST(EmulatedModule, ThatIsDamaged) {
   EXPECT_EQ(refused(CUDA_ERROR_INVALID_IMAGE,
                     emulatorModule([](moe::emu::ModuleT &module) { module.kernels[0]->threads = 2000; })),
             "module: kernel 'axpy': expected 1 to 1024 threads a block, found 2000");
+  for (uint32_t shared : {(48u << 10) + 1, UINT32_MAX})
+    EXPECT_EQ(refused(CUDA_ERROR_INVALID_IMAGE,
+                      emulatorModule([&](moe::emu::ModuleT &module) { module.kernels[0]->shared = shared; })),
+              "module: kernel 'axpy': expected at most 49152 bytes of static shared memory, found " +
+                  std::to_string(shared));
   EXPECT_EQ(refused(CUDA_ERROR_INVALID_IMAGE, emulatorModule([](moe::emu::ModuleT &module) {
                       module.kernels[1]->name = module.kernels[0]->name;
                     })),
@@ -268,6 +276,26 @@ TEST(EmulatedModule, AttributesOfFunctions) {
             CUDA_SUCCESS);
   EXPECT_EQ(launch(), CUDA_SUCCESS);
   EXPECT_EQ(gpu.synchronize(), CUDA_SUCCESS) << gpu.finding();
+  // Less than what every function has counts as well.
+  EXPECT_EQ(gpu->funcSetAttribute(function, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, 1024),
+            CUDA_SUCCESS);
+  EXPECT_EQ(gpu->funcGetAttribute(&value, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, function),
+            CUDA_SUCCESS);
+  EXPECT_EQ(value, 1024);
+  auto with = [&](unsigned shared) {
+    return gpu.launchIn(gpu.stream, "dynamic", {1, 1, 1}, {64, 1, 1}, shared, x, 0);
+  };
+  EXPECT_EQ(with(1025), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(with(UINT32_MAX), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(with(1024), CUDA_SUCCESS);
+  EXPECT_EQ(gpu->funcGetAttribute(&value, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
+                                  gpu.function("pipeline")),
+            CUDA_SUCCESS);
+  EXPECT_EQ(value, (227 << 10) - 8192);
+  EXPECT_EQ(
+      gpu->funcGetAttribute(&value, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, gpu.function("reverse")),
+      CUDA_SUCCESS);
+  EXPECT_EQ(value, (48 << 10) - 1024);
 }
 
 } // namespace

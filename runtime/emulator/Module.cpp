@@ -34,13 +34,16 @@ Findings readKernel(const Kernel &from, const moert::CodeImage &image, std::byte
   if (kernel.threads == 0 || kernel.threads > 1024)
     return invalid(
         concat("kernel '", kernel.name, "': expected 1 to 1024 threads a block, found ", kernel.threads));
+  if (kernel.shared > kMostStaticShared)
+    return invalid(concat("kernel '", kernel.name, "': expected at most ", kMostStaticShared,
+                          " bytes of static shared memory, found ", kernel.shared));
   for (const Param *param : *from.params()) {
     const bool pointer = param->kind() == ParamKind::pointer;
     const uint32_t bytes = param->bytes();
     if (pointer ? bytes != 8 : bytes != 1 && bytes != 2 && bytes != 4 && bytes != 8)
       return invalid(concat("kernel '", kernel.name, "': a parameter has ", bytes, " bytes"));
     const uint32_t offset = (kernel.argumentBytes + bytes - 1) / bytes * bytes;
-    kernel.parameters.push_back({pointer, bytes, offset});
+    kernel.parameters.push_back({pointer, bytes, offset, pointer && param->counter()});
     kernel.argumentBytes = offset + bytes;
   }
   for (auto [name, entry] :

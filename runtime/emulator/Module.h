@@ -12,10 +12,14 @@
 
 namespace moe::emu {
 
+/// Bytes of static shared memory that a kernel may have, as NVIDIA's assembler has it.
+inline constexpr uint32_t kMostStaticShared = 48 << 10;
+
 struct Parameter {
   bool pointer;
   uint32_t bytes;
-  uint32_t offset; // in the packed arguments
+  uint32_t offset;      // in the packed arguments
+  bool counter = false; // atomic operations are on memory of such parameters alone
 };
 
 struct KernelEntry {

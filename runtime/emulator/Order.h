@@ -47,16 +47,29 @@ public:
     for (Chain &chain : chains_)
       chain.clear();
     next_ = 1;
+    remembered_ = 0;
+    large_ = kLarge;
   }
 
   /// A piece of work is executed now; returns its first run.
   uint32_t begin(uint32_t chain, uint64_t position, uint32_t runs, std::string what) {
     Chain &pieces = chains_[chain];
-    if (pieces.size() == kRemembered)
-      pieces.pop_front();
     pieces.push_back({position, uint32_t(next_), runs, std::move(what)});
+    ++remembered_;
     next_ += runs;
     return pieces.back().firstRun;
+  }
+
+  /// Whether so many pieces are remembered that it is worth to `forget` those that can matter no more.
+  bool isLarge() const { return remembered_ >= large_; }
+  /// Forgets the pieces that a clock has. All work that is still to be executed must be behind them.
+  void forget(const Clock &behind) {
+    for (size_t i = 0; i < std::min(chains_.size(), behind.size()); ++i)
+      while (!chains_[i].empty() && chains_[i].front().position <= behind[i]) {
+        chains_[i].pop_front();
+        --remembered_;
+      }
+    large_ = std::max<size_t>(kLarge, 2 * remembered_);
   }
 
   /// All runs below this one happened before a piece of work with this clock.
@@ -73,7 +86,7 @@ public:
     return uint32_t(least);
   }
 
-  /// The piece of a run; null where it was so long ago that everything since is after it.
+  /// The piece of a run; null where it was forgotten, since all that is executed now is after it.
   const Piece *find(uint32_t run, size_t *chain = nullptr) const {
     for (size_t i = 0; i < chains_.size(); ++i) {
       auto piece = std::upper_bound(chains_[i].begin(), chains_[i].end(), run,
@@ -97,10 +110,11 @@ public:
   }
 
 private:
-  static constexpr size_t kRemembered = 4096;
+  static constexpr size_t kLarge = 4096;
   using Chain = std::deque<Piece>; // ascending positions and runs
   std::vector<Chain> chains_;
   uint64_t next_ = 1;
+  size_t remembered_ = 0, large_ = kLarge;
 };
 
 } // namespace moe::emu

@@ -39,6 +39,24 @@ void Context::perform(Work &work, const Stream &stream) {
   }
   if (Findings found = perform(work.action, stream.chain, work.clock))
     (void)fail(*std::move(found));
+  if (order_.isLarge())
+    forgetOldWork();
+}
+
+// All that is given from now on is behind what the host has waited for; what waits in streams has clocks of its own.
+void Context::forgetOldWork() {
+  Clock behind = host_;
+  auto bound = [&](const Clock &clock) {
+    behind.resize(std::min(behind.size(), clock.size()));
+    for (size_t i = 0; i < behind.size(); ++i)
+      behind[i] = std::min(behind[i], clock[i]);
+  };
+  for (const Work &work : legacy_->pending)
+    bound(work.clock);
+  for (auto &[handle, stream] : streams_)
+    for (const Work &work : stream->pending)
+      bound(work.clock);
+  order_.forget(behind);
 }
 
 Findings Context::perform(const Action &action, uint32_t chain, const Clock &clock) {
@@ -103,6 +121,11 @@ Findings Context::perform(const Copy &copy, uint32_t chain, const Clock &clock) 
     if (!toDevice)
       if (Findings found = checker_->touchRange(piece, copy.from, copy.bytes, Mode::read, what))
         return found;
+    if (toHost && !checker_->isWritten(copy.from, copy.bytes))
+      return Finding{CUDA_ERROR_ILLEGAL_ADDRESS,
+                     concat(what, " of ", copy.bytes, " bytes reads memory, ",
+                            memory->describe(checker_->firstUnwritten(copy.from, copy.bytes)),
+                            ", which was never written")};
     if (!toHost)
       if (Findings found = checker_->touchRange(piece, copy.to, copy.bytes, Mode::write, what))
         return found;

@@ -229,10 +229,12 @@ struct ServiceCalls {
     BlockRunner &runner = *thread.runner;
     if (runner.launch_->checker) {
       const size_t offset = size_t(reinterpret_cast<std::byte *>(address) - runner.shared_);
-      if (offset < runner.sharedBytes_)
+      if (offset < runner.sharedBytes_) {
         runner.checkShared(thread, address, sizeof value, Mode::atomic, site);
-      else
+      } else {
         runner.checkGlobal(thread, address, sizeof value, Mode::atomic, site);
+        runner.checkCounter(thread, address, site);
+      }
     }
     return __atomic_fetch_add(address, value, __ATOMIC_RELAXED); // blocks run on several threads of the host
   }

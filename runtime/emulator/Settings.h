@@ -2,7 +2,7 @@
 //   MOE_EMULATOR=checked         reports faults of kernels and of the use of the driver; `fast` is the default
 //   MOE_EMULATOR_SEED=N          order of blocks, warps and lanes, 0 by default
 //   MOE_EMULATOR_COPIES=early    a kernel's asynchronous copies land when they are issued, not when they are waited for (`late`)
-//   MOE_EMULATOR_THREADS=N       threads of the host, by default as many as this process may use
+//   MOE_EMULATOR_THREADS=N       threads of the host, 1 to 24, by default as many of them as this process may use
 //   MOE_EMULATOR_ARCHITECTURE=A  the GPU: sm_80, sm_90a (the default) or sm_100a
 //   MOE_EMULATOR_MEMORY=N        its memory in MiB, by default half of the host's
 //   MOE_EMULATOR_FAIL_CALL=N     the N-th call of the driver fails with CUDA_ERROR_UNKNOWN, and does nothing else

@@ -33,7 +33,7 @@ Context::~Context() {
 }
 
 CUresult Context::refuse(CUresult code, std::string text) {
-  if (finding_.empty())
+  if (failure_ == CUDA_SUCCESS)
     finding_ = std::move(text);
   return code;
 }
@@ -42,7 +42,8 @@ CUresult Context::fail(Finding finding) {
   if (failure_ != CUDA_SUCCESS)
     return failure_;
   failure_ = finding.code;
-  return refuse(finding.code, std::move(finding.text));
+  finding_ = std::move(finding.text);
+  return failure_;
 }
 
 CUresult Context::createStream(unsigned flags, CUstream &handle) {
@@ -139,14 +140,11 @@ CUresult Context::launch(const Function &function, Launch launch, const std::sha
     return refuse(CUDA_ERROR_NOT_SUPPORTED,
                   concat(who, "a grid of ", launch.blocks(), " blocks cannot be emulated"));
   const int most = settings.architecture->optInShared;
-  if (int64_t(launch.sharedBytes()) >
-      std::min<int64_t>(most,
-                        std::max<int64_t>(kUsualShared, int64_t(kernel.shared) + function.dynamicShared)))
+  if (int64_t(launch.shared) > function.dynamicShared || launch.sharedBytes() > uint64_t(most))
     return refuse(
         CUDA_ERROR_INVALID_VALUE,
         concat(who, launch.shared, " bytes of dynamic and ", kernel.shared,
-               " of static shared memory are more than the ",
-               std::max(kUsualShared, int(kernel.shared) + function.dynamicShared),
+               " of static shared memory are more than the ", int(kernel.shared) + function.dynamicShared,
                " bytes that the function may have (CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES)"));
   return submit(stream, std::move(launch));
 }

@@ -3,6 +3,7 @@
 
 #include <cstring>
 #include <gtest/gtest.h>
+#include <thread>
 
 namespace moert::test {
 namespace {
@@ -255,8 +256,9 @@ TEST_P(Streams, CaptureForbids) {
   CUgraph graph = nullptr;
   uint32_t pageable = 0;
   ASSERT_EQ(gpu->eventRecord(outside, other), CUDA_SUCCESS);
+  CUstreamCaptureMode mode = CU_STREAM_CAPTURE_MODE_GLOBAL;
   auto invalidated = [&](CUresult expected, auto call) {
-    ASSERT_EQ(gpu->streamBeginCapture(gpu.stream, CU_STREAM_CAPTURE_MODE_GLOBAL), CUDA_SUCCESS);
+    ASSERT_EQ(gpu->streamBeginCapture(gpu.stream, mode), CUDA_SUCCESS);
     EXPECT_EQ(call(), expected);
     EXPECT_EQ(gpu->memsetD32Async(x, 0, 1, gpu.stream), CUDA_ERROR_STREAM_CAPTURE_INVALIDATED);
     EXPECT_EQ(gpu->streamEndCapture(gpu.stream, &graph), CUDA_ERROR_STREAM_CAPTURE_INVALIDATED);
@@ -266,6 +268,26 @@ TEST_P(Streams, CaptureForbids) {
   invalidated(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, [&] { return gpu->memFree(x); });
   invalidated(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED,
               [&] { return gpu->memcpyHtoDAsync(x, &pageable, 4, gpu.stream); });
+  // A thread must not allocate or free while it captures in its own mode; other threads may.
+  mode = CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
+  CUdeviceptr block = 0;
+  void *host = nullptr;
+  CUcontext context = nullptr;
+  ASSERT_EQ(gpu->devicePrimaryCtxRetain(&context, 0), CUDA_SUCCESS);
+  invalidated(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, [&] { return gpu->memAlloc(&block, 4); });
+  invalidated(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, [&] { return gpu->memFree(x); });
+  invalidated(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, [&] { return gpu->memHostAlloc(&host, 4, 0); });
+  ASSERT_EQ(gpu->streamBeginCapture(gpu.stream, mode), CUDA_SUCCESS);
+  std::thread([&] {
+    EXPECT_EQ(gpu->ctxSetCurrent(context), CUDA_SUCCESS);
+    EXPECT_EQ(gpu->memAlloc(&block, 4), CUDA_SUCCESS);
+  }).join();
+  EXPECT_EQ(gpu->streamEndCapture(gpu.stream, &graph), CUDA_SUCCESS);
+  ASSERT_EQ(gpu->streamBeginCapture(gpu.stream, CU_STREAM_CAPTURE_MODE_RELAXED), CUDA_SUCCESS);
+  EXPECT_EQ(gpu->memAlloc(&block, 4), CUDA_SUCCESS);
+  EXPECT_EQ(gpu->streamEndCapture(gpu.stream, &graph), CUDA_SUCCESS);
+  ASSERT_EQ(gpu->devicePrimaryCtxRelease(0), CUDA_SUCCESS);
+  mode = CU_STREAM_CAPTURE_MODE_GLOBAL;
   invalidated(CUDA_ERROR_STREAM_CAPTURE_ISOLATION,
               [&] { return gpu->streamWaitEvent(gpu.stream, outside, 0); });
   invalidated(CUDA_ERROR_STREAM_CAPTURE_UNMATCHED, [&] {

@@ -6,6 +6,7 @@
 
 #include <deque>
 #include <memory>
+#include <thread>
 #include <variant>
 
 namespace moe::emu {
@@ -118,6 +119,7 @@ struct Capture {
   std::shared_ptr<Stream> origin;
   std::vector<std::shared_ptr<Stream>> streams; // with the origin
   CUstreamCaptureMode mode = CU_STREAM_CAPTURE_MODE_GLOBAL;
+  std::thread::id thread = std::this_thread::get_id(); // that began it
   bool valid = true;
   bool ended = false;
 };

@@ -329,11 +329,13 @@ Status Verifier::target(const fb::Target &target) {
     MOERT_TRY(lifetimes(target, *plan));
     MOERT_TRY(updates(target, *plan));
   }
-  return {};
+  if (target.kind() == fb::TargetKind::cpu)
+    return {};
+  return verifyGpuCode(target, sections_[target.code()].bytes, where);
 }
 
 // V18: kernels have unique symbols, which the image of a CPU's defines, and known parameters, and say what their kind
-// of target needs and nothing else. Whether a GPU's code has its kernels, the driver says when a device loads it.
+// of target needs and nothing else. What a GPU's code must have is V34's (VerifyGpuCode.cpp).
 Status Verifier::kernels(const fb::Target &target, const CodeImage *image) {
   const bool cpu = target.kind() == fb::TargetKind::cpu;
   std::unordered_set<std::string_view> symbols;
@@ -510,6 +512,16 @@ Status Verifier::launch(const fb::Target &target, const fb::Plan &plan, const fb
     const bool written = writes(target, launch, i);
     changesStates |= written && buffer.kind() == fb::BufferKind::state;
     MOERT_TRY(access(plan, buffer, written ? fb::Access::write : fb::Access::read, prepare, where));
+  }
+  // V30: drivers of GPUs fill with words of 1 and 4 bytes.
+  if (const fb::Fill *fill = launch.work_as_Fill();
+      fill && fill->bits() && target.kind() != fb::TargetKind::cpu) {
+    const size_t bytes = elementBytes(*copied);
+    if (bytes != 1 && bytes != 4)
+      return broken(
+          "V30", where,
+          ": expected a fill of elements of 1 or 4 bytes, or of zeros, on a GPU, found elements of ", bytes,
+          " bytes");
   }
   // V33: what changes states can be held back after a step that left out its update. A copy or fill cannot.
   if (changesStates && !kernel)

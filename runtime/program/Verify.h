@@ -1,4 +1,4 @@
-// The rules that a program's bytes must keep, by number: V01-V09 are about the file, V10-V33 about what it
+// The rules that a program's bytes must keep, by number: V01-V09 are about the file, V10-V34 about what it
 // says, and B01-B10 (plan/Layout.h) about sizes, which are known when a session binds a batch. A failure's
 // message ends in its rule's number; VerifyTest breaks every one of them. docs/program.md lists them for
 // people.
@@ -10,6 +10,8 @@
 #include "runtime/program/program_generated.h"
 
 #include <memory>
+#include <span>
+#include <string>
 #include <vector>
 
 namespace moert {
@@ -25,6 +27,8 @@ template <typename... Parts> Status broken(const char *rule, const Parts &...par
 Result<std::vector<Section>> verifyFile(std::span<const uint8_t> file);
 /// V07: that section 0 is a FlatBuffer of the schema.
 Result<const moe::fb::Program *> verifyStructure(std::span<const uint8_t> flatbuffer);
+/// V34: that the code of a GPU's target has the target's kernels, as their table describes them. `where` names the target.
+Status verifyGpuCode(const moe::fb::Target &target, std::span<const uint8_t> section, const std::string &where);
 /// V10 and up: that every name, index, number and lifetime makes sense. Gives the code images, one a target; null for one
 /// whose code is not the host's.
 Result<std::vector<std::unique_ptr<CodeImage>>> verifyMeaning(const moe::fb::Program &program,

@@ -4,6 +4,7 @@
 #include "runtime/program/Verify.h"
 #include "runtime/device/cpu/KernelCode.h"
 #include "runtime/plan/Layout.h"
+#include "runtime/program/cubins_generated.h"
 #include "test/support/TestProgram.h"
 
 #include <cmath>
@@ -512,6 +513,16 @@ TEST(Verify, GpuWork) {
                  [&](TestProgram &p) { kernel(p).scalars[0] = ScalarParam::cell; });
   expectGpuTable("V32", "expected scalar 0 in a cell, found it by value",
                  [&](TestProgram &p) { launch(p).scalars[0] = Arg(ArgKind::step_i64, 0); });
+  expectGpuTable("V30", "a fill of elements of 1 or 4 bytes, or of zeros, on a GPU, found elements of 8",
+                 [&](TestProgram &p) {
+                   PlanT &plan = *p.table.targets[0]->plans[kMain];
+                   p.table.entries[kMain]->outputs[1]->type = plan.buffers[kMMark]->type = ElementType::i64;
+                   LaunchT &mark = *plan.step.back();
+                   mark.scalars.clear();
+                   FillT fill;
+                   fill.bits = 1;
+                   mark.work.Set(std::move(fill));
+                 });
   expectGpuTable("V33", "told of held updates", [&](TestProgram &p) {
     p.table.targets[0]->plans[kTrain]->step[kSgd]->scalars.back() = Arg(ArgKind::seed_i64, 0);
   });
@@ -521,6 +532,55 @@ TEST(Verify, GpuWork) {
   });
   expectTable("V22", "no word of held updates on the CPU",
               [&](TestProgram &p) { launch(p).scalars[0] = Arg(ArgKind::held_i64, 0); });
+}
+
+// A launch gives a GPU's kernel as many arguments as the table says, and the driver reads as many as the code has.
+TEST(Verify, GpuCode) {
+  namespace cubins = moe::cubins;
+  auto code = [](const char *words, const std::function<void(cubins::ModuleT &)> &change) {
+    expectGpuTable("V34", words, [&](TestProgram &p) {
+      std::unique_ptr<cubins::ModuleT> module(cubins::GetSizePrefixedModule(p.sections[0].data())->UnPack());
+      change(*module);
+      flatbuffers::FlatBufferBuilder builder;
+      cubins::FinishSizePrefixedModuleBuffer(builder, cubins::CreateModule(builder, module.get()));
+      p.sections[0].assign(builder.GetBufferPointer(), builder.GetBufferPointer() + builder.GetSize());
+    });
+  };
+  auto dot = [](cubins::ModuleT &module) -> cubins::KernelT & { return *module.kernels[kDot]; };
+  code("kernel 'dot': expected code of the kernel, found none",
+       [&](cubins::ModuleT &module) { dot(module).name = "dots"; });
+  code("expected code of each kernel once", [&](cubins::ModuleT &module) { dot(module).name = "scale"; });
+  code("expected code of each kernel, found a kernel with none",
+       [&](cubins::ModuleT &module) { dot(module).code.clear(); });
+  code("code that takes 5 parameters (3 buffers and 2 scalars), found code that takes 4",
+       [&](cubins::ModuleT &module) { dot(module).params.pop_back(); });
+  code("parameter 0 of the code to be an address of 8 bytes, found a number of 8",
+       [&](cubins::ModuleT &module) { dot(module).params[0]->kind = cubins::ParamKind::scalar; });
+  code("parameter 3 of the code to be a number of 8 bytes, found an address of 8",
+       [&](cubins::ModuleT &module) { dot(module).params[3]->kind = cubins::ParamKind::pointer; });
+  code("parameter 4 of the code to be a number of 8 bytes, found a number of 4",
+       [&](cubins::ModuleT &module) { dot(module).params[4]->bytes = 4; });
+  code("parameter 4 of the code to be a number of 8 bytes, found one of an unknown kind",
+       [&](cubins::ModuleT &module) { dot(module).params[4]->kind = cubins::ParamKind(7); });
+  code("blocks of at most 64 threads, found code for 1024",
+       [&](cubins::ModuleT &module) { dot(module).threads = 1024; });
+  code("at most 49152 bytes of static shared memory, found 49153",
+       [&](cubins::ModuleT &module) { dot(module).shared = 49153; });
+  for (size_t bytes : {size_t(0), size_t(3), size_t(20)})
+    expectGpuTable("V34", "expected code with a table of its kernels",
+                   [&](TestProgram &p) { p.sections[0].resize(bytes); });
+  // By a change to the program's own table.
+  expectGpuTable("V34", "code for blocks of at most 128 threads, found code for 64",
+                 [&](TestProgram &p) { p.table.targets[0]->kernels[kDot]->threads = 128; });
+  expectGpuTable("V34", "code that takes 4 parameters (3 buffers and 1 scalars), found code that takes 5",
+                 [&](TestProgram &p) {
+                   p.table.targets[0]->kernels[kDot]->scalars.pop_back();
+                   for (auto &plan : p.table.targets[0]->plans)
+                     for (auto *launches : {&plan->prepare, &plan->step})
+                       for (auto &launch : *launches)
+                         if (launch->work.AsGpuKernel()->kernel == kDot)
+                           launch->scalars.pop_back();
+                 });
 }
 
 TEST(Verify, Updates) {

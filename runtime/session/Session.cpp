@@ -6,11 +6,11 @@
 #include "runtime/base/Memory.h"
 #include "runtime/base/Nearest.h"
 #include "runtime/session/Checks.h"
+#include "runtime/session/TooLarge.h"
 
 #include <algorithm>
 #include <chrono>
 #include <cstring>
-#include <functional>
 
 namespace moert {
 
@@ -140,7 +140,9 @@ Status BoundSession::fitsDevice() {
   const std::optional<uint64_t> free = device_->freeBytes();
   const MemoryUse &use = layout_.memory;
   const uint64_t states = entry_.kind() == fb::EntryKind::train && options_.trapNan ? states_->bytes() : 0;
-  const uint64_t needed = use.arena + use.prepared + use.ports + states;
+  // All sessions share one arena: what of it is there already need not be free.
+  const uint64_t arena = device_->separatesBuffers() ? use.arena : device_->arenaGrowth(use.arena);
+  const uint64_t needed = arena + use.prepared + use.ports + states;
   if (!free || needed <= *free)
     return {};
   std::vector<std::pair<uint64_t, std::string>> largest;
@@ -155,17 +157,12 @@ Status BoundSession::fitsDevice() {
       name = entry_.outputs()->Get(buffer.index())->name()->str();
     largest.push_back({layout_.buffers[i].bytes, std::move(name)});
   }
-  const size_t shown = std::min<size_t>(3, largest.size());
-  std::partial_sort(largest.begin(), largest.begin() + ptrdiff_t(shown), largest.end(), std::greater<>());
-  auto mebibytes = [](uint64_t bytes) { return concat((bytes + (1 << 20) - 1) >> 20, " MiB"); };
-  std::string names;
-  for (size_t i = 0; i < shown; ++i)
-    names += concat(i ? ", '" : "", i ? "" : "'", largest[i].second, "' with ", mebibytes(largest[i].first));
   return invalidInput(program_->path(), ": entry '", entry_.name()->string_view(), "' at ", binding_.domains,
                       " x ", binding_.rows, " images takes ", mebibytes(needed),
-                      " beside the states (temporaries ", mebibytes(use.arena), ", inputs and outputs ",
-                      mebibytes(use.ports), "), found ", mebibytes(*free),
-                      " free on the device; its largest buffers: ", names,
+                      arena < use.arena ? " more than other entries' temporaries do" : " beside the states",
+                      " (temporaries ", mebibytes(use.arena), ", inputs and outputs ", mebibytes(use.ports),
+                      "), found ", mebibytes(*free),
+                      " free on the device; its largest buffers: ", largestOf(std::move(largest)),
                       "; use a smaller batch, or end what else uses the device");
 }
 
@@ -275,8 +272,13 @@ void BoundSession::setRunScalars(const Step &step) {
 
 Status BoundSession::runLaunches(size_t begin, size_t end, const Step &step) {
   using Clock = std::chrono::steady_clock;
-  if (!checks_.active() && !options_.profile && !device_->waitsForLaunches())
-    return bound_->run(begin, end, runScalars_);
+  if (!checks_.active() && !options_.profile && !device_->waitsForLaunches()) {
+    Status status = bound_->run(begin, end, runScalars_);
+    if (status.ok() || !device_->failure().ok() || entry_.kind() != fb::EntryKind::train)
+      return status;
+    return {status.code(),
+            concat("step ", step.step + 1, ": ", status.message())}; // it was refused, and the device goes on
+  }
   for (size_t i = begin; i < end; ++i) {
     if (checks_.active())
       MOERT_TRY(checks_.before(i, buffers_, *device_, *bound_));

@@ -2,6 +2,7 @@
 // threads, the order of states and the batch do not move it.
 #include "runtime/session/States.h"
 #include "runtime/program/Philox.h"
+#include "runtime/session/TooLarge.h"
 
 #include <cmath>
 #include <cstring>
@@ -124,12 +125,29 @@ void fillInitial(const fb::Init &init, fb::ElementType type, uint64_t seed, std:
   }
 }
 
+/// Whether the device has the memory, where it can say that.
+static Status fitsDevice(const Program &program, Device &device, const std::vector<uint64_t> &sizes) {
+  uint64_t needed = 0;
+  for (uint64_t bytes : sizes)
+    needed += padded(bytes);
+  const std::optional<uint64_t> free = device.freeBytes();
+  if (!free || needed <= *free)
+    return {};
+  std::vector<std::pair<uint64_t, std::string>> largest;
+  for (size_t i = 0; i < sizes.size(); ++i)
+    largest.push_back({sizes[i], program.table().states()->Get(unsigned(i))->path()->str()});
+  return invalidInput(program.path(), ": its states take ", mebibytes(needed), ", found ", mebibytes(*free),
+                      " free on the device; the largest of them: ", largestOf(std::move(largest)),
+                      "; use a smaller model, or end what else uses the device");
+}
+
 Result<std::shared_ptr<States>> States::create(std::shared_ptr<const Program> program,
                                                std::shared_ptr<Device> device, uint64_t seed) {
   std::shared_ptr<States> states(new States);
   std::vector<uint64_t> sizes;
   for (const fb::State *state : *program->table().states())
     sizes.push_back(bytesOf(*state));
+  MOERT_TRY(fitsDevice(*program, *device, sizes));
   MOERT_ASSIGN(states->arrays_, DeviceArrays::allocate(*device, sizes));
   states->program_ = std::move(program);
   states->device_ = std::move(device);

@@ -169,8 +169,9 @@ Result<CheckpointState> parseState(const std::string &text, const std::string &p
       !has("recipe", &nlohmann::json::is_string))
     return bad("step, pending_evaluation, best_score, best_step, sums, summed, checksums, program, "
                "recipe_digest and recipe");
-  if (json.contains("data") && !json["data"].is_string())
-    return bad("a text in data");
+  for (const char *key : {"data", "target"})
+    if (json.contains(key) && !json[key].is_string())
+      return bad(concat("a text in ", key).c_str());
   Checkpoint checkpoint;
   RunState &run = checkpoint.run;
   run.step = json["step"].get<uint64_t>();
@@ -188,6 +189,8 @@ Result<CheckpointState> parseState(const std::string &text, const std::string &p
   checkpoint.recipe = json["recipe"].get<std::string>();
   if (json.contains("data"))
     checkpoint.dataDigest = json["data"].get<std::string>();
+  if (json.contains("target"))
+    checkpoint.target = json["target"].get<std::string>();
   return CheckpointState{std::move(checkpoint), json["model_checksum"].get<uint64_t>(),
                          json["optimizer_checksum"].get<uint64_t>()};
 }
@@ -214,6 +217,8 @@ static Status writeCheckpoint(const std::string &folder, const HostStates &host,
                {"recipe", checkpoint.recipe}};
   if (!checkpoint.dataDigest.empty())
     json["data"] = checkpoint.dataDigest;
+  if (!checkpoint.target.empty())
+    json["target"] = checkpoint.target;
   return writeDurably(folder + "/state.json",
                       json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
 }

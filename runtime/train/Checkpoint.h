@@ -26,6 +26,7 @@ struct Checkpoint {
   RunState run;
   std::string programDigest, recipeDigest, recipe;
   std::string dataDigest; // empty in a checkpoint from before there was one
+  std::string target;     // what it was trained on, by name and level; empty likewise
 };
 
 /// What a state.json holds: all but the tensors, which it has the checksums of.

@@ -122,6 +122,7 @@ private:
   Progress progress_;
   StepTimes times_;
   double perEvaluation_ = 0; // seconds, of the latest
+  std::string target_;       // of the program, which the device runs: name and level
   Status unsubmitted_;       // why no step can be submitted any more
   double began_ = 0;         // the first step of this process, in seconds from its start
   bool digestNoted_ = false;
@@ -157,6 +158,9 @@ Status Run::open() {
     hasGates_ |= name == "gate_balance";
   }
 
+  MOERT_ASSIGN(uint32_t target, device_->chooseTarget(*program_));
+  const fb::Target &row = *program_->table().targets()->Get(target);
+  target_ = concat(row.name()->string_view(), " ", row.level()->string_view());
   MOERT_ASSIGN(states_, States::create(program_, device_, uint64_t(recipe_.seed)));
   Session::Options sessionOptions;
   sessionOptions.seed = uint64_t(recipe_.seed);
@@ -243,6 +247,10 @@ Status Run::resume() {
         concat("note: the run was started with another compilation of the program; it continues, but not bit "
                "for bit (",
                checkpoint.programDigest.substr(0, 12), " then, ", program_->digest().substr(0, 12), " now)"));
+  if (!checkpoint.target.empty() && checkpoint.target != target_)
+    progress_.say(concat("note: the last checkpoint was trained by code for another target; it continues, "
+                         "but not bit for bit (",
+                         checkpoint.target, " then, ", target_, " now)"));
   if (checkpoint.recipeDigest !=
       sha256(recipeText_)) { // recipe.toml was edited, or the run was given more steps
     MOERT_ASSIGN(Recipe before, Recipe::parse(checkpoint.recipe, folder_->last() + "/state.json", {}));
@@ -294,7 +302,7 @@ void Run::noteLostDigest() {
 
 Status Run::announce() {
   progress_.say(concat(program_->name(), ": ", batchRows(), " images a step (", data_->training.size(),
-                       " domains of ", recipe_.batchPerDomain, "), ", device_->threads(), " threads, ",
+                       " domains of ", recipe_.batchPerDomain, ")", device_->threadsText(), ", ",
                        session_->memory().total() >> 20, " MiB; run in ", options_.out));
   progress_.say(recipeText_);
   if (state_.step)
@@ -480,7 +488,8 @@ Status Run::save(const std::string &folder) {
     return internalError("a checkpoint was asked for while a step is in flight");
   MOERT_TRY(folder_->stands()); // else a folder without a recipe would appear
   Status status = saveCheckpoint(
-      folder, *states_, {state_, program_->digest(), sha256(recipeText_), recipeText_, dataDigest_->text()});
+      folder, *states_,
+      {state_, program_->digest(), sha256(recipeText_), recipeText_, dataDigest_->text(), target_});
   noteLostDigest();
   if (status.ok())
     return status;

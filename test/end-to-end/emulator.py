@@ -36,7 +36,7 @@ class Emulator:
     def __init__(self, binaries, models, folder):
         self.binaries, self.models, self.folder = binaries, models, folder
         shutil.rmtree(folder, ignore_errors=True)
-        self.images = make_set(folder / "images")
+        self.images, self.modes = make_set(folder / "images"), set()
 
     def compile(self, model, precision):
         program = self.folder / f"{model}.{precision}.moe"
@@ -51,8 +51,11 @@ class Emulator:
         command += ["--resume"] if resume else [
             "--set", f"data.path={self.images}", "--set", "data.angles=[0,10,20]", "--set", f"train.batch_per_domain={batch}",
             "--set", "eval.every=0", "--set", "log.every=1", "--set", f"optimizer.lr={LR}"]
-        done = subprocess.run(command, capture_output=True, text=True, env=os.environ | environment)
+        done = subprocess.run(command, capture_output=True, text=True, env=(everything := os.environ | environment))
+        if device == "emulator":
+            self.modes.add(" ".join([everything.get("MOE_EMULATOR", "fast"), "seed", everything.get("MOE_EMULATOR_SEED", "0")]))
         assert (done.returncode == 1) == fails, (command, done)
+        self.said = done.stdout
         return done.stderr
 
     def losses(self, name):
@@ -75,6 +78,8 @@ class Emulator:
                                     ("from_cpu", "cpu", "emulator")):
             self.train("linear", name, first, 6, 8)
             self.train("linear", name, second, 12, 8, resume=True)
+            note = f"{first} " in self.said and "for another target; it continues, but not bit for bit" in self.said
+            assert note == (first != second), self.said
         for name in ("emulator", "to_cpu", "from_cpu"):
             self.near("cpu", name)
         # Other orders of blocks, warps and lanes, other threads of the host, and copies of kernels that land early.
@@ -123,7 +128,8 @@ def main():
     run = Emulator(*(pathlib.Path(argument) for argument in sys.argv[1:4]))
     for check in sys.argv[4:]:
         getattr(run, check)()
-        print(f"{check}: ok")
+        print(f"{check}: ok ({', '.join(sorted(run.modes))})")
+        run.modes.clear()
 
 
 if __name__ == "__main__":

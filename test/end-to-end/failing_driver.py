@@ -25,6 +25,10 @@ CALL, KERNEL = "MOE_EMULATOR_FAIL_CALL", "MOE_EMULATOR_FAIL_KERNEL"
 BEHIND = 40
 
 
+# Calls that launch a step, or that make the graph of one.
+REFUSED = "cuGraphLaunch|cuLaunchKernel|cuGraphInstantiateWithFlags|cuStreamBeginCapture_v2"
+
+
 class Driver(Small):
     target, device = "emulator:sm_90a", "emulator"
 
@@ -63,6 +67,9 @@ class Driver(Small):
             assert re.search(fr"kernel '\w+' is kernel {at}, which", text), text
             assert re.match(r"moert: error: (step|the evaluation behind step) \d+", text), text
             assert ("there is no checkpoint yet" if stands is None else f"the last checkpoint is {self.run}/last") in text, text
+        # What is refused before anything of a step was launched leaves the states, which are saved.
+        if re.search(fr"({REFUSED}) is call", text):
+            assert "last holds the " in text and "to go on in a new process" not in text, text
         for step in re.findall(r"last holds the (\d+) good steps before", text):
             assert int(step) == stands, (step, stands, text)
         step = re.match(r"moert: error: step (\d+) or the one behind it: ", text)

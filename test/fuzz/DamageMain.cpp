@@ -1,9 +1,9 @@
-// damage-test [--all] [--changes N] [--stride N] [program.moe]: damages a program in every way that one byte
+// damage-test [--all] [--changes N] [--stride N] [--device D] [program.moe]: damages a program in every way that one byte
 // allows, and ends with a count of what became of it. Every prefix and every change of a byte is tried twice:
 // as it is, which the digest must detect, and re-sealed with a valid digest, which the other rules must
 // refuse or the program must survive being run. Without a file the tests' own small program is damaged; --all
 // tries all 255 changes of each byte, otherwise N spread ones (2); --stride N looks at every Nth byte and
-// prefix only, for large programs. It is built with the address sanitizer, which sees what a crash alone
+// prefix only, for large programs; --device emulator runs code for the emulated GPU. It is built with the address sanitizer, which sees what a crash alone
 // would not show.
 #include "test/fuzz/Damage.h"
 #include "test/support/TestProgram.h"
@@ -65,6 +65,8 @@ struct Damager {
 int main(int argc, char **argv) {
   int changes = 2, stride = 1;
   std::string path;
+  DeviceOptions options;
+  options.threads = 1;
   for (int i = 1; i < argc; ++i) {
     if (!strcmp(argv[i], "--all"))
       changes = 255;
@@ -72,6 +74,8 @@ int main(int argc, char **argv) {
       changes = atoi(argv[++i]);
     else if (!strcmp(argv[i], "--stride") && i + 1 < argc)
       stride = atoi(argv[++i]);
+    else if (!strcmp(argv[i], "--device") && i + 1 < argc)
+      options.name = argv[++i];
     else
       path = argv[i];
   }
@@ -89,7 +93,7 @@ int main(int argc, char **argv) {
       Program::verify(damager.golden, path.empty() ? "test program" : path);
   if (!original)
     fail(original.status().message());
-  Result<std::shared_ptr<Device>> device = openCpu(1);
+  Result<std::shared_ptr<Device>> device = openDevice(options);
   if (!device)
     fail(device.status().message());
   damager.device = *device;

@@ -7,6 +7,7 @@
 #include "runtime/base/Failure.h"
 #include "runtime/base/Printable.h"
 #include "runtime/base/Within.h"
+#include "runtime/cli/Usage.h"
 #include "runtime/session/Session.h"
 #include "runtime/train/Safetensors.h"
 
@@ -214,6 +215,7 @@ int main(int argc, char **argv) {
   app.add_option("--threads", device.threads, "as moert's");
   app.add_option("--op", op, "only the cases of this op");
   try {
+    moert::refuseEmptyValues(argc, argv);
     app.parse(argc, argv);
   } catch (const CLI::ParseError &error) {
     return app.exit(error) == 0 ? 0 : 2;

@@ -38,7 +38,7 @@ moe.layer @A<dim>(%x) {
 }
 // -----
 moe.layer @A<dim>(%x) {
-  // expected-error@+1 {{'route' has no option 'priority'; it has: experts, top, proj, capacity, noise, eps, prioritized, keys}}
+  // expected-error@+1 {{'route' has no option 'priority'; it has: keys, experts, top, proj, capacity, noise, eps, prioritized}}
   %r = route @gate(%x) cosine, experts = 6, priority
   yield %r
 }
@@ -209,10 +209,156 @@ moe.layer @A(%x) {
   yield %y
 }
 // -----
+// Options and words stand in any order; a comma stands between options alone.
 moe.layer @A(%x) {
-  // expected-error@+1 {{expected an op, found 'kernel = ...'; a value's name begins with '%', and options stand right behind an op's values}}
   %y = conv @c(%x) to 8 kernel = 5
   yield %y
+}
+// -----
+moe.layer @A(%x) {
+  // expected-error@+1 {{expected no ',' before 'to': write 'conv @c(%x) kernel = 5 to ...'}}
+  %y = conv @c(%x) kernel = 5, to 8
+  yield %y
+}
+// -----
+moe.layer @A(%x) {
+  // expected-error@+1 {{expected no ',' before the options of 'linear': write 'linear @c(%x) to 8 init zeros no_bias'}}
+  %y = linear @c(%x) to 8 init zeros, no_bias
+  yield %y
+}
+// -----
+moe.layer @A(%x) {
+  // expected-error@+1 {{expected ',' before option 'stride'}}
+  %y = conv @c(%x) kernel = 5 stride = 2 to 8
+  yield %y
+}
+// -----
+moe.layer @A(%x) {
+  // expected-error@+1 {{'to' is given twice}}
+  %y = conv @c(%x) to 8 kernel = 5 to 8
+  yield %y
+}
+// -----
+moe.layer @A(%x) {
+  // expected-error@+1 {{expected no '=' after 'to': write 'to ...'}}
+  %y = conv @c(%x) kernel = 5, to = 8
+  yield %y
+}
+// -----
+moe.layer @A(%x) {
+  // expected-error@+1 {{option 'kernel' needs a value: write 'kernel = ...'}}
+  %y = max_pool %x kernel 2
+  yield %y
+}
+// -----
+moe.layer @A(%x) {
+  // expected-error@+1 {{'conv' has no option 'bias'; a bias is there unless 'no_bias' is written; it has: kernel, stride, pad, no_bias}}
+  %y = conv @c(%x) to 8 bias = False
+  yield %y
+}
+// -----
+moe.layer @A(%x) {
+  // expected-error@+1 {{'conv' has no option 'padding'; write 'pad = ...', one number for all sides; it has: kernel, stride, pad, no_bias}}
+  %y = conv @c(%x) to 8 kernel = 3, padding = 1
+  yield %y
+}
+// -----
+// A literal in the place of a value.
+moe.layer @A(%x) {
+  // expected-error@+1 {{expected a number that fits into 32-bit floating point, found 1e39}}
+  %y = mul %x, 1e39
+  yield %y
+}
+// -----
+moe.layer @A(%x) {
+  // expected-error@+1 {{expected a number that fits into 32-bit floating point, found 1e-46}}
+  %y = add 1e-46, %x
+  yield %y
+}
+// -----
+moe.layer @A(%x) {
+  // expected-error@+1 {{expected a number after '-'}}
+  %y = mul %x, - %x
+  yield %y
+}
+// -----
+moe.layer @A(%x) {
+  // expected-error@+1 {{unknown size or number 'x'; write '%x'}}
+  %y = mul 2, x
+  yield %y
+}
+// -----
+moe.layer @A(%x) {
+  // expected-error@+1 {{expected a size, a number, a layer or a list, found '%x'; ops compute with values, and expressions with numbers and sizes such as size(%x, 0)}}
+  %y = sub 1 - %x
+  yield %y
+}
+// -----
+moe.layer @A(%x) {
+  // expected-error@+1 {{expected the end of 'clamp' after 'clamp %x', found ','; the options of 'clamp' are: min, max}}
+  %y = clamp %x, 0, 6
+  yield %y
+}
+// -----
+// Sizes of values.
+moe.layer @A(%x) {
+  // expected-error@+1 {{expected an axis, found 'token' (did you mean 'tokens'?); write tokens (the first), features (the last), experts, or a number such as 0 or -1}}
+  %y = mul %x, size(%x, token)
+  yield %y
+}
+// -----
+moe.layer @A(%x) {
+  // expected-error@+1 {{expected an expression without sizes of values, found 'size(%...'; they stand in the expressions of ops, and a layer's header binds sizes by a pattern: (%x: [tokens, dim])}}
+  %y = mean %x over size(%x, 0)
+  yield %y
+}
+// -----
+// expected-error@+1 {{expected an expression without sizes of values, found 'size(%...'}}
+moe.layer @A<dim = size(%x, 0)>(%x) {
+  yield %x
+}
+// -----
+// Patterns.
+// expected-error@+1 {{expected a pattern of sizes behind ':', such as '[tokens, dim]'; a layer's values have no types}}
+moe.layer @A(%x: vector[3]) {
+  yield %x
+}
+// -----
+// expected-error@+1 {{expected a size in a pattern, found '@B'}}
+moe.layer @A(%x: [@B, 3]) {
+  yield %x
+}
+// -----
+// expected-error@+1 {{expected a size in a pattern, found number parameter 'rate'}}
+moe.layer @A<rate: number>(%x: [rate, 3]) {
+  yield %x
+}
+// -----
+// expected-error@+1 {{unknown size or number 'tokns' (did you mean 'tokens'?)}}
+moe.layer @A(%x: [tokens, 2 * tokns]) {
+  yield %x
+}
+// -----
+// expected-error@+1 {{expected a layer for '@ffn', found '3'; a size or number is given as 'ffn = ...'}}
+moe.layer @A<@ffn = @B<@ffn = 3>>(%x) {
+  yield %x
+}
+// -----
+moe.layer @A(%x) {
+  // expected-error@+1 {{expected at least two values, 'prepend %tokens, %x', found 1}}
+  %y = prepend %x
+  yield %y
+}
+// -----
+// Pixels.
+// expected-error@+1 {{expected 'mean [...]' or 'deviation [...]', or the end of the input, found 'std'; write 'deviation'}}
+moe.model @m(%image: image[3, 8, 8] mean 0.5 std 0.5) {
+  return logits = %image
+}
+// -----
+// expected-error@+1 {{expected the end of the input; only images have a mean and a deviation, found 'mean'}}
+moe.model @m(%v: vector[3] mean 0.5) {
+  return logits = %v
 }
 // -----
 moe.layer @A(%x) {

@@ -48,7 +48,7 @@ moe.layer @Keywords<top, init, to, dense = 2, index = 1, mod = 3, weights = 4>(%
 
 //      CHECK:  moe.layer @Owners<dim, @ffn, @open = @One, rate: number = 0.1>(%x) {
 moe.layer @Owners<dim, @ffn, @open = @One, rate: number = 0.1>(%x) {
-  // CHECK-NEXT:    %l = linear @l(%x) to 4 * dim init trunc_normal(0.02) no_bias
+  // CHECK-NEXT:    %l = linear @l(%x) no_bias to 4 * dim init trunc_normal(0.02)
   %l = linear @l(%x) to 4 * dim init trunc_normal(0.02) no_bias
   // CHECK-NEXT:    %c = conv @c(%l) kernel = 3, stride = 2, pad = 1, no_bias to dim init fan_in(2.0), constant(0.5)
   %c = conv @c(%l) no_bias, pad = 1, stride = 2, kernel = 3 to dim init fan_in(2.0), constant(0.5)
@@ -70,7 +70,7 @@ moe.layer @Owners<dim, @ffn, @open = @One, rate: number = 0.1>(%x) {
   %v = hyper shared @w(%h)
   // CHECK-NEXT:    %e = experts @e(%h) layer @One weights %w
   %e = experts @e(%h) layer @One weights %w
-  // CHECK-NEXT:    %o = experts @o(%e) layer @One count = 4
+  // CHECK-NEXT:    %o = experts @o(%e) count = 4 layer @One
   %o = experts @o(%e) layer @One count = 4
   // CHECK-NEXT:    %s = apply @s(%o) layer @One weights %v
   %s = apply @s(%o) layer @One weights %v
@@ -176,6 +176,71 @@ moe.layer @Tensors<dim>(%x, %y) {
   %f4 = reverse_gradient %f3 by dann
   // CHECK-NEXT:    yield %f1, %f2, %f4
   yield %f1, %f2, %f4
+}
+
+//      CHECK:  moe.layer @Open<dim, @ffn>(%x)
+moe.layer @Open<dim, @ffn>(%x)
+
+// Options, flags and words stand in any order, and are printed in one.
+//      CHECK:  moe.layer @Orders<dim, @ffn>(%x, %keys) {
+moe.layer @Orders<dim, @ffn>(%x, %keys) {
+  // CHECK-NEXT:    %a = conv @a(%x) kernel = 3, pad = 1, no_bias to dim init zeros, ones
+  %a = conv @a(%x) init zeros, ones kernel = 3 to dim no_bias, pad = 1
+  // CHECK-NEXT:    %b = experts @b(%a) count = 2 layer @Open<dim, @ffn = @ffn> weights %keys
+  %b = experts @b(%a) weights %keys layer @Open<dim, @ffn = @ffn> count = 2
+  // CHECK-NEXT:    %c = experts @c(%b) layer @Open<@ffn = @Two<3>, dim = 2>
+  %c = experts @c(%b) layer @Open<ffn = @Two<3>, dim = 2>
+  // CHECK-NEXT:    %d = route @d(%c) distance, keys = %keys, eps = 0.1
+  %d = route @d(%c) distance, eps = 0.1, keys = %keys
+  // CHECK-NEXT:    %e = hyper @e(%keys) trunk @One for @One init hyperfan_in
+  %e = hyper @e(%keys) init hyperfan_in for @One trunk @One
+  // CHECK-NEXT:    %f = normalize %c eps = 1e-6 over tokens
+  %f = normalize %c over tokens eps = 1e-6
+  // CHECK-NEXT:    yield %d, %e, %f
+  yield %d, %e, %f
+}
+
+// Numbers in the place of values, sizes of values, and patterns.
+//      CHECK:  moe.layer @Sizes<slots, gain: number = 1 / dim>(%x: [tokens, dim], %y, %z: [2 * slots, _]) {
+moe.layer @Sizes<slots, gain: number = 1 / dim>(%x: [tokens, dim], %y, %z: [2 * slots, _]) {
+  // CHECK-NEXT:    %a = sub 1, %x
+  %a = sub 1, %x
+  // CHECK-NEXT:    %b = mul %a, 0.25
+  %b = mul %a, 0.25
+  // CHECK-NEXT:    %c = div %b, gain * size(%y, features) - size(%x, 0)
+  %c = div %b, gain * size(%y, features) - size(%x, 0)
+  // CHECK-NEXT:    %d = add -0.001, %c
+  %d = add -1e-3, %c
+  // CHECK-NEXT:    %e = where %d, 1, (tokens + 1) * 0.5
+  %e = where %d, 1, (tokens + 1) * 0.5
+  // CHECK-NEXT:    %f:2 = apply @f(%e) layer @Two<size(%e, -2) / size(%e, tokens)>
+  %f, %g = apply @f(%e) layer @Two<size(%e, -2) / size(%e, tokens)>
+  // CHECK-NEXT:    %h = linear @h(%f#1) to size(%f#1, features) init normal(1 / size(%f#0, 0))
+  %h = linear @h(%g) to size(%g, features) init normal(1 / size(%f, 0))
+  // CHECK-NEXT:    %i = reshape %h to [size(%z, experts), -1]
+  %i = reshape %h to [size(%z, experts), -1]
+  // CHECK-NEXT:    %j = concat %i, %h axis = size(%h, 0) - 1
+  %j = concat %i, %h axis = size(%h, 0) - 1
+  // CHECK-NEXT:    %k = dropout %j, 1 / size(%j, tokens)
+  %k = dropout %j, 1 / size(%j, tokens)
+  // CHECK-NEXT:    %l = clamp %k min = 0, max = 6
+  %l = clamp %k max = 6, min = 0
+  // CHECK-NEXT:    %m = sign %l
+  %m = sign %l
+  // CHECK-NEXT:    %n = layer_scale @n(%m) init constant(1e-5)
+  %n = layer_scale @n(%m) init constant(1e-5)
+  // CHECK-NEXT:    %o = prepend %n, %m, %l
+  %o = prepend %n, %m, %l
+  // CHECK-NEXT:    aux @p %o, 1 / size(%o, features)
+  aux @p %o, 1 / size(%o, features)
+  // CHECK-NEXT:    yield %o
+  yield %o
+}
+
+//      CHECK:  moe.model @pixels<mean: number = 0.5>(%image: image[3, 8, 8] mean [0.485, mean, 0.406] deviation 0.25, %v: vector[3]) {
+moe.model @pixels<mean: number = 0.5>(%image: image[3, 8, 8] deviation 0.25 mean [0.485, mean, 0.406], %v: vector[3]) {
+  // CHECK-NEXT:    return logits = %v, image = %image
+  return logits = %v, image = %image
 }
 
 //      CHECK:  moe.model @small<classes = 10, dim = 196, @ffn = @One, rate: number = 1e-30>(%image: image[3, 2 * dim, 8], %at: index, %v: vector[dim]) {

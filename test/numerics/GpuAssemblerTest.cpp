@@ -6,6 +6,7 @@
 #include "passes/cuda/code/AssembleKernels.h"
 #include "passes/cuda/code/GpuCode.h"
 #include "passes/cuda/code/NvJitLink.h"
+#include "runtime/device/cuda/CudaDevice.h"
 #include "runtime/program/cubins_generated.h"
 #include "llvm/ADT/StringSwitch.h"
 #include "llvm/Support/FileSystem.h"
@@ -17,6 +18,7 @@
 #include <gtest/gtest.h>
 #include <set>
 #include <sstream>
+#include <sys/stat.h>
 #include <thread>
 #if __has_include(<nvJitLink.h>)
 #include <nvJitLink.h>
@@ -119,7 +121,7 @@ void checkCubins(const std::vector<PtxKernel> &kernels, const std::vector<Cubin>
 
 TEST_F(GpuAssembler, assemblesForEachArchitecture) {
   std::string error;
-  auto assembler = Assembler::find(error);
+  auto assembler = Assembler::find(*architectureOf("sm_80"), error);
   if (!assembler)
     GTEST_SKIP() << error;
   Folder folder;
@@ -138,7 +140,7 @@ constexpr Architecture future{"sm_999", "+ptx80"};
 
 TEST_F(GpuAssembler, knowsArchitectures) {
   std::string error;
-  auto assembler = Assembler::find(error);
+  auto assembler = Assembler::find(*architectureOf("sm_80"), error);
   if (!assembler)
     GTEST_SKIP() << error;
   for (const Architecture &architecture : architectures())
@@ -161,7 +163,7 @@ TEST_F(GpuAssembler, ptxasWhereThereIsNoLibrary) {
   files::create_symlink(*program, toolkit.path + "/bin/ptxas");
   Environment home("CUDA_HOME", toolkit.path);
   std::string error;
-  auto assembler = Assembler::find(error);
+  auto assembler = Assembler::find(*architectureOf("sm_80"), error);
   ASSERT_TRUE(assembler) << error;
   EXPECT_TRUE(llvm::StringRef(assembler->description()).starts_with("ptxas ")) << assembler->description();
   for (const Architecture &architecture : architectures())
@@ -175,6 +177,25 @@ TEST_F(GpuAssembler, ptxasWhereThereIsNoLibrary) {
   auto cubins = assembleKernels(kernels, architecture, *assembler, CubinCache(folder.path, 1 << 20));
   ASSERT_TRUE(mlir::succeeded(cubins)) << errors;
   checkCubins(kernels, *cubins);
+}
+
+// Before anything is compiled, since no kernel could be assembled.
+TEST_F(GpuAssembler, isNamedWhereItIsTooOld) {
+  Folder toolkit;
+  files::create_directories(toolkit.path + "/bin");
+  const std::string old = toolkit.path + "/bin/ptxas";
+  std::ofstream(old) << "#!/bin/sh\n[ \"$1\" = --version ] && echo 'release 9.0, V9.0' && exit\n"
+                        "echo \"ptxas fatal : Value '$3' is not defined for option 'gpu-name'\"; exit 255\n";
+  files::permissions(old, files::perms::all);
+  std::string error;
+  {
+    Environment home("CUDA_HOME", toolkit.path);
+    EXPECT_FALSE(Assembler::find(*architectureOf("sm_80"), error));
+    EXPECT_EQ(error.find("expected an assembler that knows the architecture sm_80, found ptxas 9.0"), 0u)
+        << error;
+  }
+  EXPECT_FALSE(Assembler::find(future, error));
+  EXPECT_NE(error.find("expected an assembler"), std::string::npos) << error;
 }
 
 TEST_F(GpuAssembler, isNamedWhereItIsMissing) {
@@ -192,7 +213,7 @@ TEST_F(GpuAssembler, isNamedWhereItIsMissing) {
 
 TEST_F(GpuAssembler, keepsThePtxOfARefusedKernel) {
   std::string error;
-  auto assembler = Assembler::find(error);
+  auto assembler = Assembler::find(*architectureOf("sm_80"), error);
   if (!assembler)
     GTEST_SKIP() << error;
   Folder folder;
@@ -215,7 +236,7 @@ TEST_F(GpuAssembler, keepsThePtxOfARefusedKernel) {
 
 TEST_F(GpuAssembler, targetsShareTheLowering) {
   std::string error, nvvm[2];
-  if (!Assembler::find(error))
+  if (!Assembler::find(*architectureOf("sm_80"), error))
     GTEST_SKIP() << error;
   const Architecture architecture = *architectureOf("sm_90a");
   Folder cache;
@@ -239,9 +260,23 @@ TEST_F(GpuAssembler, targetsShareTheLowering) {
   EXPECT_EQ(kernel.name()->str(), "block_sum");
   EXPECT_EQ(kernel.threads(), 256u);
   EXPECT_EQ(kernel.shared(), 32u);
+  ASSERT_EQ(kernel.params()->size(), 2u); // addresses of what it reads and of what it writes
+  for (const moe::cubins::Param *param : *kernel.params()) {
+    EXPECT_EQ(param->kind(), moe::cubins::ParamKind::pointer);
+    EXPECT_EQ(param->bytes(), 8u);
+  }
   EXPECT_GT(kernel.registers(), 0u);
   EXPECT_EQ(kernel.code()->Get(1), 'E');
   EXPECT_TRUE(files::exists(cache.path + "/moe/cubins"));
+}
+
+// The runtime says for which of them a program can be compiled.
+TEST(GpuArchitectures, areThoseOfTheRuntime) {
+  std::vector<std::string> here,
+      there(moert::cuda::kArchitectures.begin(), moert::cuda::kArchitectures.end());
+  for (const Architecture &each : architectures())
+    here.push_back(each.name.str());
+  EXPECT_EQ(here, there);
 }
 
 // The cache.
@@ -294,6 +329,10 @@ TEST(CubinCacheTest, takesNothingThatIsDamaged) {
   }
   write(folder.path + "/" + keyOf("b") + ".cubin", whole);
   EXPECT_FALSE(cache.find(keyOf("b"))) << "a file of another key";
+  files::remove(path);
+  ASSERT_EQ(mkfifo(path.c_str(), 0600), 0);
+  EXPECT_FALSE(cache.find(keyOf("a"))) << "a pipe, which nobody writes to";
+  files::remove(path);
   write(path, whole);
   EXPECT_TRUE(cache.find(keyOf("a")));
 }

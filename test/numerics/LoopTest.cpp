@@ -580,6 +580,20 @@ TEST(Loop, Random) {
           {.rows = 7, .tolerance = 1e-5});
 }
 
+// Numbers behind other columns: lanes of a vector lie in front of the first one.
+TEST(Loop, RandomBehindOtherColumns) {
+  for (auto [before, columns] : {std::pair("4", "12"), {"3", "13"}, {"8", "8"}, {"8", "24"}, {"20", "44"}}) {
+    const std::string sum = std::to_string(atoi(before) + atoi(columns));
+    for (const char *kind : {"uniform", "normal"})
+      check(
+          with(
+              "%x = flow.input \"x\" : $1\n %r = flow.random " + std::string(kind) +
+                  " 12345 -> $2\n %y = flow.concat %x, %r along 1 : $1, $2 -> $3\n flow.output \"y\" %y : $3",
+              {tensor({"B", before}), tensor({"B", columns}), tensor({"B", sum})}),
+          {.rows = 5, .tolerance = 1e-5});
+  }
+}
+
 TEST(Loop, GroupNorm) {
   for (int64_t channels : {8, 32, 64})
     for (int64_t pixels : {1, 5, 14})

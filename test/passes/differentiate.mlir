@@ -119,8 +119,8 @@ flow.program @convolution {
 // What a gradient leads to is of the backward part, and says so: outputs and exposed values alike. A penalty on a gradient
 // is a part of the loss, and so of the forward part; a mark that is there stays.
 // CHECK-LABEL: flow.program @parts
-// CHECK: flow.output "loss" %{{[^ ]*}} : tensor<f32>
-// CHECK: flow.output "penalty" %{{[^ ]*}} : tensor<f32>
+// CHECK: flow.output "loss" %{{[^ ]*}} of forward : tensor<f32>
+// CHECK: flow.output "penalty" %{{[^ ]*}} of forward : tensor<f32>
 // CHECK: flow.output "norm" %{{[^ ]*}} of backward : tensor<f32>
 // CHECK-NEXT: flow.expose "g" %{{[^ ]*}} of backward : tensor<f32>
 // CHECK-NEXT: flow.output "taken" %{{[^ ]*}} of update : tensor<f32>
@@ -183,5 +183,91 @@ flow.program @stopped {
     %g, %h = flow.grad %z wrt(%x, %w) : (tensor<f32>, tensor<f32>, tensor<f32>) -> (tensor<f32>, tensor<f32>)
     flow.output "g" %g : tensor<f32>
     flow.output "h" %h : tensor<f32>
+  }
+}
+
+// -----
+
+// What a select leaves of a gradient is known behind every op whose accesses or rule tell where it arrives, and is
+// applied again behind the square root. Behind windows, which read an element several times, it is what any of
+// them leaves.
+// CHECK-LABEL: flow.program @windows
+// CHECK: %[[M:.*]] = flow.input "m"
+// CHECK: flow.window_sum
+// CHECK: %[[F:.*]] = flow.convert %[[M]]
+// CHECK-NEXT: %[[N:.*]] = flow.window_sum %[[F]]
+// CHECK: %[[K:.*]] = flow.compare ne %[[N]]
+// CHECK: %[[D:.*]] = flow.div
+// CHECK: flow.select %[[K]], %[[D]]
+!image = tensor<1x1x3x3xf32>
+!windows = tensor<1x1x2x2x2x2xf32>
+flow.program @windows {
+  flow.entry @train train {
+    %x = flow.parameter "x" constant(0.5) : !image
+    %m = flow.input "m" : tensor<1x1x2x2x2x2xi1>
+    %r = flow.sqrt %x : !image
+    %w = flow.window %r size [2, 2] by [1, 1] pads [0, 0, 0, 0] with 0.0 : !image -> !windows
+    %z = flow.constant 0.0 : !windows
+    %s = flow.select %m, %w, %z : !windows
+    %loss = flow.reduce sum %s over [0, 1, 2, 3, 4, 5] : !windows -> tensor<f32>
+    %g = flow.grad %loss wrt(%x) : (tensor<f32>, !image) -> !image
+    flow.output "g" %g : !image
+  }
+}
+
+// -----
+
+// A parameter that all rows share has a gradient where any row has one.
+// CHECK-LABEL: flow.program @shared
+// CHECK: %[[M:.*]] = flow.input "m"
+// CHECK: %[[F:.*]] = flow.convert %[[M]]
+// CHECK-NEXT: %[[N:.*]] = flow.reduce sum %[[F]] over [0]
+// CHECK: %[[K:.*]] = flow.compare ne %[[N]]
+// CHECK: %[[D:.*]] = flow.div
+// CHECK: flow.select %[[K]], %[[D]]
+!row = tensor<4xf32>
+!rows = tensor<3x4xf32>
+flow.program @shared {
+  flow.entry @train train {
+    %x = flow.parameter "x" constant(0.5) : !row
+    %m = flow.input "m" : tensor<3x4xi1>
+    %r = flow.sqrt %x : !row
+    %w = flow.broadcast %r to [1] : !row -> !rows
+    %z = flow.constant 0.0 : !rows
+    %s = flow.select %m, %w, %z : !rows
+    %loss = flow.reduce sum %s over [0, 1] : !rows -> tensor<f32>
+    %g = flow.grad %loss wrt(%x) : (tensor<f32>, !row) -> !row
+    flow.output "g" %g : !row
+  }
+}
+
+// -----
+
+// Behind a reduction other than a sum, it follows from the axes that the reduction reads. It is not followed through a
+// contraction.
+// CHECK-LABEL: flow.program @reduction
+// CHECK: %[[M:.*]] = flow.input "m"
+// CHECK: %[[K:.*]] = flow.broadcast %[[M]] to [0] : tensor<3xi1> -> tensor<3x4xi1>
+// CHECK: %[[D:.*]] = flow.div
+// CHECK-NEXT: flow.constant
+// CHECK-NEXT: flow.select %[[K]], %[[D]]
+// CHECK: flow.contract
+// CHECK-NOT: flow.select
+// CHECK: %[[E:.*]] = flow.div
+// CHECK: flow.output "g" %[[E]]
+flow.program @reduction {
+  flow.entry @train train {
+    %x = flow.parameter "x" constant(0.5) : tensor<3x5xf32>
+    %v = flow.input "v" : tensor<5x4xf32>
+    %m = flow.input "m" : tensor<3xi1>
+    %q = flow.sqrt %x : tensor<3x5xf32>
+    %y = flow.contract %q [0, 1], %v [1, 2] -> [0, 2] : tensor<3x5xf32>, tensor<5x4xf32> -> tensor<3x4xf32>
+    %r = flow.sqrt %y : tensor<3x4xf32>
+    %most = flow.reduce max %r over [1] : tensor<3x4xf32> -> tensor<3xf32>
+    %z = flow.constant 0.0 : tensor<3xf32>
+    %s = flow.select %m, %most, %z : tensor<3xf32>
+    %loss = flow.reduce sum %s over [0] : tensor<3xf32> -> tensor<f32>
+    %g = flow.grad %loss wrt(%x) : (tensor<f32>, tensor<3x5xf32>) -> tensor<3x5xf32>
+    flow.output "g" %g : tensor<3x5xf32>
   }
 }

@@ -393,8 +393,8 @@ moe.model @m(%x: vector[8]) {
 }
 // -----
 moe.model @m(%x: vector[8]) {
-  // expected-error@+1 {{expected 'eps' above 0, found 1e-60}}
-  %n = layer_norm @n(%x) eps = 1e-60
+  // expected-error@+1 {{expected 'eps' above 0, found 1.0000000000000001e-60}}
+  %n = layer_norm @n(%x) eps = 1e-30 * 1e-30
   %y = linear @fc(%n) to 3
   return logits = %y
 }
@@ -612,6 +612,26 @@ moe.model @m(%x: vector[8]) {
   %d = concat %a, %b, %c axis = 1
   %f = flatten %d
   return logits = %f
+}
+// -----
+moe.model @m(%x: vector[8]) {
+  // expected-error@+1 {{expected an exposed value's path without '/', since its output is written to a file of that name, found 'a/b'}}
+  expose @"a/b" %x
+  %y = linear @fc(%x) to 3
+  return logits = %y
+}
+// -----
+// The name of a layer's use is a part of the path.
+moe.layer @Lin(%x) {
+  %y = linear @fc(%x) to 4
+  // expected-error@+1 {{expected an exposed value's path without '/', since its output is written to a file of that name, found 'h/i.e'}}
+  expose @e %y
+  yield %y
+}
+moe.model @m(%x: vector[4]) {
+  // expected-note@+1 {{applied here as 'h/i'}}
+  %y = apply @"h/i"(%x) layer @Lin
+  return logits = %y
 }
 // -----
 moe.model @m(%x: vector[8]) {

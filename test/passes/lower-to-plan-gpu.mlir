@@ -158,7 +158,7 @@ flow.program @update attributes {config = {}, objective = "erm", optimizer = "sg
 // CHECK-LABEL: plan.program "product"
 // CHECK: launch @[[PRODUCT:.*]](%{{.*}}) [{{.*}}] grid [D * N ceildiv 64 * 6, 1, 1] block [256, 1, 1]
 // CHECK: launch @[[PARTS:.*]](%{{.*}}, %[[SUMS:.*]][20480]) [] grid [5, 1, 1] block [256, 1, 1] shared 0 op "contract"
-// CHECK: launch @[[ADDED:.*]](%[[SUMS]][20480], %{{.*}}) [] grid [16, 1, 1] block [256, 1, 1] shared 0 op "contract"
+// CHECK: launch @[[ADDED:.*]](%[[SUMS]][20480], %{{.*}}) [] grid [4, 1, 1] block [256, 1, 1] shared 0 op "contract"
 // CHECK: gpu.func @[[PRODUCT]]({{.*}}nvvm.minctasm = 3
 // CHECK: llvm.store %{{.*}} : f32, !llvm.ptr<3>
 // CHECK: gpu.barrier

@@ -1,4 +1,7 @@
 // RUN: moe-opt --split-input-file --moe-rematerialize %s | FileCheck %s
+// The part of a result that says none, where others say theirs, follows from what it needs: the norm is backward.
+// RUN: sed -e 's/"loss" %loss : /"loss" %loss of forward : /' -e 's/"norm" %norm of backward/"norm" %norm/' %s > %t.derived.mlir
+// RUN: moe-opt --split-input-file --moe-rematerialize %t.derived.mlir | FileCheck %s
 // RUN: moe-opt --split-input-file --moe-rematerialize --cse %s | FileCheck %s
 
 // The example of the pass's description: the convolution's result is kept, its activation is computed again for the

@@ -237,3 +237,18 @@ plan.program "p" config {} {
     kernel @k "loop" (write f32) scalars 4097
   }
 }
+// -----
+// Lists in the generic form hold what they are lists of.
+plan.program "p" config {} {
+  target cpu "cpu" level "x" features [] elements 2147483647 {
+    // expected-error @+1 {{attribute 'scalars' failed to satisfy constraint: a list of scalar parameters}}
+    "plan.kernel"() <{kind = "loop", params = [], scalars = [1 : i32], sym_name = "k"}> : () -> ()
+  }
+}
+// -----
+plan.program "p" config {} {
+  target cpu "cpu" level "x" features [] elements 2147483647 {
+    // expected-error @+1 {{attribute 'params' failed to satisfy constraint: a list of parameters}}
+    "plan.kernel"() <{kind = "loop", params = ["f32"], scalars = [], sym_name = "k"}> : () -> ()
+  }
+}

@@ -11,7 +11,7 @@ std::vector<uint8_t> emulatorModule(const std::function<void(moe::emu::ModuleT &
   using namespace moe::emu;
   struct Entry {
     const char *name;
-    const char *params; // p: a pointer; otherwise the bytes of a number
+    const char *params; // p: a pointer; c: a counter; otherwise the bytes of a number
     uint32_t shared = 0, threads = 256;
   };
   static constexpr Entry kKernels[] = {{"axpy", "pp44"},
@@ -24,7 +24,7 @@ std::vector<uint8_t> emulatorModule(const std::function<void(moe::emu::ModuleT &
                                        {"pipeline", "pp4", 8192},
                                        {"vector_copy", "pp4"},
                                        {"bytes", "p4"},
-                                       {"count", "p4"},
+                                       {"count", "c4"},
                                        {"dynamic", "p4"},
                                        {"stack", "p4"},
                                        {"shuffles", "p4444"},
@@ -50,8 +50,10 @@ std::vector<uint8_t> emulatorModule(const std::function<void(moe::emu::ModuleT &
     kernel->name = entry.name;
     for (const char *at = entry.params; *at; ++at) {
       auto param = std::make_unique<ParamT>();
-      param->kind = *at == 'p' ? ParamKind::pointer : ParamKind::scalar;
-      param->bytes = *at == 'p' ? 8 : uint32_t(*at - '0');
+      const bool isPointer = *at == 'p' || *at == 'c';
+      param->kind = isPointer ? ParamKind::pointer : ParamKind::scalar;
+      param->bytes = isPointer ? 8 : uint32_t(*at - '0');
+      param->counter = *at == 'c';
       kernel->params.push_back(std::move(param));
     }
     kernel->shared = entry.shared;

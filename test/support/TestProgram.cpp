@@ -1,5 +1,6 @@
 // Builds the test program through the schema's object API.
 #include "test/support/TestProgram.h"
+#include "runtime/program/cubins_generated.h"
 
 #include <cstring>
 #include <fstream>
@@ -236,11 +237,36 @@ TestProgram testProgram() {
   return program;
 }
 
+std::vector<uint8_t> cubinsOf(const TargetT &target) {
+  namespace cubins = moe::cubins;
+  cubins::ModuleT module;
+  module.architecture = target.level;
+  module.assembler = "none";
+  for (const auto &row : target.kernels) {
+    auto kernel = std::make_unique<cubins::KernelT>();
+    kernel->name = row->symbol;
+    kernel->threads = row->threads;
+    kernel->code = {0};
+    auto add = [&](cubins::ParamKind kind) {
+      kernel->params.push_back(std::make_unique<cubins::ParamT>());
+      kernel->params.back()->kind = kind;
+      kernel->params.back()->bytes = 8;
+    };
+    for (size_t i = 0; i < row->params.size(); ++i)
+      add(cubins::ParamKind::pointer);
+    for (ScalarParam scalar : row->scalars)
+      add(scalar == ScalarParam::cell ? cubins::ParamKind::pointer : cubins::ParamKind::scalar);
+    module.kernels.push_back(std::move(kernel));
+  }
+  flatbuffers::FlatBufferBuilder builder;
+  cubins::FinishSizePrefixedModuleBuffer(builder, cubins::CreateModule(builder, &module));
+  return {builder.GetBufferPointer(), builder.GetBufferPointer() + builder.GetSize()};
+}
+
 TestProgram gpuProgram() {
   TestProgram program = testProgram();
   TargetT &target = *program.table.targets[0];
   program.kind = SectionKind::cubin;
-  program.sections = {{0}};
   target.kind = TargetKind::cuda;
   target.name = "cuda";
   target.level = "sm_90a";
@@ -270,6 +296,7 @@ TestProgram gpuProgram() {
         gpu.shared = kOne;
         launch->work.Set(std::move(gpu));
       }
+  program.sections = {cubinsOf(target)};
   return program;
 }
 

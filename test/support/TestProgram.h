@@ -20,8 +20,10 @@ struct TestProgram {
 };
 
 TestProgram testProgram();
-/// The same for a GPU, as its tables say it: no code, and one block a unit of work.
+/// The same for a GPU, as its tables say it: one block a unit of work, and code that no GPU can load.
 TestProgram gpuProgram();
+/// A section of a GPU's code as a target's table of kernels describes it: a byte of code each.
+std::vector<uint8_t> cubinsOf(const moe::fb::TargetT &target);
 
 /// The bytes of the kernels' shared object.
 std::vector<uint8_t> testKernels();

@@ -41,17 +41,38 @@ for path in sources:
         if re.search(r'emit(Op)?(Error|Warning)\((?!\s*"internal:)', text) and not (tests / f"{flag[1]}-errors.mlir").exists():
             wrong.append(f"{name}: reports errors, but there is no test/passes/{flag[1]}-errors.mlir")
 
-# A target is a back end behind one interface (passes/kernels/Backend.h): only the registry and a target's own tests know
-# its folder.
-REGISTRY = root / "passes/kernels/Backends.cpp"
-TARGETS = re.findall(r'#include\s+[<"]passes/(\w+)/\w+Backend\.h', REGISTRY.read_text())
-MAY_INCLUDE = ("passes/kernels/Backends.cpp", "test/numerics/", "test/fuzz/shapes/", "test/bench/kernels/")
+# A target is a back end behind one interface (passes/kernels/Backend.h), and its device one behind another
+# (runtime/device/Device.h): only their registries and their own tests know their folders.
+REGISTRY = "passes/kernels/Backends.cpp"
+# What is included, as the registry of back ends spells it, is what makes a folder a target's.
+TARGETS = re.findall(r'#include\s+[<"]passes/(\w+)/\w+Backend\.h', (root / REGISTRY).read_text())
+# A folder, and who may include it besides its own files.
+KNOWN_BY = {f"passes/{target}": (REGISTRY, "test/numerics/", "test/fuzz/shapes/", "test/bench/kernels/") for target in TARGETS}
+# Code for the host, which back ends share.
+KNOWN_BY["passes/host"] = tuple(f"passes/{target}/" for target in TARGETS) + ("test/numerics/",)
+# Devices are a matter of the runtime; a back end asks its own what it can do. Inspection shows the resources that the table
+# of a GPU's kernels has.
+KNOWN_BY |= {f"runtime/device/{path.name}": ("runtime/", "test/", f"passes/{path.name}/", "frontends/moec/InspectKernels.cpp")
+             for path in sorted((root / "runtime/device").iterdir()) if path.is_dir()}
+
+
+def included(path, text):
+    """The files of the project that a file includes, whichever way it spells them, by their names from the root."""
+    for name in re.findall(r'^[ \t]*#[ \t]*(?:include|import)(?:_next)?[ \t]*[<"]([^>"]+)[>"]', text, re.M):
+        for folder in (path.parent, root):
+            file = (folder / name).resolve()
+            if file.is_file() and file.is_relative_to(root.resolve()):
+                yield str(file.relative_to(root.resolve()))
+                break
+
+
 for path in sources:
     name = str(path.relative_to(root))
-    for target in TARGETS:
-        own = (f"passes/{target}/", *MAY_INCLUDE)
-        if re.search(rf'#\s*include\s+[<"]passes/{target}/', path.read_text()) and not name.startswith(own):
-            wrong.append(f"{name}: includes passes/{target}/; ask kernels::Target for what it needs to know")
+    for file in included(path, path.read_text()):
+        for folder, others in KNOWN_BY.items():
+            if file.startswith(folder + "/") and not name.startswith((folder + "/", *others)):
+                interface = "kernels::Target" if folder.startswith("passes/") else "moert::Device"
+                wrong.append(f"{name}: includes {file}; ask {interface} for what it needs to know")
 
 if not TARGETS:
     wrong.append(f"{REGISTRY}: expected the back ends of all targets, found none")

@@ -35,6 +35,9 @@ TEST_P(FlowOp, casesVerify) { hold(moe::checkVerifies, casesPerOp); }
 TEST_P(FlowOp, textAndBytecodeKeepIt) { hold(moe::checkText, 8); }
 TEST_P(FlowOp, gradientAgreesWithCentralDifferences) { hold(moe::checkGradient, casesPerOp); }
 TEST_P(FlowOp, secondGradientAgreesWithCentralDifferences) { hold(moe::checkSecondGradient, casesPerOp / 2); }
+TEST_P(FlowOp, gradientsBehindASelectAreRightAndZeroWhereNothingIsChosen) {
+  hold(moe::checkSelected, casesPerOp / 2);
+}
 TEST_P(FlowOp, accessesGiveTheResult) { hold(moe::checkAccesses, casesPerOp); }
 TEST_P(FlowOp, partsGiveTheResult) { hold(moe::checkParts, casesPerOp); }
 // Ops that read their operands at other places than their own have more ways to be odd: axes of 1, paddings

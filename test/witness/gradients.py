@@ -1,6 +1,6 @@
 """One step's loss and every gradient of the example models: compiled f32 code and PyTorch f32, both against the f64 evaluator.
 
-    gradients.py <folder of moec and moert> [--rows 5] [--draws 4] [--models mnist_cnn,hmoe_28] [--targets cpu,cpu:x86-64-v3]
+    gradients.py <folder of moec and moert> [--rows 5] [--draws 4] [--models mnist_cnn,hmoe_28] [--targets cpu,cpu:x86-64-v3,emulator:sm_90a]
 
 Parameters are all random (experts distinct, biases not zero), inputs and labels too, progress 0.3. The error of a tensor is
 the root mean square of its difference over that of its values; below FLOOR, a few units in the last place of the tensor's
@@ -63,7 +63,7 @@ def run(*command):
         sys.exit(f"{' '.join(map(str, command))}\n{out.stdout}{out.stderr}")
 
 
-def draw(binaries, model, rows, seed, folder, program, shapes):
+def draw(binaries, model, rows, seed, folder, program, device, shapes):
     """The error of every tensor: ours, PyTorch's, and that of PyTorch in f64."""
     rng = np.random.default_rng(seed)
     params = {}
@@ -84,7 +84,7 @@ def draw(binaries, model, rows, seed, folder, program, shapes):
     for side in ("ours", "truth"):
         pathlib.Path(folder, side).mkdir(exist_ok=True)
     common = ["--params", f"{folder}/p.safetensors", "--entry", "gradients", "--progress", PROGRESS]
-    run(binaries / "moert", "infer", program, *common, *inputs, "--output-folder", f"{folder}/ours")
+    run(binaries / "moert", "infer", program, *common, *inputs, "--device", device, "--output-folder", f"{folder}/ours")
     run(binaries / "moec", "evaluate", model_text(model), "--gradients", *common, *inputs, "--output-folder", f"{folder}/truth")
     ours, truth = load(f"{folder}/ours"), load(f"{folder}/truth")
     domain = np.zeros(rows, np.int32)
@@ -99,12 +99,12 @@ def model_text(model):
 
 def check(binaries, model, target, rows, draws, report):
     with tempfile.TemporaryDirectory() as folder:
-        program = f"{folder}/p.moe"
+        program, device = f"{folder}/p.moe", target.partition(":")[0]
         run(binaries / "moec", "compile", model_text(model), "--gradients", "--target", target, "-o", program)
         run(binaries / "moert", "train", program, "--recipe", ROOT / "examples/recipes/rotated_fashion_mnist.toml", "--steps", 0,
-            "--out", f"{folder}/init")
+            "--device", device, "--out", f"{folder}/init")
         shapes = safetensors.numpy.load_file(f"{folder}/init/last/model.safetensors")
-        errors = [draw(binaries, model, rows, seed, folder, program, shapes) for seed in range(draws)]
+        errors = [draw(binaries, model, rows, seed, folder, program, device, shapes) for seed in range(draws)]
     failures, worst, single = 0, (0, ""), (0, "")
     for name in sorted(errors[0]):
         mine, theirs, semantic = np.array([e[name] for e in errors]).T

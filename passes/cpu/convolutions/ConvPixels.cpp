@@ -192,7 +192,8 @@ void PixelEmitter::emitPack() {
     }
   });
   int64_t moved = packedFloats() + pass.resultChannels * pass.sourceChannels * taps;
-  result.launches.push_back(kernel.finish("pack", constant(panels), constant(0), constant(4 * moved)));
+  result.launches.push_back(
+      kernel.finish("pack", constant(panels), constant(0), constant(kFloatBytes * moved)));
 }
 
 PixelEmitter::Phase PixelEmitter::phaseAt(MicroCode &code, const Band &band, Ix number) {

@@ -113,7 +113,7 @@ void PassEmitter::emitWeights() {
   });
   int64_t moved = weightFloats() + resultChannels * channels * s.taps();
   result.launches.push_back(
-      kernel.finish("pack", constant(channels), constant(0), constant(4 * moved), /*grain=*/8));
+      kernel.finish("pack", constant(channels), constant(0), constant(kFloatBytes * moved), /*grain=*/8));
 }
 
 void PassEmitter::emitPixels(MicroCode &code, Value source, Value zeros, Value pixels, Ix firstSquare,

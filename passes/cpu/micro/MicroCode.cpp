@@ -41,16 +41,17 @@ Value MicroCode::firstLanes(Ix count, int n) {
 Value MicroCode::load(Value pointer, Ix offset, Value mask, int n) {
   Value address = at(pointer, offset);
   if (!mask)
-    return LLVM::LoadOp::create(b, loc, vectorType(n), address, 4);
-  return LLVM::MaskedLoadOp::create(b, loc, vectorType(n), address, mask, zero(n), b.getI32IntegerAttr(4));
+    return LLVM::LoadOp::create(b, loc, vectorType(n), address, kFloatBytes);
+  return LLVM::MaskedLoadOp::create(b, loc, vectorType(n), address, mask, zero(n),
+                                    b.getI32IntegerAttr(kFloatBytes));
 }
 
 void MicroCode::store(Value vector, Value pointer, Ix offset, Value mask) {
   Value address = at(pointer, offset);
   if (!mask)
-    LLVM::StoreOp::create(b, loc, vector, address, 4);
+    LLVM::StoreOp::create(b, loc, vector, address, kFloatBytes);
   else
-    LLVM::MaskedStoreOp::create(b, loc, vector, address, mask, b.getI32IntegerAttr(4));
+    LLVM::MaskedStoreOp::create(b, loc, vector, address, mask, b.getI32IntegerAttr(kFloatBytes));
 }
 
 Value MicroCode::offsets(Ix offset, Ix stride, int n) {
@@ -77,7 +78,7 @@ Value MicroCode::loadStrided(Value pointer, Ix offset, Ix stride, Value mask, in
     mask =
         arith::ConstantOp::create(b, loc, DenseElementsAttr::get(VectorType::get({n}, b.getI1Type()), true));
   return LLVM::masked_gather::create(b, loc, vectorType(n), where, mask, ValueRange{zero(n)},
-                                     b.getI32IntegerAttr(4));
+                                     b.getI32IntegerAttr(kFloatBytes));
 }
 
 void MicroCode::storeStrided(Value vector, Value pointer, Ix offset, Ix stride, Value mask) {
@@ -90,15 +91,15 @@ void MicroCode::storeStrided(Value vector, Value pointer, Ix offset, Ix stride, 
   if (!mask)
     mask =
         arith::ConstantOp::create(b, loc, DenseElementsAttr::get(VectorType::get({n}, b.getI1Type()), true));
-  LLVM::masked_scatter::create(b, loc, vector, where, mask, b.getI32IntegerAttr(4));
+  LLVM::masked_scatter::create(b, loc, vector, where, mask, b.getI32IntegerAttr(kFloatBytes));
 }
 
 Value MicroCode::loadScalar(Value pointer, Ix offset) {
-  return LLVM::LoadOp::create(b, loc, b.getF32Type(), at(pointer, offset), 4);
+  return LLVM::LoadOp::create(b, loc, b.getF32Type(), at(pointer, offset), kFloatBytes);
 }
 
 void MicroCode::storeScalar(Value scalar, Value pointer, Ix offset) {
-  LLVM::StoreOp::create(b, loc, scalar, at(pointer, offset), 4);
+  LLVM::StoreOp::create(b, loc, scalar, at(pointer, offset), kFloatBytes);
 }
 
 Value MicroCode::loadMask(Value pointer, Ix offset, Ix stride, Value mask) {

@@ -243,6 +243,9 @@ public:
     const std::string from = input.name(), to = output.name();
     if (!run({"-v", "-O3", "-fmad=false", arch, from, "-o", to}, log)) {
       error = log.empty() ? "ptxas failed" : log;
+      // Its lines are of a file that is gone when they are read; what keeps the text has another name.
+      for (size_t at = 0; (at = error.find(from, at)) != std::string::npos;)
+        error.replace(at, from.size(), "kernel.ptx");
       return false;
     }
     cubin.bytes = output.read();
@@ -295,25 +298,33 @@ std::vector<std::string> toolkitFolders(bool &isNamed) {
 
 } // namespace
 
-std::unique_ptr<Assembler> Assembler::find(std::string &error) {
+std::unique_ptr<Assembler> Assembler::find(const Architecture &architecture, std::string &error) {
   bool isNamed = false;
   const std::vector<std::string> folders = toolkitFolders(isNamed);
+  std::string unknown; // why an assembler that there is cannot be taken
+  auto fits = [&](const std::unique_ptr<Assembler> &found) {
+    return found && found->knows(architecture, unknown);
+  };
   for (const char *file : {"libnvJitLink.so.13", "libnvJitLink.so.12"}) {
     for (const std::string &folder : folders)
       for (const char *below : {"/lib64/", "/lib/", "/targets/x86_64-linux/lib/"})
-        if (auto found = JitLinkAssembler::open(folder + below + file))
+        if (auto found = JitLinkAssembler::open(folder + below + file); fits(found))
           return found;
     if (!isNamed)
-      if (auto found = JitLinkAssembler::open(file))
+      if (auto found = JitLinkAssembler::open(file); fits(found))
         return found;
   }
   for (const std::string &folder : folders)
-    if (auto found = PtxasAssembler::open(folder + "/bin/ptxas"))
+    if (auto found = PtxasAssembler::open(folder + "/bin/ptxas"); fits(found))
       return found;
   if (!isNamed)
     if (auto program = llvm::sys::findProgramByName("ptxas"))
-      if (auto found = PtxasAssembler::open(*program))
+      if (auto found = PtxasAssembler::open(*program); fits(found))
         return found;
+  if (!unknown.empty()) {
+    error = std::move(unknown);
+    return nullptr;
+  }
   error = "expected NVIDIA's assembler, the library libnvJitLink.so.13 or the program ptxas, in " +
           llvm::join(folders, ", ") + (isNamed ? "" : " or where libraries and programs are found") +
           "; it comes with the CUDA toolkit 13.0 (set CUDA_HOME to its folder), or by "

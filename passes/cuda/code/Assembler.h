@@ -23,9 +23,10 @@ struct Cubin {
 class Assembler {
 public:
   virtual ~Assembler() = default;
-  /// The assembler of this machine. Null if there is none: `error` says where it was looked for and how it is
-  /// installed. If CUDA_HOME or CUDA_PATH is set, only that folder is searched.
-  static std::unique_ptr<Assembler> find(std::string &error);
+  /// The first assembler of this machine that makes code for the architecture. Null if there is none: `error` says where it
+  /// was looked for and how it is installed, or that those that there are do not know the architecture. If CUDA_HOME or
+  /// CUDA_PATH is set, only that folder is searched.
+  static std::unique_ptr<Assembler> find(const Architecture &architecture, std::string &error);
 
   /// The tool and its version: "nvJitLink 13.0". Different tools have different descriptions.
   virtual std::string description() const = 0;

@@ -7,9 +7,11 @@
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
+#include "llvm/Support/Process.h"
 #include "llvm/Support/SHA256.h"
 #include "llvm/Support/raw_ostream.h"
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <vector>
 
@@ -32,8 +34,8 @@ std::string digest(llvm::StringRef bytes) {
 
 CubinCache::CubinCache() : limit(defaultLimit) {
   llvm::SmallString<128> path;
-  if (!llvm::sys::path::cache_directory(path))
-    return;
+  if (!llvm::sys::path::cache_directory(path) || !llvm::sys::path::is_absolute(path))
+    return; // relative folders are to be ignored, as the XDG Base Directory Specification says
   llvm::sys::path::append(path, "moe", "cubins");
   if (!fs::create_directories(path))
     folder = std::string(path);
@@ -59,6 +61,9 @@ std::optional<Cubin> CubinCache::find(llvm::StringRef key) const {
   if (folder.empty())
     return std::nullopt;
   const std::string path = folder + "/" + key.str() + suffix.str();
+  // Whatever else has the name is no file of the cache; opening a pipe would wait for its writer.
+  if (!fs::is_regular_file(path))
+    return std::nullopt;
   auto buffer = llvm::MemoryBuffer::getFile(path, /*IsText=*/false, /*RequiresNullTerminator=*/false);
   if (!buffer)
     return std::nullopt;
@@ -98,7 +103,12 @@ void CubinCache::store(llvm::StringRef key, const Cubin &cubin) const {
   rest += cubin.bytes;
   int descriptor = -1;
   llvm::SmallString<128> temporary;
-  if (fs::createUniqueFile(folder + "/%%%%%%%%%%%%" + unfinished.str(), descriptor, temporary))
+  // Each '%' of a model of names would be replaced, also in the folder's own name.
+  static std::atomic<unsigned> next = 0;
+  (folder + "/" + key + "-" + std::to_string(llvm::sys::Process::getProcessId()) + "-" +
+   std::to_string(next++) + unfinished)
+      .toVector(temporary);
+  if (fs::openFileForWrite(temporary, descriptor, fs::CD_CreateNew))
     return;
   llvm::raw_fd_ostream stream(descriptor, /*shouldClose=*/true);
   stream << magic << digest(rest) << rest;

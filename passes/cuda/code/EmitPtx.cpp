@@ -169,7 +169,10 @@ FailureOr<std::vector<PtxKernel>> emitPtx(ArrayRef<gpu::GPUModuleOp> modules,
   OwningOpRef<ModuleOp> holder = ModuleOp::create(UnknownLoc::get(context));
   OpBuilder builder = OpBuilder::atBlockEnd(holder->getBody());
   for (LLVM::LLVMFuncOp kernel : kernels) {
-    all.push_back({kernel.getName().str(), "", threadsOf(kernel), kernel.getLoc()});
+    FailureOr<std::vector<KernelParameter>> parameters = parametersOf(kernel);
+    if (failed(parameters))
+      return failure();
+    all.push_back({kernel.getName().str(), "", threadsOf(kernel), kernel.getLoc(), std::move(*parameters)});
     gpu::GPUModuleOp module = isolate(kernel, builder);
     auto unit = std::make_unique<Unit>();
     unit->module = translateModuleToLLVMIR(module, unit->context, kernel.getName());

@@ -13,6 +13,7 @@ struct PtxKernel {
   std::string text;
   unsigned threads = 0;    ///< the most of a block
   mlir::Location location; ///< for errors
+  std::vector<KernelParameter> parameters = {};
 };
 
 /// The kernels' texts, in the order of their names. The modules are consumed. Arithmetic is IEEE 754's: nothing

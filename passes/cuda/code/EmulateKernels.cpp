@@ -16,6 +16,8 @@ namespace moe::cuda {
 namespace {
 
 constexpr uint64_t dynamicAlignment = 16;
+/// Of a kernel: the numbers of the parameters that are counters.
+constexpr StringLiteral countersName = "moe.counters";
 
 /// The offsets of the shared memory that a kernel uses. Nothing, after an error, if it uses other globals.
 FailureOr<SharedLayout> layOut(LLVM::LLVMFuncOp kernel) {
@@ -59,13 +61,18 @@ FailureOr<EmulatedKernel> describe(LLVM::LLVMFuncOp kernel, const SharedLayout &
   made.checked = made.name + "_checked";
   made.shared = layout.bytes;
   made.threads = threadsOf(kernel);
-  for (Type type : kernel.getArgumentTypes()) {
-    const bool isPointer = isa<LLVM::LLVMPointerType>(type);
-    if (!isPointer && !type.isIntOrFloat())
-      return kernel.emitError("expected parameters that are pointers or numbers in kernel '")
-             << made.name << "', found " << type;
-    made.params.push_back({isPointer, isPointer ? 8 : (type.getIntOrFloatBitWidth() + 7) / 8});
-  }
+  FailureOr<std::vector<KernelParameter>> parameters = parametersOf(kernel);
+  if (failed(parameters))
+    return failure();
+  made.params = std::move(*parameters);
+  made.counters.resize(made.params.size());
+  if (auto counters = kernel->getAttrOfType<DenseI32ArrayAttr>(countersName))
+    for (int32_t number : counters.asArrayRef()) {
+      if (number < 0 || size_t(number) >= made.params.size() || !made.params[size_t(number)].isPointer)
+        return kernel.emitError("expected '")
+               << countersName << "' to name parameters that are pointers, found " << number;
+      made.counters[size_t(number)] = true;
+    }
   return made;
 }
 

@@ -18,14 +18,10 @@ struct EmulatedSite {
   unsigned line = 0;
 };
 
-struct EmulatedParam {
-  bool isPointer = false;
-  unsigned bytes = 0;
-};
-
 struct EmulatedKernel {
   std::string name;
-  std::vector<EmulatedParam> params;
+  std::vector<KernelParameter> params;
+  std::vector<bool> counters; ///< a parameter each: whether its memory may be added to atomically
   unsigned shared = 0;       ///< bytes of static shared memory
   unsigned threads = 0;      ///< the most of a block
   std::string fast, checked; ///< symbols in the code

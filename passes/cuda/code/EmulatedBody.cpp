@@ -392,7 +392,7 @@ private:
       return;
     auto vector = dyn_cast<VectorType>(type);
     const uint64_t bytes = elementBytes(type) * (vector ? vector.getNumElements() : 1);
-    const uint64_t piece = std::min(bytes, alignment.value_or(bytes));
+    const uint64_t piece = alignment.value_or(0) ? std::min(bytes, *alignment) : bytes;
     for (uint64_t offset = 0; offset < bytes; offset += piece)
       report(op, address, offset, std::min(piece, bytes - offset), flagsOf(address, flags));
   }

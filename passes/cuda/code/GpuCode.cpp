@@ -56,8 +56,8 @@ FailureOr<SmallVector<char, 0>> compileForCuda(ModuleOp kernels, const Architect
                                                const GpuCodeOptions &options) {
   Laps laps(options.timing);
   std::string error;
-  std::unique_ptr<Assembler> assembler = Assembler::find(error);
-  if (!assembler || !assembler->knows(architecture, error))
+  std::unique_ptr<Assembler> assembler = Assembler::find(architecture, error);
+  if (!assembler)
     return emitError(kernels.getLoc(), error);
   FailureOr<std::vector<gpu::GPUModuleOp>> modules = lower(kernels, options, laps);
   if (failed(modules))
@@ -76,9 +76,14 @@ FailureOr<SmallVector<char, 0>> compileForCuda(ModuleOp kernels, const Architect
   for (auto [kernel, cubin] : llvm::zip_equal(*ptx, *cubins)) {
     auto code = aligned(builder, cubin.bytes);
     auto name = builder.CreateString(kernel.name);
+    std::vector<flatbuffers::Offset<cubins::Param>> params;
+    for (KernelParameter param : kernel.parameters)
+      params.push_back(cubins::CreateParam(
+          builder, param.isPointer ? cubins::ParamKind::pointer : cubins::ParamKind::scalar, param.bytes));
     const KernelResources &of = cubin.resources;
     table.push_back(cubins::CreateKernel(builder, name, kernel.threads, of.registers, of.sharedBytes,
-                                         of.stackBytes, of.spillStoreBytes, of.spillLoadBytes, code));
+                                         of.stackBytes, of.spillStoreBytes, of.spillLoadBytes, code,
+                                         builder.CreateVector(params)));
   }
   auto name = builder.CreateString(architecture.name.str()),
        tool = builder.CreateString(assembler->description());
@@ -104,9 +109,10 @@ FailureOr<SmallVector<char, 0>> compileForEmulator(ModuleOp kernels, const Archi
   std::vector<flatbuffers::Offset<emu::Kernel>> table;
   for (const EmulatedKernel &kernel : made->kernels) {
     std::vector<flatbuffers::Offset<emu::Param>> params;
-    for (EmulatedParam param : kernel.params)
-      params.push_back(emu::CreateParam(
-          builder, param.isPointer ? emu::ParamKind::pointer : emu::ParamKind::scalar, param.bytes));
+    for (auto [param, isCounter] : llvm::zip_equal(kernel.params, kernel.counters))
+      params.push_back(emu::CreateParam(builder,
+                                        param.isPointer ? emu::ParamKind::pointer : emu::ParamKind::scalar,
+                                        param.bytes, isCounter));
     auto name = builder.CreateString(kernel.name), fast = builder.CreateString(kernel.fast),
          checked = builder.CreateString(kernel.checked);
     table.push_back(emu::CreateKernel(builder, name, builder.CreateVector(params), kernel.shared,

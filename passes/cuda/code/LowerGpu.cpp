@@ -7,7 +7,7 @@
 //   4. State what the conversions leave open: a multiply-add that may be fused is fused, so that all targets
 //      round alike; the array that stands for dynamic shared memory is declared outside of the module, since an
 //      array of its own would overlap with static shared memory.
-//   5. Check that all ops are of the dialects llvm and nvvm, and none is a call.
+//   5. Check that all ops are of the dialects llvm and nvvm, that none is a call, and that each has instructions of its own.
 #include "passes/cuda/code/LowerGpu.h"
 #include "mlir/Conversion/ArithToLLVM/ArithToLLVM.h"
 #include "mlir/Conversion/ControlFlowToLLVM/ControlFlowToLLVM.h"
@@ -27,6 +27,7 @@
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 #include "mlir/Transforms/Passes.h"
 #include "passes/kernels/math/ApproximateMath.h"
+#include "llvm/ADT/StringSet.h"
 
 using namespace mlir;
 
@@ -159,10 +160,26 @@ void stateWhatIsOpen(gpu::GPUModuleOp module) {
   }
 }
 
+/// Whether a GPU has instructions for it that are exact or rounded as IEEE 754 asks. Others become calls of a library that there
+/// is not, or approximations, or LLVM ends the process.
+bool isSupported(Operation *op) {
+  if (!isa<LLVM::LLVMDialect, NVVM::NVVMDialect>(op->getDialect()) || isa<LLVM::CallOp>(op))
+    return false;
+  StringRef name = op->getName().getStringRef();
+  if (!name.consume_front("llvm.intr."))
+    return true;
+  if (name.starts_with("masked.") || name.starts_with("vector.") || name.starts_with("lifetime."))
+    return true;
+  static const llvm::StringSet<> exact = {
+      "abs",    "assume", "bitreverse", "bswap", "ceil", "copysign",   "ctlz",    "ctpop",  "cttz",
+      "fabs",   "floor",  "fma",        "fshl",  "fshr", "is.fpclass", "maximum", "maxnum", "minimum",
+      "minnum", "rint",   "roundeven",  "smax",  "smin", "sqrt",       "trunc",   "umax",   "umin"};
+  return exact.contains(name);
+}
+
 LogicalResult check(gpu::GPUModuleOp module) {
   WalkResult result = module.walk([&](Operation *op) {
-    if (op == module ||
-        (isa<LLVM::LLVMDialect, NVVM::NVVMDialect>(op->getDialect()) && !isa<LLVM::CallOp>(op)))
+    if (op == module || isSupported(op))
       return WalkResult::advance();
     auto kernel = op->getParentOfType<FunctionOpInterface>();
     op->emitError("expected an op that kernels of a GPU support, found '")
@@ -213,6 +230,18 @@ unsigned threadsOf(LLVM::LLVMFuncOp kernel) {
        kernel->getAttrOfType<DenseI32ArrayAttr>(NVVM::NVVMDialect::getMaxntidAttrName()).asArrayRef())
     threads *= unsigned(size);
   return threads;
+}
+
+FailureOr<std::vector<KernelParameter>> parametersOf(LLVM::LLVMFuncOp kernel) {
+  std::vector<KernelParameter> parameters;
+  for (Type type : kernel.getArgumentTypes()) {
+    const bool isPointer = isa<LLVM::LLVMPointerType>(type);
+    if (!isPointer && !type.isIntOrFloat())
+      return kernel.emitError("expected parameters that are pointers or numbers in kernel '")
+             << kernel.getName() << "', found " << type;
+    parameters.push_back({isPointer, isPointer ? 8 : (type.getIntOrFloatBitWidth() + 7) / 8});
+  }
+  return parameters;
 }
 
 } // namespace moe::cuda

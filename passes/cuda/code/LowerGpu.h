@@ -23,4 +23,12 @@ mlir::FailureOr<std::vector<mlir::gpu::GPUModuleOp>> lowerGpu(mlir::ModuleOp mod
 /// The most threads of a block of a lowered kernel, which its attribute nvvm.maxntid states.
 unsigned threadsOf(mlir::LLVM::LLVMFuncOp kernel);
 
+struct KernelParameter {
+  bool isPointer = false;
+  unsigned bytes = 0;
+};
+/// The parameters of a lowered kernel. An error is a diagnostic at a kernel with parameters of other types than
+/// pointers and numbers.
+mlir::FailureOr<std::vector<KernelParameter>> parametersOf(mlir::LLVM::LLVMFuncOp kernel);
+
 } // namespace moe::cuda

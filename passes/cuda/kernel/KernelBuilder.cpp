@@ -298,7 +298,7 @@ LaunchSpec KernelModule::emitHold(MLIRContext *context, unsigned predicates) {
   LaunchSpec launch = k.finish(flow::Extent::constant(context, 1));
   launch.op = "hold";
   launch.flops = plan::constant(context, 0);
-  launch.bytes = plan::constant(context, 4 * int64_t(predicates));
+  launch.bytes = plan::constant(context, flow::storageBytes(number) * int64_t(predicates));
   return launch;
 }
 

@@ -24,6 +24,8 @@ static constexpr double vectorThreads = 8192;
 static constexpr size_t vectorValues = 192;
 // Shared memory of all intermediate values of a block; the rest is for reductions.
 static constexpr int64_t valueBytes = kSharedBytes - 4096;
+// What combines a reduction across the warps of a block: slots of an accumulator, and the most that a reduction has.
+static constexpr int64_t slotBytes = 256 / kWarp * 4, mostAccumulators = 2;
 // The most shared memory of a value that is stored only to avoid recomputation.
 static constexpr int64_t savedBytes = 16 * 1024;
 
@@ -161,6 +163,12 @@ private:
         part.vector = -1;
       shape.vectors[part.number] = part.vector;
     }
+    // Each accumulator has a slot for each warp of a block.
+    for (const Part &part : parts)
+      if (int64_t(part.nest->reductions.size()) * mostAccumulators * slotBytes > kSharedBytes - valueBytes) {
+        why = "a nest has too many reductions for shared memory";
+        return std::nullopt;
+      }
     const double each = all / units;
     shape.team = each < warpWork ? kWarp : 256;
     // Values that one nest passes to another are in shared memory.
@@ -186,7 +194,7 @@ private:
             return std::nullopt;
           }
         }
-        bytes += inside ? llvm::divideCeil(size, 16) * 16 : 0;
+        bytes += inside ? sharedBytes(size) : 0;
       }
     if (bytes > valueBytes) {
       why = "the intermediate values are too large for shared memory";

@@ -24,6 +24,9 @@ struct LoopShape {
   double threads = 1;                ///< at the planned batch
 };
 
+/// What a value of so many bytes takes of shared memory: the next one begins where a vector may.
+inline int64_t sharedBytes(int64_t bytes) { return llvm::alignTo(bytes, 16); }
+
 class LoopSchedule : public LoopNests {
 public:
   /// Nothing if the set cannot be one kernel; `reason` then says why.

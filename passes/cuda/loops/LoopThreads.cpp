@@ -32,8 +32,9 @@ void LoopKernel::bindShared() {
           storage.strides[axis] = k.i64(stride);
       stride *= *a.dims[d].extent.constantValue();
     }
-    const int64_t elements = llvm::divideCeil(stride, 16) * 16;
     Type memory = flow::elementTypesOf(type).storage;
+    const int64_t elementBytes = flow::storageBytes(type);
+    const int64_t elements = sharedBytes(stride * elementBytes) / elementBytes;
     storage.pointer = kernel.shared(elements * teams, memory);
     if (teams > 1)
       storage.pointer = k.at(storage.pointer, memory, m.mul(warp, k.i64(elements)));
@@ -76,8 +77,9 @@ void LoopKernel::emitUnits(llvm::function_ref<void()> body) {
     Value some = arith::CmpIOp::create(b(), loc(), arith::CmpIPredicate::slt, unit, extent(count));
     auto branch = scf::IfOp::create(b(), loc(), some, /*withElseRegion=*/false);
     b().setInsertionPointToStart(branch.thenBlock());
-    values.unitBlock = branch.thenBlock();
   }
+  // Loads stay behind what decides whether there is anything to do: units that exist, updates that are not held back.
+  values.unitBlock = b().getInsertionBlock();
   Value rest = unit;
   for (unsigned d : llvm::reverse(shape.units)) {
     Value index = rest;

@@ -9,7 +9,8 @@ using namespace mlir;
 namespace moe::cuda {
 
 // A product with fewer tiles than `enoughTiles` is cut into at most `mostParts` parts, each of at least `partSteps`
-// steps, which together take at most `partElements` of memory.
+// steps, which together take at most `partElements` of memory: at the planned batch. The steps of a part are the same at
+// every batch, so that more images have more parts; what they take grows as the operands do, 1 / steps of a part of these.
 static constexpr double enoughTiles = 264, mostParts = 32, partSteps = 768, partElements = 1 << 22;
 
 void ProductSizes::cut() {
@@ -30,8 +31,9 @@ void ProductSizes::cut() {
 flow::Extent Product::tileBlocks(const ProductSizes &sizes) {
   return sizes.batch * sizes.parts * sizes.rows.ceildiv(kTile) * sizes.columns.ceildiv(kTile);
 }
-flow::Extent Product::sumBlocks(const ProductSizes &sizes) {
-  return (sizes.batch * sizes.rows * sizes.columns).ceildiv(kProductThreads);
+// A thread adds `lanes` neighbouring columns, of which `columns` is a multiple.
+flow::Extent Product::sumBlocks() const {
+  return (sizes.batch * sizes.rows * sizes.columns.ceildiv(lanes)).ceildiv(kProductThreads);
 }
 
 // Loads a slice of one operand: `kTile` rows or columns from `first` on, of `count`, and `kSlice` steps from `step` on.
@@ -256,7 +258,7 @@ GroupCode emitProduct(flow::GroupOp group, KernelModule &module, StringRef kind,
     Value memory = kernel.floats(plan::Access::read, *parts, partElements);
     product->bindEpilogue();
     product->emitSums(memory);
-    describe(kernel.finish(Product::sumBlocks(sizes)), name, zero, partElements * int64_t(sizeof(float)));
+    describe(kernel.finish(product->sumBlocks()), name, zero, partElements * int64_t(sizeof(float)));
   }
   return result;
 }

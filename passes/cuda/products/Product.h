@@ -53,7 +53,7 @@ public:
   void emitSums(mlir::Value parts);
   /// The blocks of these kernels.
   static flow::Extent tileBlocks(const ProductSizes &sizes);
-  static flow::Extent sumBlocks(const ProductSizes &sizes);
+  flow::Extent sumBlocks() const;
 
 protected:
   /// f32 elements at indices that exist.

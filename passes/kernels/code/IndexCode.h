@@ -55,8 +55,8 @@ public:
   /// Both conditions; null stands for true.
   mlir::Value both(mlir::Value x, mlir::Value y);
   Ix select(mlir::Value condition, Ix x, Ix y);
-  mlir::Value selectPointer(mlir::Value condition, mlir::Value x, mlir::Value y);
   /// Selects one of two pointers.
+  mlir::Value selectPointer(mlir::Value condition, mlir::Value x, mlir::Value y);
   mlir::Value pick(mlir::Value condition, mlir::Value x, mlir::Value y);
 
   // Control.

@@ -92,13 +92,14 @@ Value angleOf(Philox &p, Value second) {
   return arith::MulFOp::create(p.b, p.loc, p.unit(second), p.reals(6.283185307179586));
 }
 
-// The words of consecutive blocks, one block per lane.
+// The words of consecutive blocks, one block per lane. Where lanes in front of the values are masked, `first` may be
+// negative: it is rounded down.
 std::array<Value, 4> runOf(Philox &p, PhiloxKey key, Value first) {
   SmallVector<int64_t> numbers = llvm::to_vector(llvm::seq<int64_t>(0, p.wide.getNumElements()));
   Value iota =
       arith::ConstantOp::create(p.b, p.loc, DenseElementsAttr::get(p.wide, ArrayRef<int64_t>(numbers)));
   Value two = arith::ConstantOp::create(p.b, p.loc, p.b.getI64IntegerAttr(2));
-  Value block = arith::ShRUIOp::create(p.b, p.loc, first, two);
+  Value block = arith::ShRSIOp::create(p.b, p.loc, first, two);
   Value base = vector::BroadcastOp::create(p.b, p.loc, p.wide, block);
   return p.block(key, arith::AddIOp::create(p.b, p.loc, base, iota));
 }

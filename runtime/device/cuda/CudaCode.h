@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -23,12 +24,16 @@ public:
   ~Module();
   Module(const Module &) = delete;
   Result<CUfunction> function(std::string_view symbol) const;
+  /// Lets launches of a function have `bytes` of dynamic shared memory, of the `most` that a block can have. All sessions of a
+  /// program share the function, so what one of them may have stays. `where` begins messages.
+  Status allowShared(CUfunction function, unsigned bytes, uint64_t most, const std::string &where);
 
 private:
   explicit Module(std::shared_ptr<const Driver> driver) : driver_(std::move(driver)) {}
   Status add(const void *image, CUmodule &module);
   std::shared_ptr<const Driver> driver_;
   std::vector<CUmodule> modules_;
+  std::map<CUfunction, unsigned> shared_;         // dynamic, that launches may have
   std::map<std::string_view, CUmodule> byKernel_; // `cuda:`; otherwise there is one module
 };
 

@@ -4,17 +4,21 @@
 #include "runtime/device/cuda/CudaMemory.h"
 #include "runtime/device/cuda/CudaPlan.h"
 #include "runtime/program/Verify.h"
+#include "runtime/train/CompileCommand.h"
 
 #include <algorithm>
 #include <array>
 #include <charconv>
 #include <deque>
+#include <dlfcn.h>
 #include <filesystem>
 #include <map>
 
 namespace moert {
 namespace cuda {
 namespace {
+
+std::string withTarget(const Program &program, const std::string &target);
 
 class CudaDevice final : public Device, public PlanHost {
 public:
@@ -24,13 +28,16 @@ public:
   Status open();
 
   std::string_view name() const override { return kind_ == fb::TargetKind::cuda ? "cuda" : "emulator"; }
-  int threads() const override { return 1; }
+  int threads() const override { return driver_->isEmulator() ? driver_->threads() : 0; }
   Result<uint32_t> chooseTarget(const Program &program) const override;
   int stepsInFlight() const override { return 2; }
 
   Status reserve(uint64_t arenaBytes, uint64_t) override {
     MOERT_TRY(use());
     return arena_->reserve(arenaBytes);
+  }
+  uint64_t arenaGrowth(uint64_t arenaBytes) override {
+    return use().ok() ? arena_->growth(arenaBytes) : arenaBytes;
   }
   DeviceAddress arena() const override { return arena_->address(); }
   uint64_t scratchBytes() const override { return 0; }
@@ -64,6 +71,7 @@ public:
   CUstream stream() const override { return stream_; }
   Device &device() override { return *this; }
   Status use() override;
+  bool works() override { return driver_->streamSynchronize(stream_) == CUDA_SUCCESS; }
   Status fail(Status status) override {
     if (failure_.ok())
       failure_ = std::move(status);
@@ -130,6 +138,12 @@ Status CudaDevice::open() {
   MOERT_TRY(attribute(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, major_));
   MOERT_TRY(attribute(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, minor_));
   MOERT_TRY(attribute(CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN, mostShared_));
+  int maps = 0;
+  MOERT_TRY(attribute(CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED, maps));
+  if (!maps)
+    return invalidInput(
+        "expected a GPU and a driver that manage virtual memory, found a GPU of compute capability ", major_,
+        ".", minor_, " without it (CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED is 0)");
   MOERT_TRY(check(driver_->devicePrimaryCtxRetain(&context_, device_), "cuDevicePrimaryCtxRetain"));
   MOERT_TRY(check(driver_->ctxSetCurrent(context_), "cuCtxSetCurrent"));
   MOERT_TRY(check(driver_->streamCreate(&stream_, CU_STREAM_NON_BLOCKING), "cuStreamCreate"));
@@ -150,12 +164,9 @@ Result<DeviceAddress> CudaDevice::take(uint64_t bytes) {
   MOERT_TRY(use());
   CUdeviceptr address = 0;
   CUresult result = driver_->memAlloc(&address, bytes);
-  if (result == CUDA_ERROR_OUT_OF_MEMORY) {
-    size_t free = 0, total = 0;
-    driver_->memGetInfo(&free, &total);
-    return invalidInput("expected ", bytes, " bytes of free GPU memory, found ", free, " of ", total,
+  if (result == CUDA_ERROR_OUT_OF_MEMORY)
+    return invalidInput("expected ", bytes, " bytes of free GPU memory, found ", freeText(*driver_),
                         "; use a smaller batch, or end what else uses the GPU");
-  }
   MOERT_TRY(driver_->check(result, "cuMemAlloc"));
   Status zeroed = driver_->check(driver_->memsetD8Async(address, 0, bytes, stream_), "cuMemsetD8Async");
   if (!zeroed.ok()) {
@@ -273,7 +284,7 @@ std::optional<std::pair<int, bool>> architectureOf(std::string_view name) {
 }
 
 Result<uint32_t> CudaDevice::chooseTarget(const Program &program) const {
-  std::string there;
+  std::string there, lacking;
   const std::vector<std::string> features = cpuFeatures();
   for (unsigned i = 0; i < program.table().targets()->size(); ++i) {
     const fb::Target &target = *program.table().targets()->Get(i);
@@ -281,18 +292,39 @@ Result<uint32_t> CudaDevice::chooseTarget(const Program &program) const {
                     target.level()->string_view(), ")");
     if (target.kind() != kind_)
       continue;
-    auto has = [&](const flatbuffers::String *feature) {
-      return std::find(features.begin(), features.end(), feature->string_view()) != features.end();
-    };
-    if (runsOn(target.level()->string_view(), major_, minor_) &&
-        std::all_of(target.features()->begin(), target.features()->end(), has))
+    if (!runsOn(target.level()->string_view(), major_, minor_))
+      continue;
+    std::string lacks;
+    for (const flatbuffers::String *feature : *target.features())
+      if (std::find(features.begin(), features.end(), feature->string_view()) == features.end())
+        lacks += concat(lacks.empty() ? "" : ", ", feature->string_view());
+    if (lacks.empty())
       return i;
+    lacking += concat(lacking.empty() ? "" : "; ", lacks);
   }
-  const std::string wanted = concat(name(), ":sm_", major_, minor_, major_ >= 9 ? "a" : "");
-  return broken("B09", program.path(), ": expected code for ",
-                kind_ == fb::TargetKind::cuda ? "a GPU" : "the emulator", " of compute capability ", major_,
-                ".", minor_, ", found targets ", there,
-                "; compile it again with `moec compile --target=", wanted, "`");
+  const std::string wanted =
+      concat("expected code for ", kind_ == fb::TargetKind::cuda ? "a GPU" : "the emulator",
+             " of compute capability ", major_, ".", minor_, ", found targets ", there);
+  const auto architecture = std::find_if(kArchitectures.begin(), kArchitectures.end(),
+                                         [&](std::string_view each) { return runsOn(each, major_, minor_); });
+  if (architecture == kArchitectures.end())
+    return broken("B09", program.path(), ": ", wanted,
+                  "; moec has no target for this GPU: run with --device cpu");
+  if (!lacking.empty())
+    return broken("B09", program.path(), ": expected a CPU with ", lacking,
+                  ", for which the emulator's code was compiled (", there,
+                  "); compile it again on this machine with `",
+                  withTarget(program, concat(name(), ":", *architecture)), "`");
+  return broken("B09", program.path(), ": ", wanted, "; compile it again with `",
+                withTarget(program, concat(name(), ":", *architecture)), "`");
+}
+
+/// The command that compiles a program for one target more.
+std::string withTarget(const Program &program, const std::string &target) {
+  const std::string before(program.config("target").value_or("cpu"));
+  const std::vector<std::string> all = shellWords(before);
+  const bool isThere = std::find(all.begin(), all.end(), target) != all.end();
+  return compileCommand(program, {{"--target", isThere ? before : concat(before, " ", target)}});
 }
 
 } // namespace
@@ -338,6 +370,14 @@ Result<std::shared_ptr<Device>> openEmulator(int threads) {
   MOERT_ASSIGN(std::string path, cuda::emulatorPath());
   if (threads) // before the driver starts
     setenv("MOE_EMULATOR_THREADS", std::to_string(threads).c_str(), /*overwrite=*/1);
+  // What is wrong with the library is not wrong with a driver of NVIDIA's.
+  void *library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+  if (!library || !dlsym(library, "moeEmulatorThreads")) {
+    const char *reason = dlerror();
+    return invalidInput("expected the emulator of this build of moert in ", path,
+                        ", found a library that is damaged or of another one",
+                        reason ? concat(" (", reason, ")") : "", "; build or install it again");
+  }
   MOERT_ASSIGN(std::shared_ptr<const cuda::Driver> driver, cuda::openDriver(path));
   return cuda::openDevice(std::move(driver), fb::TargetKind::emulator);
 }

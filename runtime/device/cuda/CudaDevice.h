@@ -6,6 +6,9 @@
 #include "runtime/device/Device.h"
 #include "runtime/device/cuda/Driver.h"
 
+#include <array>
+#include <string_view>
+
 namespace moert {
 
 /// The first GPU that the process sees. `threads` must be 0: no thread of the host runs kernels.
@@ -21,6 +24,10 @@ Result<std::string> emulatorPath();
 
 /// A device on a driver, for whose kind of target programs are to have code.
 Result<std::shared_ptr<Device>> openDevice(std::shared_ptr<const Driver> driver, fb::TargetKind kind);
+
+/// The architectures that moec makes code for (passes/cuda/code/Architecture.h has what the compiler knows of them): what
+/// can be compiled for a GPU that a program has no code for.
+inline constexpr std::array<std::string_view, 3> kArchitectures = {"sm_80", "sm_90a", "sm_100a"};
 
 /// Whether a GPU of a compute capability runs code of an architecture, as NVIDIA names them: sm_80 runs on 8.x from 8.0
 /// on, sm_90a on 9.0 alone ("Application Compatibility" in the CUDA C++ Programming Guide).

@@ -1,6 +1,8 @@
 // Reserved address space by the driver's virtual memory management.
 #include "runtime/device/cuda/CudaMemory.h"
 
+#include <algorithm>
+
 namespace moert::cuda {
 
 static CUmemAllocationProp propertiesOf(CUdevice device) {
@@ -19,28 +21,48 @@ Arena::~Arena() {
     driver_.memAddressFree(base_, room_);
 }
 
+std::string freeText(const Driver &driver) {
+  size_t free = 0, total = 0;
+  if (driver.memGetInfo(&free, &total) != CUDA_SUCCESS)
+    return "an amount that the driver does not say";
+  return concat(free, " of ", total);
+}
+
+Status Arena::findGranularity() {
+  if (granularity_)
+    return {};
+  const CUmemAllocationProp properties = propertiesOf(device_);
+  size_t granularity = 0;
+  MOERT_TRY(driver_.check(
+      driver_.memGetAllocationGranularity(&granularity, &properties, CU_MEM_ALLOC_GRANULARITY_RECOMMENDED),
+      "cuMemGetAllocationGranularity"));
+  granularity_ = std::max<uint64_t>(granularity, 1);
+  return {};
+}
+
+uint64_t Arena::growth(uint64_t bytes) {
+  if (bytes <= mapped_)
+    return 0;
+  // What cannot be asked for now, `reserve` asks for again, and says why it fails.
+  return findGranularity().ok() ? roundUp(bytes - mapped_) : bytes - mapped_;
+}
+
 Status Arena::reserve(uint64_t bytes) {
   if (bytes <= mapped_)
     return {};
   const CUmemAllocationProp properties = propertiesOf(device_);
-  auto roundUp = [&](uint64_t size) { return (size + granularity_ - 1) / granularity_ * granularity_; };
+  MOERT_TRY(findGranularity());
   if (!base_) {
-    size_t granularity, total;
-    MOERT_TRY(driver_.check(
-        driver_.memGetAllocationGranularity(&granularity, &properties, CU_MEM_ALLOC_GRANULARITY_RECOMMENDED),
-        "cuMemGetAllocationGranularity"));
+    size_t total;
     MOERT_TRY(driver_.check(driver_.deviceTotalMem(&total, device_), "cuDeviceTotalMem"));
-    granularity_ = granularity;
     const uint64_t room = roundUp(total);
     MOERT_TRY(driver_.check(driver_.memAddressReserve(&base_, room, 0, 0, 0), "cuMemAddressReserve"));
     room_ = room;
   }
   const uint64_t more = roundUp(bytes - mapped_);
-  size_t free = 0, total = 0;
-  driver_.memGetInfo(&free, &total);
   auto noRoom = [&] {
-    return invalidInput("expected ", more, " bytes of free GPU memory for temporaries, found ", free, " of ",
-                        total, "; use a smaller batch, or end what else uses the GPU");
+    return invalidInput("expected ", more, " bytes of free GPU memory for temporaries, found ",
+                        freeText(driver_), "; use a smaller batch, or end what else uses the GPU");
   };
   if (mapped_ + more > room_)
     return noRoom();

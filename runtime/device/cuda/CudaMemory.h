@@ -4,9 +4,13 @@
 
 #include "runtime/device/cuda/Driver.h"
 
+#include <string>
 #include <vector>
 
 namespace moert::cuda {
+
+/// For people: how much memory is free, and of how much: "1024 of 4096".
+std::string freeText(const Driver &driver);
 
 class Arena {
 public:
@@ -14,12 +18,17 @@ public:
   ~Arena();
   Arena(const Arena &) = delete;
 
+  /// Bytes of memory that `reserve` would take.
+  uint64_t growth(uint64_t bytes);
   /// Makes at least `bytes` usable. What is newly mapped is unwritten.
   Status reserve(uint64_t bytes);
   CUdeviceptr address() const { return base_; }
   uint64_t bytes() const { return mapped_; }
 
 private:
+  Status findGranularity();
+  uint64_t roundUp(uint64_t bytes) const { return (bytes + granularity_ - 1) / granularity_ * granularity_; }
+
   struct Part {
     CUmemGenericAllocationHandle handle;
     uint64_t offset, bytes;
@@ -27,7 +36,7 @@ private:
   const Driver &driver_;
   CUdevice device_;
   CUdeviceptr base_ = 0;
-  uint64_t room_ = 0, mapped_ = 0, granularity_ = 0;
+  uint64_t room_ = 0, mapped_ = 0, granularity_ = 0; // 0: not asked for yet
   std::vector<Part> parts_;
 };
 

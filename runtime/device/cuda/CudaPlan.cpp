@@ -31,10 +31,9 @@ private:
     CUfunction function = nullptr; // null for a copy or fill
     std::array<unsigned, 3> grid, block;
     unsigned shared = 0;
-    std::vector<uint64_t> arguments; // of a copy: to, from; of a fill: to
-    std::vector<void *> pointers;    // to the arguments
-    std::vector<std::pair<uint64_t, uint64_t>>
-        births; // temporaries that begin to live here: address and bytes
+    std::vector<uint64_t> arguments;                   // of a copy: to, from; of a fill: to
+    std::vector<void *> pointers;                      // to the arguments
+    std::vector<std::pair<uint64_t, uint64_t>> births; // what is made anew from here on: address and bytes
     uint64_t bytes = 0, elements = 0;
     uint32_t bits = 0;
   };
@@ -43,6 +42,7 @@ private:
   Result<uint64_t> argument(const fb::Arg &arg);
   uint64_t cell(fb::ArgKind kind, uint32_t scalar);
   Status submit(size_t i);
+  Status refused(size_t i, Status status);
   Result<CUgraphExec> record(size_t begin, size_t end);
   Status writeCells(std::span<const int64_t> scalars);
 
@@ -57,6 +57,8 @@ private:
   std::array<HostBlock, kSlots> values_;
   std::array<Ticket, kSlots> written_{};
   size_t nextSlot_ = 0;
+  size_t firstUpdate_ =
+      0; // the first launch that writes a state; of a plan without one, the number of launches
   std::map<std::pair<size_t, size_t>, CUgraphExec> graphs_; // of launches [first, second)
 };
 
@@ -110,16 +112,16 @@ Status Plan::bind(uint64_t mostShared) {
     }
 
   const DeviceAddress arena = host_.device().arena();
-  std::map<CUfunction, unsigned> shared; // the most that a launch asks for
+  std::vector<bool> touched(layout.buffers.size());
   for (size_t i = 0; i < layout.launches.size(); ++i) {
     const fb::Launch &launch = row(i);
     Call call;
     for (uint32_t buffer : *launch.buffers()) {
       const BufferLayout &place = layout.buffers[buffer];
       call.arguments.push_back(place.place == Place::arena ? arena + place.offset : source_.buffers[buffer]);
-      if ((place.place == Place::arena || place.place == Place::separate) &&
-          source_.plan->buffers()->Get(buffer)->first() == i)
+      if (place.place != Place::state && place.place != Place::input && !touched[buffer])
         call.births.push_back({call.arguments.back(), place.bytes});
+      touched[buffer] = true;
     }
     if (launch.work_type() == fb::Work::GpuKernel) {
       const fb::Kernel &kernel = *kernelOf(target_, launch);
@@ -131,32 +133,25 @@ Status Plan::bind(uint64_t mostShared) {
         MOERT_ASSIGN(uint64_t value, argument(*arg));
         call.arguments.push_back(value);
       }
-      unsigned &most = shared[call.function];
-      if (call.shared > mostShared)
-        return invalidInput(where(i), ": expected a GPU with ", call.shared,
-                            " bytes of shared memory a block, found one with ", mostShared,
-                            "; compile the program for this GPU");
-      if (call.shared > most) {
-        most = call.shared;
-        MOERT_TRY(driver_.check(driver_.funcSetAttribute(call.function,
-                                                         CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
-                                                         int(most)),
-                                concat(where(i), ": cuFuncSetAttribute")));
-      }
+      MOERT_TRY(module_->allowShared(call.function, call.shared, mostShared, where(i)));
     } else {
       const uint32_t element =
           uint32_t(elementBytes(source_.plan->buffers()->Get(launch.buffers()->Get(0))->type()));
       call.elements = uint64_t(layout.launches[i].extents[0]);
       call.bytes = call.elements * element;
-      if (const fb::Fill *fill = launch.work_as_Fill()) {
-        call.bits = uint32_t(fill->bits());
-        if (element != 1 && element != 4 && fill->bits() != 0)
-          return invalidInput(where(i), ": expected a fill of elements of 1 or 4 bytes on a GPU, found ",
-                              element);
-      }
+      if (const fb::Fill *fill = launch.work_as_Fill())
+        call.bits = uint32_t(fill->bits()); // V30: of 4 bytes, of 1, or 0
     }
     calls_.push_back(std::move(call));
   }
+  auto updates = [&](const fb::Launch &launch) {
+    for (unsigned i = 0; i < launch.buffers()->size(); ++i)
+      if (writes(target_, launch, i) && layout.buffers[launch.buffers()->Get(i)].place == Place::state)
+        return true;
+    return false;
+  };
+  while (firstUpdate_ < calls_.size() && !updates(row(firstUpdate_)))
+    ++firstUpdate_;
   for (Call &call : calls_)
     for (uint64_t &argument : call.arguments)
       call.pointers.push_back(&argument);
@@ -167,7 +162,8 @@ Status Plan::submit(size_t i) {
   Call &call = calls_[i];
   CUstream stream = host_.stream();
   CUresult result = CUDA_SUCCESS;
-  // Temporaries share memory: the emulator is told that what another one has left is not to be read.
+  // Temporaries share memory, and a run writes outputs, and values of `prepare`, again: the emulator is told that what was
+  // there before is not to be read.
   if (driver_.isEmulator())
     for (auto [address, bytes] : call.births)
       MOERT_TRY(driver_.check(driver_.forget(address, bytes, stream), where(i)));
@@ -223,17 +219,23 @@ Status Plan::run(size_t begin, size_t end, std::span<const int64_t> scalars) {
   MOERT_TRY(writeCells(scalars));
   if (end - begin == 1) { // one at a time, as profiles and checks of launches ask
     Status status = submit(begin);
-    return status.ok() ? status : host_.fail(std::move(status));
+    return status.ok() ? status : refused(begin, std::move(status));
   }
   auto found = graphs_.find({begin, end});
   if (found == graphs_.end()) {
     Result<CUgraphExec> graph = record(begin, end);
     if (!graph)
-      return host_.fail(graph.status());
+      return refused(begin, graph.status());
     found = graphs_.emplace(std::pair(begin, end), *graph).first;
   }
   Status status = driver_.check(driver_.graphLaunch(found->second, host_.stream()), "cuGraphLaunch");
-  return status.ok() ? status : host_.fail(std::move(status));
+  return status.ok() ? status : refused(begin, std::move(status));
+}
+
+/// Launch `i` was not made. If no launch before it has written states in this step, they are as the step before left them,
+/// and the failure is the step's alone: unless the device does not work any more either.
+Status Plan::refused(size_t i, Status status) {
+  return i <= firstUpdate_ && host_.works() ? status : host_.fail(std::move(status));
 }
 
 Status Plan::release() {

@@ -16,6 +16,8 @@ public:
   virtual Device &device() = 0;
   /// Makes the device's context this thread's. A failure is what the device has failed with.
   virtual Status use() = 0;
+  /// Whether the device still does what it is asked for, after a call that it refused. Waits for all of its work.
+  virtual bool works() = 0;
   /// Makes a failure the device's.
   virtual Status fail(Status status) = 0;
 };

@@ -6,9 +6,9 @@
 
 namespace moert::cuda {
 
-namespace {
-
 std::string versionText(int version) { return concat(version / 1000, ".", version % 1000 / 10); }
+
+namespace {
 
 constexpr const char *kUpdate = "install a newer NVIDIA driver, or run with --device cpu";
 constexpr const char *kWithout = "; without a GPU, run with --device cpu";
@@ -48,6 +48,9 @@ Result<std::shared_ptr<const Driver>> openDriver(const std::string &path) {
   if (!driver->name && missing.empty())                                                                      \
     missing = #symbol;
   MOERT_CUDA_FUNCTIONS(MOERT_CUDA_LOOK_UP)
+  const std::string lacking = missing; // what only tests call may be missing
+  MOERT_CUDA_TEST_FUNCTIONS(MOERT_CUDA_LOOK_UP)
+  missing = lacking;
 #undef MOERT_CUDA_LOOK_UP
 #define MOERT_CUDA_LOOK_UP(name, symbol, result, parameters)                                                 \
   driver->name = reinterpret_cast<decltype(driver->name)>(dlsym(library, #symbol));

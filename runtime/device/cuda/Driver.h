@@ -15,9 +15,13 @@ inline constexpr int kLeastDriver = 12000;
 /// How the system's loader finds NVIDIA's driver.
 inline constexpr const char *kDriverName = "libcuda.so.1";
 
+/// "13.0", of a version as cuDriverGetVersion counts.
+std::string versionText(int version);
+
 struct Driver {
 #define MOERT_CUDA_POINTER(name, symbol, parameters) CUresult(*name) parameters = nullptr;
   MOERT_CUDA_FUNCTIONS(MOERT_CUDA_POINTER)
+  MOERT_CUDA_TEST_FUNCTIONS(MOERT_CUDA_POINTER) // null where the driver lacks it
 #undef MOERT_CUDA_POINTER
 /// Only in the emulator; otherwise null.
 #define MOERT_CUDA_POINTER(name, symbol, result, parameters) result(*name) parameters = nullptr;

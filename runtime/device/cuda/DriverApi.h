@@ -203,7 +203,6 @@ struct CUmemAccessDesc {
   X(getErrorString, cuGetErrorString, (CUresult error, const char **text))                                   \
   X(deviceGetCount, cuDeviceGetCount, (int *count))                                                          \
   X(deviceGet, cuDeviceGet, (CUdevice * device, int ordinal))                                                \
-  X(deviceGetName, cuDeviceGetName, (char *name, int length, CUdevice device))                               \
   X(deviceGetAttribute, cuDeviceGetAttribute, (int *value, CUdevice_attribute attribute, CUdevice device))   \
   X(deviceTotalMem, cuDeviceTotalMem_v2, (size_t *bytes, CUdevice device))                                   \
   X(devicePrimaryCtxRetain, cuDevicePrimaryCtxRetain, (CUcontext * context, CUdevice device))                \
@@ -239,14 +238,11 @@ struct CUmemAccessDesc {
   X(streamCreate, cuStreamCreate, (CUstream * stream, unsigned flags))                                       \
   X(streamDestroy, cuStreamDestroy_v2, (CUstream stream))                                                    \
   X(streamSynchronize, cuStreamSynchronize, (CUstream stream))                                               \
-  X(streamQuery, cuStreamQuery, (CUstream stream))                                                           \
-  X(streamWaitEvent, cuStreamWaitEvent, (CUstream stream, CUevent event, unsigned flags))                    \
   X(streamBeginCapture, cuStreamBeginCapture_v2, (CUstream stream, CUstreamCaptureMode mode))                \
   X(streamEndCapture, cuStreamEndCapture, (CUstream stream, CUgraph * graph))                                \
   X(eventCreate, cuEventCreate, (CUevent * event, unsigned flags))                                           \
   X(eventDestroy, cuEventDestroy_v2, (CUevent event))                                                        \
   X(eventRecord, cuEventRecord, (CUevent event, CUstream stream))                                            \
-  X(eventQuery, cuEventQuery, (CUevent event))                                                               \
   X(eventSynchronize, cuEventSynchronize, (CUevent event))                                                   \
   X(eventElapsedTime, cuEventElapsedTime, (float *milliseconds, CUevent start, CUevent end))                 \
   X(moduleLoadData, cuModuleLoadData, (CUmodule * module, const void *image))                                \
@@ -261,7 +257,14 @@ struct CUmemAccessDesc {
     (CUgraphExec * executable, CUgraph graph, unsigned long long flags))                                     \
   X(graphLaunch, cuGraphLaunch, (CUgraphExec executable, CUstream stream))                                   \
   X(graphExecDestroy, cuGraphExecDestroy, (CUgraphExec executable))                                          \
-  X(graphDestroy, cuGraphDestroy, (CUgraph graph))                                                           \
+  X(graphDestroy, cuGraphDestroy, (CUgraph graph))
+
+/// What only tests of the driver call: a driver may lack it. The emulator has it.
+#define MOERT_CUDA_TEST_FUNCTIONS(X)                                                                         \
+  X(deviceGetName, cuDeviceGetName, (char *name, int length, CUdevice device))                               \
+  X(streamQuery, cuStreamQuery, (CUstream stream))                                                           \
+  X(streamWaitEvent, cuStreamWaitEvent, (CUstream stream, CUevent event, unsigned flags))                    \
+  X(eventQuery, cuEventQuery, (CUevent event))                                                               \
   X(graphGetNodes, cuGraphGetNodes, (CUgraph graph, CUgraphNode * nodes, size_t *count))                     \
   X(graphNodeGetType, cuGraphNodeGetType, (CUgraphNode node, CUgraphNodeType * type))
 
@@ -270,6 +273,7 @@ struct CUmemAccessDesc {
 ///   forget   in stream order, marks memory as never written, as at the birth of a temporary that shares memory with others
 #define MOERT_EMULATOR_FUNCTIONS(X)                                                                          \
   X(finding, moeEmulatorFinding, const char *, ())                                                           \
+  X(threads, moeEmulatorThreads, int, ())                                                                    \
   X(forget, moeEmulatorForget, CUresult, (CUdeviceptr address, size_t bytes, CUstream stream))
 
 } // namespace moert::cuda

@@ -36,6 +36,7 @@ static_assert(!Same<CUresult(int), ::CUresult(long)>::value && !Same<CUresult(in
 #define MOERT_CUDA_COMPARE(name, symbol, parameters)                                                         \
   static_assert(Same<CUresult parameters, decltype(::symbol)>::value, "prototype of " #symbol);
 MOERT_CUDA_FUNCTIONS(MOERT_CUDA_COMPARE)
+MOERT_CUDA_TEST_FUNCTIONS(MOERT_CUDA_COMPARE)
 #undef MOERT_CUDA_COMPARE
 
 #define MOERT_CUDA_COMPARE(name, value, text)                                                                \

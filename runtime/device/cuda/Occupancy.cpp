@@ -25,6 +25,9 @@ std::optional<Multiprocessor> multiprocessorOf(std::string_view architecture) {
 
 unsigned residentBlocks(const Multiprocessor &of, unsigned threads, unsigned registers,
                         unsigned sharedBytes) {
+  // A program's numbers may be anything.
+  if (threads > of.warps * kLanes || registers > of.registers || sharedBytes > of.sharedBytes)
+    return 0;
   const unsigned warps = std::max(1u, ceilDiv(threads, kLanes));
   const unsigned shared = ceilDiv(sharedBytes + of.reservedShared, kSharedUnit) * kSharedUnit;
   unsigned blocks = std::min({of.blocks, of.warps / warps, of.sharedBytes / shared});

@@ -18,6 +18,12 @@ TEST(Occupancy, IsLimitedByThreadsRegistersSharedMemoryAndBlocks) {
   EXPECT_EQ(residentBlocks(hopper, 1024, 33, 0), 1u);
   EXPECT_EQ(residentBlocks(hopper, 1024, 65, 0), 0u);
   EXPECT_EQ(residentBlocks(hopper, 32, 32, 0), 32u); // blocks
+  // Numbers that no kernel has, as a damaged program may.
+  for (unsigned large : {1u << 16 | 1u, 1u << 27, 4294966272u, ~0u}) {
+    EXPECT_EQ(residentBlocks(hopper, 256, large, 0), 0u);
+    EXPECT_EQ(residentBlocks(hopper, 256, 32, large < (1u << 18) ? 1u << 18 : large), 0u);
+    EXPECT_EQ(residentBlocks(hopper, large, 32, 0), 0u);
+  }
   EXPECT_EQ(occupancy(hopper, 32, 32), 0.5);
   EXPECT_EQ(residentBlocks(hopper, 128, 32, 65536), 3u); // shared memory, with the driver's 1 KiB a block
   EXPECT_EQ(residentBlocks(ampere, 128, 32, 65536), 2u);

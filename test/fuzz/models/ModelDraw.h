@@ -90,6 +90,9 @@ private:
   void step(Body &body);
   bool elementwise(Body &body);
   bool binary(Body &body);
+  bool withNumber(Body &body);
+  bool broadcastProduct(Body &body);
+  std::string literal(Body &body, const Drawn &beside);
   bool reduction(Body &body);
   bool movement(Body &body);
   bool joining(Body &body);

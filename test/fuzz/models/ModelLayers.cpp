@@ -45,8 +45,18 @@ void ModelDraw::write(Layer &layer, Body &body) {
   layer.parameters = body.parameters;
   layer.once = body.once;
   std::string inputs, yields;
-  for (const Drawn &each : layer.inputs)
+  for (const Drawn &each : layer.inputs) {
     inputs += (inputs.empty() ? "" : ", ") + each.name;
+    if (each.routing || !chance(40))
+      continue;
+    note("pattern of a layer's value");
+    std::string sizes;
+    for (int64_t extent : each.shape) {
+      sizes += sizes.empty() ? "" : ", ";
+      sizes += chance(50) ? fresh("s") : chance(50) ? "_" : std::to_string(extent);
+    }
+    inputs += ": [" + sizes + "]";
+  }
   for (const Drawn &each : layer.yields)
     yields += (yields.empty() ? "" : ", ") + each.name;
   layers += "moe.layer " + layer.name + declared(layer.parameters) + "(" + inputs + ") {\n" + body.text +
@@ -68,7 +78,8 @@ std::string ModelDraw::use(Body &user, const Layer &layer, bool literal) {
       positional += (positional.empty() ? "" : ", ") + value;
     } else {
       note("argument by name");
-      named += (named.empty() ? "" : ", ") + each.name + " = " + value;
+      named += (named.empty() ? "" : ", ") + std::string(each.kind == "layer" ? "@" : "") + each.name +
+               " = " + value;
     }
   }
   std::string all = positional + (positional.empty() || named.empty() ? "" : ", ") + named;

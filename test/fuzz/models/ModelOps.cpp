@@ -224,7 +224,34 @@ bool ModelDraw::elementwise(Body &body) {
   Drawn *x = any(body);
   if (!x)
     return false;
-  switch (number(0, 5)) {
+  switch (number(0, 8)) {
+  case 3: { // of what has no gradient and is exact, for the sign of a sum near 0 is a matter of rounding
+    Drawn value = free(body, x->shape);
+    emit(body, "sign " + value.name, value);
+    return true;
+  }
+  case 4: {
+    Drawn made = *x;
+    std::string low = decimal(-2, 0), high = decimal(0.1, 2);
+    const bool both = chance(50), below = both || chance(50);
+    made.bounded |= both;
+    emit(body,
+         "clamp " + x->name + (below ? " min = " + low : " max = " + high) + (both ? ", max = " + high : ""),
+         made);
+    return true;
+  }
+  case 5: {
+    Drawn made = *x;
+    Shape left;
+    bool experts = false;
+    if (x->rank() == 0)
+      return false;
+    // A floor that keeps the slope small: a row may be 0.
+    std::string axes = chance(50) ? over(body, *x, left, experts) : "";
+    made.bounded = true;
+    emit(body, "normalize " + x->name + " eps = " + decimal(0.1, 1) + axes, made);
+    return true;
+  }
   case 0: {
     Drawn &low = tamed(body, *x, "tanh");
     Drawn made = low;
@@ -256,7 +283,40 @@ bool ModelDraw::elementwise(Body &body) {
   }
 }
 
+/// A number in the place of a value, as an author may write it.
+std::string ModelDraw::literal(Body &body, const Drawn &beside) {
+  if (beside.rank() > 0 && chance(25)) {
+    note("size of a value");
+    return "1 / size(" + beside.name + ", " + (chance(50) ? "features" : "0") + ")";
+  }
+  return chance(50) ? fraction(body, 0.3, 1.5) : decimal(-1.5, 1.5) + " + 2";
+}
+
+/// An op of a value and a number.
+bool ModelDraw::withNumber(Body &body) {
+  Drawn *x = any(body);
+  if (!x)
+    return false;
+  note("number in the place of a value");
+  const std::string op = pick<std::string>({"add", "sub", "mul", "div", "where"});
+  const std::string text = literal(body, *x);
+  Drawn made = *x;
+  if (op == "div") {
+    emit(body, op + " " + x->name + ", " + text, made);
+  } else if (op == "where") {
+    Drawn mask = emit(body, "relu " + x->name, made);
+    body.values.back().used = true;
+    emit(body, "where " + mask.name + ", " + (chance(50) ? text + ", " + x->name : x->name + ", " + text),
+         made);
+  } else {
+    emit(body, op + " " + (chance(50) ? text + ", " + x->name : x->name + ", " + text), made);
+  }
+  return true;
+}
+
 bool ModelDraw::binary(Body &body) {
+  if (chance(20))
+    return withNumber(body);
   Drawn *found = any(body);
   if (!found)
     return false;
@@ -427,7 +487,14 @@ bool ModelDraw::movement(Body &body) {
       shape = {count};
     if (shape.empty())
       shape = {1};
-    emit(body, "reshape " + x->name + " to " + listOf(body, shape), derived(*x, shape));
+    std::string sizes = listOf(body, shape);
+    if (chance(30)) { // the first axis is what the others leave
+      note("size that is left over");
+      sizes = "[-1" +
+              (shape.size() == 1 ? "" : ", " + listOf(body, Shape(shape.begin() + 1, shape.end())).substr(1));
+      sizes += shape.size() == 1 ? "]" : "";
+    }
+    emit(body, "reshape " + x->name + " to " + sizes, derived(*x, shape));
     return true;
   }
   case 3: {
@@ -510,7 +577,48 @@ bool ModelDraw::joining(Body &body) {
   return true;
 }
 
+/// A vector times a matrix or a vector, or matrices whose axes before are broadcast.
+bool ModelDraw::broadcastProduct(Body &body) {
+  Drawn *found = find(body, [](const Drawn &value) { return !value.routing && value.rank() >= 1; });
+  if (!found)
+    return false;
+  const Drawn x = *found;
+  Shape before(x.shape.begin(), x.shape.end() - std::min<int64_t>(2, x.rank())), shape;
+  const int64_t k = x.shape.back(), n = extent(9);
+  Drawn made = x;
+  made.bounded = false;
+  made.shape.pop_back();
+  switch (number(0, 2)) {
+  case 0: // a column
+    shape = {k};
+    break;
+  case 1: // a matrix for all of the axes before
+    shape = {k, n};
+    made.shape.push_back(n);
+    break;
+  default: // axes of 1 before it, or one more than x has; beside a batch that axis is taken for the batch's
+    if (x.rank() < 3)
+      return false;
+    shape = before;
+    for (int64_t &each : shape)
+      each = chance(60) ? 1 : each;
+    shape.insert(shape.end(), {k, n});
+    made.shape.push_back(n);
+  }
+  note("matmul with broadcasting");
+  Drawn y = free(body, shape);
+  made.batch |= y.batch;
+  made.experts |= y.experts;
+  made.count = std::max(x.experts ? x.count : 0, y.experts ? y.count : 0);
+  if (!fits(made) || made.elements() * k > kProducts)
+    return false;
+  emit(body, "matmul " + x.name + ", " + y.name, made);
+  return true;
+}
+
 bool ModelDraw::product(Body &body) {
+  if (chance(40))
+    return broadcastProduct(body);
   Drawn *found = find(body, [](const Drawn &value) { return !value.routing && value.rank() >= 2; });
   if (!found)
     return false;
@@ -706,6 +814,21 @@ bool ModelDraw::windows(Body &body) {
 }
 
 bool ModelDraw::norm(Body &body) {
+  if (chance(25)) {
+    Drawn *x = find(body, [](const Drawn &value) { return !value.routing && value.rank() >= 1; });
+    if (!x)
+      return false;
+    Drawn made = *x;
+    if (body.experts)
+      made.experts = true, made.count = body.experts;
+    if (!fits(made))
+      return false;
+    emit(body,
+         "layer_scale @" + fresh("s") + "(" + x->name + ")" +
+             (chance(70) ? " init " + std::string("normal(0.7)") : ""),
+         made);
+    return true;
+  }
   if (!body.experts && chance(50)) {
     Drawn *x = find(body, [](const Drawn &value) {
       return !value.routing && value.rank() >= 1 && value.batch && !value.experts;

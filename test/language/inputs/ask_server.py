@@ -55,6 +55,15 @@ def definition(needle, skip, number):
 ask("initialize", {"processId": None, "rootUri": None, "capabilities": {}}, 0)
 send("textDocument/didOpen", {"textDocument": {**document, "languageId": "mlir", "version": 1, "text": text}})
 ask("textDocument/hover", {"textDocument": document, "position": {"line": 0, "character": 0}}, 1)
+def completion(new, version):
+    """What the server offers at the '|' of a text."""
+    at = new.index("|")
+    change(new.replace("|", ""), version)
+    line, character = new.count("\n", 0, at), at - (new.rfind("\n", 0, at) + 1)
+    found = ask("textDocument/completion", {"textDocument": document, "position": {"line": line, "character": character}}, 200 + version)
+    return " ".join(sorted(item["label"] for item in found["items"]))
+
+
 print("diagnostics:", diagnostics)
 print("definition of @Dense:", definition("@Dense<256", 2, 2))
 print("definition of %theta:", definition("weights %theta", 10, 3))
@@ -64,4 +73,19 @@ change(text.replace("silu %sum", "siluu %sum"), 2)
 print("misspelt op:", diagnostics)
 change(text.replace("to vec\n", "to vek\n"), 3)
 print("misspelt size:", diagnostics)
+LAYER = """moe.layer @Pool<slots, gain: number = 1.0, @ffn>(%x: [tokens, dim], %y: [_, dim]) {
+  %p = param @phi [dim, slots] normal(gain)
+  HERE
+  yield %z
+}
+"""
+print("sizes:", completion(LAYER.replace("HERE", "%z = linear @fc(%x) to |"), 4))
+print("sizes of a part:", completion(LAYER.replace("HERE", "%z = linear @fc(%x) to 2 * di|"), 5))
+print("options:", completion(LAYER.replace("HERE", "%z = conv @c(%x) to dim |"), 6))
+change(LAYER.replace("HERE", "%z = clamp %x max = size(%x, tokens)"), 7)
+print("new words:", diagnostics)
+hover = ask("textDocument/hover", {"textDocument": document, "position": {"line": 2, "character": 9}}, 8)
+print("hover:", json.dumps(hover))
+found = ask("textDocument/definition", {"textDocument": document, "position": {"line": 2, "character": 28}}, 9)
+print("definition from a size:", found[0]["range"]["start"] if found else found)
 server.kill()

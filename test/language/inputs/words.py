@@ -10,6 +10,7 @@ effects = set(re.findall(r'Moe_Effect<"(\w+)"', formats)) | set(re.findall(r'Moe
 prose = re.compile(r'let (summary|description) = (\[\{.*?\}\]|"[^"]*")', re.S)
 words = set(re.findall(r"`([a-z_]+)`|Moe_Clause<\"(\w+)\">", prose.sub("", formats)))
 words = {word for pair in words for word in pair if word}
+words |= set(re.findall(r"(\w+):[\w%]", " ".join(re.findall(r'"([^"\n]*)"', formats))))
 flags = set(re.findall(r"(\w+)\?", " ".join(re.findall(r'"([^"]*\?[^"]*)"', formats))))
 print("ops that yield nothing:", " ".join(sorted(effects)))
 print("clauses:", " ".join(sorted(words)))

@@ -138,7 +138,7 @@ gpu.module @kernels {
 
   // How often each of 16 numbers occurs: counted in shared memory, a global of the module, then added to global memory.
   llvm.mlir.global internal @counts() {addr_space = 3 : i32, alignment = 16 : i64} : !llvm.array<16 x i32>
-  gpu.func @histogram(%x: !llvm.ptr<1>, %y: !llvm.ptr<1>) kernel attributes {known_block_size = array<i32: 128, 1, 1>} {
+  gpu.func @histogram(%x: !llvm.ptr<1>, %y: !llvm.ptr<1>) kernel attributes {known_block_size = array<i32: 128, 1, 1>, moe.counters = array<i32: 1>} {
     %c16 = arith.constant 16 : index
     %zero = arith.constant 0 : i32
     %one = arith.constant 1 : i32

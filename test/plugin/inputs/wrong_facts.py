@@ -28,6 +28,16 @@ ROUNDS = [
      ("Softsign.cpp", "LogicalResult SoftsignOp::buildGradient", "#if 0\nLogicalResult SoftsignOp::buildGradient", None),
      ("Softsign.cpp", "void SoftsignOp::evaluate", "#endif\nvoid SoftsignOp::evaluate", None),
      ("Roll.cpp", "dy, -getBy(), getAxis()", "dy, getBy(), getAxis()", r"extra\.flow\.roll, case \d+, gradient: ")],
+    # A cost with digits too many, one that forgets what there is, and one of another kind.
+    [("Extra.td", '$x attr-dict `:` type($x)";\n}\n\n// roll', '$x attr-dict `:` type($x)";\n  let extraClassDeclaration = facts # '
+      '"::flow::Cost cost() { return {::flow::Extent::constant(getContext(), 123456789)}; }";\n}\n\n// roll',
+      r"extra\.flow\.softsign, case \d+, case: expected a cost of \d+ to \d+ operations, found 123456789, of"),
+     ("Extra.td", "  let hasCanonicalizeMethod = 1;", "  let hasCanonicalizeMethod = 1;\n  let extraClassDeclaration = facts # "
+      '"::flow::Cost cost() { return {::flow::Extent::constant(getContext(), 1), true}; }";',
+      r"extra\.flow\.roll, case \d+, case: expected a contraction to be an emitter, found an op that is computed by a body"),
+     ("Extra.td", '["buildElement", "buildFinish"]>;', '["buildElement", "buildFinish"]> {\n  let extraClassDeclaration = facts # '
+      '"::flow::Cost cost() { return {::flow::Extent::constant(getContext(), 0)}; }";\n}',
+      r"extra\.flow\.log_sum_exp, case \d+, case: expected a cost of \d+ to \d+ operations, found 0, of")],
 ]
 
 wrong = []

@@ -1,0 +1,3 @@
+moe.layer @Pool(%x: [height, width, channels]) {
+  yield %x
+}
