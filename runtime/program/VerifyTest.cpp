@@ -686,6 +686,7 @@ TEST(Bind, Grids) {
                  uint32_t threads = 64) {
     TestProgram p = gpuProgram();
     p.table.targets[0]->kernels[kDot]->threads = threads;
+    p.sections = {cubinsOf(*p.table.targets[0])};
     field(*p.table.targets[0]->plans[kTrain]->step[0]->work.AsGpuKernel()) = uint32_t(p.table.exprs.size());
     p.table.exprs.push_back(std::make_unique<moe::fb::ExprT>());
     p.table.exprs.back()->ops = {moe::fb::ExprOp(moe::fb::ExprCode::constant, size)};

@@ -116,10 +116,15 @@ Status Plan::bind(uint64_t mostShared) {
   for (size_t i = 0; i < layout.launches.size(); ++i) {
     const fb::Launch &launch = row(i);
     Call call;
+    // What a held update would have written stays as it was, and an output of it is copied to the host with the others, where
+    // nobody reads it.
+    const bool held = std::any_of(launch.scalars()->begin(), launch.scalars()->end(),
+                                  [](const fb::Arg *arg) { return arg->kind() == fb::ArgKind::held_i64; });
     for (uint32_t buffer : *launch.buffers()) {
       const BufferLayout &place = layout.buffers[buffer];
       call.arguments.push_back(place.place == Place::arena ? arena + place.offset : source_.buffers[buffer]);
-      if (place.place != Place::state && place.place != Place::input && !touched[buffer])
+      if (place.place != Place::state && place.place != Place::input && !touched[buffer] &&
+          !(held && place.place == Place::output))
         call.births.push_back({call.arguments.back(), place.bytes});
       touched[buffer] = true;
     }
