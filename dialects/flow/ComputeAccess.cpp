@@ -114,7 +114,7 @@ bool flow::isKnownNonzero(Value x) {
   if (!op)
     return false;
   const Number number = op.number();
-  return number.value ? *number.value != 0 : !number.key;
+  return number.value ? float(*number.value) != 0 : !number.key; // as programs compute
 }
 
 std::optional<SmallVector<int64_t>> flow::axesOfView(Operation *op) {

@@ -662,7 +662,8 @@ static LogicalResult expectAttention(Operation *op, ValueRange inputs, int64_t h
   if (inputs.size() != 1 && inputs.size() != 3)
     return op->emitOpError("expected q, k and v, or one value of all three, found ")
            << inputs.size() << " inputs";
-  if (heads < 1 || !scale.isFinite())
+  // Kernels have the scale in 32 bits.
+  if (heads < 1 || heads > INT32_MAX || !std::isfinite(float(scale.convertToDouble())))
     return op->emitOpError("expected at least one head and a finite scale, found ")
            << heads << " and " << scale.convertToDouble();
   const StringRef names[] = {"q", "k", "v"};

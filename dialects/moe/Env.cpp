@@ -185,10 +185,26 @@ FailureOr<double> Env::number(Operation *at, ExprAttr e) const {
                   : e.getKind() == ExprKind::Mul ? a * b
                   : e.getKind() == ExprKind::Div ? a / b
                                                  : std::fmod(a, b);
-  if (!holdsInFloat(result))
-    return at->emitError() << "expected a finite number of 32-bit floating point, found " << numberText(a)
-                           << " " << sign(e.getKind()) << " " << numberText(b) << " in '" << e.str() << "'";
+  if (!holdsInFloat(result) || (result != 0 && float(result) == 0))
+    return at->emitError() << "expected a finite number of 32-bit floating point"
+                           << (holdsInFloat(result) ? " that is not so small that it would be 0, found "
+                                                    : ", found ")
+                           << numberText(a) << " " << sign(e.getKind()) << " " << numberText(b) << " in '"
+                           << e.str() << "'";
   return result;
+}
+
+/// Whether the next argument of a layer, with this key or by its place, is for a number: a fraction of whole numbers is then one.
+static bool nextIsNumber(const Closure &closure, StringRef key) {
+  LayerOp layer = closure.layer;
+  auto params = layer.getParams().getAsRange<ParamAttr>();
+  size_t place = llvm::count_if(closure.args, [](const auto &arg) { return arg.first.empty(); });
+  for (ParamAttr param : params) {
+    if (key.empty() ? place == 0 : param.getName() == key)
+      return param.getKind() == "number";
+    place -= key.empty();
+  }
+  return false;
 }
 
 FailureOr<std::shared_ptr<Closure>> Env::layer(Operation *at, ExprAttr e) const {
@@ -211,10 +227,19 @@ FailureOr<std::shared_ptr<Closure>> Env::layer(Operation *at, ExprAttr e) const 
   for (Attribute a : e.getArgs().drop_front()) {
     auto arg = cast<ExprAttr>(a);
     bool key = arg.getKind() == ExprKind::Key;
-    FailureOr<Binding> value = binding(at, key ? arg.arg(0) : arg);
+    const std::string name = key ? arg.getText().str() : "";
+    ExprAttr given = key ? arg.arg(0) : arg;
+    if (given.getKind() != ExprKind::Layer && isArithmetic(given.getKind()) && nextIsNumber(*closure, name)) {
+      FailureOr<double> value = number(at, given);
+      if (failed(value))
+        return failure();
+      closure->args.emplace_back(name, Binding{*value});
+      continue;
+    }
+    FailureOr<Binding> value = binding(at, given);
     if (failed(value))
       return failure();
-    closure->args.emplace_back(key ? arg.getText().str() : "", *value);
+    closure->args.emplace_back(name, *value);
   }
   return closure;
 }
@@ -291,9 +316,11 @@ FailureOr<Binding> Env::bind(Operation *at, ParamAttr param, ExprAttr e) const {
   if (e == param.getFallback())
     reported.emplace(param);
   bool layer = e.getKind() == ExprKind::Layer;
-  // What has no value is reported as what the parameter takes.
-  if (param.getKind() == "number" && !layer && failed(number(at, e)))
-    return failure();
+  // What has no value is reported as what the parameter takes. A number may be a fraction of whole numbers.
+  if (param.getKind() == "number" && !layer) {
+    FailureOr<double> value = number(at, e);
+    return failed(value) ? FailureOr<Binding>(failure()) : Binding{*value};
+  }
   if (param.getKind() == "layer" && !layer && e.getKind() != ExprKind::Number)
     return at->emitError() << "expected a layer, found '" << e.str() << "'";
   FailureOr<Binding> value = binding(at, e);

@@ -199,6 +199,15 @@ LogicalResult Expander::setDefault(DefaultOp op) {
   if (!llvm::is_contained({"linear", "conv"}, op.getOp()))
     return op.emitError() << "expected 'default linear' or 'default conv', found 'default " << op.getOp()
                           << "'" << didYouMean(op.getOp(), {"linear", "conv"});
+  // The rules are for ops that are still to come, whose values are others.
+  for (ExprAttr rule : {op.getWeight(), op.getBias().value_or(ExprAttr())}) {
+    ExprAttr size;
+    if (rule)
+      rule.walk([&](ExprAttr part) { size = part.getKind() == ExprKind::Size ? part : size; });
+    if (size)
+      return op.emitError() << "expected sizes of values in the ops of a body only, found '" << size.str()
+                            << "'";
+  }
   defaults[op.getOp()] = {op.getWeight(), op.getBias().value_or(ExprAttr()), &frames.front()};
   return success();
 }

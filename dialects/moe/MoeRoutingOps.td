@@ -18,7 +18,7 @@ def Moe_RouteOp : Moe_Owner<"route",
     - `linear, experts = n`: the scores are x W^T without bias. It owns `weight` [experts, features], with torch's initial
       values.
   }];
-  let planned = "the router `cosine, experts = n, proj = 256` (Tutel's), and routing to a few experts only, with `top`, "
+  let planned = "the router `cosine, experts = n, proj = 256` (Tutel's); routing of tokens, where a sample is one row today; and routing to a few experts only, with `top`, "
                 "`capacity`, `noise` and `prioritized`";
   let plannedWords = ["top", "proj", "capacity", "noise", "prioritized"];
 }

@@ -96,7 +96,7 @@ def Moe_TakeOp : Moe_Plain<"take", (ins Moe_Value:$x, Moe_Expr:$token), "$x", "t
   let summary = "one token: element `token` of the first axis of a sample; a negative one counts from the end";
 }
 def Moe_WhereOp : Moe_Elementwise<"where", "mask, a, b",
-    "a where mask is not 0, else b; what is not chosen has the gradient 0, even where its slope is infinite. Broadcast, and numbers, as in `add`">;
+    "a where mask is not 0, else b; what is not chosen has the gradient 0, even where its slope is infinite, but not through matrix products, convolutions and attention. Broadcast, and numbers, as in `add`">;
 def Moe_UnfoldOp : Moe_Plain<"unfold",
     (ins Moe_Value:$x, Moe_Expr:$kernel, OptionalAttr<Moe_Expr>:$stride, OptionalAttr<Moe_Expr>:$pad), "$x",
     "kernel!, stride, pad"> {

@@ -384,7 +384,11 @@ void AuthorErrors::report() {
       if (StringRef op = report.foreignOp(); !op.empty()) {
         const StringRef before = all.take_front(op.data() - all.data());
         const size_t line = before.count('\n') + 1, column = before.size() - (before.rfind('\n') + 1) + 1;
-        emitError(FileLineColLoc::get(place.getFilename(), line, column)) << notOfTheLanguage(op, context);
+        // Its own parser may have several complaints about one op.
+        auto there = FileLineColLoc::get(place.getFilename(), line, column);
+        const std::string told = notOfTheLanguage(op, context);
+        if (said.insert({there, StringAttr::get(context, told)}).second)
+          emitError(there) << told;
         continue;
       }
       words = report.words(notes);

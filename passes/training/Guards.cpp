@@ -33,6 +33,10 @@ Guards::Guards(Operation *end) {
       may = !std::isfinite(number.number().value.value_or(0));
     else if (auto rule = dyn_cast<GradientInterface>(op))
       may |= rule.slope() == Slope::any;
+    // A view may have numbers of its own in the place of elements that are not there.
+    if (isView(&op))
+      for (const Access &access : cast<ComputeInterface>(op).accesses())
+        may |= !std::isfinite(access.otherwise);
     if (may)
       for (Value result : op.getResults())
         if (isFloat(result))
@@ -258,10 +262,15 @@ const Guards::Guard *Guards::throughAccess(OpBuilder &builder, Operation *op, un
   const SmallVector<Access> all = compute.accesses();
   if (all.size() != op->getNumOperands())
     return nullptr;
+  // Points that read nothing (`valid`) only make the mask weaker than it could be.
   const Access &access = all[operand];
-  if (access.lookup || access.within || access.valid != IntegerSet() ||
-      llvm::is_contained(access.bounded, true) || !access.map.isProjectedPermutation())
+  if (access.lookup || access.within || llvm::is_contained(access.bounded, true) ||
+      !access.map.isProjectedPermutation())
     return nullptr;
+  const SmallVector<Extent> space = compute.iterationSpace();
+  for (auto [axis, index] : llvm::enumerate(access.map.getResults()))
+    if (space[cast<AffineDimExpr>(index).getPosition()] != Extent::of(op->getOperand(operand), axis))
+      return nullptr;
   Emit e{builder, op->getLoc()};
   const Location loc = op->getLoc();
   Mask mask = wholeMask(builder, loc, guard);

@@ -393,7 +393,7 @@ moe.model @m(%x: vector[8]) {
 }
 // -----
 moe.model @m(%x: vector[8]) {
-  // expected-error@+1 {{expected 'eps' above 0, found 1.0000000000000001e-60}}
+  // expected-error@+1 {{expected a finite number of 32-bit floating point that is not so small that it would be 0, found 1e-30 * 1e-30 in '1e-30 * 1e-30'}}
   %n = layer_norm @n(%x) eps = 1e-30 * 1e-30
   %y = linear @fc(%n) to 3
   return logits = %y
@@ -670,4 +670,19 @@ moe.model @stopped<classes = 10>(%image: image[1, 28, 28]) {
   %o = linear @other(%s) to 2
   %logits = linear @fc2(%s) to classes
   return logits = %logits, other = %o
+}
+// -----
+// A product of numbers is no 0 that the author has not written.
+moe.model @m(%x: vector[8]) {
+  // expected-error@+1 {{expected a finite number of 32-bit floating point that is not so small that it would be 0, found 1e-30 * 1e-30 in '1e-30 * 1e-30'}}
+  %y = mul %x, 1e-30 * 1e-30
+  return logits = %y
+}
+// -----
+// Rules of later ops have no values of their own.
+moe.model @m(%x: vector[8]) {
+  // expected-error@+1 {{expected sizes of values in the ops of a body only, found 'size(0, 0)'}}
+  default linear normal(1 / size(0, 0))
+  %y = linear @fc(%x) to 4
+  return logits = %y
 }

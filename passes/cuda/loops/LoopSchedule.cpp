@@ -24,8 +24,8 @@ static constexpr double vectorThreads = 8192;
 static constexpr size_t vectorValues = 192;
 // Shared memory of all intermediate values of a block; the rest is for reductions.
 static constexpr int64_t valueBytes = kSharedBytes - 4096;
-// What combines a reduction across the warps of a block: slots of an accumulator, and the most that a reduction has.
-static constexpr int64_t slotBytes = 256 / kWarp * 4, mostAccumulators = 2;
+// The slots of an accumulator, by which a reduction is combined across the warps of a block.
+static constexpr int64_t slotBytes = 256 / kWarp * 4;
 // The most shared memory of a value that is stored only to avoid recomputation.
 static constexpr int64_t savedBytes = 16 * 1024;
 
@@ -164,11 +164,16 @@ private:
       shape.vectors[part.number] = part.vector;
     }
     // Each accumulator has a slot for each warp of a block.
-    for (const Part &part : parts)
-      if (int64_t(part.nest->reductions.size()) * mostAccumulators * slotBytes > kSharedBytes - valueBytes) {
+    for (const Part &part : parts) {
+      int64_t accumulators = 0;
+      for (unsigned s : part.nest->reductions)
+        accumulators +=
+            int64_t(cast<flow::ReductionInterface>(a.stages[s].value.getDefiningOp()).accumulators().size());
+      if (accumulators * slotBytes > kSharedBytes - valueBytes) {
         why = "a nest has too many reductions for shared memory";
         return std::nullopt;
       }
+    }
     const double each = all / units;
     shape.team = each < warpWork ? kWarp : 256;
     // Values that one nest passes to another are in shared memory.

@@ -354,7 +354,8 @@ Result<std::string> emulatorPath() {
       return path.lexically_normal().string();
     looked += concat(looked.empty() ? "" : " and ", path.lexically_normal().string());
   }
-  return invalidInput("expected the emulator of GPUs, found none: looked for ", looked);
+  return invalidInput("expected the emulator of GPUs, found none: looked for ", looked,
+                      "; `cmake --build build` makes it, and an installation has it");
 }
 
 } // namespace cuda
@@ -378,8 +379,11 @@ Result<std::shared_ptr<Device>> openEmulator(int threads) {
                         ", found a library that is damaged or of another one",
                         reason ? concat(" (", reason, ")") : "", "; build or install it again");
   }
-  MOERT_ASSIGN(std::shared_ptr<const cuda::Driver> driver, cuda::openDriver(path));
-  return cuda::openDevice(std::move(driver), fb::TargetKind::emulator);
+  Result<std::shared_ptr<const cuda::Driver>> driver = cuda::openDriver(path);
+  if (!driver.ok())
+    return Status(driver.status().code(),
+                  concat(driver.status().message(), threads ? "; --threads is MOE_EMULATOR_THREADS" : ""));
+  return cuda::openDevice(*std::move(driver), fb::TargetKind::emulator);
 }
 
 } // namespace moert
