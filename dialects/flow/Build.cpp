@@ -231,11 +231,17 @@ Value scatterAdd(OpBuilder &builder, Location location, Value index, Value rows,
   llvm::append_range(extents, ArrayRef(extentsOf(rows)).drop_front(rankOf(index)));
   return ScatterAddOp::create(builder, location, tensorType(extents, elementOf(rows)), index, rows);
 }
-std::pair<Value, Value> countingSort(OpBuilder &builder, Location location, Value index, Extent count) {
+Value gatherRows(OpBuilder &builder, Location location, Value table, Value index, Value inverse) {
+  SmallVector<Extent> extents = extentsOf(index);
+  llvm::append_range(extents, ArrayRef(extentsOf(table)).drop_front());
+  return GatherRowsOp::create(builder, location, tensorType(extents, elementOf(table)), table, index,
+                              inverse);
+}
+Sorted countingSort(OpBuilder &builder, Location location, Value index, Extent count) {
   Extent one = Extent::constant(builder.getContext(), 1);
   auto sort = CountingSortOp::create(builder, location, index.getType(),
-                                     tensorType({count + one}, builder.getI32Type()), index);
-  return {sort.getOrder(), sort.getOffsets()};
+                                     tensorType({count + one}, builder.getI32Type()), index.getType(), index);
+  return {sort.getOrder(), sort.getOffsets(), sort.getPositions()};
 }
 Value segmentSum(OpBuilder &builder, Location location, Value rows, Value offsets) {
   SmallVector<Extent> extents = extentsOf(rows);
@@ -243,14 +249,70 @@ Value segmentSum(OpBuilder &builder, Location location, Value rows, Value offset
   return SegmentSumOp::create(builder, location, tensorType(extents, elementOf(rows)), rows, offsets);
 }
 
-Value contract(OpBuilder &builder, Location location, Value a, Axes aAxes, Value b, Axes bAxes,
-               Axes outAxes) {
+Value segmentOfRow(OpBuilder &b, Location loc, Value offsets, Extent rows) {
+  const Extent segments = Extent::of(offsets, 0) - Extent::constant(b.getContext(), 1);
+  Type number = b.getI32Type();
+  Value row = iota(b, loc, {rows, segments}, 0, number);
+  Value end = broadcast(b, loc, slice(b, loc, offsets, 0, 1, segments), {rows, segments}, {1});
+  Value ended = sum(b, loc, convert(b, loc, compare(b, loc, Predicate::le, end, row), number), {1});
+  Value begin =
+      broadcast(b, loc, slice(b, loc, offsets, 0, 0, Extent::constant(b.getContext(), 1)), {rows}, {0});
+  Value begun = compare(b, loc, Predicate::le, begin, iota(b, loc, {rows}, 0, number));
+  return select(b, loc, begun, ended, constant(b, loc, -1, ended.getType()));
+}
+Value segmentRows(OpBuilder &builder, Location location, Value table, Value offsets, Extent rows) {
+  SmallVector<Extent> extents = extentsOf(table);
+  extents[0] = rows;
+  return SegmentRowsOp::create(builder, location, tensorType(extents, elementOf(table)), table, offsets);
+}
+
+Value rank(OpBuilder &builder, Location location, Value x, int64_t axis) {
+  return RankOp::create(builder, location, withElement(x.getType(), builder.getI32Type()), x, axis);
+}
+Value topK(OpBuilder &builder, Location location, Value x, int64_t k) {
+  SmallVector<Extent> extents = extentsOf(x);
+  extents.back() = Extent::constant(builder.getContext(), k);
+  return TopKOp::create(builder, location, tensorType(extents, builder.getI32Type()), x, k);
+}
+std::pair<Value, Value> argsort(OpBuilder &builder, Location location, Value x) {
+  Type index = withElement(x.getType(), builder.getI32Type());
+  auto sort = ArgsortOp::create(builder, location, index, index, x);
+  return {sort.getOrder(), sort.getRanks()};
+}
+Value radixDigit(OpBuilder &builder, Location location, Value x, int64_t shift, int64_t bits) {
+  return RadixDigitOp::create(builder, location, withElement(x.getType(), builder.getI32Type()), x, shift,
+                              bits);
+}
+Value extentIndex(OpBuilder &builder, Location location, Extent extent) {
+  return ExtentOp::create(builder, location, RankedTensorType::get({}, builder.getI32Type()),
+                          ExtentAttr::get(builder.getContext(), extent));
+}
+
+/// The extents of a contraction's result.
+static SmallVector<Extent> contracted(Value a, Axes aAxes, Value b, Axes bAxes, Axes outAxes) {
   SmallVector<Extent> extents;
   for (int64_t label : outAxes) {
-    auto *inA = llvm::find(aAxes, label);
-    extents.push_back(inA != aAxes.end() ? Extent::of(a, inA - aAxes.begin())
-                                         : Extent::of(b, llvm::find(bAxes, label) - bAxes.begin()));
+    auto *inA = llvm::find(aAxes, label), *inB = llvm::find(bAxes, label);
+    if (inA != aAxes.end())
+      extents.push_back(Extent::of(a, inA - aAxes.begin()));
+    else if (inB != bAxes.end())
+      extents.push_back(Extent::of(b, inB - bAxes.begin()));
+    else
+      extents.push_back({}); // the label of groups that only the result has
   }
+  return extents;
+}
+Value groupedContract(OpBuilder &builder, Location location, Value a, Axes aAxes, Value b, Axes bAxes,
+                      Value offsets, Axes outAxes, int64_t row, int64_t group) {
+  SmallVector<Extent> extents = contracted(a, aAxes, b, bAxes, outAxes);
+  if (auto *at = llvm::find(outAxes, group); at != outAxes.end())
+    extents[at - outAxes.begin()] = Extent::of(offsets, 0) - Extent::constant(builder.getContext(), 1);
+  return GroupedContractOp::create(builder, location, tensorType(extents, elementOf(a)), a, b, offsets, aAxes,
+                                   bAxes, outAxes, row, group);
+}
+Value contract(OpBuilder &builder, Location location, Value a, Axes aAxes, Value b, Axes bAxes,
+               Axes outAxes) {
+  SmallVector<Extent> extents = contracted(a, aAxes, b, bAxes, outAxes);
   return ContractOp::create(builder, location, tensorType(extents, elementOf(a)), a, b, aAxes, bAxes,
                             outAxes);
 }

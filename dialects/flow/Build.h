@@ -101,12 +101,33 @@ Value sumAll(OpBuilder &builder, Location location, Value x);
 Value argmax(OpBuilder &builder, Location location, Value x, int64_t axis);
 Value gather(OpBuilder &builder, Location location, Value table, Value index);
 Value scatterAdd(OpBuilder &builder, Location location, Value index, Value rows, Extent count);
-/// The order and the offsets of keys from 0 to `count` - 1.
-std::pair<Value, Value> countingSort(OpBuilder &builder, Location location, Value index, Extent count);
+/// The gather of a table's rows, with the places that name each row: see flow.gather_rows.
+Value gatherRows(OpBuilder &builder, Location location, Value table, Value index, Value inverse);
+/// The results of a sort of keys from 0 to `count` - 1.
+struct Sorted {
+  Value order, offsets, positions;
+};
+Sorted countingSort(OpBuilder &builder, Location location, Value index, Extent count);
 Value segmentSum(OpBuilder &builder, Location location, Value rows, Value offsets);
+/// The segment of each of so many rows, i32: the number of segments that end before the row; -1 before the first one.
+Value segmentOfRow(OpBuilder &builder, Location location, Value offsets, Extent rows);
+/// A table's row for each of so many rows, that of its segment.
+Value segmentRows(OpBuilder &builder, Location location, Value table, Value offsets, Extent rows);
+
+// routing
+Value rank(OpBuilder &builder, Location location, Value x, int64_t axis);
+Value topK(OpBuilder &builder, Location location, Value x, int64_t k);
+/// The descending order of a vector, and the rank of each element.
+std::pair<Value, Value> argsort(OpBuilder &builder, Location location, Value x);
+Value radixDigit(OpBuilder &builder, Location location, Value x, int64_t shift, int64_t bits);
+/// A size as tensor<i32>.
+Value extentIndex(OpBuilder &builder, Location location, Extent extent);
 
 // contraction and convolution
 Value contract(OpBuilder &builder, Location location, Value a, Axes aAxes, Value b, Axes bAxes, Axes outAxes);
+/// The contraction of the pairs of `row` and `group` in which the row is in the group: see flow.grouped_contract.
+Value groupedContract(OpBuilder &builder, Location location, Value a, Axes aAxes, Value b, Axes bAxes,
+                      Value offsets, Axes outAxes, int64_t row, int64_t group);
 /// x [..., in] times w [out, in] transposed: [..., out].
 Value linear(OpBuilder &builder, Location location, Value x, Value w);
 /// How many windows fit along an axis: floor((extent + pads - size) / stride) + 1.

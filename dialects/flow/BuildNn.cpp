@@ -125,6 +125,13 @@ Value variance(OpBuilder &builder, Location location, Value x, ArrayRef<int64_t>
   return e.mul(e.mul(scaled, c.inverse), c.inverse);
 }
 
+Value normalize(OpBuilder &builder, Location location, Value x, ArrayRef<int64_t> axes, double eps) {
+  Emit e{builder, location};
+  Value squares = e.sum(e.mul(x, x), axes), floor = e.constantLike(squares, eps * eps);
+  squares = e.select(e.compare(Predicate::lt, squares, floor), floor, squares);
+  return e.mul(x, e.spreadOver(e.rsqrt(squares), x, axes));
+}
+
 Value logSquares(OpBuilder &builder, Location location, Value x, ArrayRef<int64_t> axes, double eps) {
   Emit e{builder, location};
   Value huge = e.compare(Predicate::gt, e.stop(e.reduce(ReduceKind::sum, e.unary<AbsOp>(x), axes)), 0x1p48);

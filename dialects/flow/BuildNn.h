@@ -16,6 +16,10 @@ mlir::Value mean(mlir::OpBuilder &builder, mlir::Location location, mlir::Value 
 mlir::Value variance(mlir::OpBuilder &builder, mlir::Location location, mlir::Value x,
                      llvm::ArrayRef<int64_t> axes, bool unbiased = false);
 
+/// x / max(|x|, eps), where |x| is the Euclidean norm over axes.
+mlir::Value normalize(mlir::OpBuilder &builder, mlir::Location location, mlir::Value x,
+                      llvm::ArrayRef<int64_t> axes, double eps);
+
 /// log(sum(x * x) + eps) over axes, which are dropped; also where the squares of finite numbers overflow.
 mlir::Value logSquares(mlir::OpBuilder &builder, mlir::Location location, mlir::Value x,
                        llvm::ArrayRef<int64_t> axes, double eps);

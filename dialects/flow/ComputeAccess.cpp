@@ -191,9 +191,9 @@ SmallVector<Access> flow::sameIndexAccesses(Operation *op) {
   SmallVector<Access> all;
   int64_t rank = rankOf(op->getResult(0));
   for (Value operand : op->getOperands()) {
-    bool scalar = rankOf(operand) == 0 && rank != 0; // reverse_gradient's scale
+    // Fewer axes than the result's have reverse_gradient's scale and the index of random.
     SmallVector<AffineExpr> at;
-    for (int64_t axis = 0; axis < (scalar ? 0 : rank); ++axis)
+    for (int64_t axis = 0; axis < rankOf(operand); ++axis)
       at.push_back(dim(op->getContext(), axis));
     all.push_back({mapOf(rank, at, op->getContext())});
   }

@@ -9,7 +9,6 @@ using namespace flow;
 
 namespace {
 
-
 template <typename Function> void map(Operands operands, Array &result, Function function) {
   for (size_t i = 0; i < result.data.size(); ++i)
     result.data[i] = function(operands[0]->data[i]);
@@ -43,8 +42,13 @@ void ExtentOp::evaluate(Operands, Array &result, const Setting &setting) {
 }
 
 void RandomOp::evaluate(Operands operands, Array &result, const Setting &setting) {
+  // The elements behind each index.
+  const size_t behind =
+      operands.empty() || operands[0]->size() == 0 ? 1 : result.data.size() / operands[0]->size();
   for (size_t i = 0; i < result.data.size(); ++i) {
-    uint64_t index = operands.empty() ? i : uint32_t(int32_t(operands[0]->data[i]));
+    uint64_t index = i;
+    if (!operands.empty())
+      index = uint64_t(uint32_t(int32_t(operands[0]->data[i / behind]))) * behind + i % behind;
     uint32_t stream = uint32_t(getStream());
     if (getKind() == RandomKind::uniform)
       result.data[i] = moert::philoxUniform(moert::philoxWord(setting.seed, stream, setting.step, index));

@@ -236,7 +236,7 @@ void ScatterAddOp::evaluate(Operands v, Array &y, const Setting &) { scatterInto
 
 void CountingSortOp::evaluate(Operands v, MutableArrayRef<Array> results, const Setting &) {
   const std::vector<double> &number = v[0]->data;
-  Array &order = results[0], &offsets = results[1];
+  Array &order = results[0], &offsets = results[1], &positions = results[2];
   const double end = double(offsets.size() - 1);
   auto rankOf = [&](double place) {
     double at = number[size_t(place)];
@@ -247,6 +247,8 @@ void CountingSortOp::evaluate(Operands v, MutableArrayRef<Array> results, const 
             [&](double a, double b) { return std::pair(rankOf(a), a) < std::pair(rankOf(b), b); });
   for (int64_t k = 0; k < offsets.size(); ++k)
     offsets.data[k] = double(llvm::count_if(number, [&](double at) { return at >= 0 && at < double(k); }));
+  for (auto [position, place] : llvm::enumerate(order.data))
+    positions.data[size_t(place)] = double(position);
 }
 
 void SegmentSumOp::evaluate(Operands v, Array &y, const Setting &) { segmentsInto(*v[0], *v[1], y, itself); }

@@ -142,7 +142,7 @@ def Flow_IotaOp : Flow_ComputeOp<"iota", "inactive", "generator"> {
 def Flow_ExtentOp : Flow_ComputeOp<"extent", "inactive", "generator", [Flow_NumberInterface]> {
   let summary = "a size as a number, such as the divisor of a mean";
   let arguments = (ins Flow_ExtentAttr:$extent);
-  let results = (outs Flow_Float:$y);
+  let results = (outs Flow_Number:$y);
   let assemblyFormat = "custom<ExtentText>($extent) attr-dict `:` type($y)";
   let hasFolder = 1;
   let hasVerifier = 1;
@@ -151,6 +151,11 @@ def Flow_ExtentOp : Flow_ComputeOp<"extent", "inactive", "generator", [Flow_Numb
 
 def Flow_RandomOp : Flow_ComputeOp<"random", "inactive", "generator", [], "transcendental"> {
   let summary = "Philox numbers of a stream; the logical index is the row-major one unless given";
+  let description = [{
+    `index` has the first axes of the result, all or some. It replaces the row-major index of these axes: the logical index of an
+    element is index * (the elements behind an index) + the row-major index along the other axes. So rows that were moved
+    keep the numbers that they would have had.
+  }];
   let arguments = (ins Flow_RandomKind:$kind, I64Attr:$stream, Optional<Flow_Index>:$index);
   let results = (outs Flow_Float:$y);
   let assemblyFormat = "$kind $stream (`at` $index^ `:` type($index))? attr-dict `->` type($y)";
@@ -341,9 +346,22 @@ def Flow_ArgmaxOp : Flow_AxisReductionOp<"argmax", "inactive",
 
 def Flow_GatherOp : Flow_ComputeOp<"gather", "rule", "view", [], "slow"> {
   let summary = "rows of a table by index: [K, ...], [..] -> [.., ...]; an index outside gives zeros";
-  let arguments = (ins Flow_Float:$table, Flow_Index:$index);
-  let results = (outs Flow_Float:$y);
+  let arguments = (ins Flow_Number:$table, Flow_Index:$index);
+  let results = (outs Flow_Number:$y);
   let assemblyFormat = "$table `,` $index attr-dict `:` type($table) `,` type($index) `->` type($y)";
+  let hasVerifier = 1;
+}
+def Flow_GatherRowsOp : Flow_ComputeOp<"gather_rows", "rule", "composite", [], "slow", slope = "constant"> {
+  let summary = "gather, with the index's inverse, by which its gradient is a gather as well";
+  let description = [{
+    [K, ...], [..] -> [.., ...]. `inverse` [K, m] lists for each row of the table the places of the index, counted row by row, that
+    name the row; -1 is none. Every place that names a row of the table has to be in it once.
+  }];
+  let arguments = (ins Flow_Float:$table, Flow_Index:$index, Flow_Index:$inverse);
+  let results = (outs Flow_Float:$y);
+  let assemblyFormat = [{
+    $table `,` $index `inverse` $inverse attr-dict `:` type($table) `,` type($index) `,` type($inverse) `->` type($y)
+  }];
   let hasVerifier = 1;
 }
 def Flow_ScatterAddOp : Flow_ComputeOp<"scatter_add", "rule", "composite", [], "slow", slope = "constant"> {
@@ -355,14 +373,15 @@ def Flow_ScatterAddOp : Flow_ComputeOp<"scatter_add", "rule", "composite", [], "
   let hasVerifier = 1;
 }
 def Flow_CountingSortOp : Flow_ComputeOp<"counting_sort", "inactive", "emitter", [], "slow", 1> {
-  let summary = "a stable counting sort of keys from 0 to K - 1: the sorted positions, and where each key's positions begin";
+  let summary = "a stable counting sort of keys from 0 to K - 1: the sorted places, where each key's places begin, and the way back";
   let description = [{
-    `order` lists the positions of `index` sorted by key; positions with equal keys keep their order, and keys outside
-    0 to K - 1 come last. The positions of key k are `order[offsets[k]]` to `order[offsets[k + 1] - 1]`.
+    `order` lists the places of `index` sorted by key; places with equal keys keep their order, and keys outside
+    0 to K - 1 come last. The places of key k are `order[offsets[k]]` to `order[offsets[k + 1] - 1]`. `positions` is the inverse
+    of `order`: `order[positions[i]]` is i.
   }];
   let arguments = (ins Flow_Index:$index);
-  let results = (outs Flow_Index:$order, Flow_Index:$offsets);
-  let assemblyFormat = "$index attr-dict `:` type($index) `->` type($order) `,` type($offsets)";
+  let results = (outs Flow_Index:$order, Flow_Index:$offsets, Flow_Index:$positions);
+  let assemblyFormat = "$index attr-dict `:` type($index) `->` type($order) `,` type($offsets) `,` type($positions)";
   let hasVerifier = 1;
   let extraClassDeclaration = facts # "bool takesEpilogue() { return false; }";
 }
@@ -376,6 +395,61 @@ def Flow_SegmentSumOp : Flow_ComputeOp<"segment_sum", "rule", "reduction", slope
   let extraClassDeclaration = facts # "bool sumsReals() { return true; }";
 }
 
+def Flow_SegmentRowsOp : Flow_ComputeOp<"segment_rows", "rule", "composite", [], "slow", slope = "constant"> {
+  let summary = "a row of a table [K, ...] for each of [P, ...]: that of the segment that the row is in; zeros outside of all";
+  let description = "`offsets` has K + 1 elements that do not descend. The gradient is segment_sum.";
+  let arguments = (ins Flow_Float:$table, Flow_Index:$offsets);
+  let results = (outs Flow_Float:$y);
+  let assemblyFormat = "$table `,` $offsets attr-dict `:` type($table) `,` type($offsets) `->` type($y)";
+  let hasVerifier = 1;
+}
+
+// routing: which experts a row is sent to, and in which order
+
+def Flow_RankOp : Flow_ComputeOp<"rank", "inactive", "composite"> {
+  let summary = "each element's place along an axis in descending order: 0 is the largest; equal ones keep their order, NaN comes last";
+  let description = "Every element is compared with every other, so it is meant for short axes; argsort is for long ones.";
+  let arguments = (ins Flow_Float:$x, I64Attr:$axis);
+  let results = (outs Flow_Index:$y);
+  let assemblyFormat = "$x `along` $axis attr-dict `:` type($x) `->` type($y)";
+  let hasVerifier = 1;
+}
+def Flow_TopKOp : Flow_ComputeOp<"top_k", "inactive", "composite"> {
+  let summary = "where the k largest of the last axis are, in descending order; equal ones keep their order, NaN comes last";
+  let arguments = (ins Flow_Float:$x, I64Attr:$k);
+  let results = (outs Flow_Index:$y);
+  let assemblyFormat = "$k `of` $x attr-dict `:` type($x) `->` type($y)";
+  let hasVerifier = 1;
+}
+def Flow_ArgsortOp : Flow_ComputeOp<"argsort", "inactive", "composite", [], "slow", 1> {
+  let summary = "the places of a vector's elements in descending order, and each element's rank";
+  let description = [{
+    A stable sort of the elements as f32: equal ones, 0 and -0 among them, keep their order, and NaN comes last.
+    `ranks` is the inverse of `order`. It is made of counting sorts by digits.
+  }];
+  let arguments = (ins Flow_Float:$x);
+  let results = (outs Flow_Index:$order, Flow_Index:$ranks);
+  let assemblyFormat = "$x attr-dict `:` type($x) `->` type($order) `,` type($ranks)";
+  let hasVerifier = 1;
+}
+def Flow_RadixDigitOp : Flow_ComputeOp<"radix_digit", "inactive", "elementwise", [Flow_Elementwise,
+    TypesMatchWith<"whole numbers of the operand's shape", "x", "y", "::flow::withElement($_self, ::mlir::IntegerType::get($_self.getContext(), 32))">]> {
+  let summary = "some bits of the 32-bit number by which f32 numbers are sorted in descending order";
+  let description = "A larger x has a smaller number, 0 and -0 have the same, and NaN has the largest. The digit is its `bits` from bit `shift` on.";
+  let arguments = (ins Flow_Float:$x, I64Attr:$shift, I64Attr:$bits);
+  let results = (outs Flow_Index:$y);
+  let assemblyFormat = "$x `shift` $shift `bits` $bits attr-dict `:` type($x)";
+  let hasVerifier = 1;
+}
+def Flow_CapacityOp : Flow_ComputeOp<"capacity", "inactive", "elementwise", [Flow_Elementwise, AllTypesMatch<["rows", "y"]>]> {
+  let summary = "how many rows an expert takes: top * floor(|factor| * ceil(rows / experts)), rounded up to a multiple of `alignment`";
+  let description = "Computed in double, as Tutel does (impls/fast_dispatch.py).";
+  let arguments = (ins Flow_Index:$rows, I64Attr:$experts, I64Attr:$top, F64Attr:$factor, I64Attr:$alignment);
+  let results = (outs Flow_Index:$y);
+  let assemblyFormat = "$rows `experts` $experts `top` $top `factor` $factor `alignment` $alignment attr-dict `:` type($rows)";
+  let hasVerifier = 1;
+}
+
 // contraction and convolution
 
 def Flow_ContractOp : Flow_ComputeOp<"contract", "rule", "emitter", slope = "product"> {
@@ -386,6 +460,29 @@ def Flow_ContractOp : Flow_ComputeOp<"contract", "rule", "emitter", slope = "pro
   let results = (outs Flow_Float:$y);
   let assemblyFormat = "$a $a_axes `,` $b $b_axes `->` $out_axes attr-dict `:` type($a) `,` type($b) `->` type($y)";
   let hasVerifier = 1;
+}
+
+def Flow_GroupedContractOp : Flow_ComputeOp<"grouped_contract", "rule", "emitter", [], "slow", slope = "product"> {
+  let summary = "an einsum of two over the pairs of a row and the group, or segment, that the row is in";
+  let description = [{
+    As `contract`, but of all pairs of an index along the label `row` and one along the label `group` only those take part in which
+    the row is in the group: offsets[group] <= row < offsets[group + 1]. `offsets` does not descend. `row` is the label of two of the
+    three tensors, and `group` that of the third. So rows are multiplied with the matrix of their group (`group` in b), and a matrix'
+    gradient is a sum over the rows of its group (`group` in the result). Rows in no group give zeros, and so do groups without rows.
+  }];
+  let arguments = (ins Flow_Float:$a, Flow_Float:$b, Flow_Index:$offsets, DenseI64ArrayAttr:$a_axes, DenseI64ArrayAttr:$b_axes,
+                       DenseI64ArrayAttr:$out_axes, I64Attr:$row, I64Attr:$group);
+  let results = (outs Flow_Float:$y);
+  let assemblyFormat = [{
+    $a $a_axes `,` $b $b_axes `->` $out_axes `row` $row `group` $group `by` $offsets attr-dict
+    `:` type($a) `,` type($b) `,` type($offsets) `->` type($y)
+  }];
+  let hasVerifier = 1;
+  let extraClassDeclaration = facts # [{
+    bool takesEpilogue() { return false; }
+    bool decomposes() { return true; }
+    ::llvm::SmallVector<::mlir::Value> decompose(::mlir::OpBuilder &builder);
+  }];
 }
 
 class Flow_ConvLikeOp<string mnemonic, string meaning, string first, string second>

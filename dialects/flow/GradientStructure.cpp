@@ -126,7 +126,7 @@ LogicalResult ReduceOp::buildGradient(OpBuilder &builder, Upstream upstream, Gra
 
 LogicalResult GatherOp::buildGradient(OpBuilder &builder, Upstream upstream, Gradients &gradients) {
   gradients.assign(2, {});
-  if (Value dy = upstream[0])
+  if (Value dy = upstream[0]; dy && isa<FloatType>(elementOf(getTable())))
     gradients[0] = ScatterAddOp::create(builder, getLoc(), getTable().getType(), getIndex(), dy);
   return success();
 }
@@ -145,8 +145,8 @@ SmallVector<Value> ScatterAddOp::decompose(OpBuilder &builder) {
   SmallVector<Extent> row{places};
   llvm::append_range(row, ArrayRef(extentsOf(getY())).drop_front());
   Value rows = flow::reshape(builder, loc, getRows(), row);
-  auto [order, offsets] = flow::countingSort(builder, loc, index, Extent::of(getY(), 0));
-  return {flow::segmentSum(builder, loc, flow::gather(builder, loc, rows, order), offsets)};
+  auto sort = flow::countingSort(builder, loc, index, Extent::of(getY(), 0));
+  return {flow::segmentSum(builder, loc, flow::gather(builder, loc, rows, sort.order), sort.offsets)};
 }
 
 // A row gets the gradients of all segments that it is in, found by comparing each with each: segments may overlap.

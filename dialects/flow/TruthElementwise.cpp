@@ -129,12 +129,15 @@ void IotaOp::buildRandomCase(RandomCase &r) {
   r.result(flow::iota(r.builder, r.location, extents, r.number(0, extents.size() - 1), element));
 }
 void ExtentOp::buildRandomCase(RandomCase &r) {
-  r.result(flow::extentNumber(r.builder, r.location, r.extent() * r.extent() + r.extent()));
+  Extent extent = r.extent() * r.extent() + r.extent();
+  r.result(r.coin() ? flow::extentNumber(r.builder, r.location, extent)
+                    : flow::extentIndex(r.builder, r.location, extent));
 }
 void RandomOp::buildRandomCase(RandomCase &r) {
   auto extents = r.extents(0, mostAxes);
   RandomKind kind = r.coin() ? RandomKind::uniform : RandomKind::normal;
-  Value index = r.coin() ? r.indices(extents, 1000) : Value();
+  ArrayRef<Extent> first = ArrayRef(extents).take_front(r.number(0, extents.size()));
+  Value index = r.coin() ? r.indices(first, 1000) : Value();
   r.result(flow::random(r.builder, r.location, kind, uint32_t(r.random()), extents, index));
 }
 

@@ -164,7 +164,7 @@ void ArgmaxOp::buildRandomCase(RandomCase &r) {
 void GatherOp::buildRandomCase(RandomCase &r) {
   auto table = r.extents(1, 3);
   int64_t count = r.valueOf(table[0]);
-  Value rows = r.values(table);
+  Value rows = r.number(0, 3) ? r.values(table) : r.indices(table, 100);
   // One beyond the table on either side: such an index gives zeros.
   Value index = r.input(r.extents(0, 2), r.builder.getI32Type(), [&] { return double(r.number(-1, count)); });
   r.result(flow::gather(r.builder, r.location, rows, index));
@@ -183,8 +183,8 @@ void CountingSortOp::buildRandomCase(RandomCase &r) {
   Extent count = r.extent();
   Value index = r.input(r.extents(1, 1), r.builder.getI32Type(),
                         [&] { return double(r.number(-1, r.valueOf(count))); });
-  auto [order, offsets] = flow::countingSort(r.builder, r.location, index, count);
-  r.results({order, offsets});
+  auto [order, offsets, positions] = flow::countingSort(r.builder, r.location, index, count);
+  r.results({order, offsets, positions});
 }
 
 void SegmentSumOp::buildRandomCase(RandomCase &r) {
@@ -267,7 +267,7 @@ double ConvWeightGradOp::errorFactor() { return sumFactor; }
 double WindowSumOp::errorFactor() { return loopSumFactor; }
 
 SmallVector<Array> CountingSortOp::magnitude(ArrayRef<const Array *>, ArrayRef<Array> results) {
-  return {sizesOf(results[0]), sizesOf(results[1])};
+  return {sizesOf(results[0]), sizesOf(results[1]), sizesOf(results[2])};
 }
 
 Array ArgmaxOp::magnitude(ArrayRef<const Array *>, const Array &y) { return sizesOf(y); }

@@ -394,15 +394,21 @@ LogicalResult IotaOp::verify() {
 
 LogicalResult ExtentOp::verify() { return expectScalar(*this, getY(), "a result"); }
 
-// 7: an index for every element.
+// 7: an index for every element, or for the elements of the first axes.
 LogicalResult RandomOp::verify() {
   if (failed(hasExtents(*this)))
     return failure();
   if (int64_t stream = getStream(); stream < 0 || stream > 0xFFFFFFFFll)
     return emitOpError("expected a stream of 32 bits, found ") << stream;
-  if (getIndex() && getIndex().getType() != withElement(getY().getType(), elementOf(getIndex())))
-    return emitOpError("expected an index of the result's shape, ")
-           << getY().getType() << ", found " << getIndex().getType();
+  if (!getIndex())
+    return success();
+  if (rankOf(getIndex()) > rankOf(getY()))
+    return emitOpError("expected an index of the result's first axes, of ")
+           << rankOf(getY()) << " at most, found " << rankOf(getIndex());
+  for (int64_t axis = 0; axis < rankOf(getIndex()); ++axis)
+    if (failed(
+            expectExtent(*this, Extent::of(getY(), axis), Extent::of(getIndex(), axis), axis, "the index")))
+      return failure();
   return success();
 }
 
@@ -572,6 +578,12 @@ static LogicalResult expectRows(Operation *op, Value table, Value index, Value r
   return success();
 }
 LogicalResult GatherOp::verify() { return expectRows(*this, getTable(), getIndex(), getY()); }
+LogicalResult GatherRowsOp::verify() {
+  if (failed(expectRows(*this, getTable(), getIndex(), getY())) ||
+      failed(expectRank(*this, getInverse(), 2, "an inverse")))
+    return failure();
+  return expectExtent(*this, Extent::of(getTable(), 0), Extent::of(getInverse(), 0), 0, "the inverse");
+}
 LogicalResult ScatterAddOp::verify() { return expectRows(*this, getY(), getIndex(), getRows()); }
 
 /// 24: a table of as many offsets as there are numbers, and one.
@@ -586,7 +598,75 @@ LogicalResult CountingSortOp::verify() {
       failed(expectRank(*this, getIndex(), 1, "an index")) ||
       failed(expectRank(*this, getOrder(), 1, "an order")))
     return failure();
-  return expectExtent(*this, Extent::of(getIndex(), 0), Extent::of(getOrder(), 0), 0, "order");
+  if (failed(expectExtent(*this, Extent::of(getIndex(), 0), Extent::of(getOrder(), 0), 0, "order")) ||
+      failed(expectRank(*this, getPositions(), 1, "positions")))
+    return failure();
+  return expectExtent(*this, Extent::of(getIndex(), 0), Extent::of(getPositions(), 0), 0, "positions");
+}
+LogicalResult SegmentRowsOp::verify() {
+  if (failed(hasExtents(*this)))
+    return failure();
+  if (rankOf(getTable()) < 1)
+    return emitOpError("expected a table of rank 1 or more, found rank 0");
+  if (failed(expectRank(*this, getY(), rankOf(getTable()), "a result")))
+    return failure();
+  for (int64_t axis = 1; axis < rankOf(getTable()); ++axis)
+    if (failed(expectExtent(*this, Extent::of(getTable(), axis), Extent::of(getY(), axis), axis)))
+      return failure();
+  return expectOffsets(*this, getOffsets(), Extent::of(getTable(), 0));
+}
+
+// 31: the operand's shape, or its shape with k in the last axis' place; an axis, k and digits that exist.
+static LogicalResult expectPlaces(Operation *op, Value x, Value y) {
+  if (failed(hasExtents(op)))
+    return failure();
+  if (y.getType() == withElement(x.getType(), elementOf(y)))
+    return success();
+  return op->emitOpError("expected places of the operand's shape, ")
+         << x.getType() << ", found " << y.getType();
+}
+LogicalResult RankOp::verify() {
+  if (failed(expectPlaces(*this, getX(), getY())))
+    return failure();
+  return expectAxes(*this, {int64_t(getAxis())}, rankOf(getX()), true);
+}
+LogicalResult TopKOp::verify() {
+  if (failed(hasExtents(*this)) || failed(expectRank(*this, getY(), rankOf(getX()), "places")))
+    return failure();
+  const int64_t last = rankOf(getX()) - 1, k = getK();
+  if (last < 0)
+    return emitOpError("expected an operand of rank 1 or more, found rank 0");
+  const std::optional<int64_t> most = Extent::of(getX(), last).constantValue();
+  if (!most || k < 1 || k > *most)
+    return emitOpError("expected k from 1 to a constant last extent, found ")
+           << k << " of " << Extent::of(getX(), last).str();
+  for (int64_t axis = 0; axis < last; ++axis)
+    if (failed(expectExtent(*this, Extent::of(getX(), axis), Extent::of(getY(), axis), axis)))
+      return failure();
+  return expectExtent(*this, Extent::constant(getContext(), k), Extent::of(getY(), last), last);
+}
+LogicalResult ArgsortOp::verify() {
+  if (failed(expectPlaces(*this, getX(), getOrder())) || failed(expectPlaces(*this, getX(), getRanks())))
+    return failure();
+  return expectRank(*this, getX(), 1, "an operand");
+}
+LogicalResult RadixDigitOp::verify() {
+  const int64_t shift = getShift(), bits = getBits();
+  if (shift < 0 || bits < 1 || bits > 31 || shift > 32 - bits)
+    return emitOpError("expected 1 to 31 bits of a number of 32, found ")
+           << bits << " from bit " << shift << " on";
+  return success();
+}
+LogicalResult CapacityOp::verify() {
+  const int64_t least = std::min({int64_t(getExperts()), int64_t(getTop()), int64_t(getAlignment())}),
+                most = std::max({int64_t(getExperts()), int64_t(getTop()), int64_t(getAlignment())});
+  if (least < 1 || most > INT32_MAX)
+    return emitOpError("expected numbers of experts, choices and alignment from 1 to ")
+           << INT32_MAX << ", found " << getExperts() << ", " << getTop() << " and " << getAlignment();
+  const double factor = getFactor().convertToDouble();
+  if (!std::isfinite(factor) || factor == 0)
+    return emitOpError("expected a finite factor other than 0, found ") << factor;
+  return success();
 }
 LogicalResult SegmentSumOp::verify() {
   if (failed(hasExtents(*this)))
@@ -603,34 +683,68 @@ LogicalResult SegmentSumOp::verify() {
 
 // 18: labels, one an axis, once in each tensor and in at least two, with one extent a label. Numbers of 31
 // bits: who adds an axis counts on from the largest.
+static LogicalResult expectLabels(Operation *op, Value value, ArrayRef<int64_t> axes, StringRef name,
+                                  std::map<int64_t, std::pair<Extent, int>> &labels) {
+  if (int64_t(axes.size()) != rankOf(value))
+    return op->emitOpError("expected ")
+           << rankOf(value) << " labels for " << name << ", found " << axes.size();
+  llvm::SmallSet<int64_t, 8> seen;
+  for (auto [axis, label] : llvm::enumerate(axes)) {
+    if (label < 0 || label > INT32_MAX)
+      return op->emitOpError("expected labels from 0 to ")
+             << INT32_MAX << " for " << name << ", found " << label;
+    if (!seen.insert(label).second)
+      return op->emitOpError("expected each label once in ") << name << ", found " << label << " twice";
+    Extent extent = Extent::of(value, axis);
+    auto [found, fresh] = labels.try_emplace(label, extent, 1);
+    if (!fresh && ++found->second.second && found->second.first != extent)
+      return op->emitOpError("expected extent ") << found->second.first.str() << " for label " << label
+                                                 << " in " << name << ", found " << extent.str();
+  }
+  return success();
+}
 LogicalResult ContractOp::verify() {
   if (failed(hasExtents(*this)))
     return failure();
   std::map<int64_t, std::pair<Extent, int>> labels;
   std::tuple<Value, ArrayRef<int64_t>, StringRef> all[] = {
       {getA(), getAAxes(), "a"}, {getB(), getBAxes(), "b"}, {getY(), getOutAxes(), "the result"}};
-  for (auto [value, axes, name] : all) {
-    if (int64_t(axes.size()) != rankOf(value))
-      return emitOpError("expected ") << rankOf(value) << " labels for " << name << ", found " << axes.size();
-    llvm::SmallSet<int64_t, 8> seen;
-    for (auto [axis, label] : llvm::enumerate(axes)) {
-      if (label < 0 || label > INT32_MAX)
-        return emitOpError("expected labels from 0 to ")
-               << INT32_MAX << " for " << name << ", found " << label;
-      if (!seen.insert(label).second)
-        return emitOpError("expected each label once in ") << name << ", found " << label << " twice";
-      Extent extent = Extent::of(value, axis);
-      auto [found, fresh] = labels.try_emplace(label, extent, 1);
-      if (!fresh && ++found->second.second && found->second.first != extent)
-        return emitOpError("expected extent ") << found->second.first.str() << " for label " << label
-                                               << " in " << name << ", found " << extent.str();
-    }
-  }
+  for (auto [value, axes, name] : all)
+    if (failed(expectLabels(*this, value, axes, name, labels)))
+      return failure();
   for (auto &[label, use] : labels)
     if (use.second < 2)
       return emitOpError("expected each label in at least two of the three tensors, found ")
              << label << " in one";
   return success();
+}
+
+// 32: labels as contract's, but that the row's is in two of the tensors, and the group's in the third alone.
+LogicalResult GroupedContractOp::verify() {
+  if (failed(hasExtents(*this)))
+    return failure();
+  const int64_t row = getRow(), group = getGroup();
+  if (row == group)
+    return emitOpError("expected two labels for rows and groups, found ") << row << " for both";
+  std::map<int64_t, std::pair<Extent, int>> labels;
+  std::tuple<Value, ArrayRef<int64_t>, StringRef> all[] = {
+      {getA(), getAAxes(), "a"}, {getB(), getBAxes(), "b"}, {getY(), getOutAxes(), "the result"}};
+  for (auto [value, axes, name] : all) {
+    if (failed(expectLabels(*this, value, axes, name, labels)))
+      return failure();
+    if (llvm::is_contained(axes, row) == llvm::is_contained(axes, group))
+      return emitOpError("expected either the rows' label ")
+             << row << " or the groups' " << group << " in " << name << ", found "
+             << (llvm::is_contained(axes, row) ? "both" : "neither");
+  }
+  for (auto &[label, use] : labels)
+    if (label != row && label != group && use.second < 2)
+      return emitOpError("expected each label in at least two of the three tensors, found ")
+             << label << " in one";
+  if (!labels.contains(row) || labels.at(row).second != 2)
+    return emitOpError("expected the rows' label ")
+           << row << " in two of the three tensors, and the groups' " << group << " in the third";
+  return expectOffsets(*this, getOffsets(), labels.at(group).first);
 }
 
 // 19: conv's shapes.

@@ -6,6 +6,7 @@
 #include "dialects/moe/Expander.h"
 #include "dialects/moe/Nearest.h"
 #include "llvm/ADT/StringExtras.h"
+#include <cmath>
 
 using namespace mlir;
 using namespace moe;
@@ -108,6 +109,61 @@ static Value balance(OpBuilder &b, Location loc, const Routing &route) {
   return flow::sum(b, loc, flow::mul(b, loc, share, logs), {0});
 }
 
+/// The squared coefficient of variation of a number for each expert: the variance, of one less than the count, over the
+/// squared mean (Tutel, impls/losses.py).
+static Value variation(OpBuilder &b, Location loc, Value x) {
+  Value mean = flow::mean(b, loc, x, {0});
+  return flow::div(b, loc, flow::variance(b, loc, x, {0}, /*unbiased=*/true),
+                   flow::add(b, loc, flow::mul(b, loc, mean, mean), 1e-10));
+}
+
+/// Half the variation of the experts' importance, the sum of their gates, and half that of their load: of the probabilities
+/// that a row's noisy score of the expert is above its threshold, the noisy score of its last choice. As published, it
+/// is the gate that is compared with the threshold; `corrected` compares the score (Tutel, impls/losses.py).
+static FailureOr<Value> importanceLoad(Expander &in, AuxOp op, const Routing &route, bool corrected) {
+  if (route.noise == 0 || route.experts < 2 || route.sigmoid)
+    return op.emitError()
+           << "'importance_load' is of routings with 'noise', over several experts, by softmax; '"
+           << route.path << "' has "
+           << (route.experts < 2 ? "one expert"
+               : route.sigmoid   ? "sigmoid scores"
+                                 : "no noise")
+           << "; 'gshard' needs none of it";
+  OpBuilder &b = in.builder;
+  Location loc = in.loc(op);
+  SmallVector<flow::Extent> extents = flow::extentsOf(route.scores);
+  Value last = flow::slice(b, loc, route.chosen, 1, route.top - 1, flow::Extent::constant(b.getContext(), 1));
+  Value chosen = flow::compare(b, loc, flow::Predicate::eq, flow::broadcast(b, loc, last, extents, {0, 1}),
+                               flow::iota(b, loc, extents, 1, b.getI32Type()));
+  Value zeros = flow::zerosLike(b, loc, route.scores);
+  Value threshold = flow::sum(b, loc, flow::select(b, loc, chosen, route.noisyScores, zeros), {1});
+  Value above = flow::sub(b, loc, corrected ? route.scores : route.gates,
+                          flow::broadcastAlong(b, loc, threshold, extents, {1}));
+  // Phi(x) = (1 + erf(x / sqrt 2)) / 2
+  Value erf = flow::erf(b, loc, flow::mul(b, loc, above, M_SQRT1_2 / route.noise));
+  Value likely = flow::mul(b, loc, flow::add(b, loc, erf, 1.0), 0.5);
+  Value importance = variation(b, loc, flow::sum(b, loc, route.gates, {0}));
+  Value load = variation(b, loc, flow::sum(b, loc, likely, {0}));
+  return flow::mul(b, loc, flow::add(b, loc, importance, load), 0.5);
+}
+
+/// E sum_e (mean score of e) (share of the rows whose first choice is e), before any is dropped (Tutel, impls/losses.py).
+static Value gshard(OpBuilder &b, Location loc, const Routing &route) {
+  SmallVector<flow::Extent> extents = flow::extentsOf(route.scores);
+  Value first = flow::slice(b, loc, route.chosen, 1, 0, flow::Extent::constant(b.getContext(), 1));
+  Value chosen = flow::compare(b, loc, flow::Predicate::eq, flow::broadcast(b, loc, first, extents, {0, 1}),
+                               flow::iota(b, loc, extents, 1, b.getI32Type()));
+  Value share = flow::mean(b, loc, flow::convert(b, loc, chosen, b.getF32Type()), {0});
+  Value products = flow::mul(b, loc, flow::mean(b, loc, route.noisyGates, {0}), share);
+  return flow::mul(b, loc, flow::sum(b, loc, products, {0}), double(route.experts));
+}
+
+/// The mean squared log(sum(exp)) of the scores without noise (ST-MoE, Zoph et al., 2022, equation 5).
+static Value zLoss(OpBuilder &b, Location loc, const Routing &route) {
+  Value logs = flow::logSumExp(b, loc, route.scores, 1);
+  return flow::mean(b, loc, flow::mul(b, loc, logs, logs), {0});
+}
+
 /// `classes` is set to the labels that the scores tell apart.
 static FailureOr<Value> crossEntropy(Expander &in, AuxOp op, ExprAttr target, int64_t &classes) {
   auto input = in.inputs.find(target.getText());
@@ -140,13 +196,16 @@ LogicalResult AuxOp::expand(Expander &in) {
   if (!in.training)
     return success();
   StringRef rule = getRule().value_or("");
-  const StringRef rules[] = {"entropy", "balance_kl", "cross_entropy", "importance_load"};
+  const StringRef rules[] = {"entropy", "balance_kl", "cross_entropy", "importance_load", "gshard", "z_loss"};
   if (!rule.empty() && !llvm::is_contained(rules, rule))
     return emitError() << "unknown auxiliary loss '" << rule << "'" << didYouMean(rule, rules)
                        << "; there are: " << llvm::join(ArrayRef(rules), ", ")
                        << ", or none for a plain value";
   size_t wanted = rule == "cross_entropy" ? 2 : 1;
   auto args = llvm::to_vector(getArgs().getAsRange<ExprAttr>());
+  const bool corrected = rule == "importance_load" && args.size() == 2 && args.front().isName("corrected");
+  if (corrected)
+    args.erase(args.begin());
   if (args.size() != wanted)
     return emitError() << "expected " << (wanted == 2 ? "'label' or 'domain', then a weight" : "a weight")
                        << " after the value, found " << args.size() << " expressions";
@@ -160,8 +219,6 @@ LogicalResult AuxOp::expand(Expander &in) {
   Value value;
   std::string target;
   int64_t labels = 0;
-  if (rule == "importance_load")
-    return emitError() << "'aux ... importance_load' is not compiled yet";
   if (rule == "cross_entropy") {
     FailureOr<Value> loss = crossEntropy(in, *this, args.front(), labels);
     if (failed(loss))
@@ -172,7 +229,20 @@ LogicalResult AuxOp::expand(Expander &in) {
     FailureOr<Routing> route = in.routing(*this, getX());
     if (failed(route))
       return failure();
-    value = rule == "entropy" ? entropy(b, loc, *route) : balance(b, loc, *route);
+    if ((rule == "importance_load" || rule == "gshard") && !route->top)
+      return emitError() << "'" << rule << "' is of routings to some experts of each row; '" << route->path
+                         << "' is over all of them";
+    if (rule == "importance_load") {
+      FailureOr<Value> loss = importanceLoad(in, *this, *route, corrected);
+      if (failed(loss))
+        return failure();
+      value = *loss;
+    } else {
+      value = rule == "entropy"  ? entropy(b, loc, *route)
+              : rule == "gshard" ? gshard(b, loc, *route)
+              : rule == "z_loss" ? zLoss(b, loc, *route)
+                                 : balance(b, loc, *route);
+    }
   } else {
     FailureOr<Tensor> t = in.tensor(*this, getX());
     if (failed(t))

@@ -19,11 +19,26 @@ void moe::giveUpOwnBatch(Expander &in, Operation *at, MutableArrayRef<Tensor> te
         }
 }
 
+Tensor moe::joined(Expander &in, Value value, const Tensor &a, const Tensor &b) {
+  const bool batch = a.batch || b.batch;
+  return {value, (a.experts || b.experts) && !(in.weights.rows && batch), batch};
+}
+
+Tensor moe::byRow(Expander &in, Operation *at, const Tensor &t) {
+  if (!in.weights.rows || !t.experts || t.batch)
+    return t;
+  const RowSpace &rows = *in.weights.rows;
+  return {flow::segmentRows(in.builder, in.loc(at), t.value, rows.offsets, rows.count), false, true};
+}
+
 LogicalResult moe::align(Expander &in, Operation *at, MutableArrayRef<Tensor> tensors, ValueRange sources) {
   OpBuilder &b = in.builder;
   Location loc = in.loc(at);
   bool experts = false, batch = false;
   unsigned rank = 0;
+  if (in.weights.rows && llvm::any_of(tensors, [](const Tensor &t) { return t.batch; }))
+    for (Tensor &t : tensors)
+      t = byRow(in, at, t);
   for (Tensor &t : tensors) {
     experts |= t.experts;
     batch |= t.batch;
@@ -154,7 +169,7 @@ template <typename Op> static LogicalResult binary(Expander &in, Op op, BinaryBu
   FailureOr<SmallVector<Tensor>> both = in.tensors(op, op.getValues(), op.getNumbersAttr());
   if (failed(both))
     return failure();
-  Tensor y = joined({}, (*both)[0], (*both)[1]);
+  Tensor y = joined(in, {}, (*both)[0], (*both)[1]);
   if (failed(align(in, op, *both, op.getValues())))
     return failure();
   y.value = build(in.builder, in.loc(op), (*both)[0].value, (*both)[1].value);
@@ -172,7 +187,7 @@ LogicalResult WhereOp::expand(Expander &in) {
   if (failed(found))
     return failure();
   SmallVector<Tensor> all = *found;
-  Tensor y = joined({}, all[0], joined({}, all[1], all[2]));
+  Tensor y = joined(in, {}, all[0], joined(in, {}, all[1], all[2]));
   if (failed(align(in, *this, all, getValues())))
     return failure();
   OpBuilder &b = in.builder;
@@ -277,13 +292,7 @@ LogicalResult NormalizeOp::expand(Expander &in) {
     axis += x->lead();
   if (experts)
     axes->push_back(0);
-  OpBuilder &b = in.builder;
-  Location loc = in.loc(*this);
-  Value squares = flow::sum(b, loc, flow::mul(b, loc, x->value, x->value), *axes);
-  Value floor = flow::constant(b, loc, least, squares.getType());
-  squares = flow::select(b, loc, flow::compare(b, loc, flow::Predicate::lt, squares, floor), floor, squares);
-  Value scale = flow::broadcastAlong(b, loc, flow::rsqrt(b, loc, squares), flow::extentsOf(x->value), *axes);
-  in.set(getY(), {flow::mul(b, loc, x->value, scale), x->experts, x->batch});
+  in.set(getY(), {flow::normalize(in.builder, in.loc(*this), x->value, *axes, *eps), x->experts, x->batch});
   return success();
 }
 

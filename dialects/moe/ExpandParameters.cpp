@@ -17,8 +17,15 @@ FailureOr<Tensor> moe::expandLinear(Expander &in, Operation *op, const Tensor &x
     return failure();
   OpBuilder &b = in.builder;
   Location loc = in.loc(op);
-  Tensor y{{}, x.experts || w->experts, x.batch};
-  if (!w->experts) {
+  Tensor y = joined(in, {}, x, *w);
+  if (w->experts && x.batch && in.weights.rows) {
+    // Labels: expert 0, row 1, sample axes from 2, features last, outputs after them.
+    auto left = llvm::to_vector(llvm::seq<int64_t>(1, 2 + x.rank())), out = left;
+    const int64_t features = left.back(), outputs = features + 1;
+    out.back() = outputs;
+    y.value = flow::groupedContract(b, loc, x.value, left, w->value, {0, outputs, features},
+                                    in.weights.rows->offsets, out, 1, 0);
+  } else if (!w->experts) {
     y.value = flow::linear(b, loc, x.value, w->value);
   } else {
     // Labels: expert 0, batch 1, sample axes from 2, features last, outputs after them.
@@ -139,7 +146,7 @@ static FailureOr<Tensor> addPerChannel(Expander &in, Operation *op, Tensor y, Te
   Tensor both[] = {y, bias};
   if (failed(align(in, op, both, {})))
     return failure();
-  return joined(flow::add(b, loc, both[0].value, both[1].value), y, bias);
+  return joined(in, flow::add(b, loc, both[0].value, both[1].value), y, bias);
 }
 
 /// One convolution with square kernel; weights with an expert axis convolve to experts * channels at once.
@@ -152,6 +159,8 @@ static FailureOr<Tensor> convolve(Expander &in, Operation *op, const Tensor &x, 
   SmallVector<int64_t> strides{shape.stride, shape.stride}, pads(4, shape.pad);
   if (!w.experts)
     return Tensor{flow::conv(b, loc, x.value, w.value, strides, pads), false, true};
+  if (in.weights.rows)
+    return refuseExperts(in, op, "before 'dispatch'");
   auto extents = flow::extentsOf(w.value);
   flow::Extent experts = extents[0], channels = extents[1];
   SmallVector<flow::Extent> flat{experts * channels, extents[2], extents[3], extents[4]};
@@ -291,11 +300,11 @@ LogicalResult LayerNormOp::expand(Expander &in) {
   Tensor scaled[] = {y, weight};
   if (failed(align(in, *this, scaled, {})))
     return failure();
-  y = joined(flow::mul(b, loc, scaled[0].value, scaled[1].value), y, weight);
+  y = joined(in, flow::mul(b, loc, scaled[0].value, scaled[1].value), y, weight);
   Tensor shifted[] = {y, bias};
   if (failed(align(in, *this, shifted, {})))
     return failure();
-  in.set(getY(), joined(flow::add(b, loc, shifted[0].value, shifted[1].value), y, bias));
+  in.set(getY(), joined(in, flow::add(b, loc, shifted[0].value, shifted[1].value), y, bias));
   return success();
 }
 
@@ -320,7 +329,7 @@ LogicalResult LayerScaleOp::expand(Expander &in) {
   Tensor both[] = {*x, *gamma};
   if (failed(align(in, *this, both, {})))
     return failure();
-  in.set(getY(), joined(flow::mul(in.builder, in.loc(*this), both[0].value, both[1].value), *x, *gamma));
+  in.set(getY(), joined(in, flow::mul(in.builder, in.loc(*this), both[0].value, both[1].value), *x, *gamma));
   return success();
 }
 

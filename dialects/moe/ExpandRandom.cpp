@@ -18,17 +18,45 @@ static FailureOr<double> probability(Expander &in, Operation *op, ExprAttr e, bo
   return rate;
 }
 
-/// Uniform numbers in [0, 1), of these extents, from the op's own stream.
-static FailureOr<Value> draw(Expander &in, Operation *op, ArrayRef<flow::Extent> extents) {
+FailureOr<Value> moe::drawRandom(Expander &in, Operation *op, flow::RandomKind kind,
+                                 ArrayRef<flow::Extent> extents, bool experts, bool batch) {
   FailureOr<int64_t> stream = in.stream(op);
   if (failed(stream))
     return failure();
-  return flow::random(in.builder, in.loc(op), flow::RandomKind::uniform, uint32_t(*stream), extents);
+  OpBuilder &b = in.builder;
+  Location loc = in.loc(op);
+  RowSpace *rows = batch ? in.weights.rows.get() : nullptr;
+  Value index;
+  if (rows || (experts && batch)) {
+    // One number for all axes but the columns, of which a number a row has none.
+    const size_t lead = unsigned(experts) + unsigned(batch);
+    SmallVector<flow::Extent> front(extents.take_front(std::max(lead, extents.size() - 1)));
+    auto along = [&](Value vector, int64_t axis) { return flow::broadcast(b, loc, vector, front, {axis}); };
+    auto numbered = [&](int64_t axis) { return flow::iota(b, loc, front, axis, b.getI32Type()); };
+    Value row = rows ? along(rows->row, 0) : numbered(1),
+          expert = rows ? along(rows->expert, 0) : numbered(0);
+    const int64_t count = rows ? rows->experts : *extents[0].constantValue();
+    auto join = [&](Value major, int64_t size, Value minor) {
+      Value scale = flow::constant(b, loc, double(size), major.getType());
+      return flow::add(b, loc, flow::mul(b, loc, major, scale), minor);
+    };
+    for (size_t axis = lead; axis < front.size(); ++axis)
+      row = join(row, *front[axis].constantValue(), numbered(axis));
+    index = join(row, count, expert);
+  }
+  return flow::random(b, loc, kind, uint32_t(*stream), extents, index);
+}
+
+/// Uniform numbers in [0, 1), of these extents, from the op's own stream.
+static FailureOr<Value> draw(Expander &in, Operation *op, ArrayRef<flow::Extent> extents, bool experts,
+                             bool batch) {
+  return drawRandom(in, op, flow::RandomKind::uniform, extents, experts, batch);
 }
 
 /// 1 / (1 - rate) with probability 1 - rate, else 0; of these extents.
-static FailureOr<Value> keep(Expander &in, Operation *op, double rate, ArrayRef<flow::Extent> extents) {
-  FailureOr<Value> drawn = draw(in, op, extents);
+static FailureOr<Value> keep(Expander &in, Operation *op, double rate, ArrayRef<flow::Extent> extents,
+                             bool experts, bool batch) {
+  FailureOr<Value> drawn = draw(in, op, extents, experts, batch);
   if (failed(drawn))
     return failure();
   OpBuilder &b = in.builder;
@@ -43,7 +71,7 @@ LogicalResult DropoutOp::expand(Expander &in) {
   if (failed(x) || failed(rate))
     return failure();
   if (in.training && *rate > 0) {
-    FailureOr<Value> mask = keep(in, *this, *rate, flow::extentsOf(x->value));
+    FailureOr<Value> mask = keep(in, *this, *rate, flow::extentsOf(x->value), x->experts, x->batch);
     if (failed(mask))
       return failure();
     x->value = flow::mul(in.builder, in.loc(*this), x->value, *mask);
@@ -72,7 +100,7 @@ LogicalResult ResidualOp::expand(Expander &in) {
     // One draw a sample.
     unsigned axis = branch->experts ? 1 : 0;
     SmallVector<flow::Extent> extents = flow::extentsOf(branch->value);
-    FailureOr<Value> mask = keep(in, *this, *rate, {extents[axis]});
+    FailureOr<Value> mask = keep(in, *this, *rate, {extents[axis]}, false, true);
     if (failed(mask))
       return failure();
     branch->value =
@@ -81,13 +109,13 @@ LogicalResult ResidualOp::expand(Expander &in) {
   Tensor both[] = {*x, *branch};
   if (failed(align(in, *this, both, {getX(), getBranch()})))
     return failure();
-  in.set(getY(), joined(flow::add(b, loc, both[0].value, both[1].value), *x, *branch));
+  in.set(getY(), joined(in, flow::add(b, loc, both[0].value, both[1].value), *x, *branch));
   return success();
 }
 
 /// [B, shape...].
 static FailureOr<SmallVector<flow::Extent>> drawnShape(Expander &in, Operation *op, ExprAttr shape) {
-  SmallVector<flow::Extent> extents{flow::Extent::batch(op->getContext())};
+  SmallVector<flow::Extent> extents{in.batch()};
   if (shape.getKind() != ExprKind::List)
     return op->emitError() << "expected the shape of a sample such as [dim] or [], found '" << shape.str()
                            << "'";
@@ -109,7 +137,7 @@ static LogicalResult setRandom(Expander &in, Operation *op, Value result, ArrayR
     in.set(result, {value, false, true});
     return success();
   }
-  FailureOr<Value> drawn = draw(in, op, extents);
+  FailureOr<Value> drawn = draw(in, op, extents, false, true);
   if (failed(drawn))
     return failure();
   in.set(result, {made(*drawn), false, true});

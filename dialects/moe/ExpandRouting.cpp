@@ -1,8 +1,10 @@
-// Routing, experts in mode `every` (each expert on each row), their combination, and hypernetworks. Experts
-// are one contraction with an expert axis: a layer's body is interpreted once, and its parameters bring the
-// axis in.
+// Experts, the combination of their results, and hypernetworks. A layer's body is interpreted once for all experts, and its
+// parameters bring an axis of experts in. In mode `every`, each expert is applied to each sample, and products are
+// contractions with that axis. Where rows were dispatched, each row meets the parameters of its own expert: products are
+// grouped contractions, and any other parameter is spread over the rows.
 #include "dialects/flow/Build.h"
 #include "dialects/flow/BuildNn.h"
+#include "dialects/moe/ExpandRoute.h"
 #include "dialects/moe/Expander.h"
 #include "dialects/moe/Nearest.h"
 #include "llvm/ADT/SetVector.h"
@@ -11,93 +13,6 @@
 
 using namespace mlir;
 using namespace moe;
-
-/// Scores -log(|x - key|^2 + eps); their softmax is proportional to 1 / (|x - key|^2 + eps) (HMOE, equation
-/// 2).
-static FailureOr<Value> distanceScores(Expander &in, RouteOp op, const Tensor &x) {
-  if (!op.getKeys())
-    return op.emitError() << "'route ... distance' measures distances to keys: write 'keys = %keys'";
-  if (op.getExperts())
-    return op.emitError()
-           << "'route ... distance' has as many experts as its keys have rows; remove 'experts'";
-  FailureOr<Tensor> keys = in.tensor(op, op.getKeys());
-  if (failed(keys))
-    return failure();
-  if (keys->lead() || keys->rank() != 2 || keys->last() != x.last()) {
-    InFlightDiagnostic diag = op.emitError() << "expected keys [experts, " << x.last() << "] for values of "
-                                             << x.last() << " features, found " << shapeText(*keys);
-    in.noteMade(diag, op.getKeys());
-    in.noteMade(diag, op.getX());
-    return diag;
-  }
-  double eps = 1e-6;
-  if (op.getEps()) {
-    FailureOr<double> given = in.env().number(op, *op.getEps());
-    if (failed(given))
-      return failure();
-    if (!(float(*given) > 0))
-      return op.emitError() << "expected 'eps' above 0, found " << numberText(*given);
-    eps = *given;
-  }
-  OpBuilder &b = in.builder;
-  Location loc = in.loc(op);
-  auto rows = flow::extentsOf(x.value), table = flow::extentsOf(keys->value);
-  SmallVector<flow::Extent> all{rows[0], table[0], rows[1]};
-  Value difference = flow::sub(b, loc, flow::broadcast(b, loc, x.value, all, {0, 2}),
-                               flow::broadcast(b, loc, keys->value, all, {1, 2}));
-  return flow::neg(b, loc, flow::logSquares(b, loc, difference, {2}, eps));
-}
-
-static FailureOr<Value> linearScores(Expander &in, RouteOp op, const Tensor &x) {
-  if (!op.getExperts())
-    return op.emitError() << "'route ... linear' needs 'experts = n'";
-  FailureOr<int64_t> experts = in.env().positive(op, *op.getExperts(), "'experts'");
-  if (failed(experts))
-    return failure();
-  FailureOr<Tensor> w = in.parameter(op, "weight", {*experts, x.last()}, {}, {x.last()});
-  if (failed(w))
-    return failure();
-  return flow::linear(in.builder, in.loc(op), x.value, w->value);
-}
-
-LogicalResult RouteOp::expand(Expander &in) {
-  const StringRef routers[] = {"distance", "linear", "cosine"};
-  if (!llvm::is_contained(routers, getKind()))
-    return emitError() << "unknown router '" << getKind() << "'" << didYouMean(getKind(), routers)
-                       << "; there are: " << llvm::join(ArrayRef(routers), ", ");
-  for (auto [name, given] : {std::pair<StringRef, bool>{"top", bool(getTop())},
-                             {"capacity", bool(getCapacity())},
-                             {"noise", bool(getNoise())},
-                             {"prioritized", getPrioritized()}})
-    if (given)
-      return emitError() << "routing to some experts only ('" << name
-                         << "') is not compiled yet; without it, 'distance' and 'linear' weigh "
-                            "every expert";
-  if (getKind() == "cosine")
-    return emitError() << "router 'cosine' is not compiled yet; use 'linear, experts = n' or 'distance'";
-  if (getKind() == "linear" && (getKeys() || getEps()))
-    return emitError() << "'" << (getKeys() ? "keys" : "eps") << "' belongs to router 'distance'";
-  if (in.weights.at)
-    return emitError() << "'route' is not compiled yet inside experts";
-  FailureOr<Tensor> x = in.tensor(*this, getX());
-  if (failed(x))
-    return failure();
-  if (!x->batch || x->experts || x->rank() != 1) {
-    InFlightDiagnostic diag = emitError() << "expected a vector [features] of each sample to route, found "
-                                          << shapeText(*x);
-    in.noteMade(diag, getX());
-    return diag;
-  }
-  FailureOr<Value> scores =
-      getKind() == "distance" ? distanceScores(in, *this, *x) : linearScores(in, *this, *x);
-  if (failed(scores))
-    return failure();
-  Routing route{*scores, flow::softmax(in.builder, in.loc(*this), *scores, 1),
-                flow::typeOf(*scores).getDimSize(1), in.path(getPath())};
-  in.routings.push_back(route);
-  in.set(getY(), Record{route, getY().getLoc()});
-  return success();
-}
 
 /// Whether both are one layer with equal arguments, of layers among them too. Each pair is compared once,
 /// since layers that are given twice and twice again would make a tree without end.
@@ -134,10 +49,27 @@ LogicalResult ExpertsOp::expand(Expander &in) {
     diag.attachNote(in.weights.at->getLoc()) << "the outer experts";
     return diag;
   }
-  for (Value x : getX())
-    if (failed(in.tensor(*this, x)))
+  std::shared_ptr<RowSpace> rows;
+  for (auto [i, x] : llvm::enumerate(getX())) {
+    const Record *found = in.record(x);
+    auto *sent = found ? std::get_if<Dispatched>(&found->is) : nullptr;
+    if (!sent && failed(in.tensor(*this, x)))
       return failure();
+    if (i > 0 && rows != (sent ? sent->space : nullptr)) {
+      InFlightDiagnostic diag = emitError()
+                                << "expected rows that one 'dispatch' has in one order, or samples, for all "
+                                   "values of the experts";
+      in.noteMade(diag, getX().front());
+      in.noteMade(diag, x);
+      return diag;
+    }
+    if (!sent)
+      continue;
+    rows = sent->space;
+    (*inputs)[i].is = Tensor{sent->value, false, true};
+  }
   Weights weights;
+  weights.rows = rows;
   weights.at = *this;
   weights.base = in.path(getPath());
   if (getWeights()) {
@@ -164,20 +96,43 @@ LogicalResult ExpertsOp::expand(Expander &in) {
     FailureOr<int64_t> count = in.env().positive(*this, *getCount(), "'count'");
     if (failed(count))
       return failure();
+    if (rows && *count != rows->experts)
+      return emitError() << "expected as many experts as routing '" << rows->path << "' has, "
+                         << rows->experts << ", found " << *count << "; 'count' may be omitted";
     weights.experts = *count;
+  } else if (rows) {
+    weights.experts = rows->experts;
   } else {
     return emitError()
            << "experts with weights of their own need 'count = n' on a value that was not dispatched";
   }
   llvm::SaveAndRestore guard(in.weights, weights);
   FailureOr<SmallVector<Record>> yields = in.apply(*this, getPath(), **closure, *inputs);
-  return failed(yields) ? failure() : in.bindResults(*this, *yields, **closure);
+  if (failed(yields))
+    return failure();
+  if (rows)
+    for (Record &each : *yields)
+      if (auto *t = std::get_if<Tensor>(&each.is)) {
+        Tensor all = t->experts && !t->batch ? byRow(in, *this, *t) : *t;
+        if (!all.batch) {
+          InFlightDiagnostic diag = emitError() << "expected results of each row of the experts, found "
+                                                << shapeText(*t) << ", which is the same for all rows";
+          diag.attachNote(each.at) << "made here";
+          return diag;
+        }
+        each.is = Dispatched{all.value, rows};
+      }
+  return in.bindResults(*this, *yields, **closure);
 }
 
 LogicalResult CombineOp::expand(Expander &in) {
   FailureOr<Routing> route = in.routing(*this, getRoute());
+  if (failed(route))
+    return failure();
+  if (route->top)
+    return combineRows(in, *this, *route);
   FailureOr<Tensor> x = in.tensor(*this, getX());
-  if (failed(route) || failed(x))
+  if (failed(x))
     return failure();
   if (!x->experts || x->type().getDimSize(0) != route->experts) {
     InFlightDiagnostic diag = emitError() << "expected results of " << route->experts << " experts, found "
@@ -186,16 +141,26 @@ LogicalResult CombineOp::expand(Expander &in) {
     in.noteMade(diag, getRoute());
     return diag;
   }
-  // Experts that yield parameters have one result for all samples.
-  SmallVector<int64_t> axes{0}, out{1};
+  if (failed(checkTokens(in, *this, *route, getX(), x->sample())))
+    return failure();
+  // Labels: expert 0, batch 1, the sample's axes. Experts that yield parameters have one result for all samples.
+  SmallVector<int64_t> gates{1}, axes{0}, out{1};
   if (x->batch)
     axes.push_back(1);
   for (unsigned i = 0; i < x->rank(); ++i) {
     axes.push_back(2 + i);
     out.push_back(2 + i);
   }
+  SmallVector<flow::Extent> extents{in.batch()};
+  for (auto [i, tokens] : llvm::enumerate(route->tokens)) {
+    gates.push_back(2 + i);
+    extents.push_back(flow::Extent::constant(getContext(), tokens));
+  }
+  gates.push_back(0);
+  extents.push_back(flow::Extent::constant(getContext(), route->experts));
+  Value shares = flow::reshape(in.builder, in.loc(*this), route->gates, extents);
   in.set(getY(),
-         {flow::contract(in.builder, in.loc(*this), route->gates, {1, 0}, x->value, axes, out), false, true});
+         {flow::contract(in.builder, in.loc(*this), shares, gates, x->value, axes, out), false, true});
   return success();
 }
 

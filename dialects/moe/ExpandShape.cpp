@@ -180,6 +180,9 @@ static LogicalResult join(Expander &in, Operation *op, MutableArrayRef<Tensor> l
   Location loc = in.loc(op);
   Tensor lead{};
   SmallVector<flow::Extent> front;
+  if (llvm::any_of(list, [](const Tensor &t) { return t.batch; }))
+    for (Tensor &t : list)
+      t = byRow(in, op, t);
   for (Tensor &t : list) {
     lead.experts |= t.experts;
     lead.batch |= t.batch;
@@ -189,7 +192,7 @@ static LogicalResult join(Expander &in, Operation *op, MutableArrayRef<Tensor> l
       if (t.experts && front.empty())
         front.push_back(flow::Extent::of(t.value, 0));
   if (lead.batch)
-    front.push_back(flow::Extent::batch(op->getContext()));
+    front.push_back(in.batch());
   SmallVector<Value> values;
   for (auto [i, t] : llvm::enumerate(list)) {
     bool fits = t.rank() == list[0].rank();
@@ -279,7 +282,7 @@ LogicalResult MatmulOp::expand(Expander &in) {
     return wrong("matrices [.., m, k] and [.., k, n], or vectors [k] in their place");
   // Labels: experts 0, batch 1, then the axes before, of which the last are of one label, then m, k, n.
   int64_t count = std::max(before[0], before[1]), m = 2 + count, k = m + 1, n = m + 2;
-  Tensor y = joined({}, both[0], both[1]);
+  Tensor y = joined(in, {}, both[0], both[1]);
   SmallVector<int64_t> labels[2], out;
   auto lead = [](const Tensor &t, SmallVectorImpl<int64_t> &axes) {
     if (t.experts)
@@ -318,8 +321,13 @@ LogicalResult MatmulOp::expand(Expander &in) {
   labels[1].push_back(k);
   if (!column)
     labels[1].push_back(n), out.push_back(n);
-  y.value =
-      flow::contract(in.builder, in.loc(*this), both[0].value, labels[0], both[1].value, labels[1], out);
+  // A row of its own expert's matrix; the result has the row's axis alone.
+  if (in.weights.rows && y.batch && both[0].experts != both[1].experts)
+    y.value = flow::groupedContract(in.builder, in.loc(*this), both[0].value, labels[0], both[1].value,
+                                    labels[1], in.weights.rows->offsets, out, 1, 0);
+  else
+    y.value =
+        flow::contract(in.builder, in.loc(*this), both[0].value, labels[0], both[1].value, labels[1], out);
   in.set(getY(), y);
   return success();
 }

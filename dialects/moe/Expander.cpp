@@ -34,7 +34,16 @@ std::string moe::recordText(const Record &record) {
   if (auto *t = std::get_if<Tensor>(&record.is))
     return shapeText(*t);
   if (auto *r = std::get_if<Routing>(&record.is))
-    return "a routing over " + std::to_string(r->experts) + " experts";
+    return "a routing " + (r->top ? "to " + std::to_string(r->top) + " of " : std::string("over ")) +
+           std::to_string(r->experts) + " experts";
+  if (auto *rows = std::get_if<Dispatched>(&record.is)) {
+    std::string text;
+    llvm::raw_string_ostream os(text);
+    os << "rows [";
+    llvm::interleaveComma(cast<RankedTensorType>(rows->value.getType()).getShape().drop_front(), os);
+    os << "] that routing '" << rows->space->path << "' dispatched";
+    return text;
+  }
   return "a bundle of generated weights";
 }
 
@@ -50,8 +59,25 @@ FailureOr<Tensor> Expander::tensor(Operation *at, Value value) {
   if (auto *t = std::get_if<Tensor>(&found->is))
     return *t;
   InFlightDiagnostic diag = at->emitError() << "expected a tensor, found " << recordText(*found);
+  if (std::holds_alternative<Dispatched>(found->is))
+    diag << "; what is computed of each row belongs into the layer of 'experts'";
   noteMade(diag, value);
   return diag;
+}
+
+FailureOr<Dispatched> Expander::dispatched(Operation *at, Value value) {
+  const Record *found = record(value);
+  if (auto *rows = found ? std::get_if<Dispatched>(&found->is) : nullptr)
+    return *rows;
+  InFlightDiagnostic diag = at->emitError()
+                            << "expected dispatched rows, found " << (found ? recordText(*found) : "nothing")
+                            << "; 'dispatch %route, %x' makes them";
+  noteMade(diag, value);
+  return diag;
+}
+
+flow::Extent Expander::batch() {
+  return weights.rows ? weights.rows->count : flow::Extent::batch(builder.getContext());
 }
 
 FailureOr<SmallVector<Tensor>> Expander::tensors(Operation *at, ValueRange values, ArrayAttr numbers) {

@@ -53,7 +53,9 @@ public:
 struct Weights {
   std::shared_ptr<Bundle> bundle; // generated
   int64_t experts = 0;            // or own ones with a leading expert axis
-  std::string base;               // the scope of the layer that takes them
+  std::shared_ptr<RowSpace>
+      rows;         // where each expert has rows of its own: the batch is that of dispatched rows
+  std::string base; // the scope of the layer that takes them
   mlir::Operation *at = nullptr;
 };
 
@@ -66,20 +68,33 @@ struct AuxLoss {
   int64_t labels = 0;      // and how many it tells apart
 };
 
+/// A limit to the rows that an expert takes: see flow.capacity. `rows` are those of a launch.
+struct Capacity {
+  std::string path; // of the routing
+  flow::Extent rows;
+  int64_t experts, top;
+  double factor;
+  int64_t alignment;
+  mlir::Location at;
+};
+
 class Expander {
 public:
-  Expander(mlir::OpBuilder builder, bool training) : builder(builder), training(training) {
+  Expander(mlir::OpBuilder builder, bool training, bool dropless)
+      : builder(builder), training(training), dropless(dropless) {
     this->builder.setListener(&made);
   }
   Expander(const Expander &) = delete;
   mlir::OpBuilder builder;
   const bool training;
+  const bool dropless; // routings drop nothing, whatever their capacity
   /// Inputs, parameters and recipe numbers stand before all else: the last of them.
   mlir::Operation *lastBoundary = nullptr;
 
   // Records.
   mlir::FailureOr<Tensor> tensor(mlir::Operation *at, mlir::Value value);
   mlir::FailureOr<Routing> routing(mlir::Operation *at, mlir::Value value);
+  mlir::FailureOr<Dispatched> dispatched(mlir::Operation *at, mlir::Value value);
   const Record *record(mlir::Value value);
   /// The operands of an op in whose places numbers may stand: a number becomes a constant of the shape of the first value.
   mlir::FailureOr<llvm::SmallVector<Tensor>> tensors(mlir::Operation *at, mlir::ValueRange values,
@@ -101,6 +116,8 @@ public:
   std::string path(llvm::StringRef name);
   /// The author's line of an op, named by the op's word and path.
   mlir::Location loc(mlir::Operation *op);
+  /// The extent of the batch: of dispatched rows, in experts that have rows of their own.
+  flow::Extent batch();
   /// The stream of an op's random numbers, from its path.
   mlir::FailureOr<int64_t> stream(mlir::Operation *op);
 
@@ -131,6 +148,7 @@ public:
   std::vector<AuxLoss> losses;
   llvm::StringMap<mlir::Location> lossNames, exposedNames; // by path, where each is
   std::vector<Routing> routings;
+  std::vector<Capacity> capacities;
 
 private:
   /// Counts the ops of the graph.
@@ -206,10 +224,16 @@ mlir::LogicalResult align(Expander &in, mlir::Operation *at, llvm::MutableArrayR
                           mlir::ValueRange sources);
 /// A parameter written with a batch axis of its own, [1, 1, dim], gives that axis up beside a batch.
 void giveUpOwnBatch(Expander &in, mlir::Operation *at, llvm::MutableArrayRef<Tensor> tensors);
-/// `value` with the leading axes of `a` and `b` together.
-inline Tensor joined(mlir::Value value, const Tensor &a, const Tensor &b) {
-  return {value, a.experts || b.experts, a.batch || b.batch};
-}
+/// `value` with the leading axes of `a` and `b` together. Dispatched rows have no axis of experts.
+Tensor joined(Expander &in, mlir::Value value, const Tensor &a, const Tensor &b);
+
+/// In experts that have rows of their own: a value that differs by expert, as one that differs by row.
+Tensor byRow(Expander &in, mlir::Operation *at, const Tensor &t);
+
+/// Random numbers of the extents of a value with these leading axes. Their logical index is (row, expert, column), of all axes
+/// but the last, whatever order the rows are in.
+mlir::FailureOr<mlir::Value> drawRandom(Expander &in, mlir::Operation *op, flow::RandomKind kind,
+                                        llvm::ArrayRef<flow::Extent> extents, bool experts, bool batch);
 
 /// Reports an op whose operand differs by expert and that is not compiled for such a value; `instead` says
 /// where the op may stand.

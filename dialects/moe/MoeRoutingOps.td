@@ -6,25 +6,39 @@ include "dialects/moe/MoeParameterOps.td"
 def Moe_RouteOp : Moe_Owner<"route",
     (ins Moe_Value:$x, StrAttr:$kind, Optional<Moe_Value>:$keys, OptionalAttr<Moe_Expr>:$experts,
      OptionalAttr<Moe_Expr>:$top, OptionalAttr<Moe_Expr>:$proj, OptionalAttr<Moe_Expr>:$capacity,
-     OptionalAttr<Moe_Expr>:$noise, OptionalAttr<Moe_Expr>:$eps, UnitAttr:$prioritized),
-    "`(` $x `)`", "kind*, keys%, experts, top, proj, capacity, noise, eps, prioritized?", "", [AttrSizedOperandSegments],
+     OptionalAttr<Moe_Expr>:$noise, OptionalAttr<Moe_Expr>:$eps, OptionalAttr<Moe_Expr>:$alignment, UnitAttr:$prioritized,
+     UnitAttr:$sigmoid, UnitAttr:$prescore, UnitAttr:$unnormalized),
+    "`(` $x `)`", "kind*, keys%, experts, top, proj, capacity, alignment, noise, eps, prioritized?, sigmoid?, prescore?, "
+    "unnormalized?", "", [AttrSizedOperandSegments],
     Moe_Dialect, "keys"> {
   let summary = "the router (gating network): computes one score per expert for each sample, and the gates, their softmax";
   let description = [{
-    There are two routers:
+    `x` is a vector of each sample, or of each token: all axes but the last are rows. There are three routers:
 
     - `distance, keys = %keys [, eps = 1e-6]`: the scores are -log(|x - key|^2 + eps) (HMOE, equation 2). It owns no
       parameters.
-    - `linear, experts = n`: the scores are x W^T without bias. It owns `weight` [experts, features], with torch's initial
-      values.
+    - `linear, experts = n`: the scores are x W^T without bias. It owns `weight` [experts, features], with the initial values
+      of a linear.
+    - `cosine, experts = n [, proj = 256]`: the scores are cosines, times a scale that is learnt (Tutel, gates/cosine_top.py).
+      q is `cosine_projector.weight` [proj, features] times x plus `cosine_projector.bias` [proj], and the cosines are those of q
+      with the columns of `sim_matrix` [proj, experts], which is normal(0.01) at first. The scale is e to the power of
+      `temperature` [1]; it begins as 2 and is at most 100.
+
+    Without `top`, every expert is applied to every row, and the gates are the softmax of the scores (`sigmoid`: sigmoids).
+    With `top = k`, the rows are sent to k experts each, by `dispatch`:
+
+    - `noise = s` adds normal numbers of deviation s / experts to the scores in training. The experts of the k largest scores
+      are chosen; of equal ones, the lower. Their gates are divided by their sum if k > 1, unless `unnormalized`.
+    - The gates multiply what the experts give, or, with `prescore`, what they get.
+    - `capacity = f` limits the rows of an expert to k * floor(f * ceil(rows / experts)), rounded up to a multiple of
+      `alignment`, where `rows` are all of the batch. What is beyond is dropped: the expert adds nothing to the row. All first
+      choices come before second ones, and lower rows before higher ones; with `prioritized`, rows with a higher largest score
+      first. 0 drops nothing, as does no capacity, and a negative factor is the same as a positive one. An inference entry drops
+      nothing.
   }];
-  let planned = "the router `cosine, experts = n, proj = 256` (Tutel's); routing of tokens, where a sample is one row today; and routing to a few experts only, with `top`, "
-                "`capacity`, `noise` and `prioritized`";
-  let plannedWords = ["top", "proj", "capacity", "noise", "prioritized"];
 }
 def Moe_DispatchOp : Moe_Plain<"dispatch", (ins Moe_Value:$route, Moe_Value:$x), "$route `,` $x"> {
   let summary = "sends rows to the experts that the routing chose";
-  let compiled = 0;
 }
 def Moe_ExpertsOp : Moe_Applies<"experts",
     (ins Variadic<Moe_Value>:$x, Moe_Expr:$layer, Optional<Moe_Value>:$weights, OptionalAttr<Moe_Expr>:$count),

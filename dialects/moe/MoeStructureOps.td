@@ -76,6 +76,13 @@ def Moe_AuxOp : Moe_Effect<"aux", (ins SymbolNameAttr:$label, OptionalAttr<StrAt
     - `aux @entropy entropy %route, weight`: the mean entropy of the gates.
     - `aux @balance balance_kl %route, weight`: the divergence of the mean gates from uniform, KL(mean p || 1/K) (HMOE,
       equation 4).
+    - `aux @balance importance_load %route, weight`: Tutel's loss of a routing with noise, half of the squared variation
+      coefficient of the experts' importance (the sum of their gates) and half of that of their load (the expected number of
+      rows whose noisy score of the expert is above the last chosen one's). As published, gates are compared with scores;
+      `importance_load %route, corrected, weight` compares scores.
+    - `aux @balance gshard %route, weight`: experts * the sum over experts of mean gate * share of the rows that choose it
+      first, before any is dropped.
+    - `aux @z z_loss %route, weight`: the mean squared log of the sum of e^score, without noise.
     - `aux @x cross_entropy %logits, label, weight`: the mean cross entropy with `label` or `domain`. Rows whose label is -1
       are left out. Of a routing, the scores are taken.
     - `aux @x %value, weight`, without a rule: the mean over the batch of a value with one number per sample, or a value that

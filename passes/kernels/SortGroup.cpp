@@ -16,7 +16,7 @@ FailureOr<SortGroup> SortGroup::of(flow::GroupOp group) {
           "expected each result of a sort's group to be a result of the sort, and no other's");
   SortGroup found;
   found.sort = sort;
-  // Both results are computed, even if only one is used.
+  // All results are computed, even if not all are used.
   auto bound = [&](Value result, StringRef name) -> BufferRef {
     for (auto [i, yielded] : llvm::enumerate(group.getBody().front().getTerminator()->getOperands()))
       if (yielded == result)
@@ -25,6 +25,7 @@ FailureOr<SortGroup> SortGroup::of(flow::GroupOp group) {
   };
   found.order = bound(sort.getOrder(), "order of rows");
   found.offsets = bound(sort.getOffsets(), "offsets of rows");
+  found.positions = bound(sort.getPositions(), "positions of rows");
   return found;
 }
 

@@ -2,8 +2,9 @@
 //   1. The model's parameters get their values: defaults, or -D.
 //   2. Entry `train`: the body with dropout and noise; objective and auxiliary losses, each times its weight;
 //      their sum `loss`; its gradient in every trained parameter, and the optimiser's update.
-//   3. Entry `main`: the body without noise and auxiliary losses.
-//   4. What nothing uses is removed, so that a loss of weight zero leaves nothing behind.
+//   3. Entry `main`: the body without noise and auxiliary losses, and without dropped rows.
+//   4. Entry `as_trained`, if a routing has a capacity: the same with rows dropped as in training.
+//   5. What nothing uses is removed, so that a loss of weight zero leaves nothing behind.
 // The objective `erm` is the mean cross entropy of the result `logits` over the rows whose label is known.
 #include "passes/language/Elaborate.h"
 #include "dialects/flow/BatchHint.h"
@@ -12,7 +13,7 @@
 #include "dialects/flow/BuildOptimizer.h"
 #include "dialects/flow/Declared.h"
 #include "dialects/flow/Precision.h"
-#include "dialects/moe/Expander.h"
+#include "dialects/moe/ExpandRoute.h"
 #include "dialects/moe/Names.h"
 #include "dialects/moe/Nearest.h"
 #include "mlir/AsmParser/AsmParser.h"
@@ -42,7 +43,7 @@ private:
   LogicalResult recordLayer(ParamAttr param, ExprAttr written);
   InFlightDiagnostic wrongOption(const Twine &option);
   FailureOr<Binding> bindDefine(ParamAttr param, StringRef value, ExprAttr &written);
-  LogicalResult buildEntry(StringRef name, flow::EntryKind kind);
+  LogicalResult buildEntry(StringRef name, flow::EntryKind kind, bool dropless = false);
   LogicalResult buildInputs(Expander &in);
   LogicalResult standardize(Expander &in);
   FailureOr<Value> channelNumbers(Expander &in, StringRef word, ExprAttr e, int64_t channels, Location at);
@@ -54,6 +55,7 @@ private:
   const ElaborateOptions &options;
   ModelOp model;
   flow::ProgramOp program;
+  bool limited = false; // a routing drops rows
   Env env;
   llvm::StringMap<std::string> layers; // of the program's records: layer parameters as they were written
   std::vector<NamedAttribute> labels;  // of the program's records: what auxiliary losses compare with
@@ -436,9 +438,15 @@ LogicalResult Elaboration::buildTraining(Expander &in) {
                         "aux." + aux.path, aux.labels});
   }
   flow::OutputOp::create(b, loc, "loss", loss);
-  if (!in.routings.empty()) {
-    Location at = NameLoc::get(b.getStringAttr("route " + in.routings.front().path), model.getLoc());
-    flow::OutputOp::create(b, at, "gate_balance", flow::mean(b, at, in.routings.front().gates, {0}));
+  for (const Routing &route : in.routings) {
+    Location at = NameLoc::get(b.getStringAttr("route " + route.path), model.getLoc());
+    // How the batch is shared between the experts: what they have of all gates, or of all pairs.
+    Value shares = route.top ? flow::div(b, at, chosenPairs(b, at, route), double(route.top)) : route.gates;
+    flow::OutputOp::create(b, at, "gate_balance." + route.path, flow::mean(b, at, shares, {0}));
+    if (!route.kept)
+      continue;
+    Value kept = flow::mean(b, at, flow::convert(b, at, route.kept, b.getF32Type()), {0, 1});
+    flow::OutputOp::create(b, at, "dropped." + route.path, flow::sub(b, at, flow::number(b, at, 1), kept));
   }
   std::vector<flow::ParameterOp> parameters = trained(in, loss);
   if (parameters.empty())
@@ -457,12 +465,12 @@ LogicalResult Elaboration::buildTraining(Expander &in) {
   return success();
 }
 
-LogicalResult Elaboration::buildEntry(StringRef name, flow::EntryKind kind) {
+LogicalResult Elaboration::buildEntry(StringRef name, flow::EntryKind kind, bool dropless) {
   OpBuilder builder = OpBuilder::atBlockEnd(&program.getBody().front());
   auto entry = flow::EntryOp::create(builder, model.getLoc(), name, kind);
   Block &body = entry.getBody().front();
   bool training = kind == flow::EntryKind::train;
-  Expander in(OpBuilder::atBlockEnd(&body), training);
+  Expander in(OpBuilder::atBlockEnd(&body), training, dropless);
   in.frames.emplace_back(env, "", nullptr);
   // An error inside a layer says where the layer was applied.
   ScopedDiagnosticHandler trace(module.getContext(), [&](Diagnostic &d) {
@@ -497,6 +505,7 @@ LogicalResult Elaboration::buildEntry(StringRef name, flow::EntryKind kind) {
     }
   }
   eraseDead(body);
+  limited |= !in.capacities.empty();
   return success();
 }
 
@@ -643,7 +652,8 @@ LogicalResult Elaboration::run() {
   program->setAttr("objective", builder.getStringAttr(options.objective));
   program->setAttr("optimizer", builder.getStringAttr(options.optimizer));
   if (failed(buildEntry("train", flow::EntryKind::train)) ||
-      failed(buildEntry("main", flow::EntryKind::infer))) {
+      failed(buildEntry("main", flow::EntryKind::infer, /*dropless=*/true)) ||
+      (limited && failed(buildEntry("as_trained", flow::EntryKind::infer)))) {
     program.erase();
     return failure();
   }

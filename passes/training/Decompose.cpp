@@ -3,7 +3,8 @@
 //
 //     %y = flow.scatter_add %index, %rows : tensor<8xi32>, tensor<8x4xf32> -> tensor<3x4xf32>
 //   ==>
-//     %order, %offsets = flow.counting_sort %index : tensor<8xi32> -> tensor<8xi32>, tensor<4xi32>
+//     %order, %offsets, %positions = flow.counting_sort %index
+//         : tensor<8xi32> -> tensor<8xi32>, tensor<4xi32>, tensor<8xi32>
 //     %sorted = flow.gather %rows, %order : tensor<8x4xf32>, tensor<8xi32> -> tensor<8x4xf32>
 //     %y = flow.segment_sum %sorted, %offsets : tensor<8x4xf32>, tensor<4xi32> -> tensor<3x4xf32>
 #include "dialects/flow/Flow.h"

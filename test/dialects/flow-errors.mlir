@@ -438,7 +438,7 @@ flow.program @p { flow.entry @main train {
 flow.program @p { flow.entry @main infer {
   %x = flow.input "x" : tensor<4x2xi32>
   // expected-error@+1 {{expected an index of rank 1, found rank 2}}
-  %order, %offsets = flow.counting_sort %x : tensor<4x2xi32> -> tensor<4x2xi32>, tensor<3xi32>
+  %order, %offsets, %positions = flow.counting_sort %x : tensor<4x2xi32> -> tensor<4x2xi32>, tensor<3xi32>, tensor<4x2xi32>
 } }
 
 // -----
@@ -447,7 +447,7 @@ flow.program @p { flow.entry @main infer {
 flow.program @p { flow.entry @main infer {
   %x = flow.input "x" : tensor<4xi32>
   // expected-error@+1 {{expected extent 4 along axis 0 of the order, found 5}}
-  %order, %offsets = flow.counting_sort %x : tensor<4xi32> -> tensor<5xi32>, tensor<3xi32>
+  %order, %offsets, %positions = flow.counting_sort %x : tensor<4xi32> -> tensor<5xi32>, tensor<3xi32>, tensor<4xi32>
 } }
 
 // -----

@@ -36,7 +36,7 @@ flow.program @p {
     %rd = flow.reduce sum %x over [1, 2, 3] : tensor<?x4x8x8xf32, #flow.dims<[B, 4, 8, 8]>> -> tensor<?xf32, #flow.dims<[B]>>
     %am = flow.argmax %x along 1 : tensor<?x4x8x8xf32, #flow.dims<[B, 4, 8, 8]>> -> tensor<?x8x8xi32, #flow.dims<[B, 8, 8]>>
     %ga = flow.gather %w, %i : tensor<6x4x3x3xf32>, tensor<?xi32, #flow.dims<[B]>> -> tensor<?x4x3x3xf32, #flow.dims<[B, 4, 3, 3]>>
-    %so, %of = flow.counting_sort %i : tensor<?xi32, #flow.dims<[B]>> -> tensor<?xi32, #flow.dims<[B]>>, tensor<7xi32>
+    %so, %of, %po = flow.counting_sort %i : tensor<?xi32, #flow.dims<[B]>> -> tensor<?xi32, #flow.dims<[B]>>, tensor<7xi32>, tensor<?xi32, #flow.dims<[B]>>
     %se = flow.segment_sum %ga, %of : tensor<?x4x3x3xf32, #flow.dims<[B, 4, 3, 3]>>, tensor<7xi32> -> tensor<6x4x3x3xf32>
     %sc = flow.scatter_add %i, %ga : tensor<?xi32, #flow.dims<[B]>>, tensor<?x4x3x3xf32, #flow.dims<[B, 4, 3, 3]>> -> tensor<6x4x3x3xf32>
     %co = flow.conv %x, %w by [2, 2] pads [1, 1, 1, 1] : tensor<?x4x8x8xf32, #flow.dims<[B, 4, 8, 8]>>, tensor<6x4x3x3xf32> -> tensor<?x6x4x4xf32, #flow.dims<[B, 6, 4, 4]>>

@@ -7,7 +7,7 @@
 // CHECK-NEXT: %[[X:.*]] = flow.input "x"
 // CHECK-NEXT: %[[J:.*]] = flow.reshape %[[I]] : {{.*}} -> tensor<?xi32, #flow.dims<[B * 2]>>
 // CHECK-NEXT: %[[R:.*]] = flow.reshape %[[X]] : {{.*}} -> tensor<?x3xf32, #flow.dims<[B * 2, 3]>>
-// CHECK-NEXT: %[[ORDER:.*]], %[[OFFSETS:.*]] = flow.counting_sort %[[J]] : {{.*}} -> tensor<?xi32, #flow.dims<[B * 2]>>, tensor<6xi32>
+// CHECK-NEXT: %[[ORDER:.*]], %[[OFFSETS:.*]], %{{.*}} = flow.counting_sort %[[J]] : {{.*}} -> tensor<?xi32, #flow.dims<[B * 2]>>, tensor<6xi32>, tensor<?xi32, #flow.dims<[B * 2]>>
 // CHECK-NEXT: %[[G:.*]] = flow.gather %[[R]], %[[ORDER]] :
 // CHECK-NEXT: %[[Y:.*]] = flow.segment_sum %[[G]], %[[OFFSETS]] : {{.*}} -> tensor<5x3xf32>
 // CHECK:      flow.output "y" %[[Y]]

@@ -244,7 +244,7 @@ flow.program @p { flow.target "cpu:x86-64-v3" {
     // expected-error @+1 {{expected each result of a sort's group to be a result of the sort, and no other's}}
     %r:2 = flow.group(%x) : (tensor<8xi32>) -> (tensor<8xi32>, tensor<8xi32>) {
     ^bb0(%a: tensor<8xi32>):
-      %order, %offsets = flow.counting_sort %a : tensor<8xi32> -> tensor<8xi32>, tensor<4xi32>
+      %order, %offsets, %positions = flow.counting_sort %a : tensor<8xi32> -> tensor<8xi32>, tensor<4xi32>, tensor<8xi32>
       flow.yield %order, %a : tensor<8xi32>, tensor<8xi32>
     }
     flow.output "y" %r#0 : tensor<8xi32>
@@ -259,7 +259,7 @@ flow.program @p { flow.target "cpu:x86-64-v3" {
     // expected-error @+1 {{expected nothing beside a sort in its group, found 'flow.add'}}
     %r = flow.group(%x) : (tensor<8xi32>) -> tensor<8xi32> {
     ^bb0(%a: tensor<8xi32>):
-      %order, %offsets = flow.counting_sort %a : tensor<8xi32> -> tensor<8xi32>, tensor<4xi32>
+      %order, %offsets, %positions = flow.counting_sort %a : tensor<8xi32> -> tensor<8xi32>, tensor<4xi32>, tensor<8xi32>
       %y = flow.add %order, %order : tensor<8xi32>
       flow.yield %y : tensor<8xi32>
     }

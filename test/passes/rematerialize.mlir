@@ -307,7 +307,7 @@ flow.program @several {
     %i = flow.input "i" : tensor<?xi32, #flow.dims<[B * 1024]>>
     %x = flow.input "x" : tensor<?x4xf32, #flow.dims<[B * 1024, 4]>>
     %w = flow.parameter "w" uniform(-0.5, 0.5) : tensor<40000x4xf32>
-    %order, %offsets = flow.counting_sort %i : tensor<?xi32, #flow.dims<[B * 1024]>> -> tensor<?xi32, #flow.dims<[B * 1024]>>, tensor<40001xi32>
+    %order, %offsets, %positions = flow.counting_sort %i : tensor<?xi32, #flow.dims<[B * 1024]>> -> tensor<?xi32, #flow.dims<[B * 1024]>>, tensor<40001xi32>, tensor<?xi32, #flow.dims<[B * 1024]>>
     %e = flow.exp %x : tensor<?x4xf32, #flow.dims<[B * 1024, 4]>>
     %g = flow.gather %e, %order : tensor<?x4xf32, #flow.dims<[B * 1024, 4]>>, tensor<?xi32, #flow.dims<[B * 1024]>> -> tensor<?x4xf32, #flow.dims<[B * 1024, 4]>>
     %s = flow.segment_sum %g, %offsets : tensor<?x4xf32, #flow.dims<[B * 1024, 4]>>, tensor<40001xi32> -> tensor<40000x4xf32>

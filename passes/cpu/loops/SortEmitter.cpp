@@ -1,7 +1,7 @@
 // Emits the kernel of flow.counting_sort, which has one work unit:
 //   1. Count how often each key occurs. Keys outside 0 to count - 1 are treated as the key `count`.
 //   2. Make the counts to the first position of each key, by an exclusive prefix sum.
-//   3. For each index, in order, write it to the next position of its key, which moves on by one.
+//   3. For each index, in order, write it to the next position of its key, and that position; it moves on by one.
 //   4. Now offsets[k] is where key k + 1 begins: shift all offsets up by one.
 // Steps 1 to 3 work in place in the result `offsets`: offsets[k] belongs to key k.
 #include "dialects/flow/Flow.h"
@@ -22,7 +22,7 @@ public:
   SortKernel(flow::CountingSortOp sort, KernelModule &module)
       : sort(sort), k(module.begin("sort", sort.getLoc())), b(k.builder()), number(b.getI32Type()) {}
 
-  LaunchSpec emit(BufferRef order, BufferRef offsets) {
+  LaunchSpec emit(BufferRef order, BufferRef offsets, BufferRef positions) {
     const flow::Extent places = flow::elementsOf(sort.getIndex().getType()),
                        ends = flow::elementsOf(sort.getOffsets().getType());
     auto buffer = [&](plan::Access access, BufferRef bound, const flow::Extent &elements) {
@@ -31,6 +31,7 @@ public:
     from = buffer(plan::Access::read, {BufferRef::operand, 0}, places);
     to = buffer(plan::Access::write, order, places);
     at = buffer(plan::Access::write, offsets, ends);
+    back = buffer(plan::Access::write, positions, places);
     Value placeCount = k.extent(plan::fromExtent(places)), endCount = k.extent(plan::fromExtent(ends));
     outside = arith::TruncIOp::create(b, k.loc(), number, sub(endCount, 1));
     Value zero = constant(0);
@@ -49,6 +50,7 @@ public:
         Value key = keyOf(i), position = k.load(number, at, number, key);
         Value wide = arith::ExtSIOp::create(b, k.loc(), b.getI64Type(), position);
         k.store(arith::TruncIOp::create(b, k.loc(), number, i), to, number, wide);
+        k.store(position, back, number, i);
         k.store(add(position, 1), at, number, key);
       });
       carry(k.i64(0), endCount, zero, [&](Value i, Value begin) {
@@ -59,7 +61,7 @@ public:
     });
     return k.finish(
         sort->getName().stripDialect(), flow::Extent::constant(sort.getContext(), 1), sort.cost().flops,
-        flow::bytesOf(sort.getIndex().getType()) * 2 + flow::bytesOf(sort.getOffsets().getType()));
+        flow::bytesOf(sort.getIndex().getType()) * 3 + flow::bytesOf(sort.getOffsets().getType()));
   }
 
 private:
@@ -90,7 +92,7 @@ private:
   KernelBuilder k;
   OpBuilder &b;
   Type number;
-  Value from, to, at, outside;
+  Value from, to, at, back, outside;
 };
 
 } // namespace
@@ -102,7 +104,8 @@ FailureOr<GroupCode> emitSortGroup(flow::GroupOp group, KernelModule &module) {
   if (failed(found))
     return failure();
   GroupCode code = std::move(found->code);
-  code.launches.push_back(SortKernel(found->sort, module).emit(found->order, found->offsets));
+  code.launches.push_back(
+      SortKernel(found->sort, module).emit(found->order, found->offsets, found->positions));
   return code;
 }
 

@@ -2,7 +2,7 @@
 // `count`. The indices are taken in blocks of as many as there are threads:
 //   1. Count how often each key occurs.
 //   2. The first position of each key is the sum of the counts of those before it.
-//   3. Write each index to the next position of its key, which moves on by one.
+//   3. Write each index to the next position of its key, and that position; it moves on by one.
 // Within a block of indices, a thread counts how many threads before it have the same key, and the last one with a key
 // updates the key's count or position. So nothing depends on the order in which threads run.
 #include "dialects/flow/Flow.h"
@@ -24,7 +24,7 @@ public:
   SortKernel(flow::CountingSortOp sort, KernelBuilder &kernel)
       : sort(sort), k(kernel), code(kernel), b(kernel.builder()), number(b.getI32Type()) {}
 
-  LaunchSpec emit(BufferRef order, BufferRef offsets, BufferRef positions) {
+  LaunchSpec emit(BufferRef order, BufferRef offsets, BufferRef positions, BufferRef nextOfKeys) {
     const flow::Extent places = flow::elementsOf(sort.getIndex().getType()),
                        ends = flow::elementsOf(sort.getOffsets().getType());
     auto buffer = [&](plan::Access access, BufferRef bound, const flow::Extent &elements) {
@@ -33,7 +33,8 @@ public:
     from = buffer(plan::Access::read, {BufferRef::operand, 0}, places);
     to = buffer(plan::Access::write, order, places);
     first = buffer(plan::Access::write, offsets, ends);
-    next = buffer(plan::Access::write, positions, ends);
+    back = buffer(plan::Access::write, positions, places);
+    next = buffer(plan::Access::write, nextOfKeys, ends);
     keys = k.shared(kThreads, number);
     Ix placeCount = code.size(places), endCount = code.size(ends);
     Ix largest = code.sub(endCount, 1);
@@ -83,6 +84,7 @@ public:
       k.barrier(); // all have read before one writes
       code.when(some, [&] {
         k.store(arith::TruncIOp::create(b, k.loc(), number, code.i64(i)), to, number, wide(position));
+        k.store(position, back, number, code.i64(i));
       });
       code.when(lastOf(some, later), [&] { k.store(add(position, constant(1)), next, number, wide(key)); });
       k.barrier();
@@ -90,7 +92,7 @@ public:
     LaunchSpec launch = k.finish(flow::Extent::constant(sort.getContext(), 1));
     launch.op = sort->getName().stripDialect().str();
     launch.flops = plan::fromExtent(sort.cost().flops);
-    launch.bytes = plan::fromExtent(flow::bytesOf(sort.getIndex().getType()) * 2 +
+    launch.bytes = plan::fromExtent(flow::bytesOf(sort.getIndex().getType()) * 3 +
                                     flow::bytesOf(sort.getOffsets().getType()));
     return launch;
   }
@@ -140,7 +142,7 @@ private:
   IndexCode code;
   OpBuilder &b;
   Type number;
-  Value from, to, first, next, keys, outside;
+  Value from, to, first, back, next, keys, outside;
 };
 
 } // namespace
@@ -152,11 +154,11 @@ FailureOr<GroupCode> emitSortGroup(flow::GroupOp group, KernelModule &module) {
   if (failed(described))
     return failure();
   GroupCode code = std::move(described->code);
-  BufferRef positions = code.addTemporary(flow::elementsOf(described->sort.getOffsets().getType()),
-                                          "positions of rows", plan::Element::i32);
+  BufferRef next = code.addTemporary(flow::elementsOf(described->sort.getOffsets().getType()),
+                                     "next positions of keys", plan::Element::i32);
   KernelBuilder kernel = module.begin("sort", kThreads, group.getLoc());
-  code.launches.push_back(
-      SortKernel(described->sort, kernel).emit(described->order, described->offsets, positions));
+  code.launches.push_back(SortKernel(described->sort, kernel)
+                              .emit(described->order, described->offsets, described->positions, next));
   return code;
 }
 

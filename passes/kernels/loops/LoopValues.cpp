@@ -190,6 +190,8 @@ Value LoopValues::compute(Value value, ArrayRef<Index> index, Mask mask) {
     const flow::Number number = o.number();
     if (number.value)
       return constant(result.getElementType(), *number.value);
+    if (number.size && isa<IntegerType>(result.getElementType()))
+      return m.splat(arith::TruncIOp::create(b, k.loc(), result.getElementType(), extent(number.size)));
     if (number.size)
       return m.splat(sizeAsNumber(k, number.size));
     return m.splat(k.number(plan::ArgAttr::get(b.getContext(), plan::ArgKind::scalar_f32, number.key)));
@@ -410,16 +412,32 @@ Value LoopValues::random(flow::RandomOp op, ArrayRef<Index> index, Mask mask) {
   OpBuilder &b = k.builder();
   Value logical;
   std::optional<Value> run; // if the lanes' indices are consecutive: the first one, a multiple of 4
+  // The row-major index behind the axes that an operand gives the index of, or of all axes.
+  const size_t given = op.getIndex() ? flow::extentsOf(op.getIndex()).size() : 0;
+  const SmallVector<flow::Extent> sizes = flow::extentsOf(op.getY());
+  Index linear = m.constant(0), behind = m.constant(1);
+  for (auto [i, size] : llvm::drop_begin(llvm::zip(index, sizes), given)) {
+    linear = m.add(m.mul(linear, extent(size)), i);
+    behind = m.mul(behind, extent(size));
+  }
+  const bool consecutive = linear.step == 1 && !linear.lanes && width % 4 == 0;
   if (op.getIndex()) {
-    logical = arith::ExtUIOp::create(b, k.loc(), m.type(b.getI64Type()), get(op.getIndex(), index, mask));
+    ArrayRef<Index> first = index.take_front(given);
+    Type wide = m.type(b.getI64Type());
+    Value rows = arith::ExtUIOp::create(b, k.loc(), wide, get(op.getIndex(), first, mask));
+    // Lanes along the axes behind have one row.
+    const bool oneRow = llvm::none_of(first, [](const Index &i) { return !i.uniform(); });
+    if (consecutive && oneRow && isMultiple(linear.base, 4) && isMultiple(behind.base, 4)) {
+      Value row = vector::ExtractOp::create(b, k.loc(), rows, 0);
+      run = m.add(m.mul(row, behind.base), linear.base);
+    } else {
+      logical = arith::AddIOp::create(b, k.loc(), arith::MulIOp::create(b, k.loc(), rows, m.wide(behind)),
+                                      m.wide(linear));
+    }
+  } else if (consecutive && isMultiple(linear.base, 4)) {
+    run = linear.base;
   } else {
-    Index linear = m.constant(0);
-    for (auto [i, size] : llvm::zip(index, flow::extentsOf(op.getY())))
-      linear = m.add(m.mul(linear, extent(size)), i);
-    if (linear.step == 1 && !linear.lanes && width % 4 == 0 && isMultiple(linear.base, 4))
-      run = linear.base;
-    else
-      logical = m.wide(linear);
+    logical = m.wide(linear);
   }
   MLIRContext *context = b.getContext();
   PhiloxKey key;

@@ -1,0 +1,173 @@
+// The contraction of rows with the matrix of the group that each is in, and the gradient of these matrices. All of what
+// the op states is here but its verifier (Verify.cpp). Which of the three tensors has the groups' label decides what it
+// computes; its gradients are the other two forms, so one op is closed under differentiation.
+#include "dialects/flow/Build.h"
+#include "dialects/flow/Define.h"
+#include "dialects/flow/RandomCase.h"
+#include <cmath>
+
+using namespace mlir;
+
+namespace flow {
+
+namespace {
+
+/// The labels: the result's, then the summed ones. The group's is left out unless the result has it.
+SmallVector<int64_t> labelsOf(GroupedContractOp op) {
+  SmallVector<int64_t> labels(op.getOutAxes());
+  for (ArrayRef<int64_t> axes : {op.getAAxes(), op.getBAxes()})
+    for (int64_t label : axes)
+      if (!llvm::is_contained(labels, label) && label != int64_t(op.getGroup()))
+        labels.push_back(label);
+  return labels;
+}
+Extent extentOf(GroupedContractOp op, int64_t label) {
+  std::pair<Value, ArrayRef<int64_t>> all[] = {
+      {op.getA(), op.getAAxes()}, {op.getB(), op.getBAxes()}, {op.getY(), op.getOutAxes()}};
+  for (auto [value, axes] : all)
+    if (auto *at = llvm::find(axes, label); at != axes.end())
+      return Extent::of(value, at - axes.begin());
+  llvm_unreachable("the verifier has seen the label");
+}
+
+/// The sum of `term(product)` for every element of the result: over the groups, the rows of each, and all other labels.
+template <typename Term> void sumInto(GroupedContractOp op, Operands v, Array &y, Term term) {
+  const Array &a = *v[0], &b = *v[1], &offsets = *v[2];
+  std::fill(y.data.begin(), y.data.end(), 0.0);
+  const int64_t row = op.getRow(), group = op.getGroup();
+  SmallVector<int64_t> labels{group, row}, shape{0, 0};
+  std::pair<const Array *, ArrayRef<int64_t>> all[] = {
+      {&a, op.getAAxes()}, {&b, op.getBAxes()}, {&y, op.getOutAxes()}};
+  for (auto [array, axes] : all)
+    for (auto [axis, label] : llvm::enumerate(axes)) {
+      if (!llvm::is_contained(labels, label)) {
+        labels.push_back(label);
+        shape.push_back(0);
+      }
+      shape[llvm::find(labels, label) - labels.begin()] = array->shape[axis];
+    }
+  const int64_t groups = shape[0], rows = shape[1];
+  auto position = [&](const Array &array, ArrayRef<int64_t> axes, ArrayRef<int64_t> index) {
+    int64_t at = 0;
+    for (auto [axis, label] : llvm::enumerate(axes))
+      at = at * array.shape[axis] + index[llvm::find(labels, label) - labels.begin()];
+    return at;
+  };
+  for (int64_t g = 0; g < groups; ++g)
+    for (int64_t r = std::max<int64_t>(0, int64_t(offsets.data[g])),
+                 end = std::min(rows, int64_t(offsets.data[g + 1]));
+         r < end; ++r) {
+      shape[0] = shape[1] = 1;
+      forEachIndex(shape, [&](ArrayRef<int64_t> others, int64_t) {
+        Index index(others);
+        index[0] = g, index[1] = r;
+        y.data[position(y, op.getOutAxes(), index)] +=
+            term(a.data[position(a, op.getAAxes(), index)] * b.data[position(b, op.getBAxes(), index)]);
+      });
+    }
+}
+
+} // namespace
+
+SmallVector<Extent> GroupedContractOp::iterationSpace() {
+  SmallVector<Extent> space;
+  for (int64_t label : labelsOf(*this))
+    space.push_back(extentOf(*this, label));
+  return space;
+}
+// Which group a row is in is no access that an index gives, so there are none.
+SmallVector<Access> GroupedContractOp::accesses() { return {}; }
+// Each row is in one group.
+Cost GroupedContractOp::cost() {
+  Extent points = Extent::constant(getContext(), 2);
+  for (int64_t label : labelsOf(*this))
+    if (label != int64_t(getGroup()))
+      points = points * extentOf(*this, label);
+  return {points, true};
+}
+
+void GroupedContractOp::evaluate(Operands v, Array &y, const Setting &) {
+  sumInto(*this, v, y, [](double x) { return x; });
+}
+Array GroupedContractOp::magnitude(Operands v, const Array &result) {
+  Array y(result.shape);
+  sumInto(*this, v, y, [](double x) { return std::fabs(x); });
+  return y;
+}
+double GroupedContractOp::errorFactor() { return 16; }
+
+// The second operand's gradient comes first, as contract's.
+LogicalResult GroupedContractOp::buildGradient(OpBuilder &builder, Upstream upstream, Gradients &gradients) {
+  gradients.assign(3, {});
+  if (Value dy = upstream[0]) {
+    gradients[1] = GroupedContractOp::create(builder, getLoc(), getB().getType(), getA(), dy, getOffsets(),
+                                             getAAxes(), getOutAxes(), getBAxes(), getRow(), getGroup());
+    gradients[0] = GroupedContractOp::create(builder, getLoc(), getA().getType(), dy, getB(), getOffsets(),
+                                             getOutAxes(), getBAxes(), getAAxes(), getRow(), getGroup());
+  }
+  return success();
+}
+
+// Every row with every group: the operand with rows gets the groups as one more axis, along which it is 0 but in the
+// row's own group.
+SmallVector<Value> GroupedContractOp::decompose(OpBuilder &b) {
+  Location loc = getLoc();
+  const int64_t row = getRow(), group = getGroup();
+  const bool spreadsA = llvm::is_contained(getAAxes(), row);
+  Value x = spreadsA ? getA() : getB();
+  ArrayRef<int64_t> axes = spreadsA ? getAAxes() : getBAxes();
+  const Extent groups = extentOf(*this, group);
+  SmallVector<Extent> extents{groups};
+  llvm::append_range(extents, extentsOf(x));
+  SmallVector<int64_t> spread{group};
+  llvm::append_range(spread, axes);
+  const int64_t rowAxis = 1 + (llvm::find(axes, row) - axes.begin());
+  Value own = flow::segmentOfRow(b, loc, getOffsets(), extentOf(*this, row));
+  Value inGroup = flow::compare(b, loc, Predicate::eq, flow::broadcast(b, loc, own, extents, {rowAxis}),
+                                flow::iota(b, loc, extents, 0, b.getI32Type()));
+  Value wide = flow::broadcastAlong(b, loc, x, extents, {0});
+  Value chosen = flow::select(b, loc, inGroup, wide, flow::zerosLike(b, loc, wide));
+  return {spreadsA ? flow::contract(b, loc, chosen, spread, getB(), getBAxes(), getOutAxes())
+                   : flow::contract(b, loc, getA(), getAAxes(), chosen, spread, getOutAxes())};
+}
+
+void GroupedContractOp::buildRandomCase(RandomCase &r) {
+  // Labels 0 (rows) and 1 (groups), and others as contract's.
+  SmallVector<Extent> extents{r.extent(6), r.extent(4)};
+  SmallVector<int64_t> a, b, out;
+  const int64_t form = r.number(0, 2);
+  (form == 0 ? a : form == 1 ? b : out).push_back(1);
+  for (auto *axes : {&a, &b, &out})
+    if (axes->empty())
+      axes->push_back(0);
+  for (int64_t label = 2, end = 2 + r.number(0, 3); label < end; ++label) {
+    extents.push_back(r.extent(4));
+    const int64_t kind = r.number(0, 3);
+    if (kind != 2)
+      a.push_back(label);
+    if (kind != 1)
+      b.push_back(label);
+    if (kind != 3)
+      out.push_back(label);
+  }
+  for (auto *axes : {&a, &b, &out})
+    if (axes->size() > 1 && r.coin())
+      std::swap(axes->front(), (*axes)[r.number(0, int64_t(axes->size()) - 1)]);
+  auto pick = [&](ArrayRef<int64_t> labels) {
+    SmallVector<Extent> picked;
+    for (int64_t label : labels)
+      picked.push_back(extents[label]);
+    return picked;
+  };
+  const int64_t last = r.valueOf(extents[0]);
+  int64_t at = r.number(0, 1);
+  Value x = r.values(pick(a)), y = r.values(pick(b));
+  Value offsets = r.input({extents[1] + r.constant(1)}, r.builder.getI32Type(), [&] {
+    const int64_t now = std::min(at, last);
+    at += r.number(0, 3);
+    return double(now);
+  });
+  r.result(flow::groupedContract(r.builder, r.location, x, a, y, b, offsets, out, 0, 1));
+}
+
+} // namespace flow

@@ -1,0 +1,20 @@
+// What dispatch, combine, losses and reports ask of a routing.
+#pragma once
+#include "dialects/moe/Expander.h"
+
+namespace moe {
+
+/// Reports a value whose samples do not begin with the axes of tokens that the routing has seen.
+mlir::LogicalResult checkTokens(Expander &in, mlir::Operation *op, const Routing &route, mlir::Value source,
+                                llvm::ArrayRef<int64_t> sample);
+
+/// Binds the op's result to the sum of the results of each row's experts.
+mlir::LogicalResult combineRows(Expander &in, CombineOp op, const Routing &route);
+
+/// 1 where a choice [rows, top] is the expert, as a mask [rows, top, experts].
+mlir::Value choiceMask(mlir::OpBuilder &b, mlir::Location loc, const Routing &route);
+
+/// The pairs of a row and an expert, before any is dropped: [rows, experts], 0 or 1.
+mlir::Value chosenPairs(mlir::OpBuilder &b, mlir::Location loc, const Routing &route);
+
+} // namespace moe
