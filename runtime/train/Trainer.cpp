@@ -6,6 +6,7 @@
 #include "runtime/train/DataDigest.h"
 #include "runtime/train/Evaluate.h"
 #include "runtime/train/Feed.h"
+#include "runtime/train/InitLoad.h"
 #include "runtime/train/Progress.h"
 #include "runtime/train/RunFolder.h"
 #include "runtime/train/StepTimes.h"
@@ -67,7 +68,11 @@ private:
   Status resume(); // where a checkpoint stands; a refusal leaves the run as it was
   void noteOtherData(const Checkpoint &last);
   void noteLostDigest();
+  /// Opens the file that the recipe takes weights from, if it names one, and decides what goes where.
+  Status openInit();
+  Status loadInit();
   Status announce();
+  void announceInit();
   Status step(Prefetch &batches);
   /// Submits as many steps as may be in flight beside the one that `step` collects.
   void submit(Prefetch &batches);
@@ -121,16 +126,22 @@ private:
   std::optional<Table> latest_;
   Progress progress_;
   StepTimes times_;
-  double perEvaluation_ = 0; // seconds, of the latest
-  std::string target_;       // of the program, which the device runs: name and level
-  Status unsubmitted_;       // why no step can be submitted any more
-  double began_ = 0;         // the first step of this process, in seconds from its start
+  double perEvaluation_ = 0;         // seconds, of the latest
+  std::string target_;               // of the program, which the device runs: name and level
+  Status unsubmitted_;               // why no step can be submitted any more
+  double began_ = 0;                 // the first step of this process, in seconds from its start
+  std::optional<InitFile> init_;     // that the first values come from
+  std::optional<InitNote> initNote_; // what checkpoints record of it
+  std::string notFinite_;            // what is to be said of its values
   bool digestNoted_ = false;
   bool first_ = true;
   bool loaded_ = false; // from a checkpoint
 };
 
 Status Run::open() {
+  if (options_.resume && !options_.init.empty())
+    return usageError("expected --init or --resume, found both: a run that is resumed goes on from its own "
+                      "checkpoint; to start from other weights, begin a run with another --out");
   MOERT_TRY(RunFolder::check(options_.out, options_.resume));
   MOERT_ASSIGN(device_, openDevice(options_.device));
   MOERT_ASSIGN(program_, Program::load(options_.program));
@@ -141,9 +152,13 @@ Status Run::open() {
     recipe_.seed = *options_.seed;
   if (options_.steps)
     recipe_.steps = *options_.steps;
+  if (!options_.init.empty())
+    recipe_.initFile = options_.init;
   if (Status bound = bind(); !bound.ok())
     return ofProgram(std::move(bound));
   MOERT_TRY(checkInputs(*program_, *trainEntry_));
+  if (!options_.resume)
+    MOERT_TRY(openInit());
   MOERT_ASSIGN(SplitData data, SplitData::open(recipe_, [&](const SplitData &described) {
                  return checkFits(*program_, described, recipe_, Use::training);
                }));
@@ -177,6 +192,7 @@ Status Run::open() {
   evaluator_ = std::make_unique<Evaluator>(program_, states_, device_, *data_, recipe_);
 
   if (!options_.resume) {
+    MOERT_TRY(loadInit());
     MOERT_ASSIGN(folder_, RunFolder::create(options_.out, recipe_));
     return okStatus();
   }
@@ -234,6 +250,8 @@ Status Run::resume() {
                             " is there", instead.empty() ? "; start a new run with another --out" : instead);
       }
     }
+    MOERT_TRY(openInit());
+    MOERT_TRY(loadInit());
     progress_.say(concat(options_.out, " has no checkpoint yet: starting from the first step"));
     MOERT_TRY(folder_->unmarkDone());
     return folder_->truncateMetrics(0);
@@ -260,6 +278,7 @@ Status Run::resume() {
                           lines[0], lines.size() > 1 ? concat(" and ", lines.size() - 1, " more") : "");
   }
   state_ = checkpoint.run;
+  initNote_ = checkpoint.init;
   loaded_ = true;
   if (state_.step > uint64_t(recipe_.steps))
     return invalidInput(folder_->last(), ": expected at most train.steps = ", recipe_.steps,
@@ -300,11 +319,39 @@ void Run::noteLostDigest() {
                        "); without it a run that is resumed on other data is not told so"));
 }
 
+Status Run::openInit() {
+  if (recipe_.initFile.empty())
+    return okStatus();
+  MOERT_ASSIGN(init_, InitFile::open(recipe_.initFile, *program_, recipe_));
+  return okStatus();
+}
+
+Status Run::loadInit() {
+  if (!init_)
+    return okStatus();
+  MOERT_ASSIGN(InitFile::Loaded loaded, init_->load(*states_));
+  initNote_ = std::move(loaded.note);
+  notFinite_ = std::move(loaded.notFinite);
+  return okStatus();
+}
+
+void Run::announceInit() {
+  if (init_) {
+    progress_.say(concat("weights from ", initNote_->file, " (SHA-256 ", initNote_->digest,
+                         "):", init_->describe(*program_), "\n"));
+    if (!notFinite_.empty())
+      progress_.say(concat("note: ", notFinite_));
+  } else if (!loaded_ && recipe_.initFile.empty() && !recipe_.initMap.empty()) {
+    progress_.say("note: the recipe has [init.map], but nothing is taken from a file; give one with --init");
+  }
+}
+
 Status Run::announce() {
   progress_.say(concat(program_->name(), ": ", batchRows(), " images a step (", data_->training.size(),
                        " domains of ", recipe_.batchPerDomain, ")", device_->threadsText(), ", ",
                        session_->memory().total() >> 20, " MiB; run in ", options_.out));
   progress_.say(recipeText_);
+  announceInit();
   if (state_.step)
     progress_.say(concat("resuming at step ", state_.step, " of ", recipe_.steps));
   return okStatus();
@@ -487,9 +534,9 @@ Status Run::save(const std::string &folder) {
   if (session_->inFlight() != 0)
     return internalError("a checkpoint was asked for while a step is in flight");
   MOERT_TRY(folder_->stands()); // else a folder without a recipe would appear
-  Status status = saveCheckpoint(
-      folder, *states_,
-      {state_, program_->digest(), sha256(recipeText_), recipeText_, dataDigest_->text(), target_});
+  Status status = saveCheckpoint(folder, *states_,
+                                 {state_, program_->digest(), sha256(recipeText_), recipeText_,
+                                  dataDigest_->text(), target_, initNote_});
   noteLostDigest();
   if (status.ok())
     return status;
