@@ -311,7 +311,7 @@ Status readList(const Item &item, const Form &form, std::vector<T> &values, cons
   values.clear();
   if (array->size() > kMostListItems)
     return invalidInput(item.where, ": ", item.key, ": expected a list of at most ", kMostListItems,
-                        " values, found ", array->size());
+                        form.kind == Kind::texts ? " texts, found " : " numbers, found ", array->size());
   for (const toml::node &node : *array) {
     MOERT_ASSIGN(T value, read(item, node, form.range));
     values.push_back(value);

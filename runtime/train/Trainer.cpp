@@ -62,7 +62,9 @@ public:
 
 private:
   Status open();
-  Status bind(); // the recipe to the program
+  Status openData();
+  Status openSession(); // and what evaluates
+  Status bind();        // the recipe to the program
   /// Why the recipe of a run that is resumed does not fit the program: first of all, that it is another one.
   Status ofProgram(Status why) const;
   Status resume(); // where a checkpoint stands; a refusal leaves the run as it was
@@ -106,6 +108,8 @@ private:
   }
   int64_t saveEvery() const { return recipe_.checkpointEvery ? recipe_.checkpointEvery : recipe_.evalEvery; }
   std::string tableText(const Table &table) const;
+  /// Whether the run is weights from a file alone, as a checkpoint: no image is looked at then.
+  bool withoutData() const { return recipe_.steps == 0 && !recipe_.initFile.empty(); }
   size_t batchRows() const { return data_->training.size() * size_t(recipe_.batchPerDomain); }
 
   const TrainOptions &options_;
@@ -159,13 +163,8 @@ Status Run::open() {
   MOERT_TRY(checkInputs(*program_, *trainEntry_));
   if (!options_.resume)
     MOERT_TRY(openInit());
-  MOERT_ASSIGN(SplitData data, SplitData::open(recipe_, [&](const SplitData &described) {
-                 return checkFits(*program_, described, recipe_, Use::training);
-               }));
-  data_ = std::make_unique<SplitData>(std::move(data));
-  dataDigest_.emplace(data_->set);
-  if (options_.resume) // compared before the first step; else no step waits for it
-    dataDigest_->begin();
+  if (!withoutData())
+    MOERT_TRY(openData());
   for (const fb::Port *port : *trainEntry_->outputs()) {
     std::string name = port->name()->str();
     if (name == "loss" || name.starts_with("loss."))
@@ -177,6 +176,31 @@ Status Run::open() {
   const fb::Target &row = *program_->table().targets()->Get(target);
   target_ = concat(row.name()->string_view(), " ", row.level()->string_view());
   MOERT_ASSIGN(states_, States::create(program_, device_, uint64_t(recipe_.seed)));
+  if (!withoutData())
+    MOERT_TRY(openSession());
+
+  if (!options_.resume) {
+    MOERT_TRY(loadInit());
+    MOERT_ASSIGN(folder_, RunFolder::create(options_.out, recipe_));
+    return okStatus();
+  }
+  MOERT_ASSIGN(folder_, RunFolder::reopen(options_.out, recipe_, *program_));
+  MOERT_TRY(resume());
+  return folder_->keep(recipe_);
+}
+
+Status Run::openData() {
+  MOERT_ASSIGN(SplitData data, SplitData::open(recipe_, [&](const SplitData &described) {
+                 return checkFits(*program_, described, recipe_, Use::training);
+               }));
+  data_ = std::make_unique<SplitData>(std::move(data));
+  dataDigest_.emplace(data_->set);
+  if (options_.resume) // compared before the first step; else no step waits for it
+    dataDigest_->begin();
+  return okStatus();
+}
+
+Status Run::openSession() {
   Session::Options sessionOptions;
   sessionOptions.seed = uint64_t(recipe_.seed);
   sessionOptions.poison = options_.poison;
@@ -190,15 +214,7 @@ Status Run::open() {
   for (auto &[key, value] : recipe_.scalars)
     MOERT_TRY(session_->setScalar(key, value));
   evaluator_ = std::make_unique<Evaluator>(program_, states_, device_, *data_, recipe_);
-
-  if (!options_.resume) {
-    MOERT_TRY(loadInit());
-    MOERT_ASSIGN(folder_, RunFolder::create(options_.out, recipe_));
-    return okStatus();
-  }
-  MOERT_ASSIGN(folder_, RunFolder::reopen(options_.out, recipe_, *program_));
-  MOERT_TRY(resume());
-  return folder_->keep(recipe_);
+  return okStatus();
 }
 
 Status Run::bind() {
@@ -311,7 +327,7 @@ void Run::noteOtherData(const Checkpoint &last) {
 
 // Once a process: each save tries again.
 void Run::noteLostDigest() {
-  if (digestNoted_ || !dataDigest_->text().empty())
+  if (digestNoted_ || !dataDigest_ || !dataDigest_->text().empty())
     return;
   digestNoted_ = true;
   progress_.say(concat("note: the data could not be read again for its digest (",
@@ -347,9 +363,12 @@ void Run::announceInit() {
 }
 
 Status Run::announce() {
-  progress_.say(concat(program_->name(), ": ", batchRows(), " images a step (", data_->training.size(),
-                       " domains of ", recipe_.batchPerDomain, ")", device_->threadsText(), ", ",
-                       session_->memory().total() >> 20, " MiB; run in ", options_.out));
+  if (withoutData())
+    progress_.say(concat(program_->name(), ": no steps; run in ", options_.out));
+  else
+    progress_.say(concat(program_->name(), ": ", batchRows(), " images a step (", data_->training.size(),
+                         " domains of ", recipe_.batchPerDomain, ")", device_->threadsText(), ", ",
+                         session_->memory().total() >> 20, " MiB; run in ", options_.out));
   progress_.say(recipeText_);
   announceInit();
   if (state_.step)
@@ -531,12 +550,12 @@ Result<bool> Run::evaluate() {
 }
 
 Status Run::save(const std::string &folder) {
-  if (session_->inFlight() != 0)
+  if (session_ && session_->inFlight() != 0)
     return internalError("a checkpoint was asked for while a step is in flight");
   MOERT_TRY(folder_->stands()); // else a folder without a recipe would appear
   Status status = saveCheckpoint(folder, *states_,
                                  {state_, program_->digest(), sha256(recipeText_), recipeText_,
-                                  dataDigest_->text(), target_, initNote_});
+                                  dataDigest_ ? dataDigest_->text() : "", target_, initNote_});
   noteLostDigest();
   if (status.ok())
     return status;
@@ -644,6 +663,12 @@ Result<TrainEnd> Run::run() {
     progress_.say(concat(options_.out, ": all ", recipe_.steps,
                          " steps are done; --resume --steps M, with M above ", recipe_.steps, ", continues"));
     MOERT_TRY(close());
+    return TrainEnd::finished;
+  }
+  if (withoutData()) {
+    MOERT_TRY(announce());
+    MOERT_TRY(saveLast());
+    MOERT_TRY(finish());
     return TrainEnd::finished;
   }
   std::vector<std::vector<uint32_t>> in;

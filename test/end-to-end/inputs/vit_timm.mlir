@@ -35,8 +35,9 @@ moe.layer @Sparse<heads, count>(%x: [tokens, dim]) {
   yield %out
 }
 
-moe.model @vit<classes = 1000, channels = 3, size = 224, patch = 16, dim = 384, depth = 12, heads = 6, @last = @Block<heads>>
-    (%image: image[channels, size, size] mean 0.5 deviation 0.5) {
+moe.model @vit<classes = 1000, channels = 3, size = 224, height = size, width = size, patch = 16, dim = 384, depth = 12, heads = 6,
+          @last = @Block<heads>>
+    (%image: image[channels, height, width] mean 0.5 deviation 0.5) {
   default linear trunc_normal(0.02), zeros
   %patches = patches @patch_embed(%image) size = patch to dim
   %cls     = param @cls_token [1, 1, dim] normal(1e-6)
