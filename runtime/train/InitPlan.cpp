@@ -101,12 +101,13 @@ private:
       return add({state, Fill::fresh, kNoSource, 0, {}});
     std::string key = line ? fillStars(line->source, *matchPath(line->pattern, path)) : path;
     const StoredTensor *source = file_.findStored(key);
-    std::string dense = line ? "" : densePath(path);
-    const bool copies = line || (!source && !dense.empty());
-    if (!line && !source && !dense.empty()) {
-      key = dense;
-      source = file_.findStored(key);
-    }
+    bool copies = line;
+    if (std::string dense = source ? "" : densePath(key); !dense.empty())
+      if (const StoredTensor *layer = file_.findStored(dense)) {
+        key = std::move(dense);
+        source = layer;
+        copies = true;
+      }
     if (!source)
       return mayBeFresh ? add({state, Fill::fresh, kNoSource, 0, {}}) : isMissing(path, key);
     const size_t number = size_t(source - file_.stored().data());
@@ -156,6 +157,7 @@ private:
     if (++missing_ > kListed)
       return;
     auto near = names_.size() > kCompared ? std::vector<std::string>() : nearest(key, names_);
+    nearby_ |= !near.empty();
     problems_.push_back(concat("'", path, "' is missing", key == path ? "" : concat(" (as '", key, "')"),
                                near.empty() ? "" : concat("; nearest there: '", near[0], "'")));
   }
@@ -173,6 +175,12 @@ private:
       text += "\n  " + problem;
     if (missing_ + misfits_ > problems_.size())
       text += "\n  ...";
+    if (missing_ && !nearby_ && !names_.empty()) {
+      text += "\nthe file has ";
+      for (size_t i = 0; i < std::min<size_t>(names_.size(), 3); ++i)
+        text += concat(i ? ", '" : "'", brief(names_[i]), "'");
+      text += names_.size() > 3 ? concat(" and ", names_.size() - 3, " more") : "";
+    }
     if (missing_)
       text += "\n[init.map] of the recipe gives other names, init.fresh lists what may keep its initial "
               "values; docs/recipe.md explains both";
@@ -189,6 +197,7 @@ private:
   std::vector<bool> taken_; // of the file's tensors
   std::vector<std::string> problems_;
   size_t missing_ = 0, misfits_ = 0;
+  bool nearby_ = false; // whether a name was found for one that is missing
 };
 
 } // namespace

@@ -1,5 +1,7 @@
 #include "runtime/train/PathPattern.h"
 
+#include <algorithm>
+
 namespace moert {
 namespace {
 
@@ -29,7 +31,7 @@ public:
   std::optional<std::vector<std::string>> run() {
     if (!from(0, 0, 0))
       return std::nullopt;
-    return parts_;
+    return std::vector<std::string>(parts_.begin(), parts_.end());
   }
 
 private:
@@ -43,25 +45,29 @@ private:
     if (last)
       return true;
     begin += plain.size();
-    // So each place is tried once for each star, however often earlier stars come to it.
-    if (failed_[star * (path_.size() + 1) + begin])
+    // A star that begins later takes no end that this one does not, so each end is tried once for each star.
+    auto failed = failed_.begin() + long(star * (path_.size() + 1));
+    if (failed[long(begin)])
       return false;
-    for (size_t end = begin; end <= path_.size(); ++end) {
+    size_t end = begin;
+    for (; end <= path_.size(); ++end) {
       parts_.resize(star);
       parts_.emplace_back(path_.substr(begin, end - begin));
       if (from(stars_[star].end, end, star + 1))
         return true;
-      if (end < path_.size() && path_[end] == '.' && !stars_[star].dots)
+      if (end < path_.size() && path_[end] == '.' && !stars_[star].dots) {
+        ++end;
         break;
+      }
     }
-    failed_[star * (path_.size() + 1) + begin] = true;
+    std::fill(failed + long(begin), failed + long(end), true);
     return false;
   }
 
   std::string_view pattern_, path_;
   std::vector<Star> stars_;
   std::vector<bool> failed_;
-  std::vector<std::string> parts_;
+  std::vector<std::string_view> parts_;
 };
 
 } // namespace
