@@ -204,10 +204,6 @@ private:
   bool nearby_ = false; // whether a name was found for one that is missing
 };
 
-} // namespace
-
-namespace {
-
 // Lines of parameters; those that differ in the first number of their paths alone share one.
 class Lines {
 public:
