@@ -280,6 +280,10 @@ class Init:
         self.refused(dense, "--init", missing, texts=[f"{missing}: expected a checkpoint folder or a safetensors file, found no such file or folder"])
         self.refused(dense, "--init", missing, "--resume", code=2, texts=["expected --init or --resume, found both"])
         self.refused(dense, "--init=", code=2, texts=["expected a value after --init="])
+        half = self.save("half", {name: value.half() for name, value in good.items()})
+        np.save(self.folder / "image.npy", np.zeros((1, 1, 28, 28), np.float32))
+        done = subprocess.run([self.binaries / "moert", "infer", dense, "--params", half, "--input", f"image=@{self.folder}/image.npy"], capture_output=True, text=True)
+        assert done.returncode == 1 and "moert train --init makes a checkpoint of weights with other names, types or classes" in done.stderr, done
         renamed = {name.replace("blocks.", "layers.").replace("norm1", "ln1"): value for name, value in good.items()}
         self.refused(dense, "--init", self.save("renamed", renamed), texts=[
             "expected weights of the program", "48 missing, 0 of another shape or type", "'blocks.0.norm1.weight' is missing; nearest there: 'layers.0.",
