@@ -479,7 +479,6 @@ def Flow_GroupedContractOp : Flow_ComputeOp<"grouped_contract", "rule", "emitter
   }];
   let hasVerifier = 1;
   let extraClassDeclaration = facts # [{
-    bool takesEpilogue() { return false; }
     bool decomposes() { return true; }
     ::llvm::SmallVector<::mlir::Value> decompose(::mlir::OpBuilder &builder);
   }];
