@@ -143,6 +143,10 @@ static Value chooseRow(OpBuilder &b, Location loc, Value mask, Value x, Value ot
   return flow::select(b, loc, wide, x, other ? other : flow::zerosLike(b, loc, x));
 }
 
+static std::string valuesText(size_t count) {
+  return std::to_string(count) + (count == 1 ? " value" : " values");
+}
+
 /// Reports shares that yield different things.
 static LogicalResult checkYields(ExpertsOp op, ArrayRef<Share> shares, bool rows) {
   const Share &first = shares.front();
@@ -157,7 +161,7 @@ static LogicalResult checkYields(ExpertsOp op, ArrayRef<Share> shares, bool rows
       return diag;
     };
     if (share.yields.size() != first.yields.size())
-      return wrong(Twine(first.yields.size()) + " values", Twine(share.yields.size()) + " values",
+      return wrong(valuesText(first.yields.size()), valuesText(share.yields.size()),
                    LayerOp(first.item.closure->layer).getLoc(), LayerOp(share.item.closure->layer).getLoc());
     for (auto [one, other] : llvm::zip(first.yields, share.yields)) {
       auto *a = std::get_if<Tensor>(&one.is), *b = std::get_if<Tensor>(&other.is);

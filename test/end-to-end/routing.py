@@ -135,7 +135,7 @@ def nearest(p, image):
 EXPOSED = {"nearest": "best"}
 for name, witness in {f.__name__: f for f in (shared_expert, balancing_bias, two_sizes, three_blocks, expert_choice, soft_moe, nearest)}.items():
     program = a.folder / f"{name}.moe"
-    subprocess.run([a.binaries / "moec", "compile", a.models / f"{name}.mlir", "-o", program], check=True)
+    subprocess.run([a.binaries / "moec", "compile", a.models / f"{name}.mlir", "--verify-by-evaluation", "-o", program], check=True)
     info = json.loads(subprocess.run([a.binaries / "moec", "inspect", program, "--json"], check=True, capture_output=True).stdout)
     for case in range(a.cases):
         torch.manual_seed(a.seed + case)
