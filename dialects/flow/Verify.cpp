@@ -406,8 +406,7 @@ LogicalResult RandomOp::verify() {
     return emitOpError("expected an index of the result's first axes, of ")
            << rankOf(getY()) << " at most, found " << rankOf(getIndex());
   for (int64_t axis = 0; axis < rankOf(getIndex()); ++axis)
-    if (failed(
-            expectExtent(*this, Extent::of(getY(), axis), Extent::of(getIndex(), axis), axis, "the index")))
+    if (failed(expectExtent(*this, Extent::of(getY(), axis), Extent::of(getIndex(), axis), axis, "index")))
       return failure();
   return success();
 }
@@ -582,7 +581,7 @@ LogicalResult GatherRowsOp::verify() {
   if (failed(expectRows(*this, getTable(), getIndex(), getY())) ||
       failed(expectRank(*this, getInverse(), 2, "an inverse")))
     return failure();
-  return expectExtent(*this, Extent::of(getTable(), 0), Extent::of(getInverse(), 0), 0, "the inverse");
+  return expectExtent(*this, Extent::of(getTable(), 0), Extent::of(getInverse(), 0), 0, "inverse");
 }
 LogicalResult ScatterAddOp::verify() { return expectRows(*this, getY(), getIndex(), getRows()); }
 

@@ -12,7 +12,7 @@ Words moe::wordsOf(StringRef attribute) {
     return {{"zeros", "ones", "torch", "hyperfan_in"},
             {"constant", "uniform", "normal", "trunc_normal", "fan_in", "hyperfan_in"}};
   if (attribute == "args")
-    return {{"label", "domain"}, {"ramp"}};
+    return {{"label", "domain", "corrected"}, {"ramp"}};
   if (attribute == "schedule")
     return {{"dann"}, {"ramp"}};
   if (attribute == "axes")

@@ -26,6 +26,8 @@ public:
   llvm::StringMap<int64_t> symbols() const override { return {{"row_align", 1}}; }
 
   bool emits(Operation *root) const override {
+    if (isa<flow::GroupedContractOp>(root))
+      return true;
     if (auto forward = dyn_cast<flow::AttentionOp>(root))
       return fitsAttentionKernel(flow::AttentionShape::of(forward));
     auto backward = dyn_cast<flow::AttentionGradOp>(root);

@@ -130,7 +130,7 @@ flow.program @p { flow.entry @main train {
 // 7
 flow.program @p { flow.entry @main train {
   %i = flow.input "i" : tensor<4xi32>
-  // expected-error@+1 {{expected an index of the result's shape, 'tensor<5xf32>', found 'tensor<4xi32>'}}
+  // expected-error@+1 {{expected extent 5 along axis 0 of the index, found 4}}
   %r = flow.random uniform 7 at %i : tensor<4xi32> -> tensor<5xf32>
 } }
 
@@ -798,4 +798,286 @@ flow.program @p { flow.entry @main infer {
   %d = flow.parameter "d" constant(1.0) : tensor<2x2xf32>
   // expected-error@+1 {{expected delta of type 'tensor<2x2xf32>', found 'tensor<2x6xf32>'}}
   %y = flow.attention_grad %a from %d, %d, %a heads 2 scale 1.0 : (tensor<2x6xf32>, tensor<2x2xf32>, tensor<2x2xf32>, tensor<2x6xf32>) -> tensor<2x6xf32>
+} }
+
+// -----
+
+// 7
+flow.program @p { flow.entry @main train {
+  %i = flow.input "i" : tensor<2xi32>
+  // expected-error@+1 {{expected extent 3 along axis 0 of the index, found 2}}
+  %y = flow.random uniform 1 at %i : tensor<2xi32> -> tensor<3x4xf32>
+} }
+
+// -----
+
+// 7
+flow.program @p { flow.entry @main train {
+  %i = flow.input "i" : tensor<3x4x1xi32>
+  // expected-error@+1 {{expected an index of the result's first axes, of 2 at most, found 3}}
+  %y = flow.random uniform 1 at %i : tensor<3x4x1xi32> -> tensor<3x4xf32>
+} }
+
+// -----
+
+// 17
+flow.program @p { flow.entry @main train {
+  %t = flow.input "t" : tensor<4x3xf32>
+  %i = flow.input "i" : tensor<7xi32>
+  %n = flow.input "n" : tensor<4xi32>
+  // expected-error@+1 {{expected an inverse of rank 2, found rank 1}}
+  %y = flow.gather_rows %t, %i inverse %n : tensor<4x3xf32>, tensor<7xi32>, tensor<4xi32> -> tensor<7x3xf32>
+} }
+
+// -----
+
+// 17
+flow.program @p { flow.entry @main train {
+  %t = flow.input "t" : tensor<4x3xf32>
+  %i = flow.input "i" : tensor<7xi32>
+  %n = flow.input "n" : tensor<7x1xi32>
+  // expected-error@+1 {{expected extent 4 along axis 0 of the inverse, found 7}}
+  %y = flow.gather_rows %t, %i inverse %n : tensor<4x3xf32>, tensor<7xi32>, tensor<7x1xi32> -> tensor<7x3xf32>
+} }
+
+// -----
+
+// 24
+flow.program @p { flow.entry @main train {
+  %i = flow.input "i" : tensor<7xi32>
+  // expected-error@+1 {{expected extent 7 along axis 0 of the positions, found 6}}
+  %o, %e, %p = flow.counting_sort %i : tensor<7xi32> -> tensor<7xi32>, tensor<4xi32>, tensor<6xi32>
+} }
+
+// -----
+
+// 24
+flow.program @p { flow.entry @main train {
+  %t = flow.input "t" : tensor<3x2xf32>
+  %o = flow.input "o" : tensor<3xi32>
+  // expected-error@+1 {{expected extent 4 along axis 0 of the offsets, found 3}}
+  %y = flow.segment_rows %t, %o : tensor<3x2xf32>, tensor<3xi32> -> tensor<9x2xf32>
+} }
+
+// -----
+
+// 24
+flow.program @p { flow.entry @main train {
+  %t = flow.input "t" : tensor<3x2xf32>
+  %o = flow.input "o" : tensor<4xi32>
+  // expected-error@+1 {{expected extent 2 along axis 1 of the result, found 5}}
+  %y = flow.segment_rows %t, %o : tensor<3x2xf32>, tensor<4xi32> -> tensor<9x5xf32>
+} }
+
+// -----
+
+// 24
+flow.program @p { flow.entry @main train {
+  %t = flow.input "t" : tensor<f32>
+  %o = flow.input "o" : tensor<2xi32>
+  // expected-error@+1 {{expected a table of rank 1 or more, found rank 0}}
+  %y = flow.segment_rows %t, %o : tensor<f32>, tensor<2xi32> -> tensor<f32>
+} }
+
+// -----
+
+// 31: ranks and sorts
+flow.program @p { flow.entry @main train {
+  %x = flow.input "x" : tensor<4x3xf32>
+  // expected-error@+1 {{expected places of the operand's shape, 'tensor<4x3xf32>', found 'tensor<3x4xi32>'}}
+  %y = flow.rank %x along 1 : tensor<4x3xf32> -> tensor<3x4xi32>
+} }
+
+// -----
+
+// 31: ranks and sorts
+flow.program @p { flow.entry @main train {
+  %x = flow.input "x" : tensor<4x3xf32>
+  // expected-error@+1 {{expected axes below 2, found 2}}
+  %y = flow.rank %x along 2 : tensor<4x3xf32> -> tensor<4x3xi32>
+} }
+
+// -----
+
+// 31: ranks and sorts
+flow.program @p { flow.entry @main train {
+  %x = flow.input "x" : tensor<4x3xf32>
+  // expected-error@+1 {{expected k from 1 to a constant last extent, found 4 of 3}}
+  %y = flow.top_k 4 of %x : tensor<4x3xf32> -> tensor<4x4xi32>
+} }
+
+// -----
+
+// 31: ranks and sorts
+flow.program @p { flow.entry @main train {
+  %x = flow.input "x" : tensor<4x3xf32>
+  // expected-error@+1 {{expected k from 1 to a constant last extent, found 0 of 3}}
+  %y = flow.top_k 0 of %x : tensor<4x3xf32> -> tensor<4x1xi32>
+} }
+
+// -----
+
+// 31: ranks and sorts
+flow.program @p { flow.entry @main train {
+  %x = flow.input "x" : tensor<?xf32, #flow.dims<[B]>>
+  // expected-error@+1 {{expected k from 1 to a constant last extent, found 1 of B}}
+  %y = flow.top_k 1 of %x : tensor<?xf32, #flow.dims<[B]>> -> tensor<1xi32>
+} }
+
+// -----
+
+// 31: ranks and sorts
+flow.program @p { flow.entry @main train {
+  %x = flow.input "x" : tensor<4x3xf32>
+  // expected-error@+1 {{expected extent 2 along axis 1 of the result, found 3}}
+  %y = flow.top_k 2 of %x : tensor<4x3xf32> -> tensor<4x3xi32>
+} }
+
+// -----
+
+// 31: ranks and sorts
+flow.program @p { flow.entry @main train {
+  %x = flow.input "x" : tensor<f32>
+  // expected-error@+1 {{expected an operand of rank 1 or more, found rank 0}}
+  %y = flow.top_k 1 of %x : tensor<f32> -> tensor<i32>
+} }
+
+// -----
+
+// 31: ranks and sorts
+flow.program @p { flow.entry @main train {
+  %x = flow.input "x" : tensor<4x3xf32>
+  // expected-error@+1 {{expected an operand of rank 1, found rank 2}}
+  %y, %r = flow.argsort %x : tensor<4x3xf32> -> tensor<4x3xi32>, tensor<4x3xi32>
+} }
+
+// -----
+
+// 31: ranks and sorts
+flow.program @p { flow.entry @main train {
+  %x = flow.input "x" : tensor<4xf32>
+  // expected-error@+1 {{expected places of the operand's shape, 'tensor<4xf32>', found 'tensor<5xi32>'}}
+  %y, %r = flow.argsort %x : tensor<4xf32> -> tensor<4xi32>, tensor<5xi32>
+} }
+
+// -----
+
+// 31: ranks and sorts
+flow.program @p { flow.entry @main train {
+  %x = flow.input "x" : tensor<4xf32>
+  // expected-error@+1 {{expected 1 to 31 bits of a number of 32, found 11 from bit 22 on}}
+  %y = flow.radix_digit %x shift 22 bits 11 : tensor<4xf32>
+} }
+
+// -----
+
+// 31: ranks and sorts
+flow.program @p { flow.entry @main train {
+  %x = flow.input "x" : tensor<4xf32>
+  // expected-error@+1 {{expected 1 to 31 bits of a number of 32, found 32 from bit 0 on}}
+  %y = flow.radix_digit %x shift 0 bits 32 : tensor<4xf32>
+} }
+
+// -----
+
+// 31: ranks and sorts
+flow.program @p { flow.entry @main train {
+  %r = flow.input "r" : tensor<i32>
+  // expected-error@+1 {{expected numbers of experts, choices and alignment from 1 to 2147483647, found 0, 1 and 1}}
+  %y = flow.capacity %r experts 0 top 1 factor 1.5 alignment 1 : tensor<i32>
+} }
+
+// -----
+
+// 31: ranks and sorts
+flow.program @p { flow.entry @main train {
+  %r = flow.input "r" : tensor<i32>
+  // expected-error@+1 {{expected numbers of experts, choices and alignment from 1 to 2147483647, found 4, 1 and 2147483648}}
+  %y = flow.capacity %r experts 4 top 1 factor 1.5 alignment 2147483648 : tensor<i32>
+} }
+
+// -----
+
+// 31: ranks and sorts
+flow.program @p { flow.entry @main train {
+  %r = flow.input "r" : tensor<i32>
+  // expected-error@+1 {{expected a finite factor other than 0, found 0.000000e+00}}
+  %y = flow.capacity %r experts 4 top 1 factor 0.0 alignment 1 : tensor<i32>
+} }
+
+// -----
+
+// 32: rows and groups
+flow.program @p { flow.entry @main train {
+  %x = flow.input "x" : tensor<4x3xf32>
+  %w = flow.input "w" : tensor<2x5x3xf32>
+  %o = flow.input "o" : tensor<3xi32>
+  // expected-error@+1 {{expected two labels for rows and groups, found 1 for both}}
+  %y = flow.grouped_contract %x [1, 2], %w [0, 3, 2] -> [1, 3] row 1 group 1 by %o : tensor<4x3xf32>, tensor<2x5x3xf32>, tensor<3xi32> -> tensor<4x5xf32>
+} }
+
+// -----
+
+// 32: rows and groups
+flow.program @p { flow.entry @main train {
+  %x = flow.input "x" : tensor<4x3xf32>
+  %w = flow.input "w" : tensor<2x5x3xf32>
+  %o = flow.input "o" : tensor<3xi32>
+  // expected-error@+1 {{expected either the rows' label 1 or the groups' 0 in the result, found neither}}
+  %y = flow.grouped_contract %x [1, 2], %w [0, 3, 2] -> [3] row 1 group 0 by %o : tensor<4x3xf32>, tensor<2x5x3xf32>, tensor<3xi32> -> tensor<5xf32>
+} }
+
+// -----
+
+// 32: rows and groups
+flow.program @p { flow.entry @main train {
+  %x = flow.input "x" : tensor<4x3xf32>
+  %w = flow.input "w" : tensor<2x5x3xf32>
+  %o = flow.input "o" : tensor<3xi32>
+  // expected-error@+1 {{expected either the rows' label 1 or the groups' 0 in the result, found both}}
+  %y = flow.grouped_contract %x [1, 2], %w [0, 3, 2] -> [0, 1, 3] row 1 group 0 by %o : tensor<4x3xf32>, tensor<2x5x3xf32>, tensor<3xi32> -> tensor<2x4x5xf32>
+} }
+
+// -----
+
+// 32: rows and groups
+flow.program @p { flow.entry @main train {
+  %x = flow.input "x" : tensor<4x3xf32>
+  %w = flow.input "w" : tensor<2x5x3xf32>
+  %o = flow.input "o" : tensor<4xi32>
+  // expected-error@+1 {{expected extent 3 along axis 0 of the offsets, found 4}}
+  %y = flow.grouped_contract %x [1, 2], %w [0, 3, 2] -> [1, 3] row 1 group 0 by %o : tensor<4x3xf32>, tensor<2x5x3xf32>, tensor<4xi32> -> tensor<4x5xf32>
+} }
+
+// -----
+
+// 32: rows and groups
+flow.program @p { flow.entry @main train {
+  %x = flow.input "x" : tensor<2x3xf32>
+  %w = flow.input "w" : tensor<2x5x3xf32>
+  %o = flow.input "o" : tensor<3xi32>
+  // expected-error@+1 {{expected the rows' label 1 in two of the three tensors, and the groups' 0 in the third}}
+  %y = flow.grouped_contract %x [0, 2], %w [0, 3, 2] -> [1, 3] row 1 group 0 by %o : tensor<2x3xf32>, tensor<2x5x3xf32>, tensor<3xi32> -> tensor<4x5xf32>
+} }
+
+// -----
+
+// 32: rows and groups
+flow.program @p { flow.entry @main train {
+  %x = flow.input "x" : tensor<4x3xf32>
+  %w = flow.input "w" : tensor<2x5x3xf32>
+  %o = flow.input "o" : tensor<3xi32>
+  // expected-error@+1 {{expected each label in at least two of the three tensors, found 3 in one}}
+  %y = flow.grouped_contract %x [1, 2], %w [0, 3, 2] -> [1] row 1 group 0 by %o : tensor<4x3xf32>, tensor<2x5x3xf32>, tensor<3xi32> -> tensor<4xf32>
+} }
+
+// -----
+
+// 32: rows and groups
+flow.program @p { flow.entry @main train {
+  %x = flow.input "x" : tensor<4x3xf32>
+  %w = flow.input "w" : tensor<2x5x4xf32>
+  %o = flow.input "o" : tensor<3xi32>
+  // expected-error@+1 {{expected extent 3 for label 2 in b, found 4}}
+  %y = flow.grouped_contract %x [1, 2], %w [0, 3, 2] -> [1, 3] row 1 group 0 by %o : tensor<4x3xf32>, tensor<2x5x4xf32>, tensor<3xi32> -> tensor<4x5xf32>
 } }

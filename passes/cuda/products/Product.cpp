@@ -18,7 +18,7 @@ void ProductSizes::cut() {
   parts = flow::Extent::constant(context, 1);
   partDepth = sums;
   auto estimate = [&](flow::Extent size) { return flow::estimate(size, plannedBatch); };
-  const double tiles = estimate(batch) * estimate(rows.ceildiv(kTile)) * estimate(columns.ceildiv(kTile));
+  const double tiles = estimate(batch) * estimate(rowTiles()) * estimate(columns.ceildiv(kTile));
   const double steps = estimate(sums), elements = estimate(batch) * estimate(rows) * estimate(columns);
   const double count = std::min({enoughTiles / tiles, mostParts, steps / partSteps, partElements / elements});
   if (count < 2)
@@ -29,7 +29,7 @@ void ProductSizes::cut() {
 }
 
 flow::Extent Product::tileBlocks(const ProductSizes &sizes) {
-  return sizes.batch * sizes.parts * sizes.rows.ceildiv(kTile) * sizes.columns.ceildiv(kTile);
+  return sizes.batch * sizes.parts * sizes.rowTiles() * sizes.columns.ceildiv(kTile);
 }
 // A thread adds `lanes` neighbouring columns, of which `columns` is a multiple.
 flow::Extent Product::sumBlocks() const {
@@ -97,27 +97,31 @@ void Product::emitTiles(Value parts) {
   assert(2 * kSlice * pitch() <= kTile * kSumPitch);
   tileA = tileSums = k.shared(kTile * kSumPitch, f32);
   tileB = k.at(tileA, f32, k.i64(kSlice * pitch()));
-  Ix rows = code.size(sizes.rows), columns = code.size(sizes.columns), count = code.size(sizes.sums);
+  Ix rows = code.size(sizes.rows), columns = code.size(sizes.columns);
   // Neighbouring blocks have neighbouring columns.
   Ix rest = k.block(), columnTiles = code.size(sizes.columns.ceildiv(kTile)),
-     rowTiles = code.size(sizes.rows.ceildiv(kTile)), partCount = code.size(sizes.parts);
+     rowTiles = code.size(sizes.rowTiles()), partCount = code.size(sizes.parts);
   Ix firstColumn = code.mul(code.rem(rest, columnTiles), kTile);
   rest = code.div(rest, columnTiles);
-  Ix firstRow = code.mul(code.rem(rest, rowTiles), kTile);
+  const RowTile tile = rowsOf(code.rem(rest, rowTiles));
   rest = code.div(rest, rowTiles);
   Ix part = code.rem(rest, partCount), batch = code.div(rest, partCount);
-  Ix low = 0, high = count;
+  auto [low, high] = stepsOf(batch);
+  const Ix count = high;
   if (sizes.viaParts()) {
-    low = code.mul(part, code.size(sizes.partDepth));
-    high = code.min(code.add(low, code.size(sizes.partDepth)), count);
+    Ix begin = code.mul(part, code.size(sizes.partDepth));
+    low = code.max(low, begin);
+    high = code.min(code.add(begin, code.size(sizes.partDepth)), high);
   }
+  if (tile.summed)
+    high = code.select(tile.summed, high, low);
   auto zeros = [&] {
     auto type = VectorType::get({kSquare}, f32);
     return Values(kSquare, arith::ConstantOp::create(b, k.loc(), DenseElementsAttr::get(type, 0.0f)));
   };
   auto chain = [&](Ix from, Ix to) {
     return code.loop(from, to, kSlice, zeros(), [&](Ix step, Values sums) {
-      loadSlice(tileA, firstRow, rows, step, high, sizes.alongStepsA,
+      loadSlice(tileA, tile.first, tile.end, step, high, sizes.alongStepsA,
                 [&](Ix row, Ix at) { return elementOfA(batch, row, at); });
       loadSlice(tileB, firstColumn, columns, step, high, sizes.alongStepsB,
                 [&](Ix column, Ix at) { return elementOfB(batch, at, column); });
@@ -138,7 +142,7 @@ void Product::emitTiles(Value parts) {
       return totals;
     });
   Ix matrix = code.add(code.mul(batch, partCount), part);
-  storeTile(firstRow, firstColumn, sums, [&](Ix row, Ix column, Value vector) {
+  storeTile(tile, firstColumn, sums, [&](Ix row, Ix column, Value vector) {
     if (!parts)
       return storeResults(batch, row, column, vector);
     Ix at = code.add(code.mul(code.add(code.mul(matrix, rows), row), columns), column);
@@ -156,18 +160,18 @@ void Product::shareSums(const Values &sums) {
             code.i64(code.add(code.mul(code.add(row, i), kSumPitch), column)));
 }
 
-void Product::storeTile(Ix firstRow, Ix firstColumn, const Values &sums,
+void Product::storeTile(const RowTile &tile, Ix firstColumn, const Values &sums,
                         llvm::function_ref<void(Ix, Ix, Value)> store) {
   Type f32 = b.getF32Type();
-  Ix rows = code.size(sizes.rows), columns = code.size(sizes.columns);
+  Ix columns = code.size(sizes.columns);
   shareSums(sums);
   k.barrier();
   const int64_t vectors = kTile / lanes;
   Ix across = code.mul(code.rem(k.thread(), vectors), lanes), down = code.div(k.thread(), vectors);
   Ix column = code.add(firstColumn, across);
   code.loop(0, kTile, kProductThreads / vectors, [&](Ix first) {
-    Ix inTile = code.add(first, down), row = code.add(firstRow, inTile);
-    code.when(code.both(code.less(row, rows), code.less(column, columns)), [&] {
+    Ix inTile = code.add(first, down), row = code.add(tile.first, inTile);
+    code.when(code.both(code.less(row, tile.end), code.less(column, columns)), [&] {
       Ix from = code.add(code.mul(inTile, kSumPitch), across);
       store(row, column, k.load(VectorType::get({lanes}, f32), tileSums, f32, code.i64(from)));
     });

@@ -30,10 +30,15 @@ struct ProductSizes {
   bool alongStepsA = false, alongStepsB = false;
   /// Parts of the sum, each of `partDepth` steps.
   flow::Extent parts, partDepth;
+  /// Tiles in addition to those of `rows`, where rows of several kinds share no tile.
+  std::optional<flow::Extent> moreRowTiles = {};
 
   /// Chooses the parts.
   void cut();
   bool viaParts() const { return !parts.isConstant(1); }
+  flow::Extent rowTiles() const {
+    return moreRowTiles ? rows.ceildiv(kTile) + *moreRowTiles : rows.ceildiv(kTile);
+  }
 };
 
 /// One kernel of a product under construction.
@@ -59,6 +64,15 @@ protected:
   /// f32 elements at indices that exist.
   virtual mlir::Value elementOfA(Ix batch, Ix row, Ix step) = 0;
   virtual mlir::Value elementOfB(Ix batch, Ix step, Ix column) = 0;
+  /// The rows [first, end) of a tile, fewer than `kTile` at the end. The sums of a tile that is not `summed` are 0;
+  /// null stands for true.
+  struct RowTile {
+    Ix first, end;
+    mlir::Value summed = {};
+  };
+  virtual RowTile rowsOf(Ix tile) { return {code.mul(tile, kTile), code.size(sizes.rows)}; }
+  /// The steps that are summed of a matrix of the batch.
+  virtual std::pair<Ix, Ix> stepsOf(Ix batch) { return {0, code.size(sizes.sums)}; }
   /// The offset in a port's memory of an element of the result. Ports are the epilogue's inputs, then its outputs.
   virtual Ix offsetOf(unsigned port, Ix batch, Ix row, Ix column) = 0;
   /// The stride between neighbouring columns, where there are several lanes.
@@ -93,7 +107,7 @@ private:
   };
   Lane lanePlace();
   /// Calls `store` with the row, the column and the sums of each vector of the tile that exists.
-  void storeTile(Ix firstRow, Ix firstColumn, const Values &sums,
+  void storeTile(const RowTile &tile, Ix firstColumn, const Values &sums,
                  llvm::function_ref<void(Ix, Ix, mlir::Value)> store);
   /// Runs the epilogue on the lanes of a row and stores the results.
   void storeResults(Ix batch, Ix row, Ix column, mlir::Value sums);
