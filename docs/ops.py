@@ -61,7 +61,8 @@ class Op:
         keys = [key for key in keys if re.match(r"\w+", key).group() not in self.record["plannedWords"]]
         name = lambda key: re.match(r"\w+", key).group()
         text = lambda key: (name(key).upper() if key.endswith("*") else name(key) if key.endswith("?")
-                            else f"{name(key)} = %{name(key)}" if key.endswith("%") else f"{name(key)} = {name(key).upper()}")
+                            else f"{name(key)} = %{name(key)}" if key.endswith("%")
+                            else f"{name(key)} = {key.split('^')[1]} {name(key).upper()}" if "^" in key else f"{name(key)} = {name(key).upper()}")
         plain = [key for key in keys if ":" not in key]
         needed = ", ".join(text(key) for key in plain if key[-1] in "!*")
         free = ", ".join(text(key) for key in plain if key[-1] not in "!*")
@@ -84,6 +85,8 @@ class Op:
                  "Sized": "", "Body": "(%x, ...) { ... }", "Header": "(%x[: [SIZE, ...]], ...) { ... }", "Signature": "(%x: INPUT, ...) { ... }", "Named": "NAME = %value, ..."}
         if directive in fixed:
             return [fixed[directive]]
+        if directive == "ChainWords":
+            return ["[with %with, ...]", "[ramp RAMP from FIRST to LAST]"]
         if directive == "Exprs":
             return [names[0].upper() + ", ..."]
         if directive == "Condition":

@@ -110,18 +110,28 @@ std::optional<OptimizerKind> parseOptimizerKind(StringRef name) {
 }
 
 void buildUpdate(OpBuilder &builder, Location location, OptimizerKind kind, Value loss,
-                 ArrayRef<ParameterOp> parameters, ValueRange gradients) {
+                 ArrayRef<ParameterOp> parameters, ValueRange gradients, ArrayRef<Buffer> buffers) {
   Emit e{builder, location};
   Value squares = e.scalar(0);
   for (Value gradient : gradients)
     squares = e.add(squares, e.sumAll(e.mul(gradient, gradient)));
   Update update{e, e.both(e.isFinite(loss), e.isFinite(squares))};
+  for (const Buffer &buffer : buffers) {
+    // Their number, since a sum of large values is not finite either.
+    Emit at{builder, buffer.at};
+    Value bad = at.subFrom(1, at.toFloat(at.isFinite(buffer.next)));
+    update.finite = at.both(update.finite, at.compare(Predicate::eq, at.sumAll(bad), 0));
+  }
   OutputOp::create(builder, location, builder.getStringAttr(predicateName), e.toFloat(update.finite),
                    PartAttr::get(builder.getContext(), Part::update), UnitAttr());
   if (kind == OptimizerKind::sgd)
     sgd(update, parameters, gradients);
   else
     adam(update, parameters, gradients, kind == OptimizerKind::adamw);
+  for (const Buffer &buffer : buffers) {
+    update.e.loc = buffer.at;
+    update.assign(buffer.path, buffer.old, buffer.next);
+  }
 }
 
 } // namespace flow

@@ -66,6 +66,39 @@ OptionalParseResult moe::parseOptionalWord(OpAsmParser &p, StringAttr &word) {
 void moe::printWord(OpAsmPrinter &p, Operation *, StringAttr word) { p << word.getValue(); }
 void moe::printOptionalWord(OpAsmPrinter &p, Operation *, StringAttr word) { p << word.getValue(); }
 
+ParseResult moe::parseChainWords(OpAsmParser &p, SmallVectorImpl<Unresolved> &with, StringAttr &ramp,
+                                 ExprAttr &first, ExprAttr &last, SmallVectorImpl<Unresolved> &sized) {
+  while (true) {
+    SMLoc loc = p.getCurrentLocation();
+    StringRef word;
+    if (failed(p.parseOptionalKeyword(&word, {"with", "ramp"})))
+      return success();
+    if (word == "with" ? !with.empty() : bool(ramp))
+      return reportAt(p, loc) << "'" << word << "' is given twice";
+    if (word == "with") {
+      do {
+        if (p.parseOperand(with.emplace_back()))
+          return failure();
+      } while (succeeded(p.parseOptionalComma()));
+    } else if (parseWord(p, ramp) || parseClause(p, "from") || parseExpr(p, first, sized) ||
+               parseClause(p, "to") || parseExpr(p, last, sized)) {
+      return failure();
+    }
+  }
+}
+
+void moe::printChainWords(OpAsmPrinter &p, Operation *op, OperandRange with, StringAttr ramp, ExprAttr first,
+                          ExprAttr last, OperandRange sized) {
+  if (!with.empty())
+    p << " with " << with;
+  if (!ramp)
+    return;
+  p << " ramp " << ramp.getValue() << " from ";
+  printExpr(p, op, first, sized);
+  p << " to ";
+  printExpr(p, op, last, sized);
+}
+
 void moe::printExpr(OpAsmPrinter &p, Operation *, ExprAttr expr, OperandRange sized) {
   moe::printExpr(p.getStream(), expr, [&](raw_ostream &os, ExprAttr size) {
     if (uint64_t number = sizedNumber(size); number < sized.size())

@@ -35,6 +35,13 @@ void printWord(mlir::OpAsmPrinter &p, mlir::Operation *, mlir::StringAttr word);
 mlir::OptionalParseResult parseOptionalWord(mlir::OpAsmParser &p, mlir::StringAttr &word);
 void printOptionalWord(mlir::OpAsmPrinter &p, mlir::Operation *, mlir::StringAttr word);
 
+/// Behind a chain's list, in any order: `with %a, %b` and `ramp drop from 0.0 to 0.1`.
+mlir::ParseResult parseChainWords(mlir::OpAsmParser &p, llvm::SmallVectorImpl<Unresolved> &with,
+                                  mlir::StringAttr &ramp, ExprAttr &first, ExprAttr &last,
+                                  llvm::SmallVectorImpl<Unresolved> &sized);
+void printChainWords(mlir::OpAsmPrinter &p, mlir::Operation *op, mlir::OperandRange with,
+                     mlir::StringAttr ramp, ExprAttr first, ExprAttr last, mlir::OperandRange sized);
+
 /// What stands after `over`: an axis word, or axes by number.
 mlir::ParseResult parseAxes(mlir::OpAsmParser &p, ExprAttr &axes);
 

@@ -174,6 +174,12 @@ static FailureOr<Value> crossEntropy(Expander &in, AuxOp op, ExprAttr target, in
   const Record *found = in.record(op.getX());
   Value scores;
   if (auto *r = found ? std::get_if<Routing>(&found->is) : nullptr) {
+    if (!r->tokens.empty()) {
+      InFlightDiagnostic diag = op.emitError() << "expected a routing of samples, since each sample has one '"
+                                               << target.getText() << "', found one of its tokens";
+      in.noteMade(diag, op.getX());
+      return diag;
+    }
     scores = r->scores;
     classes = r->experts;
   } else {
@@ -232,6 +238,9 @@ LogicalResult AuxOp::expand(Expander &in) {
     if ((rule == "importance_load" || rule == "gshard") && !route->top)
       return emitError() << "'" << rule << "' is of routings to some experts of each row; '" << route->path
                          << "' is over all of them";
+    if ((rule == "importance_load" || rule == "gshard") && route->byExperts)
+      return emitError() << "'" << rule << "' is of routings in which rows choose; in '" << route->path
+                         << "' the experts do, and each has as many rows";
     if (rule == "importance_load") {
       FailureOr<Value> loss = importanceLoad(in, *this, *route, corrected);
       if (failed(loss))

@@ -6,8 +6,8 @@
 using namespace mlir;
 using namespace moe;
 
-/// More layers than this in one chain are a slip of the hand, not a model.
-static constexpr size_t maxChain = 4096;
+/// More layers than this in one list are a slip of the hand, not a model.
+static constexpr size_t maxLayers = 4096;
 
 LogicalResult ApplyOp::expand(Expander &in) {
   FailureOr<std::shared_ptr<Closure>> closure = in.env().layer(*this, getLayer());
@@ -21,23 +21,26 @@ LogicalResult ApplyOp::expand(Expander &in) {
   return failed(yields) ? failure() : in.bindResults(*this, *yields, **closure);
 }
 
-/// The layers of a list with counts, in order.
-static LogicalResult flatten(Expander &in, Operation *op, ExprAttr e,
-                             std::vector<std::shared_ptr<Closure>> &list) {
-  if (list.size() > maxChain)
-    return op->emitError() << "expected at most " << maxChain << " layers in a chain, found more";
+/// Adds the items of a list with counts.
+static LogicalResult flatten(Expander &in, Operation *op, ExprAttr e, StringRef what,
+                             std::vector<LayerItem> &list, size_t &total) {
+  auto limit = [&](size_t found) {
+    return op->emitError() << "expected at most " << maxLayers << " " << what << ", found " << found;
+  };
+  auto add = [&](const LayerItem &item) -> LogicalResult {
+    list.push_back(item);
+    total += size_t(item.count);
+    return total > maxLayers ? LogicalResult(limit(total)) : success();
+  };
   if (e.getKind() == ExprKind::List) {
     for (Attribute item : e.getArgs())
-      if (failed(flatten(in, op, cast<ExprAttr>(item), list)))
+      if (failed(flatten(in, op, cast<ExprAttr>(item), what, list, total)))
         return failure();
     return success();
   }
   if (e.getKind() == ExprKind::Layer) {
     FailureOr<std::shared_ptr<Closure>> closure = in.env().layer(op, e);
-    if (failed(closure))
-      return failure();
-    list.push_back(*closure);
-    return success();
+    return failed(closure) ? failure() : add({*closure, 1});
   }
   if (e.getKind() != ExprKind::Mul)
     return op->emitError() << "expected a layer, a list, or a count times one of them, found '" << e.str()
@@ -45,24 +48,39 @@ static LogicalResult flatten(Expander &in, Operation *op, ExprAttr e,
   FailureOr<int64_t> count = in.env().size(op, e.arg(0));
   if (failed(count))
     return failure();
-  if (*count < 0 || *count > int64_t(maxChain))
-    return op->emitError() << "expected a count from 0 to " << maxChain << ", found " << *count << " from '"
+  if (*count < 0 || *count > int64_t(maxLayers))
+    return op->emitError() << "expected a count from 0 to " << maxLayers << ", found " << *count << " from '"
                            << e.arg(0).str() << "'";
-  std::vector<std::shared_ptr<Closure>> once;
-  if (failed(flatten(in, op, e.arg(1), once)))
+  std::vector<LayerItem> once;
+  size_t inOnce = 0;
+  if (failed(flatten(in, op, e.arg(1), what, once, inOnce)))
     return failure();
-  if (list.size() + *count * once.size() > maxChain)
-    return op->emitError() << "expected at most " << maxChain << " layers in a chain, found "
-                           << list.size() + *count * once.size();
+  if (total + size_t(*count) * inOnce > maxLayers)
+    return limit(total + size_t(*count) * inOnce);
+  if (once.size() == 1)
+    return *count == 0 ? success() : add({once.front().closure, *count * once.front().count});
   for (int64_t i = 0; i < *count; ++i)
-    llvm::append_range(list, once);
+    for (const LayerItem &item : once)
+      if (failed(add(item)))
+        return failure();
   return success();
 }
 
-LogicalResult ChainOp::expand(Expander &in) {
-  std::vector<std::shared_ptr<Closure>> list;
-  if (failed(flatten(in, *this, getList(), list)))
+FailureOr<std::vector<LayerItem>> moe::layerItems(Expander &in, Operation *op, ExprAttr e, StringRef what) {
+  std::vector<LayerItem> list;
+  size_t total = 0;
+  if (failed(flatten(in, op, e, what, list, total)))
     return failure();
+  return list;
+}
+
+LogicalResult ChainOp::expand(Expander &in) {
+  FailureOr<std::vector<LayerItem>> items = layerItems(in, *this, getList(), "layers in a chain");
+  if (failed(items))
+    return failure();
+  std::vector<std::shared_ptr<Closure>> list;
+  for (const LayerItem &item : *items)
+    list.insert(list.end(), size_t(item.count), item.closure);
   double first = 0, last = 0;
   if (getRamp()) {
     FailureOr<double> from = in.env().number(*this, *getFirst()), to = in.env().number(*this, *getLast());
@@ -70,8 +88,8 @@ LogicalResult ChainOp::expand(Expander &in) {
       return failure();
     first = *from, last = *to;
   }
-  FailureOr<SmallVector<Record>> values = in.records(*this, getX());
-  if (failed(values))
+  FailureOr<SmallVector<Record>> values = in.records(*this, getX()), with = in.records(*this, getWith());
+  if (failed(values) || failed(with))
     return failure();
   bool ramped = false;
   for (size_t i = 0; i < list.size(); ++i) {
@@ -91,6 +109,7 @@ LogicalResult ChainOp::expand(Expander &in) {
           ramped = true;
         }
     }
+    llvm::append_range(*values, *with);
     FailureOr<SmallVector<Record>> next =
         in.apply(*this, (getPath() + "." + Twine(i)).str(), closure, *values);
     if (failed(next))

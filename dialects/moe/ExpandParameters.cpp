@@ -369,21 +369,75 @@ LogicalResult GroupNormOp::expand(Expander &in) {
   return success();
 }
 
-LogicalResult ParamOp::expand(Expander &in) {
-  if (getShape().getKind() != ExprKind::List)
-    return emitError() << "expected a shape such as [experts, dim], found '" << getShape().str() << "'";
+/// A shape as it is written: [experts, dim].
+static FailureOr<SmallVector<int64_t>> writtenShape(Expander &in, Operation *op, ExprAttr e) {
+  if (e.getKind() != ExprKind::List)
+    return op->emitError() << "expected a shape such as [experts, dim], found '" << e.str() << "'";
   SmallVector<int64_t> shape;
-  for (ExprAttr e : getShape().positional()) {
-    FailureOr<int64_t> extent = in.env().positive(*this, e, "an axis");
+  for (ExprAttr item : e.positional()) {
+    FailureOr<int64_t> extent = in.env().positive(op, item, "an axis");
     if (failed(extent))
       return failure();
     shape.push_back(*extent);
   }
-  if (shape.size() != getShape().getArgs().size())
-    return emitError() << "expected sizes in a shape, found '" << getShape().str() << "'";
-  FailureOr<Tensor> made = in.parameter(*this, "", shape, getInit(), {});
+  if (shape.size() != e.getArgs().size())
+    return op->emitError() << "expected sizes in a shape, found '" << e.str() << "'";
+  return shape;
+}
+
+LogicalResult ParamOp::expand(Expander &in) {
+  FailureOr<SmallVector<int64_t>> shape = writtenShape(in, *this, getShape());
+  if (failed(shape))
+    return failure();
+  FailureOr<Tensor> made = in.parameter(*this, "", *shape, getInit(), {});
   if (failed(made))
     return failure();
   in.set(getY(), *made);
+  return success();
+}
+
+LogicalResult StateOp::expand(Expander &in) {
+  if (getMode() && *getMode() == "frozen")
+    return emitError() << "a buffer has no gradient; remove 'frozen'";
+  if (in.weights.at) {
+    InFlightDiagnostic diag = emitError() << "'state' is not compiled yet inside experts; put it before them";
+    diag.attachNote(in.weights.at->getLoc()) << "the experts";
+    return diag;
+  }
+  FailureOr<SmallVector<int64_t>> shape = writtenShape(in, *this, getShape());
+  if (failed(shape))
+    return failure();
+  FailureOr<Tensor> made = in.buffer(*this, *shape);
+  if (failed(made))
+    return failure();
+  in.set(getY(), *made);
+  return success();
+}
+
+LogicalResult AssignOp::expand(Expander &in) {
+  FailureOr<Tensor> x = in.tensor(*this, getX());
+  if (failed(x))
+    return failure();
+  std::string path = in.path(getLabel());
+  Value old = in.findBuffer(path);
+  if (!old)
+    return emitError() << "expected a buffer that 'state @" << getLabel() << "' declares before, found "
+                       << (in.isParameter(path) ? "a parameter, which the optimizer updates"
+                                                : "none with the path '" + path + "'");
+  ArrayRef<int64_t> shape = flow::typeOf(old).getShape();
+  if (x->lead() || x->sample() != shape) {
+    InFlightDiagnostic diag = emitError() << "expected a value of ";
+    diag << shapeText(Tensor{old}) << ", the same for all samples, as buffer '" << path << "' is, found "
+         << shapeText(*x) << (x->batch ? " of each sample" : "");
+    in.noteMade(diag, getX());
+    return diag;
+  }
+  for (const flow::Buffer &other : in.assigned)
+    if (other.path == path) {
+      InFlightDiagnostic diag = emitError() << "buffer '" << path << "' is assigned twice in a step";
+      diag.attachNote(other.at) << "the first is here";
+      return diag;
+    }
+  in.assigned.push_back({path, old, x->value, in.loc(*this)});
   return success();
 }

@@ -1,11 +1,5 @@
-// Routers, the choice of experts, and the rows that go to them, step by step as Tutel does it (gates/cosine_top.py,
-// gates/top.py, impls/fast_dispatch.py):
-//   1. Logits of each row; with noise in training. Scores are their softmax, or sigmoids.
-//   2. The best experts of each row. Gates are their scores, divided by their sum where there are several.
-//   3. Places at each expert: all first choices come before all second ones; among those, rows in their order, or with
-//      `prioritized` by their largest score. Pairs whose place is at or beyond the capacity are dropped.
-//   4. The pairs that are left, sorted by expert, in their own order.
-// Where Tutel leaves the order of equal scores open, the lower row comes first. Nobody computes padding.
+// Routers, and the way of rows to their experts and back. A router computes logits of each row, with noise in training, as Tutel does
+// it (gates/cosine_top.py, gates/top.py); gates are their softmax, or sigmoids. ExpandChoice.cpp chooses by them.
 #include "dialects/moe/ExpandRoute.h"
 #include "dialects/flow/Build.h"
 #include "dialects/flow/BuildNn.h"
@@ -19,8 +13,6 @@ using namespace moe;
 /// The largest scale of a cosine router (Tutel, gates/cosine_top.py), and the first one's logarithm.
 static constexpr double kLargestScale = 100, kFirstScale = 2;
 static constexpr int64_t kProjection = 256;
-/// The least sum that gates are divided by: f32's epsilon.
-static constexpr double kLeastSum = 0x1p-23;
 
 /// Scores -log(|x - key|^2 + eps); their softmax is proportional to 1 / (|x - key|^2 + eps) (HMOE, equation
 /// 2).
@@ -110,103 +102,80 @@ static FailureOr<Value> cosineScores(Expander &in, RouteOp op, Value rows, int64
   return flow::mul(b, loc, cosines, factor);
 }
 
-Value moe::choiceMask(OpBuilder &b, Location loc, const Routing &route) {
-  SmallVector<flow::Extent> extents = flow::extentsOf(route.chosen);
-  extents.push_back(flow::Extent::constant(b.getContext(), route.experts));
-  return flow::compare(b, loc, flow::Predicate::eq, flow::broadcast(b, loc, route.chosen, extents, {0, 1}),
-                       flow::iota(b, loc, extents, 2, b.getI32Type()));
-}
-
-Value moe::chosenPairs(OpBuilder &b, Location loc, const Routing &route) {
-  return flow::sum(b, loc, flow::convert(b, loc, choiceMask(b, loc, route), b.getF32Type()), {1});
-}
-
-/// What each row has for its chosen experts: [rows, top] of [rows, experts].
-static Value ofChoices(OpBuilder &b, Location loc, const Routing &route, Value x) {
-  Value mask = choiceMask(b, loc, route);
-  Value wide = flow::broadcast(b, loc, x, flow::extentsOf(mask), {0, 2});
-  return flow::sum(b, loc, flow::select(b, loc, mask, wide, flow::zerosLike(b, loc, wide)), {2});
-}
-
-namespace {
-/// What is written of a routing to some experts.
-struct Selection {
-  int64_t top = 1, alignment = 1;
-  double capacity = 0; // 0 drops nothing
-  bool prioritized = false;
-};
-} // namespace
-
-/// The mask of the pairs that an expert has room for.
-static Value keptPairs(Expander &in, Location loc, const Routing &route, const Selection &how) {
-  OpBuilder &b = in.builder;
-  MLIRContext *context = b.getContext();
-  Type number = b.getI32Type();
-  const flow::Extent rows = flow::Extent::of(route.chosen, 0), top = flow::Extent::constant(context, how.top);
-  auto all = [&](Value one, ArrayRef<flow::Extent> extents) {
-    return flow::broadcast(b, loc, one, extents, {});
+/// Which experts the rows go to, or which rows the experts take: what `route` says of it. `rows` is how many rows there are.
+static LogicalResult choose(Expander &in, RouteOp op, Routing &route, flow::Extent rows,
+                            llvm::function_ref<Value(Value)> gatesOf) {
+  auto number = [&](std::optional<ExprAttr> e, double otherwise) {
+    return e ? in.env().number(op, *e) : FailureOr<double>(otherwise);
   };
-  // Pairs in the order in which they get their places: by choice, and then by row, or by priority.
-  Value byPlace = route.chosen, ranks;
-  if (how.prioritized) {
-    auto [order, rank] =
-        flow::argsort(b, loc, flow::reduce(b, loc, flow::ReduceKind::max, route.noisyGates, {1}));
-    byPlace = flow::gather(b, loc, byPlace, order);
-    ranks = rank;
-  }
-  SmallVector<flow::Extent> grid{top, rows}, line{top * rows};
-  Value keys = flow::reshape(b, loc, flow::transpose(b, loc, byPlace, {1, 0}), line);
-  auto sort = flow::countingSort(b, loc, keys, flow::Extent::constant(context, route.experts));
-  Value place = flow::sub(b, loc, sort.positions, flow::gather(b, loc, sort.offsets, keys));
-  if (ranks) { // back to the rows' own order
-    Value first =
-        flow::mul(b, loc, flow::iota(b, loc, grid, 0, number), all(flow::extentIndex(b, loc, rows), grid));
-    place = flow::gather(b, loc, place, flow::add(b, loc, first, flow::broadcast(b, loc, ranks, grid, {1})));
-  } else {
-    place = flow::reshape(b, loc, place, grid);
-  }
-  place = flow::transpose(b, loc, place, {1, 0});
-  Value capacity = flow::CapacityOp::create(b, loc, flow::extentIndex(b, loc, rows), route.experts, how.top,
-                                            APFloat(how.capacity), how.alignment);
-  return flow::compare(b, loc, flow::Predicate::lt, place, all(capacity, flow::extentsOf(place)));
-}
-
-/// The rows in the order of experts.
-static std::shared_ptr<RowSpace> sortRows(Expander &in, Location loc, const Routing &route) {
+  auto whole = [&](std::optional<ExprAttr> e, StringRef name) {
+    return e ? in.env().positive(op, *e, name) : FailureOr<int64_t>(1);
+  };
+  FailureOr<int64_t> top = whole(op.getTop(), "'top'"), alignment = whole(op.getAlignment(), "'alignment'");
+  FailureOr<double> noise = number(op.getNoise(), 0),
+                    capacity = number(op.getCapacity(), op.getChoose() ? 1 : 0);
+  if (failed(top) || failed(noise) || failed(capacity) || failed(alignment))
+    return failure();
+  if (*top > route.experts)
+    return op.emitError() << "expected 'top' of at most the number of experts, " << route.experts
+                          << ", found " << *top;
+  if (*noise < 0)
+    return op.emitError() << "expected 'noise' of 0 or more, found " << numberText(*noise);
+  if (*alignment > INT32_MAX)
+    return op.emitError() << "expected 'alignment' of at most " << INT32_MAX << ", found " << *alignment;
   OpBuilder &b = in.builder;
-  MLIRContext *context = b.getContext();
-  Type number = b.getI32Type();
-  auto space = std::make_shared<RowSpace>();
-  space->path = route.path;
-  space->experts = route.experts;
-  SmallVector<flow::Extent> grid = flow::extentsOf(route.chosen);
-  space->count = grid[0] * grid[1];
-  Value keys = route.chosen;
-  if (route.kept)
-    keys =
-        flow::select(b, loc, route.kept, keys, flow::constant(b, loc, double(route.experts), keys.getType()));
-  keys = flow::reshape(b, loc, keys, {space->count});
-  auto sort = flow::countingSort(b, loc, keys, flow::Extent::constant(context, route.experts));
-  space->offsets = sort.offsets;
-  space->positions = flow::reshape(b, loc, sort.positions, grid);
-  space->pair = sort.order;
-  space->expert = flow::gather(b, loc, keys, sort.order);
-  if (route.kept) {
-    auto none = [&](Value like) { return flow::constant(b, loc, -1, like.getType()); };
-    space->positions = flow::select(b, loc, route.kept, space->positions, none(space->positions));
-    Value inside = flow::compare(b, loc, flow::Predicate::lt, space->expert, double(route.experts));
-    space->pair = flow::select(b, loc, inside, space->pair, none(space->pair));
+  Location loc = in.loc(op);
+  route.prescore = op.getPrescore();
+  route.noise = *noise / double(route.experts);
+  route.noisyScores = route.scores;
+  if (in.training && route.noise > 0) {
+    FailureOr<int64_t> stream = in.stream(op);
+    if (failed(stream))
+      return failure();
+    Value drawn =
+        flow::random(b, loc, flow::RandomKind::normal, uint32_t(*stream), flow::extentsOf(route.scores));
+    route.noisyScores = flow::add(b, loc, route.scores, flow::mul(b, loc, drawn, route.noise));
   }
-  space->row = space->pair;
-  if (!grid[1].isConstant(1)) {
-    Value rowOfPair = flow::reshape(b, loc, flow::iota(b, loc, grid, 0, number), {space->count});
-    space->row = flow::gather(b, loc, rowOfPair, sort.order);
-    if (route.kept) {
-      Value known = flow::compare(b, loc, flow::Predicate::ge, space->pair, 0.0);
-      space->row = flow::select(b, loc, known, space->row, flow::constant(b, loc, -1, space->row.getType()));
+  route.noisyGates = route.noisyScores == route.scores ? route.gates : gatesOf(route.noisyScores);
+  if (op.getChoose()) {
+    if (route.tokens.empty()) {
+      InFlightDiagnostic diag = op.emitError()
+                                << "expected tokens [tokens, features] of which experts choose "
+                                   "some, found one vector of each sample";
+      in.noteMade(diag, op.getX());
+      return diag;
     }
+    int64_t tokens = 1;
+    for (int64_t axis : route.tokens)
+      tokens *= axis;
+    double share = std::floor(*capacity * double(tokens) / double(route.experts));
+    if (!(share >= 1 && share <= double(tokens)))
+      return op.emitError()
+             << "expected a capacity by which each expert takes at least one token of an image "
+                "and at most all "
+             << tokens << ", found " << numberText(*capacity) << ", which is " << numberText(share)
+             << " for each of " << route.experts << " experts";
+    chooseRows(in, loc, route, int64_t(share));
+    return success();
   }
-  return space;
+  Selection how{*top, *alignment, *capacity, op.getPrioritized(), !op.getUnnormalized()};
+  if (op.getSelectBias()) {
+    FailureOr<Tensor> bias = in.tensor(op, op.getSelectBias());
+    if (failed(bias))
+      return failure();
+    if (bias->lead() || bias->rank() != 1 || bias->last() != route.experts) {
+      InFlightDiagnostic diag = op.emitError() << "expected 'select_bias' of [" << route.experts
+                                               << "], the same for all samples, found " << shapeText(*bias)
+                                               << (bias->batch ? " of each sample" : "");
+      in.noteMade(diag, op.getSelectBias());
+      return diag;
+    }
+    how.bias = bias->value;
+  }
+  if (*capacity != 0)
+    in.capacities.push_back({route.path, rows, route.experts, *top, *capacity, *alignment, loc});
+  chooseExperts(in, loc, route, how, *capacity != 0 && !in.dropless);
+  return success();
 }
 
 LogicalResult RouteOp::expand(Expander &in) {
@@ -221,16 +190,28 @@ LogicalResult RouteOp::expand(Expander &in) {
         {"proj", bool(getProj()), "cosine"}})
     if (given && getKind() != belongs)
       return emitError() << "'" << name << "' belongs to router '" << belongs << "'";
-  if (!getTop())
-    for (auto [name, given] : {std::pair<StringRef, bool>{"capacity", bool(getCapacity())},
-                               {"alignment", bool(getAlignment())},
-                               {"noise", bool(getNoise())},
-                               {"prioritized", getPrioritized()},
-                               {"prescore", getPrescore()},
-                               {"unnormalized", getUnnormalized()}})
-      if (given)
-        return emitError() << "'" << name
-                           << "' is of routings to some experts of each row: write 'top = 1' as well";
+  if (getChoose() && *getChoose() != "image")
+    return emitError() << "expected 'choose = rows by image', found 'rows by " << *getChoose() << "'";
+  if (getChoose() && getTop())
+    return emitError()
+           << "expected either 'top', by which rows choose experts, or 'choose', by which experts "
+              "choose rows, found both";
+  const bool some = getTop() || getChoose();
+  for (auto [name, given, also] : {std::tuple<StringRef, bool, bool>{"capacity", bool(getCapacity()), true},
+                                   {"noise", bool(getNoise()), true},
+                                   {"prescore", getPrescore(), true},
+                                   {"alignment", bool(getAlignment()), false},
+                                   {"prioritized", getPrioritized(), false},
+                                   {"unnormalized", getUnnormalized(), false},
+                                   {"select_bias", bool(getSelectBias()), false}}) {
+    if (given && !some)
+      return emitError() << "'" << name
+                         << "' is of routings to some experts of each row: write 'top = 1' as well";
+    if (given && !also && getChoose())
+      return emitError() << "'" << name
+                         << "' is of routings in which rows choose, not experts: write 'top = 1' "
+                            "instead of 'choose'";
+  }
   if (in.weights.at)
     return emitError() << "'route' is not compiled yet inside experts";
   FailureOr<Tensor> x = in.tensor(*this, getX());
@@ -265,51 +246,8 @@ LogicalResult RouteOp::expand(Expander &in) {
     return route.sigmoid ? flow::sigmoid(b, loc, logits) : flow::softmax(b, loc, logits, 1);
   };
   route.gates = gatesOf(route.scores);
-  if (getTop()) {
-    FailureOr<int64_t> top = in.env().positive(*this, *getTop(), "'top'");
-    FailureOr<double> noise = getNoise() ? in.env().number(*this, *getNoise()) : FailureOr<double>(0.0),
-                      capacity =
-                          getCapacity() ? in.env().number(*this, *getCapacity()) : FailureOr<double>(0.0);
-    FailureOr<int64_t> alignment =
-        getAlignment() ? in.env().positive(*this, *getAlignment(), "'alignment'") : FailureOr<int64_t>(1);
-    if (failed(top) || failed(noise) || failed(capacity) || failed(alignment))
-      return failure();
-    if (*top > route.experts)
-      return emitError() << "expected 'top' of at most the number of experts, " << route.experts << ", found "
-                         << *top;
-    if (*noise < 0)
-      return emitError() << "expected 'noise' of 0 or more, found " << numberText(*noise);
-    if (*alignment > INT32_MAX)
-      return emitError() << "expected 'alignment' of at most " << INT32_MAX << ", found " << *alignment;
-    route.top = *top;
-    route.prescore = getPrescore();
-    route.noise = *noise / double(route.experts);
-    route.noisyScores = route.scores;
-    if (in.training && route.noise > 0) {
-      FailureOr<int64_t> stream = in.stream(*this);
-      if (failed(stream))
-        return failure();
-      Value drawn =
-          flow::random(b, loc, flow::RandomKind::normal, uint32_t(*stream), flow::extentsOf(route.scores));
-      route.noisyScores = flow::add(b, loc, route.scores, flow::mul(b, loc, drawn, route.noise));
-    }
-    route.noisyGates = route.noisyScores == route.scores ? route.gates : gatesOf(route.noisyScores);
-    route.chosen = flow::topK(b, loc, flow::stopGradient(b, loc, route.noisyGates), route.top);
-    route.weights = ofChoices(b, loc, route, route.noisyGates);
-    if (route.top > 1 && !getUnnormalized()) {
-      Value total = flow::sum(b, loc, route.weights, {1});
-      total = flow::maximum(b, loc, total, flow::constant(b, loc, kLeastSum, total.getType()));
-      route.weights = flow::div(b, loc, route.weights,
-                                flow::broadcastAlong(b, loc, total, flow::extentsOf(route.weights), {1}));
-    }
-    if (*capacity != 0) {
-      Selection how{*top, *alignment, *capacity, getPrioritized()};
-      in.capacities.push_back({route.path, count, route.experts, *top, *capacity, *alignment, loc});
-      if (!in.dropless)
-        route.kept = keptPairs(in, loc, route, how);
-    }
-    route.space = sortRows(in, loc, route);
-  }
+  if (some && failed(choose(in, *this, route, count, gatesOf)))
+    return failure();
   in.routings.push_back(route);
   in.set(getY(), Record{route, getY().getLoc()});
   return success();
@@ -341,9 +279,11 @@ static SmallVector<flow::Extent> behindRows(Value x, size_t tokens) {
 /// The gates of dispatched rows, by pair: [P].
 static Value gatesOfRows(OpBuilder &b, Location loc, const Routing &route) {
   const RowSpace &space = *route.space;
-  Value flat = flow::reshape(b, loc, route.weights, {space.count});
+  SmallVector<flow::Extent> grid = flow::extentsOf(route.weights);
+  const flow::Extent pairs = grid[0] * grid[1];
+  Value flat = flow::reshape(b, loc, route.weights, {pairs});
   Value positions =
-      flow::reshape(b, loc, space.positions, {space.count, flow::Extent::constant(b.getContext(), 1)});
+      flow::reshape(b, loc, space.positions, {pairs, flow::Extent::constant(b.getContext(), 1)});
   return flow::gatherRows(b, loc, flat, space.pair, positions);
 }
 

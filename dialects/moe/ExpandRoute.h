@@ -17,4 +17,21 @@ mlir::Value choiceMask(mlir::OpBuilder &b, mlir::Location loc, const Routing &ro
 /// The pairs of a row and an expert, before any is dropped: [rows, experts], 0 or 1.
 mlir::Value chosenPairs(mlir::OpBuilder &b, mlir::Location loc, const Routing &route);
 
+/// How the batch is shared between the experts [experts]: what they have of all gates, or of all chosen pairs.
+mlir::Value expertShares(mlir::OpBuilder &b, mlir::Location loc, const Routing &route);
+/// The share of what is dropped, as tensor<f32>: of pairs, or of rows that no expert has chosen. Null where nothing can be.
+mlir::Value droppedShare(mlir::OpBuilder &b, mlir::Location loc, const Routing &route);
+
+/// What is written of a routing to some experts.
+struct Selection {
+  int64_t top = 1, alignment = 1;
+  double capacity = 0; // 0 drops nothing
+  bool prioritized = false, normalized = true, scaled = true;
+  mlir::Value bias = {}; // [experts], added to the gates by which experts are chosen
+};
+/// Sends rows to their best experts, by the routing's noisy gates. Drops what is beyond the capacity if `drop`.
+void chooseExperts(Expander &in, mlir::Location loc, Routing &route, const Selection &how, bool drop);
+/// Lets each expert take `count` rows of each image: those with the largest noisy gates.
+void chooseRows(Expander &in, mlir::Location loc, Routing &route, int64_t count);
+
 } // namespace moe

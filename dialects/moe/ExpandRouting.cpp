@@ -39,10 +39,238 @@ static bool sameArguments(const Closure &first, const Closure &second) {
   return true;
 }
 
+/// The values of experts: dispatched rows, all of one dispatch's order, become tensors whose batch they are. `rows` is set to it.
+static LogicalResult expertInputs(Expander &in, ExpertsOp op, SmallVectorImpl<Record> &inputs,
+                                  std::shared_ptr<RowSpace> &rows) {
+  for (auto [i, x] : llvm::enumerate(op.getX())) {
+    const Record *found = in.record(x);
+    auto *sent = found ? std::get_if<Dispatched>(&found->is) : nullptr;
+    if (!sent && failed(in.tensor(op, x)))
+      return failure();
+    if (i > 0 && rows != (sent ? sent->space : nullptr)) {
+      InFlightDiagnostic diag = op.emitError()
+                                << "expected rows that one 'dispatch' has in one order, or samples, for all "
+                                   "values of the experts";
+      in.noteMade(diag, op.getX().front());
+      in.noteMade(diag, x);
+      return diag;
+    }
+    if (!sent)
+      continue;
+    rows = sent->space;
+    inputs[i].is = Tensor{sent->value, false, true};
+  }
+  return success();
+}
+
+/// The weights that a hypernetwork has generated for the experts.
+static FailureOr<std::shared_ptr<Bundle>> generatedWeights(Expander &in, ExpertsOp op, const Closure &closure,
+                                                           const RowSpace *rows) {
+  const Record *found = in.record(op.getWeights());
+  auto *bundle = found ? std::get_if<std::shared_ptr<Bundle>>(&found->is) : nullptr;
+  if (!bundle) {
+    InFlightDiagnostic diag = op.emitError() << "expected weights that 'hyper' generated, found "
+                                             << (found ? recordText(*found) : "nothing");
+    in.noteMade(diag, op.getWeights());
+    return diag;
+  }
+  if (op.getCount())
+    return op.emitError() << "the generated weights say how many experts there are; remove 'count'";
+  if (!sameArguments(closure, *(*bundle)->target)) {
+    InFlightDiagnostic diag = op.emitError()
+                              << "expected the layer that the weights are generated for, '@"
+                              << LayerOp((*bundle)->target->layer).getSymName()
+                              << "' with the same arguments, found '" << op.getLayer()->str() << "'";
+    diag.attachNote((*bundle)->at->getLoc()) << "generated here";
+    return diag;
+  }
+  int64_t sets = (*bundle)->rows.type().getDimSize(0);
+  if (rows && sets != rows->experts) {
+    InFlightDiagnostic diag = op.emitError()
+                              << "expected weights of as many experts as routing '" << rows->path << "' has, "
+                              << rows->experts << ", found " << sets;
+    diag.attachNote((*bundle)->at->getLoc()) << "generated here";
+    return diag;
+  }
+  return *bundle;
+}
+
+/// What a layer of experts yields, of each row where rows were dispatched.
+static LogicalResult bindRows(Expander &in, ExpertsOp op, const std::shared_ptr<RowSpace> &rows,
+                              MutableArrayRef<Record> yields) {
+  for (Record &each : yields)
+    if (auto *t = std::get_if<Tensor>(&each.is)) {
+      Tensor all = t->experts && !t->batch ? byRow(in, op, *t) : *t;
+      if (!all.batch) {
+        InFlightDiagnostic diag = op.emitError() << "expected results of each row of the experts, found "
+                                                 << shapeText(*t) << ", which is the same for all rows";
+        diag.attachNote(each.at) << "made here";
+        return diag;
+      }
+      each.is = Dispatched{all.value, rows};
+    }
+  return success();
+}
+
+namespace {
+/// Experts of one layer among those of several, and what they yield.
+struct Share {
+  LayerItem item;
+  int64_t first = 0; // of the experts
+  SmallVector<Record> yields;
+};
+} // namespace
+
+/// The offsets of one share's experts: its rows are a range of all.
+static std::shared_ptr<RowSpace> rowsOf(Expander &in, Location loc, const RowSpace &all, const Share &share) {
+  auto own = std::make_shared<RowSpace>(all);
+  own->offsets = flow::slice(in.builder, loc, all.offsets, 0, share.first,
+                             flow::Extent::constant(in.builder.getContext(), share.item.count + 1));
+  return own;
+}
+
+/// Whether each row is one of the share's: [P] i1.
+static Value ownRows(OpBuilder &b, Location loc, const RowSpace &all, const Share &share) {
+  Value from = flow::compare(b, loc, flow::Predicate::ge, all.expert, double(share.first));
+  Value to = flow::compare(b, loc, flow::Predicate::lt, all.expert, double(share.first + share.item.count));
+  return flow::logicalAnd(b, loc, from, to);
+}
+
+/// The value where the mask holds for its row; otherwise that of `other`, or 0. A choice and no product: what a layer makes of
+/// rows that are not its own may be infinite, and its gradient too.
+static Value chooseRow(OpBuilder &b, Location loc, Value mask, Value x, Value other) {
+  Value wide = flow::broadcast(b, loc, mask, flow::extentsOf(x), {0});
+  return flow::select(b, loc, wide, x, other ? other : flow::zerosLike(b, loc, x));
+}
+
+static std::string valuesText(size_t count) {
+  return std::to_string(count) + (count == 1 ? " value" : " values");
+}
+
+/// Reports shares that yield different things.
+static LogicalResult checkYields(ExpertsOp op, ArrayRef<Share> shares, bool rows) {
+  const Share &first = shares.front();
+  for (const Share &share : shares) {
+    auto wrong = [&](const Twine &one, const Twine &other, Location at, Location otherAt) {
+      InFlightDiagnostic diag =
+          op.emitError() << "expected experts that all yield values of one shape, found " << one << " of '@"
+                         << LayerOp(first.item.closure->layer).getSymName() << "' and " << other << " of '@"
+                         << LayerOp(share.item.closure->layer).getSymName() << "'";
+      diag.attachNote(at) << "the one is made here";
+      diag.attachNote(otherAt) << "the other is made here";
+      return diag;
+    };
+    if (share.yields.size() != first.yields.size())
+      return wrong(valuesText(first.yields.size()), valuesText(share.yields.size()),
+                   LayerOp(first.item.closure->layer).getLoc(), LayerOp(share.item.closure->layer).getLoc());
+    for (auto [one, other] : llvm::zip(first.yields, share.yields)) {
+      auto *a = std::get_if<Tensor>(&one.is), *b = std::get_if<Tensor>(&other.is);
+      if (!a || !b) {
+        const Record &odd = a ? other : one;
+        InFlightDiagnostic diag = op.emitError() << "expected tensors as results of experts of several "
+                                                    "layers, found "
+                                                 << recordText(odd);
+        diag.attachNote(odd.at) << "made here";
+        return diag;
+      }
+      if (a->sample() != b->sample() || (!rows && a->batch != b->batch)) {
+        auto text = [](const Tensor &t) { return shapeText(t) + (t.batch ? "" : " for all samples"); };
+        return wrong(text(*a), text(*b), one.at, other.at);
+      }
+    }
+  }
+  return success();
+}
+
+/// Experts of several layers: `layers [2 * @A, @B]`. Each layer is applied for its own experts; on dispatched rows, to all of them, of
+/// which those of other experts hold zeros.
+static FailureOr<SmallVector<Record>> expandShares(Expander &in, ExpertsOp op, ArrayRef<Record> inputs,
+                                                   const std::shared_ptr<RowSpace> &rows,
+                                                   std::vector<Share> &shares) {
+  OpBuilder &b = in.builder;
+  Location loc = in.loc(op);
+  for (auto [i, share] : llvm::enumerate(shares)) {
+    Weights weights;
+    weights.at = op;
+    weights.experts = share.item.count;
+    std::string name = (op.getPath() + "." + Twine(i)).str();
+    weights.base = in.path(name);
+    SmallVector<Record> own(inputs);
+    if (rows) {
+      weights.rows = rowsOf(in, loc, *rows, share);
+      Value mask = ownRows(b, loc, *rows, share);
+      for (Record &each : own)
+        if (auto *t = std::get_if<Tensor>(&each.is))
+          t->value = chooseRow(b, loc, mask, t->value, {});
+    }
+    llvm::SaveAndRestore guard(in.weights, weights);
+    FailureOr<SmallVector<Record>> yields = in.apply(op, name, *share.item.closure, own);
+    if (failed(yields))
+      return failure();
+    // A result that is the same for all samples or rows of an expert is one of each row, or of each expert.
+    for (Record &each : *yields)
+      if (auto *t = std::get_if<Tensor>(&each.is); t && rows)
+        *t = byRow(in, op, *t);
+    share.yields = std::move(*yields);
+  }
+  if (failed(checkYields(op, shares, bool(rows))))
+    return failure();
+  SmallVector<Record> all = shares.front().yields;
+  for (auto [i, each] : llvm::enumerate(all)) {
+    auto &result = std::get<Tensor>(each.is);
+    if (rows) {
+      Value value;
+      for (const Share &share : shares) {
+        const auto &part = std::get<Tensor>(share.yields[i].is);
+        if (!part.batch)
+          break; // reported by bindRows
+        value = chooseRow(b, loc, ownRows(b, loc, *rows, share), part.value, value);
+      }
+      result.value = value ? value : result.value;
+      continue;
+    }
+    SmallVector<Value> parts;
+    for (const Share &share : shares) {
+      const auto &part = std::get<Tensor>(share.yields[i].is);
+      SmallVector<flow::Extent> extents{flow::Extent::constant(b.getContext(), share.item.count)};
+      llvm::append_range(extents, ArrayRef(flow::extentsOf(part.value)).drop_front(part.experts));
+      auto axes = llvm::to_vector(llvm::seq<int64_t>(part.experts ? 0 : 1, int64_t(extents.size())));
+      parts.push_back(flow::broadcast(b, loc, part.value, extents, axes));
+    }
+    result = {parts.size() > 1 ? flow::concat(b, loc, parts, 0) : parts.front(), true, result.batch};
+  }
+  return all;
+}
+
+/// `experts ... layers [...]`
+static LogicalResult expandSeveral(Expander &in, ExpertsOp op, ArrayRef<Record> inputs,
+                                   const std::shared_ptr<RowSpace> &rows) {
+  if (op.getWeights() || op.getCount())
+    return op.emitError() << "'" << (op.getCount() ? "count" : "weights") << "' is of experts of one layer"
+                          << (op.getCount() ? "; the list says how many there are" : "");
+  FailureOr<std::vector<LayerItem>> items = layerItems(in, op, *op.getLayers(), "experts");
+  if (failed(items))
+    return failure();
+  std::vector<Share> shares;
+  int64_t total = 0;
+  for (const LayerItem &item : *items) {
+    shares.push_back({item, total, {}});
+    total += item.count;
+  }
+  if (total == 0)
+    return op.emitError() << "expected at least one expert, found none in '" << op.getLayers()->str() << "'";
+  if (rows && total != rows->experts)
+    return op.emitError() << "expected as many experts as routing '" << rows->path << "' has, "
+                          << rows->experts << ", found " << total << " in '" << op.getLayers()->str() << "'";
+  FailureOr<SmallVector<Record>> yields = expandShares(in, op, inputs, rows, shares);
+  if (failed(yields) || (rows && failed(bindRows(in, op, rows, *yields))))
+    return failure();
+  return in.bindResults(op, *yields, *shares.front().item.closure);
+}
+
 LogicalResult ExpertsOp::expand(Expander &in) {
-  FailureOr<std::shared_ptr<Closure>> closure = in.env().layer(*this, getLayer());
   FailureOr<SmallVector<Record>> inputs = in.records(*this, getX());
-  if (failed(closure) || failed(inputs))
+  if (failed(inputs))
     return failure();
   if (in.weights.at) {
     InFlightDiagnostic diag = emitError() << "experts inside experts are not compiled yet";
@@ -50,47 +278,21 @@ LogicalResult ExpertsOp::expand(Expander &in) {
     return diag;
   }
   std::shared_ptr<RowSpace> rows;
-  for (auto [i, x] : llvm::enumerate(getX())) {
-    const Record *found = in.record(x);
-    auto *sent = found ? std::get_if<Dispatched>(&found->is) : nullptr;
-    if (!sent && failed(in.tensor(*this, x)))
-      return failure();
-    if (i > 0 && rows != (sent ? sent->space : nullptr)) {
-      InFlightDiagnostic diag = emitError()
-                                << "expected rows that one 'dispatch' has in one order, or samples, for all "
-                                   "values of the experts";
-      in.noteMade(diag, getX().front());
-      in.noteMade(diag, x);
-      return diag;
-    }
-    if (!sent)
-      continue;
-    rows = sent->space;
-    (*inputs)[i].is = Tensor{sent->value, false, true};
-  }
+  if (failed(expertInputs(in, *this, *inputs, rows)))
+    return failure();
+  if (getLayers())
+    return expandSeveral(in, *this, *inputs, rows);
+  FailureOr<std::shared_ptr<Closure>> closure = in.env().layer(*this, *getLayer());
+  if (failed(closure))
+    return failure();
   Weights weights;
   weights.rows = rows;
   weights.at = *this;
   weights.base = in.path(getPath());
   if (getWeights()) {
-    const Record *found = in.record(getWeights());
-    auto *bundle = found ? std::get_if<std::shared_ptr<Bundle>>(&found->is) : nullptr;
-    if (!bundle) {
-      InFlightDiagnostic diag = emitError() << "expected weights that 'hyper' generated, found "
-                                            << (found ? recordText(*found) : "nothing");
-      in.noteMade(diag, getWeights());
-      return diag;
-    }
-    if (getCount())
-      return emitError() << "the generated weights say how many experts there are; remove 'count'";
-    if (!sameArguments(**closure, *(*bundle)->target)) {
-      InFlightDiagnostic diag = emitError()
-                                << "expected the layer that the weights are generated for, '@"
-                                << LayerOp((*bundle)->target->layer).getSymName()
-                                << "' with the same arguments, found '" << getLayer().str() << "'";
-      diag.attachNote((*bundle)->at->getLoc()) << "generated here";
-      return diag;
-    }
+    FailureOr<std::shared_ptr<Bundle>> bundle = generatedWeights(in, *this, **closure, rows.get());
+    if (failed(bundle))
+      return failure();
     weights.bundle = *bundle;
   } else if (getCount()) {
     FailureOr<int64_t> count = in.env().positive(*this, *getCount(), "'count'");
@@ -108,20 +310,8 @@ LogicalResult ExpertsOp::expand(Expander &in) {
   }
   llvm::SaveAndRestore guard(in.weights, weights);
   FailureOr<SmallVector<Record>> yields = in.apply(*this, getPath(), **closure, *inputs);
-  if (failed(yields))
+  if (failed(yields) || (rows && failed(bindRows(in, *this, rows, *yields))))
     return failure();
-  if (rows)
-    for (Record &each : *yields)
-      if (auto *t = std::get_if<Tensor>(&each.is)) {
-        Tensor all = t->experts && !t->batch ? byRow(in, *this, *t) : *t;
-        if (!all.batch) {
-          InFlightDiagnostic diag = emitError() << "expected results of each row of the experts, found "
-                                                << shapeText(*t) << ", which is the same for all rows";
-          diag.attachNote(each.at) << "made here";
-          return diag;
-        }
-        each.is = Dispatched{all.value, rows};
-      }
   return in.bindResults(*this, *yields, **closure);
 }
 

@@ -27,13 +27,22 @@ LogicalResult ReturnOp::expand(Expander &in) {
   return success();
 }
 
+/// [batch, tokens..., experts]
+static Value gatesOfSamples(Expander &in, Location loc, const Routing &route) {
+  SmallVector<flow::Extent> extents{in.batch()};
+  for (int64_t tokens : route.tokens)
+    extents.push_back(flow::Extent::constant(in.builder.getContext(), tokens));
+  extents.push_back(flow::Extent::constant(in.builder.getContext(), route.experts));
+  return flow::reshape(in.builder, loc, route.gates, extents);
+}
+
 LogicalResult ExposeOp::expand(Expander &in) {
   const Record *found = in.record(getX());
   Value value;
   if (auto *t = found ? std::get_if<Tensor>(&found->is) : nullptr)
     value = t->value;
   else if (auto *r = found ? std::get_if<Routing>(&found->is) : nullptr)
-    value = r->gates;
+    value = gatesOfSamples(in, in.loc(*this), *r);
   else
     return emitError() << "expected a tensor or a routing to expose, found "
                        << (found ? recordText(*found) : "nothing");

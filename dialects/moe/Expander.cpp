@@ -308,17 +308,18 @@ FailureOr<flow::InitAttr> Expander::initial(Operation *owner, ExprAttr rule, con
 }
 
 FailureOr<Tensor> Expander::declare(Operation *owner, StringRef path, ArrayRef<int64_t> shape,
-                                    flow::InitAttr init, bool shared, bool frozen) {
+                                    flow::InitAttr init, bool shared, bool frozen, bool buffer) {
+  const StringRef what = buffer ? "buffer" : "parameter";
   if (failed(checkPath(owner, path)))
     return failure();
   if (flow::isOptimizerState(path))
-    return owner->emitError() << "expected another name for parameter '" << path
+    return owner->emitError() << "expected another name for " << what << " '" << path
                               << "': optimizers keep states of their own under it; rename one of the names "
                                  "that it is made of";
   int64_t count = 1;
   for (int64_t extent : shape)
     if (llvm::MulOverflow(count, extent, count) || count > INT32_MAX) {
-      InFlightDiagnostic diag = owner->emitError() << "expected a parameter of at most " << INT32_MAX
+      InFlightDiagnostic diag = owner->emitError() << "expected a " << what << " of at most " << INT32_MAX
                                                    << " elements, found '" << path << "' of [";
       llvm::interleaveComma(shape, diag);
       return diag << "]";
@@ -338,13 +339,24 @@ FailureOr<Tensor> Expander::declare(Operation *owner, StringRef path, ArrayRef<i
     }
     Location at = loc(owner);
     Value value = atFront([&]() -> Value {
-      return flow::ParameterOp::create(builder, at, type, builder.getStringAttr(path), init, frozen);
+      StringAttr name = builder.getStringAttr(path);
+      if (buffer)
+        return flow::StateOp::create(builder, at, type, name, flow::StateKind::buffer, init, StringAttr());
+      return flow::ParameterOp::create(builder, at, type, name, init, frozen);
     });
-    parameters.insert({builder.getStringAttr(path), value});
+    if (!buffer)
+      parameters.insert({builder.getStringAttr(path), value});
     declared[path] = {owner, value};
     return Tensor{value};
   }
   Declared &first = it->second;
+  if (bool(first.value.getDefiningOp<flow::StateOp>()) != buffer) {
+    InFlightDiagnostic diag = owner->emitError()
+                              << "expected '" << path << "' to be a " << what << ", found a "
+                              << (buffer ? "parameter" : "buffer") << " of that name";
+    diag.attachNote(first.owner->getLoc()) << "declared here";
+    return diag;
+  }
   if (!shared && !frozen) {
     InFlightDiagnostic diag = owner->emitError() << "parameter path '" << path << "' is used twice";
     diag.attachNote(first.owner->getLoc()) << "first used here";
@@ -352,7 +364,7 @@ FailureOr<Tensor> Expander::declare(Operation *owner, StringRef path, ArrayRef<i
   }
   auto old = cast<RankedTensorType>(first.value.getType());
   if (old != type) {
-    InFlightDiagnostic diag = owner->emitError() << "expected parameter '" << path << "' of [";
+    InFlightDiagnostic diag = owner->emitError() << "expected " << what << " '" << path << "' of [";
     llvm::interleaveComma(old.getShape(), diag);
     diag << "], found a use of [";
     llvm::interleaveComma(shape, diag);
@@ -444,6 +456,27 @@ FailureOr<Tensor> Expander::parameter(Operation *owner, StringRef suffix, ArrayR
   made->experts = weights.experts != 0;
   return made;
 }
+
+FailureOr<Tensor> Expander::buffer(StateOp owner, ArrayRef<int64_t> shape) {
+  FailureOr<flow::InitAttr> value = initial(owner, owner.getInit(), env(), {});
+  if (failed(value))
+    return failure();
+  bool shared = frame().shared || (owner.getMode() && *owner.getMode() == "shared");
+  FailureOr<Tensor> made =
+      declare(owner, path(owner.getPath()), shape, *value, shared, /*frozen=*/frame().frozen,
+              /*buffer=*/true);
+  if (failed(made))
+    return failure();
+  return Tensor{flow::stopGradient(builder, loc(owner), made->value)};
+}
+
+Value Expander::findBuffer(StringRef path) const {
+  auto it = declared.find(path);
+  return it == declared.end() || !it->second.value.getDefiningOp<flow::StateOp>() ? Value()
+                                                                                  : it->second.value;
+}
+
+bool Expander::isParameter(StringRef path) const { return declared.contains(path) && !findBuffer(path); }
 
 Value Expander::atFront(llvm::function_ref<Value()> make) {
   OpBuilder::InsertionGuard guard(builder);

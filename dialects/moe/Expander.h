@@ -3,6 +3,7 @@
 // is one activation of a layer's body; frames nest as layers do. Errors get a note for every layer that is
 // being applied.
 #pragma once
+#include "dialects/flow/BuildOptimizer.h"
 #include "dialects/flow/Flow.h"
 #include "dialects/moe/Env.h"
 #include "dialects/moe/Record.h"
@@ -125,6 +126,11 @@ public:
   mlir::FailureOr<Tensor> parameter(mlir::Operation *owner, llvm::StringRef suffix,
                                     llvm::ArrayRef<int64_t> shape, ExprAttr init, FanIn fan);
   mlir::LogicalResult setDefault(DefaultOp op);
+  /// A state without a gradient, with the path of its op, that assign finds by its path.
+  mlir::FailureOr<Tensor> buffer(StateOp owner, llvm::ArrayRef<int64_t> shape);
+  /// The buffer of that path; null where there is none.
+  mlir::Value findBuffer(llvm::StringRef path) const;
+  bool isParameter(llvm::StringRef path) const;
 
   // Layers.
   /// What the layer yields, its parameters named below `name`.
@@ -149,6 +155,7 @@ public:
   llvm::StringMap<mlir::Location> lossNames, exposedNames; // by path, where each is
   std::vector<Routing> routings;
   std::vector<Capacity> capacities;
+  std::vector<flow::Buffer> assigned; // what buffers become after a step, in the order of the text
 
 private:
   /// Counts the ops of the graph.
@@ -166,7 +173,7 @@ private:
   mlir::FailureOr<Tensor> generated(mlir::Operation *owner, llvm::StringRef path,
                                     llvm::ArrayRef<int64_t> shape, FanIn fan);
   mlir::FailureOr<Tensor> declare(mlir::Operation *owner, llvm::StringRef path, llvm::ArrayRef<int64_t> shape,
-                                  flow::InitAttr init, bool shared, bool frozen);
+                                  flow::InitAttr init, bool shared, bool frozen, bool buffer = false);
 
   struct Declared {
     mlir::Operation *owner;
@@ -185,6 +192,16 @@ private:
   mlir::Value progressValue;
   llvm::StringMap<mlir::Value> scalars;
 };
+
+/// An item of a list of layers: so many times this one.
+struct LayerItem {
+  std::shared_ptr<Closure> closure;
+  int64_t count = 1;
+};
+/// The items of `[2 * @A, @B, n * [@A, @B]]`, in order: a list in the list is as many items as it has when it is written out. `what` says
+/// what is counted, in errors.
+mlir::FailureOr<std::vector<LayerItem>> layerItems(Expander &in, mlir::Operation *op, ExprAttr e,
+                                                   llvm::StringRef what);
 
 /// How the parameters of a linear layer begin, and whether it has a bias.
 struct LinearRules {

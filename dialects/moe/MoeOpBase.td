@@ -10,9 +10,9 @@ include "dialects/moe/MoeDialect.td"
 include "dialects/moe/MoeInterfaces.td"
 
 class Moe_Options<string keys> { string s = " `` custom<Options>(ref($sized), prop-dict, \"MOE_KEYS(" # keys # ")\") "; }
-// The same where one of them takes a value: `weights %theta`.
-class Moe_ValueOptions<string value, string keys> {
-  string s = " `` custom<ValueOptions>($" # value # ", ref($sized), prop-dict, \"MOE_KEYS(" # keys # ")\") ";
+// The same where one or two of them take a value: `weights %theta`. `values` are the operands, in the order of the keys.
+class Moe_ValueOptions<list<string> values, string keys> {
+  string s = " `` custom<ValueOptions>($" # !interleave(values, ", $") # ", ref($sized), prop-dict, \"MOE_KEYS(" # keys # ")\") ";
 }
 // An expression, in which sizes of values may stand.
 class Moe_In<string name> { string s = " custom<Expr>($" # name # ", ref($sized)) "; }
@@ -48,12 +48,12 @@ class Moe_AlongAxis<string name, string what, dag more = (ins), string keys = ""
   let summary = what;
 }
 
-// An op that owns parameters: `word [shared|frozen] @path ...`. `value` is the operand that an option or keyword takes, if any.
+// An op that owns parameters: `word [shared|frozen] @path ...`. `values` are the operands that options or keywords take, if any.
 class Moe_Owner<string name, dag args, string before, string keys = "", string after = "", list<Trait> traits = [],
-                Dialect dialect = Moe_Dialect, string value = "">
+                Dialect dialect = Moe_Dialect, list<string> values = []>
     : Moe_Op<name, !con((ins SymbolNameAttr:$path, OptionalAttr<StrAttr>:$mode), args, (ins Variadic<Moe_Value>:$sized)),
              Moe_Sized # "custom<Path>($path, $mode) " # before #
-                 !if(!empty(value), Moe_Options<keys>.s, Moe_ValueOptions<value, keys>.s) # after,
+                 !if(!empty(values), Moe_Options<keys>.s, Moe_ValueOptions<values, keys>.s) # after,
              traits, dialect>;
 
 // An op without a result.

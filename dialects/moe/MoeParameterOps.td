@@ -75,10 +75,26 @@ def Moe_ParamOp : Moe_Owner<"param", (ins Moe_Expr:$shape, Moe_Expr:$init), Moe_
   let summary = "a free parameter: `param @keys [experts, vec] normal(1.0)`";
   let description = "Owns the tensor of that name and shape; rules as linear's, but `fan_in` and `torch`.";
 }
+def Moe_StateOp : Moe_Owner<"state", (ins Moe_Expr:$shape, Moe_Expr:$init), Moe_In<"shape">.s # Moe_In<"init">.s> {
+  let summary = "a buffer: a tensor that is saved with the model, is no parameter and has no gradient: `state @bias [experts] zeros`";
+  let description = [{
+    Rules as `param`'s. `assign` gives it the value that it has after a training step; without one it stays as it is. It is part of
+    `model.safetensors`, beside the parameters. It has no place in the layers of experts, nor in those that `hyper` generates
+    weights for.
+  }];
+}
+def Moe_AssignOp : Moe_Effect<"assign", (ins SymbolNameAttr:$label, Moe_Value:$x), "$label $x"> {
+  let summary = "the value that a buffer has after the training step: `assign @bias %new`";
+  let description = [{
+    The name is that of a `state` of the same layer or model, and the value has its shape and is the same for all samples. The step
+    itself, and its gradients, see the old value. A step that is refused, since its loss, gradients or new buffers are not finite, leaves the
+    buffer as it was, and inference never changes it. No gradient passes.
+  }];
+}
 
 class Moe_Applies<string name, dag args, string keys>
     : Moe_Owner<name, args, "`(` $x `)`", keys, " `` custom<Results>(type($y))", [AttrSizedOperandSegments], Moe_Dialect,
-                "weights"> {
+                ["weights"]> {
   let results = (outs Variadic<Moe_Value>:$y);
 }
 def Moe_ApplyOp : Moe_Applies<"apply", (ins Variadic<Moe_Value>:$x, Moe_Expr:$layer, Optional<Moe_Value>:$weights),
@@ -89,15 +105,16 @@ def Moe_ApplyOp : Moe_Applies<"apply", (ins Variadic<Moe_Value>:$x, Moe_Expr:$la
   let plannedWords = ["weights"];
 }
 def Moe_ChainOp : Moe_Owner<"chain",
-    (ins Moe_Value:$x, Moe_Expr:$list, OptionalAttr<StrAttr>:$ramp, OptionalAttr<Moe_Expr>:$first,
+    (ins Moe_Value:$x, Moe_Expr:$list, Variadic<Moe_Value>:$with, OptionalAttr<StrAttr>:$ramp, OptionalAttr<Moe_Expr>:$first,
      OptionalAttr<Moe_Expr>:$last),
-    "`(` $x `)`" # Moe_In<"list">.s # "(`ramp` custom<Word>($ramp)^" # Moe_Clause<"from">.s # Moe_In<"first">.s
-      # Moe_Clause<"to">.s # Moe_In<"last">.s # ")?"> {
+    "`(` $x `)`" # Moe_In<"list">.s # " `` custom<ChainWords>($with, $ramp, $first, $last, ref($sized))", "", "",
+    [AttrSizedOperandSegments]> {
   let summary = "a stack of layers, each on the result of the one before";
   let description = [{
     `chain @blocks(%x) [@A<64>, 2 * @B, n * [@A<8>, @B]]`. The layers are named `blocks.0`, `blocks.1`, ... Counts are size
     expressions and may be 0. `ramp drop from 0.0 to 0.1` gives the number parameter `drop` of the layers that have it
-    values that rise linearly over the whole stack.
+    values that rise linearly over the whole stack. `with %a, %b` gives every layer these values as well, behind the one that
+    goes through the stack, such as a routing that several blocks use.
   }];
 }
 #endif

@@ -5,12 +5,12 @@ include "dialects/moe/MoeParameterOps.td"
 
 def Moe_RouteOp : Moe_Owner<"route",
     (ins Moe_Value:$x, StrAttr:$kind, Optional<Moe_Value>:$keys, OptionalAttr<Moe_Expr>:$experts,
-     OptionalAttr<Moe_Expr>:$top, OptionalAttr<Moe_Expr>:$proj, OptionalAttr<Moe_Expr>:$capacity,
+     OptionalAttr<Moe_Expr>:$top, OptionalAttr<StrAttr>:$choose, Optional<Moe_Value>:$select_bias, OptionalAttr<Moe_Expr>:$proj, OptionalAttr<Moe_Expr>:$capacity,
      OptionalAttr<Moe_Expr>:$noise, OptionalAttr<Moe_Expr>:$eps, OptionalAttr<Moe_Expr>:$alignment, UnitAttr:$prioritized,
      UnitAttr:$sigmoid, UnitAttr:$prescore, UnitAttr:$unnormalized),
-    "`(` $x `)`", "kind*, keys%, experts, top, proj, capacity, alignment, noise, eps, prioritized?, sigmoid?, prescore?, "
-    "unnormalized?", "", [AttrSizedOperandSegments],
-    Moe_Dialect, "keys"> {
+    "`(` $x `)`", "kind*, keys%, experts, top, choose^rows by, proj, capacity, alignment, noise, eps, select_bias%, "
+    "prioritized?, sigmoid?, prescore?, unnormalized?", "", [AttrSizedOperandSegments],
+    Moe_Dialect, ["keys", "select_bias"]> {
   let summary = "the router (gating network): computes one score per expert for each sample, and the gates, their softmax";
   let description = [{
     `x` is a vector of each sample, or of each token: all axes but the last are rows. There are three routers:
@@ -35,20 +35,39 @@ def Moe_RouteOp : Moe_Owner<"route",
       choices come before second ones, and lower rows before higher ones; with `prioritized`, rows with a higher largest score
       first. 0 drops nothing, as does no capacity, and a negative factor is the same as a positive one. An inference entry drops
       nothing.
+    - `select_bias = %bias`, a value [experts], is added to the gates by which experts are chosen, and to nothing else: a buffer
+      that balances the experts (Wang et al., 2024, arXiv 2408.15664). No gradient passes.
+
+    With `choose = rows by image`, the experts choose (Zhou et al., 2022, arXiv 2202.09368): each takes the floor(f * tokens / experts)
+    tokens of an image whose gates are the largest, where f is `capacity`, 1 unless given; of equal ones, the first. A token may be taken by
+    several experts, or by none: its result is the sum of what they give, by gates that are not divided, or zeros.
   }];
 }
 def Moe_DispatchOp : Moe_Plain<"dispatch", (ins Moe_Value:$route, Moe_Value:$x), "$route `,` $x"> {
   let summary = "sends rows to the experts that the routing chose";
+  let description = [{
+    The value has the axes of tokens that the routing has seen, in front of axes of its own: of a routing of samples, one of samples,
+    also with all its tokens. What comes out is for `experts`, and what they make of it for `combine`.
+  }];
 }
 def Moe_ExpertsOp : Moe_Applies<"experts",
-    (ins Variadic<Moe_Value>:$x, Moe_Expr:$layer, Optional<Moe_Value>:$weights, OptionalAttr<Moe_Expr>:$count),
-    "count, layer:layer!, weights:%"> {
-  let summary = "applies one layer once per expert, each time with that expert's weights";
+    (ins Variadic<Moe_Value>:$x, OptionalAttr<Moe_Expr>:$layer, OptionalAttr<Moe_Expr>:$layers, Optional<Moe_Value>:$weights,
+     OptionalAttr<Moe_Expr>:$count),
+    "count, layer:layer, layers:layers, weights:%"> {
+  let hasVerifier = 1;
+  let summary = "applies a layer once per expert, each time with that expert's weights";
   let description = [{
-    Every expert is applied to every sample. With `weights %theta`, the weights are those that a `hyper` generates. Otherwise
-    the op owns the layer's parameters, with a leading axis of `count` experts.
+    On values that `dispatch` has sent, each expert is applied to its own rows, else to every sample. With `weights %theta`, the weights are
+    those that a `hyper` generates. Otherwise the op owns the layer's parameters, with a leading axis of experts, as many as the routing
+    has, or `count`.
 
-    A value that an expert computes with its own weights *differs by expert*. Some ops are not possible on such a value, and
+    Experts may be of several layers, which yield values of one shape: `layers [2 * @Mlp<dim, 512>, @Mlp<dim, 2048>]` is two small
+    experts and a large one. The parameters of each item of the list are named by its place, and have an axis of its experts:
+    `experts.0.fc1.weight` [2, 512, dim], `experts.1.fc1.weight` [1, 2048, dim]. A list in the list, `2 * [@A, @B]`, is as many items as it
+    has when written out.
+
+    In an expert's layer, dispatched rows take the place of samples. Of values that were not dispatched, one that an expert computes with its
+    own weights *differs by expert*. Some ops are not possible on such a value, and
     some layers have to be arranged accordingly:
 
     - `conv`, `patches`, `unfold`, `max_pool` and `mean_pool` can be applied to the input of an expert's layer only. Other ops
@@ -58,15 +77,23 @@ def Moe_ExpertsOp : Moe_Applies<"experts",
 
     Deeper convolutional parts stand before `experts`, where all experts share them.
   }];
-  let planned = "experts that are applied to dispatched samples only; the ops that an expert's layer cannot contain";
+  let planned = "the ops that an expert's layer cannot contain";
 }
 def Moe_CombineOp : Moe_Plain<"combine", (ins Moe_Value:$route, Moe_Value:$x), "$route `,` $x"> {
   let summary = "the sum of the experts' results, weighted by the gates";
+  let description = "Of dispatched rows, the sum over the experts that each row was sent to; zeros where it was sent to none.";
 }
 def Moe_SelectOp : Moe_Plain<"select", (ins Moe_Value:$route, Moe_Expr:$top, UnitAttr:$unscaled), "$route",
                               "top!, unscaled?"> {
-  let summary = "the routing to the best experts only";
-  let compiled = 0;
+  let summary = "of a routing over all experts, that to the best of each row";
+  let description = [{
+    `select %route top = 1` sends each row to the expert with its largest gate, of equal ones the lower. The results are multiplied by
+    the gates, which are divided by their sum if `top` is above 1, or with `unscaled` by nothing.
+  }];
+}
+def Moe_CountsOp : Moe_Plain<"counts", (ins Moe_Value:$route), "$route"> {
+  let summary = "how many rows of the batch a routing sends to each expert, before any is dropped: [experts], the same for all samples";
+  let description = "In inference, of the batch that is inferred. No gradient passes.";
 }
 def Moe_HyperOp : Moe_Owner<"hyper",
     (ins Moe_Value:$x, OptionalAttr<Moe_Expr>:$trunk, OptionalAttr<Moe_Expr>:$target, OptionalAttr<Moe_Expr>:$init),

@@ -52,17 +52,22 @@ namespace {
 struct Item {
   enum Kind { option, flag, bare, word } kind = option;
   StringRef name, attribute, second;
-  bool needed = false, value = false;
+  StringRef phrase = {}; // the words that an option begins with
+  int value = -1;        // which of the op's values it takes
+  bool needed = false;
 };
 
 SmallVector<Item> itemsOf(StringRef keys) {
   SmallVector<StringRef> texts;
   keys.split(texts, ", ", -1, false);
   SmallVector<Item> items;
+  int values = 0;
   for (StringRef text : texts) {
     Item &item = items.emplace_back();
     item.needed = text.consume_back("!");
-    item.value = text.consume_back("%");
+    if (text.consume_back("%"))
+      item.value = values++;
+    std::tie(text, item.phrase) = text.split('^');
     auto [name, attribute] = text.split(':');
     if (text.contains(':')) {
       item.kind = Item::word;
@@ -81,9 +86,10 @@ SmallVector<Item> itemsOf(StringRef keys) {
 
 class OptionsParser {
 public:
-  OptionsParser(OpAsmParser &p, std::optional<Unresolved> *value, SmallVectorImpl<Unresolved> &sized,
-                OperationState &state, StringRef keys)
-      : p(p), value(value), sized(sized), state(state), op(state.name.stripDialect()), items(itemsOf(keys)) {
+  OptionsParser(OpAsmParser &p, ArrayRef<std::optional<Unresolved> *> values,
+                SmallVectorImpl<Unresolved> &sized, OperationState &state, StringRef keys)
+      : p(p), values(values), sized(sized), state(state), op(state.name.stripDialect()),
+        items(itemsOf(keys)) {
     for (const Item &item : items)
       if (item.kind == Item::option || item.kind == Item::flag)
         known.push_back(item.name);
@@ -98,7 +104,7 @@ private:
     return nullptr;
   }
   bool isGiven(const Item &item) const {
-    return item.value ? value->has_value() : bool(state.attributes.get(item.attribute));
+    return item.value >= 0 ? values[item.value]->has_value() : bool(state.attributes.get(item.attribute));
   }
   /// The item that stands behind the comma at the current place.
   std::pair<const Item *, bool> behindComma() const {
@@ -107,12 +113,13 @@ private:
   }
   ParseResult refuseComma(const Item &item, bool equal) const;
   ParseResult option();
+  ParseResult phrase(const Item &item, SMLoc at);
   ParseResult word(const Item &item);
   ParseResult verifyEnd();
   ParseResult end(bool afterOption);
 
   OpAsmParser &p;
-  std::optional<Unresolved> *value;
+  ArrayRef<std::optional<Unresolved> *> values;
   SmallVectorImpl<Unresolved> &sized;
   OperationState &state;
   StringRef op;
@@ -157,9 +164,11 @@ ParseResult OptionsParser::option() {
   bool flag = item->kind == Item::flag, takes = succeeded(p.parseOptionalEqual());
   if (flag == takes)
     return reportAt(p, loc) << "option '" << key << (flag ? "' takes no value" : "' needs a value");
-  if (item->value)
-    return p.parseOperand(value->emplace());
+  if (item->value >= 0)
+    return p.parseOperand(values[item->value]->emplace());
   SMLoc at = p.getCurrentLocation();
+  if (!item->phrase.empty())
+    return phrase(*item, at);
   if (!flag && isSequence(at.getPointer()))
     return reportAt(p, at) << "option '" << key << "' takes one number, found a list";
   if (char quote = *at.getPointer(); !flag && (quote == '"' || quote == '\'')) {
@@ -179,14 +188,29 @@ ParseResult OptionsParser::option() {
   return success();
 }
 
+/// `choose = rows by image`: all words but the last are always the same.
+ParseResult OptionsParser::phrase(const Item &item, SMLoc at) {
+  SmallVector<StringRef> words;
+  item.phrase.split(words, ' ');
+  StringRef last;
+  for (StringRef word : words)
+    if (failed(p.parseOptionalKeyword(word)))
+      return reportAt(p, at) << "option '" << item.name << "' takes '" << item.phrase << " ...'";
+  if (failed(p.parseOptionalKeyword(&last)))
+    return reportAt(p, at) << "option '" << item.name << "' takes '" << item.phrase
+                           << " ...', found no word behind it";
+  state.addAttribute(item.attribute, p.getBuilder().getStringAttr(last));
+  return success();
+}
+
 ParseResult OptionsParser::word(const Item &item) {
   SMLoc loc = p.getCurrentLocation();
   if (isGiven(item))
     return reportAt(p, loc) << "'" << item.name << "' is given twice";
   if (p.parseKeyword(item.name))
     return failure();
-  if (item.value)
-    return p.parseOperand(value->emplace());
+  if (item.value >= 0)
+    return p.parseOperand(values[item.value]->emplace());
   ExprAttr first, second;
   if (item.attribute == "axes" ? parseAxes(p, first) : parseExpr(p, first, sized))
     return failure();
@@ -315,17 +339,19 @@ ParseResult OptionsParser::end(bool afterOption) {
   return success();
 }
 
-ParseResult moe::parseOptionList(OpAsmParser &p, std::optional<Unresolved> *value,
+ParseResult moe::parseOptionList(OpAsmParser &p, ArrayRef<std::optional<Unresolved> *> values,
                                  SmallVectorImpl<Unresolved> &sized, OperationState &state, StringRef keys) {
-  return OptionsParser(p, value, sized, state, keys).run();
+  return OptionsParser(p, values, sized, state, keys).run();
 }
 
-void moe::printOptionList(OpAsmPrinter &p, Operation *op, Value value, OperandRange sized, StringRef keys) {
+void moe::printOptionList(OpAsmPrinter &p, Operation *op, ArrayRef<Value> values, OperandRange sized,
+                          StringRef keys) {
   bool comma = false;
   SmallVector<Item> items = itemsOf(keys);
   for (const Item &item : items) {
-    Attribute given = item.value ? Attribute() : op->getAttr(item.attribute);
-    if (item.kind == Item::word || !(item.value ? bool(value) : bool(given)))
+    Value value = item.value >= 0 ? values[item.value] : Value();
+    Attribute given = item.value >= 0 ? Attribute() : op->getAttr(item.attribute);
+    if (item.kind == Item::word || !(value || given))
       continue;
     p << (comma ? ", " : " ");
     comma = true;
@@ -333,18 +359,21 @@ void moe::printOptionList(OpAsmPrinter &p, Operation *op, Value value, OperandRa
       p << cast<StringAttr>(given).getValue();
     else
       p << item.name;
-    if (item.value)
+    if (value)
       p << " = " << value;
+    else if (!item.phrase.empty())
+      p << " = " << item.phrase << ' ' << cast<StringAttr>(given).getValue();
     else if (auto expr = dyn_cast<ExprAttr>(given)) {
       p << " = ";
       printExpr(p, op, expr, sized);
     }
   }
   for (const Item &item : items) {
-    if (item.kind != Item::word || !(item.value ? bool(value) : op->hasAttr(item.attribute)))
+    Value value = item.value >= 0 ? values[item.value] : Value();
+    if (item.kind != Item::word || !(value || (item.value < 0 && op->hasAttr(item.attribute))))
       continue;
     p << ' ' << item.name << ' ';
-    if (item.value) {
+    if (value) {
       p << value;
       continue;
     }

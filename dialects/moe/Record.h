@@ -27,8 +27,8 @@ struct Tensor {
 };
 
 /// The rows that a routing sends to its experts, in the order of experts; one expert's are in the order of the rows that
-/// they come from. There are as many as pairs of a row and a choice; the rows of dropped pairs come last, are in no
-/// expert's range, and hold zeros.
+/// they come from. Where rows choose their experts, there are as many as pairs of a row and a choice; the rows of dropped pairs
+/// come last, are in no expert's range, and hold zeros. Where experts choose rows, each row is in its expert's range.
 struct RowSpace {
   std::string path; // of the routing
   int64_t experts = 0;
@@ -49,8 +49,9 @@ struct Routing {
   llvm::SmallVector<int64_t> tokens =
       {}; // the axes of a sample that count as rows; none where samples are routed
 
-  // Of a routing to some experts of each row.
+  // Of a routing to some experts of each row, or to some rows of each expert.
   int64_t top = 0;              // choices a row; 0 stands for every expert
+  bool byExperts = false; // experts choose: every expert is one of a row's choices, and `kept` are the chosen
   mlir::Value noisyScores = {}; // logits with noise: those that experts are chosen by
   mlir::Value noisyGates = {};  // their softmax, or sigmoids
   mlir::Value chosen = {};      // [rows, top] i32: the experts, best first

@@ -233,7 +233,7 @@ LogicalResult NameChecker::check(Operation *user, StringRef attribute, ExprAttr 
     if (it != known.end() && it->second.getKind() == "layer")
       return error(user) << "expected a size or number, found layer '@" << e.getText()
                          << "'; a layer is written with '@'";
-    if (it == known.end() && llvm::is_contained({"layer", "trunk", "target"}, attribute))
+    if (it == known.end() && llvm::is_contained({"layer", "layers", "trunk", "target"}, attribute))
       return error(user) << "expected a layer, found '" << e.getText() << "'; a layer is written '@"
                          << e.getText() << "'";
     if (it == known.end() && initial && whole)
@@ -360,9 +360,12 @@ static LogicalResult verifyPaths(Operation *body) {
     if (auto label = user->getAttrOfType<StringAttr>("label")) {
       auto key = (user->getName().getStringRef() + label.getValue()).str();
       if (auto [it, fresh] = labels.try_emplace(key, user); !fresh) {
-        auto diag = user->emitError()
-                    << "expected a name of its own for each " << user->getName().stripDialect()
-                    << ", found '@" << label.getValue() << "' twice";
+        auto diag = user->emitError();
+        if (isa<AssignOp>(user))
+          diag << "buffer '@" << label.getValue() << "' is assigned twice in a step";
+        else
+          diag << "expected a name of its own for each " << user->getName().stripDialect() << ", found '@"
+               << label.getValue() << "' twice";
         diag.attachNote(it->second->getLoc()) << "first used here";
         return WalkResult::interrupt();
       }
@@ -513,6 +516,13 @@ LogicalResult SubOp::verify() { return verifyPlaces(*this, 2); }
 LogicalResult MulOp::verify() { return verifyPlaces(*this, 2); }
 LogicalResult DivOp::verify() { return verifyPlaces(*this, 2); }
 LogicalResult WhereOp::verify() { return verifyPlaces(*this, 3); }
+
+LogicalResult ExpertsOp::verify() {
+  if (bool(getLayer()) != bool(getLayers()))
+    return success();
+  return emitError() << "expected either 'layer @Layer', for all experts, or 'layers [2 * @A, @B]', found "
+                     << (getLayer() ? "both" : "neither");
+}
 
 LogicalResult LayerOp::verifyRegions() {
   if (failed(NameChecker(*this, getParams()).run()) || failed(verifyPaths(*this)))

@@ -141,24 +141,31 @@ moert::Result<Json> describe(const moert::Program &program, moert::Binding bindi
     if (scalar->kind() == fb::ScalarKind::recipe)
       scalars[scalar->key()->str()] = scalar->fallback();
 
-  Json &parameters = out["parameters"] = Json::array();
+  Json parameters = Json::array(), buffers = Json::array();
   uint64_t total = 0;
   std::set<uint32_t> trained = trainedStates(program);
   for (uint32_t number = 0; number < table.states()->size(); ++number) {
     const fb::State *state = table.states()->Get(number);
-    if (state->kind() != fb::StateKind::parameter)
+    const bool buffer = state->kind() == fb::StateKind::buffer;
+    if (!buffer && state->kind() != fb::StateKind::parameter)
       continue;
     uint64_t elements = 1;
     Json shape = Json::array();
     for (int64_t extent : *state->shape())
       shape.push_back(extent), elements *= extent;
+    if (buffer) {
+      buffers.push_back({{"path", state->path()->str()}, {"shape", shape}, {"count", elements}});
+      continue;
+    }
     parameters.push_back({{"path", state->path()->str()},
                           {"shape", shape},
                           {"count", elements},
                           {"frozen", !trained.count(number)}});
     total += elements;
   }
+  out["parameters"] = std::move(parameters);
   out["parameters_total"] = total;
+  out["buffers"] = std::move(buffers); // saved with the model, moved by steps and by no gradient
   out["batch"] = std::to_string(binding.domains) + "x" + std::to_string(binding.rows);
 
   // The first target's as the program's, for scripts; all of them beside.
@@ -218,14 +225,23 @@ void print(const Json &info, bool kernels, llvm::raw_ostream &os) {
     os << "  " << key << " = " << text(value) << "\n";
   for (const Json &plugin : info["plugins"])
     os << "  plugin = " << text(plugin) << "\n";
+  auto tensor = [&](const Json &of) {
+    std::string shape;
+    for (const Json &extent : of["shape"])
+      shape += (shape.empty() ? "" : " x ") + extent.dump();
+    os << llvm::format("  %-48s %-20s %10llu", text(of["path"]).c_str(), shape.c_str(),
+                       (unsigned long long)of["count"].get<uint64_t>());
+  };
   os << "\nparameters: " << info["parameters_total"].get<uint64_t>() << "\n";
   for (const Json &parameter : info["parameters"]) {
-    std::string shape;
-    for (const Json &extent : parameter["shape"])
-      shape += (shape.empty() ? "" : " x ") + extent.dump();
-    os << llvm::format("  %-48s %-20s %10llu", text(parameter["path"]).c_str(), shape.c_str(),
-                       (unsigned long long)parameter["count"].get<uint64_t>())
-       << (parameter["frozen"].get<bool>() ? "  frozen\n" : "\n");
+    tensor(parameter);
+    os << (parameter["frozen"].get<bool>() ? "  frozen\n" : "\n");
+  }
+  if (!info["buffers"].empty())
+    os << "\nbuffers:\n";
+  for (const Json &buffer : info["buffers"]) {
+    tensor(buffer);
+    os << "\n";
   }
   if (!info["scalars"].empty()) {
     os << "\nrecipe:\n";

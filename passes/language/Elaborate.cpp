@@ -440,13 +440,9 @@ LogicalResult Elaboration::buildTraining(Expander &in) {
   flow::OutputOp::create(b, loc, "loss", loss);
   for (const Routing &route : in.routings) {
     Location at = NameLoc::get(b.getStringAttr("route " + route.path), model.getLoc());
-    // How the batch is shared between the experts: what they have of all gates, or of all pairs.
-    Value shares = route.top ? flow::div(b, at, chosenPairs(b, at, route), double(route.top)) : route.gates;
-    flow::OutputOp::create(b, at, "gate_balance." + route.path, flow::mean(b, at, shares, {0}));
-    if (!route.kept)
-      continue;
-    Value kept = flow::mean(b, at, flow::convert(b, at, route.kept, b.getF32Type()), {0, 1});
-    flow::OutputOp::create(b, at, "dropped." + route.path, flow::sub(b, at, flow::number(b, at, 1), kept));
+    flow::OutputOp::create(b, at, "gate_balance." + route.path, expertShares(b, at, route));
+    if (Value dropped = droppedShare(b, at, route))
+      flow::OutputOp::create(b, at, "dropped." + route.path, dropped);
   }
   std::vector<flow::ParameterOp> parameters = trained(in, loss);
   if (parameters.empty())
@@ -461,7 +457,7 @@ LogicalResult Elaboration::buildTraining(Expander &in) {
   auto grad = flow::GradOp::create(b, loc, types, loss, wrt);
   Location update = NameLoc::get(b.getStringAttr(options.optimizer + " optimizer"), model.getLoc());
   flow::buildUpdate(b, update, *flow::parseOptimizerKind(options.optimizer), loss, parameters,
-                    grad.getGradients());
+                    grad.getGradients(), in.assigned);
   return success();
 }
 

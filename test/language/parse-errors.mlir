@@ -38,7 +38,7 @@ moe.layer @A<dim>(%x) {
 }
 // -----
 moe.layer @A<dim>(%x) {
-  // expected-error@+1 {{'route' has no option 'priority'; it has: keys, experts, top, proj, capacity, noise, eps, prioritized}}
+  // expected-error@+1 {{'route' has no option 'priority'; it has: keys, experts, top, choose, proj, capacity, alignment, noise, eps, select_bias, prioritized, sigmoid, prescore, unnormalized}}
   %r = route @gate(%x) cosine, experts = 6, priority
   yield %r
 }
