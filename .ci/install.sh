@@ -33,10 +33,10 @@ if ((${#missing[@]})); then
 fi
 
 if [[ $1 == test ]]; then
-  # PyTorch is the outside witness of the tests, in an environment of its own; nothing else needs Python.
+  # PyTorch and timm are the outside witnesses of the tests, in an environment of its own; nothing else needs Python.
   # Versions are fixed, since tests hold bytes and digits against them.
   venv=${XDG_CACHE_HOME:-$HOME/.cache}/moe/venv
-  witnesses=(torch==2.15.0 numpy==2.4.6 pillow==13.0.0 safetensors==0.8.0)
+  witnesses=(torch==2.15.0 numpy==2.4.6 pillow==13.0.0 safetensors==0.8.0 timm==1.0.31 torchvision==0.29.2 onnxruntime==1.32.0)
   if ! "$venv/bin/python" - "${witnesses[@]}" 2>/dev/null <<'END'
 import importlib.metadata, sys
 for name, version in (wanted.split("==") for wanted in sys.argv[1:]):

@@ -243,8 +243,14 @@ FailureOr<flow::InitAttr> Expander::initial(Operation *owner, ExprAttr rule, con
   auto make = [&](flow::InitKind kind, double a, double b = 0) {
     return flow::InitAttr::get(context, kind, a, b);
   };
-  if (!rule) { // torch's reset_parameters: kaiming_uniform(a = sqrt 5) and its bias, both within 1 /
-               // sqrt(fan-in)
+  auto noInputs = [&](StringRef word) {
+    return owner->emitError() << "'" << word << "' needs inputs to count, and '"
+                              << owner->getName().stripDialect() << "' has none; use normal or uniform";
+  };
+  if (!rule || rule.isName("torch")) { // reset_parameters: kaiming_uniform(a = sqrt 5) and the bias's rule,
+                                       // both within 1 / sqrt(fan-in)
+    if (!fan.in)
+      return noInputs("torch");
     double bound = 1 / std::sqrt(double(fan.in));
     return make(flow::InitKind::uniform, -bound, bound);
   }
@@ -294,8 +300,7 @@ FailureOr<flow::InitAttr> Expander::initial(Operation *owner, ExprAttr rule, con
   }
   if (word == "fan_in") {
     if (!fan.in)
-      return owner->emitError() << "'fan_in' needs inputs to count, and '" << owner->getName().stripDialect()
-                                << "' has none; use normal or uniform";
+      return noInputs(word);
     double bound = std::sqrt(3 * args[0] / double(fan.in));
     return make(flow::InitKind::uniform, -bound, bound);
   }

@@ -19,6 +19,7 @@ def Moe_LinearOp : Moe_Owner<"linear",
     - `uniform(low, high)`
     - `normal(deviation)`, and `trunc_normal(deviation)`, which is cut off at two deviations
     - `fan_in(gain)`: uniform with variance gain / fan-in. The fan-in of a linear is `features`.
+    - `torch`: torch's own, also of a layer in a model with another `default linear`: `init torch, torch`
   }];
 }
 def Moe_ConvOp : Moe_Owner<"conv",
@@ -58,7 +59,7 @@ def Moe_GroupNormOp : Moe_Owner<"group_norm", (ins Moe_Value:$x, Moe_Expr:$group
 }
 def Moe_LayerScaleOp : Moe_Owner<"layer_scale", (ins Moe_Value:$x, OptionalAttr<Moe_Expr>:$init), "`(` $x `)`", "init:init"> {
   let summary = "x times a weight of each feature, of the last axis (Touvron et al., 2021)";
-  let description = "Owns `gamma` [features], which is 1e-5 at first unless `init` says otherwise; rules as linear's, but `fan_in`.";
+  let description = "Owns `gamma` [features], which is 1e-5 at first unless `init` says otherwise; rules as linear's, but `fan_in` and `torch`.";
 }
 def Moe_AttentionOp : Moe_Owner<"attention", (ins Moe_Value:$x, Moe_Expr:$heads, UnitAttr:$no_qkv_bias), "`(` $x `)`",
                                 "heads!, no_qkv_bias?"> {
@@ -72,7 +73,7 @@ def Moe_AttentionOp : Moe_Owner<"attention", (ins Moe_Value:$x, Moe_Expr:$heads,
 }
 def Moe_ParamOp : Moe_Owner<"param", (ins Moe_Expr:$shape, Moe_Expr:$init), Moe_In<"shape">.s # Moe_In<"init">.s> {
   let summary = "a free parameter: `param @keys [experts, vec] normal(1.0)`";
-  let description = "Owns the tensor of that name and shape; rules as linear's, but `fan_in`.";
+  let description = "Owns the tensor of that name and shape; rules as linear's, but `fan_in` and `torch`.";
 }
 
 class Moe_Applies<string name, dag args, string keys>

@@ -93,7 +93,6 @@ def Moe_AuxOp : Moe_Effect<"aux", (ins SymbolNameAttr:$label, OptionalAttr<StrAt
     the default of the recipe's key `aux.<path>`. A weight that is zero at compile time removes the loss, and all ops that
     nothing else uses.
   }];
-  let planned = "`aux @x importance_load %route, weight`, Tutel's load balancing loss";
 }
 def Moe_DefaultOp : Moe_Effect<"default", (ins StrAttr:$op, Moe_Expr:$weight, OptionalAttr<Moe_Expr>:$bias),
                                "custom<Word>($op) $weight (`,` $bias^)?"> {

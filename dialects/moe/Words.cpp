@@ -9,7 +9,7 @@ using namespace moe;
 
 Words moe::wordsOf(StringRef attribute) {
   if (attribute == "init" || attribute == "init_bias" || attribute == "weight" || attribute == "bias")
-    return {{"zeros", "ones", "hyperfan_in"},
+    return {{"zeros", "ones", "torch", "hyperfan_in"},
             {"constant", "uniform", "normal", "trunc_normal", "fan_in", "hyperfan_in"}};
   if (attribute == "args")
     return {{"label", "domain", "corrected"}, {"ramp"}};

@@ -71,7 +71,7 @@ static void checkValues(Operation *body) {
 
 void moe::checkUnused(ModuleOp module, const Defines &defines) {
   llvm::StringSet<> given = mentioned(defines, module.getContext()), used = given;
-  bool model = false;
+  bool model = false, offered = false;
   for (Operation &op : *module.getBody()) {
     if (!isa<LayerOp, ModelOp, ObjectiveOp>(op))
       continue;
@@ -84,11 +84,14 @@ void moe::checkUnused(ModuleOp module, const Defines &defines) {
         checkParams(layer, layer.getParams());
     } else if (auto m = dyn_cast<ModelOp>(op)) {
       checkParams(m, m.getParams(), given);
+      for (auto param : m.getParams().getAsRange<ParamAttr>())
+        offered |= param.getKind() == "layer";
     } else if (auto o = dyn_cast<ObjectiveOp>(op)) {
       checkParams(o, o.getParams());
     }
   }
-  if (!model)
+  // Where -D may give the model a layer, the layers that nothing names are there to be given.
+  if (!model || offered)
     return;
   for (LayerOp layer : module.getOps<LayerOp>())
     if (!used.contains(layer.getSymName()))

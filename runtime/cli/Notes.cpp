@@ -17,10 +17,8 @@ Result<bool> noteParameters(const std::string &path, States &states) {
   size_t wrong = 0, all = 0;
   std::string first;
   for (size_t i = 0; i < states.size(); ++i) {
-    bool ofModel =
-        states.row(i).kind() == fb::StateKind::parameter || states.row(i).kind() == fb::StateKind::buffer;
     Tensor tensor = host.tensor(i);
-    if (!ofModel || tensor.type != fb::ElementType::f32)
+    if (!ofModel(states.row(i)) || tensor.type != fb::ElementType::f32)
       continue;
     std::span<const float> values = tensor.as<float>();
     size_t here = countNotFinite(values);

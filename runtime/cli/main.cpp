@@ -100,6 +100,8 @@ int main(int argc, char **argv) {
       ->check(wholeNumber(0, Recipe::kMaxInteger));
   train->add_option("--steps", training.steps, "same as --set train.steps=N")
       ->check(wholeNumber(0, Recipe::kMaxSteps));
+  train->add_option("--init", training.init,
+                    "pretrained weights: a safetensors file, or a checkpoint; same as --set init.file=FILE");
   addDevice(*train, training.device);
   train->add_flag("--resume", training.resume, "continue the run in --out, bit for bit");
   train->add_flag("--trap-nan", training.trapNan, "stop at the first launch that writes NaN");

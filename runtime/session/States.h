@@ -21,6 +21,11 @@ struct Tensor {
   }
 };
 
+/// Whether a state is the model's own (a parameter or buffer), and not of its training.
+inline bool ofModel(const fb::State &row) {
+  return row.kind() == fb::StateKind::parameter || row.kind() == fb::StateKind::buffer;
+}
+
 class States;
 
 /// The values of all states as the host sees them: to read, and to overwrite.

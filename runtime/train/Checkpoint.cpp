@@ -21,10 +21,6 @@ constexpr int kFormat = 1;
 constexpr const char *kWholeCheckpoint =
     "a checkpoint folder (model.safetensors, optimizer.safetensors, state.json)";
 
-bool ofModel(const fb::State &row) {
-  return row.kind() == fb::StateKind::parameter || row.kind() == fb::StateKind::buffer;
-}
-
 // Those of the model, or all others. Their values are `host`'s; without it there are none.
 std::vector<NamedTensor> tensorsOf(const States &states, bool model, const HostStates *host = nullptr) {
   std::vector<NamedTensor> tensors;
@@ -34,14 +30,6 @@ std::vector<NamedTensor> tensorsOf(const States &states, bool model, const HostS
       tensors.push_back({std::string(states.path(i)), tensor.type, tensor.shape, tensor.bytes});
     }
   return tensors;
-}
-
-std::string shapeText(const std::vector<int64_t> &shape) {
-  constexpr size_t kShown = 8; // all that a program can have
-  std::string text = "[";
-  for (size_t i = 0; i < std::min(shape.size(), kShown); ++i)
-    text += concat(i ? ", " : "", shape[i]);
-  return text + (shape.size() > kShown ? ", ...]" : "]");
 }
 
 // Every state of the kind must be in the file with its type and shape, and nothing else. At most a few are
@@ -191,6 +179,13 @@ Result<CheckpointState> parseState(const std::string &text, const std::string &p
     checkpoint.dataDigest = json["data"].get<std::string>();
   if (json.contains("target"))
     checkpoint.target = json["target"].get<std::string>();
+  if (json.contains("init")) {
+    const nlohmann::json &init = json["init"];
+    if (!init.is_object() || !init.contains("file") || !init["file"].is_string() ||
+        !init.contains("sha256") || !init["sha256"].is_string())
+      return bad("file and sha256 in init");
+    checkpoint.init = {init["file"].get<std::string>(), init["sha256"].get<std::string>()};
+  }
   return CheckpointState{std::move(checkpoint), json["model_checksum"].get<uint64_t>(),
                          json["optimizer_checksum"].get<uint64_t>()};
 }
@@ -219,6 +214,8 @@ static Status writeCheckpoint(const std::string &folder, const HostStates &host,
     json["data"] = checkpoint.dataDigest;
   if (!checkpoint.target.empty())
     json["target"] = checkpoint.target;
+  if (checkpoint.init)
+    json["init"] = {{"file", checkpoint.init->file}, {"sha256", checkpoint.init->digest}};
   return writeDurably(folder + "/state.json",
                       json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
 }
@@ -308,6 +305,19 @@ Result<Checkpoint> CheckpointFiles::state() const {
     return noCheckpoint(where_, kWholeCheckpoint);
   MOERT_ASSIGN(CheckpointState state, readState(*state_));
   return std::move(state.checkpoint);
+}
+
+Result<OpenFile> CheckpointFiles::takeModel() && {
+  if (!model_)
+    return missing("model.safetensors");
+  return *std::move(model_);
+}
+
+Result<std::optional<uint64_t>> CheckpointFiles::modelChecksum() const {
+  if (!state_)
+    return std::optional<uint64_t>();
+  MOERT_ASSIGN(CheckpointState state, readState(*state_));
+  return std::optional(state.modelChecksum);
 }
 
 Status CheckpointFiles::loadParameters(States &states) const {

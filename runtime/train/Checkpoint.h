@@ -12,6 +12,13 @@
 
 namespace moert {
 
+/// What a checkpoint records of the file that the run's first values came from.
+struct InitNote {
+  std::string file;   // as the user named it
+  std::string digest; // SHA-256 of the safetensors file, as sha256sum prints it
+  bool operator==(const InitNote &) const = default;
+};
+
 /// Where a run stands. Batches and random numbers follow from `step`, so there is no generator to save.
 struct RunState {
   uint64_t step = 0;              // steps done
@@ -25,8 +32,9 @@ struct RunState {
 struct Checkpoint {
   RunState run;
   std::string programDigest, recipeDigest, recipe;
-  std::string dataDigest; // empty in a checkpoint from before there was one
-  std::string target;     // what it was trained on, by name and level; empty likewise
+  std::string dataDigest;       // empty in a checkpoint from before there was one
+  std::string target;           // what it was trained on, by name and level; empty likewise
+  std::optional<InitNote> init; // where its first values came from, if from a file
 };
 
 /// What a state.json holds: all but the tensors, which it has the checksums of.
@@ -55,6 +63,10 @@ public:
   std::vector<std::string> paths() const;
   /// Where the run stood, without the tensors. invalid_input where there is no state.json.
   Result<Checkpoint> state() const;
+  /// The file of the parameters, to be read by the caller.
+  Result<OpenFile> takeModel() &&;
+  /// Of its values, where there is a state.json.
+  Result<std::optional<uint64_t>> modelChecksum() const;
   /// Parameters and buffers into `states`, which are only changed when all fits.
   Status loadParameters(States &states) const;
   /// The same with all other state; it needs a whole checkpoint.

@@ -4,6 +4,7 @@
 #include "runtime/base/Nearest.h"
 #include "runtime/base/Printable.h"
 #include "runtime/train/CompileCommand.h"
+#include "runtime/train/PathPattern.h"
 #include "runtime/train/RecipeHints.h"
 #include "runtime/train/TomlCheck.h"
 
@@ -37,9 +38,10 @@ struct TomlAssertion {
 namespace moert {
 namespace {
 
-using Field = std::variant<int64_t Recipe::*, double Recipe::*, std::string Recipe::*,
-                           std::vector<int64_t> Recipe::*, std::vector<double> Recipe::*>;
-enum class Kind { integer, number, text, integers, numbers }; // in the order of Field's alternatives
+using Field =
+    std::variant<int64_t Recipe::*, double Recipe::*, std::string Recipe::*, std::vector<int64_t> Recipe::*,
+                 std::vector<double> Recipe::*, std::vector<std::string> Recipe::*>;
+enum class Kind { integer, number, text, integers, numbers, texts }; // in the order of Field's alternatives
 struct Range {
   double low, high;
 };
@@ -62,6 +64,9 @@ const std::vector<Key> &keys() {
       {"train.seed", &Recipe::seed},
       {"train.checkpoint_every", &Recipe::checkpointEvery},
       {"train.objective", &Recipe::objective},
+      {"init.file", &Recipe::initFile},
+      {"init.fresh", &Recipe::initFresh},
+      {"init.resize", &Recipe::initResize},
       {"data.kind", &Recipe::dataKind},
       {"data.path", &Recipe::dataPath},
       {"data.classes", &Recipe::classes, 0, 256},
@@ -151,6 +156,8 @@ std::string shown(const Recipe &recipe, const Field &field) {
     return quoted(recipe.**f);
   if (auto *f = std::get_if<std::vector<int64_t> Recipe::*>(&field))
     return list(recipe.**f, [](int64_t v) { return std::to_string(v); });
+  if (auto *f = std::get_if<std::vector<std::string> Recipe::*>(&field))
+    return list(recipe.**f, quoted);
   return list(recipe.*std::get<std::vector<double> Recipe::*>(field), number);
 }
 
@@ -234,6 +241,8 @@ std::string valueHint(const Form &form, const toml::node &node) {
     std::string one = several ? asNumber(text) : "";
     return meant(one.empty() ? "" : concat("[", one, "]"));
   }
+  if (form.kind == Kind::texts)
+    return text.empty() ? "" : meant(concat("[", quoted(text), "]"));
   if (const toml::array *array = node.as_array(); array && array->size() == 1)
     return meant(fitting(*array->get(0)));
   if (numeric && isTomlValue(text))
@@ -257,6 +266,16 @@ std::string digits(double value) {
     return std::to_string(int64_t(value));
   char text[64];
   return std::string(text, std::to_chars(text, text + sizeof text, value).ptr);
+}
+
+constexpr std::string_view kMapPrefix = "init.map.";
+
+Status checkPattern(const Item &item, const std::string &pattern) {
+  if (pattern.size() > kLongestTomlKey / 2 || starsOf(pattern) > kMostStars)
+    return invalidInput(item.where, ": ", brief(item.key), ": expected a pattern of at most ",
+                        kLongestTomlKey / 2, " bytes and ", kMostStars, " stars, found ", pattern.size(),
+                        " and ", starsOf(pattern));
+  return okStatus();
 }
 
 Status inRange(const std::string &where, const std::string &name, double value, const Range &range) {
@@ -292,11 +311,44 @@ Status readList(const Item &item, const Form &form, std::vector<T> &values, cons
   values.clear();
   if (array->size() > kMostListItems)
     return invalidInput(item.where, ": ", item.key, ": expected a list of at most ", kMostListItems,
-                        " numbers, found ", array->size());
+                        form.kind == Kind::texts ? " texts, found " : " numbers, found ", array->size());
   for (const toml::node &node : *array) {
     MOERT_ASSIGN(T value, read(item, node, form.range));
     values.push_back(value);
   }
+  return okStatus();
+}
+
+// A text that TOML allows and no file, path or pattern has.
+Result<std::string> readPlain(const Item &item, const toml::node &node) {
+  std::string text = *node.value<std::string>();
+  if (text.find('\0') != std::string::npos) // no name of a file, and the end of one for the system
+    return invalidInput(item.where, ": ", item.key, ": expected a text without U+0000, found one with it");
+  return text;
+}
+
+Result<std::string> readPattern(const Item &item, const toml::node &node, const Range &) {
+  if (!node.is_string())
+    return wrongType(item, {Kind::texts, {}}, "a list of texts in quotes", node);
+  MOERT_ASSIGN(std::string text, readPlain(item, node));
+  MOERT_TRY(checkPattern(item, text));
+  return text;
+}
+
+// A line of [init.map]: its key is the pattern.
+Status readMapLine(Recipe &recipe, const Item &item) {
+  std::string pattern = item.key.substr(kMapPrefix.size());
+  if (!item.node->is_string())
+    return wrongType(item, {Kind::text, {}}, "the name in the file, as a text in quotes", *item.node);
+  MOERT_ASSIGN(std::string source, readPlain(item, *item.node));
+  MOERT_TRY(checkPattern(item, pattern));
+  if (size_t stars = starsOf(source); stars && stars != starsOf(pattern))
+    return invalidInput(item.where, ": init.map: expected no stars in the name, or the ", starsOf(pattern),
+                        " of its pattern '", brief(pattern), "', found ", stars, " in '", brief(source), "'");
+  std::erase_if(recipe.initMap, [&](const Recipe::MapLine &line) { return line.pattern == pattern; });
+  if (recipe.initMap.size() == kMostListItems)
+    return invalidInput(item.where, ": expected at most ", kMostListItems, " lines in [init.map]");
+  recipe.initMap.push_back({std::move(pattern), std::move(source), item.where});
   return okStatus();
 }
 
@@ -309,11 +361,11 @@ Status assign(Recipe &recipe, const Key &key, const Item &item) {
   } else if (auto *f = std::get_if<std::string Recipe::*>(&key.field)) {
     if (!item.node->is_string())
       return wrongType(item, form, "a text in quotes", *item.node);
-    recipe.**f = *item.node->value<std::string>();
-    if ((recipe.**f).find('\0') != std::string::npos) // no name of a file, and the end of one for the system
-      return invalidInput(item.where, ": ", item.key, ": expected a text without U+0000, found one with it");
+    MOERT_ASSIGN(recipe.**f, readPlain(item, *item.node));
   } else if (auto *f = std::get_if<std::vector<int64_t> Recipe::*>(&key.field)) {
     return readList(item, form, recipe.**f, "a list of integers", readInteger);
+  } else if (auto *f = std::get_if<std::vector<std::string> Recipe::*>(&key.field)) {
+    return readList(item, form, recipe.**f, "a list of texts", readPattern);
   } else {
     return readList(item, form, recipe.*std::get<std::vector<double> Recipe::*>(key.field),
                     "a list of numbers", readNumber);
@@ -377,7 +429,8 @@ Status unknownNumber(const Program &program, const std::string &key, const std::
 
 bool isTable(std::string_view name) {
   const auto &all = keys();
-  return name == "aux" || name == "optimizer" || std::any_of(all.begin(), all.end(), [&](const Key &key) {
+  return name == "aux" || name == "optimizer" || name == "init.map" ||
+         std::any_of(all.begin(), all.end(), [&](const Key &key) {
            std::string_view text = key.name;
            return text.substr(0, text.find('.')) == name;
          });
@@ -401,6 +454,8 @@ Status accept(Recipe &recipe, const Item &item, const Program *program) {
     recipe.pendingSettings.push_back({item.key, item.where, value});
     return okStatus();
   }
+  if (item.key.starts_with(kMapPrefix))
+    return readMapLine(recipe, item);
   std::vector<std::string> known = keyNames();
   for (auto &key : kOptimizerKeys)
     known.emplace_back(key.name);
@@ -514,8 +569,9 @@ Status readSetting(const std::string &setting, Recipe &recipe, const Program *pr
                         printable(setting.substr(at, 1), /*line=*/true),
                         "; a file or folder of such a name needs another, or a link to it");
   // A pattern needs quotes in TOML and is typed without them.
-  if (key.starts_with("aux.") && key.find('"') == std::string::npos)
-    key = "aux." + quoted(key.substr(4));
+  for (std::string_view prefix : {std::string_view("aux."), kMapPrefix})
+    if (key.starts_with(prefix) && key.find('"') == std::string::npos)
+      key = concat(prefix, quoted(key.substr(prefix.size())));
   auto parsed = parseToml(concat(key, " = ", value));
   std::string first; // why it is no value of TOML's, where it looks like one
   if (auto *fault = std::get_if<TomlFault>(&parsed)) {
@@ -669,12 +725,16 @@ std::string Recipe::text() const {
     if ((name == "data.angles" && dataKind != "rotated") ||
         ((name == "data.flips" || name == "data.label_noise") && dataKind != "colored"))
       continue;
+    if (name.starts_with("init.") && shown(*this, key.field) == shown(Recipe(), key.field))
+      continue; // most runs take nothing from a file
     add(key.name, shown(*this, key.field));
   }
   for (auto &[key, value] : scalars)
     add(key, number(value));
+  for (const MapLine &line : initMap)
+    sections["init.map"] += concat(quoted(line.pattern), " = ", quoted(line.source), "\n");
   std::string out;
-  for (const char *name : {"train", "optimizer", "aux", "data", "log", "eval"})
+  for (const char *name : {"train", "init", "init.map", "optimizer", "aux", "data", "log", "eval"})
     if (sections.count(name))
       out += concat(out.empty() ? "" : "\n", "[", name, "]\n", sections[name]);
   return out;
@@ -702,6 +762,13 @@ std::vector<std::string> differences(const Recipe &expected, const Recipe &found
   };
   for (const Key &key : keys())
     compare(key.name, shown(expected, key.field), shown(found, key.field));
+  auto map = [](const Recipe &recipe) {
+    std::string text;
+    for (const Recipe::MapLine &line : recipe.initMap)
+      text += concat(text.empty() ? "" : ", ", quoted(line.pattern), " = ", quoted(line.source));
+    return concat("{", text, "}");
+  };
+  compare("init.map", map(expected), map(found));
   std::map<std::string, double> values(found.scalars.begin(), found.scalars.end());
   for (auto &[key, value] : expected.scalars)
     compare(key, number(value), values.count(key) ? number(values[key]) : "none");

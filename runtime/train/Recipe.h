@@ -25,6 +25,15 @@ struct Recipe {
   int64_t seed = 0;            // initial values, draws of training rows, random numbers of steps
   int64_t checkpointEvery = 0; // steps; 0: at every evaluation, and at the end
   std::string objective;       // empty: the program's only one
+  // [init]: where parameters are taken from; InitPlan.h says how
+  std::string initFile; // empty: nowhere, and they have their initial values
+  std::vector<std::string> initFresh = {"head.*", "**.gate.**"};
+  std::vector<std::string> initResize = {"pos_embed"};
+  /// A line of [init.map]: the name that parameters of the pattern have in the file; empty: none.
+  struct MapLine {
+    std::string pattern, source, where;
+  };
+  std::vector<MapLine> initMap;
   // [data]
   std::string dataKind = "rotated";
   std::string dataPath = "/usr/share/datasets/fashion-mnist";

@@ -36,11 +36,19 @@ constexpr TypeName kTypes[] = {
     {"F8_E5M2", 1, -1},
 };
 
-const char *nameOf(fb::ElementType type) {
-  for (const TypeName &row : kTypes)
-    if (row.type == int(type))
-      return row.name;
-  return "";
+template <typename T> std::vector<size_t> orderByName(const std::vector<T> &rows) {
+  std::vector<size_t> order(rows.size());
+  for (size_t i = 0; i < order.size(); ++i)
+    order[i] = i;
+  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return rows[a].name < rows[b].name; });
+  return order;
+}
+
+template <typename T>
+const T *findByName(const std::vector<T> &rows, const std::vector<size_t> &order, std::string_view name) {
+  auto found = std::lower_bound(order.begin(), order.end(), name,
+                                [&](size_t i, std::string_view key) { return rows[i].name < key; });
+  return found != order.end() && rows[*found].name == name ? &rows[*found] : nullptr;
 }
 
 // Takes the table as it is parsed, without a tree of it: a file may have a million tensors, and a table of
@@ -160,7 +168,36 @@ private:
   std::vector<uint64_t> *list_ = nullptr; // that integers go to
 };
 
+// What people have in place of a safetensors file, by its first bytes.
+std::string whatItIs(uint64_t first) {
+  std::string_view bytes(reinterpret_cast<const char *>(&first), sizeof first);
+  const char *convert = "; load it with torch.load(..., weights_only=True), and write its tensors with "
+                        "safetensors.torch.save_file";
+  if (bytes.starts_with("PK\x03\x04"))
+    return concat("; it is a zip archive, as torch.save writes them", convert);
+  if (bytes.starts_with("\x80\x02"))
+    return concat("; it is a pickle, as torch.save once wrote them", convert);
+  if (bytes.starts_with("version "))
+    return "; it may be what Git LFS leaves in the place of a file: fetch the file itself";
+  return "";
+}
+
 } // namespace
+
+const char *storedTypeName(fb::ElementType type) {
+  for (const TypeName &row : kTypes)
+    if (row.type == int(type))
+      return row.name;
+  return "";
+}
+
+std::string shapeText(const std::vector<int64_t> &shape) {
+  constexpr size_t kShown = 8; // all that a program can have
+  std::string text = "[";
+  for (size_t i = 0; i < std::min(shape.size(), kShown); ++i)
+    text += concat(i ? ", " : "", shape[i]);
+  return text + (shape.size() > kShown ? ", ...]" : "]");
+}
 
 Status writeSafetensors(const std::string &path, std::span<const NamedTensor> tensors) {
   Json table;
@@ -171,7 +208,7 @@ Status writeSafetensors(const std::string &path, std::span<const NamedTensor> te
     if (!isPlain(tensor.name))
       return invalidInput(path, ": expected names of tensors in UTF-8 without control characters, found '",
                           printable(tensor.name, /*line=*/true), "'");
-    table[tensor.name] = {{"dtype", nameOf(tensor.type)},
+    table[tensor.name] = {{"dtype", storedTypeName(tensor.type)},
                           {"shape", tensor.shape},
                           {"data_offsets", {offset, offset + tensor.bytes.size()}}};
     offset += tensor.bytes.size();
@@ -203,7 +240,7 @@ Result<Safetensors> Safetensors::open(const OpenFile &from) {
     MOERT_TRY(from.read(0, std::as_writable_bytes(std::span(&length, 1))));
   if (size < 10 || length > kLargestTable || length > size - sizeof length)
     return invalidInput(from.path(), ": expected a safetensors file, found ", size,
-                        " bytes whose first eight announce no table that fits");
+                        " bytes whose first eight announce no table that fits", whatItIs(length));
   Safetensors file;
   try { // a table may announce more than fits
     std::string table(length, ' ');
@@ -250,16 +287,14 @@ Status Safetensors::parse(const std::string &table, uint64_t data) {
     if (to - from != bytes)
       return fault("expected ", bytes, " bytes by its shape, found ", to - from);
     ranges.push_back({from, i});
+    stored_.push_back({row.name, known->name, std::vector<int64_t>(row.shape.begin(), row.shape.end()),
+                       start_ + from, bytes});
     if (known->type < 0) {
       foreign_[row.name] = row.type;
       continue;
     }
-    tensors_.push_back({row.name,
-                        fb::ElementType(known->type),
-                        std::vector<int64_t>(row.shape.begin(), row.shape.end()),
-                        {}});
-    begins_.push_back(from);
-    sizes_.push_back(bytes);
+    tensors_.push_back({row.name, fb::ElementType(known->type), stored_.back().shape, {}});
+    places_.push_back(stored_.size() - 1);
   }
   // Empty tensors may share the place of the one behind them.
   std::sort(ranges.begin(), ranges.end(), [&](auto &a, auto &b) {
@@ -275,18 +310,17 @@ Status Safetensors::parse(const std::string &table, uint64_t data) {
   }
   if (end != data)
     return invalidInput("expected ", end, " bytes of data by its table, found ", data);
-  byName_.resize(tensors_.size());
-  for (size_t i = 0; i < byName_.size(); ++i)
-    byName_[i] = i;
-  std::sort(byName_.begin(), byName_.end(),
-            [&](size_t a, size_t b) { return tensors_[a].name < tensors_[b].name; });
+  byName_ = orderByName(tensors_);
+  storedByName_ = orderByName(stored_);
   return okStatus();
 }
 
 Status Safetensors::load(const OpenFile &from) {
+  auto begin = [&](size_t i) { return stored_[places_[i]].begin; };
+  auto size = [&](size_t i) { return stored_[places_[i]].bytes; };
   uint64_t total = 0;
-  for (uint64_t size : sizes_)
-    total += size;
+  for (size_t i = 0; i < tensors_.size(); ++i)
+    total += size(i);
   MOERT_TRY(fitsMemory(from.path(), total));
   try {
     content_.resize(total);
@@ -296,20 +330,22 @@ Status Safetensors::load(const OpenFile &from) {
   std::span<std::byte> room = content_;
   for (size_t i = 0, next; i < tensors_.size(); i = next) { // neighbours in the file are read at once
     uint64_t bytes = 0;
-    for (next = i; next < tensors_.size() && begins_[next] == begins_[i] + bytes; ++next) {
-      tensors_[next].bytes = room.subspan(bytes, sizes_[next]);
-      bytes += sizes_[next];
+    for (next = i; next < tensors_.size() && begin(next) == begin(i) + bytes; ++next) {
+      tensors_[next].bytes = room.subspan(bytes, size(next));
+      bytes += size(next);
     }
-    MOERT_TRY(from.read(start_ + begins_[i], room.first(bytes)));
+    MOERT_TRY(from.read(begin(i), room.first(bytes)));
     room = room.subspan(bytes);
   }
   return okStatus();
 }
 
 const NamedTensor *Safetensors::find(std::string_view name) const {
-  auto found = std::lower_bound(byName_.begin(), byName_.end(), name,
-                                [&](size_t i, std::string_view key) { return tensors_[i].name < key; });
-  return found != byName_.end() && tensors_[*found].name == name ? &tensors_[*found] : nullptr;
+  return findByName(tensors_, byName_, name);
+}
+
+const StoredTensor *Safetensors::findStored(std::string_view name) const {
+  return findByName(stored_, storedByName_, name);
 }
 
 } // namespace moert

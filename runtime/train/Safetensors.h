@@ -20,6 +20,19 @@ struct NamedTensor {
   std::span<const std::byte> bytes;
 };
 
+/// "[6, 1536, 384]"; at most as many sizes as a program's tensors can have.
+std::string shapeText(const std::vector<int64_t> &shape);
+/// What the format calls a type: "F32".
+const char *storedTypeName(fb::ElementType type);
+
+/// A row of the table: what a file holds, of any type of the format, and where.
+struct StoredTensor {
+  std::string name;
+  std::string_view type; // as the format spells it: "F16"
+  std::vector<int64_t> shape;
+  uint64_t begin = 0, bytes = 0; // within the file
+};
+
 /// Writes the tensors in the order given and waits for the disk. invalid_input: a name that JSON cannot
 /// hold, or that is not of one line.
 Status writeSafetensors(const std::string &path, std::span<const NamedTensor> tensors);
@@ -37,15 +50,21 @@ public:
   static Result<Safetensors> read(const OpenFile &file);
   const std::vector<NamedTensor> &tensors() const { return tensors_; }
   const NamedTensor *find(std::string_view name) const;
+  /// All of the file in the order of the table, also what a program cannot hold: for who reads the bytes
+  /// himself.
+  const std::vector<StoredTensor> &stored() const { return stored_; }
+  /// The row of that name; nullptr: none.
+  const StoredTensor *findStored(std::string_view name) const;
   /// Types that a program cannot hold, by name ("F16"); their tensors are left out of tensors().
   const std::map<std::string, std::string> &foreign() const { return foreign_; }
 
 private:
   Status parse(const std::string &table, uint64_t data);
-  std::vector<NamedTensor> tensors_;     // in the order of the table; once loaded, views of content_
-  std::vector<uint64_t> begins_, sizes_; // of their bytes, behind start_ in the file
-  std::vector<size_t> byName_;           // the tensors, sorted
-  uint64_t start_ = 0;                   // of the data in the file
+  std::vector<StoredTensor> stored_;
+  std::vector<NamedTensor> tensors_;          // of stored_, in its order; once loaded, views of content_
+  std::vector<size_t> places_;                // theirs in stored_
+  std::vector<size_t> byName_, storedByName_; // both, sorted
+  uint64_t start_ = 0;                        // of the data in the file
   std::vector<std::byte> content_;
   std::map<std::string, std::string> foreign_;
 };

@@ -6,6 +6,7 @@
 #include "runtime/train/DataDigest.h"
 #include "runtime/train/Evaluate.h"
 #include "runtime/train/Feed.h"
+#include "runtime/train/InitLoad.h"
 #include "runtime/train/Progress.h"
 #include "runtime/train/RunFolder.h"
 #include "runtime/train/StepTimes.h"
@@ -61,13 +62,19 @@ public:
 
 private:
   Status open();
-  Status bind(); // the recipe to the program
+  Status openData();
+  Status openSession(); // and what evaluates
+  Status bind();        // the recipe to the program
   /// Why the recipe of a run that is resumed does not fit the program: first of all, that it is another one.
   Status ofProgram(Status why) const;
   Status resume(); // where a checkpoint stands; a refusal leaves the run as it was
   void noteOtherData(const Checkpoint &last);
   void noteLostDigest();
+  /// Opens the file that the recipe takes weights from, if it names one, and decides what goes where.
+  Status openInit();
+  Status loadInit();
   Status announce();
+  void announceInit();
   Status step(Prefetch &batches);
   /// Submits as many steps as may be in flight beside the one that `step` collects.
   void submit(Prefetch &batches);
@@ -101,6 +108,8 @@ private:
   }
   int64_t saveEvery() const { return recipe_.checkpointEvery ? recipe_.checkpointEvery : recipe_.evalEvery; }
   std::string tableText(const Table &table) const;
+  /// Whether the run is weights from a file alone, as a checkpoint: no image is looked at then.
+  bool withoutData() const { return recipe_.steps == 0 && !recipe_.initFile.empty(); }
   size_t batchRows() const { return data_->training.size() * size_t(recipe_.batchPerDomain); }
 
   const TrainOptions &options_;
@@ -121,16 +130,22 @@ private:
   std::optional<Table> latest_;
   Progress progress_;
   StepTimes times_;
-  double perEvaluation_ = 0; // seconds, of the latest
-  std::string target_;       // of the program, which the device runs: name and level
-  Status unsubmitted_;       // why no step can be submitted any more
-  double began_ = 0;         // the first step of this process, in seconds from its start
+  double perEvaluation_ = 0;         // seconds, of the latest
+  std::string target_;               // of the program, which the device runs: name and level
+  Status unsubmitted_;               // why no step can be submitted any more
+  double began_ = 0;                 // the first step of this process, in seconds from its start
+  std::optional<InitFile> init_;     // that the first values come from
+  std::optional<InitNote> initNote_; // what checkpoints record of it
+  std::string notFinite_;            // what is to be said of its values
   bool digestNoted_ = false;
   bool first_ = true;
   bool loaded_ = false; // from a checkpoint
 };
 
 Status Run::open() {
+  if (options_.resume && !options_.init.empty())
+    return usageError("expected --init or --resume, found both: a run that is resumed goes on from its own "
+                      "checkpoint; to start from other weights, begin a run with another --out");
   MOERT_TRY(RunFolder::check(options_.out, options_.resume));
   MOERT_ASSIGN(device_, openDevice(options_.device));
   MOERT_ASSIGN(program_, Program::load(options_.program));
@@ -141,16 +156,15 @@ Status Run::open() {
     recipe_.seed = *options_.seed;
   if (options_.steps)
     recipe_.steps = *options_.steps;
+  if (!options_.init.empty())
+    recipe_.initFile = options_.init;
   if (Status bound = bind(); !bound.ok())
     return ofProgram(std::move(bound));
   MOERT_TRY(checkInputs(*program_, *trainEntry_));
-  MOERT_ASSIGN(SplitData data, SplitData::open(recipe_, [&](const SplitData &described) {
-                 return checkFits(*program_, described, recipe_, Use::training);
-               }));
-  data_ = std::make_unique<SplitData>(std::move(data));
-  dataDigest_.emplace(data_->set);
-  if (options_.resume) // compared before the first step; else no step waits for it
-    dataDigest_->begin();
+  if (!options_.resume)
+    MOERT_TRY(openInit());
+  if (!withoutData())
+    MOERT_TRY(openData());
   for (const fb::Port *port : *trainEntry_->outputs()) {
     std::string name = port->name()->str();
     if (name == "loss" || name.starts_with("loss."))
@@ -162,6 +176,31 @@ Status Run::open() {
   const fb::Target &row = *program_->table().targets()->Get(target);
   target_ = concat(row.name()->string_view(), " ", row.level()->string_view());
   MOERT_ASSIGN(states_, States::create(program_, device_, uint64_t(recipe_.seed)));
+  if (!withoutData())
+    MOERT_TRY(openSession());
+
+  if (!options_.resume) {
+    MOERT_TRY(loadInit());
+    MOERT_ASSIGN(folder_, RunFolder::create(options_.out, recipe_));
+    return okStatus();
+  }
+  MOERT_ASSIGN(folder_, RunFolder::reopen(options_.out, recipe_, *program_));
+  MOERT_TRY(resume());
+  return folder_->keep(recipe_);
+}
+
+Status Run::openData() {
+  MOERT_ASSIGN(SplitData data, SplitData::open(recipe_, [&](const SplitData &described) {
+                 return checkFits(*program_, described, recipe_, Use::training);
+               }));
+  data_ = std::make_unique<SplitData>(std::move(data));
+  dataDigest_.emplace(data_->set);
+  if (options_.resume) // compared before the first step; else no step waits for it
+    dataDigest_->begin();
+  return okStatus();
+}
+
+Status Run::openSession() {
   Session::Options sessionOptions;
   sessionOptions.seed = uint64_t(recipe_.seed);
   sessionOptions.poison = options_.poison;
@@ -175,14 +214,7 @@ Status Run::open() {
   for (auto &[key, value] : recipe_.scalars)
     MOERT_TRY(session_->setScalar(key, value));
   evaluator_ = std::make_unique<Evaluator>(program_, states_, device_, *data_, recipe_);
-
-  if (!options_.resume) {
-    MOERT_ASSIGN(folder_, RunFolder::create(options_.out, recipe_));
-    return okStatus();
-  }
-  MOERT_ASSIGN(folder_, RunFolder::reopen(options_.out, recipe_, *program_));
-  MOERT_TRY(resume());
-  return folder_->keep(recipe_);
+  return okStatus();
 }
 
 Status Run::bind() {
@@ -234,6 +266,8 @@ Status Run::resume() {
                             " is there", instead.empty() ? "; start a new run with another --out" : instead);
       }
     }
+    MOERT_TRY(openInit());
+    MOERT_TRY(loadInit());
     progress_.say(concat(options_.out, " has no checkpoint yet: starting from the first step"));
     MOERT_TRY(folder_->unmarkDone());
     return folder_->truncateMetrics(0);
@@ -260,6 +294,7 @@ Status Run::resume() {
                           lines[0], lines.size() > 1 ? concat(" and ", lines.size() - 1, " more") : "");
   }
   state_ = checkpoint.run;
+  initNote_ = checkpoint.init;
   loaded_ = true;
   if (state_.step > uint64_t(recipe_.steps))
     return invalidInput(folder_->last(), ": expected at most train.steps = ", recipe_.steps,
@@ -292,7 +327,7 @@ void Run::noteOtherData(const Checkpoint &last) {
 
 // Once a process: each save tries again.
 void Run::noteLostDigest() {
-  if (digestNoted_ || !dataDigest_->text().empty())
+  if (digestNoted_ || !dataDigest_ || !dataDigest_->text().empty())
     return;
   digestNoted_ = true;
   progress_.say(concat("note: the data could not be read again for its digest (",
@@ -300,11 +335,42 @@ void Run::noteLostDigest() {
                        "); without it a run that is resumed on other data is not told so"));
 }
 
+Status Run::openInit() {
+  if (recipe_.initFile.empty())
+    return okStatus();
+  MOERT_ASSIGN(init_, InitFile::open(recipe_.initFile, *program_, recipe_));
+  return okStatus();
+}
+
+Status Run::loadInit() {
+  if (!init_)
+    return okStatus();
+  MOERT_ASSIGN(InitFile::Loaded loaded, init_->load(*states_));
+  initNote_ = std::move(loaded.note);
+  notFinite_ = std::move(loaded.notFinite);
+  return okStatus();
+}
+
+void Run::announceInit() {
+  if (init_) {
+    progress_.say(concat("weights from ", initNote_->file, " (SHA-256 ", initNote_->digest,
+                         "):", init_->describe(*program_), "\n"));
+    if (!notFinite_.empty())
+      progress_.say(concat("note: ", notFinite_));
+  } else if (!loaded_ && recipe_.initFile.empty() && !recipe_.initMap.empty()) {
+    progress_.say("note: the recipe has [init.map], but nothing is taken from a file; give one with --init");
+  }
+}
+
 Status Run::announce() {
-  progress_.say(concat(program_->name(), ": ", batchRows(), " images a step (", data_->training.size(),
-                       " domains of ", recipe_.batchPerDomain, ")", device_->threadsText(), ", ",
-                       session_->memory().total() >> 20, " MiB; run in ", options_.out));
+  if (withoutData())
+    progress_.say(concat(program_->name(), ": no steps; run in ", options_.out));
+  else
+    progress_.say(concat(program_->name(), ": ", batchRows(), " images a step (", data_->training.size(),
+                         " domains of ", recipe_.batchPerDomain, ")", device_->threadsText(), ", ",
+                         session_->memory().total() >> 20, " MiB; run in ", options_.out));
   progress_.say(recipeText_);
+  announceInit();
   if (state_.step)
     progress_.say(concat("resuming at step ", state_.step, " of ", recipe_.steps));
   return okStatus();
@@ -484,12 +550,12 @@ Result<bool> Run::evaluate() {
 }
 
 Status Run::save(const std::string &folder) {
-  if (session_->inFlight() != 0)
+  if (session_ && session_->inFlight() != 0)
     return internalError("a checkpoint was asked for while a step is in flight");
   MOERT_TRY(folder_->stands()); // else a folder without a recipe would appear
-  Status status = saveCheckpoint(
-      folder, *states_,
-      {state_, program_->digest(), sha256(recipeText_), recipeText_, dataDigest_->text(), target_});
+  Status status = saveCheckpoint(folder, *states_,
+                                 {state_, program_->digest(), sha256(recipeText_), recipeText_,
+                                  dataDigest_ ? dataDigest_->text() : "", target_, initNote_});
   noteLostDigest();
   if (status.ok())
     return status;
@@ -597,6 +663,12 @@ Result<TrainEnd> Run::run() {
     progress_.say(concat(options_.out, ": all ", recipe_.steps,
                          " steps are done; --resume --steps M, with M above ", recipe_.steps, ", continues"));
     MOERT_TRY(close());
+    return TrainEnd::finished;
+  }
+  if (withoutData()) {
+    MOERT_TRY(announce());
+    MOERT_TRY(saveLast());
+    MOERT_TRY(finish());
     return TrainEnd::finished;
   }
   std::vector<std::vector<uint32_t>> in;

@@ -18,6 +18,7 @@ namespace moert {
 
 struct TrainOptions {
   std::string program, recipe, out;
+  std::string init;                  // the recipe's init.file; empty: as the recipe says
   std::vector<std::string> settings; // key=value
   std::optional<int64_t> seed, steps;
   DeviceOptions device;

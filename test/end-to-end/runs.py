@@ -1,6 +1,7 @@
 """Whole runs of a compiled model from outside: the same bytes whatever happens to the process, and what a user is told.
 
-    runs.py BIN MODEL.mlir FOLDER [CHECK...]      (checks: those of CHECKS below)
+    runs.py BIN MODEL.mlir FOLDER [CHECK...]      (checks: those of CHECKS below, and learns)
+    runs.py BIN MODEL.mlir FOLDER --options=-Ddim=64 --options=--optimizer=adamw        (options of moec)
     runs.py BIN PROGRAM.moe FOLDER kills --kills 30 --steps 120
 
 Trains on a small set of images made here, whose class is a bright square at a place of its own.
@@ -69,14 +70,14 @@ def png(path, pixels, width, channels=1, depth=8, more=()):
 
 
 class Runs:
-    def __init__(self, binaries, model, folder, kills, steps):
+    def __init__(self, binaries, model, folder, kills, steps, options=()):
         self.moert, self.folder, self.kill_count, self.steps = binaries / "moert", folder, kills, steps
         shutil.rmtree(folder, ignore_errors=True)
         self.images = make_set(folder / "images")
         self.program = model
         if model.suffix == ".mlir":
             self.program = folder / "program.moe"
-            subprocess.run([binaries / "moec", "compile", model, "-o", self.program], check=True)
+            subprocess.run([binaries / "moec", "compile", model, *options, "-o", self.program], check=True)
 
     def command(self, out, *extra, threads=2):
         return [str(a) for a in (self.moert, "train", self.program, "--out", self.folder / out, "--threads", threads, "--set",
@@ -144,6 +145,12 @@ class Runs:
             self.expect_same(whole, f"threads{threads}")
         self.train("poison", "--poison")
         self.expect_same(whole, "poison")
+
+    def learns(self):
+        """At the end nearly every image that was not trained on has the right class."""
+        self.reference()
+        scores = [json.loads(line)["score"] for line in open(self.folder / "whole/metrics.jsonl")]
+        assert scores[-1] > 0.95 > 0.5 > scores[0], scores
 
     def kills(self):
         whole, rng, killed = self.reference(), random.Random(7), 0
@@ -696,8 +703,9 @@ def main():
     a.add_argument("checks", nargs="*")
     a.add_argument("--kills", type=int, default=6)
     a.add_argument("--steps", type=int, default=120)
+    a.add_argument("--options", action="append", default=[])
     a = a.parse_args()
-    runs = Runs(a.binaries.absolute(), a.model.absolute(), a.folder.absolute(), a.kills, a.steps)
+    runs = Runs(a.binaries.absolute(), a.model.absolute(), a.folder.absolute(), a.kills, a.steps, a.options)
     for check in a.checks or CHECKS:
         started = time.time()
         getattr(runs, check)()

@@ -207,7 +207,7 @@ moe.model @m(%x: vector[8]) {
 // -----
 moe.model @m(%x: vector[8]) {
   %y = linear @fc(%x) to 3
-  // expected-error@+1 {{unknown auxiliary loss 'entrop' (did you mean 'entropy'?); there are: entropy, balance_kl, cross_entropy, importance_load, or none for a plain value}}
+  // expected-error@+1 {{unknown auxiliary loss 'entrop' (did you mean 'entropy'?); there are: entropy, balance_kl, cross_entropy, importance_load, gshard, z_loss, or none for a plain value}}
   aux @e entrop %y, 0.1
   return logits = %y
 }
@@ -462,14 +462,14 @@ moe.model @m(%x: vector[8]) {
 }
 // -----
 moe.model @m(%x: vector[8]) {
-  // expected-error@+1 {{router 'cosine' is not compiled yet; use 'linear, experts = n' or 'distance'}}
-  %r = route @gate(%x) cosine, experts = 4
+  // expected-error@+1 {{'route ... cosine' needs 'experts = n'}}
+  %r = route @gate(%x) cosine, top = 1
   return logits = %x
 }
 // -----
 moe.model @m(%x: vector[8]) {
-  // expected-error@+1 {{routing to some experts only ('top') is not compiled yet; without it, 'distance' and 'linear' weigh every expert}}
-  %r = route @gate(%x) linear, experts = 4, top = 1
+  // expected-error@+1 {{expected 'top' of at most the number of experts, 4, found 5}}
+  %r = route @gate(%x) linear, experts = 4, top = 5
   return logits = %x
 }
 // -----
@@ -684,5 +684,13 @@ moe.model @m(%x: vector[8]) {
   // expected-error@+1 {{expected sizes of values in the ops of a body only, found 'size(0, 0)'}}
   default linear normal(1 / size(0, 0))
   %y = linear @fc(%x) to 4
+  return logits = %y
+}
+// -----
+// torch's rule counts inputs.
+moe.model @m(%x: vector[8]) {
+  // expected-error@+1 {{'torch' needs inputs to count, and 'param' has none; use normal or uniform}}
+  %p = param @p [8] torch
+  %y = add %x, %p
   return logits = %y
 }

@@ -122,6 +122,12 @@ int64_t bits(float value) {
 
 } // namespace
 
+void addParameter(TestProgram &program, const std::string &path, const std::vector<int64_t> &shape) {
+  program.table.states.push_back(
+      state(path.c_str(), StateKind::parameter, init(InitKind::constant, 0, 0, 0), ""));
+  program.table.states.back()->shape = shape;
+}
+
 std::vector<uint8_t> testKernels() {
   std::ifstream file(MOERT_TEST_KERNELS, std::ios::binary);
   return std::vector<uint8_t>(std::istreambuf_iterator<char>(file), {});

@@ -20,6 +20,8 @@ struct TestProgram {
 };
 
 TestProgram testProgram();
+/// Adds a parameter that no entry uses: zeros in all but its shape.
+void addParameter(TestProgram &program, const std::string &path, const std::vector<int64_t> &shape);
 /// The same for a GPU, as its tables say it: one block a unit of work, and code that no GPU can load.
 TestProgram gpuProgram();
 /// A section of a GPU's code as a target's table of kernels describes it: a byte of code each.

@@ -18,24 +18,27 @@ namespace {
 struct Model {
   const char *name;
   int64_t domains, rows;
+  std::vector<std::pair<std::string, std::string>> defines = {};
 };
 std::ostream &operator<<(std::ostream &stream, const Model &model) { return stream << model.name; }
 
 class ExampleModel : public ::testing::TestWithParam<Model> {};
 
-PipelineOptions sgd() {
+PipelineOptions sgd(const Model &model) {
   PipelineOptions options;
   options.optimizer = "sgd";
+  options.defines = model.defines;
   return options;
 }
 
-OwningOpRef<ModuleOp> elaborated(const std::string &name, Phase to = Phase::elaborate) {
-  auto module = parseSourceFile<ModuleOp>(MOE_SOURCE_DIR "/examples/models/" + name + ".mlir", &context());
+OwningOpRef<ModuleOp> elaborated(const Model &model, Phase to = Phase::elaborate) {
+  auto module = parseSourceFile<ModuleOp>(
+      MOE_SOURCE_DIR "/examples/models/" + std::string(model.name) + ".mlir", &context());
   if (!module)
     return {};
   for (Phase phase : {Phase::elaborate, Phase::differentiate}) {
     PassManager passes(&context());
-    addPhase(passes, phase, sgd());
+    addPhase(passes, phase, sgd(model));
     if (phase > to)
       break;
     if (failed(passes.run(*module)))
@@ -70,7 +73,7 @@ double distance(const flow::Array &expected, const flow::Array &found) {
 TEST_P(ExampleModel, compiledStepAgreesWithTheEvaluator) {
   Model model = GetParam();
   for (std::string name : {"train", "main"}) {
-    auto truth = elaborated(model.name, Phase::differentiate);
+    auto truth = elaborated(model, Phase::differentiate);
     ASSERT_TRUE(truth);
     flow::EntryOp entry = entryOf(*truth, name);
     ASSERT_TRUE(entry);
@@ -83,7 +86,7 @@ TEST_P(ExampleModel, compiledStepAgreesWithTheEvaluator) {
     auto expected = flow::evaluate(entry, bindings);
     ASSERT_TRUE(succeeded(expected));
     for (const std::string &target : testTargets()) {
-      auto module = elaborated(model.name);
+      auto module = elaborated(model);
       ASSERT_TRUE(module);
       auto found = runCompiled(*module, name, bindings, {target});
       ASSERT_TRUE(found) << target;
@@ -100,7 +103,19 @@ TEST_P(ExampleModel, compiledStepAgreesWithTheEvaluator) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(, ExampleModel,
-                         ::testing::Values(Model{"linear", 3, 5}, Model{"mnist_cnn", 2, 1},
-                                           Model{"hmoe_28", 2, 2}),
-                         [](const auto &info) { return std::string(info.param.name); });
+INSTANTIATE_TEST_SUITE_P(
+    , ExampleModel,
+    ::testing::Values(
+        Model{"linear", 3, 5}, Model{"mnist_cnn", 2, 1}, Model{"hmoe_28", 2, 2},
+        Model{"vit",
+              2,
+              2,
+              {{"channels", "1"},
+               {"size", "28"},
+               {"patch", "4"},
+               {"dim", "64"},
+               {"depth", "2"},
+               {"heads", "4"},
+               {"classes", "10"}}},
+        Model{"vit_dinov2_reg", 2, 2, {{"size", "28"}, {"dim", "24"}, {"depth", "1"}, {"heads", "3"}}}),
+    [](const auto &info) { return std::string(info.param.name); });

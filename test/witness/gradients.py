@@ -61,6 +61,7 @@ def run(*command):
     out = subprocess.run([str(c) for c in command], capture_output=True, text=True)
     if out.returncode:
         sys.exit(f"{' '.join(map(str, command))}\n{out.stdout}{out.stderr}")
+    return out.stdout
 
 
 def draw(binaries, model, rows, seed, folder, program, device, shapes):

@@ -6,6 +6,7 @@
 #include "runtime/data/Npy.h"
 #include "runtime/data/Png.h"
 #include "runtime/train/Checkpoint.h"
+#include "runtime/train/InitLoad.h"
 #include "runtime/train/Recipe.h"
 #include "runtime/train/RunFolder.h"
 #include "runtime/train/Safetensors.h"
@@ -49,6 +50,20 @@ std::shared_ptr<const Program> programWithLosses(const std::vector<std::string> 
     made.table.scalars.push_back(std::move(scalar));
   }
   auto program = Program::verify(made.encode(), "losses.moe");
+  mustHold(program.ok(), program.status().message());
+  return *program;
+}
+
+std::shared_ptr<const Program> programWithBlocks() {
+  TestProgram made = testProgram();
+  made.table.states[kW]->path = "norm.bias";
+  made.table.states[kMomentum]->of = "norm.bias";
+  addParameter(made, "pos_embed", {1, 5, 3});
+  addParameter(made, "blocks.0.mlp.fc1.weight", {2, 3});
+  addParameter(made, "blocks.1.mlp.experts.fc1.weight", {2, 2, 3});
+  addParameter(made, "blocks.1.mlp.gate.weight", {2, 3});
+  addParameter(made, "head.weight", {4, 3});
+  auto program = Program::verify(made.encode(), "blocks.moe");
   mustHold(program.ok(), program.status().message());
   return *program;
 }
@@ -146,6 +161,8 @@ void checkSafetensors(std::string_view bytes) {
   }
 }
 
+constexpr size_t kWeightBytes = 264; // of weightsOf("F32", 4)
+
 std::string withLength(std::string_view table, size_t data) {
   uint64_t length = table.size();
   return concat(std::string(reinterpret_cast<const char *>(&length), sizeof length), table,
@@ -156,6 +173,52 @@ void probeSafetensors(std::string_view bytes) {
   checkSafetensors(bytes);
   if (bytes.size() > 8) // the table alone, with a right length
     checkSafetensors(withLength(bytes.substr(8), 0));
+}
+
+// A file as weights: what is accepted fills parameters with its values, and others keep theirs.
+void checkWeights(std::string_view bytes) {
+  static std::shared_ptr<const Program> program = programWithBlocks();
+  static std::shared_ptr<Device> device = *openCpu(1);
+  static std::shared_ptr<States> states = *States::create(program, device, 0);
+  const Recipe recipe;
+  auto weights = InitFile::open(file().hold(bytes), *program, recipe);
+  if (!weights.ok()) {
+    mustHold(weights.status().code() == Code::invalid_input, weights.status().message());
+    return;
+  }
+  HostStates host = *states->host();
+  for (size_t i = 0; i < states->size(); ++i)
+    for (float &value : host.tensor(i).as<float>())
+      value = 5;
+  auto loaded = weights->load(*states);
+  mustHold(loaded.ok(), loaded.status().message());
+  mustHold(!weights->describe(*program).empty(), "expected a word for each parameter");
+  auto read = Safetensors::read(file().path());
+  mustHold(read.ok(), read.status().message());
+  for (const Filling &filling : weights->plan().fillings) {
+    std::span<float> values = host.tensor(filling.state).as<float>();
+    const StoredTensor *source = filling.source == kNoSource ? nullptr : &read->stored()[filling.source];
+    if (filling.how == Fill::fresh)
+      mustHold(std::ranges::all_of(values, [](float value) { return value == 5; }), "expected no change");
+    if (filling.how == Fill::fresh || filling.how == Fill::resized || source->type != "F32")
+      continue;
+    const NamedTensor *tensor = read->find(source->name);
+    for (size_t at = 0; at < values.size() * 4; at += tensor->bytes.size())
+      mustHold(std::memcmp(reinterpret_cast<std::byte *>(values.data()) + at, tensor->bytes.data(),
+                           tensor->bytes.size()) == 0,
+               "expected the file's values");
+  }
+}
+
+void probeWeights(std::string_view bytes) {
+  checkWeights(bytes);
+  uint64_t length = 0; // with as many bytes of data as a changed table wants, as often as it can be had
+  if (bytes.size() < 8)
+    return;
+  std::memcpy(&length, bytes.data(), 8);
+  if (length <= bytes.size() - 8)
+    for (size_t data : {kWeightBytes, kWeightBytes / 2})
+      checkWeights(withLength(bytes.substr(8, length), data));
 }
 
 void checkNpy(std::string_view bytes) {
@@ -286,11 +349,31 @@ std::string pngOf(int depth, int type, size_t rowBytes, bool interlaced = false)
          palette + chunk("IDAT", packed) + chunk("IEND", "");
 }
 
+// What programWithBlocks takes: a dense layer for the experts, another head, and a table of a larger grid.
+std::string weightsOf(const char *type, size_t bytes) {
+  std::string table = "{";
+  size_t offset = 0;
+  auto add = [&](const char *name, const char *shape, size_t elements) {
+    table += concat(offset ? "," : "", "\"", name, "\":{\"dtype\":\"", type, "\",\"shape\":", shape,
+                    ",\"data_offsets\":[", offset, ",", offset + elements * bytes, "]}");
+    offset += elements * bytes;
+  };
+  add("norm.bias", "[3]", 3);
+  add("pos_embed", "[1,10,3]", 30);
+  add("blocks.0.mlp.fc1.weight", "[2,3]", 6);
+  add("blocks.1.mlp.fc1.weight", "[2,3]", 6);
+  add("head.weight", "[7,3]", 21);
+  mustHold(offset == kWeightBytes * bytes / 4, "expected the bytes of the seed");
+  return withLength(table + "}", offset);
+}
+
 std::vector<Reader> makeReaders() {
   std::string recipe =
       "[train]\nsteps = 7 # x\nobjective = 'erm'\n\n[data]\nkind = \"colored\"\nflips = [0.1, 1]\n"
       "held_out = [\n 1, # one\n]\npath = \"/a\\u007fb\\n\"\n[optimizer]\nlr = 1e-3\n[aux]\n"
-      "\"blocks.*.balance\" = 0.5\nentropy = inf\n";
+      "\"blocks.*.balance\" = 0.5\nentropy = inf\n[init]\nfile = \"w.safetensors\"\nfresh = ['head.*', "
+      "\"\"]\n[init.map]\n"
+      "\"**.experts.**\" = '**.**'\n\"a.*\" = \"\"\n";
   std::string other = "train = {steps = 0x10, seed = 1_000}\neval.every = 0\ndata.angles = [-1.5, +2, 3e1]\n"
                       "data.path = '''a\nb'''\nlog.every = 1979-05-27 07:32:00Z\n[[x]]\n";
   std::vector<std::string> tomlWords = {"[",
@@ -335,11 +418,16 @@ std::vector<Reader> makeReaders() {
                                         "steps",
                                         "seed",
                                         "eval.batch",
+                                        "init.map.",
+                                        "init.",
+                                        "fresh",
+                                        "**",
                                         "9223372036854775807",
                                         "-0.0",
                                         "\xef\xbb\xbf"};
   std::vector<std::string> settings = {
       std::string("data.path=/a b\0train.steps=9\0aux.*.balance=0.1", 42),
+      std::string("init.map.**.experts.**=**.**\0init.file=w\0init.fresh=['a.*']\0init.map.a=", 71),
       std::string("data.held_out=[0, 1]\0data.angles=[0,1,2]\0optimizer.lr=1", 54)};
   std::string state =
       R"({"format": 1, "step": 12, "pending_evaluation": false, "best_score": 0.5, "best_step": 3, "sums": {"loss": 1.5, "x": null},
@@ -354,6 +442,11 @@ std::vector<Reader> makeReaders() {
   for (const char *word : {"\"dtype\":", "\"shape\":", "\"data_offsets\":", "\"F32\"", "\"BF16\"", "\"I64\"",
                            "\"F8_E5M2\"", "__metadata__", "[0,0]", "9223372036854775807"})
     tensorWords.push_back(word);
+  std::vector<std::string> weightWords = tensorWords;
+  for (const char *word :
+       {"\"F16\"", "\"F64\"", "\"norm.bias\":", "\"pos_embed\":", "\"blocks.1.mlp.experts.fc1.weight\":",
+        "\"blocks.1.mlp.gate.weight\":", "\"head.weight\":", "[1,5,3]", "[1,2,3]", "[2,2,3]"})
+    weightWords.push_back(word);
   std::string npy = "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }         \n";
   std::string sized = "{'descr': '|u1', 'fortran_order': False, 'shape': (24,), }\n";
   auto idx = [](std::initializer_list<int> header, size_t data) {
@@ -373,6 +466,10 @@ std::vector<Reader> makeReaders() {
        {"{\"step\":0,\"loss\":1.5}\n{\"step\":2,\"loss\":null}\n{\"step\":3,\"score\":0.5}\n{\"ste"},
        jsonWords},
       {"safetensors", probeSafetensors, {withLength(table, 9)}, tensorWords},
+      {"weights",
+       probeWeights,
+       {weightsOf("F32", 4), weightsOf("F16", 2), weightsOf("BF16", 2)},
+       weightWords},
       {"npy",
        probeNpy,
        {npyOf(npy, 24), npyOf(sized, 24)},

@@ -1,5 +1,5 @@
 // The runtime's readers, but for the program's, as functions of any bytes: a recipe, a list of --set,
-// state.json, metrics.jsonl, safetensors, npy, IDX and PNG. What a reader refuses is no concern here; what it
+// state.json, metrics.jsonl, safetensors (also as pretrained weights), npy, IDX and PNG. What a reader refuses is no concern here; what it
 // accepts must hold what its header promises, and must be written so that it reads back to the same. Whoever
 // calls a probe is built with sanitizers, which see the rest: reader-test tries changes of the seeds, the
 // same ones each time, and readers-fuzz searches with libFuzzer.
@@ -28,6 +28,10 @@ const Reader *readerOf(std::string_view name);
 
 /// A program whose recipe has the numbers of an optimizer, and losses of these names.
 std::shared_ptr<const Program> programWithLosses(const std::vector<std::string> &names);
+
+/// A program whose parameters are a small vision transformer's, one block's feed-forward layer with two
+/// experts: what weights may be loaded into.
+std::shared_ptr<const Program> programWithBlocks();
 
 /// A file in memory that has a path.
 class MemoryFile {

@@ -95,6 +95,13 @@ Recipe anyRecipe(Draw &draw) {
   r.objective = draw.text(20);
   r.dataKind = draw.one(2) ? "colored" : "rotated";
   r.dataPath = "/" + draw.text(200); // an empty one is refused
+  if (draw.one(2)) {
+    r.initFile = draw.text(60);
+    r.initFresh.assign(draw.below(4), draw.text(20, /*plain=*/true));
+    r.initResize.assign(draw.below(2), draw.text(20));
+    for (size_t i = draw.below(4); i--;) // on a command line some would be taken for something else
+      r.initMap.push_back({concat("p", i, ".*"), draw.one(2) ? "" : "q.*", ""});
+  }
   r.classes = draw.integer(0, 256);
   bool rotated = r.dataKind == "rotated";
   std::vector<double> &domains = rotated ? r.angles : r.flips;
@@ -155,6 +162,8 @@ void checkRecipe(Draw &draw) {
     bool same =
         again->steps == recipe.steps && again->seed == recipe.seed && again->dataPath == recipe.dataPath &&
         again->heldOut == recipe.heldOut && again->objective == recipe.objective &&
+        again->initFile == recipe.initFile && again->initFresh == recipe.initFresh &&
+        again->initResize == recipe.initResize && again->initMap.size() == recipe.initMap.size() &&
         again->holdout == recipe.holdout && again->scalars == recipe.scalars &&
         (recipe.dataKind == "rotated" ? again->angles == recipe.angles : again->flips == recipe.flips);
     mustHold(same && differences(recipe, *again, {}).empty(),
@@ -183,6 +192,8 @@ void checkState(Draw &draw) {
   saved.recipeDigest = draw.text(64, true);
   saved.recipe = anyRecipe(draw).text();
   saved.dataDigest = draw.one(2) ? "" : draw.text(64, true);
+  if (draw.one(2))
+    saved.init = {draw.text(64, true), draw.text(64, true)};
   Status written = saveCheckpoint(folder.file("last"), **states, saved);
   mustHold(written.ok(), written.message());
   auto other = States::create(program, device, 1001);
@@ -192,7 +203,8 @@ void checkState(Draw &draw) {
                read->run.bestScore == run.bestScore && read->run.bestStep == run.bestStep &&
                read->run.sums == run.sums && read->run.summed == run.summed &&
                read->programDigest == saved.programDigest && read->recipeDigest == saved.recipeDigest &&
-               read->recipe == saved.recipe && read->dataDigest == saved.dataDigest,
+               read->recipe == saved.recipe && read->dataDigest == saved.dataDigest &&
+               read->init == saved.init,
            "expected the state that was saved");
   HostStates before = *(*states)->host(), after = *(*other)->host();
   for (size_t i = 0; i < (*states)->size(); ++i)

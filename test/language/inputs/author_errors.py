@@ -207,7 +207,7 @@ SLIPS = [
     ("linear", 'to classes', 'to classes init kaiming_normal(1.0)', "4:13",
      "unknown rule 'kaiming_normal(...)'; write 'normal(d)' with d = sqrt(2 / fan-in) as a number"),
     ("linear", 'to classes', 'to classes init norml', "4:13",
-     "unknown initial value 'norml' (did you mean 'normal'?); there are: zeros, ones, constant(...), uniform(...), normal(...), trunc_normal(...), fan_in(...)"),
+     "unknown initial value 'norml' (did you mean 'normal'?); there are: zeros, ones, torch, constant(...), uniform(...), normal(...), trunc_normal(...), fan_in(...)"),
     ("linear", 'to classes', 'to classes init normal', "4:13",
      "unknown initial value 'normal'; write 'normal(...)' with its numbers"),
     ("linear", 'to classes', 'to classes init zeros, no_bias', "4:56",
