@@ -240,7 +240,7 @@ moe.layer @A(%x) {
 }
 // -----
 moe.layer @A(%x) {
-  // expected-error@+1 {{expected no '=' after 'to': write 'to ...'}}
+  // expected-error@+1 {{expected no '=' after 'to': write 'to 8'}}
   %y = conv @c(%x) kernel = 5, to = 8
   yield %y
 }
