@@ -108,8 +108,14 @@ void Progress::say(const std::string &text) {
 }
 
 void Progress::note(const std::string &text) {
-  if (!terminal_)
+  if (!terminal_) {
+    const auto now = Clock::now();
+    if (last_ && now - *last_ >= kPlain)
+      say(text);
+    if (!last_ || now - *last_ >= kPlain)
+      last_ = now;
     return;
+  }
   clear();
   drawn_ = printable(text);
   size_t width = std::min(drawn_.size(), terminalWidth() - 1);

@@ -26,7 +26,7 @@ public:
   void show(const Line &line);
   /// Prints a lasting line above the status.
   void say(const std::string &text);
-  /// Draws a short note in place of the status ("evaluating domain 3 of 6"); nothing off a terminal.
+  /// Draws a short note in place of the status ("evaluating domain 3 of 6"); off a terminal at most every ten seconds.
   void note(const std::string &text);
 
 private:
