@@ -197,9 +197,10 @@ class Init:
         del model["head.weight"], model["head.bias"]
         model["mask_token"] = torch.zeros(1, 64)
         model["num_batches_tracked"] = torch.zeros((), dtype=torch.int64)
+        model["x\n\x1b[31m"] = torch.zeros(1)
         said = self.train(self.program("dense"), "classes", "--init", self.save("headless", model), "--seed", 4)
-        assert self.same(found, self.tensors("classes")) and "parameters (2):" in said, said
-        assert "    mask_token [1, 64]\n" in said and "    num_batches_tracked []\n" in said, said
+        assert self.same(found, self.tensors("classes")) and "parameters (3):" in said, said
+        assert "    x\\x0a\\x1b[31m [1]\n" in said and "    mask_token [1, 64]\n" in said and "    num_batches_tracked []\n" in said, said
 
     def resize(self):
         """Position tables of other grids become what timm makes of them."""
