@@ -17,4 +17,13 @@ mlir::Value choiceMask(mlir::OpBuilder &b, mlir::Location loc, const Routing &ro
 /// The pairs of a row and an expert, before any is dropped: [rows, experts], 0 or 1.
 mlir::Value chosenPairs(mlir::OpBuilder &b, mlir::Location loc, const Routing &route);
 
+/// Of each row's choices the expert and the gate, which is 0 for a dropped pair: [rows..., top, 2]. Of a routing to some
+/// experts.
+mlir::Value choicesOf(Expander &in, mlir::Location loc, const Routing &route);
+
+/// How many rows chose each expert, and how many each expert took: [experts] i32. The second is null where no row can be
+/// dropped. Of a routing that sends rows to experts.
+std::pair<mlir::Value, mlir::Value> rowsOfExperts(mlir::OpBuilder &b, mlir::Location loc,
+                                                  const Routing &route);
+
 } // namespace moe

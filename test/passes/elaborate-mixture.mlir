@@ -32,7 +32,7 @@
 // CHECK-DAG:   flow.output "loss.entropy"
 // CHECK-DAG:   flow.output "loss.balance"
 // CHECK-DAG:   flow.output "loss.adversary"
-// CHECK-DAG:   flow.output "gate_balance" {{.*}} : tensor<5xf32>
+// CHECK-DAG:   flow.output "gate_balance.gate" {{.*}} : tensor<5xf32>
 // CHECK-LABEL: flow.entry @main infer
 // CHECK-NOT:   adversary
 // CHECK-NOT:   reverse_gradient
