@@ -438,15 +438,18 @@ LogicalResult Elaboration::buildTraining(Expander &in) {
                         "aux." + aux.path, aux.labels});
   }
   flow::OutputOp::create(b, loc, "loss", loss);
+  llvm::StringMap<unsigned> times; // that a router was applied, shared
   for (const Routing &route : in.routings) {
+    const unsigned time = ++times[route.path];
+    const std::string path = time == 1 ? route.path : route.path + "#" + std::to_string(time);
     Location at = NameLoc::get(b.getStringAttr("route " + route.path), model.getLoc());
     // How the batch is shared between the experts: what they have of all gates, or of all pairs.
     Value shares = route.top ? flow::div(b, at, chosenPairs(b, at, route), double(route.top)) : route.gates;
-    flow::OutputOp::create(b, at, "gate_balance." + route.path, flow::mean(b, at, shares, {0}));
+    flow::OutputOp::create(b, at, "gate_balance." + path, flow::mean(b, at, shares, {0}));
     if (!route.kept)
       continue;
     Value kept = flow::mean(b, at, flow::convert(b, at, route.kept, b.getF32Type()), {0, 1});
-    flow::OutputOp::create(b, at, "dropped." + route.path, flow::sub(b, at, flow::number(b, at, 1), kept));
+    flow::OutputOp::create(b, at, "dropped." + path, flow::sub(b, at, flow::number(b, at, 1), kept));
   }
   std::vector<flow::ParameterOp> parameters = trained(in, loss);
   if (parameters.empty())
