@@ -375,6 +375,70 @@ TEST(Routing, dropPathLeavesTheRouting) {
   EXPECT_GT(valuesOf(b, "dropped.gate")[0], 0);
 }
 
+// The losses as Tutel computes them, written out: which scores are with noise, what is compared with which threshold.
+TEST(Routing, lossesByHand) {
+  const int64_t experts = 4, rows = 20;
+  const double sigma = 2.0 / double(experts);
+  for (int64_t top : {1, 2}) {
+    const auto clean = randomLogits(size_t(rows), size_t(experts), 3);
+    Model model = telling(experts, "capacity = 0.5, noise = 2.0, top = " + std::to_string(top) + R"(
+  aux @load importance_load %route, 0.5
+  aux @corrected importance_load %route, corrected, 0.5
+  aux @gshard gshard %route, 0.5
+  aux @z z_loss %route, 0.5)",
+                          clean);
+    auto noisy = clean;
+    const flow::Setting &setting = model.given.setting;
+    for (size_t i = 0; i < size_t(rows * experts); ++i)
+      noisy[i / size_t(experts)][i % size_t(experts)] +=
+          sigma * moert::philoxNormal(setting.seed, moert::philoxStream("route"), setting.step, i);
+    auto softmax = [](std::vector<double> row) {
+      double sum = 0;
+      for (double &x : row)
+        sum += x = std::exp(x);
+      for (double &x : row)
+        x /= sum;
+      return row;
+    };
+    const Routed r = routed(noisy, size_t(top), 1000, false);
+    std::vector<double> importance(experts), load(experts), corrected(experts), scores(experts),
+        first(experts);
+    double squares = 0;
+    for (size_t row = 0; row < size_t(rows); ++row) {
+      const std::vector<double> gates = softmax(clean[row]), noisyGates = softmax(noisy[row]);
+      const double threshold = noisy[row][size_t(r.chosen[row].back())];
+      double sum = 0;
+      for (size_t e = 0; e < size_t(experts); ++e) {
+        importance[e] += gates[e];
+        load[e] += std::erfc((threshold - gates[e]) / sigma / std::sqrt(2.0)) / 2;
+        corrected[e] += std::erfc((threshold - clean[row][e]) / sigma / std::sqrt(2.0)) / 2;
+        scores[e] += noisyGates[e];
+        sum += std::exp(clean[row][e]);
+      }
+      first[size_t(r.chosen[row][0])] += 1;
+      squares += std::pow(std::log(sum), 2) / double(rows);
+    }
+    auto variation = [&](const std::vector<double> &x) {
+      double mean = std::accumulate(x.begin(), x.end(), 0.0) / double(experts), all = 0;
+      for (double each : x)
+        all += (each - mean) * (each - mean) / double(experts - 1);
+      return all / (mean * mean + 1e-10);
+    };
+    const flow::Evaluation result = model.evaluate("train");
+    EXPECT_NEAR(valuesOf(result, "loss.load")[0], 0.25 * (variation(importance) + variation(load)), 1e-9)
+        << top;
+    EXPECT_NEAR(valuesOf(result, "loss.corrected")[0], 0.25 * (variation(importance) + variation(corrected)),
+                1e-9)
+        << top;
+    EXPECT_NEAR(valuesOf(result, "loss.gshard")[0],
+                0.5 * double(experts) / double(rows * rows) *
+                    std::inner_product(scores.begin(), scores.end(), first.begin(), 0.0),
+                1e-9)
+        << top;
+    EXPECT_NEAR(valuesOf(result, "loss.z")[0], 0.5 * squares, 1e-9) << top;
+  }
+}
+
 // Every gradient of the evaluator's, that of the losses' thresholds among them.
 TEST(Routing, gradientsAgreeWithCentralDifferences) {
   const Words all[] = {
