@@ -7,7 +7,8 @@
 //      group gets its own copy of the free ops that it reads. A free op is stored to memory, as the result of
 //      a group, only if a contraction or convolution, an output, an assignment or an expose needs it there,
 //      or if its elements are computed and then broadcast to many more. If only the entry's results need it
-//      in memory, it is cloned for them, so that loops still read the original for free.
+//      in memory, it is cloned for them, so that loops still read the original for free. A lookup of a small table's
+//      row for each row of a grouped contraction's result is free as well: the epilogue makes it.
 //   3. Make a cluster of each other op, in program order, and merge it with the clusters of its operands
 //      where possible: with a root as its epilogue (elementwise ops of the root's shape), or with a loop if
 //      the target can run both as one loop kernel without losing parallelism. A merge must not close a cycle
@@ -114,6 +115,7 @@ private:
   void normalise();
   void number();
   void keepInMemory();
+  void findRowLookups();
   Value ownView(Value value, llvm::DenseMap<Value, Value> &copies);
   void makeClusters();
   void joinProducers(unsigned cluster);
@@ -137,7 +139,9 @@ private:
 
   double elementsOf(Value value) const { return flow::estimateElements(value.getType(), batch); }
   bool isLarge(Operation *op) const;
-  bool isFree(Operation *op) const { return isFreeKind(op) && !kept.contains(op); }
+  bool isFree(Operation *op) const {
+    return (isFreeKind(op) && !kept.contains(op)) || rowLookups.contains(op);
+  }
   /// The values that `op` reads, directly or through free ops: results of other ops, and boundary values.
   void sources(Operation *op, llvm::SetVector<Value> &found) const;
   /// The ops that read a value, directly or through free ops.
@@ -162,6 +166,7 @@ private:
   llvm::DenseMap<Operation *, unsigned> index;    // program order
   llvm::DenseMap<Operation *, unsigned> segments; // of each op: roots up to and including it
   llvm::DenseSet<Operation *> kept;               // ops of a free kind that are stored to memory
+  llvm::DenseSet<Operation *> rowLookups;         // gathers that epilogues make where they read them
   llvm::DenseSet<Operation *> updates;            // ops whose values only assignments need
   llvm::DenseSet<Operation *> reports;            // ops whose values only exposed values need
   llvm::DenseSet<Operation *> forward;            // ops that forward results need
@@ -254,6 +259,7 @@ bool Fusion::fitsEpilogue(const Cluster &root, const Cluster &loop) const {
   }
   for (Operation *op : withFree(loop.ops))
     if (!llvm::is_contained(loop.ops, op) &&
+        !(rowLookups.contains(op) && isa<flow::GroupedContractOp>(root.root)) &&
         (!isFreeInEpilogue(op) || (flow::axesOfView(op) && !items.broadcasts)))
       return false;
   SmallVector<Operation *> ops(root.ops);
@@ -261,7 +267,7 @@ bool Fusion::fitsEpilogue(const Cluster &root, const Cluster &loop) const {
   auto staysInside = [&](Value value) { return !items.element(value.getType()); };
   llvm::SmallDenseSet<Operation *> members(ops.begin(), ops.end());
   for (Operation *op : withFree(loop.ops))
-    if (llvm::any_of(op->getOperands(), [&](Value operand) {
+    if (!rowLookups.contains(op) && llvm::any_of(op->getOperands(), [&](Value operand) {
           Operation *maker = operand.getDefiningOp();
           return staysInside(operand) && !members.contains(maker) && !isFree(maker);
         }))
@@ -282,11 +288,15 @@ bool Fusion::fitsEpilogue(const Cluster &root, const Cluster &loop) const {
   llvm::SmallDenseSet<Operation *> inside(root.ops.begin(), root.ops.end());
   inside.insert(loop.ops.begin(), loop.ops.end());
   for (Operation *op : withFree(loop.ops)) {
-    Operation *maker = flow::axesOfView(op) ? op->getOperand(0).getDefiningOp() : nullptr;
-    while (isa_and_nonnull<flow::BarrierOp>(maker))
-      maker = maker->getOperand(0).getDefiningOp();
-    if (maker && inside.contains(maker))
-      return false;
+    if (!flow::axesOfView(op) && !rowLookups.contains(op))
+      continue;
+    for (Value operand : op->getOperands()) {
+      Operation *maker = operand.getDefiningOp();
+      while (isa_and_nonnull<flow::BarrierOp>(maker))
+        maker = maker->getOperand(0).getDefiningOp();
+      if (maker && inside.contains(maker))
+        return false;
+    }
   }
   // The group stores an additional result only if it is needed in memory: by another root, by a result of the
   // entry, or in another segment.
@@ -517,6 +527,33 @@ void Fusion::normalise() {
     if (!isFreeKind(&op) && !isRoot(&op) && !isBoundary(&op))
       loops.push_back(&op);
   makeViewsPrivate(loops, isFreeKind);
+}
+
+// Finds the gathers of a row of a small table for each row, as that of a bias for each expert, whose values are only used
+// with the result of a grouped contraction. They are as free as broadcasts are: the table stays in the cache.
+void Fusion::findRowLookups() {
+  auto makerOf = [](Value value) {
+    Operation *maker = value.getDefiningOp();
+    while (isa_and_nonnull<flow::BarrierOp>(maker))
+      maker = maker->getOperand(0).getDefiningOp();
+    return maker;
+  };
+  auto isRowOf = [&](flow::GatherOp gather, Operation *user) {
+    return user->hasTrait<flow::Elementwise>() && llvm::any_of(user->getOperands(), [&](Value operand) {
+             auto product = dyn_cast_if_present<flow::GroupedContractOp>(makerOf(operand));
+             return product && product.getOutAxes().front() == int64_t(product.getRow());
+           });
+  };
+  auto inMemory = [&](Value value) {
+    Operation *maker = value.getDefiningOp();
+    return maker && !isFreeKind(maker);
+  };
+  for (auto gather : entry.getBody().getOps<flow::GatherOp>())
+    if (cast<RankedTensorType>(gather.getIndex().getType()).getRank() == 1 && inMemory(gather.getTable()) &&
+        inMemory(gather.getIndex()) && getElementTypeOrSelf(gather.getType()).isF32() &&
+        elementsOf(gather.getTable()) < elementsOf(gather.getY()) && !gather->use_empty() &&
+        llvm::all_of(gather->getUsers(), [&](Operation *user) { return isRowOf(gather, user); }))
+      rowLookups.insert(gather);
 }
 
 // The op that computes a value, through reshapes and barriers.
@@ -798,6 +835,7 @@ llvm::SetVector<unsigned> Fusion::neededBy(unsigned cluster) const {
 LogicalResult Fusion::run() {
   normalise();
   keepInMemory();
+  findRowLookups();
   number();
   layouts = target.preferredLayouts(entry);
   makeClusters();

@@ -6,7 +6,8 @@ using namespace mlir;
 
 namespace moe::kernels {
 
-unsigned Epilogue::inputIndex(BlockArgument argument, const AxisMap &map) {
+unsigned Epilogue::inputIndex(BlockArgument argument, const AxisMap &map,
+                              std::optional<EpilogueInput::Lookup> lookup) {
   unsigned rank = cast<RankedTensorType>(root->getResult(0).getType()).getRank();
   SmallVector<flow::Extent> strides(rank, flow::Extent::constant(argument.getContext(), 0));
   SmallVector<flow::Extent> own =
@@ -15,10 +16,30 @@ unsigned Epilogue::inputIndex(BlockArgument argument, const AxisMap &map) {
     if (axis >= 0)
       strides[axis] = own[i];
   for (auto [i, input] : llvm::enumerate(allInputs))
-    if (input.operand == argument.getArgNumber() && input.strides == strides)
+    if (input.operand == argument.getArgNumber() && input.strides == strides &&
+        input.lookup.has_value() == lookup.has_value() && (!lookup || input.lookup->index == lookup->index))
       return i;
-  allInputs.push_back({argument.getArgNumber(), plan::elementOf(argument.getType()), strides});
+  allInputs.push_back({argument.getArgNumber(), plan::elementOf(argument.getType()), strides, lookup});
   return allInputs.size() - 1;
+}
+
+/// The input that is a table's row for each row of the result.
+FailureOr<unsigned> Epilogue::lookupIndex(flow::GatherOp gather, const AxisMap &map) {
+  auto table = dyn_cast<BlockArgument>(gather.getTable()), index = dyn_cast<BlockArgument>(gather.getIndex());
+  auto product = cast<flow::GroupedContractOp>(root);
+  // Vectors lie along other axes than the rows, so that all lanes have one index.
+  const bool byRow = cast<RankedTensorType>(gather.getIndex().getType()).getRank() == 1 && map.front() >= 0 &&
+                     product.getOutAxes()[map.front()] == int64_t(product.getRow());
+  if (!table || !index || !byRow || plan::elementOf(table.getType()) != plan::Element::f32)
+    return gather.emitError(
+        "expected a lookup of an operand's rows by an operand with an index for each row, "
+        "after a grouped contraction in its group");
+  EpilogueInput::Lookup lookup{
+      inputIndex(index, {map.front()}), flow::Extent::of(table, 0),
+      physicalStrides(table.getType(), layouts.operand(table.getArgNumber())).front()};
+  AxisMap within(map);
+  within.front() = -1;
+  return inputIndex(table, within, lookup);
 }
 
 FailureOr<unsigned> Epilogue::stepOf(Value value, const AxisMap &map, std::map<Place, unsigned> &known) {
@@ -54,6 +75,12 @@ FailureOr<unsigned> Epilogue::stepOf(Value value, const AxisMap &map, std::map<P
     if (succeeded(viewed))
       known[place] = *viewed;
     return viewed;
+  }
+  if (auto gather = dyn_cast<flow::GatherOp>(op); gather && isa<flow::GroupedContractOp>(root)) {
+    FailureOr<unsigned> input = lookupIndex(gather, map);
+    if (failed(input))
+      return failure();
+    return add({EpilogueStep::input, nullptr, *input});
   }
   if (!op->hasTrait<flow::Elementwise>())
     return op->emitError("expected an elementwise op, copies along axes, a transpose or a constant after a "
@@ -101,7 +128,7 @@ bool Epilogue::isShort() const {
   flow::GroupOp owner = group;
   int count = 0;
   for (Operation &op : owner.getBody().front()) {
-    if (&op == root || isa<flow::NumberInterface, flow::YieldOp>(op) || flow::axesOfView(&op))
+    if (&op == root || isa<flow::NumberInterface, flow::YieldOp, flow::GatherOp>(op) || flow::axesOfView(&op))
       continue;
     auto compute = dyn_cast<flow::ComputeInterface>(op);
     if (!compute || compute.effort() > flow::Effort::simple)

@@ -8,6 +8,7 @@
 #include "dialects/plan/Plan.h"
 #include "passes/kernels/Layouts.h"
 #include <map>
+#include <optional>
 
 namespace moe::kernels {
 
@@ -17,6 +18,13 @@ struct EpilogueInput {
   unsigned operand;
   plan::Element element;
   llvm::SmallVector<flow::Extent> strides;
+  /// Of a table whose rows are read by an index: a bias for each group of rows. The strides are those within a row.
+  struct Lookup {
+    unsigned index;      ///< the input, of i32, with the table's row for each index of the result
+    flow::Extent rows;   ///< of the table; a row outside is read as zeros
+    flow::Extent stride; ///< of the table's rows
+  };
+  std::optional<Lookup> lookup = {};
 };
 struct EpilogueOutput {
   unsigned result;
@@ -68,7 +76,9 @@ private:
   /// A value, and how its axes map to the result's.
   using Place = std::pair<void *, std::vector<int64_t>>;
   mlir::FailureOr<unsigned> stepOf(mlir::Value value, const AxisMap &map, std::map<Place, unsigned> &known);
-  unsigned inputIndex(mlir::BlockArgument argument, const AxisMap &map);
+  unsigned inputIndex(mlir::BlockArgument argument, const AxisMap &map,
+                      std::optional<EpilogueInput::Lookup> lookup = {});
+  mlir::FailureOr<unsigned> lookupIndex(flow::GatherOp gather, const AxisMap &map);
 
   flow::GroupOp group;
   mlir::Operation *root = nullptr;

@@ -145,11 +145,11 @@ void GroupRunner::build(flow::GroupOp group, const Machine &target, int64_t doma
   if (gpuTarget) {
     gpu = std::make_unique<EmulatedModule>(llvm::ArrayRef<char>(*object));
   } else {
-    int file = memfd_create("kernels", 0);
+    // It stays open: the loader knows libraries by their paths, so no other runner's may have the same number.
+    file = memfd_create("kernels", 0);
     if (write(file, object->data(), object->size()) != ssize_t(object->size()))
       return;
     library = dlopen(("/proc/self/fd/" + std::to_string(file)).c_str(), RTLD_NOW | RTLD_LOCAL);
-    close(file);
     if (!library)
       return;
   }
@@ -225,6 +225,8 @@ void GroupRunner::build(flow::GroupOp group, const Machine &target, int64_t doma
 GroupRunner::~GroupRunner() {
   if (library)
     dlclose(library);
+  if (file >= 0)
+    close(file);
 }
 
 void GroupRunner::place(unsigned result, unsigned operand) {

@@ -116,6 +116,7 @@ private:
   std::vector<BoundLaunch> bound, apart; // apart: as they are before a result is placed
   std::vector<std::pair<unsigned, unsigned>> shared;
   void *library = nullptr;
+  int file = -1; ///< the library's
   std::unique_ptr<EmulatedModule> gpu;
   std::string found;
 

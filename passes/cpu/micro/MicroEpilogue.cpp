@@ -1,5 +1,6 @@
 // Loads an epilogue's inputs and stores its outputs; see MicroEpilogue.h.
 #include "passes/cpu/micro/MicroEpilogue.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
 
 using namespace mlir;
 
@@ -10,6 +11,8 @@ void MicroEpilogue::store(MicroCode &code, ArrayRef<Value> ports, Value sums, Va
                           llvm::function_ref<Ix(unsigned)> stride) const {
   Values values = emit(code, sums, [&](unsigned i) -> Value {
     Ix step = stride(i);
+    if (const std::optional<EpilogueInput::Lookup> &lookup = inputs()[i].lookup)
+      return loadRow(code, ports, *lookup, i, where, step, mask);
     if (inputs()[i].element == plan::Element::u8)
       return code.loadMask(ports[i], where(i), step, mask);
     if (step.is(0))
@@ -23,6 +26,21 @@ void MicroEpilogue::store(MicroCode &code, ArrayRef<Value> ports, Value sums, Va
     else
       code.storeStrided(value, ports[port], where(port), stride(port), mask);
   }
+}
+
+Value MicroEpilogue::loadRow(MicroCode &code, ArrayRef<Value> ports, const EpilogueInput::Lookup &lookup,
+                             unsigned table, llvm::function_ref<Ix(unsigned)> where, Ix stride, Value mask) {
+  Type number = code.b.getI32Type();
+  Value index = code.kernel.load(number, ports[lookup.index], number, code.i64(where(lookup.index)));
+  Ix row = arith::ExtSIOp::create(code.b, code.loc, code.b.getI64Type(), index).getResult();
+  const Ix rows = code.size(lookup.rows);
+  // A row that the table lacks is read as its first or last one, and then replaced by zeros.
+  Value exists = code.both(code.less(-1, row), code.less(row, rows));
+  row = code.max(code.min(row, code.sub(rows, 1)), 0);
+  Ix at = code.add(where(table), code.mul(row, code.size(lookup.stride)));
+  Value values = stride.is(0) ? code.splat(code.loadScalar(ports[table], at))
+                              : code.loadStrided(ports[table], at, stride, mask);
+  return code.pick(exists, values, code.zero());
 }
 
 void MicroEpilogue::storeAt(MicroCode &code, ArrayRef<Value> ports, Value sums, Value mask, ArrayRef<Ix> at,

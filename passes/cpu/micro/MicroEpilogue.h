@@ -18,6 +18,12 @@ public:
   /// and the lanes lie along `laneAxis`.
   void storeAt(MicroCode &code, llvm::ArrayRef<mlir::Value> ports, mlir::Value sums, mlir::Value mask,
                llvm::ArrayRef<Ix> at, unsigned laneAxis) const;
+
+private:
+  /// A vector of a table's row, whose number is an element of another input. All lanes have the same row.
+  static mlir::Value loadRow(MicroCode &code, llvm::ArrayRef<mlir::Value> ports,
+                             const EpilogueInput::Lookup &lookup, unsigned table,
+                             llvm::function_ref<Ix(unsigned)> where, Ix stride, mlir::Value mask);
 };
 
 } // namespace moe::cpu

@@ -104,6 +104,18 @@ ShapeCase drawGrouped(uint64_t seed) {
   std::string value = draw.op("grouped_contract " + x + " " + list(a) + ", " + w + " " + list(b) + " -> " +
                               list(out) + " row 0 group 1 by " + offsets + " : " + typeOf(sizesOf(a)) + ", " +
                               typeOf(sizesOf(b)) + ", " + typeOf(count, "i32") + " -> " + typeOf(y));
+  // A row of a table for each row: a bias or a scale of each group, or of any other choice.
+  if (out.front() == 0 && !inOut && draw.chance(50)) {
+    Sizes table(y);
+    table.front() = Size(draw.extent(9));
+    const std::string rows = draw.input(table), index = draw.input({y.front()}, "i32");
+    std::vector<double> &numbers = draw.made.given[index.substr(1)];
+    for (int64_t i = 0; i < y.front().value; ++i)
+      numbers.push_back(double(draw.number(-1, table.front().value)));
+    const std::string each = draw.op("gather " + rows + ", " + index + " : " + typeOf(table) + ", " +
+                                     typeOf({y.front()}, "i32") + " -> " + typeOf(y));
+    value = draw.same(draw.pick<std::string>({"add", "add", "mul"}), {value, each}, typeOf(y));
+  }
   drawEpilogue(draw, value, y, false);
   draw.made.about = inA ? "groups of a, " : inB ? "groups of b, " : "groups of the result, ";
   for (const Label &label : labels)

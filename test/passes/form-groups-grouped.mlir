@@ -1,0 +1,72 @@
+// A grouped contraction is the root of its group on targets that have a kernel for it, and its epilogue takes what a contraction's
+// takes, and a lookup of a row for each row: the bias of the expert that the row is in. So no value has a bias for each row. Other
+// targets compute a contraction whose operand is zero outside of a row's own group.
+// RUN: moe-opt %s --moe-form-groups=target=cpu:x86-64-v3 | FileCheck %s
+// RUN: moe-opt %s --moe-form-groups=target=emulator:sm_90a | FileCheck %s --check-prefix=OTHER --implicit-check-not=flow.grouped_contract
+
+// CHECK-LABEL: flow.entry @bias
+// CHECK: flow.group(%{{.*}}, %{{.*}}, %{{.*}}, %{{.*}}, %{{.*}})
+// CHECK-NEXT: ^bb0
+// CHECK-NEXT: flow.grouped_contract
+// CHECK-NEXT: flow.gather
+// CHECK-NEXT: flow.add
+// CHECK-NEXT: flow.relu
+// CHECK-NEXT: flow.yield
+// CHECK-NOT: flow.group
+// A row of a table that is as large as the result is no bias: it is stored, and the epilogue reads it.
+// CHECK-LABEL: flow.entry @rows
+// CHECK: flow.group(
+// CHECK: flow.gather
+// CHECK-NEXT: flow.yield
+// CHECK: flow.group(
+// CHECK: flow.grouped_contract
+// CHECK-NEXT: flow.add
+// CHECK-NEXT: flow.yield
+// After a contraction with one matrix, a lookup is a loop.
+// CHECK-LABEL: flow.entry @dense
+// CHECK: flow.group(
+// CHECK: flow.gather
+// CHECK-NEXT: flow.yield
+// CHECK: flow.group(
+// CHECK: flow.contract
+// CHECK-NEXT: flow.add
+
+// OTHER-LABEL: flow.entry @bias
+// OTHER: flow.select
+// OTHER: flow.contract
+// OTHER-SAME: tensor<6x?x32xf32
+flow.program @p {
+  flow.entry @bias infer {
+    %x = flow.input "x" : tensor<?x32xf32, #flow.dims<[B * 16, 32]>>
+    %w = flow.parameter "w" uniform(-1.0, 1.0) : tensor<6x64x32xf32>
+    %b = flow.parameter "b" uniform(-1.0, 1.0) : tensor<6x64xf32>
+    %o = flow.input "o" : tensor<7xi32>
+    %e = flow.input "e" : tensor<?xi32, #flow.dims<[B * 16]>>
+    %bias = flow.gather %b, %e : tensor<6x64xf32>, tensor<?xi32, #flow.dims<[B * 16]>> -> tensor<?x64xf32, #flow.dims<[B * 16, 64]>>
+    %y = flow.grouped_contract %x [0, 2], %w [3, 1, 2] -> [0, 1] row 0 group 3 by %o : tensor<?x32xf32, #flow.dims<[B * 16, 32]>>, tensor<6x64x32xf32>, tensor<7xi32> -> tensor<?x64xf32, #flow.dims<[B * 16, 64]>>
+    %z = flow.add %y, %bias : tensor<?x64xf32, #flow.dims<[B * 16, 64]>>
+    %r = flow.relu %z : tensor<?x64xf32, #flow.dims<[B * 16, 64]>>
+    flow.output "y" %r : tensor<?x64xf32, #flow.dims<[B * 16, 64]>>
+  }
+  flow.entry @rows infer {
+    %x = flow.input "x" : tensor<?x32xf32, #flow.dims<[B * 16, 32]>>
+    %w = flow.parameter "w" uniform(-1.0, 1.0) : tensor<6x64x32xf32>
+    %t = flow.input "t" : tensor<?x64xf32, #flow.dims<[B * 16, 64]>>
+    %o = flow.input "o" : tensor<7xi32>
+    %e = flow.input "e" : tensor<?xi32, #flow.dims<[B * 16]>>
+    %other = flow.gather %t, %e : tensor<?x64xf32, #flow.dims<[B * 16, 64]>>, tensor<?xi32, #flow.dims<[B * 16]>> -> tensor<?x64xf32, #flow.dims<[B * 16, 64]>>
+    %y = flow.grouped_contract %x [0, 2], %w [3, 1, 2] -> [0, 1] row 0 group 3 by %o : tensor<?x32xf32, #flow.dims<[B * 16, 32]>>, tensor<6x64x32xf32>, tensor<7xi32> -> tensor<?x64xf32, #flow.dims<[B * 16, 64]>>
+    %z = flow.add %y, %other : tensor<?x64xf32, #flow.dims<[B * 16, 64]>>
+    flow.output "y" %z : tensor<?x64xf32, #flow.dims<[B * 16, 64]>>
+  }
+  flow.entry @dense infer {
+    %x = flow.input "x" : tensor<?x32xf32, #flow.dims<[B * 16, 32]>>
+    %w = flow.parameter "w" uniform(-1.0, 1.0) : tensor<64x32xf32>
+    %b = flow.parameter "b" uniform(-1.0, 1.0) : tensor<6x64xf32>
+    %e = flow.input "e" : tensor<?xi32, #flow.dims<[B * 16]>>
+    %bias = flow.gather %b, %e : tensor<6x64xf32>, tensor<?xi32, #flow.dims<[B * 16]>> -> tensor<?x64xf32, #flow.dims<[B * 16, 64]>>
+    %y = flow.contract %x [0, 2], %w [1, 2] -> [0, 1] : tensor<?x32xf32, #flow.dims<[B * 16, 32]>>, tensor<64x32xf32> -> tensor<?x64xf32, #flow.dims<[B * 16, 64]>>
+    %z = flow.add %y, %bias : tensor<?x64xf32, #flow.dims<[B * 16, 64]>>
+    flow.output "y" %z : tensor<?x64xf32, #flow.dims<[B * 16, 64]>>
+  }
+}
