@@ -199,6 +199,8 @@ static FailureOr<Value> crossEntropy(Expander &in, AuxOp op, ExprAttr target, in
 }
 
 LogicalResult AuxOp::expand(Expander &in) {
+  if (failed(refuseRows(in, *this)))
+    return failure();
   if (!in.training)
     return success();
   StringRef rule = getRule().value_or("");
