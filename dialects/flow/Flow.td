@@ -63,6 +63,21 @@ def Flow_InitAttr : AttrDef<Flow_Dialect, "Init"> {
   }]>];
 }
 
+def Flow_CapacityAttr : AttrDef<Flow_Dialect, "Capacity"> {
+  let mnemonic = "capacity";
+  let summary = "a limit to the rows that each expert of a routing takes, as flow.capacity computes it";
+  let description = [{
+    `rows` are all rows of the batch that the routing sees. An entry lists the limits of its routings, so that a batch for
+    which an expert would take no row can be refused before it is computed.
+  }];
+  let parameters = (ins "::mlir::StringAttr":$routing, "::flow::ExtentAttr":$rows, "int64_t":$experts, "int64_t":$top,
+                        "::mlir::FloatAttr":$factor, "int64_t":$alignment);
+  let assemblyFormat = [{
+    `<` $routing `rows` $rows `experts` $experts `top` $top `factor` $factor `alignment` $alignment `>`
+  }];
+  let genVerifyDecl = 1;
+}
+
 def Flow_EntryKind : I32EnumAttr<"EntryKind", "what an entry is run for", [
   I32EnumAttrCase<"infer", 0>, I32EnumAttrCase<"train", 1>]> { let cppNamespace = "::flow"; }
 def Flow_StateKind : I32EnumAttr<"StateKind", "what a state that is no parameter is for", [

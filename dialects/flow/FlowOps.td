@@ -37,7 +37,8 @@ def Flow_TargetOp : Flow_BoundaryOp<"target", [SymbolTable, NoTerminator, Single
 def Flow_EntryOp : Flow_BoundaryOp<"entry", [Symbol, NoTerminator, SingleBlock, IsolatedFromAbove,
                                              ParentOneOf<["ProgramOp", "TargetOp"]>]> {
   let summary = "one graph: what `moert` runs by name";
-  let arguments = (ins SymbolNameAttr:$sym_name, Flow_EntryKind:$kind);
+  let arguments = (ins SymbolNameAttr:$sym_name, Flow_EntryKind:$kind,
+                       OptionalAttr<TypedArrayAttrBase<Flow_CapacityAttr, "a list of limits to the rows of experts">>:$capacities);
   let regions = (region SizedRegion<1>:$body);
   let assemblyFormat = "$sym_name $kind attr-dict-with-keyword $body";
   let skipDefaultBuilders = 1;
@@ -479,7 +480,6 @@ def Flow_GroupedContractOp : Flow_ComputeOp<"grouped_contract", "rule", "emitter
   }];
   let hasVerifier = 1;
   let extraClassDeclaration = facts # [{
-    bool takesEpilogue() { return false; }
     bool decomposes() { return true; }
     ::llvm::SmallVector<::mlir::Value> decompose(::mlir::OpBuilder &builder);
   }];

@@ -108,27 +108,31 @@ LogicalResult GroupedContractOp::buildGradient(OpBuilder &builder, Upstream upst
   return success();
 }
 
-// Every row with every group: the operand with rows gets the groups as one more axis, along which it is 0 but in the
-// row's own group.
+// Every row with every group: each operand with rows gets the groups as one more axis, along which it is 0 but in the row's
+// own group. So what is in a row that is in no group, or in another one's rows, be it NaN, reaches no other result.
 SmallVector<Value> GroupedContractOp::decompose(OpBuilder &b) {
   Location loc = getLoc();
   const int64_t row = getRow(), group = getGroup();
-  const bool spreadsA = llvm::is_contained(getAAxes(), row);
-  Value x = spreadsA ? getA() : getB();
-  ArrayRef<int64_t> axes = spreadsA ? getAAxes() : getBAxes();
   const Extent groups = extentOf(*this, group);
-  SmallVector<Extent> extents{groups};
-  llvm::append_range(extents, extentsOf(x));
-  SmallVector<int64_t> spread{group};
-  llvm::append_range(spread, axes);
-  const int64_t rowAxis = 1 + (llvm::find(axes, row) - axes.begin());
   Value own = flow::segmentOfRow(b, loc, getOffsets(), extentOf(*this, row));
-  Value inGroup = flow::compare(b, loc, Predicate::eq, flow::broadcast(b, loc, own, extents, {rowAxis}),
-                                flow::iota(b, loc, extents, 0, b.getI32Type()));
-  Value wide = flow::broadcastAlong(b, loc, x, extents, {0});
-  Value chosen = flow::select(b, loc, inGroup, wide, flow::zerosLike(b, loc, wide));
-  return {spreadsA ? flow::contract(b, loc, chosen, spread, getB(), getBAxes(), getOutAxes())
-                   : flow::contract(b, loc, getA(), getAAxes(), chosen, spread, getOutAxes())};
+  auto spread = [&](Value &x, SmallVector<int64_t> &axes) {
+    const auto *at = llvm::find(axes, row);
+    if (at == axes.end())
+      return;
+    SmallVector<Extent> extents{groups};
+    llvm::append_range(extents, extentsOf(x));
+    Value inGroup =
+        flow::compare(b, loc, Predicate::eq, flow::broadcast(b, loc, own, extents, {1 + (at - axes.begin())}),
+                      flow::iota(b, loc, extents, 0, b.getI32Type()));
+    Value wide = flow::broadcastAlong(b, loc, x, extents, {0});
+    x = flow::select(b, loc, inGroup, wide, flow::zerosLike(b, loc, wide));
+    axes.insert(axes.begin(), group);
+  };
+  Value left = getA(), right = getB();
+  SmallVector<int64_t> leftAxes(getAAxes()), rightAxes(getBAxes());
+  spread(left, leftAxes);
+  spread(right, rightAxes);
+  return {flow::contract(b, loc, left, leftAxes, right, rightAxes, getOutAxes())};
 }
 
 void GroupedContractOp::buildRandomCase(RandomCase &r) {

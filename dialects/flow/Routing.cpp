@@ -5,6 +5,7 @@
 #include "dialects/flow/Define.h"
 #include "dialects/flow/RandomCase.h"
 #include "mlir/Dialect/Math/IR/Math.h"
+#include "runtime/program/Capacity.h"
 #include <algorithm>
 #include <bit>
 #include <cmath>
@@ -317,17 +318,12 @@ void RadixDigitOp::buildRandomCase(RandomCase &r) {
 
 // capacity
 
-/// Larger numbers than any number of rows need not be told apart.
-static double mostRows(int64_t alignment) { return double(INT32_MAX / alignment * alignment); }
-
 void CapacityOp::evaluate(Operands v, Array &y, const Setting &) {
-  const double alignment = double(getAlignment());
-  for (size_t i = 0; i < y.data.size(); ++i) {
-    const double share = std::ceil(v[0]->data[i] / double(getExperts()));
-    const double rows = double(getTop()) * std::floor(std::fabs(getFactor().convertToDouble()) * share);
-    y.data[i] = std::min(std::ceil(rows / alignment) * alignment, mostRows(getAlignment()));
-  }
+  for (size_t i = 0; i < y.data.size(); ++i)
+    y.data[i] = moert::expertCapacity(v[0]->data[i], getExperts(), getTop(), getFactor().convertToDouble(),
+                                      getAlignment());
 }
+// The steps of moert::expertCapacity.
 Value CapacityOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) {
   Type wide = b.getF64Type();
   if (auto vector = dyn_cast<VectorType>(v[0].getType()))
@@ -344,7 +340,8 @@ Value CapacityOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) {
   rows = times(rows, double(getTop()));
   if (getAlignment() != 1)
     rows = times(divide(rows, double(getAlignment())), double(getAlignment()));
-  rows = arith::MinimumFOp::create(b, loc, rows, number(mostRows(getAlignment())));
+  const int64_t alignment = getAlignment();
+  rows = arith::MinimumFOp::create(b, loc, rows, number(double(INT32_MAX / alignment * alignment)));
   return arith::FPToSIOp::create(b, loc, v[0].getType(), rows);
 }
 double CapacityOp::errorFactor() { return 0; }

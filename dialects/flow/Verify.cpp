@@ -294,7 +294,7 @@ LogicalResult ProgramOp::verify() {
 // 23: flow.recomputed is the number of a backward segment (Recomputed.h). 25: an update's predicate is an
 // output of the training entry and a number; assignments of an inference entry have none. 26: only inference
 // entries have exposed outputs. 29: inputs, outputs, parameters and states have sizes over D and N; a
-// target's own symbols are for the values between them.
+// target's own symbols are for the values between them. Capacities are named once, of rows over D and N.
 LogicalResult EntryOp::verifyRegions() {
   llvm::StringMap<Operation *> inputs, outputs, exposed, states, assigned;
   auto once = [](llvm::StringMap<Operation *> &seen, StringRef name, Operation *op, StringRef what) {
@@ -359,6 +359,16 @@ LogicalResult EntryOp::verifyRegions() {
     Attribute attribute = op->getDiscardableAttr(recomputedName);
     return WalkResult(attribute ? expectRecomputed(op, attribute) : success());
   });
+  llvm::StringSet<> limited;
+  if (ArrayAttr capacities = getCapacitiesAttr())
+    for (auto each : capacities.getAsRange<CapacityAttr>()) {
+      if (!limited.insert(each.getRouting()).second)
+        return emitOpError("expected each routing's capacity once, found '")
+               << each.getRouting().getValue() << "' again";
+      if (!each.getRows().getExtent().openSymbols().empty())
+        return emitOpError("expected rows over D and N in the capacity of '")
+               << each.getRouting().getValue() << "', found " << each.getRows().getExtent().str();
+    }
   return failure(recomputed.wasInterrupted());
 }
 
@@ -656,16 +666,25 @@ LogicalResult RadixDigitOp::verify() {
            << bits << " from bit " << shift << " on";
   return success();
 }
-LogicalResult CapacityOp::verify() {
-  const int64_t least = std::min({int64_t(getExperts()), int64_t(getTop()), int64_t(getAlignment())}),
-                most = std::max({int64_t(getExperts()), int64_t(getTop()), int64_t(getAlignment())});
-  if (least < 1 || most > INT32_MAX)
-    return emitOpError("expected numbers of experts, choices and alignment from 1 to ")
-           << INT32_MAX << ", found " << getExperts() << ", " << getTop() << " and " << getAlignment();
-  const double factor = getFactor().convertToDouble();
+/// What a limit to the rows of experts is made of.
+static LogicalResult expectCapacity(function_ref<InFlightDiagnostic()> emitError, int64_t experts,
+                                    int64_t top, double factor, int64_t alignment) {
+  if (std::min({experts, top, alignment}) < 1 || std::max({experts, top, alignment}) > INT32_MAX)
+    return emitError() << "expected numbers of experts, choices and alignment from 1 to " << INT32_MAX
+                       << ", found " << experts << ", " << top << " and " << alignment;
   if (!std::isfinite(factor) || factor == 0)
-    return emitOpError("expected a finite factor other than 0, found ") << factor;
+    return emitError() << "expected a finite factor other than 0, found " << factor;
   return success();
+}
+LogicalResult CapacityAttr::verify(function_ref<InFlightDiagnostic()> emitError, StringAttr, ExtentAttr,
+                                   int64_t experts, int64_t top, FloatAttr factor, int64_t alignment) {
+  if (!factor.getType().isF64())
+    return emitError() << "expected a factor of f64, found " << factor.getType();
+  return expectCapacity(emitError, experts, top, factor.getValueAsDouble(), alignment);
+}
+LogicalResult CapacityOp::verify() {
+  return expectCapacity([&] { return emitOpError(); }, getExperts(), getTop(), getFactor().convertToDouble(),
+                        getAlignment());
 }
 LogicalResult SegmentSumOp::verify() {
   if (failed(hasExtents(*this)))

@@ -10,7 +10,7 @@ StringRef moe::opElsewhere(StringRef word) {
       .Cases({"avg_pool", "average_pool", "avg_pool2d", "avgpool"}, "mean_pool")
       .Cases({"max_pool2d", "maxpool"}, "max_pool")
       .Cases({"dense", "fc"}, "linear")
-      .Cases({"conv2d", "convolution"}, "conv")
+      .Cases({"conv2d", "convolution", "depthwise_conv", "depthwise_conv2d", "depthwise"}, "conv")
       .Cases({"batch_norm", "batchnorm", "batch_norm2d", "instance_norm"}, "group_norm")
       .Cases({"multiply", "times"}, "mul")
       .Cases({"cat", "concatenate"}, "concat")
@@ -44,8 +44,10 @@ std::string moe::optionElsewhere(StringRef op, StringRef key) {
     return "windows have no holes, as with dilation 1";
   if (window && among(key, {"ceil_mode", "count_include_pad"}))
     return "sizes are rounded down, and padding counts as zeros in a mean";
-  if (conv && key == "groups")
-    return "convolutions have one group";
+  if (conv && among(key, {"group", "num_groups", "feature_group_count"}))
+    return "write 'groups = ...'";
+  if (conv && among(key, {"depthwise", "depth_multiplier"}))
+    return "write 'groups = ...' with as many groups as channels";
   if (op == "patches" && among(key, {"patch_size", "kernel_size", "kernel", "stride"}))
     return "write 'size = ...'";
   if ((conv || op == "linear") && among(key, {"bias", "use_bias"}))

@@ -201,9 +201,11 @@ static FailureOr<Value> crossEntropy(Expander &in, AuxOp op, ExprAttr target, in
 LogicalResult AuxOp::expand(Expander &in) {
   if (failed(refuseRows(in, *this)))
     return failure();
-  if (!in.training)
-    return success();
   StringRef rule = getRule().value_or("");
+  // An evaluation reports the losses of routings where these drop rows as in training.
+  const bool reported = !in.dropless && !rule.empty() && rule != "cross_entropy";
+  if (!in.training && !reported)
+    return success();
   const StringRef rules[] = {"entropy", "balance_kl", "cross_entropy", "importance_load", "gshard", "z_loss"};
   if (!rule.empty() && !llvm::is_contained(rules, rule))
     return emitError() << "unknown auxiliary loss '" << rule << "'" << didYouMean(rule, rules)
@@ -273,6 +275,10 @@ LogicalResult AuxOp::expand(Expander &in) {
                                              "have one, so move it behind the layer";
     diag.attachNote(first->second) << "the first is here";
     return diag;
+  }
+  if (!in.training) {
+    in.losses.push_back({path, value, {}, loc});
+    return success();
   }
   Value scale = in.scalar("aux." + path, weight->factor);
   if (weight->graph)

@@ -28,6 +28,33 @@ Value moe::chosenPairs(OpBuilder &b, Location loc, const Routing &route) {
   return flow::sum(b, loc, flow::convert(b, loc, choiceMask(b, loc, route), b.getF32Type()), {1});
 }
 
+Value moe::choicesOf(Expander &in, Location loc, const Routing &route) {
+  OpBuilder &b = in.builder;
+  MLIRContext *context = b.getContext();
+  SmallVector<flow::Extent> extents{in.batch()};
+  for (int64_t tokens : route.tokens)
+    extents.push_back(flow::Extent::constant(context, tokens));
+  extents.append({flow::Extent::constant(context, route.top), flow::Extent::constant(context, 1)});
+  Value experts = flow::convert(b, loc, route.chosen, b.getF32Type());
+  Value gates = route.weights ? route.weights : flow::onesLike(b, loc, experts);
+  if (route.kept)
+    gates = flow::select(b, loc, route.kept, gates, flow::zerosLike(b, loc, gates));
+  return flow::concat(
+      b, loc, ValueRange{flow::reshape(b, loc, experts, extents), flow::reshape(b, loc, gates, extents)},
+      extents.size() - 1);
+}
+
+std::pair<Value, Value> moe::rowsOfExperts(OpBuilder &b, Location loc, const Routing &route) {
+  const flow::Extent experts = flow::Extent::constant(b.getContext(), route.experts);
+  Value offsets = route.space->offsets;
+  Value taken = flow::sub(b, loc, flow::slice(b, loc, offsets, 0, 1, experts),
+                          flow::slice(b, loc, offsets, 0, 0, experts));
+  if (!route.kept || route.byExperts)
+    return {taken, {}};
+  Value pairs = flow::convert(b, loc, choiceMask(b, loc, route), b.getI32Type());
+  return {flow::sum(b, loc, pairs, {0, 1}), taken};
+}
+
 /// What each row has for its chosen experts: [rows, top] of [rows, experts].
 static Value ofChoices(OpBuilder &b, Location loc, const Routing &route, Value x) {
   Value mask = choiceMask(b, loc, route);

@@ -34,4 +34,13 @@ void chooseExperts(Expander &in, mlir::Location loc, Routing &route, const Selec
 /// Lets each expert take `count` rows of each image: those with the largest noisy gates.
 void chooseRows(Expander &in, mlir::Location loc, Routing &route, int64_t count);
 
+/// Of each row's choices the expert and the gate, which is 0 for a dropped pair: [rows..., top, 2]. Of a routing to some
+/// experts.
+mlir::Value choicesOf(Expander &in, mlir::Location loc, const Routing &route);
+
+/// How many rows chose each expert, and how many each expert took: [experts] i32. The second is null where no row can be
+/// dropped. Of a routing that sends rows to experts.
+std::pair<mlir::Value, mlir::Value> rowsOfExperts(mlir::OpBuilder &b, mlir::Location loc,
+                                                  const Routing &route);
+
 } // namespace moe

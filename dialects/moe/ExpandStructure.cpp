@@ -1,6 +1,6 @@
 // Ends and annotations of bodies: yield, return, expose, default.
 #include "dialects/flow/Build.h"
-#include "dialects/moe/Expander.h"
+#include "dialects/moe/ExpandRoute.h"
 #include "llvm/ADT/StringSet.h"
 
 using namespace mlir;
@@ -44,7 +44,7 @@ LogicalResult ExposeOp::expand(Expander &in) {
   if (auto *t = found ? std::get_if<Tensor>(&found->is) : nullptr)
     value = t->value;
   else if (auto *r = found ? std::get_if<Routing>(&found->is) : nullptr)
-    value = gatesOfSamples(in, in.loc(*this), *r);
+    value = r->top ? choicesOf(in, in.loc(*this), *r) : gatesOfSamples(in, in.loc(*this), *r);
   else
     return emitError() << "expected a tensor or a routing to expose, found "
                        << (found ? recordText(*found) : "nothing");

@@ -60,7 +60,7 @@ struct Weights {
   mlir::Operation *at = nullptr;
 };
 
-/// One auxiliary loss: its unweighted value and its weight, both tensor<f32>.
+/// One auxiliary loss: its unweighted value and its weight, both tensor<f32>. An inference entry has no weights.
 struct AuxLoss {
   std::string path;
   mlir::Value value, weight;

@@ -437,6 +437,8 @@ Parsed ExprParser::primary() {
     if (StringRef line = lineThatEnded(p); !line.empty())
       return void(reportLineEnd(p, line)), Parsed();
     InFlightDiagnostic diag = reportAt(p, loc) << "expected a size, a number, a layer or a list";
+    if (*loc.getPointer() == '?')
+      diag << ", found '?'; any size is written '_'";
     if (*loc.getPointer() == '%' && peekWord(loc.getPointer() + 1).first.size())
       diag << ", found '%" << peekWord(loc.getPointer() + 1).first
            << "'; ops compute with values, and expressions with numbers and sizes such as size(%x, 0)";
@@ -570,6 +572,11 @@ InputAttr moe::parseInput(AsmParser &p) {
       return reportAt(p, at) << "'" << word << "' is given twice", InputAttr();
     if (!(place = parseExpr(p)))
       return {};
+    SMLoc end = p.getCurrentLocation();
+    StringRef next = peekWord(StringRef(end.getPointer()).drop_front().ltrim(" \t").data()).first;
+    if (*end.getPointer() == ',' && (next == "mean" || next == "deviation" || next == "std"))
+      return reportAt(p, end) << "expected no ',' before '" << next << "': write 'mean ... deviation ...'",
+             InputAttr();
   }
   return InputAttr::get(p.getContext(), kind, dims, mean, deviation);
 }

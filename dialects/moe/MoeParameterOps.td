@@ -24,16 +24,19 @@ def Moe_LinearOp : Moe_Owner<"linear",
 }
 def Moe_ConvOp : Moe_Owner<"conv",
     (ins Moe_Value:$x, OptionalAttr<Moe_Expr>:$kernel, OptionalAttr<Moe_Expr>:$stride, OptionalAttr<Moe_Expr>:$pad,
-     UnitAttr:$no_bias, Moe_Expr:$to, OptionalAttr<Moe_Expr>:$init, OptionalAttr<Moe_Expr>:$init_bias),
-    "`(` $x `)`", "kernel, stride, pad, no_bias?, to:to!, init:init+init_bias"> {
+     OptionalAttr<Moe_Expr>:$groups, UnitAttr:$no_bias, Moe_Expr:$to, OptionalAttr<Moe_Expr>:$init,
+     OptionalAttr<Moe_Expr>:$init_bias),
+    "`(` $x `)`", "kernel, stride, pad, groups, no_bias?, to:to!, init:init+init_bias"> {
   let summary = "2-D convolution (cross-correlation) of an image: [channels, h, w] to [to, oh, ow]";
   let description = [{
-    Owns `weight` [to, channels, kernel, kernel] and, unless `no_bias`, `bias` [to].
+    Owns `weight` [to, channels / groups, kernel, kernel] and, unless `no_bias`, `bias` [to].
 
+    - `groups` is 1 unless given, and divides the channels and `to`: both are cut into as many equal parts, and each part of the
+      result is a convolution of the same part of the channels. With as many groups as channels the convolution is depthwise.
     - `kernel` is 3, `stride` 1 and `pad` (kernel - 1) / 2 (zeros on each side) unless given; oh = (h + 2 pad - kernel) /
       stride + 1, rounded down.
     - Initial values are written as those of `linear`, with `default conv` in the place of `default linear` and a fan-in of
-      channels * kernel * kernel.
+      channels / groups * kernel * kernel.
     - It is not possible on a value that differs by expert (see `experts`).
   }];
 }

@@ -64,7 +64,11 @@ def Moe_ReturnOp : Moe_Effect<"return", (ins Variadic<Moe_Value>:$values, StrArr
 }
 def Moe_ExposeOp : Moe_Effect<"expose", (ins SymbolNameAttr:$label, Moe_Value:$x), "$label $x"> {
   let summary = "makes an inner value an output of the model's inference entry, for reports";
-  let description = "The output's name is the path, and `moert infer --output` writes it. Of a routing, the gates are exposed.";
+  let description = [{
+    The output's name is the path, and `moert infer --output` writes it. Of a routing over all experts, the gates are exposed.
+    Of one with `top = k`, each row's choices are: f32 [rows..., k, 2], the expert's number and the gate that its result is
+    multiplied by, the best expert first. The gate of a pair that is dropped is 0.
+  }];
 }
 def Moe_AuxOp : Moe_Effect<"aux", (ins SymbolNameAttr:$label, OptionalAttr<StrAttr>:$rule, Moe_Value:$x, Moe_Exprs:$args,
                                 Variadic<Moe_Value>:$sized),

@@ -157,8 +157,13 @@ ParseResult OptionsParser::option() {
       diag << "; it has: " << llvm::join(known, ", ");
     return diag;
   }
-  if (item->kind == Item::word)
-    return reportAt(p, loc) << "expected no '=' after '" << key << "': write '" << key << " ...'";
+  if (item->kind == Item::word) {
+    StringRef rest = StringRef(key.end()).take_until([](char c) { return c == '\n'; }).ltrim(" \t=");
+    StringRef given =
+        rest.take_while([](char c) { return llvm::isAlnum(c) || StringRef("_.@").contains(c); });
+    return reportAt(p, loc) << "expected no '=' after '" << key << "': write '" << key << " "
+                            << (given.empty() ? "..." : given) << "'";
+  }
   if (isGiven(*item))
     return reportAt(p, loc) << "option '" << key << "' is given twice";
   bool flag = item->kind == Item::flag, takes = succeeded(p.parseOptionalEqual());

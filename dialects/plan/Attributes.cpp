@@ -393,6 +393,29 @@ Attribute SavedAttr::parse(AsmParser &parser, Type) {
   return SavedAttr::get(context, StringAttr::get(context, name), bytes, StringAttr::get(context, reason));
 }
 
+void CapacityAttr::print(AsmPrinter &printer) const {
+  printer.printString(getRouting().getValue());
+  printer << " rows ";
+  getRows().print(printer);
+  printer << " experts " << getExperts() << " top " << getTop() << " factor ";
+  printer.printAttributeWithoutType(FloatAttr::get(Float64Type::get(getContext()), getFactor()));
+  printer << " alignment " << getAlignment();
+}
+Attribute CapacityAttr::parse(AsmParser &parser, Type) {
+  MLIRContext *context = parser.getContext();
+  std::string routing;
+  if (parser.parseString(&routing) || parser.parseKeyword("rows"))
+    return {};
+  auto rows = llvm::cast_or_null<ExprAttr>(ExprAttr::parse(parser, {}));
+  int64_t experts, top, alignment;
+  APFloat factor(0.0);
+  if (!rows || parser.parseKeyword("experts") || parser.parseInteger(experts) || parser.parseKeyword("top") ||
+      parser.parseInteger(top) || parser.parseKeyword("factor") || parseDouble(parser, factor) ||
+      parser.parseKeyword("alignment") || parser.parseInteger(alignment))
+    return {};
+  return CapacityAttr::get(context, StringAttr::get(context, routing), rows, experts, top, factor, alignment);
+}
+
 } // namespace plan
 
 // The generated dispatchers go unused: the dialect's own, below, add the angle brackets.
@@ -431,6 +454,8 @@ Attribute PlanDialect::parseAttribute(DialectAsmParser &parser, Type type) const
     attribute = SavedAttr::parse(parser, type);
   else if (mnemonic == "update")
     attribute = UpdateAttr::parse(parser, type);
+  else if (mnemonic == "capacity")
+    attribute = CapacityAttr::parse(parser, type);
   else if (mnemonic == "element")
     attribute = ElementAttr::parse(parser, type);
   else if (mnemonic == "state_kind")
@@ -463,9 +488,9 @@ Attribute PlanDialect::parseAttribute(DialectAsmParser &parser, Type type) const
 
 void PlanDialect::printAttribute(Attribute attribute, DialectAsmPrinter &printer) const {
   llvm::TypeSwitch<Attribute>(attribute)
-      .Case<ExprAttr, InitAttr, PortAttr, ParamAttr, ArgAttr, UpdateAttr, SavedAttr, ElementAttr,
-            StateKindAttr, ScalarKindAttr, EntryKindAttr, TargetKindAttr, BufferKindAttr, ScalarParamAttr,
-            CpuWorkAttr, GpuWorkAttr, CopyWorkAttr, FillWorkAttr>([&](auto known) {
+      .Case<ExprAttr, InitAttr, PortAttr, ParamAttr, ArgAttr, UpdateAttr, SavedAttr, CapacityAttr,
+            ElementAttr, StateKindAttr, ScalarKindAttr, EntryKindAttr, TargetKindAttr, BufferKindAttr,
+            ScalarParamAttr, CpuWorkAttr, GpuWorkAttr, CopyWorkAttr, FillWorkAttr>([&](auto known) {
         printer << decltype(known)::getMnemonic() << "<";
         known.print(printer);
         printer << ">";

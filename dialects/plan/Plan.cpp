@@ -66,6 +66,16 @@ static void printSavedList(OpAsmPrinter &printer, Operation *, ArrayAttr saved) 
   if (!saved.empty())
     printList<SavedAttr>(printer, "saved (", ")", saved);
 }
+static ParseResult parseCapacityList(OpAsmParser &parser, ArrayAttr &capacities) {
+  capacities = ArrayAttr::get(parser.getContext(), {});
+  if (failed(parser.parseOptionalKeyword("capacities")))
+    return success();
+  return parseList<CapacityAttr>(parser, AsmParser::Delimiter::Paren, capacities);
+}
+static void printCapacityList(OpAsmPrinter &printer, Operation *, ArrayAttr capacities) {
+  if (!capacities.empty())
+    printList<CapacityAttr>(printer, "capacities (", ")", capacities);
+}
 
 static ParseResult parseShape(OpAsmParser &parser, DenseI64ArrayAttr &shape) {
   SmallVector<int64_t> extents;

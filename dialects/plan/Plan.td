@@ -98,6 +98,12 @@ def SavedAttr : Plan_Attr<"Saved", "saved"> {
   let summary = "a forward value kept for the backward pass, its bytes and why it is kept";
   let parameters = (ins "::mlir::StringAttr":$name, "::plan::ExprAttr":$bytes, "::mlir::StringAttr":$reason);
 }
+def CapacityAttr : Plan_Attr<"Capacity", "capacity"> {
+  let summary = "the most rows that each expert of a routing takes: \"gate\" rows D * N experts 4 top 1 factor 1.5 alignment 1";
+  let description = "flow.capacity says how many rows these are. `rows` are all that the routing sees.";
+  let parameters = (ins "::mlir::StringAttr":$routing, "::plan::ExprAttr":$rows, "int64_t":$experts, "int64_t":$top,
+                        "::llvm::APFloat":$factor, "int64_t":$alignment);
+}
 
 // What a launch does: one of the members of the schema's union, bare inside a launch.
 class Plan_Work<string name, string word> : Plan_Attr<name, word>;
@@ -156,10 +162,12 @@ def EntryOp : Plan_Op<"entry", [HasParent<"ProgramOp">]> {
   let arguments = (ins StrAttr:$name, EntryKindAttr:$kind, Plan_Array<PortAttr, "ports">:$inputs,
                        Plan_Array<PortAttr, "ports">:$outputs,
                        OptionalAttr<StrAttr>:$objective, F64Attr:$flops_per_image,
-                       Plan_Array<SavedAttr, "saved values">:$saved, Plan_Array<UpdateAttr, "updates">:$updates);
+                       Plan_Array<SavedAttr, "saved values">:$saved, Plan_Array<UpdateAttr, "updates">:$updates,
+                       Plan_Array<CapacityAttr, "capacities">:$capacities);
   let assemblyFormat = [{
     $name $kind (`objective` $objective^)? `flops` $flops_per_image `inputs` custom<Ports>($inputs)
-    `outputs` custom<Ports>($outputs) custom<UpdateList>($updates) custom<SavedList>($saved) attr-dict
+    `outputs` custom<Ports>($outputs) custom<UpdateList>($updates) custom<SavedList>($saved)
+    custom<CapacityList>($capacities) attr-dict
   }];
 }
 def TargetOp : Plan_Body<"target", [HasParent<"ProgramOp">, SymbolTable]> {

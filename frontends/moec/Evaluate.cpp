@@ -8,6 +8,7 @@
 #include "runtime/base/Nearest.h"
 #include "runtime/base/Result.h"
 #include "runtime/data/Npy.h"
+#include "runtime/program/Capacity.h"
 #include "runtime/train/Safetensors.h"
 #include "llvm/Support/FileSystem.h"
 #include <cstring>
@@ -219,6 +220,14 @@ moert::Status evaluateModule(ModuleOp module, const EvaluateOptions &options,
   bindings.setting.symbols.N = std::max<int64_t>(1, rows / options.domains);
 
   MOERT_TRY(checkBindings(entry, bindings, files, options.parameters));
+  if (ArrayAttr capacities = entry.getCapacitiesAttr())
+    for (auto each : capacities.getAsRange<flow::CapacityAttr>())
+      MOERT_TRY(
+          moert::checkCapacity(moert::concat("entry '", options.entry, "' at ", options.domains, " x ",
+                                             bindings.setting.symbols.N, " images"),
+                               each.getRouting().getValue(),
+                               each.getRows().getExtent().evaluate(bindings.setting.symbols).value_or(0),
+                               each.getExperts(), each.getFactor().getValueAsDouble()));
   // Numbers are printed; with nothing else to do, tensors would be computed for nobody.
   std::string tensors;
   bool numbers = false;

@@ -4,6 +4,7 @@
 #include "frontends/driver/Printable.h"
 #include "frontends/moec/InspectKernels.h"
 #include "frontends/moec/Tool.h"
+#include "runtime/program/Capacity.h"
 #include "runtime/program/Program.h"
 #include "runtime/session/Bench.h"
 #include "runtime/session/Session.h"
@@ -94,6 +95,16 @@ moert::Result<Json> describeTarget(const moert::Program &program, uint32_t numbe
       MOERT_ASSIGN(int64_t bytes, program.evaluate(value->bytes(), bound));
       saved.push_back({{"name", value->name()->str()}, {"bytes", bytes}, {"reason", value->reason()->str()}});
     }
+    if (entry->capacities())
+      for (const fb::Capacity *each : *entry->capacities()) {
+        MOERT_ASSIGN(int64_t rows, program.evaluate(each->rows(), bound));
+        const double most = moert::expertCapacity(double(rows), each->experts(), each->top(), each->factor(),
+                                                  each->alignment());
+        item["capacities"].push_back({{"routing", each->routing()->str()},
+                                      {"factor", each->factor()},
+                                      {"rows", rows},
+                                      {"rows_an_expert", int64_t(most)}});
+      }
     entries.push_back(item);
   }
   out["peak_bytes"] = peak;
@@ -203,6 +214,11 @@ void printTarget(const Json &target, const std::string &optimizer, const std::st
        << mib(memory["arena"]) << " (at least " << mib(memory["live"]) << "), prepared "
        << mib(memory["prepared"]) << ", inputs and outputs " << mib(memory["ports"]) << ", scratch "
        << mib(memory["scratch"]) << "\n";
+    if (entry.contains("capacities"))
+      for (const Json &each : entry["capacities"])
+        os << "    routing " << text(each["routing"]) << ": at most " << each["rows_an_expert"].get<int64_t>()
+           << " of " << each["rows"].get<int64_t>() << " rows an expert (capacity " << each["factor"].dump()
+           << ")\n";
     if (entry["saved"].empty())
       continue;
     os << "    kept for the backward pass:\n";

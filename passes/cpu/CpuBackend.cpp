@@ -25,6 +25,8 @@ public:
   bool emits(Operation *root) const override {
     if (auto forward = dyn_cast<flow::AttentionOp>(root))
       return fitsAttentionKernel(flow::AttentionShape::of(forward));
+    if (isa<flow::GroupedContractOp>(root))
+      return true;
     auto backward = dyn_cast<flow::AttentionGradOp>(root);
     return backward && fitsAttentionKernel(flow::AttentionShape::of(backward));
   }

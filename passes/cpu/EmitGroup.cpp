@@ -13,7 +13,8 @@ FailureOr<GroupCode> KernelModule::emit(flow::GroupOp group, const GroupLayouts 
   if (!root)
     return emitLoopGroup(group, layouts, module);
   return TypeSwitch<Operation *, FailureOr<GroupCode>>(root)
-      .Case([&](flow::ContractOp) { return emitContractGroup(group, layouts, module); })
+      .Case<flow::ContractOp, flow::GroupedContractOp>(
+          [&](Operation *) { return emitContractGroup(group, layouts, module); })
       .Case<flow::ConvOp, flow::ConvInputGradOp, flow::ConvWeightGradOp>(
           [&](Operation *) { return emitConvGroup(group, layouts, module); })
       .Case([&](flow::CountingSortOp) { return emitSortGroup(group, module); })

@@ -121,11 +121,22 @@ FailureOr<flatbuffers::Offset<fb::Entry>> Emitter::entry(plan::EntryOp op) {
     updates.push_back(
         fb::CreateUpdate(builder, std::distance(ports.begin(), predicate), builder.CreateVector(changed)));
   }
+  std::vector<flatbuffers::Offset<fb::Capacity>> capacities;
+  for (auto item : op.getCapacities().getAsRange<plan::CapacityAttr>()) {
+    Text routing = text(item.getRouting().getValue());
+    capacities.push_back(fb::CreateCapacity(builder, routing, expr(item.getRows()), item.getExperts(),
+                                            item.getTop(), item.getFactor().convertToDouble(),
+                                            item.getAlignment()));
+  }
   Text name = text(op.getName()), objective = text(op.getObjective());
   auto in = builder.CreateVector(inputs), out = builder.CreateVector(outputs);
+  auto kept = builder.CreateVector(saved);
+  auto changed = builder.CreateVector(updates);
+  flatbuffers::Offset<flatbuffers::Vector<flatbuffers::Offset<fb::Capacity>>> limits;
+  if (!capacities.empty())
+    limits = builder.CreateVector(capacities);
   return fb::CreateEntry(builder, name, static_cast<fb::EntryKind>(op.getKind()), in, out, objective,
-                         op.getFlopsPerImage().convertToDouble(), builder.CreateVector(saved),
-                         builder.CreateVector(updates));
+                         op.getFlopsPerImage().convertToDouble(), kept, changed, limits);
 }
 
 flatbuffers::Offset<fb::Kernel> Emitter::kernel(plan::KernelOp op) {

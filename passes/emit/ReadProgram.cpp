@@ -85,11 +85,17 @@ void Reader::entry(const fb::Entry &entry) {
     updates.push_back(
         plan::UpdateAttr::get(context, text(entry.outputs()->Get(update->predicate())->name()), states));
   }
+  SmallVector<Attribute> capacities;
+  if (entry.capacities())
+    for (const fb::Capacity *each : *entry.capacities())
+      capacities.push_back(plan::CapacityAttr::get(context, text(each->routing()), expr(each->rows()),
+                                                   each->experts(), each->top(),
+                                                   llvm::APFloat(each->factor()), each->alignment()));
   plan::EntryOp::create(builder, loc, text(entry.name()),
                         plan::EntryKindAttr::get(context, static_cast<plan::EntryKind>(entry.kind())),
                         ports(entry.inputs()), ports(entry.outputs()), text(entry.objective()),
                         builder.getF64FloatAttr(entry.flops_per_image()), builder.getArrayAttr(saved),
-                        builder.getArrayAttr(updates));
+                        builder.getArrayAttr(updates), builder.getArrayAttr(capacities));
 }
 
 Attribute Reader::work(const fb::Launch &launch) {

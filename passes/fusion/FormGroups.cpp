@@ -22,6 +22,7 @@
 #include "dialects/flow/Flow.h"
 #include "dialects/flow/Purpose.h"
 #include "dialects/flow/Recomputed.h"
+#include "dialects/flow/Windows.h"
 #include "mlir/IR/IRMapping.h"
 #include "passes/fusion/Fusion.h"
 #include "passes/fusion/MergeOrder.h"
@@ -53,10 +54,13 @@ bool isResult(Operation *op) { return isa<flow::OutputOp, flow::AssignOp, flow::
 bool isBoundary(Operation *op) {
   return isa<flow::InputOp, flow::ParameterOp, flow::StateOp>(op) || isResult(op);
 }
-// Whether the op costs nothing inside a loop: scalars, constants, and views that only rename indices.
+// Whether the op costs nothing inside a loop: scalars, constants, and views that only rename indices. Windows and their products, if
+// nothing but sums reads them, count as such: they are many more than the pixels and are never stored.
 bool isFreeKind(Operation *op) {
   auto compute = dyn_cast<flow::ComputeInterface>(op);
-  return isa<flow::NumberInterface>(op) || (compute && compute.effort() == flow::Effort::free);
+  return isa<flow::NumberInterface>(op) || flow::isWindowProduct(op) ||
+         (isa<flow::WindowOp>(op) && flow::isFactorOfWindowProducts(op)) ||
+         (compute && compute.effort() == flow::Effort::free);
 }
 // Whether an epilogue can contain the op for free. Barriers are erased when groups are written.
 bool isFreeInEpilogue(Operation *op) {
@@ -544,6 +548,8 @@ void Fusion::keepInMemory() {
   // A reshape of computed values that are then broadcast to many elements: an epilogue can read it from
   // memory, but cannot contain it.
   for (flow::ReshapeOp view : block.getOps<flow::ReshapeOp>()) {
+    if (flow::windowsBehind(view.getY())) // more than what the windows are of
+      continue;
     llvm::SetVector<Value> from;
     sources(view, from);
     bool computed = llvm::any_of(from, [](Value value) { return !isBoundary(value.getDefiningOp()); });

@@ -12,6 +12,13 @@ flow::Extent ContractForm::product(ArrayRef<ContractAxis> axes) const {
   return all;
 }
 
+flow::Extent ContractForm::products() const {
+  ArrayRef<ContractAxis> others = batch;
+  if (groupsSums())
+    others = others.drop_front();
+  return product(others) * rowExtent() * columns.extent * sumExtent();
+}
+
 /// Merges neighbouring axes that are contiguous in every operand.
 static void merge(SmallVector<ContractAxis> &axes) {
   for (size_t i = 0; i + 1 < axes.size();) {
@@ -36,6 +43,32 @@ static void sortByStride(SmallVector<ContractAxis> &axes, unsigned operand, cons
     for (size_t j = i; j > 0 && sample(axes[j - 1]) < sample(axes[j]); --j)
       std::swap(axes[j - 1], axes[j]);
 }
+
+/// A contraction or grouped contraction.
+struct Contraction {
+  struct Operand {
+    Value value;
+    ArrayRef<int64_t> axes;
+  };
+  Operand a, b, out;
+  /// Of a grouped one: the labels of the rows and of the groups, and the offsets; -1 and null otherwise.
+  int64_t row = -1, group = -1;
+  Value offsets = {};
+
+  static Contraction of(Operation *op) {
+    if (auto contract = dyn_cast<flow::ContractOp>(op))
+      return {{contract.getA(), contract.getAAxes()},
+              {contract.getB(), contract.getBAxes()},
+              {contract.getY(), contract.getOutAxes()}};
+    auto grouped = cast<flow::GroupedContractOp>(op);
+    return {{grouped.getA(), grouped.getAAxes()},
+            {grouped.getB(), grouped.getBAxes()},
+            {grouped.getY(), grouped.getOutAxes()},
+            int64_t(grouped.getRow()),
+            int64_t(grouped.getGroup()),
+            grouped.getOffsets()};
+  }
+};
 
 /// The group's operand that a contraction reads, and its strides along the axes of the contraction.
 static std::optional<unsigned> readOperand(Value value, const GroupLayouts &layouts,
@@ -73,13 +106,18 @@ bool followsFromParameters(Value value) {
 
 FailureOr<ContractForm> ContractForm::of(flow::GroupOp group, const GroupLayouts &layouts,
                                          const Epilogue &epilogue) {
-  auto contract = cast<flow::ContractOp>(group.getRoot());
-  MLIRContext *context = contract.getContext();
+  Operation *root = group.getRoot();
+  Contraction contract = Contraction::of(root);
+  MLIRContext *context = root->getContext();
+  // Where the groups have matrices of an operand, that is B: rows are those of A.
+  if (llvm::is_contained(contract.a.axes, contract.group))
+    std::swap(contract.a, contract.b);
   SmallVector<flow::Extent> aStrides, bStrides;
-  std::optional<unsigned> a = readOperand(contract.getA(), layouts, aStrides);
-  std::optional<unsigned> b = readOperand(contract.getB(), layouts, bStrides);
-  if (!a || !b)
-    return contract.emitError(
+  std::optional<unsigned> a = readOperand(contract.a.value, layouts, aStrides);
+  std::optional<unsigned> b = readOperand(contract.b.value, layouts, bStrides);
+  auto offsets = dyn_cast_if_present<BlockArgument>(contract.offsets);
+  if (!a || !b || (contract.offsets && !offsets))
+    return root->emitError(
         "expected the operands of a contraction to be operands of its group or their transposes");
   const flow::Extent zero = flow::Extent::constant(context, 0), one = flow::Extent::constant(context, 1);
   struct Label {
@@ -91,6 +129,7 @@ FailureOr<ContractForm> ContractForm::of(flow::GroupOp group, const GroupLayouts
   ContractForm form;
   form.a = *a;
   form.b = *b;
+  form.columns.extent = one;
   form.plannedBatch = flow::plannedBatch(group);
   form.firstOutput = form.firstInput + epilogue.inputs().size();
   unsigned operands = form.firstOutput + epilogue.outputs().size();
@@ -100,18 +139,18 @@ FailureOr<ContractForm> ContractForm::of(flow::GroupOp group, const GroupLayouts
       entry.axis = {flow::Extent::of(value, axis), SmallVector<flow::Extent>(operands, zero)};
     return entry;
   };
-  for (auto [i, name] : llvm::enumerate(contract.getAAxes())) {
-    Label &entry = label(name, contract.getA(), i);
+  for (auto [i, name] : llvm::enumerate(contract.a.axes)) {
+    Label &entry = label(name, contract.a.value, i);
     entry.inA = true;
     entry.axis.strides[0] = aStrides[i];
   }
-  for (auto [i, name] : llvm::enumerate(contract.getBAxes())) {
-    Label &entry = label(name, contract.getB(), i);
+  for (auto [i, name] : llvm::enumerate(contract.b.axes)) {
+    Label &entry = label(name, contract.b.value, i);
     entry.inB = true;
     entry.axis.strides[1] = bStrides[i];
   }
-  for (auto [i, name] : llvm::enumerate(contract.getOutAxes())) {
-    Label &entry = label(name, contract.getY(), i);
+  for (auto [i, name] : llvm::enumerate(contract.out.axes)) {
+    Label &entry = label(name, contract.out.value, i);
     entry.inOut = true;
     for (auto [j, input] : llvm::enumerate(epilogue.inputs()))
       entry.axis.strides[form.firstInput + j] = input.strides[i];
@@ -121,7 +160,7 @@ FailureOr<ContractForm> ContractForm::of(flow::GroupOp group, const GroupLayouts
 
   SmallVector<ContractAxis> ofA, ofB;
   for (auto &[name, entry] : labels) {
-    if (entry.axis.extent.isConstant(1))
+    if (entry.axis.extent.isConstant(1) || name == contract.row || name == contract.group)
       continue;
     (!entry.inOut ? form.sums : !entry.inB ? ofA : !entry.inA ? ofB : form.batch).push_back(entry.axis);
   }
@@ -131,22 +170,34 @@ FailureOr<ContractForm> ContractForm::of(flow::GroupOp group, const GroupLayouts
     return llvm::any_of(
         axes, [&](const ContractAxis &axis) { return axis.strides[form.firstOutput].isConstant(1); });
   };
-  if (hasInnermost(ofA) && !ofB.empty()) {
+  const bool groupsRows = contract.offsets && !labels[contract.group].inOut;
+  if (hasInnermost(ofA) && !ofB.empty() && !groupsRows) {
     std::swap(form.a, form.b);
     std::swap(ofA, ofB);
     for (auto *axes : {&form.batch, &form.sums, &ofA, &ofB})
       for (ContractAxis &axis : *axes)
         std::swap(axis.strides[0], axis.strides[1]);
+    if (contract.offsets)
+      std::swap(labels[contract.row].axis.strides[0], labels[contract.row].axis.strides[1]);
   }
   for (auto *axes : {&form.batch, &ofA, &ofB})
     sortByStride(*axes, form.firstOutput, form.plannedBatch);
   sortByStride(form.sums, 0, form.plannedBatch);
+  if (contract.offsets) {
+    // The rows that belong to groups are outermost, so that those of a group are adjacent.
+    const ContractAxis &rows = labels[contract.row].axis, &axis = labels[contract.group].axis;
+    SmallVector<ContractAxis> &among = groupsRows ? ofA : form.sums;
+    form.groups = {!groupsRows, axis, offsets.getArgNumber(), rows.extent, form.product(among)};
+    among.insert(among.begin(), rows);
+  }
   for (auto *axes : {&form.batch, &ofA, &ofB, &form.sums})
     merge(*axes);
+  if (form.groupsSums())
+    form.batch.insert(form.batch.begin(), form.groups->axis);
   form.rows = ofA;
   form.fixedB = followsFromParameters(group.getInputs()[form.b]);
   // Without column axes there is one column. Its stride does not matter; 1 gives contiguous loads and stores.
-  form.columns = {one, SmallVector<flow::Extent>(operands, one)};
+  form.columns.strides.assign(operands, one);
   if (!ofB.empty()) {
     form.columns = ofB.pop_back_val();
     form.batch.append(ofB.begin(), ofB.end());

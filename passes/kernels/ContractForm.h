@@ -1,9 +1,11 @@
 // The common form of all contractions of two tensors, a batched matrix product: batch axes, rows (M), columns
 // (N) and summed axes (K), each with its stride in every operand. Neighbouring axes that are contiguous in
-// all operands are merged first, so a linear layer over any number of leading axes is one matrix product.
+// all operands are merged first, so a linear layer over any number of leading axes is one matrix product. A grouped
+// contraction is one whose rows, or whose steps of the sum, belong to groups, each of which has a matrix of its own.
 #pragma once
 #include "dialects/flow/BatchHint.h"
 #include "passes/kernels/Epilogue.h"
+#include <optional>
 
 namespace moe::kernels {
 
@@ -13,22 +15,40 @@ struct ContractAxis {
   llvm::SmallVector<flow::Extent> strides;
 };
 
+/// The groups of a grouped contraction. A group's rows are consecutive, from its own offset to the next one. Either the
+/// rows of A are multiplied with the matrix of B of their group; or the sum is over the rows of a group, and each group
+/// has a matrix of the result.
+struct RowGroups {
+  bool
+      ofSums; ///< the second case: the groups are the first batch axis. Otherwise only B has the groups' axis
+  ContractAxis axis; ///< along the groups
+  unsigned offsets;  ///< the operand of flow::GroupOp with the groups' offsets
+  flow::Extent rows; ///< of all groups together: what offsets are clamped to
+  /// The form's rows (or steps of the sum) that an offset counts as one: other axes may lie within the groups' rows.
+  flow::Extent rowSize;
+};
+
 struct ContractForm {
   llvm::SmallVector<ContractAxis> batch, rows, sums; ///< outermost first; each may be empty
   ContractAxis columns;
   unsigned a = 0, b = 1; ///< operands of the group; they may be swapped with respect to the op's
   /// b is computed from parameters alone, so its packed copy can be kept until the parameters change.
   bool fixedB = false;
+  std::optional<RowGroups> groups;
   flow::Symbols plannedBatch;
   unsigned firstInput = 2, firstOutput = 2;
 
-  /// Fails with a diagnostic if the root, a contraction, reads a value that is not an operand of the group.
+  /// Fails with a diagnostic if the root, a contraction or grouped contraction, reads a value that is not an operand of the group.
   static mlir::FailureOr<ContractForm> of(flow::GroupOp group, const GroupLayouts &layouts,
                                           const Epilogue &epilogue);
 
   flow::Extent batchExtent() const { return product(batch); }
   flow::Extent rowExtent() const { return product(rows); }
   flow::Extent sumExtent() const { return product(sums); }
+  /// How many products are added in all. Each row is in one group.
+  flow::Extent products() const;
+  bool groupsRows() const { return groups && !groups->ofSums; }
+  bool groupsSums() const { return groups && groups->ofSums; }
   /// How many elements there are along all of `axes`.
   flow::Extent product(llvm::ArrayRef<ContractAxis> axes) const;
   mlir::MLIRContext *context() const { return columns.extent.getContext(); }

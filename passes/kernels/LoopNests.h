@@ -116,6 +116,8 @@ public:
 
 protected:
   friend class LoopNestFinder;
+  llvm::SmallVector<unsigned> classesAlong(mlir::Value value) const;
+  mlir::Operation *readerInside(mlir::Operation *op) const;
   llvm::DenseMap<mlir::Value, unsigned> stageIndex;
 };
 

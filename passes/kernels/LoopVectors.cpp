@@ -10,6 +10,25 @@ namespace moe::kernels {
 
 static int64_t rankOf(Value value) { return cast<RankedTensorType>(value.getType()).getRank(); }
 
+/// The classes of a value's axes, outermost first. Those of a window's own two axes are left out: they are short, and neighbouring
+/// windows begin at neighbouring elements.
+SmallVector<unsigned> LoopNests::classesAlong(Value value) const {
+  SmallVector<unsigned> found;
+  int64_t axes = rankOf(value) - (value.getDefiningOp<flow::WindowOp>() ? 2 : 0);
+  for (int64_t axis = 0; axis < axes; ++axis)
+    if (unsigned c = classOf(value, axis); c != none)
+      found.push_back(c);
+  return found;
+}
+
+/// An op of the set that reads the op's result; null if there is none.
+Operation *LoopNests::readerInside(Operation *op) const {
+  for (Operation *user : op->getUsers())
+    if (inside(user))
+      return user;
+  return nullptr;
+}
+
 int LoopNests::vectorDim(const LoopNest &nest, const LoopSource &source, ArrayRef<unsigned> barred) const {
   SmallVector<unsigned> except(barred);
   for (const LoopSegments &segments : nest.segments)
@@ -43,9 +62,11 @@ int LoopNests::vectorDim(const LoopNest &nest, const LoopSource &source, ArrayRe
           classes.push_back(c);
       // If the operand of a view has no dimension of the nest as its innermost axis, its result's axes are
       // used.
-      bool known = !classes.empty() && dimOfClass[classes.back()] != none;
-      if (!known && op->getNumResults())
-        classes = classesOf(op->getResult(0));
+      for (Operation *reader = op; reader && (classes.empty() || dimOfClass[classes.back()] == none);) {
+        if (reader->getNumResults())
+          classes = classesAlong(reader->getResult(0));
+        reader = readerInside(reader);
+      }
       vote(classes, flow::estimateElements(value.getType(), source.batch));
     }
     for (auto [value, straight] : reads[s].stages) {

@@ -356,6 +356,29 @@ static size_t placeOf(StringRef text, FileLineColLoc at) {
   return std::min<size_t>(start + (at.getColumn() ? at.getColumn() - 1 : 0), text.size());
 }
 
+/// Where '//' stands within an open bracket, on the place's line or on the last one before it that has any code: there it begins a
+/// comment that hides the bracket's end, and is meant as a division. Nothing where there is none.
+static std::optional<std::pair<size_t, std::string>> divisionBefore(StringRef text, size_t at) {
+  size_t end = std::min(text.find('\n', at), text.size());
+  for (unsigned lines = 0; lines < 2; ++lines) {
+    const size_t start = text.take_front(end).rfind('\n') + 1; // npos + 1 is 0
+    StringRef line = text.slice(start, end), code = line.take_front(line.find("//")).rtrim();
+    StringRef divided = code.drop_front(
+        code.find_last_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") + 1);
+    StringRef by = line.drop_front(std::min(line.size(), line.find("//"))).ltrim("/ ").take_while(inName);
+    const bool open = code.count('[') > code.count(']') || code.count('(') > code.count(')') ||
+                      code.count('<') > code.count('>');
+    if (line.contains("//") && open && !divided.empty() && !by.empty() && !code.contains('"'))
+      return std::pair(start + line.find("//"), (divided + " / " + by).str());
+    if (!code.empty() && start + code.size() < at)
+      return std::nullopt;
+    if (start == 0)
+      break;
+    end = start - 1;
+  }
+  return std::nullopt;
+}
+
 void AuthorErrors::report() {
   keep.reset();
   if (kept.empty())
@@ -374,6 +397,7 @@ void AuthorErrors::report() {
       return place && each.getBufferIdentifier() == place.getFilename().getValue();
     });
     std::string message = d.str(), words;
+    std::optional<std::pair<Location, std::string>> division;
     SmallVector<Diagnostic *> notes;
     for (Diagnostic &note : d.getNotes())
       notes.push_back(&note);
@@ -392,8 +416,16 @@ void AuthorErrors::report() {
         continue;
       }
       words = report.words(notes);
+      if (auto found = divisionBefore(all, at)) {
+        const StringRef before = all.take_front(found->first);
+        division = {FileLineColLoc::get(place.getFilename(), before.count('\n') + 1,
+                                        before.size() - (before.rfind('\n') + 1) + 1),
+                    "'//' begins a comment; a size is divided as in '" + found->second + "'"};
+      }
     }
     if (words.empty()) {
+      if (division)
+        d.attachNote(division->first) << division->second;
       context->getDiagEngine().emit(std::move(d));
       continue;
     }
@@ -401,5 +433,7 @@ void AuthorErrors::report() {
     if (!StringRef(message).starts_with("Dialect `"))
       for (Diagnostic *note : notes)
         diag.attachNote(note->getLocation()) << "made here";
+    if (division)
+      diag.attachNote(division->first) << division->second;
   }
 }

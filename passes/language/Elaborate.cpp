@@ -20,6 +20,7 @@
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/Verifier.h"
 #include "passes/language/CheckText.h"
+#include "runtime/program/Names.h"
 #include "runtime/train/CompileCommand.h"
 #include "llvm/ADT/StringExtras.h"
 
@@ -48,6 +49,9 @@ private:
   LogicalResult standardize(Expander &in);
   FailureOr<Value> channelNumbers(Expander &in, StringRef word, ExprAttr e, int64_t channels, Location at);
   LogicalResult buildTraining(Expander &in);
+  LogicalResult buildInference(Expander &in);
+  Location routeLocation(const Routing &route);
+  void reportRoutings(Expander &in);
   FailureOr<Value> objectiveLoss(Expander &in);
   DictionaryAttr config(MLIRContext *context);
 
@@ -413,6 +417,42 @@ static std::vector<flow::ParameterOp> trained(Expander &in, Value loss) {
   return list;
 }
 
+namespace {
+/// Names of what a layer has each time that it is applied: a shared one's second application appends #2, and so on.
+class Occurrences {
+public:
+  std::string of(StringRef path) {
+    const unsigned count = ++seen[path];
+    return count == 1 ? path.str() : moert::concat(path.str(), "#", count);
+  }
+
+private:
+  llvm::StringMap<unsigned> seen;
+};
+} // namespace
+
+Location Elaboration::routeLocation(const Routing &route) {
+  return NameLoc::get(StringAttr::get(module.getContext(), "route " + route.path), model.getLoc());
+}
+
+/// What an evaluation counts: the rows of each expert, and the losses of routings.
+void Elaboration::reportRoutings(Expander &in) {
+  OpBuilder &b = in.builder;
+  Occurrences names;
+  for (const Routing &route : in.routings) {
+    std::string name = names.of(route.path);
+    if (!route.space)
+      continue;
+    Location at = routeLocation(route);
+    auto [chosen, kept] = rowsOfExperts(b, at, route);
+    flow::OutputOp::create(b, at, moert::concat(moert::kChosen, name), chosen);
+    if (kept)
+      flow::OutputOp::create(b, at, moert::concat(moert::kKept, name), kept);
+  }
+  for (const AuxLoss &aux : in.losses)
+    flow::OutputOp::create(b, aux.at, moert::concat(moert::kRoutingLoss, aux.path), aux.value);
+}
+
 LogicalResult Elaboration::buildTraining(Expander &in) {
   OpBuilder &b = in.builder;
   Location loc = NameLoc::get(b.getStringAttr("objective loss"), model.getLoc());
@@ -438,11 +478,13 @@ LogicalResult Elaboration::buildTraining(Expander &in) {
                         "aux." + aux.path, aux.labels});
   }
   flow::OutputOp::create(b, loc, "loss", loss);
+  Occurrences names;
   for (const Routing &route : in.routings) {
-    Location at = NameLoc::get(b.getStringAttr("route " + route.path), model.getLoc());
-    flow::OutputOp::create(b, at, "gate_balance." + route.path, expertShares(b, at, route));
+    Location at = routeLocation(route);
+    std::string name = names.of(route.path);
+    flow::OutputOp::create(b, at, moert::concat(moert::kGateBalance, name), expertShares(b, at, route));
     if (Value dropped = droppedShare(b, at, route))
-      flow::OutputOp::create(b, at, "dropped." + route.path, dropped);
+      flow::OutputOp::create(b, at, moert::concat(moert::kDropped, name), dropped);
   }
   std::vector<flow::ParameterOp> parameters = trained(in, loss);
   if (parameters.empty())
@@ -480,28 +522,54 @@ LogicalResult Elaboration::buildEntry(StringRef name, flow::EntryKind kind, bool
   });
   if (failed(buildInputs(in)) || failed(standardize(in)) || failed(in.interpret(model.getBody().front())))
     return failure();
-  if (training) {
-    if (failed(buildTraining(in)))
-      return failure();
-  } else {
-    for (auto &[result, record] : in.results) {
-      auto *value = std::get_if<Tensor>(&record.is);
-      if (!value || value->experts)
-        return emitError(record.at) << "expected a tensor as result '" << result << "', found "
-                                    << recordText(record);
-      for (flow::OutputOp expose : body.getOps<flow::OutputOp>())
-        if (expose.getExposed() && expose.getName() == result) {
-          InFlightDiagnostic error = emitError(expose.getLoc())
-                                     << "expected a name that no result of the model has, found '" << result
-                                     << "'; both are outputs of the entry";
-          error.attachNote(record.at) << "the result is here";
-          return error;
-        }
-      flow::OutputOp::create(in.builder, record.at, result, value->value);
-    }
-  }
+  if (failed(training ? buildTraining(in) : buildInference(in)))
+    return failure();
   eraseDead(body);
-  limited |= !in.capacities.empty();
+  if (in.capacities.empty())
+    return success();
+  limited = true;
+  if (dropless)
+    return success();
+  MLIRContext *context = module.getContext();
+  SmallVector<Attribute> capacities;
+  Occurrences names;
+  for (const Capacity &each : in.capacities)
+    capacities.push_back(flow::CapacityAttr::get(
+        context, StringAttr::get(context, names.of(each.path)), flow::ExtentAttr::get(context, each.rows),
+        each.experts, each.top, builder.getF64FloatAttr(each.factor), each.alignment));
+  entry.setCapacitiesAttr(builder.getArrayAttr(capacities));
+  return success();
+}
+
+LogicalResult Elaboration::buildInference(Expander &in) {
+  auto outputs = [&] { return in.builder.getBlock()->getOps<flow::OutputOp>(); };
+  SmallVector<flow::OutputOp> exposed = llvm::to_vector(outputs());
+  for (auto &[result, record] : in.results) {
+    auto *value = std::get_if<Tensor>(&record.is);
+    if (!value || value->experts)
+      return emitError(record.at) << "expected a tensor as result '" << result << "', found "
+                                  << recordText(record);
+    for (flow::OutputOp expose : exposed)
+      if (expose.getName() == result) {
+        InFlightDiagnostic error = emitError(expose.getLoc())
+                                   << "expected a name that no result of the model has, found '" << result
+                                   << "'; both are outputs of the entry";
+        error.attachNote(record.at) << "the result is here";
+        return error;
+      }
+    flow::OutputOp::create(in.builder, record.at, result, value->value);
+  }
+  SmallVector<flow::OutputOp> named = llvm::to_vector(outputs());
+  reportRoutings(in);
+  for (flow::OutputOp report : llvm::drop_begin(outputs(), named.size()))
+    for (flow::OutputOp other : named)
+      if (other.getName() == report.getName()) {
+        InFlightDiagnostic error = emitError(other.getLoc())
+                                   << "expected another name for this value: '" << other.getName()
+                                   << "' is what evaluations count the rows of experts by, or their losses";
+        error.attachNote(report.getLoc()) << "this is what is reported";
+        return error;
+      }
   return success();
 }
 
@@ -649,7 +717,7 @@ LogicalResult Elaboration::run() {
   program->setAttr("optimizer", builder.getStringAttr(options.optimizer));
   if (failed(buildEntry("train", flow::EntryKind::train)) ||
       failed(buildEntry("main", flow::EntryKind::infer, /*dropless=*/true)) ||
-      (limited && failed(buildEntry("as_trained", flow::EntryKind::infer)))) {
+      (limited && failed(buildEntry(moert::kAsTrained, flow::EntryKind::infer)))) {
     program.erase();
     return failure();
   }

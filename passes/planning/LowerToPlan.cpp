@@ -145,6 +145,12 @@ LogicalResult LowerToPlan::entry(flow::EntryOp entry) {
                                plan::fromExtent(item.getAs<flow::ExtentAttr>("bytes").getExtent()),
                                item.getAs<StringAttr>("why")));
     }
+  SmallVector<Attribute> capacities;
+  if (ArrayAttr limits = entry.getCapacitiesAttr())
+    for (auto each : limits.getAsRange<flow::CapacityAttr>())
+      capacities.push_back(plan::CapacityAttr::get(
+          &getContext(), each.getRouting(), plan::fromExtent(each.getRows().getExtent()), each.getExperts(),
+          each.getTop(), each.getFactor().getValue(), each.getAlignment()));
   auto kind = entry.getKind() == flow::EntryKind::train ? plan::EntryKind::train : plan::EntryKind::infer;
   auto program = entry->getParentOfType<flow::ProgramOp>();
   plan::EntryOp::create(*builder, entry.getLoc(), builder->getStringAttr(entry.getSymName()),
@@ -153,7 +159,7 @@ LogicalResult LowerToPlan::entry(flow::EntryOp entry) {
                         kind == plan::EntryKind::train ? program->getAttrOfType<StringAttr>("objective")
                                                        : StringAttr(),
                         flops ? flops : builder->getF64FloatAttr(0), builder->getArrayAttr(saved),
-                        builder->getArrayAttr(updates));
+                        builder->getArrayAttr(updates), builder->getArrayAttr(capacities));
   return success();
 }
 

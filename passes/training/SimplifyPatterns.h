@@ -9,6 +9,8 @@ namespace moe {
 void addElementwiseRules(mlir::RewritePatternSet &patterns);
 /// Rules about reductions of broadcasts, of scaled values, and of products.
 void addReductionRules(mlir::RewritePatternSet &patterns);
+/// Rules about contractions with windows.
+void addWindowRules(mlir::RewritePatternSet &patterns);
 /// Removes stop_gradient and reverse_gradient: only for entries without a flow.grad.
 void addDerivativeMarkRules(mlir::RewritePatternSet &patterns);
 

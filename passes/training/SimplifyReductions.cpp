@@ -2,6 +2,7 @@
 // copies is a product, and a sum of outer products is a contraction, whose operands may come in any order of
 // axes.
 #include "dialects/flow/Emit.h"
+#include "dialects/flow/Windows.h"
 #include "passes/training/SimplifyPatterns.h"
 #include <cmath>
 
@@ -115,6 +116,8 @@ struct ProductToContract : OpRewritePattern<ReduceOp> {
     auto product = op.getX().getDefiningOp<MulOp>();
     if (op.getKind() != ReduceKind::sum || !product)
       return failure();
+    // With an axis of groups, a product with windows is a loop (SimplifyWindows.cpp).
+    bool windows = sumsWindows(op);
     auto a = product.getA().getDefiningOp<BroadcastOp>(), b = product.getB().getDefiningOp<BroadcastOp>();
     if (!a || !b || !keepsExtents(a) || !keepsExtents(b))
       return failure();
@@ -122,7 +125,7 @@ struct ProductToContract : OpRewritePattern<ReduceOp> {
     bool onlyA = false, onlyB = false;
     for (int64_t axis : kept) {
       bool inA = llvm::is_contained(a.getDims(), axis), inB = llvm::is_contained(b.getDims(), axis);
-      if (!inA && !inB)
+      if ((!inA && !inB) || (inA && inB && windows))
         return failure();
       onlyA |= !inB;
       onlyB |= !inA;

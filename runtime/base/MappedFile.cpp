@@ -68,8 +68,7 @@ Result<MappedFile> MappedFile::map(const OpenFile &file) {
   MOERT_ASSIGN(uint64_t size, file.size());
   if (size == 0)
     return MappedFile(nullptr, 0, file.path());
-  void *data = size > SIZE_MAX ? MAP_FAILED
-                               : ::mmap(nullptr, size_t(size), PROT_READ, MAP_PRIVATE, file.descriptor(), 0);
+  void *data = ::mmap(nullptr, size_t(size), PROT_READ, MAP_PRIVATE, file.descriptor(), 0);
   if (data == MAP_FAILED)
     return invalidInput(file.path(), ": cannot map: ", strerror(errno));
   ::madvise(data, size_t(size), MADV_SEQUENTIAL); // advice only

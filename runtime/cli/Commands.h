@@ -19,10 +19,11 @@ Status evalCommand(const EvalOptions &options);
 
 struct InferOptions {
   std::string program, checkpoint, parameters; // one of the last two
-  std::string entry;                           // empty: the first inference entry
-  std::vector<std::string> inputs, outputs;    // name=@file
-  std::string outputFolder;                    // every output as <name>.npy; empty: none
-  double progress = 0;                         // step / total steps, for entries that depend on it
+  std::string entry,
+      routing; // at most one: an entry's name, or "as-trained" or "dropless"; none: the first inference entry
+  std::vector<std::string> inputs, outputs; // name=@file
+  std::string outputFolder;                 // every output as <name>.npy; empty: none
+  double progress = 0;                      // step / total steps, for entries that depend on it
   int top = 5;
   DeviceOptions device;
 };

@@ -174,7 +174,8 @@ void printTop(const Tensor &scores, int top) {
 Status inferCommand(const InferOptions &options) {
   MOERT_ASSIGN(auto device, openDevice(options.device));
   MOERT_ASSIGN(auto program, Program::load(options.program));
-  MOERT_ASSIGN(const fb::Entry *entry, inferenceEntry(*program, options.entry));
+  MOERT_ASSIGN(const fb::Entry *entry, options.routing.empty() ? inferenceEntry(*program, options.entry)
+                                                               : routingEntry(*program, options.routing));
   std::string entryName = entry->name()->str();
   MOERT_ASSIGN(std::vector<NamedFile> outputs,
                namedFiles(options.outputs, "output", entryName, portNames(*entry->outputs())));

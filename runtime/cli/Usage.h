@@ -39,6 +39,20 @@ inline CLI::Validator wholeNumber(int64_t low, int64_t high) {
       concat("INT in [", low, " - ", high, "]"));
 }
 
+/// One of some words.
+inline CLI::Validator oneOf(const std::vector<std::string> &words) {
+  std::string list;
+  for (size_t i = 0; i < words.size(); ++i)
+    list += concat(i == 0 ? "" : i + 1 == words.size() ? " or " : ", ", words[i]);
+  return CLI::Validator(
+      [words, list](std::string &text) {
+        bool known = std::find(words.begin(), words.end(), text) != words.end();
+        return known ? std::string()
+                     : concat("expected ", list, ", found '", text, "'", suggestion(text, words));
+      },
+      list);
+}
+
 /// A description with the option's default, as both programs write it.
 template <typename Value> std::string withDefault(const std::string &what, const Value &value) {
   return concat(what, what.empty() ? "" : "; ", "default: ", value);

@@ -133,7 +133,12 @@ int main(int argc, char **argv) {
                     "every output as <name>.npy; made where it is missing");
   infer->add_option("--progress", inference.progress, "step / total steps, where an entry depends on it")
       ->check(partOfTraining());
-  infer->add_option("--entry", inference.entry, "default: the first inference entry");
+  CLI::Option *entry = infer->add_option("--entry", inference.entry, "default: the first inference entry");
+  infer
+      ->add_option("--routing", inference.routing,
+                   withDefault("as-trained, which drops rows beyond a capacity, or dropless", "dropless"))
+      ->check(oneOf({"as-trained", "dropless"}))
+      ->excludes(entry);
   infer->add_option("--top", inference.top, withDefault("how many classes to print", inference.top))
       ->check(wholeNumber(1, 1000));
   addDevice(*infer, inference.device);

@@ -4,6 +4,7 @@
 #include "runtime/program/Program.h"
 #include "runtime/base/Files.h"
 #include "runtime/base/Nearest.h"
+#include "runtime/program/Capacity.h"
 #include "runtime/program/CodeImage.h"
 #include "runtime/program/Header.h"
 #include "runtime/program/Trust.h"
@@ -210,6 +211,18 @@ Result<std::vector<int64_t>> Program::shape(const fb::Port &port, Binding bindin
     shape.push_back(extent);
   }
   return shape;
+}
+
+Status Program::checkCapacities(const fb::Entry &entry, Binding binding) const {
+  if (!entry.capacities())
+    return {};
+  for (const fb::Capacity *each : *entry.capacities()) {
+    MOERT_ASSIGN(int64_t rows, evaluate(each->rows(), binding));
+    MOERT_TRY(checkCapacity(concat("entry '", entry.name()->string_view(), "' at ", binding.domains, " x ",
+                                   binding.rows, " images"),
+                            each->routing()->string_view(), rows, each->experts(), each->factor()));
+  }
+  return {};
 }
 
 } // namespace moert

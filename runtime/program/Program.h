@@ -77,6 +77,10 @@ public:
   /// A port's shape at a binding.
   Result<std::vector<int64_t>> shape(const fb::Port &port, Binding binding) const;
 
+  /// B11: that every expert of the entry's routings takes a row of the batch. The failure says which does not, and the
+  /// smallest factor with which it does.
+  Status checkCapacities(const fb::Entry &entry, Binding binding) const;
+
   /// The checked ELF image of the kernels of a target for the CPU.
   const CodeImage &code(uint32_t target) const { return *codes_[target]; }
 

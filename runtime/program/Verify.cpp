@@ -47,6 +47,7 @@ private:
   Status scalars();
   Status port(const fb::Port &port, std::string_view entry);
   Status entries();
+  Status capacities(const fb::Entry &entry);
   Status config();
   Status target(const fb::Target &target);
   Status kernels(const fb::Target &target, const CodeImage *image);
@@ -234,6 +235,7 @@ Status Verifier::entries() {
         hasLoss |= ports == entry->outputs() && portName == "loss" && isNumber(*each);
       }
     }
+    MOERT_TRY(capacities(*entry));
     const bool trains = entry->kind() == fb::EntryKind::train;
     if (trains && !hasLoss)
       return broken("V14", "entry '", name, "': expected a 0-d f32 output 'loss'");
@@ -262,6 +264,29 @@ Status Verifier::entries() {
                         p().states()->Get(state)->path()->string_view(), "' in two");
       }
     }
+  }
+  return {};
+}
+
+// V35: limits to the rows of experts: of routings that are named once, of sizes that exist, and numbers that give a limit.
+Status Verifier::capacities(const fb::Entry &entry) {
+  std::unordered_set<std::string_view> routings;
+  if (!entry.capacities())
+    return {};
+  for (const fb::Capacity *each : *entry.capacities()) {
+    MOERT_TRY(text(each->routing(), "a routing's path"));
+    std::string where = concat("entry '", entry.name()->string_view(), "', the capacity of '",
+                               each->routing()->string_view(), "'");
+    if (!routings.insert(each->routing()->string_view()).second)
+      return broken("V35", where, ": expected each routing once, found it twice");
+    MOERT_TRY(index("V35", each->rows(), count(p().exprs()), "an expression", where));
+    for (auto [what, number] : {std::pair{"experts", each->experts()},
+                                {"choices", each->top()},
+                                {"rows to align to", each->alignment()}})
+      if (number < 1 || number > INT32_MAX)
+        return broken("V35", where, ": expected 1 to ", INT32_MAX, " ", what, ", found ", number);
+    if (!std::isfinite(each->factor()) || each->factor() == 0)
+      return broken("V35", where, ": expected a finite factor other than 0, found ", each->factor());
   }
   return {};
 }

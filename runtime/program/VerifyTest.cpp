@@ -251,6 +251,48 @@ TEST(Verify, Entries) {
   });
 }
 
+TEST(Verify, Capacities) {
+  using namespace moe::fb;
+  auto with = [](const std::function<void(CapacityT &)> &change) {
+    return [change](TestProgram &p) {
+      auto capacity = std::make_unique<CapacityT>();
+      capacity->routing = "moe.gate";
+      capacity->rows = kB;
+      capacity->experts = capacity->top = capacity->alignment = 1;
+      capacity->factor = 1.5;
+      change(*capacity);
+      p.table.entries[kMain]->capacities.push_back(std::move(capacity));
+    };
+  };
+  TestProgram sound = testProgram();
+  with([](CapacityT &) {})(sound);
+  EXPECT_TRUE(verifyBytes(sound.encode()).ok()) << verifyBytes(sound.encode()).message();
+  expectTable("V35", "found it twice", [&](TestProgram &p) {
+    with([](CapacityT &) {})(p);
+    with([](CapacityT &capacity) { capacity.factor = 2; })(p);
+  });
+  expectTable("V10", "a routing's path", with([](CapacityT &capacity) { capacity.routing = "a\nb"; }));
+  expectTable("V35", "an expression below 6, found 6", with([](CapacityT &capacity) { capacity.rows = 6; }));
+  for (int64_t number : {int64_t(0), int64_t(-1), int64_t(INT32_MAX) + 1, INT64_MIN}) {
+    expectTable("V35", "experts, found", with([&](CapacityT &capacity) { capacity.experts = number; }));
+    expectTable("V35", "choices, found", with([&](CapacityT &capacity) { capacity.top = number; }));
+    expectTable("V35", "rows to align to", with([&](CapacityT &capacity) { capacity.alignment = number; }));
+  }
+  for (double factor : {0.0, -0.0, std::nan(""), std::numeric_limits<double>::infinity()})
+    expectTable("V35", "a finite factor", with([&](CapacityT &capacity) { capacity.factor = factor; }));
+  Result<std::shared_ptr<const Program>> program = Program::verify(sound.encode(), "p.moe");
+  ASSERT_TRUE(program.ok());
+  const fb::Entry &entry = *(*program)->table().entries()->Get(kMain);
+  expectRule((*program)->checkCapacities(entry, {int64_t(1) << 40, int64_t(1) << 40}), "B01", "overflows");
+  TestProgram small = testProgram();
+  with([](CapacityT &capacity) { capacity.factor = 0.25; })(small);
+  program = Program::verify(small.encode(), "p.moe");
+  ASSERT_TRUE(program.ok());
+  const fb::Entry &tight = *(*program)->table().entries()->Get(kMain);
+  EXPECT_TRUE((*program)->checkCapacities(tight, {2, 2}).ok());
+  expectRule((*program)->checkCapacities(tight, {1, 3}), "B11", "at least 0.3333333333333333 [B11]");
+}
+
 TEST(Verify, Config) {
   expectTable("V15", "twice", [](TestProgram &p) {
     p.table.config.push_back(std::make_unique<moe::fb::KeyValueT>(*p.table.config[0]));
@@ -827,7 +869,7 @@ TEST(Verify, VectorsOfLongElementsAreAligned) {
 TEST(Rules, EveryOneIsBrokenByATest) {
   std::set<std::string> named;
   for (const char *file : {"program/Verify.cpp", "program/VerifyFile.cpp", "program/Program.cpp",
-                           "plan/Layout.cpp", "device/cpu/KernelCode.cpp"}) {
+                           "program/Capacity.cpp", "plan/Layout.cpp", "device/cpu/KernelCode.cpp"}) {
     std::ifstream stream(std::string(MOERT_SOURCE_DIR "/runtime/") + file);
     std::stringstream text;
     text << stream.rdbuf();

@@ -163,11 +163,11 @@ std::string describeProfile(const Profile &profile, size_t top) {
     snprintf(text, sizeof text, format, values...);
     out += text;
   };
-  line("%-16s %-8s %8s %9s %6s %8s %7s  %s\n", "kernel", "kind", "launches", "ms/step", "share", "GFLOP/s",
+  line("%-16s %-9s %8s %9s %6s %8s %7s  %s\n", "kernel", "kind", "launches", "ms/step", "share", "GFLOP/s",
        "GB/s", "first use");
   double steps = double(std::max<uint64_t>(profile.runs, 1));
   for (const Row &row : rows)
-    line("%-16.16s %-8.8s %8llu %9.3f %5.1f%% %8.1f %7.1f  %.96s\n", row.kernel.c_str(), row.kind.c_str(),
+    line("%-16.16s %-9.9s %8llu %9.3f %5.1f%% %8.1f %7.1f  %.96s\n", row.kernel.c_str(), row.kind.c_str(),
          static_cast<unsigned long long>(row.launches), row.seconds / steps * 1e3,
          total > 0 ? row.seconds / total * 100 : 0, row.seconds > 0 ? row.flops / row.seconds / 1e9 : 0,
          row.seconds > 0 ? row.bytes / row.seconds / 1e9 : 0, row.origin.c_str());

@@ -110,6 +110,7 @@ Status BoundSession::open() {
   plan_ = &program_->plan(*target_, entry_);
   prepares_ = plan_->prepare()->size();
   MOERT_ASSIGN(layout_, layOut(*program_, *target_, *plan_, binding_));
+  MOERT_TRY(program_->checkCapacities(entry_, binding_));
   if (device_->separatesBuffers()) { // nothing shares memory
     layout_.memory.arena = 0;
     for (const BufferLayout &buffer : layout_.buffers)

@@ -324,7 +324,10 @@ Status CheckpointFiles::loadParameters(States &states) const {
   if (!model_)
     return missing("model.safetensors");
   MOERT_ASSIGN(Safetensors model, Safetensors::open(*model_));
-  MOERT_TRY(checkFits(model, model_->path(), states, true));
+  if (Status fits = checkFits(model, model_->path(), states, true); !fits.ok())
+    return state_ ? fits
+                  : Status(fits.code(), concat(fits.message(), "\nmoert train --init makes a checkpoint of "
+                                                               "weights with other names, types or classes"));
   MOERT_TRY(model.load(*model_));
   if (state_) {
     MOERT_ASSIGN(CheckpointState state, readState(*state_));

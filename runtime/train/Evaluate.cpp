@@ -1,6 +1,7 @@
 #include "runtime/train/Evaluate.h"
 
 #include "runtime/base/Nearest.h"
+#include "runtime/program/Names.h"
 #include "runtime/train/CompileCommand.h"
 #include "runtime/train/Feed.h"
 
@@ -67,6 +68,22 @@ Result<const fb::Entry *> inferenceEntry(const Program &program, const std::stri
     }
   return invalidInput(program.path(), ": no inference entry '", name, "'",
                       name == "gradients" ? "; 'moec compile --gradients' adds it" : suggestion(name, names));
+}
+
+Result<const fb::Entry *> judgingEntry(const Program &program, const std::string &name) {
+  if (name.empty() && program.entry(kAsTrained).ok())
+    return inferenceEntry(program, std::string(kAsTrained));
+  return inferenceEntry(program, name);
+}
+
+Result<const fb::Entry *> routingEntry(const Program &program, const std::string &routing) {
+  if (routing != "as-trained")
+    return inferenceEntry(program, "");
+  if (auto entry = program.entry(kAsTrained); entry.ok())
+    return inferenceEntry(program, std::string(kAsTrained));
+  return invalidInput(program.path(), ": expected a program with an entry '", kAsTrained,
+                      "' for --routing as-trained, found none: no routing of the model has a 'capacity', so "
+                      "none drops rows");
 }
 
 Result<const fb::Entry *> trainingEntry(const Program &program, const std::string &objective) {
@@ -244,11 +261,89 @@ Result<Session *> Evaluator::session(const fb::Entry &entry, size_t rows) {
   return session.get();
 }
 
+std::span<const uint32_t> Evaluator::images(size_t domain, bool out) const {
+  std::span<const uint32_t> all = out ? data_.splits[domain].out : data_.splits[domain].in;
+  return recipe_.evalImages ? all.first(std::min<size_t>(all.size(), size_t(recipe_.evalImages))) : all;
+}
+
+Status Evaluator::checkBatches(const fb::Entry &entry) const {
+  for (size_t domain = 0; domain < data_.set.domains(); ++domain)
+    for (bool out : {false, true}) {
+      const size_t all = images(domain, out).size(), batch = size_t(recipe_.evalBatch);
+      for (size_t rows : {std::min(all, batch), all % batch})
+        if (Status status = rows ? program_->checkCapacities(entry, {1, int64_t(rows)}) : okStatus();
+            !status.ok())
+          return {status.code(),
+                  concat("evaluating the ", out ? "out" : "in", "-split of domain ", domain, ", ", all,
+                         " images in batches of eval.batch = ", batch, ": ", status.message())};
+    }
+  return okStatus();
+}
+
+namespace {
+
+/// Adds the numbers of rows that an output of the session counts.
+Status addRows(const Session &session, std::string_view name, std::vector<int64_t> &sums, int64_t sign) {
+  MOERT_ASSIGN(Tensor counts, session.output(name));
+  if (counts.type != fb::ElementType::i32)
+    return invalidInput("expected output '", name, "' to count in i32, found ", elementName(counts.type));
+  std::span<const int32_t> values = counts.as<int32_t>();
+  sums.resize(std::max(sums.size(), values.size()));
+  for (size_t i = 0; i < values.size(); ++i)
+    sums[i] += sign * values[i];
+  return okStatus();
+}
+
+/// What follows the prefix; nothing where the name has another one.
+std::optional<std::string> pathBehind(std::string_view prefix, std::string_view name) {
+  return name.starts_with(prefix) ? std::optional(std::string(name.substr(prefix.size()))) : std::nullopt;
+}
+
+/// Adds what the session's entry reports of its routings for a batch of so many of all images.
+Status addRoutings(const Session &session, double weight, Accuracy &accuracy) {
+  size_t routing = 0, loss = 0;
+  for (const fb::Port *port : *session.entry().outputs()) {
+    if (port->exposed())
+      continue;
+    const std::string_view name = port->name()->string_view();
+    if (auto path = pathBehind(kChosen, name)) {
+      if (routing == accuracy.routings.size())
+        accuracy.routings.push_back({*path, {}, {}});
+      MOERT_TRY(addRows(session, name, accuracy.routings[routing++].chosen, 1));
+    } else if (auto path = pathBehind(kRoutingLoss, name)) {
+      if (loss == accuracy.losses.size())
+        accuracy.losses.push_back({*path, 0});
+      MOERT_ASSIGN(float value, session.scalarOutput(name));
+      accuracy.losses[loss++].second += weight * double(value);
+    }
+  }
+  // What an expert did not keep of the rows that chose it.
+  for (const fb::Port *port : *session.entry().outputs())
+    if (auto path = pathBehind(kKept, port->name()->string_view()); path && !port->exposed())
+      for (ExpertRows &rows : accuracy.routings)
+        if (rows.routing == *path) {
+          MOERT_TRY(addRows(session, concat(kChosen, *path), rows.dropped, 1));
+          MOERT_TRY(addRows(session, port->name()->string_view(), rows.dropped, -1));
+        }
+  return okStatus();
+}
+
+} // namespace
+
+double droppedShare(std::span<const ExpertRows> routings) {
+  int64_t chosen = 0, dropped = 0;
+  for (const ExpertRows &each : routings) {
+    for (int64_t rows : each.chosen)
+      chosen += rows;
+    for (int64_t rows : each.dropped)
+      dropped += rows;
+  }
+  return chosen ? double(dropped) / double(chosen) : 0;
+}
+
 Result<std::optional<Accuracy>> Evaluator::accuracy(const fb::Entry &entry, size_t domain, bool out,
                                                     const std::atomic<bool> *stop) {
-  std::span<const uint32_t> indices = out ? data_.splits[domain].out : data_.splits[domain].in;
-  if (recipe_.evalImages)
-    indices = indices.first(std::min<size_t>(indices.size(), size_t(recipe_.evalImages)));
+  std::span<const uint32_t> indices = images(domain, out);
   Accuracy accuracy;
   accuracy.images = indices.size();
   if (indices.empty())
@@ -273,6 +368,7 @@ Result<std::optional<Accuracy>> Evaluator::accuracy(const fb::Entry &entry, size
       else
         ++accuracy.notFinite;
     }
+    MOERT_TRY(addRoutings(*session, double(batch->rows()) / double(indices.size()), accuracy));
   }
   return std::optional(accuracy);
 }

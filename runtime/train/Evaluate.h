@@ -36,6 +36,11 @@ Status checkInputs(const Program &program, const fb::Entry &entry);
 
 /// The inference entry of that name; empty: the first one.
 Result<const fb::Entry *> inferenceEntry(const Program &program, const std::string &name);
+/// The entry that training is judged by: the inference entry of that name; empty: the one that drops rows as training does,
+/// of a program that has it, else the first.
+Result<const fb::Entry *> judgingEntry(const Program &program, const std::string &name);
+/// The inference entry that routes "as-trained" or "dropless".
+Result<const fb::Entry *> routingEntry(const Program &program, const std::string &routing);
 /// The train entry of an objective; empty: the only one.
 Result<const fb::Entry *> trainingEntry(const Program &program, const std::string &objective);
 /// The output that holds class scores: "logits", or else the only one of two axes.
@@ -43,12 +48,22 @@ Result<std::string> scoresOutput(const Program &program, const fb::Entry &entry)
 /// How many classes that output tells apart.
 Result<int64_t> classesOf(const Program &program, const fb::Entry &entry);
 
+/// How many rows chose each expert of a routing, and how many of them were dropped.
+struct ExpertRows {
+  std::string routing;
+  std::vector<int64_t> chosen, dropped;
+};
+
 /// What was measured on a split. An image whose scores are not all finite has no class, so it counts as
-/// wrong.
+/// wrong. Routings and losses are those that the entry reports, in its order.
 struct Accuracy {
   size_t images = 0, right = 0, notFinite = 0;
+  std::vector<ExpertRows> routings;
+  std::vector<std::pair<std::string, double>> losses; // of routings, without weights: means over the images
   double share() const { return images ? double(right) / double(images) : 0; }
 };
+/// The rows that were dropped, of all that chose an expert; of no rows, 0.
+double droppedShare(std::span<const ExpertRows> routings);
 
 /// What a note of scores that are not finite begins with, and what it says of a domain; empty where all its
 /// scores are finite.
@@ -62,11 +77,14 @@ public:
       : program_(std::move(program)), states_(std::move(states)), device_(std::move(device)), data_(data),
         recipe_(recipe) {}
 
+  /// invalid_input where an expert would take no row of a batch of some split, the last and shorter one among them.
+  Status checkBatches(const fb::Entry &entry) const;
   /// Of a split, or of the first recipe.evalImages images of it; nothing when `stop` was raised meanwhile.
   Result<std::optional<Accuracy>> accuracy(const fb::Entry &entry, size_t domain, bool out,
                                            const std::atomic<bool> *stop = nullptr);
 
 private:
+  std::span<const uint32_t> images(size_t domain, bool out) const;
   Result<Session *> session(const fb::Entry &entry, size_t rows);
   std::shared_ptr<const Program> program_;
   std::shared_ptr<States> states_;

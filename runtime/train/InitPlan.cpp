@@ -17,6 +17,9 @@ using Shape = std::vector<int64_t>;
 
 Shape shapeOf(const fb::State &row) { return Shape(row.shape()->begin(), row.shape()->end()); }
 
+// A name that a file gives, on one line.
+std::string shownName(const std::string &name) { return brief(printable(name, /*line=*/true), 200); }
+
 bool matchesAny(const std::vector<std::string> &patterns, std::string_view path) {
   return std::any_of(patterns.begin(), patterns.end(),
                      [&](const std::string &pattern) { return matchPath(pattern, path).has_value(); });
@@ -114,7 +117,7 @@ private:
     const Shape need = shapeOf(row), &have = source->shape;
     auto misfit = [&](const std::string &what) {
       taken_[number] = true; // it is told of already
-      isMisfit(concat("'", path, "'", key == path ? "" : concat(" from '", key, "'"), ": ", what));
+      isMisfit(concat("'", path, "'", key == path ? "" : concat(" from '", shownName(key), "'"), ": ", what));
     };
     if (row.type() == fb::ElementType::f32 ? !isFloatType(source->type)
                                            : source->type != storedTypeName(row.type()))
@@ -158,8 +161,9 @@ private:
       return;
     auto near = names_.size() > kCompared ? std::vector<std::string>() : nearest(key, names_);
     nearby_ |= !near.empty();
-    problems_.push_back(concat("'", path, "' is missing", key == path ? "" : concat(" (as '", key, "')"),
-                               near.empty() ? "" : concat("; nearest there: '", near[0], "'")));
+    problems_.push_back(concat("'", path, "' is missing",
+                               key == path ? "" : concat(" (as '", shownName(key), "')"),
+                               near.empty() ? "" : concat("; nearest there: '", shownName(near[0]), "'")));
   }
 
   void isMisfit(std::string what) {
@@ -178,7 +182,7 @@ private:
     if (missing_ && !nearby_ && !names_.empty()) {
       text += "\nthe file has ";
       for (size_t i = 0; i < std::min<size_t>(names_.size(), 3); ++i)
-        text += concat(i ? ", '" : "'", brief(names_[i]), "'");
+        text += concat(i ? ", '" : "'", shownName(names_[i]), "'");
       text += names_.size() > 3 ? concat(" and ", names_.size() - 3, " more") : "";
     }
     if (missing_)
@@ -199,10 +203,6 @@ private:
   size_t missing_ = 0, misfits_ = 0;
   bool nearby_ = false; // whether a name was found for one that is missing
 };
-
-} // namespace
-
-namespace {
 
 // Lines of parameters; those that differ in the first number of their paths alone share one.
 class Lines {
@@ -271,8 +271,6 @@ private:
   std::vector<Line> lines_;
   std::map<std::string, size_t> places_; // of a text, in lines_
 };
-
-std::string shownName(const std::string &name) { return brief(printable(name, /*line=*/true), 200); }
 
 std::string tokens(const TableResize &size) {
   return concat(": its grid of ", size.from.rows, " x ", size.from.columns, " to ", size.to.rows, " x ",

@@ -7,8 +7,10 @@
 #include "test/support/TestProgram.h"
 
 #include <cmath>
-#include <fcntl.h>
+#include <cstring>
 #include <gtest/gtest.h>
+#include <random>
+#include <regex>
 #include <unistd.h>
 
 using namespace moert;
@@ -96,6 +98,37 @@ TEST(PathPattern, StarsStandForPartsOfPaths) {
   EXPECT_EQ(starsOf("a.***.*"), 3u); // two stars, and one
   // Where nothing fits, no place is tried twice.
   EXPECT_EQ(matched("**a**a**a**a**a**a**ab", std::string(4000, 'a')), "no");
+}
+
+TEST(PathPattern, MatchesAsRegularExpressionsDo) {
+  std::mt19937 random(5);
+  auto text = [&](const char *letters, size_t most) {
+    std::string out;
+    for (size_t left = random() % (most + 1); left--;)
+      out += letters[random() % strlen(letters)];
+    return out;
+  };
+  size_t matches = 0;
+  for (int i = 0; i < 5000; ++i) {
+    const std::string pattern = text("ab.**", 7), path = text("ab.", 7);
+    std::string expression;
+    for (size_t at = 0; at < pattern.size(); ++at) {
+      const bool star = pattern[at] == '*', two = star && pattern.substr(at, 2) == "**";
+      expression += two                  ? "(.*?)"
+                    : star               ? "([^.]*?)"
+                    : pattern[at] == '.' ? "[.]"
+                                         : std::string(1, pattern[at]);
+      at += two;
+    }
+    std::smatch expected;
+    const bool fits = std::regex_match(path, expected, std::regex(expression));
+    auto found = matchPath(pattern, path);
+    ASSERT_EQ(found.has_value(), fits) << pattern << " " << path;
+    for (size_t star = 0; fits && star < found->size(); ++star)
+      EXPECT_EQ((*found)[star], expected[star + 1].str()) << pattern << " " << path;
+    matches += fits;
+  }
+  EXPECT_GT(matches, 500u);
 }
 
 TEST(PositionTable, GridsFollowFromTheNumberOfTokens) {

@@ -59,11 +59,12 @@ std::string statusText(const Progress::Line &line, size_t width) {
                             (unsigned long long)line.steps, lossText(line.loss).c_str());
   std::string rate = line.rate ? format("  lr %g", *line.rate) : "";
   std::string gate = line.gateBalance ? format("  gate %.3f", withoutNanSign(*line.gateBalance)) : "";
+  std::string dropped = line.dropped ? format("  dropped %.1f%%", 100 * *line.dropped) : "";
   std::string end =
       format("  %.0f images/s  ETA %s", line.imagesPerSecond, durationText(line.remaining).c_str());
   std::string parts;
   size_t used = line.parts.size() > 1 ? line.parts.size() : 0; // one part is the loss
-  auto length = [&] { return characters(head + parts + rate + gate + end); };
+  auto length = [&] { return characters(head + parts + rate + gate + dropped + end); };
   auto fits = [&] {
     parts = used ? " (" : "";
     for (size_t i = 0; i < used; ++i)
@@ -75,10 +76,10 @@ std::string statusText(const Progress::Line &line, size_t width) {
   };
   while (!fits() && used)
     --used;
-  for (std::string *left : {&rate, &gate})
+  for (std::string *left : {&rate, &dropped, &gate})
     if (length() > width)
       left->clear();
-  return head + parts + rate + gate + end;
+  return head + parts + rate + gate + dropped + end;
 }
 
 Progress::Progress() : terminal_(isatty(STDOUT_FILENO)) {}
@@ -108,8 +109,14 @@ void Progress::say(const std::string &text) {
 }
 
 void Progress::note(const std::string &text) {
-  if (!terminal_)
+  if (!terminal_) {
+    const auto now = Clock::now();
+    if (last_ && now - *last_ >= kPlain)
+      say(text);
+    if (!last_ || now - *last_ >= kPlain)
+      last_ = now;
     return;
+  }
   clear();
   drawn_ = printable(text);
   size_t width = std::min(drawn_.size(), terminalWidth() - 1);

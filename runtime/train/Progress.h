@@ -17,7 +17,7 @@ public:
     uint64_t step, steps; // done, of all
     double loss;
     std::vector<std::pair<std::string, double>> parts; // "ce" -> 0.31
-    std::optional<double> rate, gateBalance;           // learning rate; evenness of the gate
+    std::optional<double> rate, gateBalance, dropped;  // learning rate; evenness of the gate; share of rows
     double imagesPerSecond, remaining;                 // seconds of training left
   };
 
@@ -26,7 +26,7 @@ public:
   void show(const Line &line);
   /// Prints a lasting line above the status.
   void say(const std::string &text);
-  /// Draws a short note in place of the status ("evaluating domain 3 of 6"); nothing off a terminal.
+  /// Draws a short note in place of the status ("evaluating domain 3 of 6"); off a terminal at most every ten seconds.
   void note(const std::string &text);
 
 private:
@@ -37,7 +37,7 @@ private:
 };
 
 /// The status as text of at most `width` characters. Where not all has room, the losses' parts go first, the
-/// last of them before the others, then the learning rate, then the gate; loss, speed and time left stay.
+/// last of them before the others, then the learning rate, the dropped rows and the gate; loss, speed and time left stay.
 std::string statusText(const Progress::Line &line, size_t width);
 
 /// How long a run of `steps` still takes after step `step`: its steps, and the evaluations after steps 1,

@@ -27,7 +27,7 @@ struct Recipe {
   std::string objective;       // empty: the program's only one
   // [init]: where parameters are taken from; InitPlan.h says how
   std::string initFile; // empty: nowhere, and they have their initial values
-  std::vector<std::string> initFresh = {"head.*", "**.gate.**"};
+  std::vector<std::string> initFresh = {"head.*", "classifier.*", "gate.*", "**.gate.**"};
   std::vector<std::string> initResize = {"pos_embed"};
   /// A line of [init.map]: the name that parameters of the pattern have in the file; empty: none.
   struct MapLine {

@@ -1,6 +1,7 @@
 #include "runtime/train/Trainer.h"
 
 #include "runtime/base/Files.h"
+#include "runtime/program/Names.h"
 #include "runtime/train/Checkpoint.h"
 #include "runtime/train/CompileCommand.h"
 #include "runtime/train/DataDigest.h"
@@ -39,8 +40,8 @@ double peakGigabytes() {
   return double(usage.ru_maxrss) / (1 << 20);
 }
 
-// How evenly a batch uses the experts: exp(entropy of the mean gates) over their number. 1: all alike; 1/K:
-// one alone; NaN where a gate is.
+// How evenly a batch uses the experts: exp(entropy of what each has of all gates, or of all pairs) over their number. 1: all
+// alike; 1/K: one alone; NaN where a gate is.
 double evenness(std::span<const float> gates) {
   double entropy = 0;
   for (float gate : gates)
@@ -54,6 +55,26 @@ struct DomainAccuracy {
   Accuracy in, out;
 };
 using Table = std::vector<DomainAccuracy>;
+
+// The outputs of a training step that report a routing.
+struct RoutingOutputs {
+  std::string path, balance;
+  std::optional<std::string> dropped; // where it drops rows
+};
+
+std::vector<RoutingOutputs> routingOutputs(const fb::Entry &entry) {
+  std::vector<RoutingOutputs> routings;
+  for (const fb::Port *port : *entry.outputs()) {
+    std::string name = port->name()->str();
+    if (name.starts_with(kGateBalance))
+      routings.push_back({name.substr(kGateBalance.size()), name, {}});
+  }
+  for (const fb::Port *port : *entry.outputs())
+    for (RoutingOutputs &each : routings)
+      if (port->name()->string_view() == concat(kDropped, each.path))
+        each.dropped = port->name()->str();
+  return routings;
+}
 
 class Run {
 public:
@@ -76,6 +97,7 @@ private:
   Status announce();
   void announceInit();
   Status step(Prefetch &batches);
+  Status addRoutings(Progress::Line &line);
   /// Submits as many steps as may be in flight beside the one that `step` collects.
   void submit(Prefetch &batches);
   std::optional<double> learningRate() const;
@@ -126,7 +148,7 @@ private:
   std::optional<RunFolder> folder_;
   RunState state_;
   std::vector<std::string> losses_; // outputs "loss", "loss.<part>"
-  bool hasGates_ = false;           // and "gate_balance", the batch's mean gates
+  std::vector<RoutingOutputs> routings_;
   std::optional<Table> latest_;
   Progress progress_;
   StepTimes times_;
@@ -169,8 +191,8 @@ Status Run::open() {
     std::string name = port->name()->str();
     if (name == "loss" || name.starts_with("loss."))
       losses_.push_back(name);
-    hasGates_ |= name == "gate_balance";
   }
+  routings_ = routingOutputs(*trainEntry_);
 
   MOERT_ASSIGN(uint32_t target, device_->chooseTarget(*program_));
   const fb::Target &row = *program_->table().targets()->Get(target);
@@ -214,6 +236,8 @@ Status Run::openSession() {
   for (auto &[key, value] : recipe_.scalars)
     MOERT_TRY(session_->setScalar(key, value));
   evaluator_ = std::make_unique<Evaluator>(program_, states_, device_, *data_, recipe_);
+  if (recipe_.evalEvery) // not only when the first evaluation comes to it
+    MOERT_TRY(evaluator_->checkBatches(*evalEntry_));
   return okStatus();
 }
 
@@ -225,7 +249,7 @@ Status Run::bind() {
   if (trainEntry_->updates()->size() != 1)
     return invalidInput(program_->path(), ": entry '", trainEntry_->name()->str(),
                         "': expected one update to train by, found ", trainEntry_->updates()->size());
-  MOERT_ASSIGN(evalEntry_, inferenceEntry(*program_, recipe_.evalEntry));
+  MOERT_ASSIGN(evalEntry_, judgingEntry(*program_, recipe_.evalEntry));
   return okStatus();
 }
 
@@ -238,7 +262,7 @@ Status Run::ofProgram(Status why) const {
   // Another compilation that takes the run's own recipe is welcome: then what was changed in it is to blame.
   auto before = Recipe::read(RunFolder::recipePath(options_.out), {});
   if (!before.ok() || (before->bind(*program_).ok() && trainingEntry(*program_, before->objective).ok() &&
-                       inferenceEntry(*program_, before->evalEntry).ok()))
+                       judgingEntry(*program_, before->evalEntry).ok()))
     return why;
   return {why.code(),
           concat(options_.program, ": expected the program that the run in ", options_.out,
@@ -418,20 +442,14 @@ Status Run::step(Prefetch &batches) {
                                     "); nothing was changed by this step; lower optimizer.lr in a run with a "
                                     "new --out, or see where it starts with --resume --trap-nan"));
   }
-  Progress::Line line{state_.step + 1, uint64_t(recipe_.steps), loss, {}, {}, {}, 0, 0};
+  Progress::Line line{state_.step + 1, uint64_t(recipe_.steps), loss, {}, {}, {}, {}, 0, 0};
   for (const std::string &name : losses_) {
     MOERT_ASSIGN(float value, session_->scalarOutput(name));
     state_.sums[name] += double(value);
     if (name.starts_with("loss."))
       line.parts.push_back({name.substr(5), value});
   }
-  if (hasGates_) {
-    MOERT_ASSIGN(Tensor gates, session_->output("gate_balance"));
-    line.gateBalance = evenness(gates.as<float>());
-    state_.sums["gate_balance"] += *line.gateBalance;
-    for (size_t k = 0; k < size_t(gates.elements()); ++k)
-      state_.sums[concat("gate.", k)] += double(gates.as<float>()[k]);
-  }
+  MOERT_TRY(addRoutings(line));
   ++state_.summed;
   ++state_.step;
   if (first_) {
@@ -447,6 +465,26 @@ Status Run::step(Prefetch &batches) {
                                perEvaluation_);
   line.rate = learningRate();
   progress_.show(line);
+  return okStatus();
+}
+
+// Adds how the step's batch was routed to the sums; the line shows the least even routing, and the largest share of rows
+// that one has dropped.
+Status Run::addRoutings(Progress::Line &line) {
+  for (const RoutingOutputs &routing : routings_) {
+    MOERT_ASSIGN(Tensor gates, session_->output(routing.balance));
+    const double balance = evenness(gates.as<float>());
+    state_.sums[routing.balance] += balance;
+    for (size_t k = 0; k < size_t(gates.elements()); ++k)
+      state_.sums[concat("gate.", routing.path, ".", k)] += double(gates.as<float>()[k]);
+    if (!line.gateBalance || std::isnan(balance) || balance < *line.gateBalance)
+      line.gateBalance = balance;
+    if (!routing.dropped)
+      continue;
+    MOERT_ASSIGN(float dropped, session_->scalarOutput(*routing.dropped));
+    state_.sums[*routing.dropped] += double(dropped);
+    line.dropped = std::max(line.dropped.value_or(0), double(dropped));
+  }
   return okStatus();
 }
 

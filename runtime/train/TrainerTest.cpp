@@ -413,8 +413,8 @@ TEST_P(TrainerTest, ScoresThatAreNotFiniteCountAsWrong) {
 
 // What a user looks for while it trains stays on a line of any terminal.
 TEST(Progress, TheStatusFitsTheTerminal) {
-  Progress::Line line{60,    5001,  3.01, {{"erm", 2.379}, {"entropy", 1.597}, {"balance", 0.0124}},
-                      0.001, 0.988, 357,  754};
+  Progress::Line line{60, 5001, 3.01, {{"erm", 2.379}, {"entropy", 1.597}, {"balance", 0.0124}}, 0.001, 0.988,
+                      {}, 357,  754};
   EXPECT_EQ(statusText(line, 1000), "step 60/5001  loss 3.0100 (erm 2.3790  entropy 1.5970  balance 0.0124)  "
                                     "lr 0.001  gate 0.988  357 images/s  ETA 12:34");
   EXPECT_EQ(statusText(line, 90),
@@ -422,6 +422,11 @@ TEST(Progress, TheStatusFitsTheTerminal) {
   EXPECT_EQ(statusText(line, 79), "step 60/5001  loss 3.0100  lr 0.001  gate 0.988  357 images/s  ETA 12:34");
   EXPECT_EQ(statusText(line, 65), "step 60/5001  loss 3.0100  gate 0.988  357 images/s  ETA 12:34");
   EXPECT_EQ(statusText(line, 50), "step 60/5001  loss 3.0100  357 images/s  ETA 12:34");
+  line.dropped = 0.0312;
+  EXPECT_EQ(statusText(line, 77),
+            "step 60/5001  loss 3.0100  gate 0.988  dropped 3.1%  357 images/s  ETA 12:34");
+  EXPECT_EQ(statusText(line, 65), "step 60/5001  loss 3.0100  gate 0.988  357 images/s  ETA 12:34");
+  line.dropped = {};
   line.parts = {{"caf\u00e9", 1}, {"x", 2}};
   line.gateBalance = -std::nan("");
   std::string all = statusText(line, 1000);

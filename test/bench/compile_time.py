@@ -1,4 +1,4 @@
-"""How long moec takes: hmoe_28, and ViT-S/16 at 224 pixels, from ordinary ops, at 12, 24 and 48 blocks, all entries.
+"""How long moec takes: hmoe_28, and ViT-S/16 at 224 pixels, at 12, 24 and 48 blocks, all entries.
 
     compile_time.py [--moec BIN]... [--rounds 5] [--phases]
 
@@ -18,7 +18,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MODELS = {
     "hmoe_28": [ROOT / "examples/models/hmoe_28.mlir"],
-    **{f"vit_s16, {depth} blocks": [ROOT / "test/bench/vit_s16.mlir", f"-Ddepth={depth}"] for depth in (12, 24, 48)},
+    **{f"vit_s16, {depth} blocks": [ROOT / "examples/models/vit.mlir", f"-Ddepth={depth}"] for depth in (12, 24, 48)},
 }
 
 

@@ -622,6 +622,47 @@ flow.program @p { flow.entry @main infer {
 
 // -----
 
+// capacities: each routing once, of rows over D and N, and numbers that give a limit
+flow.program @p {
+  // expected-error@+1 {{expected each routing's capacity once, found 'gate' again}}
+  flow.entry @main infer attributes {capacities = [#flow.capacity<"gate" rows <B> experts 2 top 1 factor 1.5 : f64 alignment 1>,
+                                                   #flow.capacity<"gate" rows <B * 2> experts 2 top 1 factor 1.5 : f64 alignment 1>]} {
+  }
+}
+
+// -----
+
+flow.program @p {
+  // expected-error@+1 {{expected rows over D and N in the capacity of 'gate', found row_align * 2}}
+  flow.entry @main infer attributes {capacities = [#flow.capacity<"gate" rows <row_align * 2> experts 2 top 1 factor 1.5 : f64 alignment 1>]} {
+  }
+}
+
+// -----
+
+// expected-error@+1 {{expected numbers of experts, choices and alignment from 1 to 2147483647, found 0, 1 and 1}}
+#capacity = #flow.capacity<"gate" rows <B> experts 0 top 1 factor 1.5 : f64 alignment 1>
+
+// -----
+
+// expected-error@+1 {{expected a finite factor other than 0, found 0}}
+#capacity = #flow.capacity<"gate" rows <B> experts 1 top 1 factor 0.0 : f64 alignment 1>
+
+// -----
+
+// expected-error@+1 {{expected a factor of f64, found 'f32'}}
+#capacity = #flow.capacity<"gate" rows <B> experts 1 top 1 factor 1.0 : f32 alignment 1>
+
+// -----
+
+flow.program @p {
+  // expected-error@+1 {{attribute 'capacities' failed to satisfy constraint: a list of limits to the rows of experts}}
+  flow.entry @main infer attributes {capacities = ["gate"]} {
+  }
+}
+
+// -----
+
 // 22: a group
 flow.program @p { flow.entry @main infer {
   %x = flow.input "x" : tensor<2x3xf32>

@@ -75,3 +75,14 @@ flow.program @p {
     flow.output "loss" %s : tensor<f32>
   }
 }
+
+// CHECK: flow.entry @limited infer attributes {capacities = [#flow.capacity<"moe.gate" rows <B * 197> experts 6 top 1 factor 1.500000e+00 : f64 alignment 1>,
+// CHECK-SAME: #flow.capacity<"b" rows <{{.*}}> experts 2 top 2 factor -0.69999999999999996 : f64 alignment 128>]}
+flow.program @q {
+  flow.entry @limited infer attributes {capacities = [
+      #flow.capacity<"moe.gate" rows <B * 197> experts 6 top 1 factor 1.5 : f64 alignment 1>,
+      #flow.capacity<"b" rows <D * N> experts 2 top 2 factor -0.7 : f64 alignment 128>]} {
+    %x = flow.input "x" : tensor<?xf32, #flow.dims<[B]>>
+    flow.output "y" %x : tensor<?xf32, #flow.dims<[B]>>
+  }
+}

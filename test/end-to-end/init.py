@@ -197,9 +197,10 @@ class Init:
         del model["head.weight"], model["head.bias"]
         model["mask_token"] = torch.zeros(1, 64)
         model["num_batches_tracked"] = torch.zeros((), dtype=torch.int64)
+        model["x\n\x1b[31m"] = torch.zeros(1)
         said = self.train(self.program("dense"), "classes", "--init", self.save("headless", model), "--seed", 4)
-        assert self.same(found, self.tensors("classes")) and "parameters (2):" in said, said
-        assert "    mask_token [1, 64]\n" in said and "    num_batches_tracked []\n" in said, said
+        assert self.same(found, self.tensors("classes")) and "parameters (3):" in said, said
+        assert "    x\\x0a\\x1b[31m [1]\n" in said and "    mask_token [1, 64]\n" in said and "    num_batches_tracked []\n" in said, said
 
     def resize(self):
         """Position tables of other grids become what timm makes of them."""
@@ -280,6 +281,10 @@ class Init:
         self.refused(dense, "--init", missing, texts=[f"{missing}: expected a checkpoint folder or a safetensors file, found no such file or folder"])
         self.refused(dense, "--init", missing, "--resume", code=2, texts=["expected --init or --resume, found both"])
         self.refused(dense, "--init=", code=2, texts=["expected a value after --init="])
+        half = self.save("half", {name: value.half() for name, value in good.items()})
+        np.save(self.folder / "image.npy", np.zeros((1, 1, 28, 28), np.float32))
+        done = subprocess.run([self.binaries / "moert", "infer", dense, "--params", half, "--input", f"image=@{self.folder}/image.npy"], capture_output=True, text=True)
+        assert done.returncode == 1 and "moert train --init makes a checkpoint of weights with other names, types or classes" in done.stderr, done
         renamed = {name.replace("blocks.", "layers.").replace("norm1", "ln1"): value for name, value in good.items()}
         self.refused(dense, "--init", self.save("renamed", renamed), texts=[
             "expected weights of the program", "48 missing, 0 of another shape or type", "'blocks.0.norm1.weight' is missing; nearest there: 'layers.0.",

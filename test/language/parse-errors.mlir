@@ -240,7 +240,7 @@ moe.layer @A(%x) {
 }
 // -----
 moe.layer @A(%x) {
-  // expected-error@+1 {{expected no '=' after 'to': write 'to ...'}}
+  // expected-error@+1 {{expected no '=' after 'to': write 'to 8'}}
   %y = conv @c(%x) kernel = 5, to = 8
   yield %y
 }
@@ -252,13 +252,13 @@ moe.layer @A(%x) {
 }
 // -----
 moe.layer @A(%x) {
-  // expected-error@+1 {{'conv' has no option 'bias'; a bias is there unless 'no_bias' is written; it has: kernel, stride, pad, no_bias}}
+  // expected-error@+1 {{'conv' has no option 'bias'; a bias is there unless 'no_bias' is written; it has: kernel, stride, pad, groups, no_bias}}
   %y = conv @c(%x) to 8 bias = False
   yield %y
 }
 // -----
 moe.layer @A(%x) {
-  // expected-error@+1 {{'conv' has no option 'padding'; write 'pad = ...', one number for all sides; it has: kernel, stride, pad, no_bias}}
+  // expected-error@+1 {{'conv' has no option 'padding'; write 'pad = ...', one number for all sides; it has: kernel, stride, pad, groups, no_bias}}
   %y = conv @c(%x) to 8 kernel = 3, padding = 1
   yield %y
 }

@@ -15,3 +15,17 @@ flow.program @p {
     flow.output "z" %z : tensor<?x10xf32, #flow.dims<[B, 10]>>
   }
 }
+
+// A product with windows that is summed is a convolution: 2 * 4 * 9 * 5 * 5 an image.
+// CHECK: flow.entry @main infer attributes {flops_per_image = 1.800000e+03 : f64}
+flow.program @groups {
+  flow.entry @main infer {
+    %x = flow.input "x" : tensor<?x4x9x9xf32, #flow.dims<[B, 4, 9, 9]>>
+    %w = flow.parameter "w" constant(0.5) : tensor<4x3x3xf32>
+    %all = flow.window %x size [3, 3] by [2, 2] pads [1, 1, 1, 1] with 0.0 : tensor<?x4x9x9xf32, #flow.dims<[B, 4, 9, 9]>> -> tensor<?x4x5x5x3x3xf32, #flow.dims<[B, 4, 5, 5, 3, 3]>>
+    %each = flow.broadcast %w to [1, 4, 5] : tensor<4x3x3xf32> -> tensor<?x4x5x5x3x3xf32, #flow.dims<[B, 4, 5, 5, 3, 3]>>
+    %product = flow.mul %all, %each : tensor<?x4x5x5x3x3xf32, #flow.dims<[B, 4, 5, 5, 3, 3]>>
+    %y = flow.reduce sum %product over [4, 5] : tensor<?x4x5x5x3x3xf32, #flow.dims<[B, 4, 5, 5, 3, 3]>> -> tensor<?x4x5x5xf32, #flow.dims<[B, 4, 5, 5]>>
+    flow.output "y" %y : tensor<?x4x5x5xf32, #flow.dims<[B, 4, 5, 5]>>
+  }
+}

@@ -269,3 +269,32 @@ flow.program @undifferentiated {
     flow.output "g" %g : tensor<f32>
   }
 }
+
+// -----
+
+// A contraction with windows, along groups that both factors and the result have, is a product and a sum, which can be one loop. Its
+// gradient in the image is of the same form, with the filter in reverse order, and not windows that are added up.
+// CHECK-LABEL: flow.program @windows
+// CHECK-NOT:   flow.contract
+// CHECK:       %[[WINDOWS:.*]] = flow.window
+// CHECK:       %[[PRODUCT:.*]] = flow.mul
+// CHECK-NEXT:  flow.reduce sum %[[PRODUCT]] over [4, 5]
+// CHECK:       %[[SPACED:.*]] = flow.pad %{{.*}} low [0, 0, 1, 1] interior [0, 0, 1, 1]
+// CHECK-NEXT:  flow.window %[[SPACED]] size [3, 3] by [1, 1] pads [0, 0, 0, 0]
+// CHECK:       flow.gather
+// CHECK-NOT:   flow.window_sum
+// CHECK-NOT:   flow.contract
+// CHECK:       flow.output "dx"
+flow.program @windows {
+  flow.entry @main infer {
+    %x = flow.input "x" : tensor<?x4x9x9xf32, #flow.dims<[B, 4, 9, 9]>>
+    %dy = flow.input "dy" : tensor<?x4x5x5xf32, #flow.dims<[B, 4, 5, 5]>>
+    %w = flow.parameter "w" constant(0.5) : tensor<4x3x3xf32>
+    %all = flow.window %x size [3, 3] by [2, 2] pads [1, 1, 1, 1] with 0.0 : tensor<?x4x9x9xf32, #flow.dims<[B, 4, 9, 9]>> -> tensor<?x4x5x5x3x3xf32, #flow.dims<[B, 4, 5, 5, 3, 3]>>
+    %y = flow.contract %all [0, 1, 2, 3, 4, 5], %w [1, 4, 5] -> [0, 1, 2, 3] : tensor<?x4x5x5x3x3xf32, #flow.dims<[B, 4, 5, 5, 3, 3]>>, tensor<4x3x3xf32> -> tensor<?x4x5x5xf32, #flow.dims<[B, 4, 5, 5]>>
+    flow.output "y" %y : tensor<?x4x5x5xf32, #flow.dims<[B, 4, 5, 5]>>
+    %back = flow.contract %dy [0, 1, 2, 3], %w [1, 4, 5] -> [0, 1, 2, 3, 4, 5] : tensor<?x4x5x5xf32, #flow.dims<[B, 4, 5, 5]>>, tensor<4x3x3xf32> -> tensor<?x4x5x5x3x3xf32, #flow.dims<[B, 4, 5, 5, 3, 3]>>
+    %dx = flow.window_sum %back by [2, 2] pads [1, 1, 1, 1] : tensor<?x4x5x5x3x3xf32, #flow.dims<[B, 4, 5, 5, 3, 3]>> -> tensor<?x4x9x9xf32, #flow.dims<[B, 4, 9, 9]>>
+    flow.output "dx" %dx : tensor<?x4x9x9xf32, #flow.dims<[B, 4, 9, 9]>>
+  }
+}

@@ -16,9 +16,13 @@ plan.program "linear" optimizer "sgd" compiler "0.1.0" config {classes = "10"} {
   scalar "optimizer.lr" recipe 0.001
   // CHECK-NEXT: entry "train" train objective "erm" flops 4.704000e+04 inputs ("image" f32[D * N, 1, 28, 28], "label" i32[D * N])
   // CHECK-SAME: outputs ("loss" f32[]) saved ("relu" bytes D * N * 40 because "a \22mask\22")
+  // CHECK-SAME: capacities ("moe.gate" rows D * N * 197 experts 6 top 1 factor 1.500000e+00 alignment 1, "b" rows N experts 2 top 2
+  // CHECK-SAME: factor -0.69999999999999996 alignment 128)
   entry "train" train objective "erm" flops 47040.0
       inputs ("image" f32[D * N, 1, 28, 28], "label" i32[D * N]) outputs ("loss" f32[])
       saved ("relu" bytes D * N * 40 because "a \"mask\"")
+      capacities ("moe.gate" rows D * N * 197 experts 6 top 1 factor 1.5 alignment 1,
+                  "b" rows N experts 2 top 2 factor -0.7 alignment 128)
   // CHECK-NEXT: target cpu "cpu" level "x86-64-v3" features ["avx2", "fma"] elements 2147483647 {
   target cpu "cpu" level "x86-64-v3" features ["avx2", "fma"] elements 2147483647 {
     // CHECK-NEXT: kernel @k "loop" (read f32, write f32, write u8) scalars 5 scratch 128

@@ -109,6 +109,80 @@ moe.model @m<en: number = 2.0, kl: number = 0.5, d: number = 1.0, eps: number = 
   return logits = %mixed
 })";
 
+// What a training step and an evaluation report of routings, of a layer that is applied twice too: rows by expert, rows that
+// are dropped, and losses.
+TEST(Elaborate, RoutingsAreReported) {
+  Model model(R"(
+moe.layer @Double(%x) {
+  %y = linear @fc(%x) to 3
+  yield %y
+}
+moe.layer @Sparse(%x) {
+  %route = route @gate(%x) linear, experts = 4, top = 2, capacity = 0.8
+  %sent  = dispatch %route, %x
+  %done  = experts @experts(%sent) layer @Double
+  %y     = combine %route, %done
+  yield %y
+}
+moe.model @m(%flat: vector[15]) {
+  %x     = reshape %flat to [5, 3]
+  %a     = apply @sparse(%x) layer @Sparse
+  %b     = apply shared @sparse(%a) layer @Sparse
+  %route = route @last(%b) linear, experts = 4, top = 1, capacity = 0.5
+  %sent  = dispatch %route, %b
+  %done  = experts @experts(%sent) layer @Double
+  %c     = combine %route, %done
+  aux @even gshard %route, 0.25
+  aux @flat z_loss %route, 0.5
+  expose @chosen %route
+  %y     = mean %c over tokens
+  return logits = %y
+})");
+  ASSERT_TRUE(bool(model));
+  flow::Bindings given = batch(2, 3);
+  flow::Evaluation trained = model.run("train", given);
+  flow::Evaluation judged = model.run("as_trained", given), inferred = model.run("main", given);
+  const double rows = 6 * 5;
+  for (auto [path, top, factor] :
+       {std::tuple("sparse.gate", 2, 0.8), {"sparse.gate#2", 2, 0.8}, {"last", 1, 0.5}}) {
+    SCOPED_TRACE(path);
+    const std::string name = path;
+    const Array &chosen = judged.outputs.at("chosen." + name), &kept = judged.outputs.at("kept." + name);
+    ASSERT_EQ(chosen.shape, std::vector<int64_t>{4});
+    ASSERT_EQ(kept.shape, std::vector<int64_t>{4});
+    double all = 0, left = 0;
+    for (int64_t k = 0; k < 4; ++k) {
+      EXPECT_NEAR(trained.outputs.at("gate_balance." + name).data[k], chosen.data[k] / (rows * top), 1e-12);
+      EXPECT_EQ(kept.data[k], std::min(chosen.data[k], top * std::floor(factor * 8)));
+      all += chosen.data[k];
+      left += kept.data[k];
+    }
+    EXPECT_EQ(all, rows * top);
+    EXPECT_LT(left, all);
+    EXPECT_NEAR(trained.outputs.at("dropped." + name).data[0], 1 - left / all, 1e-12);
+    EXPECT_FALSE(inferred.outputs.contains("kept." + name));
+    double of = 0;
+    for (double count : inferred.outputs.at("chosen." + name).data)
+      of += count;
+    EXPECT_EQ(of, rows * top);
+  }
+  EXPECT_NEAR(trained.outputs.at("loss.even").data[0], 0.25 * judged.outputs.at("routing_loss.even").data[0],
+              1e-12);
+  EXPECT_NEAR(trained.outputs.at("loss.flat").data[0], 0.5 * judged.outputs.at("routing_loss.flat").data[0],
+              1e-12);
+  EXPECT_FALSE(inferred.outputs.contains("routing_loss.even"));
+  // Of each row, the expert and its gate; a dropped pair has none.
+  const Array &choices = judged.outputs.at("chosen");
+  ASSERT_EQ(choices.shape, (std::vector<int64_t>{6, 5, 1, 2}));
+  std::vector<double> counts(4), taken(4);
+  for (size_t i = 0; i < choices.data.size(); i += 2) {
+    ++counts.at(size_t(choices.data[i]));
+    taken.at(size_t(choices.data[i])) += choices.data[i + 1] != 0;
+  }
+  EXPECT_EQ(counts, judged.outputs.at("chosen.last").data);
+  EXPECT_EQ(taken, judged.outputs.at("kept.last").data);
+}
+
 } // namespace
 
 TEST(Elaborate, MixtureOfGeneratedClassifiers) {
@@ -176,7 +250,7 @@ TEST(Elaborate, AuxiliaryLossesAddUp) {
     for (int64_t r = 0; r < 6; ++r)
       share += at(gates, {r, k}) / 6;
     balance += share * std::log(5 * share);
-    EXPECT_NEAR(trained.outputs["gate_balance"].data[k], share, 1e-12);
+    EXPECT_NEAR(trained.outputs["gate_balance.gate"].data[k], share, 1e-12);
   }
   for (int64_t r : {0, 1, 3, 4}) {
     double all = 0;

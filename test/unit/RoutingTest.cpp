@@ -1,106 +1,17 @@
 // What routing to some experts means: properties that a wrong routing breaks. Small models are elaborated, and their entries
 // are run by the evaluator and, where the target's code is what could be wrong, compiled on every target. The oracle is the
 // routing written out below, row by row, as Tutel defines it.
-#include "mlir/Parser/Parser.h"
-#include "mlir/Pass/PassManager.h"
-#include "passes/pipeline/Pipeline.h"
-#include "test/unit/FlowCase.h"
-#include "test/unit/RunCompiled.h"
+#include "runtime/program/Philox.h"
+#include "test/unit/TextModel.h"
 #include "llvm/ADT/STLExtras.h"
-#include <cmath>
-#include <gtest/gtest.h>
 #include <numeric>
 
 using namespace mlir;
 using namespace moe;
 using namespace moe::test;
-using flow::Array;
-
 namespace {
 
-/// A model's text; its entries can be run, on random values for whatever the bindings lack.
-class Model {
-public:
-  flow::Bindings given;
-
-  explicit Model(const std::string &text, int64_t rows = 4, const std::string &optimizer = "sgd") {
-    given.setting = {{1, rows}, 3, 5};
-    given.progress = 0.25;
-    options.optimizer = optimizer;
-    options.gradients = true;
-    module = parseSourceString<ModuleOp>(text, &context());
-    if (!module || failed(run(*module, Phase::elaborate))) {
-      ADD_FAILURE() << "expected this text to be elaborated:\n" << text;
-      module = {};
-    }
-  }
-  explicit operator bool() { return bool(module); }
-
-  flow::EntryOp entryOf(ModuleOp program, StringRef name) {
-    flow::EntryOp found;
-    program.walk([&](flow::EntryOp entry) { found = entry.getSymName() == name ? entry : found; });
-    return found;
-  }
-  bool has(StringRef name) { return bool(entryOf(*module, name)); }
-  /// Random values for what an entry reads and nothing has given.
-  void bind(StringRef name) {
-    std::mt19937_64 random(7);
-    flow::bindRandom(entryOf(*module, name), given, random, 3);
-  }
-  flow::Evaluation evaluate(StringRef name) {
-    bind(name);
-    if (!differentiated) {
-      differentiated = module->clone();
-      EXPECT_TRUE(succeeded(run(*differentiated, Phase::differentiate)));
-    }
-    FailureOr<flow::Evaluation> found = flow::evaluate(entryOf(*differentiated, name), given);
-    EXPECT_TRUE(succeeded(found));
-    return failed(found) ? flow::Evaluation() : *found;
-  }
-  flow::Evaluation compiled(StringRef name, const std::string &target) {
-    bind(name);
-    auto &program = programs[target];
-    if (!program) {
-      OwningOpRef<ModuleOp> copy(module->clone());
-      program = compileProgram(*copy, {target});
-    }
-    auto found = program ? runProgram(program, name.str(), given, {target}) : std::nullopt;
-    return found ? *found : flow::Evaluation();
-  }
-  /// The evaluator and every target; or the evaluator alone.
-  std::vector<std::pair<std::string, flow::Evaluation>> everywhere(StringRef name, bool compile = true) {
-    std::vector<std::pair<std::string, flow::Evaluation>> all{{"evaluator", evaluate(name)}};
-    if (compile)
-      for (const std::string &target : testTargets())
-        all.emplace_back(target, compiled(name, target));
-    return all;
-  }
-  void input(const std::string &name, ArrayRef<int64_t> shape, const std::vector<double> &values) {
-    given.inputs[name] = arrayOf(shape, values);
-  }
-  void state(const std::string &name, ArrayRef<int64_t> shape, const std::vector<double> &values) {
-    given.states[name] = arrayOf(shape, values);
-  }
-
-private:
-  PipelineOptions options;
-  OwningOpRef<ModuleOp> module, differentiated;
-  std::map<std::string, std::shared_ptr<const moert::Program>> programs;
-
-  LogicalResult run(ModuleOp program, Phase phase) {
-    PassManager passes(&context());
-    addPhase(passes, phase, options);
-    return passes.run(program);
-  }
-  static Array arrayOf(ArrayRef<int64_t> shape, const std::vector<double> &values) {
-    Array made{shape};
-    EXPECT_EQ(size_t(made.size()), values.size());
-    made.data.assign(values.begin(), values.end());
-    for (double &value : made.data)
-      value = double(float(value));
-    return made;
-  }
-};
+using Model = TextModel;
 
 std::vector<double> valuesOf(const flow::Evaluation &result, const std::string &name) {
   auto found = result.outputs.find(name);
@@ -109,22 +20,6 @@ std::vector<double> valuesOf(const flow::Evaluation &result, const std::string &
     return {};
   }
   return {found->second.data.begin(), found->second.data.end()};
-}
-
-/// The norm of the difference, relative to the norm; infinity where it is no number, or the sizes differ.
-double distance(ArrayRef<double> expected, ArrayRef<double> found) {
-  if (expected.size() != found.size())
-    return INFINITY;
-  double all = 0, off = 0;
-  for (auto [a, b] : llvm::zip(expected, found)) {
-    all += a * a;
-    off += (a - b) * (a - b);
-  }
-  return std::isfinite(off) ? std::sqrt(off / std::max(all, 1e-24)) : INFINITY;
-}
-double distance(const Array &expected, const Array &found) {
-  return distance(ArrayRef(expected.data.data(), expected.data.size()),
-                  ArrayRef(found.data.data(), found.data.size()));
 }
 
 /// A routing as Tutel defines it, of the logits of rows.
@@ -341,6 +236,38 @@ TEST(Routing, placesOfRandomRows) {
       }
 }
 
+// In training, noise is part of the scores: of the choice, the gates and the priority alike.
+TEST(Routing, placesOfNoisyRows) {
+  for (int top : {1, 2}) {
+    auto logits = randomLogits(50, 4, 5);
+    Model model =
+        telling(4, "capacity = 0.8, noise = 2.0, prioritized, top = " + std::to_string(top), logits);
+    const uint32_t stream = moert::philoxStream("route");
+    const auto clean = logits;
+    for (size_t row = 0; row < 50; ++row)
+      for (size_t e = 0; e < 4; ++e)
+        logits[row][e] +=
+            2.0 / 4 *
+            moert::philoxNormal(model.given.setting.seed, stream, model.given.setting.step, row * 4 + e);
+    const Routed r = routed(logits, size_t(top), top * 10, true),
+                 other = routed(clean, size_t(top), top * 10, true);
+    const flow::Evaluation result = model.evaluate("train");
+    int differs = 0;
+    for (size_t row = 0; row < 50; ++row) {
+      EXPECT_NEAR(result.exposed.at("mixed").data[row], told(r, row), 1e-9) << row << ", top " << top;
+      differs += std::fabs(told(r, row) - told(other, row)) > 1;
+    }
+    EXPECT_GT(differs, 5);
+    // What is dropped is seen in the gradient of the experts' biases, which compiled code gives.
+    const std::vector<double> right = valuesOf(model.evaluate("gradients"), "grad.experts.fc.bias");
+    if (top == 1)
+      for (const std::string &target : testTargets())
+        EXPECT_LE(distance(right, valuesOf(model.compiled("gradients", target), "grad.experts.fc.bias")),
+                  1e-5)
+            << target;
+  }
+}
+
 // Every expert, nothing dropped, gates as they are: as if each expert were applied to every token.
 TEST(Routing, allExpertsAreTheSameAsEvery) {
   Model some(tokensText({.route = "linear, experts = 3, top = 3, unnormalized", .dropout = "0.3"}));
@@ -446,6 +373,70 @@ TEST(Routing, dropPathLeavesTheRouting) {
     EXPECT_EQ(valuesOf(a, name), valuesOf(b, name)) << name;
   EXPECT_NE(valuesOf(a, "loss.erm"), valuesOf(b, "loss.erm"));
   EXPECT_GT(valuesOf(b, "dropped.gate")[0], 0);
+}
+
+// The losses as Tutel computes them, written out: which scores are with noise, what is compared with which threshold.
+TEST(Routing, lossesByHand) {
+  const int64_t experts = 4, rows = 20;
+  const double sigma = 2.0 / double(experts);
+  for (int64_t top : {1, 2}) {
+    const auto clean = randomLogits(size_t(rows), size_t(experts), 3);
+    Model model = telling(experts, "capacity = 0.5, noise = 2.0, top = " + std::to_string(top) + R"(
+  aux @load importance_load %route, 0.5
+  aux @corrected importance_load %route, corrected, 0.5
+  aux @gshard gshard %route, 0.5
+  aux @z z_loss %route, 0.5)",
+                          clean);
+    auto noisy = clean;
+    const flow::Setting &setting = model.given.setting;
+    for (size_t i = 0; i < size_t(rows * experts); ++i)
+      noisy[i / size_t(experts)][i % size_t(experts)] +=
+          sigma * moert::philoxNormal(setting.seed, moert::philoxStream("route"), setting.step, i);
+    auto softmax = [](std::vector<double> row) {
+      double sum = 0;
+      for (double &x : row)
+        sum += x = std::exp(x);
+      for (double &x : row)
+        x /= sum;
+      return row;
+    };
+    const Routed r = routed(noisy, size_t(top), 1000, false);
+    std::vector<double> importance(experts), load(experts), corrected(experts), scores(experts),
+        first(experts);
+    double squares = 0;
+    for (size_t row = 0; row < size_t(rows); ++row) {
+      const std::vector<double> gates = softmax(clean[row]), noisyGates = softmax(noisy[row]);
+      const double threshold = noisy[row][size_t(r.chosen[row].back())];
+      double sum = 0;
+      for (size_t e = 0; e < size_t(experts); ++e) {
+        importance[e] += gates[e];
+        load[e] += std::erfc((threshold - gates[e]) / sigma / std::sqrt(2.0)) / 2;
+        corrected[e] += std::erfc((threshold - clean[row][e]) / sigma / std::sqrt(2.0)) / 2;
+        scores[e] += noisyGates[e];
+        sum += std::exp(clean[row][e]);
+      }
+      first[size_t(r.chosen[row][0])] += 1;
+      squares += std::pow(std::log(sum), 2) / double(rows);
+    }
+    auto variation = [&](const std::vector<double> &x) {
+      double mean = std::accumulate(x.begin(), x.end(), 0.0) / double(experts), all = 0;
+      for (double each : x)
+        all += (each - mean) * (each - mean) / double(experts - 1);
+      return all / (mean * mean + 1e-10);
+    };
+    const flow::Evaluation result = model.evaluate("train");
+    EXPECT_NEAR(valuesOf(result, "loss.load")[0], 0.25 * (variation(importance) + variation(load)), 1e-9)
+        << top;
+    EXPECT_NEAR(valuesOf(result, "loss.corrected")[0], 0.25 * (variation(importance) + variation(corrected)),
+                1e-9)
+        << top;
+    EXPECT_NEAR(valuesOf(result, "loss.gshard")[0],
+                0.5 * double(experts) / double(rows * rows) *
+                    std::inner_product(scores.begin(), scores.end(), first.begin(), 0.0),
+                1e-9)
+        << top;
+    EXPECT_NEAR(valuesOf(result, "loss.z")[0], 0.5 * squares, 1e-9) << top;
+  }
 }
 
 // Every gradient of the evaluator's, that of the losses' thresholds among them.

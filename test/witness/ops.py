@@ -1,6 +1,6 @@
 """Words of the language that are made of several ops of the graph, against PyTorch: `matmul` of vectors and with broadcasting,
-`normalize`, `clamp`, `sign`, `layer_scale`, numbers in the place of values, tokens without position, and an image's mean and
-deviation. Each model is compiled; its scores and all gradients of its loss are compared with PyTorch's in f64.
+`normalize`, `clamp`, `sign`, `layer_scale`, numbers in the place of values, grouped convolutions, tokens without position, and an
+image's mean and deviation. Each model is compiled; its scores and all gradients of its loss are compared with PyTorch's in f64.
 
     ops.py <folder of moec and moert> <folder for files> [--seeds 1] [--target cpu] [--device cpu]
 """
@@ -128,8 +128,49 @@ def products(p, image):
     return torch.cat([f, g, h], 1) @ p["m"] * s * 0.1
 
 
+# Groups of every kind: few of many channels, depthwise, a number between with a larger window and stride, of one pixel, and with
+# weights that differ by expert.
+GROUPS = """
+moe.layer @Part(%x) {
+  %y = conv @conv(%x) kernel = 2, groups = 4, pad = 1 to 8
+  %z = mean %y over pixels
+  yield %z
+}
+moe.model @groups(%image: image[3, 8, 8]) {
+  %a = conv @wide(%image) to 36
+  %b = conv @two(%a) groups = 2 to 36
+  %c = gelu %b
+  %d = conv @depthwise(%c) groups = 36 to 36
+  %e = conv @between(%d) kernel = 5, stride = 2, groups = 12 to 24
+  %f = gelu %e
+  %g = conv @point(%f) kernel = 1, groups = 4, no_bias to 8
+  %h = conv @pixels(%g) kernel = 1, stride = 3, groups = 8 to 16
+  %i = experts @each(%g) count = 2 layer @Part
+  %j = mean %i over experts
+  %k = flatten %h
+  %l = concat %j, %k
+  %logits = linear @head(%l) to 5
+  return logits = %logits
+}
+"""
+
+
+def groups(p, image):
+    def conv(name, x, groups, stride=1):
+        w = p[f"{name}.weight"]
+        return F.conv2d(x, w, p.get(f"{name}.bias"), stride, (w.shape[-1] - 1) // 2, groups=groups)
+    x = F.gelu(conv("two", conv("wide", image, 1), 2))
+    g = conv("point", F.gelu(conv("between", conv("depthwise", x, 36), 12, 2)), 4)
+    j = sum(F.conv2d(g, p["each.conv.weight"][e], p["each.conv.bias"][e], padding=1, groups=4).mean((2, 3)) for e in (0, 1)) / 2
+    return F.linear(torch.cat([j, conv("pixels", g, 8, 3).flatten(1)], 1), p["head.weight"], p["head.bias"])
+
+
 def linear(name, out, into):
     return {f"{name}.weight": (out, into), f"{name}.bias": (out,)}
+
+
+def filters(name, out, into, kernel):
+    return {f"{name}.weight": (out, into, kernel, kernel), f"{name}.bias": (out,)}
 
 
 MODELS = {
@@ -137,6 +178,9 @@ MODELS = {
                                 "cls_token": (1, 1, 8), "reg_token": (1, 2, 8), "ls1.gamma": (8,), **linear("attn.q", 8, 8),
                                 "attn.k.weight": (8, 8), **linear("head", CLASSES, 8)}),
     "norms": (NORMS, norms, {**linear("fc", 6, 8), **linear("head", CLASSES, 6)}),
+    "groups": (GROUPS, groups, {**filters("wide", 36, 3, 3), **filters("two", 36, 18, 3), **filters("depthwise", 36, 1, 3),
+                                **filters("between", 24, 3, 5), "point.weight": (8, 6, 1, 1), **filters("pixels", 16, 1, 1),
+                                "each.conv.weight": (2, 8, 2, 2, 2), "each.conv.bias": (2, 8), **linear("head", CLASSES, 72)}),
     "products": (PRODUCTS, products, {"w": (8, 4), "v": (4,), "u": (1, 8, 2), "t": (3, 1, 8), "m": (96, CLASSES)}),
 }
 

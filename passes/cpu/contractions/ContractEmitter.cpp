@@ -10,12 +10,15 @@ using namespace mlir;
 namespace moe::cpu {
 namespace {
 
-/// The batch axes that B has. Along the others, all batch indices use the same packed panels.
+/// The axes of B's matrices: the batch axes that B has, and the groups' axis. Along the others, all batch indices use
+/// the same packed panels.
 SmallVector<ContractAxis> batchOfB(const ContractForm &form) {
   SmallVector<ContractAxis> axes;
   for (const ContractAxis &axis : form.batch)
     if (!axis.strides[1].isConstant(0))
       axes.push_back(axis);
+  if (form.groupsRows())
+    axes.push_back(form.groups->axis);
   return axes;
 }
 
@@ -98,7 +101,7 @@ GroupCode emitContract(ContractGroup &group, KernelModule &module) {
 
 FailureOr<GroupCode> emitContractGroup(flow::GroupOp group, const GroupLayouts &layouts,
                                        KernelModule &module) {
-  auto contract = cast<flow::ContractOp>(group.getRoot());
+  Operation *contract = group.getRoot();
   FailureOr<Epilogue> epilogue = Epilogue::of(group, contract, layouts);
   if (failed(epilogue))
     return failure();
@@ -109,8 +112,10 @@ FailureOr<GroupCode> emitContractGroup(flow::GroupOp group, const GroupLayouts &
   auto operand = [&](unsigned i) -> ContractBuffer {
     return {{BufferRef::operand, i}, flow::elementsOf(group.getInputs()[i].getType())};
   };
-  ContractGroup parts{contract,         std::move(*epilogue), *form, plan,
-                      operand(form->a), operand(form->b),     {},    {}};
+  ContractGroup parts{contract, std::move(*epilogue), *form, plan, operand(form->a), operand(form->b), {}, {},
+                      {}};
+  if (form->groups)
+    parts.offsets = operand(form->groups->offsets);
   return emitContract(parts, module);
 }
 

@@ -1,5 +1,7 @@
 // Offsets and stores for all kernels of a contraction; see ContractKernel.h.
 #include "passes/cpu/contractions/ContractKernel.h"
+#include "dialects/plan/FromFlow.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
 
 using namespace mlir;
 
@@ -11,6 +13,19 @@ ContractKernel::ContractKernel(const ContractGroup &group, KernelModule &module,
 
 Value ContractKernel::buffer(plan::Access access, const ContractBuffer &bound) {
   return kernel.floats(access, bound.ref, bound.elements);
+}
+
+void ContractKernel::bindOffsets() {
+  offsets = kernel.buffer(plan::Access::read, plan::Element::i32, group.offsets.ref,
+                          plan::fromExtent(group.offsets.elements));
+}
+
+Ix ContractKernel::beginOf(Ix number) {
+  // Nothing beyond the rows is accessed, whatever the offsets are.
+  Value begin = kernel.load(code.b.getI32Type(), offsets, code.b.getI32Type(), code.i64(number));
+  Ix row = arith::ExtSIOp::create(code.b, code.loc, code.b.getI64Type(), begin).getResult();
+  row = code.min(code.max(row, 0), code.size(form.groups->rows));
+  return code.mul(row, code.size(form.groups->rowSize));
 }
 
 SmallVector<Ix> ContractKernel::unflatten(ArrayRef<ContractAxis> axes, Ix flat) {

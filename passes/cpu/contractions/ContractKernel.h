@@ -14,20 +14,21 @@ struct ContractBuffer {
 };
 
 struct ContractGroup {
-  flow::ContractOp op;
+  mlir::Operation *op; ///< a contraction or grouped contraction
   MicroEpilogue epilogue;
   ContractForm form;
   ContractPlan plan;
-  ContractBuffer a, b; ///< in the form's order, which may be swapped with respect to the op's
+  ContractBuffer a, b;    ///< in the form's order, which may be swapped with respect to the op's
+  ContractBuffer offsets; ///< of form.groups, if there are any
   /// Temporaries between the group's launches, if the plan needs them: B's packed panels, [matrix of B][chunk
   /// of the sum][panel][step][column], and the sums of the parts, [batch index][part][row][column].
   ContractBuffer panels, parts;
 };
 
-/// The batch index that a work unit works on, and the part of the sum.
+/// The batch index that a work unit works on, the part of the sum, and the first row that it leaves out.
 struct ContractPlace {
   llvm::SmallVector<Ix> batch; ///< one index per batch axis
-  Ix batchNumber, part;
+  Ix batchNumber, part, rowEnd;
 };
 
 class ContractKernel {
@@ -35,6 +36,11 @@ public:
   ContractKernel(const ContractGroup &group, KernelModule &module, llvm::StringRef kind);
 
   mlir::Value buffer(plan::Access access, const ContractBuffer &bound);
+  /// Binds the groups' offsets, which the next two read.
+  void bindOffsets();
+  /// The first of the form's rows, or steps of the sum, behind all groups before this one.
+  Ix beginOf(Ix group);
+  std::pair<Ix, Ix> rangeOf(Ix group) { return {beginOf(group), beginOf(code.add(group, 1))}; }
   void bindEpilogue() { ports = group.epilogue.bind(kernel); }
   /// The indices along each of `axes` from a flat index over all of them.
   llvm::SmallVector<Ix> unflatten(llvm::ArrayRef<ContractAxis> axes, Ix flat);
@@ -52,6 +58,9 @@ public:
   KernelBuilder kernel;
   MicroCode code;
   Values ports; ///< the epilogue's inputs and outputs, after bindEpilogue
+
+private:
+  mlir::Value offsets;
 };
 
 } // namespace moe::cpu

@@ -18,11 +18,12 @@ ContractPlan ContractPlan::of(const ContractForm &form, const Epilogue &epilogue
   const int64_t lanes = target.lanes();
   std::optional<int64_t> rows = form.rowExtent().constantValue(), sums = form.sumExtent().constantValue(),
                          columns = form.columns.extent.constantValue();
+  if (form.groupsSums())
+    sums = std::nullopt; // a group has any number of steps, from any first one on
   plan.tile = chooseTile(lanes, target.registers, columns.value_or(0));
   const int64_t width = plan.width(lanes), tileRows = plan.tile.rows;
 
-  flow::Extent work = form.batchExtent() * form.rowExtent() * form.columns.extent * form.sumExtent();
-  plan.small = work.evaluate(form.plannedBatch).value_or(INT64_MAX) < (int64_t(1) << 21);
+  plan.small = form.products().evaluate(form.plannedBatch).value_or(INT64_MAX) < (int64_t(1) << 21);
 
   plan.directRows = form.sums.empty() || (form.sums.size() == 1 && form.sums[0].strides[0].isConstant(1));
   // A panel that serves few rows, or that is one of many along a sum over the batch, is used once after
@@ -60,7 +61,9 @@ ContractPlan ContractPlan::of(const ContractForm &form, const Epilogue &epilogue
     }
     // A small result of a long sum has too few tiles for all threads, so the sum is cut into parts.
     if (!sums && rows && columns) {
-      int64_t budget = (int64_t(1) << 18) / std::max<int64_t>(1, *rows * *columns);
+      // Groups are as many results, which different units compute as well.
+      const int64_t results = form.groups ? form.groups->axis.extent.constantValue().value_or(1) : 1;
+      int64_t budget = (int64_t(1) << 18) / std::max<int64_t>(1, *rows * *columns * results);
       plan.maxParts = std::clamp<int64_t>(budget, 1, 16);
     }
   }

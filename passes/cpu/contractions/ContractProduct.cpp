@@ -38,8 +38,9 @@ ContractProduct::ContractProduct(const ContractGroup &group, KernelModule &modul
   rowUnits = code.size(plan.rowUnits);
   panelGroups = code.size(plan.panelGroups);
   const int64_t tileRows = plan.tile.rows;
-  wholeRows = code.mul(code.div(rows, tileRows), tileRows);
-  if (rowStride && !(rows.isStatic() && rows.known() == wholeRows.known()))
+  if (form.groups)
+    bindOffsets();
+  if (rowStride && !(rows.isStatic() && rows.known() % tileRows == 0 && !form.groupsRows()))
     lastRows = kernel.floatScratch(((tileRows - 1) * *rowStride + plan.depth));
 }
 
@@ -48,13 +49,17 @@ LaunchSpec ContractProduct::emit() {
   code.loop(code.div(begin, rowUnits), code.ceilDiv(end, rowUnits), 1, [&](Ix number) {
     const Ix before = code.mul(number, rowUnits);
     const Ix from = code.max(code.sub(begin, before), 0), to = code.min(code.sub(end, before), rowUnits);
-    emitRun(groupAt(number), code.mul(from, plan.unitRows), code.min(code.mul(to, plan.unitRows), rows));
+    const Ix first = code.mul(from, plan.unitRows), last = code.min(code.mul(to, plan.unitRows), rows);
+    if (form.groupsRows())
+      emitRowGroups(groupAt(number), first, last);
+    else
+      emitRun(groupAt(number), first, last);
   });
-  flow::Extent products = form.batchExtent() * form.rowExtent() * form.columns.extent * form.sumExtent();
-  flow::Extent read = group.a.elements + group.b.elements;
-  flow::ContractOp op = group.op;
-  return kernel.finish("contract", plan.units, products * 2, read * kFloatBytes + flow::bytesOf(op.getType()),
-                       plan.grain);
+  flow::Extent read = (group.a.elements + group.b.elements) * kFloatBytes;
+  if (form.groups)
+    read = read + group.offsets.elements * int64_t(sizeof(int32_t));
+  return kernel.finish(form.groups ? "grouped_contract" : "contract", plan.units, form.products() * 2,
+                       read + flow::bytesOf(group.op->getResult(0).getType()), plan.grain);
 }
 
 ContractProduct::Block ContractProduct::groupAt(Ix number) {
@@ -71,12 +76,36 @@ ContractProduct::Block ContractProduct::groupAt(Ix number) {
   block.panelEnd = all ? panels : code.min(code.add(block.panelBegin, plan.panelGroup), panels);
   block.sumBegin = plan.viaParts ? code.mul(block.part, code.size(plan.partDepth)) : Ix(0);
   block.sumEnd = plan.viaParts ? code.min(code.add(block.sumBegin, code.size(plan.partDepth)), sums) : sums;
+  if (form.groupsSums()) {
+    auto [begin, end] = rangeOf(block.batch.front());
+    block.sumBegin = code.min(code.add(begin, block.sumBegin), end);
+    block.sumEnd = plan.viaParts ? code.min(code.add(block.sumBegin, code.size(plan.partDepth)), end) : end;
+    block.sumEnd = code.max(block.sumBegin, block.sumEnd);
+  }
   block.aBatch = batchOffset(block.batch, 0);
   block.bBatch = batchOffset(block.batch, 1);
   for (auto [axis, index] : llvm::zip(form.batch, block.batch))
     if (!axis.strides[1].isConstant(0))
       block.packedBatch = code.add(code.mul(block.packedBatch, code.size(axis.extent)), index);
   return block;
+}
+
+void ContractProduct::emitRowGroups(const Block &units, Ix begin, Ix end) {
+  const Ix count = code.size(form.groups->axis.extent);
+  code.loop(0, 2, 1, [&](Ix side) {
+    Value before = code.equal(side, 0);
+    Block none = units;
+    none.rowEnd = code.select(before, code.min(end, beginOf(0)), end);
+    results.storeZeros(none, code.select(before, begin, code.max(begin, beginOf(count))),
+                       code.mul(units.panelBegin, width), code.mul(units.panelEnd, width));
+  });
+  code.loop(0, count, 1, [&](Ix number) {
+    auto [first, last] = rangeOf(number);
+    Block own = units;
+    own.bBatch = code.add(units.bBatch, code.mul(number, code.size(form.groups->axis.strides[1])));
+    own.packedBatch = code.add(code.mul(units.packedBatch, count), number);
+    emitRun(own, code.max(begin, first), code.min(end, last));
+  });
 }
 
 void ContractProduct::emitRun(const Block &group, Ix begin, Ix end) {
@@ -88,13 +117,14 @@ void ContractProduct::emitRun(const Block &group, Ix begin, Ix end) {
     // The next block of this group packs the same panels again; the first block of the next group packs that
     // group's.
     block.nextPanel = code.select(code.less(block.rowEnd, end), block.panelBegin, block.panelEnd);
-    code.loop(block.sumBegin, block.sumEnd, plan.depth,
-              [&](Ix begin) { emitChunk(block, chunkAt(block, begin)); });
+    // A sum over no rows is a chunk of no steps, so that zeros are stored.
+    const Ix sumEnd = form.groupsSums() ? code.max(block.sumEnd, code.add(block.sumBegin, 1)) : block.sumEnd;
+    code.loop(block.sumBegin, sumEnd, plan.depth, [&](Ix begin) { emitChunk(block, chunkAt(block, begin)); });
   });
 }
 
 ContractProduct::Chunk ContractProduct::chunkAt(const Block &block, Ix begin) {
-  const bool known = !plan.viaParts && sums.isStatic();
+  const bool known = !plan.viaParts && !form.groupsSums() && sums.isStatic();
   Chunk chunk{begin, plan.depth, {}, {}};
   if (!known || sums.known() % plan.depth != 0)
     chunk.depth = code.min(plan.depth, code.sub(block.sumEnd, begin));
@@ -115,7 +145,8 @@ void ContractProduct::emitChunk(const Block &block, const Chunk &chunk) {
   if (!plan.directRows)
     packStrips(block, chunk);
   if (lastRows)
-    code.when(code.less(wholeRows, block.rowEnd), [&] { copyLastRows(block, chunk); });
+    code.when(code.less(rows, code.add(lastTile(block), plan.tile.rows)),
+              [&] { copyLastRows(block, chunk); });
   const PackSource columns = columnsOfB(b, block.bBatch);
   if (byPanel) {
     forPanels([&](Ix panel) {
@@ -134,7 +165,8 @@ void ContractProduct::packStrips(const Block &block, const Chunk &chunk) {
   const int64_t stripStride = plan.depth * tileRows;
   if (form.rows.size() <= 1) {
     Ix stride = form.rows.empty() ? Ix(1) : code.size(form.rows[0].strides[0]);
-    PackSource from{a, stride, rows, [&](Ix step) { return stepOfA(block, step); }};
+    PackSource from{a, stride, form.groupsRows() ? block.rowEnd : rows,
+                    [&](Ix step) { return stepOfA(block, step); }};
     emitPackStrips(code, from, block.rowBegin, block.rowEnd, tileRows, chunk.begin, chunk.depth, strips, 0,
                    stripStride);
     return;
@@ -150,9 +182,16 @@ void ContractProduct::packStrips(const Block &block, const Chunk &chunk) {
   });
 }
 
+Ix ContractProduct::lastTile(const Block &block) {
+  const Ix count = code.sub(block.rowEnd, block.rowBegin), tileRows = plan.tile.rows;
+  return code.add(block.rowBegin, code.mul(code.div(code.sub(count, 1), tileRows), tileRows));
+}
+
+Value ContractProduct::isWhole(Ix row) { return code.less(row, code.sub(rows, plan.tile.rows - 1)); }
+
 void ContractProduct::copyLastRows(const Block &block, const Chunk &chunk) {
   code.loop(0, plan.tile.rows, 1, [&](Ix i) {
-    Ix from = offset(form.rows, code.min(code.add(wholeRows, i), lastRow()), 0);
+    Ix from = offset(form.rows, code.min(code.add(lastTile(block), i), lastRow()), 0);
     code.loop(0, chunk.depth, code.lanes, [&](Ix step) {
       Value mask = code.firstLanes(code.sub(chunk.depth, step));
       Value values = code.load(a, code.add(from, stepOfA(block, code.add(chunk.begin, step))), mask);
@@ -199,7 +238,7 @@ void ContractProduct::readRows(MicroOperands &operands, const Block &block, cons
   if (rowStride) {
     operands.a = code.at(a, code.add(offset(form.rows, row, 0), stepOfA(block, chunk.begin)));
     if (lastRows)
-      operands.a = code.selectPointer(code.less(row, wholeRows), operands.a, lastRows);
+      operands.a = code.selectPointer(isWhole(row), operands.a, lastRows);
   }
   for (int i = 0; i < plan.tile.rows; ++i) {
     if (rowStride) {

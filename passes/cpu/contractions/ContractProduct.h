@@ -5,6 +5,9 @@
 //   2. pack what the plan says: the block's rows of A into strips, and the panels of B;
 //   3. run the tiles. If panels are packed one at a time, the outer loop is over panels, so that a panel is
 //      used for all rows while it is in the first-level cache; otherwise the outer loop is over rows.
+// If rows are in groups, each with a matrix of its own, the rows of a run are processed group by group: each tile has
+// rows of one group, and the tile that a group ends in is the only incomplete one. Units are the same rows whatever the
+// groups are, so that all of them take as long.
 #pragma once
 #include "passes/cpu/contractions/ContractPrefetch.h"
 #include "passes/cpu/contractions/ContractResults.h"
@@ -19,7 +22,7 @@ public:
 private:
   /// A block of rows of neighbouring units with one group of panels. All ranges are half-open.
   struct Block : ContractPlace {
-    Ix rowBegin, rowEnd, panelBegin, panelEnd, sumBegin, sumEnd;
+    Ix rowBegin, panelBegin, panelEnd, sumBegin, sumEnd;
     mlir::Value startsRun; ///< a condition: no panel of the group is packed yet
     Ix nextPanel;          ///< the first panel that is packed after this block
     Ix aBatch, bBatch;     ///< offsets of this batch index's matrices
@@ -39,14 +42,20 @@ private:
 
   /// The group of units with this number, as a block of all its rows.
   Block groupAt(Ix number);
-  /// Computes the rows [begin, end) of the group.
+  /// Computes the rows [begin, end) of the group of units.
   void emitRun(const Block &group, Ix begin, Ix end);
+  /// Computes those of them that are in each of the form's groups, with the matrix of that group, and stores zeros for
+  /// those in none.
+  void emitRowGroups(const Block &units, Ix begin, Ix end);
   Chunk chunkAt(const Block &block, Ix begin);
   void emitChunk(const Block &block, const Chunk &chunk);
 
   /// The offset of a step of the sum in A.
   Ix stepOfA(const Block &block, Ix step) { return code.add(block.aBatch, offset(form.sums, step, 0)); }
   Ix lastRow() { return code.sub(rows, 1); }
+  /// The first row of a block's last tile, and whether a tile that begins at a row is complete.
+  Ix lastTile(const Block &block);
+  mlir::Value isWhole(Ix row);
   void packStrips(const Block &block, const Chunk &chunk);
   void copyLastRows(const Block &block, const Chunk &chunk);
   /// The offset in scratch of a panel that the block packs.
@@ -74,7 +83,6 @@ private:
   /// then needs one address for all rows of a tile instead of one for each. The rows of a last, incomplete
   /// tile are copied to `lastRows`, where they have the same stride.
   std::optional<int64_t> rowStride;
-  Ix wholeRows; ///< the number of rows in complete tiles
   mlir::Value lastRows;
 };
 

@@ -68,7 +68,7 @@ void ContractResults::store(const ContractPlace &place, Ix row, Ix column, Value
 Values ContractResults::addPartialSums(const TileAt &tileAt, const Values &sums) {
   Values added;
   for (int i = 0; i < tile.rows; ++i) {
-    Ix row = code.min(code.add(tileAt.row, i), code.sub(rows(), 1));
+    Ix row = code.min(code.add(tileAt.row, i), code.sub(rowEnd(tileAt.place), 1));
     Ix at = partialRow(tileAt.place, row, tileAt.column).offset;
     for (int j = 0; j < tile.vectors; ++j) {
       Ix from = code.add(at, code.mul(tileAt.stride, j * code.lanes));
@@ -80,10 +80,11 @@ Values ContractResults::addPartialSums(const TileAt &tileAt, const Values &sums)
 }
 
 void ContractResults::storePartialSums(const TileAt &tileAt, const Values &sums) {
-  const bool exact = rows().isStatic() && rows().known() % tile.rows == 0;
+  const Ix end = rowEnd(tileAt.place);
+  const bool exact = end.isStatic() && end.known() % tile.rows == 0;
   for (int i = 0; i < tile.rows; ++i) {
     Ix row = code.add(tileAt.row, i);
-    Value exists = exact ? Value() : code.less(row, rows());
+    Value exists = exact ? Value() : code.less(row, end);
     code.when(exists, [&] {
       Ix at = partialRow(tileAt.place, row, tileAt.column).offset;
       for (int j = 0; j < tile.vectors; ++j)
@@ -96,9 +97,10 @@ void ContractResults::storePartialSums(const TileAt &tileAt, const Values &sums)
 
 void ContractResults::storeOutputs(const TileAt &tileAt, const Values &sums) {
   const SmallVector<Ix> &batch = tileAt.place.batch;
+  const Ix end = rowEnd(tileAt.place);
   if (!tileSums) {
     for (int i = 0; i < tile.rows; ++i)
-      code.when(code.less(code.add(tileAt.row, i), rows()), [&] {
+      code.when(code.less(code.add(tileAt.row, i), end), [&] {
         for (int j = 0; j < tile.vectors; ++j)
           kernel.storeResults(batch, code.add(tileAt.row, i), code.add(tileAt.column, j * code.lanes),
                               tileAt.masks[j], sums[i * tile.vectors + j]);
@@ -108,11 +110,23 @@ void ContractResults::storeOutputs(const TileAt &tileAt, const Values &sums) {
   const int width = kernel.plan.width(code.lanes);
   for (auto [i, sum] : llvm::enumerate(sums))
     code.store(sum, tileSums, int64_t(i) * code.lanes);
-  code.loop(0, code.min(tile.rows, code.sub(rows(), tileAt.row)), 1, [&](Ix i) {
+  code.loop(0, code.min(tile.rows, code.sub(end, tileAt.row)), 1, [&](Ix i) {
     code.loop(0, width, code.lanes, [&](Ix j) {
       Value sum = code.load(tileSums, code.add(code.mul(i, width), j));
       Ix column = code.add(tileAt.column, j);
       kernel.storeResults(batch, code.add(tileAt.row, i), column, columnMask(column), sum);
+    });
+  });
+}
+
+void ContractResults::storeZeros(const ContractPlace &place, Ix begin, Ix column, Ix columnEnd) {
+  code.loop(begin, place.rowEnd, 1, [&](Ix row) {
+    code.loop(column, columnEnd, code.lanes, [&](Ix at) {
+      Value mask = columnMask(at);
+      if (!parts)
+        return kernel.storeResults(place.batch, row, at, mask, code.zero());
+      const Row partial = partialRow(place, row, at);
+      code.storeStrided(code.zero(), partial.memory, partial.offset, partial.stride, mask);
     });
   });
 }

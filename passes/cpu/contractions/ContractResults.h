@@ -20,10 +20,13 @@ public:
   };
   Row partialRow(const ContractPlace &place, Ix row, Ix column);
 
-  /// Stores the sums of the tile that begins at a row and a column; rows and columns beyond the matrix are
-  /// left out. `first` and `last` are conditions, null if there is only one chunk: that there are no partial
+  /// Stores the sums of the tile that begins at a row and a column; rows and columns beyond the matrix, or
+  /// rows of other groups, are left out. `first` and `last` are conditions, null if there is only one chunk: that there are no partial
   /// sums in memory yet, and that the sums are complete.
   void store(const ContractPlace &place, Ix row, Ix column, Values sums, mlir::Value first, mlir::Value last);
+
+  /// Stores sums of 0 for rows [begin, place.rowEnd) and all columns from `column` to `columnEnd`.
+  void storeZeros(const ContractPlace &place, Ix begin, Ix column, Ix columnEnd);
 
 private:
   struct TileAt {
@@ -34,6 +37,8 @@ private:
     llvm::SmallVector<mlir::Value> masks; ///< one per vector of a row; null: all lanes
   };
   Ix rows() { return code.size(kernel.form.rowExtent()); }
+  /// The first row that a tile of this place leaves out.
+  Ix rowEnd(const ContractPlace &place) { return kernel.form.groupsRows() ? place.rowEnd : rows(); }
   mlir::Value columnMask(Ix column);
   Values addPartialSums(const TileAt &at, const Values &sums);
   void storePartialSums(const TileAt &at, const Values &sums);

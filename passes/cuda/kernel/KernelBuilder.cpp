@@ -310,10 +310,8 @@ FailureOr<GroupCode> KernelModule::emit(flow::GroupOp group, const GroupLayouts 
     return emitSortGroup(group, *this);
   if (isa<flow::AttentionOp, flow::AttentionGradOp>(root))
     return emitAttentionGroup(group, *this);
-  if (isa<flow::ContractOp>(root))
+  if (isa<flow::ContractOp, flow::GroupedContractOp>(root))
     return emitContractGroup(group, layouts, *this);
-  if (isa<flow::GroupedContractOp>(root))
-    return emitGroupedContractGroup(group, *this);
   if (isa<flow::ConvOp, flow::ConvInputGradOp, flow::ConvWeightGradOp>(root))
     return emitConvGroup(group, layouts, *this);
   return root->emitError("expected an op that GPUs have an emitter for, found '") << root->getName() << "'";

@@ -106,7 +106,6 @@ mlir::FailureOr<GroupCode> emitSortGroup(flow::GroupOp group, KernelModule &modu
 mlir::FailureOr<GroupCode> emitAttentionGroup(flow::GroupOp group, KernelModule &module);
 /// Whether the kernels of attention are written for heads of this many features.
 bool fitsAttentionKernel(const flow::AttentionShape &shape);
-mlir::FailureOr<GroupCode> emitGroupedContractGroup(flow::GroupOp group, KernelModule &module);
 mlir::FailureOr<GroupCode> emitContractGroup(flow::GroupOp group, const GroupLayouts &layouts,
                                              KernelModule &module);
 mlir::FailureOr<GroupCode> emitConvGroup(flow::GroupOp group, const GroupLayouts &layouts,

@@ -1,4 +1,9 @@
 // Emits a contraction's group as a product (Product.h). kernels/ContractForm.h has the common form of all contractions.
+// Where rows are in groups, no tile has rows of two: a block finds its group by counting the tiles of those before it, so
+// nothing waits for the host to know how many rows a group has. There are as many blocks as the rows could need; those that are
+// left have no rows. Rows before the first group and behind the last are two more ranges, whose sums are 0. Where the rows
+// of a group are summed, they are the steps of its matrix.
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "passes/cuda/products/Product.h"
 #include "passes/kernels/ContractForm.h"
 #include "passes/kernels/IndexRange.h"
@@ -17,6 +22,10 @@ public:
   void bindOperands() override {
     a = operand(form.a);
     b = operand(form.b);
+    if (form.groups)
+      offsets =
+          k.buffer(plan::Access::read, plan::Element::i32, {BufferRef::operand, form.groups->offsets},
+                   plan::fromExtent(flow::elementsOf(group.getInputs()[form.groups->offsets].getType())));
   }
 
 protected:
@@ -25,12 +34,49 @@ protected:
   }
   Value elementOfB(Ix batch, Ix step, Ix column) override {
     Ix along = code.mul(column, code.size(form.columns.strides[1]));
-    return read(b, {offset(form.batch, batch, 1), offset(form.sums, step, 1), along});
+    Ix matrix = form.groupsRows() ? code.mul(own, code.size(form.groups->axis.strides[1])) : Ix(0);
+    return read(b, {matrix, offset(form.batch, batch, 1), offset(form.sums, step, 1), along});
   }
   Ix offsetOf(unsigned port, Ix batch, Ix row, Ix column) override {
     const unsigned number = form.firstInput + port;
     Ix at = code.add(offset(form.batch, batch, number), offset(form.rows, row, number));
     return code.add(at, code.mul(column, columnStride(port)));
+  }
+  // Ranges are numbered from 0, the rows before the first group; group g is range g + 1.
+  RowTile rowsOf(Ix tile) override {
+    if (!form.groupsRows())
+      return Product::rowsOf(tile);
+    const Ix count = code.size(form.groups->axis.extent), rows = code.size(sizes.rows);
+    auto fixed = [&](Ix x) { return code.i64(x); };
+    // Carried: the tiles of the ranges so far, and the group, the first row and the end of the one that has the tile.
+    Values found =
+        code.loop(0, code.add(count, 2), 1, {fixed(0), fixed(0), fixed(rows), fixed(rows)},
+                  [&](Ix range, Values carried) {
+                    Ix low = code.select(code.equal(range, 0), 0, boundary(code.sub(range, 1), rows));
+                    Ix high = code.select(code.equal(range, code.add(count, 1)), rows, boundary(range, rows));
+                    high = code.max(low, high);
+                    Ix before = carried[0], next = code.add(before, code.ceilDiv(code.sub(high, low), kTile));
+                    Value here = code.both(code.less(tile, next), code.less(before, code.add(tile, 1)));
+                    Ix first = code.add(low, code.mul(code.sub(tile, before), kTile));
+                    return Values{fixed(next), fixed(code.select(here, code.sub(range, 1), carried[1])),
+                                  fixed(code.select(here, first, carried[2])),
+                                  fixed(code.select(here, high, carried[3]))};
+                  });
+    Ix number = found[1];
+    Value inside = code.both(code.less(number, count), code.less(-1, number));
+    // Rows in no group are summed with no matrix, whatever number they have here.
+    own = code.select(inside, number, 0);
+    return {found[2], found[3], inside};
+  }
+  std::pair<Ix, Ix> stepsOf(Ix batch) override {
+    if (!form.groupsSums())
+      return Product::stepsOf(batch);
+    Ix of = batch; // the groups are the first axis of the batch
+    for (const ContractAxis &axis : llvm::drop_begin(form.batch))
+      of = code.div(of, code.size(axis.extent));
+    const Ix steps = code.size(sizes.sums);
+    Ix low = boundary(of, steps);
+    return {low, code.max(low, boundary(code.add(of, 1), steps))};
   }
   Ix columnStride(unsigned port) override { return code.size(form.columns.strides[form.firstInput + port]); }
 
@@ -46,6 +92,14 @@ private:
     Type f32 = code.b.getF32Type();
     return k.load(f32, pointer, f32, code.i64(at));
   }
+  /// Where a group begins, or where the last one ends, of `all` rows or steps.
+  Ix boundary(Ix place, Ix all) {
+    Type number = code.b.getI32Type();
+    Ix existing = code.max(0, code.min(place, code.size(form.groups->axis.extent)));
+    Value begin = arith::ExtSIOp::create(code.b, k.loc(), code.b.getI64Type(),
+                                         k.load(number, offsets, number, code.i64(existing)));
+    return code.max(0, code.min(code.mul(begin, code.size(form.groups->rowSize)), all));
+  }
   /// The offset in an operand of a flat index over `axes`. Operands are numbered as in ContractAxis::strides.
   Ix offset(ArrayRef<ContractAxis> axes, Ix flat, unsigned number) {
     Ix sum = 0;
@@ -60,7 +114,8 @@ private:
 
   flow::GroupOp group;
   const ContractForm &form;
-  Value a, b;
+  Value a, b, offsets;
+  Ix own = 0; ///< the group of the tile's rows
 };
 
 } // namespace
@@ -69,8 +124,7 @@ FailureOr<GroupCode> emitContractGroup(flow::GroupOp group, const GroupLayouts &
                                        KernelModule &module) {
   if (failed(checkConstantSizes(group, kMostElements)))
     return failure();
-  auto contract = cast<flow::ContractOp>(group.getRoot());
-  FailureOr<Epilogue> steps = Epilogue::of(group, contract, layouts);
+  FailureOr<Epilogue> steps = Epilogue::of(group, group.getRoot(), layouts);
   if (failed(steps))
     return failure();
   const EpilogueCode epilogue(std::move(*steps));
@@ -85,13 +139,15 @@ FailureOr<GroupCode> emitContractGroup(flow::GroupOp group, const GroupLayouts &
   sizes.plannedBatch = form->plannedBatch;
   sizes.precision = flow::precisionOf(group);
   // Each axis after the first takes a division, and strides of its own.
-  if (form->batch.size() > 1 || form->rows.size() > 1 || form->sums.size() > 1)
+  if (form->batch.size() > 1 || form->rows.size() > 1 || form->sums.size() > 1 || form->groups)
     sizes.blocks = kFewerTileBlocks;
   auto innermost = [](ArrayRef<ContractAxis> axes, unsigned number) {
     return !axes.empty() && axes.back().strides[number].isConstant(1);
   };
   sizes.alongStepsA = innermost(form->sums, 0);
   sizes.alongStepsB = innermost(form->sums, 1);
+  if (form->groupsRows())
+    sizes.moreRowTiles = form->groups->axis.extent + 2;
   sizes.cut();
   const flow::Extent four = flow::Extent::constant(group.getContext(), kSquare);
   const int64_t lanes = form->columns.extent.exactQuotient(four) ? kSquare : 1;

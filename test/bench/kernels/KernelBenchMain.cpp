@@ -1,6 +1,7 @@
 // kernel-bench [--filter=TEXT] [--rounds=N] [--threads=N] [--level=cpu:x86-64-v3] [--cpu-time]
-// [--no-library]: every product, attention and convolution that the project promises a speed for, as emitted (packing
-// included), products and convolutions beside oneDNN, each between two runs of a register-only multiply-add loop. The machine may be
+// [--no-library]: every product, grouped product, attention and convolution that the project promises a speed for, as emitted
+// (packing included), products and convolutions beside oneDNN, grouped products beside the product of the same rows with
+// one matrix, each between two runs of a register-only multiply-add loop. The machine may be
 // shared: what counts are the medians of the kernel's rounds, of the peaks around them and of the rounds'
 // ratios to oneDNN. --cpu-time counts what one thread used, for a machine whose cores are taken by others now
 // and then. Not a test: it needs an idle machine and minutes.
@@ -11,6 +12,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <functional>
@@ -225,6 +227,74 @@ void benchProducts(const Options &options, const host::CpuTarget &target, int th
     }
 }
 
+/// The offsets of `groups` groups of rows, whose loads are as the weights.
+void fillOffsets(Memory &memory, int64_t rows, const std::vector<double> &weights) {
+  double all = 0, sum = 0;
+  for (double weight : weights)
+    all += weight;
+  auto *offsets = static_cast<int32_t *>(memory.data);
+  *offsets++ = 0;
+  for (double weight : weights)
+    *offsets++ = int32_t(std::lround(double(rows) * (sum += weight) / all));
+}
+
+/// Products of rows with the matrices of their groups, and the gradients of these, beside the products of as many rows with
+/// one matrix. All groups have as many rows; or the k-th has 1/k of the first one's; or one has all of them.
+void benchGrouped(const Options &options, const host::CpuTarget &target, int threads) {
+  const struct {
+    const char *name;
+    std::vector<double> weights;
+  } loads[] = {{"equal", {1, 1, 1, 1, 1, 1}},
+               {"Zipf", {1, 1. / 2, 1. / 3, 1. / 4, 1. / 5, 1. / 6}},
+               {"one", {0, 0, 1, 0, 0, 0}}};
+  for (int64_t rows : {6304, 3152})
+    for (auto [k, n] : {std::pair<int64_t, int64_t>{384, 1536}, {1536, 384}}) {
+      auto batched = [](int64_t width) {
+        return "tensor<?x" + std::to_string(width) + "xf32, #flow.dims<[N, " + std::to_string(width) + "]>>";
+      };
+      const std::string matrix = std::to_string(n) + "x" + std::to_string(k) + "xf32>";
+      const std::string x = batched(k), y = batched(n), w = "tensor<" + matrix, ws = "tensor<6x" + matrix;
+      const struct {
+        const char *name, *axes, *groupedAxes;
+        std::string a, b, out, groupedB, groupedOut;
+      } directions[] = {
+          {"forward", "%p [0, 2], %q [1, 2] -> [0, 1]", "%p [0, 2], %q [3, 1, 2] -> [0, 1]", x, w, y, ws, y},
+          {"dX", "%p [0, 1], %q [1, 2] -> [0, 2]", "%p [0, 1], %q [3, 1, 2] -> [0, 2]", y, w, x, ws, x},
+          {"dW", "%p [0, 1], %q [0, 2] -> [1, 2]", "%p [0, 1], %q [0, 2] -> [3, 1, 2]", y, x, w, x, ws}};
+      for (const auto &d : directions) {
+        char what[80];
+        snprintf(what, sizeof what, "grouped %ld,%ld,%ld %s", long(rows), long(k), long(n), d.name);
+        if (std::string(what).find(options.filter) == std::string::npos)
+          continue;
+        GroupRunner dense(group(std::string("contract ") + d.axes, d.a, d.b, d.out), target, 1, rows, {}, {},
+                          Memory::plain);
+        const std::string o = "tensor<7xi32>", types = d.a + ", " + d.groupedB + ", " + o;
+        GroupRunner grouped("flow.program @t {\n flow.entry @e infer {\n %a = flow.input \"a\" : " + d.a +
+                                "\n %b = flow.input \"b\" : " + d.groupedB +
+                                "\n %o = flow.input \"o\" : " + o + "\n %g = flow.group(%a, %b, %o) : (" +
+                                types + ") -> " + d.groupedOut + " {\n ^bb0(%p: " + d.a +
+                                ", %q: " + d.groupedB + ", %s: " + o + "):\n %y = flow.grouped_contract " +
+                                d.groupedAxes + " row 0 group 3 by %s : " + types + " -> " + d.groupedOut +
+                                "\n flow.yield %y : " + d.groupedOut +
+                                "\n }\n flow.output \"y\" %g : " + d.groupedOut + "\n }\n}\n",
+                            target, 1, rows, {}, {}, Memory::plain);
+        if (!dense.ok() || !grouped.ok())
+          exit(1);
+        for (GroupRunner *runner : {&dense, &grouped}) {
+          fill(runner->operand(0));
+          fill(runner->operand(1));
+        }
+        for (const auto &load : loads) {
+          fillOffsets(grouped.operand(2), rows, load.weights);
+          Variant one = ours(dense, threads);
+          one.name = "dense";
+          measure(options, std::string(what) + " " + load.name, 2.0 * rows * k * n, threads, target.lanes(),
+                  {ours(grouped, threads), one});
+        }
+      }
+    }
+}
+
 /// Attention and its gradient, of one packed operand. The FLOPs are those of the two products, and of the four that the gradient
 /// needs: scores that it computes again do not count.
 void benchAttention(const Options &options, const host::CpuTarget &target, int threads) {
@@ -411,6 +481,7 @@ int main(int argc, char **argv) {
       continue;
     omp_set_num_threads(threads);
     benchProducts(options, *target, threads);
+    benchGrouped(options, *target, threads);
     benchAttention(options, *target, threads);
     benchConvolutions(options, *target, threads);
   }

@@ -767,7 +767,15 @@ bool ModelDraw::convolution(Body &body) {
   int64_t pad = chance(60) ? (kernel - 1) / 2 : number(0, kernel);
   if (std::min(height, width) + 2 * pad < kernel)
     kernel = 1, pad = number(0, 1);
-  made.shape = {extent(17), (height + 2 * pad - kernel) / stride + 1,
+  int64_t groups = 1;
+  if (chance(35)) {
+    std::vector<int64_t> divisors;
+    for (int64_t d = 1; d <= input.shape[0]; ++d)
+      if (input.shape[0] % d == 0)
+        divisors.push_back(d);
+    groups = chance(50) ? input.shape[0] : pick(divisors);
+  }
+  made.shape = {groups > 1 ? groups * number(1, 3) : extent(17), (height + 2 * pad - kernel) / stride + 1,
                 (width + 2 * pad - kernel) / stride + 1};
   if (!fits(made) || made.elements() * input.shape[0] * kernel * kernel > kProducts)
     return false;
@@ -778,6 +786,8 @@ bool ModelDraw::convolution(Body &body) {
     options.push_back("stride = " + std::to_string(stride));
   if (pad != (kernel - 1) / 2 || chance(20))
     options.push_back("pad = " + std::to_string(pad));
+  if (groups > 1 || chance(10))
+    options.push_back("groups = " + size(body, groups));
   if (chance(20))
     options.push_back("no_bias");
   std::shuffle(options.begin(), options.end(), random);

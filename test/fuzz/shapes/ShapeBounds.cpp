@@ -70,8 +70,8 @@ private:
       };
       if (double factor = truth.errorFactor())
         add(roundedTerms(op, truth.magnitude(operands, results)[number]), factor * kEpsilon);
-      const bool multiplies =
-          isa<flow::ContractOp, flow::ConvOp, flow::ConvInputGradOp, flow::ConvWeightGradOp>(op);
+      const bool multiplies = isa<flow::ContractOp, flow::GroupedContractOp, flow::ConvOp,
+                                  flow::ConvInputGradOp, flow::ConvWeightGradOp>(op);
       if (multiplies && flow::precisionOf(op) == flow::Precision::tf32)
         add(truth.magnitude(operands, results)[number], flow::tf32ProductError);
       for (auto [i, operand] : llvm::enumerate(op->getOperands())) {

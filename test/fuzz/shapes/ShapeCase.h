@@ -11,11 +11,14 @@
 namespace moe::test {
 
 struct ShapeCase {
-  std::string kind;  ///< of the group: "contract", "conv", "attention" or "loop"; or "program": of many groups
+  /// Of the group: "contract", "grouped", "conv", "attention" or "loop"; or "program": of many groups.
+  std::string kind;
   std::string about; ///< what it is, in a line
   std::string body;  ///< the entry's ops
   int64_t domains = 1, rows = 1;
-  int64_t classes = 3;              ///< labels and indices are below it
+  int64_t classes = 3; ///< labels and indices are below it
+  /// Inputs whose numbers are the case's own, such as offsets; all others are random.
+  std::map<std::string, std::vector<double>> given;
   std::set<std::string> imagesLast; ///< names of inputs and outputs that lie in NHWC order
   /// Of products on GPUs: a precision's name.
   std::string precision = "f32";
@@ -83,13 +86,15 @@ private:
 void drawEpilogue(Draw &draw, const std::string &value, const Sizes &sizes, bool channelsLast);
 
 ShapeCase drawContract(uint64_t seed);
+ShapeCase drawGrouped(uint64_t seed);
 ShapeCase drawConv(uint64_t seed);
 ShapeCase drawLoop(uint64_t seed);
 ShapeCase drawAttention(uint64_t seed);
 /// A small network of several groups, often with its gradients.
 ShapeCase drawProgram(uint64_t seed);
 
-/// Case `number` of a run; `kind` is empty or names the only kind.
-ShapeCase drawCase(uint64_t seed, uint64_t number, const std::string &kind);
+/// Case `number` of a run; `kind` is empty or names the only kind. `grouped`: whether the target has kernels for grouped
+/// contractions; otherwise there are contractions in their place.
+ShapeCase drawCase(uint64_t seed, uint64_t number, const std::string &kind, bool grouped);
 
 } // namespace moe::test

@@ -29,6 +29,8 @@ public:
     bindings.setting = {{one.domains, one.rows}, kSeed, kStep};
     std::mt19937_64 random(seed);
     flow::bindRandom(entry, bindings, random, one.classes);
+    for (const auto &[name, numbers] : one.given)
+      bindings.inputs.at(name).data = numbers;
     auto expected = evaluateWithBounds(entry, bindings);
     if (!expected)
       return wrong("the evaluator does not know the case");

@@ -1,4 +1,4 @@
-// shape-test [--seed N] [--cases N] [--from N] [--kind contract|conv|loop|attention|program] [--target T] [--precision P] [--print]:
+// shape-test [--seed N] [--cases N] [--from N] [--kind contract|grouped|conv|loop|attention|program] [--target T] [--precision P] [--print]:
 // random shapes
 // of the groups that kernels are emitted for, compiled and run against the f64 evaluator; ShapeCheck.h says
 // what must hold. Kernels choose by shape what they do, in more ways than anybody would write tests for:
@@ -29,7 +29,8 @@ struct Options {
 
 [[noreturn]] void usage(const char *found) {
   fprintf(stderr,
-          "error: expected [--seed N] [--cases N] [--from N] [--kind contract|conv|loop|attention|program] "
+          "error: expected [--seed N] [--cases N] [--from N] [--kind "
+          "contract|grouped|conv|loop|attention|program] "
           "[--target "
           "T] [--precision P] [--print], "
           "found '%s'\n",
@@ -58,10 +59,11 @@ Options optionsOf(int argc, char **argv) {
     else
       usage(argv[i]);
   }
-  if (!options.kind.empty() && options.kind != "contract" && options.kind != "conv" &&
-      options.kind != "loop" && options.kind != "attention" && options.kind != "program")
+  if (!options.kind.empty() && options.kind != "contract" && options.kind != "grouped" &&
+      options.kind != "conv" && options.kind != "loop" && options.kind != "attention" &&
+      options.kind != "program")
     usage(options.kind.c_str());
-  if (options.target != "cpu" && options.target != "emulator")
+  if (options.target != "cpu" && (options.target != "emulator" || options.kind == "grouped"))
     usage(options.target.c_str());
   if (!flow::precisionNamed(options.precision))
     usage(options.precision.c_str());
@@ -78,15 +80,15 @@ int main(int argc, char **argv) {
     targets.assign(own.begin(), own.end());
   }
   std::unique_ptr<mlir::MLIRContext> context;
-  unsigned long counts[3] = {}, kinds[5] = {};
-  const char *names[] = {"contract", "conv", "loop", "program", "attention"};
+  unsigned long counts[3] = {}, kinds[6] = {};
+  const char *names[] = {"contract", "conv", "loop", "program", "attention", "grouped"};
   for (uint64_t i = 0; i < options.cases; ++i) {
     // What a context has seen stays in it.
     if (i % 200 == 0)
       context = makeContext();
     const uint64_t number = options.from + i;
     const Machine &target = targets[number % targets.size()];
-    ShapeCase one = drawCase(options.seed, number, options.kind);
+    ShapeCase one = drawCase(options.seed, number, options.kind, options.target == "cpu");
     one.precision = options.precision;
     std::string repeat = "shape-test --seed " + std::to_string(options.seed) + " --from " +
                          std::to_string(number) + " --cases 1" +
@@ -102,7 +104,7 @@ int main(int argc, char **argv) {
     std::string problem;
     Verdict verdict = checkCase(one, target, uint32_t(number * 2654435761u), *context, problem);
     ++counts[int(verdict)];
-    for (int k = 0; k < 5; ++k)
+    for (int k = 0; k < 6; ++k)
       kinds[k] += one.kind == names[k];
     if (verdict != Verdict::wrong)
       continue;
@@ -110,11 +112,12 @@ int main(int argc, char **argv) {
     if (counts[int(Verdict::wrong)] == 20)
       break;
   }
-  printf("%lu right, %lu refused, %lu wrong, of %lu contractions, %lu convolutions, %lu loops, %lu "
-         "attentions and %lu programs in "
+  printf("%lu right, %lu refused, %lu wrong, of %lu contractions, %lu grouped ones, %lu convolutions, %lu "
+         "loops, "
+         "%lu attentions and %lu programs in "
          "%.0f s\n",
          counts[int(Verdict::right)], counts[int(Verdict::refused)], counts[int(Verdict::wrong)], kinds[0],
-         kinds[1], kinds[2], kinds[4], kinds[3], double(clock()) / CLOCKS_PER_SEC);
+         kinds[5], kinds[1], kinds[2], kinds[4], kinds[3], double(clock()) / CLOCKS_PER_SEC);
   // A run that refuses what it draws has not tested anything: only loops may be refused, and few of them.
   return counts[int(Verdict::wrong)] || counts[int(Verdict::refused)] > kinds[2] / 2 ? 1 : 0;
 }
