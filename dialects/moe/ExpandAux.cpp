@@ -199,6 +199,8 @@ static FailureOr<Value> crossEntropy(Expander &in, AuxOp op, ExprAttr target, in
 }
 
 LogicalResult AuxOp::expand(Expander &in) {
+  if (failed(refuseRows(in, *this)))
+    return failure();
   StringRef rule = getRule().value_or("");
   // An evaluation reports the losses of routings where these drop rows as in training.
   const bool reported = !in.dropless && !rule.empty() && rule != "cross_entropy";

@@ -39,6 +39,17 @@ static bool sameArguments(const Closure &first, const Closure &second) {
   return true;
 }
 
+LogicalResult moe::refuseRows(Expander &in, Operation *op) {
+  if (!in.weights.rows)
+    return success();
+  InFlightDiagnostic diag =
+      op->emitError() << "'" << op->getName().stripDialect()
+                      << "' is not compiled yet in experts on dispatched rows, which are no samples; put it "
+                         "behind 'combine'";
+  diag.attachNote(in.weights.at->getLoc()) << "the experts";
+  return diag;
+}
+
 /// The values of experts: dispatched rows, all of one dispatch's order, become tensors whose batch they are. `rows` is set to it.
 static LogicalResult expertInputs(Expander &in, ExpertsOp op, SmallVectorImpl<Record> &inputs,
                                   std::shared_ptr<RowSpace> &rows) {

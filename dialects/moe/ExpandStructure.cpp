@@ -37,6 +37,8 @@ static Value gatesOfSamples(Expander &in, Location loc, const Routing &route) {
 }
 
 LogicalResult ExposeOp::expand(Expander &in) {
+  if (failed(refuseRows(in, *this)))
+    return failure();
   const Record *found = in.record(getX());
   Value value;
   if (auto *t = found ? std::get_if<Tensor>(&found->is) : nullptr)

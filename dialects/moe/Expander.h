@@ -252,6 +252,9 @@ Tensor byRow(Expander &in, mlir::Operation *at, const Tensor &t);
 mlir::FailureOr<mlir::Value> drawRandom(Expander &in, mlir::Operation *op, flow::RandomKind kind,
                                         llvm::ArrayRef<flow::Extent> extents, bool experts, bool batch);
 
+/// Reports an op that means samples, in experts on dispatched rows.
+mlir::LogicalResult refuseRows(Expander &in, mlir::Operation *op);
+
 /// Reports an op whose operand differs by expert and that is not compiled for such a value; `instead` says
 /// where the op may stand.
 mlir::LogicalResult

@@ -529,3 +529,27 @@ moe.model @m(%x: vector[4]) {
   aux @tie cross_entropy %y, domain = 0.5
   return logits = %y
 }
+// -----
+moe.layer @L(%x) {
+  // expected-error@+1 {{option 'choose' takes 'rows by ...'}}
+  %r = route @gate(%x) linear, experts = 4, choose = images
+  yield %r
+}
+// -----
+moe.layer @L(%x) {
+  // expected-error@+1 {{option 'choose' takes 'rows by ...', found no word behind it}}
+  %r = route @gate(%x) linear, experts = 4, choose = rows by 4
+  yield %r
+}
+// -----
+moe.layer @L(%x) {
+  // expected-error@+1 {{option 'select_bias' is given twice}}
+  %r = route @gate(%x) linear, experts = 4, select_bias = %x, select_bias = %x
+  yield %r
+}
+// -----
+moe.layer @L(%x) {
+  // expected-error@+1 {{'with' is given twice}}
+  %r = chain @c(%x) [2 * @L] with %x with %x
+  yield %r
+}

@@ -200,6 +200,37 @@ moe.layer @Orders<dim, @ffn>(%x, %keys) {
   yield %d, %e, %f
 }
 
+// Routings, experts of several layers, buffers.
+//      CHECK:  moe.layer @Routes<dim, @ffn>(%x, %keys) {
+moe.layer @Routes<dim, @ffn>(%x, %keys) {
+  // CHECK-NEXT:    %a = state @a [4] zeros
+  %a = state @a [4] zeros
+  // CHECK-NEXT:    %b = route @b(%x) linear, experts = 4, top = 2, choose = rows by image, capacity = 1.5, select_bias = %a, prioritized
+  %b = route @b(%x) linear, prioritized, choose = rows by image, select_bias = %a, experts = 4, capacity = 1.5, top = 2
+  // CHECK-NEXT:    %c = route shared @b(%x) distance, keys = %keys, eps = 0.1, select_bias = %a
+  %c = route shared @b(%x) distance, select_bias = %a, eps = 0.1, keys = %keys
+  // CHECK-NEXT:    %d = select %b top = 1, unscaled
+  %d = select %b unscaled, top = 1
+  // CHECK-NEXT:    %e = dispatch %d, %x
+  %e = dispatch %d, %x
+  // CHECK-NEXT:    %f = experts @f(%e) layers [2 * @One, dim * [@ffn<dim>, @Two<3>]]
+  %f = experts @f(%e) layers [2 * @One, dim * [@ffn<dim>, @Two<3>]]
+  // CHECK-NEXT:    %g = combine %d, %f
+  %g = combine %d, %f
+  // CHECK-NEXT:    %h = counts %d
+  %h = counts %d
+  // CHECK-NEXT:    %i = chain @i(%g) [2 * @Two<3>] with %b ramp rate from 0.0 to size(%g, tokens)
+  %i = chain @i(%g) [2 * @Two<3>] ramp rate from 0.0 to size(%g, tokens) with %b
+  // CHECK-NEXT:    %j = chain @j(%i) [2 * @Two<3>] with %b, %c
+  %j = chain @j(%i) [2 * @Two<3>] with %b, %c
+  // CHECK-NEXT:    assign @a %h
+  assign @a %h
+  // CHECK-NEXT:    %k = linear @k(%j) to dim init torch, torch
+  %k = linear @k(%j) to dim init torch, torch
+  // CHECK-NEXT:    yield %k
+  yield %k
+}
+
 // Numbers in the place of values, sizes of values, and patterns.
 //      CHECK:  moe.layer @Sizes<slots, gain: number = 1 / dim>(%x: [tokens, dim], %y, %z: [2 * slots, _]) {
 moe.layer @Sizes<slots, gain: number = 1 / dim>(%x: [tokens, dim], %y, %z: [2 * slots, _]) {

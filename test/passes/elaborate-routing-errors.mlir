@@ -547,3 +547,35 @@ moe.model @m(%x: vector[8]) {
   %c = chain @c(%x) [2 * @Lin<8>] with %r
   return logits = %x
 }
+// -----
+// Losses and reports are of samples.
+moe.layer @Aux(%x) {
+  %y = linear @fc(%x) to 8
+  %m = mean %y
+  // expected-error@+1 {{'aux' is not compiled yet in experts on dispatched rows, which are no samples; put it behind 'combine'}}
+  aux @a %m, 0.1
+  yield %y
+}
+moe.model @m(%x: vector[8]) {
+  %r = route @gate(%x) linear, experts = 4, top = 2
+  %s = dispatch %r, %x
+  // expected-note@+2 {{the experts}}
+  // expected-note@+1 {{applied here as 'e'}}
+  %e = experts @e(%s) layer @Aux
+  return logits = %x
+}
+// -----
+moe.layer @Exposed(%x) {
+  %y = linear @fc(%x) to 8
+  // expected-error@+1 {{'expose' is not compiled yet in experts on dispatched rows, which are no samples; put it behind 'combine'}}
+  expose @a %y
+  yield %y
+}
+moe.model @m(%x: vector[8]) {
+  %r = route @gate(%x) linear, experts = 4, top = 2
+  %s = dispatch %r, %x
+  // expected-note@+2 {{the experts}}
+  // expected-note@+1 {{applied here as 'e'}}
+  %e = experts @e(%s) layer @Exposed
+  return logits = %x
+}

@@ -18,6 +18,8 @@ struct Drawn {
   bool batch = true, experts = false;
   int64_t count = 0;    ///< of experts, for a value that differs by expert and for a routing
   bool routing = false; ///< a routing has no shape
+  bool tokens = false;  ///< a routing of tokens, and not of samples
+  std::vector<std::string> rules; ///< losses of a routing
   bool bounded = false; ///< at most a few
   bool used = false;
 
@@ -46,6 +48,7 @@ struct Body {
   /// Inside an expert's layer, the number of experts; weights differ by expert there.
   int64_t experts = 0;
   bool model = false, generated = false, trunk = false, once = false;
+  bool rows = false; ///< an expert's layer on rows that were dispatched: each meets its own expert's weights
   int depth = 0;
   /// Ops whose parameters a later op may share: what they take, and the text behind the name.
   struct Owner {
@@ -107,6 +110,9 @@ private:
   bool chained(Body &body);
   bool mixture(Body &body);
   bool written(Body &body);
+  bool dispatched(Body &body);
+  Drawn chosen(Body &body, const std::string &from, int64_t experts, int64_t tokens);
+  std::string expertsFor(Body &body, const Drawn &row, const Shape &to, int64_t experts, bool literal);
   bool annotation(Body &body);
   bool reused(Body &body);
   std::string over(Body &body, const Drawn &x, Shape &left, bool &experts);

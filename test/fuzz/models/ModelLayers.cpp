@@ -22,6 +22,7 @@ Body ModelDraw::inside(const Body &user) {
   Body body;
   body.experts = user.experts;
   body.generated = user.generated;
+  body.rows = user.rows;
   body.depth = user.depth + 1;
   return body;
 }
@@ -198,7 +199,7 @@ bool ModelDraw::applied(Body &body) {
            input.experts == value.experts && input.count == value.count;
   };
   Drawn *found = nullptr;
-  if (!plain.empty() && !body.experts && chance(50)) {
+  if (!plain.empty() && !body.experts && !body.rows && chance(50)) {
     const Layer &known = pick(plain);
     found = find(body, [&](const Drawn &value) { return takes(known, value); });
   }
@@ -212,7 +213,7 @@ bool ModelDraw::applied(Body &body) {
   std::string text;
   std::vector<const Layer *> again;
   for (const Layer &each : plain)
-    if (!body.experts && takes(each, x))
+    if (!body.experts && !body.rows && takes(each, x))
       again.push_back(&each);
   if (!again.empty() && chance(40)) {
     made = *pick(again);
@@ -225,7 +226,7 @@ bool ModelDraw::applied(Body &body) {
         inputs.push_back(*other);
     made = layer(inside(body), inputs, {}, true);
     if (inputs.size() == 1 && made.yields.size() == 1) {
-      if (!body.experts)
+      if (!body.experts && !body.rows)
         plain.push_back(made);
       if (chance(30))
         made = wrapped(body, made, text);
@@ -363,6 +364,7 @@ Drawn ModelDraw::routed(Body &body, int64_t experts, const Drawn *keys) {
   Drawn route;
   route.routing = true;
   route.count = experts;
+  route.rules = {"entropy", "balance_kl", "z_loss"};
   std::string text = "route @" + fresh("r") + "(" + x.name + ") ";
   if (keys) {
     note("route distance");
@@ -375,7 +377,7 @@ Drawn ModelDraw::routed(Body &body, int64_t experts, const Drawn *keys) {
 }
 
 bool ModelDraw::mixture(Body &body) {
-  if (body.experts || body.trunk || body.depth > 1 || leftOver <= 0)
+  if (body.experts || body.rows || body.trunk || body.depth > 1 || leftOver <= 0)
     return false;
   const int64_t experts = number(1, 5);
   Drawn route = routed(body, experts, nullptr);
@@ -405,7 +407,7 @@ bool ModelDraw::mixture(Body &body) {
 
 /// Experts whose weights a hypernetwork writes.
 bool ModelDraw::written(Body &body) {
-  if (body.experts || body.trunk || body.depth > 1 || leftOver <= 0)
+  if (body.experts || body.rows || body.trunk || body.depth > 1 || leftOver <= 0)
     return false;
   Drawn *z = find(body, [](const Drawn &value) {
     return !value.routing && !value.experts && value.rank() > 0 && value.elements() <= 64;
@@ -463,7 +465,7 @@ std::string ModelDraw::weight(Body &body) {
 
 /// A loss or an exposed value.
 bool ModelDraw::annotation(Body &body) {
-  if (body.trunk)
+  if (body.trunk || body.rows)
     return false;
   if (chance(50)) {
     Drawn *x = find(body, [](const Drawn &) { return true; });
@@ -479,15 +481,16 @@ bool ModelDraw::annotation(Body &body) {
     return false;
   Drawn *route = find(body, [](const Drawn &value) { return value.routing; });
   if (route && chance(60)) {
-    std::string rule = pick<std::string>({"entropy", "balance_kl"});
+    std::string rule = pick(route->rules);
     note("aux " + rule);
-    body.text +=
-        body.indent + "aux @" + fresh("loss") + " " + rule + " " + route->name + ", " + weight(body) + "\n";
+    const bool corrected = rule == "importance_load" && chance(50);
+    body.text += body.indent + "aux @" + fresh("loss") + " " + rule + " " + route->name +
+                 (corrected ? ", corrected, " : ", ") + weight(body) + "\n";
     body.once = true;
     return true;
   }
   if (chance(60)) {
-    Drawn *scores = route && chance(50) ? route : find(body, isVector);
+    Drawn *scores = route && !route->tokens && chance(50) ? route : find(body, isVector);
     if (!scores)
       return false;
     const bool label = chance(50);
@@ -525,7 +528,8 @@ void ModelDraw::step(Body &body) {
       &ModelDraw::product,     &ModelDraw::attention,   &ModelDraw::dense,      &ModelDraw::dense,
       &ModelDraw::convolution, &ModelDraw::convolution, &ModelDraw::windows,    &ModelDraw::norm,
       &ModelDraw::noise,       &ModelDraw::applied,     &ModelDraw::chained,    &ModelDraw::mixture,
-      &ModelDraw::written,     &ModelDraw::annotation,  &ModelDraw::annotation, &ModelDraw::reused};
+      &ModelDraw::written,     &ModelDraw::annotation,  &ModelDraw::annotation, &ModelDraw::reused,
+      &ModelDraw::dispatched,  &ModelDraw::dispatched};
   for (int tries = 0; tries < 20; ++tries) {
     // A layer's parameter that is left open is a rate of dropout.
     if (!body.parameters.empty() && body.parameters[0].name == "rate" && !body.owners.size() && tries == 0)

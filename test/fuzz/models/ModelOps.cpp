@@ -141,8 +141,10 @@ Drawn *ModelDraw::any(Body &body) {
   return find(body, [](const Drawn &value) { return !value.routing; });
 }
 
-/// What windows may be cut from, at least of `least` pixels a side.
-Drawn *ModelDraw::image(Body &body, bool) {
+/// What windows may be cut from. Weights of rows' own experts convolve nothing.
+Drawn *ModelDraw::image(Body &body, bool forWeights) {
+  if (forWeights && body.rows)
+    return nullptr;
   return find(body, [](const Drawn &value) {
     return !value.routing && value.rank() == 3 && value.batch && !value.experts;
   });
@@ -839,7 +841,7 @@ bool ModelDraw::norm(Body &body) {
          made);
     return true;
   }
-  if (!body.experts && chance(50)) {
+  if (!body.experts && !body.rows && chance(50)) {
     Drawn *x = find(body, [](const Drawn &value) {
       return !value.routing && value.rank() >= 1 && value.batch && !value.experts;
     });
