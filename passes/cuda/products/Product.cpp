@@ -193,8 +193,24 @@ void Product::storeResults(Ix batch, Ix row, Ix column, Value sums) {
     Index first{code.i64(offsetOf(port, batch, row, column))};
     return SmallVector<Index>{first, Index{k.i64(0), lanes > 1 ? 1 : 0}};
   };
-  Values results = epilogue.emit(code, sums, [&](unsigned input) {
-    return values.load(storageOf(input, epilogue.inputs()[input].element), indexOf(input), {});
+  Values results = epilogue.emit(code, sums, [&](unsigned input) -> Value {
+    SmallVector<Index> at = indexOf(input);
+    const EpilogueInput &read = epilogue.inputs()[input];
+    if (!read.lookup)
+      return values.load(storageOf(input, read.element), at, {});
+    // A row that the table lacks is read as its first or last one, and then replaced by zeros.
+    Type number = b.getI32Type();
+    Value index = k.load(number, ports[read.lookup->index], number,
+                         code.i64(offsetOf(read.lookup->index, batch, row, column)));
+    Ix found = arith::ExtSIOp::create(b, k.loc(), b.getI64Type(), index).getResult();
+    const Ix rows = code.size(read.lookup->rows);
+    Value exists = code.both(code.less(-1, found), code.less(found, rows));
+    found = code.max(code.min(found, code.sub(rows, 1)), 0);
+    at[0] = Index{code.i64(
+        code.add(offsetOf(input, batch, row, column), code.mul(found, code.size(read.lookup->stride))))};
+    Value loaded = values.load(storageOf(input, read.element), at, {});
+    Value zero = arith::ConstantOp::create(b, k.loc(), b.getZeroAttr(loaded.getType()));
+    return code.pick(exists, loaded, zero);
   });
   for (auto [i, value] : llvm::enumerate(results)) {
     const unsigned port = epilogue.inputs().size() + i;
