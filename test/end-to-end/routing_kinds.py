@@ -7,6 +7,7 @@ too. Choices at which two experts or rows are closer than 1e-5 are left out, wit
 """
 import argparse
 import pathlib
+import shutil
 import subprocess
 
 import numpy
@@ -23,7 +24,8 @@ a.add_argument("folder", type=pathlib.Path)
 a.add_argument("--seed", type=int, default=0)
 a.add_argument("--cases", type=int, default=1)
 a = a.parse_args()
-a.folder.mkdir(parents=True, exist_ok=True)
+shutil.rmtree(a.folder, ignore_errors=True)
+a.folder.mkdir(parents=True)
 MARGIN = 1e-5
 
 
@@ -92,6 +94,14 @@ def two_sizes(p, image):
     return head(p, x + small + experts(p, "mixture.experts.1", x, gates[..., 2:])), clear.all(-1)
 
 
+def two_kinds(p, image):
+    x = tokens_of(p, image)
+    gates, clear = top_gates(*[F.linear(x, p["mixture.gate.weight"]).softmax(-1)] * 2, 1)
+    logs = F.linear(x, p["mixture.experts.1.fc.weight"][0]).square().log()
+    mixed = experts(p, "mixture.experts.0", x, gates[..., :2]) + logs * gates[..., 2:]
+    return head(p, x + mixed), clear.all(-1)
+
+
 def three_blocks(p, image):
     x = tokens_of(p, image)
     gates, clear = top_gates(*[F.linear(x.mean(1), p["gate.weight"]).softmax(-1)] * 2, 2)
@@ -133,9 +143,9 @@ def nearest(p, image):
 
 
 EXPOSED = {"nearest": "best"}
-for name, witness in {f.__name__: f for f in (shared_expert, balancing_bias, two_sizes, three_blocks, expert_choice, soft_moe, nearest)}.items():
+for name, witness in {f.__name__: f for f in (shared_expert, balancing_bias, two_sizes, two_kinds, three_blocks, expert_choice, soft_moe, nearest)}.items():
     program = a.folder / f"{name}.moe"
-    subprocess.run([a.binaries / "moec", "compile", a.models / f"{name}.mlir", "--verify-by-evaluation", "-o", program], check=True)
+    subprocess.run([a.binaries / "moec", "compile", a.models / f"{name}.mlir", "--gradients", "--verify-by-evaluation", "-o", program], check=True)
     info = json.loads(subprocess.run([a.binaries / "moec", "inspect", program, "--json"], check=True, capture_output=True).stdout)
     for case in range(a.cases):
         torch.manual_seed(a.seed + case)
@@ -154,6 +164,14 @@ for name, witness in {f.__name__: f for f in (shared_expert, balancing_bias, two
         subprocess.run([a.binaries / "moert", "infer", program, "--params", a.folder / "parameters.safetensors", "--input",
                         f"image=@{a.folder}/image.npy", "--output", f"{output}=@{a.folder}/found.npy", "--threads", "2"],
                        check=True, stdout=subprocess.DEVNULL)
+        # Gradients, with rows dropped where the model drops some: all are finite, and each parameter has some.
+        numpy.save(a.folder / "label.npy", numpy.arange(9, dtype=numpy.int32) % 10)
+        subprocess.run([a.binaries / "moert", "infer", program, "--entry", "gradients", "--params", a.folder / "parameters.safetensors",
+                        "--input", f"image=@{a.folder}/image.npy", "--input", f"label=@{a.folder}/label.npy", "--output-folder",
+                        a.folder / "gradients", "--threads", "2"], check=True, stdout=subprocess.DEVNULL)
+        for state in info["parameters"]:
+            slopes = numpy.load(a.folder / f"gradients/grad.{state['path']}.npy")
+            assert numpy.isfinite(slopes).all() and numpy.abs(slopes).max() > 0, (name, state["path"])
         found = torch.from_numpy(numpy.load(a.folder / "found.npy")).double()
         expected, clear = witness({k: v.double() for k, v in parameters.items()}, image.double())
         assert found.shape == expected.shape, (name, found.shape, expected.shape)
