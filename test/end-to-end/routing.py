@@ -195,6 +195,13 @@ assert [entry["entry"] for entry in report["entries"]] == ["main"] and report["e
 inspected = small.good(subprocess.run([small.moec, "inspect", dropping, "--batch", "2x4"], capture_output=True, text=True))
 assert "as_trained (infer" in inspected and inspected.count("routing two.gate: at most 12 of 32 rows an expert (capacity 0.6)\n") == 2, inspected
 
+# The program's text has all of it.
+plan, again = folder / "dropping.plan", folder / "again.moe"
+small.good(subprocess.run([small.moec, "disassemble", dropping, "-o", plan], capture_output=True, text=True))
+assert plan.read_text().count('"two.gate" rows D * N * 4 experts 3 top 2 factor') == 2, "the capacities of two entries"
+small.good(subprocess.run([small.moec, "assemble", plan, "-o", again], capture_output=True, text=True))
+assert again.read_bytes() == dropping.read_bytes()
+
 
 # A batch for which the capacity is 0: of training, and the last, shorter one of an evaluation. Training has 8 images, and
 # so 11 rows an expert; evaluations have 16 images and then 8 of each in-split, but 6 of each out-split: 8 rows an expert.
@@ -231,6 +238,11 @@ refused(small.moert_run("eval", small.program, "--checkpoint", folder / "least/l
         "evaluating the in-split of domain 0, 24 images in batches of eval.batch = 23: entry 'as_trained' at 1 x 1 images", "at least 0.5 [B11]")
 refused(small.moert_run("bench", small.program, "--entry", "as_trained", "--batch", "1x6", "--steps", 1), 1, "[B11]")
 small.good(small.moert_run("bench", small.program, "--entry", "main", "--batch", "1x6", "--steps", 1))
+(folder / "rows.npy").write_bytes(npy((6, 1, 6, 6), [pixel for row in images[:6] for pixel in row]))
+evaluate = [small.moec, "evaluate", folder / "limited.mlir", "--params", folder / "least/last/model.safetensors", "--input",
+            f"image=@{folder}/rows.npy", "--output", f"logits=@{folder}/logits.npy", "--entry"]
+refused(subprocess.run([*evaluate, "as_trained"], capture_output=True, text=True), 1, "entry 'as_trained' at 1 x 6 images", "[B11]")
+small.good(subprocess.run([*evaluate, "main"], capture_output=True, text=True))
 compiled(evaluated)
 small.good(small.train(folder / "enough"))
 small.good(small.moert_run("eval", small.program, "--checkpoint", folder / "enough/last"))
