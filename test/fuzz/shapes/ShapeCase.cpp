@@ -119,7 +119,7 @@ void Draw::output(const std::string &value, const std::string &type, bool channe
     made.imagesLast.insert(name);
 }
 
-ShapeCase drawCase(uint64_t seed, uint64_t number, const std::string &kind, bool grouped) {
+ShapeCase drawCase(uint64_t seed, uint64_t number, const std::string &kind) {
   std::seed_seq sequence{uint32_t(seed), uint32_t(seed >> 32), uint32_t(number), uint32_t(number >> 32)};
   uint32_t words[3];
   sequence.generate(words, words + 3);
@@ -131,7 +131,7 @@ ShapeCase drawCase(uint64_t seed, uint64_t number, const std::string &kind, bool
     // A loop's place, so that the other cases of a seed stay what they are.
     if (at == 30 || at == 34 || at == 37)
       chosen = "attention";
-    if (grouped && (at == 3 || at == 7 || at == 11))
+    if (at == 3 || at == 7 || at == 11)
       chosen = "grouped";
   }
   return chosen == "contract"    ? drawContract(own)

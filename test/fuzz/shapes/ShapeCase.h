@@ -93,8 +93,7 @@ ShapeCase drawAttention(uint64_t seed);
 /// A small network of several groups, often with its gradients.
 ShapeCase drawProgram(uint64_t seed);
 
-/// Case `number` of a run; `kind` is empty or names the only kind. `grouped`: whether the target has kernels for grouped
-/// contractions; otherwise there are contractions in their place.
-ShapeCase drawCase(uint64_t seed, uint64_t number, const std::string &kind, bool grouped);
+/// Case `number` of a run; `kind` is empty or names the only kind.
+ShapeCase drawCase(uint64_t seed, uint64_t number, const std::string &kind);
 
 } // namespace moe::test

@@ -63,7 +63,7 @@ Options optionsOf(int argc, char **argv) {
       options.kind != "conv" && options.kind != "loop" && options.kind != "attention" &&
       options.kind != "program")
     usage(options.kind.c_str());
-  if (options.target != "cpu" && (options.target != "emulator" || options.kind == "grouped"))
+  if (options.target != "cpu" && options.target != "emulator")
     usage(options.target.c_str());
   if (!flow::precisionNamed(options.precision))
     usage(options.precision.c_str());
@@ -88,7 +88,7 @@ int main(int argc, char **argv) {
       context = makeContext();
     const uint64_t number = options.from + i;
     const Machine &target = targets[number % targets.size()];
-    ShapeCase one = drawCase(options.seed, number, options.kind, options.target == "cpu");
+    ShapeCase one = drawCase(options.seed, number, options.kind);
     one.precision = options.precision;
     std::string repeat = "shape-test --seed " + std::to_string(options.seed) + " --from " +
                          std::to_string(number) + " --cases 1" +
