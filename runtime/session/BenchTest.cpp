@@ -47,11 +47,11 @@ TEST(Bench, TopOfProfile) {
   profile.launches.push_back({"unused", "loop", "op", "", 0, 0, 0, 0});
   std::string table = describeProfile(profile, 3);
   EXPECT_EQ(table,
-            "kernel           kind     launches   ms/step  share  GFLOP/s    GB/s  first use\n"
-            "k4               loop            1     4.000  40.0%      0.2     0.2  op\n"
-            "k3               loop            1     3.000  30.0%      0.3     0.3  op\n"
-            "k2               loop            1     2.000  20.0%      0.5     0.5  op\n"
-            "+ 2 more                         3     1.000  10.0%      3.0     3.0  the others together; "
+            "kernel           kind      launches   ms/step  share  GFLOP/s    GB/s  first use\n"
+            "k4               loop             1     4.000  40.0%      0.2     0.2  op\n"
+            "k3               loop             1     3.000  30.0%      0.3     0.3  op\n"
+            "k2               loop             1     2.000  20.0%      0.5     0.5  op\n"
+            "+ 2 more                          3     1.000  10.0%      3.0     3.0  the others together; "
             "--top 5 lists them\n");
   EXPECT_EQ(describeProfile(profile, 5).find("more"), std::string::npos);
   EXPECT_NE(describeProfile(profile, 4).find("+ 1 more"), std::string::npos);

@@ -333,8 +333,7 @@ moe.model @m(%x: vector[12]) {
       std::vector<double> right = valuesOf(plain, "both"), gates = valuesOf(result, "gates");
       if (top == 1)
         for (size_t i = 0; i < right.size(); ++i)
-          right[i] *=
-              *std::max_element(gates.begin() + int64_t(i / 4 * 3), gates.begin() + int64_t(i / 4 * 3 + 3));
+          right[i] *= gates[i / 4 * 2 + 1]; // of each row's one choice, the expert and the gate
       EXPECT_LE(distance(right, valuesOf(result, "both")), where == "evaluator" ? 1e-12 : 1e-5)
           << where << ", top " << top;
     }
@@ -549,11 +548,13 @@ TEST(Routing, dropoutOfARowStaysWhateverIsDropped) {
   some.given = all.given;
   const flow::Evaluation a = all.evaluate("train"), b = some.evaluate("train");
   const Array &x = a.exposed.at("both"), &y = b.exposed.at("both"), &before = all.given.inputs.at("x"),
-              &gates = a.exposed.at("gates");
+              &weight = all.given.states.at("gate.weight");
   std::vector<std::vector<double>> logits;
   for (size_t row = 0; row < 12; ++row)
     for (logits.emplace_back(); logits.back().size() < 3;)
-      logits.back().push_back(std::log(gates.data[row * 3 + logits.back().size()]));
+      logits.back().push_back(std::inner_product(before.data.begin() + int64_t(row * 4),
+                                                 before.data.begin() + int64_t(row * 4 + 4),
+                                                 weight.data.begin() + int64_t(logits.back().size() * 4), 0.0));
   const Routed r = routed(logits, 2, 4, false); // 2 * floor(0.5 * 4)
   int whole = 0, gone = 0;
   for (size_t row = 0; row < 12; ++row) {

@@ -1,6 +1,7 @@
 // Routing to some experts in a random model: the routing, the experts on dispatched rows, buffers that balance them, and one routing
 // in the blocks of a chain. See ModelDraw.h.
 #include "test/fuzz/models/ModelDraw.h"
+#include <algorithm>
 
 namespace moe::test {
 
@@ -60,6 +61,13 @@ Drawn ModelDraw::chosen(Body &body, const std::string &from, int64_t experts, in
   text += sigmoid ? ", sigmoid" : "";
   text += chance(25) ? ", prescore" : "";
   const Drawn made = emit(body, text, route);
+  // Of all losses this one fits the fewest routings, so it is drawn where it does.
+  if (std::count(made.rules.begin(), made.rules.end(), "importance_load") && chance(40)) {
+    note("aux importance_load");
+    body.text += body.indent + "aux @" + fresh("loss") + " importance_load " + made.name +
+                 (chance(50) ? ", corrected, " : ", ") + weight(body) + "\n";
+    body.once = true;
+  }
   if (!bias.name.empty() && chance(70)) {
     const std::string counts = "%" + fresh("v"), next = "%" + fresh("v"),
                       state = body.text.substr(body.text.find(bias.name + " = state @"));
