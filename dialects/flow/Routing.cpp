@@ -106,10 +106,13 @@ void SegmentRowsOp::evaluate(Operands v, Array &y, const Setting &) {
   const Array &table = *v[0], &offsets = *v[1];
   const int64_t segments = table.shape[0], row = table.size() / std::max<int64_t>(segments, 1);
   std::fill(y.data.begin(), y.data.end(), 0.0);
-  for (int64_t p = 0; p < y.shape[0]; ++p)
-    for (int64_t k = 0; k < segments; ++k)
-      if (offsets.data[k] <= double(p) && double(p) < offsets.data[k + 1])
-        std::copy_n(table.data.begin() + k * row, row, y.data.begin() + p * row);
+  // The segments that end at or before a row are those in front of its own.
+  for (int64_t p = 0; p < y.shape[0]; ++p) {
+    const int64_t own = std::count_if(offsets.data.begin() + 1, offsets.data.end(),
+                                      [&](double end) { return end <= double(p); });
+    if (offsets.data[0] <= double(p) && own < segments)
+      std::copy_n(table.data.begin() + own * row, row, y.data.begin() + p * row);
+  }
 }
 SmallVector<Value> SegmentRowsOp::decompose(OpBuilder &builder) {
   Value segment = flow::segmentOfRow(builder, getLoc(), getOffsets(), rowsOf(getY()));

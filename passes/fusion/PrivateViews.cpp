@@ -37,7 +37,7 @@ bool shares(ArrayRef<Operation *> ops) {
 void copyOperands(Operation *op, IsFree isFree) {
   for (OpOperand &operand : op->getOpOperands()) {
     Operation *from = operand.get().getDefiningOp();
-    if (!from || !isFree(from) || from->getNumOperands() == 0)
+    if (!from || !isFree(from) || isa<flow::NumberInterface>(from)) // a number is the same at all indices
       continue;
     Operation *copy = OpBuilder(op).clone(*from);
     copyOperands(copy, isFree);

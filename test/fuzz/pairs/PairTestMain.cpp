@@ -93,7 +93,9 @@ std::string problemOf(FlowCase &one, const std::string &target, uint64_t seed) {
   auto expected = evaluateWithNoise(one.entry, one.bindings, seed);
   if (!expected)
     return "the evaluator does not know it";
-  auto found = runCompiled(*one.module, "main", one.bindings, {target, 2, true});
+  // Compiling takes a module apart, and the entry may be evaluated again.
+  mlir::OwningOpRef<mlir::ModuleOp> copy(one.module->clone());
+  auto found = runCompiled(*copy, "main", one.bindings, {target, 2, true});
   if (!found)
     return "not compiled or not run";
   return disagreement(one.entry, one.bindings, seed, *expected, *found);
