@@ -39,7 +39,7 @@ LogicalResult DistanceOp::expand(Expander &in) {
   if (failed(align(in, *this, both, getOperands())))
     return failure();
   Value difference = flow::sub(in.builder, in.loc(*this), both[0].value, both[1].value);
-  in.set(getY(), joined(flow::abs(in.builder, in.loc(*this), difference), *a, *b));
+  in.set(getY(), joined(in, flow::abs(in.builder, in.loc(*this), difference), *a, *b));
   return success();
 }
 
