@@ -253,6 +253,20 @@ LogicalResult RouteOp::expand(Expander &in) {
   return success();
 }
 
+LogicalResult moe::checkRoutingFirst(Expander &in, Operation *op, Value first, Value second) {
+  auto isRouting = [&](Value value) {
+    const Record *found = in.record(value);
+    return found && std::holds_alternative<Routing>(found->is);
+  };
+  if (isRouting(first) || !isRouting(second))
+    return success();
+  StringRef word = op->getName().stripDialect();
+  InFlightDiagnostic diag = op->emitError() << "expected the routing first, then the value: '" << word
+                                            << " %route, %x', found them the other way round";
+  in.noteMade(diag, second);
+  return diag;
+}
+
 LogicalResult moe::checkTokens(Expander &in, Operation *op, const Routing &route, Value source,
                                ArrayRef<int64_t> sample) {
   if (sample.size() >= route.tokens.size() &&
@@ -288,6 +302,8 @@ static Value gatesOfRows(OpBuilder &b, Location loc, const Routing &route) {
 }
 
 LogicalResult DispatchOp::expand(Expander &in) {
+  if (failed(checkRoutingFirst(in, *this, getRoute(), getX())))
+    return failure();
   FailureOr<Routing> route = in.routing(*this, getRoute());
   FailureOr<Tensor> x = in.tensor(*this, getX());
   if (failed(route) || failed(x))

@@ -4,6 +4,10 @@
 
 namespace moe {
 
+/// Reports the two operands of an op in the wrong order: the value, then the routing.
+mlir::LogicalResult checkRoutingFirst(Expander &in, mlir::Operation *op, mlir::Value first,
+                                      mlir::Value second);
+
 /// Reports a value whose samples do not begin with the axes of tokens that the routing has seen.
 mlir::LogicalResult checkTokens(Expander &in, mlir::Operation *op, const Routing &route, mlir::Value source,
                                 llvm::ArrayRef<int64_t> sample);

@@ -327,6 +327,8 @@ LogicalResult ExpertsOp::expand(Expander &in) {
 }
 
 LogicalResult CombineOp::expand(Expander &in) {
+  if (failed(checkRoutingFirst(in, *this, getRoute(), getX())))
+    return failure();
   FailureOr<Routing> route = in.routing(*this, getRoute());
   if (failed(route))
     return failure();

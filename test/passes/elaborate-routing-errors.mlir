@@ -579,3 +579,19 @@ moe.model @m(%x: vector[8]) {
   %e = experts @e(%s) layer @Exposed
   return logits = %x
 }
+// -----
+moe.model @m(%x: vector[8]) {
+  // expected-note@+1 {{made here: a routing to 1 of 4 experts}}
+  %r = route @gate(%x) linear, experts = 4, top = 1
+  // expected-error@+1 {{expected the routing first, then the value: 'combine %route, %x', found them the other way round}}
+  %y = combine %x, %r
+  return logits = %x
+}
+// -----
+moe.model @m(%x: vector[8]) {
+  // expected-note@+1 {{made here: a routing to 1 of 4 experts}}
+  %r = route @gate(%x) linear, experts = 4, top = 1
+  // expected-error@+1 {{expected the routing first, then the value: 'dispatch %route, %x', found them the other way round}}
+  %y = dispatch %x, %r
+  return logits = %x
+}
