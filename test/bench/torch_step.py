@@ -8,21 +8,14 @@ import argparse
 import json
 import pathlib
 import sys
-import threading
 import time
 
+import peak_memory
 import safetensors.torch
 import torch
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "witness"))
 import models  # noqa: E402
-
-
-def anonymous():
-    with open("/proc/self/status") as f:
-        for line in f:
-            if line.startswith("RssAnon"):
-                return int(line.split()[1]) * 1024
 
 
 def main():
@@ -52,14 +45,8 @@ def main():
     loss_of = models.LOSSES[a.model]
     if a.variant.startswith("compile"): # "compile_graphs" records CUDA graphs of the forward and the backward part
         loss_of = torch.compile(loss_of, mode="reduce-overhead" if a.variant == "compile_graphs" else None)
-    base, peak, running = anonymous(), [0], [True]
-
-    def watch():
-        while running[0]:
-            peak[0] = max(peak[0], anonymous())
-            time.sleep(0.001)
-
-    threading.Thread(target=watch, daemon=True).start()
+    base = peak_memory.anonymous()
+    watched = peak_memory.PeakMemory().__enter__()
     times, events = [], [torch.cuda.Event(enable_timing=True) for _ in range(a.steps + 1)] if on_gpu else []
     for step in range(a.warmup + a.steps):
         if on_gpu and step >= a.warmup:
@@ -74,13 +61,13 @@ def main():
         loss.item()
         if step >= a.warmup:
             times.append((time.perf_counter() - start) * 1e3)
-    used = peak[0] - base
+    watched.__exit__()
+    used = watched.bytes - base
     if on_gpu:
         events[-1].record()
         torch.cuda.synchronize()
         times = [start.elapsed_time(end) for start, end in zip(events, events[1:])]
         used = torch.cuda.max_memory_allocated()
-    running[0] = False
     print(json.dumps({"variant": a.variant, "ms": times, "peak_bytes": used}))
 
 

@@ -14,19 +14,12 @@ In inference `loop` and `grouped` drop nothing; `tutel` always has its capacity,
 import argparse
 import json
 import math
-import threading
 import time
 
+import peak_memory
 import safetensors.torch
 import torch
 import torch.nn.functional as F
-
-
-def anonymous():
-    with open("/proc/self/status") as f:
-        for line in f:
-            if line.startswith("RssAnon"):
-                return int(line.split()[1]) * 1024
 
 
 def linear(p, x, path):
@@ -157,15 +150,8 @@ def main():
         return forward(p, image, shape, a.form, False)[0]
 
     call = torch.compile(loss_of if training else infer) if a.compile else loss_of if training else infer
-    base, peak, running = anonymous(), [0], [True]
-
-    def watch():
-        while running[0]:
-            peak[0] = max(peak[0], anonymous())
-            time.sleep(0.001)
-
-    threading.Thread(target=watch, daemon=True).start()
-    times = []
+    base, times = peak_memory.anonymous(), []
+    watched = peak_memory.PeakMemory().__enter__()
     for step in range(a.warmup + a.steps):
         start = time.perf_counter()
         if training:
@@ -179,8 +165,8 @@ def main():
                 call(image)
         if step >= a.warmup:
             times.append((time.perf_counter() - start) * 1e3)
-    running[0] = False
-    print(json.dumps({"ms": times, "peak_bytes": peak[0] - base}))
+    watched.__exit__()
+    print(json.dumps({"ms": times, "peak_bytes": watched.bytes - base}))
 
 
 main()

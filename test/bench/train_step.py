@@ -14,8 +14,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
-import time
+
+import peak_memory
 
 ROOT = pathlib.Path(__file__).parents[2]
 BIN = ROOT / "build" / "bin"
@@ -23,26 +23,9 @@ VARIANTS = ("eager", "channels_last", "compile", "compile_channels_last")
 
 
 def run_moert(program, threads, steps):
-    """Runs `moert bench`, watching its memory from outside. The base is its first sample, before the session opens."""
-    command = [BIN / "moert", "bench", program, "--entry", "train", "--batch", "5x64", "--steps", str(steps), "--threads", str(threads), "--json"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    peak = [0]
-
-    def watch():
-        while process.poll() is None:
-            try:
-                for line in open(f"/proc/{process.pid}/status"):
-                    if line.startswith("RssAnon"):
-                        peak[0] = max(peak[0], int(line.split()[1]) * 1024)
-            except (OSError, ProcessLookupError):
-                return
-            time.sleep(0.001)
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    out = json.loads(process.communicate()[0])
-    watcher.join()
-    return {"ms": out["median_ms"], "peak_bytes": peak[0], "said": out["peak_bytes"]}
+    command = [BIN / "moert", "bench", program, "--entry", "train", "--batch", "5x64", "--steps", steps, "--threads", threads]
+    out, peak = peak_memory.run_moert(command)
+    return {"ms": out["median_ms"], "peak_bytes": peak, "said": out["peak_bytes"]}
 
 
 def run_torch(model, params, variant, threads, steps):

@@ -16,9 +16,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 
+import peak_memory
 import safetensors.torch
 import torch
 
@@ -55,26 +54,9 @@ def write_parameters(program, path):
 
 
 def run_moert(program, entry, batch, a):
-    """Runs `moert bench`, watching its memory from outside."""
-    command = [BIN / "moert", "bench", program, "--entry", entry, "--batch", batch, "--steps", str(a.steps * 2), "--threads", str(a.threads), "--json"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment())
-    peak = [0]
-
-    def watch():
-        while process.poll() is None:
-            try:
-                for line in open(f"/proc/{process.pid}/status"):
-                    if line.startswith("RssAnon"):
-                        peak[0] = max(peak[0], int(line.split()[1]) * 1024)
-            except (OSError, ProcessLookupError):
-                return
-            time.sleep(0.001)
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    out = json.loads(process.communicate()[0])
-    watcher.join()
-    return {"ms": out["median_ms"], "peak_bytes": peak[0]}
+    command = [BIN / "moert", "bench", program, "--entry", entry, "--batch", batch, "--steps", a.steps * 2, "--threads", a.threads]
+    out, peak = peak_memory.run_moert(command, environment())
+    return {"ms": out["median_ms"], "peak_bytes": peak}
 
 
 def run_torch(params, entry, rows, model, variant, a):
