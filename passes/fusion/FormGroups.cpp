@@ -282,7 +282,7 @@ bool Fusion::fitsEpilogue(const Cluster &root, const Cluster &loop) const {
       sum += elementsOf(output) * double(flow::storageBytes(output.getType()));
     return sum;
   };
-  if (bytes(ops) > 1.3 * bytes(root.ops))
+  if (bytes(ops) > (getenv("TWO") ? 2.1 : 1.3) * bytes(root.ops))
     return false;
   // The epilogue can only broadcast operands from outside the group: a tile has no elements but its own.
   llvm::SmallDenseSet<Operation *> inside(root.ops.begin(), root.ops.end());
