@@ -1,8 +1,9 @@
-// Polynomials for math.exp and math.log, and math.powf by these; see MathFunctions.h. Both reduce their
-// argument to a small interval around 0, where a polynomial of the least largest relative error (fitted by
-// Lawson's method) is within a tenth of an ulp; what is left of the error is rounding, about one ulp. Edges
-// are exact: exp overflows to infinity and underflows through the subnormal numbers to 0, the logarithm of 0
-// is -infinity and that of a negative number NaN, and NaN stays NaN.
+// Polynomials for math.exp and math.log, math.powf by these, and a quotient of polynomials for math.erf; see
+// MathFunctions.h. The first two reduce their argument to a small interval around 0, where a polynomial of the least
+// largest relative error (fitted by Lawson's method) is within a tenth of an ulp; what is left of the error is
+// rounding, about one ulp. Edges are exact: exp overflows to infinity and underflows through the subnormal numbers to
+// 0, the logarithm of 0 is -infinity and that of a negative number NaN, the error function is 1 at most, and NaN stays
+// NaN.
 #include "passes/kernels/math/MathFunctions.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -46,6 +47,12 @@ struct Lanes {
     return arith::CmpFOp::create(b, loc, predicate, x, number(y));
   }
   Value select(Value mask, Value x, Value y) { return arith::SelectOp::create(b, loc, mask, x, y); }
+  /// x, but from -bound to bound. NaN passes: no comparison with it holds.
+  Value clamp(Value x, double bound) {
+    using P = arith::CmpFPredicate;
+    x = select(is(P::OLT, x, -bound), number(-bound), x);
+    return select(is(P::OGT, x, bound), number(bound), x);
+  }
 
   /// c[0] + c[1] x + c[2] x^2 + ...
   Value polynomial(Value x, ArrayRef<float> c) {
@@ -128,6 +135,26 @@ struct Log : OpRewritePattern<math::LogOp> {
   }
 };
 
+// erf x = x p(x^2) / q(x^2), with a relative error of the same fit of 2^-25 and three ulp of rounding. Where |x| is
+// larger than the bound, the error function is 1 in f32.
+struct Erf : OpRewritePattern<math::ErfOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(math::ErfOp op, PatternRewriter &rewriter) const override {
+    if (!getElementTypeOrSelf(op.getType()).isF32())
+      return failure();
+    Lanes l(rewriter, op.getLoc(), op.getType());
+    Value x = l.clamp(op.getOperand(), 3.92);
+    Value square = l.mul(x, x);
+    Value p = l.polynomial(square, {0x1.20dd74p+0f, 0x1.85f334p-3f, 0x1.b01dbep-5f, 0x1.ed8f60p-9f,
+                                    0x1.2ab83cp-12f, 0x1.1328a2p-19f});
+    Value q = l.polynomial(
+        square, {1.0f, 0x1.010ffap-1f, 0x1.d3638ep-4f, 0x1.ea8200p-7f, 0x1.30bf8ep-10f, 0x1.3f8948p-15f});
+    Value y = arith::DivFOp::create(rewriter, op.getLoc(), l.mul(x, p), q);
+    rewriter.replaceOp(op, l.clamp(y, 1));
+    return success();
+  }
+};
+
 // |a|^b is e^(b log |a|), with the sign and the special values that IEEE 754 gives pow. The exponent's
 // rounding makes the relative error grow with its size, to 1e-5 where the result is close to the largest
 // number.
@@ -183,6 +210,8 @@ struct Pow : OpRewritePattern<math::PowFOp> {
 
 } // namespace
 
-void addMathFunctions(RewritePatternSet &patterns) { patterns.add<Exp, Log, Pow>(patterns.getContext()); }
+void addMathFunctions(RewritePatternSet &patterns) {
+  patterns.add<Exp, Log, Erf, Pow>(patterns.getContext());
+}
 
 } // namespace moe::kernels
