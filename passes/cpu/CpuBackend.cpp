@@ -45,7 +45,7 @@ public:
     // Products fetch what their epilogues read and store ahead, convolutions do not.
     const bool ahead = isa<flow::ContractOp, flow::GroupedContractOp>(root);
     return {takes, takes, [](Type type) { return !getElementTypeOrSelf(type).isInteger(32); },
-            ahead ? 2.1 : 1.3};
+            ahead ? 2.1 : kWithMasks};
   }
   llvm::DenseMap<Value, Layout> preferredLayouts(flow::EntryOp entry) const override {
     return convolutionLayouts(entry);

@@ -72,6 +72,8 @@ private:
   Purpose purposeOf(const Cluster &cluster) const;
   llvm::DenseSet<std::pair<unsigned, unsigned>> refused; // pairs of joinReaders that were refused
   bool fitsEpilogue(const Cluster &root, const Cluster &loop) const;
+  /// Whether the root's epilogue with the loop would read tensors of its result's size that it does not read by itself.
+  bool readsMore(const Cluster &root, const Cluster &loop) const;
   bool fitsLoop(Cluster &a, Cluster &b, double shared);
   void measure(Cluster &loop);
   std::optional<kernels::LoopFacts> analyse(llvm::ArrayRef<mlir::Operation *> ops);
