@@ -23,6 +23,7 @@
 #include "runtime/program/Names.h"
 #include "runtime/train/CompileCommand.h"
 #include "llvm/ADT/StringExtras.h"
+#include "llvm/ADT/StringSet.h"
 
 using namespace mlir;
 using namespace moe;
@@ -419,15 +420,22 @@ static std::vector<flow::ParameterOp> trained(Expander &in, Value loss) {
 
 namespace {
 /// Names of what a layer has each time that it is applied: a shared one's second application appends #2, and so on.
+/// An author may have given such a name, which is passed over.
 class Occurrences {
 public:
   std::string of(StringRef path) {
-    const unsigned count = ++seen[path];
-    return count == 1 ? path.str() : moert::concat(path.str(), "#", count);
+    unsigned &count = seen[path];
+    std::string name;
+    do {
+      ++count;
+      name = count == 1 ? path.str() : moert::concat(path.str(), "#", count);
+    } while (!taken.insert(name).second);
+    return name;
   }
 
 private:
   llvm::StringMap<unsigned> seen;
+  llvm::StringSet<> taken;
 };
 } // namespace
 
