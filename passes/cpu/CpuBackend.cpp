@@ -44,6 +44,7 @@ public:
     const bool takes = cast<flow::ComputeInterface>(root).takesEpilogue();
     return {takes, takes, [](Type type) { return !getElementTypeOrSelf(type).isInteger(32); }};
   }
+  bool loadsRows() const override { return true; }
   llvm::DenseMap<Value, Layout> preferredLayouts(flow::EntryOp entry) const override {
     return convolutionLayouts(entry);
   }

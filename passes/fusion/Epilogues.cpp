@@ -112,4 +112,19 @@ void Fusion::findRowLookups() {
       rowLookups.insert(gather);
 }
 
+// Finds the gathers of rows that only grouped contractions read, as dispatched rows. Their tables are in memory, so that the
+// products read the rows where they are.
+void Fusion::findRowLoads() {
+  if (!target.loadsRows())
+    return;
+  for (auto gather : entry.getBody().getOps<flow::GatherOp>()) {
+    if (!flow::isRowLoad(gather))
+      continue;
+    rowLoads.insert(gather);
+    for (Value operand : {gather.getTable(), gather.getIndex()})
+      if (Operation *maker = behindReshapes(operand); isFreeKind(maker))
+        kept.insert(maker);
+  }
+}
+
 } // namespace moe
