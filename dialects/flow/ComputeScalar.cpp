@@ -25,6 +25,22 @@ Value atLeast(OpBuilder &b, Location loc, Value x, double bound) {
   return arith::SelectOp::create(b, loc, below, limit, x);
 }
 
+/// x where it is from -bound to bound, else the nearer of them; NaN stays.
+Value within(OpBuilder &b, Location loc, Value x, double bound) {
+  x = atLeast(b, loc, x, -bound);
+  Value limit = splat(b, loc, x.getType(), bound);
+  Value above = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OGT, x, limit);
+  return arith::SelectOp::create(b, loc, above, limit, x);
+}
+
+/// c[0] + c[1] x + c[2] x^2 + ...
+Value polynomial(OpBuilder &b, Location loc, Value x, ArrayRef<double> c) {
+  Value sum = splat(b, loc, x.getType(), c.back());
+  for (double factor : llvm::reverse(c.drop_back()))
+    sum = math::FmaOp::create(b, loc, sum, x, splat(b, loc, x.getType(), factor));
+  return sum;
+}
+
 /// Sigmoid and silu by e = exp(-|x|), which does not overflow: `positive` / (1 + e) where x is not below 0,
 /// else e / (1 + e), or x e / (1 + e).
 Value logistic(OpBuilder &b, Location loc, Value x, Value positive, bool isSilu) {
@@ -83,6 +99,21 @@ Value GeluOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) {
   Value cdf = arith::AddFOp::create(b, loc, splat(b, loc, type, 1), math::ErfOp::create(b, loc, scaled));
   Value half = arith::MulFOp::create(b, loc, x, splat(b, loc, type, 0.5));
   return arith::MulFOp::create(b, loc, half, cdf);
+}
+// 1/2 + x p(x^2) / q(x^2), which takes a third of the instructions of an erf and an exp. The quotient was fitted to f(x) =
+// Phi(x) - 1/2 + x phi(x), an odd function, on [-6.2, 6.2] by Lawson's method, with an error of 2^-27; with rounding
+// it is below 2^-22. At the bound it is 1/2 exactly, so that the slope is 0 and 1 beyond.
+Value GeluSlopeOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) {
+  Type type = v[0].getType();
+  Value x = within(b, loc, v[0], 6.2f), square = arith::MulFOp::create(b, loc, x, x);
+  Value p = polynomial(b, loc, square,
+                       {0x1.988452p-1, -0x1.2ac8f2p-6, 0x1.c0e204p-7, 0x1.2316a4p-12, 0x1.1e924ap-15,
+                        0x1.2e1954p-20, 0x1.41de5cp-26});
+  Value q = polynomial(b, loc, square,
+                       {1, 0x1.3deda4p-2, 0x1.7611f6p-5, 0x1.12505ep-8, 0x1.152f12p-12, 0x1.7b2682p-17,
+                        0x1.a9aac0p-22, 0x1.7a5696p-30});
+  Value odd = arith::DivFOp::create(b, loc, arith::MulFOp::create(b, loc, x, p), q);
+  return arith::AddFOp::create(b, loc, odd, splat(b, loc, type, 0.5));
 }
 Value ErfOp::buildScalar(OpBuilder &b, Location loc, ValueRange v) {
   return math::ErfOp::create(b, loc, v[0]);
@@ -182,7 +213,8 @@ Value ReverseGradientOp::buildScalar(OpBuilder &, Location, ValueRange v) { retu
 Value BarrierOp::buildScalar(OpBuilder &, Location, ValueRange v) { return v[0]; }
 
 SmallVector<Accumulator> flow::realAccumulators(MLIRContext *context, ArrayRef<double> starts) {
-  return llvm::map_to_vector(starts, [&](double start) { return Accumulator{Float32Type::get(context), start}; });
+  return llvm::map_to_vector(starts,
+                             [&](double start) { return Accumulator{Float32Type::get(context), start}; });
 }
 
 SmallVector<Accumulator> ReduceOp::accumulators() {
@@ -238,15 +270,11 @@ SmallVector<Value> ArgmaxOp::buildFinish(OpBuilder &, Location, ValueRange accum
   return {accumulators[1]};
 }
 
-SmallVector<Accumulator> SegmentSumOp::accumulators() {
-  return realAccumulators(getContext(), {0});
-}
+SmallVector<Accumulator> SegmentSumOp::accumulators() { return realAccumulators(getContext(), {0}); }
 SmallVector<Value> SegmentSumOp::buildCombine(OpBuilder &b, Location loc, ValueRange x, ValueRange y) {
   return {arith::AddFOp::create(b, loc, x[0], y[0])};
 }
-SmallVector<Accumulator> WindowSumOp::accumulators() {
-  return realAccumulators(getContext(), {0});
-}
+SmallVector<Accumulator> WindowSumOp::accumulators() { return realAccumulators(getContext(), {0}); }
 SmallVector<Value> WindowSumOp::buildCombine(OpBuilder &b, Location loc, ValueRange x, ValueRange y) {
   return {arith::AddFOp::create(b, loc, x[0], y[0])};
 }

@@ -69,8 +69,10 @@ private:
   void joinProducers(unsigned cluster);
   void joinSiblings();
   void joinReaders(mlir::Value value, llvm::ArrayRef<unsigned> loops);
-  /// `shared`: the value that the two have in common.
-  Merge tryMerge(unsigned a, unsigned b, mlir::Value shared);
+  void joinRecomputed();
+  /// `shared`: the value that the two have in common. Large loops of different segments are merged only if
+  /// `acrossSegments` holds.
+  Merge tryMerge(unsigned a, unsigned b, mlir::Value shared, bool acrossSegments = false);
   Purpose purposeOf(const Cluster &cluster) const;
   llvm::DenseSet<std::pair<unsigned, unsigned>> refused; // pairs of joinReaders that were refused
   bool fitsEpilogue(const Cluster &root, const Cluster &loop) const;

@@ -45,15 +45,13 @@ bool Fusion::fitsEpilogue(const Cluster &root, const Cluster &loop) const {
       return false;
   if (llvm::any_of(outputsOf(ops), staysInside))
     return false;
-  // The group may store about as much as the root alone. An epilogue with several stored results is worse
-  // than loops that read the root's result and store theirs.
   auto bytes = [&](ArrayRef<Operation *> of) {
     double sum = 0;
     for (Value output : outputsOf(of))
       sum += elementsOf(output) * double(flow::storageBytes(output.getType()));
     return sum;
   };
-  if (bytes(ops) > 1.3 * bytes(root.ops))
+  if (bytes(ops) > items.stores * bytes(root.ops))
     return false;
   // The epilogue can only broadcast operands from outside the group: a tile has no elements but its own.
   llvm::SmallDenseSet<Operation *> inside(root.ops.begin(), root.ops.end());
@@ -83,6 +81,42 @@ bool Fusion::fitsEpilogue(const Cluster &root, const Cluster &loop) const {
              return isRoot(user) || isBoundary(user) || segments.lookup(user) != segment;
            });
   });
+}
+
+// What rematerialisation computes again for one product, the epilogue of a neighbouring one often has in registers: that
+// of the product which gives the gradient of gelu reads what gelu is of, for its slope. Such an epilogue stores it as well, in place of a loop.
+// The products are so near each other that hardly more is in memory at once.
+void Fusion::joinRecomputed() {
+  constexpr int64_t kNear = 2; // the product that reads what is computed again may be the one between
+  auto isRecomputed = [](const Cluster &loop) {
+    return llvm::any_of(loop.ops, [](Operation *op) {
+      return llvm::any_of(op->getOperands(),
+                          [](Value operand) { return operand.getDefiningOp<flow::BarrierOp>(); });
+    });
+  };
+  for (auto [number, cluster] : llvm::enumerate(clusters)) {
+    if (!cluster.alive || !cluster.root || purposeOf(cluster) != Purpose::backward)
+      continue;
+    llvm::SetVector<Value> read;
+    for (Operation *op : cluster.ops)
+      if (op != cluster.root)
+        sources(op, read);
+    for (Value value : read) {
+      if (elementsOf(value) < elementsOf(cluster.root->getResult(0)))
+        continue;
+      llvm::SetVector<Operation *> users;
+      readers(value, users);
+      for (Operation *user : users) {
+        auto found = home.find(user);
+        if (found == home.end() || found->second == number)
+          continue;
+        const Cluster &loop = clusters[found->second];
+        if (!loop.root && loop.segment && isRecomputed(loop) &&
+            std::abs(int64_t(*loop.segment) - int64_t(*cluster.segment)) <= kNear)
+          tryMerge(number, found->second, value, /*acrossSegments=*/true);
+      }
+    }
+  }
 }
 
 // Finds the gathers of a row of a small table for each row, as that of a bias for each expert, whose values are only used

@@ -173,7 +173,7 @@ Purpose Fusion::purposeOf(const Cluster &cluster) const {
   return forward.contains(op) ? Purpose::forward : Purpose::backward;
 }
 
-Merge Fusion::tryMerge(unsigned a, unsigned b, Value shared) {
+Merge Fusion::tryMerge(unsigned a, unsigned b, Value shared, bool acrossSegments) {
   Cluster &into = clusters[a], &from = clusters[b];
   if (a == b || (into.root && from.root))
     return Merge::incompatible;
@@ -183,7 +183,7 @@ Merge Fusion::tryMerge(unsigned a, unsigned b, Value shared) {
   const Purpose purpose = purposeOf(into);
   if (purpose != purposeOf(from))
     return Merge::incompatible;
-  if (into.segment && from.segment && *into.segment != *from.segment)
+  if (!acrossSegments && into.segment && from.segment && *into.segment != *from.segment)
     return Merge::incompatible;
   // A scalar is no reason to merge updates. All updates read the same predicate and rates: merged because of
   // them, they would become one huge kernel instead of a few that equal updates share.
@@ -477,6 +477,7 @@ LogicalResult Fusion::run() {
   layouts = target.preferredLayouts(entry);
   makeClusters();
   joinSiblings();
+  joinRecomputed();
   done.searchSteps = needs.steps();
   dropIdentities(entry.getBody().front(), isIdentity);
   splitLoops();

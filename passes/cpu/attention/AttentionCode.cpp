@@ -1,7 +1,7 @@
 #include "passes/cpu/attention/AttentionCode.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "passes/kernels/math/MathFunctions.h"
 
 using namespace mlir;
 
@@ -214,7 +214,7 @@ Value AttentionCode::largestLane(Value vector) {
 Value AttentionCode::larger(Value x, Value y) {
   return pick(arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OGT, x, y), x, y);
 }
-Value AttentionCode::exp(Value x) { return math::ExpOp::create(b, loc, x); }
+Value AttentionCode::exp(Value x) { return kernels::buildExpUpToOne(b, loc, x); }
 
 void AttentionCode::fill(Value pointer, Ix count, float value) {
   loop(0, count, lanes, [&](Ix i) { store(number(value), pointer, i); });

@@ -70,7 +70,7 @@ public:
   mlir::Value sumLanes(mlir::Value vector);
   mlir::Value largestLane(mlir::Value vector);
   mlir::Value larger(mlir::Value x, mlir::Value y);
-  mlir::Value exp(mlir::Value x);
+  mlir::Value exp(mlir::Value x); ///< of what is not above 0, as MathFunctions.h says
   void fill(mlir::Value pointer, Ix count, float value);
 
   /// Ranges of at most `block` of `total`: where each begins, and its length.

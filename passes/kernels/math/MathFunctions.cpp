@@ -8,6 +8,7 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/IR/Matchers.h"
+#include "llvm/ADT/bit.h"
 #include <cmath>
 #include <limits>
 
@@ -61,6 +62,19 @@ struct Lanes {
       sum = fma(sum, x, number(double(factor)));
     return sum;
   }
+  /// e^x = y 2^n with y from 0.7 to 1.42, for x from -104 to 89. Of NaN, y is NaN and n any number.
+  std::pair<Value, Value> reduceExp(Value x) {
+    // x = n ln 2 + r with |r| <= ln 2 / 2. In a sum with 1.5 2^23 the digits of one are those of a whole number.
+    constexpr float toWhole = 0x1.8p23f;
+    Value scaled = fma(x, number(0x1.715476p+0), number(double(toWhole)));
+    Value n = subInteger(bitsOf(scaled), number(llvm::bit_cast<int32_t>(toWhole)));
+    Value whole = add(scaled, number(double(-toWhole)));
+    Value r = fma(whole, number(-ln2Upper), x);
+    r = fma(whole, number(-ln2Lower), r);
+    // e^r = 1 + r + r^2 p(r)
+    Value p = polynomial(r, {0.49999994f, 0.1666652f, 0.041668393f, 0.008368781f, 0.0013814467f});
+    return {add(fma(mul(r, r), p, r), number(1.0)), n};
+  }
   /// 2^n for n from -126 to 127
   Value powerOfTwo(Value n) {
     Value biased = addInteger(n, number(int32_t(127)));
@@ -79,18 +93,8 @@ struct Exp : OpRewritePattern<math::ExpOp> {
     Value x = op.getOperand();
     x = l.select(l.is(P::OLT, x, -104), l.number(-104.0), x);
     x = l.select(l.is(P::OGT, x, 89), l.number(89.0), x);
-    // x = n ln 2 + r with |r| <= ln 2 / 2
-    Value scaled = l.fma(x, l.number(0x1.715476p+0), l.number(0.5));
-    Value whole = math::FloorOp::create(rewriter, op.getLoc(), scaled);
-    Value r = l.fma(whole, l.number(-ln2Upper), x);
-    r = l.fma(whole, l.number(-ln2Lower), r);
-    // e^r = 1 + r + r^2 p(r)
-    Value p = l.polynomial(r, {0.49999994f, 0.1666652f, 0.041668393f, 0.008368781f, 0.0013814467f});
-    Value y = l.add(l.fma(l.mul(r, r), p, r), l.number(1.0));
+    auto [y, n] = l.reduceExp(x);
     // 2^n in two steps: n is from -150 to 128, more than one exponent holds, and the first step is exact.
-    // NaN has no exponent: a conversion of it would be undefined.
-    Value number = l.select(l.is(P::ORD, whole, 0), whole, l.number(0.0));
-    Value n = arith::FPToSIOp::create(rewriter, op.getLoc(), l.integer, number);
     Value half = arith::ShRSIOp::create(rewriter, op.getLoc(), n, l.number(int32_t(1)));
     y = l.mul(y, l.powerOfTwo(half));
     y = l.mul(y, l.powerOfTwo(l.subInteger(n, half)));
@@ -209,6 +213,14 @@ struct Pow : OpRewritePattern<math::PowFOp> {
 };
 
 } // namespace
+
+Value buildExpUpToOne(OpBuilder &b, Location loc, Value x) {
+  Lanes l(b, loc, x.getType());
+  // As for Exp, NaN passes; a single step gives 2^n for normal numbers.
+  Value tiny = l.is(arith::CmpFPredicate::OLT, x, -87);
+  auto [y, n] = l.reduceExp(l.select(tiny, l.number(-87.0), x));
+  return l.select(tiny, l.number(0.0), l.mul(y, l.powerOfTwo(n)));
+}
 
 void addMathFunctions(RewritePatternSet &patterns) {
   patterns.add<Exp, Log, Erf, Pow>(patterns.getContext());
