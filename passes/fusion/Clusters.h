@@ -75,6 +75,8 @@ private:
   Merge tryMerge(unsigned a, unsigned b, mlir::Value shared, bool acrossSegments = false);
   Purpose purposeOf(const Cluster &cluster) const;
   llvm::DenseSet<std::pair<unsigned, unsigned>> refused; // pairs of joinReaders that were refused
+  /// Whether the op draws random numbers of which each row has an index, which the epilogue of a grouped contraction can do.
+  bool isRowDraw(mlir::Operation *op) const;
   bool fitsEpilogue(const Cluster &root, const Cluster &loop) const;
   bool fitsLoop(Cluster &a, Cluster &b, double shared);
   void measure(Cluster &loop);

@@ -20,12 +20,23 @@ static bool isFreeInEpilogue(Operation *op) {
   return llvm::is_sorted(*axes);
 }
 
+bool Fusion::isRowDraw(Operation *op) const {
+  auto random = dyn_cast<flow::RandomOp>(op);
+  return random && random.getIndex() && random.getKind() == flow::RandomKind::uniform &&
+         cast<RankedTensorType>(random.getIndex().getType()).getRank() == 1;
+}
+
 bool Fusion::fitsEpilogue(const Cluster &root, const Cluster &loop) const {
   const kernels::EpilogueItems items = target.epilogueOf(root.root);
   auto shape = llvm::cast<RankedTensorType>(root.root->getResult(0).getType());
   for (Operation *op : loop.ops) {
     auto type = llvm::cast<RankedTensorType>(op->getResult(0).getType());
-    if (!op->hasTrait<flow::Elementwise>() || flow::withElement(type, shape.getElementType()) != shape)
+    if (auto product = dyn_cast<flow::GroupedContractOp>(root.root);
+        isRowDraw(op) &&
+        !(items.draws && product && product.getOutAxes().front() == int64_t(product.getRow())))
+      return false;
+    if (!(op->hasTrait<flow::Elementwise>() || isRowDraw(op)) ||
+        flow::withElement(type, shape.getElementType()) != shape)
       return false;
   }
   for (Operation *op : withFree(loop.ops))
@@ -38,7 +49,7 @@ bool Fusion::fitsEpilogue(const Cluster &root, const Cluster &loop) const {
   auto staysInside = [&](Value value) { return !items.element(value.getType()); };
   llvm::SmallDenseSet<Operation *> members(ops.begin(), ops.end());
   for (Operation *op : withFree(loop.ops))
-    if (!rowLookups.contains(op) && llvm::any_of(op->getOperands(), [&](Value operand) {
+    if (!rowLookups.contains(op) && !isRowDraw(op) && llvm::any_of(op->getOperands(), [&](Value operand) {
           Operation *maker = operand.getDefiningOp();
           return staysInside(operand) && !members.contains(maker) && !isFree(maker);
         }))

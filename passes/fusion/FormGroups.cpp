@@ -446,7 +446,9 @@ void Fusion::makeClusters() {
       if (int producer = clusterOf(value); producer >= 0)
         producers.push_back(producer);
     needs.add(producers);
-    joinProducers(i);
+    // What makes the index of rows is too small for the epilogue that may draw their numbers.
+    if (!isRowDraw(op))
+      joinProducers(i);
   }
 }
 

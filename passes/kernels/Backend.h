@@ -27,6 +27,8 @@ struct EpilogueItems {
   /// The bytes that the group may store, over those of the root alone. Where an epilogue with several stored results
   /// is slower than loops that read the root's result and store theirs, it is about 1.
   double stores = 1.3;
+  /// Uniform random numbers of which each row has an index, after a grouped contraction.
+  bool draws = false;
 };
 
 /// What a set of ops would be as one loop kernel of a target, at the planned batch.

@@ -20,9 +20,22 @@
 // LOADS-LABEL: flow.entry @shown
 // LOADS: flow.gather
 // LOADS-NEXT: flow.yield
+// Random numbers of which each row has an index are drawn there as well, so that of a dropout only the mask is stored.
+// LOADS-LABEL: flow.entry @dropped
+// LOADS: flow.group({{.*}} -> (tensor<?x64xi1, {{.*}}>, tensor<?x64xf32, {{.*}}>)
+// LOADS-NEXT: ^bb0
+// LOADS-NEXT: flow.grouped_contract
+// LOADS: flow.random
+// LOADS: flow.compare
+// LOADS: flow.yield
+// LOADS-NOT: flow.group(
 // STORED-LABEL: flow.entry @sent
 // STORED: flow.gather
 // STORED-NEXT: flow.yield
+// STORED: flow.grouped_contract
+// STORED-LABEL: flow.entry @dropped
+// STORED: flow.random
+// STORED: flow.yield
 // STORED: flow.grouped_contract
 
 // CHECK-LABEL: flow.entry @bias
@@ -105,5 +118,19 @@ flow.program @p {
     %y = flow.grouped_contract %s [0, 2], %w [3, 1, 2] -> [0, 1] row 0 group 3 by %o : tensor<?x32xf32, #flow.dims<[B * 2, 32]>>, tensor<6x64x32xf32>, tensor<7xi32> -> tensor<?x64xf32, #flow.dims<[B * 2, 64]>>
     flow.output "y" %y : tensor<?x64xf32, #flow.dims<[B * 2, 64]>>
     flow.output "s" %s exposed : tensor<?x32xf32, #flow.dims<[B * 2, 32]>>
+  }
+  flow.entry @dropped infer {
+    %x = flow.input "x" : tensor<?x32xf32, #flow.dims<[B * 16, 32]>>
+    %w = flow.parameter "w" uniform(-1.0, 1.0) : tensor<6x64x32xf32>
+    %o = flow.input "o" : tensor<7xi32>
+    %r = flow.input "r" : tensor<?xi32, #flow.dims<[B * 16]>>
+    %y = flow.grouped_contract %x [0, 2], %w [3, 1, 2] -> [0, 1] row 0 group 3 by %o : tensor<?x32xf32, #flow.dims<[B * 16, 32]>>, tensor<6x64x32xf32>, tensor<7xi32> -> tensor<?x64xf32, #flow.dims<[B * 16, 64]>>
+    %u = flow.random uniform 7 at %r : tensor<?xi32, #flow.dims<[B * 16]>> -> tensor<?x64xf32, #flow.dims<[B * 16, 64]>>
+    %rate = flow.constant 0.1 : tensor<?x64xf32, #flow.dims<[B * 16, 64]>>
+    %m = flow.compare ge %u, %rate : tensor<?x64xf32, #flow.dims<[B * 16, 64]>>
+    %f = flow.convert %m : tensor<?x64xi1, #flow.dims<[B * 16, 64]>> -> tensor<?x64xf32, #flow.dims<[B * 16, 64]>>
+    %d = flow.mul %y, %f : tensor<?x64xf32, #flow.dims<[B * 16, 64]>>
+    flow.output "m" %m exposed : tensor<?x64xi1, #flow.dims<[B * 16, 64]>>
+    flow.output "d" %d : tensor<?x64xf32, #flow.dims<[B * 16, 64]>>
   }
 }

@@ -153,6 +153,8 @@ FailureOr<GroupCode> emitContractGroup(flow::GroupOp group, const GroupLayouts &
   if (failed(steps))
     return failure();
   const EpilogueCode epilogue(std::move(*steps));
+  if (llvm::any_of(epilogue.inputs(), [](const EpilogueInput &input) { return input.draw.has_value(); }))
+    return group.getRoot()->emitError("expected an epilogue without random numbers");
   FailureOr<ContractForm> form = ContractForm::of(group, layouts, epilogue);
   if (failed(form))
     return failure();
