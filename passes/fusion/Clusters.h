@@ -25,6 +25,9 @@ inline bool isBoundary(mlir::Operation *op) {
 /// nothing but sums reads them, count as such: they are many more than the pixels and are never stored.
 bool isFreeKind(mlir::Operation *op);
 
+/// The op that computes a value, through reshapes and barriers.
+mlir::Operation *behindReshapes(mlir::Value value);
+
 struct Cluster {
   llvm::SmallVector<mlir::Operation *> ops; // in program order, without free ops
   mlir::Operation *root = nullptr;         // the contraction, convolution or sort; null in a cluster of loops
@@ -60,6 +63,7 @@ private:
   void number();
   void keepInMemory();
   void findRowLookups();
+  void findRowLoads();
   mlir::Value ownView(mlir::Value value, llvm::DenseMap<mlir::Value, mlir::Value> &copies);
   void makeClusters();
   void joinProducers(unsigned cluster);
@@ -71,6 +75,8 @@ private:
   Merge tryMerge(unsigned a, unsigned b, mlir::Value shared, bool acrossSegments = false);
   Purpose purposeOf(const Cluster &cluster) const;
   llvm::DenseSet<std::pair<unsigned, unsigned>> refused; // pairs of joinReaders that were refused
+  /// Whether the op draws random numbers of which each row has an index, which the epilogue of a grouped contraction can do.
+  bool isRowDraw(mlir::Operation *op) const;
   bool fitsEpilogue(const Cluster &root, const Cluster &loop) const;
   /// Whether the root's epilogue with the loop would read tensors of its result's size that it does not read by itself.
   bool readsMore(const Cluster &root, const Cluster &loop) const;
@@ -89,7 +95,7 @@ private:
   double elementsOf(mlir::Value value) const { return flow::estimateElements(value.getType(), batch); }
   bool isLarge(mlir::Operation *op) const;
   bool isFree(mlir::Operation *op) const {
-    return (isFreeKind(op) && !kept.contains(op)) || rowLookups.contains(op);
+    return (isFreeKind(op) && !kept.contains(op)) || rowLookups.contains(op) || rowLoads.contains(op);
   }
   /// The values that `op` reads, directly or through free ops: results of other ops, and boundary values.
   void sources(mlir::Operation *op, llvm::SetVector<mlir::Value> &found) const;
@@ -117,6 +123,7 @@ private:
   llvm::DenseMap<mlir::Operation *, unsigned> segments; // of each op: roots up to and including it
   llvm::DenseSet<mlir::Operation *> kept;               // ops of a free kind that are stored to memory
   llvm::DenseSet<mlir::Operation *> rowLookups;         // gathers that epilogues make where they read them
+  llvm::DenseSet<mlir::Operation *> rowLoads;           // gathers of rows that roots make as they load them
   llvm::DenseSet<mlir::Operation *> updates;            // ops whose values only assignments need
   llvm::DenseSet<mlir::Operation *> reports;            // ops whose values only exposed values need
   llvm::DenseSet<mlir::Operation *> forward;            // ops that forward results need

@@ -35,12 +35,23 @@ bool Fusion::readsMore(const Cluster &root, const Cluster &loop) const {
   });
 }
 
+bool Fusion::isRowDraw(Operation *op) const {
+  auto random = dyn_cast<flow::RandomOp>(op);
+  return random && random.getIndex() && random.getKind() == flow::RandomKind::uniform &&
+         cast<RankedTensorType>(random.getIndex().getType()).getRank() == 1;
+}
+
 bool Fusion::fitsEpilogue(const Cluster &root, const Cluster &loop) const {
   const kernels::EpilogueItems items = target.epilogueOf(root.root);
   auto shape = llvm::cast<RankedTensorType>(root.root->getResult(0).getType());
   for (Operation *op : loop.ops) {
     auto type = llvm::cast<RankedTensorType>(op->getResult(0).getType());
-    if (!op->hasTrait<flow::Elementwise>() || flow::withElement(type, shape.getElementType()) != shape)
+    if (auto product = dyn_cast<flow::GroupedContractOp>(root.root);
+        isRowDraw(op) &&
+        !(items.draws && product && product.getOutAxes().front() == int64_t(product.getRow())))
+      return false;
+    if (!(op->hasTrait<flow::Elementwise>() || isRowDraw(op)) ||
+        flow::withElement(type, shape.getElementType()) != shape)
       return false;
   }
   for (Operation *op : withFree(loop.ops))
@@ -53,7 +64,7 @@ bool Fusion::fitsEpilogue(const Cluster &root, const Cluster &loop) const {
   auto staysInside = [&](Value value) { return !items.element(value.getType()); };
   llvm::SmallDenseSet<Operation *> members(ops.begin(), ops.end());
   for (Operation *op : withFree(loop.ops))
-    if (!rowLookups.contains(op) && llvm::any_of(op->getOperands(), [&](Value operand) {
+    if (!rowLookups.contains(op) && !isRowDraw(op) && llvm::any_of(op->getOperands(), [&](Value operand) {
           Operation *maker = operand.getDefiningOp();
           return staysInside(operand) && !members.contains(maker) && !isFree(maker);
         }))
@@ -162,6 +173,21 @@ void Fusion::findRowLookups() {
         elementsOf(gather.getTable()) < elementsOf(gather.getY()) && !gather->use_empty() &&
         llvm::all_of(gather->getUsers(), [&](Operation *user) { return isRowOf(gather, user); }))
       rowLookups.insert(gather);
+}
+
+// Finds the gathers of rows that only grouped contractions read, as dispatched rows. Their tables are in memory, so that the
+// products read the rows where they are.
+void Fusion::findRowLoads() {
+  if (!target.loadsRows())
+    return;
+  for (auto gather : entry.getBody().getOps<flow::GatherOp>()) {
+    if (!flow::isRowLoad(gather))
+      continue;
+    rowLoads.insert(gather);
+    for (Value operand : {gather.getTable(), gather.getIndex()})
+      if (Operation *maker = behindReshapes(operand); isFreeKind(maker))
+        kept.insert(maker);
+  }
 }
 
 } // namespace moe

@@ -8,7 +8,8 @@
 //      a group, only if a contraction or convolution, an output, an assignment or an expose needs it there,
 //      or if its elements are computed and then broadcast to many more. If only the entry's results need it
 //      in memory, it is cloned for them, so that loops still read the original for free. A lookup of a small table's
-//      row for each row of a grouped contraction's result is free as well: the epilogue makes it.
+//      row for each row of a grouped contraction's result is free as well: the epilogue makes it. So is a gather of
+//      rows that only grouped contractions read, where the target's kernels make it as they load the rows.
 //   3. Make a cluster of each other op, in program order, and merge it with the clusters of its operands
 //      where possible: with a root as its epilogue (elementwise ops of the root's shape), or with a loop if
 //      the target can run both as one loop kernel without losing parallelism. A merge must not close a cycle
@@ -341,8 +342,7 @@ void Fusion::normalise() {
   makeViewsPrivate(loops, isFreeKind);
 }
 
-// The op that computes a value, through reshapes and barriers.
-static Operation *behindReshapes(Value value) {
+Operation *behindReshapes(Value value) {
   Operation *maker = value.getDefiningOp();
   while (isa<flow::ReshapeOp, flow::BarrierOp>(maker))
     maker = maker->getOperand(0).getDefiningOp();
@@ -447,7 +447,9 @@ void Fusion::makeClusters() {
       if (int producer = clusterOf(value); producer >= 0)
         producers.push_back(producer);
     needs.add(producers);
-    joinProducers(i);
+    // What makes the index of rows is too small for the epilogue that may draw their numbers.
+    if (!isRowDraw(op))
+      joinProducers(i);
   }
 }
 
@@ -473,6 +475,7 @@ LogicalResult Fusion::run() {
   normalise();
   keepInMemory();
   findRowLookups();
+  findRowLoads();
   number();
   layouts = target.preferredLayouts(entry);
   makeClusters();

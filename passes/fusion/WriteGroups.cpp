@@ -72,6 +72,10 @@ SmallVector<Operation *> Fusion::opsOf(const Cluster &cluster) const {
       llvm::make_filter_range(cluster.ops, [&](Operation *op) { return op != cluster.root; }));
   SmallVector<Operation *> ops = withFree(epilogue);
   ops.insert(ops.begin(), cluster.root);
+  for (Value operand : cluster.root->getOperands())
+    if (Operation *maker = operand.getDefiningOp();
+        rowLoads.contains(maker) && !llvm::is_contained(ops, maker))
+      ops.insert(ops.begin(), maker);
   return ops;
 }
 
@@ -84,7 +88,8 @@ void Fusion::writeGroup(OpBuilder &builder, const Cluster &cluster, llvm::functi
   llvm::SetVector<Value> inputs, outputs = outputsOf(cluster.ops);
   for (Operation *op : ops)
     for (Value operand : op->getOperands())
-      if (!members.contains(operand.getDefiningOp()) || (op == cluster.root))
+      if (!members.contains(operand.getDefiningOp()) ||
+          (op == cluster.root && !rowLoads.contains(operand.getDefiningOp())))
         inputs.insert(operand);
   SmallVector<Value> operands;
   for (Value input : inputs)

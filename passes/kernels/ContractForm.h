@@ -29,6 +29,14 @@ struct RowGroups {
   flow::Extent rowSize;
 };
 
+/// Rows of an operand that are read by an index. They are those that belong to groups: the form's only axis of rows, or of
+/// the sum. A row that the table lacks is read as zeros.
+struct RowLoads {
+  unsigned side;  ///< 0: rows of A are read, 1: rows of B. B's are always steps of the sum
+  unsigned index; ///< the operand of flow::GroupOp, of i32, with the table's row for each row
+  flow::Extent tableRows;
+};
+
 struct ContractForm {
   llvm::SmallVector<ContractAxis> batch, rows, sums; ///< outermost first; each may be empty
   ContractAxis columns;
@@ -40,6 +48,7 @@ struct ContractForm {
   /// b is computed from parameters alone, so its packed copy can be kept until the parameters change.
   bool fixedB = false;
   std::optional<RowGroups> groups;
+  std::optional<RowLoads> loads;
   flow::Symbols plannedBatch;
   unsigned firstInput = 2, firstOutput = 2;
 
@@ -59,6 +68,9 @@ struct ContractForm {
   flow::Extent products() const;
   bool groupsRows() const { return groups && !groups->ofSums; }
   bool groupsSums() const { return groups && groups->ofSums; }
+  /// Whether the operand's steps of the sum are read by an index.
+  bool loadsSteps(unsigned side) const { return loads && loads->side == side && groupsSums(); }
+  bool loadsRows() const { return loads && groupsRows(); }
   /// How many elements there are along all of `axes`.
   flow::Extent product(llvm::ArrayRef<ContractAxis> axes) const;
   mlir::MLIRContext *context() const { return columns.extent.getContext(); }

@@ -100,10 +100,12 @@ private:
     switch (compute.computeKind()) {
     case ComputeKind::elementwise:
       return true;
-    case ComputeKind::generator: // but not random numbers: a mask of them is a byte an element, and they are ten rounds
+    case ComputeKind::
+        generator: // but not random numbers: a mask of them is a byte an element, and they are ten rounds
       return compute.effort() < Effort::transcendental;
-    case ComputeKind::view: // but not a gather, whose elements have to be looked up
-      return compute.effort() < Effort::slow;
+    case ComputeKind::
+        view: // but not a gather, whose elements have to be looked up, unless products load its rows
+      return compute.effort() < Effort::slow || isRowLoad(op);
     default:
       return false;
     }

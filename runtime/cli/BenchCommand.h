@@ -10,6 +10,7 @@ namespace moert {
 
 struct BenchCommandOptions {
   std::string program, entry = "train", batch = "1x64"; // DOMAINSxROWS, or ROWS
+  std::string parameters; // a checkpoint or safetensors file; empty: those of the seed
   DeviceOptions device;
   int steps = 20, top = 20; // top: kernels that the profile's table lists
   uint64_t seed = 0;

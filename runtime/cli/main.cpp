@@ -152,6 +152,9 @@ int main(int argc, char **argv) {
       ->check(wholeNumber(1, 1000000000));
   addDevice(*bench, timing.device);
   bench->add_option("--seed", timing.seed, "of parameters and inputs");
+  bench->add_option(
+      "--params", timing.parameters,
+      "a safetensors file, or a folder with model.safetensors; default: parameters of the seed");
   CLI::Option *profile = bench->add_flag("--profile", timing.profile, "time by kernel");
   bench
       ->add_option("--top", timing.top, withDefault("kernels that --profile prints, the slowest", timing.top))
