@@ -208,8 +208,8 @@ LogicalResult AuxOp::expand(Expander &in) {
   if (failed(refuseRows(in, *this)))
     return failure();
   StringRef rule = getRule().value_or("");
-  // An evaluation reports the losses of routings where these drop rows as in training.
-  const bool reported = !in.dropless && !rule.empty() && rule != "cross_entropy";
+  // An evaluation reports the losses of routings: of all where rows are dropped as in training, else of those to some experts.
+  const bool reported = !rule.empty() && rule != "cross_entropy";
   if (!in.training && !reported)
     return success();
   const StringRef rules[] = {"entropy", "balance_kl", "cross_entropy", "importance_load", "gshard", "z_loss"};
@@ -245,6 +245,8 @@ LogicalResult AuxOp::expand(Expander &in) {
     FailureOr<Routing> route = in.routing(*this, getX());
     if (failed(route))
       return failure();
+    if (!in.training && in.dropless && !route->top)
+      return success();
     if ((rule == "importance_load" || rule == "gshard") && !route->top)
       return emitError() << "'" << rule << "' is of routings to some experts of each row; '" << route->path
                          << "' is over all of them";

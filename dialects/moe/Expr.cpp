@@ -529,13 +529,17 @@ ParamAttr moe::parseParam(AsmParser &p) {
     kind = "size";
     SMLoc loc = p.getCurrentLocation();
     if (failed(p.parseOptionalKeyword(&name)))
-      return reportAt(p, loc) << "expected the name of a parameter: 'size', 'rate: number' or '@layer'",
+      return reportAt(p, loc)
+                 << "expected the name of a parameter: 'size', 'rate: number', 'mean: numbers' or "
+                    "'@layer'",
              ParamAttr();
     loc = p.getCurrentLocation();
-    if (succeeded(p.parseOptionalColon()) && (failed(p.parseOptionalKeyword(&kind)) || kind != "number"))
-      return reportAt(p, loc)
-                 << "expected ': number'; a parameter without it is a size, and a layer is written '@" << name
-                 << "'",
+    if (succeeded(p.parseOptionalColon()) &&
+        (failed(p.parseOptionalKeyword(&kind)) || (kind != "number" && kind != "numbers")))
+      return reportAt(p, loc) << "expected ': number' or, for a list, ': numbers'; a parameter without it is "
+                                 "a size, and a "
+                                 "layer is written '@"
+                              << name << "'",
              ParamAttr();
   }
   Attribute fallback;
@@ -671,7 +675,9 @@ void ExprAttr::print(AsmPrinter &p) const { printExpr(p.getStream(), *this, numb
 
 Attribute ParamAttr::parse(AsmParser &p, Type) { return parseParam(p); }
 void ParamAttr::print(AsmPrinter &p) const {
-  p << (getKind() == "layer" ? "@" : "") << getName() << (getKind() == "number" ? ": number" : "");
+  p << (getKind() == "layer" ? "@" : "") << getName();
+  if (getKind() == "number" || getKind() == "numbers")
+    p << ": " << getKind();
   if (getFallback()) {
     p << " = ";
     cast<ExprAttr>(getFallback()).print(p);

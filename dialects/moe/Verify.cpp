@@ -111,9 +111,14 @@ LogicalResult NameChecker::declare() {
       bool layer = param.getKind() == "layer";
       return error(body) << "expected a default for parameter '" << (layer ? "@" : "") << param.getName()
                          << "' of a " << body->getName().stripDialect() << ": write '" << (layer ? "@" : "")
-                         << param.getName() << (param.getKind() == "number" ? ": number" : "")
+                         << param.getName()
+                         << (layer || param.getKind() == "size" ? "" : (": " + param.getKind()).str())
                          << (layer ? " = @Layer'" : " = ...'");
     }
+    if (param.getKind() == "numbers" && !isa<ModelOp>(body))
+      return error(body) << "expected ': numbers' in a model only, whose images take lists as 'mean' and "
+                            "'deviation'; found it for parameter '"
+                         << param.getName() << "' of a " << body->getName().stripDialect();
     if (param.getKind() != "layer")
       continue;
     if (auto other = SymbolTable::lookupNearestSymbolFrom<LayerOp>(

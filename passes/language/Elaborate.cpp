@@ -167,7 +167,7 @@ ExprAttr moe::parseDefine(StringRef value, MLIRContext *context, std::string &wh
 }
 
 FailureOr<Binding> Elaboration::bindDefine(ParamAttr param, StringRef value, ExprAttr &written) {
-  StringRef kind = param.getKind();
+  StringRef kind = param.getKind() == "numbers" ? "list of numbers" : param.getKind();
   std::string like = ("-D" + param.getName() + "=" + cast<ExprAttr>(param.getFallback()).str()).str();
   auto wrong = [&]() { return wrongOption("-D" + param.getName() + "=" + value); };
   if (value.trim().empty())
@@ -297,29 +297,28 @@ LogicalResult Elaboration::buildInputs(Expander &in) {
   return success();
 }
 
-/// A number for each channel of an image, as tensor<f32> where all are the same, else as [channels].
+/// A number for each channel of an image, as tensor<f32> where all are the same, else as [channels]. Three numbers are those of
+/// red, green and blue: of an image in grey, which has one channel, they make their mean.
 FailureOr<Value> Elaboration::channelNumbers(Expander &in, StringRef word, ExprAttr e, int64_t channels,
                                              Location at) {
+  FailureOr<Numbers> numbers = env.numbers(model, e);
+  if (failed(numbers))
+    return failure();
+  if (channels == 1 && numbers->size() == 3)
+    numbers = Numbers{((*numbers)[0] + (*numbers)[1] + (*numbers)[2]) / 3};
   auto wrong = [&](const Twine &expected, const Twine &found) {
     return emitError(at) << "expected " << expected << " as '" << word << "', found " << found;
   };
-  std::vector<ExprAttr> items = e.getKind() == ExprKind::List ? e.positional() : std::vector<ExprAttr>{e};
-  if (e.getKind() == ExprKind::List && int64_t(items.size()) != channels)
-    return wrong("a number, or one for each of " + Twine(channels) + " channels", Twine(items.size()));
-  SmallVector<double> numbers;
-  for (ExprAttr item : items) {
-    FailureOr<double> number = env.number(model, item);
-    if (failed(number))
-      return failure();
-    if (word == "deviation" && !(float(*number) > 0))
-      return wrong("numbers above 0", numberText(*number));
-    numbers.push_back(*number);
-  }
+  if (numbers->size() != 1 && int64_t(numbers->size()) != channels)
+    return wrong("a number, or one for each of " + Twine(channels) + " channels", Twine(numbers->size()));
+  for (double number : *numbers)
+    if (word == "deviation" && !(float(number) > 0))
+      return wrong("numbers above 0", numberText(number));
   OpBuilder &b = in.builder;
-  if (llvm::all_equal(numbers))
-    return flow::number(b, at, numbers.front());
+  if (llvm::all_equal(*numbers))
+    return flow::number(b, at, numbers->front());
   SmallVector<Value> parts;
-  for (double number : numbers)
+  for (double number : *numbers)
     parts.push_back(flow::constant(b, at, number, RankedTensorType::get({1}, b.getF32Type())));
   return flow::concat(b, at, parts, 0);
 }
@@ -457,6 +456,9 @@ void Elaboration::reportRoutings(Expander &in) {
     if (kept)
       flow::OutputOp::create(b, at, moert::concat(moert::kKept, name), kept);
   }
+  // Where the program has an entry that drops rows as training does, the losses are that one's.
+  if (in.dropless && limited)
+    return;
   for (const AuxLoss &aux : in.losses)
     flow::OutputOp::create(b, aux.at, moert::concat(moert::kRoutingLoss, aux.path), aux.value);
 }

@@ -109,6 +109,36 @@ moe.model @m<en: number = 2.0, kl: number = 0.5, d: number = 1.0, eps: number = 
   return logits = %mixed
 })";
 
+// Where nothing drops rows, the one entry for inference reports the losses of routings to some experts.
+TEST(Elaborate, LossesAreReportedWithoutACapacity) {
+  Model model(R"(
+moe.layer @Double(%x) {
+  %y = linear @fc(%x) to 3
+  yield %y
+}
+moe.model @small(%image: image[1, 2, 3]) {
+  %flat  = flatten %image
+  %route = route @gate(%flat) linear, experts = 3, top = 2
+  %sent  = dispatch %route, %flat
+  %done  = experts @experts(%sent) layer @Double
+  %a     = combine %route, %done
+  %all   = route @soft(%a) linear, experts = 2
+  %each  = experts @every(%a) layer @Double count = 2
+  %y     = combine %all, %each
+  aux @even gshard %route, 0.25
+  aux @flat z_loss %route, 0.5 * ramp(0, 1)
+  aux @of_all entropy %all, 0.1
+  return logits = %y
+})");
+  ASSERT_TRUE(bool(model));
+  flow::Bindings given = batch(2, 3);
+  flow::Evaluation trained = model.run("train", given), inferred = model.run("main", given);
+  EXPECT_NEAR(trained.outputs.at("loss.even").data[0],
+              0.25 * inferred.outputs.at("routing_loss.even").data[0], 1e-12);
+  EXPECT_GT(inferred.outputs.at("routing_loss.flat").data[0], 0);
+  EXPECT_FALSE(inferred.outputs.contains("routing_loss.of_all"));
+}
+
 // What a training step and an evaluation report of routings, of a layer that is applied twice too: rows by expert, rows that
 // are dropped, and losses.
 TEST(Elaborate, RoutingsAreReported) {
