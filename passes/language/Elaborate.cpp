@@ -520,8 +520,23 @@ LogicalResult Elaboration::buildEntry(StringRef name, flow::EntryKind kind, bool
     }
     return failure(); // the next handler prints it
   });
-  if (failed(buildInputs(in)) || failed(standardize(in)) || failed(in.interpret(model.getBody().front())))
+  if (failed(buildInputs(in)) || failed(standardize(in)))
     return failure();
+  if (Listener *listener = languageOf(module.getContext()).listener) {
+    listener->entered(model, in.env(), "");
+    for (Value argument : model.getBody().getArguments())
+      if (const Record *found = in.record(argument))
+        listener->value(argument, *found, "");
+  }
+  if (failed(in.interpret(model.getBody().front())))
+    return failure();
+  if (in.lost) {
+    // What the objective says of scores that are known is one more error.
+    if (training && !in.results.empty() &&
+        llvm::none_of(in.results, [](auto &each) { return each.second.lost(); }))
+      (void)objectiveLoss(in);
+    return failure();
+  }
   if (failed(training ? buildTraining(in) : buildInference(in)))
     return failure();
   eraseDead(body);
