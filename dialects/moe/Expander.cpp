@@ -222,9 +222,9 @@ FailureOr<int64_t> Expander::stream(Operation *op) {
 // Parameters.
 
 LogicalResult Expander::setDefault(DefaultOp op) {
-  if (!llvm::is_contained({"linear", "conv"}, op.getOp()))
+  if (auto ops = wordsOf("op").names; !llvm::is_contained(ops, op.getOp()))
     return op.emitError() << "expected 'default linear' or 'default conv', found 'default " << op.getOp()
-                          << "'" << didYouMean(op.getOp(), {"linear", "conv"});
+                          << "'" << didYouMean(op.getOp(), ops);
   // The rules are for ops that are still to come, whose values are others.
   for (ExprAttr rule : {op.getWeight(), op.getBias().value_or(ExprAttr())}) {
     ExprAttr size;

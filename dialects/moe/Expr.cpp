@@ -5,6 +5,7 @@
 #include "dialects/flow/Flow.h"
 #include "dialects/moe/MoeDialect.h"
 #include "dialects/moe/Nearest.h"
+#include "dialects/moe/Words.h"
 #include "mlir/IR/DialectImplementation.h"
 #include "llvm/ADT/ScopeExit.h"
 #include "llvm/ADT/StringExtras.h"
@@ -172,9 +173,25 @@ private:
 };
 } // namespace
 
+/// The token of an editor's question begins with a blank, or is the end of the text, as no other does.
+void moe::offer(AsmParser &p, ArrayRef<StringRef> words) {
+  StringRef none;
+  if (StringRef(" \n\t\r\0", 5).contains(*p.getCurrentLocation().getPointer()))
+    (void)p.parseOptionalKeyword(&none, words);
+}
+
+void moe::offerWordsOf(AsmParser &p, StringRef attribute) {
+  Words words = wordsOf(attribute);
+  std::vector<std::string> calls;
+  for (StringRef call : words.calls)
+    calls.push_back((call + "(").str());
+  llvm::append_range(words.names, calls);
+  offer(p, words.names);
+}
+
 void moe::tellName(AsmParser &p, Listener::Name kind, StringRef written, StringRef layer) {
   if (Listener *listener = languageOf(p.getContext()).listener)
-    listener->name(kind, written, layer);
+    listener->name(kind, written, p.getEncodedSourceLoc(SMLoc::getFromPointer(written.data())), layer);
 }
 
 /// The name of a token that begins at `loc`, maybe with '@' or in quotes, as it is written.

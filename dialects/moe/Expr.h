@@ -43,6 +43,11 @@ llvm::StringRef opOfLine(llvm::StringRef line);
 void tellName(mlir::AsmParser &parser, Listener::Name kind, llvm::StringRef written,
               llvm::StringRef layer = {});
 
+/// Tells an editor that asks what may stand at the current place of words that may.
+void offer(mlir::AsmParser &parser, llvm::ArrayRef<llvm::StringRef> words);
+/// The same of the words of an attribute (Words.h).
+void offerWordsOf(mlir::AsmParser &parser, llvm::StringRef attribute);
+
 /// Null where an error was reported. Sizes of values can stand in the expressions of ops only.
 ExprAttr parseExpr(mlir::AsmParser &parser);
 

@@ -1,6 +1,7 @@
 // What an editor is told while a text is read and elaborated: where names stand, and what values, sizes and parameters are found
 // to be. So a language server has each fact from the code that compiles, and needs no reader of its own.
 #pragma once
+#include "mlir/IR/Location.h"
 #include "llvm/ADT/ArrayRef.h"
 #include "llvm/ADT/StringRef.h"
 #include <cstdint>
@@ -21,9 +22,9 @@ public:
   enum class Name { size, layer, parameter, key, word };
 
   virtual ~Listener() = default;
-  /// `written` is the name without its mark, in the text that is being read. A name that is reported again at its place is what
-  /// was reported last.
-  virtual void name(Name kind, llvm::StringRef written, llvm::StringRef layer = {}) {}
+  /// `written` is the name without its mark, which stands at `at`. A name that is reported again at its place is what was reported
+  /// last. `layer`: whose parameter a key is; empty for what a chain ramps, which is a parameter of the chain's layers.
+  virtual void name(Name kind, llvm::StringRef written, mlir::Location at, llvm::StringRef layer) {}
   /// A layer or model is entered: `scope` is the path of names that leads there, empty in the model.
   virtual void entered(mlir::Operation *body, const Env &env, llvm::StringRef scope) {}
   virtual void value(mlir::Value value, const Record &record, llvm::StringRef scope) {}

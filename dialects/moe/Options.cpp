@@ -225,6 +225,7 @@ ParseResult OptionsParser::word(const Item &item) {
     return p.parseOperand(values[item.value]->emplace());
   ExprAttr first, second;
   SMLoc firstAt = p.getCurrentLocation();
+  offerWordsOf(p, item.attribute);
   if (item.attribute == "axes" ? parseAxes(p, first) : parseExpr(p, first, sized))
     return failure();
   tellWord(p, item.attribute, first, firstAt);
@@ -249,6 +250,7 @@ ParseResult OptionsParser::run() {
   for (const Item &item : items)
     if (item.kind == Item::bare) {
       StringAttr text;
+      offerWordsOf(p, item.attribute);
       if (parseWord(p, text))
         return failure();
       state.addAttribute(item.attribute, text);

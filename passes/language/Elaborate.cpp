@@ -23,6 +23,7 @@
 #include "runtime/program/Names.h"
 #include "runtime/train/CompileCommand.h"
 #include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/SaveAndRestore.h"
 
 using namespace mlir;
 using namespace moe;
@@ -661,6 +662,7 @@ bool Elaboration::elaborateWith(ArrayRef<StringRef> names, const llvm::StringMap
                                                                    : env.names[key].str());
   }
   Elaboration probe(module, other);
+  llvm::SaveAndRestore deaf(languageOf(module.getContext()).listener, static_cast<Listener *>(nullptr));
   OpBuilder builder = OpBuilder::atBlockEnd(module.getBody());
   probe.program = flow::ProgramOp::create(builder, model.getLoc(), model.getSymName());
   bool done = succeeded(probe.findModel()) && succeeded(probe.bindParameters()) &&

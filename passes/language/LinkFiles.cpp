@@ -1,6 +1,7 @@
 // Reads several files as one text. Each is parsed without verification, since a layer that one names may be
 // another's; the linked module is verified as a whole.
 #include "passes/language/LinkFiles.h"
+#include "dialects/flow/Flow.h"
 #include "dialects/moe/MoeDialect.h"
 #include "mlir/Bytecode/BytecodeReader.h"
 #include "mlir/IR/Diagnostics.h"
@@ -235,7 +236,9 @@ OwningOpRef<ModuleOp> moe::parseFiles(std::vector<std::unique_ptr<llvm::MemoryBu
     return linked;
   // What is right of the texts may have errors that only elaboration finds.
   if (linked && llvm::hasSingleElement(linked->getOps<ModelOp>()) &&
-      !languageOf(context).faults.ops.contains(*linked->getOps<ModelOp>().begin()))
+      !languageOf(context).faults.ops.contains(*linked->getOps<ModelOp>().begin())) {
+    context->loadDialect<flow::FlowDialect>();
     (void)elaborate(*linked, further);
+  }
   return {};
 }

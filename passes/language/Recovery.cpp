@@ -25,7 +25,11 @@ Recovery::Recovery(StringRef text, MLIRContext *context) : original(text), token
     size_t begin = words.begin() - text.begin();
     line += text.slice(counted, begin).count('\n');
     counted = begin;
-    parts.push_back({begin, begin + words.size(), line, each.kind, each.results});
+    Part &part = parts.emplace_back(Part{begin, begin + words.size(), line, each.kind, each.results});
+    // A misspelt op without values reads as one more line of the op before it.
+    for (size_t at = each.begin + 1; at < each.end; ++at)
+      part.mayHoldMore |= tokens[at].first && tokens[at].kind == TokenKind::word &&
+                          !(at + 1 < each.end && (tokens[at + 1].is("=") || tokens[at + 1].is(",")));
   }
 }
 
@@ -138,7 +142,7 @@ void Recovery::enter(ModuleOp module) const {
       header = part.line;
     if (part.state == replaced)
       lines.insert(part.line);
-    if (part.state == blanked)
+    if (part.state == blanked || (part.state == replaced && part.mayHoldMore))
       headers.insert(header);
   }
   auto isAt = [](Operation &op, const llvm::DenseSet<unsigned> &lines) {

@@ -34,7 +34,8 @@ private:
     Statement::Kind kind;
     llvm::SmallVector<llvm::StringRef, 2> results;
     State state = intact;
-    bool restored = false; // it was taken out by mistake once
+    bool mayHoldMore = false; // a line of it begins with a word
+    bool restored = false;    // it was taken out by mistake once
   };
   Part *partAt(size_t place);
   Part *split(Part *part, size_t place);
