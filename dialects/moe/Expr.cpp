@@ -570,7 +570,10 @@ ParamAttr moe::parseParam(AsmParser &p) {
       return reportAt(p, loc) << "expected the name of a parameter: 'size', 'rate: number' or '@layer'",
              ParamAttr();
     loc = p.getCurrentLocation();
-    if (succeeded(p.parseOptionalColon()) && (failed(p.parseOptionalKeyword(&kind)) || kind != "number"))
+    const bool colon = succeeded(p.parseOptionalColon());
+    if (colon)
+      offer(p, {"number"});
+    if (colon && (failed(p.parseOptionalKeyword(&kind)) || kind != "number"))
       return reportAt(p, loc)
                  << "expected ': number'; a parameter without it is a size, and a layer is written '@" << name
                  << "'",
@@ -587,6 +590,7 @@ InputAttr moe::parseInput(AsmParser &p) {
   SMLoc loc = p.getCurrentLocation();
   StringRef kind;
   SmallVector<Attribute> dims;
+  offer(p, {"image[", "vector["});
   bool named = succeeded(p.parseOptionalKeyword(&kind));
   if (named && parseExprList(p, AsmParser::Delimiter::OptionalSquare, dims))
     return {};

@@ -145,6 +145,7 @@ ParseResult OptionsParser::refuseComma(const Item &item, bool equal) const {
 }
 
 ParseResult OptionsParser::option() {
+  offer(p, known);
   SMLoc loc = p.getCurrentLocation();
   StringRef key;
   if (failed(p.parseOptionalKeyword(&key)))

@@ -139,6 +139,16 @@ bool Completer::isPath() const {
   return last == &file.tokens[statement->word] || last->is("shared") || last->is("frozen");
 }
 
+/// Whether a text ends in one of these words.
+static bool endsIn(StringRef text, ArrayRef<StringRef> words) {
+  return llvm::any_of(words, [&](StringRef word) { return text.ends_with((" " + word).str()); });
+}
+
+static TokenKind kindOfLast(StringRef text) {
+  std::vector<Token> tokens = tokensOf(text.drop_front(text.rfind('\n') + 1));
+  return tokens.empty() ? TokenKind::mark : tokens.back().kind;
+}
+
 /// Parses the header and what is written of the statement.
 void Completer::ask() {
   std::string part;
@@ -161,9 +171,25 @@ void Completer::ask() {
   Block block;
   (void)parseAsmSourceFile(sources, &block, ParserConfig(context.get(), /*verifyAfterParse=*/false), nullptr,
                            &asked);
-  for (const std::string &word : asked.words)
-    if (word != "loc")
-      add(word, CompletionItemKind::Keyword);
+  // The parser knows the names of a header, but not of which kind they are.
+  std::set<std::string> sizes, layerNames;
+  for (size_t i = header ? header->begin : 0; header && i < header->end; ++i) {
+    const Token &token = file.tokens[i];
+    if (token.kind == TokenKind::word || token.kind == TokenKind::symbol)
+      (token.kind == TokenKind::word ? sizes : layerNames).insert(token.name().str());
+  }
+  StringRef last = StringRef(part).rtrim();
+  const bool noSize =
+      last.ends_with("*") || endsIn(last, {"over", "init", "layer", "layers", "trunk", "for"});
+  StringRef op = statement->word < statement->end ? file.tokens[statement->word].text : StringRef();
+  const bool newLine = text.take_front(offset).rtrim(" \t").ends_with("\n");
+  for (const std::string &word : asked.words) {
+    const bool layer = layerNames.count(word) && !sizes.count(word);
+    if (word == "loc" || (word == "mod" && newLine) || layer || (noSize && sizes.count(word)) ||
+        (StringRef(word).starts_with("hyperfan_in") && op != "hyper"))
+      continue;
+    add(word, sizes.count(word) ? CompletionItemKind::Constant : CompletionItemKind::Keyword);
+  }
   if (asked.values)
     addValues();
 }
@@ -210,10 +236,10 @@ std::vector<CompletionItem> Completer::run() {
     if (line.empty())
       addOps(false);
     StringRef last = before.rtrim();
-    const bool layer = llvm::any_of(ArrayRef<StringRef>{"layer", "layers", "trunk", "for"},
-                                    [&](StringRef word) { return last.ends_with((" " + word).str()); });
-    if (layer || (statement && statement->kind != Statement::header &&
-                  llvm::is_contained({'[', '<', '*'}, last.empty() ? ' ' : last.back())))
+    const bool argument = last.ends_with("=") && kindOfLast(last.drop_back()) == TokenKind::symbol;
+    if (argument || endsIn(last, {"layer", "layers", "trunk", "for"}) ||
+        (statement && statement->kind != Statement::header &&
+         llvm::is_contained({'[', '<', '*'}, last.empty() ? ' ' : last.back())))
       addLayers();
   }
   return items;
@@ -221,7 +247,9 @@ std::vector<CompletionItem> Completer::run() {
 
 std::vector<CompletionItem> moe::lsp::completionsAt(const File &file, size_t offset,
                                                     ArrayRef<std::string> layers) {
-  return Completer(file, offset, layers).run();
+  std::vector<CompletionItem> items = Completer(file, offset, layers).run();
+  llvm::sort(items, [](const CompletionItem &a, const CompletionItem &b) { return a.label < b.label; });
+  return items;
 }
 
 std::vector<std::string> moe::lsp::layersOf(ArrayRef<const File *> files) {

@@ -31,7 +31,7 @@ private:
   struct Open {
     char bracket;
     size_t column; // of what stands behind it
-    size_t indent; // of the line that a brace is on
+    size_t indent; // of the statement that a brace is of
   };
 
   StringRef text;
@@ -41,7 +41,8 @@ private:
   std::map<size_t, size_t> widths; // of the names in front of '=', by the first tokens of statements
   std::vector<Open> open;
   const Statement *statement = nullptr;
-  size_t column = 0, goesOn = 0; // the column of the end; and that of lines that go on
+  size_t column = 0, statementAt = 0,
+         goesOn = 0; // where the line ends, the statement begins, and its further lines begin
   std::string result;
 };
 
@@ -158,6 +159,7 @@ void Formatter::line(size_t begin, size_t end) {
     const Token &token = tokens[i];
     if (auto found = begins.find(i); found != begins.end()) {
       statement = found->second;
+      statementAt = column;
       goesOn = column + 2;
     }
     if (i > begin && token.kind == TokenKind::comment) {
@@ -180,9 +182,9 @@ void Formatter::line(size_t begin, size_t end) {
       continue;
     const char mark = token.text.front();
     if (token.text.size() == 1 && StringRef("([{<").contains(mark)) {
-      if (statement && statement->kind == Statement::header && goesOn == indent + 2 && mark != '{')
+      if (statement && statement->kind == Statement::header && goesOn == statementAt + 2 && mark != '{')
         goesOn = column - 1; // values stand below the parameters
-      open.push_back({mark, column, indent});
+      open.push_back({mark, column, statement ? statementAt : indent});
     } else if (token.text.size() == 1 && StringRef(")]}>").contains(mark)) {
       const char wanted = mark == ')' ? '(' : mark == ']' ? '[' : mark == '}' ? '{' : '<';
       if (any_of(open, [&](const Open &each) { return each.bracket == wanted; }) &&

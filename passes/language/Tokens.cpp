@@ -1,4 +1,5 @@
 #include "passes/language/Tokens.h"
+#include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
 
 using namespace llvm;
@@ -151,8 +152,8 @@ std::vector<Statement> moe::statementsOf(const std::vector<Token> &tokens,
     } else if (token.is("moe.layer") || token.is("moe.model") || token.is("moe.objective")) {
       next.kind = Statement::header;
       next.word = at;
-    } else if (token.kind == TokenKind::word && isOp(token.text) &&
-               !(before && (tokens[at + 1].is("=") || tokens[at + 1].is(",") || tokens[at + 1].is("*")))) {
+    } else if (token.kind == TokenKind::word && !(inHeader && list.back().end == 0) && isOp(token.text) &&
+               !(before && llvm::is_contained({"=", ",", "*", ":"}, tokens[at + 1].text))) {
       next.kind = token.is("entry") ? Statement::entry : Statement::op;
       next.word = at;
     } else {
