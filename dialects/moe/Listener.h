@@ -2,14 +2,10 @@
 // to be. So a language server has each fact from the code that compiles, and needs no reader of its own.
 #pragma once
 #include "mlir/IR/Location.h"
+#include "mlir/IR/Value.h"
 #include "llvm/ADT/ArrayRef.h"
 #include "llvm/ADT/StringRef.h"
 #include <cstdint>
-
-namespace mlir {
-class Operation;
-class Value;
-} // namespace mlir
 
 namespace moe {
 class Env;

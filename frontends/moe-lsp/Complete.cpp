@@ -1,5 +1,5 @@
 #include "frontends/moe-lsp/Complete.h"
-#include "dialects/moe/MoeDialect.h"
+#include "dialects/moe/Words.h"
 #include "frontends/driver/Context.h"
 #include "frontends/moe-lsp/Pages.h"
 #include "mlir/AsmParser/AsmParser.h"
@@ -182,10 +182,12 @@ void Completer::ask() {
   const bool noSize =
       last.ends_with("*") || endsIn(last, {"over", "init", "layer", "layers", "trunk", "for"});
   StringRef op = statement->word < statement->end ? file.tokens[statement->word].text : StringRef();
+  // In some places a word of the language is always that word, whatever sizes are called.
+  const Words always = endsIn(last, {"over"}) ? wordsOf("axes") : endsIn(last, {"init"}) ? wordsOf("init") : Words();
   const bool newLine = text.take_front(offset).rtrim(" \t").ends_with("\n");
   for (const std::string &word : asked.words) {
     const bool layer = layerNames.count(word) && !sizes.count(word);
-    if (word == "loc" || (word == "mod" && newLine) || layer || (noSize && sizes.count(word)) ||
+    if (word == "loc" || (word == "mod" && newLine) || layer || (noSize && sizes.count(word) && !llvm::is_contained(always.names, word)) ||
         (StringRef(word).starts_with("hyperfan_in") && op != "hyper"))
       continue;
     add(word, sizes.count(word) ? CompletionItemKind::Constant : CompletionItemKind::Keyword);

@@ -193,7 +193,10 @@ std::vector<Occurrence> moe::lsp::occurrencesOf(const Analysis &analysis, const 
           each.declares |=
               each.file == symbol.file && parameter.text == symbol.name && each.begin == parameter.begin;
   }
-  stable_sort(list, [](const Occurrence &a, const Occurrence &b) { return a.declares > b.declares; });
+  // The declaration first, the others in their order.
+  for (size_t i = 0; i < list.size(); ++i)
+    if (list[i].declares)
+      std::rotate(list.begin(), list.begin() + i, list.begin() + i + 1);
   return list;
 }
 

@@ -531,13 +531,8 @@ LogicalResult Elaboration::buildEntry(StringRef name, flow::EntryKind kind, bool
   }
   if (failed(in.interpret(model.getBody().front())))
     return failure();
-  if (in.lost) {
-    // What the objective says of scores that are known is one more error.
-    if (training && !in.results.empty() &&
-        llvm::none_of(in.results, [](auto &each) { return each.second.lost(); }))
-      (void)objectiveLoss(in);
+  if (in.lost) // errors were reported
     return failure();
-  }
   if (failed(training ? buildTraining(in) : buildInference(in)))
     return failure();
   eraseDead(body);

@@ -117,7 +117,7 @@ struct Parsed {
 } // namespace
 
 /// How much is read again and again behind errors, in bytes; and how many errors of one kind of report are worth it.
-static constexpr size_t maxReread = size_t(8) << 20, maxRounds = 20;
+static constexpr size_t maxReread = size_t(8) << 20, maxRounds = 20, maxErrors = 1000;
 
 static OwningOpRef<ModuleOp> parseOnce(StringRef text, StringRef name, MLIRContext *context) {
   if (failed(checkText(text, name, context)))
@@ -146,7 +146,7 @@ static Parsed parseText(llvm::MemoryBufferRef file, MLIRContext *context) {
       break;
     result.module = {};
     result.wrong = true;
-    if (text.size() * (round + 1) > maxReread)
+    if (text.size() * (round + 1) > maxReread || errors.found.size() > maxErrors)
       break;
     if (!recovery)
       recovery.emplace(text, context);

@@ -59,31 +59,26 @@ std::string Recovery::text() const {
 }
 
 Recovery::Part *Recovery::partAt(size_t place) {
-  Part *found = nullptr;
-  for (Part &part : parts)
-    if (part.begin <= place)
-      found = &part;
-  return found;
+  auto behind = llvm::upper_bound(parts, place, [](size_t at, const Part &part) { return at < part.begin; });
+  return behind == parts.begin() ? nullptr : &*std::prev(behind);
 }
 
 /// An op that makes no value and has a wrong name is read as a part of the statement before it: it begins a line.
 Recovery::Part *Recovery::split(Part *part, size_t place) {
   if (part->kind != Statement::op || part->state != intact)
     return part;
-  for (const Token &token : tokens) {
-    const size_t begin = token.text.begin() - original.begin();
-    if (begin != place || begin <= part->begin || begin >= part->end || !token.first ||
-        token.kind != TokenKind::word)
-      continue;
-    Part rest{begin,
-              part->end,
-              part->line + unsigned(original.slice(part->begin, begin).count('\n')),
-              Statement::op,
-              {}};
-    part->end = part->begin + original.slice(part->begin, begin).rtrim().size();
-    return &*parts.insert(parts.begin() + (part - parts.data()) + 1, rest);
-  }
-  return part;
+  auto token = llvm::lower_bound(tokens, original.begin() + place,
+                                 [](const Token &each, const char *at) { return each.text.begin() < at; });
+  if (place <= part->begin || place >= part->end || token == tokens.end() ||
+      token->text.begin() != original.begin() + place || !token->first || token->kind != TokenKind::word)
+    return part;
+  Part rest{place,
+            part->end,
+            part->line + unsigned(original.slice(part->begin, place).count('\n')),
+            Statement::op,
+            {}};
+  part->end = part->begin + original.slice(part->begin, place).rtrim().size();
+  return &*parts.insert(parts.begin() + (part - parts.data()) + 1, rest);
 }
 
 Recovery::Part *Recovery::before(Part *part) {
