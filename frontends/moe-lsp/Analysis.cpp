@@ -224,6 +224,13 @@ void Reports::take(Diagnostic &d) {
   const bool elsewhere = at && at.getFilename() != file.path;
   if (elsewhere && note.severity != llvm::lsp::DiagnosticSeverity::Error)
     return; // a warning of another file belongs there
+  // A file of layers alone offers them, to others than the model that was found.
+  const bool library = llvm::none_of(file.statements, [&](const Statement &each) {
+    return each.kind == Statement::header && file.tokens[each.word].is("moe.model");
+  });
+  if (library && StringRef(note.message).starts_with("layer '@") &&
+      StringRef(note.message).ends_with("is not used"))
+    return;
   note.unused = StringRef(note.message).ends_with("is not used");
   size_t offset = at && !elsewhere ? file.lines.offset(at.getLine(), at.getColumn()) : 0;
   std::tie(note.begin, note.end) = span(offset, note.message, note.unused);

@@ -179,15 +179,17 @@ void Completer::ask() {
       (token.kind == TokenKind::word ? sizes : layerNames).insert(token.name().str());
   }
   StringRef last = StringRef(part).rtrim();
-  const bool noSize =
-      last.ends_with("*") || endsIn(last, {"over", "init", "layer", "layers", "trunk", "for"});
+  const bool noSize = endsIn(last, {"over", "init", "layer", "layers", "trunk", "for"});
   StringRef op = statement->word < statement->end ? file.tokens[statement->word].text : StringRef();
   // In some places a word of the language is always that word, whatever sizes are called.
-  const Words always = endsIn(last, {"over"}) ? wordsOf("axes") : endsIn(last, {"init"}) ? wordsOf("init") : Words();
+  const Words always = endsIn(last, {"over"})   ? wordsOf("axes")
+                       : endsIn(last, {"init"}) ? wordsOf("init")
+                                                : Words();
   const bool newLine = text.take_front(offset).rtrim(" \t").ends_with("\n");
   for (const std::string &word : asked.words) {
     const bool layer = layerNames.count(word) && !sizes.count(word);
-    if (word == "loc" || (word == "mod" && newLine) || layer || (noSize && sizes.count(word) && !llvm::is_contained(always.names, word)) ||
+    if (word == "loc" || (word == "mod" && newLine) || layer ||
+        (noSize && sizes.count(word) && !llvm::is_contained(always.names, word)) ||
         (StringRef(word).starts_with("hyperfan_in") && op != "hyper"))
       continue;
     add(word, sizes.count(word) ? CompletionItemKind::Constant : CompletionItemKind::Keyword);
@@ -238,10 +240,11 @@ std::vector<CompletionItem> Completer::run() {
     if (line.empty())
       addOps(false);
     StringRef last = before.rtrim();
+    const bool inList = line.count('[') > line.count(']') || !line.contains('=');
     const bool argument = last.ends_with("=") && kindOfLast(last.drop_back()) == TokenKind::symbol;
     if (argument || endsIn(last, {"layer", "layers", "trunk", "for"}) ||
         (statement && statement->kind != Statement::header &&
-         llvm::is_contained({'[', '<', '*'}, last.empty() ? ' ' : last.back())))
+         (last.ends_with("[") || last.ends_with("<") || (last.ends_with("*") && inList))))
       addLayers();
   }
   return items;

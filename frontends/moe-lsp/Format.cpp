@@ -103,7 +103,8 @@ bool Formatter::blankBetween(size_t l, size_t r) const {
   // Tokens that were written as one stay so, where both are not known to stand apart.
   const bool known = isMark(left, "=*/+") || isMark(right, "=*/+") || left.is("==") || right.is("==");
   const bool names = left.kind != TokenKind::mark && right.kind != TokenKind::mark;
-  return known || names || apart(left, right);
+  const bool closed = isMark(left, ")]>") && right.kind != TokenKind::mark;
+  return known || names || closed || apart(left, right);
 }
 
 /// The widths of the names that stand in front of '=', for each body.

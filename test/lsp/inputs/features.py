@@ -24,7 +24,7 @@ def opened(text):
 
 
 def show(path):
-    for each in client.diagnostics(path):
+    for each in sorted(client.diagnostics(path), key=lambda each: each["range"]["start"]["line"]):
         place = part(client.texts[path], each["range"])
         print(f"{each['range']['start']['line'] + 1}: {LEVELS[each['severity']]}: {each['message']} at '{place}'")
         for other in each.get("relatedInformation", []):
@@ -171,7 +171,7 @@ hover("a comment", gmoe, "GMoE-S/16")
 print()
 
 symbols = client.of("documentSymbol", gmoe)
-print("symbols:", ", ".join(f"{each['name']} ({each['detail']})" for each in symbols))
+print("symbols:", ", ".join(f"{each['name']} ({each.get('detail', 'not applied')})" for each in symbols))
 print("values of @Mlp:", ", ".join(f"{each['name']} {each['detail']}" for each in symbols[0]["children"]))
 whole = {"start": {"line": 0, "character": 0}, "end": {"line": 27, "character": 0}}
 print("hints:", client.of("inlayHint", gmoe, range=whole) or "off")
@@ -277,7 +277,7 @@ crooked = """// A layer.
     ramp p from 0.0 to b
 
 
-   %é,%b   = apply @p(%long) layer @Two
+   %a,%b   = apply @p(%long) layer @Two
     yield %b
   }
 """
