@@ -85,14 +85,17 @@ OwningOpRef<ModuleOp> moe::linkFiles(std::vector<OwningOpRef<ModuleOp>> modules)
 }
 
 namespace {
-/// The places of the errors that are reported while it lives, in texts.
+/// The places of the errors that are reported while it lives, in texts. Those on lines where another op stands for what was taken out
+/// are not reported: their places are none of the text's.
 class ErrorPlaces {
 public:
-  explicit ErrorPlaces(MLIRContext *context)
-      : handler(context, [this](Diagnostic &d) {
-          if (d.getSeverity() == DiagnosticSeverity::Error)
-            found.push_back({d.getLocation(), isRedefinition(d.str())});
-          return failure(); // on to who reports it
+  explicit ErrorPlaces(MLIRContext *context, const Recovery *recovery = nullptr)
+      : handler(context, [this, recovery](Diagnostic &d) -> LogicalResult {
+          if (d.getSeverity() != DiagnosticSeverity::Error)
+            return failure();
+          found.push_back({d.getLocation(), isRedefinition(d.str())});
+          auto at = d.getLocation()->findInstanceOf<FileLineColLoc>();
+          return success(recovery && at && recovery->isReplaced(at.getLine())); // else on to who reports it
         }) {}
 
   struct Error {
@@ -140,7 +143,7 @@ static Parsed parseText(llvm::MemoryBufferRef file, MLIRContext *context) {
   std::optional<Recovery> recovery;
   std::string rest; // of the text, without what is wrong
   for (size_t round = 0; round < maxRounds; ++round) {
-    ErrorPlaces errors(context);
+    ErrorPlaces errors(context, recovery ? &*recovery : nullptr);
     result.module = parseOnce(recovery ? rest : text, name, context);
     if (result.module && errors.found.empty())
       break;

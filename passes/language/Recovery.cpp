@@ -58,6 +58,10 @@ std::string Recovery::text() const {
   return text + original.drop_front(at).str();
 }
 
+bool Recovery::isReplaced(unsigned line) const {
+  return llvm::any_of(parts, [&](const Part &part) { return part.line == line && part.state == replaced; });
+}
+
 Recovery::Part *Recovery::partAt(size_t place) {
   auto behind = llvm::upper_bound(parts, place, [](size_t at, const Part &part) { return at < part.begin; });
   return behind == parts.begin() ? nullptr : &*std::prev(behind);

@@ -21,6 +21,8 @@ public:
   void takeOut(size_t place, bool redefines);
   /// Whether a text has changed since it was last asked.
   bool changed() { return std::exchange(isChanged, false); }
+  /// Whether another op stands on a line for what was taken out.
+  bool isReplaced(unsigned line) const;
   /// Whether a header is missing.
   bool broken() const { return isBroken; }
   /// Enters the ops that stand for others, and the bodies that miss some, into the faults of the context.
