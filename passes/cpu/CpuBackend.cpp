@@ -42,7 +42,10 @@ public:
   // A tile's epilogue loads and stores vectors of f32 and masks only. Integers may be intermediate values.
   EpilogueItems epilogueOf(Operation *root) const override {
     const bool takes = cast<flow::ComputeInterface>(root).takesEpilogue();
-    return {takes, takes, [](Type type) { return !getElementTypeOrSelf(type).isInteger(32); }};
+    // Products fetch what their epilogues read and store ahead, convolutions do not.
+    const bool ahead = isa<flow::ContractOp, flow::GroupedContractOp>(root);
+    return {takes, takes, [](Type type) { return !getElementTypeOrSelf(type).isInteger(32); },
+            ahead ? 2.1 : 1.3};
   }
   llvm::DenseMap<Value, Layout> preferredLayouts(flow::EntryOp entry) const override {
     return convolutionLayouts(entry);

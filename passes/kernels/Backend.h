@@ -24,6 +24,9 @@ struct EpilogueItems {
   /// Whether values of an element type may be operands and results of the group; values inside may have any
   /// type.
   std::function<bool(mlir::Type)> element = [](mlir::Type) { return true; };
+  /// The bytes that the group may store, over those of the root alone. Where an epilogue with several stored results
+  /// is slower than loops that read the root's result and store theirs, it is about 1.
+  double stores = 1.3;
 };
 
 /// What a set of ops would be as one loop kernel of a target, at the planned batch.

@@ -19,13 +19,15 @@ flow::Extent ContractForm::products() const {
   return product(others) * rowExtent() * columns.extent * sumExtent();
 }
 
-/// Merges neighbouring axes that are contiguous in every operand.
-static void merge(SmallVector<ContractAxis> &axes) {
+/// Merges neighbouring axes that are contiguous in every operand that `counts`.
+static void merge(
+    SmallVector<ContractAxis> &axes,
+    llvm::function_ref<bool(unsigned)> counts = [](unsigned) { return true; }) {
   for (size_t i = 0; i + 1 < axes.size();) {
     ContractAxis &outer = axes[i], &inner = axes[i + 1];
     bool joins = true;
     for (size_t operand = 0; operand < outer.strides.size(); ++operand)
-      joins &= outer.strides[operand] == inner.strides[operand] * inner.extent;
+      joins &= !counts(operand) || outer.strides[operand] == inner.strides[operand] * inner.extent;
     if (!joins) {
       ++i;
       continue;
@@ -190,11 +192,21 @@ FailureOr<ContractForm> ContractForm::of(flow::GroupOp group, const GroupLayouts
     form.groups = {!groupsRows, axis, offsets.getArgNumber(), rows.extent, form.product(among)};
     among.insert(among.begin(), rows);
   }
-  for (auto *axes : {&form.batch, &ofA, &ofB, &form.sums})
+  for (auto *axes : {&form.batch, &ofB, &form.sums})
     merge(*axes);
   if (form.groupsSums())
     form.batch.insert(form.batch.begin(), form.groups->axis);
   form.rows = ofA;
+  auto isInput = [&](unsigned operand) { return operand >= form.firstInput && operand < form.firstOutput; };
+  merge(form.rows, [&](unsigned operand) { return !isInput(operand); });
+  for (unsigned input = form.firstInput; input < form.firstOutput; ++input) {
+    SmallVector<ContractAxis> shared(ofA), own(ofA);
+    merge(shared, [&](unsigned operand) { return operand == input || !isInput(operand); });
+    if (shared.size() == form.rows.size())
+      continue;
+    merge(own, [&](unsigned operand) { return operand == input; });
+    form.rowsApart.emplace(input, std::move(own));
+  }
   form.fixedB = followsFromParameters(group.getInputs()[form.b]);
   // Without column axes there is one column. Its stride does not matter; 1 gives contiguous loads and stores.
   form.columns.strides.assign(operands, one);

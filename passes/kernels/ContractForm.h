@@ -5,6 +5,7 @@
 #pragma once
 #include "dialects/flow/BatchHint.h"
 #include "passes/kernels/Epilogue.h"
+#include <map>
 #include <optional>
 
 namespace moe::kernels {
@@ -31,6 +32,10 @@ struct RowGroups {
 struct ContractForm {
   llvm::SmallVector<ContractAxis> batch, rows, sums; ///< outermost first; each may be empty
   ContractAxis columns;
+  /// Of the epilogue's inputs that are not contiguous where the product's rows are (a factor of each image, for rows
+  /// that are an image's tokens): the row axes of that operand alone. Otherwise such an input would split the rows for
+  /// the whole product.
+  std::map<unsigned, llvm::SmallVector<ContractAxis>> rowsApart;
   unsigned a = 0, b = 1; ///< operands of the group; they may be swapped with respect to the op's
   /// b is computed from parameters alone, so its packed copy can be kept until the parameters change.
   bool fixedB = false;
@@ -42,6 +47,11 @@ struct ContractForm {
   static mlir::FailureOr<ContractForm> of(flow::GroupOp group, const GroupLayouts &layouts,
                                           const Epilogue &epilogue);
 
+  /// The row axes by which an operand is addressed.
+  llvm::ArrayRef<ContractAxis> rowsOf(unsigned operand) const {
+    auto apart = rowsApart.find(operand);
+    return apart == rowsApart.end() ? rows : apart->second;
+  }
   flow::Extent batchExtent() const { return product(batch); }
   flow::Extent rowExtent() const { return product(rows); }
   flow::Extent sumExtent() const { return product(sums); }

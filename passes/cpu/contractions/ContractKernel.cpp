@@ -61,7 +61,7 @@ PackSource ContractKernel::columnsOfB(Value pointer, Ix base) {
 void ContractKernel::storeResults(ArrayRef<Ix> batch, Ix row, Ix column, Value mask, Value sums) {
   auto stride = [&](unsigned operand) { return code.size(form.columns.strides[operand]); };
   auto where = [&](unsigned operand) {
-    Ix at = code.add(batchOffset(batch, operand), offset(form.rows, row, operand));
+    Ix at = code.add(batchOffset(batch, operand), offset(form.rowsOf(operand), row, operand));
     return code.add(at, code.mul(column, stride(operand)));
   };
   group.epilogue.store(

@@ -78,13 +78,10 @@ ContractPlan ContractPlan::of(const ContractForm &form, const Epilogue &epilogue
   bool inOneGo = sums && *sums <= plan.depth;
   plan.viaParts = plan.maxParts > 1 || (epilogue.accumulator() < 0 && !inOneGo);
   // If the product packs panels, each should serve a block of many rows, but many threads need many units. So
-  // a unit has few rows, and a thread processes neighbouring units together as one block.
-  if (plan.packing == Packing::ahead) {
-    plan.unitRows = plan.rowBlock;
-  } else {
-    plan.unitRows = std::min(plan.rowBlock, 8 * tileRows);
-    plan.grain = plan.rowBlock / plan.unitRows;
-  }
+  // a unit has few rows, and a thread processes neighbouring units together as one block. Where nothing is packed,
+  // a unit is a row of tiles, so that the rows of one image are halves for two threads.
+  plan.unitRows = std::min(plan.rowBlock, (plan.packing == Packing::ahead ? 1 : 8) * tileRows);
+  plan.grain = plan.rowBlock / plan.unitRows;
   plan.rowUnits = form.rowExtent().ceildiv(plan.unitRows);
   plan.panels = form.columns.extent.ceildiv(width);
   plan.panelGroups = plan.panelGroup ? plan.panels.ceildiv(plan.panelGroup) : one;

@@ -39,7 +39,7 @@ protected:
   }
   Ix offsetOf(unsigned port, Ix batch, Ix row, Ix column) override {
     const unsigned number = form.firstInput + port;
-    Ix at = code.add(offset(form.batch, batch, number), offset(form.rows, row, number));
+    Ix at = code.add(offset(form.batch, batch, number), offset(form.rowsOf(number), row, number));
     return code.add(at, code.mul(column, columnStride(port)));
   }
   // Ranges are numbered from 0, the rows before the first group; group g is range g + 1.
