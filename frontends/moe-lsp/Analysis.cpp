@@ -188,13 +188,17 @@ private:
 /// What of the text a report underlines: the token at its place; of something unused, its name.
 std::pair<size_t, size_t> Reports::span(size_t offset, StringRef message, bool unused) const {
   const File &file = into.document();
-  if (const Statement *at = unused ? file.statementAt(offset) : nullptr) {
+  // What is unused or unknown is named by the message; the compiler's place may be that of its op.
+  const bool named = unused || message.starts_with("unknown ");
+  if (const Statement *at = named ? file.statementAt(offset) : nullptr) {
     StringRef name = message.split('\'').second.split('\'').first;
     // A parameter is reported where it stands, a value at the op that makes it.
-    const size_t from = message.starts_with("parameter") ? offset : 0;
+    const size_t from = message.starts_with("parameter") || !unused ? offset : 0;
+    const size_t line = file.lines.lineOf(offset);
     for (size_t i = at->begin; i < at->end; ++i) {
       StringRef text = file.tokens[i].text;
-      if ((text == name || ("@" + text).str() == name) && file.offsetOf(text) + text.size() > from)
+      if ((text == name || ("@" + text).str() == name) && file.offsetOf(text) + text.size() > from &&
+          file.lines.lineOf(file.offsetOf(text)) == line)
         return {file.offsetOf(text), file.offsetOf(text) + text.size()};
     }
   }
@@ -203,7 +207,10 @@ std::pair<size_t, size_t> Reports::span(size_t offset, StringRef message, bool u
     if (begin <= offset && offset < begin + token.text.size())
       return {begin, begin + token.text.size()};
   }
-  // Behind the end of a line that lacks something: its last character.
+  // Behind the end of a line that lacks something: its last token.
+  if (const Token *last = file.tokenAt(offset);
+      last && file.offsetOf(last->text) + last->text.size() == offset)
+    return {file.offsetOf(last->text), offset};
   const bool inLine = offset > 0 && file.text[offset - 1] != '\n';
   return {offset - inLine, offset};
 }
