@@ -99,9 +99,10 @@ with Client(options={"inlayHints": True}) as client:
         pathlib.Path(path).write_text(client.texts[path])
         expected = of_moec(path) if client.texts[path].strip() else found
         if found != expected:
-            pathlib.Path("edits-failed.mlir").write_text(client.texts[path])
+            failed = folder / "failed.mlir"
+            failed.write_text(client.texts[path])
             sys.exit(f"seed {seed}, round {count['rounds']}: expected what moec reports\n{sorted(expected)}\nfound\n{sorted(found)}\n"
-                     f"the text is in edits-failed.mlir")
+                     f"the text is in {failed}")
         count["errors"] += len(found)
         for each in client.diagnostics(path):
             part(client.texts[path], each["range"])  # a place of the text
