@@ -5,6 +5,7 @@
 
 # `cmake -DPAGE=FILE -DOUTPUT=FILE -P MoePlugin.cmake` writes a page as a string of C++, which the compiler finds by its name.
 if(CMAKE_SCRIPT_MODE_FILE)
+  cmake_minimum_required(VERSION 3.25)
   file(READ ${PAGE} text)
   file(CONFIGURE OUTPUT ${OUTPUT} @ONLY CONTENT
 "extern \"C\" __attribute__((visibility(\"default\"))) const char moePluginPage[];
