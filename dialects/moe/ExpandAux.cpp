@@ -5,6 +5,7 @@
 #include "dialects/flow/BuildNn.h"
 #include "dialects/moe/Expander.h"
 #include "dialects/moe/Nearest.h"
+#include "dialects/moe/Words.h"
 #include "llvm/ADT/StringExtras.h"
 #include <cmath>
 
@@ -212,11 +213,10 @@ LogicalResult AuxOp::expand(Expander &in) {
   const bool reported = !rule.empty() && rule != "cross_entropy";
   if (!in.training && !reported)
     return success();
-  const StringRef rules[] = {"entropy", "balance_kl", "cross_entropy", "importance_load", "gshard", "z_loss"};
+  const auto rules = wordsOf("rule").names;
   if (!rule.empty() && !llvm::is_contained(rules, rule))
     return emitError() << "unknown auxiliary loss '" << rule << "'" << didYouMean(rule, rules)
-                       << "; there are: " << llvm::join(ArrayRef(rules), ", ")
-                       << ", or none for a plain value";
+                       << "; there are: " << llvm::join(rules, ", ") << ", or none for a plain value";
   size_t wanted = rule == "cross_entropy" ? 2 : 1;
   auto args = llvm::to_vector(getArgs().getAsRange<ExprAttr>());
   const bool corrected = rule == "importance_load" && args.size() == 2 && args.front().isName("corrected");

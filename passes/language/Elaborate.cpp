@@ -24,6 +24,7 @@
 #include "runtime/train/CompileCommand.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringSet.h"
+#include "llvm/Support/SaveAndRestore.h"
 
 using namespace mlir;
 using namespace moe;
@@ -530,7 +531,17 @@ LogicalResult Elaboration::buildEntry(StringRef name, flow::EntryKind kind, bool
     }
     return failure(); // the next handler prints it
   });
-  if (failed(buildInputs(in)) || failed(standardize(in)) || failed(in.interpret(model.getBody().front())))
+  if (failed(buildInputs(in)) || failed(standardize(in)))
+    return failure();
+  if (Listener *listener = languageOf(module.getContext()).listener) {
+    listener->entered(model, in.env(), "");
+    for (Value argument : model.getBody().getArguments())
+      if (const Record *found = in.record(argument))
+        listener->value(argument, *found, "");
+  }
+  if (failed(in.interpret(model.getBody().front())))
+    return failure();
+  if (in.lost) // errors were reported
     return failure();
   if (failed(training ? buildTraining(in) : buildInference(in)))
     return failure();
@@ -656,6 +667,7 @@ bool Elaboration::elaborateWith(ArrayRef<StringRef> names, const llvm::StringMap
                                                                    : env.names[key].str());
   }
   Elaboration probe(module, other);
+  llvm::SaveAndRestore deaf(languageOf(module.getContext()).listener, static_cast<Listener *>(nullptr));
   OpBuilder builder = OpBuilder::atBlockEnd(module.getBody());
   probe.program = flow::ProgramOp::create(builder, model.getLoc(), model.getSymName());
   bool done = succeeded(probe.findModel()) && succeeded(probe.bindParameters()) &&
