@@ -13,7 +13,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).parent.parent
 # Words of the language's own syntax: what stands in headers, expressions and in front of names.
-HEADER = ["number", "image", "vector", "mean", "deviation"]
+HEADER = ["number", "numbers", "image", "vector", "mean", "deviation"]
 FIXED = ["shared", "frozen", "mod", "size", "with", "ramp", "from"]
 # Ops that make the structure of a text.
 STRUCTURE = ["yield", "return", "expose", "aux", "default", "assign", "update", "entry", "apply", "chain", "experts", "hyper"]
