@@ -265,7 +265,7 @@ Array AddOp::magnitude(ArrayRef<const Array *> v, const Array &) { return sumOfS
 Array SubOp::magnitude(ArrayRef<const Array *> v, const Array &) { return sumOfSizes(v); }
 // Near 1 the exponent's and the mantissa's parts cancel.
 Array LogOp::magnitude(ArrayRef<const Array *>, const Array &y) { return sizesOf(y, 0.5); }
-// x / 2 and x / 2 * erf cancel for negative x.
+// Phi(x) is a difference for negative x.
 Array GeluOp::magnitude(ArrayRef<const Array *> v, const Array &) { return sizesOf(*v[0]); }
 // The slope crosses 0 where Phi(x) and x phi(x) cancel.
 Array GeluSlopeOp::magnitude(ArrayRef<const Array *>, const Array &y) { return sizesOf(y, 1); }

@@ -4,6 +4,7 @@
 #include "dialects/moe/Expander.h"
 #include "dialects/moe/Nearest.h"
 #include "mlir/IR/Diagnostics.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/MathExtras.h"
 #include <charconv>
 #include <cmath>
@@ -26,6 +27,11 @@ std::string Binding::str() const {
     return std::to_string(*size);
   if (auto *number = std::get_if<double>(&is))
     return numberText(*number);
+  if (auto *list = std::get_if<Numbers>(&is)) {
+    if (list->size() == 1)
+      return numberText(list->front());
+    return "[" + llvm::join(llvm::map_range(*list, numberText), ", ") + "]";
+  }
   return "@" + std::get<std::shared_ptr<Closure>>(is)->layer.getSymName().str();
 }
 
@@ -40,6 +46,13 @@ static std::string nearParameter(StringRef word, const llvm::StringMap<Binding> 
   SmallVector<StringRef> known(names.keys());
   llvm::sort(known);
   return didYouMean(word, known);
+}
+
+/// What a parameter is, in front of its value: "the number ".
+static StringRef kindText(const Binding &binding) {
+  return std::holds_alternative<std::shared_ptr<Closure>>(binding.is) ? "the layer "
+         : std::holds_alternative<Numbers>(binding.is)                ? "the list "
+                                                                      : "the number ";
 }
 
 static const char *sign(ExprKind kind) {
@@ -91,8 +104,7 @@ FailureOr<int64_t> Env::size(Operation *at, ExprAttr e) const {
     if (auto *value = std::get_if<int64_t>(&it->second.is))
       return *value;
     return at->emitError() << "expected a size, found '" << e.getText() << "', which is "
-                           << (std::holds_alternative<double>(it->second.is) ? "the number " : "the layer ")
-                           << it->second.str();
+                           << kindText(it->second) << it->second.str();
   }
   case ExprKind::Size:
     if (body)
@@ -164,6 +176,9 @@ FailureOr<double> Env::number(Operation *at, ExprAttr e) const {
     if (it == names.end() || std::holds_alternative<std::shared_ptr<Closure>>(it->second.is))
       return at->emitError() << "expected a number, found '" << e.getText() << "'"
                              << (it == names.end() ? nearParameter(e.getText(), names) : "");
+    if (std::holds_alternative<Numbers>(it->second.is))
+      return at->emitError() << "expected a number, found '" << e.getText() << "', which is the list "
+                             << it->second.str() << "; an image's 'mean' and 'deviation' take lists";
     if (auto *value = std::get_if<int64_t>(&it->second.is))
       return double(*value);
     return std::get<double>(it->second.is);
@@ -192,6 +207,24 @@ FailureOr<double> Env::number(Operation *at, ExprAttr e) const {
                            << numberText(a) << " " << sign(e.getKind()) << " " << numberText(b) << " in '"
                            << e.str() << "'";
   return result;
+}
+
+FailureOr<Numbers> Env::numbers(Operation *at, ExprAttr e) const {
+  if (e.getKind() == ExprKind::Name)
+    if (auto it = names.find(e.getText()); it != names.end())
+      if (auto *list = std::get_if<Numbers>(&it->second.is))
+        return *list;
+  const bool isList = e.getKind() == ExprKind::List;
+  if (isList && e.getArgs().empty())
+    return at->emitError() << "expected at least one number in a list, found '[]'";
+  Numbers list;
+  for (ExprAttr item : isList ? e.positional() : std::vector<ExprAttr>{e}) {
+    FailureOr<double> value = number(at, item);
+    if (failed(value))
+      return failure();
+    list.push_back(*value);
+  }
+  return list;
 }
 
 /// Whether the next argument of a layer, with this key or by its place, is for a number: a fraction of whole numbers is then one.
@@ -315,6 +348,10 @@ FailureOr<Binding> Env::bind(Operation *at, ParamAttr param, ExprAttr e) const {
   std::optional<ReportedAtParameter> reported;
   if (e == param.getFallback())
     reported.emplace(param);
+  if (param.getKind() == "numbers") {
+    FailureOr<Numbers> list = numbers(at, e);
+    return failed(list) ? FailureOr<Binding>(failure()) : Binding{*list};
+  }
   bool layer = e.getKind() == ExprKind::Layer;
   // What has no value is reported as what the parameter takes. A number may be a fraction of whole numbers.
   if (param.getKind() == "number" && !layer) {

@@ -8,6 +8,7 @@
 #include <limits>
 #include <memory>
 #include <variant>
+#include <vector>
 
 namespace moe {
 struct Closure;
@@ -18,10 +19,13 @@ std::string numberText(double number);
 /// Whether 32-bit floating point, which programs compute in, holds the number.
 inline bool holdsInFloat(double number) { return std::abs(number) <= std::numeric_limits<float>::max(); }
 
+/// A list of numbers, one for each channel of an image, or one for all.
+using Numbers = std::vector<double>;
+
 /// A parameter's value. A layer keeps the arguments that it was given where it was named.
 struct Binding {
-  std::variant<int64_t, double, std::shared_ptr<Closure>> is;
-  std::string str() const; // of a layer, its name alone
+  std::variant<int64_t, double, std::shared_ptr<Closure>, Numbers> is;
+  std::string str() const; // of a layer, its name alone; of a list, as it is written
 };
 struct Closure {
   LayerOp layer;
@@ -41,6 +45,8 @@ public:
   mlir::FailureOr<int64_t> positive(mlir::Operation *at, ExprAttr e, llvm::StringRef what,
                                     std::optional<mlir::Location> place = std::nullopt) const;
   mlir::FailureOr<double> number(mlir::Operation *at, ExprAttr e) const;
+  /// Of a list, a parameter that is one, or a number, which is a list of one.
+  mlir::FailureOr<Numbers> numbers(mlir::Operation *at, ExprAttr e) const;
   mlir::FailureOr<std::shared_ptr<Closure>> layer(mlir::Operation *at, ExprAttr e) const;
   mlir::FailureOr<Binding> binding(mlir::Operation *at, ExprAttr e) const;
 

@@ -132,11 +132,16 @@ struct Share {
 };
 } // namespace
 
-/// The offsets of one share's experts: its rows are a range of all.
+/// The offsets and numbers of one share's experts: its rows are a range of all. Masks follow the number of an expert within its
+/// share, as they do where nothing is dispatched.
 static std::shared_ptr<RowSpace> rowsOf(Expander &in, Location loc, const RowSpace &all, const Share &share) {
   auto own = std::make_shared<RowSpace>(all);
   own->offsets = flow::slice(in.builder, loc, all.offsets, 0, share.first,
                              flow::Extent::constant(in.builder.getContext(), share.item.count + 1));
+  own->experts = share.item.count;
+  if (share.first)
+    own->expert = flow::sub(in.builder, loc, all.expert,
+                            flow::constant(in.builder, loc, double(share.first), all.expert.getType()));
   return own;
 }
 

@@ -18,6 +18,9 @@ def Moe_Dialect : Dialect {
     void printAttribute(::mlir::Attribute attribute, ::mlir::DialectAsmPrinter &printer) const override;
     /// Called for ops that the dialect does not have: reports the nearest name.
     std::optional<ParseOpHook> getParseOperationHook(::llvm::StringRef name) const override;
+    /// Who is told what is found in a text; null where nobody is.
+    ::moe::Listener *listener = nullptr;
+    ::moe::Faults faults;
   }];
 }
 
@@ -56,8 +59,8 @@ def Moe_Expr : Moe_Attr<"Expr", "expr"> {
 def Moe_Param : Moe_Attr<"Param", "param"> {
   let summary = "a parameter of a layer, model or objective";
   let description = [{
-    `dim`, `dim = 384` (sizes), `drop: number = 0.0`, `@ffn`, `@ffn = @Mlp` (layers). `at` is where the text declares the
-    parameter, for reports: it is not printed, and null in what was no text.
+    `dim`, `dim = 384` (sizes), `drop: number = 0.0`, `mean: numbers = [0.5, 0.4, 0.3]`, `@ffn`, `@ffn = @Mlp` (layers). `at` is
+    where the text declares the parameter, for reports: it is not printed, and null in what was no text.
   }];
   let parameters = (ins StringRefParameter<>:$kind, StringRefParameter<>:$name, "::mlir::Attribute":$fallback,
                         "::mlir::LocationAttr":$at);

@@ -470,6 +470,8 @@ Attribute PlanDialect::parseAttribute(DialectAsmParser &parser, Type type) const
     attribute = BufferKindAttr::parse(parser, type);
   else if (mnemonic == "scalar_param")
     attribute = ScalarParamAttr::parse(parser, type);
+  else if (mnemonic == "part")
+    attribute = PartAttr::parse(parser, type);
   else if (mnemonic == "cpu_work")
     attribute = CpuWorkAttr::parse(parser, type);
   else if (mnemonic == "gpu_work")
@@ -490,7 +492,7 @@ void PlanDialect::printAttribute(Attribute attribute, DialectAsmPrinter &printer
   llvm::TypeSwitch<Attribute>(attribute)
       .Case<ExprAttr, InitAttr, PortAttr, ParamAttr, ArgAttr, UpdateAttr, SavedAttr, CapacityAttr,
             ElementAttr, StateKindAttr, ScalarKindAttr, EntryKindAttr, TargetKindAttr, BufferKindAttr,
-            ScalarParamAttr, CpuWorkAttr, GpuWorkAttr, CopyWorkAttr, FillWorkAttr>([&](auto known) {
+            ScalarParamAttr, PartAttr, CpuWorkAttr, GpuWorkAttr, CopyWorkAttr, FillWorkAttr>([&](auto known) {
         printer << decltype(known)::getMnemonic() << "<";
         known.print(printer);
         printer << ">";

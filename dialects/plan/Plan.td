@@ -39,6 +39,7 @@ def BufferKind : Plan_Enum<"BufferKind", ["state", "input", "output", "temporary
 def TargetKind : Plan_Enum<"TargetKind", ["cpu", "cuda", "emulator"]>;
 def ArgKind : Plan_Enum<"ArgKind", ["constant_i64", "constant_f32", "extent", "scalar_f32", "step_i64", "seed_i64",
                                    "held_i64"]>;
+def Part : Plan_Enum<"Part", ["forward", "backward", "update"]>;
 def ScalarParam : Plan_Enum<"ScalarParam", ["value", "cell"]>;
 
 def ElementAttr : Plan_Word<Element, "element">;
@@ -47,6 +48,7 @@ def ScalarKindAttr : Plan_Word<ScalarKind, "scalar_kind">;
 def EntryKindAttr : Plan_Word<EntryKind, "entry_kind">;
 def TargetKindAttr : Plan_Word<TargetKind, "target_kind">;
 def BufferKindAttr : Plan_Word<BufferKind, "buffer_kind">;
+def PartAttr : Plan_Word<Part, "part">;
 def ScalarParamAttr : Plan_Word<ScalarParam, "scalar_param">;
 
 // Attributes are bare inside an op, #plan.kind<...> elsewhere.
@@ -231,17 +233,17 @@ def LaunchOp : Plan_Op<"launch", [HasParent<"PlanOp">]> {
     Each buffer is followed by the number of elements that may be touched of it. `work` says what the launch does: on the
     CPU, `units` is the number of work units, which threads share, and a thread claims at most `grain` of them at once; on
     a GPU, `grid` and `block` are the blocks and their threads; `copy` and `fill` have no kernel. `flops` and `bytes` are
-    what the launch computes and moves, recomputation included.
+    what the launch computes and moves, recomputation included. `of` is the part of a training step that it belongs to.
   }];
   let arguments = (ins UnitAttr:$prepare, OptionalAttr<FlatSymbolRefAttr>:$kernel, Variadic<Buffer>:$buffers,
                        Plan_Array<ExprAttr, "sizes">:$extents, Plan_Array<ArgAttr, "arguments">:$scalars,
                        AnyAttrOf<[CpuWorkAttr, GpuWorkAttr, CopyWorkAttr, FillWorkAttr]>:$work, StrAttr:$op,
                        StrAttr:$path, StrAttr:$file, DefaultValuedAttr<I32Attr, "0">:$line, ExprAttr:$flops,
-                       ExprAttr:$bytes);
+                       ExprAttr:$bytes, OptionalAttr<PartAttr>:$part);
   let assemblyFormat = [{
     (`prepare` $prepare^)? ($kernel^)? `` custom<Touched>($buffers, $extents) custom<Args>($scalars)
     custom<Work>($work) `op` $op `path` $path `from` $file (`:` $line^)?
-    `flops` $flops `bytes` $bytes attr-dict
+    `flops` $flops `bytes` $bytes (`of` $part^)? attr-dict
   }];
   let extraClassDeclaration = [{
     /// The kernel of the target that it runs; null where it runs none, or where there is none of that name.

@@ -12,7 +12,7 @@
 //
 // `dense` blocks come first, then `pairs` of a sparse block and a dense one, then `last` sparse blocks. Parameters have timm's names,
 // so the weights of a vision transformer fit; those of experts have `.experts` in front of `.fc1` and `.fc2`, and an axis of experts.
-// `mean` and `deviation` are those of ImageNet's pixels, of all colours together. Routing is Tutel's, as the authors have it. So
+// `mean` and `deviation` are those of ImageNet's pixels, in grey the means of their three. Routing is Tutel's, as the authors have it. So
 // are the initial values; an expert's are torch's.
 
 moe.layer @Mlp<hidden>(%x: [tokens, dim]) {
@@ -62,7 +62,7 @@ moe.layer @Block<heads, @ffn, drop_path: number = 0.0>(%x) {
 
 moe.model @gmoe<classes = 65, channels = 3, size = 224, patch = 16, dim = 384, heads = 6, ratio = 4, experts = 6,
                 dense = 8, pairs = 2, last = 0, @sparse = @CosineMoe, drop_path: number = 0.1,
-                mean: number = 0.449, deviation: number = 0.226>
+                mean: numbers = [0.485, 0.456, 0.406], deviation: numbers = [0.229, 0.224, 0.225]>
                (%image: image[channels, size, size] mean mean deviation deviation) {
   default linear trunc_normal(0.02), zeros
   %patches = patches @patch_embed(%image) size = patch to dim

@@ -9,7 +9,7 @@
 //   64 pixels            -Dsize=64 -Dpatch=8
 //
 // `mean` and `deviation` are those of the pixels that the weights were trained on: 0.5 for the weights of Google and for those that timm
-// calls `augreg`. `drop_path` is the share of samples that skip the last block's branches in training; it rises linearly from 0 at
+// calls `augreg`; DeiT's are -Dmean=[0.485,0.456,0.406] -Ddeviation=[0.229,0.224,0.225]. `drop_path` is the share of samples that skip the last block's branches in training; it rises linearly from 0 at
 // the first block. Initial values are timm's.
 
 moe.layer @Mlp<hidden>(%x: [tokens, dim]) {
@@ -30,7 +30,7 @@ moe.layer @Block<heads, ratio, drop_path: number = 0.0>(%x: [tokens, dim]) {
 }
 
 moe.model @vit<classes = 1000, channels = 3, size = 224, patch = 16, dim = 384, depth = 12, heads = 6, ratio = 4,
-               drop_path: number = 0.1, mean: number = 0.5, deviation: number = 0.5>
+               drop_path: number = 0.1, mean: numbers = 0.5, deviation: numbers = 0.5>
               (%image: image[channels, size, size] mean mean deviation deviation) {
   default linear trunc_normal(0.02), zeros
   %patches = patches @patch_embed(%image) size = patch to dim

@@ -45,7 +45,7 @@ public:
     // Products fetch what their epilogues read and store ahead, convolutions do not. Two results and a mask are 2.25 times one.
     const bool ahead = isa<flow::ContractOp, flow::GroupedContractOp>(root);
     return {takes, takes, [](Type type) { return !getElementTypeOrSelf(type).isInteger(32); },
-            ahead ? 2.3 : 1.3, isa<flow::GroupedContractOp>(root)};
+            ahead ? 2.3 : kWithMasks, isa<flow::GroupedContractOp>(root)};
   }
   bool loadsRows() const override { return true; }
   llvm::DenseMap<Value, Layout> preferredLayouts(flow::EntryOp entry) const override {

@@ -23,6 +23,7 @@ static_assert(int(plan::EntryKind::infer) == int(fb::EntryKind::infer));
 static_assert(int(plan::Access::write) == int(fb::Access::write));
 static_assert(int(plan::BufferKind::temporary) == int(fb::BufferKind::temporary));
 static_assert(int(plan::ArgKind::held_i64) == int(fb::ArgKind::held_i64));
+static_assert(int(plan::Part::update) == int(fb::Part::update));
 static_assert(int(plan::ScalarParam::cell) == int(fb::ScalarParam::cell));
 static_assert(int(plan::Code::ceildiv) == int(fb::ExprCode::ceildiv));
 static_assert(int(plan::TargetKind::emulator) == int(fb::TargetKind::emulator));
@@ -237,8 +238,11 @@ FailureOr<flatbuffers::Offset<fb::Launch>> Emitter::launch(plan::LaunchOp op,
   Text name = text(op.getOp()), path = text(op.getPath()), file = text(op.getFile());
   auto bufferVector = builder.CreateVector(touched), extentVector = builder.CreateVector(extents);
   auto argVector = builder.CreateVectorOfStructs(args);
+  flatbuffers::Optional<fb::Part> part;
+  if (std::optional<plan::Part> of = op.getPart())
+    part = static_cast<fb::Part>(*of);
   return fb::CreateLaunch(builder, kind, does, bufferVector, extentVector, argVector, name, path, file,
-                          op.getLine(), flops, bytes);
+                          op.getLine(), flops, bytes, part);
 }
 
 FailureOr<flatbuffers::Offset<fb::Plan>> Emitter::plan(plan::PlanOp op) {

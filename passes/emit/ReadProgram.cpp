@@ -150,11 +150,14 @@ void Reader::launch(const fb::Target &target, const fb::Launch &launch, ArrayRef
   auto textOrEmpty = [&](const flatbuffers::String *value) {
     return value ? text(value) : builder.getStringAttr("");
   };
+  plan::PartAttr part;
+  if (launch.part())
+    part = plan::PartAttr::get(context, static_cast<plan::Part>(*launch.part()));
   plan::LaunchOp::create(builder, loc, prepare ? builder.getUnitAttr() : UnitAttr(), kernel, touched,
                          builder.getArrayAttr(extents), builder.getArrayAttr(args), work(launch),
                          textOrEmpty(launch.op()), textOrEmpty(launch.path()), textOrEmpty(launch.file()),
-                         builder.getI32IntegerAttr(launch.line()), expr(launch.flops()),
-                         expr(launch.bytes()));
+                         builder.getI32IntegerAttr(launch.line()), expr(launch.flops()), expr(launch.bytes()),
+                         part);
 }
 
 void Reader::plan(const fb::Target &target, const fb::Plan &plan) {

@@ -78,6 +78,8 @@ private:
   /// Whether the op draws random numbers of which each row has an index, which the epilogue of a grouped contraction can do.
   bool isRowDraw(mlir::Operation *op) const;
   bool fitsEpilogue(const Cluster &root, const Cluster &loop) const;
+  /// Whether the root's epilogue with the loop would read tensors of its result's size that it does not read by itself.
+  bool readsMore(const Cluster &root, const Cluster &loop) const;
   bool fitsLoop(Cluster &a, Cluster &b, double shared);
   void measure(Cluster &loop);
   std::optional<kernels::LoopFacts> analyse(llvm::ArrayRef<mlir::Operation *> ops);

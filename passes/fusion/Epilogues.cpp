@@ -20,6 +20,21 @@ static bool isFreeInEpilogue(Operation *op) {
   return llvm::is_sorted(*axes);
 }
 
+bool Fusion::readsMore(const Cluster &root, const Cluster &loop) const {
+  llvm::SetVector<Value> now, added;
+  for (Operation *op : root.ops)
+    if (op != root.root)
+      sources(op, now);
+  for (Operation *op : loop.ops)
+    sources(op, added);
+  const double size = elementsOf(root.root->getResult(0));
+  return llvm::any_of(added, [&](Value value) {
+    Operation *maker = value.getDefiningOp();
+    return elementsOf(value) >= size && !now.contains(value) && !llvm::is_contained(root.ops, maker) &&
+           !llvm::is_contained(loop.ops, maker);
+  });
+}
+
 bool Fusion::isRowDraw(Operation *op) const {
   auto random = dyn_cast<flow::RandomOp>(op);
   return random && random.getIndex() && random.getKind() == flow::RandomKind::uniform &&
@@ -62,7 +77,10 @@ bool Fusion::fitsEpilogue(const Cluster &root, const Cluster &loop) const {
       sum += elementsOf(output) * double(flow::storageBytes(output.getType()));
     return sum;
   };
-  if (bytes(ops) > items.stores * bytes(root.ops))
+  // Another result as large as the root's pays where it saves reading that again, but not where the epilogue reads
+  // more for it: a loop could do that as well.
+  const double stored = bytes(ops) / bytes({root.root});
+  if (stored > items.stores || (stored > kernels::kWithMasks && readsMore(root, loop)))
     return false;
   // The epilogue can only broadcast operands from outside the group: a tile has no elements but its own.
   llvm::SmallDenseSet<Operation *> inside(root.ops.begin(), root.ops.end());

@@ -15,7 +15,8 @@
 //      the target can run both as one loop kernel without losing parallelism. A merge must not close a cycle
 //      (MergeOrder.h). Forward ops, backward ops, updates and ops for exposed values only are not merged with
 //      each other.
-//   4. Merge loops that read the same value, under the same conditions.
+//   4. Merge loops that read the same value, under the same conditions; then loops that are computed again for one
+//      product with the epilogue of a neighbouring one that reads the same value (Epilogues.cpp).
 //   5. Write each cluster as a flow.group, ordered by dependencies and otherwise as in the program.
 // Large loops are merged only within one segment, the ops between two contractions or convolutions, even if
 // they read the same values: Rematerialize relies on the program's order to keep memory small.

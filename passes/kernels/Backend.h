@@ -17,6 +17,9 @@
 
 namespace moe::kernels {
 
+/// A result of f32 and one of a byte an element, over the former alone.
+constexpr double kWithMasks = 1.3;
+
 /// What a target supports in the epilogue of a root.
 struct EpilogueItems {
   bool elementwise = false; ///< elementwise ops of the result's shape, and constants
@@ -25,8 +28,8 @@ struct EpilogueItems {
   /// type.
   std::function<bool(mlir::Type)> element = [](mlir::Type) { return true; };
   /// The bytes that the group may store, over those of the root alone. Where an epilogue with several stored results
-  /// is slower than loops that read the root's result and store theirs, it is about 1.
-  double stores = 1.3;
+  /// is slower than loops that read the root's result and store theirs, these are a result and masks.
+  double stores = kWithMasks;
   /// Uniform random numbers of which each row has an index, after a grouped contraction.
   bool draws = false;
 };

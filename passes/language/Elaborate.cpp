@@ -23,6 +23,8 @@
 #include "runtime/program/Names.h"
 #include "runtime/train/CompileCommand.h"
 #include "llvm/ADT/StringExtras.h"
+#include "llvm/ADT/StringSet.h"
+#include "llvm/Support/SaveAndRestore.h"
 
 using namespace mlir;
 using namespace moe;
@@ -166,7 +168,7 @@ ExprAttr moe::parseDefine(StringRef value, MLIRContext *context, std::string &wh
 }
 
 FailureOr<Binding> Elaboration::bindDefine(ParamAttr param, StringRef value, ExprAttr &written) {
-  StringRef kind = param.getKind();
+  StringRef kind = param.getKind() == "numbers" ? "list of numbers" : param.getKind();
   std::string like = ("-D" + param.getName() + "=" + cast<ExprAttr>(param.getFallback()).str()).str();
   auto wrong = [&]() { return wrongOption("-D" + param.getName() + "=" + value); };
   if (value.trim().empty())
@@ -296,29 +298,28 @@ LogicalResult Elaboration::buildInputs(Expander &in) {
   return success();
 }
 
-/// A number for each channel of an image, as tensor<f32> where all are the same, else as [channels].
+/// A number for each channel of an image, as tensor<f32> where all are the same, else as [channels]. Three numbers are those of
+/// red, green and blue: of an image in grey, which has one channel, they make their mean.
 FailureOr<Value> Elaboration::channelNumbers(Expander &in, StringRef word, ExprAttr e, int64_t channels,
                                              Location at) {
+  FailureOr<Numbers> numbers = env.numbers(model, e);
+  if (failed(numbers))
+    return failure();
+  if (channels == 1 && numbers->size() == 3)
+    numbers = Numbers{((*numbers)[0] + (*numbers)[1] + (*numbers)[2]) / 3};
   auto wrong = [&](const Twine &expected, const Twine &found) {
     return emitError(at) << "expected " << expected << " as '" << word << "', found " << found;
   };
-  std::vector<ExprAttr> items = e.getKind() == ExprKind::List ? e.positional() : std::vector<ExprAttr>{e};
-  if (e.getKind() == ExprKind::List && int64_t(items.size()) != channels)
-    return wrong("a number, or one for each of " + Twine(channels) + " channels", Twine(items.size()));
-  SmallVector<double> numbers;
-  for (ExprAttr item : items) {
-    FailureOr<double> number = env.number(model, item);
-    if (failed(number))
-      return failure();
-    if (word == "deviation" && !(float(*number) > 0))
-      return wrong("numbers above 0", numberText(*number));
-    numbers.push_back(*number);
-  }
+  if (numbers->size() != 1 && int64_t(numbers->size()) != channels)
+    return wrong("a number, or one for each of " + Twine(channels) + " channels", Twine(numbers->size()));
+  for (double number : *numbers)
+    if (word == "deviation" && !(float(number) > 0))
+      return wrong("numbers above 0", numberText(number));
   OpBuilder &b = in.builder;
-  if (llvm::all_equal(numbers))
-    return flow::number(b, at, numbers.front());
+  if (llvm::all_equal(*numbers))
+    return flow::number(b, at, numbers->front());
   SmallVector<Value> parts;
-  for (double number : numbers)
+  for (double number : *numbers)
     parts.push_back(flow::constant(b, at, number, RankedTensorType::get({1}, b.getF32Type())));
   return flow::concat(b, at, parts, 0);
 }
@@ -419,15 +420,22 @@ static std::vector<flow::ParameterOp> trained(Expander &in, Value loss) {
 
 namespace {
 /// Names of what a layer has each time that it is applied: a shared one's second application appends #2, and so on.
+/// An author may have given such a name, which is passed over.
 class Occurrences {
 public:
   std::string of(StringRef path) {
-    const unsigned count = ++seen[path];
-    return count == 1 ? path.str() : moert::concat(path.str(), "#", count);
+    unsigned &count = seen[path];
+    std::string name;
+    do {
+      ++count;
+      name = count == 1 ? path.str() : moert::concat(path.str(), "#", count);
+    } while (!taken.insert(name).second);
+    return name;
   }
 
 private:
   llvm::StringMap<unsigned> seen;
+  llvm::StringSet<> taken;
 };
 } // namespace
 
@@ -449,6 +457,9 @@ void Elaboration::reportRoutings(Expander &in) {
     if (kept)
       flow::OutputOp::create(b, at, moert::concat(moert::kKept, name), kept);
   }
+  // Where the program has an entry that drops rows as training does, the losses are that one's.
+  if (in.dropless && limited)
+    return;
   for (const AuxLoss &aux : in.losses)
     flow::OutputOp::create(b, aux.at, moert::concat(moert::kRoutingLoss, aux.path), aux.value);
 }
@@ -520,7 +531,17 @@ LogicalResult Elaboration::buildEntry(StringRef name, flow::EntryKind kind, bool
     }
     return failure(); // the next handler prints it
   });
-  if (failed(buildInputs(in)) || failed(standardize(in)) || failed(in.interpret(model.getBody().front())))
+  if (failed(buildInputs(in)) || failed(standardize(in)))
+    return failure();
+  if (Listener *listener = languageOf(module.getContext()).listener) {
+    listener->entered(model, in.env(), "");
+    for (Value argument : model.getBody().getArguments())
+      if (const Record *found = in.record(argument))
+        listener->value(argument, *found, "");
+  }
+  if (failed(in.interpret(model.getBody().front())))
+    return failure();
+  if (in.lost) // errors were reported
     return failure();
   if (failed(training ? buildTraining(in) : buildInference(in)))
     return failure();
@@ -646,6 +667,7 @@ bool Elaboration::elaborateWith(ArrayRef<StringRef> names, const llvm::StringMap
                                                                    : env.names[key].str());
   }
   Elaboration probe(module, other);
+  llvm::SaveAndRestore deaf(languageOf(module.getContext()).listener, static_cast<Listener *>(nullptr));
   OpBuilder builder = OpBuilder::atBlockEnd(module.getBody());
   probe.program = flow::ProgramOp::create(builder, model.getLoc(), model.getSymName());
   bool done = succeeded(probe.findModel()) && succeeded(probe.bindParameters()) &&

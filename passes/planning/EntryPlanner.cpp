@@ -14,6 +14,7 @@
 //   6. A flow.expose is not an output of the entry, so a group that only flow.expose ops need is not run.
 // A buffer is live from the first launch that touches it to the last.
 #include "passes/planning/EntryPlanner.h"
+#include "dialects/flow/Purpose.h"
 #include "passes/kernels/Layouts.h"
 
 using namespace mlir;
@@ -249,6 +250,14 @@ std::optional<kernels::GroupCode> EntryPlanner::transferOf(flow::GroupOp group,
   return code;
 }
 
+std::optional<plan::Part> EntryPlanner::partOf(flow::GroupOp group) const {
+  if (!hasParts)
+    return std::nullopt;
+  if (updates.contains(group) || group.use_empty()) // a copy to a state has no users
+    return plan::Part::update;
+  return forward.contains(group) ? plan::Part::forward : plan::Part::backward;
+}
+
 LogicalResult EntryPlanner::planGroup(flow::GroupOp group) {
   kernels::GroupLayouts layouts;
   for (Value operand : group.getInputs())
@@ -293,6 +302,7 @@ LogicalResult EntryPlanner::planGroup(flow::GroupOp group) {
   for (const kernels::LaunchSpec &spec : groupCode.launches) {
     Launch launch;
     launch.origin = origin;
+    launch.part = partOf(group);
     for (kernels::BufferRef ref : spec.buffers)
       launch.buffers.push_back(ref.kind == kernels::BufferRef::operand  ? operands[ref.index]
                                : ref.kind == kernels::BufferRef::result ? results[ref.index]
@@ -322,6 +332,8 @@ void EntryPlanner::holdUpdates() {
     launch.buffers.push_back(found - buffers.begin());
   }
   launch.origin = plan::originOf(entry.getLoc());
+  if (hasParts)
+    launch.part = plan::Part::update;
   launches.push_back(std::move(launch));
 }
 
@@ -380,6 +392,12 @@ LogicalResult EntryPlanner::plan() {
   if (failed(collect()))
     return failure();
   assignDestinations();
+  Block &block = entry.getBody().front();
+  hasParts = llvm::any_of(block, [](Operation &op) { return flow::markedPart(&op).has_value(); });
+  if (hasParts) {
+    forward = flow::forwardOps(block);
+    updates = flow::opsLeadingTo<flow::AssignOp>(block);
+  }
   for (flow::GroupOp group : groups)
     for (Value operand : group.getInputs()) {
       Value from = baseOf(operand);
@@ -429,7 +447,8 @@ void EntryPlanner::build(OpBuilder &builder) {
         touched, builder.getArrayAttr(extents), builder.getArrayAttr(scalars), launch.spec.work,
         builder.getStringAttr(launch.spec.op), builder.getStringAttr(launch.origin.path),
         builder.getStringAttr(launch.origin.file), builder.getI32IntegerAttr(launch.origin.line),
-        launch.spec.flops, launch.spec.bytes);
+        launch.spec.flops, launch.spec.bytes,
+        launch.part ? plan::PartAttr::get(context, *launch.part) : plan::PartAttr());
   }
 }
 

@@ -51,6 +51,7 @@ private:
     llvm::SmallVector<unsigned> buffers;
     bool prepare = false;
     plan::Origin origin;
+    std::optional<plan::Part> part;
   };
 
   llvm::LogicalResult collect();
@@ -65,6 +66,8 @@ private:
                          const kernels::GroupCode &code);
   bool mayReuse(flow::GroupOp group, unsigned result, unsigned operand,
                 const kernels::GroupLayouts &layouts) const;
+  /// The part of the step that a group belongs to, where differentiation has marked the entry's results.
+  std::optional<plan::Part> partOf(flow::GroupOp group) const;
   void holdUpdates();
   void order();
 
@@ -88,8 +91,10 @@ private:
   llvm::DenseMap<mlir::Operation *, int64_t> positions; // of groups, in the order in which they run
   llvm::DenseMap<mlir::Value, int64_t> lastUse; // the position of the last group that reads a base value
   llvm::StringMap<unsigned> states;             // the buffer of each path
-  std::vector<flow::GroupOp> groups;            // the groups that are run, in order
-  std::vector<flow::GroupOp> finalCopies;       // copies to states, which run after all groups
+  bool hasParts = false;
+  llvm::DenseSet<mlir::Operation *> forward, updates; // groups, if the entry has parts
+  std::vector<flow::GroupOp> groups;                  // the groups that are run, in order
+  std::vector<flow::GroupOp> finalCopies;             // copies to states, which run after all groups
 };
 
 } // namespace moe

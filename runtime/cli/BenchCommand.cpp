@@ -49,15 +49,18 @@ Status benchCommand(const BenchCommandOptions &options) {
       out["outputs"][name] = value;
     if (options.profile) {
       nlohmann::ordered_json launches = nlohmann::ordered_json::array();
-      for (const LaunchProfile &launch : result.profile.launches)
-        if (launch.runs > 0)
-          launches.push_back({{"kernel", launch.kernel},
-                              {"kind", launch.kind},
-                              {"op", launch.op},
-                              {"path", launch.path},
-                              {"ms", launch.seconds / double(launch.runs) * 1e3},
-                              {"flops", launch.flops},
-                              {"bytes", launch.bytes}});
+      for (const LaunchProfile &launch : result.profile.launches) {
+        if (launch.runs == 0)
+          continue;
+        auto milliseconds = [&](double seconds) { return seconds / double(launch.runs) * 1e3; };
+        nlohmann::ordered_json row = {{"kernel", launch.kernel}, {"kind", launch.kind},
+                                      {"op", launch.op},         {"path", launch.path},
+                                      {"part", launch.part},     {"ms", milliseconds(launch.seconds)},
+                                      {"flops", launch.flops},   {"bytes", launch.bytes}};
+        if (launch.idle)
+          row["wait_ms"] = milliseconds(*launch.idle);
+        launches.push_back(std::move(row));
+      }
       out["launches"] = std::move(launches);
     }
     printf("%s\n", out.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
@@ -73,7 +76,7 @@ Status benchCommand(const BenchCommandOptions &options) {
   printf("memory %.1f MiB: state %.1f, temporaries %.1f (%.1f alive at once)\n", mib(result.peakBytes),
          mib(result.memory.state), mib(result.memory.arena), mib(result.memory.live));
   if (options.profile)
-    print(stdout, "\n" + describeProfile(result.profile, size_t(options.top)));
+    print(stdout, "\n" + describeProfile(result.profile, options.table));
   return {};
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "runtime/device/Device.h"
+#include "runtime/session/ProfileTable.h"
 
 #include <cstdint>
 #include <string>
@@ -12,7 +13,8 @@ struct BenchCommandOptions {
   std::string program, entry = "train", batch = "1x64"; // DOMAINSxROWS, or ROWS
   std::string parameters; // a checkpoint or safetensors file; empty: those of the seed
   DeviceOptions device;
-  int steps = 20, top = 20; // top: kernels that the profile's table lists
+  int steps = 20;
+  ProfileTableOptions table;
   uint64_t seed = 0;
   bool profile = false, json = false, poison = false, trapNan = false;
 };

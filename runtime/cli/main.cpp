@@ -155,9 +155,26 @@ int main(int argc, char **argv) {
   bench->add_option(
       "--params", timing.parameters,
       "a safetensors file, or a folder with model.safetensors; default: parameters of the seed");
-  CLI::Option *profile = bench->add_flag("--profile", timing.profile, "time by kernel");
+  CLI::Option *profile = bench->add_flag("--profile", timing.profile, "time of launches, summed by kernel");
+  const std::vector<std::string> sums = {"kernel", "launch", "op", "layer",
+                                         "part"}; // in the order of ProfileBy
+  std::string by = sums[0];
   bench
-      ->add_option("--top", timing.top, withDefault("kernels that --profile prints, the slowest", timing.top))
+      ->add_option("--by", by,
+                   withDefault("what --profile sums times by; part is forward, backward or update", by))
+      ->needs(profile)
+      ->check(oneOf(sums));
+  bench
+      ->add_option("--depth", timing.table.depth, "names of a path that --by=layer tells apart; default: all")
+      ->needs(profile)
+      ->check(wholeNumber(1, 1000));
+  bench
+      ->add_flag("--alike", timing.table.alike,
+                 "sum layers whose paths differ in numbers only, with --by=layer")
+      ->needs(profile);
+  bench
+      ->add_option("--top", timing.table.top,
+                   withDefault("rows that --profile prints, the slowest", timing.table.top))
       ->needs(profile)
       ->check(wholeNumber(1, 1000000000));
   bench->add_flag("--json", timing.json, "print JSON");
@@ -179,6 +196,7 @@ int main(int argc, char **argv) {
     return runTraining(training);
   if (*eval)
     return report(evalCommand(evaluation));
+  timing.table.by = ProfileBy(std::find(sums.begin(), sums.end(), by) - sums.begin());
   if (*bench)
     return report(benchCommand(timing));
   return report(inferCommand(inference));

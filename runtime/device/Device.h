@@ -126,6 +126,10 @@ public:
   void waitForLaunches(bool wait) { waitsForLaunches_ = wait; }
   /// Threads of the host that run kernels, 0 where none does.
   virtual int threads() const = 0;
+  /// From now on, measures how long threads of the host are at work in launches, where the device has such threads.
+  virtual void timeWork() {}
+  /// For how long they were, all together; nothing where that is not measured.
+  virtual std::optional<double> busySeconds() const { return std::nullopt; }
   /// ", 2 threads", behind what a line says of a run; empty where no thread of the host runs kernels.
   std::string threadsText() const;
   /// The first target of a program that it can run; the failure says what it can do, and the command that

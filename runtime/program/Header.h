@@ -21,7 +21,7 @@ inline constexpr std::array<uint8_t, 8> kProgramMagic = {0x89, 'M', 'O', 'E', '\
 
 /// The schema's version. A change that an older loader cannot read raises major; an added field raises minor.
 inline constexpr uint16_t kSchemaMajor = 4;
-inline constexpr uint16_t kSchemaMinor = 1;
+inline constexpr uint16_t kSchemaMinor = 2;
 
 /// FlatBuffers' own limit; weights are not in here.
 inline constexpr uint64_t kMaxFileBytes = uint64_t(1) << 31;

@@ -511,6 +511,8 @@ Status Verifier::launch(const fb::Target &target, const fb::Plan &plan, const fb
   MOERT_TRY(work(target, launch, where));
   for (uint32_t expr : {launch.flops(), launch.bytes()})
     MOERT_TRY(index("V22", expr, count(p().exprs()), "an expression", where));
+  if (launch.part() && !known(*launch.part(), fb::Part::MAX))
+    return broken("V22", where, ": expected a known part of a step, found ", int(*launch.part()));
   const fb::Kernel *kernel = kernelOf(target, launch);
   if (kernel) {
     where += concat(", kernel '", kernel->symbol()->string_view(), "'");

@@ -450,6 +450,7 @@ TEST(Verify, Launches) {
   expectTable("V22", "scalar below",
               [&](TestProgram &p) { launch(p).scalars[0] = Arg(ArgKind::scalar_f32, 4); });
   expectTable("V22", "known kind", [&](TestProgram &p) { launch(p).scalars[0] = Arg(ArgKind(17), 0); });
+  expectTable("V22", "known part of a step, found 3", [&](TestProgram &p) { launch(p).part = Part(3); });
   expectTable("V22", "expected f32 as buffer 0, found i32",
               [&](TestProgram &p) { launch(p).buffers[0] = kTLabel; });
   expectTable("V23", "alias", [&](TestProgram &p) { launch(p).buffers = {kTImage, kTY, kTY}; });

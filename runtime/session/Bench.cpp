@@ -8,7 +8,6 @@
 #include <chrono>
 #include <cstdlib>
 #include <fstream>
-#include <map>
 #include <sys/types.h>
 
 extern "C" {
@@ -117,63 +116,6 @@ Result<BenchResult> benchmark(std::shared_ptr<const Program> program, std::share
   result.memory = session->memory();
   result.profile = session->profile();
   return result;
-}
-
-std::string describeProfile(const Profile &profile, size_t top) {
-  struct Row {
-    std::string kernel, kind, origin; // the first launch's op and path
-    uint64_t launches = 0, runs = 0;
-    double seconds = 0, flops = 0, bytes = 0;
-  };
-  std::map<std::string, Row> byKernel;
-  double total = 0;
-  for (const LaunchProfile &launch : profile.launches) {
-    Row &row = byKernel[launch.kernel];
-    if (row.kernel.empty()) {
-      row.kernel = launch.kernel;
-      row.kind = launch.kind;
-      row.origin = launch.op + (launch.path.empty() ? "" : " " + launch.path);
-    }
-    row.launches += launch.runs > 0;
-    row.runs += launch.runs;
-    row.seconds += launch.seconds;
-    row.flops += launch.flops * double(launch.runs);
-    row.bytes += launch.bytes * double(launch.runs);
-    total += launch.seconds;
-  }
-  std::vector<Row> rows;
-  for (auto &[kernel, row] : byKernel)
-    if (row.runs > 0)
-      rows.push_back(std::move(row));
-  std::sort(rows.begin(), rows.end(), [](const Row &a, const Row &b) {
-    return a.seconds != b.seconds ? a.seconds > b.seconds : a.kernel < b.kernel;
-  });
-  if (size_t all = rows.size(); all > top) {
-    Row rest{concat("+ ", all - top, " more"), "", concat("the others together; --top ", all, " lists them")};
-    for (size_t i = top; i < all; ++i) {
-      rest.launches += rows[i].launches;
-      rest.seconds += rows[i].seconds;
-      rest.flops += rows[i].flops;
-      rest.bytes += rows[i].bytes;
-    }
-    rows.resize(top);
-    rows.push_back(std::move(rest));
-  }
-  std::string out;
-  auto line = [&](const char *format, auto... values) {
-    char text[256];
-    snprintf(text, sizeof text, format, values...);
-    out += text;
-  };
-  line("%-16s %-9s %8s %9s %6s %8s %7s  %s\n", "kernel", "kind", "launches", "ms/step", "share", "GFLOP/s",
-       "GB/s", "first use");
-  double steps = double(std::max<uint64_t>(profile.runs, 1));
-  for (const Row &row : rows)
-    line("%-16.16s %-9.9s %8llu %9.3f %5.1f%% %8.1f %7.1f  %.96s\n", row.kernel.c_str(), row.kind.c_str(),
-         static_cast<unsigned long long>(row.launches), row.seconds / steps * 1e3,
-         total > 0 ? row.seconds / total * 100 : 0, row.seconds > 0 ? row.flops / row.seconds / 1e9 : 0,
-         row.seconds > 0 ? row.bytes / row.seconds / 1e9 : 0, row.origin.c_str());
-  return out;
 }
 
 Result<Binding> readBatch(const std::string &text) {

@@ -42,10 +42,6 @@ void fillSynthetic(const Program &program, Session &session, uint64_t seed);
 /// Anonymous resident memory of this process, or 0 where the system does not tell.
 uint64_t anonymousBytes();
 
-/// A table by kernel, the slowest first: launches a step, time a step, share, GFLOP/s, GB/s. Behind the first
-/// `top` a line sums up the others, and says so.
-std::string describeProfile(const Profile &profile, size_t top);
-
 /// "5x64", 5 domains of 64 rows each, or "64", of one domain: what people give as --batch, to moec as well.
 Result<Binding> readBatch(const std::string &text);
 

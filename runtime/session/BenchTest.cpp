@@ -1,5 +1,6 @@
 // The benchmark's figures hang together, and its inputs are what the program expects.
 #include "runtime/session/Bench.h"
+#include "runtime/session/ProfileTable.h"
 #include "test/support/TestProgram.h"
 
 #include <algorithm>
@@ -23,8 +24,13 @@ TEST(Bench, TimesSteps) {
   EXPECT_NEAR(result->gflops * 1e9, 18 * result->imagesPerSecond, 1);
   EXPECT_GT(result->peakBytes, result->memory.ports);
   EXPECT_EQ(result->profile.runs, 11u);
+  for (const LaunchProfile &launch : result->profile.launches) {
+    ASSERT_TRUE(launch.idle) << "threads of the CPU are watched";
+    EXPECT_GE(*launch.idle, 0);
+    EXPECT_LE(*launch.idle, launch.seconds);
+  }
   EXPECT_FALSE(result->deviceMs) << "the CPU has no clock of its own";
-  std::string table = describeProfile(result->profile, 20);
+  std::string table = describeProfile(result->profile, {});
   for (const char *kernel : {"dot", "squared_loss", "sgd"})
     EXPECT_NE(table.find(kernel), std::string::npos) << table;
   EXPECT_EQ(table.find("more"), std::string::npos) << table;
@@ -43,18 +49,88 @@ TEST(Bench, TopOfProfile) {
   profile.runs = 2;
   for (int i = 0; i < 5; ++i) // kernel k4 is the slowest; k1 has two launches
     for (int launch = 0; launch <= (i == 1); ++launch)
-      profile.launches.push_back({concat("k", i), "loop", "op", "", 2, i == 1 ? 1e-3 : i * 2e-3, 1e6, 1e6});
-  profile.launches.push_back({"unused", "loop", "op", "", 0, 0, 0, 0});
-  std::string table = describeProfile(profile, 3);
-  EXPECT_EQ(table,
-            "kernel           kind      launches   ms/step  share  GFLOP/s    GB/s  first use\n"
-            "k4               loop             1     4.000  40.0%      0.2     0.2  op\n"
-            "k3               loop             1     3.000  30.0%      0.3     0.3  op\n"
-            "k2               loop             1     2.000  20.0%      0.5     0.5  op\n"
-            "+ 2 more                          3     1.000  10.0%      3.0     3.0  the others together; "
-            "--top 5 lists them\n");
-  EXPECT_EQ(describeProfile(profile, 5).find("more"), std::string::npos);
-  EXPECT_NE(describeProfile(profile, 4).find("+ 1 more"), std::string::npos);
+      profile.launches.push_back({.kernel = concat("k", i),
+                                  .kind = "loop",
+                                  .op = "op",
+                                  .runs = 2,
+                                  .seconds = i == 1 ? 1e-3 : i * 2e-3,
+                                  .flops = 1e6,
+                                  .bytes = 1e6});
+  profile.launches.push_back({.kernel = "unused", .kind = "loop", .op = "op"});
+  EXPECT_EQ(
+      describeProfile(profile, {.top = 3}),
+      "kernel    kind  launches  ms/step  share  GFLOP/s  GB/s  first use\n"
+      "k4        loop         1    4.000  40.0%      0.2   0.2  op\n"
+      "k3        loop         1    3.000  30.0%      0.3   0.3  op\n"
+      "k2        loop         1    2.000  20.0%      0.5   0.5  op\n"
+      "+ 2 more               3    1.000  10.0%      3.0   3.0  the others together; --top 5 lists them\n");
+  EXPECT_EQ(describeProfile(profile, {.top = 5}).find("more"), std::string::npos);
+  EXPECT_NE(describeProfile(profile, {.top = 4}).find("+ 1 more"), std::string::npos);
+}
+
+// One step of a model whose blocks share a kernel, with two threads: by each of what a table can be by.
+TEST(Bench, SumsOfProfile) {
+  Profile profile;
+  profile.runs = 1;
+  auto add = [&](const char *kernel, const char *op, const char *path, const char *part, double ms,
+                 double idle) {
+    profile.launches.push_back({.kernel = kernel,
+                                .kind = "matmul",
+                                .op = op,
+                                .path = path,
+                                .part = part,
+                                .runs = 1,
+                                .seconds = ms * 1e-3,
+                                .idle = idle * 1e-3});
+  };
+  add("m1", "contract", "blocks.0.fc", "forward", 4, 1);
+  add("m1", "contract", "blocks.1.fc", "forward", 3, 0);
+  add("m2", "contract", "blocks.1.fc", "backward", 6, 3);
+  add("m1", "contract", "blocks.0.fc", "backward", 5, 1);
+  add("s", "elementwise", "", "update", 2, 0);
+  const std::string waited = "threads waited 25.0% of the launches' time: 5.000 of 20.000 ms a step\n";
+  EXPECT_EQ(describeProfile(profile, {}),
+            "kernel  kind    part      launches  ms/step  share   wait  GFLOP/s  GB/s  first use\n"
+            "m1      matmul  several          3   12.000  60.0%  16.7%      0.0   0.0  contract blocks.0.fc\n"
+            "m2      matmul  backward         1    6.000  30.0%  50.0%      0.0   0.0  contract blocks.1.fc\n"
+            "s       matmul  update           1    2.000  10.0%   0.0%      0.0   0.0  elementwise\n" +
+                waited);
+  EXPECT_EQ(describeProfile(profile, {.by = ProfileBy::launch, .top = 2}),
+            "kernel    kind    part      ms/step  share   wait  GFLOP/s  GB/s  op\n"
+            "m2        matmul  backward    6.000  30.0%  50.0%      0.0   0.0  contract blocks.1.fc\n"
+            "m1        matmul  backward    5.000  25.0%  20.0%      0.0   0.0  contract blocks.0.fc\n"
+            "+ 3 more                      9.000  45.0%  11.1%      0.0   0.0  the others together; --top 5 "
+            "lists them\n" +
+                waited);
+  EXPECT_EQ(describeProfile(profile, {.by = ProfileBy::op}),
+            "op           launches  ms/step  forward  backward  update  share   wait  GFLOP/s  GB/s\n"
+            "contract            4   18.000    7.000    11.000   0.000  90.0%  27.8%      0.0   0.0\n"
+            "elementwise         1    2.000    0.000     0.000   2.000  10.0%   0.0%      0.0   0.0\n" +
+                waited);
+  EXPECT_EQ(describeProfile(profile, {.by = ProfileBy::layer}),
+            "layer        launches  ms/step  forward  backward  update  share   wait  GFLOP/s  GB/s\n"
+            "blocks.0.fc         2    9.000    4.000     5.000   0.000  45.0%  22.2%      0.0   0.0\n"
+            "blocks.1.fc         2    9.000    3.000     6.000   0.000  45.0%  33.3%      0.0   0.0\n"
+            "(model)             1    2.000    0.000     0.000   2.000  10.0%   0.0%      0.0   0.0\n" +
+                waited);
+  EXPECT_EQ(describeProfile(profile, {.by = ProfileBy::part}),
+            "part      launches  ms/step  share   wait  GFLOP/s  GB/s\n"
+            "backward         2   11.000  55.0%  36.4%      0.0   0.0\n"
+            "forward          2    7.000  35.0%  14.3%      0.0   0.0\n"
+            "update           1    2.000  10.0%   0.0%      0.0   0.0\n" +
+                waited);
+  auto layers = [&](size_t depth, bool alike) {
+    std::string text = describeProfile(profile, {.by = ProfileBy::layer, .depth = depth, .alike = alike}),
+                names;
+    for (size_t line = text.find('\n') + 1; line < text.size() && text[line] != 't';
+         line = text.find('\n', line) + 1)
+      names += text.substr(line, text.find(' ', line) - line) + " ";
+    return names;
+  };
+  EXPECT_EQ(layers(0, true), "blocks.*.fc (model) ");
+  EXPECT_EQ(layers(2, false), "blocks.0 blocks.1 (model) ");
+  EXPECT_EQ(layers(1, false), "blocks (model) ");
+  EXPECT_EQ(layers(9, false), "blocks.0.fc blocks.1.fc (model) ");
 }
 
 TEST(Bench, BatchesOfACommandLine) {

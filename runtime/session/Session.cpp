@@ -131,8 +131,10 @@ Status BoundSession::open() {
   const bool undoes = options_.trapNan && entry_.kind() == fb::EntryKind::train;
   MOERT_ASSIGN(before_, device_->allocate(undoes ? states_->bytes() : 0));
   checks_ = Checks(*target_, *plan_, layout_, options_.poison, options_.trapNan);
-  if (options_.profile)
+  if (options_.profile) {
+    device_->timeWork();
     resetProfile();
+  }
   return {};
 }
 
@@ -284,14 +286,21 @@ Status BoundSession::runLaunches(size_t begin, size_t end, const Step &step) {
     if (checks_.active())
       MOERT_TRY(checks_.before(i, buffers_, *device_, *bound_));
     MOERT_TRY(device_->finish());
+    const std::optional<double> busy = device_->busySeconds();
     Clock::time_point start = Clock::now();
     MOERT_TRY(bound_->run(i, i + 1, runScalars_));
     if (Status status = device_->finish(); !status.ok())
       return {status.code(), concat(launchText(launchRow(i), i), ", kernel '",
                                     workName(*target_, launchRow(i)), "': ", status.message())};
     if (options_.profile) {
-      profile_.launches[i].seconds += std::chrono::duration<double>(Clock::now() - start).count();
-      ++profile_.launches[i].runs;
+      LaunchProfile &launch = profile_.launches[i];
+      const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+      launch.seconds += seconds;
+      if (busy) {
+        const double worked = *device_->busySeconds() - *busy;
+        launch.idle = launch.idle.value_or(0) + std::max(seconds - worked / device_->threads(), 0.0);
+      }
+      ++launch.runs;
     }
     if (checks_.active())
       MOERT_TRY(checks_.after(i, buffers_, *device_, step.step));
@@ -401,9 +410,13 @@ void BoundSession::resetProfile() {
   for (size_t i = 0; i < launches(); ++i) {
     const fb::Launch &row = launchRow(i);
     auto text = [](const flatbuffers::String *string) { return string ? string->str() : std::string(); };
-    profile_.launches.push_back({std::string(workName(*target_, row)), std::string(workKind(*target_, row)),
-                                 text(row.op()), text(row.path()), 0, 0, layout_.launches[i].flops,
-                                 layout_.launches[i].bytes});
+    profile_.launches.push_back({.kernel = std::string(workName(*target_, row)),
+                                 .kind = std::string(workKind(*target_, row)),
+                                 .op = text(row.op()),
+                                 .path = text(row.path()),
+                                 .part = row.part() ? fb::EnumNamePart(*row.part()) : "",
+                                 .flops = layout_.launches[i].flops,
+                                 .bytes = layout_.launches[i].bytes});
   }
 }
 

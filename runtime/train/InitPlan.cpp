@@ -17,9 +17,6 @@ using Shape = std::vector<int64_t>;
 
 Shape shapeOf(const fb::State &row) { return Shape(row.shape()->begin(), row.shape()->end()); }
 
-// A name that a file gives, on one line.
-std::string shownName(const std::string &name) { return brief(printable(name, /*line=*/true), 200); }
-
 bool matchesAny(const std::vector<std::string> &patterns, std::string_view path) {
   return std::any_of(patterns.begin(), patterns.end(),
                      [&](const std::string &pattern) { return matchPath(pattern, path).has_value(); });
@@ -31,6 +28,24 @@ std::string densePath(std::string_view path) {
   for (size_t at = 0; at < path.size(); at = path.find('.', at) + 1) {
     if (path.substr(at).starts_with(scope))
       return concat(path.substr(0, at), path.substr(at + scope.size()));
+    if (path.find('.', at) == std::string_view::npos)
+      break;
+  }
+  return "";
+}
+
+// The path of an expert's parameter in a list of layers, `experts.0.fc1.weight`, without the number of the list's item; empty
+// where there is none.
+std::string listPath(std::string_view path) {
+  constexpr std::string_view scope = "experts.";
+  for (size_t at = 0; at < path.size(); at = path.find('.', at) + 1) {
+    if (path.substr(at).starts_with(scope)) {
+      const size_t number = at + scope.size(), end = path.find('.', number);
+      const bool digits =
+          end != std::string_view::npos && end > number &&
+          path.substr(number, end - number).find_first_not_of("0123456789") == std::string_view::npos;
+      return digits ? concat(path.substr(0, number), path.substr(end + 1)) : "";
+    }
     if (path.find('.', at) == std::string_view::npos)
       break;
   }
@@ -73,14 +88,17 @@ private:
   Status checkMap() const {
     std::vector<std::string> paths;
     for (const fb::State *row : *program_.table().states())
-      if (ofModel(*row))
+      if (ofModel(*row)) {
         paths.push_back(row->path()->str());
+        if (std::string list = listPath(paths.back()); !list.empty())
+          paths.push_back(std::move(list));
+      }
     for (const Recipe::MapLine &line : recipe_.initMap)
       if (std::none_of(paths.begin(), paths.end(),
                        [&](const std::string &path) { return matchPath(line.pattern, path); })) {
         auto near = nearest(line.pattern, paths);
         return invalidInput(line.where, ": init.map: expected a pattern of the program's parameters, found '",
-                            brief(line.pattern), "', which matches none",
+                            shownName(line.pattern), "', which matches none",
                             near.empty() ? "" : concat("; did you mean '", near[0], "'?"));
       }
     return okStatus();
@@ -96,20 +114,39 @@ private:
     return chosen;
   }
 
+  struct Source {
+    const StoredTensor *tensor = nullptr; // null: the file has none
+    std::string key;                      // its name, or the one that was looked for
+    bool copies = false;                  // whether it may be the same for every expert
+  };
+
+  // What a path's values come from, by the map or by its own name.
+  Source sourceOf(const std::string &path) const {
+    const Recipe::MapLine *line = lineOf(path);
+    Source source;
+    source.key = line ? fillStars(line->source, *matchPath(line->pattern, path)) : path;
+    source.copies = line;
+    source.tensor = file_.findStored(source.key);
+    if (std::string dense = source.tensor ? "" : densePath(source.key); !dense.empty())
+      if (const StoredTensor *layer = file_.findStored(dense))
+        source = {layer, std::move(dense), true};
+    return source;
+  }
+
   void fill(size_t state, const fb::State &row) {
     const std::string path = row.path()->str();
     const bool mayBeFresh = matchesAny(recipe_.initFresh, path);
     const Recipe::MapLine *line = lineOf(path);
     if (line && line->source.empty())
       return add({state, Fill::fresh, kNoSource, 0, {}});
-    std::string key = line ? fillStars(line->source, *matchPath(line->pattern, path)) : path;
-    const StoredTensor *source = file_.findStored(key);
-    bool copies = line;
-    if (std::string dense = source ? "" : densePath(key); !dense.empty())
-      if (const StoredTensor *layer = file_.findStored(dense)) {
-        key = std::move(dense);
-        source = layer;
-        copies = true;
+    auto [source, key, copies] = sourceOf(path);
+    // One of several layers of experts: what is there for all of them.
+    bool ofList = false;
+    if (const std::string list = source ? "" : listPath(path); !list.empty())
+      if (Source all = sourceOf(list); all.tensor) {
+        source = all.tensor;
+        key = std::move(all.key);
+        copies = ofList = true;
       }
     if (!source)
       return mayBeFresh ? add({state, Fill::fresh, kNoSource, 0, {}}) : isMissing(path, key);
@@ -129,6 +166,9 @@ private:
       return add({state, Fill::loaded, number, 0, {}});
     if (copies && need.size() == have.size() + 1 && std::equal(have.begin(), have.end(), need.begin() + 1))
       return add({state, Fill::copied, number, need[0], {}});
+    // Of layers of several sizes, the file's dense layer has that of some.
+    if (ofList && need.size() == have.size() + 1)
+      return add({state, Fill::fresh, number, 0, {}});
     if (mayBeFresh && !need.empty() && need.size() == have.size() && need[0] != have[0] &&
         std::equal(have.begin() + 1, have.end(), need.begin() + 1))
       return add({state, Fill::fresh, number, 0, {}});

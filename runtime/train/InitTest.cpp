@@ -242,6 +242,48 @@ TEST(Init, FillsByNamesAndTheMap) {
   EXPECT_EQ(planText(*program, path, recipe), text);
 }
 
+// Of experts of several sizes, those that have the dense layer's are filled; the plan says which have not.
+TEST(Init, FillsTheExpertsWhoseShapesAgree) {
+  TestFolder folder;
+  const std::string path = folder.file("w.safetensors");
+  auto program = programOf({{"blocks.0.mlp.experts.0.fc.weight", {2, 2, 3}},
+                            {"blocks.0.mlp.experts.1.fc.weight", {1, 4, 3}},
+                            {"blocks.1.mlp.experts.0.fc.weight", {2, 4, 3}},
+                            {"blocks.1.mlp.experts.1.fc.weight", {1, 2, 3}}});
+  const std::string wanted = "  copied to each expert (2):\n    blocks.0.mlp.experts.0.fc.weight from "
+                             "%blocks.0.mlp.fc.weight [2, 2, 3]\n"
+                             "    blocks.1.mlp.experts.1.fc.weight from %blocks.1.mlp.fc.weight [1, 2, 3]\n"
+                             "  fresh: they keep their initial values (2):\n"
+                             "    blocks.0.mlp.experts.1.fc.weight [1, 4, 3], not the file's [2, 3]\n"
+                             "    blocks.1.mlp.experts.0.fc.weight [2, 4, 3], not the file's [2, 3]";
+  auto withPrefix = [&](const std::string &prefix) {
+    std::string text;
+    for (char c : wanted)
+      text += c == '%' ? prefix : std::string(1, c);
+    return text;
+  };
+  writeWeights(path, {kFirst, {"blocks.0.mlp.fc.weight", {2, 3}}, {"blocks.1.mlp.fc.weight", {2, 3}}});
+  EXPECT_EQ(planText(*program, path), "\n  loaded (1):\n    fc.weight [3]\n" + withPrefix(""));
+  // With a line of the map, which need not speak of the numbers.
+  writeWeights(path,
+               {kFirst, {"vit.blocks.0.mlp.fc.weight", {2, 3}}, {"vit.blocks.1.mlp.fc.weight", {2, 3}}});
+  Recipe recipe;
+  for (const char *pattern : {"blocks.*.mlp.experts.**", "blocks.*.mlp.experts.fc.**"}) {
+    recipe.initMap = {
+        {pattern,
+         pattern == std::string("blocks.*.mlp.experts.**") ? "vit.blocks.*.mlp.**" : "vit.blocks.*.mlp.fc.**",
+         ""}};
+    EXPECT_EQ(planText(*program, path, recipe), "\n  loaded (1):\n    fc.weight [3]\n" + withPrefix("vit."));
+  }
+  // Another rank is no expert of another size: it is refused.
+  writeWeights(path, {kFirst, {"blocks.0.mlp.fc.weight", {3}}, {"blocks.1.mlp.fc.weight", {2, 3}}});
+  EXPECT_NE(planText(*program, path)
+                .find("'blocks.0.mlp.experts.0.fc.weight' from 'blocks.0.mlp.fc.weight': "
+                      "expected [2, 2, 3], found [3]"),
+            std::string::npos)
+      << planText(*program, path);
+}
+
 TEST(Init, AFileOfAnotherKindNamesWhatItHas) {
   TestFolder folder;
   const std::string path = folder.file("w.safetensors");

@@ -1,6 +1,6 @@
-"""Training runs paired with PyTorch: the same initial values, the same batches, domain 0 held out.
+"""Training runs paired with PyTorch: the same initial values, batches and random numbers, domain 0 held out.
 
-    paired_runs.py accuracy [--models hmoe_28,mnist_cnn] [--seeds 5] [--steps 600] [--batch 16] [--twice]
+    paired_runs.py accuracy [--models hmoe_28,mnist_cnn,gmoe_28] [--seeds 5] [--steps 600] [--batch 16] [--twice]
     paired_runs.py losses   [--models ...] [--seeds 1] [--steps 200] [--batch 16] [--exactly]
 
 `accuracy`: per seed the held-out domain's accuracy (all its images), the mean out-split accuracy of the training domains, and the mean
@@ -24,28 +24,54 @@ import torch
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "witness"))
 import data  # noqa: E402
+import gmoe  # noqa: E402
 import models  # noqa: E402
 
 ROOT = pathlib.Path(__file__).parents[2]
-RECIPE = ROOT / "examples/recipes/rotated_fashion_mnist.toml"
+EVAL_BATCH = 64   # the recipe's default: a routing with a capacity drops rows by the batch
+
+
+class Paired:
+    """A model on both sides: its text and options, its recipe, and what PyTorch computes of parameters and a batch."""
+
+    def __init__(self, text, recipe, logits, loss, options=(), optimizer="adam", torch_optimizer=torch.optim.Adam, **rates):
+        self.text, self.recipe = ROOT / f"examples/models/{text}.mlir", ROOT / f"examples/recipes/{recipe}.toml"
+        self.logits, self.loss = logits, loss
+        self.options = [*(f"-D{key}={value}" for key, value in dict(options).items()), f"--optimizer={optimizer}"]
+        self.optimizer = lambda parameters: torch_optimizer(parameters, lr=1e-3, **rates)
+
+    def compile(self, program):
+        subprocess.run([BIN / "moec", "compile", self.text, *self.options, "-o", program], check=True)
+
+
+def plain(name):
+    def loss(p, image, label, domain, steps, step, seed):
+        return models.LOSSES[name](p, image, label, domain, progress=step / steps)[0]
+    return Paired(name, "rotated_fashion_mnist", lambda p, image: getattr(models, name)(p, image)["logits"], loss)
+
+
+MODELS = {"hmoe_28": plain("hmoe_28"), "mnist_cnn": plain("mnist_cnn"),
+          "gmoe_28": Paired("gmoe", "gmoe_28", lambda p, image: gmoe.forward(p, image)[0],
+                            lambda p, image, label, domain, steps, step, seed: gmoe.training_loss(p, image, label, seed, step),
+                            gmoe.OPTIONS, "adamw", torch.optim.AdamW, weight_decay=0.05)}
 STUDENT_90 = {2: 6.314, 3: 2.920, 4: 2.353, 5: 2.132, 6: 2.015, 7: 1.943, 8: 1.895, 9: 1.860, 10: 1.833, 15: 1.761, 20: 1.729}  # two-sided, n - 1 degrees of freedom
 
 
-def moert(program, out, steps, batch, seed, extra=()):
-    command = [BIN / "moert", "train", program, "--recipe", RECIPE, "--out", out, "--steps", str(steps), "--seed", str(seed),
+def moert(model, program, out, steps, batch, seed, extra=()):
+    command = [BIN / "moert", "train", program, "--recipe", MODELS[model].recipe, "--out", out, "--steps", str(steps), "--seed", str(seed),
                "--set", f"train.batch_per_domain={batch}", *extra]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
-def witness(model, weights, images, steps, batch, seed, threads, lr=1e-3, dtype=torch.float32):
+def witness(model, weights, images, steps, batch, seed, threads, dtype=torch.float32):
     torch.set_num_threads(threads)
     p = {k: v.to(dtype, copy=True).requires_grad_() for k, v in weights.items()}
-    optimizer = torch.optim.Adam(p.values(), lr=lr)
+    optimizer = MODELS[model].optimizer(p.values())
     losses = []
     for step in range(steps):
         image, label, domain = (torch.from_numpy(t) for t in images.batch(step, batch, seed))
         optimizer.zero_grad()
-        loss, _ = models.LOSSES[model](p, image.to(dtype), label, domain, progress=step / steps)
+        loss = MODELS[model].loss(p, image.to(dtype), label, domain, steps, step, seed)
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
@@ -56,14 +82,14 @@ def witness(model, weights, images, steps, batch, seed, threads, lr=1e-3, dtype=
 def accuracy(model, p, images, domain, split):
     image, label = images.evaluate(domain, split)
     right = 0
-    for i in range(0, len(label), 256):
-        logits = getattr(models, model)(p, torch.from_numpy(image[i:i + 256]))["logits"]
-        right += int((logits.argmax(1) == torch.from_numpy(label[i:i + 256])).sum())
+    for i in range(0, len(label), EVAL_BATCH):
+        logits = MODELS[model].logits(p, torch.from_numpy(image[i:i + EVAL_BATCH]))
+        right += int((logits.argmax(1) == torch.from_numpy(label[i:i + EVAL_BATCH])).sum())
     return right / len(label)
 
 
-def initial(program, folder, seed):
-    moert(program, folder, 0, 16, seed)
+def initial(model, program, folder, seed):
+    moert(model, program, folder, 0, 16, seed)
     return {k: v for k, v in safetensors.torch.load_file(pathlib.Path(folder) / "last/model.safetensors").items()
             if not k.startswith("optimizer")}
 
@@ -75,8 +101,8 @@ def metrics(folder):
 def compare_losses(model, program, folder, images, seeds, steps, batch, exactly):
     ratios = []
     for seed in seeds:
-        weights = initial(program, f"{folder}/i{seed}", seed)
-        moert(program, f"{folder}/r{seed}", steps, batch, seed, ("--set", "log.every=1", "--set", "eval.every=0"))
+        weights = initial(model, program, f"{folder}/i{seed}", seed)
+        moert(model, program, f"{folder}/r{seed}", steps, batch, seed, ("--set", "log.every=1", "--set", "eval.every=0"))
         ours = {m["step"] - 1: m["loss"] for m in metrics(f"{folder}/r{seed}") if "loss" in m}
         _, one = witness(model, weights, images, steps, batch, seed, 1)
         _, two = witness(model, weights, images, steps, batch, seed, 2)
@@ -111,8 +137,8 @@ def compare_accuracy(model, program, folder, images, seeds, steps, batch, twice)
     print(f"\n{model}, {steps} steps of 5 x {batch} images, domain 0 held out; held-out domain, out-splits\n\n| seed | {' | | '.join(sides)} | |\n|{'---|' * (1 + 2 * len(sides))}", flush=True)
     rows = {side: [] for side in sides}
     for seed in seeds:
-        weights = initial(program, f"{folder}/i{seed}", seed)
-        moert(program, f"{folder}/r{seed}", steps, batch, seed, ("--set", f"eval.every={steps}", "--set", "eval.images=0"))
+        weights = initial(model, program, f"{folder}/i{seed}", seed)
+        moert(model, program, f"{folder}/r{seed}", steps, batch, seed, ("--set", f"eval.every={steps}", "--set", "eval.images=0"))
         last = [m for m in metrics(f"{folder}/r{seed}") if "env0_in_acc" in m][-1]
         rows["ours"].append(held_and_out(lambda d, split: last[f"env{d}_{split}_acc"], images))
         for side, threads in (("PyTorch", 2), ("PyTorch, one thread", 1))[:1 + twice]:
@@ -129,7 +155,7 @@ def compare_accuracy(model, program, folder, images, seeds, steps, batch, twice)
 def main():
     a = argparse.ArgumentParser()
     a.add_argument("what", choices=("accuracy", "losses"))
-    a.add_argument("--models", default="hmoe_28,mnist_cnn")
+    a.add_argument("--models", default=",".join(MODELS))
     a.add_argument("--seeds", type=int, help="how many; 5, or 1 for losses")
     a.add_argument("--first", type=int, default=0, help="the first seed")
     a.add_argument("--steps", type=int, help="600, or 200 for losses")
@@ -146,7 +172,7 @@ def main():
     for model in a.models.split(","):
         with tempfile.TemporaryDirectory() as folder:
             program = f"{folder}/{model}.moe"
-            subprocess.run([BIN / "moec", "compile", ROOT / f"examples/models/{model}.mlir", "-o", program], check=True)
+            MODELS[model].compile(program)
             if losses:
                 compare_losses(model, program, folder, images, seeds, a.steps or 200, a.batch, a.exactly)
             else:

@@ -53,12 +53,12 @@ moe.model @m(%x) {
   return logits = %x
 }
 // -----
-// expected-error@+1 {{expected ': number'; a parameter without it is a size, and a layer is written '@dim'}}
+// expected-error@+1 {{expected ': number' or, for a list, ': numbers'; a parameter without it is a size, and a layer is written '@dim'}}
 moe.layer @A<dim: size>(%x) {
   yield %x
 }
 // -----
-// expected-error@+1 {{expected the name of a parameter: 'size', 'rate: number' or '@layer'}}
+// expected-error@+1 {{expected the name of a parameter: 'size', 'rate: number', 'mean: numbers' or '@layer'}}
 moe.layer @A<7>(%x) {
   yield %x
 }

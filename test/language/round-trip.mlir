@@ -274,6 +274,12 @@ moe.model @pixels<mean: number = 0.5>(%image: image[3, 8, 8] deviation 0.25 mean
   return logits = %v, image = %image
 }
 
+//      CHECK:  moe.model @colours<mean: numbers = [0.485, 0.456, 0.406], all: numbers = 0.5>(%image: image[3, 8, 8] mean mean deviation all) {
+moe.model @colours<mean: numbers = [0.485, 0.456, 0.406], all: numbers = 0.5>(%image: image[3, 8, 8] mean mean deviation all) {
+  // CHECK-NEXT:    return logits = %image
+  return logits = %image
+}
+
 //      CHECK:  moe.model @small<classes = 10, dim = 196, @ffn = @One, rate: number = 1e-30>(%image: image[3, 2 * dim, 8], %at: index, %v: vector[dim]) {
 moe.model @small<classes = 10, dim = 196, @ffn = @One, rate: number = 1e-30>
     (%image: image[3, 2 * dim, 8], %at: index, %v: vector[dim]) {

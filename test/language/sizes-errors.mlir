@@ -148,3 +148,40 @@ moe.model @channels(%image: image[3, 8, 8] mean [0.5, 0.5]) {
 moe.model @deviation(%image: image[3, 8, 8] deviation [0.5, 0.0, 1.0]) {
   return logits = %image
 }
+// -----
+// A list is for an image's mean and deviation. Three numbers are also those of an image in grey; other lists have one for each channel.
+// expected-error@+1 {{expected a number, or one for each of 2 channels as 'mean', found 3}}
+moe.model @two<mean: numbers = [0.1, 0.2, 0.3]>(%image: image[2, 8, 8] mean mean) {
+  return logits = %image
+}
+// -----
+// expected-error@+1 {{expected a number, or one for each of 1 channels as 'mean', found 2}}
+moe.model @grey<mean: numbers = [0.1, 0.2]>(%image: image[1, 8, 8] mean mean) {
+  return logits = %image
+}
+// -----
+// expected-error@+1 {{expected numbers above 0 as 'deviation', found 0}}
+moe.model @zero<deviation: numbers = [0.1, 0, 0.3]>(%image: image[3, 8, 8] deviation deviation) {
+  return logits = %image
+}
+// -----
+// expected-error@+1 {{expected at least one number in a list, found '[]'}}
+moe.model @none<mean: numbers = []>(%image: image[3, 8, 8] mean mean) {
+  return logits = %image
+}
+// -----
+// expected-error@+1 {{expected a number, found '[0.2, 0.3]'}}
+moe.model @nested<mean: numbers = [0.1, [0.2, 0.3]]>(%image: image[3, 8, 8] mean mean) {
+  return logits = %image
+}
+// -----
+// expected-error@+1 {{expected a size, found 'mean', which is the list [0.1, 0.2]}}
+moe.model @extent<mean: numbers = [0.1, 0.2]>(%image: image[mean, 8, 8]) {
+  return logits = %image
+}
+// -----
+moe.model @scale<mean: numbers = [0.1, 0.2, 0.3]>(%image: image[3, 8, 8]) {
+  // expected-error@+1 {{expected a number, found 'mean', which is the list [0.1, 0.2, 0.3]; an image's 'mean' and 'deviation' take lists}}
+  %y = mul %image, mean
+  return logits = %y
+}

@@ -184,3 +184,40 @@ flow.program @elsewhere { flow.target "cpu:x86-64-v3" {
     flow.output "y" %y : tensor<4xf32>
   }
 } }
+
+// -----
+// Launches say which part of a step they belong to, where differentiation has marked the results: what a forward result needs is
+// forward, what states alone need is the update, also a copy to a state, and the rest is backward.
+// CHECK-LABEL: plan.program "parts"
+// CHECK: plan "train" {
+// CHECK: launch @{{.*}} op "elementwise" {{.*}} of forward
+// CHECK-NEXT: launch @{{.*}} op "elementwise" {{.*}} of backward
+// CHECK-NEXT: launch @{{.*}} op "elementwise" {{.*}} of update
+// CHECK-NEXT: launch @{{.*}} of update
+// CHECK-NOT: launch
+flow.program @parts { flow.target "cpu:x86-64-v3" {
+  flow.entry @train train {
+    %x = flow.input "image" : tensor<4xf32>
+    %w = flow.parameter "w" uniform(-0.5, 0.5) : tensor<4xf32>
+    %b = flow.state "seen" buffer constant(0.0) : tensor<4xf32>
+    %y = flow.group(%x) : (tensor<4xf32>) -> tensor<4xf32> {
+    ^bb0(%a: tensor<4xf32>):
+      %e = flow.exp %a : tensor<4xf32>
+      flow.yield %e : tensor<4xf32>
+    }
+    %g = flow.group(%y) : (tensor<4xf32>) -> tensor<4xf32> {
+    ^bb0(%a: tensor<4xf32>):
+      %e = flow.log %a : tensor<4xf32>
+      flow.yield %e : tensor<4xf32>
+    }
+    %n = flow.group(%w, %g) : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32> {
+    ^bb0(%a: tensor<4xf32>, %c: tensor<4xf32>):
+      %e = flow.sub %a, %c : tensor<4xf32>
+      flow.yield %e : tensor<4xf32>
+    }
+    flow.assign "w" %n : tensor<4xf32>
+    flow.assign "seen" %y : tensor<4xf32>
+    flow.output "loss" %y of forward : tensor<4xf32>
+    flow.output "g" %g of backward : tensor<4xf32>
+  }
+} }

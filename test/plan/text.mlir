@@ -73,9 +73,9 @@ plan.program "gpu" config {} {
       // CHECK-SAME: grid [N ceildiv 256, 1, 1] block [256, 1, 1] shared N * 4 op "x"
       launch @k(%0[N * 4], %1[N * 4]) [extent N, seed_i64, held_i64] grid [N ceildiv 256, 1, 1] block [256, 1, 1]
           shared N * 4 op "x" path "" from "" flops 0 bytes 0
-      // CHECK-NEXT: launch(%[[Z:.*]][N * 4], %[[X]][N * 4]) [] copy op "copy"
-      launch(%2[N * 4], %0[N * 4]) [] copy op "copy" path "" from "" flops 0 bytes 0
-      // CHECK-NEXT: launch(%{{.*}}[N * 4]) [] fill 1065353216 op "fill"
+      // CHECK-NEXT: launch(%[[Z:.*]][N * 4], %[[X]][N * 4]) [] copy op "copy" path "" from "" flops 0 bytes 0 of update{{$}}
+      launch(%2[N * 4], %0[N * 4]) [] copy op "copy" path "" from "" flops 0 bytes 0 of update
+      // CHECK-NEXT: launch(%{{.*}}[N * 4]) [] fill 1065353216 op "fill" path "" from "" flops 0 bytes 0{{$}}
       launch(%3[N * 4]) [] fill 1065353216 op "fill" path "" from "" flops 0 bytes 0
     }
   }

@@ -134,7 +134,7 @@ const std::map<std::string, Oracle> &oracles() {
        // Where exp is subnormal, so are its digits few.
        {[](Operands v) { return std::isinf(v[0]) && v[0] < 0 ? Real(0) : v[0] / (1 + std::exp(-v[0])); },
         4e-7, 128 * subnormal}},
-      // 1 + erf loses digits to the left, as in PyTorch.
+      // Phi loses digits to the left, as in PyTorch.
       {"flow.gelu",
        {[](Operands v) {
           return std::isinf(v[0]) && v[0] < 0 ? Real(0) : v[0] * std::erfc(-v[0] / std::sqrt(Real(2))) / 2;

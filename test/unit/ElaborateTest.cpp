@@ -109,6 +109,36 @@ moe.model @m<en: number = 2.0, kl: number = 0.5, d: number = 1.0, eps: number = 
   return logits = %mixed
 })";
 
+// Where nothing drops rows, the one entry for inference reports the losses of routings to some experts.
+TEST(Elaborate, LossesAreReportedWithoutACapacity) {
+  Model model(R"(
+moe.layer @Double(%x) {
+  %y = linear @fc(%x) to 3
+  yield %y
+}
+moe.model @small(%image: image[1, 2, 3]) {
+  %flat  = flatten %image
+  %route = route @gate(%flat) linear, experts = 3, top = 2
+  %sent  = dispatch %route, %flat
+  %done  = experts @experts(%sent) layer @Double
+  %a     = combine %route, %done
+  %all   = route @soft(%a) linear, experts = 2
+  %each  = experts @every(%a) layer @Double count = 2
+  %y     = combine %all, %each
+  aux @even gshard %route, 0.25
+  aux @flat z_loss %route, 0.5 * ramp(0, 1)
+  aux @of_all entropy %all, 0.1
+  return logits = %y
+})");
+  ASSERT_TRUE(bool(model));
+  flow::Bindings given = batch(2, 3);
+  flow::Evaluation trained = model.run("train", given), inferred = model.run("main", given);
+  EXPECT_NEAR(trained.outputs.at("loss.even").data[0],
+              0.25 * inferred.outputs.at("routing_loss.even").data[0], 1e-12);
+  EXPECT_GT(inferred.outputs.at("routing_loss.flat").data[0], 0);
+  EXPECT_FALSE(inferred.outputs.contains("routing_loss.of_all"));
+}
+
 // What a training step and an evaluation report of routings, of a layer that is applied twice too: rows by expert, rows that
 // are dropped, and losses.
 TEST(Elaborate, RoutingsAreReported) {
@@ -181,6 +211,37 @@ moe.model @m(%flat: vector[15]) {
   }
   EXPECT_EQ(counts, judged.outputs.at("chosen.last").data);
   EXPECT_EQ(taken, judged.outputs.at("kept.last").data);
+}
+
+// A layer that is applied twice reports its routing's second time as `gate#2`, unless an author has named another one so.
+TEST(Elaborate, ReportsOfRoutingsHaveNamesOfTheirOwn) {
+  Model model(R"(
+moe.layer @Double(%x) {
+  %y = linear @fc(%x) to 3
+  yield %y
+}
+moe.model @m(%x: vector[3]) {
+  %r    = route @"gate#2"(%x) linear, experts = 2, top = 1, capacity = 1.0
+  %s    = dispatch %r, %x
+  %d    = experts @experts(%s) layer @Double
+  %y    = combine %r, %d
+  %r1   = route @gate(%y) linear, experts = 3, top = 1, capacity = 1.0
+  %r2   = route shared @gate(%x) linear, experts = 3, top = 1, capacity = 1.0
+  %s1   = dispatch %r1, %y
+  %d1   = experts @first(%s1) layer @Double
+  %y1   = combine %r1, %d1
+  %s2   = dispatch %r2, %y1
+  %d2   = experts @second(%s2) layer @Double
+  %y2   = combine %r2, %d2
+  return logits = %y2
+})");
+  ASSERT_TRUE(bool(model));
+  flow::Bindings given = batch(1, 6);
+  flow::Evaluation trained = model.run("train", given), judged = model.run("as_trained", given);
+  for (auto [name, experts] : {std::pair<std::string, size_t>{"gate#2", 2}, {"gate", 3}, {"gate#3", 3}}) {
+    EXPECT_EQ(trained.outputs.at("gate_balance." + name).data.size(), experts) << name;
+    EXPECT_EQ(judged.outputs.at("kept." + name).data.size(), experts) << name;
+  }
 }
 
 } // namespace

@@ -26,7 +26,7 @@ import torch
 import torch.nn.functional as F
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from data import philox, stream  # noqa: E402
+from draws import Draws  # noqa: E402
 from gradients import FLOOR, error, load, run  # noqa: E402
 
 INPUTS = pathlib.Path(__file__).parent / "inputs"
@@ -35,6 +35,7 @@ EXPERTS, EMPTY, TOKENS, DIM, HIDDEN = 4, 2, 17, 24, 48
 MARGIN = 1e-5
 MOE = "blocks.1.mlp"
 LARGEST = math.log(100)
+DRAWS = Draws()   # of seed 0 and step 0
 
 
 class Router:
@@ -47,32 +48,6 @@ class Router:
 
 ROUTERS = {"Cosine": Router(1, 1.5, 1.0, cosine=True), "Two": Router(2, 1.75, 0.5),
            "Ties": Router(2, 1.75, prioritized=False, prescore=True, normalized=False)}
-
-
-def words(path, index):
-    """The random words of a path at these logical indices, of seed 0 and step 0, and those of the indices' pairs."""
-    index = np.asarray(index, np.uint64).ravel()
-    block = philox(0, stream(path), 0, index // 4)
-    at = np.arange(len(index))
-    lane = (index % 4).astype(int)
-    uniform = (block >> np.uint64(8)).astype(np.float64) * 2.0**-24
-    return uniform[lane, at], uniform[lane & 2, at], uniform[lane | 1, at]
-
-
-def uniform(path, index):
-    return torch.from_numpy(words(path, index)[0].reshape(np.shape(index)))
-
-
-def normal(path, index):
-    _, first, second = words(path, index)
-    radius, angle = np.sqrt(-2 * np.log(1 - first)), 2 * np.pi * second
-    odd = np.asarray(index).ravel() % 2 == 1
-    return torch.from_numpy((radius * np.where(odd, np.sin(angle), np.cos(angle))).reshape(np.shape(index)))
-
-
-def kept(x, path, index, rate):
-    """The factor of dropout and of drop path."""
-    return (uniform(path, index) >= rate).to(x.dtype) / (1 - rate)
 
 
 def linear(p, x, path):
@@ -107,7 +82,7 @@ def routed(p, x, router, model, training, limited=True):
     clean = logits_of(p, x, router)
     noisy = clean
     if training and router.noise:
-        noisy = clean + normal(MOE + ".route", np.arange(rows * EXPERTS).reshape(rows, EXPERTS)).to(x.dtype) * router.noise
+        noisy = clean + DRAWS.normal(MOE + ".route", np.arange(rows * EXPERTS).reshape(rows, EXPERTS)).to(x.dtype) * router.noise
     scores = noisy.softmax(1)
     order = scores.detach().argsort(dim=1, descending=True, stable=True)
     chosen = order[:, :router.top]
@@ -142,7 +117,7 @@ def routed(p, x, router, model, training, limited=True):
             h = F.gelu(linear(own, sent, "fc1"))
             if training:
                 index = (at.numpy()[:, None] * EXPERTS + e) * HIDDEN + np.arange(HIDDEN)
-                h = h * kept(h, MOE + ".experts.kept", index, 0.1)
+                h = h * DRAWS.kept(h, MOE + ".experts.kept", index, 0.1)
             y = y.index_add(0, at, linear(own, h, "fc2"))
         mixed = mixed + (y if router.prescore else y * gates[:, j, None])
     p_clean = clean.softmax(1)
@@ -164,7 +139,7 @@ def forward(p, image, model, training, limited=True):
     found = None
     for i, rate in enumerate((0.2, 0.4)):
         s = f"blocks.{i}."
-        keep = (lambda name: kept(x, s + name, np.arange(images), rate)[:, None, None]) if training else (lambda name: 1.0)
+        keep = (lambda name: DRAWS.kept(x, s + name, np.arange(images), rate)[:, None, None]) if training else (lambda name: 1.0)
         x = x + attention(p, norm(p, x, s + "norm1"), s + "attn") * keep("mid")
         n = norm(p, x, s + "norm2")
         if i == 1:

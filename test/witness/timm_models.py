@@ -26,6 +26,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from gradients import FLOOR, ROOT, error, load, run  # noqa: E402
 
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+LISTS = {name: str(list(numbers)) for name, numbers in zip(("mean", "deviation"), IMAGENET)}   # as -D takes them
 HALF = (0.5,), (0.5,)
 SMALL = {"embed_dim": 24, "depth": 3, "num_heads": 3, "num_classes": 7}
 SMALL_OPTIONS = {"dim": 24, "depth": 3, "heads": 3, "classes": 7}
@@ -36,6 +37,8 @@ MODELS = {
                lambda: VisionTransformer(28, 4, 1, 10, embed_dim=64, depth=4, num_heads=4)),
     "vit_64": ("vit", {"size": 64, "patch": 8, "dim": 48, "depth": 2, "heads": 3, "ratio": 2, "classes": 5}, HALF,
                lambda: VisionTransformer(64, 8, 3, 5, embed_dim=48, depth=2, num_heads=3, mlp_ratio=2)),
+    "vit_64_colours": ("vit", {"size": 64, "patch": 8, "dim": 48, "depth": 2, "heads": 3, "ratio": 2, "classes": 5, **LISTS}, IMAGENET,
+                       lambda: VisionTransformer(64, 8, 3, 5, embed_dim=48, depth=2, num_heads=3, mlp_ratio=2)),
     "dinov2_42": ("vit_dinov2", {"size": 42, **SMALL_OPTIONS}, IMAGENET, lambda: VisionTransformer(42, 14, init_values=1e-5, **SMALL)),
     "dinov2_reg_42": ("vit_dinov2_reg", {"size": 42, "registers": 2, **SMALL_OPTIONS}, IMAGENET,
                       lambda: VisionTransformer(42, 14, init_values=1e-5, reg_tokens=2, no_embed_class=True, **SMALL)),

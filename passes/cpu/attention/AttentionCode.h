@@ -79,6 +79,8 @@ public:
   const AttentionPlan &plan;
 
 private:
+  /// Fetches the features of the token kTokensAhead behind the one that begins at the offset `token`.
+  void fetchToken(const Head &head, Ix token, bool write);
   void product(const Left &a, Ix rows, Ix depth, mlir::Value b, Ix panels, Ix panelStride, int64_t bStep,
                Tile tile, mlir::Value c, int64_t cRow, bool add);
   int64_t registers;

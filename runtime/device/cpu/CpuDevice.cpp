@@ -36,6 +36,20 @@ Status CpuWorkers::reserve(uint64_t scratchBytesAThread) {
   return {};
 }
 
+void CpuWorkers::timeWork() {
+  if (!timesWork())
+    busy_.resize(size_t(threads()));
+}
+
+std::optional<double> CpuWorkers::busySeconds() const {
+  if (!timesWork())
+    return std::nullopt;
+  double sum = 0;
+  for (const Work &work : busy_)
+    sum += work.seconds;
+  return sum;
+}
+
 namespace {
 
 class CpuDevice final : public Device {
@@ -44,6 +58,8 @@ public:
 
   std::string_view name() const override { return "cpu"; }
   int threads() const override { return workers_->threads(); }
+  void timeWork() override { workers_->timeWork(); }
+  std::optional<double> busySeconds() const override { return workers_->busySeconds(); }
   Result<uint32_t> chooseTarget(const Program &program) const override {
     return moert::chooseTarget(program, cpuFeatures());
   }

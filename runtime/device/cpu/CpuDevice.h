@@ -18,11 +18,21 @@ public:
   Status reserve(uint64_t scratchBytesAThread);
   std::byte *scratch(int thread) { return scratch_.data() + size_t(thread) * stride_; }
   uint64_t scratchBytes() const { return scratch_.size(); }
+  /// From now on, launches add up how long each thread is at work in them.
+  void timeWork();
+  bool timesWork() const { return !busy_.empty(); }
+  void addWork(int thread, double seconds) { busy_[size_t(thread)].seconds += seconds; }
+  /// The sum over all threads, between launches; nothing where they do not add it up.
+  std::optional<double> busySeconds() const;
 
 private:
   ThreadPool pool_;
   Memory scratch_;
   size_t stride_ = 0;
+  struct alignas(64) Work {
+    double seconds = 0;
+  };
+  std::vector<Work> busy_; // of each thread
 };
 
 /// Checks the number, and starts the threads; 0 takes every core that this process may use.

@@ -3,6 +3,7 @@
 #include "runtime/device/cpu/CpuDevice.h"
 #include "runtime/device/cpu/KernelCode.h"
 
+#include <chrono>
 #include <cstring>
 
 namespace moert {
@@ -37,6 +38,7 @@ private:
   void *pointer(DeviceAddress address) const { return reinterpret_cast<void *>(address + distance_); }
   void link();
   void call(const Call &call);
+  void transfer(const Call &call);
 
   PlanSource source_;
   Device &device_;
@@ -123,29 +125,50 @@ void CpuPlan::link() {
     }
 }
 
+/// Adds the time of its life to a thread's work.
+class TimedWork {
+public:
+  TimedWork(CpuWorkers &workers, int thread) : workers_(workers), thread_(thread), start_(Clock::now()) {}
+  ~TimedWork() { workers_.addWork(thread_, std::chrono::duration<double>(Clock::now() - start_).count()); }
+
+private:
+  using Clock = std::chrono::steady_clock;
+  CpuWorkers &workers_;
+  int thread_;
+  Clock::time_point start_;
+};
+
+void CpuPlan::transfer(const Call &call) {
+  std::optional<TimedWork> timed;
+  if (workers_.timesWork())
+    timed.emplace(workers_, 0);
+  auto *to = static_cast<std::byte *>(call.buffers[0]);
+  if (launch(size_t(&call - calls_.data())).work_type() == fb::Work::Copy)
+    memcpy(to, call.buffers[1], call.bytes);
+  else if (call.bits == 0)
+    memset(to, 0, call.bytes);
+  else
+    for (uint64_t at = 0; at < call.bytes; at += call.element)
+      memcpy(to + at, &call.bits, call.element);
+}
+
 void CpuPlan::call(const Call &call) {
-  if (!call.function) {
-    auto *to = static_cast<std::byte *>(call.buffers[0]);
-    if (launch(size_t(&call - calls_.data())).work_type() == fb::Work::Copy)
-      memcpy(to, call.buffers[1], call.bytes);
-    else if (call.bits == 0)
-      memset(to, 0, call.bytes);
-    else
-      for (uint64_t at = 0; at < call.bytes; at += call.element)
-        memcpy(to + at, &call.bits, call.element);
-    return;
-  }
+  if (!call.function)
+    return transfer(call);
   struct Context {
     const Call &call;
     CpuWorkers &workers;
   } context{call, workers_};
-  workers_.pool().run(
-      call.units, call.grain,
-      [](void *raw, int thread, int64_t begin, int64_t end) {
-        auto &[call, workers] = *static_cast<Context *>(raw);
-        call.function(call.buffers, call.scalars, begin, end, workers.scratch(thread));
-      },
-      &context);
+  ThreadPool::Body body = [](void *raw, int thread, int64_t begin, int64_t end) {
+    auto &[call, workers] = *static_cast<Context *>(raw);
+    call.function(call.buffers, call.scalars, begin, end, workers.scratch(thread));
+  };
+  ThreadPool::Body timedBody = [](void *raw, int thread, int64_t begin, int64_t end) {
+    auto &[call, workers] = *static_cast<Context *>(raw);
+    TimedWork timed(workers, thread);
+    call.function(call.buffers, call.scalars, begin, end, workers.scratch(thread));
+  };
+  workers_.pool().run(call.units, call.grain, workers_.timesWork() ? timedBody : body, &context);
 }
 
 Status CpuPlan::run(size_t begin, size_t end, std::span<const int64_t> scalars) {

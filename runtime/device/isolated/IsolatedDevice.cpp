@@ -18,6 +18,8 @@ public:
 
   std::string_view name() const override { return "isolated"; }
   int threads() const override { return workers_->threads(); }
+  void timeWork() override { workers_->timeWork(); }
+  std::optional<double> busySeconds() const override { return workers_->busySeconds(); }
   Result<uint32_t> chooseTarget(const Program &program) const override {
     return moert::chooseTarget(program, cpuFeatures());
   }
