@@ -11,7 +11,7 @@ packages=(
   dataset-fashion-mnist
 )
 if [[ ${1:-} == test ]]; then
-  packages+=(libgtest-dev libgmock-dev libclang-rt-22-dev libdnnl-dev python3 python3-venv)
+  packages+=(libgtest-dev libgmock-dev libclang-rt-22-dev libdnnl-dev python3 python3-venv neovim)
 elif [[ ${1:-} != build ]]; then
   echo "usage: install.sh build|test" >&2
   exit 2

@@ -14,6 +14,7 @@ install(DIRECTORY examples DESTINATION ${CMAKE_INSTALL_DATADIR}/moe PATTERN "bui
 if(MOE_COMPILER)
   install(TARGETS moe-compiler EXPORT moe LIBRARY)
   install(TARGETS moec moe-opt moe-lsp RUNTIME)
+  install(DIRECTORY editors DESTINATION ${CMAKE_INSTALL_DATADIR}/moe PATTERN words.py EXCLUDE PATTERN node_modules EXCLUDE)
   get_directory_property(headers DIRECTORY frontends DEFINITION MOE_PLUGIN_HEADERS)
   foreach(header ${headers})
     cmake_path(GET header PARENT_PATH folder)

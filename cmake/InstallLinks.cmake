@@ -6,7 +6,7 @@ cmake_minimum_required(VERSION 3.25)
 
 # Where a file of the tree, named from its root, is below the prefix.
 function(moe_installed path result)
-  if(path MATCHES "^examples(/|$)")
+  if(path MATCHES "^(examples|editors)(/|$)")
     set(found ${MOE_DATA}/${path})
   elseif(EXISTS ${MOE_PREFIX}/${MOE_DOCS}/${path})
     set(found ${MOE_DOCS}/${path})

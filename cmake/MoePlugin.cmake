@@ -1,7 +1,18 @@
 # moe_add_plugin(<name> SOURCES <file>... [TD <file> DIALECT <dialect>]): a shared library <name>.so for `moec --load`. Of a
 # td file Ops.td it makes OpsDialect.h.inc and OpsDialect.cpp.inc, the dialect's class, and Ops.h.inc and Ops.cpp.inc, its
-# ops, in the build folder, where sources find them. The td file is read with the folder that it lies in, moe's headers and
+# ops, in the build folder, where sources find them. Summaries and descriptions of its ops become the page that editors show. The td file is read with the folder that it lies in, moe's headers and
 # MLIR's on the include path.
+
+# `cmake -DPAGE=FILE -DOUTPUT=FILE -P MoePlugin.cmake` writes a page as a string of C++, which the compiler finds by its name.
+if(CMAKE_SCRIPT_MODE_FILE)
+  cmake_minimum_required(VERSION 3.25)
+  file(READ ${PAGE} text)
+  file(CONFIGURE OUTPUT ${OUTPUT} @ONLY CONTENT
+"extern \"C\" __attribute__((visibility(\"default\"))) const char moePluginPage[];
+const char moePluginPage[] = R\"page(@text@)page\";
+")
+  return()
+endif()
 
 # Stops where the td file defines no dialect of that name, since mlir-tblgen's own error names neither. What else is wrong
 # with the file is told by the build. The file is looked at again where it has changed.
@@ -52,6 +63,17 @@ function(moe_add_plugin name)
         DEPENDS ${td} DEPFILE ${output}.d COMMENT "${stem}${suffix}" VERBATIM)
       list(APPEND generated ${output})
     endforeach()
+    # The page of its ops, which editors show (docs/editors.md).
+    set(page ${CMAKE_CURRENT_BINARY_DIR}/${stem}.md)
+    add_custom_command(OUTPUT ${page}
+      COMMAND ${MLIR_TABLEGEN_EXE} -gen-op-doc -dialect=${arg_DIALECT} -I ${folder} -I ${MOE_INCLUDE_DIR} -I ${MLIR_INCLUDE_DIRS}
+              ${td} -o ${page} -d ${page}.d
+      DEPENDS ${td} DEPFILE ${page}.d COMMENT "${stem}.md" VERBATIM)
+    add_custom_command(OUTPUT ${stem}Page.cpp
+      COMMAND ${CMAKE_COMMAND} -DPAGE=${page} -DOUTPUT=${CMAKE_CURRENT_BINARY_DIR}/${stem}Page.cpp
+              -P ${CMAKE_CURRENT_FUNCTION_LIST_FILE}
+      DEPENDS ${page} VERBATIM)
+    list(APPEND arg_SOURCES ${CMAKE_CURRENT_BINARY_DIR}/${stem}Page.cpp)
     add_custom_target(${name}-tablegen DEPENDS ${generated})
   endif()
   add_library(${name} MODULE ${arg_SOURCES})

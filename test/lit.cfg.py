@@ -5,6 +5,7 @@ Run all of it by `ninja -C build check-lit` or ctest; one folder by
 takes more than a few seconds says `REQUIRES: slow`: `--param part=fast` leaves it out, `--param part=slow` runs only those.
 """
 import os
+import shutil
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "support"))
@@ -38,6 +39,9 @@ if any(os.path.exists(os.path.join(toolkit, place)) for place in
     config.available_features.add("cuda-assembler")
 if os.path.exists("/dev/nvidiactl"):
     config.available_features.add("gpu")
+for tool, feature in (("nvim", "neovim"), ("node", "node")):  # node only where it happens to be
+    if shutil.which(tool):
+        config.available_features.add(feature)
 for tool in ("moec", "moe-opt", "moe-lsp", "moert", "gpu-cases"):
     if os.path.exists(os.path.join(build, "bin", tool)):
         config.available_features.add(tool)

@@ -50,6 +50,9 @@ step_shapes_emulated() {
     build/bin/shape-test --seed "$(date +%j)" --cases 600 --target emulator --precision tf32
 }
 step_models() { build/bin/model-test --seed "$(date +%j)" --cases 400 --coverage 400; }
+step_edits() {
+  PATH=$root/build/bin:$PATH python3 test/lsp/inputs/edits.py "$root" "$(date +%j)" 100000
+}
 step_ops() { build/bin/moec check-ops --dialect flow --seed "$(date +%j)000" --cases 500; }
 step_pairs() { build/bin/pair-test --all --seed "$(date +%j)"; }
 step_kills() {

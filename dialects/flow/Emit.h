@@ -27,6 +27,7 @@ struct Emit {
   Value log(Value x) { return unary<LogOp>(x); }
   Value sqrt(Value x) { return unary<SqrtOp>(x); }
   Value rsqrt(Value x) { return unary<RsqrtOp>(x); }
+  Value geluSlope(Value x) { return unary<GeluSlopeOp>(x); }
   Value erf(Value x) { return unary<ErfOp>(x); }
   Value sigmoid(Value x) { return unary<SigmoidOp>(x); }
   Value stop(Value x) { return unary<StopGradientOp>(x); }

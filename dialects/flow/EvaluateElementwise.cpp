@@ -87,6 +87,12 @@ void SiluOp::evaluate(Operands v, Array &y, const Setting &) {
 void GeluOp::evaluate(Operands v, Array &y, const Setting &) {
   map(v, y, [](double x) { return x == -INFINITY ? -0.0 : x * std::erfc(-x / std::sqrt(2.0)) / 2; });
 }
+void GeluSlopeOp::evaluate(Operands v, Array &y, const Setting &) {
+  map(v, y, [](double x) {
+    const double density = std::exp(-x * x / 2) / std::sqrt(2 * std::numbers::pi);
+    return std::erfc(-x / std::numbers::sqrt2) / 2 + (std::isinf(x) ? 0 : x * density);
+  });
+}
 void ErfOp::evaluate(Operands v, Array &y, const Setting &) {
   map(v, y, [](double x) { return std::erf(x); });
 }

@@ -106,6 +106,9 @@ llvm::SmallVector<ReshapeSegment> reshapeSegments(mlir::Type from, mlir::Type to
 bool isEmitter(mlir::Operation *op);
 /// Whether the op is a contraction or a convolution, which take most of a model's time.
 bool isProduct(mlir::Operation *op);
+/// Whether an op gathers rows that nothing but grouped contractions read, each as the rows that belong to its groups. So a
+/// kernel of theirs can read the rows where they are.
+bool isRowLoad(mlir::Operation *op);
 
 /// The number that all elements of a NumberInterface's result are: a constant, a size, or a number that each
 /// step is given under a key.

@@ -184,6 +184,7 @@ def Flow_SigmoidOp : Flow_UnaryOp<"sigmoid", "rule", "1 / (1 + exp(-x))", "finit
 def Flow_ReluOp : Flow_UnaryOp<"relu", "rule", "max(x, 0)", "constant">;
 def Flow_SiluOp : Flow_UnaryOp<"silu", "rule", "x * sigmoid(x)", "finite", "transcendental">;
 def Flow_GeluOp : Flow_UnaryOp<"gelu", "rule", "x * (1 + erf(x / sqrt(2))) / 2", "finite", "transcendental">;
+def Flow_GeluSlopeOp : Flow_UnaryOp<"gelu_slope", "rule", "Phi(x) + x phi(x), the derivative of gelu", "finite", "transcendental">;
 def Flow_ErfOp : Flow_UnaryOp<"erf", "rule", "the error function", "finite", "transcendental">;
 def Flow_AbsOp : Flow_UnaryOp<"abs", "rule", "|x|; its derivative at 0 is 0", "constant">;
 def Flow_NotOp : Flow_UnaryOp<"not", "inactive", "the other truth value", "constant"> {

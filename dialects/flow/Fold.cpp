@@ -92,6 +92,7 @@ OpFoldResult ReluOp::fold(FoldAdaptor adaptor) {
 }
 OpFoldResult SiluOp::fold(FoldAdaptor adaptor) { return foldNumbers(*this, adaptor.getX()); }
 OpFoldResult GeluOp::fold(FoldAdaptor adaptor) { return foldNumbers(*this, adaptor.getX()); }
+OpFoldResult GeluSlopeOp::fold(FoldAdaptor adaptor) { return foldNumbers(*this, adaptor.getX()); }
 OpFoldResult ErfOp::fold(FoldAdaptor adaptor) { return foldNumbers(*this, adaptor.getX()); }
 OpFoldResult AbsOp::fold(FoldAdaptor adaptor) { return foldNumbers(*this, adaptor.getX()); }
 OpFoldResult NotOp::fold(FoldAdaptor adaptor) {

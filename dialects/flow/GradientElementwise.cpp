@@ -33,6 +33,7 @@ FLOW_UNARY_RULE(TanhOp, e.mul(dy, e.subFrom(1, e.mul(y, y))))
 FLOW_UNARY_RULE(SigmoidOp, e.mul(dy, e.mul(y, e.subFrom(1, y))))
 // y > 0 exactly where x > 0, and only y is read elsewhere.
 FLOW_UNARY_RULE(ReluOp, e.keep(e.compare(Predicate::gt, y, 0.0), dy))
+FLOW_UNARY_RULE(GeluOp, e.mul(dy, e.geluSlope(x)))
 FLOW_UNARY_RULE(ErfOp, e.mul(dy, e.mul(e.exp(e.neg(e.mul(x, x))), 2 * std::numbers::inv_sqrtpi)))
 FLOW_UNARY_RULE(AbsOp, e.select(e.compare(Predicate::gt, x, 0.0), dy,
                                 e.keep(e.compare(Predicate::lt, x, 0.0), e.neg(dy))))
@@ -49,15 +50,14 @@ LogicalResult SiluOp::buildGradient(OpBuilder &builder, Upstream upstream, Gradi
   return success();
 }
 
-// d/dx x Phi(x) = Phi(x) + x phi(x)
-LogicalResult GeluOp::buildGradient(OpBuilder &builder, Upstream upstream, Gradients &gradients) {
+// d/dx Phi(x) + x phi(x) = (2 - x^2) phi(x), written so that the square of a large x is not multiplied by 0
+LogicalResult GeluSlopeOp::buildGradient(OpBuilder &builder, Upstream upstream, Gradients &gradients) {
   Emit e{builder, getLoc()};
   gradients.push_back({});
   if (Value dy = upstream[0]) {
     Value x = getX();
-    Value cumulative = e.mul(e.add(e.erf(e.mul(x, 1 / std::numbers::sqrt2)), 1), 0.5);
     Value density = e.mul(e.exp(e.mul(e.mul(x, x), -0.5)), 1 / std::sqrt(2 * std::numbers::pi));
-    gradients[0] = e.mul(dy, e.add(cumulative, e.mul(x, density)));
+    gradients[0] = e.mul(dy, e.sub(e.mul(density, 2), e.mul(x, e.mul(x, density))));
   }
   return success();
 }

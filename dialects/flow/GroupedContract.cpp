@@ -135,6 +135,37 @@ SmallVector<Value> GroupedContractOp::decompose(OpBuilder &b) {
   return {flow::contract(b, loc, left, leftAxes, right, rightAxes, getOutAxes())};
 }
 
+/// Whether an operand's first axis, and no other, belongs to the rows that an offset counts.
+static bool readsRows(OpOperand &use) {
+  auto product = dyn_cast<GroupedContractOp>(use.getOwner());
+  if (!product || use.getOperandNumber() > 1)
+    return false;
+  ArrayRef<int64_t> own = product.getAAxes(), other = product.getBAxes(), out = product.getOutAxes();
+  if (use.getOperandNumber() == 1)
+    std::swap(own, other);
+  const int64_t row = product.getRow(), group = product.getGroup();
+  const bool ofSums = llvm::is_contained(out, group);
+  return own.front() == row && llvm::none_of(own.drop_front(), [&](int64_t label) {
+           const bool inOut = llvm::is_contained(out, label), inOther = llvm::is_contained(other, label);
+           return label == group || (ofSums ? inOther && !inOut : inOut && !inOther);
+         });
+}
+
+bool isRowLoad(Operation *op) {
+  auto gather = dyn_cast<GatherOp>(op);
+  if (!gather || rankOf(gather.getIndex()) != 1 || !elementOf(gather.getY()).isF32() || gather->use_empty())
+    return false;
+  SmallVector<Value> open{gather.getY()};
+  while (!open.empty())
+    for (OpOperand &use : open.pop_back_val().getUses()) {
+      if (isa<BarrierOp>(use.getOwner()))
+        open.push_back(use.getOwner()->getResult(0));
+      else if (!readsRows(use))
+        return false;
+    }
+  return true;
+}
+
 void GroupedContractOp::buildRandomCase(RandomCase &r) {
   // Labels 0 (rows) and 1 (groups), and others as contract's.
   SmallVector<Extent> extents{r.extent(6), r.extent(4)};

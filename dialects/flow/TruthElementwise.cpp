@@ -151,6 +151,9 @@ void SigmoidOp::buildRandomCase(RandomCase &r) { unary<SigmoidOp>(r, r.values(r.
 void ReluOp::buildRandomCase(RandomCase &r) { unary<ReluOp>(r, r.values(r.extents(0, mostAxes), 0.1)); }
 void SiluOp::buildRandomCase(RandomCase &r) { unary<SiluOp>(r, r.values(r.extents(0, mostAxes))); }
 void GeluOp::buildRandomCase(RandomCase &r) { unary<GeluOp>(r, r.values(r.extents(0, mostAxes))); }
+void GeluSlopeOp::buildRandomCase(RandomCase &r) {
+  unary<GeluSlopeOp>(r, r.between(r.extents(0, mostAxes), -8, 8));
+}
 void ErfOp::buildRandomCase(RandomCase &r) { unary<ErfOp>(r, r.values(r.extents(0, mostAxes))); }
 void AbsOp::buildRandomCase(RandomCase &r) { unary<AbsOp>(r, r.values(r.extents(0, mostAxes), 0.1)); }
 void NotOp::buildRandomCase(RandomCase &r) { unary<NotOp>(r, r.mask(r.extents(0, mostAxes))); }
@@ -235,6 +238,7 @@ double SigmoidOp::errorFactor() { return 8; }
 double ReluOp::errorFactor() { return 0; }
 double SiluOp::errorFactor() { return 8; }
 double GeluOp::errorFactor() { return 14; }
+double GeluSlopeOp::errorFactor() { return 6; }
 double ErfOp::errorFactor() { return 12; }
 double AbsOp::errorFactor() { return 0; }
 double NotOp::errorFactor() { return 0; }
@@ -261,8 +265,10 @@ Array AddOp::magnitude(ArrayRef<const Array *> v, const Array &) { return sumOfS
 Array SubOp::magnitude(ArrayRef<const Array *> v, const Array &) { return sumOfSizes(v); }
 // Near 1 the exponent's and the mantissa's parts cancel.
 Array LogOp::magnitude(ArrayRef<const Array *>, const Array &y) { return sizesOf(y, 0.5); }
-// x / 2 and x / 2 * erf cancel for negative x.
+// Phi(x) is a difference for negative x.
 Array GeluOp::magnitude(ArrayRef<const Array *> v, const Array &) { return sizesOf(*v[0]); }
+// The slope crosses 0 where Phi(x) and x phi(x) cancel.
+Array GeluSlopeOp::magnitude(ArrayRef<const Array *>, const Array &y) { return sizesOf(y, 1); }
 // exp(b log a): the exponent's absolute error is relative to b log a.
 Array PowOp::magnitude(ArrayRef<const Array *> v, const Array &y) {
   Array m = sizesOf(y);

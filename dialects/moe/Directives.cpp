@@ -39,6 +39,8 @@ void moe::printPath(OpAsmPrinter &p, Operation *, StringAttr path, StringAttr mo
 
 ParseResult moe::parseWord(OpAsmParser &p, StringAttr &word) {
   StringRef text;
+  if (writtenOf(p) == "default")
+    offerWordsOf(p, "op");
   // The next op is no word, though line breaks mean nothing: a word is not followed by `%` or `@`.
   const char *at = p.getCurrentLocation().getPointer();
   char after = *StringRef(at + peekWord(at).first.size()).ltrim(' ').data();
@@ -54,6 +56,8 @@ ParseResult moe::parseWord(OpAsmParser &p, StringAttr &word) {
 
 OptionalParseResult moe::parseOptionalWord(OpAsmParser &p, StringAttr &word) {
   StringRef text, line = lineCutShort(p);
+  if (writtenOf(p).starts_with("aux "))
+    offerWordsOf(p, "rule");
   if (failed(p.parseOptionalKeyword(&text)))
     return std::nullopt;
   if (!line.empty())
@@ -65,6 +69,15 @@ OptionalParseResult moe::parseOptionalWord(OpAsmParser &p, StringAttr &word) {
 
 void moe::printWord(OpAsmPrinter &p, Operation *, StringAttr word) { p << word.getValue(); }
 void moe::printOptionalWord(OpAsmPrinter &p, Operation *, StringAttr word) { p << word.getValue(); }
+
+/// A ramp's word is the name of a parameter, which has just been read.
+static ParseResult tellRamp(OpAsmParser &p, StringAttr ramp) {
+  StringRef text(p.getNameLoc().getPointer(),
+                 p.getCurrentLocation().getPointer() - p.getNameLoc().getPointer());
+  if (size_t at = text.rfind(ramp.getValue()); at != StringRef::npos)
+    tellName(p, Listener::Name::key, text.substr(at, ramp.size()));
+  return success();
+}
 
 ParseResult moe::parseChainWords(OpAsmParser &p, SmallVectorImpl<Unresolved> &with, StringAttr &ramp,
                                  ExprAttr &first, ExprAttr &last, SmallVectorImpl<Unresolved> &sized) {
@@ -80,8 +93,8 @@ ParseResult moe::parseChainWords(OpAsmParser &p, SmallVectorImpl<Unresolved> &wi
         if (p.parseOperand(with.emplace_back()))
           return failure();
       } while (succeeded(p.parseOptionalComma()));
-    } else if (parseWord(p, ramp) || parseClause(p, "from") || parseExpr(p, first, sized) ||
-               parseClause(p, "to") || parseExpr(p, last, sized)) {
+    } else if (parseWord(p, ramp) || tellRamp(p, ramp) || parseClause(p, "from") ||
+               parseExpr(p, first, sized) || parseClause(p, "to") || parseExpr(p, last, sized)) {
       return failure();
     }
   }

@@ -5,6 +5,7 @@
 #include "dialects/flow/BuildNn.h"
 #include "dialects/moe/Expander.h"
 #include "dialects/moe/Nearest.h"
+#include "dialects/moe/Words.h"
 #include "llvm/ADT/StringExtras.h"
 #include <cmath>
 
@@ -129,6 +130,13 @@ static FailureOr<Value> importanceLoad(Expander &in, AuxOp op, const Routing &ro
                : route.sigmoid   ? "sigmoid scores"
                                  : "no noise")
            << "; 'gshard' needs none of it";
+  // Phi(x) = (1 + erf(x / sqrt 2)) / 2, of scores in units of the noise
+  const double scale = M_SQRT1_2 / route.noise;
+  if (!holdsInFloat(scale))
+    return op.emitError() << "expected noise that scores can be divided by in 32-bit floating point for "
+                             "'importance_load', found "
+                          << numberText(route.noise) << " for each of " << route.experts
+                          << " experts; write a larger 'noise'";
   OpBuilder &b = in.builder;
   Location loc = in.loc(op);
   SmallVector<flow::Extent> extents = flow::extentsOf(route.scores);
@@ -139,8 +147,7 @@ static FailureOr<Value> importanceLoad(Expander &in, AuxOp op, const Routing &ro
   Value threshold = flow::sum(b, loc, flow::select(b, loc, chosen, route.noisyScores, zeros), {1});
   Value above = flow::sub(b, loc, corrected ? route.scores : route.gates,
                           flow::broadcastAlong(b, loc, threshold, extents, {1}));
-  // Phi(x) = (1 + erf(x / sqrt 2)) / 2
-  Value erf = flow::erf(b, loc, flow::mul(b, loc, above, M_SQRT1_2 / route.noise));
+  Value erf = flow::erf(b, loc, flow::mul(b, loc, above, scale));
   Value likely = flow::mul(b, loc, flow::add(b, loc, erf, 1.0), 0.5);
   Value importance = variation(b, loc, flow::sum(b, loc, route.gates, {0}));
   Value load = variation(b, loc, flow::sum(b, loc, likely, {0}));
@@ -206,11 +213,10 @@ LogicalResult AuxOp::expand(Expander &in) {
   const bool reported = !rule.empty() && rule != "cross_entropy";
   if (!in.training && !reported)
     return success();
-  const StringRef rules[] = {"entropy", "balance_kl", "cross_entropy", "importance_load", "gshard", "z_loss"};
+  const auto rules = wordsOf("rule").names;
   if (!rule.empty() && !llvm::is_contained(rules, rule))
     return emitError() << "unknown auxiliary loss '" << rule << "'" << didYouMean(rule, rules)
-                       << "; there are: " << llvm::join(ArrayRef(rules), ", ")
-                       << ", or none for a plain value";
+                       << "; there are: " << llvm::join(rules, ", ") << ", or none for a plain value";
   size_t wanted = rule == "cross_entropy" ? 2 : 1;
   auto args = llvm::to_vector(getArgs().getAsRange<ExprAttr>());
   const bool corrected = rule == "importance_load" && args.size() == 2 && args.front().isName("corrected");

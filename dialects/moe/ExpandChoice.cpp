@@ -1,5 +1,5 @@
 // Which rows go to which experts, step by step as Tutel does it (impls/fast_dispatch.py):
-//   1. The best experts of each row. Gates are their scores, divided by their sum where there are several.
+//   1. The experts of the largest scores of each row. Their gates are divided by their sum where there are several.
 //   2. Places at each expert: all first choices come before all second ones; among those, rows in their order, or with
 //      `prioritized` by their largest score. Pairs whose place is at or beyond the capacity are dropped.
 //   3. The pairs that are left, sorted by expert, in their own order.
@@ -62,6 +62,12 @@ static Value ofChoices(OpBuilder &b, Location loc, const Routing &route, Value x
   return flow::sum(b, loc, flow::select(b, loc, mask, wide, flow::zerosLike(b, loc, wide)), {2});
 }
 
+/// Numbers that are in the order of the noisy gates, within each row or in all of them. Scores if they are, since gates of
+/// different scores may be equal in 32 bits: sigmoids of 20 and of 30 are 1.
+static Value inOrderOfGates(const Routing &route, bool withinRow) {
+  return withinRow || route.sigmoid ? route.noisyScores : route.noisyGates;
+}
+
 /// The mask of the pairs that an expert has room for.
 static Value keptPairs(Expander &in, Location loc, const Routing &route, const Selection &how) {
   OpBuilder &b = in.builder;
@@ -75,7 +81,7 @@ static Value keptPairs(Expander &in, Location loc, const Routing &route, const S
   Value byPlace = route.chosen, ranks;
   if (how.prioritized) {
     auto [order, rank] =
-        flow::argsort(b, loc, flow::reduce(b, loc, flow::ReduceKind::max, route.noisyGates, {1}));
+        flow::argsort(b, loc, flow::reduce(b, loc, flow::ReduceKind::max, inOrderOfGates(route, false), {1}));
     byPlace = flow::gather(b, loc, byPlace, order);
     ranks = rank;
   }
@@ -142,7 +148,7 @@ static std::shared_ptr<RowSpace> sortRows(Expander &in, Location loc, const Rout
 void moe::chooseExperts(Expander &in, Location loc, Routing &route, const Selection &how, bool drop) {
   OpBuilder &b = in.builder;
   route.top = how.top;
-  Value judged = flow::stopGradient(b, loc, route.noisyGates);
+  Value judged = flow::stopGradient(b, loc, how.bias ? route.noisyGates : inOrderOfGates(route, true));
   if (how.bias)
     judged = flow::add(b, loc, judged, flow::stopGradient(b, loc, how.bias));
   route.chosen = flow::topK(b, loc, judged, route.top);
@@ -171,7 +177,7 @@ void moe::chooseRows(Expander &in, Location loc, Routing &route, int64_t count) 
     tokens *= axis;
   images.push_back(flow::Extent::constant(context, tokens));
   images.push_back(pairs[1]);
-  Value judged = flow::reshape(b, loc, flow::stopGradient(b, loc, route.noisyGates), images);
+  Value judged = flow::reshape(b, loc, flow::stopGradient(b, loc, inOrderOfGates(route, false)), images);
   Value ranks = flow::reshape(b, loc, flow::rank(b, loc, judged, 1), pairs);
   route.kept = flow::compare(b, loc, flow::Predicate::lt, ranks, double(count));
   route.chosen = flow::iota(b, loc, pairs, 1, b.getI32Type());

@@ -20,8 +20,9 @@ FailureOr<WindowShape> moe::windowShape(Expander &in, Operation *op, Value sourc
   if (!x.batch)
     return image("an image of each sample") << ", which is the same for all samples";
   WindowShape shape;
+  const bool patches = isa<PatchesOp>(op);
   if (kernel) {
-    FailureOr<int64_t> value = in.env().positive(op, kernel, "'kernel'");
+    FailureOr<int64_t> value = in.env().positive(op, kernel, patches ? "'size'" : "'kernel'");
     if (failed(value))
       return failure();
     shape.kernel = *value;
@@ -54,10 +55,13 @@ FailureOr<WindowShape> moe::windowShape(Expander &in, Operation *op, Value sourc
       llvm::AddOverflow(width, 2 * shape.pad, columns) || llvm::MulOverflow(rows, columns, padded) ||
       llvm::MulOverflow(padded, x.sample()[0], padded) || padded > INT32_MAX)
     return image("an image of at most " + Twine(INT32_MAX) + " elements with 'pad' " + Twine(shape.pad));
-  if (height + 2 * shape.pad < shape.kernel || width + 2 * shape.pad < shape.kernel)
-    return image("an image of at least " + Twine(shape.kernel - 2 * shape.pad) + "x" +
-                 Twine(shape.kernel - 2 * shape.pad) + " for kernel " + Twine(shape.kernel) + " and pad " +
-                 Twine(shape.pad));
+  if (height + 2 * shape.pad < shape.kernel || width + 2 * shape.pad < shape.kernel) {
+    const std::string least = std::to_string(shape.kernel - 2 * shape.pad);
+    return image(
+        "an image of at least " + Twine(least) + "x" + least +
+        (patches ? ", the size of a patch"
+                 : " for kernel " + std::to_string(shape.kernel) + " and pad " + std::to_string(shape.pad)));
+  }
   return shape;
 }
 

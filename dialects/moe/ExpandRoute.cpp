@@ -4,6 +4,7 @@
 #include "dialects/flow/Build.h"
 #include "dialects/flow/BuildNn.h"
 #include "dialects/moe/Nearest.h"
+#include "dialects/moe/Words.h"
 #include "llvm/ADT/StringExtras.h"
 #include <cmath>
 
@@ -179,7 +180,7 @@ static LogicalResult choose(Expander &in, RouteOp op, Routing &route, flow::Exte
 }
 
 LogicalResult RouteOp::expand(Expander &in) {
-  const StringRef routers[] = {"distance", "linear", "cosine"};
+  const auto routers = wordsOf("kind").names;
   if (!llvm::is_contained(routers, getKind()))
     return emitError() << "unknown router '" << getKind() << "'" << didYouMean(getKind(), routers)
                        << "; there are: " << llvm::join(ArrayRef(routers), ", ");

@@ -33,7 +33,8 @@ struct Selection {
   bool prioritized = false, normalized = true, scaled = true;
   mlir::Value bias = {}; // [experts], added to the gates by which experts are chosen
 };
-/// Sends rows to their best experts, by the routing's noisy gates. Drops what is beyond the capacity if `drop`.
+/// Sends rows to their best experts, by the routing's noisy scores, or by its noisy gates and the bias. Drops what is beyond
+/// the capacity if `drop`.
 void chooseExperts(Expander &in, mlir::Location loc, Routing &route, const Selection &how, bool drop);
 /// Lets each expert take `count` rows of each image: those with the largest noisy gates.
 void chooseRows(Expander &in, mlir::Location loc, Routing &route, int64_t count);

@@ -222,9 +222,9 @@ FailureOr<int64_t> Expander::stream(Operation *op) {
 // Parameters.
 
 LogicalResult Expander::setDefault(DefaultOp op) {
-  if (!llvm::is_contained({"linear", "conv"}, op.getOp()))
+  if (auto ops = wordsOf("op").names; !llvm::is_contained(ops, op.getOp()))
     return op.emitError() << "expected 'default linear' or 'default conv', found 'default " << op.getOp()
-                          << "'" << didYouMean(op.getOp(), {"linear", "conv"});
+                          << "'" << didYouMean(op.getOp(), ops);
   // The rules are for ops that are still to come, whose values are others.
   for (ExprAttr rule : {op.getWeight(), op.getBias().value_or(ExprAttr())}) {
     ExprAttr size;
@@ -346,6 +346,8 @@ FailureOr<Tensor> Expander::declare(Operation *owner, StringRef path, ArrayRef<i
     });
     if (!buffer)
       parameters.insert({builder.getStringAttr(path), value});
+    if (Listener *listener = languageOf(owner->getContext()).listener)
+      listener->parameter(owner, path, shape, !buffer);
     declared[path] = {owner, value};
     return Tensor{value};
   }
@@ -535,12 +537,57 @@ LogicalResult Expander::countStep(Operation &op) {
   if (fresh)
     weight->second = weightOfStep(op);
   steps += weight->second + frame().scope.size() / 64;
+  stopped = languageOf(op.getContext()).listener && languageOf(op.getContext()).listener->stop();
+  if (stopped)
+    return failure();
   if (steps <= maxSteps && made.ops <= maxOps)
     return success();
+  stopped = true;
   InFlightDiagnostic diag = op.emitError() << "expected a model of at most ";
   if (made.ops > maxOps)
     return diag << maxOps << " ops when its layers are applied, found more";
   return diag << maxSteps << " steps when its layers are applied, found more";
+}
+
+bool Expander::isLost(Operation &op) {
+  if (wrong.contains(&op) || languageOf(op.getContext()).faults.ops.contains(&op))
+    return true;
+  // What ends a body hands on what is lost as well.
+  return !isa<YieldOp, ReturnOp>(op) && llvm::any_of(op.getOperands(), [&](Value operand) {
+    const Record *found = record(operand);
+    return found && found->lost();
+  });
+}
+
+void Expander::lose(Operation &op) {
+  lost = true;
+  for (Value result : op.getResults())
+    set(result, Record{{}, result.getLoc()});
+}
+
+LogicalResult Expander::step(Operation &op) {
+  for (StringRef attribute : {"path", "label"})
+    if (auto name = op.getAttrOfType<StringAttr>(attribute); name && failed(checkPath(&op, path(name))))
+      return failure();
+  auto expands = dyn_cast<ExpandInterface>(op);
+  if (!expands)
+    return op.emitError() << notOfTheLanguage(op.getName().getStringRef(), op.getContext());
+  if (failed(expands.expand(*this)))
+    return failure();
+  Listener *listener = languageOf(op.getContext()).listener;
+  // Offsets within a sample stay below 2^31: an axis count is no protection, since axes multiply.
+  for (Value result : op.getResults()) {
+    const Record *found = record(result);
+    auto *tensor = found ? std::get_if<Tensor>(&found->is) : nullptr;
+    int64_t count = tensor && tensor->experts ? tensor->type().getDimSize(0) : 1;
+    for (int64_t extent : tensor ? tensor->sample() : ArrayRef<int64_t>())
+      if (llvm::MulOverflow(count, extent, count) || count > INT32_MAX)
+        return op.emitError() << "expected a value of at most " << INT32_MAX << " elements a sample, found "
+                              << shapeText(*tensor);
+    if (listener && found)
+      listener->value(result, *found, frame().scope);
+  }
+  return success();
 }
 
 LogicalResult Expander::interpret(Block &body) {
@@ -549,23 +596,14 @@ LogicalResult Expander::interpret(Block &body) {
       break;
     if (failed(countStep(op)))
       return failure();
-    for (StringRef attribute : {"path", "label"})
-      if (auto name = op.getAttrOfType<StringAttr>(attribute); name && failed(checkPath(&op, path(name))))
+    if (isLost(op)) {
+      lose(op);
+    } else if (failed(step(op))) {
+      if (stopped)
         return failure();
-    auto expands = dyn_cast<ExpandInterface>(op);
-    if (!expands)
-      return op.emitError() << notOfTheLanguage(op.getName().getStringRef(), op.getContext());
-    if (failed(expands.expand(*this)))
-      return failure();
-    // Offsets within a sample stay below 2^31: an axis count is no protection, since axes multiply.
-    for (Value result : op.getResults()) {
-      const Record *found = record(result);
-      auto *tensor = found ? std::get_if<Tensor>(&found->is) : nullptr;
-      int64_t count = tensor && tensor->experts ? tensor->type().getDimSize(0) : 1;
-      for (int64_t extent : tensor ? tensor->sample() : ArrayRef<int64_t>())
-        if (llvm::MulOverflow(count, extent, count) || count > INT32_MAX)
-          return op.emitError() << "expected a value of at most " << INT32_MAX << " elements a sample, found "
-                                << shapeText(*tensor);
+      if (!std::exchange(quiet, false))
+        wrong.insert(&op);
+      lose(op);
     }
   }
   return success();
@@ -590,9 +628,16 @@ FailureOr<SmallVector<Record>> Expander::apply(Operation *at, StringRef name, co
     declared(diag);
     return diag;
   }
+  const Faults &faults = languageOf(at->getContext()).faults;
+  auto anyLost = [](ArrayRef<Record> records) {
+    return llvm::any_of(records, [](const Record &record) { return record.lost(); });
+  };
+  if (faults.ops.contains(layer) || anyLost(inputs))
+    return quiet = true, failure();
   if (frames.size() > maxFrames)
-    return at->emitError() << "expected layers to nest at most " << maxFrames << " deep, found more; does '@"
-                           << layer.getSymName() << "' call itself?";
+    return stopped = true, at->emitError()
+                               << "expected layers to nest at most " << maxFrames
+                               << " deep, found more; does '@" << layer.getSymName() << "' call itself?";
   FailureOr<Env> env = enter(at, closure, inputs);
   if (failed(env))
     return failure();
@@ -602,12 +647,19 @@ FailureOr<SmallVector<Record>> Expander::apply(Operation *at, StringRef name, co
   next.frozen = frame().frozen || (mode && mode.getValue() == "frozen");
   for (auto [argument, record] : llvm::zip(body.getArguments(), inputs))
     next.values.insert_or_assign(argument, record);
+  if (Listener *listener = languageOf(at->getContext()).listener) {
+    listener->entered(layer, next.env, next.scope);
+    for (auto [argument, record] : llvm::zip(body.getArguments(), inputs))
+      listener->value(argument, record, next.scope);
+  }
   frames.push_back(std::move(next));
   LogicalResult result = interpret(body);
   SmallVector<Record> yields = std::move(frame().yields);
   frames.pop_back();
   if (failed(result))
     return failure();
+  if (anyLost(yields) || (yields.empty() && faults.cut.contains(layer)))
+    return quiet = true, failure();
   return yields;
 }
 

@@ -136,6 +136,8 @@ public:
   /// What the layer yields, its parameters named below `name`.
   mlir::FailureOr<llvm::SmallVector<Record>> apply(mlir::Operation *at, llvm::StringRef name,
                                                    const Closure &closure, llvm::ArrayRef<Record> inputs);
+  /// Goes on behind an error: the values of the op that it is of, and of those that use them, are lost, which `lost` says.
+  /// Fails where nothing more can be found.
   mlir::LogicalResult interpret(mlir::Block &body);
   mlir::LogicalResult bindResults(mlir::Operation *at, llvm::ArrayRef<Record> records,
                                   const Closure &closure);
@@ -146,6 +148,7 @@ public:
   mlir::Value scalar(llvm::StringRef key, double fallback);
 
   std::deque<Frame> frames;
+  bool lost = false; // an error was reported, or stood in the text before
   Weights weights;
   llvm::StringMap<mlir::Value> inputs; // of the entry, by name
   llvm::MapVector<mlir::StringAttr, mlir::Value>
@@ -164,6 +167,12 @@ private:
     void notifyOperationInserted(mlir::Operation *, mlir::OpBuilder::InsertPoint) override { ++ops; }
   };
   mlir::LogicalResult countStep(mlir::Operation &op);
+  mlir::LogicalResult step(mlir::Operation &op);
+  bool isLost(mlir::Operation &op);
+  void lose(mlir::Operation &op);
+  bool stopped = false; // a limit was met: everything ends
+  bool quiet = false;   // the step that has just failed reports nothing: what it needs is lost
+  llvm::DenseSet<mlir::Operation *> wrong; // ops that an error was reported of, once for all applications
 
   struct Default {
     ExprAttr weight, bias;

@@ -5,6 +5,7 @@
 #include "dialects/flow/Flow.h"
 #include "dialects/moe/MoeDialect.h"
 #include "dialects/moe/Nearest.h"
+#include "dialects/moe/Words.h"
 #include "mlir/IR/DialectImplementation.h"
 #include "llvm/ADT/ScopeExit.h"
 #include "llvm/ADT/StringExtras.h"
@@ -152,7 +153,9 @@ public:
   ExprParser(OpAsmParser &parser, SmallVectorImpl<OpAsmParser::UnresolvedOperand> &sized)
       : p(parser), ofOp(&parser), sized(&sized) {}
   Parsed sum();
-  ParseResult list(AsmParser::Delimiter delimiter, SmallVectorImpl<Attribute> &args, unsigned &height);
+  /// `layer`: whose arguments they are, if a layer's.
+  ParseResult list(AsmParser::Delimiter delimiter, SmallVectorImpl<Attribute> &args, unsigned &height,
+                   StringRef layer = {});
 
 private:
   Parsed reportRemainder(const char *at);
@@ -169,6 +172,35 @@ private:
   unsigned depth = 0;
 };
 } // namespace
+
+/// The token of an editor's question begins with a blank, or is the end of the text, as no other does.
+void moe::offer(AsmParser &p, ArrayRef<StringRef> words) {
+  StringRef none;
+  if (StringRef(" \n\t\r\0", 5).contains(*p.getCurrentLocation().getPointer()))
+    (void)p.parseOptionalKeyword(&none, words);
+}
+
+void moe::offerWordsOf(AsmParser &p, StringRef attribute) {
+  Words words = wordsOf(attribute);
+  std::vector<std::string> calls;
+  for (StringRef call : words.calls)
+    calls.push_back((call + "(").str());
+  llvm::append_range(words.names, calls);
+  offer(p, words.names);
+}
+
+void moe::tellName(AsmParser &p, Listener::Name kind, StringRef written, StringRef layer) {
+  if (Listener *listener = languageOf(p.getContext()).listener)
+    listener->name(kind, written, p.getEncodedSourceLoc(SMLoc::getFromPointer(written.data())), layer);
+}
+
+/// The name of a token that begins at `loc`, maybe with '@' or in quotes, as it is written.
+static StringRef nameAt(SMLoc loc, StringRef name) {
+  const char *at = loc.getPointer();
+  at += *at == '@';
+  at += *at == '"';
+  return StringRef(at, name.size());
+}
 
 bool ExprParser::tooDeep(SMLoc loc, unsigned height) {
   if (height <= maxHeight)
@@ -241,7 +273,7 @@ ParseResult ExprParser::number(std::string &text) {
 }
 
 ParseResult ExprParser::list(AsmParser::Delimiter delimiter, SmallVectorImpl<Attribute> &args,
-                             unsigned &height) {
+                             unsigned &height, StringRef layerName) {
   return p.parseCommaSeparatedList(delimiter, [&]() -> ParseResult {
     SMLoc loc = p.getCurrentLocation();
     Parsed arg = sum();
@@ -252,6 +284,8 @@ ParseResult ExprParser::list(AsmParser::Delimiter delimiter, SmallVectorImpl<Att
     bool layer = kind == ExprKind::Layer && arg.expr.getArgs().size() == 1;
     if (((kind == ExprKind::Name && peekWord(loc.getPointer()).second) || layer) &&
         succeeded(p.parseOptionalEqual())) {
+      if (!layerName.empty())
+        tellName(p, Listener::Name::key, nameAt(loc, arg.expr.getText()), layerName);
       SMLoc valueAt = p.getCurrentLocation();
       Parsed value = sum();
       if (!value)
@@ -410,7 +444,8 @@ Parsed ExprParser::primary() {
     if (failed(*found))
       return {};
     args.push_back(symbol);
-    if (list(AsmParser::Delimiter::OptionalLessGreater, args, height))
+    tellName(p, Listener::Name::layer, nameAt(loc, symbol.getRootReference()));
+    if (list(AsmParser::Delimiter::OptionalLessGreater, args, height, symbol.getRootReference()))
       return {};
     return node(loc, ExprKind::Layer, symbol.getRootReference(), args, height);
   }
@@ -450,8 +485,10 @@ Parsed ExprParser::primary() {
     StringRef rest;
     (void)p.parseOptionalKeyword(&rest, namesInScope(p));
   }
-  if (*p.getCurrentLocation().getPointer() != '(')
+  if (*p.getCurrentLocation().getPointer() != '(') {
+    tellName(p, Listener::Name::size, name);
     return node(loc, ExprKind::Name, name, {}, 0);
+  }
   if (name == "size")
     return sizeOf(loc);
   if (list(AsmParser::Delimiter::Paren, args, height))
@@ -522,7 +559,8 @@ ParseResult moe::parseExprList(AsmParser &parser, AsmParser::Delimiter delimiter
 ParamAttr moe::parseParam(AsmParser &p) {
   StringAttr symbol;
   StringRef name, kind = "layer";
-  LocationAttr at = p.getEncodedSourceLoc(p.getCurrentLocation());
+  const SMLoc start = p.getCurrentLocation();
+  LocationAttr at = p.getEncodedSourceLoc(start);
   if (succeeded(p.parseOptionalSymbolName(symbol))) {
     name = symbol.getValue();
   } else {
@@ -534,14 +572,17 @@ ParamAttr moe::parseParam(AsmParser &p) {
                     "'@layer'",
              ParamAttr();
     loc = p.getCurrentLocation();
-    if (succeeded(p.parseOptionalColon()) &&
-        (failed(p.parseOptionalKeyword(&kind)) || (kind != "number" && kind != "numbers")))
+    const bool colon = succeeded(p.parseOptionalColon());
+    if (colon)
+      offer(p, {"number", "numbers"});
+    if (colon && (failed(p.parseOptionalKeyword(&kind)) || (kind != "number" && kind != "numbers")))
       return reportAt(p, loc) << "expected ': number' or, for a list, ': numbers'; a parameter without it is "
                                  "a size, and a "
                                  "layer is written '@"
                               << name << "'",
              ParamAttr();
   }
+  tellName(p, Listener::Name::parameter, nameAt(start, name));
   Attribute fallback;
   if (succeeded(p.parseOptionalEqual()) && !(fallback = parseExpr(p)))
     return {};
@@ -552,6 +593,7 @@ InputAttr moe::parseInput(AsmParser &p) {
   SMLoc loc = p.getCurrentLocation();
   StringRef kind;
   SmallVector<Attribute> dims;
+  offer(p, {"image[", "vector["});
   bool named = succeeded(p.parseOptionalKeyword(&kind));
   if (named && parseExprList(p, AsmParser::Delimiter::OptionalSquare, dims))
     return {};

@@ -1,6 +1,7 @@
 // The language's expressions: how they are read from and written to text. A tree has at most `maxHeight`
 // levels, so that no input can exhaust the stack of what walks it.
 #pragma once
+#include "dialects/moe/Listener.h"
 #include "mlir/IR/Attributes.h"
 #include "mlir/IR/OpImplementation.h"
 
@@ -37,6 +38,15 @@ llvm::StringRef lineCutShort(mlir::AsmParser &parser);
 
 /// A line without `%name = ` in front.
 llvm::StringRef opOfLine(llvm::StringRef line);
+
+/// Tells the context's listener, if there is one, of a name in the source.
+void tellName(mlir::AsmParser &parser, Listener::Name kind, llvm::StringRef written,
+              llvm::StringRef layer = {});
+
+/// Tells an editor that asks what may stand at the current place of words that may.
+void offer(mlir::AsmParser &parser, llvm::ArrayRef<llvm::StringRef> words);
+/// The same of the words of an attribute (Words.h).
+void offerWordsOf(mlir::AsmParser &parser, llvm::StringRef attribute);
 
 /// Null where an error was reported. Sizes of values can stand in the expressions of ops only.
 ExprAttr parseExpr(mlir::AsmParser &parser);

@@ -22,6 +22,8 @@ using namespace moe;
 #define GET_OP_CLASSES
 #include "dialects/moe/MoeOps.cpp.inc"
 
+MoeDialect &moe::languageOf(MLIRContext *context) { return *context->getOrLoadDialect<MoeDialect>(); }
+
 void MoeDialect::initialize() {
   addTypes<
 #define GET_TYPEDEF_LIST

@@ -1,6 +1,8 @@
 // The model language as MLIR sees it: dialect, value type, attributes and ops.
 #pragma once
 #include "dialects/moe/Expr.h"
+#include "dialects/moe/Faults.h"
+#include "dialects/moe/Listener.h"
 #include "mlir/Bytecode/BytecodeOpInterface.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/BuiltinOps.h"
@@ -13,6 +15,9 @@ namespace moe {
 class Expander;
 /// Reports that an op is read but not compiled.
 llvm::LogicalResult reportUnsupported(mlir::Operation *op);
+class MoeDialect;
+/// The language as it is loaded in a context.
+MoeDialect &languageOf(mlir::MLIRContext *context);
 } // namespace moe
 
 #include "dialects/moe/MoeDialect.h.inc"

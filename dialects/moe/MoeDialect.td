@@ -18,6 +18,9 @@ def Moe_Dialect : Dialect {
     void printAttribute(::mlir::Attribute attribute, ::mlir::DialectAsmPrinter &printer) const override;
     /// Called for ops that the dialect does not have: reports the nearest name.
     std::optional<ParseOpHook> getParseOperationHook(::llvm::StringRef name) const override;
+    /// Who is told what is found in a text; null where nobody is.
+    ::moe::Listener *listener = nullptr;
+    ::moe::Faults faults;
   }];
 }
 

@@ -32,7 +32,7 @@ def Moe_RouteOp : Moe_Owner<"route",
     - The gates multiply what the experts give, or, with `prescore`, what they get.
     - `capacity = f` limits the rows of an expert to k * floor(f * ceil(rows / experts)), rounded up to a multiple of
       `alignment`, where `rows` are all of the batch. What is beyond is dropped: the expert adds nothing to the row. All first
-      choices come before second ones, and lower rows before higher ones; with `prioritized`, rows with a higher largest score
+      choices come before second ones, and lower rows before higher ones; with `prioritized`, rows with a higher largest gate
       first. 0 drops nothing, as does no capacity, and a negative factor is the same as a positive one. An inference entry drops
       nothing.
     - `select_bias = %bias`, a value [experts], is added to the gates by which experts are chosen, and to nothing else: a buffer
@@ -87,7 +87,7 @@ def Moe_SelectOp : Moe_Plain<"select", (ins Moe_Value:$route, Moe_Expr:$top, Uni
                               "top!, unscaled?"> {
   let summary = "of a routing over all experts, that to the best of each row";
   let description = [{
-    `select %route top = 1` sends each row to the expert with its largest gate, of equal ones the lower. The results are multiplied by
+    `select %route top = 1` sends each row to the expert with its largest score, of equal ones the lower. The results are multiplied by
     the gates, which are divided by their sum if `top` is above 1, or with `unscaled` by nothing.
   }];
 }

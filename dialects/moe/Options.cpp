@@ -5,6 +5,7 @@
 #include "dialects/moe/Directives.h"
 #include "dialects/moe/Elsewhere.h"
 #include "dialects/moe/Nearest.h"
+#include "dialects/moe/Words.h"
 #include "llvm/ADT/StringExtras.h"
 
 using namespace mlir;
@@ -144,6 +145,7 @@ ParseResult OptionsParser::refuseComma(const Item &item, bool equal) const {
 }
 
 ParseResult OptionsParser::option() {
+  offer(p, known);
   SMLoc loc = p.getCurrentLocation();
   StringRef key;
   if (failed(p.parseOptionalKeyword(&key)))
@@ -208,6 +210,12 @@ ParseResult OptionsParser::phrase(const Item &item, SMLoc at) {
   return success();
 }
 
+/// One of the attribute's words is no name of a size, whatever sizes are called.
+static void tellWord(AsmParser &p, StringRef attribute, ExprAttr e, SMLoc at) {
+  if (isWord(attribute, e, /*whole=*/true))
+    tellName(p, Listener::Name::word, StringRef(at.getPointer(), e.getText().size()));
+}
+
 ParseResult OptionsParser::word(const Item &item) {
   SMLoc loc = p.getCurrentLocation();
   if (isGiven(item))
@@ -217,15 +225,22 @@ ParseResult OptionsParser::word(const Item &item) {
   if (item.value >= 0)
     return p.parseOperand(values[item.value]->emplace());
   ExprAttr first, second;
+  SMLoc firstAt = p.getCurrentLocation();
+  offerWordsOf(p, item.attribute);
   if (item.attribute == "axes" ? parseAxes(p, first) : parseExpr(p, first, sized))
     return failure();
+  tellWord(p, item.attribute, first, firstAt);
   state.addAttribute(item.attribute, first);
   if (item.second.empty() || *p.getCurrentLocation().getPointer() != ',')
     return success();
   if (auto [next, equal] = behindComma(); next)
     return refuseComma(*next, equal);
-  if (p.parseComma() || parseExpr(p, second, sized))
+  if (p.parseComma())
     return failure();
+  SMLoc secondAt = p.getCurrentLocation();
+  if (parseExpr(p, second, sized))
+    return failure();
+  tellWord(p, item.second, second, secondAt);
   state.addAttribute(item.second, second);
   return success();
 }
@@ -236,6 +251,7 @@ ParseResult OptionsParser::run() {
   for (const Item &item : items)
     if (item.kind == Item::bare) {
       StringAttr text;
+      offerWordsOf(p, item.attribute);
       if (parseWord(p, text))
         return failure();
       state.addAttribute(item.attribute, text);

@@ -71,7 +71,9 @@ struct Dispatched {
 /// "[128, 14, 14]", "5 experts of [10]".
 std::string shapeText(const Tensor &tensor);
 
+/// Nothing is known of a value whose op has an error: it is lost.
 struct Record {
+  bool lost() const { return std::holds_alternative<std::monostate>(is); }
   std::variant<std::monostate, Tensor, Routing, Dispatched, std::shared_ptr<Bundle>> is;
   mlir::Location at; // where it was made
 };

@@ -28,6 +28,7 @@ public:
 private:
   LogicalResult declare();
   LogicalResult declareSizes(LayerOp layer);
+  LogicalResult checkOp(Operation *user);
   LogicalResult visit(Operation *user, StringRef attribute, Attribute value, bool open);
   LogicalResult visitExpr(Operation *user, StringRef attribute, ExprAttr expr, bool open, bool whole);
   LogicalResult check(Operation *user, StringRef attribute, ExprAttr expr, bool open, bool whole);
@@ -315,27 +316,26 @@ LogicalResult NameChecker::visitExpr(Operation *user, StringRef attribute, ExprA
   return success();
 }
 
+LogicalResult NameChecker::checkOp(Operation *user) {
+  if (auto concat = dyn_cast<ConcatOp>(user); concat && concat.getX().empty())
+    return user->emitError() << "expected at least one value to concatenate";
+  if (auto prepend = dyn_cast<PrependOp>(user); prepend && prepend.getX().size() < 2)
+    return user->emitError() << "expected at least two values, 'prepend %tokens, %x', found "
+                             << prepend.getX().size();
+  for (NamedAttribute a : user->getAttrs())
+    if (failed(visit(user, a.getName(), a.getValue(), false)))
+      return failure();
+  return success();
+}
+
 LogicalResult NameChecker::run() {
   if (failed(declare()))
     return failure();
   if (auto layer = dyn_cast<LayerOp>(body); layer && failed(declareSizes(layer)))
     return failure();
-  WalkResult result = body->walk([&](Operation *user) {
-    if (auto concat = dyn_cast<ConcatOp>(user); concat && concat.getX().empty()) {
-      user->emitError() << "expected at least one value to concatenate";
-      return WalkResult::interrupt();
-    }
-    if (auto prepend = dyn_cast<PrependOp>(user); prepend && prepend.getX().size() < 2) {
-      user->emitError() << "expected at least two values, 'prepend %tokens, %x', found "
-                        << prepend.getX().size();
-      return WalkResult::interrupt();
-    }
-    for (NamedAttribute a : user->getAttrs())
-      if (failed(visit(user, a.getName(), a.getValue(), false)))
-        return WalkResult::interrupt();
-    return WalkResult::advance();
-  });
-  return success(!result.wasInterrupted());
+  bool right = true; // one error an op
+  body->walk([&](Operation *user) { right &= succeeded(checkOp(user)); });
+  return success(right);
 }
 
 /// The names that an op of a body gives: its own, its path's, its results'.
@@ -357,11 +357,18 @@ static LogicalResult verifyNames(Operation *user) {
   return success();
 }
 
+/// Whether ops of the body could not be read.
+static bool isIncomplete(Operation *body) {
+  const Faults &faults = languageOf(body->getContext()).faults;
+  return faults.cut.contains(body) ||
+         llvm::any_of(faults.ops, [&](Operation *op) { return body->isProperAncestor(op); });
+}
+
 static LogicalResult verifyPaths(Operation *body) {
   llvm::StringMap<Operation *> owners, labels;
-  WalkResult result = body->walk<WalkOrder::PreOrder>([&](Operation *user) {
+  auto verifyPath = [&](Operation *user) -> LogicalResult {
     if (failed(verifyNames(user)))
-      return WalkResult::interrupt();
+      return failure();
     if (auto label = user->getAttrOfType<StringAttr>("label")) {
       auto key = (user->getName().getStringRef() + label.getValue()).str();
       if (auto [it, fresh] = labels.try_emplace(key, user); !fresh) {
@@ -372,30 +379,33 @@ static LogicalResult verifyPaths(Operation *body) {
           diag << "expected a name of its own for each " << user->getName().stripDialect() << ", found '@"
                << label.getValue() << "' twice";
         diag.attachNote(it->second->getLoc()) << "first used here";
-        return WalkResult::interrupt();
+        return diag;
       }
     }
     auto path = user->getAttrOfType<StringAttr>("path"), mode = user->getAttrOfType<StringAttr>("mode");
     if (!path)
-      return WalkResult::advance();
+      return success();
     if (mode && mode.getValue() == "shared" && !owners.contains(path.getValue())) {
+      if (isIncomplete(body))
+        return success();
       SmallVector<StringRef> names = llvm::to_vector(owners.keys());
       llvm::sort(names);
-      user->emitError() << "'shared @" << path.getValue() << "': no earlier op owns these parameters"
-                        << didYouMean(path.getValue(), names);
-      return WalkResult::interrupt();
+      return user->emitError() << "'shared @" << path.getValue() << "': no earlier op owns these parameters"
+                               << didYouMean(path.getValue(), names);
     }
     auto [it, fresh] = owners.try_emplace(path.getValue(), user);
     if (fresh || mode)
-      return WalkResult::advance();
+      return success();
     InFlightDiagnostic diag = user->emitError()
                               << "parameter path '" << path.getValue() << "' is used twice; say '"
                               << user->getName().stripDialect() << " shared @" << path.getValue()
                               << "' if both use the same parameters";
     diag.attachNote(it->second->getLoc()) << "first used here";
-    return WalkResult::interrupt();
-  });
-  return success(!result.wasInterrupted());
+    return diag;
+  };
+  bool right = true;
+  body->walk<WalkOrder::PreOrder>([&](Operation *user) { right &= succeeded(verifyPath(user)); });
+  return success(right);
 }
 
 /// The body ends with one `Last`; after it only entries may follow.
@@ -413,7 +423,7 @@ template <typename Last> static LogicalResult verifyEnd(Operation *op, bool entr
     if (last)
       end = &each;
   }
-  if (end)
+  if (end || languageOf(op->getContext()).faults.cut.contains(op))
     return success();
   return op->emitError() << "expected its body to end with '" << word << "'";
 }
@@ -529,21 +539,25 @@ LogicalResult ExpertsOp::verify() {
                      << (getLayer() ? "both" : "neither");
 }
 
+/// Names, paths and the end of a body: each is looked at, whatever is wrong with the others.
+template <typename Last, typename Op>
+static LogicalResult verifyBody(Op op, bool entries, bool several = false) {
+  languageOf(op->getContext()).faults.checked.insert(op);
+  bool right = succeeded(NameChecker(op, op.getParams()).run());
+  right &= succeeded(verifyPaths(op));
+  const bool declaration = isa<LayerOp>(op) && op.getBody().front().empty();
+  return success((declaration || succeeded(verifyEnd<Last>(op, entries, several))) && right);
+}
+
 LogicalResult LayerOp::verifyRegions() {
-  if (failed(NameChecker(*this, getParams()).run()) || failed(verifyPaths(*this)))
-    return failure();
-  if (!getBody().front().empty() && failed(verifyEnd<YieldOp>(*this, false)))
-    return failure();
-  return verifyAcyclic(*this);
+  // A cycle is looked for in any case: what is wrong elsewhere must not hide that a layer calls itself.
+  LogicalResult body = verifyBody<YieldOp>(*this, false), acyclic = verifyAcyclic(*this);
+  return success(succeeded(body) && succeeded(acyclic));
 }
 LogicalResult ModelOp::verifyRegions() {
   if (getBody().front().empty())
     return emitError() << "expected a body: a model is no declaration";
-  return success(succeeded(NameChecker(*this, getParams()).run()) && succeeded(verifyPaths(*this)) &&
-                 succeeded(verifyEnd<ReturnOp>(*this, true)));
+  return verifyBody<ReturnOp>(*this, true);
 }
-LogicalResult ObjectiveOp::verifyRegions() {
-  return success(succeeded(NameChecker(*this, getParams()).run()) && succeeded(verifyPaths(*this)) &&
-                 succeeded(verifyEnd<UpdateOp>(*this, false, true)));
-}
+LogicalResult ObjectiveOp::verifyRegions() { return verifyBody<UpdateOp>(*this, false, true); }
 LogicalResult EntryOp::verifyRegions() { return verifyEnd<ReturnOp>(*this, false); }

@@ -19,6 +19,12 @@ Words moe::wordsOf(StringRef attribute) {
     return {{"pixels", "features", "tokens", "experts", "rows", "domains"}, {}};
   if (attribute == "on" || attribute == "when")
     return {{"step"}, {}};
+  if (attribute == "kind")
+    return {{"distance", "linear", "cosine"}, {}};
+  if (attribute == "rule")
+    return {{"entropy", "balance_kl", "cross_entropy", "importance_load", "gshard", "z_loss"}, {}};
+  if (attribute == "op")
+    return {{"linear", "conv"}, {}};
   return {};
 }
 

@@ -8,7 +8,7 @@
 namespace moe {
 
 /// The words of an attribute, by its name: those that stand alone, and those that take arguments (`ramp(0,
-/// 1)`).
+/// 1)`). The words of `kind` (of routers), `rule` (of losses) and `op` (of `default`) are no expressions.
 struct Words {
   llvm::SmallVector<llvm::StringRef> names, calls;
 };

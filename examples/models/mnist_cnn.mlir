@@ -16,6 +16,6 @@ moe.layer @MnistCnn(%image) {
 moe.model @mnist_cnn<classes = 10, channels = 1, size = 28>(%image: image[channels, size, size]) {
   %features = apply @featurizer(%image) layer @MnistCnn
   expose @features %features
-  %logits = linear @classifier(%features) to classes
+  %logits   = linear @classifier(%features) to classes
   return logits = %logits
 }

@@ -36,8 +36,8 @@ std::string loaderError(const std::string &path) {
   return text.str();
 }
 
-/// The library's description; the library stays open.
-moert::Status openPlugin(const std::string &path, const Plugin *&plugin) {
+/// The library's description, and the page of its ops, if it has one; the library stays open.
+moert::Status openPlugin(const std::string &path, const Plugin *&plugin, std::string &page) {
   if (path.empty())
     return moert::usageError("expected a plugin's file after --load, found none");
   if (std::string kind = moert::kindOfFile(path); !kind.empty())
@@ -67,6 +67,8 @@ moert::Status openPlugin(const std::string &path, const Plugin *&plugin) {
                                ": expected a plugin, found a library without the function 'moePlugin', which "
                                "MOE_PLUGIN of frontends/driver/Plugin.h defines");
   plugin = describe();
+  if (auto text = static_cast<const char *>(dlsym(library, "moePluginPage")))
+    page = text;
   if (!plugin || !plugin->name || !*plugin->name || !plugin->moe || !plugin->llvm)
     return moert::invalidInput(path, ": expected the plugin's name and versions, found none");
   if (StringRef(plugin->moe) != moert::version() || StringRef(plugin->llvm) != LLVM_VERSION_STRING)
@@ -256,10 +258,12 @@ moert::Status addBackends(const PluginRegistry &added) {
 
 moert::Status loadPlugin(const std::string &path) {
   const Plugin *plugin = nullptr;
-  MOERT_TRY(openPlugin(path, plugin));
+  std::string page;
+  MOERT_TRY(openPlugin(path, plugin, page));
   PluginRegistry added;
   plugin->extend(added);
-  LoadedPlugin loaded{plugin->name, path.find('/') == std::string::npos ? "./" + path : path, {}, {}, {}};
+  LoadedPlugin loaded{plugin->name,   path.find('/') == std::string::npos ? "./" + path : path, {}, {}, {},
+                      std::move(page)};
   const std::string context = path + ": plugin '" + loaded.name + "'";
   MOERT_TRY(addDialects(added, loaded).in(context));
   MOERT_TRY(addPasses(added, loaded).in(context));

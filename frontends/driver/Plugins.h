@@ -15,6 +15,7 @@ struct LoadedPlugin {
   std::vector<std::string> dialects;
   std::vector<void (*)(mlir::DialectRegistry &registry)> insert; // those dialects, in this order
   std::vector<PlacedPass> placed;
+  std::string page; // of its ops, as mlir-tblgen -gen-op-doc makes it; empty where the plugin has none
 };
 
 /// Loads them in this order, before the first context is made. Registers their passes' flags.

@@ -27,7 +27,8 @@ static moert::Result<OwningOpRef<ModuleOp>> lowerFiles(MLIRContext *context, llv
     options.digests[file->getBufferIdentifier().str()] = moert::textDigest(file->getBuffer());
     files.push_back(std::move(file));
   }
-  OwningOpRef<ModuleOp> module = parseFiles(std::move(files), sources, context);
+  OwningOpRef<ModuleOp> module =
+      parseFiles(std::move(files), sources, context, elaborateOptions(options));
   if (!module)
     return moert::Status(moert::Code::invalid_input, "");
   Phase reached = Phase::parse;

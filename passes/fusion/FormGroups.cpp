@@ -8,173 +8,51 @@
 //      a group, only if a contraction or convolution, an output, an assignment or an expose needs it there,
 //      or if its elements are computed and then broadcast to many more. If only the entry's results need it
 //      in memory, it is cloned for them, so that loops still read the original for free. A lookup of a small table's
-//      row for each row of a grouped contraction's result is free as well: the epilogue makes it.
+//      row for each row of a grouped contraction's result is free as well: the epilogue makes it. So is a gather of
+//      rows that only grouped contractions read, where the target's kernels make it as they load the rows.
 //   3. Make a cluster of each other op, in program order, and merge it with the clusters of its operands
 //      where possible: with a root as its epilogue (elementwise ops of the root's shape), or with a loop if
 //      the target can run both as one loop kernel without losing parallelism. A merge must not close a cycle
 //      (MergeOrder.h). Forward ops, backward ops, updates and ops for exposed values only are not merged with
 //      each other.
-//   4. Merge loops that read the same value, under the same conditions.
+//   4. Merge loops that read the same value, under the same conditions; then loops that are computed again for one
+//      product with the epilogue of a neighbouring one that reads the same value (Epilogues.cpp).
 //   5. Write each cluster as a flow.group, ordered by dependencies and otherwise as in the program.
 // Large loops are merged only within one segment, the ops between two contractions or convolutions, even if
 // they read the same values: Rematerialize relies on the program's order to keep memory small.
-#include "dialects/flow/BatchHint.h"
 #include "dialects/flow/Declared.h"
-#include "dialects/flow/Flow.h"
 #include "dialects/flow/Purpose.h"
 #include "dialects/flow/Recomputed.h"
 #include "dialects/flow/Windows.h"
 #include "mlir/IR/IRMapping.h"
-#include "passes/fusion/Fusion.h"
-#include "passes/fusion/MergeOrder.h"
+#include "passes/fusion/Clusters.h"
 #include "passes/fusion/PrivateViews.h"
-#include "passes/kernels/Backend.h"
 #include "passes/kernels/BindSymbols.h"
-#include "passes/kernels/StructuralKey.h"
 #include "llvm/ADT/MapVector.h"
-#include "llvm/ADT/PriorityQueue.h"
-#include "llvm/ADT/SetVector.h"
-#include <unordered_map>
 
 using namespace mlir;
 
 namespace moe {
-namespace {
 
-bool isRoot(Operation *op) { return flow::isEmitter(op); }
-bool isIdentity(Operation *op) { return op->hasTrait<flow::Identity>(); }
-void dropIdentities(Block &block, llvm::function_ref<bool(Operation *)> which) {
+static bool isIdentity(Operation *op) { return op->hasTrait<flow::Identity>(); }
+static void dropIdentities(Block &block, llvm::function_ref<bool(Operation *)> which) {
   for (Operation &op : llvm::make_early_inc_range(block))
     if (which(&op)) {
       op.getResult(0).replaceAllUsesWith(op.getOperand(0));
       op.erase();
     }
 }
-// Whether the op makes a value a result of the entry.
-bool isResult(Operation *op) { return isa<flow::OutputOp, flow::AssignOp, flow::ExposeOp>(op); }
-bool isBoundary(Operation *op) {
-  return isa<flow::InputOp, flow::ParameterOp, flow::StateOp>(op) || isResult(op);
-}
-// Whether the op costs nothing inside a loop: scalars, constants, and views that only rename indices. Windows and their products, if
-// nothing but sums reads them, count as such: they are many more than the pixels and are never stored.
+
 bool isFreeKind(Operation *op) {
   auto compute = dyn_cast<flow::ComputeInterface>(op);
   return isa<flow::NumberInterface>(op) || flow::isWindowProduct(op) ||
          (isa<flow::WindowOp>(op) && flow::isFactorOfWindowProducts(op)) ||
          (compute && compute.effort() == flow::Effort::free);
 }
-// Whether an epilogue can contain the op for free. Barriers are erased when groups are written.
-bool isFreeInEpilogue(Operation *op) {
-  if (auto number = dyn_cast<flow::NumberInterface>(op))
-    return number.number().value.has_value();
-  if (isa<flow::BarrierOp>(op))
-    return true;
-  // Broadcasts, but no transposes; reshapes of a root's operands are outside of groups.
-  std::optional<SmallVector<int64_t>> axes = flow::axesOfView(op);
-  if (!axes || isa<flow::ReshapeOp>(op))
-    return false;
-  llvm::erase(*axes, -1);
-  return llvm::is_sorted(*axes);
-}
 
 // The most merges that the target may refuse for one cluster, and among the readers of one value, before
 // fusion gives up on it: a value with thousands of readers would have millions of pairs.
 constexpr unsigned maxRefusals = 64;
-
-struct Cluster {
-  SmallVector<Operation *> ops;            // in program order, without free ops
-  Operation *root = nullptr;               // the contraction, convolution or sort; null in a cluster of loops
-  std::optional<unsigned> segment;         // of a root, and of a loop over a large tensor
-  unsigned place = 0;                      // in program order
-  std::optional<double> parallelism, work; // of a loop kernel of these ops; set by measure()
-  bool alive = false;                      // not merged into another cluster
-  // When two clusters are merged, the result takes the place of the one with the greater weight.
-  int weight() const { return root ? 2 : segment ? 1 : 0; }
-};
-
-// The outcome of trying to merge two clusters. `incompatible` is found by a few comparisons; `refused` needed
-// a search or an analysis.
-enum class Merge { done, incompatible, refused };
-
-// What a cluster's ops are for. Clusters of different purposes are not merged.
-enum class Purpose { forward, backward, update, scalarUpdate, report };
-
-// The target's analyses of sets of ops so far.
-using KnownLoops = std::unordered_map<kernels::StructuralKey, std::optional<kernels::LoopFacts>,
-                                      kernels::StructuralKey::Hash>;
-
-class Fusion {
-public:
-  Fusion(flow::EntryOp entry, const kernels::Target &target, KnownLoops &known)
-      : entry(entry), target(target), known(known), costs(target.fusionCosts()),
-        batch(flow::plannedBatch(entry)) {}
-  LogicalResult run();
-  FusionWork work() const { return done; }
-
-private:
-  void normalise();
-  void number();
-  void keepInMemory();
-  void findRowLookups();
-  Value ownView(Value value, llvm::DenseMap<Value, Value> &copies);
-  void makeClusters();
-  void joinProducers(unsigned cluster);
-  void joinSiblings();
-  void joinReaders(Value value, ArrayRef<unsigned> loops);
-  /// `shared`: the value that the two have in common.
-  Merge tryMerge(unsigned a, unsigned b, Value shared);
-  Purpose purposeOf(const Cluster &cluster) const;
-  llvm::DenseSet<std::pair<unsigned, unsigned>> refused; // pairs of joinReaders that were refused
-  bool fitsEpilogue(const Cluster &root, const Cluster &loop) const;
-  bool fitsLoop(Cluster &a, Cluster &b, double shared);
-  void measure(Cluster &loop);
-  std::optional<kernels::LoopFacts> analyse(ArrayRef<Operation *> ops);
-  LogicalResult rebuild();
-  void splitLoops();
-  llvm::SetVector<unsigned> neededBy(unsigned cluster) const;
-  SmallVector<unsigned> orderOfGroups();
-  SmallVector<Operation *> opsOf(const Cluster &cluster) const;
-  void writeGroup(OpBuilder &builder, const Cluster &cluster, llvm::function_ref<Value(Value)> memory,
-                  llvm::DenseMap<Value, Value> &outside);
-
-  double elementsOf(Value value) const { return flow::estimateElements(value.getType(), batch); }
-  bool isLarge(Operation *op) const;
-  bool isFree(Operation *op) const {
-    return (isFreeKind(op) && !kept.contains(op)) || rowLookups.contains(op);
-  }
-  /// The values that `op` reads, directly or through free ops: results of other ops, and boundary values.
-  void sources(Operation *op, llvm::SetVector<Value> &found) const;
-  /// The ops that read a value, directly or through free ops.
-  void readers(Value value, llvm::SetVector<Operation *> &found, bool throughBarriers = true) const;
-  /// Whether an op outside `members` reads the value, directly or through free ops.
-  bool leaves(Value value, const llvm::SmallDenseSet<Operation *> &members) const;
-  llvm::SetVector<Value> outputsOf(ArrayRef<Operation *> ops) const;
-  /// The ops with the free ops that they read, in program order.
-  SmallVector<Operation *> withFree(ArrayRef<Operation *> ops) const;
-  int clusterOf(Value value) const {
-    Operation *op = value.getDefiningOp();
-    auto found = op ? home.find(op) : home.end();
-    return found == home.end() ? -1 : int(found->second);
-  }
-
-  flow::EntryOp entry;
-  const kernels::Target &target;
-  KnownLoops &known;
-  const kernels::FusionCosts costs;
-  const flow::Symbols batch;                      // the planned batch, at which sizes are estimated
-  llvm::DenseMap<Value, kernels::Layout> layouts; // of values that are not row-major
-  llvm::DenseMap<Operation *, unsigned> index;    // program order
-  llvm::DenseMap<Operation *, unsigned> segments; // of each op: roots up to and including it
-  llvm::DenseSet<Operation *> kept;               // ops of a free kind that are stored to memory
-  llvm::DenseSet<Operation *> rowLookups;         // gathers that epilogues make where they read them
-  llvm::DenseSet<Operation *> updates;            // ops whose values only assignments need
-  llvm::DenseSet<Operation *> reports;            // ops whose values only exposed values need
-  llvm::DenseSet<Operation *> forward;            // ops that forward results need
-  llvm::DenseMap<Operation *, unsigned> home;     // the number of each op's cluster
-  std::vector<Cluster> clusters;
-  MergeOrder needs; // the dependencies between clusters
-  FusionWork done;
-};
 
 void Fusion::sources(Operation *op, llvm::SetVector<Value> &found) const {
   for (Value operand : op->getOperands()) {
@@ -249,71 +127,6 @@ std::optional<kernels::LoopFacts> Fusion::analyse(ArrayRef<Operation *> ops) {
   return slot->second;
 }
 
-bool Fusion::fitsEpilogue(const Cluster &root, const Cluster &loop) const {
-  const kernels::EpilogueItems items = target.epilogueOf(root.root);
-  auto shape = llvm::cast<RankedTensorType>(root.root->getResult(0).getType());
-  for (Operation *op : loop.ops) {
-    auto type = llvm::cast<RankedTensorType>(op->getResult(0).getType());
-    if (!op->hasTrait<flow::Elementwise>() || flow::withElement(type, shape.getElementType()) != shape)
-      return false;
-  }
-  for (Operation *op : withFree(loop.ops))
-    if (!llvm::is_contained(loop.ops, op) &&
-        !(rowLookups.contains(op) && isa<flow::GroupedContractOp>(root.root)) &&
-        (!isFreeInEpilogue(op) || (flow::axesOfView(op) && !items.broadcasts)))
-      return false;
-  SmallVector<Operation *> ops(root.ops);
-  ops.append(loop.ops);
-  auto staysInside = [&](Value value) { return !items.element(value.getType()); };
-  llvm::SmallDenseSet<Operation *> members(ops.begin(), ops.end());
-  for (Operation *op : withFree(loop.ops))
-    if (!rowLookups.contains(op) && llvm::any_of(op->getOperands(), [&](Value operand) {
-          Operation *maker = operand.getDefiningOp();
-          return staysInside(operand) && !members.contains(maker) && !isFree(maker);
-        }))
-      return false;
-  if (llvm::any_of(outputsOf(ops), staysInside))
-    return false;
-  // The group may store about as much as the root alone. An epilogue with several stored results is worse
-  // than loops that read the root's result and store theirs.
-  auto bytes = [&](ArrayRef<Operation *> of) {
-    double sum = 0;
-    for (Value output : outputsOf(of))
-      sum += elementsOf(output) * double(flow::storageBytes(output.getType()));
-    return sum;
-  };
-  if (bytes(ops) > 1.3 * bytes(root.ops))
-    return false;
-  // The epilogue can only broadcast operands from outside the group: a tile has no elements but its own.
-  llvm::SmallDenseSet<Operation *> inside(root.ops.begin(), root.ops.end());
-  inside.insert(loop.ops.begin(), loop.ops.end());
-  for (Operation *op : withFree(loop.ops)) {
-    if (!flow::axesOfView(op) && !rowLookups.contains(op))
-      continue;
-    for (Value operand : op->getOperands()) {
-      Operation *maker = operand.getDefiningOp();
-      while (isa_and_nonnull<flow::BarrierOp>(maker))
-        maker = maker->getOperand(0).getDefiningOp();
-      if (maker && inside.contains(maker))
-        return false;
-    }
-  }
-  // The group stores an additional result only if it is needed in memory: by another root, by a result of the
-  // entry, or in another segment.
-  SmallVector<Operation *> merged(inside.begin(), inside.end());
-  llvm::SetVector<Value> results = outputsOf(merged);
-  if (results.size() <= outputsOf(root.ops).size())
-    return true;
-  unsigned segment = segments.lookup(root.root);
-  return llvm::all_of(results, [&](Value value) {
-    llvm::SetVector<Operation *> users;
-    readers(value, users);
-    return value == root.root->getResult(0) || llvm::any_of(users, [&](Operation *user) {
-             return isRoot(user) || isBoundary(user) || segments.lookup(user) != segment;
-           });
-  });
-}
-
 void Fusion::measure(Cluster &loop) {
   if (loop.parallelism)
     return;
@@ -361,7 +174,7 @@ Purpose Fusion::purposeOf(const Cluster &cluster) const {
   return forward.contains(op) ? Purpose::forward : Purpose::backward;
 }
 
-Merge Fusion::tryMerge(unsigned a, unsigned b, Value shared) {
+Merge Fusion::tryMerge(unsigned a, unsigned b, Value shared, bool acrossSegments) {
   Cluster &into = clusters[a], &from = clusters[b];
   if (a == b || (into.root && from.root))
     return Merge::incompatible;
@@ -371,7 +184,7 @@ Merge Fusion::tryMerge(unsigned a, unsigned b, Value shared) {
   const Purpose purpose = purposeOf(into);
   if (purpose != purposeOf(from))
     return Merge::incompatible;
-  if (into.segment && from.segment && *into.segment != *from.segment)
+  if (!acrossSegments && into.segment && from.segment && *into.segment != *from.segment)
     return Merge::incompatible;
   // A scalar is no reason to merge updates. All updates read the same predicate and rates: merged because of
   // them, they would become one huge kernel instead of a few that equal updates share.
@@ -426,6 +239,17 @@ void Fusion::joinProducers(unsigned cluster) {
     if (merge == Merge::done)
       current = producer;
   }
+  // What is dropped is often one loop with its mask by now, which the epilogue of the product before it takes as a whole.
+  if (clusters[current].root ||
+      llvm::none_of(clusters[current].ops, [&](Operation *op) { return isRowDraw(op); }))
+    return;
+  from.clear();
+  for (Operation *op : clusters[current].ops)
+    sources(op, from);
+  for (Value value : from)
+    if (int producer = clusterOf(value);
+        producer >= 0 && clusters[producer].root && tryMerge(producer, current, value) == Merge::done)
+      return;
 }
 
 void Fusion::joinSiblings() {
@@ -529,35 +353,7 @@ void Fusion::normalise() {
   makeViewsPrivate(loops, isFreeKind);
 }
 
-// Finds the gathers of a row of a small table for each row, as that of a bias for each expert, whose values are only used
-// with the result of a grouped contraction. They are as free as broadcasts are: the table stays in the cache.
-void Fusion::findRowLookups() {
-  auto makerOf = [](Value value) {
-    Operation *maker = value.getDefiningOp();
-    while (isa_and_nonnull<flow::BarrierOp>(maker))
-      maker = maker->getOperand(0).getDefiningOp();
-    return maker;
-  };
-  auto isRowOf = [&](flow::GatherOp gather, Operation *user) {
-    return user->hasTrait<flow::Elementwise>() && llvm::any_of(user->getOperands(), [&](Value operand) {
-             auto product = dyn_cast_if_present<flow::GroupedContractOp>(makerOf(operand));
-             return product && product.getOutAxes().front() == int64_t(product.getRow());
-           });
-  };
-  auto inMemory = [&](Value value) {
-    Operation *maker = value.getDefiningOp();
-    return maker && !isFreeKind(maker);
-  };
-  for (auto gather : entry.getBody().getOps<flow::GatherOp>())
-    if (cast<RankedTensorType>(gather.getIndex().getType()).getRank() == 1 && inMemory(gather.getTable()) &&
-        inMemory(gather.getIndex()) && getElementTypeOrSelf(gather.getType()).isF32() &&
-        elementsOf(gather.getTable()) < elementsOf(gather.getY()) && !gather->use_empty() &&
-        llvm::all_of(gather->getUsers(), [&](Operation *user) { return isRowOf(gather, user); }))
-      rowLookups.insert(gather);
-}
-
-// The op that computes a value, through reshapes and barriers.
-static Operation *behindReshapes(Value value) {
+Operation *behindReshapes(Value value) {
   Operation *maker = value.getDefiningOp();
   while (isa<flow::ReshapeOp, flow::BarrierOp>(maker))
     maker = maker->getOperand(0).getDefiningOp();
@@ -662,143 +458,10 @@ void Fusion::makeClusters() {
       if (int producer = clusterOf(value); producer >= 0)
         producers.push_back(producer);
     needs.add(producers);
-    joinProducers(i);
+    // What makes the index of rows is too small for the epilogue that may draw their numbers.
+    if (!isRowDraw(op))
+      joinProducers(i);
   }
-}
-
-/// The clusters in the order of their places, but each behind the clusters that it depends on.
-SmallVector<unsigned> Fusion::orderOfGroups() {
-  SmallVector<unsigned> order, places;
-  for (auto [i, cluster] : llvm::enumerate(clusters))
-    if (cluster.alive)
-      places.push_back(i);
-  auto isLater = [&](unsigned a, unsigned b) { return clusters[a].place > clusters[b].place; };
-  llvm::sort(places, [&](unsigned a, unsigned b) { return isLater(b, a); });
-  llvm::DenseSet<unsigned> placed;
-  for (unsigned goal : places) {
-    if (placed.contains(goal))
-      continue;
-    // Orders the goal and all clusters that it depends on and that are not placed yet, by Kahn's algorithm;
-    // of several that are ready, the one with the lowest place comes first.
-    llvm::SetVector<unsigned> needed;
-    llvm::DenseMap<unsigned, unsigned> missing;
-    llvm::DenseMap<unsigned, SmallVector<unsigned>> users;
-    llvm::PriorityQueue<unsigned, std::vector<unsigned>, decltype(isLater)> ready(isLater);
-    needed.insert(goal);
-    for (size_t i = 0; i < needed.size(); ++i) {
-      const unsigned cluster = needed[i];
-      for (unsigned other : neededBy(cluster))
-        if (!placed.contains(other)) {
-          needed.insert(other);
-          users[other].push_back(cluster);
-          ++missing[cluster];
-        }
-      if (!missing.contains(cluster))
-        ready.push(cluster);
-    }
-    while (!ready.empty()) {
-      const unsigned next = ready.top();
-      ready.pop();
-      order.push_back(next);
-      placed.insert(next);
-      for (unsigned user : users[next])
-        if (--missing[user] == 0)
-          ready.push(user);
-    }
-  }
-  return order;
-}
-
-/// The cluster's ops in the order of its group, with the free ops that they read.
-SmallVector<Operation *> Fusion::opsOf(const Cluster &cluster) const {
-  if (!cluster.root)
-    return withFree(cluster.ops);
-  // The root's operands are in memory, so only the epilogue needs free ops.
-  SmallVector<Operation *> epilogue(
-      llvm::make_filter_range(cluster.ops, [&](Operation *op) { return op != cluster.root; }));
-  SmallVector<Operation *> ops = withFree(epilogue);
-  ops.insert(ops.begin(), cluster.root);
-  return ops;
-}
-
-/// Writes a cluster as a group at the builder's insertion point. `memory` maps a value to its new value
-/// outside of groups; the group's results are added to `outside`.
-void Fusion::writeGroup(OpBuilder &builder, const Cluster &cluster, llvm::function_ref<Value(Value)> memory,
-                        llvm::DenseMap<Value, Value> &outside) {
-  const SmallVector<Operation *> ops = opsOf(cluster);
-  llvm::SmallDenseSet<Operation *> members(ops.begin(), ops.end());
-  llvm::SetVector<Value> inputs, outputs = outputsOf(cluster.ops);
-  for (Operation *op : ops)
-    for (Value operand : op->getOperands())
-      if (!members.contains(operand.getDefiningOp()) || (op == cluster.root))
-        inputs.insert(operand);
-  SmallVector<Value> operands;
-  for (Value input : inputs)
-    operands.push_back(memory(input));
-  SmallVector<Type> types;
-  for (Value output : outputs)
-    types.push_back(output.getType());
-  Operation *main = cluster.root ? cluster.root : cluster.ops.front();
-  auto group = flow::GroupOp::create(builder, main->getLoc(), types, operands);
-  OpBuilder::InsertionGuard guard(builder);
-  Block &body = group.getBody().emplaceBlock();
-  builder.setInsertionPointToStart(&body);
-  IRMapping inside;
-  for (auto [input, operand] : llvm::zip_equal(inputs, operands))
-    inside.map(input, body.addArgument(operand.getType(), input.getLoc()));
-  for (Operation *op : ops)
-    builder.clone(*op, inside);
-  SmallVector<Value> yielded;
-  for (Value output : outputs)
-    yielded.push_back(inside.lookup(output));
-  flow::YieldOp::create(builder, main->getLoc(), yielded);
-  for (auto [output, result] : llvm::zip_equal(outputs, group.getResults())) {
-    outside[output] = result;
-    if (kernels::Layout layout = layouts.lookup(output); !layout.empty())
-      kernels::setPhysicalLayout(cast<OpResult>(result), layout);
-  }
-}
-
-LogicalResult Fusion::rebuild() {
-  Block &block = entry.getBody().front();
-  SmallVector<Operation *> old, results;
-  for (Operation &op : block) {
-    if (isResult(&op))
-      results.push_back(&op);
-    else if (!isBoundary(&op))
-      old.push_back(&op);
-  }
-  const SmallVector<unsigned> order = orderOfGroups();
-  if (order.size() != size_t(llvm::count_if(clusters, [](const Cluster &c) { return c.alive; })))
-    return entry.emitError("internal: groups form a cycle; report this with the model");
-  OpBuilder builder(entry.getContext());
-  builder.setInsertionPointToEnd(&block);
-  llvm::DenseMap<Value, Value> outside; // from an old value to its new value outside of groups
-  for (Operation &op : block)
-    if (isBoundary(&op))
-      for (Value value : op.getResults())
-        outside[value] = value;
-  // The new value outside of groups: a boundary value, a group's result, or a reshape of one.
-  std::function<Value(Value)> memory = [&](Value value) -> Value {
-    if (Value known = outside.lookup(value))
-      return known;
-    auto reshape = llvm::cast<flow::ReshapeOp>(value.getDefiningOp());
-    Value from = memory(reshape.getX());
-    Value made = flow::ReshapeOp::create(builder, value.getLoc(), value.getType(), from);
-    return outside[value] = made;
-  };
-  for (unsigned i : order)
-    writeGroup(builder, clusters[i], memory, outside);
-  for (Operation *op : results) {
-    op->moveBefore(&block, block.end());
-    builder.setInsertionPoint(op);
-    op->setOperand(0, memory(op->getOperand(0)));
-  }
-  for (Operation *op : llvm::reverse(old)) {
-    op->dropAllUses();
-    op->erase();
-  }
-  return success();
 }
 
 // Splits loops that are one kernel no more now that barriers are erased: two values that a barrier told apart are one,
@@ -819,32 +482,23 @@ void Fusion::splitLoops() {
   }
 }
 
-/// The clusters that make what a cluster reads.
-llvm::SetVector<unsigned> Fusion::neededBy(unsigned cluster) const {
-  llvm::SetVector<unsigned> needed;
-  for (Operation *op : clusters[cluster].ops) {
-    llvm::SetVector<Value> from;
-    sources(op, from);
-    for (Value value : from)
-      if (int maker = clusterOf(value); maker >= 0 && unsigned(maker) != cluster)
-        needed.insert(maker);
-  }
-  return needed;
-}
-
 LogicalResult Fusion::run() {
   normalise();
   keepInMemory();
   findRowLookups();
+  findRowLoads();
   number();
   layouts = target.preferredLayouts(entry);
   makeClusters();
   joinSiblings();
+  joinRecomputed();
   done.searchSteps = needs.steps();
   dropIdentities(entry.getBody().front(), isIdentity);
   splitLoops();
   return rebuild();
 }
+
+namespace {
 
 struct FormGroups : PassWrapper<FormGroups, OperationPass<ModuleOp>> {
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(FormGroups)

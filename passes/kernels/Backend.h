@@ -17,6 +17,9 @@
 
 namespace moe::kernels {
 
+/// A result of f32 and one of a byte an element, over the former alone.
+constexpr double kWithMasks = 1.3;
+
 /// What a target supports in the epilogue of a root.
 struct EpilogueItems {
   bool elementwise = false; ///< elementwise ops of the result's shape, and constants
@@ -24,6 +27,11 @@ struct EpilogueItems {
   /// Whether values of an element type may be operands and results of the group; values inside may have any
   /// type.
   std::function<bool(mlir::Type)> element = [](mlir::Type) { return true; };
+  /// The bytes that the group may store, over those of the root alone. Where an epilogue with several stored results
+  /// is slower than loops that read the root's result and store theirs, these are a result and masks.
+  double stores = kWithMasks;
+  /// Uniform random numbers of which each row has an index, after a grouped contraction.
+  bool draws = false;
 };
 
 /// What a set of ops would be as one loop kernel of a target, at the planned batch.
@@ -104,6 +112,9 @@ public:
   virtual FusionCosts fusionCosts() const = 0;
   /// What the target supports in the epilogue of a root.
   virtual EpilogueItems epilogueOf(mlir::Operation *root) const = 0;
+  /// Whether the kernel of a grouped contraction can read its rows by an index, so that no gather stores them
+  /// (flow::isRowLoad).
+  virtual bool loadsRows() const { return false; }
   /// The values that should not be row-major, and their layouts. Called before ops are grouped.
   virtual llvm::DenseMap<mlir::Value, Layout> preferredLayouts(flow::EntryOp entry) const = 0;
   /// A set of ops as one loop kernel; nothing if it cannot be one.

@@ -19,13 +19,15 @@ flow::Extent ContractForm::products() const {
   return product(others) * rowExtent() * columns.extent * sumExtent();
 }
 
-/// Merges neighbouring axes that are contiguous in every operand.
-static void merge(SmallVector<ContractAxis> &axes) {
+/// Merges neighbouring axes that are contiguous in every operand that `counts`.
+static void merge(
+    SmallVector<ContractAxis> &axes,
+    llvm::function_ref<bool(unsigned)> counts = [](unsigned) { return true; }) {
   for (size_t i = 0; i + 1 < axes.size();) {
     ContractAxis &outer = axes[i], &inner = axes[i + 1];
     bool joins = true;
     for (size_t operand = 0; operand < outer.strides.size(); ++operand)
-      joins &= outer.strides[operand] == inner.strides[operand] * inner.extent;
+      joins &= !counts(operand) || outer.strides[operand] == inner.strides[operand] * inner.extent;
     if (!joins) {
       ++i;
       continue;
@@ -70,12 +72,17 @@ struct Contraction {
   }
 };
 
-/// The group's operand that a contraction reads, and its strides along the axes of the contraction.
+/// The group's operand that a contraction reads, and its strides along the axes of the contraction. If its rows are
+/// gathered, `gather` becomes the op.
 static std::optional<unsigned> readOperand(Value value, const GroupLayouts &layouts,
-                                           SmallVector<flow::Extent> &strides) {
+                                           SmallVector<flow::Extent> &strides, flow::GatherOp &gather) {
+  if (auto rows = value.getDefiningOp<flow::GatherOp>(); rows && !gather && flow::isRowLoad(rows)) {
+    gather = rows;
+    return readOperand(rows.getTable(), layouts, strides, gather);
+  }
   if (auto transpose = value.getDefiningOp<flow::TransposeOp>()) {
     SmallVector<flow::Extent> inner;
-    std::optional<unsigned> operand = readOperand(transpose.getX(), layouts, inner);
+    std::optional<unsigned> operand = readOperand(transpose.getX(), layouts, inner, gather);
     if (operand)
       for (int64_t axis : transpose.getPerm())
         strides.push_back(inner[axis]);
@@ -113,12 +120,16 @@ FailureOr<ContractForm> ContractForm::of(flow::GroupOp group, const GroupLayouts
   if (llvm::is_contained(contract.a.axes, contract.group))
     std::swap(contract.a, contract.b);
   SmallVector<flow::Extent> aStrides, bStrides;
-  std::optional<unsigned> a = readOperand(contract.a.value, layouts, aStrides);
-  std::optional<unsigned> b = readOperand(contract.b.value, layouts, bStrides);
+  flow::GatherOp rowsOfA, rowsOfB;
+  std::optional<unsigned> a = readOperand(contract.a.value, layouts, aStrides, rowsOfA);
+  std::optional<unsigned> b = readOperand(contract.b.value, layouts, bStrides, rowsOfB);
   auto offsets = dyn_cast_if_present<BlockArgument>(contract.offsets);
-  if (!a || !b || (contract.offsets && !offsets))
+  flow::GatherOp gather = rowsOfA ? rowsOfA : rowsOfB;
+  auto index = gather ? dyn_cast<BlockArgument>(gather.getIndex()) : BlockArgument();
+  if (!a || !b || (contract.offsets && !offsets) || (gather && !index) || (rowsOfA && rowsOfB))
     return root->emitError(
-        "expected the operands of a contraction to be operands of its group or their transposes");
+        "expected the operands of a contraction to be operands of its group, their transposes, or rows of "
+        "one of them by an index that is an operand");
   const flow::Extent zero = flow::Extent::constant(context, 0), one = flow::Extent::constant(context, 1);
   struct Label {
     ContractAxis axis;
@@ -171,8 +182,12 @@ FailureOr<ContractForm> ContractForm::of(flow::GroupOp group, const GroupLayouts
         axes, [&](const ContractAxis &axis) { return axis.strides[form.firstOutput].isConstant(1); });
   };
   const bool groupsRows = contract.offsets && !labels[contract.group].inOut;
+  if (gather)
+    form.loads = {rowsOfA ? 0u : 1u, index.getArgNumber(), flow::Extent::of(gather.getTable(), 0)};
   if (hasInnermost(ofA) && !ofB.empty() && !groupsRows) {
     std::swap(form.a, form.b);
+    if (form.loads)
+      form.loads->side = 1 - form.loads->side;
     std::swap(ofA, ofB);
     for (auto *axes : {&form.batch, &form.sums, &ofA, &ofB})
       for (ContractAxis &axis : *axes)
@@ -190,11 +205,21 @@ FailureOr<ContractForm> ContractForm::of(flow::GroupOp group, const GroupLayouts
     form.groups = {!groupsRows, axis, offsets.getArgNumber(), rows.extent, form.product(among)};
     among.insert(among.begin(), rows);
   }
-  for (auto *axes : {&form.batch, &ofA, &ofB, &form.sums})
+  for (auto *axes : {&form.batch, &ofB, &form.sums})
     merge(*axes);
   if (form.groupsSums())
     form.batch.insert(form.batch.begin(), form.groups->axis);
   form.rows = ofA;
+  auto isInput = [&](unsigned operand) { return operand >= form.firstInput && operand < form.firstOutput; };
+  merge(form.rows, [&](unsigned operand) { return !isInput(operand); });
+  for (unsigned input = form.firstInput; input < form.firstOutput; ++input) {
+    SmallVector<ContractAxis> shared(ofA), own(ofA);
+    merge(shared, [&](unsigned operand) { return operand == input || !isInput(operand); });
+    if (shared.size() == form.rows.size())
+      continue;
+    merge(own, [&](unsigned operand) { return operand == input; });
+    form.rowsApart.emplace(input, std::move(own));
+  }
   form.fixedB = followsFromParameters(group.getInputs()[form.b]);
   // Without column axes there is one column. Its stride does not matter; 1 gives contiguous loads and stores.
   form.columns.strides.assign(operands, one);

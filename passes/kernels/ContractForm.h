@@ -5,6 +5,7 @@
 #pragma once
 #include "dialects/flow/BatchHint.h"
 #include "passes/kernels/Epilogue.h"
+#include <map>
 #include <optional>
 
 namespace moe::kernels {
@@ -28,13 +29,26 @@ struct RowGroups {
   flow::Extent rowSize;
 };
 
+/// Rows of an operand that are read by an index. They are those that belong to groups: the form's only axis of rows, or of
+/// the sum. A row that the table lacks is read as zeros.
+struct RowLoads {
+  unsigned side;  ///< 0: rows of A are read, 1: rows of B. B's are always steps of the sum
+  unsigned index; ///< the operand of flow::GroupOp, of i32, with the table's row for each row
+  flow::Extent tableRows;
+};
+
 struct ContractForm {
   llvm::SmallVector<ContractAxis> batch, rows, sums; ///< outermost first; each may be empty
   ContractAxis columns;
+  /// Of the epilogue's inputs that are not contiguous where the product's rows are (a factor of each image, for rows
+  /// that are an image's tokens): the row axes of that operand alone. Otherwise such an input would split the rows for
+  /// the whole product.
+  std::map<unsigned, llvm::SmallVector<ContractAxis>> rowsApart;
   unsigned a = 0, b = 1; ///< operands of the group; they may be swapped with respect to the op's
   /// b is computed from parameters alone, so its packed copy can be kept until the parameters change.
   bool fixedB = false;
   std::optional<RowGroups> groups;
+  std::optional<RowLoads> loads;
   flow::Symbols plannedBatch;
   unsigned firstInput = 2, firstOutput = 2;
 
@@ -42,6 +56,11 @@ struct ContractForm {
   static mlir::FailureOr<ContractForm> of(flow::GroupOp group, const GroupLayouts &layouts,
                                           const Epilogue &epilogue);
 
+  /// The row axes by which an operand is addressed.
+  llvm::ArrayRef<ContractAxis> rowsOf(unsigned operand) const {
+    auto apart = rowsApart.find(operand);
+    return apart == rowsApart.end() ? rows : apart->second;
+  }
   flow::Extent batchExtent() const { return product(batch); }
   flow::Extent rowExtent() const { return product(rows); }
   flow::Extent sumExtent() const { return product(sums); }
@@ -49,6 +68,9 @@ struct ContractForm {
   flow::Extent products() const;
   bool groupsRows() const { return groups && !groups->ofSums; }
   bool groupsSums() const { return groups && groups->ofSums; }
+  /// Whether the operand's steps of the sum are read by an index.
+  bool loadsSteps(unsigned side) const { return loads && loads->side == side && groupsSums(); }
+  bool loadsRows() const { return loads && groupsRows(); }
   /// How many elements there are along all of `axes`.
   flow::Extent product(llvm::ArrayRef<ContractAxis> axes) const;
   mlir::MLIRContext *context() const { return columns.extent.getContext(); }

@@ -16,7 +16,7 @@ unsigned Epilogue::inputIndex(BlockArgument argument, const AxisMap &map,
     if (axis >= 0)
       strides[axis] = own[i];
   for (auto [i, input] : llvm::enumerate(allInputs))
-    if (input.operand == argument.getArgNumber() && input.strides == strides &&
+    if (input.operand == argument.getArgNumber() && input.strides == strides && !input.draw &&
         input.lookup.has_value() == lookup.has_value() && (!lookup || input.lookup->index == lookup->index))
       return i;
   allInputs.push_back({argument.getArgNumber(), plan::elementOf(argument.getType()), strides, lookup});
@@ -40,6 +40,30 @@ FailureOr<unsigned> Epilogue::lookupIndex(flow::GatherOp gather, const AxisMap &
   AxisMap within(map);
   within.front() = -1;
   return inputIndex(table, within, lookup);
+}
+
+/// The input that is random numbers whose rows have an index.
+FailureOr<unsigned> Epilogue::drawIndex(flow::RandomOp random, const AxisMap &map) {
+  auto index = dyn_cast_if_present<BlockArgument>(random.getIndex());
+  auto product = dyn_cast<flow::GroupedContractOp>(root);
+  const bool inPlace =
+      llvm::all_of(llvm::enumerate(map), [](auto axis) { return axis.value() == int64_t(axis.index()); });
+  if (!index || !product || !inPlace || random.getKind() != flow::RandomKind::uniform ||
+      cast<RankedTensorType>(index.getType()).getRank() != 1 ||
+      product.getOutAxes().front() != int64_t(product.getRow()))
+    return random.emitError(
+        "expected uniform numbers with an index for each row, after a grouped contraction in "
+        "its group");
+  const flow::Extent zero = flow::Extent::constant(random.getContext(), 0);
+  SmallVector<flow::Extent> extents = flow::extentsOf(random.getY()), strides(extents.size(), zero);
+  flow::Extent behind = flow::Extent::constant(random.getContext(), 1);
+  for (size_t axis = extents.size(); axis-- > 1;) {
+    strides[axis] = behind;
+    behind = behind * extents[axis];
+  }
+  EpilogueInput::Draw draw{inputIndex(index, {0}), int64_t(random.getStream()), behind};
+  allInputs.push_back({index.getArgNumber(), plan::Element::i32, strides, {}, draw});
+  return allInputs.size() - 1;
 }
 
 FailureOr<unsigned> Epilogue::stepOf(Value value, const AxisMap &map, std::map<Place, unsigned> &known) {
@@ -78,6 +102,12 @@ FailureOr<unsigned> Epilogue::stepOf(Value value, const AxisMap &map, std::map<P
   }
   if (auto gather = dyn_cast<flow::GatherOp>(op); gather && isa<flow::GroupedContractOp>(root)) {
     FailureOr<unsigned> input = lookupIndex(gather, map);
+    if (failed(input))
+      return failure();
+    return add({EpilogueStep::input, nullptr, *input});
+  }
+  if (auto random = dyn_cast<flow::RandomOp>(op)) {
+    FailureOr<unsigned> input = drawIndex(random, map);
     if (failed(input))
       return failure();
     return add({EpilogueStep::input, nullptr, *input});

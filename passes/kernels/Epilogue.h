@@ -25,6 +25,14 @@ struct EpilogueInput {
     flow::Extent stride; ///< of the table's rows
   };
   std::optional<Lookup> lookup = {};
+  /// Of random numbers (flow.random) whose rows have an index of their own, so that rows that were moved keep their numbers.
+  /// Nothing is read of the operand, which is that index; the strides are those of the row-major index behind the rows.
+  struct Draw {
+    unsigned index;      ///< the input, of i32, with the number of each row
+    int64_t stream;      ///< of uniform numbers
+    flow::Extent behind; ///< how many numbers a row has
+  };
+  std::optional<Draw> draw = {};
 };
 struct EpilogueOutput {
   unsigned result;
@@ -78,6 +86,7 @@ private:
   mlir::FailureOr<unsigned> stepOf(mlir::Value value, const AxisMap &map, std::map<Place, unsigned> &known);
   unsigned inputIndex(mlir::BlockArgument argument, const AxisMap &map,
                       std::optional<EpilogueInput::Lookup> lookup = {});
+  mlir::FailureOr<unsigned> drawIndex(flow::RandomOp random, const AxisMap &map);
   mlir::FailureOr<unsigned> lookupIndex(flow::GatherOp gather, const AxisMap &map);
 
   flow::GroupOp group;

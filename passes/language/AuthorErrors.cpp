@@ -349,7 +349,7 @@ AuthorErrors::AuthorErrors(MLIRContext *context, const std::vector<llvm::MemoryB
   });
 }
 
-static size_t placeOf(StringRef text, FileLineColLoc at) {
+size_t moe::placeOf(StringRef text, FileLineColLoc at) {
   size_t start = 0;
   for (unsigned line = 1; line < at.getLine() && start != StringRef::npos; ++line)
     start = text.find('\n', start) == StringRef::npos ? text.size() : text.find('\n', start) + 1;

@@ -3,10 +3,14 @@
 // as they are, and so does what is not known here.
 #pragma once
 #include "mlir/IR/Diagnostics.h"
+#include "mlir/IR/Location.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include <vector>
 
 namespace moe {
+
+/// The place of a text that a location names, or the text's end where it has no such place.
+size_t placeOf(llvm::StringRef text, mlir::FileLineColLoc at);
 
 /// Keeps the diagnostics from its beginning to `report`.
 class AuthorErrors {

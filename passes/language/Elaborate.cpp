@@ -23,6 +23,8 @@
 #include "runtime/program/Names.h"
 #include "runtime/train/CompileCommand.h"
 #include "llvm/ADT/StringExtras.h"
+#include "llvm/ADT/StringSet.h"
+#include "llvm/Support/SaveAndRestore.h"
 
 using namespace mlir;
 using namespace moe;
@@ -418,15 +420,22 @@ static std::vector<flow::ParameterOp> trained(Expander &in, Value loss) {
 
 namespace {
 /// Names of what a layer has each time that it is applied: a shared one's second application appends #2, and so on.
+/// An author may have given such a name, which is passed over.
 class Occurrences {
 public:
   std::string of(StringRef path) {
-    const unsigned count = ++seen[path];
-    return count == 1 ? path.str() : moert::concat(path.str(), "#", count);
+    unsigned &count = seen[path];
+    std::string name;
+    do {
+      ++count;
+      name = count == 1 ? path.str() : moert::concat(path.str(), "#", count);
+    } while (!taken.insert(name).second);
+    return name;
   }
 
 private:
   llvm::StringMap<unsigned> seen;
+  llvm::StringSet<> taken;
 };
 } // namespace
 
@@ -522,7 +531,17 @@ LogicalResult Elaboration::buildEntry(StringRef name, flow::EntryKind kind, bool
     }
     return failure(); // the next handler prints it
   });
-  if (failed(buildInputs(in)) || failed(standardize(in)) || failed(in.interpret(model.getBody().front())))
+  if (failed(buildInputs(in)) || failed(standardize(in)))
+    return failure();
+  if (Listener *listener = languageOf(module.getContext()).listener) {
+    listener->entered(model, in.env(), "");
+    for (Value argument : model.getBody().getArguments())
+      if (const Record *found = in.record(argument))
+        listener->value(argument, *found, "");
+  }
+  if (failed(in.interpret(model.getBody().front())))
+    return failure();
+  if (in.lost) // errors were reported
     return failure();
   if (failed(training ? buildTraining(in) : buildInference(in)))
     return failure();
@@ -648,6 +667,7 @@ bool Elaboration::elaborateWith(ArrayRef<StringRef> names, const llvm::StringMap
                                                                    : env.names[key].str());
   }
   Elaboration probe(module, other);
+  llvm::SaveAndRestore deaf(languageOf(module.getContext()).listener, static_cast<Listener *>(nullptr));
   OpBuilder builder = OpBuilder::atBlockEnd(module.getBody());
   probe.program = flow::ProgramOp::create(builder, model.getLoc(), model.getSymName());
   bool done = succeeded(probe.findModel()) && succeeded(probe.bindParameters()) &&

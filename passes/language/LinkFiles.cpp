@@ -1,6 +1,7 @@
 // Reads several files as one text. Each is parsed without verification, since a layer that one names may be
 // another's; the linked module is verified as a whole.
 #include "passes/language/LinkFiles.h"
+#include "dialects/flow/Flow.h"
 #include "dialects/moe/MoeDialect.h"
 #include "mlir/Bytecode/BytecodeReader.h"
 #include "mlir/IR/Diagnostics.h"
@@ -8,6 +9,7 @@
 #include "mlir/Parser/Parser.h"
 #include "passes/language/AuthorErrors.h"
 #include "passes/language/CheckText.h"
+#include "passes/language/Recovery.h"
 
 using namespace mlir;
 using namespace moe;
@@ -82,33 +84,146 @@ OwningOpRef<ModuleOp> moe::linkFiles(std::vector<OwningOpRef<ModuleOp>> modules)
   return linked;
 }
 
-static OwningOpRef<ModuleOp> parseTexts(ArrayRef<llvm::MemoryBufferRef> texts, MLIRContext *context) {
-  std::vector<OwningOpRef<ModuleOp>> modules;
-  for (llvm::MemoryBufferRef text : texts) {
-    if (!isBytecode(text) && failed(checkText(text.getBuffer(), text.getBufferIdentifier(), context)))
-      return {};
-    auto own = std::make_shared<llvm::SourceMgr>();
-    own->AddNewSourceBuffer(llvm::MemoryBuffer::getMemBuffer(text), llvm::SMLoc());
-    ParserConfig config(context, /*verifyAfterParse=*/false);
-    OwningOpRef<ModuleOp> module = parseSourceFile<ModuleOp>(own, config);
-    if (!module)
-      return {};
-    if (!isBytecode(text))
-      warnOfDivisions(text.getBuffer(), text.getBufferIdentifier(), *module);
-    modules.push_back(std::move(module));
+namespace {
+/// The places of the errors that are reported while it lives, in texts. Those on lines where another op stands for what was taken out
+/// are not reported: their places are none of the text's.
+class ErrorPlaces {
+public:
+  explicit ErrorPlaces(MLIRContext *context, const Recovery *recovery = nullptr)
+      : handler(context, [this, recovery](Diagnostic &d) -> LogicalResult {
+          if (d.getSeverity() != DiagnosticSeverity::Error)
+            return failure();
+          found.push_back({d.getLocation(), isRedefinition(d.str())});
+          auto at = d.getLocation()->findInstanceOf<FileLineColLoc>();
+          return success(recovery && at && recovery->isReplaced(at.getLine())); // else on to who reports it
+        }) {}
+
+  struct Error {
+    Location at;
+    bool redefines; // a value has its name twice
+  };
+  std::vector<Error> found;
+
+private:
+  static bool isRedefinition(StringRef message) {
+    return message.starts_with("redefinition of SSA value") || message.ends_with("is already in use");
   }
+  ScopedDiagnosticHandler handler;
+};
+
+/// One file's text.
+struct Parsed {
+  OwningOpRef<ModuleOp> module; // null where nothing can be made of it
+  bool wrong = false;           // errors were reported
+  bool broken = false;          // and what is left of the text cannot be checked
+};
+} // namespace
+
+/// How much is read again and again behind errors, in bytes; and how many errors of one kind of report are worth it.
+static constexpr size_t maxReread = size_t(8) << 20, maxRounds = 20, maxErrors = 1000;
+
+static OwningOpRef<ModuleOp> parseOnce(StringRef text, StringRef name, MLIRContext *context) {
+  if (failed(checkText(text, name, context)))
+    return {};
+  auto own = std::make_shared<llvm::SourceMgr>();
+  own->AddNewSourceBuffer(llvm::MemoryBuffer::getMemBuffer(text, name), llvm::SMLoc());
+  return parseSourceFile<ModuleOp>(own, ParserConfig(context, /*verifyAfterParse=*/false));
+}
+
+static Parsed parseText(llvm::MemoryBufferRef file, MLIRContext *context) {
+  const StringRef text = file.getBuffer(), name = file.getBufferIdentifier();
+  Parsed result;
+  if (isBytecode(file)) {
+    auto own = std::make_shared<llvm::SourceMgr>();
+    own->AddNewSourceBuffer(llvm::MemoryBuffer::getMemBuffer(file), llvm::SMLoc());
+    result.module = parseSourceFile<ModuleOp>(own, ParserConfig(context, /*verifyAfterParse=*/false));
+    result.wrong = !result.module;
+    return result;
+  }
+  std::optional<Recovery> recovery;
+  std::string rest; // of the text, without what is wrong
+  for (size_t round = 0; round < maxRounds; ++round) {
+    ErrorPlaces errors(context, recovery ? &*recovery : nullptr);
+    result.module = parseOnce(recovery ? rest : text, name, context);
+    if (result.module && errors.found.empty())
+      break;
+    result.module = {};
+    result.wrong = true;
+    if (text.size() * (round + 1) > maxReread || errors.found.size() > maxErrors)
+      break;
+    if (!recovery)
+      recovery.emplace(text, context);
+    for (const ErrorPlaces::Error &error : errors.found)
+      if (auto at = error.at->findInstanceOf<FileLineColLoc>(); at && at.getFilename() == name)
+        recovery->takeOut(placeOf(text, at), error.redefines);
+    if (!recovery->changed())
+      break;
+    rest = recovery->text();
+  }
+  result.broken = recovery && recovery->broken();
+  if (result.module && recovery)
+    recovery->enter(*result.module);
+  else if (result.module)
+    warnOfDivisions(text, name, *result.module);
+  return result;
+}
+
+/// Verifies one layer or model after the other, where the module's own verification ends at the first one that is wrong. The ops that
+/// errors are reported of become faults.
+static LogicalResult verifyEach(ModuleOp module) {
+  Faults &faults = languageOf(module.getContext()).faults;
+  bool right = true;
+  for (Operation &item : *module.getBody()) {
+    ErrorPlaces errors(module.getContext());
+    if (succeeded(verify(&item)))
+      continue;
+    right = false;
+    llvm::DenseMap<Attribute, Operation *> ops; // by their places
+    item.walk([&](Operation *op) {
+      if (auto at = op->getLoc()->findInstanceOf<FileLineColLoc>())
+        ops.try_emplace(at, op);
+    });
+    if (errors.found.empty() || !faults.checked.contains(&item))
+      faults.ops.insert(&item);
+    for (const ErrorPlaces::Error &error : errors.found) {
+      auto at = error.at->findInstanceOf<FileLineColLoc>();
+      auto found = at ? ops.find(at) : ops.end();
+      faults.ops.insert(found == ops.end() ? &item : found->second);
+    }
+  }
+  return success(right);
+}
+
+/// Null where nothing can be made of the texts. `wrong` is set where errors were reported.
+static OwningOpRef<ModuleOp> parseTexts(ArrayRef<llvm::MemoryBufferRef> texts, MLIRContext *context,
+                                        bool &wrong) {
+  std::vector<OwningOpRef<ModuleOp>> modules;
+  languageOf(context).faults.clear();
+  bool whole = true;
+  for (llvm::MemoryBufferRef text : texts) {
+    Parsed parsed = parseText(text, context);
+    wrong |= parsed.wrong;
+    whole &= parsed.module && !parsed.broken;
+    modules.push_back(std::move(parsed.module));
+  }
+  if (!whole)
+    return {};
   if (modules.empty()) {
     emitError(UnknownLoc::get(context)) << "expected at least one file with a model";
     return {};
   }
   OwningOpRef<ModuleOp> linked = linkFiles(std::move(modules));
-  if (!linked || failed(verify(*linked)))
+  if (!linked)
+    return {};
+  wrong |= failed(verifyEach(*linked));
+  if (!wrong && failed(verify(*linked)))
     return {};
   return linked;
 }
 
 OwningOpRef<ModuleOp> moe::parseFiles(std::vector<std::unique_ptr<llvm::MemoryBuffer>> files,
-                                      llvm::SourceMgr &sources, MLIRContext *context) {
+                                      llvm::SourceMgr &sources, MLIRContext *context,
+                                      const ElaborateOptions &further) {
   // All of the buffers stay with `sources`, whose handler shows their lines; each is parsed by a manager of
   // its own.
   std::vector<llvm::MemoryBufferRef> texts;
@@ -117,7 +232,16 @@ OwningOpRef<ModuleOp> moe::parseFiles(std::vector<std::unique_ptr<llvm::MemoryBu
     sources.AddNewSourceBuffer(std::move(file), llvm::SMLoc());
   }
   AuthorErrors errors(context, texts);
-  OwningOpRef<ModuleOp> linked = parseTexts(texts, context);
+  bool wrong = false;
+  OwningOpRef<ModuleOp> linked = parseTexts(texts, context, wrong);
   errors.report();
-  return linked;
+  if (!wrong)
+    return linked;
+  // What is right of the texts may have errors that only elaboration finds.
+  if (linked && llvm::hasSingleElement(linked->getOps<ModelOp>()) &&
+      !languageOf(context).faults.ops.contains(*linked->getOps<ModelOp>().begin())) {
+    context->loadDialect<flow::FlowDialect>();
+    (void)elaborate(*linked, further);
+  }
+  return {};
 }

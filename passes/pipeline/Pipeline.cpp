@@ -13,6 +13,11 @@ using namespace mlir;
 
 namespace moe {
 
+ElaborateOptions elaborateOptions(const PipelineOptions &options) {
+  return {options.defines,   options.objective, options.optimizer, options.digests,
+          options.batchHint, options.precision, options.plugins};
+}
+
 static void addPlaced(OpPassManager &passes, Place place, const PipelineOptions &options) {
   for (const PlacedPass &placed : options.placed)
     if (placed.place == place)
@@ -26,9 +31,7 @@ void addPhase(OpPassManager &passes, Phase phase, const PipelineOptions &options
     break;
   case Phase::elaborate:
     passes.addPass(createCheckUnusedPass(options.defines));
-    passes.addPass(
-        createElaboratePass({options.defines, options.objective, options.optimizer, options.digests,
-                             options.batchHint, options.precision, options.plugins}));
+    passes.addPass(createElaboratePass(elaborateOptions(options)));
     if (options.gradients)
       passes.addPass(createAddGradientsEntry());
     break;

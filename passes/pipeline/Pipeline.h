@@ -3,6 +3,7 @@
 #pragma once
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/Pass/PassManager.h"
+#include "passes/language/Elaborate.h"
 #include "passes/pipeline/Places.h"
 #include <map>
 #include <optional>
@@ -28,6 +29,8 @@ struct PipelineOptions {
   std::vector<PlacedPass> placed;   // plugins' passes; those of one place run in this order
   std::string reproducer;           // the file to which a failing pass writes its input; empty: none
 };
+
+ElaborateOptions elaborateOptions(const PipelineOptions &options);
 
 /// Adds the passes of one phase, with those that plugins place before and after it. `parse` has none.
 void addPhase(mlir::OpPassManager &passes, Phase phase, const PipelineOptions &options);

@@ -5,9 +5,9 @@
 // update.
 //   1. Each forward value becomes an edge whose capacity is the value's bytes at the planned batch. A value
 //      is recomputable when computing it costs about as much as reading its operands and writing it:
-//      elementwise ops, views, generators, and contractions and convolutions of few products per element,
-//      such as a first layer's. Other contractions and convolutions, reductions and gathers are not
-//      recomputable.
+//      elementwise ops, views, constants and the like, and contractions and convolutions of few products per
+//      element, such as a first layer's. Other contractions and convolutions, reductions, gathers and random
+//      numbers are not recomputable. Of dropout that leaves the mask, which takes a byte for each element.
 //   2. A minimum cut between what is not recomputable and what the backward part reads gives the cheapest set
 //      of values to keep.
 //   3. If this choice makes a value expensive after all, that value is declared not recomputable, and step 2
@@ -99,10 +99,13 @@ private:
       return false;
     switch (compute.computeKind()) {
     case ComputeKind::elementwise:
-    case ComputeKind::generator:
       return true;
-    case ComputeKind::view: // but not a gather, whose elements have to be looked up
-      return compute.effort() < Effort::slow;
+    case ComputeKind::
+        generator: // but not random numbers: a mask of them is a byte an element, and they are ten rounds
+      return compute.effort() < Effort::transcendental;
+    case ComputeKind::
+        view: // but not a gather, whose elements have to be looked up, unless products load its rows
+      return compute.effort() < Effort::slow || isRowLoad(op);
     default:
       return false;
     }

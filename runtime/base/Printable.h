@@ -79,6 +79,9 @@ inline std::string brief(const std::string &text, size_t shown = 80) {
   return text.substr(0, end) + "...";
 }
 
+/// What a message shows of a name that a file gives, on one line.
+inline std::string shownName(std::string_view name) { return brief(printable(name, /*line=*/true), 200); }
+
 /// Prints a text for people.
 inline void print(FILE *to, std::string_view text) {
   std::string shown = printable(text);

@@ -2,6 +2,7 @@
 #include "runtime/cli/BenchCommand.h"
 #include "runtime/base/Printable.h"
 #include "runtime/session/Bench.h"
+#include "runtime/train/Checkpoint.h"
 
 #include <nlohmann/json.hpp>
 
@@ -16,6 +17,11 @@ Status benchCommand(const BenchCommandOptions &options) {
   bench.session.profile = options.profile;
   bench.session.poison = options.poison;
   bench.session.trapNan = options.trapNan;
+  std::optional<CheckpointFiles> parameters;
+  if (!options.parameters.empty()) {
+    MOERT_ASSIGN(parameters, CheckpointFiles::open(options.parameters));
+    bench.parameters = [&](States &states) { return parameters->loadParameters(states); };
+  }
   MOERT_ASSIGN(std::shared_ptr<const Program> program, Program::load(options.program));
   MOERT_ASSIGN(std::shared_ptr<Device> device, openDevice(options.device));
   MOERT_ASSIGN(BenchResult result, benchmark(program, device, bench));

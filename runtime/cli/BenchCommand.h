@@ -11,6 +11,7 @@ namespace moert {
 
 struct BenchCommandOptions {
   std::string program, entry = "train", batch = "1x64"; // DOMAINSxROWS, or ROWS
+  std::string parameters; // a checkpoint or safetensors file; empty: those of the seed
   DeviceOptions device;
   int steps = 20;
   ProfileTableOptions table;

@@ -93,13 +93,15 @@ inline std::string unexpected(CLI::App &command, int argc, char **argv) {
   return recipe ? reason + "; a key of the recipe is given as --set KEY=VALUE" : reason;
 }
 
-/// Throws where an option's value is empty, as in `--out=`: the parser would take the next argument for it.
+/// Throws where an option's value is empty, as in `--out=`, for which the parser would take the next argument, or in
+/// `--init ""`, where a script's variable is not set: to most options that is the same as if they had not been given.
 inline void refuseEmptyValues(int argc, char **argv) {
   for (int i = 1; i < argc; ++i) {
     const std::string_view word = argv[i];
     if (word == "--") // what follows are files
       return;
-    if (word.starts_with("--") && word.find('=') == word.size() - 1)
+    const bool nothingFollows = i + 1 < argc && !*argv[i + 1];
+    if (word.starts_with("--") && (word.find('=') == word.size() - 1 || nothingFollows))
       throw CLI::ArgumentMismatch(std::string("expected a value after ") + argv[i] + ", found none");
   }
 }

@@ -152,6 +152,9 @@ int main(int argc, char **argv) {
       ->check(wholeNumber(1, 1000000000));
   addDevice(*bench, timing.device);
   bench->add_option("--seed", timing.seed, "of parameters and inputs");
+  bench->add_option(
+      "--params", timing.parameters,
+      "a safetensors file, or a folder with model.safetensors; default: parameters of the seed");
   CLI::Option *profile = bench->add_flag("--profile", timing.profile, "time of launches, summed by kernel");
   const std::vector<std::string> sums = {"kernel", "launch", "op", "layer",
                                          "part"}; // in the order of ProfileBy

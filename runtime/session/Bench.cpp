@@ -72,6 +72,8 @@ Result<BenchResult> benchmark(std::shared_ptr<const Program> program, std::share
   if (options.steps < 1 || options.warmup < 0)
     return usageError("expected at least one step, found ", options.steps);
   MOERT_ASSIGN(std::shared_ptr<States> states, States::create(program, device, options.session.seed));
+  if (options.parameters)
+    MOERT_TRY(options.parameters(*states));
   MOERT_ASSIGN(std::unique_ptr<Session> session,
                Session::open(program, states, device, options.entry, options.binding, options.session));
   fillSynthetic(*program, *session, options.session.seed);

@@ -3,6 +3,7 @@
 
 #include "runtime/session/Session.h"
 
+#include <functional>
 #include <optional>
 
 namespace moert {
@@ -13,6 +14,8 @@ struct BenchOptions {
   int steps = 20;
   int warmup = 3; // runs before the first timed one: pages, caches and the CPU's clock settle
   Session::Options session;
+  /// Fills the parameters, which the seed's are otherwise.
+  std::function<Status(States &)> parameters = {};
 };
 
 struct BenchResult {

@@ -67,8 +67,22 @@ void fillFloats(const fb::Init &init, uint64_t seed, std::span<float> out, Value
   }
 }
 
+/// Writes zeros only to pages that have something else: memory that the system has just given has none, and costs nothing
+/// until it is written. An entry that only infers never touches the optimizer's states.
+void fillZeros(std::span<std::byte> values) {
+  constexpr size_t kPage = 4096;
+  for (size_t begin = 0; begin < values.size(); begin += kPage) {
+    std::span<std::byte> page = values.subspan(begin, std::min(kPage, values.size() - begin));
+    const bool alike = memcmp(page.data(), page.data() + 1, page.size() - 1) == 0;
+    if (!alike || page.front() != std::byte(0))
+      memset(page.data(), 0, page.size());
+  }
+}
+
 template <typename T> void fillConstant(std::span<std::byte> values, double constant) {
   T value = T(constant);
+  if (constant == 0 && !std::signbit(constant))
+    return fillZeros(values);
   for (size_t i = 0; i + sizeof(T) <= values.size(); i += sizeof(T))
     memcpy(values.data() + i, &value, sizeof(T));
 }

@@ -56,8 +56,8 @@ Status checkFits(const Safetensors &file, const std::string &path, const States 
     } else if (!have) {
       if (++missing <= kListed) {
         near = nearestOf(need.name, names, 2);
-        problems.push_back(concat("'", need.name, "' is missing", near.empty() ? "" : "; nearest there: '",
-                                  near.empty() ? "" : near[0], near.empty() ? "" : "'"));
+        problems.push_back(concat("'", need.name, "' is missing",
+                                  near.empty() ? "" : concat("; nearest there: '", shownName(near[0]), "'")));
       }
     } else if (have->type != need.type || have->shape != need.shape) {
       if (++misfits <= kListed)
@@ -70,7 +70,7 @@ Status checkFits(const Safetensors &file, const std::string &path, const States 
   for (const std::string &name : names)
     if (!wanted.count(name) && ++extra <= kListed) {
       near = nearestOf(name, all, 1);
-      problems.push_back(concat("'", brief(name), "' is not in the program",
+      problems.push_back(concat("'", shownName(name), "' is not in the program",
                                 near.empty() ? "" : "; nearest there: '", near.empty() ? "" : near[0],
                                 near.empty() ? "" : "'"));
     }

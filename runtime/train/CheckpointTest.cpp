@@ -301,6 +301,7 @@ TEST(Safetensors, RefusesHostileTables) {
       {R"({"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}})", "integers from 0 up"},
       {R"({"a":{"dtype":"F32","shape":[9223372036854775807,2],"data_offsets":[0,8]}})", "fit 64 bits"},
       {R"({"a":{"dtype":"Q9","shape":[2],"data_offsets":[0,8]}})", "unknown dtype 'Q9'"},
+      {R"({"a\nb":{"dtype":"Q\t","shape":[2],"data_offsets":[0,8]}})", R"('a\x0ab': unknown dtype 'Q\x09')"},
       {R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}})", "inside the 8"},
       {R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,18446744073709551615]}})", "inside the 8"},
       {R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0]}})", "two data_offsets"},

@@ -17,9 +17,6 @@ using Shape = std::vector<int64_t>;
 
 Shape shapeOf(const fb::State &row) { return Shape(row.shape()->begin(), row.shape()->end()); }
 
-// A name that a file gives, on one line.
-std::string shownName(const std::string &name) { return brief(printable(name, /*line=*/true), 200); }
-
 bool matchesAny(const std::vector<std::string> &patterns, std::string_view path) {
   return std::any_of(patterns.begin(), patterns.end(),
                      [&](const std::string &pattern) { return matchPath(pattern, path).has_value(); });
@@ -101,7 +98,7 @@ private:
                        [&](const std::string &path) { return matchPath(line.pattern, path); })) {
         auto near = nearest(line.pattern, paths);
         return invalidInput(line.where, ": init.map: expected a pattern of the program's parameters, found '",
-                            brief(line.pattern), "', which matches none",
+                            shownName(line.pattern), "', which matches none",
                             near.empty() ? "" : concat("; did you mean '", near[0], "'?"));
       }
     return okStatus();

@@ -132,7 +132,7 @@ private:
     return false;
   }
   bool rowFault(const char *expected) {
-    fault = invalidInput("tensor '", brief(rows.back().name), "': expected ", expected);
+    fault = invalidInput("tensor '", shownName(rows.back().name), "': expected ", expected);
     return false;
   }
   bool once(bool &seen) { return !std::exchange(seen, true) || rowFault("each of its fields once"); }
@@ -266,16 +266,16 @@ Status Safetensors::parse(const std::string &table, uint64_t data) {
             [&](size_t a, size_t b) { return reader.rows[a].name < reader.rows[b].name; });
   for (size_t i = 1; i < order.size(); ++i)
     if (const std::string &name = reader.rows[order[i]].name; name == reader.rows[order[i - 1]].name)
-      return invalidInput("expected each name once in the table, found '", brief(name), "' twice");
+      return invalidInput("expected each name once in the table, found '", shownName(name), "' twice");
   for (size_t i = 0; i < reader.rows.size(); ++i) {
     TableReader::Row &row = reader.rows[i];
     auto fault = [&](const auto &...parts) {
-      return invalidInput("tensor '", brief(row.name), "': ", parts...);
+      return invalidInput("tensor '", shownName(row.name), "': ", parts...);
     };
     auto known =
         std::find_if(std::begin(kTypes), std::end(kTypes), [&](auto &t) { return row.type == t.name; });
     if (known == std::end(kTypes))
-      return fault("unknown dtype '", brief(row.type), "'");
+      return fault("unknown dtype '", shownName(row.type), "'");
     uint64_t bytes = known->bytes;
     for (uint64_t size : row.shape)
       if (__builtin_mul_overflow(bytes, size, &bytes) || size > uint64_t(INT64_MAX))
@@ -304,8 +304,8 @@ Status Safetensors::parse(const std::string &table, uint64_t data) {
   uint64_t end = 0;
   for (auto [begin, i] : ranges) {
     if (begin != end)
-      return invalidInput("tensor '", brief(reader.rows[i].name), "': expected its bytes to start at ", end,
-                          ", found ", begin);
+      return invalidInput("tensor '", shownName(reader.rows[i].name), "': expected its bytes to start at ",
+                          end, ", found ", begin);
     end = reader.rows[i].offsets[1];
   }
   if (end != data)

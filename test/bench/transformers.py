@@ -5,7 +5,8 @@
 
 Each round runs every variant once, in a process of its own, one after the other, `moert bench` after every second. Times are the median step of a
 process, then the median over rounds; memory is anonymous resident memory, PyTorch's above what stands after imports and model
-construction, ours of the whole process. torch_transformers.py says which variants PyTorch has; the best of each figure counts.
+construction, ours of the whole process. torch_transformers.py says which variants PyTorch has; the best of each figure counts. What GMoE costs beside
+ViT under different loads of its experts is measured by routing_loads.py.
 """
 
 import argparse

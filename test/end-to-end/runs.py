@@ -560,7 +560,7 @@ class Runs:
     def refusals(self):
         best, train = self.folder / self.reference() / "best", self.command
         self.refused([self.moert], 2)
-        self.refused([self.moert, "train", self.program, "--out", ""], 2, "expected --out and the folder of the run")
+        self.refused([self.moert, "train", self.program, "--out", ""], 2, "expected a value after --out, found none")
         twice = self.folder / "twice.toml"
         twice.write_text("[train]\nseed = 1\nseed = 2\n")
         self.refused(train("x", "--recipe", twice), 1, f"{twice}:3:8: error while parsing key-value pair: cannot redefine existing integer 'seed'")

@@ -2,6 +2,9 @@
 // transposed and batched operands, several summed axes, results of one element, epilogues, at the host's
 // level and the one below. Outputs, temporaries and scratch hold NaNs before, and any cut of the units gives
 // the same bytes.
+#include "frontends/driver/Context.h"
+#include "mlir/Parser/Parser.h"
+#include "passes/kernels/ContractForm.h"
 #include "test/numerics/GroupRunner.h"
 #include <cmath>
 #include <cstring>
@@ -374,6 +377,38 @@ TEST(Contract, RowsOfSeveralAxes) {
             "",
             1,
             9});
+}
+
+// A factor of each image has another stride along the images than along their rows. It is addressed by two axes, and the
+// product still has one axis of rows.
+TEST(Contract, AFactorOfEachImage) {
+  for (int64_t images : {1, 9})
+    for (auto [rows, n, k] : {std::tuple{17, 48, 33}, {197, 130, 20}})
+      checkAll({"ipk",
+                "nk",
+                "ipn",
+                {{'i', batch()}, {'p', number(rows)}, {'k', number(k)}, {'n', number(n)}},
+                "row_scale",
+                1,
+                images});
+  std::unique_ptr<mlir::MLIRContext> context = makeContext();
+  const Case one{"ipk",
+                 "nk",
+                 "ipn",
+                 {{'i', batch()}, {'p', number(197)}, {'k', number(20)}, {'n', number(64)}},
+                 "row_scale"};
+  mlir::OwningOpRef<mlir::ModuleOp> module =
+      mlir::parseSourceString<mlir::ModuleOp>(program(one), context.get());
+  ASSERT_TRUE(module);
+  flow::GroupOp group;
+  module->walk([&](flow::GroupOp found) { group = found; });
+  mlir::FailureOr<kernels::Epilogue> epilogue = kernels::Epilogue::of(group, group.getRoot(), {});
+  ASSERT_TRUE(succeeded(epilogue));
+  mlir::FailureOr<kernels::ContractForm> form = kernels::ContractForm::of(group, {}, *epilogue);
+  ASSERT_TRUE(succeeded(form));
+  EXPECT_EQ(form->rows.size(), 1u);
+  EXPECT_EQ(form->rowsOf(form->firstInput).size(), 2u);
+  EXPECT_EQ(form->rowsOf(form->firstOutput).size(), 1u);
 }
 
 TEST(Contract, ExtentsOfTheBatchEverywhere) {

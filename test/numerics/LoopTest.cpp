@@ -200,7 +200,7 @@ TEST(Loop, Chain) {
 }
 
 TEST(Loop, Unary) {
-  for (const char *op : {"neg", "exp", "tanh", "sigmoid", "relu", "silu", "gelu", "erf", "abs"})
+  for (const char *op : {"neg", "exp", "tanh", "sigmoid", "relu", "silu", "gelu", "gelu_slope", "erf", "abs"})
     check(with(R"(
       %x = flow.input "x" : $1
       %y = flow.$2 %x : $1

@@ -694,3 +694,17 @@ moe.model @m(%x: vector[8]) {
   %y = add %x, %p
   return logits = %y
 }
+// -----
+// Patches have a size, no kernel.
+moe.model @m(%image: image[1, 8, 8]) {
+  // expected-error@+1 {{expected a size from 1 to 2147483647 for 'size', found 0}}
+  %y = patches @p(%image) size = 0 to 4
+  return logits = %y
+}
+// -----
+// expected-note@+1 {{made here: [1, 2, 8]}}
+moe.model @m(%image: image[1, 2, 8]) {
+  // expected-error@+1 {{expected an image of at least 4x4, the size of a patch, found [1, 2, 8]}}
+  %y = patches @p(%image) size = 4 to 4
+  return logits = %y
+}

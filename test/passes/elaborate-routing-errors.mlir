@@ -474,6 +474,14 @@ moe.model @m(%x: vector[8]) {
   return logits = %x
 }
 // -----
+// Noise so small that scores divided by it are infinite.
+moe.model @m(%x: vector[8]) {
+  %r = route @gate(%x) linear, experts = 4, top = 2, noise = 1e-40
+  // expected-error@+1 {{expected noise that scores can be divided by in 32-bit floating point for 'importance_load', found 2.5e-41 for each of 4 experts; write a larger 'noise'}}
+  aux @g importance_load %r, 0.1
+  return logits = %x
+}
+// -----
 // No grouped form.
 moe.layer @Conv(%x) {
   // expected-error@+1 {{'conv' is not compiled yet on a value that already differs by expert; put it before 'dispatch'}}

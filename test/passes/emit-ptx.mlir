@@ -23,7 +23,6 @@
 // CHECK: ld.global.v4.b32
 // CHECK: mul.rn.f32
 // CHECK: fma.rn.f32
-// CHECK: cvt.rmi.f32.f32
 // CHECK: div.rn.f32
 // CHECK: sqrt.rn.f32
 // CHECK: st.global.v4.b32

@@ -2,6 +2,42 @@
 // takes, and a lookup of a row for each row: the bias of the expert that the row is in. So no value has a bias for each row.
 // RUN: moe-opt %s --moe-form-groups=target=cpu:x86-64-v3 | FileCheck %s
 // RUN: moe-opt %s --moe-form-groups=target=emulator:sm_90a | FileCheck %s
+// On the CPU rows that are gathered for products alone, of which each knows them as the rows of its groups, are read where they
+// are; elsewhere a loop stores them.
+// RUN: moe-opt %s --moe-form-groups=target=cpu:x86-64-v3 | FileCheck %s --check-prefix=LOADS
+// RUN: moe-opt %s --moe-form-groups=target=emulator:sm_90a | FileCheck %s --check-prefix=STORED
+// LOADS-LABEL: flow.entry @sent
+// LOADS: flow.group(%{{.*}}, %{{.*}}, %{{.*}}, %{{.*}})
+// LOADS-NEXT: ^bb0
+// LOADS-NEXT: %[[S:.*]] = flow.gather
+// LOADS-NEXT: flow.grouped_contract %[[S]]
+// LOADS-NEXT: flow.yield
+// LOADS: flow.group(
+// LOADS-NEXT: ^bb0
+// LOADS-NEXT: %[[T:.*]] = flow.gather
+// LOADS-NEXT: flow.grouped_contract %[[T]]
+// LOADS-NOT: flow.group(
+// LOADS-LABEL: flow.entry @shown
+// LOADS: flow.gather
+// LOADS-NEXT: flow.yield
+// Random numbers of which each row has an index are drawn there as well, so that of a dropout only the mask is stored.
+// LOADS-LABEL: flow.entry @dropped
+// LOADS: flow.group({{.*}} -> (tensor<?x64xf32, {{.*}}>, tensor<?x64xi1, {{.*}}>, tensor<?x64xf32, {{.*}}>)
+// LOADS-NEXT: ^bb0
+// LOADS-NEXT: flow.grouped_contract
+// LOADS: flow.random
+// LOADS: flow.compare
+// LOADS: flow.gelu
+// LOADS: flow.yield
+// LOADS-NOT: flow.group(
+// STORED-LABEL: flow.entry @sent
+// STORED: flow.gather
+// STORED-NEXT: flow.yield
+// STORED: flow.grouped_contract
+// STORED-LABEL: flow.entry @dropped
+// STORED: flow.grouped_contract
+// STORED: flow.yield
+// STORED: flow.random
 
 // CHECK-LABEL: flow.entry @bias
 // CHECK: flow.group(%{{.*}}, %{{.*}}, %{{.*}}, %{{.*}}, %{{.*}})
@@ -62,5 +98,42 @@ flow.program @p {
     %y = flow.contract %x [0, 2], %w [1, 2] -> [0, 1] : tensor<?x32xf32, #flow.dims<[B * 16, 32]>>, tensor<64x32xf32> -> tensor<?x64xf32, #flow.dims<[B * 16, 64]>>
     %z = flow.add %y, %bias : tensor<?x64xf32, #flow.dims<[B * 16, 64]>>
     flow.output "y" %z : tensor<?x64xf32, #flow.dims<[B * 16, 64]>>
+  }
+  flow.entry @sent infer {
+    %x = flow.input "x" : tensor<?x32xf32, #flow.dims<[B, 32]>>
+    %w = flow.parameter "w" uniform(-1.0, 1.0) : tensor<6x64x32xf32>
+    %o = flow.input "o" : tensor<7xi32>
+    %r = flow.input "r" : tensor<?xi32, #flow.dims<[B * 2]>>
+    %s = flow.gather %x, %r : tensor<?x32xf32, #flow.dims<[B, 32]>>, tensor<?xi32, #flow.dims<[B * 2]>> -> tensor<?x32xf32, #flow.dims<[B * 2, 32]>>
+    %y = flow.grouped_contract %s [0, 2], %w [3, 1, 2] -> [0, 1] row 0 group 3 by %o : tensor<?x32xf32, #flow.dims<[B * 2, 32]>>, tensor<6x64x32xf32>, tensor<7xi32> -> tensor<?x64xf32, #flow.dims<[B * 2, 64]>>
+    %d = flow.grouped_contract %s [0, 2], %y [0, 1] -> [3, 1, 2] row 0 group 3 by %o : tensor<?x32xf32, #flow.dims<[B * 2, 32]>>, tensor<?x64xf32, #flow.dims<[B * 2, 64]>>, tensor<7xi32> -> tensor<6x64x32xf32>
+    flow.output "d" %d : tensor<6x64x32xf32>
+  }
+  // Something else reads the rows.
+  flow.entry @shown infer {
+    %x = flow.input "x" : tensor<?x32xf32, #flow.dims<[B, 32]>>
+    %w = flow.parameter "w" uniform(-1.0, 1.0) : tensor<6x64x32xf32>
+    %o = flow.input "o" : tensor<7xi32>
+    %r = flow.input "r" : tensor<?xi32, #flow.dims<[B * 2]>>
+    %s = flow.gather %x, %r : tensor<?x32xf32, #flow.dims<[B, 32]>>, tensor<?xi32, #flow.dims<[B * 2]>> -> tensor<?x32xf32, #flow.dims<[B * 2, 32]>>
+    %y = flow.grouped_contract %s [0, 2], %w [3, 1, 2] -> [0, 1] row 0 group 3 by %o : tensor<?x32xf32, #flow.dims<[B * 2, 32]>>, tensor<6x64x32xf32>, tensor<7xi32> -> tensor<?x64xf32, #flow.dims<[B * 2, 64]>>
+    flow.output "y" %y : tensor<?x64xf32, #flow.dims<[B * 2, 64]>>
+    flow.output "s" %s exposed : tensor<?x32xf32, #flow.dims<[B * 2, 32]>>
+  }
+  flow.entry @dropped infer {
+    %x = flow.input "x" : tensor<?x32xf32, #flow.dims<[B * 16, 32]>>
+    %w = flow.parameter "w" uniform(-1.0, 1.0) : tensor<6x64x32xf32>
+    %o = flow.input "o" : tensor<7xi32>
+    %r = flow.input "r" : tensor<?xi32, #flow.dims<[B * 16]>>
+    %y = flow.grouped_contract %x [0, 2], %w [3, 1, 2] -> [0, 1] row 0 group 3 by %o : tensor<?x32xf32, #flow.dims<[B * 16, 32]>>, tensor<6x64x32xf32>, tensor<7xi32> -> tensor<?x64xf32, #flow.dims<[B * 16, 64]>>
+    %u = flow.random uniform 7 at %r : tensor<?xi32, #flow.dims<[B * 16]>> -> tensor<?x64xf32, #flow.dims<[B * 16, 64]>>
+    %rate = flow.constant 0.1 : tensor<?x64xf32, #flow.dims<[B * 16, 64]>>
+    %m = flow.compare ge %u, %rate : tensor<?x64xf32, #flow.dims<[B * 16, 64]>>
+    %f = flow.convert %m : tensor<?x64xi1, #flow.dims<[B * 16, 64]>> -> tensor<?x64xf32, #flow.dims<[B * 16, 64]>>
+    %g = flow.gelu %y : tensor<?x64xf32, #flow.dims<[B * 16, 64]>>
+    %d = flow.mul %g, %f : tensor<?x64xf32, #flow.dims<[B * 16, 64]>>
+    flow.output "y" %y exposed : tensor<?x64xf32, #flow.dims<[B * 16, 64]>>
+    flow.output "m" %m exposed : tensor<?x64xi1, #flow.dims<[B * 16, 64]>>
+    flow.output "d" %d : tensor<?x64xf32, #flow.dims<[B * 16, 64]>>
   }
 }

@@ -283,7 +283,7 @@ flow.program @large_tensors {
 }
 
 // -----
-// Beside its own result a contraction writes a mask, a quarter of its size, and nothing larger.
+// Beside its own result a contraction writes a mask, a quarter of its size; a convolution writes nothing larger.
 // CHECK-LABEL: flow.program @beside_a_mask
 // CHECK:      flow.group
 // CHECK-NEXT: ^bb0
@@ -306,7 +306,7 @@ flow.program @beside_a_mask {
 // CHECK-LABEL: flow.program @beside_a_tensor
 // CHECK:      flow.group
 // CHECK-NEXT: ^bb0
-// CHECK-NEXT: flow.contract
+// CHECK-NEXT: flow.conv
 // CHECK-NEXT: flow.yield
 // CHECK:      flow.group
 // CHECK-NEXT: ^bb0
@@ -315,11 +315,11 @@ flow.program @beside_a_mask {
 // CHECK-NOT:  flow.group
 flow.program @beside_a_tensor {
   flow.entry @e infer {
-    %x = flow.input "x" : tensor<64x32xf32>
-    %w = flow.parameter "w" constant(0.5) : tensor<8x32xf32>
-    %y = flow.contract %x [0, 1], %w [2, 1] -> [0, 2] : tensor<64x32xf32>, tensor<8x32xf32> -> tensor<64x8xf32>
-    %z = flow.relu %y : tensor<64x8xf32>
-    flow.output "y" %y : tensor<64x8xf32>
-    flow.output "z" %z : tensor<64x8xf32>
+    %x = flow.input "x" : tensor<8x4x14x14xf32>
+    %w = flow.parameter "w" constant(0.5) : tensor<8x4x3x3xf32>
+    %y = flow.conv %x, %w by [1, 1] pads [1, 1, 1, 1] : tensor<8x4x14x14xf32>, tensor<8x4x3x3xf32> -> tensor<8x8x14x14xf32>
+    %z = flow.relu %y : tensor<8x8x14x14xf32>
+    flow.output "y" %y : tensor<8x8x14x14xf32>
+    flow.output "z" %z : tensor<8x8x14x14xf32>
   }
 }

@@ -19,7 +19,6 @@
 // CHECK: llvm.mlir.global internal @table
 // CHECK: llvm.func @fused{{.*}}nvvm.minctasm = 4
 // CHECK: llvm.load %{{.*}} {alignment = 16 : i64} : !llvm.ptr<1> -> vector<4xf32>
-// CHECK: llvm.intr.floor
 // CHECK: llvm.intr.fma
 gpu.module @kernels {
   llvm.mlir.global internal @table() {addr_space = 3 : i32} : !llvm.array<4 x f32>

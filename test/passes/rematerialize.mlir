@@ -97,23 +97,28 @@ flow.program @norm {
 
 // -----
 
-// Of two values of one size the later is kept, so that less is computed again; random numbers are never kept.
+// Of two values of one size the later is kept, so that less is computed again. Random numbers are not drawn twice: of dropout the
+// mask is kept, which takes a quarter of what they take.
 // CHECK-LABEL: flow.program @dropout
-// CHECK: flow.saved = [{bytes = #flow.extent<B * 200704>, op = "flow.relu"
+// CHECK: flow.saved = [{bytes = #flow.extent<B * 200704>, op = "flow.relu", {{.*}}}, {bytes = #flow.extent<B * 50176>, op = "flow.compare"
 // CHECK-NEXT: flow.input "x"
 // CHECK-NEXT: flow.parameter "w"
 // CHECK-NEXT: flow.parameter "v"
 // CHECK-NEXT: flow.conv
 // CHECK-NEXT: %[[R:.*]] = flow.relu
 // CHECK-NEXT: flow.random uniform
+// CHECK-NEXT: flow.constant
+// CHECK-NEXT: %[[M:.*]] = flow.compare ge
+// CHECK-NEXT: flow.convert
 // CHECK-NEXT: flow.mul
 // CHECK-NEXT: flow.conv
 // CHECK-NEXT: flow.reduce sum
 // CHECK-NEXT: flow.output "loss"
 // CHECK-NEXT: flow.constant
-// CHECK-NEXT: %[[U:.*]] = flow.random uniform 7 {flow.recomputed = 1 : i64}
+// CHECK-NEXT: %[[N:.*]] = flow.barrier %[[M]] 1
+// CHECK-NEXT: %[[F:.*]] = flow.convert %[[N]]
 // CHECK-NEXT: %[[K:.*]] = flow.barrier %[[R]] 1
-// CHECK-NEXT: %[[D:.*]] = flow.mul
+// CHECK-NEXT: %[[D:.*]] = flow.mul %[[K]], %[[F]]
 // CHECK-NEXT: flow.conv_weight_grad %[[D]]
 // CHECK-NEXT: flow.assign "v"
 // CHECK-NEXT: flow.compare gt
@@ -130,7 +135,10 @@ flow.program @dropout {
     %y = flow.conv %x, %w by [1, 1] pads [1, 1, 1, 1] : tensor<?x8x28x28xf32, #flow.dims<[B, 8, 28, 28]>>, tensor<64x8x3x3xf32> -> !maps
     %r = flow.relu %y : !maps
     %u = flow.random uniform 7 -> !maps
-    %d = flow.mul %r, %u : !maps
+    %rate = flow.constant 0.1 : !maps
+    %m = flow.compare ge %u, %rate : !maps
+    %f = flow.convert %m : tensor<?x64x28x28xi1, #flow.dims<[B, 64, 28, 28]>> -> !maps
+    %d = flow.mul %r, %f : !maps
     %z = flow.conv %d, %v by [1, 1] pads [0, 0, 0, 0] : !maps, tensor<64x64x1x1xf32> -> !maps
     %loss = flow.reduce sum %z over [0, 1, 2, 3] : !maps -> tensor<f32>
     flow.output "loss" %loss : tensor<f32>

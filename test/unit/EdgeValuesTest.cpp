@@ -134,12 +134,18 @@ const std::map<std::string, Oracle> &oracles() {
        // Where exp is subnormal, so are its digits few.
        {[](Operands v) { return std::isinf(v[0]) && v[0] < 0 ? Real(0) : v[0] / (1 + std::exp(-v[0])); },
         4e-7, 128 * subnormal}},
-      // 1 + erf loses digits to the left, as in PyTorch.
+      // Phi loses digits to the left, as in PyTorch.
       {"flow.gelu",
        {[](Operands v) {
           return std::isinf(v[0]) && v[0] < 0 ? Real(0) : v[0] * std::erfc(-v[0] / std::sqrt(Real(2))) / 2;
         },
         1e-6, 2e-6}},
+      {"flow.gelu_slope",
+       {[](Operands v) {
+          const Real density = std::exp(-v[0] * v[0] / 2) / std::sqrt(2 * Real(M_PI));
+          return std::erfc(-v[0] / std::sqrt(Real(2))) / 2 + (std::isinf(v[0]) ? 0 : v[0] * density);
+        },
+        0, 3e-7}},
       {"flow.erf", {[](Operands v) { return std::erf(v[0]); }, 1e-6}},
       {"flow.not", {[](Operands v) { return Real(v[0] == 0); }, 0}},
       {"flow.is_finite", {[](Operands v) { return Real(std::isfinite(v[0])); }, 0}},

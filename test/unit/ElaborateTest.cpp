@@ -213,6 +213,37 @@ moe.model @m(%flat: vector[15]) {
   EXPECT_EQ(taken, judged.outputs.at("kept.last").data);
 }
 
+// A layer that is applied twice reports its routing's second time as `gate#2`, unless an author has named another one so.
+TEST(Elaborate, ReportsOfRoutingsHaveNamesOfTheirOwn) {
+  Model model(R"(
+moe.layer @Double(%x) {
+  %y = linear @fc(%x) to 3
+  yield %y
+}
+moe.model @m(%x: vector[3]) {
+  %r    = route @"gate#2"(%x) linear, experts = 2, top = 1, capacity = 1.0
+  %s    = dispatch %r, %x
+  %d    = experts @experts(%s) layer @Double
+  %y    = combine %r, %d
+  %r1   = route @gate(%y) linear, experts = 3, top = 1, capacity = 1.0
+  %r2   = route shared @gate(%x) linear, experts = 3, top = 1, capacity = 1.0
+  %s1   = dispatch %r1, %y
+  %d1   = experts @first(%s1) layer @Double
+  %y1   = combine %r1, %d1
+  %s2   = dispatch %r2, %y1
+  %d2   = experts @second(%s2) layer @Double
+  %y2   = combine %r2, %d2
+  return logits = %y2
+})");
+  ASSERT_TRUE(bool(model));
+  flow::Bindings given = batch(1, 6);
+  flow::Evaluation trained = model.run("train", given), judged = model.run("as_trained", given);
+  for (auto [name, experts] : {std::pair<std::string, size_t>{"gate#2", 2}, {"gate", 3}, {"gate#3", 3}}) {
+    EXPECT_EQ(trained.outputs.at("gate_balance." + name).data.size(), experts) << name;
+    EXPECT_EQ(judged.outputs.at("kept." + name).data.size(), experts) << name;
+  }
+}
+
 } // namespace
 
 TEST(Elaborate, MixtureOfGeneratedClassifiers) {

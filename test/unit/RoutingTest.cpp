@@ -236,6 +236,23 @@ TEST(Routing, placesOfRandomRows) {
       }
 }
 
+// Gates that are equal in 32 bits do not hide which score is larger.
+TEST(Routing, scoresWhoseGatesAreEqualInFloat) {
+  struct {
+    const char *route;
+    std::vector<double> logits, counts;
+  } cases[] = {{"top = 1, sigmoid", {20, 40, 30}, {0, 1, 0}}, {"top = 2", {0, -150, -120}, {1, 0, 1}}};
+  for (auto &[route, logits, counts] : cases) {
+    Model model = telling(3, route, {logits});
+    for (auto &[where, result] : model.everywhere("main"))
+      EXPECT_EQ(valuesOf(result, "chosen.gate"), counts) << where << ", " << route;
+  }
+  // Of three rows that choose expert 0, which takes two, the first is dropped.
+  Model model = telling(2, "top = 1, sigmoid, prioritized, capacity = 1.0", {{20, 0}, {40, 0}, {30, 0}});
+  for (auto &[where, result] : model.everywhere("as_trained"))
+    EXPECT_LT(distance(std::vector<double>{0, 1, 1}, valuesOf(result, "mixed")), 1e-6) << where;
+}
+
 // In training, noise is part of the scores: of the choice, the gates and the priority alike.
 TEST(Routing, placesOfNoisyRows) {
   for (int top : {1, 2}) {

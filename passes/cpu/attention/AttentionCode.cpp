@@ -1,7 +1,7 @@
 #include "passes/cpu/attention/AttentionCode.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "passes/kernels/math/MathFunctions.h"
 
 using namespace mlir;
 
@@ -14,6 +14,9 @@ static constexpr int64_t kMostKeys = 256, kMostRows = 96;
 static constexpr int64_t kMostFeatures = 1024;
 /// A panel of B comes from the second-level cache whenever it was not the last one: values do so for every tile.
 static constexpr int64_t kPanelAhead = 8, kPrefetchedWidth = 32;
+/// Copies fetch the token this far ahead: the tokens of a head lie pages apart, which no prefetcher of the hardware
+/// follows.
+static constexpr int64_t kTokensAhead = 12, kLine = 16; // elements of a cache line
 
 bool fitsAttentionKernel(const flow::AttentionShape &shape) {
   return std::max(shape.size, shape.valueSize) <= kMostFeatures;
@@ -50,10 +53,16 @@ AttentionPlan::AttentionPlan(const flow::AttentionShape &shape, const CpuTarget 
       (std::max(padded(keys), (keys + columns - 1) / columns * columns) + lanes - 1) / lanes * lanes + lanes;
 }
 
+void AttentionCode::fetchToken(const Head &head, Ix token, bool write) {
+  for (int64_t c = 0; c < head.size; c += kLine)
+    prefetch(head.pointer, add(token, kTokensAhead * head.stride + c), write, 3);
+}
+
 void AttentionCode::packRows(const Head &head, Ix count, Value to, int64_t width, Value scale) {
   Value factor = scale ? splat(scale) : Value();
   loop(0, count, 1, [&](Ix t) {
     Ix from = add(head.offset, mul(t, head.stride)), row = mul(t, width);
+    fetchToken(head, from, false);
     for (int64_t c = 0; c < width; c += lanes) {
       Value x;
       if (c >= head.size)
@@ -70,6 +79,7 @@ void AttentionCode::unpackRows(Value from, int64_t width, Ix count, const Head &
   Value factor = scale ? splat(scale) : Value();
   loop(0, count, 1, [&](Ix t) {
     Ix to = add(head.offset, mul(t, head.stride)), row = mul(t, width);
+    fetchToken(head, to, true);
     for (int64_t c = 0; c < head.size; c += lanes) {
       Value mask = c + lanes > head.size ? firstLanes(head.size - c) : Value();
       Value x = load(from, add(row, c));
@@ -102,8 +112,10 @@ void AttentionCode::packKeys(const Head &head, Ix count, Value to) {
         SmallVector<Ix> rows;
         loop(0, whole, lanes, [&](Ix c) {
           rows.clear();
-          for (int i = 0; i < lanes; ++i)
+          for (int i = 0; i < lanes; ++i) {
             rows.push_back(add(add(from, c), i * head.stride));
+            prefetch(head.pointer, add(rows.back(), lanes * head.stride), /*write=*/false, 3);
+          }
           Values turned = loadTransposed(head.pointer, rows);
           for (int i = 0; i < lanes; ++i)
             store(turned[i], to, add(at, mul(add(c, i), vectors * lanes)));
@@ -214,7 +226,7 @@ Value AttentionCode::largestLane(Value vector) {
 Value AttentionCode::larger(Value x, Value y) {
   return pick(arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OGT, x, y), x, y);
 }
-Value AttentionCode::exp(Value x) { return math::ExpOp::create(b, loc, x); }
+Value AttentionCode::exp(Value x) { return kernels::buildExpUpToOne(b, loc, x); }
 
 void AttentionCode::fill(Value pointer, Ix count, float value) {
   loop(0, count, lanes, [&](Ix i) { store(number(value), pointer, i); });

@@ -70,7 +70,7 @@ public:
   mlir::Value sumLanes(mlir::Value vector);
   mlir::Value largestLane(mlir::Value vector);
   mlir::Value larger(mlir::Value x, mlir::Value y);
-  mlir::Value exp(mlir::Value x);
+  mlir::Value exp(mlir::Value x); ///< of what is not above 0, as MathFunctions.h says
   void fill(mlir::Value pointer, Ix count, float value);
 
   /// Ranges of at most `block` of `total`: where each begins, and its length.
@@ -79,6 +79,8 @@ public:
   const AttentionPlan &plan;
 
 private:
+  /// Fetches the features of the token kTokensAhead behind the one that begins at the offset `token`.
+  void fetchToken(const Head &head, Ix token, bool write);
   void product(const Left &a, Ix rows, Ix depth, mlir::Value b, Ix panels, Ix panelStride, int64_t bStep,
                Tile tile, mlir::Value c, int64_t cRow, bool add);
   int64_t registers;

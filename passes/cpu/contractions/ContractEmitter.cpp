@@ -112,10 +112,12 @@ FailureOr<GroupCode> emitContractGroup(flow::GroupOp group, const GroupLayouts &
   auto operand = [&](unsigned i) -> ContractBuffer {
     return {{BufferRef::operand, i}, flow::elementsOf(group.getInputs()[i].getType())};
   };
-  ContractGroup parts{contract, std::move(*epilogue), *form, plan, operand(form->a), operand(form->b), {}, {},
-                      {}};
+  ContractGroup parts{
+      contract, std::move(*epilogue), *form, plan, operand(form->a), operand(form->b), {}, {}, {}, {}};
   if (form->groups)
     parts.offsets = operand(form->groups->offsets);
+  if (form->loads)
+    parts.index = operand(form->loads->index);
   return emitContract(parts, module);
 }
 

@@ -18,6 +18,25 @@ Value ContractKernel::buffer(plan::Access access, const ContractBuffer &bound) {
 void ContractKernel::bindOffsets() {
   offsets = kernel.buffer(plan::Access::read, plan::Element::i32, group.offsets.ref,
                           plan::fromExtent(group.offsets.elements));
+  if (form.loads)
+    index = kernel.buffer(plan::Access::read, plan::Element::i32, group.index.ref,
+                          plan::fromExtent(group.index.elements));
+}
+
+Ix ContractKernel::indexAt(Ix row) {
+  Type number = code.b.getI32Type();
+  Value at = kernel.load(number, index, number, code.i64(row));
+  return arith::ExtSIOp::create(code.b, code.loc, code.b.getI64Type(), at).getResult();
+}
+
+Value ContractKernel::hasRow(Ix row) {
+  Ix at = indexAt(row);
+  return code.both(code.less(-1, at), code.less(at, code.size(form.loads->tableRows)));
+}
+
+Ix ContractKernel::tableRow(Ix row, ArrayRef<ContractAxis> axes) {
+  Ix at = code.max(code.min(indexAt(row), code.sub(code.size(form.loads->tableRows), 1)), 0);
+  return code.mul(at, code.size(axes.front().strides[form.loads->side]));
 }
 
 Ix ContractKernel::beginOf(Ix number) {
@@ -53,15 +72,20 @@ Ix ContractKernel::batchOffset(ArrayRef<Ix> batch, unsigned operand) {
 }
 
 PackSource ContractKernel::columnsOfB(Value pointer, Ix base) {
-  auto stepOffset = [this, base](Ix step) { return code.add(base, offset(form.sums, step, 1)); };
-  return {pointer, code.size(form.columns.strides[1]), code.size(form.columns.extent), stepOffset,
-          form.sums.size() == 1 && form.sums[0].strides[1].isConstant(1)};
+  auto stepOffset = [this, base](Ix step) { return code.add(base, stepOf(step, 1)); };
+  PackSource source{pointer, code.size(form.columns.strides[1]), code.size(form.columns.extent), stepOffset,
+                    form.sums.size() == 1 && form.sums[0].strides[1].isConstant(1)};
+  if (form.loadsSteps(1)) {
+    source.unitSteps = false;
+    source.exists = [this](Ix step) { return hasRow(step); };
+  }
+  return source;
 }
 
 void ContractKernel::storeResults(ArrayRef<Ix> batch, Ix row, Ix column, Value mask, Value sums) {
   auto stride = [&](unsigned operand) { return code.size(form.columns.strides[operand]); };
   auto where = [&](unsigned operand) {
-    Ix at = code.add(batchOffset(batch, operand), offset(form.rows, row, operand));
+    Ix at = code.add(batchOffset(batch, operand), offset(form.rowsOf(operand), row, operand));
     return code.add(at, code.mul(column, stride(operand)));
   };
   group.epilogue.store(

@@ -20,6 +20,7 @@ struct ContractGroup {
   ContractPlan plan;
   ContractBuffer a, b;    ///< in the form's order, which may be swapped with respect to the op's
   ContractBuffer offsets; ///< of form.groups, if there are any
+  ContractBuffer index;   ///< of form.loads, if there are any
   /// Temporaries between the group's launches, if the plan needs them: B's packed panels, [matrix of B][chunk
   /// of the sum][panel][step][column], and the sums of the parts, [batch index][part][row][column].
   ContractBuffer panels, parts;
@@ -36,12 +37,20 @@ public:
   ContractKernel(const ContractGroup &group, KernelModule &module, llvm::StringRef kind);
 
   mlir::Value buffer(plan::Access access, const ContractBuffer &bound);
-  /// Binds the groups' offsets, which the next two read.
+  /// Binds the groups' offsets, which the next two read, and the index of rows.
   void bindOffsets();
   /// The first of the form's rows, or steps of the sum, behind all groups before this one.
   Ix beginOf(Ix group);
   std::pair<Ix, Ix> rangeOf(Ix group) { return {beginOf(group), beginOf(code.add(group, 1))}; }
   void bindEpilogue() { ports = group.epilogue.bind(kernel); }
+  /// Where a row of A begins, or a step of the sum in A or B. A row that is read by an index and that the table lacks begins
+  /// with the first or the last one.
+  Ix rowOfA(Ix row) { return form.loadsRows() ? tableRow(row, form.rows) : offset(form.rows, row, 0); }
+  Ix stepOf(Ix step, unsigned side) {
+    return form.loadsSteps(side) ? tableRow(step, form.sums) : offset(form.sums, step, side);
+  }
+  /// Whether the table has the row that the index names.
+  mlir::Value hasRow(Ix row);
   /// The indices along each of `axes` from a flat index over all of them.
   llvm::SmallVector<Ix> unflatten(llvm::ArrayRef<ContractAxis> axes, Ix flat);
   /// The offset of a flat index in an operand. Operands are numbered as in ContractAxis::strides.
@@ -60,7 +69,10 @@ public:
   Values ports; ///< the epilogue's inputs and outputs, after bindEpilogue
 
 private:
-  mlir::Value offsets;
+  Ix indexAt(Ix row);
+  Ix tableRow(Ix row, llvm::ArrayRef<ContractAxis> axes);
+
+  mlir::Value offsets, index;
 };
 
 } // namespace moe::cpu

@@ -25,7 +25,8 @@ ContractPlan ContractPlan::of(const ContractForm &form, const Epilogue &epilogue
 
   plan.small = form.products().evaluate(form.plannedBatch).value_or(INT64_MAX) < (int64_t(1) << 21);
 
-  plan.directRows = form.sums.empty() || (form.sums.size() == 1 && form.sums[0].strides[0].isConstant(1));
+  plan.directRows = !form.loadsSteps(0) &&
+                    (form.sums.empty() || (form.sums.size() == 1 && form.sums[0].strides[0].isConstant(1)));
   // A panel that serves few rows, or that is one of many along a sum over the batch, is used once after
   // packing. Packing ahead writes all panels to memory, from where the units read them back. So units pack
   // for themselves, except if the contraction is small, if packed panels can be kept from step to step
@@ -35,6 +36,10 @@ ContractPlan ContractPlan::of(const ContractForm &form, const Epilogue &epilogue
     plan.packing = Packing::panel;
   else if (plan.directRows && !plan.small && !form.fixedB && columns.value_or(0) > width)
     plan.packing = Packing::group;
+
+  // Rows that are read by an index are copied for each tile, which pays if the tile is used for several panels.
+  if (form.loadsRows() && plan.packing == Packing::panel)
+    plan.directRows = false;
 
   if (keepsPanels) {
     // With fewer rows per unit there are more units; with more rows, B is read less often if it exceeds the
@@ -78,13 +83,10 @@ ContractPlan ContractPlan::of(const ContractForm &form, const Epilogue &epilogue
   bool inOneGo = sums && *sums <= plan.depth;
   plan.viaParts = plan.maxParts > 1 || (epilogue.accumulator() < 0 && !inOneGo);
   // If the product packs panels, each should serve a block of many rows, but many threads need many units. So
-  // a unit has few rows, and a thread processes neighbouring units together as one block.
-  if (plan.packing == Packing::ahead) {
-    plan.unitRows = plan.rowBlock;
-  } else {
-    plan.unitRows = std::min(plan.rowBlock, 8 * tileRows);
-    plan.grain = plan.rowBlock / plan.unitRows;
-  }
+  // a unit has few rows, and a thread processes neighbouring units together as one block. Where nothing is packed,
+  // a unit is a row of tiles, so that the rows of one image are halves for two threads.
+  plan.unitRows = std::min(plan.rowBlock, (plan.packing == Packing::ahead ? 1 : 8) * tileRows);
+  plan.grain = plan.rowBlock / plan.unitRows;
   plan.rowUnits = form.rowExtent().ceildiv(plan.unitRows);
   plan.panels = form.columns.extent.ceildiv(width);
   plan.panelGroups = plan.panelGroup ? plan.panels.ceildiv(plan.panelGroup) : one;

@@ -22,7 +22,7 @@ PrefetchStream ContractPrefetch::nextRows(Ix row, const PrefetchPlace &place) co
 }
 
 std::optional<PrefetchStream> ContractPrefetch::nextChunk(const PrefetchPlace &place) const {
-  if (form.sums.size() != 1)
+  if (form.sums.size() != 1 || form.loadsSteps(1))
     return std::nullopt;
   const flow::Extent &sumStride = form.sums[0].strides[1], &columnStride = form.columns.strides[1];
   const Ix sums = code.size(form.sumExtent());
@@ -65,7 +65,7 @@ std::optional<PrefetchStream> ContractPrefetch::nextChunk(const PrefetchPlace &p
 }
 
 std::optional<PrefetchStream> ContractPrefetch::nextPanel(const PrefetchPlace &place) const {
-  if (form.sums.size() != 1 || !form.columns.strides[1].isConstant(1) || width < 16)
+  if (form.sums.size() != 1 || form.loadsSteps(1) || !form.columns.strides[1].isConstant(1) || width < 16)
     return std::nullopt;
   // After the last panel comes the first one of the next chunk.
   const Ix following = code.add(place.panel, 1);
@@ -82,7 +82,7 @@ std::optional<PrefetchStream> ContractPrefetch::nextPanel(const PrefetchPlace &p
 
 std::optional<PrefetchStream> ContractPrefetch::nextStrips(const PrefetchPlace &place) const {
   const Ix panels = code.sub(place.panelEnd, place.panelBegin);
-  if (plan.directRows || form.sums.size() != 1 || form.rows.size() != 1 ||
+  if (plan.directRows || form.sums.size() != 1 || form.loadsSteps(0) || form.rows.size() != 1 ||
       !form.rows[0].strides[0].isConstant(1) || !panels.isStatic())
     return std::nullopt;
   // The lines are distributed over the sections of all panels. If there are more sections than lines, several

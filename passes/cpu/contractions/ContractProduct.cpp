@@ -1,5 +1,6 @@
 // Emits the product's loops; see ContractProduct.h.
 #include "passes/cpu/contractions/ContractProduct.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
 
 using namespace mlir;
 
@@ -13,6 +14,8 @@ using Packing = ContractPlan::Packing;
 constexpr int64_t kPanelAhead = 24;
 
 static std::optional<int64_t> knownRowStride(const ContractForm &form, const ContractPlan &plan) {
+  if (form.loadsRows() && plan.directRows)
+    return plan.depth;           // of the copies of a tile's rows
   constexpr int64_t kFar = 8192; // scratch for the last tile's rows grows with their stride
   if (!plan.directRows || plan.small || form.rows.size() != 1)
     return std::nullopt;
@@ -40,7 +43,9 @@ ContractProduct::ContractProduct(const ContractGroup &group, KernelModule &modul
   const int64_t tileRows = plan.tile.rows;
   if (form.groups)
     bindOffsets();
-  if (rowStride && !(rows.isStatic() && rows.known() % tileRows == 0 && !form.groupsRows()))
+  if (form.loadsRows() && plan.directRows)
+    loaded = kernel.floatScratch(plan.tile.rows * plan.depth);
+  else if (rowStride && !(rows.isStatic() && rows.known() % tileRows == 0 && !form.groupsRows()))
     lastRows = kernel.floatScratch(((tileRows - 1) * *rowStride + plan.depth));
 }
 
@@ -58,6 +63,8 @@ LaunchSpec ContractProduct::emit() {
   flow::Extent read = (group.a.elements + group.b.elements) * kFloatBytes;
   if (form.groups)
     read = read + group.offsets.elements * int64_t(sizeof(int32_t));
+  if (form.loads)
+    read = read + group.index.elements * int64_t(sizeof(int32_t));
   return kernel.finish(form.groups ? "grouped_contract" : "contract", plan.units, form.products() * 2,
                        read + flow::bytesOf(group.op->getResult(0).getType()), plan.grain);
 }
@@ -157,26 +164,38 @@ void ContractProduct::emitChunk(const Block &block, const Chunk &chunk) {
   }
   if (byGroup)
     packGroup(block, chunk, columns);
-  forRows([&](Ix row) { forPanels([&](Ix panel) { emitTile(block, chunk, row, panel); }); });
+  forRows([&](Ix row) {
+    if (loaded)
+      loadRows(block, chunk, row);
+    forPanels([&](Ix panel) { emitTile(block, chunk, row, panel); });
+  });
 }
 
 void ContractProduct::packStrips(const Block &block, const Chunk &chunk) {
   const int tileRows = plan.tile.rows;
   const int64_t stripStride = plan.depth * tileRows;
-  if (form.rows.size() <= 1) {
+  if (form.rows.size() <= 1 && !form.loadsRows()) {
     Ix stride = form.rows.empty() ? Ix(1) : code.size(form.rows[0].strides[0]);
     PackSource from{a, stride, form.groupsRows() ? block.rowEnd : rows,
                     [&](Ix step) { return stepOfA(block, step); }};
+    if (form.loadsSteps(0))
+      from.exists = [&](Ix step) { return hasRow(step); };
     emitPackStrips(code, from, block.rowBegin, block.rowEnd, tileRows, chunk.begin, chunk.depth, strips, 0,
                    stripStride);
     return;
   }
-  // Rows over several axes have no common stride, so each is packed by itself, from its own offset.
+  // Rows over several axes, or that an index names, have no common stride, so each is packed by itself, from its own offset.
   code.loop(block.rowBegin, block.rowEnd, 1, [&](Ix row) {
-    Ix from = offset(form.rows, row, 0), i = code.sub(row, block.rowBegin);
+    Ix from = rowOfA(row), i = code.sub(row, block.rowBegin);
+    Value exists = form.loadsRows() ? hasRow(row) : Value();
+    Value none = form.loadsRows()
+                     ? arith::ConstantOp::create(code.b, code.loc, code.b.getF32FloatAttr(0)).getResult()
+                     : Value();
     Ix to = code.add(code.mul(code.div(i, tileRows), stripStride), code.rem(i, tileRows));
     code.loop(0, chunk.depth, 1, [&](Ix step) {
       Value element = code.loadScalar(a, code.add(from, stepOfA(block, code.add(chunk.begin, step))));
+      if (exists)
+        element = code.pick(exists, element, none);
       code.storeScalar(element, strips, code.add(to, code.mul(step, tileRows)));
     });
   });
@@ -198,6 +217,19 @@ void ContractProduct::copyLastRows(const Block &block, const Chunk &chunk) {
       code.store(values, lastRows, code.add(code.mul(i, *rowStride), step), mask);
     });
   });
+}
+
+void ContractProduct::loadRows(const Block &block, const Chunk &chunk, Ix row) {
+  for (int64_t i = 0; i < plan.tile.rows; ++i) {
+    const Ix number = code.min(code.add(row, i), lastRow()), from = rowOfA(number);
+    Value exists = hasRow(number);
+    code.loop(0, chunk.depth, code.lanes, [&](Ix step) {
+      const bool whole = chunk.depth.isStatic() && chunk.depth.known() % code.lanes == 0;
+      Value mask = whole ? Value() : code.firstLanes(code.sub(chunk.depth, step));
+      Value values = code.load(a, code.add(from, stepOfA(block, code.add(chunk.begin, step))), mask);
+      code.store(code.pick(exists, values, code.zero()), loaded, code.add(i * plan.depth, step), mask);
+    });
+  }
 }
 
 Ix ContractProduct::panelPlace(const Block &block, const Chunk &chunk, Ix panel) {
@@ -234,8 +266,8 @@ void ContractProduct::emitTile(const Block &block, const Chunk &chunk, Ix row, I
 }
 
 void ContractProduct::readRows(MicroOperands &operands, const Block &block, const Chunk &chunk, Ix row) {
-  operands.a = plan.directRows ? a : strips;
-  if (rowStride) {
+  operands.a = loaded ? loaded : plan.directRows ? a : strips;
+  if (rowStride && !loaded) {
     operands.a = code.at(a, code.add(offset(form.rows, row, 0), stepOfA(block, chunk.begin)));
     if (lastRows)
       operands.a = code.selectPointer(isWhole(row), operands.a, lastRows);
@@ -271,6 +303,8 @@ SmallVector<PrefetchStream> ContractProduct::streams(const Block &block, const C
   ContractResults::Row partial = results.partialRow(block, row, tile.column);
   if (partial.stride.is(1))
     all.push_back(prefetch.results(partial.memory, partial.offset));
+  if (partial.stride.is(1))
+    llvm::append_range(all, results.epilogueLines(block, row, tile.column, chunk.last));
   PrefetchPlace here{code.add(code.sub(tile.row, block.rowBegin), section),
                      block.rowBegin,
                      code.sub(block.rowEnd, block.rowBegin),
@@ -292,7 +326,7 @@ SmallVector<PrefetchStream> ContractProduct::streams(const Block &block, const C
   }
   if (plan.directRows) {
     Ix next = code.min(code.add(code.add(tile.row, plan.tile.rows), section), lastRow());
-    add(prefetch.nextRows(code.add(offset(form.rows, next, 0), stepOfA(block, chunk.begin)), here));
+    add(prefetch.nextRows(code.add(rowOfA(next), stepOfA(block, chunk.begin)), here));
   }
   if (byGroup)
     add(prefetch.nextChunk(here));

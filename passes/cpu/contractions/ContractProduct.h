@@ -51,12 +51,14 @@ private:
   void emitChunk(const Block &block, const Chunk &chunk);
 
   /// The offset of a step of the sum in A.
-  Ix stepOfA(const Block &block, Ix step) { return code.add(block.aBatch, offset(form.sums, step, 0)); }
+  Ix stepOfA(const Block &block, Ix step) { return code.add(block.aBatch, stepOf(step, 0)); }
   Ix lastRow() { return code.sub(rows, 1); }
   /// The first row of a block's last tile, and whether a tile that begins at a row is complete.
   Ix lastTile(const Block &block);
   mlir::Value isWhole(Ix row);
   void packStrips(const Block &block, const Chunk &chunk);
+  /// Copies a tile's rows, which an index names, to `loaded`.
+  void loadRows(const Block &block, const Chunk &chunk, Ix row);
   void copyLastRows(const Block &block, const Chunk &chunk);
   /// The offset in scratch of a panel that the block packs.
   Ix panelPlace(const Block &block, const Chunk &chunk, Ix panel);
@@ -84,6 +86,7 @@ private:
   /// tile are copied to `lastRows`, where they have the same stride.
   std::optional<int64_t> rowStride;
   mlir::Value lastRows;
+  mlir::Value loaded; ///< scratch for the rows of a tile, if an index names them
 };
 
 } // namespace moe::cpu

@@ -34,6 +34,37 @@ ContractResults::Row ContractResults::partialRow(const ContractPlace &place, Ix 
   return {kernel.ports[epilogue.inputs().size() + output], code.add(at, code.mul(column, stride)), stride};
 }
 
+SmallVector<PrefetchStream> ContractResults::epilogueLines(const ContractPlace &place, Ix row, Ix column,
+                                                           Value last) {
+  SmallVector<PrefetchStream> streams;
+  if (parts)
+    return streams;
+  const ContractForm &form = kernel.form;
+  const Epilogue &epilogue = kernel.group.epilogue;
+  const unsigned inputs = epilogue.inputs().size(), sums = inputs + std::max(0, epilogue.accumulator());
+  const Row partial = partialRow(place, row, column);
+  for (unsigned port = 0; port < kernel.ports.size(); ++port) {
+    const unsigned operand = form.firstInput + port;
+    const bool isInput = port < inputs;
+    const plan::Element element =
+        isInput ? epilogue.inputs()[port].element : epilogue.outputs()[port - inputs].element;
+    const bool byRow = llvm::any_of(
+        form.rowsOf(operand), [&](const ContractAxis &axis) { return !axis.strides[operand].isConstant(0); });
+    if (port == sums || !byRow || element != plan::Element::f32 ||
+        !form.columns.strides[operand].isConstant(1))
+      continue;
+    Ix at = code.add(kernel.batchOffset(place.batch, operand),
+                     code.add(kernel.offset(form.rowsOf(operand), row, operand), column));
+    Value memory = kernel.ports[port];
+    if (last) { // before, the epilogue does not run: the lines of the partial sums are asked for twice
+      at = code.select(last, at, partial.offset);
+      memory = code.selectPointer(last, memory, partial.memory);
+    }
+    streams.push_back({memory, at, (kernel.plan.width(code.lanes) + 15) / 16, 16, /*write=*/!isInput});
+  }
+  return streams;
+}
+
 Value ContractResults::columnMask(Ix column) {
   Ix columns = code.size(kernel.form.columns.extent);
   if (columns.isStatic() && columns.known() % kernel.plan.width(code.lanes) == 0)

@@ -8,16 +8,20 @@ namespace moe::cpu {
 void emitPackPanel(MicroCode &code, const PackSource &source, Ix lane, int width, Ix first, Ix count,
                    Value target, Ix offset, llvm::function_ref<Ix(Ix)> place) {
   const int n = code.lanes;
+  auto orZeros = [&](Value values, Value exists) {
+    return exists ? code.pick(exists, values, code.zero()) : values;
+  };
   auto rowAt = [&](Ix step) { return code.add(offset, code.mul(place ? place(step) : step, width)); };
   // Whether all panels are complete, which is known if the number of lanes is.
   bool whole = source.lanes.isStatic() && source.lanes.known() % width == 0;
   auto row = [&](Ix step) {
+    Value exists = source.exists ? source.exists(code.add(first, step)) : Value();
     Ix from = code.add(source.stepOffset(code.add(first, step)), code.mul(lane, source.laneStride));
     for (int j = 0; j < width; j += n) {
       Value mask = whole ? Value() : code.firstLanes(code.sub(source.lanes, code.add(lane, j)));
       Value values = code.loadStrided(source.pointer, code.add(from, code.mul(source.laneStride, j)),
                                       source.laneStride, mask);
-      code.store(values, target, code.add(rowAt(step), j));
+      code.store(orZeros(values, exists), target, code.add(rowAt(step), j));
     }
   };
   Ix done = 0;
@@ -45,6 +49,10 @@ void emitPackPanel(MicroCode &code, const PackSource &source, Ix lane, int width
 void emitPackStrips(MicroCode &code, const PackSource &source, Ix lane, Ix end, int width, Ix first, Ix count,
                     Value target, Ix offset, Ix stripStride) {
   constexpr int64_t kTogether = 8;
+  auto orZeros = [&](Value values, Value exists) {
+    const int n = cast<VectorType>(values.getType()).getNumElements();
+    return exists ? code.pick(exists, values, code.zero(n)) : values;
+  };
   // Pieces whose widths are powers of two, so that no load or store needs a mask and none goes beyond the
   // strip.
   SmallVector<std::pair<int, int>> pieces;
@@ -61,6 +69,7 @@ void emitPackStrips(MicroCode &code, const PackSource &source, Ix lane, Ix end, 
       for (auto [piece, n] : pieces)
         masks.push_back(whole ? Value() : code.firstLanes(code.sub(source.lanes, code.add(at, piece)), n));
       for (int64_t r = 0; r < together; ++r) {
+        Value exists = source.exists ? source.exists(code.add(first, code.add(step, r))) : Value();
         Ix from =
             code.add(source.stepOffset(code.add(first, code.add(step, r))), code.mul(at, source.laneStride));
         Ix to = code.add(offset, code.add(code.mul(strip, stripStride), code.mul(code.add(step, r), width)));
@@ -68,7 +77,7 @@ void emitPackStrips(MicroCode &code, const PackSource &source, Ix lane, Ix end, 
           auto [at, n] = piece;
           Value values = code.loadStrided(source.pointer, code.add(from, code.mul(source.laneStride, at)),
                                           source.laneStride, mask, n);
-          code.store(values, target, code.add(to, at));
+          code.store(orZeros(values, exists), target, code.add(to, at));
         }
       }
     });

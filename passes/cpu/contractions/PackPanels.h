@@ -15,6 +15,8 @@ struct PackSource {
   Ix lanes;                              ///< the number of lanes; nothing beyond is read
   std::function<Ix(Ix step)> stepOffset; ///< with the offset of the batch index
   bool unitSteps = false;                ///< steps are contiguous
+  std::function<mlir::Value(Ix step)> exists =
+      {}; ///< a condition: otherwise the step is read as zeros; null: always
 };
 
 /// Writes steps [first, first + count) of lanes [lane, lane + width) to `target` + `offset` as rows of

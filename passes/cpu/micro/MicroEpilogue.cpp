@@ -1,6 +1,8 @@
 // Loads an epilogue's inputs and stores its outputs; see MicroEpilogue.h.
 #include "passes/cpu/micro/MicroEpilogue.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "passes/kernels/loops/LoopRandom.h"
 
 using namespace mlir;
 
@@ -13,6 +15,8 @@ void MicroEpilogue::store(MicroCode &code, ArrayRef<Value> ports, Value sums, Va
     Ix step = stride(i);
     if (const std::optional<EpilogueInput::Lookup> &lookup = inputs()[i].lookup)
       return loadRow(code, ports, *lookup, i, where, step, mask);
+    if (const std::optional<EpilogueInput::Draw> &draw = inputs()[i].draw)
+      return drawRow(code, ports, *draw, where(i), where(draw->index), step);
     if (inputs()[i].element == plan::Element::u8)
       return code.loadMask(ports[i], where(i), step, mask);
     if (step.is(0))
@@ -26,6 +30,34 @@ void MicroEpilogue::store(MicroCode &code, ArrayRef<Value> ports, Value sums, Va
     else
       code.storeStrided(value, ports[port], where(port), stride(port), mask);
   }
+}
+
+Value MicroEpilogue::drawRow(MicroCode &code, ArrayRef<Value> ports, const EpilogueInput::Draw &draw,
+                             Ix first, Ix index, Ix stride) {
+  OpBuilder &b = code.b;
+  MLIRContext *context = b.getContext();
+  Type number = b.getI32Type();
+  Value given = code.kernel.load(number, ports[draw.index], number, code.i64(index));
+  Ix row = arith::ExtUIOp::create(b, code.loc, b.getI64Type(), given).getResult();
+  Value logical = code.i64(code.add(code.mul(row, code.size(draw.behind)), first));
+  kernels::PhiloxKey key;
+  auto scalar = [&](plan::ArgKind kind, Attribute value = {}) {
+    return code.kernel.integer(plan::ArgAttr::get(context, kind, value));
+  };
+  key.seed = scalar(plan::ArgKind::seed_i64);
+  key.step = scalar(plan::ArgKind::step_i64);
+  key.stream = scalar(plan::ArgKind::constant_i64, b.getI64IntegerAttr(draw.stream));
+  // Vectors begin at multiples of their length.
+  const std::optional<int64_t> behind = draw.behind.constantValue();
+  if (stride.is(1) && behind && *behind % 4 == 0 && code.lanes % 4 == 0)
+    return kernels::philoxUniformRun(b, code.loc, key, logical, code.lanes);
+  auto wide = VectorType::get({code.lanes}, b.getI64Type());
+  Value lanes = arith::ConstantOp::create(
+      b, code.loc,
+      DenseElementsAttr::get(wide, ArrayRef(llvm::to_vector(llvm::seq<int64_t>(0, code.lanes)))));
+  auto spread = [&](Value value) -> Value { return vector::BroadcastOp::create(b, code.loc, wide, value); };
+  Value along = arith::MulIOp::create(b, code.loc, lanes, spread(code.i64(stride)));
+  return kernels::philoxUniform(b, code.loc, key, arith::AddIOp::create(b, code.loc, spread(logical), along));
 }
 
 Value MicroEpilogue::loadRow(MicroCode &code, ArrayRef<Value> ports, const EpilogueInput::Lookup &lookup,

@@ -26,20 +26,28 @@ public:
       offsets =
           k.buffer(plan::Access::read, plan::Element::i32, {BufferRef::operand, form.groups->offsets},
                    plan::fromExtent(flow::elementsOf(group.getInputs()[form.groups->offsets].getType())));
+    if (form.loads)
+      index = k.buffer(plan::Access::read, plan::Element::i32, {BufferRef::operand, form.loads->index},
+                       plan::fromExtent(flow::elementsOf(group.getInputs()[form.loads->index].getType())));
   }
 
 protected:
   Value elementOfA(Ix batch, Ix row, Ix step) override {
-    return read(a, {offset(form.batch, batch, 0), offset(form.rows, row, 0), offset(form.sums, step, 0)});
+    Ix start = form.loadsRows() ? tableRow(row, form.rows) : offset(form.rows, row, 0);
+    Ix along = form.loadsSteps(0) ? tableRow(step, form.sums) : offset(form.sums, step, 0);
+    Value element = read(a, {offset(form.batch, batch, 0), start, along});
+    return form.loadsRows() || form.loadsSteps(0) ? orZero(element, form.loadsRows() ? row : step) : element;
   }
   Value elementOfB(Ix batch, Ix step, Ix column) override {
     Ix along = code.mul(column, code.size(form.columns.strides[1]));
     Ix matrix = form.groupsRows() ? code.mul(own, code.size(form.groups->axis.strides[1])) : Ix(0);
-    return read(b, {matrix, offset(form.batch, batch, 1), offset(form.sums, step, 1), along});
+    Ix start = form.loadsSteps(1) ? tableRow(step, form.sums) : offset(form.sums, step, 1);
+    Value element = read(b, {matrix, offset(form.batch, batch, 1), start, along});
+    return form.loadsSteps(1) ? orZero(element, step) : element;
   }
   Ix offsetOf(unsigned port, Ix batch, Ix row, Ix column) override {
     const unsigned number = form.firstInput + port;
-    Ix at = code.add(offset(form.batch, batch, number), offset(form.rows, row, number));
+    Ix at = code.add(offset(form.batch, batch, number), offset(form.rowsOf(number), row, number));
     return code.add(at, code.mul(column, columnStride(port)));
   }
   // Ranges are numbered from 0, the rows before the first group; group g is range g + 1.
@@ -92,6 +100,23 @@ private:
     Type f32 = code.b.getF32Type();
     return k.load(f32, pointer, f32, code.i64(at));
   }
+  /// The table's row that is read as this row, or this step of the sum.
+  Ix indexAt(Ix row) {
+    Type number = code.b.getI32Type();
+    Value at = k.load(number, index, number, code.i64(row));
+    return arith::ExtSIOp::create(code.b, k.loc(), code.b.getI64Type(), at).getResult();
+  }
+  /// Where it begins. Of a row that the table lacks, the first or last one is read instead, and `orZero` makes zeros of it.
+  Ix tableRow(Ix row, ArrayRef<ContractAxis> axes) {
+    Ix at = code.max(code.min(indexAt(row), code.sub(code.size(form.loads->tableRows), 1)), 0);
+    return code.mul(at, code.size(axes.front().strides[form.loads->side]));
+  }
+  Value orZero(Value element, Ix row) {
+    Ix at = indexAt(row);
+    Value exists = code.both(code.less(-1, at), code.less(at, code.size(form.loads->tableRows)));
+    Value zero = arith::ConstantOp::create(code.b, k.loc(), code.b.getF32FloatAttr(0));
+    return code.pick(exists, element, zero);
+  }
   /// Where a group begins, or where the last one ends, of `all` rows or steps.
   Ix boundary(Ix place, Ix all) {
     Type number = code.b.getI32Type();
@@ -114,7 +139,7 @@ private:
 
   flow::GroupOp group;
   const ContractForm &form;
-  Value a, b, offsets;
+  Value a, b, offsets, index;
   Ix own = 0; ///< the group of the tile's rows
 };
 
@@ -128,6 +153,8 @@ FailureOr<GroupCode> emitContractGroup(flow::GroupOp group, const GroupLayouts &
   if (failed(steps))
     return failure();
   const EpilogueCode epilogue(std::move(*steps));
+  if (llvm::any_of(epilogue.inputs(), [](const EpilogueInput &input) { return input.draw.has_value(); }))
+    return group.getRoot()->emitError("expected an epilogue without random numbers");
   FailureOr<ContractForm> form = ContractForm::of(group, layouts, epilogue);
   if (failed(form))
     return failure();

@@ -30,33 +30,31 @@ struct Philox {
         b, loc, DenseElementsAttr::get(real, Attribute(b.getF32FloatAttr(float(value)))));
   }
   Value low(Value x) { return arith::TruncIOp::create(b, loc, narrow, x); }
-  Value high(Value x) { return low(arith::ShRUIOp::create(b, loc, x, integers(wide, 32))); }
-  Value splatLow(Value scalar) {
-    Value word = arith::TruncIOp::create(b, loc, b.getI32Type(), scalar);
-    return vector::BroadcastOp::create(b, loc, narrow, word);
-  }
-  Value splatHigh(Value scalar) {
-    Value shift = arith::ConstantOp::create(b, loc, b.getI64IntegerAttr(32));
-    return splatLow(arith::ShRUIOp::create(b, loc, scalar, shift));
-  }
   Value exclusive(Value x, Value y) { return arith::XOrIOp::create(b, loc, x, y); }
 
-  // The four words of the blocks with these numbers.
+  // A word in the lower half of each 64-bit lane.
+  Value wideLow(Value scalar) { return vector::BroadcastOp::create(b, loc, wide, scalar); }
+  Value upper(Value x) { return arith::ShRUIOp::create(b, loc, x, integers(wide, 32)); }
+
+  // The four words of the blocks with these numbers. Words stay in the lower halves of 64-bit lanes, whatever the upper
+  // halves are: a product of two words then takes one instruction, and the rounds no conversion.
   std::array<Value, 4> block(PhiloxKey key, Value number) {
-    std::array<Value, 4> c = {low(number), high(number), splatLow(key.stream), splatLow(key.step)};
-    Value k0 = splatLow(key.seed), k1 = splatHigh(key.seed);
+    std::array<Value, 4> c = {number, upper(number), wideLow(key.stream), wideLow(key.step)};
+    Value k0 = wideLow(key.seed), k1 = upper(k0);
     Value m0 = integers(wide, 0xD2511F53), m1 = integers(wide, 0xCD9E8D57);
-    Value w0 = integers(narrow, 0x9E3779B9), w1 = integers(narrow, 0xBB67AE85);
+    Value w0 = integers(wide, 0x9E3779B9), w1 = integers(wide, 0xBB67AE85);
+    Value word = integers(wide, 0xFFFFFFFF);
     for (int round = 0; round < 10; ++round) {
       if (round) {
         k0 = arith::AddIOp::create(b, loc, k0, w0);
         k1 = arith::AddIOp::create(b, loc, k1, w1);
       }
-      Value p0 = arith::MulIOp::create(b, loc, m0, arith::ExtUIOp::create(b, loc, wide, c[0]));
-      Value p1 = arith::MulIOp::create(b, loc, m1, arith::ExtUIOp::create(b, loc, wide, c[2]));
-      c = {exclusive(exclusive(high(p1), c[1]), k0), low(p1), exclusive(exclusive(high(p0), c[3]), k1),
-           low(p0)};
+      Value p0 = arith::MulIOp::create(b, loc, m0, arith::AndIOp::create(b, loc, c[0], word));
+      Value p1 = arith::MulIOp::create(b, loc, m1, arith::AndIOp::create(b, loc, c[2], word));
+      c = {exclusive(exclusive(upper(p1), c[1]), k0), p1, exclusive(exclusive(upper(p0), c[3]), k1), p0};
     }
+    for (Value &x : c)
+      x = low(x);
     return c;
   }
   // The lanes in whose index the bit is set.

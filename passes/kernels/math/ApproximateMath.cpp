@@ -20,8 +20,7 @@ struct ApproximateMath : PassWrapper<ApproximateMath, OperationPass<>> {
     RewritePatternSet patterns(&getContext());
     math::populateExpansionPatterns(patterns, {"rsqrt", "round", "roundeven"});
     populateMathPolynomialApproximationPatterns(patterns, [](StringRef name) {
-      return llvm::is_contained({"math.log1p", "math.expm1", "math.erf", "math.tanh", "math.sin", "math.cos"},
-                                name);
+      return llvm::is_contained({"math.log1p", "math.expm1", "math.tanh", "math.sin", "math.cos"}, name);
     });
     addMathFunctions(patterns);
     if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))

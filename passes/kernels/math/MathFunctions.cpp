@@ -1,12 +1,14 @@
-// Polynomials for math.exp and math.log, and math.powf by these; see MathFunctions.h. Both reduce their
-// argument to a small interval around 0, where a polynomial of the least largest relative error (fitted by
-// Lawson's method) is within a tenth of an ulp; what is left of the error is rounding, about one ulp. Edges
-// are exact: exp overflows to infinity and underflows through the subnormal numbers to 0, the logarithm of 0
-// is -infinity and that of a negative number NaN, and NaN stays NaN.
+// Polynomials for math.exp and math.log, math.powf by these, and a quotient of polynomials for math.erf; see
+// MathFunctions.h. The first two reduce their argument to a small interval around 0, where a polynomial of the least
+// largest relative error (fitted by Lawson's method) is within a tenth of an ulp; what is left of the error is
+// rounding, about one ulp. Edges are exact: exp overflows to infinity and underflows through the subnormal numbers to
+// 0, the logarithm of 0 is -infinity and that of a negative number NaN, the error function is 1 at most, and NaN stays
+// NaN.
 #include "passes/kernels/math/MathFunctions.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/IR/Matchers.h"
+#include "llvm/ADT/bit.h"
 #include <cmath>
 #include <limits>
 
@@ -46,6 +48,12 @@ struct Lanes {
     return arith::CmpFOp::create(b, loc, predicate, x, number(y));
   }
   Value select(Value mask, Value x, Value y) { return arith::SelectOp::create(b, loc, mask, x, y); }
+  /// x, but from -bound to bound. NaN passes: no comparison with it holds.
+  Value clamp(Value x, double bound) {
+    using P = arith::CmpFPredicate;
+    x = select(is(P::OLT, x, -bound), number(-bound), x);
+    return select(is(P::OGT, x, bound), number(bound), x);
+  }
 
   /// c[0] + c[1] x + c[2] x^2 + ...
   Value polynomial(Value x, ArrayRef<float> c) {
@@ -53,6 +61,19 @@ struct Lanes {
     for (float factor : llvm::reverse(c.drop_back()))
       sum = fma(sum, x, number(double(factor)));
     return sum;
+  }
+  /// e^x = y 2^n with y from 0.7 to 1.42, for x from -104 to 89. Of NaN, y is NaN and n any number.
+  std::pair<Value, Value> reduceExp(Value x) {
+    // x = n ln 2 + r with |r| <= ln 2 / 2. In a sum with 1.5 2^23 the digits of one are those of a whole number.
+    constexpr float toWhole = 0x1.8p23f;
+    Value scaled = fma(x, number(0x1.715476p+0), number(double(toWhole)));
+    Value n = subInteger(bitsOf(scaled), number(llvm::bit_cast<int32_t>(toWhole)));
+    Value whole = add(scaled, number(double(-toWhole)));
+    Value r = fma(whole, number(-ln2Upper), x);
+    r = fma(whole, number(-ln2Lower), r);
+    // e^r = 1 + r + r^2 p(r)
+    Value p = polynomial(r, {0.49999994f, 0.1666652f, 0.041668393f, 0.008368781f, 0.0013814467f});
+    return {add(fma(mul(r, r), p, r), number(1.0)), n};
   }
   /// 2^n for n from -126 to 127
   Value powerOfTwo(Value n) {
@@ -72,18 +93,8 @@ struct Exp : OpRewritePattern<math::ExpOp> {
     Value x = op.getOperand();
     x = l.select(l.is(P::OLT, x, -104), l.number(-104.0), x);
     x = l.select(l.is(P::OGT, x, 89), l.number(89.0), x);
-    // x = n ln 2 + r with |r| <= ln 2 / 2
-    Value scaled = l.fma(x, l.number(0x1.715476p+0), l.number(0.5));
-    Value whole = math::FloorOp::create(rewriter, op.getLoc(), scaled);
-    Value r = l.fma(whole, l.number(-ln2Upper), x);
-    r = l.fma(whole, l.number(-ln2Lower), r);
-    // e^r = 1 + r + r^2 p(r)
-    Value p = l.polynomial(r, {0.49999994f, 0.1666652f, 0.041668393f, 0.008368781f, 0.0013814467f});
-    Value y = l.add(l.fma(l.mul(r, r), p, r), l.number(1.0));
+    auto [y, n] = l.reduceExp(x);
     // 2^n in two steps: n is from -150 to 128, more than one exponent holds, and the first step is exact.
-    // NaN has no exponent: a conversion of it would be undefined.
-    Value number = l.select(l.is(P::ORD, whole, 0), whole, l.number(0.0));
-    Value n = arith::FPToSIOp::create(rewriter, op.getLoc(), l.integer, number);
     Value half = arith::ShRSIOp::create(rewriter, op.getLoc(), n, l.number(int32_t(1)));
     y = l.mul(y, l.powerOfTwo(half));
     y = l.mul(y, l.powerOfTwo(l.subInteger(n, half)));
@@ -124,6 +135,26 @@ struct Log : OpRewritePattern<math::LogOp> {
     y = l.select(l.is(P::OLT, x, 0), l.number(std::numeric_limits<double>::quiet_NaN()), y);
     y = l.select(l.is(P::OEQ, x, 0), l.number(-infinity), y);
     rewriter.replaceOp(op, y);
+    return success();
+  }
+};
+
+// erf x = x p(x^2) / q(x^2), with a relative error of the same fit of 2^-25 and three ulp of rounding. Where |x| is
+// larger than the bound, the error function is 1 in f32.
+struct Erf : OpRewritePattern<math::ErfOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(math::ErfOp op, PatternRewriter &rewriter) const override {
+    if (!getElementTypeOrSelf(op.getType()).isF32())
+      return failure();
+    Lanes l(rewriter, op.getLoc(), op.getType());
+    Value x = l.clamp(op.getOperand(), 3.92);
+    Value square = l.mul(x, x);
+    Value p = l.polynomial(square, {0x1.20dd74p+0f, 0x1.85f334p-3f, 0x1.b01dbep-5f, 0x1.ed8f60p-9f,
+                                    0x1.2ab83cp-12f, 0x1.1328a2p-19f});
+    Value q = l.polynomial(
+        square, {1.0f, 0x1.010ffap-1f, 0x1.d3638ep-4f, 0x1.ea8200p-7f, 0x1.30bf8ep-10f, 0x1.3f8948p-15f});
+    Value y = arith::DivFOp::create(rewriter, op.getLoc(), l.mul(x, p), q);
+    rewriter.replaceOp(op, l.clamp(y, 1));
     return success();
   }
 };
@@ -183,6 +214,16 @@ struct Pow : OpRewritePattern<math::PowFOp> {
 
 } // namespace
 
-void addMathFunctions(RewritePatternSet &patterns) { patterns.add<Exp, Log, Pow>(patterns.getContext()); }
+Value buildExpUpToOne(OpBuilder &b, Location loc, Value x) {
+  Lanes l(b, loc, x.getType());
+  // As for Exp, NaN passes; a single step gives 2^n for normal numbers.
+  Value tiny = l.is(arith::CmpFPredicate::OLT, x, -87);
+  auto [y, n] = l.reduceExp(l.select(tiny, l.number(-87.0), x));
+  return l.select(tiny, l.number(0.0), l.mul(y, l.powerOfTwo(n)));
+}
+
+void addMathFunctions(RewritePatternSet &patterns) {
+  patterns.add<Exp, Log, Erf, Pow>(patterns.getContext());
+}
 
 } // namespace moe::kernels

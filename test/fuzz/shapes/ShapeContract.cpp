@@ -57,7 +57,8 @@ void drawEpilogue(Draw &draw, const std::string &value, const Sizes &sizes, bool
       break;
     case 4:
       values.push_back(draw.same(
-          draw.pick<std::string>({"neg", "abs", "tanh", "sigmoid", "silu", "gelu", "erf"}), {last()}, type));
+          draw.pick<std::string>({"neg", "abs", "tanh", "sigmoid", "silu", "gelu", "gelu_slope", "erf"}),
+          {last()}, type));
       break;
     case 5: {
       std::string number =

@@ -1,6 +1,6 @@
 // Random grouped contractions with epilogues: the groups' matrices are either operand or the result; any number of other
 // labels in any order, extents of the batch among them, and weights that are parameters. The groups' loads are equal,
-// random, or all in one group; some groups are empty, and some rows are in none.
+// random, or all in one group; some groups are empty, and some rows are in none. Rows are often gathered from a table.
 #include "test/fuzz/shapes/ShapeCase.h"
 #include <algorithm>
 
@@ -94,12 +94,32 @@ ShapeCase drawGrouped(uint64_t seed) {
   auto operand = [&](const std::vector<size_t> &axes, bool matrices) {
     return draw.input(sizesOf(axes), "f32", matrices && isStatic(axes) && draw.chance(60));
   };
-  const std::string x = operand(a, inA), w = operand(b, inB);
+  std::string x = operand(a, inA), w = operand(b, inB);
   const Size groups = labels[1].size;
   const Sizes count{groups.isStatic() ? Size(groups.value + 1)
                                       : Size(groups.text + " + 1", groups.value + 1)};
   const std::string offsets = draw.input(count, "i32");
   draw.made.given[offsets.substr(1)] = drawOffsets(draw, groups.value, labels[0].size.value);
+  // Rows that are gathered from a table: read where they are, some of them often, and some that the table lacks.
+  auto loads = [&](const std::vector<size_t> &axes, bool matrices) {
+    const char other = inOut ? 's' : 'r';
+    return !matrices && axes.front() == 0 &&
+           std::none_of(axes.begin(), axes.end(), [&](size_t axis) { return labels[axis].part == other; });
+  };
+  const bool loadsX = loads(a, inA), loadsW = loads(b, inB);
+  bool gathered = false;
+  if ((loadsX || loadsW) && draw.chance(50)) {
+    gathered = true;
+    std::string &value = loadsX ? x : w;
+    Sizes rows = sizesOf(loadsX ? a : b), table(rows);
+    table.front() = Size(draw.extent(40));
+    const std::string from = draw.input(table), index = draw.input({rows.front()}, "i32");
+    std::vector<double> &numbers = draw.made.given[index.substr(1)];
+    for (int64_t i = 0; i < rows.front().value; ++i)
+      numbers.push_back(double(draw.number(-1, table.front().value)));
+    value = draw.op("gather " + from + ", " + index + " : " + typeOf(table) + ", " +
+                    typeOf({rows.front()}, "i32") + " -> " + typeOf(rows));
+  }
   const Sizes y = sizesOf(out);
   std::string value = draw.op("grouped_contract " + x + " " + list(a) + ", " + w + " " + list(b) + " -> " +
                               list(out) + " row 0 group 1 by " + offsets + " : " + typeOf(sizesOf(a)) + ", " +
@@ -117,7 +137,8 @@ ShapeCase drawGrouped(uint64_t seed) {
     value = draw.same(draw.pick<std::string>({"add", "add", "mul"}), {value, each}, typeOf(y));
   }
   drawEpilogue(draw, value, y, false);
-  draw.made.about = inA ? "groups of a, " : inB ? "groups of b, " : "groups of the result, ";
+  draw.made.about = gathered ? "gathered rows, " : "";
+  draw.made.about += inA ? "groups of a, " : inB ? "groups of b, " : "groups of the result, ";
   for (const Label &label : labels)
     draw.made.about += std::string(1, label.part) + "=" + label.size.text + " ";
   return std::move(draw.made);

@@ -1,5 +1,6 @@
 """Asks the language server about texts of a plugin's ops: server.py EXTRA MODEL. Prints the diagnostics of the model, and of the
-model with its op written without the dialect, misspelt with it, unlike any, and with another dialect."""
+model with its op written without the dialect, misspelt with it, unlike any, and with another dialect; and of the model what the server
+says of the op and of its value."""
 import json
 import subprocess
 import sys
@@ -14,7 +15,7 @@ def send(message):
     server.stdin.flush()
 
 
-def diagnostics():
+def answer():
     while True:
         length = 0
         while line := server.stdout.readline().strip():
@@ -22,9 +23,22 @@ def diagnostics():
                 length = int(line.split(b":")[1])
         if not length:
             sys.exit("expected an answer, found the server's end")
-        message = json.loads(server.stdout.read(length))
+        yield json.loads(server.stdout.read(length))
+
+
+def diagnostics():
+    for message in answer():
         if message.get("method", "").endswith("publishDiagnostics"):
             return [d["message"] for d in message["params"]["diagnostics"]]
+
+
+def hover(word):
+    line = text.count("\n", 0, text.index(word))
+    place = {"line": line, "character": text.splitlines()[line].index(word)}
+    send({"id": 1, "method": "textDocument/hover", "params": {"textDocument": {"uri": "file:///tmp/0.mlir"}, "position": place}})
+    for message in answer():
+        if message.get("id") == 1:
+            return message["result"]["contents"]["value"]
 
 
 send({"id": 0, "method": "initialize", "params": {"processId": None, "rootUri": None, "capabilities": {}}})
@@ -33,4 +47,6 @@ for version, what in enumerate([text] + [text.replace("extra.roll", word)
     document = {"uri": f"file:///tmp/{version}.mlir", "languageId": "mlir", "version": version, "text": what}
     send({"method": "textDocument/didOpen", "params": {"textDocument": document}})
     print(diagnostics())
+print("page:", hover("extra.roll").replace("\n", " "))
+print("shape:", hover("%moved"))
 server.kill()
