@@ -80,21 +80,6 @@ LogicalResult DropoutOp::expand(Expander &in) {
   return success();
 }
 
-/// What drop path multiplies the leading axis of a branch with: one draw for each sample of the model's batch. In experts on
-/// dispatched rows, all rows of a sample have that of the sample, whichever expert they are sent to.
-static FailureOr<Value> keepSamples(Expander &in, Operation *op, double rate, flow::Extent lead) {
-  RowSpace *rows = in.weights.rows.get();
-  FailureOr<Value> mask = keep(in, op, rate, {rows ? in.batch() : lead}, false, false);
-  if (failed(mask) || !rows)
-    return mask;
-  OpBuilder &b = in.builder;
-  Location loc = in.loc(op);
-  const flow::Extent routed = flow::Extent::of(rows->positions, 0);
-  const flow::Extent tokens = *routed.exactQuotient(in.batch()); // whole samples are routed
-  Value ofRows = flow::reshape(b, loc, flow::broadcast(b, loc, *mask, {in.batch(), tokens}, {0}), {routed});
-  return flow::gather(b, loc, ofRows, rows->row);
-}
-
 LogicalResult ResidualOp::expand(Expander &in) {
   FailureOr<Tensor> x = in.tensor(*this, getX()), branch = in.tensor(*this, getBranch());
   FailureOr<double> rate =
@@ -112,9 +97,10 @@ LogicalResult ResidualOp::expand(Expander &in) {
   OpBuilder &b = in.builder;
   Location loc = in.loc(*this);
   if (in.training && *rate > 0 && branch->batch) {
+    // One draw a sample.
     unsigned axis = branch->experts ? 1 : 0;
     SmallVector<flow::Extent> extents = flow::extentsOf(branch->value);
-    FailureOr<Value> mask = keepSamples(in, *this, *rate, extents[axis]);
+    FailureOr<Value> mask = keep(in, *this, *rate, {extents[axis]}, false, true);
     if (failed(mask))
       return failure();
     branch->value =

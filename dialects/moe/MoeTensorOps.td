@@ -125,10 +125,7 @@ def Moe_DropoutOp : Moe_Plain<"dropout", (ins Moe_Value:$x, Moe_Expr:$rate), "$x
 def Moe_ResidualOp : Moe_Plain<"residual", (ins Moe_Value:$x, Moe_Value:$branch, OptionalAttr<Moe_Expr>:$drop_path),
                                "$x `,` $branch", "drop_path"> {
   let summary = "x + branch; in training, `drop_path` is the probability that a sample skips the branch";
-  let description = [{
-    `drop_path` is 0 unless given; samples that take the branch scale it by 1 / (1 - drop_path). In experts, the draw is the sample's
-    too, the same for all its rows and experts.
-  }];
+  let description = "`drop_path` is 0 unless given; samples that take the branch scale it by 1 / (1 - drop_path).";
 }
 class Moe_Random<string name, dag args, string format, string what>
     : Moe_Plain<name, !con((ins Moe_Expr:$shape), args), Moe_In<"shape">.s # format> {

@@ -239,6 +239,17 @@ void Fusion::joinProducers(unsigned cluster) {
     if (merge == Merge::done)
       current = producer;
   }
+  // What is dropped is often one loop with its mask by now, which the epilogue of the product before it takes as a whole.
+  if (clusters[current].root ||
+      llvm::none_of(clusters[current].ops, [&](Operation *op) { return isRowDraw(op); }))
+    return;
+  from.clear();
+  for (Operation *op : clusters[current].ops)
+    sources(op, from);
+  for (Value value : from)
+    if (int producer = clusterOf(value);
+        producer >= 0 && clusters[producer].root && tryMerge(producer, current, value) == Merge::done)
+      return;
 }
 
 void Fusion::joinSiblings() {

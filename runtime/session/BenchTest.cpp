@@ -52,11 +52,13 @@ TEST(Bench, TopOfProfile) {
       profile.launches.push_back({.kernel = concat("k", i),
                                   .kind = "loop",
                                   .op = "op",
+                                  .path = "",
+                                  .part = "",
                                   .runs = 2,
                                   .seconds = i == 1 ? 1e-3 : i * 2e-3,
                                   .flops = 1e6,
                                   .bytes = 1e6});
-  profile.launches.push_back({.kernel = "unused", .kind = "loop", .op = "op"});
+  profile.launches.push_back({.kernel = "unused", .kind = "loop", .op = "op", .path = "", .part = ""});
   EXPECT_EQ(
       describeProfile(profile, {.top = 3}),
       "kernel    kind  launches  ms/step  share  GFLOP/s  GB/s  first use\n"

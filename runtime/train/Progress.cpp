@@ -12,7 +12,6 @@
 namespace moert {
 namespace {
 
-using Clock = std::chrono::steady_clock;
 constexpr auto kRedraw = std::chrono::milliseconds(100);
 constexpr auto kPlain = std::chrono::seconds(10);
 
@@ -82,7 +81,7 @@ std::string statusText(const Progress::Line &line, size_t width) {
   return head + parts + rate + gate + dropped + end;
 }
 
-Progress::Progress() : terminal_(isatty(STDOUT_FILENO)) {}
+Progress::Progress() : Progress(isatty(STDOUT_FILENO), Clock::now) {}
 
 void Progress::clear() {
   if (!drawn_.empty())
@@ -91,7 +90,7 @@ void Progress::clear() {
 }
 
 void Progress::show(const Line &line) {
-  auto now = Clock::now();
+  const Clock::time_point now = now_();
   bool ends = line.step == line.steps;
   if (last_ && now - *last_ < (terminal_ ? Clock::duration(kRedraw) : Clock::duration(kPlain)) && !ends)
     return;
@@ -110,7 +109,7 @@ void Progress::say(const std::string &text) {
 
 void Progress::note(const std::string &text) {
   if (!terminal_) {
-    const auto now = Clock::now();
+    const Clock::time_point now = now_();
     if (last_ && now - *last_ >= kPlain)
       say(text);
     if (!last_ || now - *last_ >= kPlain)

@@ -21,7 +21,12 @@ public:
     double imagesPerSecond, remaining;                 // seconds of training left
   };
 
+  using Clock = std::chrono::steady_clock;
+
+  /// On standard output, whatever that is.
   Progress();
+  /// As on a terminal or off it, by a clock of the caller's.
+  Progress(bool terminal, Clock::time_point (*now)()) : terminal_(terminal), now_(now) {}
   /// Draws the line; off a terminal at most every ten seconds.
   void show(const Line &line);
   /// Prints a lasting line above the status.
@@ -32,8 +37,9 @@ public:
 private:
   void clear();
   bool terminal_;
+  Clock::time_point (*now_)();
   std::string drawn_;
-  std::optional<std::chrono::steady_clock::time_point> last_;
+  std::optional<Clock::time_point> last_;
 };
 
 /// The status as text of at most `width` characters. Where not all has room, the losses' parts go first, the

@@ -411,6 +411,31 @@ TEST_P(TrainerTest, ScoresThatAreNotFiniteCountAsWrong) {
   }
 }
 
+// Off a terminal, where an evaluation is appears every ten seconds, counted from the status before it.
+TEST(Progress, NotesOffATerminalAppearEveryTenSeconds) {
+  static int seconds;
+  seconds = 0;
+  Progress progress(/*terminal=*/false,
+                    [] { return Progress::Clock::time_point(std::chrono::seconds(seconds)); });
+  auto printed = [&](int at, const std::string &text) {
+    seconds = at;
+    testing::internal::CaptureStdout();
+    progress.note(text);
+    return testing::internal::GetCapturedStdout();
+  };
+  EXPECT_EQ(printed(5, "domain 1"), "") << "a short evaluation says nothing";
+  EXPECT_EQ(printed(14, "domain 2"), "");
+  EXPECT_EQ(printed(15, "domain 3"), "domain 3\n");
+  EXPECT_EQ(printed(24, "domain 4"), "");
+  EXPECT_EQ(printed(26, "domain 5"), "domain 5\n");
+  testing::internal::CaptureStdout();
+  seconds = 40;
+  progress.show({60, 5001, 3.01, {}, {}, {}, {}, 357, 754});
+  EXPECT_NE(testing::internal::GetCapturedStdout().find("step 60/5001"), std::string::npos);
+  EXPECT_EQ(printed(49, "domain 6"), "");
+  EXPECT_EQ(printed(50, "domain 7"), "domain 7\n");
+}
+
 // What a user looks for while it trains stays on a line of any terminal.
 TEST(Progress, TheStatusFitsTheTerminal) {
   Progress::Line line{60, 5001, 3.01, {{"erm", 2.379}, {"entropy", 1.597}, {"balance", 0.0124}}, 0.001, 0.988,

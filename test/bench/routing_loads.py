@@ -87,12 +87,6 @@ def bench(program, parameters, entry, a):
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout)
 
 
-def macs(program, entry):
-    name = "train" if entry == "train" else "main"
-    text = subprocess.run([BIN / "moec", "inspect", program], check=True, capture_output=True, text=True).stdout
-    return float(re.search(rf"^  {name} .*?([\d.]+) GMAC", text, re.M)[1])
-
-
 def main():
     a = argparse.ArgumentParser()
     a.add_argument("--model", default="s16", choices=MODELS)
@@ -112,16 +106,17 @@ def main():
         print(f"{a.model}, {a.batch} images, {a.threads} threads, {a.pairs} pairs\n")
         print("| entry | load | shares | dense ms | sparse ms | ratio, 95 % interval | ratio of MACs | beyond |\n|---|---|---|---|---|---|---|---|")
         for entry in a.entries.split(","):
-            ratio = macs(programs[1], entry) / macs(programs[0], entry)
             for load in a.loads.split(","):
                 files = [f"{folder}/{name}-{load}.safetensors" for name in ("dense", "sparse")]
                 for program, file in zip(programs, files):
                     write_parameters(program, load, file)
-                times, shown = ([], []), ""
+                times, work = ([], []), [0.0, 0.0]
                 for pair in range(a.pairs):
                     for side in (0, 1) if pair % 2 == 0 else (1, 0):
                         out = bench(programs[side], files[side], entry, a)
                         times[side].append(out["median_ms"])
+                        work[side] = out["gflops_per_s"] * out["median_ms"]  # the model's own operations, without recomputation
+                ratio = work[1] / work[0]
                 logs = [math.log(sparse / dense) for dense, sparse in zip(*times)]
                 middle = statistics.fmean(logs)
                 half = 0.0

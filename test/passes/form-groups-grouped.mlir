@@ -22,11 +22,12 @@
 // LOADS-NEXT: flow.yield
 // Random numbers of which each row has an index are drawn there as well, so that of a dropout only the mask is stored.
 // LOADS-LABEL: flow.entry @dropped
-// LOADS: flow.group({{.*}} -> (tensor<?x64xi1, {{.*}}>, tensor<?x64xf32, {{.*}}>)
+// LOADS: flow.group({{.*}} -> (tensor<?x64xf32, {{.*}}>, tensor<?x64xi1, {{.*}}>, tensor<?x64xf32, {{.*}}>)
 // LOADS-NEXT: ^bb0
 // LOADS-NEXT: flow.grouped_contract
 // LOADS: flow.random
 // LOADS: flow.compare
+// LOADS: flow.gelu
 // LOADS: flow.yield
 // LOADS-NOT: flow.group(
 // STORED-LABEL: flow.entry @sent
@@ -34,9 +35,9 @@
 // STORED-NEXT: flow.yield
 // STORED: flow.grouped_contract
 // STORED-LABEL: flow.entry @dropped
-// STORED: flow.random
-// STORED: flow.yield
 // STORED: flow.grouped_contract
+// STORED: flow.yield
+// STORED: flow.random
 
 // CHECK-LABEL: flow.entry @bias
 // CHECK: flow.group(%{{.*}}, %{{.*}}, %{{.*}}, %{{.*}}, %{{.*}})
@@ -129,7 +130,9 @@ flow.program @p {
     %rate = flow.constant 0.1 : tensor<?x64xf32, #flow.dims<[B * 16, 64]>>
     %m = flow.compare ge %u, %rate : tensor<?x64xf32, #flow.dims<[B * 16, 64]>>
     %f = flow.convert %m : tensor<?x64xi1, #flow.dims<[B * 16, 64]>> -> tensor<?x64xf32, #flow.dims<[B * 16, 64]>>
-    %d = flow.mul %y, %f : tensor<?x64xf32, #flow.dims<[B * 16, 64]>>
+    %g = flow.gelu %y : tensor<?x64xf32, #flow.dims<[B * 16, 64]>>
+    %d = flow.mul %g, %f : tensor<?x64xf32, #flow.dims<[B * 16, 64]>>
+    flow.output "y" %y exposed : tensor<?x64xf32, #flow.dims<[B * 16, 64]>>
     flow.output "m" %m exposed : tensor<?x64xi1, #flow.dims<[B * 16, 64]>>
     flow.output "d" %d : tensor<?x64xf32, #flow.dims<[B * 16, 64]>>
   }

@@ -122,8 +122,7 @@ std::vector<std::vector<double>> randomLogits(size_t rows, size_t experts, uint6
 /// Tokens of 4 features through a router and experts with a hidden layer.
 struct Words {
   std::string route = "linear, experts = 3, top = 2", aux = "", experts = "", body = "dispatched",
-              dropout = "0.0", path = "0.0",
-              inner = ""; // inner: the drop path of a residual within each expert
+              dropout = "0.0", path = "0.0";
 };
 std::string tokensText(const Words &words) {
   const bool every = words.body == "every";
@@ -134,10 +133,7 @@ moe.layer @Mlp(%x) {
   %k = dropout %a, )" +
          words.dropout + R"(
   %y = linear @fc2(%k) to 4
-  )" +
-         (words.inner.empty() ? "yield %y"
-                              : "%r = residual %x, %y drop_path = " + words.inner + "\n  yield %r") +
-         R"(
+  yield %y
 }
 moe.model @m(%x: vector[12]) {
   %t      = reshape %x to [3, 4]
@@ -289,35 +285,27 @@ TEST(Routing, placesOfNoisyRows) {
   }
 }
 
-// Every expert, nothing dropped, gates as they are: as if each expert were applied to every token. Dropout has a mask of each row and
-// expert, drop path in an expert one of each sample.
+// Every expert, nothing dropped, gates as they are: as if each expert were applied to every token.
 TEST(Routing, allExpertsAreTheSameAsEvery) {
-  for (const char *inner : {"", "0.4"}) {
-    SCOPED_TRACE(inner);
-    Model some(tokensText(
-        {.route = "linear, experts = 3, top = 3, unnormalized", .dropout = "0.3", .inner = inner}));
-    Model every(tokensText({.route = "linear, experts = 3",
-                            .experts = "count = 3",
-                            .body = "every",
-                            .dropout = "0.3",
-                            .inner = inner}));
-    ASSERT_TRUE(some && every);
-    every.bind("gradients");
-    some.given = every.given;
-    const flow::Evaluation right = every.evaluate("gradients");
-    EXPECT_GE(right.outputs.size(), 9u);
-    for (auto &[where, result] : some.everywhere("gradients"))
-      for (auto &[name, value] : right.outputs)
-        if (!StringRef(name).starts_with("gate_balance")) {
-          ASSERT_TRUE(result.outputs.count(name)) << name;
-          EXPECT_LE(distance(value, result.outputs.at(name)), where == "evaluator" ? 1e-12 : 1e-5)
-              << where << ", " << name;
-        }
-    for (auto &[where, result] : every.everywhere("gradients"))
-      for (auto &[name, value] : right.outputs)
-        EXPECT_LE(distance(value, result.outputs.at(name)), where == "evaluator" ? 0 : 1e-5)
+  Model some(tokensText({.route = "linear, experts = 3, top = 3, unnormalized", .dropout = "0.3"}));
+  Model every(tokensText(
+      {.route = "linear, experts = 3", .experts = "count = 3", .body = "every", .dropout = "0.3"}));
+  ASSERT_TRUE(some && every);
+  every.bind("gradients");
+  some.given = every.given;
+  const flow::Evaluation right = every.evaluate("gradients");
+  EXPECT_GE(right.outputs.size(), 9u);
+  for (auto &[where, result] : some.everywhere("gradients"))
+    for (auto &[name, value] : right.outputs)
+      if (!StringRef(name).starts_with("gate_balance")) {
+        ASSERT_TRUE(result.outputs.count(name)) << name;
+        EXPECT_LE(distance(value, result.outputs.at(name)), where == "evaluator" ? 1e-12 : 1e-5)
             << where << ", " << name;
-  }
+      }
+  for (auto &[where, result] : every.everywhere("gradients"))
+    for (auto &[name, value] : right.outputs)
+      EXPECT_LE(distance(value, result.outputs.at(name)), where == "evaluator" ? 0 : 1e-5)
+          << where << ", " << name;
 }
 
 // The same of experts of two sizes, whose masks follow the number of an expert among those of its layer.
@@ -619,9 +607,9 @@ TEST(Routing, dropoutOfARowStaysWhateverIsDropped) {
   std::vector<std::vector<double>> logits;
   for (size_t row = 0; row < 12; ++row)
     for (logits.emplace_back(); logits.back().size() < 3;)
-      logits.back().push_back(std::inner_product(
-          before.data.begin() + int64_t(row * 4), before.data.begin() + int64_t(row * 4 + 4),
-          weight.data.begin() + int64_t(logits.back().size() * 4), 0.0));
+      logits.back().push_back(std::inner_product(before.data.begin() + int64_t(row * 4),
+                                                 before.data.begin() + int64_t(row * 4 + 4),
+                                                 weight.data.begin() + int64_t(logits.back().size() * 4), 0.0));
   const Routed r = routed(logits, 2, 4, false); // 2 * floor(0.5 * 4)
   int whole = 0, gone = 0;
   for (size_t row = 0; row < 12; ++row) {
