@@ -299,7 +299,8 @@ static ParseResult signature(OpAsmParser &p, SmallVectorImpl<Attribute> *inputs,
   };
   if (p.parseCommaSeparatedList(AsmParser::Delimiter::Paren, one))
     return failure();
-  if (OptionalParseResult found = p.parseOptionalRegion(body, args); found.has_value()) {
+  if (OptionalParseResult found = p.parseOptionalRegion(body, args, /*enableNameShadowing=*/true);
+      found.has_value()) {
     if (succeeded(*found) && body.empty())
       body.emplaceBlock();
     return *found;

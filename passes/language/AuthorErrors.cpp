@@ -313,8 +313,6 @@ std::string Report::words(ArrayRef<Diagnostic *> notes) {
     return ("expected '" + between(message, "'", "'") +
             "' outside of layers and models; a '}' is missing before it, or is too late")
         .str();
-  if (message.contains("using value defined outside the region"))
-    return ("expected a value of the same layer or model, found one from outside of it");
   if (message.starts_with("expected '") && message.drop_front(11).starts_with("' or '"))
     return (message + " after '" + written() + "', ").str() + found();
   if (message == "cannot name an operation with no results") {

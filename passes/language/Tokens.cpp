@@ -121,7 +121,8 @@ static size_t behindResults(const std::vector<Token> &tokens, size_t at,
     }
     if (next < tokens.size() && tokens[next].is("="))
       return next + 1;
-    break;
+    if (next == tokens.size() || tokens[next].kind != TokenKind::value || tokens[next].first)
+      break; // and where a comma is missing, the names go on
   }
   results.clear();
   return at;

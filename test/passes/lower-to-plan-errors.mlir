@@ -73,7 +73,7 @@ flow.program @p { flow.target "cpu:x86-64-v3" {
     %r = flow.group(%x, %w) : (tensor<?x64xf32, #flow.dims<[B, 64]>>, tensor<64x64xf32>) -> tensor<?x64xf32, #flow.dims<[B, 64]>> {
     ^bb0(%a0: tensor<?x64xf32, #flow.dims<[B, 64]>>, %a1: tensor<64x64xf32>):
       %e = flow.exp %a0 : tensor<?x64xf32, #flow.dims<[B, 64]>>
-      // expected-error @+1 {{expected the operands of a contraction to be operands of its group or their transposes}}
+      // expected-error @+1 {{expected the operands of a contraction to be operands of its group, their transposes, or rows of one of them}}
       %y = flow.contract %e[0, 1], %a1[2, 1] -> [0, 2] : tensor<?x64xf32, #flow.dims<[B, 64]>>, tensor<64x64xf32> -> tensor<?x64xf32, #flow.dims<[B, 64]>>
       flow.yield %y : tensor<?x64xf32, #flow.dims<[B, 64]>>
     }

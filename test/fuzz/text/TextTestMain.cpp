@@ -130,7 +130,7 @@ int main(int argc, char **argv) {
       changed = mutated(from[random.below(from.size())], words, random);
     }
     if (print)
-      printf("%s\n", changed.c_str());
+      printf("%s\n", changed.c_str()), fflush(stdout);
     alarm(60);
     auto start = std::chrono::steady_clock::now();
     TextResult result = checkText(changed, *context);

@@ -288,8 +288,10 @@ SLIPS = [
      "expected the name of a value, found '%pixels#1'"),
     ("linear", 'moe.model', 'moe.layer @A(%x, %x) {\n  yield %x\n}\nmoe.model', "2:18",
      "expected a new name, found '%x', which a value has already"),
-    ("linear", 'moe.model', '%z = moe.param @p [3] zeros\nmoe.layer @A(%x) {\n  %y = add %x, %z\n  yield %y\n}\nmoe.model', "4:8",
-     "expected a value of the same layer or model, found one from outside of it"),
+    ("linear", 'moe.model', '%z = moe.param @p [3] zeros\nmoe.layer @A(%x) {\n  %y = add %x, %z\n  yield %y\n}\nmoe.model', "4:16",
+     "unknown value '%z' (did you mean '%x'?); there are: %x"),
+    # A value of the model is none of the layer, also where the model's own text is in error.
+    ("linear", 'moe.model', 'moe.layer @A(%x) {\n  yield %pixels\n}\nmoe.model', "3:9", "unknown value '%pixels'; there are: %x"),
     ("linear", '%pixels = ', 'moe.layer @A(%x) {\n  yield %x\n}\n  %pixels = ', "3:3",
      "expected 'moe.layer' outside of layers and models; a '}' is missing before it, or is too late"),
 ]
