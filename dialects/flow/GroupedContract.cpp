@@ -53,10 +53,11 @@ template <typename Term> void sumInto(GroupedContractOp op, Operands v, Array &y
       at = at * array.shape[axis] + index[llvm::find(labels, label) - labels.begin()];
     return at;
   };
-  for (int64_t g = 0; g < groups; ++g)
-    for (int64_t r = std::max<int64_t>(0, int64_t(offsets.data[g])),
-                 end = std::min(rows, int64_t(offsets.data[g + 1]));
-         r < end; ++r) {
+  // No group begins before the one in front of it ends, whatever the offsets are: so a row is in one group at most.
+  int64_t r = 0;
+  for (int64_t g = 0; g < groups; ++g) {
+    r = std::max(r, int64_t(offsets.data[g]));
+    for (const int64_t end = std::min(rows, int64_t(offsets.data[g + 1])); r < end; ++r) {
       shape[0] = shape[1] = 1;
       forEachIndex(shape, [&](ArrayRef<int64_t> others, int64_t) {
         Index index(others);
@@ -65,6 +66,7 @@ template <typename Term> void sumInto(GroupedContractOp op, Operands v, Array &y
             term(a.data[position(a, op.getAAxes(), index)] * b.data[position(b, op.getBAxes(), index)]);
       });
     }
+  }
 }
 
 } // namespace

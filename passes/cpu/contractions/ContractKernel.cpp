@@ -40,10 +40,13 @@ Ix ContractKernel::tableRow(Ix row, ArrayRef<ContractAxis> axes) {
 }
 
 Ix ContractKernel::beginOf(Ix number) {
-  // Nothing beyond the rows is accessed, whatever the offsets are.
-  Value begin = kernel.load(code.b.getI32Type(), offsets, code.b.getI32Type(), code.i64(number));
-  Ix row = arith::ExtSIOp::create(code.b, code.loc, code.b.getI64Type(), begin).getResult();
-  row = code.min(code.max(row, 0), code.size(form.groups->rows));
+  // Whatever the offsets are, nothing beyond the rows is accessed, and no group begins before the one in front of it.
+  Ix row = code.loop(0, code.add(number, 1), 1, {code.i64(0)}, [&](Ix before, Values largest) {
+    Value begin = kernel.load(code.b.getI32Type(), offsets, code.b.getI32Type(), code.i64(before));
+    Ix found = arith::ExtSIOp::create(code.b, code.loc, code.b.getI64Type(), begin).getResult();
+    return Values{code.i64(code.max(largest[0], found))};
+  })[0];
+  row = code.min(row, code.size(form.groups->rows));
   return code.mul(row, code.size(form.groups->rowSize));
 }
 

@@ -56,11 +56,12 @@ protected:
       return Product::rowsOf(tile);
     const Ix count = code.size(form.groups->axis.extent), rows = code.size(sizes.rows);
     auto fixed = [&](Ix x) { return code.i64(x); };
-    // Carried: the tiles of the ranges so far, and the group, the first row and the end of the one that has the tile.
+    // Carried: the tiles of the ranges so far; the group, the first row and the end of the one that has the tile; and
+    // where the ranges so far end. No range begins before, whatever the offsets are.
     Values found =
-        code.loop(0, code.add(count, 2), 1, {fixed(0), fixed(0), fixed(rows), fixed(rows)},
+        code.loop(0, code.add(count, 2), 1, {fixed(0), fixed(0), fixed(rows), fixed(rows), fixed(0)},
                   [&](Ix range, Values carried) {
-                    Ix low = code.select(code.equal(range, 0), 0, boundary(code.sub(range, 1), rows));
+                    Ix low = carried[4];
                     Ix high = code.select(code.equal(range, code.add(count, 1)), rows, boundary(range, rows));
                     high = code.max(low, high);
                     Ix before = carried[0], next = code.add(before, code.ceilDiv(code.sub(high, low), kTile));
@@ -68,7 +69,7 @@ protected:
                     Ix first = code.add(low, code.mul(code.sub(tile, before), kTile));
                     return Values{fixed(next), fixed(code.select(here, code.sub(range, 1), carried[1])),
                                   fixed(code.select(here, first, carried[2])),
-                                  fixed(code.select(here, high, carried[3]))};
+                                  fixed(code.select(here, high, carried[3])), fixed(high)};
                   });
     Ix number = found[1];
     Value inside = code.both(code.less(number, count), code.less(-1, number));
@@ -83,7 +84,9 @@ protected:
     for (const ContractAxis &axis : llvm::drop_begin(form.batch))
       of = code.div(of, code.size(axis.extent));
     const Ix steps = code.size(sizes.sums);
-    Ix low = boundary(of, steps);
+    Ix low = code.loop(0, code.add(of, 1), 1, {code.i64(0)}, [&](Ix before, Values largest) {
+      return Values{code.i64(code.max(largest[0], boundary(before, steps)))};
+    })[0];
     return {low, code.max(low, boundary(code.add(of, 1), steps))};
   }
   Ix columnStride(unsigned port) override { return code.size(form.columns.strides[form.firstInput + port]); }
