@@ -45,7 +45,7 @@ Value polynomial(OpBuilder &b, Location loc, Value x, ArrayRef<double> c) {
 /// Less 1/2 both are odd functions, and have one denominator q, so that a kernel with both divides once. The three
 /// polynomials were fitted together on [-6.1, 6.1] by Lawson's method, with an error of 2^-27; with rounding it is below
 /// 2^-22, in the root mean square of normal x below that of an erf. At the bound both are 1/2 exactly, so that beyond
-/// the values are 0 and 1.
+/// the values are 0 and 1; just within it, they may pass these by 2^-23.
 Value overSharedQuotient(OpBuilder &b, Location loc, Value x, ArrayRef<double> p) {
   Type type = x.getType();
   x = within(b, loc, x, 0x1.81eb86p+2);

@@ -38,7 +38,8 @@ bool Fusion::readsMore(const Cluster &root, const Cluster &loop) const {
 bool Fusion::isRowDraw(Operation *op) const {
   auto random = dyn_cast<flow::RandomOp>(op);
   return random && random.getIndex() && random.getKind() == flow::RandomKind::uniform &&
-         cast<RankedTensorType>(random.getIndex().getType()).getRank() == 1;
+         cast<RankedTensorType>(random.getIndex().getType()).getRank() == 1 &&
+         !isFreeKind(behindReshapes(random.getIndex())); // it is read from memory
 }
 
 bool Fusion::fitsEpilogue(const Cluster &root, const Cluster &loop) const {
@@ -181,7 +182,15 @@ void Fusion::findRowLoads() {
   if (!target.loadsRows())
     return;
   for (auto gather : entry.getBody().getOps<flow::GatherOp>()) {
-    if (!flow::isRowLoad(gather))
+    // A product reads one of its operands so.
+    auto other = [&](Operation *user) {
+      return llvm::count(user->getOperands(), gather.getY()) > 1 ||
+             llvm::any_of(user->getOperands(), [&](Value operand) {
+               Operation *maker = behindReshapes(operand);
+               return maker != gather && rowLoads.contains(maker);
+             });
+    };
+    if (!flow::isRowLoad(gather) || llvm::any_of(gather->getUsers(), other))
       continue;
     rowLoads.insert(gather);
     for (Value operand : {gather.getTable(), gather.getIndex()})

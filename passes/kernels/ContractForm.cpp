@@ -222,7 +222,11 @@ FailureOr<ContractForm> ContractForm::of(flow::GroupOp group, const GroupLayouts
   }
   form.fixedB = followsFromParameters(group.getInputs()[form.b]);
   // Without column axes there is one column. Its stride does not matter; 1 gives contiguous loads and stores.
+  // Of random numbers 0: their runs of neighbouring numbers begin at multiples of 4.
   form.columns.strides.assign(operands, one);
+  for (auto [j, input] : llvm::enumerate(epilogue.inputs()))
+    if (input.draw)
+      form.columns.strides[form.firstInput + j] = zero;
   if (!ofB.empty()) {
     form.columns = ofB.pop_back_val();
     form.batch.append(ofB.begin(), ofB.end());

@@ -123,6 +123,7 @@ StringRef Report::foreignOp() const {
 
 std::string Report::unknownValue() const {
   SmallVector<StringRef> known = values();
+  llvm::erase(known, token()); // the statement that makes it has an error of its own
   std::string words = ("unknown value '" + token() + "'").str() + didYouMean(token(), known);
   if (!known.empty() && known.size() <= 12)
     words += "; there are: " + llvm::join(known, ", ");

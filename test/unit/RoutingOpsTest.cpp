@@ -233,3 +233,44 @@ TEST(RoutingOps, sortsOfAnyLength) {
       }
     }
 }
+
+// Random numbers that the epilogue of a grouped product draws are those that a loop draws, wherever a row's vectors begin: at
+// multiples of 4, elsewhere, and where the rows have no columns.
+TEST(RoutingOps, drawsBehindGroupedProducts) {
+  struct Case {
+    int64_t others, columns; // 0: no such axis
+  };
+  for (auto [others, columns] : {Case{0, 8}, Case{2, 8}, Case{2, 6}, Case{3, 1}, Case{5, 0}, Case{1, 7}}) {
+    SCOPED_TRACE(::testing::Message() << others << " x " << columns);
+    constexpr int64_t rows = 9, sums = 5, groups = 2;
+    Program p;
+    auto numbers = [](int64_t count) {
+      std::vector<double> values(count);
+      for (int64_t i = 0; i < count; ++i)
+        values[i] = double(i * 7 % 11) / 4 - 1;
+      return values;
+    };
+    // Labels: rows 0, sums 1, groups 2, other axes 3, columns 4.
+    SmallVector<int64_t> xShape{rows, sums}, xAxes{0, 1}, wShape{groups, sums}, wAxes{2, 1}, out{0};
+    SmallVector<int64_t> yShape{rows};
+    if (others)
+      xShape.push_back(others), xAxes.push_back(3), out.push_back(3), yShape.push_back(others);
+    if (columns)
+      wShape.push_back(columns), wAxes.push_back(4), out.push_back(4), yShape.push_back(columns);
+    auto count = [](ArrayRef<int64_t> shape) {
+      return std::accumulate(shape.begin(), shape.end(), int64_t(1), std::multiplies<int64_t>());
+    };
+    Value x = p.add("x", numbers(count(xShape)), xShape), w = p.add("w", numbers(count(wShape)), wShape);
+    Value offsets = p.add("offsets", {0, 4, rows}, {groups + 1}, p.b.getI32Type());
+    Value index = p.add("index", {8, 0, 7, 1, 6, 2, 5, 3, 4}, {rows}, p.b.getI32Type());
+    Value y = flow::groupedContract(p.b, p.l, x, xAxes, w, wAxes, offsets, out, 0, 2);
+    Value drawn = flow::RandomOp::create(p.b, p.l, y.getType(), flow::RandomKind::uniform, 3, index);
+    p.out("y", flow::mul(p.b, p.l, y, drawn));
+    auto all = p.runEverywhere();
+    const Array &want = all.back().second.outputs.at("y");
+    ASSERT_EQ(want.size(), count(yShape));
+    for (auto &[target, got] : all)
+      for (int64_t i = 0; i < want.size(); ++i)
+        ASSERT_NEAR(got.outputs.at("y").data[i], want.data[i], 1e-5) << target << ", element " << i;
+  }
+}

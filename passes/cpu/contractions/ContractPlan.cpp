@@ -83,7 +83,7 @@ ContractPlan ContractPlan::of(const ContractForm &form, const Epilogue &epilogue
   bool inOneGo = sums && *sums <= plan.depth;
   plan.viaParts = plan.maxParts > 1 || (epilogue.accumulator() < 0 && !inOneGo);
   // If the product packs panels, each should serve a block of many rows, but many threads need many units. So
-  // a unit has few rows, and a thread processes neighbouring units together as one block. Where nothing is packed,
+  // a unit has few rows, and a thread processes neighbouring units together as one block. Where panels are packed ahead,
   // a unit is a row of tiles, so that the rows of one image are halves for two threads.
   plan.unitRows = std::min(plan.rowBlock, (plan.packing == Packing::ahead ? 1 : 8) * tileRows);
   plan.grain = plan.rowBlock / plan.unitRows;

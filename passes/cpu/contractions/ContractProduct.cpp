@@ -301,10 +301,10 @@ SmallVector<PrefetchStream> ContractProduct::streams(const Block &block, const C
   SmallVector<PrefetchStream> all;
   Ix row = code.min(code.add(tile.row, section), lastRow());
   ContractResults::Row partial = results.partialRow(block, row, tile.column);
-  if (partial.stride.is(1))
+  if (partial.stride.is(1)) {
     all.push_back(prefetch.results(partial.memory, partial.offset));
-  if (partial.stride.is(1))
     llvm::append_range(all, results.epilogueLines(block, row, tile.column, chunk.last));
+  }
   PrefetchPlace here{code.add(code.sub(tile.row, block.rowBegin), section),
                      block.rowBegin,
                      code.sub(block.rowEnd, block.rowBegin),

@@ -8,6 +8,15 @@ using namespace mlir;
 
 namespace moe::cpu {
 
+/// Whether vectors along the axis of stride 1 begin at multiples of 4, as runs of random numbers do: a vector's place along
+/// that axis is a multiple of its length.
+static bool beginsRuns(ArrayRef<flow::Extent> strides) {
+  return llvm::all_of(strides, [](const flow::Extent &stride) {
+    const std::optional<int64_t> known = stride.constantValue();
+    return known && (*known == 1 || *known % 4 == 0);
+  });
+}
+
 void MicroEpilogue::store(MicroCode &code, ArrayRef<Value> ports, Value sums, Value mask,
                           llvm::function_ref<Ix(unsigned)> where,
                           llvm::function_ref<Ix(unsigned)> stride) const {
@@ -16,7 +25,7 @@ void MicroEpilogue::store(MicroCode &code, ArrayRef<Value> ports, Value sums, Va
     if (const std::optional<EpilogueInput::Lookup> &lookup = inputs()[i].lookup)
       return loadRow(code, ports, *lookup, i, where, step, mask);
     if (const std::optional<EpilogueInput::Draw> &draw = inputs()[i].draw)
-      return drawRow(code, ports, *draw, where(i), where(draw->index), step);
+      return drawRow(code, ports, *draw, where(i), where(draw->index), step, beginsRuns(strides(i)));
     if (inputs()[i].element == plan::Element::u8)
       return code.loadMask(ports[i], where(i), step, mask);
     if (step.is(0))
@@ -33,7 +42,7 @@ void MicroEpilogue::store(MicroCode &code, ArrayRef<Value> ports, Value sums, Va
 }
 
 Value MicroEpilogue::drawRow(MicroCode &code, ArrayRef<Value> ports, const EpilogueInput::Draw &draw,
-                             Ix first, Ix index, Ix stride) {
+                             Ix first, Ix index, Ix stride, bool beginsRun) {
   OpBuilder &b = code.b;
   MLIRContext *context = b.getContext();
   Type number = b.getI32Type();
@@ -47,9 +56,8 @@ Value MicroEpilogue::drawRow(MicroCode &code, ArrayRef<Value> ports, const Epilo
   key.seed = scalar(plan::ArgKind::seed_i64);
   key.step = scalar(plan::ArgKind::step_i64);
   key.stream = scalar(plan::ArgKind::constant_i64, b.getI64IntegerAttr(draw.stream));
-  // Vectors begin at multiples of their length.
   const std::optional<int64_t> behind = draw.behind.constantValue();
-  if (stride.is(1) && behind && *behind % 4 == 0 && code.lanes % 4 == 0)
+  if (beginsRun && stride.is(1) && behind && *behind % 4 == 0 && code.lanes % 4 == 0)
     return kernels::philoxUniformRun(b, code.loc, key, logical, code.lanes);
   auto wide = VectorType::get({code.lanes}, b.getI64Type());
   Value lanes = arith::ConstantOp::create(

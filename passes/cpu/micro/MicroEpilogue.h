@@ -22,7 +22,7 @@ public:
 private:
   /// A vector of a row's random numbers, from the one at `first` of the row on.
   static mlir::Value drawRow(MicroCode &code, llvm::ArrayRef<mlir::Value> ports,
-                             const EpilogueInput::Draw &draw, Ix first, Ix index, Ix stride);
+                             const EpilogueInput::Draw &draw, Ix first, Ix index, Ix stride, bool beginsRun);
   /// A vector of a table's row, whose number is an element of another input. All lanes have the same row.
   static mlir::Value loadRow(MicroCode &code, llvm::ArrayRef<mlir::Value> ports,
                              const EpilogueInput::Lookup &lookup, unsigned table,

@@ -217,6 +217,7 @@ struct Pow : OpRewritePattern<math::PowFOp> {
 Value buildExpUpToOne(OpBuilder &b, Location loc, Value x) {
   Lanes l(b, loc, x.getType());
   // As for Exp, NaN passes; a single step gives 2^n for normal numbers.
+  x = l.select(l.is(arith::CmpFPredicate::OGT, x, 88), l.number(88.0), x);
   Value tiny = l.is(arith::CmpFPredicate::OLT, x, -87);
   auto [y, n] = l.reduceExp(l.select(tiny, l.number(-87.0), x));
   return l.select(tiny, l.number(0.0), l.mul(y, l.powerOfTwo(n)));

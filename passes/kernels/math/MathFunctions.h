@@ -10,7 +10,7 @@ namespace moe::kernels {
 void addMathFunctions(mlir::RewritePatternSet &patterns);
 
 /// e^x of f32 x, a scalar or a vector, for the x of softmax: not above 0 but for rounding. It takes two thirds of the instructions of
-/// math.exp; results below e^-87, the smallest normal number or so, are 0. NaN stays NaN.
+/// math.exp; results below e^-87, the smallest normal number or so, are 0, and none is above e^88. NaN stays NaN.
 mlir::Value buildExpUpToOne(mlir::OpBuilder &b, mlir::Location loc, mlir::Value x);
 
 } // namespace moe::kernels
