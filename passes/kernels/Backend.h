@@ -27,8 +27,8 @@ struct EpilogueItems {
   /// Whether values of an element type may be operands and results of the group; values inside may have any
   /// type.
   std::function<bool(mlir::Type)> element = [](mlir::Type) { return true; };
-  /// The bytes that the group may store, over those of the root alone. Where an epilogue with several stored results
-  /// is slower than loops that read the root's result and store theirs, these are a result and masks.
+  /// How many times as many bytes as the root alone the group may store. It is a result and masks, unless an epilogue
+  /// with several large results is faster than loops that read the root's result and store theirs.
   double stores = kWithMasks;
   /// Uniform random numbers of which each row has an index, after a grouped contraction.
   bool draws = false;

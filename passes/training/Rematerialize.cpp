@@ -6,8 +6,9 @@
 //   1. Each forward value becomes an edge whose capacity is the value's bytes at the planned batch. A value
 //      is recomputable when computing it costs about as much as reading its operands and writing it:
 //      elementwise ops, views, constants and the like, and contractions and convolutions of few products per
-//      element, such as a first layer's. Other contractions and convolutions, reductions, gathers and random
-//      numbers are not recomputable. Of dropout that leaves the mask, which takes a byte for each element.
+//      element, such as a first layer's. Other contractions and convolutions, reductions, random numbers and gathers
+//      are not recomputable, but for gathers of rows that a product may load where they are: a target whose products do
+//      not stores them twice, for less memory. Of dropout that leaves the mask, which takes a byte for each element.
 //   2. A minimum cut between what is not recomputable and what the backward part reads gives the cheapest set
 //      of values to keep.
 //   3. If this choice makes a value expensive after all, that value is declared not recomputable, and step 2
@@ -100,11 +101,11 @@ private:
     switch (compute.computeKind()) {
     case ComputeKind::elementwise:
       return true;
-    case ComputeKind::
-        generator: // but not random numbers: a mask of them is a byte an element, and they are ten rounds
+    case ComputeKind::generator:
+      // But not random numbers: a mask of them is a byte an element, and they are ten rounds.
       return compute.effort() < Effort::transcendental;
-    case ComputeKind::
-        view: // but not a gather, whose elements have to be looked up, unless products load its rows
+    case ComputeKind::view:
+      // But not a gather, whose elements have to be looked up, unless products load its rows.
       return compute.effort() < Effort::slow || isRowLoad(op);
     default:
       return false;
