@@ -22,6 +22,7 @@ import statistics
 import subprocess
 import tempfile
 
+import programs
 import safetensors.torch
 import torch
 
@@ -54,15 +55,9 @@ def shares(load, tokens):
 
 
 def write_parameters(program, load, path):
-    lines = subprocess.run([BIN / "moec", "inspect", program], check=True, capture_output=True, text=True).stdout.splitlines()
-    first = next(i for i, line in enumerate(lines) if line.startswith("parameters:"))
     torch.manual_seed(0)
     values = {}
-    for line in lines[first + 1:]:
-        if not line.startswith("  "):
-            break
-        name, *shape, _ = line.replace(" x ", " ").split()
-        size = [int(extent) for extent in shape]
+    for name, size in programs.parameter_shapes(program):
         if re.search(r"norm\d?\.weight$", name):
             values[name] = torch.ones(size)
         elif name.endswith("temperature"):

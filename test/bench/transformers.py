@@ -19,6 +19,7 @@ import sys
 import tempfile
 
 import peak_memory
+import programs
 import safetensors.torch
 import torch
 
@@ -40,16 +41,10 @@ def environment():
 
 def write_parameters(program, path):
     """Random values of the program's parameters, by the paths and shapes that `moec inspect` lists. Their values do not matter to the time."""
-    lines = subprocess.run([BIN / "moec", "inspect", program], check=True, capture_output=True, text=True).stdout.splitlines()
-    first = next(i for i, line in enumerate(lines) if line.startswith("parameters:"))
     torch.manual_seed(0)
     values = {}
-    for line in lines[first + 1:]:
-        if not line.startswith("  "):
-            break
-        name, *shape, _ = line.replace(" x ", " ").split()
+    for name, size in programs.parameter_shapes(program):
         one = name.split(".")[-2:] in (["norm", "weight"], ["norm1", "weight"], ["norm2", "weight"]) or name.endswith("temperature")
-        size = [int(extent) for extent in shape]
         values[name] = torch.full(size, 0.69 if name.endswith("temperature") else 1.0) if one else torch.randn(size) * 0.02
     safetensors.torch.save_file(values, path)
 
