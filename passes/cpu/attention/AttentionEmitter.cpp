@@ -94,7 +94,8 @@ public:
     // The blocks of a head together, which share its keys and values.
     const flow::Extent perHead = s.rows().ceildiv(plan.rows);
     const uint32_t grain =
-        once ? uint32_t(std::min<int64_t>(perHead.constantValue().value_or(1), kMostTogether)) : 1;
+        once ? uint32_t(plan.heads * std::min<int64_t>(perHead.constantValue().value_or(1), kMostTogether))
+             : 1;
     return kernel.finish("attention", s.groups() * s.heads * perHead,
                          cast<flow::CostInterface>(group.root).cost().flops, group.bytes(), grain);
   }
