@@ -34,7 +34,8 @@ ContractPlan ContractPlan::of(const ContractForm &form, const Epilogue &epilogue
   const bool keepsPanels = sums.has_value() && (!rows || *rows > 4 * tileRows);
   if (!keepsPanels)
     plan.packing = Packing::panel;
-  else if (plan.directRows && !plan.small && !form.fixedB && columns.value_or(0) > width)
+  const bool inGroups = keepsPanels && plan.directRows && !plan.small && columns.value_or(0) > width;
+  if (inGroups && !form.fixedB)
     plan.packing = Packing::group;
 
   // Rows that are read by an index are copied for each tile, which pays if the tile is used for several panels.
@@ -58,7 +59,7 @@ ContractPlan ContractPlan::of(const ContractForm &form, const Epilogue &epilogue
     bool large = !columns || *sums * *columns * kFloatBytes > target.l2Bytes;
     plan.rowBlock = large ? 192 : 96;
     plan.panelGroup = std::max<int64_t>(1, 384 / width);
-    if (plan.packing == Packing::group) {
+    if (inGroups) {
       // At least two groups.
       const int64_t panels = ceilDiv(*columns, width);
       plan.panelGroup = std::clamp<int64_t>(panels / 2, 1, std::max<int64_t>(1, 192 / width));
