@@ -85,14 +85,17 @@ OwningOpRef<ModuleOp> moe::linkFiles(std::vector<OwningOpRef<ModuleOp>> modules)
 }
 
 namespace {
-/// The places of the errors that are reported while it lives, in texts. Those on lines where another op stands for what was taken out
-/// are not reported: their places are none of the text's.
+/// The places of the errors that are reported while it lives, in texts. With a recovery, those on lines where another op stands for
+/// what was taken out are not reported: their places are none of the text's. While a text is read (`reads`), a second error at the
+/// place of one follows from it: the lexer knows no token there, and then an op's own parser has no use for none.
 class ErrorPlaces {
 public:
-  explicit ErrorPlaces(MLIRContext *context, const Recovery *recovery = nullptr)
-      : handler(context, [this, recovery](Diagnostic &d) -> LogicalResult {
+  explicit ErrorPlaces(MLIRContext *context, bool reads = false, const Recovery *recovery = nullptr)
+      : handler(context, [this, reads, recovery](Diagnostic &d) -> LogicalResult {
           if (d.getSeverity() != DiagnosticSeverity::Error)
             return failure();
+          if (reads && llvm::any_of(found, [&](const Error &error) { return error.at == d.getLocation(); }))
+            return success();
           found.push_back({d.getLocation(), isRedefinition(d.str())});
           auto at = d.getLocation()->findInstanceOf<FileLineColLoc>();
           return success(recovery && at && recovery->isReplaced(at.getLine())); // else on to who reports it
@@ -143,7 +146,7 @@ static Parsed parseText(llvm::MemoryBufferRef file, MLIRContext *context) {
   std::optional<Recovery> recovery;
   std::string rest; // of the text, without what is wrong
   for (size_t round = 0; round < maxRounds; ++round) {
-    ErrorPlaces errors(context, recovery ? &*recovery : nullptr);
+    ErrorPlaces errors(context, /*reads=*/true, recovery ? &*recovery : nullptr);
     result.module = parseOnce(recovery ? rest : text, name, context);
     if (result.module && errors.found.empty())
       break;
@@ -153,9 +156,11 @@ static Parsed parseText(llvm::MemoryBufferRef file, MLIRContext *context) {
       break;
     if (!recovery)
       recovery.emplace(text, context);
+    SmallVector<Recovery::Fault> faults;
     for (const ErrorPlaces::Error &error : errors.found)
       if (auto at = error.at->findInstanceOf<FileLineColLoc>(); at && at.getFilename() == name)
-        recovery->takeOut(placeOf(text, at), error.redefines);
+        faults.push_back({placeOf(text, at), error.redefines});
+    recovery->takeOut(faults);
     if (!recovery->changed())
       break;
     rest = recovery->text();

@@ -111,11 +111,21 @@ void Recovery::breakItem(Part *part) {
   while (++part != parts.data() + parts.size() && part->kind != Statement::header);
 }
 
-void Recovery::takeOut(size_t place, bool redefines) {
+void Recovery::takeOut(ArrayRef<Fault> faults) {
+  for (Part &part : parts)
+    part.blamed = false;
+  for (Fault fault : faults)
+    takeOut(fault);
+}
+
+void Recovery::takeOut(Fault fault) {
+  const auto [place, redefines] = fault;
   Part *part = partAt(place);
   if (!part)
     return;
   part = split(part, place);
+  if (std::exchange(part->blamed, true))
+    return;
   if (part->kind == Statement::header || part->kind == Statement::entry)
     return breakItem(part);
   if (part->kind == Statement::op && part->state == intact)

@@ -16,9 +16,13 @@ public:
   Recovery(llvm::StringRef text, mlir::MLIRContext *context);
   /// The text without what was taken out.
   std::string text() const;
-  /// Takes out the statement at a place of the original text. `redefines`: its values have other definitions. Nothing happens
-  /// where nothing is left to take out.
-  void takeOut(size_t place, bool redefines);
+  struct Fault {
+    size_t place;   // in the original text
+    bool redefines; // the values of the statement there have other definitions
+  };
+  /// Takes out the statements that one reading of the text found faults in, each once however many it has. Nothing happens where
+  /// nothing is left to take out.
+  void takeOut(llvm::ArrayRef<Fault> faults);
   /// Whether a text has changed since it was last asked.
   bool changed() { return std::exchange(isChanged, false); }
   /// Whether another op stands on a line for what was taken out.
@@ -38,7 +42,9 @@ private:
     State state = intact;
     bool mayHoldMore = false; // a line of it begins with a word
     bool restored = false;    // it was taken out by mistake once
+    bool blamed = false;      // this reading has a fault of it
   };
+  void takeOut(Fault fault);
   Part *partAt(size_t place);
   Part *split(Part *part, size_t place);
   Part *before(Part *part);
