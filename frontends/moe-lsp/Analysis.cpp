@@ -102,6 +102,11 @@ public:
     }
   }
 
+  void unread(StringRef path, size_t begin, size_t end) override {
+    if (auto found = numbers.find(path.str()); found != numbers.end())
+      into.files[found->second]->unread.push_back({begin, end});
+  }
+
   void entered(Operation *body, const Env &env, StringRef scope) override {
     Findings *found = findingsOf(body->getLoc());
     if (!found)
@@ -248,13 +253,17 @@ void Reports::take(Diagnostic &d) {
   into.notes.push_back(std::move(note));
 }
 
-std::shared_ptr<const Analysis> moe::lsp::analyse(std::vector<SourceFile> sources, int64_t version,
-                                                  const std::function<bool()> &stop) {
+static std::shared_ptr<const Analysis> read(Sources sources, int64_t version, bool elaborates,
+                                            const std::function<bool()> &stop) {
   auto analysis = std::make_shared<Analysis>();
   analysis->version = version;
+  analysis->folder = sources.folder;
   std::vector<std::unique_ptr<llvm::MemoryBuffer>> buffers;
-  for (SourceFile &source : sources) {
-    buffers.push_back(llvm::MemoryBuffer::getMemBufferCopy(source.text, source.path));
+  for (SourceFile &source : sources.files) {
+    std::string text = source.text;
+    if (StringRef(text).starts_with(byteOrderMark)) // blanks in its place keep all places
+      text.replace(0, byteOrderMark.size(), byteOrderMark.size(), ' ');
+    buffers.push_back(llvm::MemoryBuffer::getMemBufferCopy(text, source.path));
     analysis->files.push_back(std::make_unique<File>(std::move(source.path), std::move(source.text), isOp));
   }
   analysis->findings.resize(analysis->files.size());
@@ -275,7 +284,7 @@ std::shared_ptr<const Analysis> moe::lsp::analyse(std::vector<SourceFile> source
       parseFiles(std::move(buffers), manager, context.get(), elaborateOptions(options));
   // A file of layers alone is a library, which is complete without a model.
   const bool library = module && !module->getBody()->empty() && module->getOps<ModelOp>().empty();
-  if (module && !library)
+  if (module && !library && elaborates)
     (void)runPipeline(*module, options);
   if (collector.late)
     analysis->notes.push_back(
@@ -286,4 +295,13 @@ std::shared_ptr<const Analysis> moe::lsp::analyse(std::vector<SourceFile> source
          "checks it",
          {}});
   return analysis;
+}
+
+std::shared_ptr<const Analysis> moe::lsp::analyse(Sources sources, int64_t version,
+                                                  const std::function<bool()> &stop) {
+  return read(std::move(sources), version, /*elaborates=*/true, stop);
+}
+
+std::shared_ptr<const Analysis> moe::lsp::readNames(Sources sources) {
+  return read(std::move(sources), 0, /*elaborates=*/false, [] { return true; });
 }

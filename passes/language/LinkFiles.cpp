@@ -2,6 +2,7 @@
 // another's; the linked module is verified as a whole.
 #include "passes/language/LinkFiles.h"
 #include "dialects/flow/Flow.h"
+#include "dialects/moe/Listener.h"
 #include "dialects/moe/MoeDialect.h"
 #include "mlir/Bytecode/BytecodeReader.h"
 #include "mlir/IR/Diagnostics.h"
@@ -204,6 +205,9 @@ static Parsed parseText(llvm::MemoryBufferRef file, MLIRContext *context) {
     rest = recovery->text();
   }
   result.broken = recovery && recovery->broken();
+  if (Listener *listener = recovery ? languageOf(context).listener : nullptr)
+    for (auto [begin, end] : recovery->unread(/*all=*/!result.module))
+      listener->unread(name, begin, end);
   if (result.module && recovery)
     recovery->enter(*result.module);
   else if (result.module)

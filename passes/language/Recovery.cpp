@@ -101,7 +101,7 @@ Recovery::Part *Recovery::before(Part *part) {
 
 std::optional<Recovery::Beginning> Recovery::before(size_t place) {
   const Part *part = partAt(place), *last = part;
-  if (!part || part->kind == Statement::header)
+  if (!part || part->kind == Statement::header || (part->kind == Statement::close && place > part->begin))
     return std::nullopt;
   do {
     if (last == parts.data())
@@ -164,6 +164,16 @@ void Recovery::takeOut(Fault fault) {
   if (part->kind == Statement::op && part->state == replaced)
     return set(part, blanked);
   breakItem(part);
+}
+
+std::vector<std::pair<size_t, size_t>> Recovery::unread(bool all) const {
+  if (all)
+    return {{0, original.size()}};
+  std::vector<std::pair<size_t, size_t>> list;
+  for (const Part &part : parts)
+    if (part.state != intact)
+      list.push_back({part.begin, part.end});
+  return list;
 }
 
 void Recovery::enter(ModuleOp module) const {

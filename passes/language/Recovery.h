@@ -38,6 +38,8 @@ public:
   bool changed() { return std::exchange(isChanged, false); }
   /// Whether another op stands on a line for what was taken out.
   bool isReplaced(unsigned line) const;
+  /// The parts of the text that were taken out, or all of it: from where to where.
+  std::vector<std::pair<size_t, size_t>> unread(bool all) const;
   /// Whether a header is missing.
   bool broken() const { return isBroken; }
   /// Enters the ops that stand for others, and the bodies that miss some, into the faults of the context.
