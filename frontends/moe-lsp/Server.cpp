@@ -5,6 +5,7 @@
 #include "frontends/moe-lsp/Complete.h"
 #include "frontends/moe-lsp/Format.h"
 #include "frontends/moe-lsp/Hover.h"
+#include "frontends/moe-lsp/Input.h"
 #include "frontends/moe-lsp/Symbols.h"
 #include "runtime/base/Version.h"
 #include "llvm/ADT/StringExtras.h"
@@ -48,6 +49,7 @@ private:
   using Notification = void (Server::*)(const Any &params);
   template <Notification notification> void inOrder(const Any &params);
 
+  template <llvm::lsp::ErrorCode code> void refuse(const Any &params, Callback<json::Value> reply);
   void initialize(const Any &params, Callback<json::Value> reply);
   void initialized(const Any &);
   void shutdown(const Any &, Callback<json::Value> reply);
@@ -106,6 +108,8 @@ Server::Server(llvm::lsp::JSONTransport &transport)
           [this](const std::string &path, std::shared_ptr<const Analysis> analysis) {
             publish(path, *analysis);
           })) {
+  handler.method(unreadable, this, &Server::refuse<llvm::lsp::ErrorCode::ParseError>);
+  handler.method(noMessage, this, &Server::refuse<llvm::lsp::ErrorCode::InvalidRequest>);
   handler.method("initialize", this, &Server::initialize);
   handler.method("shutdown", this, &Server::inOrder<&Server::shutdown>);
   handler.notification("initialized", this, &Server::inOrder<&Server::initialized>);
@@ -128,6 +132,11 @@ Server::Server(llvm::lsp::JSONTransport &transport)
 
 static Error refused(const Twine &why, llvm::lsp::ErrorCode code = llvm::lsp::ErrorCode::RequestFailed) {
   return make_error<llvm::lsp::LSPError>(why.str(), code);
+}
+
+/// What is no message is answered as well.
+template <llvm::lsp::ErrorCode code> void Server::refuse(const Any &, Callback<json::Value> reply) {
+  reply(refused("expected a message of the language server protocol, found another text", code));
 }
 
 /// Only between 'initialize' and 'shutdown' is anything done.
@@ -546,7 +555,7 @@ void Server::format(const Any &params, Callback<json::Value> reply) {
 int moe::lsp::serve() {
   sys::ChangeStdinToBinary();
   CrashRecoveryContext::Enable();
-  llvm::lsp::JSONTransport transport(stdin, outs());
+  llvm::lsp::JSONTransport transport(std::make_unique<Input>(stdin), outs());
   Server server(transport);
   return succeeded(server.run()) ? 0 : 1;
 }
