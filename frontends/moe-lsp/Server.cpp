@@ -444,10 +444,13 @@ void Server::references(const Any &params, Callback<json::Value> reply) {
     const Object *context = params.object()->getObject("context");
     const bool declaration = !context || context->getBoolean("includeDeclaration").value_or(true);
     Array list;
-    if (auto symbol = symbolAt(*analysis, analysis->document().lines.offset(at.position)))
-      for (const Occurrence &each : occurrencesOf(readWith(analysis, *symbol), *symbol))
-        if (declaration || !each.declares)
-          list.push_back(location(*each.file, each.begin, each.end));
+    auto symbol = symbolAt(*analysis, analysis->document().lines.offset(at.position));
+    if (!symbol)
+      return list;
+    const Analyses all = readWith(analysis, *symbol);
+    for (const Occurrence &each : occurrencesOf(all, *symbol))
+      if (declaration || !each.declares)
+        list.push_back(location(*each.file, each.begin, each.end));
     return list;
   });
 }
