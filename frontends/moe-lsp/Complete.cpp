@@ -158,6 +158,22 @@ void Completer::addKeys() {
   const Token &layer = file.tokens[open.back() - 1], &last = file.tokens[end - 1];
   if (layer.kind != TokenKind::symbol || !(last.is("<") || last.is(",")))
     return;
+  std::set<StringRef> given; // by their keys
+  size_t inOrder = 0;        // without keys, those of the first parameters
+  bool key = false;
+  for (size_t i = open.back() + 1, depth = 0; i < end; ++i) {
+    const Token &token = file.tokens[i];
+    depth += token.is("<") || token.is("(") || token.is("[");
+    depth -= depth && (token.is(">") || token.is(")") || token.is("]"));
+    if (depth)
+      continue;
+    if (token.is("=")) {
+      key = true;
+      given.insert(file.tokens[i - 1].name());
+    } else if (token.is(",")) {
+      inOrder += !std::exchange(key, false);
+    }
+  }
   for (const Statement &each : file.statements) {
     if (each.kind != Statement::header || file.declaredBy(each) != layer.name() || &each == header)
       continue;
@@ -168,11 +184,9 @@ void Completer::addKeys() {
       depth -= depth && (token.is(">") || token.is("]"));
       if (!depth)
         break;
-      bool given = false; // by its key
-      for (size_t k = open.back(); k + 1 < end; ++k)
-        given |= file.tokens[k].is(token.text) && file.tokens[k + 1].is("=");
-      if (depth == 1 && !given && (before.is("<") || before.is(",")) &&
-          (token.kind == TokenKind::word || token.kind == TokenKind::symbol))
+      if (depth == 1 && (before.is("<") || before.is(",")) &&
+          (token.kind == TokenKind::word || token.kind == TokenKind::symbol) &&
+          !(inOrder ? inOrder-- : given.count(token.name())))
         add(token.text.str() + " = ", CompletionItemKind::Property, "a parameter of " + layer.text.str());
     }
   }
