@@ -47,36 +47,30 @@ File::File(std::string path, std::string text, llvm::function_ref<bool(StringRef
       statements(statementsOf(tokens, isOp)) {}
 
 const Token *File::tokenAt(size_t offset) const {
+  auto behind = llvm::upper_bound(tokens, text.data() + offset,
+                                  [](const char *at, const Token &token) { return at < token.text.begin(); });
   const Token *found = nullptr;
-  for (const Token &token : tokens) {
-    const size_t begin = offsetOf(token.text);
-    if (begin > offset)
-      break;
-    if (offset < begin + token.text.size() ||
-        (offset == begin + token.text.size() && token.kind != TokenKind::mark))
-      found = &token;
+  // The one before may end where the last begins, and the last is a mark.
+  for (auto token = behind - std::min<ptrdiff_t>(2, behind - tokens.begin()); token != behind; ++token) {
+    const size_t begin = offsetOf(token->text);
+    if (offset < begin + token->text.size() ||
+        (offset == begin + token->text.size() && token->kind != TokenKind::mark))
+      found = &*token;
   }
   return found;
 }
 
 const Statement *File::statementAt(size_t offset) const {
-  const Statement *found = nullptr;
-  for (const Statement &each : statements) {
-    if (offsetOf(tokens[each.begin].text) > offset)
-      break;
-    found = &each;
-  }
-  return found;
+  auto behind = llvm::upper_bound(statements, offset, [&](size_t at, const Statement &each) {
+    return at < offsetOf(tokens[each.begin].text);
+  });
+  return behind == statements.begin() ? nullptr : &*std::prev(behind);
 }
 
 const Statement *File::headerOf(size_t offset) const {
-  const Statement *found = nullptr;
-  for (const Statement &each : statements) {
-    if (offsetOf(tokens[each.begin].text) > offset)
-      break;
-    if (each.kind == Statement::header)
-      found = &each;
-  }
+  const Statement *found = statementAt(offset);
+  while (found && found->kind != Statement::header)
+    found = found == statements.data() ? nullptr : found - 1;
   return found;
 }
 
@@ -207,15 +201,11 @@ std::pair<size_t, size_t> Reports::span(size_t offset, StringRef message, bool u
         return {file.offsetOf(text), file.offsetOf(text) + text.size()};
     }
   }
-  for (const Token &token : file.tokens) {
-    const size_t begin = file.offsetOf(token.text);
-    if (begin <= offset && offset < begin + token.text.size())
-      return {begin, begin + token.text.size()};
+  // The token there; behind the end of a line that lacks something, its last one.
+  if (const Token *token = file.tokenAt(offset)) {
+    const size_t begin = file.offsetOf(token->text);
+    return {begin, begin + token->text.size()};
   }
-  // Behind the end of a line that lacks something: its last token.
-  if (const Token *last = file.tokenAt(offset);
-      last && file.offsetOf(last->text) + last->text.size() == offset)
-    return {file.offsetOf(last->text), offset};
   const bool inLine = offset > 0 && file.text[offset - 1] != '\n';
   return {offset - inLine, offset};
 }

@@ -23,7 +23,7 @@ def of_moec(path, *others, load=()):
             notes = []
             found.append((match[4], int(match[2]), int(match[3]), match[5], notes))
     # A file of layers alone is complete, as far as its editor is concerned.
-    if len(found) == 1 and "moe.layer" in pathlib.Path(path).read_text() and found[0][3].startswith("expected a model, found none"):
+    if len(found) == 1 and re.search(r"^\s*moe\.layer", pathlib.Path(path).read_text(), re.MULTILINE) and found[0][3].startswith("expected a model, found none"):
         return []
     return sorted((*each[:4], tuple(each[4])) for each in found)
 
