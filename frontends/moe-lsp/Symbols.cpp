@@ -14,12 +14,18 @@ static StringRef valueName(const Token &token) {
   return token.name().take_until([](char c) { return c == '#'; });
 }
 
+ArrayRef<Statement> moe::lsp::statementsOf(const File &file, const Statement &header) {
+  const Statement *end = file.statements.data() + file.statements.size();
+  return {&header, std::find_if(&header + 1, end,
+                                [](const Statement &each) { return each.kind == Statement::header; })};
+}
+
 std::pair<size_t, size_t> moe::lsp::rangeOf(const File &file, const Statement &header) {
   const size_t begin = file.offsetOf(file.tokens[header.begin].text);
-  for (const Statement &each : file.statements)
-    if (each.kind == Statement::header && each.begin > header.begin)
-      return {begin, file.offsetOf(file.tokens[each.begin].text)};
-  return {begin, file.text.size()};
+  const Statement *next = statementsOf(file, header).end();
+  if (next == file.statements.data() + file.statements.size())
+    return {begin, file.text.size()};
+  return {begin, file.offsetOf(file.tokens[next->begin].text)};
 }
 
 std::vector<NameUse> moe::lsp::parametersOf(const File &file, const Statement &header) {

@@ -32,7 +32,8 @@ std::string whyNot(const Analyses &all, const Symbol &symbol, llvm::StringRef na
 
 /// The header of the layer of a name, with its file; null where no file has it. One with a body goes before a declaration.
 std::pair<const File *, const Statement *> findLayer(const Analysis &analysis, llvm::StringRef name);
-/// The part of a file that a header begins: up to the next one.
+/// The part of a file that a header begins, up to the next one: its statements, and its first character and that behind it.
+llvm::ArrayRef<Statement> statementsOf(const File &file, const Statement &header);
 std::pair<size_t, size_t> rangeOf(const File &file, const Statement &header);
 /// The parameters of a header, and the names that its patterns bind, in order.
 std::vector<NameUse> parametersOf(const File &file, const Statement &header);
