@@ -437,6 +437,9 @@ void AuthorErrors::report() {
       context->getDiagEngine().emit(std::move(d));
       continue;
     }
+    // What the parser says of a place in two readings may be one thing to an author.
+    if (!said.insert({d.getLocation(), StringAttr::get(context, words)}).second)
+      continue;
     InFlightDiagnostic diag = emitError(d.getLocation()) << words;
     if (!StringRef(message).starts_with("Dialect `"))
       for (Diagnostic *note : notes)
