@@ -51,6 +51,9 @@ AttentionPlan::AttentionPlan(const flow::AttentionShape &shape, const CpuTarget 
   // One vector more than a row may have, so that the rows of a column are not all in the same sets of the cache.
   scoreStride =
       (std::max(padded(keys), (keys + columns - 1) / columns * columns) + lanes - 1) / lanes * lanes + lanes;
+  constexpr int64_t kShort = int64_t(1) << 18;
+  const std::optional<int64_t> scores = (shape.rows() * shape.keys()).constantValue();
+  heads = scores && *scores * (shape.size + shape.valueSize) < kShort ? shape.heads : 1;
 }
 
 void AttentionCode::fetchToken(const Head &head, Ix token, bool write) {
@@ -230,6 +233,16 @@ Value AttentionCode::exp(Value x) { return kernels::buildExpUpToOne(b, loc, x); 
 
 void AttentionCode::fill(Value pointer, Ix count, float value) {
   loop(0, count, lanes, [&](Ix i) { store(number(value), pointer, i); });
+}
+
+Value AttentionCode::numberOf(Ix count) {
+  return arith::SIToFPOp::create(b, loc, b.getF32Type(), i64(count));
+}
+
+Value AttentionCode::isLive(Value mask, Ix problem, flow::Extent run) {
+  Value own = kernel.load(b.getI8Type(), mask, b.getI8Type(), i64(div(problem, size(run))));
+  Value none = arith::ConstantOp::create(b, loc, b.getI8IntegerAttr(0));
+  return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ne, own, none);
 }
 
 void AttentionCode::forBlocks(Ix total, int64_t block, llvm::function_ref<void(Ix, Ix)> body) {

@@ -19,6 +19,9 @@ struct AttentionPlan {
   int64_t scoreStride;         ///< of a row of scores
   Tile scoreTile;              ///< of a full panel of keys
   Tile featureTile, valueTile; ///< of products whose columns are features
+  /// The heads that a thread claims at once: all where they take a few microseconds each, for what they read and write are the
+  /// same cache lines.
+  int64_t heads;
   int lanes;
 
   AttentionPlan(const flow::AttentionShape &shape, const CpuTarget &target);
@@ -72,6 +75,9 @@ public:
   mlir::Value larger(mlir::Value x, mlir::Value y);
   mlir::Value exp(mlir::Value x); ///< of what is not above 0, as MathFunctions.h says
   void fill(mlir::Value pointer, Ix count, float value);
+  mlir::Value numberOf(Ix count); ///< as f32
+  /// Whether a problem is live by a mask of bytes, of which each element stands for `run` problems.
+  mlir::Value isLive(mlir::Value mask, Ix problem, flow::Extent run);
 
   /// Ranges of at most `block` of `total`: where each begins, and its length.
   void forBlocks(Ix total, int64_t block, llvm::function_ref<void(Ix, Ix)> body);

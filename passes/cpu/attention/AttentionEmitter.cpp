@@ -3,7 +3,9 @@
 // largest score so far is subtracted before powers are taken (the online softmax of Milakov and Gimelshein,
 // arXiv 1805.02867, as FlashAttention uses it): where a later block has a larger one, what is summed so far is
 // multiplied by the power of the difference. With one block of keys there is nothing to multiply, and the
-// units of a head that follow one another in a range share the copies of its keys and values.
+// units of a head that follow one another in a range share the copies of its keys and values. Of a problem that a mask tells to be
+// left out, the results are those of zeros.
+#include "dialects/plan/FromFlow.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "passes/cpu/attention/AttentionCode.h"
@@ -36,6 +38,9 @@ public:
     q = input(s.q.operand), k = input(s.k.operand), v = input(s.v.operand);
     y = group.results[0] ? kernel.floats(plan::Access::write, *group.results[0], group.elementsOfResult(0))
                          : Value();
+    if (group.live)
+      live = kernel.buffer(plan::Access::read, plan::Element::u8, group.live->mask,
+                           plan::fromExtent(group.live->elements));
     logSum = group.results[1]
                  ? kernel.floats(plan::Access::write, *group.results[1], group.elementsOfResult(1))
                  : Value();
@@ -56,28 +61,41 @@ public:
       Ix block = code.rem(unit, blocks), pair = code.div(unit, blocks);
       Ix head = code.rem(pair, s.heads), problem = code.div(pair, s.heads);
       Ix first = code.mul(block, plan.rows), count = code.min(plan.rows, code.sub(rows, first));
-      code.packRows(headOf(q, s.q, s.size, problem, head, first, rows), count, queries, plan.width, scale);
-      if (once) {
-        Value fresh =
-            arith::CmpIOp::create(code.b, code.loc, arith::CmpIPredicate::ne, code.i64(pair), packed[0]);
-        code.when(fresh, [&] { pack(problem, head, 0, keys); });
-        attend(count, keys, true);
-      } else {
-        code.fill(largest, plan.rows, -INFINITY);
-        code.fill(total, plan.rows, 0);
+      auto compute = [&]() -> Values {
+        code.packRows(headOf(q, s.q, s.size, problem, head, first, rows), count, queries, plan.width, scale);
+        if (once) {
+          Value fresh =
+              arith::CmpIOp::create(code.b, code.loc, arith::CmpIPredicate::ne, code.i64(pair), packed[0]);
+          code.when(fresh, [&] { pack(problem, head, 0, keys); });
+          attend(count, keys, true);
+        } else {
+          code.fill(largest, plan.rows, -INFINITY);
+          code.fill(total, plan.rows, 0);
+          code.fill(sums, mostRows * plan.valueWidth, 0);
+          code.forBlocks(keys, plan.keys, [&](Ix from, Ix length) {
+            pack(problem, head, from, length);
+            attend(count, length, false);
+          });
+        }
+        return {code.i64(pair)};
+      };
+      auto skip = [&]() -> Values {
+        code.fill(largest, plan.rows, 0);
         code.fill(sums, mostRows * plan.valueWidth, 0);
-        code.forBlocks(keys, plan.keys, [&](Ix from, Ix length) {
-          pack(problem, head, from, length);
-          attend(count, length, false);
-        });
-      }
+        Value number = code.splat(code.numberOf(keys));
+        code.loop(0, plan.rows, code.lanes, [&](Ix row) { code.store(number, total, row); });
+        return {packed[0]};
+      };
+      const Values next =
+          live ? code.choose(code.isLive(live, problem, group.live->run), compute, skip) : compute();
       writeResult(problem, head, first, count);
-      return Values{code.i64(pair)};
+      return next;
     });
     // The blocks of a head together, which share its keys and values.
     const flow::Extent perHead = s.rows().ceildiv(plan.rows);
     const uint32_t grain =
-        once ? uint32_t(std::min<int64_t>(perHead.constantValue().value_or(1), kMostTogether)) : 1;
+        once ? uint32_t(plan.heads * std::min<int64_t>(perHead.constantValue().value_or(1), kMostTogether))
+             : 1;
     return kernel.finish("attention", s.groups() * s.heads * perHead,
                          cast<flow::CostInterface>(group.root).cost().flops, group.bytes(), grain);
   }
@@ -106,40 +124,56 @@ private:
     });
   }
 
-  /// Replaces scores by their powers, and updates the largest score and the sum of powers of each row.
+  /// Replaces scores by their powers, and updates the largest score and the sum of powers of each row. Some rows side by side, for
+  /// the largest score and the sum of a row are chains, each link of which waits for the one before. Scratch has rows beyond `count`.
   void takePowers(Ix first, Ix count, Ix length, bool only) {
     Value lowest = code.number(-INFINITY);
-    code.loop(0, count, 1, [&](Ix local) {
-      Ix at = code.mul(local, plan.scoreStride), row = code.add(first, local);
-      Value top = code.forVectors(at, length, {lowest}, [&](Ix i, Value mask, Values now) {
-        Value x = code.load(scores, i);
-        return Values{code.larger(mask ? code.pick(mask, x, lowest) : x, now[0])};
-      })[0];
-      Value most = code.largestLane(top), factor, before;
-      if (!only) {
-        before = code.loadScalar(largest, row);
-        most = code.larger(before, most);
-      }
-      Value less = code.splat(most);
-      Value sum = code.forVectors(at, length, {code.zero()}, [&](Ix i, Value mask, Values now) {
-        Value power = code.exp(code.subf(code.load(scores, i), less));
-        if (mask)
-          power = code.pick(mask, power, code.zero());
-        code.store(power, scores, i);
-        return Values{code.addf(now[0], power)};
-      })[0];
-      Value added = code.sumLanes(sum);
-      code.storeScalar(most, largest, row);
-      if (!only) {
-        factor = code.exp(code.subf(before, most));
-        added = code.fma(code.loadScalar(total, row), factor, added);
-        Value factors = code.splat(factor);
-        for (int64_t c = 0; c < plan.valueWidth; c += code.lanes) {
-          Ix place = code.add(code.mul(row, plan.valueWidth), c);
-          code.store(code.mulf(code.load(sums, place), factors), sums, place);
+    const int64_t together = code.lanes >= 16 ? 4 : 2;
+    static_assert(AttentionPlan::kRowMultiple % 4 == 0);
+    code.loop(0, count, together, [&](Ix local) {
+      auto at = [&](int64_t r, Ix i) { return code.add(code.mul(code.add(local, r), plan.scoreStride), i); };
+      Values tops = code.forVectors(0, length, Values(together, lowest), [&](Ix i, Value mask, Values now) {
+        for (int64_t r = 0; r < together; ++r) {
+          Value x = code.load(scores, at(r, i));
+          now[r] = code.larger(mask ? code.pick(mask, x, lowest) : x, now[r]);
         }
+        return now;
+      });
+      Values most, before, less;
+      for (int64_t r = 0; r < together; ++r) {
+        most.push_back(code.largestLane(tops[r]));
+        if (!only) {
+          before.push_back(code.loadScalar(largest, code.add(first, code.add(local, r))));
+          most[r] = code.larger(before[r], most[r]);
+        }
+        less.push_back(code.splat(most[r]));
       }
-      code.storeScalar(added, total, row);
+      Values powers =
+          code.forVectors(0, length, Values(together, code.zero()), [&](Ix i, Value mask, Values now) {
+            for (int64_t r = 0; r < together; ++r) {
+              Value power = code.exp(code.subf(code.load(scores, at(r, i)), less[r]));
+              if (mask)
+                power = code.pick(mask, power, code.zero());
+              code.store(power, scores, at(r, i));
+              now[r] = code.addf(now[r], power);
+            }
+            return now;
+          });
+      for (int64_t r = 0; r < together; ++r) {
+        const Ix row = code.add(first, code.add(local, r));
+        Value added = code.sumLanes(powers[r]);
+        code.storeScalar(most[r], largest, row);
+        if (!only) {
+          Value factor = code.exp(code.subf(before[r], most[r]));
+          added = code.fma(code.loadScalar(total, row), factor, added);
+          Value factors = code.splat(factor);
+          for (int64_t c = 0; c < plan.valueWidth; c += code.lanes) {
+            Ix place = code.add(code.mul(row, plan.valueWidth), c);
+            code.store(code.mulf(code.load(sums, place), factors), sums, place);
+          }
+        }
+        code.storeScalar(added, total, row);
+      }
     });
   }
 
@@ -172,7 +206,7 @@ private:
   KernelBuilder kernel;
   AttentionCode code;
   Ix rows, keys;
-  Value q, k, v, y, logSum, scale;
+  Value q, k, v, y, logSum, scale, live;
   Value queries, keyPanels, values, scores, sums; // blocks in scratch
   Value largest, total;                           // of each row: of its scores, and of their powers
 };
