@@ -41,6 +41,17 @@ ContractPlan ContractPlan::of(const ContractForm &form, const Epilogue &epilogue
   if (form.loadsRows() && plan.packing == Packing::panel)
     plan.directRows = false;
 
+  // With a single panel, a strip of A serves one tile, and packing it takes a third of the tile's time. Few rows of all steps of a
+  // chunk fit the first-level cache as they are. Then A's elements are read where they are, if the steps are so near each other that
+  // the lines of a chunk stay in that cache for the next tiles.
+  constexpr int64_t kNear = 1024, kFewRows = 64;
+  const bool fewTiles = (columns && *columns <= width) || (rows && *rows <= kFewRows);
+  if (fewTiles && columns && plan.packing == Packing::panel && !plan.directRows && !plan.small &&
+      !form.groups && !form.loads && form.rows.size() == 1 && form.rows[0].strides[0].isConstant(1) &&
+      form.sums.size() == 1)
+    if (std::optional<int64_t> stride = form.sums[0].strides[0].constantValue(); stride && *stride <= kNear)
+      plan.stepStride = stride;
+
   if (keepsPanels) {
     // With fewer rows per unit there are more units; with more rows, B is read less often if it exceeds the
     // cache.

@@ -41,9 +41,9 @@ bool ThreadPool::claim(int thread, uint64_t ticket) {
   while ((ticket & kClosed) != kClosed) {
     Body body = body_.load(std::memory_order_relaxed);
     void *context = context_.load(std::memory_order_relaxed);
-    int64_t units = units_.load(std::memory_order_relaxed), grain = grain_.load(std::memory_order_relaxed);
+    int64_t units = units_.load(std::memory_order_relaxed), grains = grains_.load(std::memory_order_relaxed);
     int64_t mine = int64_t(ticket & kClosed);
-    if (mine >= grains_.load(std::memory_order_relaxed))
+    if (mine >= grains)
       return false;
     uint64_t round = ticket >> 32;
     if (!ticket_.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acq_rel,
@@ -52,8 +52,9 @@ bool ThreadPool::claim(int thread, uint64_t ticket) {
         return false; // another round: the caller of this function looks again
       continue;
     }
-    int64_t begin = mine * grain;
-    body(context, thread, begin, begin + std::min(grain, units - begin));
+    // The first grains are larger by one unit, as many as are left over.
+    const int64_t least = units / grains, more = units % grains, begin = mine * least + std::min(mine, more);
+    body(context, thread, begin, begin + least + (mine < more));
     finished_.fetch_add(1, std::memory_order_release);
     ticket = ticket_.load(std::memory_order_acquire);
     if (ticket >> 32 != round)
@@ -81,12 +82,11 @@ void ThreadPool::work(int thread) {
 void ThreadPool::run(int64_t units, int64_t grain, Body body, void *context) {
   if (units <= 0)
     return;
-  // A thread's share in equal grains: of three for two threads, one would be waited for.
+  // As many grains for each thread, and of one size but for a unit: of three for two threads, one would be waited for. The grain
+  // number has 32 bits: a range of more grains takes larger ones.
   const int64_t share = (units - 1) / threads() + 1;
   const int64_t each = (share - 1) / std::clamp(grain, int64_t(1), share) + 1;
-  // The grain number has 32 bits: a range of more grains takes larger ones.
-  grain = std::max((share - 1) / each + 1, units / int64_t(kClosed - 1) + 1);
-  int64_t grains = (units - 1) / grain + 1;
+  const int64_t most = kClosed - 1, grains = std::min({units, std::min(each, most) * threads(), most});
   if (workers_.empty() || grains == 1) {
     body(context, 0, 0, units);
     return;
@@ -94,7 +94,6 @@ void ThreadPool::run(int64_t units, int64_t grain, Body body, void *context) {
   body_.store(body, std::memory_order_relaxed);
   context_.store(context, std::memory_order_relaxed);
   units_.store(units, std::memory_order_relaxed);
-  grain_.store(grain, std::memory_order_relaxed);
   grains_.store(grains, std::memory_order_relaxed);
   finished_.store(0, std::memory_order_relaxed);
   uint64_t round = (ticket_.load(std::memory_order_relaxed) >> 32) + 1;

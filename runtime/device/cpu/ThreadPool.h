@@ -44,7 +44,7 @@ private:
   std::atomic<bool> stop_{false};
   alignas(64) std::atomic<Body> body_{nullptr};
   std::atomic<void *> context_{nullptr};
-  std::atomic<int64_t> units_{0}, grain_{1}, grains_{0};
+  std::atomic<int64_t> units_{0}, grains_{0};
   std::vector<std::thread> workers_;
 };
 

@@ -18,6 +18,7 @@ struct Count {
   std::vector<std::atomic<int>> seen;
   std::atomic<int64_t> largest{0};
   std::atomic<int> threads{0};
+  std::atomic<int64_t> calls{0};
 };
 
 void count(void *context, int thread, int64_t begin, int64_t end) {
@@ -28,6 +29,7 @@ void count(void *context, int thread, int64_t begin, int64_t end) {
        end - begin > old && !counts.largest.compare_exchange_weak(old, end - begin);)
     ;
   counts.threads.fetch_or(1 << thread);
+  counts.calls.fetch_add(1);
 }
 
 TEST(ThreadPool, EveryUnitOnce) {
@@ -36,7 +38,7 @@ TEST(ThreadPool, EveryUnitOnce) {
     EXPECT_EQ(pool.threads(), threads);
     for (int64_t units : {0, 1, 2, 7, 100, 1001})
       for (int64_t grain : {1, 3, 64}) {
-        Count counts{std::vector<std::atomic<int>>(size_t(units)), {}, {}};
+        Count counts{std::vector<std::atomic<int>>(size_t(units)), {}, {}, {}};
         pool.run(units, grain, count, &counts);
         for (auto &seen : counts.seen)
           ASSERT_EQ(seen.load(), 1);
@@ -77,9 +79,14 @@ TEST(ThreadPool, UnitsUpToTheEndOfTheirType) {
 
 TEST(ThreadPool, GrainsOfAShareAreEqual) {
   ThreadPool pool(2);
-  Count counts{std::vector<std::atomic<int>>(66), {}, {}};
+  Count counts{std::vector<std::atomic<int>>(66), {}, {}, {}};
   pool.run(66, 22, count, &counts); // 17, 17, 17 and 15, not three of 22
   EXPECT_EQ(counts.largest, 17);
+  // 28 units of at most 4 are eight grains of 3 and 4, and not seven, of which one thread would have four.
+  Count odd{std::vector<std::atomic<int>>(28), {}, {}, {}};
+  pool.run(28, 4, count, &odd);
+  EXPECT_EQ(odd.largest, 4);
+  EXPECT_EQ(odd.calls, 8);
 }
 
 TEST(ThreadPool, ManySmallLaunches) {
