@@ -21,6 +21,8 @@ public:
   /// `written` is the name without its mark, which stands at `at`. A name that is reported again at its place is what was reported
   /// last. `layer`: whose parameter a key is; empty for what a chain ramps, which is a parameter of the chain's layers.
   virtual void name(Name kind, llvm::StringRef written, mlir::Location at, llvm::StringRef layer) {}
+  /// A part of a file's text, from one character to behind another, has errors that hide its names: some may not be told.
+  virtual void unread(llvm::StringRef file, size_t begin, size_t end) {}
   /// A layer or model is entered: `scope` is the path of names that leads there, empty in the model.
   virtual void entered(mlir::Operation *body, const Env &env, llvm::StringRef scope) {}
   virtual void value(mlir::Value value, const Record &record, llvm::StringRef scope) {}

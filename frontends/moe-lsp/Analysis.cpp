@@ -47,36 +47,30 @@ File::File(std::string path, std::string text, llvm::function_ref<bool(StringRef
       statements(statementsOf(tokens, isOp)) {}
 
 const Token *File::tokenAt(size_t offset) const {
+  auto behind = llvm::upper_bound(tokens, text.data() + offset,
+                                  [](const char *at, const Token &token) { return at < token.text.begin(); });
   const Token *found = nullptr;
-  for (const Token &token : tokens) {
-    const size_t begin = offsetOf(token.text);
-    if (begin > offset)
-      break;
-    if (offset < begin + token.text.size() ||
-        (offset == begin + token.text.size() && token.kind != TokenKind::mark))
-      found = &token;
+  // The one before may end where the last begins, and the last is a mark.
+  for (auto token = behind - std::min<ptrdiff_t>(2, behind - tokens.begin()); token != behind; ++token) {
+    const size_t begin = offsetOf(token->text);
+    if (offset < begin + token->text.size() ||
+        (offset == begin + token->text.size() && token->kind != TokenKind::mark))
+      found = &*token;
   }
   return found;
 }
 
 const Statement *File::statementAt(size_t offset) const {
-  const Statement *found = nullptr;
-  for (const Statement &each : statements) {
-    if (offsetOf(tokens[each.begin].text) > offset)
-      break;
-    found = &each;
-  }
-  return found;
+  auto behind = llvm::upper_bound(statements, offset, [&](size_t at, const Statement &each) {
+    return at < offsetOf(tokens[each.begin].text);
+  });
+  return behind == statements.begin() ? nullptr : &*std::prev(behind);
 }
 
 const Statement *File::headerOf(size_t offset) const {
-  const Statement *found = nullptr;
-  for (const Statement &each : statements) {
-    if (offsetOf(tokens[each.begin].text) > offset)
-      break;
-    if (each.kind == Statement::header)
-      found = &each;
-  }
+  const Statement *found = statementAt(offset);
+  while (found && found->kind != Statement::header)
+    found = found == statements.data() ? nullptr : found - 1;
   return found;
 }
 
@@ -100,6 +94,11 @@ public:
       size_t offset = (*file)->lines.offset(place.first, place.second);
       (*file)->names.insert_or_assign(offset, NameUse{kind, offset, written.str(), layer.str()});
     }
+  }
+
+  void unread(StringRef path, size_t begin, size_t end) override {
+    if (auto found = numbers.find(path.str()); found != numbers.end())
+      into.files[found->second]->unread.push_back({begin, end});
   }
 
   void entered(Operation *body, const Env &env, StringRef scope) override {
@@ -202,15 +201,11 @@ std::pair<size_t, size_t> Reports::span(size_t offset, StringRef message, bool u
         return {file.offsetOf(text), file.offsetOf(text) + text.size()};
     }
   }
-  for (const Token &token : file.tokens) {
-    const size_t begin = file.offsetOf(token.text);
-    if (begin <= offset && offset < begin + token.text.size())
-      return {begin, begin + token.text.size()};
+  // The token there; behind the end of a line that lacks something, its last one.
+  if (const Token *token = file.tokenAt(offset)) {
+    const size_t begin = file.offsetOf(token->text);
+    return {begin, begin + token->text.size()};
   }
-  // Behind the end of a line that lacks something: its last token.
-  if (const Token *last = file.tokenAt(offset);
-      last && file.offsetOf(last->text) + last->text.size() == offset)
-    return {file.offsetOf(last->text), offset};
   const bool inLine = offset > 0 && file.text[offset - 1] != '\n';
   return {offset - inLine, offset};
 }
@@ -248,13 +243,17 @@ void Reports::take(Diagnostic &d) {
   into.notes.push_back(std::move(note));
 }
 
-std::shared_ptr<const Analysis> moe::lsp::analyse(std::vector<SourceFile> sources, int64_t version,
-                                                  const std::function<bool()> &stop) {
+static std::shared_ptr<const Analysis> read(Sources sources, int64_t version, bool elaborates,
+                                            const std::function<bool()> &stop) {
   auto analysis = std::make_shared<Analysis>();
   analysis->version = version;
+  analysis->folder = sources.folder;
   std::vector<std::unique_ptr<llvm::MemoryBuffer>> buffers;
-  for (SourceFile &source : sources) {
-    buffers.push_back(llvm::MemoryBuffer::getMemBufferCopy(source.text, source.path));
+  for (SourceFile &source : sources.files) {
+    std::string text = source.text;
+    if (StringRef(text).starts_with(byteOrderMark)) // blanks in its place keep all places
+      text.replace(0, byteOrderMark.size(), byteOrderMark.size(), ' ');
+    buffers.push_back(llvm::MemoryBuffer::getMemBufferCopy(text, source.path));
     analysis->files.push_back(std::make_unique<File>(std::move(source.path), std::move(source.text), isOp));
   }
   analysis->findings.resize(analysis->files.size());
@@ -275,7 +274,7 @@ std::shared_ptr<const Analysis> moe::lsp::analyse(std::vector<SourceFile> source
       parseFiles(std::move(buffers), manager, context.get(), elaborateOptions(options));
   // A file of layers alone is a library, which is complete without a model.
   const bool library = module && !module->getBody()->empty() && module->getOps<ModelOp>().empty();
-  if (module && !library)
+  if (module && !library && elaborates)
     (void)runPipeline(*module, options);
   if (collector.late)
     analysis->notes.push_back(
@@ -286,4 +285,13 @@ std::shared_ptr<const Analysis> moe::lsp::analyse(std::vector<SourceFile> source
          "checks it",
          {}});
   return analysis;
+}
+
+std::shared_ptr<const Analysis> moe::lsp::analyse(Sources sources, int64_t version,
+                                                  const std::function<bool()> &stop) {
+  return read(std::move(sources), version, /*elaborates=*/true, stop);
+}
+
+std::shared_ptr<const Analysis> moe::lsp::readNames(Sources sources) {
+  return read(std::move(sources), 0, /*elaborates=*/false, [] { return true; });
 }

@@ -26,6 +26,8 @@ struct File {
   std::vector<Token> tokens;
   std::vector<Statement> statements;
   std::map<size_t, NameUse> names; // by their places
+  std::vector<std::pair<size_t, size_t>>
+      unread; // parts with errors that hide names, which are not in `names`
 
   size_t offsetOf(llvm::StringRef part) const { return size_t(part.begin() - text.data()); }
   /// The token at a place, or that ends there; null where there is none.
@@ -84,12 +86,15 @@ public:
   std::vector<Findings> findings; // of each file
   std::vector<Parameter> parameters;
   bool stopped = false; // before its end, for a newer version
+  bool folder = false;  // other files of the document's folder were looked at, or would be if they were there
   const File &document() const { return *files.front(); }
 };
 
 /// Reads a text with the files that belong to it. `stop` is asked again and again whether nobody waits for the result any more.
-std::shared_ptr<const Analysis> analyse(std::vector<SourceFile> sources, int64_t version,
-                                        const std::function<bool()> &stop);
+std::shared_ptr<const Analysis> analyse(Sources sources, int64_t version, const std::function<bool()> &stop);
+
+/// Reads texts for the names in them alone.
+std::shared_ptr<const Analysis> readNames(Sources sources);
 
 /// Whether a word begins an op of the language, plugins' among them.
 bool isOp(llvm::StringRef word);

@@ -10,9 +10,9 @@ using namespace moe::lsp;
 static constexpr unsigned stackSize = 64u << 20;
 
 Analyst::Analyst(Done done)
-    : done(std::move(done)), folder([this](StringRef path) -> const std::string * {
-        auto found = opened.find(path.str());
-        return found == opened.end() ? nullptr : &found->second;
+    : done(std::move(done)), folder([this](Folder::Take take) {
+        for (auto &[path, text] : opened)
+          take(path, text);
       }),
       thread(std::make_unique<llvm::thread>(std::optional<unsigned>(stackSize), [this] { work(); })) {}
 
@@ -21,10 +21,25 @@ Analyst::~Analyst() {
     std::lock_guard<std::mutex> lock(mutex);
     ends = true;
     for (auto &entry : documents)
-      ++entry.second.wanted; // what is being done is not wanted any more
+      entry.second.wanted = ++texts; // what is being done is not wanted any more
   }
   changed.notify_all();
   thread->join();
+}
+
+/// Puts a document into the queue, the one that its author edits in front of the others.
+void Analyst::again(const std::string &path, bool first) {
+  documents[path].wanted = ++texts;
+  llvm::erase(queue, path);
+  first ? queue.push_front(path) : queue.push_back(path);
+}
+
+/// What other documents of a file's folder say may depend on it.
+void Analyst::othersAgain(const std::string &path) {
+  for (auto &[other, each] : documents)
+    if (other != path && sys::path::parent_path(other) == sys::path::parent_path(path) &&
+        (each.found != each.wanted || each.analysis->folder))
+      again(other, /*first=*/false);
 }
 
 void Analyst::update(const std::string &path, std::string text, int64_t version) {
@@ -33,25 +48,28 @@ void Analyst::update(const std::string &path, std::string text, int64_t version)
     Document &document = documents[path];
     document.text = std::move(text);
     document.version = version;
-    ++document.wanted;
-    if (!is_contained(queue, path))
-      queue.push_back(path);
-    // What other documents of the folder say may depend on this one.
-    for (auto &[other, each] : documents)
-      if (other != path && sys::path::parent_path(other) == sys::path::parent_path(path) && each.analysis &&
-          any_of(each.analysis->files, [&](auto &file) { return file->path == path; })) {
-        ++each.wanted;
-        if (!is_contained(queue, other))
-          queue.push_back(other);
-      }
+    again(path, /*first=*/true);
+    othersAgain(path);
+  }
+  changed.notify_all();
+}
+
+void Analyst::changedOnDisk(const std::string &path) {
+  {
+    std::lock_guard<std::mutex> lock(mutex);
+    if (!documents.count(path)) // what an editor has open is what counts
+      othersAgain(path);
   }
   changed.notify_all();
 }
 
 void Analyst::close(const std::string &path) {
-  std::lock_guard<std::mutex> lock(mutex);
-  documents.erase(path);
-  llvm::erase(queue, path);
+  {
+    std::lock_guard<std::mutex> lock(mutex);
+    documents.erase(path);
+    llvm::erase(queue, path);
+    othersAgain(path); // for them its file is what it is on disk
+  }
   changed.notify_all();
 }
 

@@ -51,7 +51,9 @@ private:
   CompletionItem *add(std::string label, CompletionItemKind kind, std::string detail = "");
   void addOps(bool makesValue);
   void addValues();
+  void addResults();
   void addLayers();
+  void addKeys();
   void ask();
   bool isPath() const;
 
@@ -112,6 +114,16 @@ void Completer::addValues() {
         addResult(result);
 }
 
+/// The values that a model may return, with a name for each: 'logits' is what an objective wants.
+void Completer::addResults() {
+  const size_t known = items.size();
+  addValues();
+  for (size_t i = known; i < items.size(); ++i) {
+    items[i].label = "logits = " + items[i].label;
+    items[i].textEdit->newText = items[i].label;
+  }
+}
+
 /// All layers, and the parameters of the header that are layers.
 void Completer::addLayers() {
   if (header)
@@ -126,6 +138,58 @@ void Completer::addLayers() {
   for (const std::string &name : layers)
     if (name != own)
       add("@" + name, CompletionItemKind::Class);
+}
+
+/// Behind `@Layer<` or a comma in it: the keys of the layer's parameters that no argument is given by yet.
+void Completer::addKeys() {
+  std::vector<size_t> open; // the brackets around the place, by their tokens
+  size_t end = 0;
+  for (; end < file.tokens.size() && file.offsetOf(file.tokens[end].text) < offset; ++end) {
+    const Token &token = file.tokens[end];
+    if (statement && end < statement->begin)
+      continue;
+    if (token.is("<") || token.is("(") || token.is("["))
+      open.push_back(end);
+    else if ((token.is(">") || token.is(")") || token.is("]")) && !open.empty())
+      open.pop_back();
+  }
+  if (open.empty() || !file.tokens[open.back()].is("<") || open.back() == 0)
+    return;
+  const Token &layer = file.tokens[open.back() - 1], &last = file.tokens[end - 1];
+  if (layer.kind != TokenKind::symbol || !(last.is("<") || last.is(",")))
+    return;
+  std::set<StringRef> given; // by their keys
+  size_t inOrder = 0;        // without keys, those of the first parameters
+  bool key = false;
+  for (size_t i = open.back() + 1, depth = 0; i < end; ++i) {
+    const Token &token = file.tokens[i];
+    depth += token.is("<") || token.is("(") || token.is("[");
+    depth -= depth && (token.is(">") || token.is(")") || token.is("]"));
+    if (depth)
+      continue;
+    if (token.is("=")) {
+      key = true;
+      given.insert(file.tokens[i - 1].name());
+    } else if (token.is(",")) {
+      inOrder += !std::exchange(key, false);
+    }
+  }
+  for (const Statement &each : file.statements) {
+    if (each.kind != Statement::header || file.declaredBy(each) != layer.name() || &each == header)
+      continue;
+    size_t depth = 0;
+    for (size_t i = each.word + 2; i < each.end; ++i) {
+      const Token &token = file.tokens[i], &before = file.tokens[i - 1];
+      depth += token.is("<") || token.is("[");
+      depth -= depth && (token.is(">") || token.is("]"));
+      if (!depth)
+        break;
+      if (depth == 1 && (before.is("<") || before.is(",")) &&
+          (token.kind == TokenKind::word || token.kind == TokenKind::symbol) &&
+          !(inOrder ? inOrder-- : given.count(token.name())))
+        add(token.text.str() + " = ", CompletionItemKind::Property, "a parameter of " + layer.text.str());
+    }
+  }
 }
 
 /// Whether a name at the place would be that of an op's parameters, a loss or a value that is exposed.
@@ -188,8 +252,8 @@ void Completer::ask() {
   const bool newLine = text.take_front(offset).rtrim(" \t").ends_with("\n");
   for (const std::string &word : asked.words) {
     const bool layer = layerNames.count(word) && !sizes.count(word);
-    if (word == "loc" || (word == "mod" && newLine) || layer ||
-        (noSize && sizes.count(word) && !llvm::is_contained(always.names, word)) ||
+    if ((word == "attributes" && !sizes.count(word)) || word == "loc" || (word == "mod" && newLine) ||
+        layer || (noSize && sizes.count(word) && !llvm::is_contained(always.names, word)) ||
         (StringRef(word).starts_with("hyperfan_in") && op != "hyper"))
       continue;
     add(word, sizes.count(word) ? CompletionItemKind::Constant : CompletionItemKind::Keyword);
@@ -237,6 +301,14 @@ std::vector<CompletionItem> Completer::run() {
   else {
     if (statement && (goesOn || !line.empty()))
       ask();
+    if (statement && statement->kind == Statement::op)
+      addKeys();
+    // What ends a body takes any of its values; the results of a model have names.
+    StringRef begun = line.rtrim(" ,");
+    if (begun != line && (begun == "yield" || begun.starts_with("yield %")))
+      addValues();
+    if (begun != line && begun == "return")
+      addResults();
     if (line.empty())
       addOps(false);
     StringRef last = before.rtrim();

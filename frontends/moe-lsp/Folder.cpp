@@ -33,18 +33,21 @@ Folder::Outline Folder::outlineOf(StringRef text) {
   return outline;
 }
 
-std::vector<std::pair<std::string, Folder::Cached>> Folder::others(StringRef path) {
-  std::vector<std::string> paths;
+/// All texts of a folder, in the order of their paths: of a file that is open, the editor's.
+Folder::Beside Folder::filesOf(StringRef folder) {
+  std::map<std::string, const std::string *> paths; // with the editor's texts
   std::error_code error;
-  StringRef folder = sys::path::parent_path(path);
   for (sys::fs::directory_iterator it(folder, error), end; it != end && !error && paths.size() < maxFiles;
        it.increment(error))
-    if (StringRef(it->path()).ends_with(".mlir") && it->path() != path)
-      paths.push_back(it->path());
-  llvm::sort(paths);
-  std::vector<std::pair<std::string, Cached>> list;
-  for (const std::string &each : paths) {
-    if (const std::string *text = opened(each)) {
+    if (StringRef(it->path()).ends_with(".mlir"))
+      paths[it->path()] = nullptr;
+  opened([&](const std::string &path, const std::string &text) {
+    if (sys::path::parent_path(path) == folder && StringRef(path).ends_with(".mlir"))
+      paths[path] = &text;
+  });
+  Beside list;
+  for (auto &[each, text] : paths) {
+    if (text) {
       list.push_back({each, {0, 0, *text, outlineOf(*text)}});
       continue;
     }
@@ -58,8 +61,8 @@ std::vector<std::pair<std::string, Folder::Cached>> Folder::others(StringRef pat
       auto buffer = MemoryBuffer::getFile(each);
       if (!buffer)
         continue;
-      std::string text = (*buffer)->getBuffer().str();
-      Cached entry{changed, int64_t(status.getSize()), text, outlineOf(text)};
+      std::string now = (*buffer)->getBuffer().str();
+      Cached entry{changed, int64_t(status.getSize()), now, outlineOf(now)};
       found = cache.insert_or_assign(each, std::move(entry)).first;
     }
     list.push_back({each, found->second});
@@ -67,15 +70,16 @@ std::vector<std::pair<std::string, Folder::Cached>> Folder::others(StringRef pat
   return list;
 }
 
-std::vector<SourceFile> Folder::withText(StringRef path, StringRef text) {
-  std::vector<SourceFile> files{{path.str(), text.str()}};
+Sources Folder::gather(StringRef path, StringRef text, function_ref<const Beside &()> beside) {
+  Sources sources{{{path.str(), text.str()}}};
+  std::vector<SourceFile> &files = sources.files;
   Outline all = outlineOf(text);
   const bool library = !all.model && !all.defines.empty();
   const bool complete =
       all_of(all.declares, [&](const std::string &name) { return is_contained(all.defines, name); });
   if (!library && complete)
-    return files;
-  auto beside = others(path);
+    return sources;
+  sources.folder = true;
   auto add = [&](const std::pair<std::string, Cached> &file) {
     files.push_back({file.first, file.second.text});
     append_range(all.defines, file.second.outline.defines);
@@ -83,17 +87,38 @@ std::vector<SourceFile> Folder::withText(StringRef path, StringRef text) {
     all.model |= file.second.outline.model;
   };
   auto has = [&](StringRef other) { return any_of(files, [&](auto &file) { return file.path == other; }); };
+  const Beside &others = beside();
   if (library)
-    for (auto &file : beside)
-      if (file.second.outline.model && file.second.outline.lacks(all)) {
+    for (auto &file : others)
+      if (!has(file.first) && file.second.outline.model && file.second.outline.lacks(all)) {
         add(file);
         break;
       }
   for (bool more = true; std::exchange(more, false);)
-    for (auto &file : beside)
+    for (auto &file : others)
       if (!has(file.first) && !file.second.outline.model && all.lacks(file.second.outline)) {
         add(file);
         more = true;
       }
-  return files;
+  return sources;
+}
+
+Sources Folder::withText(StringRef path, StringRef text) {
+  Beside beside;
+  return gather(path, text,
+                [&]() -> const Beside & { return beside = filesOf(sys::path::parent_path(path)); });
+}
+
+std::vector<Sources> Folder::usersOf(StringRef path, StringRef layer) {
+  const Beside beside = filesOf(sys::path::parent_path(path));
+  std::vector<Sources> list;
+  for (auto &file : beside) {
+    const Outline &outline = file.second.outline;
+    if (file.first == path || !is_contained(outline.declares, layer) || is_contained(outline.defines, layer))
+      continue;
+    Sources sources = gather(file.first, file.second.text, [&]() -> const Beside & { return beside; });
+    if (any_of(sources.files, [&](const SourceFile &each) { return each.path == path; }))
+      list.push_back(std::move(sources));
+  }
+  return list;
 }

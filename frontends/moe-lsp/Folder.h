@@ -1,6 +1,7 @@
 // The files beside a text that belong to it: those that have the layers which it declares without a body, and for a file of layers
 // alone, the model that declares them.
 #pragma once
+#include "llvm/ADT/STLFunctionalExtras.h"
 #include "llvm/ADT/StringRef.h"
 #include <functional>
 #include <map>
@@ -13,13 +14,21 @@ struct SourceFile {
   std::string path, text;
 };
 
+/// A text, first, and what belongs to it. `folder`: others of its folder were looked at for it.
+struct Sources {
+  std::vector<SourceFile> files;
+  bool folder = false;
+};
+
 class Folder {
 public:
-  /// `opened` gives the text of a document that an editor has open, or null.
-  explicit Folder(std::function<const std::string *(llvm::StringRef path)> opened)
-      : opened(std::move(opened)) {}
-  /// The text itself, first, and what belongs to it. Only files of its folder that end in .mlir are looked at.
-  std::vector<SourceFile> withText(llvm::StringRef path, llvm::StringRef text);
+  using Take = llvm::function_ref<void(const std::string &path, const std::string &text)>;
+  /// `opened` gives the documents that an editor has open, whose texts count, whatever their files have.
+  explicit Folder(std::function<void(Take)> opened) : opened(std::move(opened)) {}
+  /// Only files of the text's folder that end in .mlir are looked at.
+  Sources withText(llvm::StringRef path, llvm::StringRef text);
+  /// The files of a folder that declare a layer and have its body from the file at `path`; each with all that belongs to it.
+  std::vector<Sources> usersOf(llvm::StringRef path, llvm::StringRef layer);
 
 private:
   /// What a text has: layers with a body, layers without one, and whether a model.
@@ -33,10 +42,13 @@ private:
     std::string text;
     Outline outline;
   };
+  using Beside = std::vector<std::pair<std::string, Cached>>;
   static Outline outlineOf(llvm::StringRef text);
-  std::vector<std::pair<std::string, Cached>> others(llvm::StringRef path);
+  Beside filesOf(llvm::StringRef folder);
+  static Sources gather(llvm::StringRef path, llvm::StringRef text,
+                        llvm::function_ref<const Beside &()> beside);
 
-  std::function<const std::string *(llvm::StringRef path)> opened;
+  std::function<void(Take)> opened;
   std::map<std::string, Cached> cache;
 };
 

@@ -221,4 +221,13 @@ std::string Formatter::run() {
   return std::move(result);
 }
 
-std::string moe::lsp::formatted(StringRef text) { return Formatter(text).run(); }
+std::string moe::lsp::formatted(StringRef text) {
+  std::string made = Formatter(text).run();
+  if (text.take_until([](char c) { return c == '\n'; }).ends_with("\r")) {
+    std::string lines;
+    for (char c : made)
+      lines += c == '\n' ? std::string("\r\n") : std::string(1, c);
+    made = std::move(lines);
+  }
+  return text.starts_with(byteOrderMark) ? byteOrderMark.str() + made : made;
+}

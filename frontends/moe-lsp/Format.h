@@ -3,6 +3,7 @@
 //      statement's op.
 //   2. In a body the '=' behind the names of values stand in one column, but for values with long names.
 //   3. Between tokens stands one blank or none. A comment behind code stays in its column where there is room.
+//   4. All lines end as the first one does, in '\n' or '\r\n'. A byte order mark stays.
 #pragma once
 #include "llvm/ADT/StringRef.h"
 #include <string>

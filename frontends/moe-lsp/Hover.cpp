@@ -59,27 +59,26 @@ static std::string inScopes(ArrayRef<InScope> list) {
   return text;
 }
 
+/// What a value of the op or argument at a token is, by its number.
+static ArrayRef<InScope> foundAt(const Analysis &analysis, const File &file, const Token &token,
+                                 unsigned number) {
+  const Findings &found = findingsOf(analysis, file);
+  auto it = found.values.find({placeOf(file, token), number});
+  return it == found.values.end() ? ArrayRef<InScope>() : ArrayRef<InScope>(it->second);
+}
+
 /// What a value is in each application that reaches it; none where none does.
 static ArrayRef<InScope> valuesOf(const Analysis &analysis, const File &file, const Statement &header,
                                   StringRef name) {
-  const Findings &found = findingsOf(analysis, file);
-  const auto [begin, end] = rangeOf(file, header);
-  auto at = [&](const Token &token, unsigned number) -> ArrayRef<InScope> {
-    auto it = found.values.find({placeOf(file, token), number});
-    return it == found.values.end() ? ArrayRef<InScope>() : ArrayRef<InScope>(it->second);
-  };
-  for (const Statement &each : file.statements) {
-    const size_t place = file.offsetOf(file.tokens[each.begin].text);
-    if (place < begin || place >= end)
-      continue;
+  for (const Statement &each : statementsOf(file, header)) {
     if (&each == &header) {
       for (size_t i = each.begin; i < each.end; ++i)
         if (file.tokens[i].text == ("%" + name).str())
-          return at(file.tokens[i], 0);
+          return foundAt(analysis, file, file.tokens[i], 0);
     } else if (each.word < each.end) {
       for (auto [number, result] : enumerate(each.results))
         if (result.drop_front() == name)
-          return at(file.tokens[each.word], unsigned(number));
+          return foundAt(analysis, file, file.tokens[each.word], unsigned(number));
     }
   }
   return {};
@@ -243,17 +242,18 @@ std::vector<llvm::lsp::DocumentSymbol> moe::lsp::symbolsOf(const Analysis &analy
         "@" + name, model ? llvm::lsp::SymbolKind::Class : llvm::lsp::SymbolKind::Function,
         file.lines.range(begin, end), file.lines.range(file.tokens[header.word + 1].text));
     symbol.detail = countsText(countsOf(analysis, file, header), model);
-    for (const Statement &each : file.statements) {
-      const size_t at = file.offsetOf(file.tokens[each.begin].text);
-      if (each.kind != Statement::op || at < begin || at >= end)
+    for (const Statement &each : statementsOf(file, header)) {
+      if (each.kind != Statement::op)
         continue;
-      for (StringRef result : each.results) {
+      for (auto [number, result] : enumerate(each.results)) {
         const Token *token = find_if(ArrayRef(file.tokens).slice(each.begin),
                                      [&](const Token &t) { return t.text == result; });
         llvm::lsp::DocumentSymbol value(result, llvm::lsp::SymbolKind::Variable,
                                         file.lines.range(each.text(file.tokens)),
                                         file.lines.range(token->text));
-        ArrayRef<InScope> found = valuesOf(analysis, file, header, result.drop_front());
+        ArrayRef<InScope> found;
+        if (each.word < each.end)
+          found = foundAt(analysis, file, file.tokens[each.word], unsigned(number));
         if (!found.empty())
           value.detail =
               found.front().text +

@@ -5,6 +5,7 @@
 #include "frontends/moe-lsp/Complete.h"
 #include "frontends/moe-lsp/Format.h"
 #include "frontends/moe-lsp/Hover.h"
+#include "frontends/moe-lsp/Input.h"
 #include "frontends/moe-lsp/Symbols.h"
 #include "runtime/base/Version.h"
 #include "llvm/ADT/StringExtras.h"
@@ -43,13 +44,21 @@ public:
   LogicalResult run();
 
 private:
+  using Method = void (Server::*)(const Any &params, Callback<json::Value> reply);
+  template <Method method> void inOrder(const Any &params, Callback<json::Value> reply);
+  using Notification = void (Server::*)(const Any &params);
+  template <Notification notification> void inOrder(const Any &params);
+
+  template <llvm::lsp::ErrorCode code> void refuse(const Any &params, Callback<json::Value> reply);
   void initialize(const Any &params, Callback<json::Value> reply);
-  void initialized(const Any &) {}
+  void initialized(const Any &);
   void shutdown(const Any &, Callback<json::Value> reply);
   void configure(const Any &params);
-  void open(const llvm::lsp::DidOpenTextDocumentParams &params);
+  void open(const Any &params);
   void change(const Any &params);
-  void close(const llvm::lsp::DidCloseTextDocumentParams &params);
+  void save(const Any &params);
+  void close(const Any &params);
+  void filesChanged(const Any &params);
   void hover(const Any &params, Callback<json::Value> reply);
   void complete(const Any &params, Callback<json::Value> reply);
   void definition(const Any &params, Callback<json::Value> reply);
@@ -72,14 +81,17 @@ private:
   };
   Asked asked(const Any &params);
   /// Runs what answers a request so that a fault of ours is an answer too.
-  void answer(Callback<json::Value> &reply, function_ref<json::Value()> make);
+  void answer(Callback<json::Value> &reply, function_ref<Expected<json::Value>()> make);
+  Analyses readWith(std::shared_ptr<const Analysis> analysis, const Symbol &symbol);
 
   llvm::lsp::JSONTransport &transport;
   llvm::lsp::MessageHandler handler;
   llvm::lsp::OutgoingNotification<json::Value> publishDiagnostics;
   std::mutex uris;                       // guards the names of documents, which both threads ask for
   std::map<std::string, Open> documents; // by paths
-  bool showsHints = false, notesInMessage = false, ended = false;
+  Folder folder;                         // for this thread
+  bool showsHints = false, notesInMessage = false, watches = false;
+  enum { begins, serves, ends } state = begins;
   std::unique_ptr<Analyst> analyst;
 };
 
@@ -88,26 +100,57 @@ private:
 Server::Server(llvm::lsp::JSONTransport &transport)
     : transport(transport), handler(transport),
       publishDiagnostics(handler.outgoingNotification<json::Value>("textDocument/publishDiagnostics")),
+      folder([this](Folder::Take take) {
+        for (auto &[path, document] : documents)
+          take(path, document.text);
+      }),
       analyst(std::make_unique<Analyst>(
           [this](const std::string &path, std::shared_ptr<const Analysis> analysis) {
             publish(path, *analysis);
           })) {
+  handler.method(unreadable, this, &Server::refuse<llvm::lsp::ErrorCode::ParseError>);
+  handler.method(noMessage, this, &Server::refuse<llvm::lsp::ErrorCode::InvalidRequest>);
   handler.method("initialize", this, &Server::initialize);
-  handler.method("shutdown", this, &Server::shutdown);
-  handler.notification("initialized", this, &Server::initialized);
-  handler.notification("workspace/didChangeConfiguration", this, &Server::configure);
-  handler.notification("textDocument/didOpen", this, &Server::open);
-  handler.notification("textDocument/didChange", this, &Server::change);
-  handler.notification("textDocument/didClose", this, &Server::close);
-  handler.method("textDocument/hover", this, &Server::hover);
-  handler.method("textDocument/completion", this, &Server::complete);
-  handler.method("textDocument/definition", this, &Server::definition);
-  handler.method("textDocument/references", this, &Server::references);
-  handler.method("textDocument/prepareRename", this, &Server::prepareRename);
-  handler.method("textDocument/rename", this, &Server::rename);
-  handler.method("textDocument/documentSymbol", this, &Server::symbols);
-  handler.method("textDocument/inlayHint", this, &Server::hints);
-  handler.method("textDocument/formatting", this, &Server::format);
+  handler.method("shutdown", this, &Server::inOrder<&Server::shutdown>);
+  handler.notification("initialized", this, &Server::inOrder<&Server::initialized>);
+  handler.notification("workspace/didChangeConfiguration", this, &Server::inOrder<&Server::configure>);
+  handler.notification("workspace/didChangeWatchedFiles", this, &Server::inOrder<&Server::filesChanged>);
+  handler.notification("textDocument/didOpen", this, &Server::inOrder<&Server::open>);
+  handler.notification("textDocument/didChange", this, &Server::inOrder<&Server::change>);
+  handler.notification("textDocument/didSave", this, &Server::inOrder<&Server::save>);
+  handler.notification("textDocument/didClose", this, &Server::inOrder<&Server::close>);
+  handler.method("textDocument/hover", this, &Server::inOrder<&Server::hover>);
+  handler.method("textDocument/completion", this, &Server::inOrder<&Server::complete>);
+  handler.method("textDocument/definition", this, &Server::inOrder<&Server::definition>);
+  handler.method("textDocument/references", this, &Server::inOrder<&Server::references>);
+  handler.method("textDocument/prepareRename", this, &Server::inOrder<&Server::prepareRename>);
+  handler.method("textDocument/rename", this, &Server::inOrder<&Server::rename>);
+  handler.method("textDocument/documentSymbol", this, &Server::inOrder<&Server::symbols>);
+  handler.method("textDocument/inlayHint", this, &Server::inOrder<&Server::hints>);
+  handler.method("textDocument/formatting", this, &Server::inOrder<&Server::format>);
+}
+
+static Error refused(const Twine &why, llvm::lsp::ErrorCode code = llvm::lsp::ErrorCode::RequestFailed) {
+  return make_error<llvm::lsp::LSPError>(why.str(), code);
+}
+
+/// What is no message is answered as well.
+template <llvm::lsp::ErrorCode code> void Server::refuse(const Any &, Callback<json::Value> reply) {
+  reply(refused("expected a message of the language server protocol, found another text", code));
+}
+
+/// Only between 'initialize' and 'shutdown' is anything done.
+template <Server::Method method> void Server::inOrder(const Any &params, Callback<json::Value> reply) {
+  if (state == begins)
+    return reply(refused("expected 'initialize' first", llvm::lsp::ErrorCode::ServerNotInitialized));
+  if (state == ends)
+    return reply(refused("expected 'exit' after 'shutdown'", llvm::lsp::ErrorCode::InvalidRequest));
+  (this->*method)(params, std::move(reply));
+}
+
+template <Server::Notification notification> void Server::inOrder(const Any &params) {
+  if (state == serves)
+    (this->*notification)(params);
 }
 
 LogicalResult Server::run() {
@@ -117,7 +160,7 @@ LogicalResult Server::run() {
     errs() << "moe-lsp: error: " << toString(std::move(error)) << "\n";
     return failure();
   }
-  return success(ended);
+  return success(state == ends);
 }
 
 /// `inlayHints` and `notesInMessage`, as docs/editors.md has them.
@@ -129,19 +172,28 @@ void Server::setOptions(const json::Value *options) {
   notesInMessage = object->getBoolean("notesInMessage").value_or(notesInMessage);
 }
 
+/// What a client says of itself: the member of its capabilities that some keys lead to.
+static bool isCapable(const Object &params, ArrayRef<StringRef> keys) {
+  const Object *at = params.getObject("capabilities");
+  for (StringRef key : keys.drop_back())
+    at = at ? at->getObject(key) : nullptr;
+  return at && at->getBoolean(keys.back()).value_or(false);
+}
+
 void Server::initialize(const Any &params, Callback<json::Value> reply) {
+  if (state != begins)
+    return reply(refused("expected 'initialize' once", llvm::lsp::ErrorCode::InvalidRequest));
+  state = serves;
   if (params.object()) {
     setOptions(params.object()->get("initializationOptions"));
-    const json::Value *at = &params.value;
-    for (StringRef key : {"capabilities", "textDocument", "publishDiagnostics"})
-      at = at && at->getAsObject() ? at->getAsObject()->get(key) : nullptr;
     // An editor that does not show related places has them in the message.
-    if (!at || !at->getAsObject() || !at->getAsObject()->getBoolean("relatedInformation").value_or(false))
+    if (!isCapable(*params.object(), {"textDocument", "publishDiagnostics", "relatedInformation"}))
       notesInMessage = true;
+    watches = isCapable(*params.object(), {"workspace", "didChangeWatchedFiles", "dynamicRegistration"});
   }
   reply(Object{{"serverInfo", Object{{"name", "moe-lsp"}, {"version", moert::version()}}},
                {"capabilities",
-                Object{{"textDocumentSync", Object{{"openClose", true}, {"change", 2}, {"save", false}}},
+                Object{{"textDocumentSync", Object{{"openClose", true}, {"change", 2}, {"save", true}}},
                        {"hoverProvider", true},
                        {"completionProvider",
                         Object{{"triggerCharacters", Array{"%", "@", "=", "(", "<", "[", ",", " "}}}},
@@ -153,8 +205,25 @@ void Server::initialize(const Any &params, Callback<json::Value> reply) {
                        {"documentFormattingProvider", true}}}});
 }
 
+/// A file that a document uses may change outside of the editor.
+void Server::initialized(const Any &) {
+  if (!watches)
+    return;
+  auto request = handler.outgoingRequest<json::Value, Any>(
+      "client/registerCapability", [](json::Value, Expected<Any> result) {
+        if (!result)
+          llvm::lsp::Logger::error("files are not watched: {0}", toString(result.takeError()));
+      });
+  request(Object{{"registrations",
+                  Array{Object{{"id", "files"},
+                               {"method", "workspace/didChangeWatchedFiles"},
+                               {"registerOptions",
+                                Object{{"watchers", Array{Object{{"globPattern", "**/*.mlir"}}}}}}}}}},
+          "files");
+}
+
 void Server::shutdown(const Any &, Callback<json::Value> reply) {
-  ended = true;
+  state = ends;
   reply(nullptr);
 }
 
@@ -165,36 +234,74 @@ void Server::configure(const Any &params) {
   setOptions(settings);
 }
 
-void Server::open(const llvm::lsp::DidOpenTextDocumentParams &params) {
-  const std::string path = params.textDocument.uri.file().str();
+/// The path of a document's address; empty where it is none of a file.
+static std::string pathOf(const json::Value *address) {
+  json::Path::Root root;
+  llvm::lsp::URIForFile uri;
+  if (!address || !llvm::lsp::fromJSON(*address, uri, root))
+    return "";
+  StringRef path = uri.file();
+  if (path.starts_with("//localhost/")) // 'file://localhost/folder' is 'file:///folder'
+    path = path.drop_front(StringRef("//localhost").size());
+  return path.str();
+}
+
+/// The part of a notification that names its document, and the document's path; null where it names no file.
+static const Object *documentOf(const Any &params, std::string &path) {
+  const Object *document = params.object() ? params.object()->getObject("textDocument") : nullptr;
+  path = document ? pathOf(document->get("uri")) : "";
+  return path.empty() ? nullptr : document;
+}
+
+void Server::open(const Any &params) {
+  std::string path;
+  const Object *document = documentOf(params, path);
+  std::optional<StringRef> text = document ? document->getString("text") : std::nullopt;
+  if (!text)
+    return llvm::lsp::Logger::error("expected the address of a file and its text");
+  const int64_t version = document->getInteger("version").value_or(0);
   {
     std::lock_guard<std::mutex> lock(uris);
-    documents[path] = {params.textDocument.uri.uri().str(), params.textDocument.text,
-                       params.textDocument.version};
+    documents[path] = {document->getString("uri").value_or("").str(), text->str(), version};
   }
-  analyst->update(path, params.textDocument.text, params.textDocument.version);
+  analyst->update(path, text->str(), version);
 }
 
 void Server::change(const Any &params) {
-  llvm::lsp::DidChangeTextDocumentParams changes;
-  json::Path::Root root;
-  if (!llvm::lsp::fromJSON(params.value, changes, root)) {
-    llvm::lsp::Logger::error("expected the changes of a document, found others");
-    return;
-  }
-  const std::string path = changes.textDocument.uri.file().str();
+  std::string path;
+  const Object *document = documentOf(params, path);
   auto found = documents.find(path);
+  std::vector<llvm::lsp::TextDocumentContentChangeEvent> changes;
+  json::Path::Root root;
+  const json::Value *list = document ? params.object()->get("contentChanges") : nullptr;
+  if (!list || !json::fromJSON(*list, changes, root))
+    return llvm::lsp::Logger::error("expected the changes of a document, found others");
   if (found == documents.end())
     return;
-  applyChanges(changes.contentChanges, found->second.text);
-  found->second.version = changes.textDocument.version;
+  applyChanges(changes, found->second.text);
+  // Clients that count no versions send none.
+  found->second.version = document->getInteger("version").value_or(found->second.version + 1);
   analyst->update(path, found->second.text, found->second.version);
 }
 
-void Server::close(const llvm::lsp::DidCloseTextDocumentParams &params) {
-  const std::string path = params.textDocument.uri.file().str();
+void Server::save(const Any &params) {
+  if (std::string path; documentOf(params, path))
+    analyst->changedOnDisk(path);
+}
+
+void Server::filesChanged(const Any &params) {
+  const Array *changes = params.object() ? params.object()->getArray("changes") : nullptr;
+  for (const json::Value &each : changes ? *changes : Array())
+    if (const Object *change = each.getAsObject())
+      if (std::string path = pathOf(change->get("uri")); !path.empty())
+        analyst->changedOnDisk(path);
+}
+
+void Server::close(const Any &params) {
+  std::string path, uri;
+  if (!documentOf(params, path))
+    return;
   analyst->close(path);
-  std::string uri;
   {
     std::lock_guard<std::mutex> lock(uris);
     auto found = documents.find(path);
@@ -257,35 +364,26 @@ void Server::publish(const std::string &path, const Analysis &analysis) {
 
 Server::Asked Server::asked(const Any &params) {
   Asked result;
-  const Object *object = params.object();
-  const Object *document = object ? object->getObject("textDocument") : nullptr;
-  if (!document)
+  if (!documentOf(params, result.path))
     return result;
   json::Path::Root root;
-  llvm::lsp::URIForFile uri;
-  if (const json::Value *text = document->get("uri"); !text || !llvm::lsp::fromJSON(*text, uri, root))
-    return result;
-  if (const json::Value *position = object->get("position"))
+  if (const json::Value *position = params.object()->get("position"))
     (void)llvm::lsp::fromJSON(*position, result.position, root);
-  result.path = uri.file().str();
   auto found = documents.find(result.path);
   result.document = found == documents.end() ? nullptr : &found->second;
   return result;
 }
 
-void Server::answer(Callback<json::Value> &reply, function_ref<json::Value()> make) {
-  json::Value value = nullptr;
+void Server::answer(Callback<json::Value> &reply, function_ref<Expected<json::Value>()> make) {
+  std::optional<Expected<json::Value>> value;
   CrashRecoveryContext guard;
-  if (!guard.RunSafely([&] { value = make(); })) {
-    reply(make_error<llvm::lsp::LSPError>("internal error: report it with the text",
-                                          llvm::lsp::ErrorCode::InternalError));
-    return;
-  }
-  reply(std::move(value));
+  if (!guard.RunSafely([&] { value.emplace(make()); }))
+    return reply(refused("internal error: report it with the text", llvm::lsp::ErrorCode::InternalError));
+  reply(std::move(*value));
 }
 
 void Server::hover(const Any &params, Callback<json::Value> reply) {
-  answer(reply, [&]() -> json::Value {
+  answer(reply, [&]() -> Expected<json::Value> {
     Asked at = asked(params);
     auto analysis = at.document ? analyst->wait(at.path) : nullptr;
     if (!analysis)
@@ -296,7 +394,7 @@ void Server::hover(const Any &params, Callback<json::Value> reply) {
 }
 
 void Server::complete(const Any &params, Callback<json::Value> reply) {
-  answer(reply, [&]() -> json::Value {
+  answer(reply, [&]() -> Expected<json::Value> {
     llvm::lsp::CompletionList list;
     Asked at = asked(params);
     if (!at.document)
@@ -309,12 +407,21 @@ void Server::complete(const Any &params, Callback<json::Value> reply) {
   });
 }
 
+/// What may have a symbol: the document, with the files that belong to it; of a layer, the others of the folder that use it as well.
+Analyses Server::readWith(std::shared_ptr<const Analysis> analysis, const Symbol &symbol) {
+  Analyses all{std::move(analysis)};
+  if (symbol.kind == Symbol::layer && symbol.header)
+    for (Sources &user : folder.usersOf(symbol.file->path, symbol.name))
+      all.push_back(readNames(std::move(user)));
+  return all;
+}
+
 Object Server::location(const File &file, size_t begin, size_t end) {
   return Object{{"uri", uriOf(file.path)}, {"range", file.lines.range(begin, end)}};
 }
 
 void Server::definition(const Any &params, Callback<json::Value> reply) {
-  answer(reply, [&]() -> json::Value {
+  answer(reply, [&]() -> Expected<json::Value> {
     Asked at = asked(params);
     auto analysis = at.document ? analyst->wait(at.path) : nullptr;
     if (!analysis)
@@ -329,7 +436,7 @@ void Server::definition(const Any &params, Callback<json::Value> reply) {
 }
 
 void Server::references(const Any &params, Callback<json::Value> reply) {
-  answer(reply, [&]() -> json::Value {
+  answer(reply, [&]() -> Expected<json::Value> {
     Asked at = asked(params);
     auto analysis = at.document ? analyst->wait(at.path) : nullptr;
     if (!analysis)
@@ -337,62 +444,64 @@ void Server::references(const Any &params, Callback<json::Value> reply) {
     const Object *context = params.object()->getObject("context");
     const bool declaration = !context || context->getBoolean("includeDeclaration").value_or(true);
     Array list;
-    if (auto symbol = symbolAt(*analysis, analysis->document().lines.offset(at.position)))
-      for (const Occurrence &each : occurrencesOf(*analysis, *symbol))
-        if (declaration || !each.declares)
-          list.push_back(location(*each.file, each.begin, each.end));
+    auto symbol = symbolAt(*analysis, analysis->document().lines.offset(at.position));
+    if (!symbol)
+      return list;
+    const Analyses all = readWith(analysis, *symbol);
+    for (const Occurrence &each : occurrencesOf(all, *symbol))
+      if (declaration || !each.declares)
+        list.push_back(location(*each.file, each.begin, each.end));
     return list;
   });
 }
 
 void Server::prepareRename(const Any &params, Callback<json::Value> reply) {
-  std::string wrong;
-  json::Value found = nullptr;
-  Asked at = asked(params);
-  if (auto analysis = at.document ? analyst->wait(at.path) : nullptr) {
+  answer(reply, [&]() -> Expected<json::Value> {
+    Asked at = asked(params);
+    auto analysis = at.document ? analyst->wait(at.path) : nullptr;
+    if (!analysis)
+      return nullptr;
     const File &file = analysis->document();
     const size_t offset = file.lines.offset(at.position);
-    if (auto symbol = symbolAt(*analysis, offset)) {
-      wrong = whyNot(*analysis, *symbol, symbol->name);
-      for (const Occurrence &each : occurrencesOf(*analysis, *symbol))
-        if (each.file == &file && each.begin <= offset + 1 && offset <= each.end)
-          found = Object{{"range", file.lines.range(each.begin, each.end)}, {"placeholder", symbol->name}};
-    }
-  }
-  if (!wrong.empty())
-    return reply(make_error<llvm::lsp::LSPError>(wrong, llvm::lsp::ErrorCode::RequestFailed));
-  reply(std::move(found));
+    auto symbol = symbolAt(*analysis, offset);
+    if (!symbol)
+      return nullptr;
+    if (std::string why = whyNot(readWith(analysis, *symbol), *symbol, symbol->name); !why.empty())
+      return refused(why);
+    for (const Occurrence &each : occurrencesOf(*analysis, *symbol))
+      if (each.file == &file && each.begin <= offset + 1 && offset <= each.end)
+        return Object{{"range", file.lines.range(each.begin, each.end)}, {"placeholder", symbol->name}};
+    return nullptr;
+  });
 }
 
 void Server::rename(const Any &params, Callback<json::Value> reply) {
-  auto refuse = [&](const std::string &why) {
-    reply(make_error<llvm::lsp::LSPError>(why, llvm::lsp::ErrorCode::RequestFailed));
-  };
-  Asked at = asked(params);
-  auto analysis = at.document ? analyst->wait(at.path) : nullptr;
-  auto symbol = analysis ? symbolAt(*analysis, analysis->document().lines.offset(at.position)) : std::nullopt;
-  if (!symbol)
-    return refuse("expected a value, a layer or a size to rename, found none here");
-  StringRef name = params.object()->getString("newName").value_or("").trim();
-  // An author may write the mark as well.
-  if (symbol->kind == Symbol::value)
-    name.consume_front("%");
-  else
-    name.consume_front("@");
-  if (std::string why = whyNot(*analysis, *symbol, name); !why.empty())
-    return refuse(why);
-  std::map<std::string, Array> changes;
-  for (const Occurrence &each : occurrencesOf(*analysis, *symbol))
-    changes[uriOf(each.file->path)].push_back(
-        Object{{"range", each.file->lines.range(each.begin, each.end)}, {"newText", name}});
-  Object all;
-  for (auto &[uri, edits] : changes)
-    all[uri] = std::move(edits);
-  reply(Object{{"changes", std::move(all)}});
+  answer(reply, [&]() -> Expected<json::Value> {
+    Asked at = asked(params);
+    auto analysis = at.document ? analyst->wait(at.path) : nullptr;
+    auto symbol =
+        analysis ? symbolAt(*analysis, analysis->document().lines.offset(at.position)) : std::nullopt;
+    if (!symbol)
+      return refused("expected a value, a layer or a size to rename, found none here");
+    StringRef name = params.object()->getString("newName").value_or("").trim();
+    // An author may write the mark as well.
+    name.consume_front(symbol->kind == Symbol::value ? "%" : "@");
+    const Analyses all = readWith(analysis, *symbol);
+    if (std::string why = whyNot(all, *symbol, name); !why.empty())
+      return refused(why);
+    std::map<std::string, Array> changes;
+    for (const Occurrence &each : occurrencesOf(all, *symbol))
+      changes[uriOf(each.file->path)].push_back(
+          Object{{"range", each.file->lines.range(each.begin, each.end)}, {"newText", name}});
+    Object edits;
+    for (auto &[uri, list] : changes)
+      edits[uri] = std::move(list);
+    return Object{{"changes", std::move(edits)}};
+  });
 }
 
 void Server::symbols(const Any &params, Callback<json::Value> reply) {
-  answer(reply, [&]() -> json::Value {
+  answer(reply, [&]() -> Expected<json::Value> {
     Asked at = asked(params);
     auto analysis = at.document ? analyst->wait(at.path) : nullptr;
     Array list;
@@ -404,7 +513,7 @@ void Server::symbols(const Any &params, Callback<json::Value> reply) {
 }
 
 void Server::hints(const Any &params, Callback<json::Value> reply) {
-  answer(reply, [&]() -> json::Value {
+  answer(reply, [&]() -> Expected<json::Value> {
     Array list;
     Asked at = asked(params);
     auto analysis = showsHints && at.document ? analyst->wait(at.path) : nullptr;
@@ -423,7 +532,7 @@ void Server::hints(const Any &params, Callback<json::Value> reply) {
 }
 
 void Server::format(const Any &params, Callback<json::Value> reply) {
-  answer(reply, [&]() -> json::Value {
+  answer(reply, [&]() -> Expected<json::Value> {
     Asked at = asked(params);
     if (!at.document)
       return Array{};
@@ -449,7 +558,7 @@ void Server::format(const Any &params, Callback<json::Value> reply) {
 int moe::lsp::serve() {
   sys::ChangeStdinToBinary();
   CrashRecoveryContext::Enable();
-  llvm::lsp::JSONTransport transport(stdin, outs());
+  llvm::lsp::JSONTransport transport(std::make_unique<Input>(stdin), outs());
   Server server(transport);
   return succeeded(server.run()) ? 0 : 1;
 }

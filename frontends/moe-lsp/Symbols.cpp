@@ -2,6 +2,8 @@
 #include "dialects/moe/Names.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/Path.h"
+#include <set>
 
 using namespace llvm;
 using namespace moe;
@@ -12,12 +14,18 @@ static StringRef valueName(const Token &token) {
   return token.name().take_until([](char c) { return c == '#'; });
 }
 
+ArrayRef<Statement> moe::lsp::statementsOf(const File &file, const Statement &header) {
+  const Statement *end = file.statements.data() + file.statements.size();
+  return {&header, std::find_if(&header + 1, end,
+                                [](const Statement &each) { return each.kind == Statement::header; })};
+}
+
 std::pair<size_t, size_t> moe::lsp::rangeOf(const File &file, const Statement &header) {
   const size_t begin = file.offsetOf(file.tokens[header.begin].text);
-  for (const Statement &each : file.statements)
-    if (each.kind == Statement::header && each.begin > header.begin)
-      return {begin, file.offsetOf(file.tokens[each.begin].text)};
-  return {begin, file.text.size()};
+  const Statement *next = statementsOf(file, header).end();
+  if (next == file.statements.data() + file.statements.size())
+    return {begin, file.text.size()};
+  return {begin, file.offsetOf(file.tokens[next->begin].text)};
 }
 
 std::vector<NameUse> moe::lsp::parametersOf(const File &file, const Statement &header) {
@@ -200,7 +208,112 @@ std::vector<Occurrence> moe::lsp::occurrencesOf(const Analysis &analysis, const 
   return list;
 }
 
-std::string moe::lsp::whyNot(const Analysis &analysis, const Symbol &symbol, StringRef name) {
+std::vector<Occurrence> moe::lsp::occurrencesOf(const Analyses &all, const Symbol &symbol) {
+  std::vector<Occurrence> list;
+  std::set<std::pair<std::string, size_t>> known;
+  for (auto &analysis : all)
+    for (const Occurrence &each : occurrencesOf(*analysis, symbol))
+      if (known.insert({each.file->path, each.begin}).second)
+        list.push_back(each);
+  return list;
+}
+
+/// "line 3", or "line 3 of layers.mlir" where that is not the document.
+static std::string lineText(const Analyses &all, const File &file, size_t offset) {
+  std::string text = "line " + std::to_string(file.lines.lineOf(offset) + 1);
+  return file.path == all.front()->document().path ? text
+                                                   : text + " of " + sys::path::filename(file.path).str();
+}
+
+/// Where a symbol may stand in a part of a text that could not be read; empty where it does in none.
+static std::string behindError(const Analyses &all, const Symbol &symbol) {
+  const auto [begin, end] =
+      symbol.header ? rangeOf(*symbol.file, *symbol.header) : std::pair<size_t, size_t>();
+  for (auto &analysis : all)
+    for (auto &file : analysis->files)
+      for (auto [i, token] : enumerate(file->tokens)) {
+        const size_t at = file->offsetOf(token.text);
+        if (token.name() != symbol.name || file->names.count(file->offsetOf(token.name())) ||
+            none_of(file->unread, [&](auto part) { return part.first <= at && at < part.second; }))
+          continue;
+        // A parameter's name stands in its layer, and elsewhere as a key and where a chain ramps it.
+        const bool inside = file.get() == symbol.file && at >= begin && at < end;
+        const bool key = (i + 1 < file->tokens.size() && file->tokens[i + 1].is("=")) ||
+                         (i > 0 && file->tokens[i - 1].is("ramp"));
+        const bool mayBe =
+            symbol.kind == Symbol::layer
+                ? token.kind == TokenKind::symbol
+                : (token.kind == TokenKind::word || token.kind == TokenKind::symbol) && (inside || key);
+        if (mayBe)
+          return lineText(all, *file, at);
+      }
+  return "";
+}
+
+/// An error that texts have when a symbol has another name, and had not before: the name means something else somewhere.
+static std::string newError(const Analyses &all, const Symbol &symbol, StringRef name) {
+  std::map<std::string, std::vector<Occurrence>> places; // by files, the last one first
+  for (const Occurrence &each : occurrencesOf(all, symbol))
+    places[each.file->path].push_back(each);
+  for (auto &[path, list] : places)
+    llvm::sort(list, [](const Occurrence &a, const Occurrence &b) { return a.begin > b.begin; });
+  auto errorsOf = [](const Sources &sources) {
+    std::vector<std::string> list;
+    for (const Note &note : readNames(sources)->notes)
+      if (note.severity == llvm::lsp::DiagnosticSeverity::Error)
+        list.push_back(note.message);
+    return list;
+  };
+  for (auto &analysis : all) {
+    Sources now, then;
+    for (auto &file : analysis->files) {
+      std::string text = file->text;
+      for (const Occurrence &each : places[file->path])
+        text.replace(each.begin, each.end - each.begin, name.str());
+      now.files.push_back({file->path, file->text});
+      then.files.push_back({file->path, std::move(text)});
+    }
+    std::vector<std::string> before = errorsOf(now), after = errorsOf(then);
+    if (after.size() > before.size())
+      for (const std::string &error : after)
+        if (!is_contained(before, error))
+          return ("with the name '" + name + "' there is an error: " + error).str();
+  }
+  return "";
+}
+
+/// Whether a parameter stands for a layer: its header has it with '@'.
+static bool isLayerParameter(const Analysis &analysis, const Symbol &symbol) {
+  if (symbol.kind != Symbol::parameter || !symbol.header)
+    return false;
+  return any_of(parametersOf(*symbol.file, *symbol.header), [&](const NameUse &each) {
+    return each.text == symbol.name && each.begin > 0 && symbol.file->text[each.begin - 1] == '@';
+  });
+}
+
+/// What has a name that a layer or the parameter of a layer shall have: they are written alike.
+static std::string takenBy(const Analyses &all, const Symbol &symbol, StringRef name) {
+  const bool layer = symbol.kind == Symbol::layer;
+  for (auto &analysis : all)
+    for (auto &file : analysis->files)
+      for (const Statement &each : file->statements) {
+        if (each.kind != Statement::header || each.word >= each.end)
+          continue;
+        const size_t at = file->offsetOf(file->tokens[each.begin].text);
+        if (file->declaredBy(each) == name)
+          return (file->tokens[each.word].is("moe.layer") ? "a layer '@" : "a model '@") + name.str() +
+                 "' in " + lineText(all, *file, at);
+        for (size_t i = each.word + 2; layer && i < each.end; ++i)
+          if (file->tokens[i].kind == TokenKind::symbol && file->tokens[i].name() == name &&
+              hasParameter(*file, each, name))
+            return "a parameter '@" + name.str() + "' of '@" + file->declaredBy(each).str() + "' in " +
+                   lineText(all, *file, at);
+      }
+  return "";
+}
+
+std::string moe::lsp::whyNot(const Analyses &all, const Symbol &symbol, StringRef name) {
+  const Analysis &analysis = *all.front();
   const bool parameter = symbol.kind == Symbol::parameter;
   if (symbol.kind == Symbol::path)
     return "the name of an op's parameters is a key of checkpoints; change it in the text where that is "
@@ -214,6 +327,14 @@ std::string moe::lsp::whyNot(const Analysis &analysis, const Symbol &symbol, Str
       (symbol.kind == Symbol::layer && name.contains('-')))
     return ("expected a name of letters, digits and '_' that begins with no digit, found '" + name + "'")
         .str();
+  if (name == "_")
+    return "'_' is any size, and no name; expected a name of letters and digits";
+  // Values are found whatever is wrong with a text.
+  if (symbol.kind != Symbol::value)
+    if (std::string line = behindError(all, symbol); !line.empty())
+      return ("'" + symbol.name + "' stands in " + line +
+              " as well, which cannot be read; correct that line first")
+          .str();
   if (name == symbol.name)
     return "";
   Symbol other = symbol;
@@ -221,10 +342,11 @@ std::string moe::lsp::whyNot(const Analysis &analysis, const Symbol &symbol, Str
   if (symbol.kind != Symbol::layer && symbol.header && !occurrencesOf(analysis, other).empty())
     return ("'" + name + "' is another name in '@" + symbol.file->declaredBy(*symbol.header) + "' already")
         .str();
-  if (symbol.kind == Symbol::layer && findLayer(analysis, name).second)
-    return ("there is a layer '@" + name + "' already").str();
+  const bool ofLayers = symbol.kind == Symbol::layer || isLayerParameter(analysis, symbol);
+  if (std::string other = ofLayers ? takenBy(all, symbol, name) : ""; !other.empty())
+    return "there is " + other + " already";
   if (!parameter)
-    return "";
+    return newError(all, symbol, name);
   // One word ramps a parameter of all layers of a chain.
   for (const Occurrence &each : occurrencesOf(analysis, symbol)) {
     auto use = each.file->names.find(each.begin);
@@ -238,5 +360,5 @@ std::string moe::lsp::whyNot(const Analysis &analysis, const Symbol &symbol, Str
                 "' as well; rename both in the text")
             .str();
   }
-  return "";
+  return newError(all, symbol, name);
 }

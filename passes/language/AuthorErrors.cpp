@@ -24,11 +24,16 @@ StringRef characterOf(StringRef text) {
   return text.empty() ? text : text.take_front(llvm::getNumBytesForUTF8(llvm::UTF8(text.front())));
 }
 
+/// How many unknown values are compared with those there are: a text of more is no author's, and the work grows as its square.
+constexpr size_t maxCompared = 200;
+
 /// One report and the text that it is about.
 class Report {
 public:
-  Report(StringRef message, StringRef text, size_t at, ArrayRef<StringRef> ops, MLIRContext *context)
-      : message(message), text(text), at(at), ops(ops), context(context) {}
+  /// `compared` counts the unknown values before, and this.
+  Report(StringRef message, StringRef text, size_t at, ArrayRef<StringRef> ops, MLIRContext *context,
+         size_t &compared)
+      : message(message), text(text), at(at), ops(ops), context(context), compared(compared) {}
   /// The report for authors, or nothing where MLIR's own is to stay.
   std::string words(ArrayRef<Diagnostic *> notes);
   /// The op in a model or layer that is registered but no op of the language, as it is written, where the report
@@ -55,6 +60,7 @@ private:
   size_t at;
   ArrayRef<StringRef> ops;
   MLIRContext *context;
+  size_t &compared;
 };
 
 } // namespace
@@ -122,6 +128,8 @@ StringRef Report::foreignOp() const {
 }
 
 std::string Report::unknownValue() const {
+  if (++compared > maxCompared)
+    return ("unknown value '" + token() + "'").str();
   SmallVector<StringRef> known = values();
   llvm::erase(known, token()); // the statement that makes it has an error of its own
   std::string words = ("unknown value '" + token() + "'").str() + didYouMean(token(), known);
@@ -387,6 +395,7 @@ void AuthorErrors::report() {
   for (RegisteredOperationName op : context->getRegisteredOperations())
     if (op.getDialectNamespace() == "moe")
       ops.push_back(op.stripDialect());
+  size_t compared = 0;
   llvm::DenseSet<std::pair<Location, StringAttr>> said; // the parser may look at one place twice
   for (Diagnostic &d : kept) {
     if (!said.insert({d.getLocation(), StringAttr::get(context, d.str())}).second)
@@ -403,7 +412,7 @@ void AuthorErrors::report() {
     if (text != texts.end() && d.getSeverity() == DiagnosticSeverity::Error) {
       const StringRef all = text->getBuffer();
       const size_t at = placeOf(all, place);
-      Report report(message, all, at, ops, context);
+      Report report(message, all, at, ops, context, compared);
       if (StringRef op = report.foreignOp(); !op.empty()) {
         const StringRef before = all.take_front(op.data() - all.data());
         const size_t line = before.count('\n') + 1, column = before.size() - (before.rfind('\n') + 1) + 1;
@@ -428,6 +437,9 @@ void AuthorErrors::report() {
       context->getDiagEngine().emit(std::move(d));
       continue;
     }
+    // What the parser says of a place in two readings may be one thing to an author.
+    if (!said.insert({d.getLocation(), StringAttr::get(context, words)}).second)
+      continue;
     InFlightDiagnostic diag = emitError(d.getLocation()) << words;
     if (!StringRef(message).starts_with("Dialect `"))
       for (Diagnostic *note : notes)

@@ -541,7 +541,8 @@ LogicalResult Elaboration::buildEntry(StringRef name, flow::EntryKind kind, bool
   }
   if (failed(in.interpret(model.getBody().front())))
     return failure();
-  if (in.lost) // errors were reported
+  // Errors were reported, also where a model has nothing to return for one.
+  if (in.lost || (in.results.empty() && languageOf(module.getContext()).faults.cut.contains(model)))
     return failure();
   if (failed(training ? buildTraining(in) : buildInference(in)))
     return failure();

@@ -2,6 +2,7 @@
 // another's; the linked module is verified as a whole.
 #include "passes/language/LinkFiles.h"
 #include "dialects/flow/Flow.h"
+#include "dialects/moe/Listener.h"
 #include "dialects/moe/MoeDialect.h"
 #include "mlir/Bytecode/BytecodeReader.h"
 #include "mlir/IR/Diagnostics.h"
@@ -85,32 +86,6 @@ OwningOpRef<ModuleOp> moe::linkFiles(std::vector<OwningOpRef<ModuleOp>> modules)
 }
 
 namespace {
-/// The places of the errors that are reported while it lives, in texts. Those on lines where another op stands for what was taken out
-/// are not reported: their places are none of the text's.
-class ErrorPlaces {
-public:
-  explicit ErrorPlaces(MLIRContext *context, const Recovery *recovery = nullptr)
-      : handler(context, [this, recovery](Diagnostic &d) -> LogicalResult {
-          if (d.getSeverity() != DiagnosticSeverity::Error)
-            return failure();
-          found.push_back({d.getLocation(), isRedefinition(d.str())});
-          auto at = d.getLocation()->findInstanceOf<FileLineColLoc>();
-          return success(recovery && at && recovery->isReplaced(at.getLine())); // else on to who reports it
-        }) {}
-
-  struct Error {
-    Location at;
-    bool redefines; // a value has its name twice
-  };
-  std::vector<Error> found;
-
-private:
-  static bool isRedefinition(StringRef message) {
-    return message.starts_with("redefinition of SSA value") || message.ends_with("is already in use");
-  }
-  ScopedDiagnosticHandler handler;
-};
-
 /// One file's text.
 struct Parsed {
   OwningOpRef<ModuleOp> module; // null where nothing can be made of it
@@ -122,12 +97,71 @@ struct Parsed {
 /// How much is read again and again behind errors, in bytes; and how many errors of one kind of report are worth it.
 static constexpr size_t maxReread = size_t(8) << 20, maxRounds = 20, maxErrors = 1000;
 
-static OwningOpRef<ModuleOp> parseOnce(StringRef text, StringRef name, MLIRContext *context) {
+/// Reads a text once. Its errors are held, until it is known what they are of. A second one at the place of another follows from it:
+/// the lexer knows no token there, and then an op's own parser finds none.
+static OwningOpRef<ModuleOp> parseOnce(StringRef text, StringRef name, MLIRContext *context,
+                                       std::vector<Diagnostic> &errors) {
+  ScopedDiagnosticHandler handler(context, [&](Diagnostic &d) -> LogicalResult {
+    if (d.getSeverity() != DiagnosticSeverity::Error)
+      return failure(); // on to who reports it
+    if (llvm::none_of(errors, [&](Diagnostic &each) { return each.getLocation() == d.getLocation(); }))
+      errors.push_back(std::move(d));
+    return success();
+  });
   if (failed(checkText(text, name, context)))
     return {};
   auto own = std::make_shared<llvm::SourceMgr>();
   own->AddNewSourceBuffer(llvm::MemoryBuffer::getMemBuffer(text, name), llvm::SMLoc());
   return parseSourceFile<ModuleOp>(own, ParserConfig(context, /*verifyAfterParse=*/false));
+}
+
+/// The place of an error in a file's text; none where it is of another.
+static std::optional<size_t> placeIn(StringRef text, StringRef name, Diagnostic &error) {
+  auto at = error.getLocation()->findInstanceOf<FileLineColLoc>();
+  return at && at.getFilename() == name ? std::optional(placeOf(text, at)) : std::nullopt;
+}
+
+/// The parser takes what is behind a half-written line for its rest, and stops there. Such an error becomes the one that the line has
+/// by itself, at its end.
+static void blameHalfLine(std::vector<Diagnostic> &errors, Recovery &recovery, StringRef text, StringRef name,
+                          MLIRContext *context) {
+  std::optional<size_t> place = errors.empty() ? std::nullopt : placeIn(text, name, errors.front());
+  std::optional<Recovery::Beginning> line = place ? recovery.before(*place) : std::nullopt;
+  if (!line)
+    return;
+  std::vector<Diagnostic> own;
+  if (!line->text.empty()) {
+    (void)parseOnce(line->text, name, context, own);
+    llvm::erase_if(own, [&](Diagnostic &error) {
+      std::optional<size_t> at = placeIn(text, name, error);
+      return !at || *at < line->begin || *at > line->limit || llvm::any_of(errors, [&](Diagnostic &each) {
+        return each.getLocation() == error.getLocation();
+      });
+    });
+    if (own.empty())
+      return;
+  } else {
+    own = std::move(errors);
+  }
+  errors.clear();
+  const StringRef before = text.take_front(line->end);
+  auto end =
+      FileLineColLoc::get(context, name, 1 + before.count('\n'), 1 + line->end - (before.rfind('\n') + 1));
+  for (Diagnostic &error : own) {
+    if (placeIn(text, name, error).value_or(0) <= line->end) {
+      errors.push_back(std::move(error));
+      continue;
+    }
+    Diagnostic &moved = errors.emplace_back(end, DiagnosticSeverity::Error);
+    moved << error.str();
+    for (Diagnostic &note : error.getNotes())
+      moved.attachNote(note.getLocation()) << note.str();
+  }
+}
+
+/// Whether a value has its name twice.
+static bool isRedefinition(StringRef message) {
+  return message.starts_with("redefinition of SSA value") || message.ends_with("is already in use");
 }
 
 static Parsed parseText(llvm::MemoryBufferRef file, MLIRContext *context) {
@@ -143,24 +177,37 @@ static Parsed parseText(llvm::MemoryBufferRef file, MLIRContext *context) {
   std::optional<Recovery> recovery;
   std::string rest; // of the text, without what is wrong
   for (size_t round = 0; round < maxRounds; ++round) {
-    ErrorPlaces errors(context, recovery ? &*recovery : nullptr);
-    result.module = parseOnce(recovery ? rest : text, name, context);
-    if (result.module && errors.found.empty())
+    std::vector<Diagnostic> errors;
+    result.module = parseOnce(recovery ? rest : text, name, context, errors);
+    if (result.module && errors.empty())
       break;
     result.module = {};
     result.wrong = true;
-    if (text.size() * (round + 1) > maxReread || errors.found.size() > maxErrors)
-      break;
-    if (!recovery)
+    const bool last = text.size() * (round + 1) > maxReread || errors.size() > maxErrors;
+    if (!last && !recovery)
       recovery.emplace(text, context);
-    for (const ErrorPlaces::Error &error : errors.found)
-      if (auto at = error.at->findInstanceOf<FileLineColLoc>(); at && at.getFilename() == name)
-        recovery->takeOut(placeOf(text, at), error.redefines);
+    if (!last)
+      blameHalfLine(errors, *recovery, text, name, context);
+    SmallVector<Recovery::Fault> faults;
+    for (Diagnostic &error : errors) {
+      if (std::optional<size_t> place = placeIn(text, name, error))
+        faults.push_back({*place, isRedefinition(error.str())});
+      // Where another op stands for what was taken out, an error has no place of the text's.
+      auto at = error.getLocation()->findInstanceOf<FileLineColLoc>();
+      if (!recovery || !at || !recovery->isReplaced(at.getLine()))
+        context->getDiagEngine().emit(std::move(error));
+    }
+    if (last)
+      break;
+    recovery->takeOut(faults);
     if (!recovery->changed())
       break;
     rest = recovery->text();
   }
   result.broken = recovery && recovery->broken();
+  if (Listener *listener = recovery ? languageOf(context).listener : nullptr)
+    for (auto [begin, end] : recovery->unread(/*all=*/!result.module))
+      listener->unread(name, begin, end);
   if (result.module && recovery)
     recovery->enter(*result.module);
   else if (result.module)
@@ -174,7 +221,12 @@ static LogicalResult verifyEach(ModuleOp module) {
   Faults &faults = languageOf(module.getContext()).faults;
   bool right = true;
   for (Operation &item : *module.getBody()) {
-    ErrorPlaces errors(module.getContext());
+    std::vector<Location> places; // of errors
+    ScopedDiagnosticHandler handler(module.getContext(), [&](Diagnostic &d) {
+      if (d.getSeverity() == DiagnosticSeverity::Error)
+        places.push_back(d.getLocation());
+      return failure(); // on to who reports it
+    });
     if (succeeded(verify(&item)))
       continue;
     right = false;
@@ -183,10 +235,10 @@ static LogicalResult verifyEach(ModuleOp module) {
       if (auto at = op->getLoc()->findInstanceOf<FileLineColLoc>())
         ops.try_emplace(at, op);
     });
-    if (errors.found.empty() || !faults.checked.contains(&item))
+    if (places.empty() || !faults.checked.contains(&item))
       faults.ops.insert(&item);
-    for (const ErrorPlaces::Error &error : errors.found) {
-      auto at = error.at->findInstanceOf<FileLineColLoc>();
+    for (Location place : places) {
+      auto at = place->findInstanceOf<FileLineColLoc>();
       auto found = at ? ops.find(at) : ops.end();
       faults.ops.insert(found == ops.end() ? &item : found->second);
     }

@@ -33,7 +33,8 @@ Recovery::Recovery(StringRef text, MLIRContext *context) : original(text), token
   }
 }
 
-std::string Recovery::text() const {
+/// The text as it is now, without the ops of some parts.
+std::string Recovery::textWithout(const Part *from, const Part *to) const {
   std::string text;
   size_t at = 0;
   for (const Part &part : parts) {
@@ -42,17 +43,19 @@ std::string Recovery::text() const {
     text += original.slice(at, part.begin);
     at = part.end;
     StringRef words = original.slice(part.begin, part.end);
-    if (part.state == intact) {
+    const bool left = &part >= from && &part < to && part.kind == Statement::op;
+    const State state = left ? blanked : part.state;
+    if (state == intact) {
       text += words;
       continue;
     }
-    if (part.state == replaced) {
+    if (state == replaced) {
       SmallVector<StringRef> types(part.results.size(), "!moe.value");
       text += llvm::join(part.results, ", ") + " = \"builtin.unrealized_conversion_cast\"() : () -> (" +
               llvm::join(types, ", ") + ")";
     }
     for (char c : words)
-      if (c == '\n' || part.state == blanked)
+      if (c == '\n' || state == blanked)
         text += c == '\n' || c == '\r' ? c : ' ';
   }
   return text + original.drop_front(at).str();
@@ -96,6 +99,27 @@ Recovery::Part *Recovery::before(Part *part) {
   return nullptr;
 }
 
+std::optional<Recovery::Beginning> Recovery::before(size_t place) {
+  const Part *part = partAt(place), *last = part;
+  if (!part || part->kind == Statement::header || (part->kind == Statement::close && place > part->begin))
+    return std::nullopt;
+  do {
+    if (last == parts.data())
+      return std::nullopt;
+    --last;
+  } while (last->state == blanked);
+  if (last->state != intact || (last->kind != Statement::op && last->kind != Statement::header))
+    return std::nullopt;
+  const Part *const end = parts.data() + parts.size(), *next = part;
+  while (next != end && (next->kind == Statement::op || next->state == blanked))
+    ++next;
+  Beginning found{last->begin, last->end, next == end ? original.size() : next->begin, ""};
+  if (part->kind != Statement::close)
+    found.text = textWithout(
+        last + 1, std::find_if(next, end, [](const Part &each) { return each.kind == Statement::header; }));
+  return found;
+}
+
 void Recovery::set(Part *part, State state) {
   isChanged |= part->state != state;
   part->state = state;
@@ -111,11 +135,21 @@ void Recovery::breakItem(Part *part) {
   while (++part != parts.data() + parts.size() && part->kind != Statement::header);
 }
 
-void Recovery::takeOut(size_t place, bool redefines) {
+void Recovery::takeOut(ArrayRef<Fault> faults) {
+  for (Part &part : parts)
+    part.blamed = false;
+  for (Fault fault : faults)
+    takeOut(fault);
+}
+
+void Recovery::takeOut(Fault fault) {
+  const auto [place, redefines] = fault;
   Part *part = partAt(place);
   if (!part)
     return;
   part = split(part, place);
+  if (std::exchange(part->blamed, true))
+    return;
   if (part->kind == Statement::header || part->kind == Statement::entry)
     return breakItem(part);
   if (part->kind == Statement::op && part->state == intact)
@@ -130,6 +164,16 @@ void Recovery::takeOut(size_t place, bool redefines) {
   if (part->kind == Statement::op && part->state == replaced)
     return set(part, blanked);
   breakItem(part);
+}
+
+std::vector<std::pair<size_t, size_t>> Recovery::unread(bool all) const {
+  if (all)
+    return {{0, original.size()}};
+  std::vector<std::pair<size_t, size_t>> list;
+  for (const Part &part : parts)
+    if (part.state != intact)
+      list.push_back({part.begin, part.end});
+  return list;
 }
 
 void Recovery::enter(ModuleOp module) const {

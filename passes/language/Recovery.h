@@ -2,11 +2,14 @@
 // the text is read again.
 //   1. An error's place names a statement (Tokens.h). An op is replaced by one that only makes its values, so that their uses are
 //      no errors; an op without values is blanked. Lines stay where they are, so that places do.
-//   2. Where the error is still there, the statement before is to blame: a bracket that it leaves open, or a value that it lacks.
-//   3. A header in error takes its whole layer with it. What refers to it cannot be checked, so the text is only read from then on.
+//   2. A line that is half written takes what is behind it for its rest, so the parser stops there. Read without what is behind it,
+//      it has an error of its own, which is the one to report, at its end.
+//   3. Where the error is still there, the statement before is to blame: a bracket that it leaves open, or a value that it lacks.
+//   4. A header in error takes its whole layer with it. What refers to it cannot be checked, so the text is only read from then on.
 #pragma once
 #include "dialects/moe/MoeDialect.h"
 #include "passes/language/Tokens.h"
+#include <optional>
 #include <string>
 
 namespace moe {
@@ -15,14 +18,28 @@ class Recovery {
 public:
   Recovery(llvm::StringRef text, mlir::MLIRContext *context);
   /// The text without what was taken out.
-  std::string text() const;
-  /// Takes out the statement at a place of the original text. `redefines`: its values have other definitions. Nothing happens
-  /// where nothing is left to take out.
-  void takeOut(size_t place, bool redefines);
+  std::string text() const { return textWithout(nullptr, nullptr); }
+  struct Fault {
+    size_t place;   // in the original text
+    bool redefines; // the values of the statement there have other definitions
+  };
+  /// Takes out the statements that one reading of the text found faults in, each once however many it has. Nothing happens where
+  /// nothing is left to take out.
+  void takeOut(llvm::ArrayRef<Fault> faults);
+  /// The text up to the end of a statement and what closes its body: what is wrong from `begin` to `limit` is that statement's,
+  /// which ends at `end`.
+  struct Beginning {
+    size_t begin, end, limit;
+    std::string text; // empty where nothing but the body's '}' is behind the statement
+  };
+  /// That of the statement before the one at a place; none where no op or header in one piece is there.
+  std::optional<Beginning> before(size_t place);
   /// Whether a text has changed since it was last asked.
   bool changed() { return std::exchange(isChanged, false); }
   /// Whether another op stands on a line for what was taken out.
   bool isReplaced(unsigned line) const;
+  /// The parts of the text that were taken out, or all of it: from where to where.
+  std::vector<std::pair<size_t, size_t>> unread(bool all) const;
   /// Whether a header is missing.
   bool broken() const { return isBroken; }
   /// Enters the ops that stand for others, and the bodies that miss some, into the faults of the context.
@@ -38,7 +55,10 @@ private:
     State state = intact;
     bool mayHoldMore = false; // a line of it begins with a word
     bool restored = false;    // it was taken out by mistake once
+    bool blamed = false;      // this reading has a fault of it
   };
+  std::string textWithout(const Part *from, const Part *to) const;
+  void takeOut(Fault fault);
   Part *partAt(size_t place);
   Part *split(Part *part, size_t place);
   Part *before(Part *part);

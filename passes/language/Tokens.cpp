@@ -53,7 +53,7 @@ static size_t lengthOfNumber(StringRef text) {
 std::vector<Token> moe::tokensOf(StringRef text) {
   std::vector<Token> tokens;
   bool first = true;
-  for (size_t at = 0; at < text.size();) {
+  for (size_t at = text.starts_with(byteOrderMark) ? byteOrderMark.size() : 0; at < text.size();) {
     StringRef rest = text.drop_front(at);
     const char c = rest.front();
     if (c == '\n' || c == ' ' || c == '\t' || c == '\r' || c == '\0') {
@@ -69,7 +69,7 @@ std::vector<Token> moe::tokensOf(StringRef text) {
     } else if (c == '"') {
       kind = TokenKind::string;
       length = lengthOfString(rest);
-    } else if (c == '%' && rest.size() > 1 && inWord(rest[1])) {
+    } else if (c == '%' && rest.size() > 1 && (inWord(rest[1]) || rest[1] == '-')) {
       kind = TokenKind::value;
       while (length < rest.size() && (inWord(rest[length]) || rest[length] == '-'))
         ++length;
@@ -146,6 +146,10 @@ std::vector<Statement> moe::statementsOf(const std::vector<Token> &tokens,
       continue;
     Statement next{Statement::op, at, 0, 0, {}};
     const bool before = at + 1 < tokens.size(); // another token follows
+    // In a header that lacks its '{' an op may begin, but not where a parameter has its name, or an image its mean.
+    const bool inOpenHeader = inHeader && list.back().end == 0;
+    const bool ofHeader =
+        inOpenHeader && (token.is("mean") || (before && is_contained({">", ")", "]"}, tokens[at + 1].text)));
     if (size_t behind = behindResults(tokens, at, next.results); behind != at) {
       next.word = behind;
     } else if (token.is("}")) {
@@ -153,7 +157,7 @@ std::vector<Statement> moe::statementsOf(const std::vector<Token> &tokens,
     } else if (token.is("moe.layer") || token.is("moe.model") || token.is("moe.objective")) {
       next.kind = Statement::header;
       next.word = at;
-    } else if (token.kind == TokenKind::word && !(inHeader && list.back().end == 0) && isOp(token.text) &&
+    } else if (token.kind == TokenKind::word && !ofHeader && isOp(token.text) &&
                !(before && llvm::is_contained({"=", ",", "*", ":"}, tokens[at + 1].text))) {
       next.kind = token.is("entry") ? Statement::entry : Statement::op;
       next.word = at;

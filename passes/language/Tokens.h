@@ -21,6 +21,9 @@ struct Token {
   llvm::StringRef name() const;
 };
 
+/// What some editors put in front of a text. It means nothing.
+constexpr llvm::StringLiteral byteOrderMark = "\xef\xbb\xbf";
+
 std::vector<Token> tokensOf(llvm::StringRef text);
 
 /// A part of a text that begins on a line of its own: the header of a layer, model, objective or entry up to its '{'; an op; or the

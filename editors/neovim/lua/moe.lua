@@ -23,6 +23,7 @@ local function configuration(buffer)
     -- Neovim shows the message of a diagnostic, and not the places that are related to it.
     init_options = { inlayHints = M.options.inlay_hints, notesInMessage = true },
     on_attach = function(client, attached)
+      vim.api.nvim_buf_set_option(attached, 'omnifunc', 'v:lua.vim.lsp.omnifunc') -- CTRL-X CTRL-O
       if M.options.inlay_hints and vim.lsp.inlay_hint and vim.lsp.inlay_hint.enable then
         vim.lsp.inlay_hint.enable(true, { bufnr = attached })
       end

@@ -15,13 +15,17 @@ TIMEOUT = 60  # seconds until a request counts as unanswered
 
 
 class Client:
-    def __init__(self, *arguments, options=None, capabilities=None):
+    def __init__(self, *arguments, options=None, capabilities=None, begins=True):
         self.server = subprocess.Popen(["moe-lsp", *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                        stderr=subprocess.DEVNULL)
         self.messages = queue.Queue()
         self.published = {}  # by addresses: the version and its diagnostics
         self.texts, self.versions, self.number = {}, {}, 0
         threading.Thread(target=self.receive, daemon=True).start()
+        if begins:
+            self.initialize(options, capabilities)
+
+    def initialize(self, options=None, capabilities=None):
         if capabilities is None:
             capabilities = {"textDocument": {"publishDiagnostics": {"relatedInformation": True}}}
         self.initialized = self.ask("initialize", {"processId": None, "rootUri": None, "capabilities": capabilities,

@@ -15,6 +15,17 @@ code = (folder / "extension.js").read_text()
 assert set(re.findall(r'require\("([^"]*)"\)', code)) == {"vscode", "vscode-languageclient/node"}
 print("the only dependency is vscode-languageclient")
 
+# What the packaging tool asks for, or warns of where it is missing.
+assert re.fullmatch(r"[a-z][a-z0-9-]*", package["name"]) and re.fullmatch(r"[a-z][a-z0-9-]*", package["publisher"])
+assert re.fullmatch(r"\d+\.\d+\.\d+", package["version"]) and re.fullmatch(r"\^1\.\d+\.\d+", package["engines"]["vscode"])
+assert package["license"] == "SEE LICENSE IN LICENSE" and (folder / "LICENSE").read_bytes() == (root / "LICENSE").read_bytes()
+ignored = (folder / ".vscodeignore").read_text().split()
+assert not any(pathlib.PurePath(name).match(pattern) for name in ("LICENSE", "README.md", "extension.js", "package.json", "language-configuration.json") for pattern in ignored)
+assert "](" not in (folder / "README.md").read_text()  # links need a repository
+assert {language["id"] for language in package["contributes"]["languages"]} == {grammar["language"] for grammar in package["contributes"]["grammars"]}
+assert grammar["scopeName"] == package["contributes"]["grammars"][0]["scopeName"]
+print("complete for its packaging tool")
+
 contributes = package["contributes"]
 named = [package["main"]] + [each["configuration"] for each in contributes["languages"]] + [each["path"] for each in contributes["grammars"]]
 for name in named:

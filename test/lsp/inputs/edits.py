@@ -1,4 +1,4 @@
-"""Random edits of the examples: edits.py ROOT SEED EDITS. Nothing ends the server, every request is answered, and what is published
+"""Random edits of the examples: edits.py ROOT SEED,... EDITS. Several documents are open at once. Nothing ends the server, every request is answered, and what is published
 at the end of each round is what moec reports of the same text. Some lines are typed key by key."""
 import pathlib
 import random
@@ -8,12 +8,11 @@ import tempfile
 from client import Client, offset, part, position
 from reports import of_moec, of_server
 
-root, seed, edits = pathlib.Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-rng = random.Random(seed)
+root, seeds, edits = pathlib.Path(sys.argv[1]), [int(seed) for seed in sys.argv[2].split(",")], int(sys.argv[3])
 folder = pathlib.Path(tempfile.mkdtemp())
 texts = {path.name: path.read_text() for path in sorted((root / "examples/models").glob("*.mlir"))}
 # Large models only cost time: their sizes are no matter of edits.
-names = ["linear.mlir", "mnist_cnn.mlir", "hmoe_28.mlir", "gmoe.mlir", "vit.mlir"]
+names = [name for name in texts if len(texts[name]) < 9000]
 ROUND = 110  # edits; every second round has a few only, whose text is still a model
 LINES = ["  %y = linear @fc(%x) to 8\n", "  %z = add %x, sub 1, %y\n", "  aux @a entropy %route, 0.1\n", "  yield %x\n", "}\n",
          "moe.layer @L<a, b: number = 0.5, @c>(%x: [a, _]) {\n", "  %q = chain @blocks(%x) [2 * @Mlp<8>, 3 * [@B]] ramp p from 0 to 1\n",
@@ -22,12 +21,14 @@ LINES = ["  %y = linear @fc(%x) to 8\n", "  %z = add %x, sub 1, %y\n", "  aux @a
 PIECES = ["%", "@", "(", ")", "[", "]", "<", ">", "{", "}", "=", ",", "/", "//", "\"", "-", ".", "0", "9999999", "1e-6", " ", "\n", "\t",
           "é", "🙂", "%x", "to", "layer", "moe.layer", "mod", "size(", "\u00a0", "#", "^", "!", "$"]
 REQUESTS = ["hover", "completion", "definition", "references", "prepareRename", "rename", "documentSymbol", "inlayHint", "formatting"]
-path = str(folder / "model.mlir")
-count = {"edits": 0, "requests": 0, "rounds": 0, "errors": 0}
+DOCUMENTS = 3  # open at once, each in a folder of its own
+paths = [str(folder / str(number) / "model.mlir") for number in range(DOCUMENTS)]
+count = {"edits": 0, "requests": 0, "rounds": 0, "reports": 0}
 
 
-def edit(client, text):
+def edit(client, path):
     """One random change."""
+    text = client.texts[path]
     at = rng.randrange(len(text) + 1)
     kind = rng.randrange(8)
     if kind < 3:
@@ -50,8 +51,9 @@ def edit(client, text):
     return 1
 
 
-def type_line(client, text):
+def type_line(client, path):
     """A line, or half of one, key by key."""
+    text = client.texts[path]
     at = text.rfind("\n", 0, rng.randrange(len(text) + 1)) + 1
     line = rng.choice(LINES)
     for character in line[:rng.randrange(1, len(line) + 1)]:
@@ -60,7 +62,7 @@ def type_line(client, text):
     return len(line)
 
 
-def request(client):
+def request(client, path):
     text = client.texts[path]
     method = rng.choice(REQUESTS)
     params = {"textDocument": {"uri": client.uri(path)}}
@@ -77,33 +79,45 @@ def request(client):
     return client.begin("textDocument/" + method, params)
 
 
-with Client(options={"inlayHints": True}) as client:
-    client.open(path, "")
-    while count["edits"] < edits:
-        client.change(path, texts[names[count["rounds"] % len(names)]])
-        count["rounds"] += 1
-        asked = []
-        done = 0
-        few = rng.randrange(1, 6) if count["rounds"] % 2 else ROUND
-        while done < few:
-            text = client.texts[path]
-            done += type_line(client, text) if rng.random() < 0.03 else edit(client, text)
-            if rng.random() < 0.15:
-                asked.append(request(client))
-        count["edits"] += done
-        for number in asked:
-            message = client.answer(number)
-            assert "result" in message or message["error"]["code"] == -32803, message
-        count["requests"] += len(asked)
-        found = of_server(client, path)
-        pathlib.Path(path).write_text(client.texts[path])
-        expected = of_moec(path) if client.texts[path].strip() else found
-        if found != expected:
-            failed = folder / "failed.mlir"
-            failed.write_text(client.texts[path])
-            sys.exit(f"seed {seed}, round {count['rounds']}: expected what moec reports\n{sorted(expected)}\nfound\n{sorted(found)}\n"
-                     f"the text is in {failed}")
-        count["errors"] += len(found)
-        for each in client.diagnostics(path):
-            part(client.texts[path], each["range"])  # a place of the text
-print(f"at least {edits} edits in {count['rounds']} rounds, {count['requests']} requests answered, {count['errors']} reports as moec's")
+def check(client, path, seed):
+    """What the server says of a document is what moec says."""
+    text = client.texts[path]
+    pathlib.Path(path).write_text(text)
+    expected = of_moec(path) if text.strip() else []
+    found = of_server(client, path, expected)
+    if text.strip() and found != expected:
+        failed = folder / "failed.mlir"
+        failed.write_text(text)
+        sys.exit(f"seed {seed}, round {count['rounds']}: expected what moec reports\n{expected}\nfound\n{found}\nthe text is in {failed}")
+    count["reports"] += len(found)
+    for each in client.diagnostics(path):
+        part(text, each["range"])  # a place of the text
+
+
+for seed in seeds:
+    rng = random.Random(seed)
+    wanted = count["edits"] + edits // len(seeds)
+    with Client(options={"inlayHints": True}) as client:
+        for path in paths:
+            pathlib.Path(path).parent.mkdir(exist_ok=True)
+            client.open(path, "")
+        while count["edits"] < wanted:
+            count["rounds"] += 1
+            for path in paths:
+                client.change(path, texts[rng.choice(names)])
+            asked = []
+            done = 0
+            few = rng.randrange(1, 6) if count["rounds"] % 2 else ROUND
+            while done < few:
+                path = rng.choice(paths)
+                done += type_line(client, path) if rng.random() < 0.03 else edit(client, path)
+                if rng.random() < 0.15:
+                    asked.append(request(client, path))
+            count["edits"] += done
+            for number in asked:
+                message = client.answer(number)
+                assert "result" in message or message["error"]["code"] == -32803, message
+            count["requests"] += len(asked)
+            for path in paths:
+                check(client, path, seed)
+print(f"at least {edits} edits in {count['rounds']} rounds with {len(seeds)} seeds, {count['requests']} requests answered, {count['reports']} reports as moec's")

@@ -232,6 +232,48 @@ moe.model @net(%x: vector[8]) {
 """)
 rename("a ramped parameter of two layers", ramp, "p: number", "q")
 rename("a path", gmoe, "@fc1", "fc", 1)
+taken = opened("""moe.layer @A<k, @inner>(%x: [dim]) {
+  %a = linear @fc(%x) to k
+  %b = apply @in(%a) layer @inner
+  yield %b
+}
+
+moe.layer @B<m>(%x) {
+  %y = linear @fc(%x) to m
+  yield %y
+}
+
+moe.model @net(%x: vector[8]) {
+  %y = apply @l(%x) layer @A<8, @B<4>>
+  return logits = %y
+}
+""")
+for what, place, name in (("to any size", "k, @inner", "_"), ("to any value", "%a = ", "_"), ("to a size that a pattern binds", "k, @inner", "dim"),
+                          ("to a layer", "@B<m>", "A"), ("to a layer's parameter", "@B<m>", "inner"),
+                          ("to the model", "@B<m>", "net"), ("of a parameter to a layer", "@inner>", "B")):
+    rename(what, taken, place, name, 1 if place[0] in "@%" else 0)
+behind = opened("""moe.layer @A<hidden>(%x) {
+  %a = linear @fc(%x) to hidden
+  %b = linear @fd(%a,) to hidden
+  yield %b
+}
+
+moe.layer @B<hidden, @a>(%x) {
+  %b = linear @fd(%x) to hidden
+  yield %b
+}
+
+moe.model @net(%x: vector[8]) {
+  %y = apply @l(%x) layer @A<8>
+  %z = apply @m(%y), layer @A<hidden = 8>
+  return logits = %z
+}
+""")
+rename("with a use behind an error", behind, "hidden>", "width")
+print("may", client.at("prepareRename", behind, client.texts[behind].index("hidden>"))["error"])
+rename("of a layer with a use behind an error", behind, "@A<h", "C", 1)
+rename("of another layer's parameter of that name, as a key behind an error", behind, "hidden, @a", "width")
+rename("%b of the line with the error", behind, "%b = linear", "other", 1, "other")
 print()
 
 LAYER = """moe.layer @Small<k>(%x) {
@@ -243,13 +285,20 @@ moe.layer @Pool<slots, gain: number = 1.0, @ffn>(%x: [tokens, dim], %y: [_, dim]
   HERE
   yield %z
 }
+
+moe.layer @Wide<to, rate: number = 0.1, @act = @Small<2>>(%x) {
+  yield %x
+}
 """
 for title, line in {
         "sizes": "%z = linear @fc(%x) to |", "a part of a size": "%z = linear @fc(%x) to 2 * di|",
         "options": "%z = conv @c(%x) |", "options behind a comma": "%z = conv @c(%x) kernel = 5, |",
         "routers": "%z = route @r(%x) |", "losses": "aux @a |", "initial values": "%z = linear @fc(%x) to 8 init |",
         "axes": "%z = mean %x over |", "schedules": "%z = reverse_gradient %x by |", "layers": "%z = apply @a(%x) layer |",
-        "layers in a list": "%z = chain @a(%x) [2 * @|", "values": "%z = add %|", "ops": "%z = |", "ends": "|"}.items():
+        "layers in a list": "%z = chain @a(%x) [2 * @|", "keys": "%z = apply @a(%x) layer @Wide<|", "keys behind an argument": "%z = apply @a(%x) layer @Wide<8, act = @Small<2>, |",
+        "keys in a list": "%z = chain @a(%x) [2 * @Wide<to = 8, |", "values": "%z = add %|", "values behind yield": "yield |",
+        "more values behind yield": "yield %x, |", "values behind return": "return |", "results": "return logits = |",
+        "no word of MLIR": "%z = relu %x |", "ops": "%z = |", "ends": "|"}.items():
     completion(title, LAYER.replace("HERE", line))
 completion("inputs", "moe.model @m(%image: |\n")
 completion("top", "// A model\n|")
@@ -286,6 +335,20 @@ new = applied(crooked, client.of("formatting", path, options={}))
 print("formatted:\n" + new)
 client.change(path, new)
 assert not client.of("formatting", path, options={}), "what is formatted changes again"
+
+# The line ends of the first line, and a byte order mark.
+mark = "\ufeff"
+for ends in ("\r\n", "\n"):
+    first, rest = crooked.split("\n", 1)
+    path = opened(mark + first + ends + rest.replace("\n", "\r\n" if ends == "\n" else "\n", 3))
+    made = applied(client.texts[path], client.of("formatting", path, options={}))
+    assert made == mark + new.replace("\n", ends), made
+    client.change(path, made)
+    assert not client.of("formatting", path, options={}), "what is formatted changes again"
+print("line ends: those of the first line")
+path = opened(mark + "moe.layer @L(%-x) {\n  %y-1 = gelu %-x\n  yield %y-1\n}\n")
+print("a mark and odd names:", client.diagnostics(path), client.of("formatting", path, options={}), client.of("documentSymbol", path)[0]["name"])
+references("%-x", path, "%-x", 1)
 
 path = opened("// ein Satz mit Umlauten: äöü 🙂\nmoe.layer @L(%x) { /* 🙂 */ %y = gelu %x\n  yield %y\n}\n".replace("/* 🙂 */ ", ""))
 client.edit(path, client.texts[path].index("äöü"), client.texts[path].index("🙂") + 1, "🙂🙂 é")

@@ -32,6 +32,7 @@ end
 vim.cmd('edit ' .. folder .. '/model.mlir')
 check('the filetype moe', vim.bo.filetype == 'moe', vim.bo.filetype)
 check('a client', vim.wait(20000, function() return #vim.lsp.buf_get_clients(0) > 0 or next(vim.lsp.buf_get_clients(0)) ~= nil end), nil)
+check('completion by omnifunc', vim.bo.omnifunc == 'v:lua.vim.lsp.omnifunc', vim.bo.omnifunc)
 check('two diagnostics', vim.wait(20000, function() return #messages() == 2 end), messages())
 io.stdout:write(table.concat(messages(), '\n') .. '\n')
 

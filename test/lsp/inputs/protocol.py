@@ -51,6 +51,66 @@ with Client() as client:
     print("answered within 10 seconds")
     print("superseded:", messages())
 
+# Many edits a second, by a client that counts no versions, and with characters of several units.
+with Client() as client:
+    client.open(path, "// é🙂 \n" + MODEL.replace("= 5", "= 8"))
+    uri = {"uri": client.uri(path)}
+    for i in range(150):
+        client.notify("textDocument/didChange", {"textDocument": uri, "contentChanges": [
+            {"range": {"start": {"line": 0, "character": 6}, "end": {"line": 0, "character": 6}}, "text": "🙂"}]})
+        time.sleep(0.005)
+    client.open(path, MODEL)  # once more, without an end of the first
+    print("opened twice:", messages())
+    client.notify("textDocument/didChange", {"textDocument": uri, "contentChanges": [{"text": "// 🙂é\n" + MODEL}]})
+    # Within a character of two units, before and behind all, and from behind to before.
+    for start, end in (((0, 4), (0, 4)), ((0, -9), (0, 2**31 - 1)), ((2**31 - 1, 2**31 - 1), (-1, -1)), ((3, 0), (0, 0))):
+        client.notify("textDocument/didChange", {"textDocument": {**uri, "version": None}, "contentChanges": [
+            {"range": dict(zip(("start", "end"), ({"line": line, "character": character} for line, character in (start, end)))), "text": "x"}]})
+    client.change(path, "// 🙂é\n" + MODEL)
+    print("odd ranges:", messages())
+    for line, character in ((0, 4), (0, 2**31 - 1), (2**31 - 1, 0), (-2**31, -2**31), (0, 3)):
+        place = {"textDocument": uri, "position": {"line": line, "character": character}}
+        found = [client.ask("textDocument/" + method, place) for method in ("hover", "completion", "definition", "references", "prepareRename")]
+    print("odd places:", found[0], found[2:])
+    print("huge numbers:", client.ask("textDocument/hover", {"textDocument": uri, "position": {"line": 10**30, "character": 1e300}}))
+    print("addresses of nothing:", client.ask("textDocument/hover", {"textDocument": {"uri": "untitled:1"}}), client.ask("textDocument/hover", {"textDocument": {"uri": "file:///%zz"}}))
+
+    # What is no message is answered, or passed over up to the next.
+    def raw(text, head=None):
+        client.server.stdin.write((head or b"Content-Length: %d\r\n\r\n" % len(text)) + text)
+        client.server.stdin.flush()
+
+    for text in (b"[1, 2]", b"{", b'"x"', b'{"id": 3, "method": "textDocument/hover"}', b'{"jsonrpc": "2.0", "id": 3, "method": 5}', b"\xff\xfe",
+                 b'{"jsonrpc": "2.0", "id": 3, "method": "textDocument/hover", "params": ' + b"[" * 300000 + b"]" * 300000 + b"}"):
+        raw(text)
+    codes = []
+    while len(codes) < 7:
+        if "error" in (message := client.take()):
+            codes.append(message["error"]["code"])
+    print("no messages:", *codes)
+    for head in (b"Content-Length: -5\r\n\r\n", b"Content-Length: many\r\n\r\n", b"Content-Length: 99999999999999999999\r\n\r\n", b"Content-Length: 4000000000\r\n\r\n",
+                 b"Content-Type: x\r\n\r\n{}", b"\0garbage" * 5000 + b"\n\n", b"Content-Length: 0\r\n\r\n"):
+        raw(b"", head)
+        client.ask("textDocument/hover", {"textDocument": uri, "position": {"line": 1, "character": 3}})
+    text = b'{"jsonrpc": "2.0", "id": "y", "method": "textDocument/documentSymbol", "params": {}}'
+    raw(text, b"content-length:%d\n\n" % len(text))
+    print("odd headers:", client.answer("y")["result"])
+
+
+def code(method, params=None):
+    return client.answer(client.begin(method, params)).get("error", {}).get("code")
+
+
+# The order of requests.
+client = Client(begins=False)
+print("before initialize:", code("textDocument/hover", {}), code("shutdown"))
+client.notify("textDocument/didOpen", {"textDocument": {"uri": "file:///x.mlir", "version": 1, "text": "x"}})
+client.initialize()
+print("again:", code("initialize", {}))
+print("shutdown:", code("shutdown"))
+print("after shutdown:", code("textDocument/hover", {}), code("textDocument/rename", {}), code("shutdown"), code("initialize", {}))
+client.notify("exit", None)
+print("status", client.server.wait(20), len(client.published))
 client = Client(options={"notesInMessage": True})
 client.open(path, MODEL)
 print("notes in messages:", messages()[0].replace("\n", " / "))
