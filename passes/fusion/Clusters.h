@@ -63,6 +63,7 @@ private:
   void number();
   void keepInMemory();
   void findRowLookups();
+  void copyRowLoads();
   void findRowLoads();
   mlir::Value ownView(mlir::Value value, llvm::DenseMap<mlir::Value, mlir::Value> &copies);
   void makeClusters();

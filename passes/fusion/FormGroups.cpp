@@ -335,8 +335,8 @@ static void splitReduction(flow::ReduceOp op) {
   op.erase();
 }
 
-// Prepares the entry for fusion: erases identities but barriers, splits reductions, erases dead ops, and
-// copies views that a loop could not read otherwise (PrivateViews.h).
+// Prepares the entry for fusion: erases identities but barriers, splits reductions, erases dead ops, gives loops gathers of their
+// own of rows that products load, and copies views that a loop could not read otherwise (PrivateViews.h).
 void Fusion::normalise() {
   Block &block = entry.getBody().front();
   dropIdentities(block, [](Operation *op) { return isIdentity(op) && !isa<flow::BarrierOp>(op); });
@@ -346,6 +346,7 @@ void Fusion::normalise() {
   for (Operation &op : llvm::make_early_inc_range(llvm::reverse(block)))
     if (flow::isDead(&op, assigned))
       op.erase();
+  copyRowLoads();
   SmallVector<Operation *> loops;
   for (Operation &op : block)
     if (!isFreeKind(&op) && !isRoot(&op) && !isBoundary(&op))
