@@ -96,11 +96,10 @@ static FailureOr<Value> cosineScores(Expander &in, RouteOp op, Value rows, int64
   Value q = flow::add(b, loc, flow::linear(b, loc, rows, w->value), shift->value);
   // A row is divided by its norm after the product, which is as small as there are experts: neither the normalised rows nor their
   // gradient is ever a tensor.
-  Value products = flow::contract(b, loc, q, {0, 1}, flow::normalize(b, loc, keys->value, {0}, 1e-12), {1, 2},
-                                  {0, 2});
+  Value products =
+      flow::contract(b, loc, q, {0, 1}, flow::normalize(b, loc, keys->value, {0}, 1e-12), {1, 2}, {0, 2});
   Value norms = flow::inverseNorm(b, loc, q, {1}, 1e-12);
-  Value cosines =
-      flow::mul(b, loc, products, flow::broadcast(b, loc, norms, flow::extentsOf(products), {0}));
+  Value cosines = flow::mul(b, loc, products, flow::broadcast(b, loc, norms, flow::extentsOf(products), {0}));
   // Beyond the largest scale the temperature has no gradient; at it, the whole one, as with torch.clamp.
   Value most = flow::constant(b, loc, std::log(kLargestScale), scale->value.getType());
   Value beyond = flow::compare(b, loc, flow::Predicate::gt, scale->value, most);
