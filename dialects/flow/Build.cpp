@@ -118,6 +118,9 @@ Value reverseGradient(OpBuilder &builder, Location location, Value x, Value scal
 Value barrier(OpBuilder &builder, Location location, Value x, int64_t segment) {
   return BarrierOp::create(builder, location, x.getType(), x, segment);
 }
+Value skippable(OpBuilder &builder, Location location, Value x, Value live) {
+  return SkippableOp::create(builder, location, x.getType(), x, live);
+}
 
 std::optional<SmallVector<Extent>> broadcastExtents(Extents a, Extents b) {
   if (a.size() < b.size())

@@ -73,6 +73,7 @@ Value convert(OpBuilder &builder, Location location, Value x, mlir::Type element
 Value stopGradient(OpBuilder &builder, Location location, Value x);
 Value reverseGradient(OpBuilder &builder, Location location, Value x, Value scale);
 Value barrier(OpBuilder &builder, Location location, Value x, int64_t mark);
+Value skippable(OpBuilder &builder, Location location, Value x, Value live);
 
 // structure
 /// The extents that two broadcast to, last axes aligned; nothing where they do not fit.

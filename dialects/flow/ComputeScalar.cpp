@@ -218,6 +218,7 @@ Value IotaOp::buildScalar(OpBuilder &b, Location loc, ValueRange indices) {
 Value StopGradientOp::buildScalar(OpBuilder &, Location, ValueRange v) { return v[0]; }
 Value ReverseGradientOp::buildScalar(OpBuilder &, Location, ValueRange v) { return v[0]; }
 Value BarrierOp::buildScalar(OpBuilder &, Location, ValueRange v) { return v[0]; }
+Value SkippableOp::buildScalar(OpBuilder &, Location, ValueRange v) { return v[0]; }
 
 SmallVector<Accumulator> flow::realAccumulators(MLIRContext *context, ArrayRef<double> starts) {
   return llvm::map_to_vector(starts,

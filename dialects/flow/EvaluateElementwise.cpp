@@ -108,6 +108,7 @@ void IsFiniteOp::evaluate(Operands v, Array &y, const Setting &) {
 void StopGradientOp::evaluate(Operands v, Array &y, const Setting &) { y = *v[0]; }
 void ReverseGradientOp::evaluate(Operands v, Array &y, const Setting &) { y = *v[0]; }
 void BarrierOp::evaluate(Operands v, Array &y, const Setting &) { y = *v[0]; }
+void SkippableOp::evaluate(Operands v, Array &y, const Setting &) { y = *v[0]; }
 
 void AddOp::evaluate(Operands v, Array &y, const Setting &) {
   map2(v, y, [](double a, double b) { return a + b; });

@@ -287,6 +287,19 @@ def Flow_BarrierOp : Flow_IdentityOp<"barrier", "rule", "x, as a value that CSE 
   let arguments = (ins Flow_Tensor:$x, I64Attr:$segment);
   let assemblyFormat = "$x $segment attr-dict `:` type($x)";
 }
+def Flow_SkippableOp : Flow_ComputeOp<"skippable", "rule", "elementwise", [Flow_Elementwise, Flow_Identity, AllTypesMatch<["x", "y"]>,
+    TypesMatchWith<"a mask of x's shape", "x", "live", "::flow::withElement($_self, ::mlir::IntegerType::get($_self.getContext(), 1))">],
+    "free", slope = "constant"> {
+  let summary = "x; where `live` does not hold, an emitter that reads it may take zeros for it";
+  let description = [{
+    Fusion puts it before the emitters whose results are the same with zeros there, or are not needed: the products of samples that
+    drop path drops. A kernel then leaves out rows, or steps of a sum, that are not live, or does not. `live` is a broadcast of a mask
+    in memory. All else takes x as it is.
+  }];
+  let arguments = (ins Flow_Float:$x, Flow_Mask:$live);
+  let results = (outs Flow_Float:$y);
+  let assemblyFormat = "$x `where` $live attr-dict `:` type($x)";
+}
 
 // structure
 

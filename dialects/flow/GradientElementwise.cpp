@@ -71,6 +71,11 @@ LogicalResult ReverseGradientOp::buildGradient(OpBuilder &builder, Upstream upst
   return success();
 }
 
+LogicalResult SkippableOp::buildGradient(OpBuilder &, Upstream upstream, Gradients &gradients) {
+  gradients.assign({upstream[0], Value()});
+  return success();
+}
+
 LogicalResult AddOp::buildGradient(OpBuilder &builder, Upstream upstream, Gradients &gradients) {
   gradients.assign(2, upstream[0]);
   return success();

@@ -211,6 +211,11 @@ void SelectOp::buildRandomCase(RandomCase &r) {
   Value mask = r.mask(extents), a = r.values(extents), b = r.values(extents);
   r.result(flow::select(r.builder, r.location, mask, a, b));
 }
+void SkippableOp::buildRandomCase(RandomCase &r) {
+  auto extents = r.extents(0, mostAxes);
+  Value x = r.values(extents), live = r.mask(extents);
+  r.result(flow::skippable(r.builder, r.location, x, live));
+}
 void ConvertOp::buildRandomCase(RandomCase &r) {
   Type types[] = {r.builder.getF32Type(), r.builder.getI1Type(), r.builder.getI32Type()};
   auto extents = r.extents(0, mostAxes);
@@ -246,6 +251,7 @@ double IsFiniteOp::errorFactor() { return 0; }
 double StopGradientOp::errorFactor() { return 0; }
 double ReverseGradientOp::errorFactor() { return 0; }
 double BarrierOp::errorFactor() { return 0; }
+double SkippableOp::errorFactor() { return 0; }
 double AddOp::errorFactor() { return 1; }
 double SubOp::errorFactor() { return 1; }
 double MulOp::errorFactor() { return 1; }
@@ -296,6 +302,7 @@ FLOW_SIZE_OF_RESULT(IsFiniteOp)
 FLOW_SIZE_OF_RESULT(StopGradientOp)
 FLOW_SIZE_OF_RESULT(ReverseGradientOp)
 FLOW_SIZE_OF_RESULT(BarrierOp)
+FLOW_SIZE_OF_RESULT(SkippableOp)
 FLOW_SIZE_OF_RESULT(MulOp)
 FLOW_SIZE_OF_RESULT(DivOp)
 FLOW_SIZE_OF_RESULT(MaximumOp)

@@ -48,6 +48,7 @@ public:
             ahead ? 2.3 : kWithMasks, isa<flow::GroupedContractOp>(root)};
   }
   bool loadsRows() const override { return true; }
+  bool skipsRows() const override { return true; }
   llvm::DenseMap<Value, Layout> preferredLayouts(flow::EntryOp entry) const override {
     return convolutionLayouts(entry);
   }

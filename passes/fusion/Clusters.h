@@ -25,7 +25,7 @@ inline bool isBoundary(mlir::Operation *op) {
 /// nothing but sums reads them, count as such: they are many more than the pixels and are never stored.
 bool isFreeKind(mlir::Operation *op);
 
-/// The op that computes a value, through reshapes and barriers.
+/// The op that computes a value, through reshapes, barriers and marks of what can be skipped.
 mlir::Operation *behindReshapes(mlir::Value value);
 
 struct Cluster {
@@ -61,6 +61,8 @@ public:
 private:
   void normalise();
   void number();
+  /// Marks what the target's products and attentions need not read (SkipRows.cpp).
+  void markSkippable();
   void keepInMemory();
   void findRowLookups();
   void copyRowLoads();
@@ -93,6 +95,10 @@ private:
                   llvm::function_ref<mlir::Value(mlir::Value)> memory,
                   llvm::DenseMap<mlir::Value, mlir::Value> &outside);
 
+  /// Whether the op says how a root loads an operand, and is part of its group: rows by an index, or what can be skipped.
+  bool isRootLoad(mlir::Operation *op) const {
+    return rowLoads.contains(op) || llvm::isa_and_nonnull<flow::SkippableOp>(op);
+  }
   double elementsOf(mlir::Value value) const { return flow::estimateElements(value.getType(), batch); }
   bool isLarge(mlir::Operation *op) const;
   bool isFree(mlir::Operation *op) const {

@@ -3,6 +3,7 @@
 // fusion is that a value which only ops of its own group use is never stored to memory. Which ops can be one
 // kernel is the target's answer (kernels/Backend.h). The steps:
 //   1. Erase identity ops, except barriers, which are erased when the groups are written.
+//      Mark what products and attention of samples that are dropped can leave out (SkipRows.cpp).
 //   2. Find the free ops: constants, broadcasts and other views, which cost nothing inside a loop. Every
 //      group gets its own copy of the free ops that it reads. A free op is stored to memory, as the result of
 //      a group, only if a contraction or convolution, an output, an assignment or an expose needs it there,
@@ -372,7 +373,7 @@ void Fusion::normalise() {
 
 Operation *behindReshapes(Value value) {
   Operation *maker = value.getDefiningOp();
-  while (isa<flow::ReshapeOp, flow::BarrierOp>(maker))
+  while (isa<flow::ReshapeOp, flow::BarrierOp, flow::SkippableOp>(maker))
     maker = maker->getOperand(0).getDefiningOp();
   return maker;
 }
@@ -501,6 +502,7 @@ void Fusion::splitLoops() {
 
 LogicalResult Fusion::run() {
   normalise();
+  markSkippable();
   keepInMemory();
   findRowLookups();
   findRowLoads();
@@ -510,7 +512,8 @@ LogicalResult Fusion::run() {
   joinSiblings();
   joinRecomputed();
   done.searchSteps = needs.steps();
-  dropIdentities(entry.getBody().front(), isIdentity);
+  dropIdentities(entry.getBody().front(),
+                 [](Operation *op) { return isIdentity(op) && !isa<flow::SkippableOp>(op); });
   splitLoops();
   return rebuild();
 }

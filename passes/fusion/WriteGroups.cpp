@@ -67,15 +67,19 @@ SmallVector<unsigned> Fusion::orderOfGroups() {
 SmallVector<Operation *> Fusion::opsOf(const Cluster &cluster) const {
   if (!cluster.root)
     return withFree(cluster.ops);
-  // The root's operands are in memory, so only the epilogue needs free ops.
+  // The root's operands are in memory, so only the epilogue needs free ops, and what tells how the root loads them.
   SmallVector<Operation *> epilogue(
       llvm::make_filter_range(cluster.ops, [&](Operation *op) { return op != cluster.root; }));
   SmallVector<Operation *> ops = withFree(epilogue);
   ops.insert(ops.begin(), cluster.root);
-  for (Value operand : cluster.root->getOperands())
-    if (Operation *maker = operand.getDefiningOp();
-        rowLoads.contains(maker) && !llvm::is_contained(ops, maker))
-      ops.insert(ops.begin(), maker);
+  for (Value operand : cluster.root->getOperands()) {
+    Operation *maker = operand.getDefiningOp();
+    if (!isRootLoad(maker) || llvm::is_contained(ops, maker))
+      continue;
+    ops.insert(ops.begin(), maker);
+    if (auto skippable = dyn_cast<flow::SkippableOp>(maker))
+      ops.insert(ops.begin(), skippable.getLive().getDefiningOp());
+  }
   return ops;
 }
 
@@ -89,7 +93,7 @@ void Fusion::writeGroup(OpBuilder &builder, const Cluster &cluster, llvm::functi
   for (Operation *op : ops)
     for (Value operand : op->getOperands())
       if (!members.contains(operand.getDefiningOp()) ||
-          (op == cluster.root && !rowLoads.contains(operand.getDefiningOp())))
+          (op == cluster.root && !isRootLoad(operand.getDefiningOp())))
         inputs.insert(operand);
   SmallVector<Value> operands;
   for (Value input : inputs)

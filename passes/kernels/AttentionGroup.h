@@ -15,6 +15,14 @@ struct AttentionGroup {
   llvm::SmallVector<BufferRef> operands;               ///< of the root
   llvm::SmallVector<std::optional<BufferRef>> results; ///< of the root
 
+  /// What flow.skippable says of the problems: a mask, and how many neighbouring problems have one element of it. Kernels may
+  /// take no notice of it.
+  struct Live {
+    BufferRef mask;
+    flow::Extent elements, run;
+  };
+  std::optional<Live> live;
+
   /// The gradient's operands behind the inputs.
   unsigned logSum() const { return inputs; }
   unsigned dy() const { return inputs + 1; }

@@ -115,6 +115,8 @@ public:
   /// Whether the kernel of a grouped contraction can read its rows by an index, so that no gather stores them
   /// (flow::isRowLoad).
   virtual bool loadsRows() const { return false; }
+  /// Whether kernels of contractions and attention leave out what flow.skippable tells them to, so that the marks pay.
+  virtual bool skipsRows() const { return false; }
   /// The values that should not be row-major, and their layouts. Called before ops are grouped.
   virtual llvm::DenseMap<mlir::Value, Layout> preferredLayouts(flow::EntryOp entry) const = 0;
   /// A set of ops as one loop kernel; nothing if it cannot be one.

@@ -80,6 +80,8 @@ static std::optional<unsigned> readOperand(Value value, const GroupLayouts &layo
     gather = rows;
     return readOperand(rows.getTable(), layouts, strides, gather);
   }
+  if (auto skippable = value.getDefiningOp<flow::SkippableOp>())
+    return readOperand(skippable.getX(), layouts, strides, gather);
   if (auto transpose = value.getDefiningOp<flow::TransposeOp>()) {
     SmallVector<flow::Extent> inner;
     std::optional<unsigned> operand = readOperand(transpose.getX(), layouts, inner, gather);
@@ -93,6 +95,32 @@ static std::optional<unsigned> readOperand(Value value, const GroupLayouts &layo
     return std::nullopt;
   strides = physicalStrides(value.getType(), layouts.operand(argument.getArgNumber()));
   return argument.getArgNumber();
+}
+
+/// The mask, an operand of the group, by which an operand of a contraction can be skipped, and the operand's axis along which
+/// the mask lies; nothing if there is none.
+static std::optional<std::pair<BlockArgument, int64_t>> liveAxisOf(Value value) {
+  auto skippable = value.getDefiningOp<flow::SkippableOp>();
+  auto spread = skippable ? skippable.getLive().getDefiningOp<flow::BroadcastOp>() : flow::BroadcastOp();
+  std::optional<SmallVector<int64_t>> axes = spread ? flow::axesOfView(spread) : std::nullopt;
+  auto mask = spread ? dyn_cast<BlockArgument>(spread.getX()) : BlockArgument();
+  if (!mask || !axes || axes->size() != 1 || axes->front() < 0)
+    return std::nullopt;
+  return {{mask, axes->front()}};
+}
+
+/// What a mask along the outermost of `axes`, which has the given number as its stride in slot `slot`, leaves out.
+static std::optional<LiveRows> liveRows(SmallVector<ContractAxis> axes, unsigned slot, BlockArgument mask,
+                                        bool ofSums,
+                                        llvm::function_ref<void(SmallVector<ContractAxis> &)> merge) {
+  merge(axes);
+  if (axes.empty() || axes.size() > 2 || !axes.front().strides[slot].isConstant(1) ||
+      !llvm::all_of(llvm::drop_begin(axes),
+                    [&](const ContractAxis &axis) { return axis.strides[slot].isConstant(0); }))
+    return std::nullopt;
+  const flow::Extent one = flow::Extent::constant(mask.getContext(), 1);
+  return LiveRows{mask.getArgNumber(), ofSums, axes.size() == 2 ? axes.back().extent : one,
+                  axes.front().extent};
 }
 
 bool followsFromParameters(Value value) {
@@ -143,7 +171,8 @@ FailureOr<ContractForm> ContractForm::of(flow::GroupOp group, const GroupLayouts
   form.columns.extent = one;
   form.plannedBatch = flow::plannedBatch(group);
   form.firstOutput = form.firstInput + epilogue.inputs().size();
-  unsigned operands = form.firstOutput + epilogue.outputs().size();
+  // Behind the operands' strides are those of the mask of what can be skipped.
+  const unsigned liveSlot = form.firstOutput + epilogue.outputs().size(), operands = liveSlot + 1;
   auto label = [&](int64_t name, Value value, unsigned axis) -> Label & {
     Label &entry = labels[name];
     if (!entry.axis.extent)
@@ -169,6 +198,12 @@ FailureOr<ContractForm> ContractForm::of(flow::GroupOp group, const GroupLayouts
       entry.axis.strides[form.firstOutput + j] = output.strides[i];
   }
 
+  BlockArgument mask;
+  for (const Contraction::Operand &side : {contract.a, contract.b})
+    if (auto live = liveAxisOf(side.value); live && !mask && !contract.offsets) {
+      mask = live->first;
+      labels[side.axes[live->second]].axis.strides[liveSlot] = one;
+    }
   SmallVector<ContractAxis> ofA, ofB;
   for (auto &[name, entry] : labels) {
     if (entry.axis.extent.isConstant(1) || name == contract.row || name == contract.group)
@@ -205,16 +240,25 @@ FailureOr<ContractForm> ContractForm::of(flow::GroupOp group, const GroupLayouts
     form.groups = {!groupsRows, axis, offsets.getArgNumber(), rows.extent, form.product(among)};
     among.insert(among.begin(), rows);
   }
+  if (mask) {
+    auto alone = [&](SmallVector<ContractAxis> &axes) {
+      merge(axes, [&](unsigned operand) { return operand == liveSlot; });
+    };
+    form.live = liveRows(ofA, liveSlot, mask, /*ofSums=*/false, alone);
+    if (!form.live)
+      form.live = liveRows(form.sums, liveSlot, mask, /*ofSums=*/true, alone);
+  }
   for (auto *axes : {&form.batch, &ofB, &form.sums})
-    merge(*axes);
+    merge(*axes, [&](unsigned operand) { return operand != liveSlot; });
   if (form.groupsSums())
     form.batch.insert(form.batch.begin(), form.groups->axis);
   form.rows = ofA;
   auto isInput = [&](unsigned operand) { return operand >= form.firstInput && operand < form.firstOutput; };
-  merge(form.rows, [&](unsigned operand) { return !isInput(operand); });
+  merge(form.rows, [&](unsigned operand) { return !isInput(operand) && operand != liveSlot; });
   for (unsigned input = form.firstInput; input < form.firstOutput; ++input) {
     SmallVector<ContractAxis> shared(ofA), own(ofA);
-    merge(shared, [&](unsigned operand) { return operand == input || !isInput(operand); });
+    merge(shared,
+          [&](unsigned operand) { return operand == input || (!isInput(operand) && operand != liveSlot); });
     if (shared.size() == form.rows.size())
       continue;
     merge(own, [&](unsigned operand) { return operand == input; });

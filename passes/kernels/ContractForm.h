@@ -37,6 +37,14 @@ struct RowLoads {
   flow::Extent tableRows;
 };
 
+/// Rows, or steps of the sum, that a mask tells to be left out: A's are taken for 0 where it does not hold.
+struct LiveRows {
+  unsigned operand;  ///< the operand of flow::GroupOp with the mask
+  bool ofSums;       ///< steps of the sum; otherwise rows
+  flow::Extent run;  ///< how many neighbouring rows have one element of the mask: row i has element i / run
+  flow::Extent runs; ///< the mask's elements
+};
+
 struct ContractForm {
   llvm::SmallVector<ContractAxis> batch, rows, sums; ///< outermost first; each may be empty
   ContractAxis columns;
@@ -49,6 +57,8 @@ struct ContractForm {
   bool fixedB = false;
   std::optional<RowGroups> groups;
   std::optional<RowLoads> loads;
+  /// What flow.skippable says, where it says it of outermost rows or steps. Kernels may take no notice of it.
+  std::optional<LiveRows> live;
   flow::Symbols plannedBatch;
   unsigned firstInput = 2, firstOutput = 2;
 

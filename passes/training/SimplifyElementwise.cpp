@@ -48,7 +48,7 @@ Value widen(Emit e, Spread &spread, const Spread &widest, Type element) {
 struct ComputeBeforeBroadcast : OpTraitRewritePattern<flow::Elementwise> {
   using OpTraitRewritePattern::OpTraitRewritePattern;
   LogicalResult matchAndRewrite(Operation *op, PatternRewriter &rewriter) const override {
-    if (op->getNumOperands() == 0 || isa<BarrierOp, StopGradientOp, ReverseGradientOp>(op))
+    if (op->getNumOperands() == 0 || op->hasTrait<Identity>())
       return failure();
     SmallVector<Spread> spreads;
     unsigned widest = 0;
@@ -87,7 +87,7 @@ struct ComputeBeforeBroadcast : OpTraitRewritePattern<flow::Elementwise> {
 struct ComputeBeforeReshape : OpTraitRewritePattern<flow::Elementwise> {
   using OpTraitRewritePattern::OpTraitRewritePattern;
   LogicalResult matchAndRewrite(Operation *op, PatternRewriter &rewriter) const override {
-    if (isa<BarrierOp, StopGradientOp, ReverseGradientOp>(op))
+    if (op->hasTrait<Identity>())
       return failure();
     RankedTensorType inner;
     for (Value operand : op->getOperands()) {

@@ -217,7 +217,8 @@ TEST(EdgeValues, everyElementwiseOp) {
       continue;
     std::string op = name.getStringRef().str();
     if (op == "flow.compare" || op == "flow.convert" || op == "flow.select" ||
-        op == "flow.reverse_gradient" || op == "flow.radix_digit" || op == "flow.capacity")
+        op == "flow.reverse_gradient" || op == "flow.skippable" || op == "flow.radix_digit" ||
+        op == "flow.capacity")
       continue; // below, or in RoutingOpsTest.cpp
     auto oracle = oracles().find(op);
     ASSERT_NE(oracle, oracles().end()) << op << " has no oracle here";
@@ -249,6 +250,10 @@ TEST(EdgeValues, comparisonsSelectAndConversions) {
   checkElementwise("select", {[](Operands v) { return v[0] > 0 ? v[0] : v[1]; }, 0}, 2, false,
                    [&](Program &p, ArrayRef<Value> x) {
                      return flow::select(p.b, p.l, flow::compare(p.b, p.l, P::gt, x[0], 0.0), x[0], x[1]);
+                   });
+  checkElementwise("skippable", {[](Operands v) { return v[0]; }, 0}, 1, false,
+                   [](Program &p, ArrayRef<Value> x) {
+                     return flow::skippable(p.b, p.l, x[0], flow::compare(p.b, p.l, P::gt, x[0], 0.0));
                    });
   auto toInteger = [](Operands v) {
     return std::isnan(v[0]) ? Real(0)

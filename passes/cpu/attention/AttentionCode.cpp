@@ -232,6 +232,16 @@ void AttentionCode::fill(Value pointer, Ix count, float value) {
   loop(0, count, lanes, [&](Ix i) { store(number(value), pointer, i); });
 }
 
+Value AttentionCode::numberOf(Ix count) {
+  return arith::SIToFPOp::create(b, loc, b.getF32Type(), i64(count));
+}
+
+Value AttentionCode::isLive(Value mask, Ix problem, flow::Extent run) {
+  Value own = kernel.load(b.getI8Type(), mask, b.getI8Type(), i64(div(problem, size(run))));
+  Value none = arith::ConstantOp::create(b, loc, b.getI8IntegerAttr(0));
+  return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ne, own, none);
+}
+
 void AttentionCode::forBlocks(Ix total, int64_t block, llvm::function_ref<void(Ix, Ix)> body) {
   if (!total.isStatic())
     return loop(0, total, block, [&](Ix first) { body(first, min(block, sub(total, first))); });

@@ -72,6 +72,9 @@ public:
   mlir::Value larger(mlir::Value x, mlir::Value y);
   mlir::Value exp(mlir::Value x); ///< of what is not above 0, as MathFunctions.h says
   void fill(mlir::Value pointer, Ix count, float value);
+  mlir::Value numberOf(Ix count); ///< as f32
+  /// Whether a problem is live by a mask of bytes, of which each element stands for `run` problems.
+  mlir::Value isLive(mlir::Value mask, Ix problem, flow::Extent run);
 
   /// Ranges of at most `block` of `total`: where each begins, and its length.
   void forBlocks(Ix total, int64_t block, llvm::function_ref<void(Ix, Ix)> body);

@@ -3,7 +3,9 @@
 // largest score so far is subtracted before powers are taken (the online softmax of Milakov and Gimelshein,
 // arXiv 1805.02867, as FlashAttention uses it): where a later block has a larger one, what is summed so far is
 // multiplied by the power of the difference. With one block of keys there is nothing to multiply, and the
-// units of a head that follow one another in a range share the copies of its keys and values.
+// units of a head that follow one another in a range share the copies of its keys and values. Of a problem that a mask tells to be
+// left out, the results are those of zeros.
+#include "dialects/plan/FromFlow.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "passes/cpu/attention/AttentionCode.h"
@@ -36,6 +38,9 @@ public:
     q = input(s.q.operand), k = input(s.k.operand), v = input(s.v.operand);
     y = group.results[0] ? kernel.floats(plan::Access::write, *group.results[0], group.elementsOfResult(0))
                          : Value();
+    if (group.live)
+      live = kernel.buffer(plan::Access::read, plan::Element::u8, group.live->mask,
+                           plan::fromExtent(group.live->elements));
     logSum = group.results[1]
                  ? kernel.floats(plan::Access::write, *group.results[1], group.elementsOfResult(1))
                  : Value();
@@ -56,23 +61,35 @@ public:
       Ix block = code.rem(unit, blocks), pair = code.div(unit, blocks);
       Ix head = code.rem(pair, s.heads), problem = code.div(pair, s.heads);
       Ix first = code.mul(block, plan.rows), count = code.min(plan.rows, code.sub(rows, first));
-      code.packRows(headOf(q, s.q, s.size, problem, head, first, rows), count, queries, plan.width, scale);
-      if (once) {
-        Value fresh =
-            arith::CmpIOp::create(code.b, code.loc, arith::CmpIPredicate::ne, code.i64(pair), packed[0]);
-        code.when(fresh, [&] { pack(problem, head, 0, keys); });
-        attend(count, keys, true);
-      } else {
-        code.fill(largest, plan.rows, -INFINITY);
-        code.fill(total, plan.rows, 0);
+      auto compute = [&]() -> Values {
+        code.packRows(headOf(q, s.q, s.size, problem, head, first, rows), count, queries, plan.width, scale);
+        if (once) {
+          Value fresh =
+              arith::CmpIOp::create(code.b, code.loc, arith::CmpIPredicate::ne, code.i64(pair), packed[0]);
+          code.when(fresh, [&] { pack(problem, head, 0, keys); });
+          attend(count, keys, true);
+        } else {
+          code.fill(largest, plan.rows, -INFINITY);
+          code.fill(total, plan.rows, 0);
+          code.fill(sums, mostRows * plan.valueWidth, 0);
+          code.forBlocks(keys, plan.keys, [&](Ix from, Ix length) {
+            pack(problem, head, from, length);
+            attend(count, length, false);
+          });
+        }
+        return {code.i64(pair)};
+      };
+      auto skip = [&]() -> Values {
+        code.fill(largest, plan.rows, 0);
         code.fill(sums, mostRows * plan.valueWidth, 0);
-        code.forBlocks(keys, plan.keys, [&](Ix from, Ix length) {
-          pack(problem, head, from, length);
-          attend(count, length, false);
-        });
-      }
+        Value number = code.splat(code.numberOf(keys));
+        code.loop(0, plan.rows, code.lanes, [&](Ix row) { code.store(number, total, row); });
+        return {packed[0]};
+      };
+      const Values next =
+          live ? code.choose(code.isLive(live, problem, group.live->run), compute, skip) : compute();
       writeResult(problem, head, first, count);
-      return Values{code.i64(pair)};
+      return next;
     });
     // The blocks of a head together, which share its keys and values.
     const flow::Extent perHead = s.rows().ceildiv(plan.rows);
@@ -172,7 +189,7 @@ private:
   KernelBuilder kernel;
   AttentionCode code;
   Ix rows, keys;
-  Value q, k, v, y, logSum, scale;
+  Value q, k, v, y, logSum, scale, live;
   Value queries, keyPanels, values, scores, sums; // blocks in scratch
   Value largest, total;                           // of each row: of its scores, and of their powers
 };

@@ -4,6 +4,7 @@
 //     dv += p^T dy,    ds = p (dy v^T - delta),    dk += ds^T (scale q),    dq += scale (ds k).
 // The gradients of k and v are summed in scratch over the blocks of rows, those of q in memory over the blocks of
 // keys: the first block writes them, later ones add.
+#include "dialects/plan/FromFlow.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "passes/cpu/attention/AttentionCode.h"
 
@@ -34,6 +35,9 @@ public:
       outputs.push_back(result ? kernel.floats(plan::Access::write, *result, group.elementsOfResult(i))
                                : Value());
     dq = outputs[s.q.operand], dk = outputs[s.k.operand], dv = outputs[s.v.operand];
+    if (group.live)
+      live = kernel.buffer(plan::Access::read, plan::Element::u8, group.live->mask,
+                           plan::fromExtent(group.live->elements));
     scale = kernel.numberConstant(group.scale);
     rows = code.size(s.rows()), keys = code.size(s.keys());
     const int64_t mostRows = AttentionPlan::padded(plan.rows), mostKeys = AttentionPlan::padded(plan.keys);
@@ -58,8 +62,18 @@ public:
 
     code.loop(kernel.begin(), kernel.end(), 1, [&](Ix unit) {
       Ix head = code.rem(unit, s.heads), problem = code.div(unit, s.heads);
-      code.forBlocks(keys, plan.keys,
-                     [&](Ix from, Ix length) { block(problem, head, from, length, mostKeys); });
+      auto compute = [&]() -> Values {
+        code.forBlocks(keys, plan.keys,
+                       [&](Ix from, Ix length) { block(problem, head, from, length, mostKeys); });
+        return {};
+      };
+      if (!live)
+        compute();
+      else
+        code.choose(code.isLive(live, problem, group.live->run), compute, [&]() -> Values {
+          writeZeros(problem, head, mostRows, mostKeys);
+          return {};
+        });
     });
     return kernel.finish("attention_grad", s.groups() * s.heads,
                          cast<flow::CostInterface>(group.root).cost().flops, group.bytes());
@@ -70,6 +84,27 @@ private:
                              Ix head, Ix token, Ix tokens) {
     Ix row = code.mul(code.add(code.mul(problem, tokens), token), part.stride);
     return {pointer, code.add(row, code.add(part.offset, code.mul(head, size))), part.stride, size};
+  }
+
+  /// The gradients of a problem that is left out.
+  void writeZeros(Ix problem, Ix head, int64_t mostRows, int64_t mostKeys) {
+    if (dq)
+      code.fill(dQueries, mostRows * plan.width, 0);
+    if (dk)
+      code.fill(dKeys, mostKeys * plan.width, 0);
+    if (dv)
+      code.fill(dValues, mostKeys * plan.valueWidth, 0);
+    if (dq)
+      code.forBlocks(rows, plan.rows, [&](Ix first, Ix count) {
+        code.unpackRows(dQueries, plan.width, count, headOf(dq, s.q, s.size, problem, head, first, rows));
+      });
+    code.forBlocks(keys, plan.keys, [&](Ix from, Ix length) {
+      if (dk)
+        code.unpackRows(dKeys, plan.width, length, headOf(dk, s.k, s.size, problem, head, from, keys));
+      if (dv)
+        code.unpackRows(dValues, plan.valueWidth, length,
+                        headOf(dv, s.v, s.valueSize, problem, head, from, keys));
+    });
   }
 
   /// All that a block of keys takes part in.
@@ -147,7 +182,7 @@ private:
   KernelBuilder kernel;
   AttentionCode code;
   Ix rows, keys;
-  Value q, k, v, logSum, dy, delta, dq, dk, dv, scale;
+  Value q, k, v, logSum, dy, delta, dq, dk, dv, scale, live;
   Value queries, upstream, weights, dScores, keyPanels, valuePanels, keyRows; // blocks in scratch
   Value dQueries, dKeys, dValues;
 };

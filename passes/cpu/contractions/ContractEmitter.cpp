@@ -113,11 +113,13 @@ FailureOr<GroupCode> emitContractGroup(flow::GroupOp group, const GroupLayouts &
     return {{BufferRef::operand, i}, flow::elementsOf(group.getInputs()[i].getType())};
   };
   ContractGroup parts{
-      contract, std::move(*epilogue), *form, plan, operand(form->a), operand(form->b), {}, {}, {}, {}};
+      contract, std::move(*epilogue), *form, plan, operand(form->a), operand(form->b), {}, {}, {}, {}, {}};
   if (form->groups)
     parts.offsets = operand(form->groups->offsets);
   if (form->loads)
     parts.index = operand(form->loads->index);
+  if (form->live)
+    parts.live = operand(form->live->operand);
   return emitContract(parts, module);
 }
 

@@ -34,6 +34,23 @@ Value ContractKernel::hasRow(Ix row) {
   return code.both(code.less(-1, at), code.less(at, code.size(form.loads->tableRows)));
 }
 
+void ContractKernel::bindLive() {
+  live = kernel.buffer(plan::Access::read, plan::Element::u8, group.live.ref,
+                       plan::fromExtent(group.live.elements));
+}
+
+Value ContractKernel::hasLive(Ix begin, Ix end) {
+  const Ix run = code.size(form.live->run);
+  Type byte = code.b.getI8Type();
+  Value none = arith::ConstantOp::create(code.b, code.loc, code.b.getI8IntegerAttr(0));
+  Value found = code.loop(code.div(begin, run), code.add(code.div(code.sub(end, 1), run), 1), 1, {none},
+                          [&](Ix number, Values before) {
+                            Value own = kernel.load(byte, live, byte, code.i64(number));
+                            return Values{arith::OrIOp::create(code.b, code.loc, before[0], own).getResult()};
+                          })[0];
+  return arith::CmpIOp::create(code.b, code.loc, arith::CmpIPredicate::ne, found, none);
+}
+
 Ix ContractKernel::tableRow(Ix row, ArrayRef<ContractAxis> axes) {
   Ix at = code.max(code.min(indexAt(row), code.sub(code.size(form.loads->tableRows), 1)), 0);
   return code.mul(at, code.size(axes.front().strides[form.loads->side]));

@@ -21,6 +21,7 @@ struct ContractGroup {
   ContractBuffer a, b;    ///< in the form's order, which may be swapped with respect to the op's
   ContractBuffer offsets; ///< of form.groups, if there are any
   ContractBuffer index;   ///< of form.loads, if there are any
+  ContractBuffer live;    ///< of form.live, if there are any
   /// Temporaries between the group's launches, if the plan needs them: B's packed panels, [matrix of B][chunk
   /// of the sum][panel][step][column], and the sums of the parts, [batch index][part][row][column].
   ContractBuffer panels, parts;
@@ -51,6 +52,10 @@ public:
   }
   /// Whether the table has the row that the index names.
   mlir::Value hasRow(Ix row);
+  /// Binds the mask of live rows or steps, which the next one reads.
+  void bindLive();
+  /// Whether one of the rows, or steps, [begin, end) is live.
+  mlir::Value hasLive(Ix begin, Ix end);
   /// The indices along each of `axes` from a flat index over all of them.
   llvm::SmallVector<Ix> unflatten(llvm::ArrayRef<ContractAxis> axes, Ix flat);
   /// The offset of a flat index in an operand. Operands are numbered as in ContractAxis::strides.
@@ -72,7 +77,7 @@ private:
   Ix indexAt(Ix row);
   Ix tableRow(Ix row, llvm::ArrayRef<ContractAxis> axes);
 
-  mlir::Value offsets, index;
+  mlir::Value offsets, index, live;
 };
 
 } // namespace moe::cpu

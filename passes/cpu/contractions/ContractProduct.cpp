@@ -26,9 +26,10 @@ static std::optional<int64_t> knownRowStride(const ContractForm &form, const Con
 ContractProduct::ContractProduct(const ContractGroup &group, KernelModule &module)
     : ContractKernel(group, module, "matmul"), ahead(plan.packing == Packing::ahead),
       byPanel(plan.packing == Packing::panel), byGroup(plan.packing == Packing::group),
-      width(plan.width(code.lanes)), a(buffer(plan::Access::read, group.a)),
-      b(buffer(plan::Access::read, ahead ? group.panels : group.b)), results(*this),
-      prefetch(code, form, plan, a, b), rowStride(knownRowStride(form, plan)) {
+      width(plan.width(code.lanes)), skipsRows(form.live && !form.live->ofSums && !plan.small),
+      skipsSteps(form.live && form.live->ofSums && !plan.small && !ahead),
+      a(buffer(plan::Access::read, group.a)), b(buffer(plan::Access::read, ahead ? group.panels : group.b)),
+      results(*this), prefetch(code, form, plan, a, b), rowStride(knownRowStride(form, plan)) {
   if (!plan.directRows)
     strips = kernel.floatScratch(plan.rowBlock * plan.depth);
   if (!ahead)
@@ -43,6 +44,8 @@ ContractProduct::ContractProduct(const ContractGroup &group, KernelModule &modul
   const int64_t tileRows = plan.tile.rows;
   if (form.groups)
     bindOffsets();
+  if (skipsRows || skipsSteps)
+    bindLive();
   if (form.loadsRows() && plan.directRows)
     loaded = kernel.floatScratch(plan.tile.rows * plan.depth);
   else if (rowStride && !(rows.isStatic() && rows.known() % tileRows == 0 && !form.groupsRows()))
@@ -63,6 +66,8 @@ LaunchSpec ContractProduct::emit() {
   flow::Extent read = (group.a.elements + group.b.elements) * kFloatBytes;
   if (form.groups)
     read = read + group.offsets.elements * int64_t(sizeof(int32_t));
+  if (skipsRows || skipsSteps)
+    read = read + group.live.elements;
   if (form.loads)
     read = read + group.index.elements * int64_t(sizeof(int32_t));
   return kernel.finish(form.groups ? "grouped_contract" : "contract", plan.units, form.products() * 2,
@@ -126,7 +131,35 @@ void ContractProduct::emitRun(const Block &group, Ix begin, Ix end) {
     block.nextPanel = code.select(code.less(block.rowEnd, end), block.panelBegin, block.panelEnd);
     // A sum over no rows is a chunk of no steps, so that zeros are stored.
     const Ix sumEnd = form.groupsSums() ? code.max(block.sumEnd, code.add(block.sumBegin, 1)) : block.sumEnd;
-    code.loop(block.sumBegin, sumEnd, plan.depth, [&](Ix begin) { emitChunk(block, chunkAt(block, begin)); });
+    code.loop(block.sumBegin, sumEnd, plan.depth, [&](Ix begin) {
+      const Chunk chunk = chunkAt(block, begin);
+      if (!skipsSteps)
+        return emitChunk(block, chunk);
+      const Chunk cut = liveSteps(chunk);
+      if (cut.isOnly())
+        return emitChunk(block, cut);
+      code.when(code.either(code.less(0, cut.depth), code.either(cut.first, cut.last)),
+                [&] { emitChunk(block, cut); });
+    });
+  });
+}
+
+ContractProduct::Chunk ContractProduct::liveSteps(const Chunk &chunk) {
+  const Ix run = code.size(form.live->run), end = code.add(chunk.begin, chunk.depth), last = code.sub(end, 1);
+  const Ix next = code.min(code.mul(code.add(code.div(chunk.begin, run), 1), run), end);
+  Chunk cut = chunk;
+  cut.begin = code.select(hasLive(chunk.begin, code.add(chunk.begin, 1)), chunk.begin, next);
+  const Ix before = code.max(code.mul(code.div(last, run), run), cut.begin);
+  cut.depth = code.sub(code.select(hasLive(last, end), end, before), cut.begin);
+  return cut;
+}
+
+void ContractProduct::skipRows(const Block &block, const Chunk &chunk, Ix begin, Ix end, Ix panelBegin,
+                               Ix panelEnd) {
+  Block skipped = block;
+  skipped.rowEnd = end;
+  code.when(chunk.last, [&] {
+    results.storeZeros(skipped, begin, code.mul(panelBegin, width), code.mul(panelEnd, width));
   });
 }
 
@@ -143,8 +176,22 @@ ContractProduct::Chunk ContractProduct::chunkAt(const Block &block, Ix begin) {
 }
 
 void ContractProduct::emitChunk(const Block &block, const Chunk &chunk) {
-  auto forRows = [&](llvm::function_ref<void(Ix)> body) {
-    code.loop(block.rowBegin, block.rowEnd, plan.tile.rows, body);
+  auto forRows = [&](Ix panelBegin, Ix panelEnd, llvm::function_ref<void(Ix)> body) {
+    code.loop(block.rowBegin, block.rowEnd, plan.tile.rows, [&](Ix row) {
+      if (!skipsRows)
+        return body(row);
+      const Ix end = code.min(code.add(row, plan.tile.rows), block.rowEnd);
+      code.choose(
+          hasLive(row, end),
+          [&] {
+            body(row);
+            return Values();
+          },
+          [&] {
+            skipRows(block, chunk, row, end, panelBegin, panelEnd);
+            return Values();
+          });
+    });
   };
   auto forPanels = [&](llvm::function_ref<void(Ix)> body) {
     code.loop(block.panelBegin, block.panelEnd, 1, body);
@@ -158,13 +205,13 @@ void ContractProduct::emitChunk(const Block &block, const Chunk &chunk) {
   if (byPanel) {
     forPanels([&](Ix panel) {
       packPanel(block, chunk, columns, panel);
-      forRows([&](Ix row) { emitTile(block, chunk, row, panel); });
+      forRows(panel, code.add(panel, 1), [&](Ix row) { emitTile(block, chunk, row, panel); });
     });
     return;
   }
   if (byGroup)
     packGroup(block, chunk, columns);
-  forRows([&](Ix row) {
+  forRows(block.panelBegin, block.panelEnd, [&](Ix row) {
     if (loaded)
       loadRows(block, chunk, row);
     forPanels([&](Ix panel) { emitTile(block, chunk, row, panel); });

@@ -5,6 +5,7 @@
 //   2. pack what the plan says: the block's rows of A into strips, and the panels of B;
 //   3. run the tiles. If panels are packed one at a time, the outer loop is over panels, so that a panel is
 //      used for all rows while it is in the first-level cache; otherwise the outer loop is over rows.
+// Where a mask tells rows, or steps of the sum, to be left out, tiles of such rows have sums of 0, and chunks of the sum are cut.
 // If rows are in groups, each with a matrix of its own, the rows of a run are processed group by group: each tile has
 // rows of one group, and the tile that a group ends in is the only incomplete one. Units are the same rows whatever the
 // groups are, so that all of them take as long.
@@ -49,6 +50,10 @@ private:
   void emitRowGroups(const Block &units, Ix begin, Ix end);
   Chunk chunkAt(const Block &block, Ix begin);
   void emitChunk(const Block &block, const Chunk &chunk);
+  /// The chunk without the steps at its ends that are not live.
+  Chunk liveSteps(const Chunk &chunk);
+  /// Stores the results of rows [begin, end), none of which is live, in the columns of panels [panelBegin, panelEnd).
+  void skipRows(const Block &block, const Chunk &chunk, Ix begin, Ix end, Ix panelBegin, Ix panelEnd);
 
   /// The offset of a step of the sum in A.
   Ix stepOfA(const Block &block, Ix step) { return code.add(block.aBatch, stepOf(step, 0)); }
@@ -75,6 +80,7 @@ private:
 
   const bool ahead, byPanel, byGroup; ///< when B is packed, see ContractPlan::Packing
   const int width;                    ///< columns of a panel
+  const bool skipsRows, skipsSteps;   ///< what is not live is left out: tiles of rows, or ends of chunks
   mlir::Value a, b;
   ContractResults results;
   ContractPrefetch prefetch;

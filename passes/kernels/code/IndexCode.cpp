@@ -93,6 +93,8 @@ Value IndexCode::both(Value x, Value y) {
   return !x ? y : !y ? x : arith::AndIOp::create(b, loc, x, y).getResult();
 }
 
+Value IndexCode::either(Value x, Value y) { return arith::OrIOp::create(b, loc, x, y); }
+
 Ix IndexCode::select(Value condition, Ix x, Ix y) {
   return arith::SelectOp::create(b, loc, condition, i64(x), i64(y)).getResult();
 }

@@ -54,6 +54,7 @@ public:
   mlir::Value equal(Ix x, Ix y);
   /// Both conditions; null stands for true.
   mlir::Value both(mlir::Value x, mlir::Value y);
+  mlir::Value either(mlir::Value x, mlir::Value y);
   Ix select(mlir::Value condition, Ix x, Ix y);
   /// Selects one of two pointers.
   mlir::Value selectPointer(mlir::Value condition, mlir::Value x, mlir::Value y);

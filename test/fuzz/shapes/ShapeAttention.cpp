@@ -49,9 +49,11 @@ ShapeCase drawAttention(uint64_t seed) {
     sizes.insert(sizes.end(), {tokens, last});
     return sizes;
   };
+  // Samples that can be skipped: the results are those of zeros in all inputs, or in dy and delta.
+  const bool skips = draw.chance(15);
   std::vector<std::string> inputs, types;
   auto input = [&](const Sizes &sizes) {
-    inputs.push_back(draw.input(sizes));
+    inputs.push_back(skips && packed && !gradient ? draw.skippable(sizes) : draw.input(sizes));
     types.push_back(typeOf(sizes));
   };
   if (packed) {
@@ -77,8 +79,12 @@ ShapeCase drawAttention(uint64_t seed) {
   std::string text = gradient ? "attention_grad " : "attention ";
   text += list(inputs);
   if (gradient) {
-    const std::string logSum = draw.input(of(rows, heads)), dy = draw.input(of(rows, heads * other)),
+    const std::string logSum = draw.input(of(rows, heads)),
+                      dy = skips ? draw.skippable(of(rows, heads * other))
+                                 : draw.input(of(rows, heads * other)),
                       delta = draw.input(of(rows, heads));
+    if (skips)
+      draw.made.given[delta.substr(1)].assign(countOf(of(rows, heads)), 0);
     text += " from " + logSum + ", " + dy + ", " + delta;
     types.insert(types.end(), {sums, y, sums});
   }

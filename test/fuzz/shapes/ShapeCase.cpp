@@ -88,6 +88,22 @@ std::string Draw::input(const Sizes &sizes, const std::string &element, bool par
   return "%" + name;
 }
 
+std::string Draw::skippable(const Sizes &sizes) {
+  const int64_t axis = chance(70) ? 0 : number(0, int64_t(sizes.size()) - 1);
+  const std::string x = input(sizes), mask = input({sizes[axis]}, "i1");
+  std::vector<double> &live = made.given[mask.substr(1)], &numbers = made.given[x.substr(1)];
+  const int dropped = pick<int>({10, 50, 90, 100});
+  for (int64_t i = 0; i < sizes[axis].value; ++i)
+    live.push_back(chance(dropped) ? 0 : 1);
+  int64_t behind = 1;
+  for (size_t i = axis + 1; i < sizes.size(); ++i)
+    behind *= sizes[i].value;
+  for (int64_t i = 0, count = countOf(sizes); i < count; ++i)
+    numbers.push_back(live[i / behind % sizes[axis].value] * double(number(-1000, 1000)) / 1000);
+  const std::string spread = op("broadcast " + mask + " to [" + std::to_string(axis) +
+                                "] : " + typeOf({sizes[axis]}, "i1") + " -> " + typeOf(sizes, "i1"));
+  return op("skippable " + x + " where " + spread + " : " + typeOf(sizes));
+}
 std::string Draw::image(const Sizes &sizes, bool channelsLast) {
   std::string value = input(sizes);
   if (channelsLast)

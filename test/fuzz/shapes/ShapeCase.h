@@ -66,6 +66,8 @@ public:
   std::string input(const Sizes &sizes, const std::string &element = "f32", bool parameter = false);
   /// The same of an image, which may lie in NHWC order.
   std::string image(const Sizes &sizes, bool channelsLast);
+  /// The same, of an operand that an emitter may skip in places along one axis: it is 0 there, so that the result is the same.
+  std::string skippable(const Sizes &sizes);
   /// The value's name of `flow.text`.
   std::string op(const std::string &text);
   /// The same of an op with several results.
