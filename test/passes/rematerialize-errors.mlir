@@ -1,6 +1,6 @@
 // What is kept depends on the targets, which have to be known.
 // RUN: not moe-opt --moe-rematerialize=target=tpu %s 2>&1 | FileCheck %s
-// CHECK: error: {{.*}}'tpu'{{.*}}'cpu'
+// CHECK: error: expected a target 'cpu'{{.*}}found 'tpu'
 flow.program @p {
   flow.entry @main infer {
     %x = flow.input "x" : tensor<4xf32>
