@@ -51,6 +51,9 @@ AttentionPlan::AttentionPlan(const flow::AttentionShape &shape, const CpuTarget 
   // One vector more than a row may have, so that the rows of a column are not all in the same sets of the cache.
   scoreStride =
       (std::max(padded(keys), (keys + columns - 1) / columns * columns) + lanes - 1) / lanes * lanes + lanes;
+  constexpr int64_t kShort = int64_t(1) << 18;
+  const std::optional<int64_t> scores = (shape.rows() * shape.keys()).constantValue();
+  heads = scores && *scores * (shape.size + shape.valueSize) < kShort ? shape.heads : 1;
 }
 
 void AttentionCode::fetchToken(const Head &head, Ix token, bool write) {

@@ -19,6 +19,9 @@ struct AttentionPlan {
   int64_t scoreStride;         ///< of a row of scores
   Tile scoreTile;              ///< of a full panel of keys
   Tile featureTile, valueTile; ///< of products whose columns are features
+  /// The heads that a thread claims at once: all where they take a few microseconds each, for what they read and write are the
+  /// same cache lines.
+  int64_t heads;
   int lanes;
 
   AttentionPlan(const flow::AttentionShape &shape, const CpuTarget &target);

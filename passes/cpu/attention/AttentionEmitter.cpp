@@ -94,7 +94,8 @@ public:
     // The blocks of a head together, which share its keys and values.
     const flow::Extent perHead = s.rows().ceildiv(plan.rows);
     const uint32_t grain =
-        once ? uint32_t(std::min<int64_t>(perHead.constantValue().value_or(1), kMostTogether)) : 1;
+        once ? uint32_t(plan.heads * std::min<int64_t>(perHead.constantValue().value_or(1), kMostTogether))
+             : 1;
     return kernel.finish("attention", s.groups() * s.heads * perHead,
                          cast<flow::CostInterface>(group.root).cost().flops, group.bytes(), grain);
   }
@@ -123,40 +124,56 @@ private:
     });
   }
 
-  /// Replaces scores by their powers, and updates the largest score and the sum of powers of each row.
+  /// Replaces scores by their powers, and updates the largest score and the sum of powers of each row. Some rows side by side, for
+  /// the largest score and the sum of a row are chains, each link of which waits for the one before. Scratch has rows beyond `count`.
   void takePowers(Ix first, Ix count, Ix length, bool only) {
     Value lowest = code.number(-INFINITY);
-    code.loop(0, count, 1, [&](Ix local) {
-      Ix at = code.mul(local, plan.scoreStride), row = code.add(first, local);
-      Value top = code.forVectors(at, length, {lowest}, [&](Ix i, Value mask, Values now) {
-        Value x = code.load(scores, i);
-        return Values{code.larger(mask ? code.pick(mask, x, lowest) : x, now[0])};
-      })[0];
-      Value most = code.largestLane(top), factor, before;
-      if (!only) {
-        before = code.loadScalar(largest, row);
-        most = code.larger(before, most);
-      }
-      Value less = code.splat(most);
-      Value sum = code.forVectors(at, length, {code.zero()}, [&](Ix i, Value mask, Values now) {
-        Value power = code.exp(code.subf(code.load(scores, i), less));
-        if (mask)
-          power = code.pick(mask, power, code.zero());
-        code.store(power, scores, i);
-        return Values{code.addf(now[0], power)};
-      })[0];
-      Value added = code.sumLanes(sum);
-      code.storeScalar(most, largest, row);
-      if (!only) {
-        factor = code.exp(code.subf(before, most));
-        added = code.fma(code.loadScalar(total, row), factor, added);
-        Value factors = code.splat(factor);
-        for (int64_t c = 0; c < plan.valueWidth; c += code.lanes) {
-          Ix place = code.add(code.mul(row, plan.valueWidth), c);
-          code.store(code.mulf(code.load(sums, place), factors), sums, place);
+    const int64_t together = code.lanes >= 16 ? 4 : 2;
+    static_assert(AttentionPlan::kRowMultiple % 4 == 0);
+    code.loop(0, count, together, [&](Ix local) {
+      auto at = [&](int64_t r, Ix i) { return code.add(code.mul(code.add(local, r), plan.scoreStride), i); };
+      Values tops = code.forVectors(0, length, Values(together, lowest), [&](Ix i, Value mask, Values now) {
+        for (int64_t r = 0; r < together; ++r) {
+          Value x = code.load(scores, at(r, i));
+          now[r] = code.larger(mask ? code.pick(mask, x, lowest) : x, now[r]);
         }
+        return now;
+      });
+      Values most, before, less;
+      for (int64_t r = 0; r < together; ++r) {
+        most.push_back(code.largestLane(tops[r]));
+        if (!only) {
+          before.push_back(code.loadScalar(largest, code.add(first, code.add(local, r))));
+          most[r] = code.larger(before[r], most[r]);
+        }
+        less.push_back(code.splat(most[r]));
       }
-      code.storeScalar(added, total, row);
+      Values powers =
+          code.forVectors(0, length, Values(together, code.zero()), [&](Ix i, Value mask, Values now) {
+            for (int64_t r = 0; r < together; ++r) {
+              Value power = code.exp(code.subf(code.load(scores, at(r, i)), less[r]));
+              if (mask)
+                power = code.pick(mask, power, code.zero());
+              code.store(power, scores, at(r, i));
+              now[r] = code.addf(now[r], power);
+            }
+            return now;
+          });
+      for (int64_t r = 0; r < together; ++r) {
+        const Ix row = code.add(first, code.add(local, r));
+        Value added = code.sumLanes(powers[r]);
+        code.storeScalar(most[r], largest, row);
+        if (!only) {
+          Value factor = code.exp(code.subf(before[r], most[r]));
+          added = code.fma(code.loadScalar(total, row), factor, added);
+          Value factors = code.splat(factor);
+          for (int64_t c = 0; c < plan.valueWidth; c += code.lanes) {
+            Ix place = code.add(code.mul(row, plan.valueWidth), c);
+            code.store(code.mulf(code.load(sums, place), factors), sums, place);
+          }
+        }
+        code.storeScalar(added, total, row);
+      }
     });
   }
 

@@ -76,7 +76,8 @@ public:
         });
     });
     return kernel.finish("attention_grad", s.groups() * s.heads,
-                         cast<flow::CostInterface>(group.root).cost().flops, group.bytes());
+                         cast<flow::CostInterface>(group.root).cost().flops, group.bytes(),
+                         uint32_t(plan.heads));
   }
 
 private:

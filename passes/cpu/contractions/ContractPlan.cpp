@@ -41,6 +41,15 @@ ContractPlan ContractPlan::of(const ContractForm &form, const Epilogue &epilogue
   if (form.loadsRows() && plan.packing == Packing::panel)
     plan.directRows = false;
 
+  // With a single panel, a strip of A serves one tile, and packing it takes a third of the tile's time. Its elements are read where
+  // they are, if the steps are so near each other that the lines of a chunk stay in the first-level cache for the next tiles.
+  constexpr int64_t kNear = 1024;
+  if (plan.packing == Packing::panel && !plan.directRows && !plan.small && !form.groups && !form.loads &&
+      columns && *columns <= width && form.rows.size() == 1 && form.rows[0].strides[0].isConstant(1) &&
+      form.sums.size() == 1)
+    if (std::optional<int64_t> stride = form.sums[0].strides[0].constantValue(); stride && *stride <= kNear)
+      plan.stepStride = stride;
+
   if (keepsPanels) {
     // With fewer rows per unit there are more units; with more rows, B is read less often if it exceeds the
     // cache.

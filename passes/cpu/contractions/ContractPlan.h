@@ -26,6 +26,9 @@ struct ContractPlan {
   enum class Packing { ahead, group, panel } packing = Packing::ahead;
   /// A's rows are read in place; otherwise a block of A is packed into strips of a tile's rows.
   bool directRows = true;
+  /// Where no rows are packed though the steps of the sum are not adjacent: the distance of two steps. A strip would serve one tile.
+  std::optional<int64_t> stepStride;
+  bool packsStrips() const { return !directRows && !stepStride; }
   /// The contraction is so small that compact code matters more than speed.
   bool small = false;
   /// If more than 1, the sum is cut into at most this many parts, which different units compute; a second

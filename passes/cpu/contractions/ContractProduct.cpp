@@ -30,7 +30,7 @@ ContractProduct::ContractProduct(const ContractGroup &group, KernelModule &modul
       skipsSteps(form.live && form.live->ofSums && !plan.small && !ahead),
       a(buffer(plan::Access::read, group.a)), b(buffer(plan::Access::read, ahead ? group.panels : group.b)),
       results(*this), prefetch(code, form, plan, a, b), rowStride(knownRowStride(form, plan)) {
-  if (!plan.directRows)
+  if (plan.packsStrips())
     strips = kernel.floatScratch(plan.rowBlock * plan.depth);
   if (!ahead)
     panelScratch = kernel.floatScratch(int64_t(width) * plan.depth * (byPanel ? 1 : plan.panelGroup));
@@ -196,7 +196,7 @@ void ContractProduct::emitChunk(const Block &block, const Chunk &chunk) {
   auto forPanels = [&](llvm::function_ref<void(Ix)> body) {
     code.loop(block.panelBegin, block.panelEnd, 1, body);
   };
-  if (!plan.directRows)
+  if (plan.packsStrips())
     packStrips(block, chunk);
   if (lastRows)
     code.when(code.less(rows, code.add(lastTile(block), plan.tile.rows)),
@@ -302,7 +302,7 @@ void ContractProduct::emitTile(const Block &block, const Chunk &chunk, Ix row, I
   MicroOperands operands;
   readRows(operands, block, chunk, row);
   readPanel(operands, block, chunk, panel);
-  Reduction nest{chunk.depth, plan.directRows ? Ix(1) : Ix(plan.tile.rows), width};
+  Reduction nest{chunk.depth, plan.directRows ? 1 : plan.stepStride.value_or(plan.tile.rows), width};
   const TileAt tile{row, panel, code.mul(panel, width)};
   if (!plan.small) {
     operands.streams = [&](Ix section) { return streams(block, chunk, tile, section); };
@@ -313,7 +313,7 @@ void ContractProduct::emitTile(const Block &block, const Chunk &chunk, Ix row, I
 }
 
 void ContractProduct::readRows(MicroOperands &operands, const Block &block, const Chunk &chunk, Ix row) {
-  operands.a = loaded ? loaded : plan.directRows ? a : strips;
+  operands.a = loaded ? loaded : plan.packsStrips() ? strips : a;
   if (rowStride && !loaded) {
     operands.a = code.at(a, code.add(offset(form.rows, row, 0), stepOfA(block, chunk.begin)));
     if (lastRows)
@@ -322,7 +322,7 @@ void ContractProduct::readRows(MicroOperands &operands, const Block &block, cons
   for (int i = 0; i < plan.tile.rows; ++i) {
     if (rowStride) {
       operands.rows.push_back(i * *rowStride);
-    } else if (plan.directRows) {
+    } else if (!plan.packsStrips()) {
       Ix r = code.min(code.add(row, i), lastRow());
       operands.rows.push_back(code.add(offset(form.rows, r, 0), stepOfA(block, chunk.begin)));
     } else {

@@ -22,7 +22,8 @@ public:
 
   /// Where the epilogue reads and stores the rest of a row, from a column on: inputs of the result's shape, and outputs
   /// but the one that holds partial sums.
-  llvm::SmallVector<PrefetchStream> epilogueLines(const ContractPlace &place, Ix row, Ix column, mlir::Value last);
+  llvm::SmallVector<PrefetchStream> epilogueLines(const ContractPlace &place, Ix row, Ix column,
+                                                  mlir::Value last);
 
   /// Stores the sums of the tile that begins at a row and a column; rows and columns beyond the matrix, or
   /// rows of other groups, are left out. `first` and `last` are conditions, null if there is only one chunk: that there are no partial
