@@ -151,14 +151,14 @@ flow.program @p {
     flow.output "s" %s exposed : tensor<?x32xf32, #flow.dims<[B * 2, 32]>>
   }
   flow.entry @shared infer {
-    %x = flow.input "x" : tensor<?x32xf32, #flow.dims<[B * 16, 32]>>
-    %w = flow.parameter "w" uniform(-1.0, 1.0) : tensor<6x64x32xf32>
+    %x = flow.input "x" : tensor<?x512xf32, #flow.dims<[B * 16, 512]>>
+    %w = flow.parameter "w" uniform(-1.0, 1.0) : tensor<6x64x512xf32>
     %o = flow.input "o" : tensor<7xi32>
     %r = flow.input "r" : tensor<?xi32, #flow.dims<[B * 32]>>
-    %s = flow.gather %x, %r : tensor<?x32xf32, #flow.dims<[B * 16, 32]>>, tensor<?xi32, #flow.dims<[B * 32]>> -> tensor<?x32xf32, #flow.dims<[B * 32, 32]>>
-    %b = flow.segment_sum %s, %o : tensor<?x32xf32, #flow.dims<[B * 32, 32]>>, tensor<7xi32> -> tensor<6x32xf32>
-    %y = flow.grouped_contract %s [0, 2], %w [3, 1, 2] -> [0, 1] row 0 group 3 by %o : tensor<?x32xf32, #flow.dims<[B * 32, 32]>>, tensor<6x64x32xf32>, tensor<7xi32> -> tensor<?x64xf32, #flow.dims<[B * 32, 64]>>
-    flow.output "b" %b : tensor<6x32xf32>
+    %s = flow.gather %x, %r : tensor<?x512xf32, #flow.dims<[B * 16, 512]>>, tensor<?xi32, #flow.dims<[B * 32]>> -> tensor<?x512xf32, #flow.dims<[B * 32, 512]>>
+    %b = flow.segment_sum %s, %o : tensor<?x512xf32, #flow.dims<[B * 32, 512]>>, tensor<7xi32> -> tensor<6x512xf32>
+    %y = flow.grouped_contract %s [0, 2], %w [3, 1, 2] -> [0, 1] row 0 group 3 by %o : tensor<?x512xf32, #flow.dims<[B * 32, 512]>>, tensor<6x64x512xf32>, tensor<7xi32> -> tensor<?x64xf32, #flow.dims<[B * 32, 64]>>
+    flow.output "b" %b : tensor<6x512xf32>
     flow.output "y" %y : tensor<?x64xf32, #flow.dims<[B * 32, 64]>>
   }
   flow.entry @matrices infer {
