@@ -125,11 +125,15 @@ Value variance(OpBuilder &builder, Location location, Value x, ArrayRef<int64_t>
   return e.mul(e.mul(scaled, c.inverse), c.inverse);
 }
 
-Value normalize(OpBuilder &builder, Location location, Value x, ArrayRef<int64_t> axes, double eps) {
+Value inverseNorm(OpBuilder &builder, Location location, Value x, ArrayRef<int64_t> axes, double eps) {
   Emit e{builder, location};
   Value squares = e.sum(e.mul(x, x), axes), floor = e.constantLike(squares, eps * eps);
-  squares = e.select(e.compare(Predicate::lt, squares, floor), floor, squares);
-  return e.mul(x, e.spreadOver(e.rsqrt(squares), x, axes));
+  return e.rsqrt(e.select(e.compare(Predicate::lt, squares, floor), floor, squares));
+}
+
+Value normalize(OpBuilder &builder, Location location, Value x, ArrayRef<int64_t> axes, double eps) {
+  Emit e{builder, location};
+  return e.mul(x, e.spreadOver(inverseNorm(builder, location, x, axes, eps), x, axes));
 }
 
 Value logSquares(OpBuilder &builder, Location location, Value x, ArrayRef<int64_t> axes, double eps) {

@@ -16,6 +16,9 @@ mlir::Value mean(mlir::OpBuilder &builder, mlir::Location location, mlir::Value 
 mlir::Value variance(mlir::OpBuilder &builder, mlir::Location location, mlir::Value x,
                      llvm::ArrayRef<int64_t> axes, bool unbiased = false);
 
+/// 1 / max(|x|, eps), where |x| is the Euclidean norm over axes, which are dropped.
+mlir::Value inverseNorm(mlir::OpBuilder &builder, mlir::Location location, mlir::Value x,
+                        llvm::ArrayRef<int64_t> axes, double eps);
 /// x / max(|x|, eps), where |x| is the Euclidean norm over axes.
 mlir::Value normalize(mlir::OpBuilder &builder, mlir::Location location, mlir::Value x,
                       llvm::ArrayRef<int64_t> axes, double eps);

@@ -379,7 +379,8 @@ SmallVector<unsigned> ArgmaxOp::indexDims() { return {unsigned(rankOf(getY()))};
 
 SmallVector<unsigned> IotaOp::indexDims() { return {unsigned(getAxis())}; }
 SmallVector<unsigned> RandomOp::indexDims() {
-  return getIndex() ? SmallVector<unsigned>() : llvm::to_vector(llvm::seq<unsigned>(0, rankOf(getY())));
+  // Those that no index is given of.
+  return llvm::to_vector(llvm::seq<unsigned>(getIndex() ? rankOf(getIndex()) : 0, rankOf(getY())));
 }
 
 SmallVector<Access> GatherOp::accesses() {

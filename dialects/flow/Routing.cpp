@@ -65,10 +65,13 @@ LogicalResult GatherRowsOp::buildGradient(OpBuilder &builder, Upstream upstream,
     return success();
   SmallVector<Extent> flat{elementsOf(getIndex().getType())};
   llvm::append_range(flat, ArrayRef(extentsOf(getTable())).drop_front());
-  Value rows = flow::gather(builder, getLoc(), flow::reshape(builder, getLoc(), dy, flat), getInverse());
-  const bool one = Extent::of(getInverse(), 1).isConstant(1);
-  gradients[0] = one ? flow::reshape(builder, getLoc(), rows, extentsOf(getTable()))
-                     : flow::sum(builder, getLoc(), rows, {1});
+  Value places = getInverse(), from = flow::reshape(builder, getLoc(), dy, flat);
+  if (Extent::of(places, 1).isConstant(1)) {
+    places = flow::reshape(builder, getLoc(), places, {Extent::of(places, 0)});
+    gradients[0] = flow::gather(builder, getLoc(), from, places);
+  } else {
+    gradients[0] = flow::sum(builder, getLoc(), flow::gather(builder, getLoc(), from, places), {1});
+  }
   return success();
 }
 Cost GatherRowsOp::cost() { return {Extent::constant(getContext(), 0)}; }

@@ -94,8 +94,12 @@ static FailureOr<Value> cosineScores(Expander &in, RouteOp op, Value rows, int64
   OpBuilder &b = in.builder;
   Location loc = in.loc(op);
   Value q = flow::add(b, loc, flow::linear(b, loc, rows, w->value), shift->value);
-  Value cosines = flow::contract(b, loc, flow::normalize(b, loc, q, {1}, 1e-12), {0, 1},
-                                 flow::normalize(b, loc, keys->value, {0}, 1e-12), {1, 2}, {0, 2});
+  // A row is divided by its norm after the product, which is as small as there are experts: neither the normalised rows nor their
+  // gradient is ever a tensor.
+  Value products =
+      flow::contract(b, loc, q, {0, 1}, flow::normalize(b, loc, keys->value, {0}, 1e-12), {1, 2}, {0, 2});
+  Value norms = flow::inverseNorm(b, loc, q, {1}, 1e-12);
+  Value cosines = flow::mul(b, loc, products, flow::broadcast(b, loc, norms, flow::extentsOf(products), {0}));
   // Beyond the largest scale the temperature has no gradient; at it, the whole one, as with torch.clamp.
   Value most = flow::constant(b, loc, std::log(kLargestScale), scale->value.getType());
   Value beyond = flow::compare(b, loc, flow::Predicate::gt, scale->value, most);
@@ -354,16 +358,19 @@ LogicalResult moe::combineRows(Expander &in, CombineOp op, const Routing &route)
   Location loc = in.loc(op);
   const RowSpace &space = *route.space;
   MLIRContext *context = b.getContext();
-  Value pairs = flow::reshape(b, loc, space.pair, {space.count, flow::Extent::constant(context, 1)});
-  Value back = flow::gatherRows(b, loc, x->value, space.positions, pairs); // [rows, top, ...]
-  if (!route.prescore && route.weights)
-    back = flow::mul(b, loc, back, flow::broadcast(b, loc, route.weights, flow::extentsOf(back), {0, 1}));
-  SmallVector<flow::Extent> extents{in.batch()};
+  // The rows come back in the shape of a sample's tokens, so that what reads them there is one loop with it.
+  SmallVector<flow::Extent> choices{in.batch()};
   for (int64_t tokens : route.tokens)
-    extents.push_back(flow::Extent::constant(context, tokens));
-  llvm::append_range(extents, ArrayRef(flow::extentsOf(back)).drop_front(2));
-  if (route.top > 1)
-    back = flow::sum(b, loc, back, {1});
-  in.set(op.getY(), {flow::reshape(b, loc, back, extents), false, true});
+    choices.push_back(flow::Extent::constant(context, tokens));
+  const int64_t choice = choices.size();
+  choices.push_back(flow::Extent::of(space.positions, 1));
+  Value pairs = flow::reshape(b, loc, space.pair, {space.count, flow::Extent::constant(context, 1)});
+  Value back = flow::gatherRows(b, loc, x->value, flow::reshape(b, loc, space.positions, choices), pairs);
+  if (!route.prescore && route.weights) {
+    auto axes = llvm::to_vector(llvm::seq<int64_t>(0, choice + 1));
+    Value gates = flow::reshape(b, loc, route.weights, choices);
+    back = flow::mul(b, loc, back, flow::broadcast(b, loc, gates, flow::extentsOf(back), axes));
+  }
+  in.set(op.getY(), {flow::sum(b, loc, back, {choice}), false, true});
   return success();
 }

@@ -65,6 +65,7 @@ private:
   void markSkippable();
   void keepInMemory();
   void findRowLookups();
+  void copyRowLoads();
   void findRowLoads();
   mlir::Value ownView(mlir::Value value, llvm::DenseMap<mlir::Value, mlir::Value> &copies);
   void makeClusters();

@@ -1,6 +1,7 @@
 // What the epilogue of a contraction or convolution takes: which ops of a cluster of loops can be merged with a root, and which
 // gathers are as free there as broadcasts are.
 #include "passes/fusion/Clusters.h"
+#include "llvm/ADT/MapVector.h"
 
 using namespace mlir;
 
@@ -174,6 +175,38 @@ void Fusion::findRowLookups() {
         elementsOf(gather.getTable()) < elementsOf(gather.getY()) && !gather->use_empty() &&
         llvm::all_of(gather->getUsers(), [&](Operation *user) { return isRowOf(gather, user); }))
       rowLookups.insert(gather);
+}
+
+// Where loops read gathered rows as grouped contractions do, each loop gets a gather of its own, which costs it no more than
+// reading stored rows. So the products may read the rows where they are, and nothing stores them.
+void Fusion::copyRowLoads() {
+  if (!target.loadsRows())
+    return;
+  auto isProductRead = [](Operation *user) { return isa<flow::GroupedContractOp, flow::BarrierOp>(user); };
+  for (auto gather : llvm::make_early_inc_range(entry.getBody().getOps<flow::GatherOp>())) {
+    SmallVector<OpOperand *> others;
+    for (OpOperand &use : gather->getUses())
+      if (!isProductRead(use.getOwner()))
+        others.push_back(&use);
+    if (others.empty() || llvm::none_of(gather->getUsers(), isProductRead) ||
+        llvm::any_of(others, [](OpOperand *use) {
+          return isRoot(use->getOwner()) || isBoundary(use->getOwner()) || isFreeKind(use->getOwner());
+        }))
+      continue;
+    llvm::MapVector<Operation *, Operation *> copies;
+    for (OpOperand *use : others) {
+      Operation *&copy = copies[use->getOwner()];
+      if (!copy)
+        copy = OpBuilder(use->getOwner()).clone(*gather);
+      use->set(copy->getResult(0));
+    }
+    if (flow::isRowLoad(gather))
+      continue;
+    for (auto [user, copy] : copies) { // the products need the rows in memory, and so loops read them there
+      copy->getResult(0).replaceAllUsesWith(gather.getY());
+      copy->erase();
+    }
+  }
 }
 
 // Finds the gathers of rows that only grouped contractions read, as dispatched rows. Their tables are in memory, so that the

@@ -336,8 +336,23 @@ static void splitReduction(flow::ReduceOp op) {
   op.erase();
 }
 
-// Prepares the entry for fusion: erases identities but barriers, splits reductions, erases dead ops, and
-// copies views that a loop could not read otherwise (PrivateViews.h).
+// Moves gathers of rows in front of the first op that reads them, where they can be one loop with it. The table is in memory
+// meanwhile, in place of the rows.
+static void sinkGathers(Block &block) {
+  for (auto gather : llvm::make_early_inc_range(llvm::reverse(block.getOps<flow::GatherOp>()))) {
+    Value table = gather.getTable();
+    if (!table.hasOneUse() || gather->use_empty() || isFreeKind(table.getDefiningOp()) ||
+        flow::bytesOf(table.getType()) != flow::bytesOf(gather.getType()))
+      continue;
+    Operation *first = *gather->user_begin();
+    for (Operation *user : gather->getUsers())
+      first = user->isBeforeInBlock(first) ? user : first;
+    gather->moveBefore(first);
+  }
+}
+
+// Prepares the entry for fusion: erases identities but barriers, splits reductions, erases dead ops, gives loops gathers of their
+// own of rows that products load, and copies views that a loop could not read otherwise (PrivateViews.h).
 void Fusion::normalise() {
   Block &block = entry.getBody().front();
   dropIdentities(block, [](Operation *op) { return isIdentity(op) && !isa<flow::BarrierOp>(op); });
@@ -347,6 +362,8 @@ void Fusion::normalise() {
   for (Operation &op : llvm::make_early_inc_range(llvm::reverse(block)))
     if (flow::isDead(&op, assigned))
       op.erase();
+  copyRowLoads();
+  sinkGathers(block);
   SmallVector<Operation *> loops;
   for (Operation &op : block)
     if (!isFreeKind(&op) && !isRoot(&op) && !isBoundary(&op))

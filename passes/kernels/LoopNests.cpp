@@ -271,23 +271,29 @@ private:
   struct Tensor {
     SmallVector<unsigned> classes; // in the order of memory
     double elements;
+    bool lookup = false; // a table whose rows are looked up, or the index of the rows
   };
   // The inputs and outputs of the set.
   std::vector<Tensor> boundaryTensors() {
     std::vector<Tensor> tensors;
-    auto add = [&](Value value, llvm::function_ref<unsigned(int64_t)> classOf) {
-      Tensor tensor{{}, flow::estimateElements(value.getType(), source.batch)};
+    auto add = [&](Value value, bool lookup, llvm::function_ref<unsigned(int64_t)> classOf) {
+      Tensor tensor{{}, flow::estimateElements(value.getType(), source.batch), lookup};
       for (int64_t axis : axisOrder(source.layout(value), rankOf(value)))
         if (unsigned c = classOf(axis); c != LoopNests::none)
           tensor.classes.push_back(c);
       tensors.push_back(tensor);
     };
     for (Value output : source.outputs)
-      add(output, [&](int64_t axis) { return a.classOf(output, axis); });
-    for (Operation *op : source.ops)
+      add(output, /*lookup=*/false, [&](int64_t axis) { return a.classOf(output, axis); });
+    for (Operation *op : source.ops) {
+      auto compute = dyn_cast<flow::ComputeInterface>(op);
+      const bool lookup = compute && llvm::any_of(compute.accesses(), [](const flow::Access &access) {
+                            return access.lookup.has_value();
+                          });
       for (unsigned i = 0; i < op->getNumOperands(); ++i)
         if (!a.inside(op->getOperand(i)))
-          add(op->getOperand(i), [&](int64_t axis) { return a.classOf(op, i, axis); });
+          add(op->getOperand(i), lookup, [&](int64_t axis) { return a.classOf(op, i, axis); });
+    }
     return tensors;
   }
 
@@ -306,7 +312,8 @@ private:
     return spaces;
   }
 
-  // The classes that need a loop, each in the order of the largest tensor that has it.
+  // The classes that need a loop, each in the order of the largest tensor that has it. A table whose rows are looked up has no
+  // loop over its rows, so where no other tensor has a class, the order of the stages decides.
   SmallVector<unsigned> orderOfLoops(std::vector<Tensor> &tensors, ArrayRef<Space> spaces) {
     llvm::SmallSetVector<unsigned, 8> loops;
     for (const Space &space : spaces) {
@@ -342,7 +349,8 @@ private:
       }
     };
     for (Tensor *tensor : bySize)
-      place(tensor->classes);
+      if (!tensor->lookup)
+        place(tensor->classes);
     for (const Space &space : spaces)
       place(space.parallel), place(space.reduced);
     return order;

@@ -45,7 +45,7 @@ void addPhase(OpPassManager &passes, Phase phase, const PipelineOptions &options
     passes.addPass(createCountFlopsPass());
     break;
   case Phase::rematerialize:
-    passes.addPass(createRematerialize());
+    passes.addPass(createRematerialize(options.targets));
     break;
   case Phase::fuse:
     passes.addPass(createFormGroupsPass(options.targets));

@@ -6,9 +6,9 @@
 //   1. Each forward value becomes an edge whose capacity is the value's bytes at the planned batch. A value
 //      is recomputable when computing it costs about as much as reading its operands and writing it:
 //      elementwise ops, views, constants and the like, and contractions and convolutions of few products per
-//      element, such as a first layer's. Other contractions and convolutions, reductions, random numbers and gathers
-//      are not recomputable, but for gathers of rows that a product may load where they are: a target whose products do
-//      not stores them twice, for less memory. Of dropout that leaves the mask, which takes a byte for each element.
+//      element, such as a first layer's. Gathers of long rows are read where they are: by loops, and by grouped
+//      contractions, if those of all targets load rows by an index. Other contractions and convolutions, gathers, reductions
+//      and random numbers are not recomputable. Of dropout that leaves the mask, which takes a byte for each element.
 //   2. A minimum cut between what is not recomputable and what the backward part reads gives the cheapest set
 //      of values to keep.
 //   3. If this choice makes a value expensive after all, that value is declared not recomputable, and step 2
@@ -35,6 +35,7 @@
 #include "dialects/flow/Recomputed.h"
 #include "dialects/plan/FromFlow.h"
 #include "mlir/IR/Builders.h"
+#include "passes/kernels/Backend.h"
 #include "passes/training/MinimumCut.h"
 #include "passes/training/Training.h"
 #include "llvm/ADT/MapVector.h"
@@ -60,11 +61,15 @@ constexpr size_t maxReads = 8;
 // constants.
 bool isAvailable(Operation *op) { return op->hasTrait<Boundary>() || isa<ConstantOp, ExtentOp>(op); }
 
+// The fewest elements of a row that a loop reads by an index as fast as others.
+constexpr int64_t longRow = 16;
+
 class Rematerialization {
 public:
-  explicit Rematerialization(EntryOp entry)
-      : entry(entry), block(entry.getBody().front()), forward(forwardOps(block)), batch(plannedBatch(entry)) {
-  }
+  /// `loadsRows`: whether products read rows where they are, on all targets.
+  Rematerialization(EntryOp entry, bool loadsRows)
+      : entry(entry), block(entry.getBody().front()), forward(forwardOps(block)), batch(plannedBatch(entry)),
+        loadsRows(loadsRows) {}
 
   void run() {
     // What a recomputation costs follows from what is kept, so the choice is repeated until nothing is too
@@ -82,6 +87,26 @@ public:
 private:
   int64_t plannedBytes(Value value) const {
     return bytesOf(value.getType()).evaluate(batch).value_or(MinimumCut::unlimited);
+  }
+
+  /// Whether an op gathers long rows, and none of the ops that read them is a product, which has its operands in memory.
+  /// A loop reads the rows where they are instead.
+  static bool isRowGather(Operation *op) {
+    auto gather = dyn_cast<GatherOp>(op);
+    if (!gather)
+      return false;
+    auto type = cast<RankedTensorType>(gather.getTable().getType());
+    int64_t row = 1;
+    for (int64_t size : type.getShape().drop_front())
+      row *= ShapedType::isDynamic(size) ? longRow : size;
+    SmallVector<Operation *> readers(op->user_begin(), op->user_end());
+    for (size_t i = 0; i < readers.size(); ++i) {
+      if (isProduct(readers[i]))
+        return false;
+      if (isa<ReshapeOp, TransposeOp, BarrierOp>(readers[i]))
+        readers.append(readers[i]->user_begin(), readers[i]->user_end());
+    }
+    return row >= longRow;
   }
 
   /// Whether computing an op again, `times` times in a step, is cheaper than keeping its result.
@@ -105,8 +130,8 @@ private:
       // But not random numbers: a mask of them is a byte an element, and they are ten rounds.
       return compute.effort() < Effort::transcendental;
     case ComputeKind::view:
-      // But not a gather, whose elements have to be looked up, unless products load its rows.
-      return compute.effort() < Effort::slow || isRowLoad(op);
+      // But not what has to be looked up element by element.
+      return compute.effort() < Effort::slow || (isRowLoad(op) ? loadsRows : isRowGather(op));
     default:
       return false;
     }
@@ -144,7 +169,8 @@ private:
         continue;
       unsigned first = cut.addNode(), second = cut.addNode();
       node[value] = first;
-      cut.addEdge(first, second, plannedBytes(value));
+      // Of gathered rows and a table as large, the table is in memory anyway.
+      cut.addEdge(first, second, plannedBytes(value) + isa<GatherOp>(op));
       // A recomputation includes at most one contraction or convolution: with more of them, each segment of
       // the backward part would compute a chain of layers again from its first layer.
       bool product = llvm::any_of(op.getOperands(), [&](Value x) { return needsProduct.contains(x); });
@@ -319,23 +345,45 @@ private:
   Block &block;
   const DenseSet<Operation *> forward;
   const Symbols batch;
+  const bool loadsRows;
   DenseSet<Value> kept;
   DenseSet<Operation *> notRecomputable; // beside those that isCheap refuses
 };
 
 struct Rematerialize : PassWrapper<Rematerialize, OperationPass<ModuleOp>> {
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(Rematerialize)
+  Rematerialize() = default;
+  Rematerialize(const Rematerialize &other) : PassWrapper(other) {}
+  explicit Rematerialize(ArrayRef<std::string> names) { targets = names; }
   StringRef getArgument() const final { return "moe-rematerialize"; }
   StringRef getDescription() const final {
     return "choose what is kept for the backward part, and recompute the rest";
   }
 
   void runOnOperation() final {
-    getOperation().walk([](EntryOp entry) { Rematerialization(entry).run(); });
+    bool loadsRows = true;
+    std::vector<std::string> names(targets.begin(), targets.end());
+    if (names.empty())
+      names.push_back(moe::kernels::defaultTarget.str());
+    for (const std::string &name : names) {
+      std::string error;
+      std::unique_ptr<moe::kernels::Target> target = moe::kernels::parseTarget(name, error);
+      if (!target) {
+        getOperation().emitError() << error;
+        return signalPassFailure();
+      }
+      loadsRows &= target->loadsRows();
+    }
+    getOperation().walk([&](EntryOp entry) { Rematerialization(entry, loadsRows).run(); });
   }
+
+  ListOption<std::string> targets{*this, "target",
+                                  llvm::cl::desc("what the program is for: cpu, cpu:x86-64-v3, ...")};
 };
 PassRegistration<Rematerialize> registration;
 
 } // namespace
 
-std::unique_ptr<Pass> moe::createRematerialize() { return std::make_unique<Rematerialize>(); }
+std::unique_ptr<Pass> moe::createRematerialize(ArrayRef<std::string> targets) {
+  return std::make_unique<Rematerialize>(targets);
+}

@@ -1,5 +1,5 @@
 // Makes an entry small: folds and canonical forms of the ops, the rules of SimplifyElementwise,
-// SimplifyReductions and SimplifyWindows, common subexpressions, sums shared between reductions, and everything dead. They enable
+// SimplifyReductions, SimplifyWindows and SimplifyRows, common subexpressions, sums shared between reductions, and everything dead. They enable
 // each other, so they run in rounds until nothing changes. Barriers keep their clones apart throughout. Marks
 // that only differentiation reads (stop_gradient, reverse_gradient) go where no flow.grad is left.
 //
@@ -37,6 +37,7 @@ struct Simplify : PassWrapper<Simplify, OperationPass<ModuleOp>> {
       moe::addElementwiseRules(*set);
       moe::addReductionRules(*set);
       moe::addWindowRules(*set);
+      moe::addRowRules(*set);
     }
     moe::addDerivativeMarkRules(last);
     FrozenRewritePatternSet before(std::move(rules)), after(std::move(last));

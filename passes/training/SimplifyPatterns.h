@@ -11,6 +11,8 @@ void addElementwiseRules(mlir::RewritePatternSet &patterns);
 void addReductionRules(mlir::RewritePatternSet &patterns);
 /// Rules about contractions with windows.
 void addWindowRules(mlir::RewritePatternSet &patterns);
+/// Rules about rows that an index names.
+void addRowRules(mlir::RewritePatternSet &patterns);
 /// Removes stop_gradient and reverse_gradient: only for entries without a flow.grad.
 void addDerivativeMarkRules(mlir::RewritePatternSet &patterns);
 

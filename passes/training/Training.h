@@ -12,6 +12,7 @@ std::unique_ptr<mlir::Pass> createAddGradientsEntry();
 std::unique_ptr<mlir::Pass> createDifferentiate();
 std::unique_ptr<mlir::Pass> createDecompose();
 std::unique_ptr<mlir::Pass> createSimplify();
-std::unique_ptr<mlir::Pass> createRematerialize();
+/// `targets`: the names of what the program is for; this machine, if there are none.
+std::unique_ptr<mlir::Pass> createRematerialize(llvm::ArrayRef<std::string> targets = {});
 
 } // namespace moe

@@ -20,6 +20,32 @@
 // LOADS-LABEL: flow.entry @shown
 // LOADS: flow.gather
 // LOADS-NEXT: flow.yield
+// A loop that reads the rows as well gathers them by itself.
+// LOADS-LABEL: flow.entry @shared
+// LOADS: flow.group(
+// LOADS-NEXT: ^bb0
+// LOADS-NEXT: %[[G:.*]] = flow.gather
+// LOADS-NEXT: flow.segment_sum %[[G]]
+// LOADS-NEXT: flow.yield
+// LOADS: %[[H:.*]] = flow.gather
+// LOADS-NEXT: flow.grouped_contract %[[H]]
+// LOADS-NOT: flow.gather
+// LOADS: flow.output
+// What a product reads in another way, as its matrices, is stored once for all.
+// LOADS-LABEL: flow.entry @matrices
+// LOADS: flow.gather
+// LOADS-NOT: flow.gather
+// LOADS: flow.output
+// A gather is made where it is read, and the table is in memory until then.
+// LOADS-LABEL: flow.entry @later
+// LOADS: flow.contract
+// LOADS: flow.contract
+// LOADS: flow.group(
+// LOADS-NEXT: ^bb0
+// LOADS-NEXT: %[[L:.*]] = flow.gather
+// LOADS-NEXT: flow.mul %[[L]]
+// LOADS-NEXT: flow.reduce sum
+// LOADS-NEXT: flow.yield
 // Random numbers of which each row has an index are drawn there as well, so that of a dropout only the mask is stored.
 // LOADS-LABEL: flow.entry @dropped
 // LOADS: flow.group({{.*}} -> (tensor<?x64xf32, {{.*}}>, tensor<?x64xi1, {{.*}}>, tensor<?x64xf32, {{.*}}>)
@@ -34,6 +60,10 @@
 // STORED: flow.gather
 // STORED-NEXT: flow.yield
 // STORED: flow.grouped_contract
+// STORED-LABEL: flow.entry @shared
+// STORED: flow.gather
+// STORED-NOT: flow.gather
+// STORED: flow.output
 // STORED-LABEL: flow.entry @dropped
 // STORED: flow.grouped_contract
 // STORED: flow.yield
@@ -119,6 +149,40 @@ flow.program @p {
     %y = flow.grouped_contract %s [0, 2], %w [3, 1, 2] -> [0, 1] row 0 group 3 by %o : tensor<?x32xf32, #flow.dims<[B * 2, 32]>>, tensor<6x64x32xf32>, tensor<7xi32> -> tensor<?x64xf32, #flow.dims<[B * 2, 64]>>
     flow.output "y" %y : tensor<?x64xf32, #flow.dims<[B * 2, 64]>>
     flow.output "s" %s exposed : tensor<?x32xf32, #flow.dims<[B * 2, 32]>>
+  }
+  flow.entry @shared infer {
+    %x = flow.input "x" : tensor<?x512xf32, #flow.dims<[B * 16, 512]>>
+    %w = flow.parameter "w" uniform(-1.0, 1.0) : tensor<6x64x512xf32>
+    %o = flow.input "o" : tensor<7xi32>
+    %r = flow.input "r" : tensor<?xi32, #flow.dims<[B * 32]>>
+    %s = flow.gather %x, %r : tensor<?x512xf32, #flow.dims<[B * 16, 512]>>, tensor<?xi32, #flow.dims<[B * 32]>> -> tensor<?x512xf32, #flow.dims<[B * 32, 512]>>
+    %b = flow.segment_sum %s, %o : tensor<?x512xf32, #flow.dims<[B * 32, 512]>>, tensor<7xi32> -> tensor<6x512xf32>
+    %y = flow.grouped_contract %s [0, 2], %w [3, 1, 2] -> [0, 1] row 0 group 3 by %o : tensor<?x512xf32, #flow.dims<[B * 32, 512]>>, tensor<6x64x512xf32>, tensor<7xi32> -> tensor<?x64xf32, #flow.dims<[B * 32, 64]>>
+    flow.output "b" %b : tensor<6x512xf32>
+    flow.output "y" %y : tensor<?x64xf32, #flow.dims<[B * 32, 64]>>
+  }
+  flow.entry @matrices infer {
+    %x = flow.input "x" : tensor<?x32xf32, #flow.dims<[B * 16, 32]>>
+    %t = flow.parameter "t" uniform(-1.0, 1.0) : tensor<10x64x32xf32>
+    %o = flow.input "o" : tensor<7xi32>
+    %c = flow.input "c" : tensor<6xi32>
+    %w = flow.gather %t, %c : tensor<10x64x32xf32>, tensor<6xi32> -> tensor<6x64x32xf32>
+    %n = flow.reduce sum %w over [1, 2] : tensor<6x64x32xf32> -> tensor<6xf32>
+    %y = flow.grouped_contract %x [0, 2], %w [3, 1, 2] -> [0, 1] row 0 group 3 by %o : tensor<?x32xf32, #flow.dims<[B * 16, 32]>>, tensor<6x64x32xf32>, tensor<7xi32> -> tensor<?x64xf32, #flow.dims<[B * 16, 64]>>
+    flow.output "n" %n : tensor<6xf32>
+    flow.output "y" %y : tensor<?x64xf32, #flow.dims<[B * 16, 64]>>
+  }
+  flow.entry @later infer {
+    %x = flow.input "x" : tensor<?x64xf32, #flow.dims<[B * 256, 64]>>
+    %w = flow.parameter "w" uniform(-1.0, 1.0) : tensor<64x64xf32>
+    %r = flow.input "r" : tensor<?xi32, #flow.dims<[B * 256]>>
+    %t = flow.contract %x [0, 1], %w [1, 2] -> [0, 2] : tensor<?x64xf32, #flow.dims<[B * 256, 64]>>, tensor<64x64xf32> -> tensor<?x64xf32, #flow.dims<[B * 256, 64]>>
+    %g = flow.gather %t, %r : tensor<?x64xf32, #flow.dims<[B * 256, 64]>>, tensor<?xi32, #flow.dims<[B * 256]>> -> tensor<?x64xf32, #flow.dims<[B * 256, 64]>>
+    %u = flow.contract %x [0, 1], %w [2, 1] -> [0, 2] : tensor<?x64xf32, #flow.dims<[B * 256, 64]>>, tensor<64x64xf32> -> tensor<?x64xf32, #flow.dims<[B * 256, 64]>>
+    flow.output "u" %u : tensor<?x64xf32, #flow.dims<[B * 256, 64]>>
+    %m = flow.mul %g, %g : tensor<?x64xf32, #flow.dims<[B * 256, 64]>>
+    %y = flow.reduce sum %m over [1] : tensor<?x64xf32, #flow.dims<[B * 256, 64]>> -> tensor<?xf32, #flow.dims<[B * 256]>>
+    flow.output "y" %y : tensor<?xf32, #flow.dims<[B * 256]>>
   }
   flow.entry @dropped infer {
     %x = flow.input "x" : tensor<?x32xf32, #flow.dims<[B * 16, 32]>>

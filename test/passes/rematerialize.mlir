@@ -3,6 +3,10 @@
 // RUN: sed -e 's/"loss" %loss : /"loss" %loss of forward : /' -e 's/"norm" %norm of backward/"norm" %norm/' %s > %t.derived.mlir
 // RUN: moe-opt --split-input-file --moe-rematerialize %t.derived.mlir | FileCheck %s
 // RUN: moe-opt --split-input-file --moe-rematerialize --cse %s | FileCheck %s
+// Products load rows by an index on all targets, or the rows are kept for all.
+// RUN: moe-opt --split-input-file --moe-rematerialize=target=cpu:x86-64-v3 %s | FileCheck %s --check-prefix=LOADS
+// RUN: moe-opt --split-input-file --moe-rematerialize=target=emulator:sm_90a %s | FileCheck %s --check-prefix=STORED
+// RUN: moe-opt --split-input-file --moe-rematerialize=target=cpu:x86-64-v3,emulator:sm_90a %s | FileCheck %s --check-prefix=STORED
 
 // The example of the pass's description: the convolution's result is kept, its activation is computed again for the
 // weight gradient, and common subexpressions leave it there.
@@ -326,5 +330,108 @@ flow.program @several {
     %t = flow.segment_sum %h, %offsets : tensor<?x4xf32, #flow.dims<[B * 1024, 4]>>, tensor<40001xi32> -> tensor<40000x4xf32>
     %u = flow.add %t, %w : tensor<40000x4xf32>
     flow.assign "w" %u : tensor<40000x4xf32>
+  }
+}
+
+// -----
+
+// Dispatched rows: the products of both directions read them where they are, if those of all targets do.
+// LOADS-LABEL: flow.program @dispatched
+// LOADS: flow.saved = []
+// LOADS: flow.output "loss"
+// LOADS: %[[K:.*]] = flow.barrier %{{.*}} 1
+// LOADS: %[[E:.*]] = flow.sigmoid %[[K]]
+// LOADS: %[[R:.*]] = flow.barrier %{{.*}} 1
+// LOADS: %[[S:.*]] = flow.gather %[[E]], %[[R]]
+// LOADS-NEXT: flow.grouped_contract %[[S]]
+// STORED-LABEL: flow.program @dispatched
+// STORED: flow.saved = [{bytes = #flow.extent<B * 524288>, op = "flow.gather", why = "a reduction's or lookup's result"}
+// STORED: flow.gather %
+// STORED-NOT: flow.gather %
+// STORED: flow.assign
+!rows = tensor<?x64xf32, #flow.dims<[B * 1024, 64]>>
+!sent = tensor<?x64xf32, #flow.dims<[B * 2048, 64]>>
+!index = tensor<?xi32, #flow.dims<[B * 2048]>>
+flow.program @dispatched {
+  flow.entry @train train {
+    %x = flow.input "x" : !rows
+    %r = flow.input "r" : !index
+    %o = flow.input "o" : tensor<7xi32>
+    %w = flow.parameter "w" uniform(-1.0, 1.0) : tensor<6x64x64xf32>
+    %e = flow.sigmoid %x : !rows
+    %s = flow.gather %e, %r : !rows, !index -> !sent
+    %y = flow.grouped_contract %s [0, 2], %w [3, 1, 2] -> [0, 1] row 0 group 3 by %o : !sent, tensor<6x64x64xf32>, tensor<7xi32> -> !sent
+    %l = flow.reduce sum %y over [0, 1] : !sent -> tensor<f32>
+    flow.output "loss" %l : tensor<f32>
+    %g = flow.input "g" : !sent
+    %d = flow.grouped_contract %s [0, 2], %g [0, 1] -> [3, 1, 2] row 0 group 3 by %o : !sent, !sent, tensor<7xi32> -> tensor<6x64x64xf32>
+    flow.assign "w" %d : tensor<6x64x64xf32>
+  }
+}
+
+// -----
+
+// Long rows that a loop gathers are gathered again, from a table that is in memory anyway. So neither the rows nor what is made of
+// them is stored.
+// CHECK-LABEL: flow.program @rows
+// CHECK: flow.saved = [{bytes = #flow.extent<B * 262144>, op = "flow.contract", why = "a contraction's or convolution's result"}]
+// CHECK: flow.output "loss"
+// CHECK: %[[Y:.*]] = flow.barrier %{{.*}} 1
+// CHECK: %[[R:.*]] = flow.barrier %{{.*}} 1
+// CHECK: %[[G:.*]] = flow.gather %[[Y]], %[[R]]
+// CHECK: flow.mul %[[G]]
+// Rows of few elements are kept.
+// CHECK-LABEL: flow.program @short_rows
+// CHECK: flow.saved = [{bytes = #flow.extent<B * 32768>, op = "flow.gather", why = "a reduction's or lookup's result"}]
+// CHECK-LABEL: flow.program @product_reads
+// CHECK: flow.saved = [{bytes = #flow.extent<B * 262144>, op = "flow.gather", why = "a reduction's or lookup's result"}]
+!rows = tensor<?x64xf32, #flow.dims<[B * 1024, 64]>>
+!index = tensor<?xi32, #flow.dims<[B * 1024]>>
+flow.program @rows {
+  flow.entry @train train {
+    %x = flow.input "x" : !rows
+    %r = flow.input "r" : !index
+    %w = flow.parameter "w" uniform(-1.0, 1.0) : tensor<64x64xf32>
+    %v = flow.parameter "v" uniform(-1.0, 1.0) : tensor<64xf32>
+    %y = flow.contract %x [0, 1], %w [2, 1] -> [0, 2] : !rows, tensor<64x64xf32> -> !rows
+    %g = flow.gather %y, %r : !rows, !index -> !rows
+    %l = flow.reduce sum %g over [0, 1] : !rows -> tensor<f32>
+    flow.output "loss" %l : tensor<f32>
+    %h = flow.mul %g, %g : !rows
+    %d = flow.reduce sum %h over [0] : !rows -> tensor<64xf32>
+    %u = flow.add %d, %v : tensor<64xf32>
+    flow.assign "v" %u : tensor<64xf32>
+  }
+}
+!few = tensor<?x8xf32, #flow.dims<[B * 1024, 8]>>
+flow.program @short_rows {
+  flow.entry @train train {
+    %x = flow.input "x" : !rows
+    %r = flow.input "r" : !index
+    %w = flow.parameter "w" uniform(-1.0, 1.0) : tensor<8x64xf32>
+    %v = flow.parameter "v" uniform(-1.0, 1.0) : tensor<8xf32>
+    %y = flow.contract %x [0, 1], %w [2, 1] -> [0, 2] : !rows, tensor<8x64xf32> -> !few
+    %g = flow.gather %y, %r : !few, !index -> !few
+    %l = flow.reduce sum %g over [0, 1] : !few -> tensor<f32>
+    flow.output "loss" %l : tensor<f32>
+    %h = flow.mul %g, %g : !few
+    %d = flow.reduce sum %h over [0] : !few -> tensor<8xf32>
+    %u = flow.add %d, %v : tensor<8xf32>
+    flow.assign "v" %u : tensor<8xf32>
+  }
+}
+// So are rows that a product reads, which has its operands in memory.
+flow.program @product_reads {
+  flow.entry @train train {
+    %x = flow.input "x" : !rows
+    %r = flow.input "r" : !index
+    %w = flow.parameter "w" uniform(-1.0, 1.0) : tensor<64x64xf32>
+    %y = flow.contract %x [0, 1], %w [2, 1] -> [0, 2] : !rows, tensor<64x64xf32> -> !rows
+    %g = flow.gather %y, %r : !rows, !index -> !rows
+    %z = flow.contract %g [0, 1], %w [2, 1] -> [0, 2] : !rows, tensor<64x64xf32> -> !rows
+    %l = flow.reduce sum %z over [0, 1] : !rows -> tensor<f32>
+    flow.output "loss" %l : tensor<f32>
+    %d = flow.contract %g [0, 1], %x [0, 2] -> [1, 2] : !rows, !rows -> tensor<64x64xf32>
+    flow.assign "w" %d : tensor<64x64xf32>
   }
 }

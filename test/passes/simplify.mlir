@@ -298,3 +298,63 @@ flow.program @windows {
     flow.output "dx" %dx : tensor<?x4x9x9xf32, #flow.dims<[B, 4, 9, 9]>>
   }
 }
+
+// -----
+
+// The example of SimplifyRows.cpp: rows that come back from experts have the shape of what reads them, with any number of choices.
+// CHECK-LABEL: flow.program @rows_in_shape
+// CHECK-DAG: %[[P:.*]] = flow.input "places"
+// CHECK-DAG: %[[T:.*]] = flow.input "table"
+// CHECK-DAG: %[[Q:.*]] = flow.input "place"
+// CHECK: %[[F:.*]] = flow.reshape %[[P]] : tensor<?x2xi32, #flow.dims<[B * 197, 2]>> -> tensor<?x197x2xi32, #flow.dims<[B, 197, 2]>>
+// CHECK-NEXT: %[[G:.*]] = flow.gather %[[T]], %[[F]]
+// CHECK-NEXT: %[[S:.*]] = flow.reduce sum %[[G]] over [2] : tensor<?x197x2x384xf32, #flow.dims<[B, 197, 2, 384]>> -> tensor<?x197x384xf32, #flow.dims<[B, 197, 384]>>
+// CHECK-NEXT: flow.output "sum" %[[S]]
+// CHECK-NEXT: %[[E:.*]] = flow.reshape %[[Q]] : tensor<?xi32, #flow.dims<[B * 197]>> -> tensor<?x197xi32, #flow.dims<[B, 197]>>
+// CHECK-NEXT: %[[H:.*]] = flow.gather %[[T]], %[[E]]
+// CHECK-NEXT: flow.output "one" %[[H]]
+// Rows that change their shape, a sum over rows of several places, and rows that something else reads stay.
+// CHECK: %[[A:.*]] = flow.gather
+// CHECK-NEXT: flow.reshape %[[A]]
+// CHECK-NEXT: flow.output "heads"
+// CHECK: %[[C:.*]] = flow.gather %[[T]], %[[P]]
+// CHECK-NEXT: %[[D:.*]] = flow.reduce sum %[[C]] over [0]
+// CHECK-NEXT: flow.reshape %[[D]]
+// CHECK-NEXT: flow.output "rows"
+// CHECK: %[[L:.*]] = flow.gather
+// CHECK-NEXT: flow.output "flat" %[[L]]
+// CHECK-NEXT: flow.reshape %[[L]]
+!table = tensor<?x384xf32, #flow.dims<[B * 394, 384]>>
+!flat = tensor<?x384xf32, #flow.dims<[B * 197, 384]>>
+!tokens = tensor<?x197x384xf32, #flow.dims<[B, 197, 384]>>
+!heads = tensor<?x6x64xf32, #flow.dims<[B * 197, 6, 64]>>
+!places = tensor<?x2xi32, #flow.dims<[B * 197, 2]>>
+!place = tensor<?xi32, #flow.dims<[B * 197]>>
+!pairs = tensor<?x2x384xf32, #flow.dims<[B * 197, 2, 384]>>
+flow.program @rows_in_shape {
+  flow.entry @main infer {
+    %t = flow.input "table" : !table
+    %p = flow.input "places" : !places
+    %q = flow.input "place" : !place
+    %q2 = flow.input "place2" : !place
+    %q3 = flow.input "place3" : !place
+    %g = flow.gather %t, %p : !table, !places -> !pairs
+    %s = flow.reduce sum %g over [1] : !pairs -> !flat
+    %y = flow.reshape %s : !flat -> !tokens
+    flow.output "sum" %y : !tokens
+    %h = flow.gather %t, %q : !table, !place -> !flat
+    %z = flow.reshape %h : !flat -> !tokens
+    flow.output "one" %z : !tokens
+    %a = flow.gather %t, %q2 : !table, !place -> !flat
+    %b = flow.reshape %a : !flat -> !heads
+    flow.output "heads" %b : !heads
+    %c = flow.gather %t, %p : !table, !places -> !pairs
+    %d = flow.reduce sum %c over [0] : !pairs -> tensor<2x384xf32>
+    %e = flow.reshape %d : tensor<2x384xf32> -> tensor<2x1x384xf32>
+    flow.output "rows" %e : tensor<2x1x384xf32>
+    %l = flow.gather %t, %q3 : !table, !place -> !flat
+    flow.output "flat" %l : !flat
+    %m = flow.reshape %l : !flat -> !tokens
+    flow.output "tokens" %m : !tokens
+  }
+}

@@ -234,6 +234,63 @@ TEST(RoutingOps, sortsOfAnyLength) {
     }
 }
 
+// Both operands of a grouped product may be gathered: a kernel that reads rows by an index does so for one of them.
+TEST(RoutingOps, productsOfGatheredRows) {
+  constexpr int64_t rows = 11, table = 7, inner = 6, columns = 9, groups = 3;
+  Program p;
+  auto numbers = [](int64_t count, int64_t step) {
+    std::vector<double> values(count);
+    for (int64_t i = 0; i < count; ++i)
+      values[i] = double(i * step % 13) / 8 - 0.5;
+    return values;
+  };
+  Value x = p.add("x", numbers(table * inner, 5), {table, inner});
+  Value y = p.add("y", numbers(table * columns, 7), {table, columns});
+  Value first = p.add("first", {3, 0, 6, -1, 2, 2, 5, 1, 7, 4, 0}, {rows}, p.b.getI32Type());
+  Value second = p.add("second", {1, 6, 0, 3, -1, 4, 4, 2, 5, 9, 6}, {rows}, p.b.getI32Type());
+  Value offsets = p.add("offsets", {0, 4, 4, 10}, {groups + 1}, p.b.getI32Type());
+  auto product = [&](StringRef name, Value a, Value b) {
+    p.out(name, flow::groupedContract(p.b, p.l, a, {0, 1}, b, {0, 3}, offsets, {2, 1, 3}, 0, 2));
+  };
+  Value left = flow::gather(p.b, p.l, x, first), right = flow::gather(p.b, p.l, y, second);
+  product("both", left, right);
+  product("same", left, left);
+  auto all = p.runEverywhere();
+  for (StringRef name : {"both", "same"}) {
+    const Array &want = all.back().second.outputs.at(name.str());
+    ASSERT_GT(want.size(), 0);
+    for (auto &[target, got] : all)
+      for (int64_t i = 0; i < want.size(); ++i)
+        ASSERT_NEAR(got.outputs.at(name.str()).data[i], want.data[i], 1e-5)
+            << name.str() << " on " << target << ", element " << i;
+  }
+}
+
+// Random numbers whose index no tensor in memory holds are drawn by a loop.
+TEST(RoutingOps, drawsByOneIndex) {
+  constexpr int64_t rows = 9, inner = 5, columns = 8, groups = 2;
+  Program p;
+  auto numbers = [](int64_t count) {
+    std::vector<double> values(count);
+    for (int64_t i = 0; i < count; ++i)
+      values[i] = double(i * 7 % 11) / 4 - 1;
+    return values;
+  };
+  Value x = p.add("x", numbers(rows * inner), {rows, inner});
+  Value w = p.add("w", numbers(groups * inner * columns), {groups, inner, columns});
+  Value offsets = p.add("offsets", {0, 4, rows}, {groups + 1}, p.b.getI32Type());
+  Value index = flow::constant(p.b, p.l, 3, RankedTensorType::get({rows}, p.b.getI32Type()));
+  Value y = flow::groupedContract(p.b, p.l, x, {0, 1}, w, {2, 1, 3}, offsets, {0, 3}, 0, 2);
+  Value drawn = flow::RandomOp::create(p.b, p.l, y.getType(), flow::RandomKind::uniform, 3, index);
+  p.out("y", flow::mul(p.b, p.l, y, drawn));
+  auto all = p.runEverywhere();
+  const Array &want = all.back().second.outputs.at("y");
+  ASSERT_EQ(want.size(), rows * columns);
+  for (auto &[target, got] : all)
+    for (int64_t i = 0; i < want.size(); ++i)
+      ASSERT_NEAR(got.outputs.at("y").data[i], want.data[i], 1e-5) << target << ", element " << i;
+}
+
 // Random numbers that the epilogue of a grouped product draws are those that a loop draws, wherever a row's vectors begin: at
 // multiples of 4, elsewhere, and where the rows have no columns.
 TEST(RoutingOps, drawsBehindGroupedProducts) {

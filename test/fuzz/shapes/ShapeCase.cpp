@@ -135,7 +135,7 @@ void Draw::output(const std::string &value, const std::string &type, bool channe
     made.imagesLast.insert(name);
 }
 
-ShapeCase drawCase(uint64_t seed, uint64_t number, const std::string &kind) {
+ShapeCase drawCase(uint64_t seed, uint64_t number, const std::string &kind, bool draws) {
   std::seed_seq sequence{uint32_t(seed), uint32_t(seed >> 32), uint32_t(number), uint32_t(number >> 32)};
   uint32_t words[3];
   sequence.generate(words, words + 3);
@@ -151,7 +151,7 @@ ShapeCase drawCase(uint64_t seed, uint64_t number, const std::string &kind) {
       chosen = "grouped";
   }
   return chosen == "contract"    ? drawContract(own)
-         : chosen == "grouped"   ? drawGrouped(own)
+         : chosen == "grouped"   ? drawGrouped(own, draws)
          : chosen == "conv"      ? drawConv(own)
          : chosen == "loop"      ? drawLoop(own)
          : chosen == "attention" ? drawAttention(own)

@@ -88,7 +88,8 @@ private:
 void drawEpilogue(Draw &draw, const std::string &value, const Sizes &sizes, bool channelsLast);
 
 ShapeCase drawContract(uint64_t seed);
-ShapeCase drawGrouped(uint64_t seed);
+/// `draws`: whether the epilogue may draw random numbers of which each row has an index.
+ShapeCase drawGrouped(uint64_t seed, bool draws);
 ShapeCase drawConv(uint64_t seed);
 ShapeCase drawLoop(uint64_t seed);
 ShapeCase drawAttention(uint64_t seed);
@@ -96,6 +97,6 @@ ShapeCase drawAttention(uint64_t seed);
 ShapeCase drawProgram(uint64_t seed);
 
 /// Case `number` of a run; `kind` is empty or names the only kind.
-ShapeCase drawCase(uint64_t seed, uint64_t number, const std::string &kind);
+ShapeCase drawCase(uint64_t seed, uint64_t number, const std::string &kind, bool draws);
 
 } // namespace moe::test

@@ -1,6 +1,7 @@
 // Random grouped contractions with epilogues: the groups' matrices are either operand or the result; any number of other
 // labels in any order, extents of the batch among them, and weights that are parameters. The groups' loads are equal,
-// random, or all in one group; some groups are empty, and some rows are in none. Rows are often gathered from a table.
+// random, or all in one group; some groups are empty, and some rows are in none. Rows of either operand are
+// often gathered from a table, and rows of the result multiplied by random numbers of their own.
 #include "test/fuzz/shapes/ShapeCase.h"
 #include <algorithm>
 
@@ -29,7 +30,7 @@ std::vector<double> drawOffsets(Draw &draw, int64_t groups, int64_t rows) {
 
 } // namespace
 
-ShapeCase drawGrouped(uint64_t seed) {
+ShapeCase drawGrouped(uint64_t seed, bool draws) {
   Draw draw(seed);
   draw.made.kind = "grouped";
   // The label's part: the rows that groups have, the groups, or as a contraction's batch, rows, columns and sums.
@@ -107,11 +108,12 @@ ShapeCase drawGrouped(uint64_t seed) {
            std::none_of(axes.begin(), axes.end(), [&](size_t axis) { return labels[axis].part == other; });
   };
   const bool loadsX = loads(a, inA), loadsW = loads(b, inB);
-  bool gathered = false;
+  std::string loaded;
   if ((loadsX || loadsW) && draw.chance(50)) {
-    gathered = true;
-    std::string &value = loadsX ? x : w;
-    Sizes rows = sizesOf(loadsX ? a : b), table(rows);
+    const bool first = loadsX && (!loadsW || draw.chance(50));
+    loaded = first ? "gathered rows of a, " : "gathered rows of b, ";
+    std::string &value = first ? x : w;
+    Sizes rows = sizesOf(first ? a : b), table(rows);
     table.front() = Size(draw.extent(40));
     const std::string from = draw.input(table), index = draw.input({rows.front()}, "i32");
     std::vector<double> &numbers = draw.made.given[index.substr(1)];
@@ -136,8 +138,20 @@ ShapeCase drawGrouped(uint64_t seed) {
                                      typeOf({y.front()}, "i32") + " -> " + typeOf(y));
     value = draw.same(draw.pick<std::string>({"add", "add", "mul"}), {value, each}, typeOf(y));
   }
+  // Random numbers by the row that each row is, in any order.
+  bool random = false;
+  if (draws && out.front() == 0 && !inOut && draw.chance(50)) {
+    random = true;
+    const std::string index = draw.input({y.front()}, "i32");
+    std::vector<double> &numbers = draw.made.given[index.substr(1)];
+    for (int64_t i = 0; i < y.front().value; ++i)
+      numbers.push_back(double(draw.number(0, 2 * y.front().value)));
+    const std::string each =
+        draw.op("random uniform 54321 at " + index + " : " + typeOf({y.front()}, "i32") + " -> " + typeOf(y));
+    value = draw.same("mul", {value, each}, typeOf(y));
+  }
   drawEpilogue(draw, value, y, false);
-  draw.made.about = gathered ? "gathered rows, " : "";
+  draw.made.about = loaded + (random ? "random numbers, " : "");
   draw.made.about += inA ? "groups of a, " : inB ? "groups of b, " : "groups of the result, ";
   for (const Label &label : labels)
     draw.made.about += std::string(1, label.part) + "=" + label.size.text + " ";

@@ -88,7 +88,8 @@ int main(int argc, char **argv) {
       context = makeContext();
     const uint64_t number = options.from + i;
     const Machine &target = targets[number % targets.size()];
-    ShapeCase one = drawCase(options.seed, number, options.kind);
+    ShapeCase one = drawCase(options.seed, number, options.kind,
+                             /*draws=*/std::holds_alternative<host::CpuTarget>(target));
     one.precision = options.precision;
     std::string repeat = "shape-test --seed " + std::to_string(options.seed) + " --from " +
                          std::to_string(number) + " --cases 1" +
