@@ -14,8 +14,6 @@ namespace moe::cpu {
 // The elements that a work unit should compute: enough to outweigh the cost of starting it, and so few that
 // there are enough units for all threads.
 static constexpr double unitWork = 8192;
-// The least columns of a unit that has whole columns: 512 bytes of a row, without which column sums are at half the bandwidth.
-static constexpr int64_t leastRun = 128;
 // A reduction with few parallel units and at least `splitFrom` elements is cut into chunks of about
 // `splitPiece`.
 static constexpr double splitFrom = 131072, splitPiece = 65536;
@@ -72,10 +70,8 @@ private:
       a.parallelism *= extent;
       if (vector || rest < unitWork) {
         a.chunk = std::max<int64_t>(1, int64_t(unitWork / rest));
-        if (vector) {
-          a.chunk = std::max(a.chunk, leastRun);
+        if (vector)
           a.chunk = (a.chunk + lanes - 1) / lanes * lanes, a.vectorChunk = true;
-        }
         if (std::optional<int64_t> known = a.dims[d].extent.constantValue(); known && *known < a.chunk) {
           // A unit has the whole dimension.
           a.chunk = vector ? (*known + lanes - 1) / lanes * lanes : *known;
