@@ -87,7 +87,7 @@ private:
   llvm::lsp::JSONTransport &transport;
   llvm::lsp::MessageHandler handler;
   llvm::lsp::OutgoingNotification<json::Value> publishDiagnostics;
-  std::mutex uris;                       // guards the names of documents, which both threads ask for
+  std::mutex uris; // guards which documents are open and their addresses, for both threads
   std::map<std::string, Open> documents; // by paths
   Folder folder;                         // for this thread
   bool showsHints = false, notesInMessage = false, watches = false;
@@ -358,8 +358,11 @@ void Server::publish(const std::string &path, const Analysis &analysis) {
       entry["tags"] = Array{int(llvm::lsp::DiagnosticTag::Unnecessary)};
     list.push_back(std::move(entry));
   }
-  publishDiagnostics(
-      Object{{"uri", uriOf(path)}, {"version", analysis.version}, {"diagnostics", std::move(list)}});
+  // Nothing is sent of a document that was closed meanwhile: close() takes it out before it sends that there are none.
+  std::lock_guard<std::mutex> lock(uris);
+  if (auto found = documents.find(path); found != documents.end())
+    publishDiagnostics(
+        Object{{"uri", found->second.uri}, {"version", analysis.version}, {"diagnostics", std::move(list)}});
 }
 
 Server::Asked Server::asked(const Any &params) {

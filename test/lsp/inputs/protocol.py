@@ -101,6 +101,20 @@ def code(method, params=None):
     return client.answer(client.begin(method, params)).get("error", {}).get("code")
 
 
+# A document is closed at any moment of its analysis: none of its diagnostics stays.
+with Client() as client:
+    for number in range(3000):
+        closed = f"/nowhere/{number}.mlir"
+        client.open(closed, MODEL)
+        time.sleep(number % 30 * 5e-5)
+        client.close(closed)
+    client.open(path, MODEL)
+    client.diagnostics(path)
+    client.close(path)
+    client.ask("textDocument/documentSymbol", {"textDocument": {"uri": client.uri(path)}})
+    print("left of closed documents:", [uri for uri, (_, found) in client.published.items() if found])
+
+
 # The order of requests.
 client = Client(begins=False)
 print("before initialize:", code("textDocument/hover", {}), code("shutdown"))
