@@ -4,7 +4,8 @@
 //   - the product with it is 0 there, and so is what follows from zeros.
 // A place is a mask of one axis and an axis of a value; both facts are sets of places. How they pass an op follows from its
 // accesses: from an axis of an operand to the dimension of the iteration space that is its index, and on to the axes of the
-// results. As in differentiation, 0 times any number counts as 0.
+// results. As in differentiation, 0 times any number counts as 0, so that what a pole is read at is needed everywhere: a kernel
+// that takes zeros there would make infinities that were not.
 #include "dialects/flow/Build.h"
 #include "dialects/flow/Define.h"
 #include "passes/fusion/Clusters.h"
@@ -200,17 +201,27 @@ private:
     return places;
   }
 
+  /// Whether an op may make an infinity or NaN of the zeros that stand for an operand where it is left out: a factor of 0 behind
+  /// the op would not make 0 of it. Products have no poles, and attention has none, for its powers are of differences from the largest.
+  static bool hasPole(Operation *op, unsigned operand) {
+    auto gradient = dyn_cast<GradientInterface>(op);
+    return gradient && gradient.slope() == Slope::any && !isEmitter(op) &&
+           isa<FloatType>(getElementTypeOrSelf(op->getResult(0))) && !(isa<DivOp>(op) && operand == 0);
+  }
+
   // Readers come behind a value, so that all of them are known when its own op is met.
   void findUnneeded(Operation *op) {
     const Reading reading = Reading::of(op);
     const Places results = reading.dimensions.empty() ? Places() : ofResults(op);
     for (auto [i, operand] : llvm::enumerate(op->getOperands())) {
-      Places places = results;
-      for (ArrayRef<unsigned> factor : reading.factors)
-        if (!llvm::is_contained(factor, i))
-          places.add(zerosOf(op, reading, factor));
-      if (!reading.dimensions.empty())
+      Places places;
+      if (!reading.dimensions.empty() && !hasPole(op, i)) {
+        places = results;
+        for (ArrayRef<unsigned> factor : reading.factors)
+          if (!llvm::is_contained(factor, i))
+            places.add(zerosOf(op, reading, factor));
         places = toAxes(places, reading.dimensions[i], operand);
+      }
       auto [own, first] = unneeded.try_emplace(operand, places);
       if (!first)
         own->second.keepCommon(places);

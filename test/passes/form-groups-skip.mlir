@@ -173,3 +173,43 @@ flow.program @neither {
     flow.output "k" %k : !x
   }
 }
+
+// -----
+
+// What a pole is read at is computed for all samples: log makes an infinity of a zero that would be in the place of a sum, and 0
+// times that is no 0. So is what a number is divided by, even where the number is 0; the number itself can be left out.
+// CHECK-LABEL: flow.program @poles
+// CHECK-NOT:  flow.skippable
+// CHECK:      flow.contract %{{.*}} -> [0, 1, 3]
+// CHECK-NOT:  flow.skippable
+// CHECK:      flow.contract %{{.*}} -> [0, 1, 3]
+// CHECK:      flow.skippable
+// CHECK-NEXT: flow.contract
+// CHECK-NOT:  flow.skippable
+!x = tensor<?x20x32xf32, #flow.dims<[B, 20, 32]>>
+!n = tensor<?xf32, #flow.dims<[B]>>
+!m = tensor<?xi1, #flow.dims<[B]>>
+!w = tensor<32x32xf32>
+flow.program @poles {
+  flow.entry @main train {
+    %x = flow.input "x" : !x
+    %m = flow.input "m" : !m
+    %w = flow.parameter "w" constant(0.5) : !w
+    %v = flow.parameter "v" constant(0.5) : !w
+    %f = flow.convert %m : !m -> !n
+    %s = flow.broadcast %f to [0] : !n -> !x
+    %h = flow.contract %x [0, 1, 2], %w [3, 2] -> [0, 1, 3] : !x, !w -> !x
+    %l = flow.log %h : !x
+    %a = flow.mul %l, %s : !x
+    flow.output "a" %a : !x
+    %d = flow.contract %x [0, 1, 2], %v [3, 2] -> [0, 1, 3] : !x, !w -> !x
+    %z = flow.mul %x, %s : !x
+    %b = flow.div %z, %d : !x
+    flow.output "b" %b : !x
+    %t = flow.exp %x : !x
+    %y = flow.contract %t [0, 1, 2], %v [3, 2] -> [0, 1, 3] : !x, !w -> !x
+    %q = flow.div %y, %x : !x
+    %c = flow.mul %q, %s : !x
+    flow.output "c" %c : !x
+  }
+}
