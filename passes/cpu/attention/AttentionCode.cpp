@@ -18,6 +18,9 @@ static constexpr int64_t kPanelAhead = 8, kPrefetchedWidth = 32;
 /// follows.
 static constexpr int64_t kTokensAhead = 12, kLine = 16; // elements of a cache line
 
+/// In multiplications: a head that is short, and what a thread claims at once of them, about a tenth of a millisecond's.
+static constexpr int64_t kShortHead = int64_t(1) << 18, kClaim = int64_t(1) << 21;
+
 bool fitsAttentionKernel(const flow::AttentionShape &shape) {
   return std::max(shape.size, shape.valueSize) <= kMostFeatures;
 }
@@ -51,14 +54,28 @@ AttentionPlan::AttentionPlan(const flow::AttentionShape &shape, const CpuTarget 
   // One vector more than a row may have, so that the rows of a column are not all in the same sets of the cache.
   scoreStride =
       (std::max(padded(keys), (keys + columns - 1) / columns * columns) + lanes - 1) / lanes * lanes + lanes;
-  constexpr int64_t kShort = int64_t(1) << 18;
-  const std::optional<int64_t> scores = (shape.rows() * shape.keys()).constantValue();
-  heads = scores && *scores * (shape.size + shape.valueSize) < kShort ? shape.heads : 1;
+  heads = 1;
+  if (const std::optional<int64_t> scores = (shape.rows() * shape.keys()).constantValue()) {
+    const int64_t head = std::max<int64_t>(1, *scores * (shape.size + shape.valueSize));
+    if (head < kShortHead)
+      heads = shape.heads * std::max<int64_t>(1, kClaim / (head * shape.heads));
+  }
 }
 
 void AttentionCode::fetchToken(const Head &head, Ix token, bool write) {
   for (int64_t c = 0; c < head.size; c += kLine)
     prefetch(head.pointer, add(token, kTokensAhead * head.stride + c), write, 3);
+}
+
+void AttentionCode::fetch(const FetchedTokens &tokens, Ix row, int64_t count) {
+  if (!tokens.head)
+    return;
+  const Head &head = *tokens.head;
+  for (int64_t i = 0; i < count; ++i) {
+    Ix token = add(head.offset, mul(add(add(tokens.first, row), i), head.stride));
+    for (int64_t c = 0; c < head.size; c += kLine)
+      prefetch(head.pointer, add(token, c), /*write=*/false, /*locality=*/2); // into the second-level cache
+  }
 }
 
 void AttentionCode::packRows(const Head &head, Ix count, Value to, int64_t width, Value scale) {
@@ -151,10 +168,13 @@ void AttentionCode::packKeys(const Head &head, Ix count, Value to) {
 }
 
 void AttentionCode::product(const Left &a, Ix rows, Ix depth, Value b, Ix panels, Ix panelStride,
-                            int64_t bStep, Tile tile, Value c, int64_t cRow, bool isSum) {
+                            int64_t bStep, Tile tile, Value c, int64_t cRow, bool isSum,
+                            const FetchedTokens &fetched) {
   loop(0, panels, 1, [&](Ix p) {
     Ix column = mul(p, tile.vectors * lanes);
     loop(0, rows, tile.rows, [&](Ix row) {
+      if (fetched.head)
+        when(panels.is(1) ? Value() : equal(p, 0), [&] { fetch(fetched, row, tile.rows); });
       MicroOperands operands;
       operands.a = a.pointer;
       for (int i = 0; i < tile.rows; ++i)
@@ -177,23 +197,23 @@ void AttentionCode::product(const Left &a, Ix rows, Ix depth, Value b, Ix panels
   });
 }
 
-void AttentionCode::scoreProduct(const Left &a, Ix rows, Value keyPanels, int64_t size, Ix keys,
-                                 Value scores) {
+void AttentionCode::scoreProduct(const Left &a, Ix rows, Value keyPanels, int64_t size, Ix keys, Value scores,
+                                 const FetchedTokens &fetched) {
   const int64_t columns = plan.scoreTile.vectors * lanes;
   Ix full = keys.isStatic() ? div(keys, columns) : ceilDiv(keys, columns);
   product(a, rows, size, keyPanels, full, columns * size, columns, plan.scoreTile, scores, plan.scoreStride,
-          false);
+          false, full.is(0) ? FetchedTokens() : fetched);
   if (!keys.isStatic() || keys.known() % columns == 0)
     return;
   const Tile rest = chooseTile(lanes, registers, keys.known() % columns);
   product(a, rows, size, at(keyPanels, mul(full, columns * size)), 1, 0, rest.vectors * lanes, rest,
-          at(scores, mul(full, columns)), plan.scoreStride, false);
+          at(scores, mul(full, columns)), plan.scoreStride, false, full.is(0) ? fetched : FetchedTokens());
 }
 
 void AttentionCode::featureProduct(const Left &a, Ix rows, Ix depth, Value b, int64_t width, Tile tile,
-                                   Value c, bool add) {
+                                   Value c, bool add, const FetchedTokens &fetched) {
   const int64_t columns = tile.vectors * lanes;
-  product(a, rows, depth, b, width / columns, columns, width, tile, c, width, add);
+  product(a, rows, depth, b, width / columns, columns, width, tile, c, width, add, fetched);
 }
 
 Values AttentionCode::forVectors(Ix offset, Ix count, Values carried,

@@ -19,9 +19,11 @@ struct AttentionPlan {
   int64_t scoreStride;         ///< of a row of scores
   Tile scoreTile;              ///< of a full panel of keys
   Tile featureTile, valueTile; ///< of products whose columns are features
-  /// The heads that a thread claims at once: all where they take a few microseconds each, for what they read and write are the
-  /// same cache lines.
+  /// The heads that a thread claims at once. Where one takes a few microseconds, all of a problem, for what they read and write are
+  /// the same cache lines; and several problems, which lie one behind the other. While one of these heads is computed, the operands
+  /// of the next one are fetched.
   int64_t heads;
+  bool fetchesNext() const { return heads > 1; }
   int lanes;
 
   AttentionPlan(const flow::AttentionShape &shape, const CpuTarget &target);
@@ -33,17 +35,26 @@ struct AttentionPlan {
 /// Whether kernels are written for heads of this many features: larger ones would need too much scratch.
 bool fitsAttentionKernel(const flow::AttentionShape &shape);
 
+/// The features of one head in memory: those of token t begin at offset + t * stride.
+struct AttentionHead {
+  mlir::Value pointer;
+  Ix offset;
+  int64_t stride, size;
+};
+
+/// Tokens that are fetched while rows are computed, a token for a row: all at once, they would occupy all the cache misses that a core
+/// can have in flight. No head: none.
+struct FetchedTokens {
+  const AttentionHead *head = nullptr;
+  Ix first = 0;
+};
+
 class AttentionCode : public MicroCode {
 public:
+  using Head = AttentionHead;
   AttentionCode(KernelBuilder &kernel, const AttentionPlan &plan)
       : MicroCode(kernel), plan(plan), registers(kernel.target().registers) {}
 
-  /// The features of one head in memory: those of token t begin at offset + t * stride.
-  struct Head {
-    mlir::Value pointer;
-    Ix offset;
-    int64_t stride, size;
-  };
   /// Row block = `count` tokens, times `scale` unless null.
   void packRows(const Head &head, Ix count, mlir::Value to, int64_t width, mlir::Value scale = {});
   /// Key panel block = the transpose of `count` tokens; keys up to the block's last vector are zeros.
@@ -59,10 +70,14 @@ public:
     int64_t row, step;
   };
   /// scores [rows, keys] = A [rows, size] times a key panel block.
-  void scoreProduct(const Left &a, Ix rows, mlir::Value keyPanels, int64_t size, Ix keys, mlir::Value scores);
+  void scoreProduct(const Left &a, Ix rows, mlir::Value keyPanels, int64_t size, Ix keys, mlir::Value scores,
+                    const FetchedTokens &fetched = {});
   /// Row block C [rows, width] = A [rows, depth] times the row block B, or C + that.
   void featureProduct(const Left &a, Ix rows, Ix depth, mlir::Value b, int64_t width, Tile tile,
-                      mlir::Value c, bool add);
+                      mlir::Value c, bool add, const FetchedTokens &fetched = {});
+
+  /// Fetches the tokens of `count` rows, from `row` on.
+  void fetch(const FetchedTokens &tokens, Ix row, int64_t count);
 
   /// For each vector of `count` elements of a row from `offset` on: `body` gets the vector's offset and its mask
   /// (null where all lanes hold), and the values that are carried along.
@@ -88,7 +103,7 @@ private:
   /// Fetches the features of the token kTokensAhead behind the one that begins at the offset `token`.
   void fetchToken(const Head &head, Ix token, bool write);
   void product(const Left &a, Ix rows, Ix depth, mlir::Value b, Ix panels, Ix panelStride, int64_t bStep,
-               Tile tile, mlir::Value c, int64_t cRow, bool add);
+               Tile tile, mlir::Value c, int64_t cRow, bool add, const FetchedTokens &fetched);
   int64_t registers;
 };
 

@@ -61,6 +61,14 @@ public:
       Ix block = code.rem(unit, blocks), pair = code.div(unit, blocks);
       Ix head = code.rem(pair, s.heads), problem = code.div(pair, s.heads);
       Ix first = code.mul(block, plan.rows), count = code.min(plan.rows, code.sub(rows, first));
+      if (plan.fetchesNext()) {
+        // After the last one of this range, its own operands, which are in the cache.
+        Ix next = code.min(code.add(pair, 1), code.div(code.sub(kernel.end(), 1), blocks));
+        Ix nextHead = code.rem(next, s.heads), nextProblem = code.div(next, s.heads);
+        nextQ = headOf(q, s.q, s.size, nextProblem, nextHead, first, rows);
+        nextK = headOf(k, s.k, s.size, nextProblem, nextHead, first, keys);
+        nextV = headOf(v, s.v, s.valueSize, nextProblem, nextHead, first, keys);
+      }
       auto compute = [&]() -> Values {
         code.packRows(headOf(q, s.q, s.size, problem, head, first, rows), count, queries, plan.width, scale);
         if (once) {
@@ -106,6 +114,9 @@ private:
     Ix row = code.mul(code.add(code.mul(problem, tokens), token), part.stride);
     return {pointer, code.add(row, code.add(part.offset, code.mul(head, size))), part.stride, size};
   }
+  FetchedTokens fetched(const AttentionCode::Head &next, Ix first) {
+    return plan.fetchesNext() ? FetchedTokens{&next, first} : FetchedTokens();
+  }
   void pack(Ix problem, Ix head, Ix from, Ix length) {
     code.packKeys(headOf(k, s.k, s.size, problem, head, from, keys), length, keyPanels);
     code.packRows(headOf(v, s.v, s.valueSize, problem, head, from, keys), length, values, plan.valueWidth);
@@ -117,10 +128,11 @@ private:
     code.loop(0, count, AttentionPlan::kRowMultiple, [&](Ix first) {
       Ix some = code.min(AttentionPlan::kRowMultiple, code.sub(count, first));
       Value own = code.at(queries, code.mul(first, plan.width));
-      code.scoreProduct({own, plan.width, 1}, some, keyPanels, s.size, length, scores);
+      code.scoreProduct({own, plan.width, 1}, some, keyPanels, s.size, length, scores, fetched(nextQ, first));
       takePowers(first, some, length, only);
       code.featureProduct({scores, plan.scoreStride, 1}, some, length, values, plan.valueWidth,
-                          plan.valueTile, code.at(sums, code.mul(first, plan.valueWidth)), !only);
+                          plan.valueTile, code.at(sums, code.mul(first, plan.valueWidth)), !only,
+                          fetched(nextV, first));
     });
   }
 
@@ -131,6 +143,7 @@ private:
     const int64_t together = code.lanes >= 16 ? 4 : 2;
     static_assert(AttentionPlan::kRowMultiple % 4 == 0);
     code.loop(0, count, together, [&](Ix local) {
+      code.fetch(fetched(nextK, first), local, together);
       auto at = [&](int64_t r, Ix i) { return code.add(code.mul(code.add(local, r), plan.scoreStride), i); };
       Values tops = code.forVectors(0, length, Values(together, lowest), [&](Ix i, Value mask, Values now) {
         for (int64_t r = 0; r < together; ++r) {
@@ -206,6 +219,7 @@ private:
   KernelBuilder kernel;
   AttentionCode code;
   Ix rows, keys;
+  AttentionCode::Head nextQ, nextK, nextV; // of the head that follows, where it is fetched
   Value q, k, v, y, logSum, scale, live;
   Value queries, keyPanels, values, scores, sums; // blocks in scratch
   Value largest, total;                           // of each row: of its scores, and of their powers

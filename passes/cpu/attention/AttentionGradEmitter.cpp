@@ -62,6 +62,15 @@ public:
 
     code.loop(kernel.begin(), kernel.end(), 1, [&](Ix unit) {
       Ix head = code.rem(unit, s.heads), problem = code.div(unit, s.heads);
+      if (plan.fetchesNext()) {
+        // After the last one of this range, its own operands, which are in the cache.
+        Ix next = code.min(code.add(unit, 1), code.sub(kernel.end(), 1));
+        Ix nextHead = code.rem(next, s.heads), nextProblem = code.div(next, s.heads);
+        nextQ = headOf(q, s.q, s.size, nextProblem, nextHead, 0, rows);
+        nextK = headOf(k, s.k, s.size, nextProblem, nextHead, 0, keys);
+        nextV = headOf(v, s.v, s.valueSize, nextProblem, nextHead, 0, keys);
+        nextDy = headOf(dy, resultRows(), s.valueSize, nextProblem, nextHead, 0, rows);
+      }
       auto compute = [&]() -> Values {
         code.forBlocks(keys, plan.keys,
                        [&](Ix from, Ix length) { block(problem, head, from, length, mostKeys); });
@@ -85,6 +94,11 @@ private:
                              Ix head, Ix token, Ix tokens) {
     Ix row = code.mul(code.add(code.mul(problem, tokens), token), part.stride);
     return {pointer, code.add(row, code.add(part.offset, code.mul(head, size))), part.stride, size};
+  }
+
+  flow::AttentionShape::Rows resultRows() const { return {0, 0, s.heads * s.valueSize, s.rows()}; }
+  FetchedTokens fetched(const AttentionCode::Head &next, Ix first) {
+    return plan.fetchesNext() ? FetchedTokens{&next, first} : FetchedTokens();
   }
 
   /// The gradients of a problem that is left out.
@@ -121,9 +135,8 @@ private:
     if (dv)
       code.fill(dValues, mostKeys * plan.valueWidth, 0);
     code.forBlocks(rows, plan.rows, [&](Ix first, Ix count) {
-      const flow::AttentionShape::Rows result{0, 0, s.heads * s.valueSize, s.rows()};
       code.packRows(headOf(q, s.q, s.size, problem, head, first, rows), count, queries, plan.width, scale);
-      code.packRows(headOf(dy, result, s.valueSize, problem, head, first, rows), count, upstream,
+      code.packRows(headOf(dy, resultRows(), s.valueSize, problem, head, first, rows), count, upstream,
                     plan.valueWidth);
       // A few rows at a time, whose scores are still in the first-level cache when their weights are computed.
       code.loop(0, count, AttentionPlan::kRowMultiple, [&](Ix some) {
@@ -132,15 +145,15 @@ private:
         Value toWeights = rowsOf(weights, plan.scoreStride),
               toScores = dScores ? rowsOf(dScores, plan.scoreStride) : Value();
         code.scoreProduct({rowsOf(queries, plan.width), plan.width, 1}, number, keyPanels, s.size, length,
-                          toWeights);
+                          toWeights, fetched(nextQ, code.add(first, some)));
         if (dScores)
           code.scoreProduct({rowsOf(upstream, plan.valueWidth), plan.valueWidth, 1}, number, valuePanels,
-                            s.valueSize, length, toScores);
+                            s.valueSize, length, toScores, fetched(nextV, code.add(first, some)));
         differentiate(problem, head, code.add(first, some), number, length, toWeights, toScores);
       });
       if (dv)
         code.featureProduct({weights, 1, plan.scoreStride}, length, count, upstream, plan.valueWidth,
-                            plan.valueTile, dValues, true);
+                            plan.valueTile, dValues, true, fetched(nextDy, from));
       if (dk)
         code.featureProduct({dScores, 1, plan.scoreStride}, length, count, queries, plan.width,
                             plan.featureTile, dKeys, true);
@@ -163,6 +176,7 @@ private:
   /// From scores to weights, and from the gradients of weights to those of scores (without their scale).
   void differentiate(Ix problem, Ix head, Ix first, Ix count, Ix length, Value toWeights, Value toScores) {
     code.loop(0, count, 1, [&](Ix row) {
+      code.fetch(fetched(nextK, first), row, 1);
       Ix at = code.mul(row, plan.scoreStride);
       Ix number = code.add(code.mul(code.add(code.add(code.mul(problem, rows), first), row), s.heads), head);
       Value sum = code.splat(code.loadScalar(logSum, number)),
@@ -183,6 +197,7 @@ private:
   KernelBuilder kernel;
   AttentionCode code;
   Ix rows, keys;
+  AttentionCode::Head nextQ, nextK, nextV, nextDy; // of the head that follows, where it is fetched
   Value q, k, v, logSum, dy, delta, dq, dk, dv, scale, live;
   Value queries, upstream, weights, dScores, keyPanels, valuePanels, keyRows; // blocks in scratch
   Value dQueries, dKeys, dValues;
