@@ -202,7 +202,8 @@ private:
   }
 
   /// Whether an op may make an infinity or NaN of the zeros that stand for an operand where it is left out: a factor of 0 behind
-  /// the op would not make 0 of it. Products have no poles, and attention has none, for its powers are of differences from the largest.
+  /// the op would not make 0 of it. Products have no poles. Neither has attention, whose powers are of differences from the largest
+  /// score, nor its gradient, which may meet the sums of zeros and true scores: no power of a kernel is above e^88.
   static bool hasPole(Operation *op, unsigned operand) {
     auto gradient = dyn_cast<GradientInterface>(op);
     return gradient && gradient.slope() == Slope::any && !isEmitter(op) &&
@@ -231,17 +232,32 @@ private:
   DenseMap<Value, Places> zeros, unneeded;
 };
 
-/// Moves the ops that a mask is computed by before an op, since the draw of what is dropped stands behind what is dropped. Fails,
-/// and moves nothing, unless they are ops on vectors and numbers alone that do not follow from the op.
-bool moveBefore(Value mask, Operation *before) {
+/// Moves the ops that masks are computed by, since the draw of what is dropped stands behind what is dropped.
+class MaskMover {
+public:
+  explicit MaskMover(Block &block) {
+    for (Operation &op : block)
+      places[&op] = 2 * int64_t(places.size()) + 1;
+  }
+  bool isBefore(Operation *a, Operation *b) const { return places.lookup(a) < places.lookup(b); }
+  /// Moves them before an op. Fails, and moves nothing, unless they are ops on vectors and numbers alone that do not follow from
+  /// the op. To be called for one op after the other, as they stand in the block.
+  bool moveBefore(Value mask, Operation *op);
+
+private:
+  /// Increases from op to op. MLIR's own order would be computed again, for the whole block, behind every move.
+  DenseMap<Operation *, int64_t> places;
+};
+
+bool MaskMover::moveBefore(Value mask, Operation *op) {
   llvm::SetVector<Operation *> makers;
   makers.insert(mask.getDefiningOp());
   SmallVector<Operation *> behind;
   for (size_t i = 0; i < makers.size(); ++i) {
     Operation *maker = makers[i];
-    if (maker == before)
+    if (maker == op)
       return false;
-    if (maker->isBeforeInBlock(before))
+    if (isBefore(maker, op))
       continue;
     if (isEmitter(maker) || llvm::any_of(maker->getOperands(), [](Value operand) {
           return cast<RankedTensorType>(operand.getType()).getRank() > 1;
@@ -251,9 +267,11 @@ bool moveBefore(Value mask, Operation *before) {
     for (Value operand : maker->getOperands())
       makers.insert(operand.getDefiningOp());
   }
-  llvm::sort(behind, [](Operation *a, Operation *b) { return a->isBeforeInBlock(b); });
-  for (Operation *maker : behind)
-    maker->moveBefore(before);
+  llvm::sort(behind, [&](Operation *a, Operation *b) { return isBefore(a, b); });
+  for (Operation *maker : behind) {
+    maker->moveBefore(op);
+    places[maker] = places.lookup(op) - 1; // none of them has to be moved again
+  }
   return true;
 }
 
@@ -264,9 +282,10 @@ void Fusion::markSkippable() {
     return;
   Block &block = entry.getBody().front();
   const Analysis analysis(block);
+  MaskMover mover(block);
   // The first of several masks in the program, for an op and its gradient alike.
-  auto isBefore = [](const Place &a, const Place &b) {
-    return a.first != b.first ? a.first.getDefiningOp()->isBeforeInBlock(b.first.getDefiningOp())
+  auto isBefore = [&](const Place &a, const Place &b) {
+    return a.first != b.first ? mover.isBefore(a.first.getDefiningOp(), b.first.getDefiningOp())
                               : a.second < b.second;
   };
   SmallVector<std::pair<OpOperand *, Place>> marks;
@@ -283,7 +302,7 @@ void Fusion::markSkippable() {
   }
   for (auto [operand, place] : marks) {
     Operation *op = operand->getOwner();
-    if (!moveBefore(place.first, op))
+    if (!mover.moveBefore(place.first, op))
       continue;
     OpBuilder builder(op);
     Value value = operand->get();

@@ -30,7 +30,7 @@ struct GatherInShape : OpRewritePattern<ReshapeOp> {
                         places = extentsOf(gather.getIndex());
     row.erase(row.begin());
     // A row of one number is as small as its index.
-    if (row.empty() || shape.size() < row.size() || ArrayRef(shape).take_back(row.size()) != ArrayRef(row))
+    if (row.empty() || ArrayRef(shape).take_back(row.size()) != ArrayRef(row))
       return failure();
     shape.truncate(shape.size() - row.size());
     SmallVector<Extent> summed;
@@ -42,8 +42,6 @@ struct GatherInShape : OpRewritePattern<ReshapeOp> {
       summed.assign(places.begin() + kept, places.end());
       places.truncate(kept);
     }
-    if (productOf(shape, getContext()) != productOf(places, getContext()))
-      return failure();
     auto axes = llvm::to_vector(llvm::seq<int64_t>(shape.size(), shape.size() + summed.size()));
     llvm::append_range(shape, summed);
     Value index = flow::reshape(rewriter, gather.getLoc(), gather.getIndex(), shape);

@@ -358,3 +358,61 @@ flow.program @rows_in_shape {
     flow.output "tokens" %m : !tokens
   }
 }
+
+// -----
+
+// The largest of several rows, sums that something else reads, and rows of one number stay, and so do rows whose elements are
+// divided among other axes, or fewer.
+// CHECK-LABEL: flow.program @rows_that_stay
+// CHECK: flow.reduce max
+// CHECK-NEXT: flow.reshape
+// CHECK-NEXT: flow.output "largest"
+// CHECK: flow.reduce sum
+// CHECK-NEXT: flow.output "sum"
+// CHECK-NEXT: flow.reshape
+// CHECK-NEXT: flow.output "tokens"
+// CHECK: flow.gather
+// CHECK-NEXT: flow.reshape
+// CHECK-NEXT: flow.output "numbers"
+// CHECK: flow.gather
+// CHECK-NEXT: flow.reshape
+// CHECK-NEXT: flow.output "others"
+// CHECK: flow.gather
+// CHECK-NEXT: flow.reshape
+// CHECK-NEXT: flow.output "fewer"
+!table = tensor<?x2x6xf32, #flow.dims<[B * 394, 2, 6]>>
+!flat = tensor<?x2x6xf32, #flow.dims<[B * 197, 2, 6]>>
+!tokens = tensor<?x197x2x6xf32, #flow.dims<[B, 197, 2, 6]>>
+!others = tensor<?x197x3x4xf32, #flow.dims<[B, 197, 3, 4]>>
+!places = tensor<?x2xi32, #flow.dims<[B * 197, 2]>>
+!place = tensor<?xi32, #flow.dims<[B * 197]>>
+!pairs = tensor<?x2x2x6xf32, #flow.dims<[B * 197, 2, 2, 6]>>
+!numbers = tensor<?xf32, #flow.dims<[B * 197]>>
+flow.program @rows_that_stay {
+  flow.entry @main infer {
+    %t = flow.input "table" : !table
+    %v = flow.input "numbers" : !numbers
+    %p = flow.input "places" : !places
+    %p2 = flow.input "places2" : !places
+    %q = flow.input "place" : !place
+    %o = flow.input "one" : tensor<1xi32>
+    %g = flow.gather %t, %p : !table, !places -> !pairs
+    %m = flow.reduce max %g over [1] : !pairs -> !flat
+    %y = flow.reshape %m : !flat -> !tokens
+    flow.output "largest" %y : !tokens
+    %h = flow.gather %t, %p2 : !table, !places -> !pairs
+    %s = flow.reduce sum %h over [1] : !pairs -> !flat
+    flow.output "sum" %s : !flat
+    %z = flow.reshape %s : !flat -> !tokens
+    flow.output "tokens" %z : !tokens
+    %n = flow.gather %v, %q : !numbers, !place -> !numbers
+    %w = flow.reshape %n : !numbers -> tensor<?x197xf32, #flow.dims<[B, 197]>>
+    flow.output "numbers" %w : tensor<?x197xf32, #flow.dims<[B, 197]>>
+    %a = flow.gather %t, %q : !table, !place -> !flat
+    %b = flow.reshape %a : !flat -> !others
+    flow.output "others" %b : !others
+    %c = flow.gather %t, %o : !table, tensor<1xi32> -> tensor<1x2x6xf32>
+    %d = flow.reshape %c : tensor<1x2x6xf32> -> tensor<12xf32>
+    flow.output "fewer" %d : tensor<12xf32>
+  }
+}

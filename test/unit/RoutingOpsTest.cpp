@@ -46,7 +46,28 @@ struct Program : FlowCase {
     EXPECT_EQ(all.size(), targets.size() + 1);
     return all;
   }
+  /// Compiled code on every target against the evaluator, where sums are short and of numbers of about 1.
+  void compareEverywhere() {
+    auto all = runEverywhere();
+    for (auto &[name, want] : all.back().second.outputs)
+      for (auto &[target, got] : all) {
+        const Array &found = got.outputs.at(name);
+        ASSERT_GT(want.size(), 0);
+        ASSERT_EQ(found.size(), want.size()) << name << " on " << target;
+        for (int64_t i = 0; i < want.size(); ++i)
+          ASSERT_NEAR(found.data[i], want.data[i], 1e-5) << name << " on " << target << ", element " << i;
+      }
+  }
 };
+
+/// Numbers of about 1, in no order.
+std::vector<double> someNumbers(ArrayRef<int64_t> shape, int64_t step = 7) {
+  std::vector<double> values(
+      std::accumulate(shape.begin(), shape.end(), int64_t(1), std::multiplies<int64_t>()));
+  for (size_t i = 0; i < values.size(); ++i)
+    values[i] = double(int64_t(i) * step % 11) / 4 - 1;
+  return values;
+}
 
 std::vector<double> asVector(const Array &array) { return {array.data.begin(), array.data.end()}; }
 
@@ -238,14 +259,8 @@ TEST(RoutingOps, sortsOfAnyLength) {
 TEST(RoutingOps, productsOfGatheredRows) {
   constexpr int64_t rows = 11, table = 7, inner = 6, columns = 9, groups = 3;
   Program p;
-  auto numbers = [](int64_t count, int64_t step) {
-    std::vector<double> values(count);
-    for (int64_t i = 0; i < count; ++i)
-      values[i] = double(i * step % 13) / 8 - 0.5;
-    return values;
-  };
-  Value x = p.add("x", numbers(table * inner, 5), {table, inner});
-  Value y = p.add("y", numbers(table * columns, 7), {table, columns});
+  Value x = p.add("x", someNumbers({table, inner}, 5), {table, inner});
+  Value y = p.add("y", someNumbers({table, columns}), {table, columns});
   Value first = p.add("first", {3, 0, 6, -1, 2, 2, 5, 1, 7, 4, 0}, {rows}, p.b.getI32Type());
   Value second = p.add("second", {1, 6, 0, 3, -1, 4, 4, 2, 5, 9, 6}, {rows}, p.b.getI32Type());
   Value offsets = p.add("offsets", {0, 4, 4, 10}, {groups + 1}, p.b.getI32Type());
@@ -255,79 +270,34 @@ TEST(RoutingOps, productsOfGatheredRows) {
   Value left = flow::gather(p.b, p.l, x, first), right = flow::gather(p.b, p.l, y, second);
   product("both", left, right);
   product("same", left, left);
-  auto all = p.runEverywhere();
-  for (StringRef name : {"both", "same"}) {
-    const Array &want = all.back().second.outputs.at(name.str());
-    ASSERT_GT(want.size(), 0);
-    for (auto &[target, got] : all)
-      for (int64_t i = 0; i < want.size(); ++i)
-        ASSERT_NEAR(got.outputs.at(name.str()).data[i], want.data[i], 1e-5)
-            << name.str() << " on " << target << ", element " << i;
-  }
+  p.compareEverywhere();
 }
 
-// Random numbers whose index no tensor in memory holds are drawn by a loop.
-TEST(RoutingOps, drawsByOneIndex) {
-  constexpr int64_t rows = 9, inner = 5, columns = 8, groups = 2;
-  Program p;
-  auto numbers = [](int64_t count) {
-    std::vector<double> values(count);
-    for (int64_t i = 0; i < count; ++i)
-      values[i] = double(i * 7 % 11) / 4 - 1;
-    return values;
-  };
-  Value x = p.add("x", numbers(rows * inner), {rows, inner});
-  Value w = p.add("w", numbers(groups * inner * columns), {groups, inner, columns});
-  Value offsets = p.add("offsets", {0, 4, rows}, {groups + 1}, p.b.getI32Type());
-  Value index = flow::constant(p.b, p.l, 3, RankedTensorType::get({rows}, p.b.getI32Type()));
-  Value y = flow::groupedContract(p.b, p.l, x, {0, 1}, w, {2, 1, 3}, offsets, {0, 3}, 0, 2);
-  Value drawn = flow::RandomOp::create(p.b, p.l, y.getType(), flow::RandomKind::uniform, 3, index);
-  p.out("y", flow::mul(p.b, p.l, y, drawn));
-  auto all = p.runEverywhere();
-  const Array &want = all.back().second.outputs.at("y");
-  ASSERT_EQ(want.size(), rows * columns);
-  for (auto &[target, got] : all)
-    for (int64_t i = 0; i < want.size(); ++i)
-      ASSERT_NEAR(got.outputs.at("y").data[i], want.data[i], 1e-5) << target << ", element " << i;
-}
-
-// Random numbers that the epilogue of a grouped product draws are those that a loop draws, wherever a row's vectors begin: at
-// multiples of 4, elsewhere, and where the rows have no columns.
+// Random numbers that the epilogue of a grouped product draws are those that the evaluator draws, wherever a row's vectors begin: at
+// multiples of 4, elsewhere, and where the rows have no columns. Those whose index no tensor in memory holds are drawn by a loop.
 TEST(RoutingOps, drawsBehindGroupedProducts) {
   struct Case {
     int64_t others, columns; // 0: no such axis
+    bool sameIndex = false;  // one for all rows, a constant
   };
-  for (auto [others, columns] : {Case{0, 8}, Case{2, 8}, Case{2, 6}, Case{3, 1}, Case{5, 0}, Case{1, 7}}) {
-    SCOPED_TRACE(::testing::Message() << others << " x " << columns);
+  for (auto [others, columns, sameIndex] : {Case{0, 8}, Case{2, 8}, Case{2, 6}, Case{3, 1}, Case{5, 0},
+                                            Case{1, 7}, Case{0, 8, true}, Case{2, 6, true}}) {
+    SCOPED_TRACE(::testing::Message() << others << " x " << columns << (sameIndex ? ", one index" : ""));
     constexpr int64_t rows = 9, sums = 5, groups = 2;
     Program p;
-    auto numbers = [](int64_t count) {
-      std::vector<double> values(count);
-      for (int64_t i = 0; i < count; ++i)
-        values[i] = double(i * 7 % 11) / 4 - 1;
-      return values;
-    };
     // Labels: rows 0, sums 1, groups 2, other axes 3, columns 4.
     SmallVector<int64_t> xShape{rows, sums}, xAxes{0, 1}, wShape{groups, sums}, wAxes{2, 1}, out{0};
-    SmallVector<int64_t> yShape{rows};
     if (others)
-      xShape.push_back(others), xAxes.push_back(3), out.push_back(3), yShape.push_back(others);
+      xShape.push_back(others), xAxes.push_back(3), out.push_back(3);
     if (columns)
-      wShape.push_back(columns), wAxes.push_back(4), out.push_back(4), yShape.push_back(columns);
-    auto count = [](ArrayRef<int64_t> shape) {
-      return std::accumulate(shape.begin(), shape.end(), int64_t(1), std::multiplies<int64_t>());
-    };
-    Value x = p.add("x", numbers(count(xShape)), xShape), w = p.add("w", numbers(count(wShape)), wShape);
+      wShape.push_back(columns), wAxes.push_back(4), out.push_back(4);
+    Value x = p.add("x", someNumbers(xShape), xShape), w = p.add("w", someNumbers(wShape), wShape);
     Value offsets = p.add("offsets", {0, 4, rows}, {groups + 1}, p.b.getI32Type());
-    Value index = p.add("index", {8, 0, 7, 1, 6, 2, 5, 3, 4}, {rows}, p.b.getI32Type());
+    Value index = sameIndex ? flow::constant(p.b, p.l, 3, RankedTensorType::get({rows}, p.b.getI32Type()))
+                            : p.add("index", {8, 0, 7, 1, 6, 2, 5, 3, 4}, {rows}, p.b.getI32Type());
     Value y = flow::groupedContract(p.b, p.l, x, xAxes, w, wAxes, offsets, out, 0, 2);
     Value drawn = flow::RandomOp::create(p.b, p.l, y.getType(), flow::RandomKind::uniform, 3, index);
     p.out("y", flow::mul(p.b, p.l, y, drawn));
-    auto all = p.runEverywhere();
-    const Array &want = all.back().second.outputs.at("y");
-    ASSERT_EQ(want.size(), count(yShape));
-    for (auto &[target, got] : all)
-      for (int64_t i = 0; i < want.size(); ++i)
-        ASSERT_NEAR(got.outputs.at("y").data[i], want.data[i], 1e-5) << target << ", element " << i;
+    p.compareEverywhere();
   }
 }

@@ -55,6 +55,27 @@ TEST(VerifyByEvaluation, acceptsWhatKeepsTheValues) {
   EXPECT_EQ(checked.values.comparisons(), 2u);
 }
 
+// What a kernel may leave out is taken for 0 while it is evaluated, so a mark on what is needed is noticed. The mark stays as it was.
+TEST(VerifyByEvaluation, noticesWrongMarksOfWhatCanBeSkipped) {
+  for (const bool wrong : {false, true}) {
+    Checked checked;
+    ASSERT_TRUE(succeeded(checked.check("first")));
+    OpBuilder b(checked.product);
+    Location loc = b.getUnknownLoc();
+    Value x = checked.product.getA(), zero = flow::constant(b, loc, 0.0, x.getType());
+    // Where x is 0, it makes no difference that it is skipped; elsewhere it does.
+    Value live = wrong ? flow::compare(b, loc, flow::Predicate::eq, x, zero)
+                       : flow::compare(b, loc, flow::Predicate::ne, x, zero);
+    auto mark = flow::skippable(b, loc, x, live).getDefiningOp<flow::SkippableOp>();
+    checked.product.getAMutable().assign(mark);
+    Block &block = *mark->getBlock();
+    const size_t ops = block.getOperations().size();
+    EXPECT_EQ(succeeded(checked.check("marks")), !wrong) << checked.message;
+    EXPECT_EQ(mark.getX(), x);
+    EXPECT_EQ(block.getOperations().size(), ops);
+  }
+}
+
 TEST(VerifyByEvaluation, namesThePassThatChangesAValue) {
   Checked checked;
   ASSERT_TRUE(succeeded(checked.check("first")));

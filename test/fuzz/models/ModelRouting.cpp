@@ -38,7 +38,9 @@ Drawn ModelDraw::chosen(Body &body, const std::string &from, int64_t experts, in
     text += ", top = " + size(body, top);
     if (chance(50)) {
       note("route with a capacity");
-      text += ", capacity = " + pick<std::string>({"0.5", "1.0", "1.5", "-1.25"});
+      // A step in which an expert would take no row is refused: with half of an even share, one that has a single row.
+      text += ", capacity = " +
+              pick<std::string>({tokens > experts ? "0.5" : "2.0", "1.0", "1.5", "-1.25"});
       text += chance(50) ? ", prioritized" : "";
       text += chance(20) ? ", alignment = 2" : "";
     }

@@ -104,6 +104,7 @@ std::string Draw::skippable(const Sizes &sizes) {
                                 "] : " + typeOf({sizes[axis]}, "i1") + " -> " + typeOf(sizes, "i1"));
   return op("skippable " + x + " where " + spread + " : " + typeOf(sizes));
 }
+
 std::string Draw::image(const Sizes &sizes, bool channelsLast) {
   std::string value = input(sizes);
   if (channelsLast)

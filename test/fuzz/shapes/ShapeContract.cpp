@@ -115,7 +115,8 @@ ShapeCase drawContract(uint64_t seed) {
   for (size_t i = 0; i < order.size(); ++i)
     order[i] = i;
   draw.shuffle(order);
-  const bool skips = draw.chance(12); // which kernels for small products take no notice of
+  const bool skips = draw.chance(12),
+             skipsB = skips && draw.chance(30); // kernels for small products take no notice
   int64_t budget = draw.chance(skips ? 80 : 20) ? draw.power(20, 23.5) : draw.power(6, 21.5);
   size_t dynamic = draw.chance(35) ? 0 : draw.chance(80) ? 1 : 2;
   for (size_t i = 0; i < order.size(); ++i) {
@@ -166,9 +167,11 @@ ShapeCase drawContract(uint64_t seed) {
   auto isStatic = [&](const std::vector<size_t> &axes) {
     return std::all_of(axes.begin(), axes.end(), [&](size_t axis) { return labels[axis].size.isStatic(); });
   };
-  std::string x = skips && !a.empty() ? draw.skippable(sizesOf(a))
-                                      : operand(a, isStatic(a) && draw.chance(20)),
-              w = operand(b, isStatic(b) && draw.chance(50));
+  const bool skipsA = skips && !(skipsB && draw.chance(60));
+  std::string x = skipsA && !a.empty() ? draw.skippable(sizesOf(a))
+                                       : operand(a, isStatic(a) && draw.chance(20)),
+              w = skipsB && !b.empty() ? draw.skippable(sizesOf(b))
+                                       : operand(b, isStatic(b) && draw.chance(50));
   Sizes y = sizesOf(out);
   std::string value =
       draw.op("contract " + x + " " + list(a) + ", " + w + " " + list(b) + " -> " + list(out) + " : " +
