@@ -42,8 +42,8 @@ int64_t Parameter::count() const {
   return all;
 }
 
-File::File(std::string path, std::string text, llvm::function_ref<bool(StringRef)> isOp)
-    : path(std::move(path)), text(std::move(text)), lines(this->text), tokens(tokensOf(this->text)),
+File::File(std::string path, StringRef text, llvm::function_ref<bool(StringRef)> isOp)
+    : path(std::move(path)), text(withLineFeeds(text)), lines(this->text), tokens(tokensOf(this->text)),
       statements(statementsOf(tokens, isOp)) {}
 
 const Token *File::tokenAt(size_t offset) const {
@@ -254,7 +254,7 @@ static std::shared_ptr<const Analysis> read(Sources sources, int64_t version, bo
     if (StringRef(text).starts_with(byteOrderMark)) // blanks in its place keep all places
       text.replace(0, byteOrderMark.size(), byteOrderMark.size(), ' ');
     buffers.push_back(llvm::MemoryBuffer::getMemBufferCopy(text, source.path));
-    analysis->files.push_back(std::make_unique<File>(std::move(source.path), std::move(source.text), isOp));
+    analysis->files.push_back(std::make_unique<File>(std::move(source.path), source.text, isOp));
   }
   analysis->findings.resize(analysis->files.size());
 

@@ -346,6 +346,14 @@ for ends in ("\r\n", "\n"):
     client.change(path, made)
     assert not client.of("formatting", path, options={}), "what is formatted changes again"
 print("line ends: those of the first line")
+# A '\r' ends a line as well: for the places of errors and of what is asked, and behind a comment.
+path = opened("// a comment\rmoe.model @net(%x: vector[8]) {\r  %y = linear @fc(%x) to hiden // told\r  %z = relu %y\r\n  return logits = %w\r}\r")
+uri = {"uri": client.uri(path)}
+print("returns:", *((each["range"]["start"]["line"] + 1, each["range"]["start"]["character"], each["message"].split(";")[0]) for each in client.diagnostics(path)))
+client.changed(path, [{"range": {"start": {"line": 2, "character": 25}, "end": {"line": 2, "character": 30}}, "text": "4"},
+                      {"range": {"start": {"line": 4, "character": 19}, "end": {"line": 4, "character": 20}}, "text": "z"}])
+print("returns:", client.diagnostics(path), client.ask("textDocument/hover", {"textDocument": uri, "position": {"line": 4, "character": 19}})["contents"]["value"],
+      *(each["range"]["start"] for each in client.ask("textDocument/definition", {"textDocument": uri, "position": {"line": 4, "character": 19}})))
 path = opened(mark + "moe.layer @L(%-x) {\n  %y-1 = gelu %-x\n  yield %y-1\n}\n")
 print("a mark and odd names:", client.diagnostics(path), client.of("formatting", path, options={}), client.of("documentSymbol", path)[0]["name"])
 references("%-x", path, "%-x", 1)
