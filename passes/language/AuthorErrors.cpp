@@ -27,6 +27,9 @@ StringRef characterOf(StringRef text) {
 /// How many unknown values are compared with those there are: a text of more is no author's, and the work grows as its square.
 constexpr size_t maxCompared = 200;
 
+/// How many lines of an author's statement there are at most.
+constexpr unsigned maxLines = 100;
+
 /// One report and the text that it is about.
 class Report {
 public:
@@ -83,16 +86,18 @@ std::string Report::found() const {
 
 /// The op around the place, by its name, also on a further line of it; empty where none is found.
 StringRef Report::opName() const {
-  for (size_t end = at;;) {
+  size_t end = at;
+  for (unsigned lines = 0; lines < maxLines; ++lines) {
     const size_t begin = text.take_front(end).rfind('\n') + 1; // npos + 1 is 0
     const StringRef line = text.slice(begin, std::max(begin, end)).trim(),
                     name = opOfLine(line).take_while(inName);
     if (opOfLine(line) != line || name.starts_with("moe.") || llvm::is_contained(ops, name))
       return name;
     if (begin == 0)
-      return {};
+      break;
     end = begin - 1;
   }
+  return {};
 }
 
 /// The values that the layer or model around the place has made before it.
