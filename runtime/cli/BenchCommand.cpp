@@ -4,9 +4,42 @@
 #include "runtime/session/Bench.h"
 #include "runtime/train/Checkpoint.h"
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 namespace moert {
+
+static Status compareCommand(const BenchCommandOptions &options, std::shared_ptr<const Program> program,
+                             std::shared_ptr<Device> device, const BenchOptions &bench) {
+  std::optional<CheckpointFiles> parameters;
+  std::function<Status(States &)> load;
+  if (!options.againstParameters.empty()) {
+    MOERT_ASSIGN(parameters, CheckpointFiles::open(options.againstParameters));
+    load = [&](States &states) { return parameters->loadParameters(states); };
+  }
+  MOERT_ASSIGN(std::shared_ptr<const Program> other, Program::load(options.against));
+  MOERT_ASSIGN(Comparison result, compare({program, other}, device, bench, load));
+  const std::array<std::string, 2> files = {options.program, options.against};
+  if (options.json) {
+    nlohmann::ordered_json out = {{"entry", options.entry},          {"batch", options.batch},
+                                  {"device", device->name()},        {"threads", device->threads()},
+                                  {"pairs_ms", result.milliseconds}, {"median_ms", result.medianMs},
+                                  {"gflops_per_s", result.gflops},   {"ratio", result.ratio}};
+    if (std::isfinite(result.high))
+      out["ratio_95"] = {result.low, result.high};
+    printf("%s\n", out.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
+    return {};
+  }
+  for (int side : {0, 1})
+    print(stdout, concat(printable(files[side]), "\n")),
+        printf("  median %.2f ms, %.1f GFLOP/s\n", result.medianMs[side], result.gflops[side]);
+  printf("the first over the second, median of %zu pairs: %.4f", result.milliseconds.size(), result.ratio);
+  if (std::isfinite(result.high))
+    printf(", 95 %% interval %.4f to %.4f\n", result.low, result.high);
+  else
+    printf("; an interval takes six pairs (--steps)\n");
+  return {};
+}
 
 Status benchCommand(const BenchCommandOptions &options) {
   BenchOptions bench;
@@ -24,6 +57,8 @@ Status benchCommand(const BenchCommandOptions &options) {
   }
   MOERT_ASSIGN(std::shared_ptr<const Program> program, Program::load(options.program));
   MOERT_ASSIGN(std::shared_ptr<Device> device, openDevice(options.device));
+  if (!options.against.empty())
+    return compareCommand(options, program, device, bench);
   MOERT_ASSIGN(BenchResult result, benchmark(program, device, bench));
   std::string batch = concat(bench.binding.domains, "x", bench.binding.rows);
   if (options.json) {

@@ -12,6 +12,8 @@ namespace moert {
 struct BenchCommandOptions {
   std::string program, entry = "train", batch = "1x64"; // DOMAINSxROWS, or ROWS
   std::string parameters; // a checkpoint or safetensors file; empty: those of the seed
+  std::string against,
+      againstParameters; // a program that is timed in turn with the first; empty parameters: the first one's
   DeviceOptions device;
   int steps = 20;
   ProfileTableOptions table;

@@ -155,7 +155,16 @@ int main(int argc, char **argv) {
   bench->add_option(
       "--params", timing.parameters,
       "a safetensors file, or a folder with model.safetensors; default: parameters of the seed");
+  CLI::Option *against =
+      bench->add_option("--against", timing.against,
+                        "another program (.moe), timed in turn with the first, a step of each; prints the "
+                        "ratio of their times, first over second");
+  bench
+      ->add_option("--against-params", timing.againstParameters,
+                   "parameters of the other program; default: those of the first")
+      ->needs(against);
   CLI::Option *profile = bench->add_flag("--profile", timing.profile, "time of launches, summed by kernel");
+  profile->excludes(against);
   const std::vector<std::string> sums = {"kernel", "launch", "op", "layer",
                                          "part"}; // in the order of ProfileBy
   std::string by = sums[0];

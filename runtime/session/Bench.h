@@ -3,6 +3,7 @@
 
 #include "runtime/session/Session.h"
 
+#include <array>
 #include <functional>
 #include <optional>
 
@@ -34,6 +35,26 @@ struct BenchResult {
 
 Result<BenchResult> benchmark(std::shared_ptr<const Program> program, std::shared_ptr<Device> device,
                               const BenchOptions &options);
+
+/// Two programs timed step by step in turn, so that what else the machine does meets both: a step of each is a pair, and which of
+/// the two goes first alternates.
+struct Comparison {
+  std::vector<std::array<double, 2>> milliseconds;  // of each pair
+  std::array<double, 2> medianMs = {}, gflops = {}; // as in BenchResult
+  double ratio = 0; // the median over pairs of the first one's time to the second one's
+  /// The interval of that median with at least 95 % confidence, between two of the sorted ratios: it holds whatever the distribution
+  /// of times. Fewer than six pairs have none: it is then from 0 to infinity.
+  double low = 0, high = 0;
+};
+
+/// `other` replaces the options' own parameters for the second program. Each entry is `options.entry`.
+Result<Comparison> compare(std::array<std::shared_ptr<const Program>, 2> programs,
+                           std::shared_ptr<Device> device, const BenchOptions &options,
+                           std::function<Status(States &)> other = {});
+
+/// Which of n sorted samples, counted from 0, are the ends of an interval that holds the median with at least 95 % confidence: the
+/// largest k with P(Binomial(n, 1/2) < k) <= 2.5 %, less one, and its mirror. Nothing for fewer than six samples.
+std::optional<std::pair<size_t, size_t>> medianInterval(size_t n);
 
 /// Fills a session's inputs: floats uniform in [0, 1), labels below the program's classes, each image's
 /// domain.

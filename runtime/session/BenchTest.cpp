@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <gtest/gtest.h>
+#include <limits>
 
 namespace moert::test {
 namespace {
@@ -42,6 +43,62 @@ TEST(Bench, TimesSteps) {
   EXPECT_NE(benchmark(*program, *device, options)->digest, result->digest);
   options.steps = 0;
   EXPECT_EQ(benchmark(*program, *device, options).status().code(), Code::usage);
+}
+
+// Two programs in turn: the ratio is that of the pairs, and its interval holds the median whatever the times are.
+TEST(Bench, ComparesPrograms) {
+  Result<std::shared_ptr<const Program>> program = Program::verify(testProgram().encode(), "p.moe");
+  BenchOptions options;
+  options.binding = {5, 64};
+  options.steps = 7;
+  std::vector<std::string> filled;
+  options.parameters = [&](States &) -> Status {
+    filled.push_back("first");
+    return {};
+  };
+  auto other = [&](States &) -> Status {
+    filled.push_back("second");
+    return {};
+  };
+  Result<Comparison> result = compare({*program, *program}, *openCpu(2), options, other);
+  ASSERT_TRUE(result.ok()) << result.status().message();
+  EXPECT_EQ(filled, (std::vector<std::string>{"first", "second"}));
+  ASSERT_EQ(result->milliseconds.size(), 7u);
+  std::vector<double> ratios;
+  for (auto [first, second] : result->milliseconds)
+    ratios.push_back(first / second);
+  std::sort(ratios.begin(), ratios.end());
+  EXPECT_EQ(result->ratio, ratios[3]);
+  EXPECT_EQ(result->low, ratios[0])
+      << "of seven samples, 1 in 64 intervals from end to end misses the median";
+  EXPECT_EQ(result->high, ratios[6]);
+  for (int side : {0, 1})
+    EXPECT_NEAR(result->gflops[side] * 1e9, 18 * 320e3 / result->medianMs[side], 1);
+  options.steps = 5;
+  result = compare({*program, *program}, *openCpu(2), options);
+  EXPECT_EQ(filled.size(), 4u) << "the first one's parameters are for both";
+  EXPECT_EQ(result->low, 0);
+  EXPECT_EQ(result->high, std::numeric_limits<double>::infinity());
+  options.steps = 0;
+  EXPECT_EQ(compare({*program, *program}, *openCpu(2), options).status().code(), Code::usage);
+}
+
+TEST(Bench, IntervalsOfMedians) {
+  // As in tables of the sign test at 5 %, two-sided.
+  using Ends = std::optional<std::pair<size_t, size_t>>;
+  EXPECT_EQ(medianInterval(0), Ends());
+  EXPECT_EQ(medianInterval(5), Ends());
+  EXPECT_EQ(medianInterval(6), Ends({0, 5}));
+  EXPECT_EQ(medianInterval(9), Ends({1, 7}));
+  EXPECT_EQ(medianInterval(20), Ends({5, 14}));
+  EXPECT_EQ(medianInterval(100), Ends({39, 60}));
+  // The approximation continues the exact ends, and is not narrower.
+  const auto [low, high] = *medianInterval(1000);
+  const auto [next, last] = *medianInterval(1002);
+  EXPECT_EQ(low, 468u);
+  EXPECT_LE(next, low + 1);
+  EXPECT_GE(next, low - 2);
+  EXPECT_EQ(next + last, 1001u);
 }
 
 TEST(Bench, TopOfProfile) {

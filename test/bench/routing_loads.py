@@ -1,11 +1,11 @@
 """What sparse blocks cost beside dense ones: GMoE over ViT in interleaved pairs, dropless, for different loads of the experts.
 
     ~/.cache/moe/venv/bin/python test/bench/routing_loads.py [--model s16] [--entries train,infer] [--loads balanced,zipf,one]
-                                                             [--batch 16] [--pairs 20] [--steps 2]
+                                                             [--batch 16] [--pairs 20]
 
-A pair runs `moert bench` of the dense model and of the sparse one after the other, each in a process of its own; which of them goes first
-alternates. Printed are the geometric mean of the pairs' ratios with its 95 % interval (Student's t on the logarithms), the ratio of the
-two models' MACs, and what the first is beyond the second.
+A pair is a step of each model, one after the other in one process (`moert bench sparse --against dense`); which of them goes first
+alternates. Printed are the median of the pairs' ratios with an interval that holds it with at least 95 % confidence whatever the
+distribution of times (between two of the sorted ratios), the ratio of the two models' MACs, and what the first is beyond the second.
 
 The loads are made by parameters: the position table has one direction for each expert, the patches and all layers that write to the tokens' sum
 are zero, and an expert's key is what the router makes of its direction. So tokens reach the routers as they were laid down, whatever the
@@ -15,10 +15,8 @@ image: `balanced` is as many to each expert, `zipf` 1/1, 1/2, ... 1/6 of the fir
 import argparse
 import json
 import math
-import os
 import pathlib
 import re
-import statistics
 import subprocess
 import tempfile
 
@@ -35,8 +33,6 @@ MODELS = {
     "s16": (["-Ddense=12", "-Dpairs=0"], []),
     "28": ([*SMALL, "-Ddense=4", "-Dpairs=0"], [*SMALL, "-Ddense=2", "-Dpairs=1"]),
 }
-# Student's t at 97.5 % by degrees of freedom; between them the smaller number's, which is the wider interval.
-T975 = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 7: 2.365, 9: 2.262, 11: 2.201, 14: 2.145, 19: 2.093, 29: 2.045}
 
 
 def dropless_text(folder):
@@ -75,11 +71,12 @@ def write_parameters(program, load, path):
     safetensors.torch.save_file(values, path)
 
 
-def bench(program, parameters, entry, a):
-    command = [BIN / "moert", "bench", program, "--params", parameters, "--entry", "train" if entry == "train" else "main",
-               "--batch", f"1x{a.batch}", "--steps", str(a.steps if entry == "train" else a.steps * 4), "--threads", str(a.threads), "--json"]
-    environment = {k: v for k, v in os.environ.items() if k not in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")}
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout)
+def compare(programs, parameters, entry, a):
+    """The sparse model beside the dense one."""
+    command = [BIN / "moert", "bench", programs[1], "--params", parameters[1], "--against", programs[0], "--against-params", parameters[0],
+               "--entry", "train" if entry == "train" else "main", "--batch", f"1x{a.batch}", "--steps", str(a.pairs),
+               "--threads", str(a.threads), "--json"]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def main():
@@ -89,7 +86,6 @@ def main():
     a.add_argument("--loads", default="balanced,zipf,one")
     a.add_argument("--batch", type=int, default=16)
     a.add_argument("--pairs", type=int, default=20)
-    a.add_argument("--steps", type=int, default=2, help="timed steps of a process; four times as many in inference")
     a.add_argument("--threads", type=int, default=2)
     a = a.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -105,23 +101,13 @@ def main():
                 files = [f"{folder}/{name}-{load}.safetensors" for name in ("dense", "sparse")]
                 for program, file in zip(programs, files):
                     write_parameters(program, load, file)
-                times, work = ([], []), [0.0, 0.0]
-                for pair in range(a.pairs):
-                    for side in (0, 1) if pair % 2 == 0 else (1, 0):
-                        out = bench(programs[side], files[side], entry, a)
-                        times[side].append(out["median_ms"])
-                        work[side] = out["gflops_per_s"] * out["median_ms"]  # the model's own operations, without recomputation
-                ratio = work[1] / work[0]
-                logs = [math.log(sparse / dense) for dense, sparse in zip(*times)]
-                middle = statistics.fmean(logs)
-                half = 0.0
-                if len(logs) > 1:
-                    t = T975[max(n for n in T975 if n <= len(logs) - 1)]
-                    half = t * statistics.stdev(logs) / math.sqrt(len(logs))
+                out = compare(programs, files, entry, a)
+                work = [speed * ms for speed, ms in zip(out["gflops_per_s"], out["median_ms"])]  # the models' own operations
+                ratio, mid = work[0] / work[1], out["ratio"]
+                low, high = out.get("ratio_95", [0, math.inf])
                 tokens = shares(load, 1000)
                 shown = " ".join(f"{tokens.count(i) / 10:.0f}" for i in range(EXPERTS))
-                low, high, mid = (math.exp(x) for x in (middle - half, middle + half, middle))
-                print(f"| {entry} | {load} | {shown} % | {statistics.median(times[0]):.1f} | {statistics.median(times[1]):.1f} | {mid:.4f} "
+                print(f"| {entry} | {load} | {shown} % | {out['median_ms'][1]:.1f} | {out['median_ms'][0]:.1f} | {mid:.4f} "
                       f"[{low:.4f}, {high:.4f}] | {ratio:.4f} | {(mid / ratio - 1) * 100:+.2f} % [{(low / ratio - 1) * 100:+.2f}, {(high / ratio - 1) * 100:+.2f}] |",
                       flush=True)
 

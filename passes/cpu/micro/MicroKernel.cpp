@@ -57,16 +57,25 @@ struct Nest {
     return sums;
   }
 
-  /// Emits `count` steps: a loop of unrolled iterations, and the remaining steps one by one. `multiple` is a
-  /// known divisor of a count that is not known itself.
-  Values run(Ix count, Ix a, Ix b, Values sums, int64_t multiple) {
-    const Reduction &inner = loops.back();
-    if (count.isStatic() && count.known() <= 2 * unroll)
-      return steps(count.known(), a, b, sums);
+  /// Whether so few steps are no loop.
+  bool isStraight(Ix count) const { return count.isStatic() && count.known() <= 2 * unroll; }
+
+  /// The steps of an iteration.
+  int64_t unrolled(Ix count) const {
     int64_t together = unroll;
     if (count.isStatic() && count.known() % unroll && unroll > 1)
       for (int64_t u : {3, 5, 6, 7})
         together = count.known() % u ? together : u;
+    return together;
+  }
+
+  /// Emits `count` steps: a loop of unrolled iterations, and the remaining steps one by one. `multiple` is a
+  /// known divisor of a count that is not known itself.
+  Values run(Ix count, Ix a, Ix b, Values sums, int64_t multiple) {
+    const Reduction &inner = loops.back();
+    if (isStraight(count))
+      return steps(count.known(), a, b, sums);
+    const int64_t together = unrolled(count);
     auto offset = [&](Ix base, Ix step, Ix k) { return code.add(base, code.mul(step, k)); };
     bool exact = (count.isStatic() ? count.known() : multiple) % together == 0;
     Ix whole = exact ? count : code.mul(code.div(count, together), together);
@@ -87,13 +96,16 @@ struct Nest {
     });
   }
 
-  void prefetchIn(Ix section) {
+  /// Lines are spread over the iterations of a section of `length` steps if those are enough.
+  void prefetchIn(Ix section, Ix length) {
     streams.clear();
     if (!operands.streams)
       return;
     const int64_t steps = std::max(unroll, operands.expectedCount / (tile.rows * unroll) * unroll);
+    const int64_t iterations =
+        isStraight(length) ? 0 : (length.isStatic() ? length.known() : steps) / unrolled(length);
     for (const PrefetchStream &stream : operands.streams(section)) {
-      if (stream.lines >= kPrefetchBurst) {
+      if (stream.lines >= kPrefetchBurst && iterations >= stream.lines) {
         streams.push_back({stream, (stream.lines * stream.distance + steps - 1) / steps});
         continue;
       }
@@ -108,7 +120,7 @@ struct Nest {
     sums = code.loop(0, tile.rows, 1, sums, [&](Ix section, Values carried) {
       if (ahead)
         ahead(section);
-      prefetchIn(section);
+      prefetchIn(section, length);
       Ix k = code.mul(section, length);
       return run(length, code.add(a, code.mul(k, inner.aStep)), code.add(b, code.mul(k, inner.bStep)),
                  carried, unroll);
