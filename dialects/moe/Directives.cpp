@@ -43,13 +43,17 @@ ParseResult moe::parseWord(OpAsmParser &p, StringAttr &word) {
     offerWordsOf(p, "op");
   // The next op is no word, though line breaks mean nothing: a word is not followed by `%` or `@`.
   const char *at = p.getCurrentLocation().getPointer();
-  char after = *StringRef(at + peekWord(at).first.size()).ltrim(' ').data();
-  bool other = after == '%' || after == '@';
+  const char *after = at + peekWord(at).first.size();
+  while (*after == ' ')
+    ++after;
+  bool other = *after == '%' || *after == '@';
   if (StringRef line = other ? lineThatEnded(p) : lineCutShort(p); !line.empty())
     return reportAt(p, behind(line)) << "expected a word after '" << opOfLine(line)
                                      << "', found the end of the line";
   if (other || failed(p.parseOptionalKeyword(&text)))
     return reportAt(p, behind(writtenOf(p))) << "expected a word after '" << writtenOf(p) << "'";
+  if (writtenOf(p).starts_with("default "))
+    offerWordsOf(p, "weight");
   word = p.getBuilder().getStringAttr(text);
   return success();
 }
@@ -174,6 +178,7 @@ void moe::printOperands(OpAsmPrinter &p, Operation *op, OperandRange values, Arr
 ParseResult moe::parseExprs(OpAsmParser &p, ArrayAttr &list, SmallVectorImpl<Unresolved> &sized) {
   SmallVector<Attribute> args;
   SMLoc loc = p.getCurrentLocation();
+  offerWordsOf(p, "args");
   if (parseExprList(p, args, sized))
     return failure();
   for (Attribute arg : args)

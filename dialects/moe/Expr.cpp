@@ -460,10 +460,10 @@ Parsed ExprParser::primary() {
   const char *after = loc.getPointer() + peekWord(loc.getPointer()).first.size();
   while (*after == ' ')
     ++after;
-  StringRef name, behind = after;
+  StringRef name;
   // `classes % 2`: a value's name begins with a letter, so it is meant as an operator.
   if (after != loc.getPointer() && *after == '%' && StringRef(" \t(0123456789").contains(after[1]) &&
-      behind.drop_front(1).take_until([](char c) { return c == '\n'; }).find('=') == StringRef::npos)
+      !StringRef(after + 1).take_until([](char c) { return c == '\n'; }).contains('='))
     return reportRemainder(after);
   if (*after == '%' || *after == '@' || failed(p.parseOptionalKeyword(&name))) {
     // An editor that asks what may stand here is told the names of the header.

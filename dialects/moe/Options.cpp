@@ -238,6 +238,7 @@ ParseResult OptionsParser::word(const Item &item) {
   if (p.parseComma())
     return failure();
   SMLoc secondAt = p.getCurrentLocation();
+  offerWordsOf(p, item.second);
   if (parseExpr(p, second, sized))
     return failure();
   tellWord(p, item.second, second, secondAt);
@@ -329,10 +330,12 @@ ParseResult OptionsParser::verifyEnd() {
 ParseResult OptionsParser::end(bool afterOption) {
   SMLoc loc = p.getCurrentLocation();
   auto [next, equal] = peekWord(loc.getPointer());
-  StringRef rest = StringRef(next.end()).ltrim(" \t");
+  const char *rest = next.end();
+  while (*rest == ' ' || *rest == '\t')
+    ++rest;
   const Item *item = find(next);
-  if (item && rest.starts_with(":"))
-    return reportAt(p, SMLoc::getFromPointer(rest.data()))
+  if (item && *rest == ':')
+    return reportAt(p, SMLoc::getFromPointer(rest))
            << "expected '=' after option '" << next << "', found ':'";
   if (item && afterOption)
     return reportAt(p, loc) << "expected ',' before option '" << next << "'";

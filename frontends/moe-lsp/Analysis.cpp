@@ -42,8 +42,8 @@ int64_t Parameter::count() const {
   return all;
 }
 
-File::File(std::string path, std::string text, llvm::function_ref<bool(StringRef)> isOp)
-    : path(std::move(path)), text(std::move(text)), lines(this->text), tokens(tokensOf(this->text)),
+File::File(std::string path, StringRef text, llvm::function_ref<bool(StringRef)> isOp)
+    : path(std::move(path)), text(withLineFeeds(text)), lines(this->text), tokens(tokensOf(this->text)),
       statements(statementsOf(tokens, isOp)) {}
 
 const Token *File::tokenAt(size_t offset) const {
@@ -174,12 +174,18 @@ private:
 /// Puts the compiler's diagnostics at places of the document.
 class Reports {
 public:
-  explicit Reports(Analysis &into) : into(into) {}
+  explicit Reports(Analysis &into) : into(into) {
+    const File &file = into.document();
+    isLibrary = llvm::none_of(file.statements, [&](const Statement &each) {
+      return each.kind == Statement::header && file.tokens[each.word].is("moe.model");
+    });
+  }
   void take(Diagnostic &d);
 
 private:
   std::pair<size_t, size_t> span(size_t offset, StringRef message, bool unused) const;
   Analysis &into;
+  bool isLibrary; // the document has layers alone
 };
 
 } // namespace
@@ -193,11 +199,9 @@ std::pair<size_t, size_t> Reports::span(size_t offset, StringRef message, bool u
     StringRef name = message.split('\'').second.split('\'').first;
     // A parameter is reported where it stands, a value at the op that makes it.
     const size_t from = message.starts_with("parameter") || !unused ? offset : 0;
-    const size_t line = file.lines.lineOf(offset);
     for (size_t i = at->begin; i < at->end; ++i) {
       StringRef text = file.tokens[i].text;
-      if ((text == name || ("@" + text).str() == name) && file.offsetOf(text) + text.size() > from &&
-          file.lines.lineOf(file.offsetOf(text)) == line)
+      if ((text == name || ("@" + text).str() == name) && file.offsetOf(text) + text.size() > from)
         return {file.offsetOf(text), file.offsetOf(text) + text.size()};
     }
   }
@@ -227,10 +231,7 @@ void Reports::take(Diagnostic &d) {
   if (elsewhere && note.severity != llvm::lsp::DiagnosticSeverity::Error)
     return; // a warning of another file belongs there
   // A file of layers alone offers them, to others than the model that was found.
-  const bool library = llvm::none_of(file.statements, [&](const Statement &each) {
-    return each.kind == Statement::header && file.tokens[each.word].is("moe.model");
-  });
-  if (library && StringRef(note.message).starts_with("layer '@") &&
+  if (isLibrary && StringRef(note.message).starts_with("layer '@") &&
       StringRef(note.message).ends_with("is not used"))
     return;
   note.unused = StringRef(note.message).ends_with("is not used");
@@ -254,7 +255,7 @@ static std::shared_ptr<const Analysis> read(Sources sources, int64_t version, bo
     if (StringRef(text).starts_with(byteOrderMark)) // blanks in its place keep all places
       text.replace(0, byteOrderMark.size(), byteOrderMark.size(), ' ');
     buffers.push_back(llvm::MemoryBuffer::getMemBufferCopy(text, source.path));
-    analysis->files.push_back(std::make_unique<File>(std::move(source.path), std::move(source.text), isOp));
+    analysis->files.push_back(std::make_unique<File>(std::move(source.path), source.text, isOp));
   }
   analysis->findings.resize(analysis->files.size());
 

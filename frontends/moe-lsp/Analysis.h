@@ -20,8 +20,8 @@ struct NameUse {
 
 /// One file that was read: the document first, then those of its folder.
 struct File {
-  File(std::string path, std::string text, llvm::function_ref<bool(llvm::StringRef)> isOp);
-  std::string path, text;
+  File(std::string path, llvm::StringRef text, llvm::function_ref<bool(llvm::StringRef)> isOp);
+  std::string path, text; // whose lines end in '\n' or "\r\n", whatever they do for the client
   Lines lines;
   std::vector<Token> tokens;
   std::vector<Statement> statements;

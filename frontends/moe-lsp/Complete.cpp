@@ -243,12 +243,11 @@ void Completer::ask() {
       (token.kind == TokenKind::word ? sizes : layerNames).insert(token.name().str());
   }
   StringRef last = StringRef(part).rtrim();
-  const bool noSize = endsIn(last, {"over", "init", "layer", "layers", "trunk", "for"});
+  const bool initial = asked.words.count("zeros");
+  const bool noSize = initial || endsIn(last, {"over", "layer", "layers", "trunk", "for"});
   StringRef op = statement->word < statement->end ? file.tokens[statement->word].text : StringRef();
   // In some places a word of the language is always that word, whatever sizes are called.
-  const Words always = endsIn(last, {"over"})   ? wordsOf("axes")
-                       : endsIn(last, {"init"}) ? wordsOf("init")
-                                                : Words();
+  const Words always = endsIn(last, {"over"}) ? wordsOf("axes") : initial ? wordsOf("init") : Words();
   const bool newLine = text.take_front(offset).rtrim(" \t").ends_with("\n");
   for (const std::string &word : asked.words) {
     const bool layer = layerNames.count(word) && !sizes.count(word);
@@ -285,7 +284,12 @@ std::vector<CompletionItem> Completer::run() {
                          return inWord(c) || StringRef("%, -:").contains(c);
                        });
   const bool goesOn = statement && statement->kind == Statement::op;
-  if (!header || (line.empty() && (!statement || statement->kind == Statement::close))) {
+  // A header goes on up to its '{'; a layer that is only declared ends with its values.
+  const Token *last =
+      statement && statement->kind == Statement::header ? &file.tokens[statement->end - 1] : nullptr;
+  const bool inHeader = last && !last->is("{") && !last->is(")");
+  const bool outside = !statement || statement->kind == Statement::close || (last && last->is(")"));
+  if (!header || (line.empty() && outside)) {
     for (StringRef word : {"moe.layer", "moe.model"})
       if (const Page *page = pageOf(word))
         add(word.str(), CompletionItemKind::Keyword, page->syntax);
@@ -309,14 +313,16 @@ std::vector<CompletionItem> Completer::run() {
       addValues();
     if (begun != line && begun == "return")
       addResults();
-    if (line.empty())
+    if (line.empty() && !inHeader && !outside)
       addOps(false);
-    StringRef last = before.rtrim();
-    const bool inList = line.count('[') > line.count(']') || !line.contains('=');
-    const bool argument = last.ends_with("=") && kindOfLast(last.drop_back()) == TokenKind::symbol;
-    if (argument || endsIn(last, {"layer", "layers", "trunk", "for"}) ||
+    StringRef written = before.rtrim();
+    const bool furtherLine =
+        statement && file.offsetOf(file.tokens[statement->begin].text) < size_t(line.begin() - text.begin());
+    const bool inList = line.count('[') > line.count(']') || furtherLine;
+    const bool argument = written.ends_with("=") && kindOfLast(written.drop_back()) == TokenKind::symbol;
+    if (argument || endsIn(written, {"layer", "layers", "trunk", "for"}) ||
         (statement && statement->kind != Statement::header &&
-         (last.ends_with("[") || last.ends_with("<") || (last.ends_with("*") && inList))))
+         (written.ends_with("[") || written.ends_with("<") || (written.ends_with("*") && inList))))
       addLayers();
   }
   return items;

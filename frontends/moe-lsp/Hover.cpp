@@ -271,17 +271,17 @@ std::vector<llvm::lsp::InlayHint> moe::lsp::hintsOf(const Analysis &analysis, si
   std::vector<llvm::lsp::InlayHint> hints;
   for (const Statement &each : file.statements) {
     const size_t at = file.offsetOf(file.tokens[each.begin].text);
-    const Statement *header = file.headerOf(at);
-    if (!header || at < begin || at >= end)
+    const bool header = each.kind == Statement::header;
+    if (at < begin || at >= end || (!header && each.word >= each.end))
       continue;
-    const size_t last = each.kind == Statement::header ? each.end : std::min(each.word, each.end);
-    for (size_t i = each.begin; i < last; ++i) {
+    unsigned number = 0; // of the op's value
+    for (size_t i = each.begin, last = header ? each.end : each.word; i < last; ++i) {
       const Token &token = file.tokens[i];
-      if (token.kind != TokenKind::value ||
-          (each.kind == Statement::header && i + 1 < last && file.tokens[i + 1].is("=")))
+      if (token.kind != TokenKind::value || (header && i + 1 < last && file.tokens[i + 1].is("=")))
         continue;
       SmallVector<StringRef> shapes;
-      for (const InScope &found : valuesOf(analysis, file, *header, token.name()))
+      for (const InScope &found : header ? foundAt(analysis, file, token, 0)
+                                         : foundAt(analysis, file, file.tokens[each.word], number++))
         if (!is_contained(shapes, found.text))
           shapes.push_back(found.text);
       if (shapes.empty())

@@ -5,8 +5,11 @@ using namespace llvm;
 using namespace moe::lsp;
 
 Lines::Lines(StringRef text) : text(text), begins{0} {
-  for (size_t at = text.find('\n'); at != StringRef::npos; at = text.find('\n', at + 1))
+  for (size_t at = text.find_first_of("\n\r"); at != StringRef::npos;
+       at = text.find_first_of("\n\r", at + 1)) {
+    at += text.substr(at).starts_with("\r\n");
     begins.push_back(at + 1);
+  }
 }
 
 size_t Lines::lineOf(size_t offset) const {
@@ -16,7 +19,7 @@ size_t Lines::lineOf(size_t offset) const {
 StringRef Lines::line(size_t number) const {
   if (number >= begins.size())
     return text.take_back(0);
-  return text.drop_front(begins[number]).take_until([](char c) { return c == '\n'; }).rtrim('\r');
+  return text.drop_front(begins[number]).take_until([](char c) { return c == '\n' || c == '\r'; });
 }
 
 /// How many bytes a character has whose first one it is, and how many units of UTF-16.

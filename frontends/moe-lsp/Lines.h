@@ -7,6 +7,7 @@
 
 namespace moe::lsp {
 
+/// A line ends in '\n', in "\r\n" or in '\r'.
 class Lines {
 public:
   explicit Lines(llvm::StringRef text);

@@ -539,7 +539,7 @@ void Server::format(const Any &params, Callback<json::Value> reply) {
     Asked at = asked(params);
     if (!at.document)
       return Array{};
-    const std::string &old = at.document->text, made = formatted(old);
+    const std::string old = withLineFeeds(at.document->text), made = formatted(old);
     if (old == made)
       return Array{};
     // Only the lines from the first to the last that change.

@@ -27,6 +27,9 @@ StringRef characterOf(StringRef text) {
 /// How many unknown values are compared with those there are: a text of more is no author's, and the work grows as its square.
 constexpr size_t maxCompared = 200;
 
+/// How many lines of an author's statement there are at most.
+constexpr unsigned maxLines = 100;
+
 /// One report and the text that it is about.
 class Report {
 public:
@@ -45,6 +48,7 @@ private:
   StringRef foreignOpOf(StringRef line) const;
   StringRef lineSoFar() const { return text.slice(text.rfind('\n', at) + 1, at).rtrim(); }
   StringRef written() const { return opOfLine(lineSoFar()); }
+  StringRef opName() const;
   StringRef token() const;
   std::string found() const;
   bool inHeader() const { return written().starts_with("moe."); }
@@ -78,6 +82,22 @@ StringRef Report::token() const {
 
 std::string Report::found() const {
   return token().empty() ? "found the end of the line" : ("found '" + token() + "'").str();
+}
+
+/// The op around the place, by its name, also on a further line of it; empty where none is found.
+StringRef Report::opName() const {
+  size_t end = at;
+  for (unsigned lines = 0; lines < maxLines; ++lines) {
+    const size_t begin = text.take_front(end).rfind('\n') + 1; // npos + 1 is 0
+    const StringRef line = text.slice(begin, std::max(begin, end)).trim(),
+                    name = opOfLine(line).take_while(inName);
+    if (opOfLine(line) != line || name.starts_with("moe.") || llvm::is_contained(ops, name))
+      return name;
+    if (begin == 0)
+      break;
+    end = begin - 1;
+  }
+  return {};
 }
 
 /// The values that the layer or model around the place has made before it.
@@ -139,7 +159,13 @@ std::string Report::unknownValue() const {
 }
 
 std::string Report::punctuation(char wanted) const {
-  StringRef next = token(), op = written().take_while(inName);
+  StringRef next = token(), op = opName();
+  StringRef further = text.drop_front(at).ltrim();
+  // What stands on the list's next line is one more of its items.
+  const bool item =
+      wanted == ']' && next.empty() && (further.starts_with("@") || further.take_while(llvm::isDigit).size());
+  if (item)
+    return "expected ',' or ']' after '" + written().str() + "', " + found();
   std::string words =
       ("expected '" + Twine(std::string(1, wanted)) + "' after '" + written() + "', " + found()).str();
   StringRef after = text.drop_front(at).ltrim(" \t").drop_front(next.size()).ltrim(" \t");
@@ -154,7 +180,9 @@ std::string Report::punctuation(char wanted) const {
     return words + "; a count and its layer are joined by '*'";
   if (wanted == ']' && next == "<")
     return words + "; a layer is written '@Name'";
-  return words + (inHeader() ? "" : ("; docs/ops.md shows how '" + op + "' is written").str());
+  return words + (inHeader() || op.empty() || op.starts_with("moe.")
+                      ? ""
+                      : ("; docs/ops.md shows how '" + op + "' is written").str());
 }
 
 /// A value's name was wanted.

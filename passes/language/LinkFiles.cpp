@@ -280,6 +280,9 @@ OwningOpRef<ModuleOp> moe::parseFiles(std::vector<std::unique_ptr<llvm::MemoryBu
   // its own.
   std::vector<llvm::MemoryBufferRef> texts;
   for (auto &file : files) {
+    if (!isBytecode(*file) && file->getBuffer().contains('\r'))
+      file =
+          llvm::MemoryBuffer::getMemBufferCopy(withLineFeeds(file->getBuffer()), file->getBufferIdentifier());
     texts.push_back(file->getMemBufferRef());
     sources.AddNewSourceBuffer(std::move(file), llvm::SMLoc());
   }

@@ -79,6 +79,13 @@ Recovery::Part *Recovery::split(Part *part, size_t place) {
   if (place <= part->begin || place >= part->end || token == tokens.end() ||
       token->text.begin() != original.begin() + place || !token->first || token->kind != TokenKind::word)
     return part;
+  // Behind a comma, or another mark that something follows, the line goes on with the op.
+  auto before = token;
+  while (before != tokens.begin() && std::prev(before)->kind == TokenKind::comment)
+    --before;
+  if (before != tokens.begin() && std::prev(before)->kind == TokenKind::mark &&
+      StringRef(",=([<*+-/").contains(std::prev(before)->text))
+    return part;
   Part rest{place,
             part->end,
             part->line + unsigned(original.slice(part->begin, place).count('\n')),

@@ -5,6 +5,8 @@
 using namespace llvm;
 using namespace moe;
 
+static bool endsLine(char c) { return c == '\n' || c == '\r'; }
+
 static bool inWord(char c) { return isAlnum(c) || c == '_' || c == '$' || c == '.'; }
 
 StringRef Token::name() const {
@@ -19,8 +21,8 @@ StringRef Token::name() const {
 /// The length of the string that a text begins with: to its closing quote, or to the end of the line.
 static size_t lengthOfString(StringRef text) {
   size_t at = 1;
-  while (at < text.size() && text[at] != '"' && text[at] != '\n')
-    at += text[at] == '\\' && at + 1 < text.size() && text[at + 1] != '\n' ? 2 : 1;
+  while (at < text.size() && text[at] != '"' && !endsLine(text[at]))
+    at += text[at] == '\\' && at + 1 < text.size() && !endsLine(text[at + 1]) ? 2 : 1;
   return std::min(text.size(), at + (at < text.size() && text[at] == '"'));
 }
 
@@ -50,6 +52,14 @@ static size_t lengthOfNumber(StringRef text) {
   return at;
 }
 
+std::string moe::withLineFeeds(StringRef text) {
+  std::string made = text.str();
+  for (size_t at = made.find('\r'); at != std::string::npos; at = made.find('\r', at + 1))
+    if (at + 1 == made.size() || made[at + 1] != '\n')
+      made[at] = '\n';
+  return made;
+}
+
 std::vector<Token> moe::tokensOf(StringRef text) {
   std::vector<Token> tokens;
   bool first = true;
@@ -57,7 +67,7 @@ std::vector<Token> moe::tokensOf(StringRef text) {
     StringRef rest = text.drop_front(at);
     const char c = rest.front();
     if (c == '\n' || c == ' ' || c == '\t' || c == '\r' || c == '\0') {
-      first |= c == '\n';
+      first |= endsLine(c);
       ++at;
       continue;
     }
@@ -65,7 +75,7 @@ std::vector<Token> moe::tokensOf(StringRef text) {
     size_t length = 1;
     if (rest.starts_with("//")) {
       kind = TokenKind::comment;
-      length = rest.take_until([](char each) { return each == '\n'; }).rtrim().size();
+      length = rest.take_until(endsLine).rtrim().size();
     } else if (c == '"') {
       kind = TokenKind::string;
       length = lengthOfString(rest);

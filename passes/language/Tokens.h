@@ -4,6 +4,7 @@
 #include "llvm/ADT/STLFunctionalExtras.h"
 #include "llvm/ADT/SmallVector.h"
 #include "llvm/ADT/StringRef.h"
+#include <string>
 #include <vector>
 
 namespace moe {
@@ -23,6 +24,10 @@ struct Token {
 
 /// What some editors put in front of a text. It means nothing.
 constexpr llvm::StringLiteral byteOrderMark = "\xef\xbb\xbf";
+
+/// A text with '\n' in the place of each '\r' that ends a line alone. For editors and for MLIR's lexer such a line has ended, but places
+/// count lines in '\n' only. All characters stay where they are.
+std::string withLineFeeds(llvm::StringRef text);
 
 std::vector<Token> tokensOf(llvm::StringRef text);
 

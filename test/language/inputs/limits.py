@@ -54,7 +54,7 @@ check("name-of-a-size", model("  %z = relu %image", header=f"<{'s' * 100000} = 3
 check("name-of-an-op", model(f"  %z = {'relu' * 1000} %image"), "2:8", "expected a name of 1 to 255 bytes, found one of 4000")
 check("name-of-parameters", model(f"  %z = conv @{'z' * 100000}(%image) to 3"), "2:13", "expected a name of 1 to 255 bytes, found one of 100000")
 check("name-in-quotes", model(f"  %z = conv @\"{'z' * 100000}\"(%image) to 3"), "2:8", "expected a name of 1 to 255 bytes, found one of 100000")
-check("behind-a-lone-return", model(f"  // comment\r  %z = dropout %image, 0.{'3' * 50000}"), "2:37", "expected a number of at most 1100 characters, found 50002")
+check("behind-a-lone-return", model(f"  // comment\r  %z = dropout %image, 0.{'3' * 50000}"), "3:24", "expected a number of at most 1100 characters, found 50002")
 
 RELU = "moe.layer @R(%x) {\n  %y = relu %x\n  yield %y\n}\n"
 check("chains", model("  %z = chain @c(%image) [4096 * @S]", layers=RELU + "moe.layer @S(%x) {\n  %y = chain @k(%x) [4096 * @R]\n  yield %y\n}\n"),

@@ -129,6 +129,12 @@ moe.model @net(%image: image[1, 8, 8]) {
   return logits = %y
 }
 """))
+print("statements of several lines:")
+LAYERS = "moe.layer @A<k>(%x) {\n  %y = linear @fc(%x) to k\n  yield %y\n}\n\nmoe.layer @B(%x) {\n  %y = relu %x\n  yield %y\n}\n\n"
+for lines in ("%y = chain @c(%x)\n         [@A<8>,\n          2 * @C]", "%y = chain @c(%x)\n         [@A<8>\n          @B]", "%y = chain @c(%x)\n         [@A<8>, @B\n         ramp k from 0 to 1",
+              "%y = chain @c(%x)\n         [@A<8>, 2 * @B", "%y = chain @c(\n         %x) [@A<8", "%y = chain @c(%x) [@A<8>] ramp k\n         from n to 1",
+              "%r = route @g(%x) linear,\n         experts = 4,  // of them\n         tops = 2\n  %y = relu %x"):
+    show(opened(LAYERS + f"moe.model @net(%x: vector[8]) {{\n  {lines}\n  %z = linear @fc(%y) to 4\n  return logits = %z\n}}\n"))
 print("where the layer is applied:")
 show(opened("""moe.layer @Head(%x) {
   %f = conv @c(%x) to 8
@@ -294,6 +300,8 @@ for title, line in {
         "sizes": "%z = linear @fc(%x) to |", "a part of a size": "%z = linear @fc(%x) to 2 * di|",
         "options": "%z = conv @c(%x) |", "options behind a comma": "%z = conv @c(%x) kernel = 5, |",
         "routers": "%z = route @r(%x) |", "losses": "aux @a |", "initial values": "%z = linear @fc(%x) to 8 init |",
+        "second initial values": "%z = linear @fc(%x) to 8 init torch, |", "initial values of all": "default linear |",
+        "arguments of a loss": "aux @a cross_entropy %x, |", "a factor of a loss": "aux @a entropy %x, 2 * |",
         "axes": "%z = mean %x over |", "schedules": "%z = reverse_gradient %x by |", "layers": "%z = apply @a(%x) layer |",
         "layers in a list": "%z = chain @a(%x) [2 * @|", "keys": "%z = apply @a(%x) layer @Wide<|", "keys behind an argument": "%z = apply @a(%x) layer @Wide<8, act = @Small<2>, |",
         "keys in a list": "%z = chain @a(%x) [2 * @Wide<to = 8, |", "values": "%z = add %|", "values behind yield": "yield |",
@@ -302,6 +310,8 @@ for title, line in {
     completion(title, LAYER.replace("HERE", line))
 completion("inputs", "moe.model @m(%image: |\n")
 completion("top", "// A model\n|")
+completion("in a header", "moe.model @net<classes = 10,\n                |\n")
+completion("behind a declaration", "moe.layer @L(%x)\n|\n")
 completion("a name of parameters", LAYER.replace("HERE", "%z = linear @|"))
 completion("a comment", LAYER.replace("HERE", "%z = relu %x // %|"))
 print()
@@ -346,6 +356,14 @@ for ends in ("\r\n", "\n"):
     client.change(path, made)
     assert not client.of("formatting", path, options={}), "what is formatted changes again"
 print("line ends: those of the first line")
+# A '\r' ends a line as well: for the places of errors and of what is asked, and behind a comment.
+path = opened("// a comment\rmoe.model @net(%x: vector[8]) {\r  %y = linear @fc(%x) to hiden // told\r  %z = relu %y\r\n  return logits = %w\r}\r")
+uri = {"uri": client.uri(path)}
+print("returns:", *((each["range"]["start"]["line"] + 1, each["range"]["start"]["character"], each["message"].split(";")[0]) for each in client.diagnostics(path)))
+client.changed(path, [{"range": {"start": {"line": 2, "character": 25}, "end": {"line": 2, "character": 30}}, "text": "4"},
+                      {"range": {"start": {"line": 4, "character": 19}, "end": {"line": 4, "character": 20}}, "text": "z"}])
+print("returns:", client.diagnostics(path), client.ask("textDocument/hover", {"textDocument": uri, "position": {"line": 4, "character": 19}})["contents"]["value"],
+      *(each["range"]["start"] for each in client.ask("textDocument/definition", {"textDocument": uri, "position": {"line": 4, "character": 19}})))
 path = opened(mark + "moe.layer @L(%-x) {\n  %y-1 = gelu %-x\n  yield %y-1\n}\n")
 print("a mark and odd names:", client.diagnostics(path), client.of("formatting", path, options={}), client.of("documentSymbol", path)[0]["name"])
 references("%-x", path, "%-x", 1)

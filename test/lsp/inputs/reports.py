@@ -29,7 +29,7 @@ def of_moec(path, *others, load=()):
 
 
 def of_server(client, path, expected):
-    """The columns are those of `expected` where the server underlines that place, or on its line the name that the report is of."""
+    """The places are those of `expected` where the server underlines them, or in their statement the name that the report is of."""
     lines = client.texts[path].split("\n")
 
     def column(line, units):
@@ -50,9 +50,12 @@ def of_server(client, path, expected):
     for each in client.diagnostics(path):
         severity, line, message = LEVELS[each["severity"]], each["range"]["start"]["line"] + 1, each["message"]
         notes = [(note["location"]["range"], note["message"]) for note in each.get("relatedInformation", [])]
-        alike = [other for other in left if (other[0], other[1], other[3]) == (severity, line, message)]
         quoted = message.split("'")[1] if message.count("'") > 1 else ""
         named = quoted if message.startswith("unknown ") or message.endswith("is not used") else ""
+        # The compiler's place of a name is that of its op, which may begin on a line before.
+        if named and not any((other[0], other[1], other[3]) == (severity, line, message) for other in left):
+            line = max((other[1] for other in left if (other[0], other[3]) == (severity, message) and other[1] < line), default=line)
+        alike = [other for other in left if (other[0], other[1], other[3]) == (severity, line, message)]
         at = snapped(each["range"], [other[2] for other in alike], named)
         same = next((other for other in alike if other[2] == at), None)
         if same:
