@@ -113,6 +113,7 @@ private:
     return {find(name), equal};
   }
   ParseResult refuseComma(const Item &item, bool equal) const;
+  InFlightDiagnostic refuseOrder(const Item &first, SMLoc loc) const;
   ParseResult option();
   ParseResult phrase(const Item &item, SMLoc at);
   ParseResult word(const Item &item);
@@ -144,6 +145,13 @@ ParseResult OptionsParser::refuseComma(const Item &item, bool equal) const {
               << "'";
 }
 
+/// A word without a key stands before all options. The diagnostic ends in what was to be written, up to that word.
+InFlightDiagnostic OptionsParser::refuseOrder(const Item &first, SMLoc loc) const {
+  InFlightDiagnostic diag = reportAt(p, loc);
+  diag << "expected the " << first.name << " of '" << op << "' before its options: write '" << op << " ...";
+  return diag;
+}
+
 ParseResult OptionsParser::option() {
   offer(p, known);
   SMLoc loc = p.getCurrentLocation();
@@ -152,6 +160,9 @@ ParseResult OptionsParser::option() {
     return reportAt(p, loc) << "expected an option of '" << op << "': " << llvm::join(known, ", ");
   const Item *item = find(key);
   if (!item) {
+    for (const Item &first : items)
+      if (first.kind == Item::bare && llvm::is_contained(wordsOf(first.attribute).names, key))
+        return refuseOrder(first, loc) << " " << key << ", ...'";
     std::string hint = optionElsewhere(op, key);
     InFlightDiagnostic diag = reportAt(p, loc) << "'" << op << "' has no option '" << key << "'"
                                                << (hint.empty() ? didYouMean(key, known) : "; " + hint);
@@ -251,6 +262,9 @@ ParseResult OptionsParser::run() {
   bool afterOption = false;
   for (const Item &item : items)
     if (item.kind == Item::bare) {
+      if (SMLoc loc = p.getCurrentLocation(); find(peekWord(loc.getPointer()).first))
+        return refuseOrder(item, loc)
+               << " " << llvm::join(wordsOf(item.attribute).names, "', or '" + op.str() + " ... ") << "'";
       StringAttr text;
       offerWordsOf(p, item.attribute);
       if (parseWord(p, text))

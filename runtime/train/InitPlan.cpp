@@ -349,7 +349,7 @@ std::string describe(const InitPlan &plan, const Program &program, const Safeten
   }
   return concat(lines[0].text("loaded"), lines[1].text("copied to each expert"), lines[2].text("resized"),
                 lines[3].text("fresh: they keep their initial values"),
-                skipped.text("skipped: the program has no such parameters"));
+                skipped.text("skipped: no parameter takes them"));
 }
 
 bool isFloatType(std::string_view type) {

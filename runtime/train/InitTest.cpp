@@ -207,7 +207,7 @@ TEST(Init, FillsByNamesAndTheMap) {
             "    blocks.{0-2}.mlp.experts.fc.weight from blocks.{0-2}.mlp.fc.weight [2, 2, 3]\n"
             "  fresh: they keep their initial values (2):\n    blocks.0.mlp.gate.weight [2, 3]\n"
             "    head.weight [4, 3], not the file's [9, 3]\n"
-            "  skipped: the program has no such parameters (2):\n    head.weight [9, 3]\n    other []");
+            "  skipped: no parameter takes them (2):\n    head.weight [9, 3]\n    other []");
   auto states = *States::create(program, *openCpu(1), 3);
   auto loaded = InitFile::open(path, *program, {})->load(*states);
   ASSERT_TRUE(loaded.ok()) << loaded.status().message();

@@ -191,7 +191,7 @@ class Init:
         for name in found:
             assert torch.equal(found[name], scratch[name] if "head" in name else model[name]), name
         for line in ("initial values (2):", "head.weight [10, 64], not the file's [1000, 64]", "head.bias [10], not the file's [1000]",
-                     "skipped: the program has no such parameters (2):", "    head.weight [1000, 64]\n"):
+                     "skipped: no parameter takes them (2):", "    head.weight [1000, 64]\n"):
             assert line in said, (line, said)
         # Without a head it is fresh as well; a file may hold what a program has no place for.
         del model["head.weight"], model["head.bias"]
@@ -199,7 +199,7 @@ class Init:
         model["num_batches_tracked"] = torch.zeros((), dtype=torch.int64)
         model["x\n\x1b[31m"] = torch.zeros(1)
         said = self.train(self.program("dense"), "classes", "--init", self.save("headless", model), "--seed", 4)
-        assert self.same(found, self.tensors("classes")) and "parameters (3):" in said, said
+        assert self.same(found, self.tensors("classes")) and "no parameter takes them (3):" in said, said
         assert "    x\\x0a\\x1b[31m [1]\n" in said and "    mask_token [1, 64]\n" in said and "    num_batches_tracked []\n" in said, said
 
     def resize(self):

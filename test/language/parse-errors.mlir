@@ -553,3 +553,21 @@ moe.layer @L(%x) {
   %r = chain @c(%x) [2 * @L] with %x with %x
   yield %r
 }
+// -----
+moe.layer @L(%x) {
+  // expected-error@+1 {{expected the kind of 'route' before its options: write 'route ... cosine, ...'}}
+  %r = route @gate(%x) linear, top = 1, cosine, experts = 4
+  yield %r
+}
+// -----
+moe.layer @L(%x) {
+  // expected-error@+1 {{expected the kind of 'route' before its options: write 'route ... distance', or 'route ... linear', or 'route ... cosine'}}
+  %r = route @gate(%x) top = 1, cosine, experts = 4
+  yield %r
+}
+// -----
+moe.layer @L(%x) {
+  // expected-error@+1 {{expected the kind of 'route' before its options: write 'route ... distance', or 'route ... linear', or 'route ... cosine'}}
+  %r = route @gate(%x) prioritized, linear, experts = 4
+  yield %r
+}
