@@ -6,6 +6,7 @@
 #include "passes/language/CheckUnused.h"
 #include "passes/language/Elaborate.h"
 #include "passes/language/LinkFiles.h"
+#include "passes/language/Tokens.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringSet.h"
 #include "llvm/Support/ConvertUTF.h"
@@ -21,7 +22,7 @@ constexpr char fileName[] = "fuzz.mlir";
 class Reports {
 public:
   Reports(llvm::StringRef text, MLIRContext *context)
-      : text(text), handler(context, [this](Diagnostic &d) {
+      : text(withLineFeeds(text)), handler(context, [this](Diagnostic &d) {
           note(d);
           return success();
         }) {}
@@ -49,7 +50,7 @@ private:
   }
 
   bool isInside(FileLineColLoc place) {
-    if (text.contains("loc(")) // the text says of itself where it is from
+    if (llvm::StringRef(text).contains("loc(")) // the text says of itself where it is from
       return true;
     if (!place || place.getFilename() != fileName || !place.getLine() || !place.getColumn())
       return false;
@@ -63,7 +64,7 @@ private:
     return place.getColumn() <= rest.take_until([](char c) { return c == '\n'; }).size() + 1;
   }
 
-  llvm::StringRef text;
+  std::string text; // its lines are those that reports count
   llvm::StringSet<> seen;
   ScopedDiagnosticHandler handler;
 };
