@@ -99,6 +99,11 @@ ContractPlan ContractPlan::of(const ContractForm &form, const Epilogue &epilogue
   // a unit is a row of tiles, so that the rows of one image are halves for two threads.
   plan.unitRows = std::min(plan.rowBlock, (plan.packing == Packing::ahead ? 1 : 8) * tileRows);
   plan.grain = plan.rowBlock / plan.unitRows;
+  // Parts of a sum are units enough: one computes all rows of a part where they are one block, so that a thread claims no more.
+  if (plan.maxParts > 1 && rows && *rows <= plan.rowBlock) {
+    plan.unitRows = ceilDiv(*rows, tileRows) * tileRows;
+    plan.grain = 1;
+  }
   plan.rowUnits = form.rowExtent().ceildiv(plan.unitRows);
   plan.panels = form.columns.extent.ceildiv(width);
   plan.panelGroups = plan.panelGroup ? plan.panels.ceildiv(plan.panelGroup) : one;
