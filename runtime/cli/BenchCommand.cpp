@@ -10,7 +10,8 @@
 namespace moert {
 
 static Status compareCommand(const BenchCommandOptions &options, std::shared_ptr<const Program> program,
-                             std::shared_ptr<Device> device, const BenchOptions &bench) {
+                             std::shared_ptr<Device> device, const BenchOptions &bench,
+                             const std::string &batch) {
   std::optional<CheckpointFiles> parameters;
   std::function<Status(States &)> load;
   if (!options.againstParameters.empty()) {
@@ -21,7 +22,7 @@ static Status compareCommand(const BenchCommandOptions &options, std::shared_ptr
   MOERT_ASSIGN(Comparison result, compare({program, other}, device, bench, load));
   const std::array<std::string, 2> files = {options.program, options.against};
   if (options.json) {
-    nlohmann::ordered_json out = {{"entry", options.entry},          {"batch", options.batch},
+    nlohmann::ordered_json out = {{"entry", options.entry},          {"batch", batch},
                                   {"device", device->name()},        {"threads", device->threads()},
                                   {"pairs_ms", result.milliseconds}, {"median_ms", result.medianMs},
                                   {"gflops_per_s", result.gflops},   {"ratio", result.ratio}};
@@ -30,9 +31,10 @@ static Status compareCommand(const BenchCommandOptions &options, std::shared_ptr
     printf("%s\n", out.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
     return {};
   }
-  for (int side : {0, 1})
-    print(stdout, concat(printable(files[side]), "\n")),
-        printf("  median %.2f ms, %.1f GFLOP/s\n", result.medianMs[side], result.gflops[side]);
+  for (int side : {0, 1}) {
+    print(stdout, concat(files[side], "\n"));
+    printf("  median %.2f ms, %.1f GFLOP/s\n", result.medianMs[side], result.gflops[side]);
+  }
   printf("the first over the second, median of %zu pairs: %.4f", result.milliseconds.size(), result.ratio);
   if (std::isfinite(result.high))
     printf(", 95 %% interval %.4f to %.4f\n", result.low, result.high);
@@ -57,10 +59,10 @@ Status benchCommand(const BenchCommandOptions &options) {
   }
   MOERT_ASSIGN(std::shared_ptr<const Program> program, Program::load(options.program));
   MOERT_ASSIGN(std::shared_ptr<Device> device, openDevice(options.device));
+  const std::string batch = concat(bench.binding.domains, "x", bench.binding.rows);
   if (!options.against.empty())
-    return compareCommand(options, program, device, bench);
+    return compareCommand(options, program, device, bench, batch);
   MOERT_ASSIGN(BenchResult result, benchmark(program, device, bench));
-  std::string batch = concat(bench.binding.domains, "x", bench.binding.rows);
   if (options.json) {
     nlohmann::ordered_json out = {{"entry", options.entry},
                                   {"batch", batch},

@@ -76,6 +76,10 @@ public:
   void featureProduct(const Left &a, Ix rows, Ix depth, mlir::Value b, int64_t width, Tile tile,
                       mlir::Value c, bool add, const FetchedTokens &fetched = {});
 
+  /// The tokens from `first` on of the head that follows; none where it is not fetched.
+  FetchedTokens ofNext(const Head &next, Ix first) const {
+    return plan.fetchesNext() ? FetchedTokens{&next, first} : FetchedTokens();
+  }
   /// Fetches the tokens of `count` rows, from `row` on.
   void fetch(const FetchedTokens &tokens, Ix row, int64_t count);
 

@@ -114,9 +114,6 @@ private:
     Ix row = code.mul(code.add(code.mul(problem, tokens), token), part.stride);
     return {pointer, code.add(row, code.add(part.offset, code.mul(head, size))), part.stride, size};
   }
-  FetchedTokens fetched(const AttentionCode::Head &next, Ix first) {
-    return plan.fetchesNext() ? FetchedTokens{&next, first} : FetchedTokens();
-  }
   void pack(Ix problem, Ix head, Ix from, Ix length) {
     code.packKeys(headOf(k, s.k, s.size, problem, head, from, keys), length, keyPanels);
     code.packRows(headOf(v, s.v, s.valueSize, problem, head, from, keys), length, values, plan.valueWidth);
@@ -128,11 +125,12 @@ private:
     code.loop(0, count, AttentionPlan::kRowMultiple, [&](Ix first) {
       Ix some = code.min(AttentionPlan::kRowMultiple, code.sub(count, first));
       Value own = code.at(queries, code.mul(first, plan.width));
-      code.scoreProduct({own, plan.width, 1}, some, keyPanels, s.size, length, scores, fetched(nextQ, first));
+      code.scoreProduct({own, plan.width, 1}, some, keyPanels, s.size, length, scores,
+                        code.ofNext(nextQ, first));
       takePowers(first, some, length, only);
       code.featureProduct({scores, plan.scoreStride, 1}, some, length, values, plan.valueWidth,
                           plan.valueTile, code.at(sums, code.mul(first, plan.valueWidth)), !only,
-                          fetched(nextV, first));
+                          code.ofNext(nextV, first));
     });
   }
 
@@ -143,7 +141,7 @@ private:
     const int64_t together = code.lanes >= 16 ? 4 : 2;
     static_assert(AttentionPlan::kRowMultiple % 4 == 0);
     code.loop(0, count, together, [&](Ix local) {
-      code.fetch(fetched(nextK, first), local, together);
+      code.fetch(code.ofNext(nextK, first), local, together);
       auto at = [&](int64_t r, Ix i) { return code.add(code.mul(code.add(local, r), plan.scoreStride), i); };
       Values tops = code.forVectors(0, length, Values(together, lowest), [&](Ix i, Value mask, Values now) {
         for (int64_t r = 0; r < together; ++r) {

@@ -97,9 +97,6 @@ private:
   }
 
   flow::AttentionShape::Rows resultRows() const { return {0, 0, s.heads * s.valueSize, s.rows()}; }
-  FetchedTokens fetched(const AttentionCode::Head &next, Ix first) {
-    return plan.fetchesNext() ? FetchedTokens{&next, first} : FetchedTokens();
-  }
 
   /// The gradients of a problem that is left out.
   void writeZeros(Ix problem, Ix head, int64_t mostRows, int64_t mostKeys) {
@@ -145,15 +142,15 @@ private:
         Value toWeights = rowsOf(weights, plan.scoreStride),
               toScores = dScores ? rowsOf(dScores, plan.scoreStride) : Value();
         code.scoreProduct({rowsOf(queries, plan.width), plan.width, 1}, number, keyPanels, s.size, length,
-                          toWeights, fetched(nextQ, code.add(first, some)));
+                          toWeights, code.ofNext(nextQ, code.add(first, some)));
         if (dScores)
           code.scoreProduct({rowsOf(upstream, plan.valueWidth), plan.valueWidth, 1}, number, valuePanels,
-                            s.valueSize, length, toScores, fetched(nextV, code.add(first, some)));
+                            s.valueSize, length, toScores, code.ofNext(nextV, code.add(first, some)));
         differentiate(problem, head, code.add(first, some), number, length, toWeights, toScores);
       });
       if (dv)
         code.featureProduct({weights, 1, plan.scoreStride}, length, count, upstream, plan.valueWidth,
-                            plan.valueTile, dValues, true, fetched(nextDy, from));
+                            plan.valueTile, dValues, true, code.ofNext(nextDy, from));
       if (dk)
         code.featureProduct({dScores, 1, plan.scoreStride}, length, count, queries, plan.width,
                             plan.featureTile, dKeys, true);
@@ -176,7 +173,7 @@ private:
   /// From scores to weights, and from the gradients of weights to those of scores (without their scale).
   void differentiate(Ix problem, Ix head, Ix first, Ix count, Ix length, Value toWeights, Value toScores) {
     code.loop(0, count, 1, [&](Ix row) {
-      code.fetch(fetched(nextK, first), row, 1);
+      code.fetch(code.ofNext(nextK, first), row, 1);
       Ix at = code.mul(row, plan.scoreStride);
       Ix number = code.add(code.mul(code.add(code.add(code.mul(problem, rows), first), row), s.heads), head);
       Value sum = code.splat(code.loadScalar(logSum, number)),
